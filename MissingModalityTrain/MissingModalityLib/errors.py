@@ -1,0 +1,28 @@
+"""The exceptions a user may meet. Each message names the file or node, what is wrong and what to do."""
+
+
+class MissingModalityError(Exception):
+    """Base of all errors that are the input's fault and not the program's.
+
+    Panels show the message; the command line prints it without a traceback and exits with 2.
+    """
+
+
+class ImageError(MissingModalityError):
+    """A volume cannot be used: unreadable, empty, NaN, wrong dimensions, wrong grid."""
+
+
+class LabelError(MissingModalityError):
+    """A label map holds a value that its convention does not know, or has no known convention."""
+
+
+class CaseError(MissingModalityError):
+    """A folder of cases, or one case in it, cannot be used as asked."""
+
+
+class StudentError(MissingModalityError):
+    """A student file or checkpoint is absent, truncated, from another version or not a student at all."""
+
+
+class OptionError(MissingModalityError):
+    """An option has an unknown name or a value out of its range."""

@@ -1,0 +1,20 @@
+"""What every network returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class Output:
+    """Result of ``network(image, available)``.
+
+    Attributes:
+        logits: (B, K, D, H, W); K classes (softmax) or 3 regions WT, TC, ET (sigmoid), as ``network.head`` says.
+        features: named intermediate tensors; filled in training mode only, read by losses and distillation.
+    """
+
+    logits: Tensor
+    features: dict[str, Tensor] = field(default_factory=dict)
