@@ -1,0 +1,108 @@
+"""How long work tells what it is doing: one event, and the ways to show it to a person or a parent process."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import OptionError
+
+
+@dataclass(frozen=True)
+class Event:
+    """One sign of life of a long job.
+
+    Attributes:
+        stage: what is being done, e.g. ``"Segmenting"``; a new name starts a new bar.
+        step: how much of the stage is done, 0..total.
+        total: steps of the stage; 0 where nobody knows.
+        message: a short text for people.
+        values: numbers worth plotting, e.g. ``{"loss": 0.31}``.
+    """
+
+    stage: str
+    step: int
+    total: int
+    message: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line of strict JSON without line breaks; numbers that JSON lacks (NaN, infinity) become null."""
+        values = {name: value if math.isfinite(value) else None for name, value in self.values.items()}
+        return json.dumps(
+            {
+                "event": "progress",
+                "stage": self.stage,
+                "step": self.step,
+                "total": self.total,
+                "message": self.message,
+                "values": values,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Event:
+        """The inverse of :meth:`to_json`, from the parsed line; null values come back as NaN."""
+        values = {
+            name: math.nan if value is None else float(value) for name, value in record["values"].items()
+        }
+        return cls(record["stage"], record["step"], record["total"], record["message"], values)
+
+
+Progress = Callable[[Event], None]
+"""What long functions accept as ``progress``; it must return fast and may raise to stop the work."""
+
+STYLES: tuple[str, ...] = ("bar", "json", "none")
+
+
+@contextmanager
+def progress_printer(style: str) -> Iterator[Progress]:
+    """Show events: ``"bar"`` draws on stderr, ``"json"`` prints lines on stdout, ``"none"`` stays silent.
+
+    Raises:
+        OptionError: no such style.
+    """
+    if style == "bar":
+        bar = _Bar()
+        try:
+            yield bar
+        finally:
+            bar.close()
+    elif style == "json":
+        yield lambda event: print(event.to_json(), flush=True)
+    elif style == "none":
+        yield lambda event: None
+    else:
+        raise OptionError(f"Unknown progress style '{style}'. Choose one of: {', '.join(STYLES)}.")
+
+
+class _Bar:
+    """Draws one tqdm bar per stage; a bar that is left behind stays on the screen as it was."""
+
+    def __init__(self) -> None:
+        self._stage: str | None = None
+        self._bar: Any = None
+
+    def __call__(self, event: Event) -> None:
+        from tqdm import tqdm
+
+        if event.stage != self._stage:
+            self.close()
+            self._stage = event.stage
+            self._bar = tqdm(desc=event.stage, total=event.total or None, file=sys.stderr, dynamic_ncols=True)
+        self._bar.total = event.total or None
+        notes = [event.message, *(f"{name} {value:.4g}" for name, value in event.values.items())]
+        self._bar.set_postfix_str(", ".join(filter(None, notes)), refresh=False)
+        self._bar.update(event.step - self._bar.n)
+        if event.total and event.step >= event.total:
+            self._bar.refresh()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
