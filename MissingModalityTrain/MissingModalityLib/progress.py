@@ -1,4 +1,4 @@
-"""How long work tells what it is doing: one event, and the ways to show it to a person or a parent process."""
+"""How long work tells what it is doing: one event, and the ways to show it to people or a parent process."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Event:
     values: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """One line of strict JSON without line breaks; numbers that JSON lacks (NaN, infinity) become null."""
-        values = {name: value if math.isfinite(value) else None for name, value in self.values.items()}
+        """One line of strict JSON without line breaks; NaN and infinity, which JSON lacks, become null."""
+        values = {name: float(value) if math.isfinite(value) else None for name, value in self.values.items()}
         return json.dumps(
             {
                 "event": "progress",
                 "stage": self.stage,
-                "step": self.step,
-                "total": self.total,
+                "step": int(self.step),
+                "total": int(self.total),
                 "message": self.message,
                 "values": values,
             }
