@@ -1,0 +1,64 @@
+# make            the list of targets
+# make demo       segment a synthetic patient; CASE=folder for your own, MODALITIES="T2" to choose the volumes
+# make test       the tests that finish in minutes; `make test-all` adds the slow ones
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REQUIREMENTS_DONE := $(VENV)/.requirements-installed
+PACKAGE_DONE := $(VENV)/.package-installed
+MODALITIES ?= FLAIR T1ce
+PYTEST_ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help install demo test test-all lint bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       segment a synthetic patient; CASE=folder for your own, MODALITIES=\"T2\" to choose"
+	@echo "make test       the tests that finish in minutes"
+	@echo "make test-all   these and the slow ones"
+	@echo "make lint       ruff check and format check"
+	@echo "make bench      time and memory of whole-case segmentation"
+	@echo "make install    only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter)"
+	@echo "make clean      remove $(VENV) and everything generated"
+
+install: $(PACKAGE_DONE)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	    echo "This needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(REQUIREMENTS_DONE): requirements.txt | $(BIN)/python
+	$(BIN)/pip install --quiet "$$(grep '^torch==' requirements.txt)"
+	$(BIN)/pip install --quiet -r requirements.txt
+	@touch $@
+
+$(PACKAGE_DONE): pyproject.toml $(REQUIREMENTS_DONE)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install
+ifneq ($(origin CASE),undefined)
+	$(BIN)/python Demo/demo.py --case "$(CASE)" --modalities $(MODALITIES)
+else
+	$(BIN)/python Demo/demo.py --modalities $(MODALITIES)
+endif
+
+test: install
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: install
+	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: install
+	$(BIN)/python Testing/bench.py
+
+clean:
+	rm -rf $(VENV) demo build .pytest_cache .ruff_cache MissingModalityTrain/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

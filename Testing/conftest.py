@@ -1,0 +1,47 @@
+"""Fixtures that find reference outputs and real cases; a test whose data is absent skips and says so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def shared_folder() -> Path:
+    """Where shared data lies: MISSINGMODALITY_SHARED, else the folder `shared` beside the checkout."""
+    return Path(os.environ.get("MISSINGMODALITY_SHARED") or ROOT.parent / "shared")
+
+
+def _existing(path: Path, what: str) -> Path:
+    if not path.exists():
+        pytest.skip(f"{what} not found at {path}; set MISSINGMODALITY_SHARED to the shared folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared folder; skips the test where there is none."""
+    return _existing(shared_folder(), "the shared folder is")
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Callable[[str], Path]:
+    """`golden("rfnet")` is the path of the reference outputs rfnet.npz."""
+    return lambda name: _existing(
+        shared / "golden" / f"{name.removesuffix('.npz')}.npz", f"reference '{name}' is"
+    )
+
+
+@pytest.fixture(scope="session")
+def real_case(shared: Path) -> Callable[[str], Path]:
+    """`real_case("BraTS2021_00019")` is the folder of that case, in whichever split it lies."""
+
+    def find(name: str) -> Path:
+        cases = shared / "data" / "cases"
+        return next(cases.glob(f"*/{name}"), None) or _existing(cases / name, f"case '{name}' is")
+
+    return find
