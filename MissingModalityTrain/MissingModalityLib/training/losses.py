@@ -82,17 +82,17 @@ def segmentation_loss(
 ) -> dict[str, Tensor]:
     """Named loss terms of any network's output; ``"total"`` is the one to minimize.
 
-    Which terms exist follows from what the output holds. With separate-decoder logits or region maps among
-    its features (RFNet in training mode): ``fused_*``, ``separate_*``, ``region_*``, each as ``_ce`` and
-    ``_dice``. With logits alone: ``dice`` and ``ce`` (classes) or ``bce`` (regions).
+    Which terms exist follows from what the output holds. With region maps (and separate-decoder logits) among
+    its features, as RFNet gives in training mode: ``fused_*``, ``separate_*``, ``region_*``, each as ``_ce``
+    and ``_dice``. With logits alone: ``dice`` and ``ce`` (classes) or ``bce`` (regions).
 
     Args:
         output: of a network called in training mode.
         target_classes: (B, D, H, W) uint8 or int64, classes 0..K-1.
         head: the network's ``head``, "classes" or "regions".
         present: (B, 4) bool, the modalities each case really has, as given to the network; default all.
-        fused_weight: factor of the logits' own terms in the total. RFNet trains its encoders and region maps
-            first and fuses later: 0 until then, 1 afterwards.
+        fused_weight: factor of the fused terms in the total. RFNet trains its encoders and region maps first
+            and fuses later: 0 until then, 1 afterwards. Outputs that are logits alone ignore it.
 
     Returns:
         Scalars, unweighted except for the total.
@@ -104,14 +104,11 @@ def segmentation_loss(
         raise OptionError(f"Unknown head '{head}' of a network. Choose 'classes' or 'regions'.")
     logits = output.logits.float() if output.logits.dtype.itemsize < 4 else output.logits
     with torch.autocast(logits.device.type, enabled=False):
-        if any(name.startswith(("separate/", "regions/")) for name in output.features):
+        if any(name.startswith("regions/") for name in output.features):
             return _region_aware_loss(logits, output.features, target_classes, present, fused_weight)
-        terms = (
-            _class_terms(logits, target_classes)
-            if head == "classes"
-            else _region_terms(logits, target_classes)
-        )
-    return {**terms, "total": fused_weight * sum(terms.values())}
+        plain_terms = _class_terms if head == "classes" else _region_terms
+        terms = plain_terms(logits, target_classes)
+    return {**terms, "total": sum(terms.values())}
 
 
 def _class_terms(logits: Tensor, classes: Tensor) -> dict[str, Tensor]:

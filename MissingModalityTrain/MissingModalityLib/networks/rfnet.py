@@ -1,0 +1,325 @@
+"""RFNet: one encoder per modality, fused region by region (Ding, Yu and Yang, ICCV 2021).
+
+Every modality has its own encoder of four levels. At each level, from coarse to fine, the fused decoder first
+estimates a probability map per class (the region maps), then weighs the modalities anew within each region.
+While training, one further decoder shared by all modalities segments each of them on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ImageError, OptionError
+from ..modalities import MODALITIES
+from .blocks import SLOPE, ConvBlock, StackBlock, pick, spread, upsample
+from .output import Output
+
+LEVELS = 4
+HIDDEN = 128  # hidden units of a region's modality weighting, whatever the width
+MAP_CHANNELS = 16  # channels before the region maps, whatever the width
+EPSILON = 1e-7
+
+Pyramid = list[Tensor]
+"""Feature maps from fine (index 0, level 1) to coarse (index 3, level 4)."""
+
+
+class EncoderLevel(nn.Module):
+    """A block that sets width and resolution, plus two blocks beside a short cut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.entry = ConvBlock(inputs, outputs, stride=stride)
+        self.residual = nn.Sequential(ConvBlock(outputs, outputs), ConvBlock(outputs, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.entry(x)
+        return x + self.residual(x)
+
+
+class Encoder(nn.Module):
+    """One modality (n, 1, D, H, W) -> four levels of widths C, 2C, 4C, 8C, each half the size of the last."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        inputs = (1, *widths[:-1])
+        strides = (1, 2, 2, 2)
+        self.levels = nn.ModuleList(map(EncoderLevel, inputs, widths, strides))
+
+    def forward(self, x: Tensor) -> Pyramid:
+        pyramid = []
+        for level in self.levels:
+            x = level(x)
+            pyramid.append(x)
+        return pyramid
+
+
+class DecoderStep(nn.Module):
+    """From one level to the next finer one: ``lift`` doubles the resolution, ``merge`` takes the skip in."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.lifting = ConvBlock(inputs, outputs)
+        self.merging = ConvBlock(2 * outputs, outputs)
+        self.refining = ConvBlock(outputs, outputs, kernel=1)
+
+    def lift(self, coarse: Tensor) -> Tensor:
+        return self.lifting(upsample(coarse))
+
+    def merge(self, first: Tensor, second: Tensor) -> Tensor:
+        return self.refining(self.merging(torch.cat((first, second), 1)))
+
+
+def _decoder_steps(widths: Sequence[int]) -> nn.ModuleList:
+    """Steps to levels 1, 2 and 3 (index 0 is the finest)."""
+    return nn.ModuleList(map(DecoderStep, widths[1:], widths[:-1]))
+
+
+class SeparateDecoder(nn.Module):
+    """Segments one modality from its own encoder alone; its weights serve all modalities."""
+
+    def __init__(self, widths: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.steps = _decoder_steps(widths)
+        self.head = nn.Conv3d(widths[0], classes, 1)
+
+    def forward(self, pyramid: Pyramid) -> Tensor:
+        x = pyramid[-1]
+        for step, skip in zip(reversed(self.steps), reversed(pyramid[:-1]), strict=True):
+            x = step.merge(step.lift(x), skip)
+        return self.head(x)
+
+
+class RegionMaps(nn.Module):
+    """Probability of every class at one level, from the available modalities and the coarser decoder level."""
+
+    def __init__(self, channels: int, classes: int, coarsest: bool) -> None:
+        super().__init__()
+        squeezed = channels // 4
+        self.squeeze = StackBlock(channels, squeezed)
+        self.embed = nn.Sequential(ConvBlock(squeezed, squeezed), ConvBlock(squeezed, channels, kernel=1))
+        inputs = channels if coarsest else 2 * channels
+        self.classify = nn.Sequential(
+            ConvBlock(inputs, MAP_CHANNELS, kernel=1), nn.Conv3d(MAP_CHANNELS, classes, 1)
+        )
+
+    def forward(self, stack: Tensor, used: Sequence[int], decoded: Tensor | None) -> Tensor:
+        """(B, A, C, D, H, W) and (B, C, D, H, W) -> (B, R, D, H, W), summing to 1 over R."""
+        x = self.embed(self.squeeze(stack, used))
+        if decoded is not None:
+            x = torch.cat((decoded, x), 1)
+        return self.classify(x).softmax(1)
+
+
+class RegionFusion(nn.Module):
+    """Weighs modalities within each region and sums them; beside it, a short cut over all modalities.
+
+    The region's copy of a feature f_m is P_r f_m (P_r its map). Copies are only ever averaged over space or
+    summed over modalities with one weight w_rm each, so neither needs them: the averages are one matrix product
+    of features and maps, and sum_m w_rm P_r f_m = P_r sum_m w_rm f_m.
+    """
+
+    def __init__(self, channels: int, regions: int) -> None:
+        super().__init__()
+        self.weigh = nn.ModuleList(_modality_weights(channels) for _ in range(regions))
+        self.regions = nn.Sequential(
+            ConvBlock(regions * channels, channels, kernel=1),
+            ConvBlock(channels, channels),
+            ConvBlock(channels, channels // 2, kernel=1),
+        )
+        self.squeeze = StackBlock(channels, channels)
+        self.shortcut = nn.Sequential(
+            ConvBlock(channels, channels), ConvBlock(channels, channels // 2, kernel=1)
+        )
+
+    def forward(self, stack: Tensor, used: Sequence[int], maps: Tensor) -> Tensor:
+        """(B, A, C, D, H, W) of the A modalities ``used`` and (B, R, D, H, W) -> (B, C, D, H, W)."""
+        regions = self.regions(self._region_sums(stack, used, maps))
+        return torch.cat((regions, self.shortcut(self.squeeze(stack, used))), 1)
+
+    def _region_sums(self, stack: Tensor, used: Sequence[int], maps: Tensor) -> Tensor:
+        """Weighted sum over modalities in every region, (B, R C, D, H, W)."""
+        weights = self._weights(stack, used, maps).to(stack.dtype)
+        mixed = torch.bmm(weights, stack.flatten(2)).unflatten(2, stack.shape[2:])
+        # in place is safe for autograd: maps carry no gradient, so nothing needs the unmultiplied sum
+        return mixed.mul_(maps.unsqueeze(2)).flatten(1, 2)
+
+    def _weights(self, stack: Tensor, used: Sequence[int], maps: Tensor) -> Tensor:
+        """Weight of every modality in every region, (B, R, A), in 0..1."""
+        with torch.autocast(
+            stack.device.type, enabled=False
+        ):  # sums over voxels leave half precision's range
+            flat = maps.flatten(2)
+            share = flat.mean(2, keepdim=True)
+            sums = torch.bmm(flat, stack.flatten(1, 2).flatten(2).to(flat.dtype).transpose(1, 2))
+            means = (sums / flat.shape[2] / (share + EPSILON)).unflatten(2, stack.shape[1:3])
+            whole = means.new_zeros(*means.shape[:2], len(MODALITIES), means.shape[3])
+            whole[:, :, list(used)] = means
+            described = torch.cat((whole.flatten(2), share), 2)
+            weights = torch.stack([weigh(described[:, r]) for r, weigh in enumerate(self.weigh)], 1)
+        return weights[:, :, list(used)]
+
+
+def _modality_weights(channels: int) -> nn.Sequential:
+    """Region means of every channel of every modality, and the region's share of the volume -> 4 weights."""
+    modalities = len(MODALITIES)
+    return nn.Sequential(
+        nn.Linear(modalities * channels + 1, HIDDEN),
+        nn.LeakyReLU(SLOPE),
+        nn.Linear(HIDDEN, modalities),
+        nn.Sigmoid(),
+    )
+
+
+class FusedDecoder(nn.Module):
+    """Region maps and region-aware fusion at every level, from coarse to fine."""
+
+    def __init__(self, widths: Sequence[int], classes: int) -> None:
+        super().__init__()
+        coarsest = (False,) * (len(widths) - 1) + (True,)
+        self.maps = nn.ModuleList(
+            RegionMaps(c, classes, last) for c, last in zip(widths, coarsest, strict=True)
+        )
+        self.fusion = nn.ModuleList(RegionFusion(c, classes) for c in widths)
+        self.steps = _decoder_steps(widths)
+        self.head = nn.Conv3d(widths[0], classes, 1)
+
+    def forward(self, stacks: Pyramid, used: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Masked features, each (B, A, C, D, H, W), of the A modalities ``used`` -> logits and features."""
+        features = {}
+        x = decoded = None
+        for i in reversed(range(len(stacks))):
+            decoded = None if x is None else self.steps[i].lift(x)
+            maps = self.maps[i](stacks[i], used, decoded)
+            # the maps learn from their own loss only
+            x = fused = self.fusion[i](stacks[i], used, maps.detach())
+            if decoded is not None:
+                x = self.steps[i].merge(fused, decoded)
+            features |= {f"maps/{i + 1}": maps, f"fused/{i + 1}": fused, f"decoder/{i + 1}": x}
+        return self.head(x), features
+
+
+class RFNet(nn.Module):
+    """Region-aware fusion network; any non-empty subset of modalities per sample.
+
+    In training mode ``Output.features`` holds, with n_m the samples that have modality m, in batch order:
+
+    - ``separate/<MODALITY>`` (n_m, K, D, H, W): logits of the separate decoder;
+    - ``regions/<level>`` (B, K, D, H, W): region maps (probabilities) of levels 1 to 4 at full resolution;
+    - ``encoder/<level>/<MODALITY>`` (n_m, C, d, h, w): encoder levels, before masking;
+    - ``fused/<level>`` (B, C, d, h, w): output of the region-aware fusion;
+    - ``decoder/<level>`` (B, C, d, h, w): the decoder's features after merging them.
+
+    Level 1 is full resolution and ``width`` channels wide; each further one halves the sides and doubles the
+    width. A modality that no sample has is left out.
+
+    Args:
+        width: channels of level 1; a multiple of 4 (16 in the paper).
+        classes: K, background included.
+
+    Raises:
+        OptionError: an option out of its range.
+    """
+
+    name = "rfnet"
+    head = "classes"
+    divisor = 2 ** (LEVELS - 1)
+
+    def __init__(self, width: int = 16, classes: int = 4) -> None:
+        super().__init__()
+        if width < 4 or width % 4 or classes < 2:
+            raise OptionError(
+                f"rfnet: width {width} and {classes} classes do not fit. "
+                "Choose a width that is a multiple of 4 and at least 2 classes."
+            )
+        self.options = {"width": width, "classes": classes}
+        widths = [width * 2**level for level in range(LEVELS)]
+        self.encoders = nn.ModuleList(Encoder(widths) for _ in MODALITIES)
+        self.separate = SeparateDecoder(widths, classes)
+        self.fused = FusedDecoder(widths, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, image: Tensor, available: Tensor, present: Tensor | None = None) -> Output:
+        """Segment; voxels of a missing channel are never read.
+
+        Args:
+            image: (B, 4, D, H, W), z-scored; sides multiples of 8 and at least 16.
+            available: (B, 4) bool, modalities that may be fused; at least one per sample.
+            present: (B, 4) bool, modalities the case really has, ``available`` among them. Only training reads
+                it: encoders and separate decoder run on all of these, whatever the random subset that is
+                fused. Default ``available``.
+
+        Returns:
+            Logits (B, K, D, H, W) of the fused decoder; features in training mode.
+
+        Raises:
+            ImageError: image or availability of the wrong shape, or a sample without modality.
+            OptionError: ``available`` names a modality that is not present.
+        """
+        available = available.cpu()  # decides what is computed: one wait for the device instead of many
+        _check(image, available)
+        present = available if present is None or not self.training else present.cpu()
+        if (available & ~present).any():
+            raise OptionError(
+                "rfnet: a modality is marked available but not present. Mark it in both or neither."
+            )
+        pyramids = {
+            m: self.encoders[m](image[present[:, m], m : m + 1]) for m in MODALITIES if present[:, m].any()
+        }
+        used = [m for m in MODALITIES if available[:, m].any()]
+        stacks = [_stack(pyramids, level, used, available, present) for level in range(LEVELS)]
+        logits, features = self.fused(stacks, used)
+        if not self.training:
+            return Output(logits)
+        return Output(logits, {**self._own_features(pyramids), **_full_size_maps(features)})
+
+    def _own_features(self, pyramids: dict[int, Pyramid]) -> dict[str, Tensor]:
+        """Features of single modalities: encoder levels and separate logits."""
+        features = {}
+        for modality, pyramid in pyramids.items():
+            name = MODALITIES[modality].name
+            features |= {f"encoder/{level}/{name}": x for level, x in enumerate(pyramid, 1)}
+            features[f"separate/{name}"] = self.separate(pyramid)
+        return features
+
+
+def _stack(
+    pyramids: dict[int, Pyramid], level: int, used: Sequence[int], available: Tensor, present: Tensor
+) -> Tensor:
+    """One level of the modalities ``used``, (B, A, C, D, H, W), zero where a sample lacks one."""
+    rows = (pick(pyramids[m][level], available[present[:, m], m]) for m in used)
+    return torch.stack([spread(x, available[:, m]) for x, m in zip(rows, used, strict=True)], 1)
+
+
+def _full_size_maps(features: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename ``maps/<level>`` to ``regions/<level>``, at full resolution."""
+    renamed = {}
+    for name, x in features.items():
+        kind, level = name.split("/")
+        factor = 2 ** (int(level) - 1)
+        if kind == "maps":
+            renamed[f"regions/{level}"] = upsample(x, factor) if factor > 1 else x
+        else:
+            renamed[name] = x
+    return renamed
+
+
+def _check(image: Tensor, available: Tensor) -> None:
+    sides = image.shape[2:]
+    if (
+        image.ndim != 5
+        or image.shape[1] != len(MODALITIES)
+        or any(s < 16 or s % RFNet.divisor for s in sides)
+    ):
+        raise ImageError(
+            f"rfnet: an image of shape {tuple(image.shape)} does not fit. Give (batch, 4, depth, height, width) "
+            f"with sides that are multiples of {RFNet.divisor} and at least 16."
+        )
+    if available.shape != image.shape[:2] or not available.any(1).all():
+        raise ImageError(
+            "rfnet: every sample needs one flag per modality and at least one available modality."
+        )
