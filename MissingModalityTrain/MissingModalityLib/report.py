@@ -1,0 +1,58 @@
+"""The machine-readable report that every job leaves beside its output."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+
+_PACKAGES = ("torch", "monai", "numpy", "SimpleITK")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes: this library, Python, the system and the packages behind the numbers."""
+    found = {
+        "MissingModality": __version__,
+        "Python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # Slicer builds some of its packages without metadata
+            found[package] = getattr(sys.modules.get(package), "__version__", "unknown")
+    return found
+
+
+def peak_memory() -> int:
+    """The most main memory that this process has held so far, bytes; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return _peak_working_set()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _peak_working_set() -> int:
+    try:
+        import psutil
+    except ImportError:
+        return 0
+    return psutil.Process().memory_info().peak_wset
+
+
+def write_report(report: dict[str, Any], path: Path) -> None:
+    """Write JSON in one step, so that nobody ever reads half a report."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        unfinished.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

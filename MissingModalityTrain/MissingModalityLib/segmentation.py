@@ -1,0 +1,177 @@
+"""Segments the volumes of one patient from files to a file, and reports on it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from .devices import choose_device, describe_device
+from .errors import ImageError, OptionError
+from .images import read_image
+from .modalities import Modality, subset_name
+from .models import bundled_student
+from .preparation import Study
+from .progress import Event, Progress
+from .regions import REGIONS, TumorClass, convention
+from .report import peak_memory, versions, write_report
+from .segmentfile import split_suffix, write_segmentation
+from .student import Prediction, Student, checksum
+
+
+def segment_files(
+    inputs: Mapping[Modality, Path],
+    output: Path,
+    student: Path | None = None,
+    device: str = "auto",
+    labels: str = "classes",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Segment the tumor in one to four volumes of a patient and write the result with its report.
+
+    Args:
+        inputs: files by modality; the result lies on the grid of the first one.
+        output: .seg.nrrd (a segmentation of 3D Slicer), .nii.gz, .nii or .nrrd (numbers). The report goes
+            beside it: ``tumor.seg.nrrd`` -> ``tumor.json``.
+        student: the trained network; the bundled one when None.
+        device: see :func:`devices.choose_device`.
+        labels: convention of the numbers in ``output``, a key of :data:`regions.CONVENTIONS`.
+        progress: called with the stages ``read``, ``prepare``, ``segment`` and ``write``.
+
+    Returns:
+        The report: versions, device, inputs, modalities used, volumes in cm3, seconds, peak memory, warnings.
+
+    Raises:
+        ImageError: no volume, one given twice, one unfit, or volumes that do not overlap.
+        StudentError: there is no student, or the file is none.
+        OptionError: unknown kind of output, convention or device; no folder to write to.
+    """
+    begin, started = time.perf_counter(), datetime.now(UTC)
+    inputs = {modality: Path(path) for modality, path in inputs.items()}
+    output, student = Path(output), Path(student or bundled_student())
+    tell = progress or (lambda event: None)
+    _check_request(inputs, output, student, labels)
+    chosen = choose_device(device)
+    network = Student.load(student)
+    prediction = network.predict(_read_study(inputs, tell), chosen, tell)
+    report = {
+        "command": "segment",
+        "started": started.isoformat(timespec="seconds"),
+        "versions": versions(),
+        "device": {"name": str(chosen), "description": describe_device(chosen)},
+        "student": {
+            "path": str(student),
+            "name": network.card.get("name", student.stem),
+            "sha256": checksum(student),
+        },
+        "inputs": {modality.name: str(path) for modality, path in inputs.items()},
+        "output": str(output),
+        "labels": labels,
+        **_findings(prediction),
+    }
+    tell(Event("write", 0, 1, output.name))
+    write_segmentation(prediction.labels, output, labels)
+    report["seconds"] = {
+        "total": round(time.perf_counter() - begin, 3),
+        "prediction": round(prediction.seconds, 3),
+    }
+    report["peak_memory_bytes"] = peak_memory()
+    write_report(report, report_path(output))
+    tell(Event("write", 1, 1, output.name))
+    return report
+
+
+def report_path(output: Path) -> Path:
+    """Where the report on ``output`` goes: ``tumor.seg.nrrd`` -> ``tumor.json`` in the same folder."""
+    return output.with_name(f"{split_suffix(output)[0]}.json")
+
+
+def region_volumes(classes: sitk.Image) -> dict[str, float]:
+    """Volumes in cm3 of NCR, ED, ET and of the regions WT, TC (ET is both).
+
+    Args:
+        classes: uint8, values 0..3.
+    """
+    counts = np.bincount(sitk.GetArrayViewFromImage(classes).ravel(), minlength=len(TumorClass))
+    voxel = float(np.prod(classes.GetSpacing())) / 1000
+    groups = {cls.name: (int(cls),) for cls in TumorClass if cls} | dict(REGIONS)
+    return {
+        name: round(voxel * int(sum(counts[value] for value in values)), 3) for name, values in groups.items()
+    }
+
+
+def _findings(prediction: Prediction) -> dict[str, Any]:
+    volumes = region_volumes(prediction.labels)
+    warnings = list(prediction.warnings)
+    if not volumes["WT"]:
+        warnings.append("No tumor was found: the segmentation is empty.")
+    return {"modalities": subset_name(prediction.subset), "volumes_cm3": volumes, "warnings": warnings}
+
+
+def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path, labels: str) -> None:
+    """Refuse what cannot succeed before anything heavy is done."""
+    if not inputs:
+        raise ImageError("No volume given. Name at least one of --flair, --t1ce, --t1 and --t2.")
+    convention(labels)
+    for written in (output, report_path(output)):
+        _check_writable(written)
+        for read in (*inputs.values(), student):
+            if _same_file(written, read):
+                raise OptionError(
+                    f"{written}: the output would overwrite an input. Choose another output name."
+                )
+    for (first, path), (second, other) in combinations(inputs.items(), 2):
+        if _same_file(path, other):
+            raise ImageError(_twice(first, path, second, other))
+
+
+def _check_writable(path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise OptionError(
+            f"{path}: the output folder {folder} does not exist. Create it or choose another one."
+        )
+    if path.is_dir():
+        raise OptionError(f"{path} is a folder. Choose a file name for the output.")
+    if not os.access(folder, os.W_OK):
+        raise OptionError(f"{path}: the output folder {folder} cannot be written to. Choose another one.")
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them does not exist
+        return False
+
+
+def _read_study(inputs: Mapping[Modality, Path], tell: Progress) -> Study:
+    images: dict[Modality, sitk.Image] = {}
+    for index, (modality, path) in enumerate(inputs.items()):
+        tell(Event("read", index, len(inputs), path.name))
+        image = read_image(path)
+        for other, earlier in images.items():
+            if _same_voxels(image, earlier):
+                raise ImageError(_twice(other, inputs[other], modality, path))
+        images[modality] = image
+    tell(Event("read", len(inputs), len(inputs)))
+    return Study(images, {modality: str(path) for modality, path in inputs.items()})
+
+
+def _same_voxels(image: sitk.Image, other: sitk.Image) -> bool:
+    return image.GetSize() == other.GetSize() and np.array_equal(
+        sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(other)
+    )
+
+
+def _twice(first: Modality, path: Path, second: Modality, other: Path) -> str:
+    same = f"{path} was given" if path == other else f"{path} and {other} hold the same volume, given"
+    return (
+        f"{same} as {first.title} and as {second.title}. Give each volume once, as the sequence that it is."
+    )
