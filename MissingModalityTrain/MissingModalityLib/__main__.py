@@ -210,6 +210,7 @@ def _train(options: argparse.Namespace) -> None:
             seed=options.seed,
             device=options.device,
             settings=dict(options.settings),
+            convention=options.convention,
             progress=progress,
         )
     _show_result(options, {"output": str(checkpoint)}, f"Wrote {checkpoint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -46,6 +47,12 @@ def _peak_working_set() -> int:
     except ImportError:
         return 0
     return psutil.Process().memory_info().peak_wset
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:

@@ -21,9 +21,9 @@ from .models import bundled_student
 from .preparation import Study
 from .progress import Event, Progress
 from .regions import REGIONS, TumorClass, convention
-from .report import peak_memory, versions, write_report
+from .report import file_sha256, peak_memory, versions, write_report
 from .segmentfile import split_suffix, write_segmentation
-from .student import Prediction, Student, checksum
+from .student import Prediction, Student
 
 
 def segment_files(
@@ -69,7 +69,7 @@ def segment_files(
         "student": {
             "path": str(student),
             "name": network.card.get("name", student.stem),
-            "sha256": checksum(student),
+            "sha256": file_sha256(student),
         },
         "inputs": {modality.name: str(path) for modality, path in inputs.items()},
         "output": str(output),
