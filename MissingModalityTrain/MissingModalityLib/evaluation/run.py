@@ -1,0 +1,264 @@
+"""A student scored on a folder of cases, over every subset of modalities that each case allows.
+
+Each case is read and prepared once with all its modalities; for every subset the other channels are masked.
+A subset's score can differ from segmenting its volumes alone in two details: the box that the sliding windows
+cover is that of the brain in all volumes, and the result is compared on the grid of the case's first volume
+(for co-registered cases every volume has that grid). The brain mask is the subset's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..cases import Case, find_cases, read_label, read_study
+from ..devices import choose_device, describe_device
+from ..errors import CaseError, MissingModalityError
+from ..modalities import SUBSETS, Subset, subset_name
+from ..preparation import Prepared, prepare, restore
+from ..progress import Event, Progress
+from ..report import versions, write_report
+from ..student import Student
+from .metrics import check_rule, score_regions
+from .tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize, write_text
+
+if TYPE_CHECKING:
+    import torch
+
+STAGE = "Evaluating"
+CASES_FILE, SUMMARY_FILE, TABLE_FILE = "cases.csv", "summary.json", "table.md"
+
+Report = Callable[[str], None]
+"""Called with a short text after each prediction."""
+
+
+def evaluate_student(
+    student: Student,
+    cases: Sequence[Case],
+    progress: Progress | None = None,
+    device: str = "auto",
+    hd95_rule: str = "penalty",
+) -> list[Row]:
+    """Scores of every case, subset and region.
+
+    Args:
+        student: the network to score.
+        cases: labeled cases; each is scored on the subsets of the modalities that it has.
+        progress: told after each prediction; steps are predictions.
+        device: as in :func:`~..devices.choose_device`.
+        hd95_rule: what a distance to an empty region is; a key of :data:`~.metrics.HD95_RULES`.
+
+    Returns:
+        Rows by case, then subset in the papers' order, then region.
+
+    Raises:
+        CaseError: a case has no label.
+        ImageError, LabelError: a file cannot be used.
+        OptionError: there is no such device or rule.
+    """
+    check_rule(hd95_rule)
+    chosen = choose_device(device)
+    report = _counter(progress, cases)
+    return [row for case in cases for row in _score_case(student, case, chosen, hd95_rule, report)]
+
+
+def evaluate_folder(
+    student: Path,
+    data: Path,
+    output: Path,
+    device: str = "auto",
+    convention: str | None = None,
+    progress: Progress | None = None,
+    hd95_rule: str = "penalty",
+) -> dict[str, Any]:
+    """Evaluate a student file on all labeled cases under a folder and write the results.
+
+    Cases without a label, or that cannot be read, are skipped; the result says which and why.
+
+    Args:
+        student: a student file.
+        data: folder of cases in any layout that :func:`~..cases.find_cases` knows.
+        output: folder for ``cases.csv`` (every score), ``summary.json`` (means, versions, settings) and
+            ``table.md`` (the papers' table); made if absent, files of these names are replaced.
+        device: as in :func:`~..devices.choose_device`.
+        convention: label convention, where the layout does not tell.
+        progress: told after each prediction; steps are predictions.
+        hd95_rule: a key of :data:`~.metrics.HD95_RULES`.
+
+    Returns:
+        The content of ``summary.json`` (see :func:`~.tables.summarize`) and ``rows``, one dict per score.
+
+    Raises:
+        StudentError: the student file cannot be used.
+        CaseError: no case can be scored, or the output folder cannot be written to.
+        OptionError: there is no such device, convention or rule.
+    """
+    start = perf_counter()
+    check_rule(hd95_rule)
+    chosen = choose_device(device)
+    network = Student.load(student)
+    _make_folder(output)
+    labeled, skipped = _find_labeled(data, convention)
+    rows: list[Row] = []
+    report = _counter(progress, labeled)
+    for case in labeled:
+        try:
+            rows += _score_case(network, case, chosen, hd95_rule, report)
+        except MissingModalityError as error:
+            skipped.append({"path": case.name, "reason": str(error).replace(f"{data}{os.sep}", "")})
+    if not rows:
+        reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
+        raise CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
+    evaluation = {
+        "student": student.name,
+        "weights_sha256": weights_sha256(network),
+        "data": data.resolve().name,
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": describe_device(chosen),
+        "versions": versions(),
+        "hd95_rule": hd95_rule,
+        "cases": _describe(labeled, rows),
+        "skipped": skipped,
+        **summarize(rows),
+        "seconds": round(perf_counter() - start, 1),
+    }
+    _write(evaluation, rows, output)
+    return {**evaluation, "rows": [_as_record(row) for row in rows]}
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """What :func:`evaluate_folder` returned, from the files it wrote.
+
+    Raises:
+        CaseError: the folder holds no complete evaluation.
+    """
+    try:
+        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CaseError(
+            f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
+        ) from error
+    return {**summary, "rows": [_as_record(row) for row in read_rows(folder / CASES_FILE)]}
+
+
+def allowed_subsets(case: Case) -> list[Subset]:
+    """The subsets of the case's modalities, in the papers' order: 15 for four modalities, 3 for two."""
+    return [subset for subset in SUBSETS if set(subset) <= set(case.images)]
+
+
+def weights_sha256(student: Student) -> str:
+    """SHA-256 of the weights as float32, by name: the same whatever the file's header and precision."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(student.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _find_labeled(data: Path, convention: str | None) -> tuple[list[Case], list[dict[str, str]]]:
+    """Cases with a label; and what is left out, by path inside ``data``, with the reason."""
+    listing = find_cases(data, convention)
+    skipped = [
+        {"path": os.path.relpath(entry.path, data), "reason": entry.reason.replace(f"{data}{os.sep}", "")}
+        for entry in listing.skipped
+    ]
+    skipped += [
+        {"path": case.name, "reason": "no label map to compare with"}
+        for case in listing.cases
+        if case.label is None
+    ]
+    return [case for case in listing.cases if case.label is not None], skipped
+
+
+def _score_case(
+    student: Student, case: Case, device: torch.device, hd95_rule: str, report: Report
+) -> list[Row]:
+    label = read_label(case)
+    if label is None:
+        raise CaseError(
+            f"Case '{case.name}' has no label map to compare with. Add one or leave the case out."
+        )
+    prepared = prepare(read_study(case))
+    reference = sitk.GetArrayFromImage(prepared.reference.resample(label, sitk.sitkNearestNeighbor, 0))
+    spacing = prepared.reference.spacing[::-1]
+    rows = []
+    for subset in allowed_subsets(case):
+        classes = student.classes(_as_if_acquired(prepared, subset), device)
+        prediction = sitk.GetArrayFromImage(restore(classes, prepared))
+        scores = score_regions(prediction, reference, spacing, hd95_rule)
+        rows += [
+            Row(case.name, subset, region, score.dice, score.hd95, score.predicted, score.reference)
+            for region, score in scores.items()
+        ]
+        report(f"{case.name}, {subset_name(subset)}: WT {100 * scores['WT'].dice:.1f} %")
+    return rows
+
+
+def _as_if_acquired(prepared: Prepared, subset: Subset) -> Prepared:
+    """The case with only the subset's channels and the brain mask that these alone give."""
+    kept = prepared.keep(subset)
+    return replace(kept, brain=np.any(kept.image, axis=0))
+
+
+def _counter(progress: Progress | None, cases: Iterable[Case]) -> Report:
+    """Reports one more prediction of all those to come, each time it is called."""
+    total = sum(len(allowed_subsets(case)) for case in cases)
+    done = 0
+
+    def report(message: str) -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(Event(STAGE, done, total, message))
+
+    return report
+
+
+def _describe(cases: Sequence[Case], rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Name, modalities and reference volumes (voxels) of the cases that were scored."""
+    volumes: dict[str, dict[str, int]] = {}
+    for row in rows:
+        volumes.setdefault(row.case, {})[row.region] = row.reference
+    return [
+        {
+            "name": case.name,
+            "modalities": subset_name(case.images),
+            "reference_voxels": {region: volumes[case.name][region] for region in ("WT", "TC", "ET")},
+        }
+        for case in cases
+        if case.name in volumes
+    ]
+
+
+def _as_record(row: Row) -> dict[str, Any]:
+    return {**asdict(row), "subset": subset_name(row.subset)}
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaseError(
+            f"{folder}: cannot make this folder ({error}). Choose another output folder."
+        ) from error
+
+
+def _write(evaluation: dict[str, Any], rows: Sequence[Row], output: Path) -> None:
+    title = f"# {evaluation['student']} on {len(evaluation['cases'])} case(s) of {evaluation['data']}\n"
+    table = "\n".join((title, markdown_table(evaluation), notes(evaluation)))
+    try:
+        write_text(rows_to_csv(rows), output / CASES_FILE)
+        write_text(table, output / TABLE_FILE)
+        write_report(evaluation, output / SUMMARY_FILE)
+    except OSError as error:
+        raise CaseError(f"{output}: cannot be written to ({error}). Choose another output folder.") from error

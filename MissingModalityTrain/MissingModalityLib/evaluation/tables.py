@@ -1,0 +1,219 @@
+"""Rows of scores, their averages, and the files they are kept in: CSV and the papers' table in Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ..errors import CaseError
+from ..modalities import SUBSETS, Modality, Subset, subset_name
+from .metrics import ET_MINIMUM_VOXELS, HD95_RULES, SCORED_REGIONS
+
+# The papers print the modalities in this order, whatever the order of the channels.
+PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
+PRESENT, ABSENT = "\N{BLACK CIRCLE}", "\N{WHITE CIRCLE}"
+
+_SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Score of one region of one case, predicted from one subset.
+
+    Attributes:
+        case: name of the case.
+        subset: modalities the student was given.
+        region: an entry of :data:`~.metrics.SCORED_REGIONS`.
+        dice: 0..1.
+        hd95: mm.
+        predicted: voxels of the region in the prediction.
+        reference: voxels of the region in the reference.
+    """
+
+    case: str
+    subset: Subset
+    region: str
+    dice: float
+    hd95: float
+    predicted: int
+    reference: int
+
+
+def summarize(rows: Sequence[Row]) -> dict[str, Any]:
+    """Means over cases per subset, and plain means of these over subsets.
+
+    Returns:
+        ``subsets``: one entry per subset that any case allows, in the papers' order, with ``subset``,
+        ``cases`` (how many) and ``dice`` and ``hd95`` per region; ``averages``: the plain mean of the
+        subsets' means, over ``all`` of them, ``with FLAIR`` and ``with T1ce``; ``empty``: per region the
+        number of cases without it in the reference, and of predictions that missed or invented it.
+    """
+    subsets = []
+    for subset in SUBSETS:
+        chosen = [row for row in rows if row.subset == subset]
+        if chosen:
+            entry = {"subset": subset_name(subset), "cases": len({row.case for row in chosen})}
+            subsets.append({**entry, **_means(chosen)})
+    groups: dict[str, Callable[[str], bool]] = {"all": lambda name: True}
+    for modality in (Modality.FLAIR, Modality.T1CE):
+        groups[f"with {modality.title}"] = lambda name, modality=modality: modality in _SUBSETS_BY_NAME[name]
+    averages = {
+        title: _average([entry for entry in subsets if belongs(entry["subset"])])
+        for title, belongs in groups.items()
+        if any(belongs(entry["subset"]) for entry in subsets)
+    }
+    return {"subsets": subsets, "averages": averages, "empty": _count_empty(rows)}
+
+
+def _means(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    return {
+        metric: {
+            region: fmean(getattr(row, metric) for row in rows if row.region == region)
+            for region in SCORED_REGIONS
+        }
+        for metric in ("dice", "hd95")
+    }
+
+
+def _average(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    means = {
+        metric: {region: fmean(entry[metric][region] for entry in entries) for region in SCORED_REGIONS}
+        for metric in ("dice", "hd95")
+    }
+    return {"subsets": len(entries), **means}
+
+
+def _count_empty(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    counts = {}
+    for region in SCORED_REGIONS:
+        chosen = [row for row in rows if row.region == region]
+        counts[region] = {
+            "cases_without": len({row.case for row in chosen if not row.reference}),
+            "missed": sum(1 for row in chosen if row.reference and not row.predicted),
+            "invented": sum(1 for row in chosen if row.predicted and not row.reference),
+        }
+    return counts
+
+
+def markdown_table(evaluation: dict[str, Any]) -> str:
+    """The papers' table: one line per subset, dots for the modalities it holds, then the averages.
+
+    Args:
+        evaluation: what :func:`summarize` returns.
+
+    Returns:
+        Dice in % and HD95 in mm, as GitHub Markdown, without the rules behind them (see :func:`notes`).
+    """
+    head = [
+        *(modality.title for modality in PRINTED_ORDER),
+        *(f"Dice {region}" for region in SCORED_REGIONS),
+        *(f"HD95 {region}" for region in SCORED_REGIONS),
+        "cases",
+    ]
+    body = []
+    for entry in evaluation["subsets"]:
+        subset = _SUBSETS_BY_NAME[entry["subset"]]
+        dots = [PRESENT if modality in subset else ABSENT for modality in PRINTED_ORDER]
+        body.append([*dots, *_numbers(entry), str(entry["cases"])])
+    for title, average in evaluation["averages"].items():
+        label = (
+            f"**mean of {average['subsets']}**" if title == "all" else f"mean of {average['subsets']} {title}"
+        )
+        body.append([label, "", "", "", *_numbers(average), ""])
+    return markdown_lines(head, body)
+
+
+def markdown_lines(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A GitHub Markdown table; ``|`` inside a cell is escaped."""
+    rule = ["---"] * len(head)
+    lines = (" | ".join(cell.replace("|", "\\|") for cell in line) for line in (head, rule, *body))
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+def notes(evaluation: dict[str, Any]) -> str:
+    """The rules and counts without which nobody can compare the numbers, as a Markdown list.
+
+    Args:
+        evaluation: a result of :func:`.run.evaluate_folder`.
+    """
+    lines = [
+        "Dice in %, per case on the whole volume in the patient's own grid, 1e-8 added to numerator and "
+        "denominator: 100 when prediction and reference are both empty, 0 when one is.",
+        "HD95 in mm, the larger of the two directed 95th percentiles; empty regions score the "
+        f"{HD95_RULES[evaluation['hd95_rule']]} (rule '{evaluation['hd95_rule']}').",
+        f"'{SCORED_REGIONS[-1]}': ET after predictions of fewer than {ET_MINIMUM_VOXELS} voxels are removed.",
+        "A line is the mean over its cases; a mean at the end is the plain mean of the lines it names.",
+        *_empty_notes(evaluation["empty"]),
+        *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"]),
+    ]
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
+    return [
+        f"{region}: absent from the reference of {count['cases_without']} case(s); over all subsets "
+        f"{count['invented']} prediction(s) found it where there is none, {count['missed']} missed it wholly."
+        for region, count in empty.items()
+        if any(count.values())
+    ]
+
+
+def _numbers(entry: dict[str, Any]) -> list[str]:
+    return [
+        *(f"{100 * entry['dice'][region]:.1f}" for region in SCORED_REGIONS),
+        *(f"{entry['hd95'][region]:.1f}" for region in SCORED_REGIONS),
+    ]
+
+
+def rows_to_csv(rows: Iterable[Row]) -> str:
+    """One line per row under a header of the field names of :class:`Row`; the subset by name."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Row))
+    for row in rows:
+        case, subset, *rest = astuple(row)
+        writer.writerow((case, subset_name(subset), *rest))
+    return buffer.getvalue()
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The inverse of :func:`rows_to_csv`.
+
+    Raises:
+        CaseError: the file is absent or was not written by :func:`rows_to_csv`.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [_row(record) for record in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise CaseError(
+            f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written."
+        ) from error
+
+
+def _row(record: dict[str, str]) -> Row:
+    return Row(
+        case=record["case"],
+        subset=_SUBSETS_BY_NAME[record["subset"]],
+        region=record["region"],
+        dice=float(record["dice"]),
+        hd95=float(record["hd95"]),
+        predicted=int(record["predicted"]),
+        reference=int(record["reference"]),
+    )
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text file in one step, so that an existing one is replaced only by a whole one."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

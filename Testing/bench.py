@@ -1,0 +1,249 @@
+"""Seconds and peak memory of whole-case segmentation, beside the protocols in use today (`make bench`).
+
+Measured in one run, each in a process of its own with the same number of threads:
+
+- the student on all volumes of a case and on a single one: from images in memory to the label map on the
+  patient's grid, preparation included;
+- the protocol of the public RFNet code in this project's own RFNet with random weights: all encoders, windows
+  of 80^3 voxels with 50 % overlap over the full image, plain average of the probabilities; preparation is not
+  counted. A few windows are timed and the time scaled to all of them, unless --full is given;
+- MONAI's SegResNet with 32 initial filters and random weights on the whole image at once, likewise without
+  preparation.
+
+    make bench                          a synthetic patient of 240x240x155 voxels
+    make bench CASE=folder              a case of your own
+    python Testing/bench.py --full      time every window (several minutes)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+# The parent imports nothing heavy: the peak memory of a child, as Linux counts it, starts from its parent's.
+
+IMAGES, ARRAY = "images", "volume.npy"
+SEED = 2021
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    if options.measure:
+        print(json.dumps(MEASURES[options.measure](options)))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        options.folder = Path(folder)
+        case = _in_child("case", options)
+        print(f"{case['description']}; {options.threads} CPU threads ({case['device']})", flush=True)
+        results = []
+        for name in ("student_all", "student_one", "rfnet", "segresnet"):
+            print(f"measuring {name} ...", file=sys.stderr, flush=True)
+            results.append(_in_child(name, options))
+    print(_table(results))
+    for result in results:
+        if result.get("note"):
+            print(f"{result['title']}: {result['note']}")
+    if options.output:
+        report = {"case": case, "threads": options.threads, "results": results}
+        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--case", default=os.environ.get("CASE"), help="folder of a case; default: synthetic")
+    parser.add_argument("--student", type=Path, help="default: the bundled one")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--windows", type=int, default=3, help="RFNet windows to time (default 3)")
+    parser.add_argument("--full", action="store_true", help="time all RFNet windows")
+    parser.add_argument("--output", type=Path, help="write the figures as JSON too")
+    sizes = parser.add_argument_group("sizes (smaller ones to try the script)")
+    sizes.add_argument("--shape", type=int, nargs=3, default=(155, 240, 240), help="synthetic case, z y x")
+    sizes.add_argument("--width", type=int, default=16, help="RFNet")
+    sizes.add_argument("--window", type=int, default=80, help="RFNet")
+    sizes.add_argument("--filters", type=int, default=32, help="SegResNet")
+    parser.add_argument("--measure", choices=MEASURES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return parser.parse_args(given, argparse.Namespace(arguments=given))
+
+
+def _in_child(measure: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run one measurement in a fresh interpreter and return the JSON it prints last."""
+    command = [sys.executable, __file__, *options.arguments, "--measure", measure, "--folder", options.folder]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+    if done.returncode:
+        raise SystemExit(f"The measurement '{measure}' failed; see above.")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _make_case(options: argparse.Namespace) -> dict[str, Any]:
+    """Put the case where the measurements find it: one image per modality, and all as one z-scored array."""
+    import numpy as np
+    import SimpleITK as sitk
+    import torch
+    from MissingModalityLib.devices import describe_device
+    from MissingModalityLib.modalities import MODALITIES, subset_name
+    from MissingModalityLib.preparation import Grid
+
+    images, origin = _images(options)
+    grid = Grid.of(next(iter(images.values())))
+    volume = np.zeros((len(MODALITIES), *reversed(grid.size)), np.float32)
+    (options.folder / IMAGES).mkdir()
+    for modality, image in images.items():
+        sitk.WriteImage(image, str(options.folder / IMAGES / f"{modality.name}.nrrd"))
+        floats = sitk.Cast(image, sitk.sitkFloat32)
+        array = sitk.GetArrayFromImage(grid.resample(floats, sitk.sitkLinear, 0.0))
+        inside = array[array != 0]
+        volume[modality] = np.where(array != 0, (array - inside.mean()) / inside.std(), 0)
+    np.save(options.folder / ARRAY, volume)
+    size = "x".join(map(str, grid.size))
+    return {
+        "description": f"{origin}, {size} voxels, {subset_name(images)}",
+        "device": describe_device(torch.device("cpu")),
+    }
+
+
+def _images(options: argparse.Namespace) -> tuple[dict[Any, Any], str]:
+    if options.case:
+        from MissingModalityLib.cases import find_cases, read_study
+
+        listing = find_cases(Path(options.case))
+        if not listing.cases:
+            raise SystemExit(f"{options.case} holds no case.\n{listing.describe()}")
+        return dict(read_study(listing.cases[0]).images), listing.cases[0].name
+    from MissingModalityLib.phantom import grow_patient
+
+    return grow_patient(SEED, shape=tuple(options.shape))[0], f"synthetic patient (seed {SEED})"
+
+
+def _student(options: argparse.Namespace, only_one: bool) -> dict[str, Any]:
+    import SimpleITK as sitk
+    from MissingModalityLib.modalities import Modality, subset_name
+    from MissingModalityLib.models import bundled_student
+    from MissingModalityLib.preparation import Study
+    from MissingModalityLib.student import Student
+
+    path = options.student or bundled_student()
+    student = Student.load(path)
+    files = {Modality[file.stem]: file for file in (options.folder / IMAGES).iterdir()}
+    chosen = sorted(files)[:1] if only_one else sorted(files)
+    study = Study(
+        {modality: sitk.ReadImage(str(files[modality])) for modality in chosen},
+        {modality: files[modality].name for modality in chosen},
+    )
+    _use_threads(options.threads)
+    prediction = student.predict(study, device="cpu")
+    return _result(f"student {path.stem}, {subset_name(chosen)}", prediction.seconds)
+
+
+def _rfnet(options: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+    import torch
+    from MissingModalityLib import networks
+
+    torch.manual_seed(SEED)
+    network = networks.build("rfnet", width=options.width).eval()
+    volume = torch.from_numpy(np.load(options.folder / ARRAY))[None]
+    available = torch.ones(1, 4, dtype=torch.bool)
+    boxes = list(_windows(volume.shape[2:], options.window))
+    count = len(boxes) if options.full else min(options.windows, len(boxes))
+    chosen = [boxes[index * len(boxes) // count] for index in range(count)]
+    total = torch.zeros(1, 4, *volume.shape[2:])
+    hits = torch.zeros(volume.shape[2:])
+    _use_threads(options.threads)
+    with torch.inference_mode():
+        if not options.full:
+            network(volume[(..., *boxes[0])], available)  # the first window pays for warming up
+        start = time.perf_counter()
+        for box in chosen:
+            total[(..., *box)] += network(volume[(..., *box)], available).logits.softmax(1)
+            hits[box] += 1
+        seconds = (time.perf_counter() - start) * len(boxes) / count
+        start = time.perf_counter()
+        (total / hits.clamp(min=1)).argmax(1)
+        seconds += time.perf_counter() - start
+    scaled = (
+        f"ESTIMATED: {count} of {len(boxes)} windows timed, time scaled to all of them (--full times all)"
+    )
+    return _result(
+        f"public RFNet protocol, width {options.width}, {len(boxes)} windows of {options.window}^3",
+        seconds,
+        f"all {len(boxes)} windows timed" if count == len(boxes) else scaled,
+    )
+
+
+def _segresnet(options: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+    import torch
+    from monai.networks.nets import SegResNet
+
+    torch.manual_seed(SEED)
+    blocks = {"blocks_down": (1, 2, 2, 4), "blocks_up": (1, 1, 1)}
+    network = SegResNet(init_filters=options.filters, in_channels=4, out_channels=3, **blocks).eval()
+    volume = torch.from_numpy(np.load(options.folder / ARRAY))[None]
+    _use_threads(options.threads)
+    with torch.inference_mode():
+        start = time.perf_counter()
+        missing = [-side % 8 for side in volume.shape[2:]]
+        padding = [amount for side in reversed(missing) for amount in (0, side)]
+        network(torch.nn.functional.pad(volume, padding)).sigmoid().gt(0.5)
+        seconds = time.perf_counter() - start
+    return _result(f"MONAI SegResNet, {options.filters} filters, whole image", seconds)
+
+
+def _windows(shape: Sequence[int], side: int) -> Iterator[tuple[slice, ...]]:
+    """Boxes at half-window steps, the last one of each axis flush with its end."""
+    starts = [[*range(0, max(size - side, 0), side // 2), max(size - side, 0)] for size in shape]
+    for corner in product(*starts):
+        yield tuple(slice(start, start + side) for start in corner)
+
+
+def _use_threads(count: int) -> None:
+    import SimpleITK as sitk
+    import torch
+
+    torch.set_num_threads(count)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
+
+
+def _result(title: str, seconds: float, note: str = "") -> dict[str, Any]:
+    from MissingModalityLib.report import peak_memory
+
+    return {"title": title, "seconds": seconds, "peak_gib": peak_memory() / 2**30, "note": note}
+
+
+def _table(results: Sequence[dict[str, Any]]) -> str:
+    """One line per measurement; ratios are to the first of them."""
+    first = results[0]
+    width = max(len(result["title"]) for result in results)
+    lines = [f"{'':{width}}  {'seconds':>9}  {'peak GiB':>8}  {'time':>7}  {'memory':>7}"]
+    for result in results:
+        time_ratio, memory_ratio = (result[key] / first[key] for key in ("seconds", "peak_gib"))
+        lines.append(
+            f"{result['title']:{width}}  {result['seconds']:9.1f}  {result['peak_gib']:8.2f}  "
+            f"{time_ratio:6.1f}x  {memory_ratio:6.1f}x"
+        )
+    return "\n".join(lines)
+
+
+MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "case": _make_case,
+    "student_all": lambda options: _student(options, only_one=False),
+    "student_one": lambda options: _student(options, only_one=True),
+    "rfnet": _rfnet,
+    "segresnet": _segresnet,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
