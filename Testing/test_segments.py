@@ -1,4 +1,4 @@
-"""The segment registry agrees with the label classes and with the terminology file that the extension loads."""
+"""The segment registry agrees with the label classes and with the extension's own terminology file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from MissingModalityLib.regions import REGIONS, TumorClass
 from MissingModalityLib.segments import OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS, Segment
 

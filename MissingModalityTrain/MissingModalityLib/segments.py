@@ -4,8 +4,8 @@ Read by the panel, the command line, the file writer and the documentation; impo
 
 Codes: category "Morphologically Altered Structure" for all. Edema and necrosis are entries of 3D Slicer's own
 general anatomy list, colors included. Slicer's lists have no enhancing lesion; the code used in imaging
-templates is NCI Thesaurus C113842. Whole tumor (lesion with its edema) and tumor core (the neoplasm itself) are
-told apart by SNOMED CT 52988006 and 108369006. The last three come with the extension's own list,
+templates is NCI Thesaurus C113842. Whole tumor (lesion with its edema) and tumor core (the neoplasm itself)
+are told apart by SNOMED CT 52988006 and 108369006. The last three come with the extension's own list,
 ``SegmentationCategoryTypeModifier-MissingModality.term.json``.
 """
 

@@ -1,0 +1,287 @@
+"""MRML nodes to images and label maps to segmentation nodes: the only file that imports ``slicer``.
+
+Everything that leaves here is in the world frame (parent transforms applied); results go back to the voxels of
+the reference volume and under its parent transform, so that both stay together when the transform changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from .errors import ImageError
+from .images import check_volume
+from .modalities import Modality
+from .segments import REGION_SEGMENTS, SEGMENTS, Segment
+
+_BINARY = "Binary labelmap"
+_SURFACE = "Closed surface"
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_SHEAR_TOLERANCE = 1e-3
+_MM3_PER_CM3 = 1000.0
+
+Node = Any
+"""A MRML node; slicer's classes are known to no type checker."""
+
+
+def complaint(node: Node) -> str | None:
+    """What keeps a node from being an input volume, as the rest of a sentence; None when nothing does."""
+    if node is None:
+        return "is not there; choose a loaded volume"
+    kind = node.GetClassName()
+    if node.IsA("vtkMRMLSequenceNode") or "MultiVolume" in kind:
+        return "is a series of volumes (4-D); choose one frame of it as a volume of its own"
+    if node.IsA("vtkMRMLLabelMapVolumeNode") or node.IsA("vtkMRMLSegmentationNode"):
+        return "is a label map or segmentation, not an MRI volume; choose the volume it was drawn on"
+    if not node.IsA("vtkMRMLVolumeNode"):
+        return f"is a {kind}, not a volume; choose an MRI volume"
+    image = node.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0:
+        return "has no image data; load it again or choose another volume"
+    scalars = image.GetPointData().GetScalars()
+    components = scalars.GetNumberOfComponents() if scalars else 0
+    if components != 1 or not node.IsA("vtkMRMLScalarVolumeNode"):
+        return "has several values per voxel (vector, color, tensor or 4-D); choose a volume with one"
+    return None
+
+
+def check_nodes(nodes: Mapping[Modality, Node]) -> None:
+    """Refuse what cannot be segmented, before any work starts.
+
+    Raises:
+        ImageError: no volume at all, one volume in two places, a node that is no scalar volume, a transform
+            that voxels cannot follow, or an image that :func:`images.check_volume` refuses.
+    """
+    if not nodes:
+        raise ImageError("No volume is chosen. Choose at least one of FLAIR, T1ce, T1 and T2.")
+    first_use: dict[int, Modality] = {}
+    for modality, node in nodes.items():
+        problem = complaint(node)
+        if problem:
+            name = f"'{node.GetName()}'" if node is not None else "The volume"
+            raise ImageError(f"{name} chosen for {modality.title} {problem}.")
+        other = first_use.setdefault(id(node), modality)
+        if other is not modality:
+            raise ImageError(
+                f"'{node.GetName()}' is chosen for both {other.title} and {modality.title}. "
+                "Choose each volume once."
+            )
+    for node in nodes.values():
+        check_volume(image_of(node), node.GetName())
+
+
+def image_of(node: Node) -> sitk.Image:
+    """A volume node as an image in the world frame.
+
+    Args:
+        node: scalar volume; linear parent transforms without shear are applied to its geometry.
+
+    Returns:
+        Own copy of the voxels with spacing (mm), origin and direction (LPS).
+
+    Raises:
+        ImageError: a parent transform bends or shears the volume.
+    """
+    image = sitk.GetImageFromArray(np.array(voxels_of(node)))
+    lps = _RAS_TO_LPS @ _ijk_to_world(node)
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    if not (spacing > 0).all():
+        raise ImageError(
+            f"'{node.GetName()}' has a voxel size of zero. Correct its spacing in the Volumes module."
+        )
+    direction = lps[:3, :3] / spacing
+    if not np.allclose(direction.T @ direction, np.eye(3), atol=_SHEAR_TOLERANCE):
+        raise ImageError(
+            f"'{node.GetName()}' has slanted voxel axes (scanner tilt or a transform that shears it). "
+            "Resample it to straight axes first, e.g. with the Resample Scalar/Vector/DWI Volume module."
+        )
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection(direction.ravel().tolist())
+    return image
+
+
+def voxels_of(node: Node) -> np.ndarray:
+    """The voxels (z, y, x) of a scalar volume node; a view, not a copy."""
+    data = node.GetImageData()
+    return vtk_to_numpy(data.GetPointData().GetScalars()).reshape(data.GetDimensions()[::-1])
+
+
+def write_inputs(nodes: Mapping[Modality, Node], folder: Path) -> dict[Modality, Path]:
+    """One file per node in ``folder``, for a child process; order kept.
+
+    Raises:
+        ImageError: as :func:`check_nodes`.
+    """
+    check_nodes(nodes)
+    paths = {}
+    for modality, node in nodes.items():
+        paths[modality] = folder / f"{modality.name}.nrrd"
+        sitk.WriteImage(image_of(node), str(paths[modality]), useCompression=False)
+    return paths
+
+
+def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = False) -> Node:
+    """Tumor classes on the reference volume's voxels -> a ``vtkSegmentation`` that is in no scene yet.
+
+    Args:
+        classes: (z, y, x) uint8, values 0..3.
+        reference: the volume node that the classes belong to.
+        regions: add whole tumor and tumor core, which overlap the three disjoint segments.
+
+    Returns:
+        Binary label maps (the disjoint segments share one) and closed surfaces; a class without voxels is an
+        empty segment.
+
+    Raises:
+        ImageError: the volume has lost or changed its voxels since.
+    """
+    if complaint(reference) or voxels_of(reference).shape != classes.shape:
+        raise ImageError(
+            "The reference volume was changed or removed during the segmentation. Start it again."
+        )
+    segmentation = slicer.vtkSegmentation()
+    segmentation.SetSourceRepresentationName(_BINARY)
+    shared = _oriented_image(classes, reference)
+    for segment in SEGMENTS:
+        _add_segment(segmentation, segment, shared, int(segment.tumor_class))
+    for segment in REGION_SEGMENTS if regions else ():
+        mask = np.isin(classes, segment.classes).astype(np.uint8)
+        _add_segment(segmentation, segment, _oriented_image(mask, reference), 1)
+    segmentation.CreateRepresentation(_SURFACE)
+    return segmentation
+
+
+def place_segmentation(segmentation: Node, reference: Node, output: Node = None) -> Node:
+    """Put a built segmentation into the reference volume's scene.
+
+    Args:
+        segmentation: from :func:`build_segmentation`.
+        reference: gives the geometry, parent transform and place in the subject hierarchy.
+        output: segmentation node to overwrite; a new one named after the reference volume where None.
+
+    Returns:
+        The ``vtkMRMLSegmentationNode``, with closed surfaces shown in 3-D.
+    """
+    scene = reference.GetScene()
+    node = output
+    if node is None:
+        name = scene.GenerateUniqueName(f"{reference.GetName()} tumor segmentation")
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+    node.GetSegmentation().DeepCopy(segmentation)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    display = node.GetDisplayNode()
+    display.SetPreferredDisplayRepresentationName3D(_SURFACE)
+    for region in REGION_SEGMENTS:
+        if segmentation.GetSegment(region.id):
+            # Filled, these would hide the disjoint segments that lie inside them.
+            display.SetSegmentVisibility2DFill(region.id, False)
+            display.SetSegmentVisibility3D(region.id, False)
+    _join_study(node, reference)
+    return node
+
+
+def region_volumes(node: Node) -> dict[str, float]:
+    """Volumes in cm3 of NCR, ED, ET, TC and WT, by segment ID, from the disjoint segments as they are now.
+
+    Args:
+        node: segmentation node made by :func:`place_segmentation`; segments removed since count as empty.
+    """
+    volumes = {segment.id: _segment_volume(node, segment.id) for segment in SEGMENTS}
+    by_class = {int(segment.tumor_class): volumes[segment.id] for segment in SEGMENTS}
+    for region in reversed(REGION_SEGMENTS):
+        volumes[region.id] = sum(by_class[value] for value in region.classes)
+    return volumes
+
+
+def classes_of(node: Node, reference: Node) -> np.ndarray:
+    """The disjoint segments of a node as classes (z, y, x) uint8 on the reference volume's voxels."""
+    classes = np.zeros(voxels_of(reference).shape, np.uint8)
+    grid = _oriented_image(classes, reference)
+    for segment in SEGMENTS:
+        mask = slicer.vtkOrientedImageData()
+        if node.GetSegmentation().GetSegment(segment.id) is None:
+            continue
+        node.GetBinaryLabelmapRepresentation(segment.id, mask)
+        if mask.IsEmpty():
+            continue
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(mask, grid, mask)
+        inside = vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(classes.shape) != 0
+        classes[inside] = segment.tumor_class
+    return classes
+
+
+def _ijk_to_world(node: Node) -> np.ndarray:
+    """4x4 matrix from voxel indices (i, j, k) to world RAS (mm)."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    transform = node.GetParentTransformNode()
+    if transform is not None:
+        if not transform.IsTransformToWorldLinear():
+            raise ImageError(
+                f"'{node.GetName()}' is under the non-linear transform '{transform.GetName()}'. Harden the "
+                "transform on the volume first (Transforms module), or take the volume out of it."
+            )
+        world = vtk.vtkMatrix4x4()
+        transform.GetMatrixTransformToWorld(world)
+        vtk.vtkMatrix4x4.Multiply4x4(world, matrix, matrix)
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def _oriented_image(values: np.ndarray, reference: Node) -> Node:
+    """``values`` (z, y, x) uint8 as image data in the reference volume's own (untransformed) geometry."""
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(*values.shape[::-1])
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    vtk_to_numpy(image.GetPointData().GetScalars())[:] = values.ravel()
+    matrix = vtk.vtkMatrix4x4()
+    reference.GetIJKToRASMatrix(matrix)
+    image.SetImageToWorldMatrix(matrix)
+    return image
+
+
+def _add_segment(segmentation: Node, segment: Segment, image: Node, label_value: int) -> None:
+    entry = slicer.vtkSegment()
+    entry.SetName(segment.name)
+    entry.SetColor(*segment.unit_color)
+    entry.SetNameAutoGenerated(False)
+    entry.SetColorAutoGenerated(False)
+    entry.SetTerminology(segment.terminology)
+    entry.SetLabelValue(label_value)
+    entry.AddRepresentation(_BINARY, image)
+    segmentation.AddSegment(entry, segment.id)
+
+
+def _segment_volume(node: Node, segment_id: str) -> float:
+    """Volume of one segment in cm3; a scaling parent transform counts."""
+    if node.GetSegmentation().GetSegment(segment_id) is None:
+        return 0.0
+    image = slicer.vtkOrientedImageData()
+    node.GetBinaryLabelmapRepresentation(segment_id, image)
+    if image.IsEmpty():
+        return 0.0
+    count = np.count_nonzero(vtk_to_numpy(image.GetPointData().GetScalars()))
+    scale = 1.0
+    transform = node.GetParentTransformNode()
+    if transform is not None and transform.IsTransformToWorldLinear():
+        world = vtk.vtkMatrix4x4()
+        transform.GetMatrixTransformToWorld(world)
+        scale = abs(world.Determinant())
+    return float(count * np.prod(image.GetSpacing()) * scale / _MM3_PER_CM3)
+
+
+def _join_study(node: Node, reference: Node) -> None:
+    """Put the segmentation beside its reference volume in the subject hierarchy."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(reference.GetScene())
+    if hierarchy is not None:
+        parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(reference))
+        hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), parent)

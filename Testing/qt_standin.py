@@ -1,0 +1,172 @@
+"""PythonQt on top of PySide6, as far as this project's panels use it; for tests only.
+
+3D Slicer's desktop talks to Qt through PythonQt, where a Qt property is a Python attribute
+(``button.enabled = True``, ``combo.currentText``). PySide6 has methods instead. The classes made here are PySide6
+widgets whose Qt properties are attributes, plus plain stand-ins for Slicer's own ``ctk`` and ``qMRML`` widgets, so
+that a module's .ui file opens in real Qt without a screen. What cannot be known this way: PythonQt's own quirks,
+and the looks of the real ctk and qMRML widgets.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import Any
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+from PySide6.QtCore import Signal
+
+WIDGETS = (
+    *("QWidget", "QLabel", "QPushButton", "QToolButton", "QCheckBox", "QComboBox", "QLineEdit", "QSpinBox"),
+    *("QProgressBar", "QPlainTextEdit", "QTableWidget", "QGroupBox", "QFrame"),
+)
+
+
+def attribute_style(base: type) -> type:
+    """A subclass of a PySide6 class whose Qt properties are Python attributes, as in PythonQt."""
+    meta = base.staticMetaObject
+    names = [meta.property(index).name() for index in range(meta.propertyCount())]
+    members: dict[str, Any] = {name: _attribute(name) for name in names}
+    members["name"] = _attribute("objectName")
+    members["className"] = lambda self: base.__name__
+    return type(base.__name__, (base,), members)
+
+
+def _attribute(name: str) -> property:
+    return property(
+        lambda self: QtCore.QObject.property(self, name),
+        lambda self, value: QtCore.QObject.setProperty(self, name, value),
+    )
+
+
+_styled = {name: attribute_style(getattr(QtWidgets, name)) for name in WIDGETS}
+
+
+class qMRMLWidget(_styled["QWidget"]):
+    """Top-level widget that hands the scene on, which in a real .ui file its signal connections do."""
+
+    def setMRMLScene(self, scene: Any) -> None:
+        for child in self.findChildren(qMRMLNodeComboBox):
+            child.setMRMLScene(scene)
+
+
+class qMRMLNodeComboBox(_styled["QComboBox"]):
+    """Lists the nodes of ``nodeTypes``; offers None first. Subclasses are left out, as the panels ask for."""
+
+    currentNodeChanged = Signal("QVariant")
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+        self._tags: list[int] = []
+        self._shown: Any = None
+        self.currentIndexChanged.connect(lambda index: self._emit())
+
+    def setMRMLScene(self, scene: Any) -> None:
+        for tag in self._tags:
+            self._scene.RemoveObserver(tag)
+        self._scene = scene
+        events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
+        self._tags = [scene.AddObserver(event, lambda *_: self._refill()) for event in events]
+        self._refill()
+
+    def currentNode(self) -> Any:
+        node_id = self.itemData(QtWidgets.QComboBox.currentIndex(self))
+        return self._scene.GetNodeByID(node_id) if node_id and self._scene else None
+
+    def setCurrentNode(self, node: Any) -> None:
+        index = self.findData(node.GetID()) if node is not None else 0
+        self.setCurrentIndex(max(index, 0))
+
+    def _refill(self) -> None:
+        chosen = self.itemData(QtWidgets.QComboBox.currentIndex(self))
+        self.blockSignals(True)
+        self.clear()
+        self.addItem(self.property("noneDisplay") or "None", "")
+        for kind in self.property("nodeTypes") or ():
+            found = self._scene.GetNodesByClass(kind)
+            for position in range(found.GetNumberOfItems()):
+                node = found.GetItemAsObject(position)
+                if node.GetClassName() == kind:
+                    self.addItem(node.GetName(), node.GetID())
+        self.setCurrentIndex(max(self.findData(chosen), 0))
+        self.blockSignals(False)
+        self._emit()
+
+    def _emit(self) -> None:
+        node = self.currentNode()
+        if node is not self._shown:
+            self._shown = node
+            self.currentNodeChanged.emit(node)
+
+
+class ctkPathLineEdit(_styled["QWidget"]):
+    """A line with a path; the real one has a browse button too."""
+
+    currentPathChanged = Signal(str)
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._line = QtWidgets.QLineEdit()
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._line)
+        browse = QtWidgets.QToolButton()
+        browse.setText("...")
+        layout.addWidget(browse)
+        self._line.textChanged.connect(self.currentPathChanged)
+
+    @property
+    def currentPath(self) -> str:
+        return self._line.text()
+
+    @currentPath.setter
+    def currentPath(self, path: str) -> None:
+        self._line.setText(path)
+
+    def setCurrentPath(self, path: str) -> None:
+        self._line.setText(path)
+
+
+class ctkCollapsibleButton(_styled["QGroupBox"]):
+    """A titled group; always open."""
+
+    def event(self, happening: Any) -> bool:
+        if happening.type() == QtCore.QEvent.Type.DynamicPropertyChange and self.property("text"):
+            self.setTitle(self.property("text"))
+        return super().event(happening)
+
+
+CUSTOM = {
+    cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox, ctkPathLineEdit, ctkCollapsibleButton)
+}
+
+
+class QUiLoader(QtUiTools.QUiLoader):
+    """Loads .ui files with the classes of this file."""
+
+    def createWidget(self, class_name: str, parent: Any = None, name: str = "") -> Any:
+        cls = CUSTOM.get(class_name) or _styled.get(class_name)
+        if cls is None:
+            return super().createWidget(class_name, parent, name)
+        widget = cls(parent)
+        widget.setObjectName(name)
+        return widget
+
+
+def modules() -> dict[str, ModuleType]:
+    """The modules ``qt`` and ``ctk``."""
+    qt = ModuleType("qt")
+    for source in (QtCore, QtGui, QtWidgets):
+        vars(qt).update({name: value for name, value in vars(source).items() if name.startswith("Q")})
+    vars(qt).update(_styled, QUiLoader=QUiLoader, Qt=QtCore.Qt, QTimer=QtCore.QTimer)
+    ctk = ModuleType("ctk")
+    vars(ctk).update({name: cls for name, cls in CUSTOM.items() if name.startswith("ctk")})
+    return {"qt": qt, "ctk": ctk}
+
+
+def application() -> QtWidgets.QApplication:
+    """The one application object that widgets need."""
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])

@@ -1,0 +1,265 @@
+"""What only 3D Slicer's desktop has, in small, so that the modules run in tests on the real MRML libraries.
+
+``slicer-core`` brings real nodes, scenes, file formats and ``slicer.util``, but no application. :func:`install`
+adds stand-ins for ``slicer.app``, ``slicer.modules``, ``slicer.i18n``, ``slicer.ScriptedLoadableModule``,
+``slicer.parameterNodeWrapper``, ``qt`` and ``ctk`` (see qt_standin.py): only what this project's modules use,
+written from Slicer's documented interface. Not covered: packaging, the launcher PythonSlicer, DICOM, SampleData
+and everything that is drawn.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import typing
+from enum import Enum
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import qt_standin
+import slicer
+import slicer.util
+import vtk
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+class ScriptedLoadableModule:
+    """Base of a module's description; ``parent`` carries title, help and so on."""
+
+    def __init__(self, parent: Any) -> None:
+        self.parent = parent
+        self.moduleName = type(self).__name__
+
+    def resourcePath(self, name: str) -> str:
+        return str(_resources(self.moduleName) / name)
+
+
+class ScriptedLoadableModuleLogic:
+    """Base of a module's logic, with the module's one parameter node in the scene."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__()
+        self.moduleName = type(self).__name__.removesuffix("Logic")
+
+    def getParameterNode(self) -> Any:
+        node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
+        if node is None:
+            node = slicer.vtkMRMLScriptedModuleNode()
+            node.SetSingletonTag(self.moduleName)
+            node.SetName(self.moduleName)
+            node = slicer.mrmlScene.AddNode(node)
+        node.SetAttribute("ModuleName", self.moduleName)
+        return node
+
+
+class ScriptedLoadableModuleWidget:
+    """Base of a module's panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__()
+        self.moduleName = type(self).__name__.removesuffix("Widget")
+        self.parent = parent
+        self.layout = parent.layout()
+
+    def resourcePath(self, name: str) -> str:
+        return str(_resources(self.moduleName) / name)
+
+    def setup(self) -> None:
+        """Nothing: the developer section exists on the desktop only."""
+
+
+class ScriptedLoadableModuleTest:
+    """Base of a module's self-test."""
+
+    messageDelay = 0
+
+    def delayDisplay(self, message: str, msec: int | None = None) -> None:
+        logging.info(message)
+
+
+def _resources(module_name: str) -> Path:
+    return _ROOT / module_name / "Resources"
+
+
+def parameterNodeWrapper(cls: type) -> type:
+    """Class of typed fields -> properties kept in a ``vtkMRMLScriptedModuleNode``, with widgets tied to them.
+
+    Knows the kinds of field that the modules use: nodes (as references), bool, int, str, Path and Enum.
+    """
+    fields = typing.get_type_hints(cls)
+    defaults = {name: getattr(cls, name, None) for name in fields}
+    for name, kind in fields.items():
+        setattr(cls, name, _parameter(name, kind, defaults[name]))
+    cls.__init__ = _bind
+    cls.connectGui = _connect_gui
+    cls.disconnectGui = _disconnect_gui
+    cls.AddObserver = lambda self, *arguments: self.parameterNode.AddObserver(*arguments)
+    cls.RemoveObserver = lambda self, tag: self.parameterNode.RemoveObserver(tag)
+    return cls
+
+
+def _bind(self: Any, node: Any) -> None:
+    self.parameterNode = node
+    self._connections: dict[int, list[tuple[Any, Any]]] = {}
+    self._showing = False
+
+
+def _parameter(name: str, kind: type, default: Any) -> property:
+    if isinstance(kind, type) and kind.__name__.startswith("vtkMRML"):
+        return property(
+            lambda self: self.parameterNode.GetNodeReference(name),
+            lambda self, node: self.parameterNode.SetNodeReferenceID(name, node.GetID() if node else None),
+        )
+
+    def read(self: Any) -> Any:
+        text = self.parameterNode.GetParameter(name)
+        if not text:
+            return default if default is not None else kind()
+        return text == "True" if kind is bool else kind(text)
+
+    def write(self: Any, value: Any) -> None:
+        text = str(value.value if isinstance(value, Enum) else value)
+        self.parameterNode.SetParameter(name, text)
+
+    return property(read, write)
+
+
+def _connect_gui(self: Any, ui: Any) -> int:
+    """Tie each widget with a ``SlicerParameterName`` to its field, both ways."""
+    links = []
+    for widget in vars(ui).values():
+        name = widget.property("SlicerParameterName")
+        if name:
+            links.append(_Link(self, name, widget))
+
+    def show(*_: Any) -> None:
+        for link in links:
+            link.show()
+
+    tag = self.parameterNode.AddObserver(vtk.vtkCommand.ModifiedEvent, show)
+    self._connections[tag] = links
+    return tag
+
+
+def _disconnect_gui(self: Any, tag: int) -> None:
+    for link in self._connections.pop(tag, ()):
+        link.signal.disconnect(link.store)
+    self.parameterNode.RemoveObserver(tag)
+
+
+class _Link:
+    """One widget and the field that it shows."""
+
+    def __init__(self, parameters: Any, name: str, widget: Any) -> None:
+        self.parameters, self.name, self.widget = parameters, name, widget
+        kind = typing.get_type_hints(type(parameters))[name]
+        if isinstance(widget, qt_standin.qMRMLNodeComboBox):
+            self.signal = widget.currentNodeChanged
+            self.get, self.set = widget.currentNode, widget.setCurrentNode
+        elif isinstance(widget, qt_standin.ctkPathLineEdit):
+            self.signal = widget.currentPathChanged
+            self.get = lambda: Path(widget.currentPath)
+            self.set = lambda value: widget.setCurrentPath(str(value))
+        elif hasattr(widget, "setCurrentIndex"):
+            choices = list(kind)
+            widget.clear()
+            widget.addItems([choice.label() for choice in choices])
+            self.signal = widget.currentIndexChanged
+            self.get = lambda: choices[widget.currentIndex]
+            self.set = lambda value: widget.setCurrentIndex(choices.index(value))
+        else:
+            self.signal, self.get, self.set = widget.toggled, lambda: widget.checked, widget.setChecked
+        self.show()
+        self.signal.connect(self.store)
+
+    def store(self, *_: Any) -> None:
+        if not self.parameters._showing:
+            setattr(self.parameters, self.name, self.get())
+
+    def show(self) -> None:
+        before, self.parameters._showing = self.parameters._showing, True
+        try:
+            value = getattr(self.parameters, self.name)
+            if self.get() != value:
+                self.set(value)
+        finally:
+            self.parameters._showing = before
+
+
+class Application:
+    """``slicer.app``: what ``slicer.util`` asks for."""
+
+    applicationName = "Slicer stand-in"
+
+    def testingEnabled(self) -> bool:
+        return True
+
+    def setOverrideCursor(self, cursor: Any) -> None: ...
+
+    def restoreOverrideCursor(self) -> None: ...
+
+    def processEvents(self) -> None:
+        qt_standin.application().processEvents()
+
+
+def install() -> None:
+    """Put the stand-ins in place; once is enough, again does nothing."""
+    if "slicer.ScriptedLoadableModule" in sys.modules:
+        return
+    qt_standin.application()
+    sys.modules.update(qt_standin.modules())
+    for name in ("qMRMLWidget", "qMRMLNodeComboBox"):
+        setattr(slicer, name, qt_standin.CUSTOM[name])
+    slicer.app = Application()
+    bases = (
+        ScriptedLoadableModule,
+        ScriptedLoadableModuleWidget,
+        ScriptedLoadableModuleLogic,
+        ScriptedLoadableModuleTest,
+    )
+    classes = {cls.__name__: cls for cls in bases}
+    _module("ScriptedLoadableModule", **classes, __all__=list(classes))
+    _module("i18n", tr=lambda text: text, translate=lambda context, text: text)
+    _module("parameterNodeWrapper", parameterNodeWrapper=parameterNodeWrapper)
+    sys.path[:0] = [str(_ROOT / name) for name in ("MissingModalityTrain", "MissingModalitySeg")]
+    new_scene()
+
+
+def load_module(name: str) -> ModuleType:
+    """A module of the extension, imported as Slicer would: with everything in place first."""
+    install()
+    return importlib.import_module(name)
+
+
+def _module(name: str, **members: Any) -> None:
+    module = ModuleType(f"slicer.{name}")
+    vars(module).update(members)
+    sys.modules[module.__name__] = module
+    setattr(slicer, name, module)
+
+
+def new_scene() -> Any:
+    """An empty scene with the logics that the desktop has loaded, made ``slicer.mrmlScene``."""
+    scene = slicer.vtkMRMLScene()
+    application = slicer.vtkSlicerApplicationLogic()
+    application.SetMRMLScene(scene)
+    application.GetColorLogic().SetMRMLScene(scene)
+    application.GetColorLogic().AddDefaultColorNodes()
+    modules = {"colors": SimpleNamespace(logic=application.GetColorLogic)}
+    for name in ("Segmentations", "SubjectHierarchy"):
+        _add_logic(application, scene, name, getattr(slicer, f"vtkSlicer{name}ModuleLogic")(), modules)
+    _add_logic(application, scene, "Volumes", slicer.vtkSlicerVolumesLogic(), modules)
+    slicer.mrmlScene = scene
+    slicer.modules = SimpleNamespace(**modules)
+    slicer.app.applicationLogic = lambda: application
+    return scene
+
+
+def _add_logic(application: Any, scene: Any, name: str, logic: Any, modules: dict[str, Any]) -> None:
+    logic.SetMRMLApplicationLogic(application)
+    application.SetModuleLogic(name, logic)
+    logic.SetMRMLScene(scene)
+    modules[name.lower()] = SimpleNamespace(logic=lambda: logic)
