@@ -163,12 +163,12 @@ class Job:
             return
         self.cancelled = True
         _kill_tree(self._process)
+        for reader in self._readers:
+            reader.join(_GRACE_SECONDS)
         self._finish()
 
     def _finish(self) -> None:
         code = self._process.wait()
-        for reader in self._readers:
-            reader.join(_GRACE_SECONDS)
         atexit.unregister(self.cancel)
         self._deliver()
         self.exit_code = code

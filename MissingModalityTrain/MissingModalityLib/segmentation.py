@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,10 @@ def segment_files(
     """
     begin, started = time.perf_counter(), datetime.now(UTC)
     inputs = {modality: Path(path) for modality, path in inputs.items()}
-    output, student = Path(output), Path(student or bundled_student())
-    tell = progress or (lambda event: None)
-    _check_request(inputs, output, student, labels)
+    output, tell = Path(output), progress or (lambda event: None)
+    _check_request(inputs, output, labels)
+    student = Path(student or bundled_student())
+    _refuse_overwriting(output, (*inputs.values(), student))
     chosen = choose_device(device)
     network = Student.load(student)
     prediction = network.predict(_read_study(inputs, tell), chosen, tell)
@@ -115,21 +116,22 @@ def _findings(prediction: Prediction) -> dict[str, Any]:
     return {"modalities": subset_name(prediction.subset), "volumes_cm3": volumes, "warnings": warnings}
 
 
-def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path, labels: str) -> None:
+def _check_request(inputs: Mapping[Modality, Path], output: Path, labels: str) -> None:
     """Refuse what cannot succeed before anything heavy is done."""
     if not inputs:
         raise ImageError("No volume given. Name at least one of --flair, --t1ce, --t1 and --t2.")
     convention(labels)
     for written in (output, report_path(output)):
         _check_writable(written)
-        for read in (*inputs.values(), student):
-            if _same_file(written, read):
-                raise OptionError(
-                    f"{written}: the output would overwrite an input. Choose another output name."
-                )
     for (first, path), (second, other) in combinations(inputs.items(), 2):
         if _same_file(path, other):
             raise ImageError(_twice(first, path, second, other))
+
+
+def _refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
+    for written, read in product((output, report_path(output)), inputs):
+        if _same_file(written, read):
+            raise OptionError(f"{written}: the output would overwrite an input. Choose another output name.")
 
 
 def _check_writable(path: Path) -> None:
