@@ -10,6 +10,9 @@ Measured in one run, each in a process of its own with the same number of thread
 - MONAI's SegResNet with 32 initial filters and random weights on the whole image at once, likewise without
   preparation.
 
+A second table compares the region-aware fusion of one RFNet window at full resolution with the same sums made
+from a copy of every modality's features per region, as the paper writes them down.
+
     make bench                          a synthetic patient of 240x240x155 voxels
     make bench CASE=folder              a case of your own
     python Testing/bench.py --full      time every window (several minutes)
@@ -33,6 +36,7 @@ from typing import Any
 
 IMAGES, ARRAY = "images", "volume.npy"
 SEED = 2021
+FUSION_REPEATS = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,16 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.folder = Path(folder)
         case = _in_child("case", options)
         print(f"{case['description']}; {options.threads} CPU threads ({case['device']})", flush=True)
-        results = []
-        for name in ("student_all", "student_one", "rfnet", "segresnet"):
-            print(f"measuring {name} ...", file=sys.stderr, flush=True)
-            results.append(_in_child(name, options))
-    print(_table(results))
-    for result in results:
-        if result.get("note"):
-            print(f"{result['title']}: {result['note']}")
+        tables = [[_in_child(name, options) for name in names] for names in TABLES]
+    for results in tables:
+        print(_table(results), flush=True)
     if options.output:
-        report = {"case": case, "threads": options.threads, "results": results}
+        report = {"case": case, "threads": options.threads, "tables": tables}
         options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0
 
@@ -79,6 +78,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _in_child(measure: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run one measurement in a fresh interpreter and return the JSON it prints last."""
+    print(f"measuring {measure} ...", file=sys.stderr, flush=True)
     command = [sys.executable, __file__, *options.arguments, "--measure", measure, "--folder", options.folder]
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -202,6 +202,34 @@ def _segresnet(options: argparse.Namespace) -> dict[str, Any]:
     return _result(f"MONAI SegResNet, {options.filters} filters, whole image", seconds)
 
 
+def _fusion(options: argparse.Namespace, copies: bool) -> dict[str, Any]:
+    import torch
+    from MissingModalityLib.networks.rfnet import RegionFusion
+
+    torch.manual_seed(SEED)
+    fusion = RegionFusion(options.width, regions=4).eval()
+    stack = torch.randn(1, 4, options.width, *[options.window] * 3)
+    maps = torch.randn(1, 4, *[options.window] * 3).softmax(1)
+    used = range(4)
+
+    def by_copies() -> torch.Tensor:
+        copied = stack[:, None] * maps[:, :, None, None]
+        weights = fusion._weights(stack, used, maps)[..., None, None, None, None]
+        return (copied * weights).sum(2).flatten(1, 2)
+
+    compute = by_copies if copies else lambda: fusion._region_sums(stack, used, maps)
+    _use_threads(options.threads)
+    with torch.inference_mode():
+        start = time.perf_counter()
+        for _ in range(FUSION_REPEATS):
+            compute()
+        seconds = (time.perf_counter() - start) / FUSION_REPEATS
+    title = (
+        "the same from copies per modality and region" if copies else "region sums of one window, this RFNet"
+    )
+    return _result(title, seconds)
+
+
 def _windows(shape: Sequence[int], side: int) -> Iterator[tuple[slice, ...]]:
     """Boxes at half-window steps, the last one of each axis flush with its end."""
     starts = [[*range(0, max(size - side, 0), side // 2), max(size - side, 0)] for size in shape]
@@ -224,17 +252,17 @@ def _result(title: str, seconds: float, note: str = "") -> dict[str, Any]:
 
 
 def _table(results: Sequence[dict[str, Any]]) -> str:
-    """One line per measurement; ratios are to the first of them."""
     first = results[0]
     width = max(len(result["title"]) for result in results)
     lines = [f"{'':{width}}  {'seconds':>9}  {'peak GiB':>8}  {'time':>7}  {'memory':>7}"]
     for result in results:
         time_ratio, memory_ratio = (result[key] / first[key] for key in ("seconds", "peak_gib"))
         lines.append(
-            f"{result['title']:{width}}  {result['seconds']:9.1f}  {result['peak_gib']:8.2f}  "
-            f"{time_ratio:6.1f}x  {memory_ratio:6.1f}x"
+            f"{result['title']:{width}}  {result['seconds']:9.2f}  {result['peak_gib']:8.2f}  "
+            f"{time_ratio:6.2f}x  {memory_ratio:6.2f}x"
         )
-    return "\n".join(lines)
+    lines += [f"  {result['title']}: {result['note']}" for result in results if result["note"]]
+    return "\n".join(("", *lines))
 
 
 MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
@@ -243,7 +271,12 @@ MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "student_one": lambda options: _student(options, only_one=True),
     "rfnet": _rfnet,
     "segresnet": _segresnet,
+    "fusion": lambda options: _fusion(options, copies=False),
+    "fusion_copies": lambda options: _fusion(options, copies=True),
 }
+
+TABLES = (("student_all", "student_one", "rfnet", "segresnet"), ("fusion", "fusion_copies"))
+"""What is measured; ratios are to the first of each table."""
 
 if __name__ == "__main__":
     sys.exit(main())

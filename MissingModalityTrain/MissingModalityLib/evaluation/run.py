@@ -144,6 +144,8 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     """
     try:
         summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        if not isinstance(summary, dict):
+            raise ValueError(f"{SUMMARY_FILE} is no summary")
     except (OSError, ValueError) as error:
         raise CaseError(
             f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."

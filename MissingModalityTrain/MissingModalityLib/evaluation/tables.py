@@ -19,6 +19,9 @@ from .metrics import ET_MINIMUM_VOXELS, HD95_RULES, SCORED_REGIONS
 PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
 PRESENT, ABSENT = "\N{BLACK CIRCLE}", "\N{WHITE CIRCLE}"
 
+_LISTED = 20
+"""Skipped files that a table names; the summary has them all."""
+
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
 
 
@@ -150,8 +153,10 @@ def notes(evaluation: dict[str, Any]) -> str:
         f"'{SCORED_REGIONS[-1]}': ET after predictions of fewer than {ET_MINIMUM_VOXELS} voxels are removed.",
         "A line is the mean over its cases; a mean at the end is the plain mean of the lines it names.",
         *_empty_notes(evaluation["empty"]),
-        *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"]),
+        *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"][:_LISTED]),
     ]
+    if len(evaluation["skipped"]) > _LISTED:
+        lines.append(f"Skipped: {len(evaluation['skipped']) - _LISTED} more, see the summary.")
     return "".join(f"- {line}\n" for line in lines)
 
 
