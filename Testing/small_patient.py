@@ -13,7 +13,7 @@ from MissingModalityLib.student import Student
 
 def brain_volume(
     seed: int = 0,
-    size: tuple[int, int, int] = (40, 36, 32),
+    size: tuple[int, int, int] = (26, 24, 22),
     spacing: tuple[float, float, float] = (2.0, 2.0, 2.0),
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
     direction: tuple[float, ...] = (1, 0, 0, 0, 1, 0, 0, 0, 1),
@@ -35,9 +35,15 @@ def write_brain(path: Path, seed: int = 0, **geometry: tuple[float, ...]) -> Pat
     return path
 
 
-def write_student(path: Path, window: int = 64, overlap: float = 0.25) -> Path:
-    """An untrained student; small windows make it slow."""
+def write_student(
+    path: Path, window: int = 64, overlap: float = 0.25, head: str = "classes", bias: float | None = None
+) -> Path:
+    """An untrained student; small windows make it slow, a bias given makes it sure of every logit."""
     torch.manual_seed(0)
-    network = build("segresnet", filters=8, blocks=(1, 1), head="classes")
+    network = build("segresnet", filters=8, blocks=(1, 1), head=head)
+    if bias is not None:
+        last = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv3d)][-1]
+        torch.nn.init.zeros_(last.weight)
+        torch.nn.init.constant_(last.bias, bias)
     Student(network, {"name": "tiny", "window": [window] * 3, "overlap": overlap}).save(path)
     return path

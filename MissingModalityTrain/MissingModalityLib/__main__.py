@@ -186,6 +186,7 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
         type=_setting,
         help="change single settings of the recipe",
     )
+    _add_convention(parser)
     _add_device(parser)
     return parser
 
