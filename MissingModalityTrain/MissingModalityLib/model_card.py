@@ -20,7 +20,7 @@ from .evaluation.tables import markdown_lines, markdown_table, notes, write_text
 from .report import file_sha256
 from .student import Student
 
-BRATS_2021 = (
+BRATS = (
     "The BraTS 2021 cases are published by The Cancer Imaging Archive "
     "([doi:10.7937/jc8x-9874](https://doi.org/10.7937/jc8x-9874)) under "
     "[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/); earlier BraTS releases come from the same "
@@ -70,7 +70,7 @@ def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: 
         _summary(student, student_path),
         _data(student.card),
         _training(student.card),
-        _scores(evaluation),
+        _scores(student.card, evaluation),
         _limits(student.card, evaluation),
         "## Citations\n\n" + "".join(f"- {citation}\n" for citation in CITATIONS),
     )
@@ -94,32 +94,43 @@ def _summary(student: Student, path: Path) -> str:
     }
     text = card.get("description") or (
         "Segments brain tumors (glioma) in MRI from any non-empty subset of FLAIR, T1ce, T1 and T2: necrotic "
-        "or non-enhancing core, edema and enhancing tumor; together the whole tumor (WT) and tumor core (TC)."
-        " Made for the 3D Slicer extension MissingModality."
+        "or non-enhancing core, edema and enhancing tumor (ET); whole tumor (WT) is all three, tumor core (TC) "
+        "all but edema. Made for the 3D Slicer extension MissingModality."
     )
     return f"## What it is\n\n{text}\n\n{_facts(facts)}"
 
 
 def _data(card: Mapping[str, Any]) -> str:
-    names = _training_cases(card)
-    if not names:
+    cases = _training_cases(card)
+    if not cases:
         return "## Training data\n\nThe student file does not name the cases that it was trained on.\n"
-    listed = ", ".join(names)
-    return f"## Training data\n\n{len(names)} case(s): {listed}.\n\n{BRATS_2021}\n"
+    held_out = (card.get("training") or {}).get("validation") or ()
+    table = markdown_lines(
+        ["case", "volumes", "used for"],
+        [
+            [name, volumes, "validation" if name in held_out else "training"]
+            for name, volumes in cases.items()
+        ],
+    )
+    origin = f"\n{BRATS}\n" if any(name.lower().startswith("brats") for name in cases) else ""
+    return f"## Training data\n\n{len(cases)} case(s):\n\n{table}{origin}"
 
 
 def _training(card: Mapping[str, Any]) -> str:
-    settings = {key: value for key, value in _flatten(card.get("training") or {}).items() if key != "cases"}
+    training = card.get("training") or {}
+    settings = _flatten({key: value for key, value in training.items() if key not in ("cases", "validation")})
     if not settings:
         return "## Training\n\nThe student file does not say how it was trained.\n"
     return f"## Training\n\n{_facts(settings)}"
 
 
-def _scores(evaluation: Mapping[str, Any]) -> str:
+def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     cases = evaluation["cases"]
+    seen = [case["name"] for case in cases if case["name"] in _training_cases(card)]
     about = (
         f"On {len(cases)} case(s) of '{evaluation['data']}', {evaluation['date']}, {evaluation['device']}. "
-        "Each case was scored on every subset of the volumes that it has."
+        "Each case was scored on every subset of the volumes that it has. "
+        + (f"**Known from training: {', '.join(seen)}.**" if seen else "None of them was used in training.")
     )
     parts = [f"## Evaluation\n\n{about}\n", markdown_table(dict(evaluation)), notes(dict(evaluation))]
     parts += [_case_scores(case, evaluation["rows"]) for case in cases]
@@ -146,9 +157,8 @@ def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
 
 
 def _limits(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
-    trained = len(_training_cases(card))
     lines = [
-        f"Trained on {trained} case(s) and tested on {len(evaluation['cases'])}: enough to show that it "
+        f"Trained with {len(_training_cases(card))} case(s) and tested on {len(evaluation['cases'])}: enough to show that it "
         "works, not to promise its accuracy on other scanners, protocols or patients. The spread between the "
         "cases above is part of the result.",
         "Expects skull-stripped volumes of one patient and visit that are aligned with each other, as in "
@@ -163,8 +173,9 @@ def _limits(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     return "## Limits\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
-def _training_cases(card: Mapping[str, Any]) -> list[str]:
-    return list((card.get("training") or {}).get("cases") or ())
+def _training_cases(card: Mapping[str, Any]) -> dict[str, str]:
+    """Case name -> volumes, as the training run recorded them."""
+    return dict((card.get("training") or {}).get("cases") or {})
 
 
 def _license(card: Mapping[str, Any]) -> str:

@@ -69,7 +69,7 @@ def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
     _check_shapes(prediction, reference)
     overlap = np.count_nonzero(prediction & reference)
     total = np.count_nonzero(prediction) + np.count_nonzero(reference)
-    return (2 * overlap + DICE_EPSILON) / (total + DICE_EPSILON)
+    return float((2 * overlap + DICE_EPSILON) / (total + DICE_EPSILON))
 
 
 def hd95(
