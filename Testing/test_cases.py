@@ -294,6 +294,7 @@ def test_every_other_file_is_reported_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "survival.csv").touch()
     for name in ("brainmask.nii.gz", "BraTS20_Training_001_flair_n4.nii", "n4_flair.nii", "W39_Segm.nii"):
         save(case / name, volume(FLAIR))
+    save(case / "BraTS20_Training_001.seg.nrrd", label(1))
     save(tmp_path / "orphan" / "seg.nii.gz", label(1))
     listing = find_cases(tmp_path)
     assert [case.subset for case in listing.cases] == [(FLAIR, T1)]
@@ -305,7 +306,8 @@ def test_every_other_file_is_reported_with_a_reason(tmp_path: Path) -> None:
     assert "derived" in found["BraTS20_Training_001_flair_n4.nii"] and "derived" in found["n4_flair.nii"]
     assert "no known layout" in found["W39_Segm.nii"]
     assert "without any volume" in found["seg.nii.gz"]
-    assert len(found) == 9
+    assert "segmentation of Slicer" in found["BraTS20_Training_001.seg.nrrd"]
+    assert len(found) == 10
     text = listing.describe()
     assert all(name in text for name in found)
     assert "FLAIR+T1: 1" in text and "labels numbered as in brats2021: 1" in text

@@ -70,6 +70,8 @@ def unusable(path: Path) -> str | None:
         return "resource file of macOS"
     if path.name.startswith("."):
         return "hidden file"
+    if path.name.lower().endswith(".seg.nrrd"):
+        return "segmentation of Slicer; to use it as a label export it as a label map named like x_seg.nii.gz"
     return None if image_suffix(path) else f"not a volume ({', '.join(IMAGE_SUFFIXES)})"
 
 
