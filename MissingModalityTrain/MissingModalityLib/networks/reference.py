@@ -38,9 +38,9 @@ def load_reference(name: str, weights: Mapping[str, Any]) -> nn.Module:
     """Our network with the weights of a public checkpoint.
 
     Args:
-        name: "rfnet" (github.com/dyh127/RFNet and the same network in github.com/ZhongAobo/Asymmetry-BTS).
+        name: "rfnet": github.com/dyh127/RFNet, and the same network in github.com/ZhongAobo/Asymmetry-BTS.
         weights: arrays or tensors by the names of that code's ``state_dict``; prefixes ``w/`` and ``module.``
-            are ignored, half precision becomes single, a whole checkpoint with a ``state_dict`` entry is opened.
+            are ignored, half precision becomes single, a whole checkpoint is opened at its ``state_dict``.
 
     Returns:
         The network in evaluation mode, its options read from the weights.
@@ -105,7 +105,7 @@ def _shaped(name: str, key: str, value: Tensor, shape: torch.Size) -> Tensor:
         return value.flatten(1)
     if value.shape != shape:
         raise StudentError(
-            f"These weights do not fit {name}: {key} has shape {tuple(value.shape)}, expected {tuple(shape)}. "
+            f"These weights do not fit {name}: {key} has shape {tuple(value.shape)}, not {tuple(shape)}. "
             "Give weights of the unmodified network."
         )
     return value

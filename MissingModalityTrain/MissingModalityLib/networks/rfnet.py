@@ -93,7 +93,7 @@ class SeparateDecoder(nn.Module):
 
 
 class RegionMaps(nn.Module):
-    """Probability of every class at one level, from the available modalities and the coarser decoder level."""
+    """Probability of every class at one level, from the modalities and the coarser decoder level."""
 
     def __init__(self, channels: int, classes: int, coarsest: bool) -> None:
         super().__init__()
@@ -117,8 +117,9 @@ class RegionFusion(nn.Module):
     """Weighs modalities within each region and sums them; beside it, a short cut over all modalities.
 
     The region's copy of a feature f_m is P_r f_m (P_r its map). Copies are only ever averaged over space or
-    summed over modalities with one weight w_rm each, so neither needs them: the averages are one matrix product
-    of features and maps, and sum_m w_rm P_r f_m = P_r sum_m w_rm f_m.
+    summed over modalities with one weight w_rm each, and neither needs them: the averages are one matrix
+    product of features and maps, and sum_m w_rm P_r f_m = P_r sum_m w_rm f_m. So modalities x regions copies
+    shrink to one map per region, written once and multiplied in place.
     """
 
     def __init__(self, channels: int, regions: int) -> None:
@@ -148,10 +149,9 @@ class RegionFusion(nn.Module):
 
     def _weights(self, stack: Tensor, used: Sequence[int], maps: Tensor) -> Tensor:
         """Weight of every modality in every region, (B, R, A), in 0..1."""
-        with torch.autocast(
-            stack.device.type, enabled=False
-        ):  # sums over voxels leave half precision's range
-            flat = maps.flatten(2)
+        # sums over voxels leave the range of half precision
+        with torch.autocast(stack.device.type, enabled=False):
+            flat = maps.flatten(2).to(self.weigh[0][0].weight.dtype)
             share = flat.mean(2, keepdim=True)
             sums = torch.bmm(flat, stack.flatten(1, 2).flatten(2).to(flat.dtype).transpose(1, 2))
             means = (sums / flat.shape[2] / (share + EPSILON)).unflatten(2, stack.shape[1:3])
@@ -249,9 +249,9 @@ class RFNet(nn.Module):
         Args:
             image: (B, 4, D, H, W), z-scored; sides multiples of 8 and at least 16.
             available: (B, 4) bool, modalities that may be fused; at least one per sample.
-            present: (B, 4) bool, modalities the case really has, ``available`` among them. Only training reads
-                it: encoders and separate decoder run on all of these, whatever the random subset that is
-                fused. Default ``available``.
+            present: (B, 4) bool, modalities the case really has, ``available`` among them. Only training
+                reads it: encoders and separate decoder run on all of these, whatever the random subset that
+                is fused. Default ``available``.
 
         Returns:
             Logits (B, K, D, H, W) of the fused decoder; features in training mode.
@@ -316,8 +316,8 @@ def _check(image: Tensor, available: Tensor) -> None:
         or any(s < 16 or s % RFNet.divisor for s in sides)
     ):
         raise ImageError(
-            f"rfnet: an image of shape {tuple(image.shape)} does not fit. Give (batch, 4, depth, height, width) "
-            f"with sides that are multiples of {RFNet.divisor} and at least 16."
+            f"rfnet: an image of shape {tuple(image.shape)} does not fit. Give (batch, 4, depth, height, "
+            f"width) with sides that are multiples of {RFNet.divisor} and at least 16."
         )
     if available.shape != image.shape[:2] or not available.any(1).all():
         raise ImageError(
