@@ -94,8 +94,8 @@ def _summary(student: Student, path: Path) -> str:
     }
     text = card.get("description") or (
         "Segments brain tumors (glioma) in MRI from any non-empty subset of FLAIR, T1ce, T1 and T2: necrotic "
-        "or non-enhancing core, edema and enhancing tumor (ET); whole tumor (WT) is all three, tumor core (TC) "
-        "all but edema. Made for the 3D Slicer extension MissingModality."
+        "or non-enhancing core, edema and enhancing tumor (ET); whole tumor (WT) is all three, tumor core "
+        "(TC) all but edema. Made for the 3D Slicer extension MissingModality."
     )
     return f"## What it is\n\n{text}\n\n{_facts(facts)}"
 
@@ -158,8 +158,8 @@ def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
 
 def _limits(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     lines = [
-        f"Trained with {len(_training_cases(card))} case(s) and tested on {len(evaluation['cases'])}: enough to show that it "
-        "works, not to promise its accuracy on other scanners, protocols or patients. The spread between the "
+        f"Trained with {len(_training_cases(card))} case(s) and tested on {len(evaluation['cases'])}: "
+        "enough to show that it works, not to promise its accuracy on other scanners, protocols or patients. The spread between the "
         "cases above is part of the result.",
         "Expects skull-stripped volumes of one patient and visit that are aligned with each other, as in "
         "BraTS; it neither registers nor strips.",
