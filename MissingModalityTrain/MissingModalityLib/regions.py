@@ -73,7 +73,9 @@ def convention(name: str) -> Convention:
     try:
         return CONVENTIONS[name]
     except KeyError:
-        raise OptionError(f"Unknown label convention '{name}'. Choose one of: {', '.join(CONVENTIONS)}.") from None
+        raise OptionError(
+            f"Unknown label convention '{name}'. Choose one of: {', '.join(CONVENTIONS)}."
+        ) from None
 
 
 def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""Segmentation networks. Every one of them is made by :func:`build`.
+
+A network is a module with ``forward(image, available) -> Output``: ``image`` (B, 4, D, H, W) z-scored float,
+``available`` (B, 4) bool. What a missing channel holds, NaN included, never reaches the output. Its attributes:
+
+    name, options   what :func:`build` needs to make it again
+    head            "classes" (softmax over background, NCR/NET, ED, ET) or "regions" (sigmoids for WT, TC, ET)
+    divisor         every side of the image must be a multiple of it
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ..errors import OptionError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_NETWORKS = {"rfnet": ("rfnet", "RFNet"), "segresnet": ("segresnet", "EarlyFusionSegResNet")}
+"""Name -> (module of this package, class): torch is imported only when a network is built."""
+
+NETWORKS = tuple(_NETWORKS)
+
+
+def build(name: str, **options: Any) -> nn.Module:
+    """Make a network with fresh weights.
+
+    Args:
+        name: one of :data:`NETWORKS`.
+        options: the keyword arguments of its class.
+
+    Raises:
+        OptionError: unknown name or option, or an option out of range.
+    """
+    if name not in _NETWORKS:
+        raise OptionError(f"Unknown network '{name}'. Choose one of: {', '.join(NETWORKS)}.")
+    module, cls = _NETWORKS[name]
+    constructor = getattr(import_module(f".{module}", __name__), cls)
+    try:
+        return constructor(**options)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"Network '{name}' cannot be built with {options}: {error}") from error
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_reference":
+        from .reference import load_reference
+
+        return load_reference
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

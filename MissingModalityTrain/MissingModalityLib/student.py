@@ -1,0 +1,225 @@
+"""A trained network in one .safetensors file with everything needed to use it.
+
+The file holds the weights and, in the header, a card in JSON: architecture, modality order, normalization, spacing,
+classes, window, how and on what it was trained, licence and evaluation. Nothing in it can execute code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from . import networks, preparation
+from .devices import choose_device
+from .errors import MissingModalityError, StudentError
+from .inference import infer, to_classes
+from .modalities import MODALITIES, Subset
+from .progress import Event
+from .regions import TumorClass
+
+FORMAT_VERSION = 1
+_HEADER_KEY = "missing_modality_student"
+_ORDER = [modality.name for modality in MODALITIES]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Result of :meth:`Student.predict`.
+
+    Attributes:
+        labels: uint8 classes 0..3 on the reference volume's own grid.
+        subset: the modalities used.
+        seconds: wall-clock time of preparation, inference and restoring.
+        device: where the network ran.
+        warnings: what the user should know, one sentence each.
+    """
+
+    labels: sitk.Image
+    subset: Subset
+    seconds: float
+    device: str
+    warnings: tuple[str, ...]
+
+
+class Student:
+    """A network with its card.
+
+    Args:
+        network: made by :func:`networks.build`.
+        card: facts to keep with it; what can be derived from the network is added here. ``window`` (d, h, w) and
+            ``overlap`` say how whole cases are covered.
+    """
+
+    def __init__(self, network: nn.Module, card: Mapping[str, Any] | None = None) -> None:
+        self.network = network.eval()
+        self.card = {
+            "window": [80, 80, 80],
+            "overlap": 0.5,
+            **(card or {}),
+            "format_version": FORMAT_VERSION,
+            "network": network.name,
+            "options": network.options,
+            "head": network.head,
+            "modalities": _ORDER,
+            "classes": [cls.name for cls in TumorClass],
+            "spacing_mm": preparation.SPACING_MM,
+            "orientation": preparation.ORIENTATION,
+            "normalization": "z-score inside the brain, 0 outside",
+        }
+
+    def save(self, path: Path, half: bool = False) -> None:
+        """Write the file; an existing one is replaced only when the new one is whole.
+
+        Args:
+            path: of the .safetensors file.
+            half: store the weights as float16, half the size; they are float32 again when loaded.
+
+        Raises:
+            StudentError: the folder does not exist or cannot be written to.
+        """
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        tensors = {
+            name: (value.half() if half and value.is_floating_point() else value).contiguous()
+            for name, value in self.network.state_dict().items()
+        }
+        try:
+            save_file(tensors, temporary, {_HEADER_KEY: json.dumps(self.card)})
+            os.replace(temporary, path)
+        except (OSError, SafetensorError) as error:
+            raise StudentError(
+                f"{path}: the student cannot be written ({error}). Choose an existing folder."
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Student:
+        """Read a student file.
+
+        Raises:
+            StudentError: absent, truncated, not a student, from another format version, or of unknown architecture.
+        """
+        card, tensors = _read(Path(path))
+        try:
+            network = networks.build(card["network"], **card["options"])
+            floats = {
+                name: value.float() if value.is_floating_point() else value for name, value in tensors.items()
+            }
+            network.load_state_dict(floats)
+        except (KeyError, RuntimeError, MissingModalityError) as error:
+            raise StudentError(
+                f"{path}: the weights do not fit the architecture it names ({error})."
+            ) from error
+        return cls(network, card)
+
+    def predict(
+        self,
+        study: preparation.Study,
+        device: str | torch.device = "auto",
+        progress: Callable[[Event], None] | None = None,
+    ) -> Prediction:
+        """Segment one study with the modalities it has.
+
+        Raises:
+            ImageError: see :func:`preparation.prepare`.
+            OptionError: the device is not there.
+        """
+        begin = time.perf_counter()
+        chosen = choose_device(device) if isinstance(device, str) else device
+        report = progress or (lambda event: None)
+        report(Event("prepare", 0, 1, "Bringing the volumes onto one grid"))
+        prepared = preparation.prepare(study)
+        report(Event("prepare", 1, 1))
+        classes = self.classes(prepared, chosen, report)
+        labels = preparation.restore(classes, prepared)
+        return Prediction(
+            labels, prepared.subset, time.perf_counter() - begin, str(chosen), prepared.warnings
+        )
+
+    def classes(
+        self,
+        prepared: preparation.Prepared,
+        device: torch.device | None = None,
+        progress: Callable[[Event], None] | None = None,
+    ) -> np.ndarray:
+        """Class map (D, H, W) uint8 on the prepared grid; background outside the brain."""
+        classes = to_classes(self.probabilities(prepared, device, progress), self.network.head)
+        classes[~prepared.brain] = TumorClass.BACKGROUND
+        return classes
+
+    def probabilities(
+        self,
+        prepared: preparation.Prepared,
+        device: torch.device | None = None,
+        progress: Callable[[Event], None] | None = None,
+    ) -> np.ndarray:
+        """Probabilities (K, D, H, W) float32 on the prepared grid; K as ``network.head`` says."""
+        device = device or torch.device("cpu")
+        on_window = (lambda done, total: progress(Event("segment", done, total))) if progress else None
+        return infer(
+            self.network.to(device),
+            prepared.image,
+            prepared.available,
+            window=self.card["window"],
+            overlap=self.card["overlap"],
+            device=device,
+            on_window=on_window,
+        )
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card of a student file without its weights, as a list of models shows it.
+
+    Raises:
+        StudentError: as :meth:`Student.load`.
+    """
+    return _read(Path(path), weights=False)[0]
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    if not path.is_file():
+        raise StudentError(
+            f"{path}: there is no such student file. Choose a .safetensors file made by 'export'."
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            header = (file.metadata() or {}).get(_HEADER_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()} if header and weights else {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise StudentError(
+            f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
+            "Copy it again or choose another file."
+        ) from error
+    if header is None:
+        raise StudentError(f"{path}: a .safetensors file, but not a student. Choose one made by 'export'.")
+    card = json.loads(header)
+    if card.get("format_version") != FORMAT_VERSION:
+        raise StudentError(
+            f"{path}: student format {card.get('format_version')}, but this version reads {FORMAT_VERSION}. "
+            "Update the extension or export the student again."
+        )
+    if card.get("modalities") != _ORDER:
+        raise StudentError(
+            f"{path}: modality order {card.get('modalities')} is not {_ORDER}. Export it again."
+        )
+    return card, tensors

@@ -1,0 +1,41 @@
+"""The state of a stage between two epochs, written so that a killed run never leaves a broken one."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import StudentError
+
+FILE_NAME = "checkpoint.pt"
+
+
+def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+    """Replace the checkpoint of ``folder`` by ``state`` (tensors and plain values) in one step."""
+    temporary = folder / f".{FILE_NAME}.{os.getpid()}.tmp"
+    try:
+        torch.save(state, temporary)
+        os.replace(temporary, folder / FILE_NAME)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
+    """The last whole state; tensors and plain values only, so nothing in the file can run.
+
+    Raises:
+        StudentError: there is none, or it is damaged.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise StudentError(
+            f"{path}: there is no checkpoint. Train first, or choose the folder of a training run."
+        )
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise StudentError(f"{path}: the checkpoint is damaged ({error}). Start the run again.") from error
