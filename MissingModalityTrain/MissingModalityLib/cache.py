@@ -1,8 +1,8 @@
 """The prepared-case cache: one safetensors file per case, read crop by crop from the memory-mapped file.
 
-A file holds ``image`` (n, D, H, W) float16, the n available modalities in channel order; ``label`` (D, H, W) uint8;
-and ``tumor`` (m, 4) int16, a sample of tumour voxels as (class, z, y, x) to centre crops on. float16 halves what a
-crop reads; its error on z-scores is below 0.004, far under the noise of MRI.
+A file holds ``image`` (n, D, H, W) float16, the n available modalities in channel order; ``label`` (D, H, W)
+uint8; and ``tumor`` (m, 4) int16, a sample of tumour voxels as (class, z, y, x) to centre crops on. float16
+halves what a crop reads; its error on z-scores is below 0.004, far under the noise of MRI.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class CachedCase:
             return file.get_tensor("tumor")
 
     def whole(self) -> preparation.Prepared:
-        """The case in memory, as :func:`preparation.prepare` returned it (reference grid = the cached box)."""
+        """The case in memory, as :func:`preparation.prepare` returned it; the reference grid is the box."""
         image, label = self.crop((0, 0, 0), self.shape)
         size = tuple(reversed(self.shape))
         grid = preparation.Grid(

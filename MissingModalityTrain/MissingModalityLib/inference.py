@@ -1,7 +1,8 @@
 """Whole cases through a network: sliding windows with Gaussian blending, from logits to a class map.
 
-Memory: beside the network's own activations for one window, a case of V voxels needs about 4 V (K + 3) bytes for
-K output channels (blended sum, weights, input), so 0.1 GB for a brain of 170 x 145 x 140 voxels.
+Memory: beside the network's own activations for one window, a case of V voxels needs about
+4 V (2 K + 12) bytes for K output channels (blended sum and result, input twice, weights): 0.3 GB for a brain
+of 170 x 145 x 140 voxels.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Geometry and intensities: volumes of one study onto one grid, and label maps back onto the patient's own.
 
-Order of the steps: check -> common grid -> (rigid co-registration, skull stripping: a later step takes its place
-between :func:`_on_common_grid` and :func:`_normalize`, where all volumes share one grid) -> brain mask -> crop ->
-z-score. Arrays are in SimpleITK order (z, y, x); geometry travels with them by value, so that
-:func:`restore` can undo every step.
+Order of the steps: check -> common grid -> brain mask -> crop -> z-score. Rigid co-registration and skull
+stripping have their place in :func:`_on_common_grid`: registration where a volume is resampled, stripping
+where its brain mask is made. Arrays are in SimpleITK order (z, y, x); geometry travels with them by value,
+so that :func:`restore` can undo every step.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Study:
     """Volumes of one patient and one time point, any non-empty subset of the four modalities.
 
     Attributes:
-        images: 3-D scalar volumes; the first one inserted is the reference volume, whose grid the result is on.
+        images: 3-D scalar volumes; the first inserted is the reference volume, whose grid the result is on.
         names: file or node name of each, for messages.
     """
 
@@ -177,7 +177,7 @@ def restore(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
         uint8 image with exactly the reference volume's size, spacing, origin and direction.
     """
     restored = prepared.reference.resample(prepared.grid.image(classes), sitk.sitkNearestNeighbor, 0)
-    # resample() accepts grids equal up to float noise; the result carries the reference's header to the last bit
+    # resample() lets float noise pass; the result carries the reference's header to the last bit
     restored.SetOrigin(prepared.reference.origin)
     restored.SetSpacing(prepared.reference.spacing)
     restored.SetDirection(prepared.reference.direction)
@@ -185,7 +185,7 @@ def restore(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
 
 
 def common_grid(reference: sitk.Image) -> Grid:
-    """1 mm grid over the extent of the reference volume, along its own axes, permuted and flipped to near LPS."""
+    """1 mm grid over the reference volume's extent and along its axes, permuted and flipped to near LPS."""
     oriented = Grid.of(sitk.DICOMOrient(reference, ORIENTATION))
     extent = np.array(oriented.size) * oriented.spacing
     size = tuple(int(max(1, round(length / SPACING_MM))) for length in extent)
@@ -208,8 +208,8 @@ def _on_common_grid(
         mask, background, stripped = _brain_mask(oriented)
         if not stripped:
             warnings.append(
-                f"{study.names[modality]}: the background is not uniform, so the skull is probably still there. "
-                "The student was trained on skull-stripped volumes; strip the skull first for a reliable result."
+                f"{study.names[modality]}: the background is not uniform, so the skull is probably still "
+                "there. Students learn from skull-stripped volumes; strip it for a reliable result."
             )
         resampled = grid.resample(sitk.Cast(oriented, sitk.sitkFloat32), sitk.sitkLinear, background)
         on_grid = grid.resample(mask, sitk.sitkNearestNeighbor, 0)
@@ -241,8 +241,8 @@ def _brain_mask(image: sitk.Image) -> tuple[sitk.Image, float, bool]:
     if not uniform:
         otsu = sitk.OtsuThreshold(image, 0, 1)
         return sitk.BinaryFillhole(sitk.BinaryMorphologicalOpening(otsu, (2, 2, 1))), float(low), False
-    # Interpolation leaves small values below the background outside the brain; only a volume whose brain really
-    # lies on both sides of the background (z-scored, air set to 0) needs both sides.
+    # Interpolation leaves small values below the background outside the brain; only a volume whose brain
+    # really lies on both sides of the background (z-scored, air set to 0) needs both sides.
     two_sided = background - low > 0.2 * (high - background)
     mask = np.abs(array - background) > tolerance if two_sided else array > background + tolerance
     result = sitk.GetImageFromArray(mask.astype(np.uint8))

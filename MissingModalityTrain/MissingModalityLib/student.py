@@ -1,7 +1,7 @@
 """A trained network in one .safetensors file with everything needed to use it.
 
-The file holds the weights and, in the header, a card in JSON: architecture, modality order, normalization, spacing,
-classes, window, how and on what it was trained, licence and evaluation. Nothing in it can execute code.
+The file holds the weights and, in the header, a card in JSON: architecture, modality order, normalization,
+spacing, classes, window, how and on what it was trained, license, evaluation. Nothing in it can execute code.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Student:
 
     Args:
         network: made by :func:`networks.build`.
-        card: facts to keep with it; what can be derived from the network is added here. ``window`` (d, h, w) and
-            ``overlap`` say how whole cases are covered.
+        card: facts to keep with it; what can be derived from the network is added here. ``window`` (d, h, w)
+            and ``overlap`` say how whole cases are covered.
     """
 
     def __init__(self, network: nn.Module, card: Mapping[str, Any] | None = None) -> None:
@@ -111,7 +111,7 @@ class Student:
         """Read a student file.
 
         Raises:
-            StudentError: absent, truncated, not a student, from another format version, or of unknown architecture.
+            StudentError: absent, truncated, not a student, of another format version or unknown architecture.
         """
         card, tensors = _read(Path(path))
         try:

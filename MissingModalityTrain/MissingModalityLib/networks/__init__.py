@@ -1,10 +1,10 @@
 """Segmentation networks. Every one of them is made by :func:`build`.
 
 A network is a module with ``forward(image, available) -> Output``: ``image`` (B, 4, D, H, W) z-scored float,
-``available`` (B, 4) bool. What a missing channel holds, NaN included, never reaches the output. Its attributes:
+``available`` (B, 4) bool. What a missing channel holds, NaN included, never reaches the output. Attributes:
 
     name, options   what :func:`build` needs to make it again
-    head            "classes" (softmax over background, NCR/NET, ED, ET) or "regions" (sigmoids for WT, TC, ET)
+    head            "classes" (softmax: background, NCR/NET, ED, ET) or "regions" (sigmoids: WT, TC, ET)
     divisor         every side of the image must be a multiple of it
 """
 

@@ -12,7 +12,7 @@ class Output:
     """Result of ``network(image, available)``.
 
     Attributes:
-        logits: (B, K, D, H, W); K classes (softmax) or 3 regions WT, TC, ET (sigmoid), as ``network.head`` says.
+        logits: (B, K, D, H, W); K classes (softmax) or regions WT, TC, ET (sigmoid): ``network.head``.
         features: named intermediate tensors; filled in training mode only, read by losses and distillation.
     """
 

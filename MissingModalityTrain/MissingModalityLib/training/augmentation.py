@@ -27,9 +27,9 @@ class Augmentation:
     """Random geometry for image and label together, then random intensities for each modality on its own.
 
     Args:
-        level: "none", "paper" (rotation within 10 degrees about one axis, scale and shift of intensities by 0.1,
-            flips: RFNet's, with one draw per volume) or "strong" (for few cases: rotation about all axes, zoom,
-            gamma, bias field, noise, blur besides).
+        level: "none", "paper" (RFNet's, with one draw per volume: rotation within 10 degrees about one axis,
+            scale and shift of intensities by 0.1, flips) or "strong" (for few cases: rotation about all axes,
+            zoom, shear, gamma, bias field, noise and blur besides).
     """
 
     def __init__(self, level: str) -> None:

@@ -166,7 +166,8 @@ def _restore(stage: Stage, parts: dict[str, Any]) -> int:
     missing = parts.keys() - state.keys()
     if missing:
         raise OptionError(
-            f"{stage.folder}: the checkpoint has no {', '.join(sorted(missing))}. Resume with the settings the run began with."
+            f"{stage.folder}: the checkpoint has no {', '.join(sorted(missing))}. "
+            "Resume with the settings the run began with."
         )
     for name, part in parts.items():
         part.load_state_dict(state[name])

@@ -1,4 +1,4 @@
-"""Settings of a training stage, recipes and presets: what can be set, its defaults and where they come from."""
+"""Settings of a training stage, recipes and presets: what can be set, and where the defaults come from."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ class Settings:
     crop: tuple[int, int, int] = (80, 80, 80)
     """Voxels (z, y, x) of 1 mm per crop; multiples of the network's divisor."""
     foreground: float = 0.0
-    """Share of crops centred on a tumour voxel of a random class; the others lie anywhere in the brain box."""
+    """Share of crops around a tumour voxel of a random class; the others lie anywhere in the brain box."""
     augmentation: str = "paper"
-    """"paper": rotation by 10 degrees, intensity scale and shift, flips. "strong": also zoom, gamma, bias field,
-    noise, blur. "none"."""
+    """"none", "paper" or "strong", see :class:`augmentation.Augmentation`."""
     learning_rate: float = 2e-4
     weight_decay: float = 1e-4
     power: float = 0.9
@@ -34,7 +33,7 @@ class Settings:
     clip: float = 0.0
     """Largest norm of the gradient, 0 for no limit."""
     average: float = 0.0
-    """Decay per step of the running average of the weights that is validated and exported; 0: the weights as is."""
+    """Decay per step of the running average of weights that is validated and exported; 0: none."""
     fusion_start: int = 0
     """Epochs during which a network with separate decoders trains those alone."""
     precision: str = "auto"

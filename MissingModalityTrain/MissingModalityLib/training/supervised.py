@@ -11,10 +11,10 @@ from .losses import segmentation_loss
 
 
 class Supervised:
-    """The paper's losses on a random subset of each case's modalities (RFNet: Ding et al., ICCV 2021, Eq. 8-10).
+    """The paper's losses on a random subset of each case's modalities (RFNet: Ding et al., ICCV 2021).
 
     Args:
-        fusion_start: epochs during which the fused prediction has no weight, for networks with separate decoders.
+        fusion_start: epochs in which a network with separate decoders trains without its fused prediction.
     """
 
     def __init__(self, fusion_start: int = 0) -> None:

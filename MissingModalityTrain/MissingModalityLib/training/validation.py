@@ -27,7 +27,7 @@ def validate(
     window: Sequence[int],
     device: torch.device,
 ) -> dict[str, float]:
-    """Mean Dice over the cases that allow a subset, as ``{"FLAIR+T1ce WT": 0.83, ...}`` and ``"mean"`` of all."""
+    """Mean Dice over the cases that allow a subset: ``{"FLAIR+T1ce WT": 0.83, ..., "mean": 0.71}``."""
     from ..evaluation.metrics import dice
 
     network.eval()
