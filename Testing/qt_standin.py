@@ -1,10 +1,10 @@
 """PythonQt on top of PySide6, as far as this project's panels use it; for tests only.
 
 3D Slicer's desktop talks to Qt through PythonQt, where a Qt property is a Python attribute
-(``button.enabled = True``, ``combo.currentText``). PySide6 has methods instead. The classes made here are PySide6
-widgets whose Qt properties are attributes, plus plain stand-ins for Slicer's own ``ctk`` and ``qMRML`` widgets, so
-that a module's .ui file opens in real Qt without a screen. What cannot be known this way: PythonQt's own quirks,
-and the looks of the real ctk and qMRML widgets.
+(``button.enabled = True``, ``combo.currentText``). PySide6 has methods instead. The classes made here
+are PySide6 widgets whose Qt properties are attributes, plus plain stand-ins for Slicer's own ``ctk``
+and ``qMRML`` widgets, so that a module's .ui file opens in real Qt without a screen. What cannot be
+known this way: PythonQt's own quirks, and the looks of the real ctk and qMRML widgets.
 """
 
 from __future__ import annotations
@@ -156,12 +156,18 @@ class QUiLoader(QtUiTools.QUiLoader):
         return widget
 
 
+def _qt_name(name: str) -> Any:
+    """A class that the panels use as it is; PySide6 makes its classes when they are first asked for."""
+    for module in (QtCore, QtGui, QtWidgets):
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise AttributeError(f"module 'qt' has no attribute {name!r}")
+
+
 def modules() -> dict[str, ModuleType]:
     """The modules ``qt`` and ``ctk``."""
     qt = ModuleType("qt")
-    for source in (QtCore, QtGui, QtWidgets):
-        vars(qt).update({name: value for name, value in vars(source).items() if name.startswith("Q")})
-    vars(qt).update(_styled, QUiLoader=QUiLoader, Qt=QtCore.Qt, QTimer=QtCore.QTimer)
+    vars(qt).update(_styled, QUiLoader=QUiLoader, __getattr__=_qt_name)
     ctk = ModuleType("ctk")
     vars(ctk).update({name: cls for name, cls in CUSTOM.items() if name.startswith("ctk")})
     return {"qt": qt, "ctk": ctk}

@@ -1,10 +1,11 @@
 """What only 3D Slicer's desktop has, in small, so that the modules run in tests on the real MRML libraries.
 
-``slicer-core`` brings real nodes, scenes, file formats and ``slicer.util``, but no application. :func:`install`
-adds stand-ins for ``slicer.app``, ``slicer.modules``, ``slicer.i18n``, ``slicer.ScriptedLoadableModule``,
-``slicer.parameterNodeWrapper``, ``qt`` and ``ctk`` (see qt_standin.py): only what this project's modules use,
-written from Slicer's documented interface. Not covered: packaging, the launcher PythonSlicer, DICOM, SampleData
-and everything that is drawn.
+``slicer-core`` brings real nodes, scenes, file formats and ``slicer.util``, but no application.
+:func:`install` adds stand-ins for ``slicer.app``, ``slicer.modules``, ``slicer.i18n``,
+``slicer.ScriptedLoadableModule``, ``slicer.packaging``, ``slicer.parameterNodeWrapper``, ``qt`` and
+``ctk`` (see qt_standin.py): only what this project's modules use, written from Slicer's documented
+interface. Not covered: installing packages, the launcher PythonSlicer, DICOM, SampleData and everything
+that is drawn.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import logging
 import sys
 import typing
 from enum import Enum
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -22,6 +24,7 @@ import qt_standin
 import slicer
 import slicer.util
 import vtk
+from packaging.requirements import Requirement
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -194,8 +197,15 @@ class Application:
 
     applicationName = "Slicer stand-in"
 
+    def __init__(self) -> None:
+        self.atStartup: list[Any] = []
+
     def testingEnabled(self) -> bool:
         return True
+
+    def connect(self, signal: str, slot: Any) -> None:
+        assert signal == "startupCompleted()", signal
+        self.atStartup.append(slot)
 
     def setOverrideCursor(self, cursor: Any) -> None: ...
 
@@ -203,6 +213,17 @@ class Application:
 
     def processEvents(self) -> None:
         qt_standin.application().processEvents()
+
+
+def _requirements(path: str) -> list[Requirement]:
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _pip_ensure(requirements: list[Requirement], requester: str) -> None:
+    """Installs nothing: in tests, everything has to be there."""
+    for requirement in requirements:
+        assert requirement.specifier.contains(version(requirement.name)), requirement
 
 
 def install() -> None:
@@ -223,6 +244,7 @@ def install() -> None:
     classes = {cls.__name__: cls for cls in bases}
     _module("ScriptedLoadableModule", **classes, __all__=list(classes))
     _module("i18n", tr=lambda text: text, translate=lambda context, text: text)
+    _module("packaging", load_requirements=_requirements, pip_ensure=_pip_ensure)
     _module("parameterNodeWrapper", parameterNodeWrapper=parameterNodeWrapper)
     sys.path[:0] = [str(_ROOT / name) for name in ("MissingModalityTrain", "MissingModalitySeg")]
     new_scene()

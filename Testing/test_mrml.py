@@ -120,6 +120,15 @@ def test_written_inputs_read_back_on_the_same_grid(scene: Any, tmp_path: Path) -
     np.testing.assert_array_equal(sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(expected))
 
 
+@pytest.mark.parametrize("matrix", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_added_volume_has_the_geometry_of_its_image(scene: Any, matrix: np.ndarray) -> None:
+    original = add_volume(matrix=matrix)
+    copy = mrml.add_volume(scene, mrml.image_of(original), "FLAIR")
+    assert slicer.vtkSlicerVolumesLogic().CompareVolumeGeometry(original, copy) == ""
+    assert copy.GetName() != original.GetName()
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(copy), slicer.util.arrayFromVolume(original))
+
+
 def test_no_volume_is_refused() -> None:
     with pytest.raises(ImageError, match="at least one of FLAIR, T1ce, T1 and T2"):
         mrml.check_nodes({})
@@ -281,6 +290,64 @@ def test_segmentation_file_reloads_identical(scene: Any, tmp_path: Path) -> None
         assert entry.GetColor() == pytest.approx(segment.unit_color, abs=1 / 255)
         mask = slicer.util.arrayFromSegmentBinaryLabelmap(again, segment.id, reference)
         np.testing.assert_array_equal(mask != 0, np.isin(blob(), segment.classes))
+
+
+def test_each_loaded_volume_gets_a_guess_and_others_none(scene: Any) -> None:
+    names = ("301: sag T2 FLAIR", "T1 MPRAGE post Gd", "t1_native", "T2w TSE", "Volume")
+    nodes = [add_volume(name) for name in names]
+    _label_map()
+    _vector()
+    _empty()
+    guesses = mrml.detect_inputs(scene)
+    assert list(guesses) == [node.GetID() for node in nodes]
+    assert [guess.modality for guess in guesses.values()] == [
+        *(Modality.FLAIR, Modality.T1CE, Modality.T1, Modality.T2),
+        None,
+    ]
+
+
+def test_dicom_header_decides_where_the_name_is_silent(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Database:
+        def instanceValue(self, uid: str, tag: str) -> str:
+            return {("1.2.3", "0008,103e"): "AX T2 FLAIR"}.get((uid, tag), "")
+
+    node = add_volume("5: Unnamed")
+    node.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
+    assert mrml.detect_inputs(scene)[node.GetID()].modality is Modality.FLAIR
+
+
+def test_file_name_counts_when_the_node_has_another_name(scene: Any, tmp_path: Path) -> None:
+    node = add_volume("Volume")
+    storage = scene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName(str(tmp_path / "patient_t1ce.nii.gz"))
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    assert mrml.detect_inputs(scene)[node.GetID()].modality is Modality.T1CE
+
+
+def test_of_two_volumes_for_one_sequence_the_more_confident_is_taken(scene: Any) -> None:
+    weak = add_volume("T1 FLAIR")
+    strong = add_volume("T1 pre contrast")
+    chosen, remarks = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    assert chosen == {Modality.T1: strong}
+    (remark,) = remarks
+    assert weak.GetName() in remark
+    assert strong.GetName() in remark
+
+
+def test_of_equal_volumes_the_first_is_taken_and_the_other_told(scene: Any) -> None:
+    first = add_volume("FLAIR a")
+    add_volume("FLAIR b")
+    chosen, remarks = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    assert chosen == {Modality.FLAIR: first}
+    assert remarks == ["'FLAIR b' (95%) looks like FLAIR too; 'FLAIR a' (95%) was taken."]
+
+
+def test_doubtful_guess_is_not_filled_in(scene: Any) -> None:
+    add_volume("post contrast")
+    chosen, remarks = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    assert chosen == {}
+    assert "'post contrast' was left out" in remarks[0]
 
 
 def test_slicer_loads_the_own_terminology(scene: Any) -> None:

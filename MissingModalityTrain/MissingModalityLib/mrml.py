@@ -1,7 +1,7 @@
 """MRML nodes to images and label maps to segmentation nodes: the only file that imports ``slicer``.
 
-Everything that leaves here is in the world frame (parent transforms applied); results go back to the voxels of
-the reference volume and under its parent transform, so that both stay together when the transform changes.
+Everything that leaves here is in the world frame (parent transforms applied); results go back to the voxels
+of the reference volume and under its parent transform, so both stay together when the transform changes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 import vtk
-from vtk.util.numpy_support import vtk_to_numpy
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .errors import ImageError
+from .guess import Guess, guess_modality
 from .images import check_volume
 from .modalities import Modality
 from .segments import REGION_SEGMENTS, SEGMENTS, Segment
@@ -26,6 +27,18 @@ _SURFACE = "Closed surface"
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _SHEAR_TOLERANCE = 1e-3
 _MM3_PER_CM3 = 1000.0
+_FIT_TO_FILL_IN = 0.5
+"""Guesses below this confidence are told, not filled in."""
+
+_DICOM_TAGS = {
+    "SeriesDescription": "0008,103e",
+    "ProtocolName": "0018,1030",
+    "ContrastBolusAgent": "0018,0010",
+    "ScanningSequence": "0018,0020",
+    "RepetitionTime": "0018,0080",
+    "EchoTime": "0018,0081",
+    "InversionTime": "0018,0082",
+}
 
 Node = Any
 """A MRML node; slicer's classes are known to no type checker."""
@@ -108,19 +121,80 @@ def image_of(node: Node) -> sitk.Image:
     return image
 
 
+def array_of(image: sitk.Image) -> np.ndarray:
+    """The voxels (z, y, x) of an image, as a copy."""
+    return sitk.GetArrayFromImage(image)
+
+
+def add_volume(scene: Node, image: sitk.Image, name: str) -> Node:
+    """The inverse of :func:`image_of`: a new scalar volume node with default display in ``scene``."""
+    lps = np.eye(4)
+    lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    lps[:3, 3] = image.GetOrigin()
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy((_RAS_TO_LPS @ lps).ravel().tolist())
+    voxels = sitk.GetArrayViewFromImage(image)
+    data = vtk.vtkImageData()
+    data.SetDimensions(*image.GetSize())
+    data.GetPointData().SetScalars(numpy_to_vtk(voxels.ravel(), deep=True))
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    node.SetAndObserveImageData(data)
+    node.SetIJKToRASMatrix(matrix)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
 def voxels_of(node: Node) -> np.ndarray:
     """The voxels (z, y, x) of a scalar volume node; a view, not a copy."""
     data = node.GetImageData()
     return vtk_to_numpy(data.GetPointData().GetScalars()).reshape(data.GetDimensions()[::-1])
 
 
-def write_inputs(nodes: Mapping[Modality, Node], folder: Path) -> dict[Modality, Path]:
-    """One file per node in ``folder``, for a child process; order kept.
+def detect_inputs(scene: Node) -> dict[str, Guess]:
+    """Guess the sequence of every loaded volume that could be an input.
 
-    Raises:
-        ImageError: as :func:`check_nodes`.
+    Reads node name, file name and, for volumes from Slicer's DICOM database, header attributes.
+
+    Returns:
+        Guesses by node ID, in the order of the scene.
     """
-    check_nodes(nodes)
+    found = scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
+    nodes = [found.GetItemAsObject(index) for index in range(found.GetNumberOfItems())]
+    return {
+        node.GetID(): guess_modality(node.GetName() or "", _file_name(node), header=_dicom_header(node))
+        for node in nodes
+        if complaint(node) is None and not node.GetHideFromEditors()
+    }
+
+
+def assign_inputs(scene: Node, guesses: Mapping[str, Guess]) -> tuple[dict[Modality, Node], list[str]]:
+    """One volume per sequence: the most confident guess, among equals the volume loaded first.
+
+    Args:
+        scene: where the node IDs are valid.
+        guesses: from :func:`detect_inputs`.
+
+    Returns:
+        Volume nodes by modality in channel order; remarks about volumes left out, one sentence each.
+    """
+    chosen: dict[Modality, str] = {}
+    remarks = []
+    for node_id in sorted(guesses, key=lambda key: -guesses[key].confidence):
+        guess, name = guesses[node_id], scene.GetNodeByID(node_id).GetName()
+        if guess.modality is None or guess.confidence < _FIT_TO_FILL_IN:
+            remarks.append(f"'{name}' was left out. {guess.reason}")
+        elif guess.modality in chosen:
+            winner = chosen[guess.modality]
+            taken = f"'{scene.GetNodeByID(winner).GetName()}' ({guesses[winner].confidence:.0%}) was taken"
+            title = guess.modality.title
+            remarks.append(f"'{name}' ({guess.confidence:.0%}) looks like {title} too; {taken}.")
+        else:
+            chosen[guess.modality] = node_id
+    return {modality: scene.GetNodeByID(chosen[modality]) for modality in sorted(chosen)}, remarks
+
+
+def write_inputs(nodes: Mapping[Modality, Node], folder: Path) -> dict[Modality, Path]:
+    """One file per node (checked before) in ``folder``, for a child process; order kept."""
     paths = {}
     for modality, node in nodes.items():
         paths[modality] = folder / f"{modality.name}.nrrd"
@@ -218,6 +292,21 @@ def classes_of(node: Node, reference: Node) -> np.ndarray:
         inside = vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(classes.shape) != 0
         classes[inside] = segment.tumor_class
     return classes
+
+
+def _file_name(node: Node) -> str:
+    """Name of the file that a volume was loaded from, empty for one that was not."""
+    storage = node.GetStorageNode()
+    return Path(storage.GetFileName()).name if storage is not None and storage.GetFileName() else ""
+
+
+def _dicom_header(node: Node) -> dict[str, str]:
+    """Attributes of the first instance of a volume loaded from DICOM; empty where there is no database."""
+    database = getattr(slicer, "dicomDatabase", None)
+    instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
+    if database is None or not instances:
+        return {}
+    return {key: database.instanceValue(instances[0], tag) for key, tag in _DICOM_TAGS.items()}
 
 
 def _ijk_to_world(node: Node) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Parts of the segmentation module that are no panel."""
