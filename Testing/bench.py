@@ -8,7 +8,7 @@ Measured in one run, each in a process of its own with the same number of thread
   of 80^3 voxels with 50 % overlap over the full image, plain average of the probabilities; preparation is not
   counted. A few windows are timed and the time scaled to all of them, unless --full is given;
 - MONAI's SegResNet with 32 initial filters and random weights on the whole image at once, likewise without
-  preparation.
+  preparation. Both baselines compute in float32, as they are commonly run.
 
 A second table compares the region-aware fusion of one RFNet window at full resolution with the same sums made
 from a copy of every modality's features per region, as the paper writes them down.
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.measure:
         print(json.dumps(MEASURES[options.measure](options)))
         return 0
+    _warn_when_busy(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         options.folder = Path(folder)
         case = _in_child("case", options)
@@ -69,11 +70,21 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     sizes.add_argument("--shape", type=int, nargs=3, default=(155, 240, 240), help="synthetic case, z y x")
     sizes.add_argument("--width", type=int, default=16, help="RFNet")
     sizes.add_argument("--window", type=int, default=80, help="RFNet")
-    sizes.add_argument("--filters", type=int, default=32, help="SegResNet")
+    sizes.add_argument("--filters", type=int, default=32, help="SegResNet, a multiple of 8")
     parser.add_argument("--measure", choices=MEASURES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = sys.argv[1:] if arguments is None else list(arguments)
     return parser.parse_args(given, argparse.Namespace(arguments=given))
+
+
+def _warn_when_busy(threads: int) -> None:
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load + threads > (os.cpu_count() or 1) + 0.5:
+        print(
+            f"CAUTION: other programs keep this machine busy (load {load:.1f}); "
+            "seconds and their ratios are only good on an idle one.",
+            flush=True,
+        )
 
 
 def _in_child(measure: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -84,7 +95,9 @@ def _in_child(measure: str, options: argparse.Namespace) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"The measurement '{measure}' failed; see above.")
-    return json.loads(done.stdout.splitlines()[-1])
+    line = done.stdout.splitlines()[-1]
+    print(line, file=sys.stderr, flush=True)
+    return json.loads(line)
 
 
 def _make_case(options: argparse.Namespace) -> dict[str, Any]:

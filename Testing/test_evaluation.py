@@ -293,3 +293,19 @@ def test_the_benchmark_covers_a_whole_case_with_75_windows() -> None:
         assert covered[box].shape == (80, 80, 80)
         covered[box] = True
     assert covered.all()
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_and_says_what_it_scaled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_case(tmp_path / "BraTS2021_1")
+    tiny_student().save(tmp_path / "tiny.safetensors")
+    sizes = ["--window", "16", "--width", "4", "--filters", "8", "--threads", "1"]
+    places = ["--student", str(tmp_path / "tiny.safetensors"), "--output", str(tmp_path / "bench.json")]
+    assert bench.main(["--case", str(tmp_path / "BraTS2021_1"), *sizes, *places]) == 0
+    printed = capsys.readouterr().out
+    assert "ESTIMATED: 3 of 16 windows timed" in printed
+    first, second = json.loads((tmp_path / "bench.json").read_text())["tables"]
+    assert (len(first), len(second)) == (4, 2)
+    assert all(result["seconds"] > 0 and result["peak_gib"] > 0.1 for result in first + second)

@@ -159,8 +159,8 @@ def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
 def _limits(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     lines = [
         f"Trained with {len(_training_cases(card))} case(s) and tested on {len(evaluation['cases'])}: "
-        "enough to show that it works, not to promise its accuracy on other scanners, protocols or patients. The spread between the "
-        "cases above is part of the result.",
+        "enough to show that it works, not to promise its accuracy on other scanners, protocols or patients. "
+        "The spread between the cases above is part of the result.",
         "Expects skull-stripped volumes of one patient and visit that are aligned with each other, as in "
         "BraTS; it neither registers nor strips.",
         "Made for untreated glioma in adults; children, other tumors, metastases and resection cavities "
