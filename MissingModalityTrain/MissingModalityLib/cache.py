@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from . import preparation
+from .atomic import replacing
 from .errors import CaseError
 from .modalities import MODALITIES, Modality, Subset
 
@@ -63,6 +63,8 @@ class CachedCase:
         target = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
         image = np.zeros((len(MODALITIES), *size), np.float32)
         label = np.zeros(size, np.uint8)
+        if any(part.start >= part.stop for part in inside):
+            return image, label
         with safe_open(self.path, "np") as file:
             image[(list(self.subset), *target)] = file.get_slice("image")[(slice(None), *inside)]
             label[target] = file.get_slice("label")[inside]
@@ -108,23 +110,22 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
         "label": prepared.label,
         "tumor": _sample_tumor(prepared.label),
     }
+    # safetensors writes an array's memory as it lies, whatever its strides
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     header = {
         "fingerprint": fingerprint,
         "case": case.name,
         "subset": json.dumps([m.name for m in prepared.subset]),
     }
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(arrays, temporary, header)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            save_file(arrays, temporary, header)
     except OSError as error:
         raise CaseError(
-            f"{folder}: cannot write the prepared case '{case.name}' ({error}). Choose a folder you can "
-            "write to, with enough free space."
+            f"{folder}: cannot write the prepared case '{case.name}' ({error}). Choose a folder you can write to, "
+            "with enough free space."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return _open(path, fingerprint)
 
 

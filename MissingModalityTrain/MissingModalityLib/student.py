@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from . import networks, preparation
+from .atomic import replacing
 from .devices import choose_device
 from .errors import MissingModalityError, StudentError
 from .inference import infer, to_classes
@@ -91,20 +91,17 @@ class Student:
             StudentError: the folder does not exist or cannot be written to.
         """
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         tensors = {
             name: (value.half() if half and value.is_floating_point() else value).contiguous()
             for name, value in self.network.state_dict().items()
         }
         try:
-            save_file(tensors, temporary, {_HEADER_KEY: json.dumps(self.card)})
-            os.replace(temporary, path)
+            with replacing(path) as temporary:
+                save_file(tensors, temporary, {_HEADER_KEY: json.dumps(self.card)})
         except (OSError, SafetensorError) as error:
             raise StudentError(
                 f"{path}: the student cannot be written ({error}). Choose an existing folder."
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> Student:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..atomic import replacing
 from ..errors import StudentError
 
 FILE_NAME = "checkpoint.pt"
@@ -16,12 +16,8 @@ FILE_NAME = "checkpoint.pt"
 
 def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Replace the checkpoint of ``folder`` by ``state`` (tensors and plain values) in one step."""
-    temporary = folder / f".{FILE_NAME}.{os.getpid()}.tmp"
-    try:
+    with replacing(folder / FILE_NAME) as temporary:
         torch.save(state, temporary)
-        os.replace(temporary, folder / FILE_NAME)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:

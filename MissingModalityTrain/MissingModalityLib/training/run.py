@@ -7,7 +7,6 @@ A run's folder holds ``run.json`` (recipe, settings, seed, cases, versions), ``p
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from .. import __version__, networks
+from ..atomic import replacing
 from ..cache import CachedCase, cache_case
 from ..cases import Case, find_cases, split_cases
 from ..devices import choose_device
@@ -215,6 +215,5 @@ def _read_record(run: Path) -> dict[str, Any]:
 
 
 def _write_json(path: Path, record: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(record, indent=2), encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2), encoding="utf-8")

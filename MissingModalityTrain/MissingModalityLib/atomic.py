@@ -1,0 +1,27 @@
+"""Files that are whole or not there: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` with the same suffixes, renamed to it when the block ends well.
+
+    After an error, or when the process is killed, ``path`` is as it was before.
+
+    Example:
+        >>> with replacing(Path("table.csv")) as temporary:
+        ...     temporary.write_text("case,dice")
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
