@@ -24,6 +24,8 @@ from MissingModalityLib.evaluation.metrics import (
 from MissingModalityLib.regions import region_mask
 from monai.metrics import compute_hausdorff_distance
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI's own call
+
 SHAPE = (12, 20, 30)
 UNIT = (1.0, 1.0, 1.0)
 
