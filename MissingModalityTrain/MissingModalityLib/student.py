@@ -207,9 +207,12 @@ def _read(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, t
             f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
             "Copy it again or choose another file."
         ) from error
-    if header is None:
-        raise StudentError(f"{path}: a .safetensors file, but not a student. Choose one made by 'export'.")
-    card = json.loads(header)
+    try:
+        card = json.loads(header)
+    except (TypeError, ValueError):
+        raise StudentError(
+            f"{path}: a .safetensors file, but not a student. Choose one made by 'export'."
+        ) from None
     if card.get("format_version") != FORMAT_VERSION:
         raise StudentError(
             f"{path}: student format {card.get('format_version')}, but this version reads {FORMAT_VERSION}. "

@@ -130,6 +130,7 @@ def export(run: Path, output: Path, card: Mapping[str, Any] | None = None) -> Pa
         "seed": record["seed"],
         "epochs_done": state["epoch"],
         "cases": record["cases"],
+        "validation": record["validation"],
         "versions": record["versions"],
     }
     Student(network, {"window": list(settings.crop), "training": training, **(card or {})}).save(
