@@ -272,10 +272,10 @@ class RFNet(nn.Module):
         }
         used = [m for m in MODALITIES if available[:, m].any()]
         stacks = [_stack(pyramids, level, used, available, present) for level in range(LEVELS)]
+        own = self._own_features(pyramids) if self.training else {}
+        del pyramids  # while predicting, the stacks are the only copy left
         logits, features = self.fused(stacks, used)
-        if not self.training:
-            return Output(logits)
-        return Output(logits, {**self._own_features(pyramids), **_full_size_maps(features)})
+        return Output(logits, {**own, **_full_size_maps(features)} if self.training else {})
 
     def _own_features(self, pyramids: dict[int, Pyramid]) -> dict[str, Tensor]:
         """Features of single modalities: encoder levels and separate logits."""
