@@ -123,8 +123,8 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
             save_file(arrays, temporary, header)
     except OSError as error:
         raise CaseError(
-            f"{folder}: cannot write the prepared case '{case.name}' ({error}). Choose a folder you can write to, "
-            "with enough free space."
+            f"{folder}: cannot write the prepared case '{case.name}' ({error}). Choose a folder "
+            "you can write to, with enough free space."
         ) from error
     return _open(path, fingerprint)
 
