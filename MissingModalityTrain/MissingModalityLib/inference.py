@@ -70,14 +70,18 @@ def infer(
         network: in evaluation mode, on ``device``.
         image: (4, D, H, W) float32, 0 outside the brain.
         available: (4,) bool.
-        window: (d, h, w), multiples of ``network.divisor``; clipped to the case where that is smaller.
+        window: (d, h, w), multiples of ``network.divisor``; clipped where the case is smaller.
         overlap: fraction shared by neighbouring windows, 0 to below 1.
         on_window: called with (windows done, windows in all).
 
     Returns:
         (K, D, H, W) float32.
     """
-    size = [min(w, _round_up(side, network.divisor)) for w, side in zip(window, image.shape[1:], strict=True)]
+    least = 2 * network.divisor  # the coarsest level needs two voxels for reflect padding
+    size = [
+        min(w, max(least, _round_up(side, network.divisor)))
+        for w, side in zip(window, image.shape[1:], strict=True)
+    ]
     total = _count_windows(image.shape[1:], size, overlap)
     flags = torch.from_numpy(np.asarray(available, bool))[None].to(device)
     tensor = torch.from_numpy(image)[None]
