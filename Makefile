@@ -1,12 +1,9 @@
-# make            the list of targets
-# make demo       segment a synthetic patient; CASE=folder for your own, MODALITIES="T2" to choose the volumes
-# make test       the tests that finish in minutes; `make test-all` adds the slow ones
+# `make` alone lists the targets.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS_DONE := $(VENV)/.requirements-installed
 PACKAGE_DONE := $(VENV)/.package-installed
-MODALITIES ?= FLAIR T1ce
 PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -15,7 +12,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo       segment a synthetic patient; CASE=folder for your own, MODALITIES=\"T2\" to choose"
+	@echo "make demo       segment a synthetic patient; CASE=folder for your own, MODALITIES=\"T2\" to choose the volumes,"
+	@echo "                STUDENT=file.safetensors for another network"
 	@echo "make test       the tests that finish in minutes"
 	@echo "make test-all   these and the slow ones"
 	@echo "make lint       ruff check and format check"
@@ -40,11 +38,8 @@ $(PACKAGE_DONE): pyproject.toml $(REQUIREMENTS_DONE)
 	@touch $@
 
 demo: install
-ifneq ($(origin CASE),undefined)
-	$(BIN)/python Demo/demo.py --case "$(CASE)" --modalities $(MODALITIES)
-else
-	$(BIN)/python Demo/demo.py --modalities $(MODALITIES)
-endif
+	$(BIN)/python Demo/demo.py $(if $(filter undefined,$(origin CASE)),,--case "$(CASE)") \
+	    $(if $(MODALITIES),--modalities $(MODALITIES)) $(if $(STUDENT),--student "$(STUDENT)")
 
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
