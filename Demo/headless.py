@@ -17,6 +17,7 @@ from typing import Any
 
 import slicer
 import vtk
+from MissingModalityLib.atomic import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
@@ -98,12 +99,10 @@ class HeadlessSlicer:
             OSError: the file cannot be written.
         """
         storage = slicer.vtkMRMLSegmentationStorageNode()
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-            unfinished = Path(folder) / path.name
-            storage.SetFileName(str(unfinished))
+        with replacing(path) as temporary:
+            storage.SetFileName(str(temporary))
             if not storage.WriteData(node):
                 raise OSError(f"{path}: the segmentation cannot be written. Choose another folder.")
-            os.replace(unfinished, path)
 
     def save(self, path: Path) -> None:
         """Write the scene with all data into one .mrb file.
@@ -111,6 +110,7 @@ class HeadlessSlicer:
         Raises:
             OSError: the file cannot be written.
         """
+        # In a folder of its own, because the bundle repeats the file's name inside
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
             unfinished = Path(folder) / path.name
             if not self.scene.WriteToMRB(str(unfinished)):

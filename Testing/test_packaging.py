@@ -100,8 +100,9 @@ def test_every_packaged_file_exists_and_is_named_once(folder: str, name: str) ->
     assert len(entries) == len(set(entries))
 
 
-def test_the_module_file_has_the_name_of_its_folder() -> None:
-    assert "MissingModalitySeg.py" in cmake_list(ROOT / "MissingModalitySeg", "MODULE_PYTHON_SCRIPTS")
+@pytest.mark.parametrize("module", MODULES)
+def test_the_module_file_has_the_name_of_its_folder(module: str) -> None:
+    assert f"{module}.py" in cmake_list(ROOT / module, "MODULE_PYTHON_SCRIPTS")
 
 
 def test_index_entry_has_the_fields_of_its_schema() -> None:
