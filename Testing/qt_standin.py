@@ -42,6 +42,7 @@ def _attribute(name: str) -> property:
 
 
 _styled = {name: attribute_style(getattr(QtWidgets, name)) for name in WIDGETS}
+QWidget = _styled["QWidget"]
 
 
 class qMRMLWidget(_styled["QWidget"]):
@@ -62,7 +63,7 @@ class qMRMLNodeComboBox(_styled["QComboBox"]):
         self._scene: Any = None
         self._tags: list[int] = []
         self._shown: Any = None
-        self.currentIndexChanged.connect(lambda index: self._emit())
+        self.currentIndexChanged.connect(self._emit)
 
     def setMRMLScene(self, scene: Any) -> None:
         for tag in self._tags:
@@ -95,7 +96,7 @@ class qMRMLNodeComboBox(_styled["QComboBox"]):
         self.blockSignals(False)
         self._emit()
 
-    def _emit(self) -> None:
+    def _emit(self, *_: Any) -> None:
         node = self.currentNode()
         if node is not self._shown:
             self._shown = node

@@ -1,7 +1,7 @@
 """Pictures of the panels for people to look at: ``python Testing/screenshots.py FOLDER``.
 
-Drawn by real Qt without a screen; Slicer's own widgets are plain stand-ins (see qt_standin.py), so the pictures
-show what is on the panels and how it is laid out, not the exact looks inside Slicer.
+Drawn by real Qt without a screen; Slicer's own widgets are plain stand-ins (see qt_standin.py), so the
+pictures show what is on the panels and how it is laid out, not the exact looks inside Slicer.
 """
 
 from __future__ import annotations
@@ -32,11 +32,7 @@ def open_panel(name: str) -> Any:
     """A module's panel in an empty scene."""
     module = slicer_standin.load_module(name)
     slicer_standin.new_scene()
-    import qt
-
-    parent = qt.QWidget()
-    parent.setLayout(qt.QVBoxLayout())
-    panel = getattr(module, f"{name}Widget")(parent)
+    panel = getattr(module, f"{name}Widget")(slicer_standin.module_area())
     panel.setup()
     return panel
 

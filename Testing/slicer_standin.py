@@ -28,6 +28,10 @@ from packaging.requirements import Requirement
 
 _ROOT = Path(__file__).resolve().parents[1]
 
+# Scenes and panels observe each other. On the desktop they live as long as the application; here, Python
+# would destroy them in an order that Qt and VTK do not survive.
+_kept_alive: list[Any] = []
+
 
 class ScriptedLoadableModule:
     """Base of a module's description; ``parent`` carries title, help and so on."""
@@ -90,7 +94,7 @@ def _resources(module_name: str) -> Path:
 def parameterNodeWrapper(cls: type) -> type:
     """Class of typed fields -> properties kept in a ``vtkMRMLScriptedModuleNode``, with widgets tied to them.
 
-    Knows the kinds of field that the modules use: nodes (as references), bool, int, str, Path and Enum.
+    Knows the kinds of field that the modules use: nodes (as references), bool, str and Enum.
     """
     fields = typing.get_type_hints(cls)
     defaults = {name: getattr(cls, name, None) for name in fields}
@@ -162,10 +166,6 @@ class _Link:
         if isinstance(widget, qt_standin.qMRMLNodeComboBox):
             self.signal = widget.currentNodeChanged
             self.get, self.set = widget.currentNode, widget.setCurrentNode
-        elif isinstance(widget, qt_standin.ctkPathLineEdit):
-            self.signal = widget.currentPathChanged
-            self.get = lambda: Path(widget.currentPath)
-            self.set = lambda value: widget.setCurrentPath(str(value))
         elif hasattr(widget, "setCurrentIndex"):
             choices = list(kind)
             widget.clear()
@@ -256,6 +256,14 @@ def load_module(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
+def module_area() -> Any:
+    """The empty widget that a panel is put into."""
+    area = qt_standin.QWidget()
+    area.setLayout(qt_standin.QtWidgets.QVBoxLayout())
+    _kept_alive.append(area)
+    return area
+
+
 def _module(name: str, **members: Any) -> None:
     module = ModuleType(f"slicer.{name}")
     vars(module).update(members)
@@ -274,6 +282,7 @@ def new_scene() -> Any:
     for name in ("Segmentations", "SubjectHierarchy"):
         _add_logic(application, scene, name, getattr(slicer, f"vtkSlicer{name}ModuleLogic")(), modules)
     _add_logic(application, scene, "Volumes", slicer.vtkSlicerVolumesLogic(), modules)
+    _kept_alive.extend((scene, application))
     slicer.mrmlScene = scene
     slicer.modules = SimpleNamespace(**modules)
     slicer.app.applicationLogic = lambda: application

@@ -257,6 +257,16 @@ def test_chosen_output_node_is_overwritten_wholly(scene: Any) -> None:
     assert list(node.GetSegmentation().GetSegmentIDs()) == ["NCR", "ED", "ET"]
 
 
+def test_segmentation_joins_the_study_of_the_reference_volume(scene: Any) -> None:
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "Visit 1")
+    reference, output = add_volume(), _segmentation()
+    for node, parent in ((reference, study), (output, hierarchy.GetSceneItemID())):
+        hierarchy.CreateItem(parent, node)
+    mrml.place_segmentation(mrml.build_segmentation(blob(), reference), reference, output)
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(output)) == study
+
+
 def test_volumes_are_in_cubic_centimeters_and_follow_spacing_and_scale(scene: Any) -> None:
     reference = add_volume(matrix=np.diag([1.0, 2, 3, 1]))
     reference.SetAndObserveTransformNodeID(add_transform(np.diag([2.0, 1, 1, 1])).GetID())

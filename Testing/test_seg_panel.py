@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import slicer
 import slicer_standin
@@ -16,8 +15,6 @@ from MissingModalityLib.segments import SEGMENTS
 from small_patient import brain_volume, write_student
 
 seg = slicer_standin.load_module("MissingModalitySeg")
-
-import qt
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +31,7 @@ def slow_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def panel() -> Iterator[Any]:
     """The panel as it opens: in an empty scene."""
     slicer_standin.new_scene()
-    parent = qt.QWidget()
-    parent.setLayout(qt.QVBoxLayout())
-    widget = seg.MissingModalitySegWidget(parent)
+    widget = seg.MissingModalitySegWidget(slicer_standin.module_area())
     widget.setup()
     widget.enter()
     yield widget
@@ -205,12 +200,12 @@ def test_file_that_is_no_student_is_told_and_changes_nothing(panel: Any, tmp_pat
     assert list(output.GetSegmentation().GetSegmentIDs()) == ["Old"]
 
 
-def test_closing_the_scene_stops_the_run_and_empties_the_panel(panel: Any, slow_student: Path) -> None:
+def test_closing_the_scene_stops_the_run_and_empties_the_panel(panel: Any, student: Path) -> None:
     add_volumes("FLAIR")
-    choose_student(panel, slow_student)
+    choose_student(panel, student)
     panel.ui.detectButton.click()
     panel.ui.applyButton.click()
-    run_events(lambda: panel.ui.statusLabel.text == "Segmenting...")
+    assert panel.ui.cancelButton.enabled
     slicer.mrmlScene.Clear(0)
     assert panel.ui.flairSelector.currentNode() is None
     assert not panel.ui.cancelButton.enabled
@@ -224,10 +219,3 @@ def test_closing_the_scene_stops_the_run_and_empties_the_panel(panel: Any, slow_
 def test_cleanup_leaves_no_observer(panel: Any) -> None:
     panel.cleanup()
     assert panel.Observations == []
-
-
-def test_volume_arrays_of_a_run_are_untouched(panel: Any, student: Path) -> None:
-    (node,) = add_volumes("T1")
-    before = np.array(slicer.util.arrayFromVolume(node))
-    panel.logic.segment({"T1": node}, student=str(student), device="cpu")
-    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), before)

@@ -371,6 +371,8 @@ def _segment_volume(node: Node, segment_id: str) -> float:
 def _join_study(node: Node, reference: Node) -> None:
     """Put the segmentation beside its reference volume in the subject hierarchy."""
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(reference.GetScene())
-    if hierarchy is not None:
-        parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(reference))
-        hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), parent)
+    if hierarchy is None:
+        return
+    own, other = (hierarchy.GetItemByDataNode(item) for item in (node, reference))
+    if own and other:  # 0 for nodes that the hierarchy does not know
+        hierarchy.SetItemParent(own, hierarchy.GetItemParent(other))
