@@ -17,7 +17,7 @@ from MissingModalityLib.modalities import SUBSETS, Modality
 from MissingModalityLib.networks import build
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.preparation import Study, prepare
-from MissingModalityLib.student import Student, checksum, read_card
+from MissingModalityLib.student import Student, read_card
 from safetensors.torch import save_file
 from small_patient import brain_volume
 from torch import nn
@@ -143,7 +143,6 @@ def test_the_card_tells_how_to_use_the_student(student: Student, tmp_path: Path)
     assert card["modalities"] == ["FLAIR", "T1CE", "T1", "T2"]
     assert card["classes"] == ["BACKGROUND", "NCR", "ED", "ET"]
     assert (card["network"], card["spacing_mm"], card["orientation"]) == ("segresnet", 1.0, "LPS")
-    assert len(checksum(tmp_path / "s.safetensors")) == 64
 
 
 def spoil(path: Path, how: str) -> None:

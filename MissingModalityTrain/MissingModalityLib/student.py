@@ -6,7 +6,6 @@ spacing, classes, window, how and on what it was trained, license, evaluation. N
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -185,12 +184,6 @@ def read_card(path: Path) -> dict[str, Any]:
         StudentError: as :meth:`Student.load`.
     """
     return _read(Path(path), weights=False)[0]
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
