@@ -1,7 +1,8 @@
 """A synthetic patient for tutorials and self-tests: grown on this computer, nothing is downloaded."""
 
 import slicer
-from slicer.i18n import tr as _
+
+SAMPLE_NAME = "SyntheticBrainTumor"
 
 
 def registerSampleData():
@@ -10,8 +11,9 @@ def registerSampleData():
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="MissingModality",
-        sampleName="SyntheticBrainTumor",
-        sampleDescription=_("Synthetic patient with a brain tumor: FLAIR, T1ce, T1 and T2"),
+        sampleName=SAMPLE_NAME,
+        uris=[],
+        fileNames=[],
         customDownloader=lambda source: list(addSyntheticPatient(seed=1).values()),
     )
 
