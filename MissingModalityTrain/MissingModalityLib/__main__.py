@@ -49,7 +49,13 @@ class _Parser(argparse.ArgumentParser):
 class _Volume(argparse.Action):
     """Collects ``--flair F`` and its like in the order in which they are given, each at most once."""
 
-    def __call__(self, parser, namespace, values, option_string=None) -> None:  # type: ignore[no-untyped-def]
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
         modality = Modality[self.const]
         if modality in namespace.inputs:
             parser.error(f"{option_string} was given twice: {namespace.inputs[modality]} and {values}")

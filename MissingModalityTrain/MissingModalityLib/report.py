@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .atomic import replacing
 
 _PACKAGES = ("torch", "monai", "numpy", "SimpleITK")
 
@@ -57,9 +57,5 @@ def file_sha256(path: Path) -> str:
 
 def write_report(report: dict[str, Any], path: Path) -> None:
     """Write JSON in one step, so that nobody ever reads half a report."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as unfinished:
         unfinished.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
