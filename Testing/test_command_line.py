@@ -281,6 +281,13 @@ def test_settings_of_train_are_pairs(capsys):
     assert "KEY=VALUE" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("wrong", ["-1", "1.5", "many", ""])
+def test_seeds_are_whole_numbers_from_0(wrong, capsys):
+    assert exit_code(["phantom", "--output", "o", f"--seed={wrong}"]) == 2
+    assert exit_code(["train", "--data", "d", "--output", "r", f"--seed={wrong}"]) == 2
+    assert capsys.readouterr().err.count("not a whole number of at least 0") == 2
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

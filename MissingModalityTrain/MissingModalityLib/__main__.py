@@ -181,7 +181,9 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
         "--preset", choices=("paper", "quick"), default="quick", help="how long (default: quick)"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes all randomness (default: 0)")
+    parser.add_argument(
+        "--seed", type=_at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
+    )
     parser.add_argument(
         "--set",
         nargs="+",
@@ -195,6 +197,19 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
     _add_convention(parser)
     _add_device(parser)
     return parser
+
+
+def _at_least(minimum: int) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {minimum}")
+        return value
+
+    return whole_number
 
 
 def _setting(text: str) -> tuple[str, str]:
@@ -271,8 +286,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _add_phantom(commands: Any) -> argparse.ArgumentParser:
     parser = _command(commands, "phantom", _phantom, "Grow synthetic patients with a tumor and its label.")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the patients")
-    parser.add_argument("--seed", type=int, required=True, metavar="N", help="of the first patient")
-    parser.add_argument("--count", type=int, default=1, metavar="K", help="how many (default: 1)")
+    parser.add_argument("--seed", type=_at_least(0), required=True, metavar="N", help="of the first patient")
+    parser.add_argument("--count", type=_at_least(1), default=1, metavar="K", help="how many (default: 1)")
     return parser
 
 
