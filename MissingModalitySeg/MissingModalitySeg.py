@@ -27,7 +27,7 @@ if importlib.util.find_spec("MissingModalityLib") is None:
 from MissingModalityLib.errors import MissingModalityError
 from MissingModalityLib.modalities import MODALITIES, Modality
 from MissingModalityLib.segments import REGION_SEGMENTS, SEGMENTS
-from MissingModalitySegLib.dependencies import ensureDependencies
+from MissingModalitySegLib.dependencies import ensureDependencies, isTorchInstalled
 from MissingModalitySegLib.running import SegmentationRun, modalityNamed
 from MissingModalitySegLib.sampledata import addSyntheticPatient, registerSampleData
 from MissingModalitySegLib.students import StudentChooser
@@ -256,7 +256,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         for row, segment in enumerate((*SEGMENTS, *reversed(REGION_SEGMENTS))):
             table.setItem(row, 0, qt.QTableWidgetItem(_(segment.name)))
             table.setItem(row, 1, qt.QTableWidgetItem(f"{volumes[segment.id]:.2f}"))
-        table.resizeColumnsToContents()
+        table.resizeColumnToContents(0)
         done = _("Done in {seconds} s on {device} with {sequences}.").format(
             seconds=round(run.report["seconds"]["total"]),
             device=run.report["device"]["description"],
@@ -399,6 +399,9 @@ class MissingModalitySegTest(ScriptedLoadableModuleTest):
 
     def test_Segmentation(self):
         """Two of four sequences give segments on the first volume's grid."""
+        if not isTorchInstalled():
+            self.delayDisplay("Segmentation is not tested: PyTorch is not installed")
+            return
         self.delayDisplay("Segmenting a synthetic patient from FLAIR and T1ce")
         patient = self._addPatient()
         inputs = {name: patient[Modality[name]] for name in ("FLAIR", "T1CE")}

@@ -24,6 +24,7 @@ from MissingModalityLib.segments import REGION_SEGMENTS, SEGMENTS
 from small_patient import brain_volume, write_student
 
 seg = slicer_standin.load_module("MissingModalitySeg")
+bundledStudents = slicer_standin.load_module("MissingModalitySegLib.students").bundledStudents
 
 # No multiple of half a millimeter: a voxel center halfway between two others could go either way.
 SPACING = (1.3, 1.3, 2.9)
@@ -191,6 +192,14 @@ def test_module_registers_its_terminology_and_describes_itself(monkeypatch: pyte
     assert samples[0]["sampleName"] == "SyntheticBrainTumor"
     assert "not a medical device" in parent.helpText
     assert "RFNet" in parent.acknowledgementText
+
+
+def test_self_test_of_the_module_passes() -> None:
+    pytest.importorskip("MissingModalityLib.phantom", reason="no synthetic patient to test on")
+    if not bundledStudents():
+        pytest.skip("no student comes with this checkout")
+    slicer_standin.new_scene()
+    seg.MissingModalitySegTest().runTest()
 
 
 def test_nothing_heavy_is_imported_with_the_module() -> None:
