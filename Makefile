@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all lint bench clean
+.PHONY: help install demo test test-all lint bench screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make test-all   these and the slow ones"
 	@echo "make lint       ruff check and format check"
 	@echo "make bench      time and memory of whole-case segmentation"
+	@echo "make screenshots  pictures of the panels, in build/screenshots"
 	@echo "make install    only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter)"
 	@echo "make clean      remove $(VENV) and everything generated"
 
@@ -53,6 +54,9 @@ lint: install
 
 bench: install
 	$(BIN)/python Testing/bench.py
+
+screenshots: install
+	$(BIN)/python Testing/screenshots.py build/screenshots
 
 clean:
 	rm -rf $(VENV) demo build .pytest_cache .ruff_cache MissingModalityTrain/*.egg-info
