@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def python(*arguments: object) -> subprocess.CompletedProcess[str]:
     paths = [str(ROOT / name) for name in ("MissingModalityTrain", "Demo")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
 
 
 def run_demo(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -153,6 +154,26 @@ def test_other_modalities_can_be_chosen(case: Path, student: Path, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "Subset used     T2\n" in done.stdout
     assert (tmp_path / "patient" / "T2" / "overlay.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("modalities", "least"), [(["FLAIR", "T1ce"], 0.8), (["T2"], 0.6)])
+def test_bundled_student_finds_the_tumor_of_a_real_patient(
+    modalities: list[str], least: float, real_case: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = real_case("BraTS2021_00019")
+    done = run_demo("--case", folder, "--modalities", *modalities, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / folder.name / "+".join(modalities) / "report.json").read_text())
+    assert report["dice"]["WT"] > least
+
+
+@pytest.mark.slow
+def test_without_a_case_a_synthetic_patient_is_segmented(tmp_path: Path) -> None:
+    done = run_demo("--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Growing a synthetic patient" in done.stdout
+    assert len(list(tmp_path.glob("patient_*/FLAIR+T1ce/scene.mrb"))) == 1
 
 
 @pytest.mark.parametrize(
