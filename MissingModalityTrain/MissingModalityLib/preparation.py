@@ -20,7 +20,7 @@ from .modalities import MODALITIES, Modality, Subset, availability, subset_of
 
 SPACING_MM = 1.0
 ORIENTATION = "LPS"
-VERSION = 1
+VERSION = 2
 """Raised whenever prepared arrays change, so that cached ones are made anew."""
 
 _GEOMETRY_TOLERANCE = 1e-3
@@ -212,9 +212,10 @@ def _on_common_grid(
                 "there. Students learn from skull-stripped volumes; strip it for a reliable result."
             )
         resampled = grid.resample(sitk.Cast(oriented, sitk.sitkFloat32), sitk.sitkLinear, background)
-        on_grid = grid.resample(mask, sitk.sitkNearestNeighbor, 0)
+        on_grid = grid.resample(sitk.Cast(mask, sitk.sitkFloat32), sitk.sitkLinear, 0)
         volumes[modality] = sitk.GetArrayFromImage(resampled)
-        masks[modality] = sitk.GetArrayFromImage(on_grid).astype(bool)
+        # not 0.5: points halfway between voxels are common, and float noise must not decide on them
+        masks[modality] = sitk.GetArrayFromImage(on_grid) > 0.4
         if not masks[modality].any():
             raise ImageError(
                 f"{study.names[modality]} does not overlap with {study.names[study.reference]}. "

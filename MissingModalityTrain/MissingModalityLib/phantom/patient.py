@@ -1,0 +1,148 @@
+"""A whole synthetic patient: parameters drawn from a seed, then rendered on any grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import OptionError
+from ..images import write_image
+from ..modalities import Modality
+from ..regions import TumorClass, from_classes
+from .anatomy import AnatomyParameters, tissues
+from .contrast import ContrastParameters, render
+from .fields import Points
+from .tumor import TumorParameters, tumor_shares
+
+CENTER_MM = np.array([119.5, -119.5, 77.0])
+"""Middle of the brain in the patient's space (LPS): the middle of a BraTS volume."""
+
+_MARGIN_MM = np.array([82.0, 100.0, 84.0])
+"""Half the box that surely holds a brain."""
+
+
+@dataclass(frozen=True)
+class PatientParameters:
+    """Everything random about a patient, so that he can be rendered again on another grid."""
+
+    anatomy: AnatomyParameters
+    contrast: ContrastParameters
+    tumor: TumorParameters | None
+
+    @classmethod
+    def sample(cls, seed: int, tumor: bool = True) -> PatientParameters:
+        """The patient of a seed; with and without tumor it is the same brain and scanner."""
+        streams = [np.random.default_rng([seed, number]) for number in range(3)]
+        return cls(
+            AnatomyParameters.sample(streams[0]),
+            ContrastParameters.sample(streams[1]),
+            TumorParameters.sample(streams[2]) if tumor else None,
+        )
+
+
+def grow_patient(
+    seed: int,
+    shape: tuple[int, int, int] = (155, 240, 240),
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    tumor: bool = True,
+) -> tuple[dict[Modality, sitk.Image], sitk.Image]:
+    """Grow a skull-stripped brain with a glioma.
+
+    Args:
+        seed: which patient; bit-identical for the same seed and grid, the same patient on another grid.
+        shape: (z, y, x) voxels; the default grid is that of BraTS.
+        spacing: (z, y, x) mm.
+        tumor: False for a healthy brain.
+
+    Returns:
+        The four int16 volumes (background exactly 0) and the label map, uint8 classes 0..3, on one LPS grid
+        whose middle is the middle of the brain.
+
+    Raises:
+        OptionError: a size or spacing that is not positive.
+    """
+    if len(shape) != 3 or min(shape) < 1 or len(spacing) != 3 or min(spacing) <= 0:
+        raise OptionError(
+            f"A patient of {shape} voxels of {spacing} mm cannot be grown. Give three positive sizes."
+        )
+    parameters = PatientParameters.sample(seed, tumor)
+    box, points = _brain_box(shape, spacing)
+    volumes = {modality: np.zeros(shape, np.int16) for modality in Modality}
+    label = np.zeros(shape, np.uint8)
+    rendered, label[box] = _render(parameters, points, spacing)
+    for modality, volume in rendered.items():
+        volumes[modality][box] = volume
+    return {m: _image(volume, spacing) for m, volume in volumes.items()}, _image(label, spacing)
+
+
+def write_patient(folder: Path, seed: int, **options: object) -> Path:
+    """Grow a patient into ``folder/patient_<seed>/{flair,t1ce,t1,t2,seg}.nii.gz`` (BraTS 2021 labels).
+
+    Args:
+        folder: made if needed.
+        seed, options: as in :func:`grow_patient`.
+
+    Returns:
+        The patient's folder.
+
+    Raises:
+        OptionError: the folder cannot be made.
+    """
+    target = Path(folder) / f"patient_{seed:04d}"
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"{target}: cannot be made ({error}). Choose a folder you can write to.") from error
+    volumes, label = grow_patient(seed, **options)
+    for modality, volume in volumes.items():
+        write_image(volume, target / f"{modality.name.lower()}.nii.gz")
+    numbers = sitk.GetImageFromArray(from_classes(sitk.GetArrayViewFromImage(label), "brats2021"))
+    numbers.CopyInformation(label)
+    write_image(numbers, target / "seg.nii.gz")
+    return target
+
+
+def _render(
+    parameters: PatientParameters, points: Points, spacing: tuple[float, float, float]
+) -> tuple[dict[Modality, np.ndarray], np.ndarray]:
+    voxel = float(np.cbrt(np.prod(spacing)))
+    grown = parameters.tumor
+    tissue = tissues(grown.displacement(points) if grown else points, parameters.anatomy, voxel)
+    brain = tissue.pop("brain")
+    inside = brain > 0.5
+    shares = dict(tissue)
+    label = np.zeros(brain.shape, np.uint8)
+    if grown:
+        parts = tumor_shares(points, grown, tissue | {"brain": brain}, voxel)
+        healthy = 1 - sum(parts.values())
+        shares = {name: share * healthy for name, share in shares.items()} | parts
+        stacked = np.stack([healthy, parts["ncr"], parts["ed"], parts["et"]])
+        label = np.where(inside, stacked.argmax(0), TumorClass.BACKGROUND).astype(np.uint8)
+    # soft rims of the head darken as in a stripped volume; inside, every voxel is filled
+    return render(shares, inside, points, parameters.contrast, spacing), label
+
+
+def _brain_box(
+    shape: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> tuple[tuple[slice, ...], Points]:
+    """The part of the grid around the brain, and its patient coordinates x, y, z (arrays that broadcast)."""
+    box, axes = [], []
+    for size, step, margin in zip(shape, spacing, _MARGIN_MM[::-1], strict=True):
+        positions = (np.arange(size) - (size - 1) / 2) * step
+        inside = np.flatnonzero(np.abs(positions) <= margin)
+        start, stop = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, size)
+        box.append(slice(start, stop))
+        axes.append(positions[start:stop].astype(np.float32))
+    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
+    return tuple(box), (x, y, z)
+
+
+def _image(array: np.ndarray, spacing: tuple[float, float, float]) -> sitk.Image:
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing([float(step) for step in reversed(spacing)])
+    half = (np.array(array.shape[::-1]) - 1) / 2 * np.array(spacing[::-1])
+    image.SetOrigin([float(value) for value in CENTER_MM - half])
+    return image
