@@ -70,7 +70,12 @@ def test_flags_tell_a_missing_channel_from_an_empty_one() -> None:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("unet", {}), ("segresnet", {"depth": 3}), ("segresnet", {"head": "voxels"}), ("segresnet", {"filters": 7})],
+    [
+        ("unet", {}),
+        ("segresnet", {"depth": 3}),
+        ("segresnet", {"head": "voxels"}),
+        ("segresnet", {"filters": 7}),
+    ],
 )
 def test_what_cannot_be_built_is_an_option_error(name: str, options: dict) -> None:
     with pytest.raises(OptionError):
