@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
 from .atomic import replacing
 from .preparation import ORIENTATION, Grid, Study
@@ -24,6 +25,9 @@ _HEAD_INCHES = 0.85
 _FOOT_INCHES = 0.85
 _FILL_OPACITY = 0.2
 _MARGIN_MM = 8.0
+_EDGE = (withStroke(linewidth=2.2, foreground="black", alpha=0.5),)
+"""Dark rim of the outlines, which keeps light colors visible on bright tissue."""
+
 _NOTE = "Radiological view: the patient's left is on the right. Research use only, not a medical device."
 
 
@@ -135,7 +139,9 @@ class _View:
                 tint = np.zeros((*mask.shape, 4))
                 tint[mask] = (*segment.unit_color, _FILL_OPACITY)
                 axis.imshow(tint, extent=extent, interpolation="nearest")
-                axis.contour(x, y, mask, [0.5], colors=[segment.unit_color], linewidths=1.1)
+                axis.contour(x, y, mask, [0.5], colors=[segment.unit_color], linewidths=1.2).set(
+                    path_effects=_EDGE
+                )
         if self.reference is not None:
             outline = self.plane.cut(self.reference, self.index)
             if outline.any():
