@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from .atomic import replacing
 from .errors import ImageError
 from .volumefile import check_file, image_suffix, nearly_orthonormal
 
@@ -119,18 +119,14 @@ def write_image(image: sitk.Image, path: Path) -> None:
         raise ImageError(f"Cannot write {path}: the folder {path.parent} does not exist. Create it first.")
     if path.is_dir():
         raise ImageError(f"Cannot write {path}: a folder has that name. Choose another name.")
-    temporary = path.with_name(f".{uuid.uuid4().hex}{suffix}")
     try:
-        with _quiet():
+        with _quiet(), replacing(path) as temporary:
             sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
-        os.replace(temporary, path)
     except (RuntimeError, OSError) as error:
         raise ImageError(
             f"Cannot write {path} ({_last_line(error)}). Check that the folder is writable and the disk is "
             "not full."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ..atomic import replacing
 from ..errors import CaseError
 from ..modalities import SUBSETS, Modality, Subset, subset_name
 from .metrics import ET_MINIMUM_VOXELS, HD95_RULES, SCORED_REGIONS
@@ -216,9 +216,5 @@ def _row(record: dict[str, str]) -> Row:
 
 def write_text(text: str, path: Path) -> None:
     """Write a text file in one step, so that an existing one is replaced only by a whole one."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
