@@ -18,7 +18,8 @@ def replacing(path: Path) -> Iterator[Path]:
         >>> with replacing(Path("table.csv")) as temporary:
         ...     temporary.write_text("case,dice")
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    # lower case, because ITK knows suffixes in lower case only
+    temporary = path.with_name(f".{os.getpid()}.{path.name.lower()}")
     try:
         yield temporary
         os.replace(temporary, path)
