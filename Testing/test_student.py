@@ -164,9 +164,15 @@ def spoil(path: Path, how: str) -> None:
             "other order": {"modalities": ["T1", "T1CE", "FLAIR", "T2"]},
             "unknown network": {"network": "unet"},
             "other options": {"options": {"filters": 16}},
+            "list of options": {"options": [1]},
+            "network of a list": {"network": ["segresnet"]},
+            "window of text": {"window": "80"},
+            "window off the grid": {"window": [31, 31, 31]},
+            "full overlap": {"overlap": 1.0},
         }
-        card = json.dumps({**header, **changes.get(how, {})})
-        save_file(tensors, path, {"missing_modality_student": "{" if how == "broken header" else card})
+        texts = {"broken header": "{", "header of a list": "[1]", "empty header": "{}"}
+        text = texts.get(how) or json.dumps({**header, **changes[how]})
+        save_file(tensors, path, {"missing_modality_student": text})
 
 
 @pytest.mark.parametrize(
@@ -182,6 +188,13 @@ def spoil(path: Path, how: str) -> None:
         "unknown network",
         "other options",
         "broken header",
+        "header of a list",
+        "empty header",
+        "list of options",
+        "network of a list",
+        "window of text",
+        "window off the grid",
+        "full overlap",
     ],
 )
 def test_a_wrong_file_is_refused_by_name(student: Student, tmp_path: Path, how: str) -> None:
@@ -190,6 +203,11 @@ def test_a_wrong_file_is_refused_by_name(student: Student, tmp_path: Path, how: 
     spoil(path, how)
     with pytest.raises(StudentError, match=r"s\.safetensors"):
         Student.load(path)
+
+
+def test_a_network_of_five_classes_is_no_student() -> None:
+    with pytest.raises(StudentError, match="5 classes"):
+        Student(build("rfnet", width=4, classes=5))
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:

@@ -90,15 +90,17 @@ def infer(
 
     def predict(patch: Tensor) -> Tensor:
         nonlocal done
+        inside, mask = patch[:, :-1], patch[:, -1:]
+        if mask.any():
+            with fast_precision(device):
+                logits = network(inside.to(device), flags).logits
+            result = to_probabilities(logits, network.head).cpu()
+        else:
+            result = _background(network.head, inside.shape)
         done += 1
         if on_window:
-            on_window(min(done, total), total)
-        inside, mask = patch[:, :-1], patch[:, -1:]
-        if not mask.any():
-            return _background(network.head, inside.shape)
-        with fast_precision(device):
-            logits = network(inside.to(device), flags).logits
-        return to_probabilities(logits, network.head).cpu()
+            on_window(done, total)
+        return result
 
     blended = sliding_window_inference(
         torch.cat([tensor, brain.float()], dim=1), size, 1, predict, overlap=overlap, mode="gaussian"

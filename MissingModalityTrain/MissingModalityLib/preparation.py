@@ -23,6 +23,15 @@ ORIENTATION = "LPS"
 VERSION = 2
 """Raised whenever prepared arrays change, so that cached ones are made anew."""
 
+EXTENT_MM = (10, 1000)
+"""Smallest and largest side of a volume that can hold a head."""
+
+LARGEST_BRAIN_MM3 = 2.0e6
+"""A head that is bright over more than this has its skull on; brains of adults have 1.0 to 1.7 liters."""
+
+REFUSED_OVERLAP, DOUBTFUL_OVERLAP = 0.3, 0.8
+"""Share of the smaller of two brains that lies inside the other."""
+
 _GEOMETRY_TOLERANCE = 1e-3
 _BACKGROUND_TOLERANCE = 1e-3
 """Fraction of the intensity range within which a voxel still counts as background."""
@@ -146,6 +155,7 @@ def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
         raise ImageError("No volume given. Choose at least one of FLAIR, T1ce, T1 and T2.")
     for modality, image in study.images.items():
         check_volume(image, study.names[modality])
+        _check_extent(image, study.names[modality])
     reference = study.images[study.reference]
     grid = common_grid(reference)
     volumes, masks, warnings = _on_common_grid(study, grid)
@@ -196,6 +206,18 @@ def common_grid(reference: sitk.Image) -> Grid:
     return oriented if grid.matches(oriented) else grid
 
 
+def _check_extent(image: sitk.Image, name: str) -> None:
+    """A head measures centimetres; a header in other units would ask for a gigantic grid or an empty one."""
+    extent = [count * step for count, step in zip(image.GetSize(), image.GetSpacing(), strict=True)]
+    low, high = EXTENT_MM
+    if min(extent) < low or max(extent) > high:
+        listed = " x ".join(f"{length:.4g}" for length in extent)
+        raise ImageError(
+            f"{name} measures {listed} mm by its header; a head volume measures {low} to {high} mm. "
+            "Correct the voxel spacing, which is in millimeters."
+        )
+
+
 def _on_common_grid(
     study: Study, grid: Grid
 ) -> tuple[dict[Modality, np.ndarray], dict[Modality, np.ndarray], list[str]]:
@@ -203,25 +225,50 @@ def _on_common_grid(
     volumes: dict[Modality, np.ndarray] = {}
     masks: dict[Modality, np.ndarray] = {}
     warnings: list[str] = []
+    sizes: dict[Modality, float] = {}
     for modality, image in study.images.items():
         oriented = sitk.DICOMOrient(image, ORIENTATION)
-        mask, background, stripped = _brain_mask(oriented)
-        if not stripped:
+        mask, background, uniform = _brain_mask(oriented)
+        sizes[modality] = float(sitk.GetArrayViewFromImage(mask).sum() * np.prod(mask.GetSpacing()))
+        if not uniform or sizes[modality] > LARGEST_BRAIN_MM3:
             warnings.append(
-                f"{study.names[modality]}: the background is not uniform, so the skull is probably still "
-                "there. Students learn from skull-stripped volumes; strip it for a reliable result."
+                f"{study.names[modality]}: the skull is probably still there. Students learn from "
+                "skull-stripped volumes; strip it for a reliable result."
             )
         resampled = grid.resample(sitk.Cast(oriented, sitk.sitkFloat32), sitk.sitkLinear, background)
         on_grid = grid.resample(sitk.Cast(mask, sitk.sitkFloat32), sitk.sitkLinear, 0)
         volumes[modality] = sitk.GetArrayFromImage(resampled)
         # not 0.5: points halfway between voxels are common, and float noise must not decide on them
         masks[modality] = sitk.GetArrayFromImage(on_grid) > 0.4
-        if not masks[modality].any():
+    return volumes, masks, warnings + _check_overlap(study, masks, sizes)
+
+
+def _check_overlap(
+    study: Study, masks: Mapping[Modality, np.ndarray], sizes: Mapping[Modality, float]
+) -> list[str]:
+    """Refuse brains that lie apart, warn of those that hardly meet: a wrong origin, or no registration.
+
+    Args:
+        study: for the names.
+        masks: brains on the common grid of 1 mm.
+        sizes: volume of each brain on its own grid, mm3; part of it may lie outside the common grid.
+    """
+    warnings = []
+    first = study.reference
+    for modality, mask in masks.items():
+        share = (mask & masks[first]).sum() * SPACING_MM**3 / min(sizes[modality], sizes[first])
+        names = f"{study.names[modality]} does not overlap with {study.names[first]}"
+        if share < REFUSED_OVERLAP:
             raise ImageError(
-                f"{study.names[modality]} does not overlap with {study.names[study.reference]}. "
+                f"{names}: the brains share {share:.0%} of the smaller one. "
                 "Check that both belong to the same patient and visit, and register one onto the other."
             )
-    return volumes, masks, warnings
+        if share < DOUBTFUL_OVERLAP:
+            warnings.append(
+                f"{names} as it should: the brains share {share:.0%} of the smaller one. "
+                "Register one onto the other for a reliable result."
+            )
+    return warnings
 
 
 def _brain_mask(image: sitk.Image) -> tuple[sitk.Image, float, bool]:
@@ -248,7 +295,8 @@ def _brain_mask(image: sitk.Image) -> tuple[sitk.Image, float, bool]:
     mask = np.abs(array - background) > tolerance if two_sided else array > background + tolerance
     result = sitk.GetImageFromArray(mask.astype(np.uint8))
     result.CopyInformation(image)
-    return result, background, True
+    # in a two-sided volume some tissue has the very value of the background
+    return (sitk.BinaryFillhole(result) if two_sided else result), background, True
 
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:

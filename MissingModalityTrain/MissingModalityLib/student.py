@@ -32,6 +32,14 @@ from .regions import TumorClass
 FORMAT_VERSION = 1
 _HEADER_KEY = "missing_modality_student"
 _ORDER = [modality.name for modality in MODALITIES]
+_CARD_KINDS = {
+    "format_version": int,
+    "network": str,
+    "options": dict,
+    "modalities": list,
+    "window": list,
+    "overlap": int | float,
+}
 
 
 @dataclass(frozen=True)
@@ -60,9 +68,17 @@ class Student:
         network: made by :func:`networks.build`.
         card: facts to keep with it; what can be derived from the network is added here. ``window`` (d, h, w)
             and ``overlap`` say how whole cases are covered.
+
+    Raises:
+        StudentError: the network was made for other classes, such as the five of BraTS 2015.
     """
 
     def __init__(self, network: nn.Module, card: Mapping[str, Any] | None = None) -> None:
+        if network.options.get("classes", len(TumorClass)) != len(TumorClass):
+            raise StudentError(
+                f"This network has {network.options['classes']} classes; a student has four: background, "
+                "NCR, ED and ET. Train it on labels of these."
+            )
         self.network = network.eval()
         self.card = {
             "window": [80, 80, 80],
@@ -116,7 +132,9 @@ class Student:
                 name: value.float() if value.is_floating_point() else value for name, value in tensors.items()
             }
             network.load_state_dict(floats)
-        except (KeyError, RuntimeError, MissingModalityError) as error:
+            if any(side % network.divisor for side in card["window"]):
+                raise StudentError(f"a window of {card['window']} is no multiple of {network.divisor}")
+        except (RuntimeError, MissingModalityError) as error:
             raise StudentError(
                 f"{path}: the weights do not fit the architecture it names ({error})."
             ) from error
@@ -200,19 +218,30 @@ def _read(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, t
             f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
             "Copy it again or choose another file."
         ) from error
-    try:
-        card = json.loads(header)
-    except (TypeError, ValueError):
+    card = _parse_card(path, header)
+    if card["format_version"] != FORMAT_VERSION:
         raise StudentError(
-            f"{path}: a .safetensors file, but not a student. Choose one made by 'export'."
-        ) from None
-    if card.get("format_version") != FORMAT_VERSION:
-        raise StudentError(
-            f"{path}: student format {card.get('format_version')}, but this version reads {FORMAT_VERSION}. "
+            f"{path}: student format {card['format_version']}, but this version reads {FORMAT_VERSION}. "
             "Update the extension or export the student again."
         )
-    if card.get("modalities") != _ORDER:
-        raise StudentError(
-            f"{path}: modality order {card.get('modalities')} is not {_ORDER}. Export it again."
-        )
+    if card["modalities"] != _ORDER:
+        raise StudentError(f"{path}: modality order {card['modalities']} is not {_ORDER}. Export it again.")
     return card, tensors
+
+
+def _parse_card(path: Path, header: str | None) -> dict[str, Any]:
+    """The card as JSON of the right kinds; what the network makes of its options shows when it is built."""
+    try:
+        card = json.loads(header)
+        complete = all(isinstance(card[key], kind) for key, kind in _CARD_KINDS.items())
+        window, overlap = card["window"], card["overlap"]
+        sides = len(window) == 3 and all(type(side) is int and side > 0 for side in window)
+        usable = sides and 0 <= overlap < 1
+    except (TypeError, ValueError, KeyError, IndexError):
+        complete = usable = False
+    if not (complete and usable):
+        raise StudentError(
+            f"{path}: a .safetensors file, but not a student with a complete card. "
+            "Choose one made by 'export'."
+        )
+    return card

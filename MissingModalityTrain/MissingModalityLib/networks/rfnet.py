@@ -187,7 +187,7 @@ class FusedDecoder(nn.Module):
         self.head = nn.Conv3d(widths[0], classes, 1)
 
     def forward(self, stacks: Pyramid, used: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Masked features, each (B, A, C, D, H, W), of the A modalities ``used`` -> logits and features."""
+        """Masked features, each (B, A, C, D, H, W), of the modalities ``used`` -> logits; training, features."""
         features = {}
         x = decoded = None
         for i in reversed(range(len(stacks))):
@@ -197,7 +197,8 @@ class FusedDecoder(nn.Module):
             x = fused = self.fusion[i](stacks[i], used, maps.detach())
             if decoded is not None:
                 x = self.steps[i].merge(fused, decoded)
-            features |= {f"maps/{i + 1}": maps, f"fused/{i + 1}": fused, f"decoder/{i + 1}": x}
+            if self.training:
+                features |= {f"maps/{i + 1}": maps, f"fused/{i + 1}": fused, f"decoder/{i + 1}": x}
         return self.head(x), features
 
 
