@@ -43,8 +43,8 @@ def load_reference(name: str, weights: Mapping[str, Any]) -> nn.Module:
             are ignored, half precision becomes single, a whole checkpoint is opened at its ``state_dict``.
 
     Returns:
-        The network in evaluation mode, its options read from the weights. Beware: the public RFNet code turns air
-        into a negative constant; this library sets it to 0, which such weights have not seen.
+        The network in evaluation mode, its options read from the weights. Beware: the public RFNet code turns
+        air into a negative constant; this library sets it to 0, which such weights have not seen.
 
     Raises:
         OptionError: no reference of that name.

@@ -187,7 +187,7 @@ class FusedDecoder(nn.Module):
         self.head = nn.Conv3d(widths[0], classes, 1)
 
     def forward(self, stacks: Pyramid, used: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Masked features, each (B, A, C, D, H, W), of the modalities ``used`` -> logits; training, features."""
+        """Features, each (B, A, C, D, H, W), of modalities ``used`` -> logits, features if training"""
         features = {}
         x = decoded = None
         for i in reversed(range(len(stacks))):
