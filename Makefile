@@ -39,7 +39,7 @@ $(PACKAGE_DONE): pyproject.toml $(REQUIREMENTS_DONE)
 	@touch $@
 
 demo: install
-	$(BIN)/python Demo/demo.py $(if $(filter undefined,$(origin CASE)),,--case "$(CASE)") \
+	$(BIN)/python Scripts/demo.py $(if $(filter undefined,$(origin CASE)),,--case "$(CASE)") \
 	    $(if $(MODALITIES),--modalities $(MODALITIES)) $(if $(STUDENT),--student "$(STUDENT)")
 
 test: install

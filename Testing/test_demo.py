@@ -51,14 +51,14 @@ print(json.dumps({
 
 def python(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a script with the source tree on its path, as an installed package would be."""
-    paths = [str(ROOT / name) for name in ("MissingModalityTrain", "Demo")]
+    paths = [str(ROOT / name) for name in ("MissingModalityTrain", "Scripts")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
 
 
 def run_demo(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return python(ROOT / "Demo" / "demo.py", *arguments)
+    return python(ROOT / "Scripts" / "demo.py", *arguments)
 
 
 def label_volume() -> sitk.Image:
