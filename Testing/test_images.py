@@ -96,6 +96,64 @@ def test_truncated_file_is_refused(
     assert capfd.readouterr() == ("", ""), "nothing but the error reaches the terminal"
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_truncated_metaimage_is_told_in_one_message(
+    tmp_path: Path, suffix: str, compressed: bool, keep: float, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"x{suffix}"
+    sitk.WriteImage(volume(), str(path), useCompression=compressed)
+    (data,) = {path, *tmp_path.glob("*.*raw")} - ({path} if suffix == ".mhd" else set())
+    content = data.read_bytes()
+    header = content.index(b"LOCAL\n") + 6 if data == path else 0
+    assert np.array_equal(sitk.GetArrayFromImage(read_image(path)), noise())
+    data.write_bytes(content[: header + int((len(content) - header) * keep)])
+    with pytest.raises(ImageError, match=rf"^{path}.* is truncated") as caught:
+        read_image(path)
+    assert compressed or f"{noise().nbytes}" in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_metaimage_header_without_its_data_file_names_both(tmp_path: Path) -> None:
+    path = tmp_path / "x.mhd"
+    sitk.WriteImage(volume(), str(path))
+    (tmp_path / "x.raw").rename(tmp_path / "y.raw")
+    assert str(tmp_path / "x.raw") in refusal(path)
+
+
+def test_data_file_may_begin_with_a_header_of_its_own(tmp_path: Path) -> None:
+    path, data = tmp_path / "x.mhd", tmp_path / "x.raw"
+    sitk.WriteImage(volume(), str(path))
+    data.write_bytes(b"7 bytes" + data.read_bytes())
+    path.write_text(path.read_text().replace("ElementDataFile", "HeaderSize = 7\nElementDataFile"))
+    assert np.array_equal(sitk.GetArrayFromImage(read_image(path)), noise())
+    data.write_bytes(data.read_bytes()[:-1])
+    assert "truncated" in refusal(path)
+    path.write_text(path.read_text().replace("HeaderSize = 7", "HeaderSize = -1"))
+    assert np.array_equal(sitk.GetArrayFromImage(read_image(path)).shape, SHAPE)
+
+
+def test_damaged_compressed_metaimage_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.mha"
+    write_image(volume(), path)
+    content = bytearray(path.read_bytes())
+    content[-len(content) // 4] ^= 0xFF
+    path.write_bytes(content)
+    assert "damaged" in refusal(path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("field", ["DimSize = 16 x 12", "ElementNumberOfChannels = one", "HeaderSize = ?"])
+def test_metaimage_header_with_words_for_numbers_is_refused(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "x.mhd"
+    sitk.WriteImage(volume(), str(path))
+    key = field.split(" =")[0]
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(key)]
+    path.write_text("\n".join([*lines[:-1], field, lines[-1], ""]))
+    assert "cannot be read" in refusal(path)
+
+
 def test_header_without_voxels_is_refused(whole: Path) -> None:
     whole.write_bytes(gzip.compress(gzip.decompress(whole.read_bytes())[:352]))
     assert "truncated" in refusal(whole)
