@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,15 +15,26 @@ import numpy as np
 import pytest
 import torch
 from MissingModalityLib.cache import cache_case
-from MissingModalityLib.cases import find_cases
+from MissingModalityLib.cases import find_cases, read_study
 from MissingModalityLib.errors import CaseError, MissingModalityError, OptionError, StudentError
 from MissingModalityLib.modalities import SUBSETS, Modality, subset_of
+from MissingModalityLib.networks import build
+from MissingModalityLib.progress import Event
 from MissingModalityLib.student import Student, read_card
+from MissingModalityLib.training import loop
 from MissingModalityLib.training.augmentation import Augmentation
 from MissingModalityLib.training.run import export, train
 from MissingModalityLib.training.samples import Samples, choose_crop
-from MissingModalityLib.training.settings import RECIPES, Settings, from_json, resolve, to_json
-from MissingModalityLib.training.validation import named_subsets
+from MissingModalityLib.training.settings import (
+    RECIPES,
+    Settings,
+    describe_settings,
+    from_json,
+    named_subsets,
+    resolve,
+    to_json,
+)
+from MissingModalityLib.training.validation import validate
 from test_cache import write_case
 
 ALL = ("flair", "t1ce", "t1", "t2")
@@ -45,6 +58,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_case(folder / "patient_c", ("flair", "t1ce"))
     write_case(folder / "patient_d", ALL, label=False)
     return folder
+
+
+@pytest.fixture(scope="module")
+def short_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one epoch, to be copied."""
+    return train(data, tmp_path_factory.mktemp("short") / "run", settings={**TINY, "epochs": "1"})
+
+
+@pytest.fixture
+def run(short_run: Path, tmp_path: Path) -> Path:
+    """A run of one epoch of one's own."""
+    return Path(shutil.copytree(short_run, tmp_path / "run"))
+
+
+def record(run: Path) -> dict:
+    return json.loads((run / "run.json").read_text())
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -102,20 +131,116 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bits(data: Path, tmp_path: 
     assert_same(*twins)
 
 
+@pytest.mark.parametrize("written", [True, False], ids=["after", "before"])
+def test_a_run_killed_around_its_last_checkpoint_is_logged_and_validated(
+    written: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**TINY, "epochs": "2"}
+    train(data, tmp_path / "whole", settings=settings)
+    write = loop.write_checkpoint
+
+    def killed(folder: Path, state: dict) -> None:
+        if written or state["epoch"] < 2:
+            write(folder, state)
+        if state["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "write_checkpoint", killed)
+        train(data, tmp_path / "cut", settings=settings)
+    train(data, tmp_path / "cut", resume=True)
+    whole, cut = ([{**line, "seconds": 0} for line in log(tmp_path / name)] for name in ("whole", "cut"))
+    assert cut == whole and "dice" in cut[-1]
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+
+
 def test_a_process_killed_at_any_moment_leaves_a_run_that_resumes(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     arguments = [f"{key}={value}" for key, value in {**TINY, "epochs": "200"}.items()]
     command = [sys.executable, "-m", "MissingModalityLib", "train", "--data", data, "--output", run]
     process = subprocess.Popen([*map(str, command), "--progress", "none", "--set", *arguments])
     deadline = time.monotonic() + 120
-    while not (run / "log.jsonl").exists() and time.monotonic() < deadline:
+    while not (run / "checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.kill()
     process.wait()
-    done = len(log(run))
-    assert done >= 1
+    done = torch.load(run / "checkpoint.pt", weights_only=True)["epoch"]
     train(data, run, resume=True, settings={"epochs": str(done + 2)})
-    assert [line["epoch"] for line in log(run)][-1] == done + 2
+    assert [line["epoch"] for line in log(run)] == list(range(1, done + 3))
+
+
+def test_a_half_written_line_of_the_log_does_not_stop_a_resume(data: Path, run: Path) -> None:
+    whole = (run / "log.jsonl").read_text()
+    (run / "log.jsonl").write_text(whole + whole[: len(whole) // 2])
+    train(data, run, resume=True, settings={"epochs": "2"})
+    assert [line["epoch"] for line in log(run)] == [1, 2]
+
+
+def test_settings_given_when_resuming_are_those_of_the_run_from_then_on(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    train(data, run, resume=True, settings={"epochs": "2", "learning_rate": "0.0005"})
+    assert record(run)["settings"]["epochs"] == 2 and record(run)["settings"]["learning_rate"] == 0.0005
+    card = read_card(export(run, tmp_path / "student.safetensors"))
+    assert card["training"]["settings"]["epochs"] == card["training"]["epochs_done"] == 2
+    before = (run / "checkpoint.pt").read_bytes()
+    train(data, run, resume=True)
+    assert (run / "checkpoint.pt").read_bytes() == before and len(log(run)) == 2
+
+
+def test_a_run_resumes_on_data_that_moved(data: Path, run: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(data, tmp_path / "moved"))
+    train(moved, run, resume=True, settings={"epochs": "2"})
+    assert record(run)["data"] == str(moved.resolve())
+    train(None, run, resume=True, settings={"epochs": "3"})
+    assert record(run)["data"] == str(moved.resolve()) and len(log(run)) == 3
+    shutil.rmtree(moved / "patient_b")
+    with pytest.raises(CaseError, match=r"'patient_b'.*is not there"):
+        train(None, run, resume=True)
+    with pytest.raises(CaseError, match="absent"):
+        train(tmp_path / "absent", run, resume=True)
+    assert record(run)["data"] == str(moved.resolve())
+
+
+@pytest.mark.parametrize(
+    "override", [{"exclude": "patient_a"}, {"validation": "0"}, {"network.filters": "16"}], ids=str
+)
+def test_what_decides_cases_and_weights_cannot_change_when_resuming(
+    override: dict[str, str], data: Path, run: Path
+) -> None:
+    before = record(run)
+    with pytest.raises(OptionError, match="fixed by the run"):
+        train(data, run, resume=True, settings=override)
+    assert record(run) == before
+    train(data, run, resume=True, settings=TINY | {"epochs": "1", "validation": "0.1"})
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_its_run(data: Path, run: Path) -> None:
+    before = record(run)
+    with pytest.raises(OptionError, match=rf"{run}.*averaged"):
+        train(data, run, resume=True, settings={"average": "0.9"})
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    other = build("segresnet", filters=16, blocks=(1, 1)).state_dict()
+    torch.save({**state, "network": other}, run / "checkpoint.pt")
+    with pytest.raises(OptionError, match=rf"{run}.*does not fit"):
+        train(data, run, resume=True, settings={"epochs": "2"})
+    assert record(run) == before and len(log(run)) == 1
+
+
+def test_a_run_tells_what_it_leaves_out(data: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(data, tmp_path / "data"))
+    (folder / "patient_a" / "notes.txt").write_text("an odd file")
+    events: list[Event] = []
+    settings = {**TINY, "epochs": "1", "exclude": "patient_b,patient_c"}
+    train(folder, tmp_path / "run", settings=settings, progress=events.append)
+    left_out = {entry["name"]: entry["reason"] for entry in record(tmp_path / "run")["left_out"]}
+    assert left_out["patient_b"] == left_out["patient_c"] == "excluded"
+    assert left_out["patient_d"] == "no label" and left_out.keys() >= {"patient_a/notes.txt"}
+    (message,) = [e.message for e in events if e.stage == "prepare" and "left out" in e.message]
+    assert "left out 2 (excluded): patient_b, patient_c" in message
+    assert "left out 1 (no label): patient_d" in message
+    assert "no validation, because all cases are of one patient" in message
+    assert record(tmp_path / "run")["validation"] == []
 
 
 def test_the_seed_decides_the_result(data: Path, tmp_path: Path) -> None:
@@ -207,6 +332,12 @@ def test_augmentation_keeps_air_empty_and_labels_whole(level: str) -> None:
     augment, changed = Augmentation(level), 0
     for seed in range(12):
         moved, target = augment(image, label, seed)
+        brain = image
+        if augment.spatial:
+            augment.spatial.set_random_state(seed=seed)
+            brain = np.asarray(augment.spatial({"image": image, "label": label[None]})["image"])
+        np.testing.assert_array_equal(moved != 0, brain != 0, "intensities change inside the brain only")
+        assert 0.1 < (moved[0] == 0).mean() < 0.5, "the air is a quarter of the crop before it moves"
         assert moved.shape == image.shape and moved.dtype == np.float32 and np.isfinite(moved).all()
         assert not moved[2].any(), "a missing channel stays empty"
         assert target.dtype == np.uint8 and set(np.unique(target)) <= {0, 1, 3}
@@ -225,9 +356,30 @@ def test_flips_move_image_and_label_together() -> None:
         assert inside.mean() > 2.0 and abs(moved[0][target == 0]).mean() < 0.1
 
 
+def test_validation_scores_what_the_exported_student_predicts(cached: dict) -> None:
+    network = build("segresnet", filters=8, blocks=(1, 1))
+    last = network.body.conv_final[-1].conv
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.constant_(last.bias, 10)  # everything is tumor, in the air around the brain too
+    case = cached["patient_a"]
+    brain, tumor = case.whole().brain, case.whole().label > 0
+    scores = validate(network, [case], SUBSETS[-1:], (16, 16, 16), torch.device("cpu"))
+    assert not brain.all()
+    expected = 2 * (brain & tumor).sum() / (brain.sum() + tumor.sum())
+    assert scores["FLAIR+T1ce+T1+T2 WT"] == pytest.approx(expected, rel=1e-6)
+
+
 def test_validation_subsets_are_found_by_name_in_any_order() -> None:
-    subsets = named_subsets(["t1ce+flair", "T2", "nonsense"])
-    assert set(subsets) == {(Modality.T2,), (Modality.FLAIR, Modality.T1CE)}
+    assert set(named_subsets(["t1ce+flair", "T2"])) == {(Modality.T2,), (Modality.FLAIR, Modality.T1CE)}
+
+
+def test_unknown_subsets_and_cases_are_named_beside_the_known_ones(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"'nonsense'.*FLAIR\+T1ce") as caught:
+        resolve("segresnet", "quick", {"subsets": "T2,nonsense"})
+    assert "'T2'" not in str(caught.value)
+    with pytest.raises(OptionError, match=r"'patient_z'.*patient_a, patient_b, patient_c, patient_d"):
+        train(data, tmp_path / "run", settings={"exclude": "patient_a,patient_z"})
+    assert not (tmp_path / "run").exists()
 
 
 def test_settings_are_checked_and_survive_json() -> None:
@@ -251,6 +403,9 @@ def test_settings_are_checked_and_survive_json() -> None:
         ({"network": "8"}, "network"),
         ({"crop": "20"}, "crop"),
         ({"network.filters": "7"}, "filters"),
+        ({"subsets": "T7"}, "T7"),
+        ({"subsets": "(1, 2)"}, "subsets"),
+        ({"crop": "(16, 16, 16.5)"}, "crop"),
     ],
 )
 def test_a_wrong_setting_is_named_and_nothing_is_left(
@@ -259,6 +414,49 @@ def test_a_wrong_setting_is_named_and_nothing_is_left(
     with pytest.raises(OptionError, match=word):
         train(data, tmp_path / "run", settings={"network.blocks": "(1, 1, 1, 1)", **override})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ({"epochs": "0"}, "1 or more"),
+        ({"weight_decay": "-1"}, "0 or more"),
+        ({"clip": "-1"}, "0 or more"),
+        ({"average": "1"}, "0 to less than 1"),
+        ({"foreground": "1.5"}, "0 to 1"),
+        ({"learning_rate": "0"}, "more than 0"),
+        ({"precision": "half"}, "one of auto, float32, bfloat16, float16"),
+        ({"crop": "4"}, "three whole numbers of 8 or more"),
+    ],
+    ids=str,
+)
+def test_a_setting_out_of_range_is_answered_with_its_range(override: dict[str, str], allowed: str) -> None:
+    with pytest.raises(OptionError, match=rf"{next(iter(override))}=.*Allowed: {allowed}\."):
+        resolve("segresnet", "quick", override)
+
+
+def test_a_network_of_other_classes_is_refused_before_it_trains(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"network\.classes=5"):
+        train(data, tmp_path / "run", "rfnet", settings={"network.classes": "5"})
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_describe_themselves_without_loading_torch() -> None:
+    code = (
+        "import sys; from MissingModalityLib.training.settings import describe_settings as d; print(d()); "
+        "assert not {'torch', 'monai', 'numpy'} & sys.modules.keys()"
+    )
+    text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert text.strip() == describe_settings()
+    for name in to_json(Settings()):
+        assert f"  {name} = " in text
+    assert "epochs = 4 (quick), 300 (paper)\n" in text and "Allowed: 1 or more." in text
+    assert "iterations = 10 (quick), 250 (segresnet paper), 150 (rfnet paper)\n" in text
+    words = " ".join(text.split())
+    for recipe, option in (("segresnet", "dropout"), ("rfnet", "width")):
+        assert option in inspect.signature(type(build(recipe))).parameters
+    options = [name for name in inspect.signature(type(build("segresnet"))).parameters]
+    assert f"{', '.join(options)} for segresnet; width for rfnet" in words
 
 
 def test_misuse_of_folders_is_refused(data: Path, tmp_path: Path) -> None:
@@ -279,10 +477,23 @@ def test_misuse_of_folders_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(StudentError, match="damaged"):
         export(tmp_path / "run", tmp_path / "student.safetensors")
     assert not (tmp_path / "student.safetensors").exists()
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.rglob(".*")), "no temporary file is left"
 
 
 def test_data_without_labels_cannot_train(tmp_path: Path) -> None:
     write_case(tmp_path / "data" / "patient", label=False)
     with pytest.raises(CaseError, match="no case with a label"):
         train(tmp_path / "data", tmp_path / "run")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_run_on_cuda_resumes_and_its_student_predicts(data: Path, tmp_path: Path) -> None:
+    settings = {**TINY, "epochs": "2", "validate_every": "1", "average": "0.9"}
+    train(data, tmp_path / "run", device="cuda", settings=settings)
+    train(data, tmp_path / "run", device="cuda", settings={"epochs": "4"}, resume=True)
+    assert [line["epoch"] for line in log(tmp_path / "run")] == [1, 2, 3, 4]
+    assert all(np.isfinite(line["loss"]["total"]) for line in log(tmp_path / "run"))
+    student = Student.load(export(tmp_path / "run", tmp_path / "student.safetensors"))
+    case = find_cases(data).cases[0]
+    prediction = student.predict(read_study(case), device="cuda")
+    assert prediction.device.startswith("cuda") and len(prediction.subset) == 4

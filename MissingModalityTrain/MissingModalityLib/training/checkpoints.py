@@ -20,8 +20,8 @@ def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         torch.save(state, temporary)
 
 
-def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
-    """The last whole state; tensors and plain values only, so nothing in the file can run.
+def read_checkpoint(folder: Path) -> dict[str, Any]:
+    """The last whole state, on the CPU; tensors and plain values only, so nothing in the file can run.
 
     Raises:
         StudentError: there is none, or it is damaged.
@@ -32,6 +32,6 @@ def read_checkpoint(folder: Path, device: torch.device) -> dict[str, Any]:
             f"{path}: there is no checkpoint. Train first, or choose the folder of a training run."
         )
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise StudentError(f"{path}: the checkpoint is damaged ({error}). Start the run again.") from error

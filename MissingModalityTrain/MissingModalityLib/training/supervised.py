@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -24,11 +23,12 @@ class Supervised:
         """Named terms; ``total`` is minimized.
 
         Args:
-            network: in training mode.
+            network: in training mode. One with a separate decoder (attribute ``separate``) decodes every
+                modality that a case has, so its ``forward`` takes ``present`` too.
             batch: stacked :class:`samples.Samples`.
             epoch: counts from 0.
         """
-        separate = "present" in inspect.signature(network.forward).parameters
+        separate = hasattr(network, "separate")
         extra = {"present": batch["present"]} if separate else {}
         output = network(batch["image"], batch["available"], **extra)
         fused_weight = 0.0 if separate and epoch < self.fusion_start else 1.0
