@@ -48,7 +48,7 @@ def test_segment_writes_result_and_report_and_says_what_it_used(flair, student, 
     assert err == ""
     assert "Used FLAIR on cpu" in out and "Volumes in cm3: NCR" in out and f"Wrote {output}" in out
     assert set(np.unique(sitk.GetArrayFromImage(sitk.ReadImage(str(output))))) <= {0, 1, 2, 3}
-    assert json.loads((tmp_path / "tumor.json").read_text())["modalities"] == "FLAIR"
+    assert json.loads((tmp_path / "tumor.nii.gz.report.json").read_text())["modalities"] == "FLAIR"
 
 
 def test_brats2021_writes_4_where_classes_has_3(flair, student, tmp_path):
@@ -71,7 +71,7 @@ def test_as_a_program_it_prints_nothing_but_json_lines_when_asked(flair, student
     records = [json.loads(line) for line in result.stdout.splitlines()]
     assert {Event.from_json(record).stage for record in records[:-1]} >= {"read", "segment", "write"}
     assert records[-1]["event"] == "result"
-    assert records[-1]["result"] == json.loads((tmp_path / "tumor.json").read_text())
+    assert records[-1]["result"] == json.loads((tmp_path / "tumor.seg.nrrd.report.json").read_text())
 
 
 def test_volumes_keep_the_order_of_the_command_line():

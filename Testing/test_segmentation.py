@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from MissingModalityLib import models
+from MissingModalityLib import models, segmentation
 from MissingModalityLib.devices import choose_device, describe_device
 from MissingModalityLib.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.modalities import Modality
 from MissingModalityLib.preparation import Study
-from MissingModalityLib.segmentation import region_volumes, segment_files
+from MissingModalityLib.regions import class_volumes
+from MissingModalityLib.segmentation import segment_files
 from MissingModalityLib.student import Student
 from small_patient import write_brain, write_student
 
@@ -74,7 +75,7 @@ def test_report_says_what_was_done_with_what(flair, t1, student, tmp_path):
         "cpu",
         progress=events.append,
     )
-    assert json.loads((tmp_path / "tumor.json").read_text()) == report
+    assert json.loads((tmp_path / "tumor.seg.nrrd.report.json").read_text()) == report
     assert report["modalities"] == "FLAIR+T1"
     assert list(report["inputs"].items()) == [("T1", str(t1)), ("FLAIR", str(flair))]
     assert report["student"]["name"] == "tiny" and len(report["student"]["sha256"]) == 64
@@ -93,8 +94,8 @@ def test_report_says_what_was_done_with_what(flair, t1, student, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "flair.nii.gz",
         "t1.nii.gz",
-        "tumor.json",
         "tumor.seg.nrrd",
+        "tumor.seg.nrrd.report.json",
     ]
 
 
@@ -118,9 +119,17 @@ def test_volumes_in_cm3_of_classes_and_regions():
     array[0, 0, :4] = 1
     array[1, 0, :3] = 2
     array[2, 0, :2] = 3
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing((2, 5, 10))
-    assert region_volumes(image) == pytest.approx({"NCR": 0.4, "ED": 0.3, "ET": 0.2, "WT": 0.9, "TC": 0.6})
+    expected = {"NCR": 0.4, "ED": 0.3, "ET": 0.2, "WT": 0.9, "TC": 0.6}
+    assert class_volumes(array, 2 * 5 * 10) == pytest.approx(expected)
+    assert set(class_volumes(array * 0, 1.0).values()) == {0.0}
+
+
+def test_a_sidecar_of_the_same_stem_stays_as_it_was(flair, student, tmp_path):
+    sidecar = tmp_path / "sub-01_dseg.json"
+    sidecar.write_text('{"Manual": true}')
+    report = segment_files({Modality.FLAIR: flair}, tmp_path / "sub-01_dseg.nii.gz", student, "cpu")
+    assert sidecar.read_text() == '{"Manual": true}'
+    assert json.loads((tmp_path / "sub-01_dseg.nii.gz.report.json").read_text()) == report
 
 
 class TestRefused:
@@ -130,10 +139,10 @@ class TestRefused:
     def unchanged(self, flair, t1, tmp_path):
         self.output = tmp_path / "tumor.seg.nrrd"
         self.output.write_bytes(b"an earlier result")
-        (tmp_path / "tumor.json").write_text("{}")
+        (tmp_path / "tumor.seg.nrrd.report.json").write_text("{}")
         yield
         assert self.output.read_bytes() == b"an earlier result"
-        assert (tmp_path / "tumor.json").read_text() == "{}"
+        assert (tmp_path / "tumor.seg.nrrd.report.json").read_text() == "{}"
         hidden = [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
         assert not hidden
 
@@ -199,6 +208,22 @@ class TestRefused:
         monkeypatch.setattr(sitk, "WriteImage", full)
         with pytest.raises(ImageError, match="No space left"):
             segment_files({Modality.FLAIR: flair}, self.output, student, "cpu")
+
+    def test_no_output_without_a_report(self, student, flair, monkeypatch):
+        def full(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(segmentation, "write_report", full)
+        with pytest.raises(OptionError, match=r"tumor\.seg\.nrrd\.report\.json.*No space left"):
+            segment_files({Modality.FLAIR: flair}, self.output, student, "cpu")
+
+    @pytest.mark.parametrize("length", [238, 250, 400])
+    def test_name_too_long_for_the_report(self, student, flair, tmp_path, length):
+        output = tmp_path / f"{'x' * length}.nii.gz"
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(OptionError, match="name"):
+            segment_files({Modality.FLAIR: flair}, output, student, "cpu")
+        assert sorted(tmp_path.iterdir()) == before
 
 
 def test_devices_that_are_not_there_are_refused():

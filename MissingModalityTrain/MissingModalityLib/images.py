@@ -111,6 +111,16 @@ def write_image(image: sitk.Image, path: Path) -> None:
     Raises:
         ImageError: the folder is absent or not writable, or the suffix is not one of the above.
     """
+    with placing_image(image, path):
+        pass
+
+
+@contextmanager
+def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
+    """:func:`write_image`, but the complete file is put in place only when the block ends well.
+
+    For a file that must not be there without another one, which the block writes.
+    """
     path = Path(path)
     suffix = image_suffix(path)
     if suffix not in WRITABLE_SUFFIXES:
@@ -120,8 +130,10 @@ def write_image(image: sitk.Image, path: Path) -> None:
     if path.is_dir():
         raise ImageError(f"Cannot write {path}: a folder has that name. Choose another name.")
     try:
-        with _quiet(), replacing(path) as temporary:
-            sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+        with replacing(path) as temporary:
+            with _quiet():
+                sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+            yield
     except (RuntimeError, OSError) as error:
         raise ImageError(
             f"Cannot write {path} ({_last_line(error)}). Check that the folder is writable and the disk is "

@@ -120,3 +120,15 @@ def from_classes(classes: np.ndarray, convention_name: str) -> np.ndarray:
 def region_mask(classes: np.ndarray, region: str) -> np.ndarray:
     """Boolean mask of WT, TC or ET in an array of classes."""
     return np.isin(classes, REGIONS[region])
+
+
+def class_volumes(classes: np.ndarray, voxel_mm3: float) -> dict[str, float]:
+    """Volumes in cm3 of NCR, ED and ET and of the regions WT and TC (the region ET is the class).
+
+    Args:
+        classes: any shape, integers 0..3.
+        voxel_mm3: volume of one voxel in mm3.
+    """
+    counts = np.bincount(np.ravel(classes), minlength=len(TumorClass))
+    groups = {cls.name: (int(cls),) for cls in TumorClass if cls} | dict(REGIONS)
+    return {name: float(counts[list(values)].sum() * voxel_mm3 / 1000) for name, values in groups.items()}

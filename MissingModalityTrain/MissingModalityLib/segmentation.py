@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -15,14 +16,14 @@ import SimpleITK as sitk
 
 from .devices import choose_device, describe_device
 from .errors import ImageError, OptionError
-from .images import read_image
+from .images import placing_image, read_image
 from .modalities import Modality, subset_name
 from .models import bundled_student
 from .preparation import Study
 from .progress import Event, Progress
-from .regions import REGIONS, TumorClass, convention
+from .regions import class_volumes, convention
 from .report import file_sha256, peak_memory, versions, write_report
-from .segmentfile import split_suffix, write_segmentation
+from .segmentfile import segmentation_image, split_suffix
 from .student import Prediction, Student
 
 
@@ -39,7 +40,7 @@ def segment_files(
     Args:
         inputs: files by modality; the result lies on the grid of the first one.
         output: .seg.nrrd (a segmentation of 3D Slicer), .nii.gz, .nii or .nrrd (numbers). The report goes
-            beside it: ``tumor.seg.nrrd`` -> ``tumor.json``.
+            beside it: ``tumor.seg.nrrd`` -> ``tumor.seg.nrrd.report.json``. Both are there, or neither.
         student: the trained network; the bundled one when None.
         device: see :func:`devices.choose_device`.
         labels: convention of the numbers in ``output``, a key of :data:`regions.CONVENTIONS`.
@@ -51,7 +52,7 @@ def segment_files(
     Raises:
         ImageError: no volume, one given twice, one unfit, or volumes that do not overlap.
         StudentError: there is no student, or the file is none.
-        OptionError: unknown kind of output, convention or device; no folder to write to.
+        OptionError: unknown kind of output, convention or device; no place to write to.
     """
     begin, started = time.perf_counter(), datetime.now(UTC)
     inputs = {modality: Path(path) for modality, path in inputs.items()}
@@ -62,58 +63,60 @@ def segment_files(
     chosen = choose_device(device)
     network = Student.load(student)
     prediction = network.predict(_read_study(inputs, tell), chosen, tell)
+    tell(Event("write", 0, 1, output.name))
     report = {
         "command": "segment",
         "started": started.isoformat(timespec="seconds"),
         "versions": versions(),
         "device": {"name": str(chosen), "description": describe_device(chosen)},
-        "student": {
-            "path": str(student),
-            "name": network.card.get("name", student.stem),
-            "sha256": file_sha256(student),
-        },
+        "student": _identify(student, network),
         "inputs": {modality.name: str(path) for modality, path in inputs.items()},
         "output": str(output),
         "labels": labels,
         **_findings(prediction),
     }
-    tell(Event("write", 0, 1, output.name))
-    write_segmentation(prediction.labels, output, labels)
-    report["seconds"] = {
-        "total": round(time.perf_counter() - begin, 3),
-        "prediction": round(prediction.seconds, 3),
-    }
-    report["peak_memory_bytes"] = peak_memory()
-    write_report(report, report_path(output))
+    with placing_image(segmentation_image(prediction.labels, output, labels), output):
+        seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
+        report["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
+        report["peak_memory_bytes"] = peak_memory()
+        _write_report(report, report_path(output))
     tell(Event("write", 1, 1, output.name))
     return report
 
 
 def report_path(output: Path) -> Path:
-    """Where the report on ``output`` goes: ``tumor.seg.nrrd`` -> ``tumor.json`` in the same folder."""
-    return output.with_name(f"{split_suffix(output)[0]}.json")
+    """Where the report on ``output`` goes: ``tumor.nii.gz`` -> ``tumor.nii.gz.report.json``.
 
-
-def region_volumes(classes: sitk.Image) -> dict[str, float]:
-    """Volumes in cm3 of NCR, ED, ET and of the regions WT, TC (ET is both).
-
-    Args:
-        classes: uint8, values 0..3.
+    Not ``tumor.json``, which many data sets keep beside a volume for facts of their own.
     """
-    counts = np.bincount(sitk.GetArrayViewFromImage(classes).ravel(), minlength=len(TumorClass))
-    voxel = float(np.prod(classes.GetSpacing())) / 1000
-    groups = {cls.name: (int(cls),) for cls in TumorClass if cls} | dict(REGIONS)
-    return {
-        name: round(voxel * int(sum(counts[value] for value in values)), 3) for name, values in groups.items()
-    }
+    return output.with_name(f"{output.name}.report.json")
+
+
+def _identify(path: Path, student: Student) -> dict[str, str]:
+    return {"path": str(path), "name": student.card.get("name", path.stem), "sha256": file_sha256(path)}
 
 
 def _findings(prediction: Prediction) -> dict[str, Any]:
-    volumes = region_volumes(prediction.labels)
+    array = sitk.GetArrayViewFromImage(prediction.labels)
+    volumes = class_volumes(array, math.prod(prediction.labels.GetSpacing()))
     warnings = list(prediction.warnings)
     if not volumes["WT"]:
         warnings.append("No tumor was found: the segmentation is empty.")
-    return {"modalities": subset_name(prediction.subset), "volumes_cm3": volumes, "warnings": warnings}
+    return {
+        "modalities": subset_name(prediction.subset),
+        "volumes_cm3": {name: round(value, 3) for name, value in volumes.items()},
+        "warnings": warnings,
+    }
+
+
+def _write_report(report: dict[str, Any], path: Path) -> None:
+    try:
+        write_report(report, path)
+    except OSError as error:
+        raise OptionError(
+            f"{path}: the report cannot be written ({error.strerror or error}), so no output was kept. "
+            "Choose another output folder or a shorter name."
+        ) from error
 
 
 def _check_request(inputs: Mapping[Modality, Path], output: Path, labels: str) -> None:
@@ -121,6 +124,7 @@ def _check_request(inputs: Mapping[Modality, Path], output: Path, labels: str) -
     if not inputs:
         raise ImageError("No volume given. Name at least one of --flair, --t1ce, --t1 and --t2.")
     convention(labels)
+    split_suffix(output)
     for written in (output, report_path(output)):
         _check_writable(written)
     for (first, path), (second, other) in combinations(inputs.items(), 2):
@@ -140,7 +144,11 @@ def _check_writable(path: Path) -> None:
         raise OptionError(
             f"{path}: the output folder {folder} does not exist. Create it or choose another one."
         )
-    if path.is_dir():
+    try:
+        taken = path.is_dir()
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written to ({error.strerror}). Choose another name.") from error
+    if taken:
         raise OptionError(f"{path} is a folder. Choose a file name for the output.")
     if not os.access(folder, os.W_OK):
         raise OptionError(f"{path}: the output folder {folder} cannot be written to. Choose another one.")

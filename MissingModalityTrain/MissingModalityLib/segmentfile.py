@@ -40,6 +40,16 @@ def write_segmentation(classes: sitk.Image, output: Path, labels: str = "classes
 
     Raises:
         OptionError: unknown suffix or convention.
+        ImageError: the file cannot be written.
+    """
+    write_image(segmentation_image(classes, output, labels), output)
+
+
+def segmentation_image(classes: sitk.Image, output: Path, labels: str = "classes") -> sitk.Image:
+    """What :func:`write_segmentation` writes: file numbers, and for a .seg.nrrd the header of 3D Slicer.
+
+    Raises:
+        OptionError: unknown suffix or convention.
     """
     _, suffix = split_suffix(output)
     image = sitk.GetImageFromArray(from_classes(sitk.GetArrayViewFromImage(classes), labels))
@@ -47,7 +57,7 @@ def write_segmentation(classes: sitk.Image, output: Path, labels: str = "classes
     if suffix.lower() == ".seg.nrrd":
         for key, value in _segmentation_header(image, labels).items():
             image.SetMetaData(key, value)
-    write_image(image, output)
+    return image
 
 
 def _segmentation_header(image: sitk.Image, labels: str) -> dict[str, str]:
