@@ -180,6 +180,22 @@ def test_a_silent_death_is_still_told(launcher):
     assert job.error == "The process ended with exit code 7: it printed no message"
 
 
+@pytest.mark.parametrize("end", ["poll", "wait", "cancel"])
+def test_an_absent_launcher_ends_the_job_with_a_message(tmp_path, monkeypatch, end):
+    launcher = tmp_path / "PythonSlicer"
+    monkeypatch.setattr(jobs, "python_executable", lambda: str(launcher))
+    finished = []
+    job = Job(["segment"], on_finish=finished.append).start()
+    assert job.exit_code == 1 and not job.running and finished == []
+    assert job.error.startswith(f"{launcher}: the Python process cannot be started (No such file")
+    getattr(job, end)()
+    assert finished == [job] and job.result is None and not job.cancelled
+    job.poll()
+    assert finished == [job]
+    with pytest.raises(RuntimeError, match="once"):
+        job.start()
+
+
 def test_bad_input_is_told_with_the_message_of_the_command_line(tmp_path):
     flair = write_brain(tmp_path / "flair.nii.gz")
     job = Job(["segment", "--flair", flair, "--output", tmp_path / "out.txt"]).start()
@@ -191,13 +207,13 @@ def test_bad_input_is_told_with_the_message_of_the_command_line(tmp_path):
 def test_child_finds_the_library_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.chdir(tmp_path)
-    job = Job(["cases", tmp_path / "absent"]).start()
+    job = Job(["export", "--run", tmp_path / "absent", "--output", "s.safetensors"]).start()
     assert job.wait(60) == 2
     assert "absent" in job.error
 
 
 def test_a_job_starts_once(tmp_path):
-    job = Job(["cases", tmp_path / "absent"]).start()
+    job = Job(["export", "--run", tmp_path / "absent", "--output", "s.safetensors"]).start()
     with pytest.raises(RuntimeError, match="once"):
         job.start()
     job.wait(60)

@@ -42,7 +42,7 @@ class Job:
     Attributes:
         arguments: what follows ``missing-modality``, e.g. ``["segment", "--flair", "f.nii.gz", ...]``.
         result: what the command prints in the end, e.g. the report of ``segment``; None until then.
-        exit_code: None while running; 0 success, 2 bad input, negative or 1 a crash.
+        exit_code: None while running; 0 success, 2 bad input, negative or 1 a crash or no process at all.
         cancelled: whether :meth:`cancel` ended it.
     """
 
@@ -55,9 +55,10 @@ class Job:
         """Prepare a job; :meth:`start` runs it.
 
         Args:
-            arguments: a subcommand and its options; ``--progress json`` is added.
+            arguments: a subcommand that takes ``--progress``, and its options; ``--progress json`` is added.
             on_event: called from :meth:`poll` with each progress event, in the caller's thread.
-            on_finish: called once with this job when the process has ended, however it ended.
+            on_finish: called once with this job when the process has ended, however it ended, or when it
+                could not be started; from :meth:`poll`, :meth:`wait` or :meth:`cancel`.
         """
         self.arguments = [os.fspath(argument) for argument in arguments]
         self.result: dict[str, Any] | None = None
@@ -70,24 +71,35 @@ class Job:
         self._log: deque[str] = deque(maxlen=_LOG_LINES)
         self._readers: list[threading.Thread] = []
         self._ended_at: float | None = None
+        self._failed_start: str | None = None
+        self._told = False
 
     def start(self) -> Job:
-        """Start the process and return this job.
+        """Start the process and return this job; where that fails, the job has ended with ``error`` set.
 
         Raises:
             RuntimeError: it has been started before.
         """
-        if self._process is not None:
+        if self._process is not None or self.exit_code is not None:
             raise RuntimeError("A job runs once; make a new one.")
-        self._process = subprocess.Popen(
-            [python_executable(), "-m", __package__, *self.arguments, "--progress", "json"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_environment(),
-            start_new_session=os.name == "posix",
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        launcher = python_executable()
+        try:
+            self._process = subprocess.Popen(
+                [launcher, "-m", __package__, *self.arguments, "--progress", "json"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(),
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        except OSError as error:
+            self._failed_start = (
+                f"{launcher}: the Python process cannot be started ({error.strerror or error}). Repair or "
+                "reinstall the Python or Slicer that this program belongs to."
+            )
+            self.exit_code = 1
+            return self
         self._readers = [
             threading.Thread(target=self._read, args=(stream, from_stdout), daemon=True)
             for stream, from_stdout in ((self._process.stdout, True), (self._process.stderr, False))
@@ -112,6 +124,8 @@ class Job:
         """One message for people when the job failed or was cancelled; None otherwise."""
         if self.cancelled:
             return "Cancelled."
+        if self._failed_start:
+            return self._failed_start
         if not self.exit_code:
             return None
         lines = [line for line in self._log if line.strip()]
@@ -128,6 +142,7 @@ class Job:
             Whether the job is still running; False from the call on that has called ``on_finish``.
         """
         if not self.running:
+            self._tell_finish()
             return False
         self._deliver()
         if self._process.poll() is None:
@@ -160,6 +175,7 @@ class Job:
         were; an unfinished hidden temporary file may remain beside them.
         """
         if not self.running:
+            self._tell_finish()
             return
         self.cancelled = True
         _kill_tree(self._process)
@@ -172,6 +188,12 @@ class Job:
         atexit.unregister(self.cancel)
         self._deliver()
         self.exit_code = code
+        self._tell_finish()
+
+    def _tell_finish(self) -> None:
+        if self.exit_code is None or self._told:
+            return
+        self._told = True
         if self._on_finish is not None:
             self._on_finish(self)
 
