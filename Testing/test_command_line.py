@@ -14,9 +14,13 @@ import pytest
 import SimpleITK as sitk
 from MissingModalityLib import __version__, segmentation
 from MissingModalityLib.__main__ import build_parser, main
+from MissingModalityLib.evaluation.rules import HD95_RULES
 from MissingModalityLib.modalities import Modality
 from MissingModalityLib.progress import Event
+from MissingModalityLib.student import Student
+from MissingModalityLib.training.settings import describe_settings
 from small_patient import brain_volume, write_brain, write_student
+from test_evaluation import write_case
 
 LIBRARY = Path(segmentation.__file__).parents[1]
 
@@ -268,6 +272,93 @@ def test_cases_lists_what_a_folder_holds(tmp_path, capsys):
     assert main(["cases", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "1 case in" in out and "FLAIR+T1ce: 1" in out
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the least of a run in ``run`` and two cases in ``cases``."""
+    root = tmp_path_factory.mktemp("trained")
+    for number in (1, 2):
+        write_case(root / "cases" / f"BraTS2021_9000{number}", (Modality.FLAIR, Modality.T1CE), seed=number)
+    places = ["--data", str(root / "cases"), "--output", str(root / "run"), "--device", "cpu"]
+    small = ["epochs=1", "iterations=1", "crop=16", "validation=0", "network.blocks=(1, 1)"]
+    assert main(["train", *places, "--progress", "none", "--set", *small]) == 0
+    return root
+
+
+def test_a_run_becomes_a_student_that_tells_name_license_and_scores(trained, tmp_path, capsys):
+    first, second, scores = (
+        tmp_path / "first.safetensors",
+        tmp_path / "second.safetensors",
+        tmp_path / "scores",
+    )
+    run_of = ["--run", str(trained / "run"), "--progress", "none"]
+    facts = ["--name", "Small one", "--license", "CC BY 4.0"]
+    assert main(["export", *run_of, "--output", str(first), *facts]) == 0
+    card = Student.load(first).card
+    assert (card["name"], card["license"]) == ("Small one", "CC BY 4.0") and "evaluation" not in card
+    arguments = ["--student", first, "--data", trained / "cases" / "BraTS2021_90001", "--output", scores]
+    arguments += ["--device", "cpu", "--progress", "none", "--hd95-rule", "zero"]
+    assert main(["evaluate", *map(str, arguments)]) == 0
+    assert "evaluation" not in Student.load(first).card
+    assert main(["evaluate", *map(str, arguments), "--store"]) == 0
+    stored = Student.load(first).card["evaluation"]
+    assert (stored["hd95_rule"], stored["cases"]) == ("zero", 1)
+    assert main(["export", *run_of, "--output", str(second), "--evaluation", str(scores)]) == 0
+    card = Student.load(second).card
+    assert card["evaluation"] == stored and not {"name", "license"} & card.keys()
+    assert capsys.readouterr().err == ""
+
+
+def test_export_writes_nothing_when_the_evaluation_is_none(trained, tmp_path, capsys):
+    arguments = ["--run", trained / "run", "--output", tmp_path / "s.safetensors", "--evaluation", tmp_path]
+    assert main(["export", *map(str, arguments), "--progress", "none"]) == 2
+    assert "holds no evaluation" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("package", ["torch", "monai", "safetensors"])
+def test_a_package_that_is_not_installed_is_named_with_the_remedy(package, tmp_path):
+    arguments = ["segment", "--t2", str(tmp_path / "t2.nii"), "--output", "o.nii", "--progress", "json"]
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        f"from MissingModalityLib.__main__ import main; sys.exit(main({arguments}))"
+    )
+    result = run(code=code)
+    assert result.returncode == 2 and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith(
+        f"missing-modality: error: The Python package '{package}' is not installed."
+    )
+    for remedy in ("extension PyTorch", "press Apply", f"pip install {package}"):
+        assert remedy in result.stderr
+
+
+def test_a_module_of_our_own_that_is_absent_is_a_bug(monkeypatch):
+    monkeypatch.setitem(sys.modules, "MissingModalityLib.cases", None)
+    with pytest.raises(ModuleNotFoundError):
+        main(["cases", "."])
+
+
+@pytest.mark.parametrize("command", [["cases", "."], ["phantom", "--output", "o", "--seed", "1"]])
+def test_commands_without_progress_do_not_offer_it(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert exit_code([*command, "--progress", "json"]) == 2
+    assert "--progress" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_lists_the_settings_of_train_and_the_rules_of_evaluate(capsys):
+    assert exit_code(["train", "--help"]) == 0
+    help_text = capsys.readouterr().out
+    assert describe_settings() in help_text
+    assert exit_code(["evaluate", "--help"]) == 0
+    help_text = capsys.readouterr().out
+    assert all(rule in help_text for rule in HD95_RULES)
+    assert (
+        exit_code(["evaluate", "--student", "s", "--data", "d", "--output", "o", "--hd95-rule", "best"]) == 2
+    )
+    assert "penalty" in capsys.readouterr().err
 
 
 def test_settings_of_train_are_pairs(capsys):

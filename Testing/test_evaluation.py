@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bench
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -18,6 +17,7 @@ import torch
 from MissingModalityLib import networks
 from MissingModalityLib.cases import find_cases, read_label, read_study
 from MissingModalityLib.errors import CaseError, OptionError
+from MissingModalityLib.evaluation.attach import attach_evaluation
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, score_regions
 from MissingModalityLib.evaluation.run import (
     evaluate_folder,
@@ -30,6 +30,7 @@ from MissingModalityLib.modalities import MODALITIES, SUBSETS, Modality, subset_
 from MissingModalityLib.preparation import Study
 from MissingModalityLib.progress import Event
 from MissingModalityLib.student import Student
+from safetensors.torch import load_file
 
 SHAPE = (16, 34, 38)  # z, y, x
 SPACING = (1.0, 1.0, 2.0)  # x, y, z in mm
@@ -151,6 +152,44 @@ def test_files_and_result_agree(evaluated: Evaluated) -> None:
     assert summarize(rows)["averages"] == evaluated.result["averages"]
     assert evaluated.result["weights_sha256"] == weights_sha256(Student.load(evaluated.student))
     assert "torch" in evaluated.result["versions"]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_student_file_keeps_its_evaluation_and_its_precision(
+    evaluated: Evaluated, tmp_path: Path, half: bool
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    Student.load(evaluated.student).save(path, half=half)
+    result = evaluate_folder(path, evaluated.data / "BraTS2021_90002", tmp_path / "scores", device="cpu")
+    size, before = path.stat().st_size, load_file(path)
+    entry = attach_evaluation(path, tmp_path / "scores")
+    after = load_file(path)
+    assert {name: value.dtype for name, value in after.items()} == {
+        name: value.dtype for name, value in before.items()
+    }
+    assert (torch.float16 in {value.dtype for value in after.values()}) == half
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert size < path.stat().st_size < size + 4000
+    card = Student.load(path).card
+    assert card["evaluation"] == entry
+    assert (entry["cases"], entry["hd95_rule"], entry["data"]) == (1, "penalty", "BraTS2021_90002")
+    assert entry["date"] == result["date"] and "rows" not in entry
+    assert [subset["subset"] for subset in entry["subsets"]] == ["T1ce", "FLAIR", "FLAIR+T1ce"]
+    for found, expected in zip(entry["subsets"], result["subsets"], strict=True):
+        assert found["dice"] == pytest.approx(expected["dice"], abs=5e-5)
+        assert found["hd95"] == pytest.approx(expected["hd95"], abs=5e-3)
+    assert card["window"] == Student.load(evaluated.student).card["window"]
+
+
+def test_an_evaluation_of_other_weights_is_not_attached(evaluated: Evaluated, tmp_path: Path) -> None:
+    path = tmp_path / "blind.safetensors"
+    blind_student().save(path)
+    before = path.read_bytes()
+    with pytest.raises(CaseError, match=r"not one of blind\.safetensors.*other weights"):
+        attach_evaluation(path, evaluated.output)
+    with pytest.raises(CaseError, match="holds no evaluation"):
+        attach_evaluation(path, tmp_path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_the_table_is_the_papers(evaluated: Evaluated) -> None:
@@ -283,29 +322,3 @@ def test_a_folder_without_an_evaluation_is_refused(tmp_path: Path, content: str 
         (tmp_path / "summary.json").write_text(content)
     with pytest.raises(CaseError, match="evaluation"):
         read_evaluation(tmp_path)
-
-
-def test_the_benchmark_covers_a_whole_case_with_75_windows() -> None:
-    boxes = list(bench._windows((155, 240, 240), 80))
-    assert len(boxes) == 75
-    covered = np.zeros((155, 240, 240), bool)
-    for box in boxes:
-        assert covered[box].shape == (80, 80, 80)
-        covered[box] = True
-    assert covered.all()
-
-
-@pytest.mark.slow
-def test_the_benchmark_runs_and_says_what_it_scaled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_case(tmp_path / "BraTS2021_1")
-    tiny_student().save(tmp_path / "tiny.safetensors")
-    sizes = ["--window", "16", "--width", "4", "--filters", "8", "--threads", "1"]
-    places = ["--student", str(tmp_path / "tiny.safetensors"), "--output", str(tmp_path / "bench.json")]
-    assert bench.main(["--case", str(tmp_path / "BraTS2021_1"), *sizes, *places]) == 0
-    printed = capsys.readouterr().out
-    assert "ESTIMATED: 3 of 16 windows timed" in printed
-    first, second = json.loads((tmp_path / "bench.json").read_text())["tables"]
-    assert (len(first), len(second)) == (4, 2)
-    assert all(result["seconds"] > 0 and result["peak_gib"] > 0.1 for result in first + second)

@@ -14,13 +14,13 @@ import torch
 from MissingModalityLib.errors import OptionError
 from MissingModalityLib.evaluation.metrics import (
     ET_FILTERED,
-    HD95_RULES,
     SCORED_REGIONS,
     dice,
     drop_small,
     hd95,
     score_regions,
 )
+from MissingModalityLib.evaluation.rules import HD95_RULES
 from MissingModalityLib.regions import region_mask
 from monai.metrics import compute_hausdorff_distance
 

@@ -27,6 +27,11 @@ TRAINING = {
     "validation": ["BraTS2021_00002"],
 }
 
+NOTES = {
+    "data_note": "Adults with untreated glioma, from the archive of the county hospital.",
+    "limits": ["Never saw a child.", "Never saw a metastasis."],
+}
+
 
 def save_student(path: Path, seed: int = 3, **card: Any) -> Path:
     torch.manual_seed(seed)
@@ -40,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student file ``small.safetensors`` and its evaluation in ``scores``."""
     root = tmp_path_factory.mktemp("card")
     write_case(root / "cases" / "BraTS2021_77777", BOTH)
-    save_student(root / "small.safetensors", training=TRAINING, license="CC BY 4.0")
+    save_student(root / "small.safetensors", training=TRAINING, license="CC BY 4.0", **NOTES)
     evaluate_folder(root / "small.safetensors", root / "cases", root / "scores", device="cpu")
     return root
 
@@ -75,9 +80,26 @@ def test_it_names_the_training_cases_and_settings(card: str) -> None:
     assert "| settings: crop | 80, 80, 80 |" in card
 
 
-def test_it_credits_the_data(card: str) -> None:
-    for expected in ("10.7937/jc8x-9874", "CC BY 4.0", "Menze", "Baid", "sdata.2017.117", "1811.02629"):
-        assert expected in card
+def test_it_tells_source_population_and_limits_in_the_words_of_the_student(card: str) -> None:
+    assert NOTES["data_note"] in card.split("## Training data")[1].split("## ")[0]
+    for limit in NOTES["limits"]:
+        assert f"- {limit}\n" in card.split("## Limits")[1]
+
+
+def test_it_says_nothing_of_data_that_the_student_does_not_tell(folder: Path, tmp_path: Path) -> None:
+    """Case names like those of a public data set say neither license nor population."""
+    silent = save_student(tmp_path / "silent.safetensors", training=TRAINING)
+    assert main([str(silent), str(folder / "scores"), str(tmp_path / "card.md")]) == 0
+    text = (tmp_path / "card.md").read_text()
+    assert "| license | not stated in the file |" in text
+    assert "does not tell their source and population" in text
+    for guessed in ("CC BY", "Cancer Imaging Archive", "adults", "glioma", "children", "enough to show"):
+        assert guessed not in text.split("## References")[0], guessed
+
+
+def test_it_names_the_literature_of_regions_and_scores(card: str) -> None:
+    for expected in ("Menze", "Baid", "sdata.2017.117", "1811.02629"):
+        assert expected in card.split("## References")[1]
 
 
 def test_it_prints_every_score_of_every_case(card: str, folder: Path) -> None:
@@ -91,7 +113,7 @@ def test_it_prints_every_score_of_every_case(card: str, folder: Path) -> None:
 
 
 def test_it_admits_when_it_was_tested_on_training_cases(card: str, folder: Path, tmp_path: Path) -> None:
-    assert "None of them was used in training." in card
+    assert "None of them is among the training cases that the student file names." in card
     cases = {"BraTS2021_77777": "FLAIR+T1ce"}
     again = save_student(tmp_path / "again.safetensors", training={"cases": cases})
     assert main([str(again), str(folder / "scores"), str(tmp_path / "card.md")]) == 0
@@ -115,7 +137,8 @@ def test_the_header_may_change_after_the_evaluation(folder: Path, card: str, tmp
     text = (tmp_path / "card.md").read_text()
     assert text.startswith("# Model card: Small one\n")
     assert "does not name the cases" in text
-    assert "BraTS 2021 cases are published" not in text
+    assert "not known whether these are among them" in text
+    assert "None of them" not in text
 
 
 def test_bad_input_gives_one_message(

@@ -1,6 +1,7 @@
 """The command line: ``missing-modality COMMAND ...`` or ``python -m MissingModalityLib COMMAND ...``.
 
-Exit codes: 0 done; 2 bad input or options, one message on stderr; 130 interrupted; 1 a bug, with a traceback.
+Exit codes: 0 done; 2 bad input or options or a package that is not installed, one message on stderr; 130
+interrupted; 1 a bug, with a traceback.
 Each command has one function that describes its options and one that runs it; the latter imports what it
 needs, so that help appears at once.
 """
@@ -16,11 +17,16 @@ from typing import Any, NoReturn
 
 from . import __version__
 from .errors import MissingModalityError
+from .evaluation.rules import HD95_RULES
 from .modalities import MODALITIES, Modality
 from .progress import STYLES, progress_printer
 from .regions import CONVENTIONS
+from .training.settings import describe_settings
 
 Handler = Callable[[argparse.Namespace], None]
+
+_REQUIRED = ("torch", "monai", "safetensors", "SimpleITK", "scipy", "matplotlib", "tqdm")
+"""Packages that Slicer or a plain Python may lack."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,9 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MissingModalityError as error:
         print(f"missing-modality: error: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _REQUIRED:
+            raise
+        print(f"missing-modality: error: {_remedy(package)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _remedy(package: str) -> str:
+    return (
+        f"The Python package '{package}' is not installed. In 3D Slicer: install the extension PyTorch and "
+        "press Apply in the segmentation panel once, which installs what is missing. Elsewhere: "
+        f"{Path(sys.executable).name} -m pip install {package}"
+    )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,10 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"missing-modality {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_segment, _add_cases, _add_train, _add_export, _add_evaluate, _add_phantom):
-        command = add(commands)
-        command.add_argument(
-            "--progress", choices=STYLES, default="bar", help="how to show progress (default: %(default)s)"
-        )
+        add(commands)
     return parser
 
 
@@ -83,6 +100,12 @@ def _command(commands: Any, name: str, run: Handler, text: str) -> argparse.Argu
     parser = commands.add_parser(name, help=text, description=text)
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_progress(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--progress", choices=STYLES, default="bar", help="how to show progress (default: %(default)s)"
+    )
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +122,7 @@ def _add_convention(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_segment(commands: Any) -> argparse.ArgumentParser:
+def _add_segment(commands: Any) -> None:
     parser = _command(
         commands, "segment", _segment, "Segment the tumor of one patient from one to four volumes."
     )
@@ -131,7 +154,7 @@ def _add_segment(commands: Any) -> argparse.ArgumentParser:
         help="numbers in OUT; classes: 1 NCR/NET, 2 ED, 3 ET; brats2021: 4 for ET (default: %(default)s)",
     )
     _add_device(parser)
-    return parser
+    _add_progress(parser)
 
 
 def _segment(options: argparse.Namespace) -> None:
@@ -157,11 +180,10 @@ def _segment_summary(report: Mapping[str, Any]) -> str:
     )
 
 
-def _add_cases(commands: Any) -> argparse.ArgumentParser:
+def _add_cases(commands: Any) -> None:
     parser = _command(commands, "cases", _cases, "List the cases in a folder, and what was skipped and why.")
     parser.add_argument("folder", type=Path, metavar="DIR")
     _add_convention(parser)
-    return parser
 
 
 def _cases(options: argparse.Namespace) -> None:
@@ -170,8 +192,10 @@ def _cases(options: argparse.Namespace) -> None:
     print(find_cases(options.folder, options.convention).describe())
 
 
-def _add_train(commands: Any) -> argparse.ArgumentParser:
+def _add_train(commands: Any) -> None:
     parser = _command(commands, "train", _train, "Train a network on a folder of cases.")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = describe_settings()
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases")
     parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument(
@@ -192,11 +216,11 @@ def _add_train(commands: Any) -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         dest="settings",
         type=_setting,
-        help="change single settings of the recipe",
+        help="change single settings of the recipe, see below",
     )
     _add_convention(parser)
     _add_device(parser)
-    return parser
+    _add_progress(parser)
 
 
 def _at_least(minimum: int) -> Callable[[str], int]:
@@ -238,23 +262,38 @@ def _train(options: argparse.Namespace) -> None:
     _show_result(options, {"output": str(checkpoint)}, f"Wrote {checkpoint}")
 
 
-def _add_export(commands: Any) -> argparse.ArgumentParser:
+def _add_export(commands: Any) -> None:
     parser = _command(commands, "export", _export, "Turn a training run into one student file.")
     parser.add_argument(
         "--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of the run"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a .safetensors file")
-    return parser
+    parser.add_argument("--name", help="what to call the student")
+    parser.add_argument("--license", metavar="TEXT", help="of the student file")
+    parser.add_argument(
+        "--evaluation",
+        type=Path,
+        metavar="DIR",
+        help="folder that 'evaluate' has written for an earlier export of this very run; its table is stored",
+    )
+    _add_progress(parser)
 
 
 def _export(options: argparse.Namespace) -> None:
+    from .evaluation.attach import attach_evaluation
+    from .evaluation.run import read_evaluation
     from .training.run import export
 
-    student = export(options.folder, options.output)
+    if options.evaluation:
+        read_evaluation(options.evaluation)  # refuse what is no evaluation before anything is written
+    facts = {"name": options.name, "license": options.license}
+    student = export(options.folder, options.output, {key: text for key, text in facts.items() if text})
+    if options.evaluation:
+        attach_evaluation(student, options.evaluation)
     _show_result(options, {"output": str(student)}, f"Wrote {student}")
 
 
-def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
+def _add_evaluate(commands: Any) -> None:
     parser = _command(
         commands, "evaluate", _evaluate, "Score a student on cases with labels, over all subsets."
     )
@@ -263,12 +302,22 @@ def _add_evaluate(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="folder for tables and report"
     )
+    parser.add_argument(
+        "--hd95-rule",
+        choices=tuple(HD95_RULES),
+        default="penalty",
+        help="HD95 where a region is empty; "
+        + "; ".join(f"{name}: {text}" for name, text in HD95_RULES.items())
+        + " (default: %(default)s)",
+    )
+    parser.add_argument("--store", action="store_true", help="keep the table in the student file too")
     _add_convention(parser)
     _add_device(parser)
-    return parser
+    _add_progress(parser)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from .evaluation.attach import attach_evaluation
     from .evaluation.run import evaluate_folder
 
     with progress_printer(options.progress) as progress:
@@ -279,16 +328,18 @@ def _evaluate(options: argparse.Namespace) -> None:
             device=options.device,
             convention=options.convention,
             progress=progress,
+            hd95_rule=options.hd95_rule,
         )
+    if options.store:
+        attach_evaluation(options.student, options.output)
     _show_result(options, result, f"Wrote {options.output}")
 
 
-def _add_phantom(commands: Any) -> argparse.ArgumentParser:
+def _add_phantom(commands: Any) -> None:
     parser = _command(commands, "phantom", _phantom, "Grow synthetic patients with a tumor and its label.")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the patients")
     parser.add_argument("--seed", type=_at_least(0), required=True, metavar="N", help="of the first patient")
     parser.add_argument("--count", type=_at_least(1), default=1, metavar="K", help="how many (default: 1)")
-    return parser
 
 
 def _phantom(options: argparse.Namespace) -> None:

@@ -2,32 +2,28 @@
 
     python -m MissingModalityLib.model_card STUDENT EVALUATION_DIR OUTPUT.md
 
-Every number comes from the student file or from an evaluation of these very weights.
+Every number comes from the student file or from an evaluation of these very weights. Source and population of
+the training data, license and limits are texts of the student's own card (``data_note``, ``license``,
+``limits``); nothing is said about what they do not tell.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import CaseError, MissingModalityError
+from .evaluation.attach import check_weights
 from .evaluation.metrics import SCORED_REGIONS
-from .evaluation.run import read_evaluation, weights_sha256
+from .evaluation.run import read_evaluation
 from .evaluation.tables import markdown_lines, markdown_table, notes, write_text
 from .report import file_sha256
 from .student import Student
 
-BRATS = (
-    "The BraTS 2021 cases are published by The Cancer Imaging Archive "
-    "([doi:10.7937/jc8x-9874](https://doi.org/10.7937/jc8x-9874)) under "
-    "[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/); earlier BraTS releases come from the same "
-    "challenge. The images themselves are not part of this file."
-)
-
-CITATIONS = (
+REFERENCES = (
     "B. H. Menze et al., The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), IEEE Transactions "
     "on Medical Imaging 34(10), 2015. doi:10.1109/TMI.2014.2377694",
     "S. Bakas et al., Advancing The Cancer Genome Atlas glioma MRI collections with expert segmentation "
@@ -43,8 +39,8 @@ DISCLAIMER = (
     "and must not be used for diagnosis, treatment planning or any other clinical decision."
 )
 
-_HEADER_ONLY = ("training", "evaluation", "license", "licence", "name", "description")
-"""Entries of a student's card that have a section of their own, or none."""
+_TOLD_ELSEWHERE = ("training", "evaluation", "license", "name", "data_note", "limits")
+"""Entries of a student's card that are not lines of the first table."""
 
 
 def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: Path) -> None:
@@ -60,11 +56,7 @@ def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: 
         CaseError: the evaluation is of other weights, or the card cannot be written.
     """
     student = Student.load(student_path)
-    if evaluation.get("weights_sha256") != weights_sha256(student):
-        raise CaseError(
-            f"The evaluation is not one of {student_path.name}: it was made with other weights "
-            f"({evaluation.get('student', 'unknown student')}). Evaluate this student and try again."
-        )
+    check_weights(student, evaluation, student_path)
     sections = (
         f"# Model card: {student.card.get('name', student_path.stem)}\n\n{DISCLAIMER}\n",
         _summary(student, student_path),
@@ -72,7 +64,7 @@ def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: 
         _training(student.card),
         _scores(student.card, evaluation),
         _limits(student.card, evaluation),
-        "## Citations\n\n" + "".join(f"- {citation}\n" for citation in CITATIONS),
+        _references(),
     )
     try:
         write_text("\n".join(sections), output)
@@ -89,11 +81,11 @@ def _summary(student: Student, path: Path) -> str:
         "file": f"{path.name}, {path.stat().st_size / 1e6:.2f} MB",
         "SHA-256": file_sha256(path),
         "parameters": f"{parameters / 1e6:.2f} million",
-        "license": _license(card),
-        **_flatten({key: value for key, value in card.items() if key not in _HEADER_ONLY}),
+        "license": card.get("license") or "not stated in the file",
+        **_flatten({key: value for key, value in card.items() if key not in _TOLD_ELSEWHERE}),
     }
-    text = card.get("description") or (
-        "Segments brain tumors (glioma) in MRI from any non-empty subset of FLAIR, T1ce, T1 and T2: necrotic "
+    text = (
+        "Segments brain tumors in MRI from any non-empty subset of FLAIR, T1ce, T1 and T2: necrotic "
         "or non-enhancing core, edema and enhancing tumor (ET); whole tumor (WT) is all three, tumor core "
         "(TC) all but edema. Made for the 3D Slicer extension MissingModality."
     )
@@ -101,9 +93,11 @@ def _summary(student: Student, path: Path) -> str:
 
 
 def _data(card: Mapping[str, Any]) -> str:
+    note = card.get("data_note") or "The student file does not tell their source and population."
     cases = _training_cases(card)
     if not cases:
-        return "## Training data\n\nThe student file does not name the cases that it was trained on.\n"
+        unnamed = "The student file does not name the cases that it was trained on."
+        return f"## Training data\n\n{unnamed}\n\n{note}\n"
     held_out = (card.get("training") or {}).get("validation") or ()
     table = markdown_lines(
         ["case", "volumes", "used for"],
@@ -112,8 +106,7 @@ def _data(card: Mapping[str, Any]) -> str:
             for name, volumes in cases.items()
         ],
     )
-    origin = f"\n{BRATS}\n" if any(name.lower().startswith("brats") for name in cases) else ""
-    return f"## Training data\n\n{len(cases)} case(s):\n\n{table}{origin}"
+    return f"## Training data\n\n{len(cases)} case(s):\n\n{table}\n{note}\n"
 
 
 def _training(card: Mapping[str, Any]) -> str:
@@ -126,15 +119,24 @@ def _training(card: Mapping[str, Any]) -> str:
 
 def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     cases = evaluation["cases"]
-    seen = [case["name"] for case in cases if case["name"] in _training_cases(card)]
     about = (
         f"On {len(cases)} case(s) of '{evaluation['data']}', {evaluation['date']}, {evaluation['device']}. "
         "Each case was scored on every subset of the volumes that it has. "
-        + (f"**Known from training: {', '.join(seen)}.**" if seen else "None of them was used in training.")
+        + _overlap([case["name"] for case in cases], _training_cases(card))
     )
     parts = [f"## Evaluation\n\n{about}\n", markdown_table(dict(evaluation)), notes(dict(evaluation))]
     parts += [_case_scores(case, evaluation["rows"]) for case in cases]
     return "\n".join(parts)
+
+
+def _overlap(tested: Sequence[str], trained: Container[str]) -> str:
+    """Which evaluated cases the student knows, as far as the file tells."""
+    if not trained:
+        return "The student file names no training cases, so it is not known whether these are among them."
+    seen = [name for name in tested if name in trained]
+    if seen:
+        return f"**Known from training: {', '.join(seen)}.**"
+    return "None of them is among the training cases that the student file names."
 
 
 def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -158,28 +160,26 @@ def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
 
 def _limits(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     lines = [
-        f"Trained with {len(_training_cases(card))} case(s) and tested on {len(evaluation['cases'])}: "
-        "enough to show that it works, not to promise its accuracy on other scanners, protocols or patients. "
-        "The spread between the cases above is part of the result.",
-        "Expects skull-stripped volumes of one patient and visit that are aligned with each other, as in "
-        "BraTS; it neither registers nor strips.",
-        "Made for untreated glioma in adults; children, other tumors, metastases and resection cavities "
-        "were not in the training data.",
-        "Without T1ce the enhancing tumor and the core are guesses, without FLAIR or T2 so is the edema; see "
-        "the lines of those subsets.",
+        *card.get("limits", ()),
+        f"Tested on {len(evaluation['cases'])} case(s). Their scores promise nothing for other scanners, "
+        "protocols or patients; the spread between the cases above is part of the result.",
+        "Expects skull-stripped volumes of one patient and visit that are aligned with each other; it "
+        "neither registers nor strips.",
+        "What a missing sequence costs stands in the lines of the subsets without it.",
         "It always answers: a volume without tumor, or one that is no brain at all, can get a segmentation "
         "too. Look at every result.",
     ]
     return "## Limits\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
+def _references() -> str:
+    lines = "".join(f"- {reference}\n" for reference in REFERENCES)
+    return f"## References\n\nClasses, regions and scores are those of the BraTS challenges:\n\n{lines}"
+
+
 def _training_cases(card: Mapping[str, Any]) -> dict[str, str]:
-    """Case name -> volumes, as the training run recorded them."""
+    """Case name -> volumes, as the training run recorded them; empty where the file does not tell."""
     return dict((card.get("training") or {}).get("cases") or {})
-
-
-def _license(card: Mapping[str, Any]) -> str:
-    return card.get("license") or card.get("licence") or "not stated in the file"
 
 
 def _facts(facts: Mapping[str, Any]) -> str:

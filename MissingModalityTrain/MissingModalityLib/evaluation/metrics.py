@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
-from types import MappingProxyType
 
 import numpy as np
 from scipy import ndimage
 
-from ..errors import OptionError
 from ..regions import REGIONS, region_mask
+from .rules import check_rule, empty_distance
 
 DICE_EPSILON = 1e-8
 
@@ -22,15 +21,6 @@ ET_FILTERED = f"ET>={ET_MINIMUM_VOXELS}"
 
 SCORED_REGIONS: tuple[str, ...] = (*REGIONS, ET_FILTERED)
 """Columns of every result table, in order."""
-
-HD95_RULES: Mapping[str, str] = MappingProxyType(
-    {
-        "penalty": "image diagonal when exactly one of prediction and reference is empty, 0 mm when both are",
-        "false_positive": "image diagonal when only the reference is empty, 0 mm when the prediction is",
-        "zero": "0 mm whenever prediction or reference is empty (rewards misses)",
-    }
-)
-"""The three published ways to score a distance that does not exist, by name."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +70,13 @@ def hd95(
     Distances run from every surface voxel of one mask to the nearest surface voxel of the other; the 95th
     percentile is taken per direction and the larger of the two counts (Menze et al., TMI 2015). The result
     equals ``monai.metrics.compute_hausdorff_distance(..., percentile=95)``; written out here because that
-    function transforms the empty space around the masks too and takes three times as long on a whole case,
-    which a table of 15 subsets and 4 regions pays 60 times per patient.
+    function transforms the empty space around the masks too, at every one of a patient's subsets and regions.
 
     Args:
         prediction: bool, (D, H, W).
         reference: bool, same shape.
         spacing: mm per voxel in the order of the array's axes (for SimpleITK arrays: ``GetSpacing()[::-1]``).
-        rule: what an empty mask scores; a key of :data:`HD95_RULES`.
+        rule: what an empty mask scores; a key of :data:`~.rules.HD95_RULES`.
 
     Returns:
         mm; the penalty is the diagonal of the image (373.13 mm for 240x240x155 at 1 mm).
@@ -100,23 +89,13 @@ def hd95(
     check_rule(rule)
     predicted, present = bool(prediction.any()), bool(reference.any())
     if not (predicted and present):
-        return _empty_distance(predicted, present, _diagonal(prediction.shape, spacing), rule)
+        return empty_distance(predicted, present, _diagonal(prediction.shape, spacing), rule)
     (box,) = ndimage.find_objects((prediction | reference).view(np.uint8))
     surfaces = [_surface(mask[box]) for mask in (prediction, reference)]
     return max(
         float(np.percentile(ndimage.distance_transform_edt(~there, spacing)[here], 95))
         for here, there in (surfaces, surfaces[::-1])
     )
-
-
-def check_rule(rule: str) -> None:
-    """Refuse a name that :data:`HD95_RULES` does not hold.
-
-    Raises:
-        OptionError: naming the rules there are.
-    """
-    if rule not in HD95_RULES:
-        raise OptionError(f"Unknown HD95 rule '{rule}'. Choose one of: {', '.join(HD95_RULES)}.")
 
 
 def score_regions(
@@ -128,7 +107,7 @@ def score_regions(
         prediction: classes 0..3, (D, H, W), the whole image.
         reference: classes 0..3, same shape.
         spacing: mm per voxel in the order of the array's axes.
-        rule: a key of :data:`HD95_RULES`.
+        rule: a key of :data:`~.rules.HD95_RULES`.
 
     Returns:
         One :class:`Score` per entry of :data:`SCORED_REGIONS`.
@@ -171,15 +150,6 @@ def _surface(mask: np.ndarray) -> np.ndarray:
 
 def _diagonal(shape: Sequence[int], spacing: Sequence[float]) -> float:
     return hypot(*(size * step for size, step in zip(shape, spacing, strict=True)))
-
-
-def _empty_distance(predicted: bool, present: bool, penalty: float, rule: str) -> float:
-    punished = {
-        "penalty": predicted != present,
-        "false_positive": predicted and not present,
-        "zero": False,
-    }
-    return penalty if punished[rule] else 0.0
 
 
 def _check_shapes(prediction: np.ndarray, reference: np.ndarray) -> None:

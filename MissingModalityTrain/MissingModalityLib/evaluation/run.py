@@ -29,7 +29,8 @@ from ..preparation import Prepared, prepare, restore
 from ..progress import Event, Progress
 from ..report import versions, write_report
 from ..student import Student
-from .metrics import check_rule, score_regions
+from .metrics import score_regions
+from .rules import check_rule
 from .tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize, write_text
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def evaluate_student(
         cases: labeled cases; each is scored on the subsets of the modalities that it has.
         progress: told after each prediction; steps are predictions.
         device: as in :func:`~..devices.choose_device`.
-        hd95_rule: what a distance to an empty region is; a key of :data:`~.metrics.HD95_RULES`.
+        hd95_rule: what a distance to an empty region is; a key of :data:`~.rules.HD95_RULES`.
 
     Returns:
         Rows by case, then subset in the papers' order, then region.
@@ -93,7 +94,7 @@ def evaluate_folder(
         device: as in :func:`~..devices.choose_device`.
         convention: label convention, where the layout does not tell.
         progress: told after each prediction; steps are predictions.
-        hd95_rule: a key of :data:`~.metrics.HD95_RULES`.
+        hd95_rule: a key of :data:`~.rules.HD95_RULES`.
 
     Returns:
         The content of ``summary.json`` (see :func:`~.tables.summarize`) and ``rows``, one dict per score.
@@ -109,13 +110,8 @@ def evaluate_folder(
     network = Student.load(student)
     _make_folder(output)
     labeled, skipped = _find_labeled(data, convention)
-    rows: list[Row] = []
-    report = _counter(progress, labeled)
-    for case in labeled:
-        try:
-            rows += _score_case(network, case, chosen, hd95_rule, report)
-        except MissingModalityError as error:
-            skipped.append({"path": case.name, "reason": str(error).replace(f"{data}{os.sep}", "")})
+    rows, refused = _score_readable(network, labeled, chosen, hd95_rule, progress)
+    skipped += [{"path": name, "reason": _inside(data, reason)} for name, reason in refused.items()]
     if not rows:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
         raise CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
@@ -171,7 +167,7 @@ def _find_labeled(data: Path, convention: str | None) -> tuple[list[Case], list[
     """Cases with a label; and what is left out, by path inside ``data``, with the reason."""
     listing = find_cases(data, convention)
     skipped = [
-        {"path": os.path.relpath(entry.path, data), "reason": entry.reason.replace(f"{data}{os.sep}", "")}
+        {"path": os.path.relpath(entry.path, data), "reason": _inside(data, entry.reason)}
         for entry in listing.skipped
     ]
     skipped += [
@@ -180,6 +176,26 @@ def _find_labeled(data: Path, convention: str | None) -> tuple[list[Case], list[
         if case.label is None
     ]
     return [case for case in listing.cases if case.label is not None], skipped
+
+
+def _inside(data: Path, reason: str) -> str:
+    """A message without the folder of the data: results are passed on, paths of this machine are not."""
+    return reason.replace(f"{data}{os.sep}", "")
+
+
+def _score_readable(
+    student: Student, cases: Sequence[Case], device: torch.device, hd95_rule: str, progress: Progress | None
+) -> tuple[list[Row], dict[str, str]]:
+    """Rows of the cases that can be scored; why the others cannot, by name."""
+    rows: list[Row] = []
+    refused: dict[str, str] = {}
+    report = _counter(progress, cases)
+    for case in cases:
+        try:
+            rows += _score_case(student, case, device, hd95_rule, report)
+        except MissingModalityError as error:
+            refused[case.name] = str(error)
+    return rows, refused
 
 
 def _score_case(

@@ -13,7 +13,8 @@ from typing import Any
 from ..atomic import replacing
 from ..errors import CaseError
 from ..modalities import SUBSETS, Modality, Subset, subset_name
-from .metrics import ET_MINIMUM_VOXELS, HD95_RULES, SCORED_REGIONS
+from .metrics import ET_MINIMUM_VOXELS, SCORED_REGIONS
+from .rules import HD95_RULES
 
 # The papers print the modalities in this order, whatever the order of the channels.
 PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)

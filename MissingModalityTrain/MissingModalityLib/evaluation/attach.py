@@ -1,0 +1,82 @@
+"""Puts an evaluation into the student file that it is of, so that the file tells how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from ..errors import CaseError
+from ..student import Student
+from .run import read_evaluation, weights_sha256
+
+_FACTS = ("data", "date", "device", "hd95_rule", "weights_sha256")
+_DECIMALS = {"dice": 4, "hd95": 2}
+
+
+def attach_evaluation(student: Path, evaluation_dir: Path) -> dict[str, Any]:
+    """Store the summary of an evaluation in a student file, in place and in the file's own precision.
+
+    Args:
+        student: a student file; its card gets the entry ``evaluation``, an earlier one is replaced.
+        evaluation_dir: folder that :func:`.run.evaluate_folder` has written for these very weights.
+
+    Returns:
+        The entry, see :func:`summary_of`.
+
+    Raises:
+        StudentError: the student file cannot be used or written.
+        CaseError: the folder holds no evaluation, or one of other weights; the file is as it was.
+    """
+    student = Path(student)
+    evaluation = read_evaluation(evaluation_dir)
+    network = Student.load(student)
+    check_weights(network, evaluation, student)
+    check_weights(network, evaluation, student)
+    network.card["evaluation"] = summary_of(evaluation)
+    network.save(student, half=_is_half(student))
+    return network.card["evaluation"]
+
+
+def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -> None:
+    """Refuse an evaluation of other weights.
+
+    Raises:
+        CaseError: naming the student file ``path`` and the student that was evaluated.
+    """
+    if evaluation.get("weights_sha256") != weights_sha256(student):
+        raise CaseError(
+            f"The evaluation is not one of {path.name}: it was made with other weights "
+            f"({evaluation.get('student', 'unknown student')}). Evaluate this student and try again."
+        )
+
+
+def summary_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an evaluation that fits into a header.
+
+    Returns:
+        ``data`` (name of the folder), ``date``, ``device``, ``hd95_rule``, ``weights_sha256``, ``cases`` (how
+        many), and ``subsets`` and ``averages`` as in :func:`.tables.summarize`: mean Dice (0..1, 4 decimals)
+        and HD95 (mm, 2 decimals) per region. No case is named.
+    """
+    return {
+        **{name: evaluation[name] for name in _FACTS},
+        "cases": len(evaluation["cases"]),
+        "subsets": [_rounded(entry) for entry in evaluation["subsets"]],
+        "averages": {title: _rounded(entry) for title, entry in evaluation["averages"].items()},
+    }
+
+
+def _rounded(entry: Mapping[str, Any]) -> dict[str, Any]:
+    means = {
+        metric: {region: round(value, decimals) for region, value in entry[metric].items()}
+        for metric, decimals in _DECIMALS.items()
+    }
+    return {**entry, **means}
+
+
+def _is_half(path: Path) -> bool:
+    with safe_open(path, "pt") as file:
+        return any(file.get_slice(name).get_dtype() == "F16" for name in file.keys())  # noqa: SIM118

@@ -1,0 +1,37 @@
+"""The benchmark measures what it says, on sizes that take seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import bench
+import numpy as np
+import pytest
+from test_evaluation import tiny_student, write_case
+
+
+def test_the_benchmark_covers_a_whole_case_with_75_windows() -> None:
+    boxes = list(bench._windows((155, 240, 240), 80))
+    assert len(boxes) == 75
+    covered = np.zeros((155, 240, 240), bool)
+    for box in boxes:
+        assert covered[box].shape == (80, 80, 80)
+        covered[box] = True
+    assert covered.all()
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_and_says_what_it_scaled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_case(tmp_path / "BraTS2021_1")
+    tiny_student().save(tmp_path / "tiny.safetensors")
+    sizes = ["--window", "16", "--width", "4", "--filters", "8", "--threads", "1"]
+    places = ["--student", str(tmp_path / "tiny.safetensors"), "--output", str(tmp_path / "bench.json")]
+    assert bench.main(["--case", str(tmp_path / "BraTS2021_1"), *sizes, *places]) == 0
+    printed = capsys.readouterr().out
+    assert "ESTIMATED: 3 of 16 windows timed" in printed
+    first, second = json.loads((tmp_path / "bench.json").read_text())["tables"]
+    assert (len(first), len(second)) == (4, 2)
+    assert all(result["seconds"] > 0 and result["peak_gib"] > 0.1 for result in first + second)
