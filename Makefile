@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all lint bench screenshots clean
+.PHONY: help install demo test test-all lint student bench screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test       the tests that finish in minutes"
 	@echo "make test-all   these and the slow ones"
 	@echo "make lint       ruff check and format check"
+	@echo "make student    train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
 	@echo "make bench      time and memory of whole-case segmentation"
 	@echo "make screenshots  pictures of the panels, in build/screenshots"
 	@echo "make install    only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter)"
@@ -51,6 +52,9 @@ test-all: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+student: install
+	$(BIN)/python Scripts/bundled_student.py --train "$(TRAIN)" --test "$(TEST)"
 
 bench: install
 	$(BIN)/python Testing/bench.py
