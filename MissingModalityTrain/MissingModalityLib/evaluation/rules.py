@@ -1,4 +1,4 @@
-"""What a distance to an empty region is: the published rules. Imports nothing, so that help can list them."""
+"""What a distance to an empty region is: the published rules, light enough to be listed by help."""
 
 from __future__ import annotations
 
