@@ -3,8 +3,8 @@
     make student TRAIN=folder TEST=folder
 
 Stopped at any moment it goes on where it was when called again. The settings fit two cores of a CPU that
-multiplies bfloat16 natively; expect one to two hours. One case is left out: its license allows experiments only,
-not weights that are passed on.
+multiplies bfloat16 natively; expect one to two hours. One case is left out: its license allows experiments
+only, not weights that are passed on.
 """
 
 from __future__ import annotations
