@@ -59,6 +59,12 @@ def test_a_saved_student_predicts_the_same(student: Student, tmp_path: Path) -> 
     assert sitk.GetArrayFromImage(first).any()
 
 
+def test_others_may_read_the_file_as_far_as_the_user_lets_them(student: Student, tmp_path: Path) -> None:
+    student.save(tmp_path / "s.safetensors")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "s.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_half_precision_halves_the_file_and_loads_as_float32(student: Student, tmp_path: Path) -> None:
     student.save(tmp_path / "full.safetensors")
     student.save(tmp_path / "half.safetensors", half=True)

@@ -22,7 +22,15 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.{path.name.lower()}")
     try:
         yield temporary
+        temporary.chmod(0o666 & ~_umask())  # safetensors makes files that nobody else may read
         os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """What this user's new files do not permit; it can only be read by setting it."""
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
