@@ -13,7 +13,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:
 	@echo "make demo       segment a synthetic patient; CASE=folder for your own, MODALITIES=\"T2\" to choose the volumes,"
-	@echo "                STUDENT=file.safetensors for another network"
+	@echo "                STUDENT=file.safetensors for another network,"
+	@echo "                CONVENTION=brats2023 for labels whose numbers the names do not tell"
 	@echo "make test       the tests that finish in minutes"
 	@echo "make test-all   these and the slow ones"
 	@echo "make lint       ruff check and format check"
@@ -41,7 +42,8 @@ $(PACKAGE_DONE): pyproject.toml $(REQUIREMENTS_DONE)
 
 demo: install
 	$(BIN)/python Scripts/demo.py $(if $(filter undefined,$(origin CASE)),,--case "$(CASE)") \
-	    $(if $(MODALITIES),--modalities $(MODALITIES)) $(if $(STUDENT),--student "$(STUDENT)")
+	    $(if $(MODALITIES),--modalities $(MODALITIES)) $(if $(STUDENT),--student "$(STUDENT)") \
+	    $(if $(CONVENTION),--convention $(CONVENTION))
 
 test: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

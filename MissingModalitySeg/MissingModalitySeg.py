@@ -28,7 +28,7 @@ from MissingModalityLib.errors import MissingModalityError
 from MissingModalityLib.modalities import MODALITIES, Modality
 from MissingModalityLib.segments import REGION_SEGMENTS, SEGMENTS
 from MissingModalitySegLib.dependencies import ensureDependencies, isTorchInstalled
-from MissingModalitySegLib.running import SegmentationRun, modalityNamed
+from MissingModalitySegLib.running import SegmentationRun, nodesByModality
 from MissingModalitySegLib.sampledata import addSyntheticPatient, registerSampleData
 from MissingModalitySegLib.students import StudentChooser
 
@@ -51,11 +51,10 @@ class MissingModalitySeg(ScriptedLoadableModule):
             "leaves this computer."
         )
         parent.acknowledgementText = _(
-            "Segmentation with missing sequences follows Y. Ding, X. Yu, Y. Yang: RFNet: Region-aware Fusion "
-            "Network for Incomplete Multi-modal Brain Tumor Segmentation (ICCV 2021), and W. Liu, J. Hou, "
-            "X. Zhong, H. Zhan, J. Cheng, Y. Fang, G. Yue: Enhancing Incomplete Multi-modal Brain Tumor "
-            "Segmentation with Intra-modal Asymmetry and Inter-modal Dependency. The card of each model "
-            "names the data that it was trained on; please cite those too."
+            "Networks: Y. Ding, X. Yu, Y. Yang: RFNet: Region-aware Fusion Network for Incomplete "
+            "Multi-modal Brain Tumor Segmentation (ICCV 2021), and A. Myronenko: 3D MRI Brain Tumor Segmentation Using "
+            "Autoencoder Regularization (BrainLes 2018), trained on random subsets of the sequences. The "
+            "card of each model names the data that it was trained on; please cite those too."
         )
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
 
@@ -346,7 +345,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         Raises:
             MissingModalityError: as :meth:`segment`, as far as known before the start.
         """
-        nodes = {modalityNamed(name): node for name, node in inputs.items()}
+        nodes = nodesByModality(inputs)
         finished = onFinished or (lambda run: None)
         return SegmentationRun(nodes, outputSegmentation, student, device, regions, onProgress, finished)
 

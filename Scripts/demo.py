@@ -26,7 +26,7 @@ from MissingModalityLib.figures import draw_overlay
 from MissingModalityLib.modalities import MODALITIES, Modality, subset_name
 from MissingModalityLib.preparation import Grid, Study
 from MissingModalityLib.progress import progress_printer
-from MissingModalityLib.regions import REGIONS, region_mask
+from MissingModalityLib.regions import CONVENTIONS, REGIONS, region_mask
 from MissingModalityLib.report import write_report
 
 DEFAULT_MODALITIES = (Modality.FLAIR, Modality.T1CE)
@@ -77,6 +77,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="M",
         help="volumes to load, of FLAIR, T1ce, T1, T2; default: FLAIR T1ce",
     )
+    parser.add_argument(
+        "--convention", choices=tuple(CONVENTIONS), help="label numbers, where the file names do not tell"
+    )
     parser.add_argument("--student", type=Path, help="a trained network; default: the bundled one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--output", type=Path, default=ROOT / "demo", help="folder for the results")
@@ -87,14 +90,15 @@ def _run(options: argparse.Namespace) -> None:
     wanted = [_modality(name) for name in options.modalities or ()]
     case = _case(options)
     chosen = _choose(case, wanted)
+    label = read_label(case)  # before the long part: a label that cannot be read ends the demo here
     headless = HeadlessSlicer()
     nodes = [_load(headless, case, modality) for modality in chosen]
     print(f"Case            {case.name} ({case.folder})")
     print(f"Loaded          {', '.join(node.GetName() for node in nodes)}")
     result = _segment(headless, options)
-    scores = _scores(case, result.classes)
+    scores = _scores(label, result.classes)
     folder = options.output / case.name / subset_name(result.inputs)
-    _save(headless, case, result, scores, folder)
+    _save(headless, case, label, result, scores, folder)
     _print_results(result, scores)
     print(f"Saved           {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
 
@@ -118,7 +122,7 @@ def _case(options: argparse.Namespace) -> Case:
         raise CaseError("The case is empty. Name the folder that holds its volumes: make demo CASE=folder")
     else:
         folder = Path(options.case)
-    cases = find_cases(folder).cases
+    cases = find_cases(folder, options.convention).cases
     if len(cases) > 1:
         names = ", ".join(case.name for case in cases[:5]) + (", ..." if len(cases) > 5 else "")
         raise CaseError(f"{folder} holds {len(cases)} cases ({names}). Name the folder of one of them.")
@@ -171,9 +175,8 @@ def _segment(headless: HeadlessSlicer, options: argparse.Namespace) -> Result:
     return Result(inputs, run.segmentation, classes, logic.volumes(run.segmentation), run.report, seconds)
 
 
-def _scores(case: Case, classes: sitk.Image) -> dict[str, float]:
+def _scores(label: sitk.Image | None, classes: sitk.Image) -> dict[str, float]:
     """Dice of each region against the case's label; empty where it has none."""
-    label = read_label(case)
     if label is None:
         return {}
     found = sitk.GetArrayFromImage(classes)
@@ -182,7 +185,12 @@ def _scores(case: Case, classes: sitk.Image) -> dict[str, float]:
 
 
 def _save(
-    headless: HeadlessSlicer, case: Case, result: Result, scores: dict[str, float], folder: Path
+    headless: HeadlessSlicer,
+    case: Case,
+    label: sitk.Image | None,
+    result: Result,
+    scores: dict[str, float],
+    folder: Path,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     headless.show(result.inputs[max(result.inputs, key=_shows_best)], _center(result.classes))
@@ -198,7 +206,7 @@ def _save(
         result.classes,
         f"Brain tumor segmented from {loaded}",
         f"{case.name} ({', '.join(names.values())})" + (f"   Dice: {accuracy}" if scores else ""),
-        read_label(case),
+        label,
     )
     report = {
         **result.report,

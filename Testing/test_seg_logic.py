@@ -150,8 +150,15 @@ def test_volume_removed_during_the_run_is_told(logic: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("spelling", ["T1CE", "T1ce", "t1ce", Modality.T1CE])
-def test_sequence_names_are_understood_in_any_case(spelling: Any) -> None:
-    assert seg.modalityNamed(spelling) is Modality.T1CE
+def test_sequence_names_are_understood_in_any_case(spelling: Any, logic: Any) -> None:
+    node = add_volume("T1ce")
+    assert seg.nodesByModality({spelling: node}) == {Modality.T1CE: node}
+
+
+def test_two_volumes_for_one_sequence_are_refused_by_name(logic: Any) -> None:
+    first, second = add_volume("before"), add_volume("after")
+    with pytest.raises(OptionError, match="T1ce: 'before' and 'after'"):
+        logic.segment({"T1CE": first, "t1ce": second})
 
 
 def test_unknown_sequence_name_is_refused(logic: Any) -> None:

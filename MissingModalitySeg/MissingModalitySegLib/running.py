@@ -116,6 +116,24 @@ class SegmentationRun:
         return message
 
 
+def nodesByModality(inputs):
+    """Volume nodes by name of the sequence -> by ``Modality``, in the order given.
+
+    Raises:
+        OptionError: a name is unknown, or two names mean one sequence.
+    """
+    nodes = {}
+    for name, node in inputs.items():
+        modality = modalityNamed(name)
+        if modality in nodes:
+            raise OptionError(
+                f"Two volumes were given for {modality.title}: '{nodes[modality].GetName()}' and "
+                f"'{node.GetName()}'. Choose one of them."
+            )
+        nodes[modality] = node
+    return nodes
+
+
 def modalityNamed(name):
     """``"T1CE"``, ``"T1ce"`` or a ``Modality`` -> ``Modality``.
 
