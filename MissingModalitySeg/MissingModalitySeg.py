@@ -52,9 +52,10 @@ class MissingModalitySeg(ScriptedLoadableModule):
         )
         parent.acknowledgementText = _(
             "Networks: Y. Ding, X. Yu, Y. Yang: RFNet: Region-aware Fusion Network for Incomplete "
-            "Multi-modal Brain Tumor Segmentation (ICCV 2021), and A. Myronenko: 3D MRI Brain Tumor Segmentation Using "
-            "Autoencoder Regularization (BrainLes 2018), trained on random subsets of the sequences. The "
-            "card of each model names the data that it was trained on; please cite those too."
+            "Multi-modal Brain Tumor Segmentation (ICCV 2021), and A. Myronenko: 3D MRI Brain Tumor "
+            "Segmentation Using Autoencoder Regularization (BrainLes 2018), trained on random subsets of "
+            "the sequences. The card of each model names the data that it was trained on; please cite "
+            "those too."
         )
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
 
