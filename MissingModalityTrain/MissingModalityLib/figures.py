@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 
 from .atomic import replacing
 from .preparation import ORIENTATION, Grid, Study
-from .regions import region_mask
+from .regions import class_volumes, region_mask
 from .segments import SEGMENTS
 
 _PANEL_INCHES = 3.4
@@ -200,12 +200,9 @@ def _write_around(
     left = 0.15 / width
     figure.text(left, 1 - 0.12 / height, title, color="white", fontsize=15, weight="bold", va="top")
     figure.text(left, 1 - 0.42 / height, subtitle, color="0.8", fontsize=10, va="top")
-    voxel = float(np.prod(grid.spacing)) / 1000
+    volumes = class_volumes(classes, float(np.prod(grid.spacing)))
     entries: list[Patch | Line2D] = [
-        Patch(
-            color=segment.unit_color,
-            label=f"{segment.name}: {voxel * np.isin(classes, segment.classes).sum():.1f} cm³",
-        )
+        Patch(color=segment.unit_color, label=f"{segment.name}: {volumes[segment.id]:.1f} cm³")
         for segment in SEGMENTS
     ]
     if with_reference:
