@@ -34,7 +34,6 @@ def attach_evaluation(student: Path, evaluation_dir: Path) -> dict[str, Any]:
     evaluation = read_evaluation(evaluation_dir)
     network = Student.load(student)
     check_weights(network, evaluation, student)
-    check_weights(network, evaluation, student)
     network.card["evaluation"] = summary_of(evaluation)
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
