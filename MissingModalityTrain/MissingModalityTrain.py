@@ -7,9 +7,6 @@ from pathlib import Path
 import qt
 import slicer
 import vtk
-from MissingModalityLib.errors import MissingModalityError
-from MissingModalityLib.jobs import Job
-from MissingModalityLib.training.settings import RECIPES
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import parameterNodeWrapper
@@ -20,6 +17,10 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+from MissingModalityLib.errors import MissingModalityError
+from MissingModalityLib.jobs import Job
+from MissingModalityLib.training.settings import RECIPES
 
 POLL_MILLISECONDS = 200
 CHECKPOINT = "checkpoint.pt"

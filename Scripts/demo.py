@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import vtk
+
 from headless import ROOT, HeadlessSlicer, segmentation_logic
 from MissingModalityLib import mrml
 from MissingModalityLib.cases import Case, find_cases, read_label

@@ -17,6 +17,7 @@ from typing import Any
 
 import slicer
 import vtk
+
 from MissingModalityLib.atomic import replacing
 
 ROOT = Path(__file__).resolve().parents[1]

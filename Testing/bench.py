@@ -105,6 +105,7 @@ def _make_case(options: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
     import SimpleITK as sitk
     import torch
+
     from MissingModalityLib.devices import describe_device
     from MissingModalityLib.modalities import MODALITIES, subset_name
     from MissingModalityLib.preparation import Grid
@@ -142,6 +143,7 @@ def _images(options: argparse.Namespace) -> tuple[dict[Any, Any], str]:
 
 def _student(options: argparse.Namespace, only_one: bool) -> dict[str, Any]:
     import SimpleITK as sitk
+
     from MissingModalityLib.modalities import Modality, subset_name
     from MissingModalityLib.models import bundled_student
     from MissingModalityLib.preparation import Study
@@ -163,6 +165,7 @@ def _student(options: argparse.Namespace, only_one: bool) -> dict[str, Any]:
 def _rfnet(options: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
     import torch
+
     from MissingModalityLib import networks
 
     torch.manual_seed(SEED)
@@ -217,6 +220,7 @@ def _segresnet(options: argparse.Namespace) -> dict[str, Any]:
 
 def _fusion(options: argparse.Namespace, copies: bool) -> dict[str, Any]:
     import torch
+
     from MissingModalityLib.networks.rfnet import RegionFusion
 
     torch.manual_seed(SEED)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from MissingModalityLib.networks.rfnet import RFNet
 from MissingModalityLib.training.losses import segmentation_loss
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from MissingModalityLib.cases import Case, find_cases, read_label, read_study
-from MissingModalityLib.modalities import MODALITIES, Modality
 from scipy import ndimage
 from scipy.cluster.vq import kmeans2
+
+from MissingModalityLib.cases import Case, find_cases, read_label, read_study
+from MissingModalityLib.modalities import MODALITIES, Modality
 
 TISSUES = ("csf", "grey", "ncr", "ed", "et")
 CLUSTERING = [Modality.T1, Modality.T2, Modality.FLAIR]

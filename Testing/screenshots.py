@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+
 import slicer_standin
 from MissingModalityLib import mrml
 from small_patient import brain_volume

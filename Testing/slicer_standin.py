@@ -20,11 +20,12 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import qt_standin
 import slicer
 import slicer.util
 import vtk
 from packaging.requirements import Requirement
+
+import qt_standin
 
 _ROOT = Path(__file__).resolve().parents[1]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import torch
+
 from MissingModalityLib.networks import build
 from MissingModalityLib.student import Student
 

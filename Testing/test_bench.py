@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import bench
 import numpy as np
 import pytest
+
+import bench
 from test_evaluation import tiny_student, write_case
 
 

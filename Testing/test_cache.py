@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from MissingModalityLib.cache import CachedCase, cache_case
 from MissingModalityLib.cases import find_cases, read_label, read_study
 from MissingModalityLib.errors import CaseError

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from MissingModalityLib import __version__, segmentation
 from MissingModalityLib.__main__ import build_parser, main
 from MissingModalityLib.evaluation.rules import HD95_RULES

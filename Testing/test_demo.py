@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from demo import main
 from matplotlib.image import imread
+
+from demo import main
 from MissingModalityLib.figures import draw_overlay
 from MissingModalityLib.modalities import Modality
 from MissingModalityLib.preparation import Study

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from safetensors.torch import load_file
+
 from MissingModalityLib import networks
 from MissingModalityLib.cases import find_cases, read_label, read_study
 from MissingModalityLib.errors import CaseError, OptionError
@@ -30,7 +32,6 @@ from MissingModalityLib.modalities import MODALITIES, SUBSETS, Modality, subset_
 from MissingModalityLib.preparation import Study
 from MissingModalityLib.progress import Event
 from MissingModalityLib.student import Student
-from safetensors.torch import load_file
 
 SHAPE = (16, 34, 38)  # z, y, x
 SPACING = (1.0, 1.0, 2.0)  # x, y, z in mm

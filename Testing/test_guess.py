@@ -8,6 +8,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+
 from MissingModalityLib.guess import guess_modality
 from MissingModalityLib.modalities import MODALITIES, Modality
 

@@ -10,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from MissingModalityLib.errors import ImageError
 from MissingModalityLib.images import check_volume, read_channel, read_image, write_image
 

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import psutil
 import pytest
+
 from MissingModalityLib import jobs
 from MissingModalityLib.jobs import Job
 from MissingModalityLib.modalities import Modality

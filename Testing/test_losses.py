@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from MissingModalityLib.errors import OptionError
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.training.losses import (

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.metrics import compute_hausdorff_distance
+
 from MissingModalityLib.errors import OptionError
 from MissingModalityLib.evaluation.metrics import (
     ET_FILTERED,
@@ -22,7 +24,6 @@ from MissingModalityLib.evaluation.metrics import (
 )
 from MissingModalityLib.evaluation.rules import HD95_RULES
 from MissingModalityLib.regions import region_mask
-from monai.metrics import compute_hausdorff_distance
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI's own call
 

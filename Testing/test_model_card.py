@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from MissingModalityLib import networks
 from MissingModalityLib.errors import CaseError, StudentError
 from MissingModalityLib.evaluation.run import evaluate_folder

@@ -11,8 +11,9 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import slicer.util
-import slicer_standin
 import vtk
+
+import slicer_standin
 from MissingModalityLib import mrml
 from MissingModalityLib.errors import ImageError
 from MissingModalityLib.images import read_image

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from MissingModalityLib.errors import OptionError
 from MissingModalityLib.modalities import SUBSETS, availability
 from MissingModalityLib.networks import build
-from torch import Tensor, nn
 
 SMALL = {"rfnet": {"width": 4}, "segresnet": {"filters": 8, "blocks": (1, 1)}}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from MissingModalityLib.cases import find_cases, read_label, read_study
 from MissingModalityLib.errors import OptionError
 from MissingModalityLib.evaluation.metrics import dice

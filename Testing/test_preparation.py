@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
+
 from MissingModalityLib.cases import find_cases, read_label, read_study
 from MissingModalityLib.errors import ImageError
 from MissingModalityLib.modalities import Modality, subset_name
 from MissingModalityLib.preparation import Grid, Study, common_grid, prepare, restore
-from scipy import ndimage
 
 CENTER = np.array([12.0, -20.0, 35.0])
 RADII = np.array([40.0, 50.0, 38.0])

@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+
 from MissingModalityLib.errors import OptionError
 from MissingModalityLib.progress import Event, progress_printer
 

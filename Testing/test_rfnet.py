@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
 from freeze_rfnet import FROZEN, flags, record, seeded_case, seeded_network
 from MissingModalityLib import networks
 from MissingModalityLib.errors import ImageError, OptionError, StudentError
@@ -12,8 +15,6 @@ from MissingModalityLib.modalities import MODALITIES, SUBSETS, availability
 from MissingModalityLib.networks.reference import REFERENCES, load_reference
 from MissingModalityLib.networks.rfnet import RegionFusion, RFNet
 from MissingModalityLib.training.losses import segmentation_loss
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
 
 MASKS = ("1111", "1000", "0101")
 EVERYTHING = flags("1111")

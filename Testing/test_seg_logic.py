@@ -14,6 +14,7 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import slicer.util
+
 import slicer_standin
 from MissingModalityLib import jobs, mrml
 from MissingModalityLib.errors import ImageError, MissingModalityError, OptionError

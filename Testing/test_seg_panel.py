@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import slicer
+
 import slicer_standin
 from MissingModalityLib import mrml
 from MissingModalityLib.segments import SEGMENTS

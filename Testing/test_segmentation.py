@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from MissingModalityLib import models, segmentation
 from MissingModalityLib.devices import choose_device, describe_device
 from MissingModalityLib.errors import ImageError, OptionError, StudentError

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from MissingModalityLib.errors import MissingModalityError, OptionError
 from MissingModalityLib.segmentfile import split_suffix, write_segmentation
 from MissingModalityLib.segments import SEGMENTS

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from MissingModalityLib.regions import REGIONS, TumorClass
 from MissingModalityLib.segments import OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS, Segment
 

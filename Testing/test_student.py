@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
 from MissingModalityLib import inference
 from MissingModalityLib.errors import OptionError, StudentError
 from MissingModalityLib.inference import infer, to_classes
@@ -18,9 +21,7 @@ from MissingModalityLib.networks import build
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.preparation import Study, prepare
 from MissingModalityLib.student import Student, read_card
-from safetensors.torch import save_file
 from small_patient import brain_volume
-from torch import nn
 
 CPU = torch.device("cpu")
 

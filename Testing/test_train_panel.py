@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
+
 import slicer_standin
 from MissingModalityLib import jobs
 from MissingModalityLib.student import Student

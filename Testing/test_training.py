@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from MissingModalityLib.cache import cache_case
 from MissingModalityLib.cases import find_cases, read_study
 from MissingModalityLib.errors import CaseError, MissingModalityError, OptionError, StudentError

@@ -4,10 +4,11 @@ import logging
 import tempfile
 from pathlib import Path
 
+from slicer.i18n import tr as _
+
 from MissingModalityLib.errors import ImageError, MissingModalityError, OptionError
 from MissingModalityLib.jobs import Job
 from MissingModalityLib.modalities import MODALITIES, Modality
-from slicer.i18n import tr as _
 
 
 class SegmentationRun:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from slicer.i18n import tr as _
+
 from MissingModalityLib.errors import MissingModalityError
 from MissingModalityLib.models import bundled_student
-from slicer.i18n import tr as _
 
 
 def bundledStudents():
