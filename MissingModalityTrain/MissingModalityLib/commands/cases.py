@@ -1,0 +1,23 @@
+"""``cases``: what a folder holds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .options import add_command, add_convention
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(commands, "cases", run, "List the cases in a folder, and what was skipped and why.")
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    add_convention(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """List."""
+    from ..cases import find_cases
+
+    print(find_cases(options.folder, options.convention).describe())

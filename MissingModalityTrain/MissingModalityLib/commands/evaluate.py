@@ -1,0 +1,53 @@
+"""``evaluate``: a student and labeled cases in, tables out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.rules import HD95_RULES
+from ..progress import progress_printer
+from .options import add_command, add_convention, add_device, add_progress, show_result
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(commands, "evaluate", run, "Score a student on cases with labels, over all subsets.")
+    parser.add_argument("--student", type=Path, required=True, metavar="S", help="trained network")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases with labels")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder for tables and report"
+    )
+    parser.add_argument(
+        "--hd95-rule",
+        choices=tuple(HD95_RULES),
+        default="penalty",
+        help="HD95 where a region is empty; "
+        + "; ".join(f"{name}: {text}" for name, text in HD95_RULES.items())
+        + " (default: %(default)s)",
+    )
+    parser.add_argument("--store", action="store_true", help="keep the table in the student file too")
+    add_convention(parser)
+    add_device(parser)
+    add_progress(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate."""
+    from ..evaluation.attach import attach_evaluation
+    from ..evaluation.run import evaluate_folder
+
+    with progress_printer(options.progress) as progress:
+        result = evaluate_folder(
+            options.student,
+            options.data,
+            options.output,
+            device=options.device,
+            convention=options.convention,
+            progress=progress,
+            hd95_rule=options.hd95_rule,
+        )
+    if options.store:
+        attach_evaluation(options.student, options.output)
+    show_result(options, result, f"Wrote {options.output}")

@@ -1,0 +1,25 @@
+"""``phantom``: synthetic patients with a tumor and its label."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .options import add_command, at_least
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(commands, "phantom", run, "Grow synthetic patients with a tumor and its label.")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the patients")
+    parser.add_argument("--seed", type=at_least(0), required=True, metavar="N", help="of the first patient")
+    parser.add_argument("--count", type=at_least(1), default=1, metavar="K", help="how many (default: 1)")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Grow."""
+    from ..phantom import write_patient
+
+    for seed in range(options.seed, options.seed + options.count):
+        print(write_patient(options.output, seed))
