@@ -276,6 +276,71 @@ def test_cases_lists_what_a_folder_holds(tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
+def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two labeled cases, one without label and one that is damaged."""
+    data = tmp_path_factory.mktemp("labeled")
+    for number in (1, 2):
+        write_case(data / f"BraTS2021_9000{number}", (Modality.FLAIR, Modality.T1CE), seed=number)
+    write_case(data / "BraTS2021_90003", (Modality.FLAIR,), label=False)
+    damaged = write_case(data / "BraTS2021_90004", (Modality.FLAIR,)) / "flair.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:400])
+    return data
+
+
+def test_prepare_fills_the_cache_and_says_what_it_skipped(labeled, tmp_path, capfd):
+    arguments = ["prepare", "--data", str(labeled), "--output", str(tmp_path / "cache")]
+    assert main([*arguments, "--progress", "json"]) == 0
+    records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert {Event.from_json(record).stage for record in records[:-1]} == {"prepare"}
+    report = records[-1]["result"]
+    assert report == json.loads((tmp_path / "cache" / "report.json").read_text())
+    assert list(report["cases"]) == ["BraTS2021_90001", "BraTS2021_90002"]
+    assert {entry["path"] for entry in report["skipped"]} == {"BraTS2021_90003", "BraTS2021_90004"}
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.safetensors")}
+    assert len(files) == 2
+    assert main([*arguments, "--progress", "none"]) == 0
+    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.safetensors")}
+    out = capfd.readouterr().out
+    assert "Skipped BraTS2021_90003: no label" in out and f"Wrote {tmp_path / 'cache'}" in out
+
+
+def test_prepared_cases_are_those_that_training_looks_for(labeled, tmp_path, monkeypatch, capsys):
+    """Even when the folder was given relative to where the command ran."""
+    monkeypatch.chdir(labeled.parent)
+    arguments = ["prepare", "--data", labeled.name, "--output", str(tmp_path / "run" / "prepared")]
+    assert main([*arguments, "--progress", "none"]) == 0
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "prepared").iterdir()}
+    places = ["--data", str(labeled), "--output", str(tmp_path / "run"), "--device", "cpu"]
+    small = ["iterations=1", "epochs=1", "crop=16", "validation=0", "network.blocks=(1, 1)"]
+    small += ["exclude=BraTS2021_90004"]
+    assert main(["train", *places, "--progress", "none", "--set", *small]) == 0
+    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "prepared").iterdir()}
+
+
+MISUSED = {
+    "prepare nothing labeled": (["prepare", "--data", "UNLABELED", "--output", "new"], "no label"),
+    "prepare into a file": (["prepare", "--data", "LABELED", "--output", "taken"], "taken"),
+    "prepare an unknown numbering": (
+        ["prepare", "--data", "LABELED", "--output", "new", "--convention", "brats"],
+        "brats2021",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MISUSED)
+def test_misuse_gives_one_message_and_no_files(what, labeled, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").touch()
+    arguments, expected = MISUSED[what]
+    names = {"LABELED": str(labeled), "UNLABELED": str(labeled / "BraTS2021_90003")}
+    assert exit_code([*(names.get(text, text) for text in arguments), "--progress", "none"]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and len(err.splitlines()) == 1, err
+    assert err.startswith("missing-modality: error: ") and expected in err, err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the least of a run in ``run`` and two cases in ``cases``."""
     root = tmp_path_factory.mktemp("trained")
@@ -383,6 +448,7 @@ def test_seeds_are_whole_numbers_from_0(wrong, capsys):
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["prepare", "--data", "absent", "--output", "cache"],
         ["train", "--data", "absent", "--output", "run"],
         ["train", "--data", "absent", "--output", "run", "--recipe", "nonsense"],
         ["export", "--run", "absent", "--output", "s.safetensors"],

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__
-from .commands import cases, evaluate, export, phantom, segment, train
+from .commands import cases, evaluate, export, phantom, prepare, segment, train
 from .errors import MissingModalityError
 
-_COMMANDS = (segment, cases, train, export, evaluate, phantom)
+_COMMANDS = (segment, cases, prepare, train, export, evaluate, phantom)
 """In the order of the help."""
 
 _REQUIRED = ("torch", "monai", "safetensors", "SimpleITK", "scipy", "matplotlib", "tqdm")
