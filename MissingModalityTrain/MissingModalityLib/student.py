@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from .atomic import replacing
 from .devices import choose_device
 from .errors import MissingModalityError, StudentError
 from .inference import infer, to_classes
-from .modalities import MODALITIES, Subset
+from .modalities import MODALITIES, Subset, availability
 from .progress import Event
 from .regions import TumorClass
 
@@ -175,6 +175,26 @@ class Student:
         classes[~prepared.brain] = TumorClass.BACKGROUND
         return classes
 
+    def classes_of(
+        self,
+        prepared: preparation.Prepared,
+        subsets: Sequence[Subset],
+        device: torch.device | None = None,
+        progress: Callable[[Event], None] | None = None,
+    ) -> Iterator[np.ndarray]:
+        """One class map (D, H, W) uint8 per subset, as if only its modalities had been acquired.
+
+        All are predicted window by window, each modality encoded once, see :func:`.inference.infer`; a map is
+        background outside the brain in the subset's own volumes. The crop is that of all volumes.
+        """
+        available = np.array([availability(subset) for subset in subsets])
+        for subset, found in zip(
+            subsets, self._infer(prepared.image, available, device, progress), strict=True
+        ):
+            classes = to_classes(found, self.network.head)
+            classes[~prepared.image[list(subset)].any(axis=0)] = TumorClass.BACKGROUND
+            yield classes
+
     def probabilities(
         self,
         prepared: preparation.Prepared,
@@ -182,12 +202,21 @@ class Student:
         progress: Callable[[Event], None] | None = None,
     ) -> np.ndarray:
         """Probabilities (K, D, H, W) float32 on the prepared grid; K as ``network.head`` says."""
+        return self._infer(prepared.image, prepared.available, device, progress)
+
+    def _infer(
+        self,
+        image: np.ndarray,
+        available: np.ndarray,
+        device: torch.device | None,
+        progress: Callable[[Event], None] | None,
+    ) -> np.ndarray:
         device = device or torch.device("cpu")
         on_window = (lambda done, total: progress(Event("segment", done, total))) if progress else None
         return infer(
             self.network.to(device),
-            prepared.image,
-            prepared.available,
+            image,
+            available,
             window=self.card["window"],
             overlap=self.card["overlap"],
             device=device,

@@ -8,6 +8,7 @@ While training, one further decoder shared by all modalities segments each of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,18 @@ EPSILON = 1e-7
 
 Pyramid = list[Tensor]
 """Feature maps from fine (index 0, level 1) to coarse (index 3, level 4)."""
+
+
+class Encoded(NamedTuple):
+    """Features of the single modalities of a batch, before anything is fused.
+
+    Attributes:
+        pyramids: per modality, the rows (n_m, C, d, h, w) of the samples that have it.
+        present: (B, 4) bool on the CPU, which samples these are.
+    """
+
+    pyramids: dict[int, Pyramid]
+    present: Tensor
 
 
 class EncoderLevel(nn.Module):
@@ -261,20 +274,54 @@ class RFNet(nn.Module):
             ImageError: image or availability of the wrong shape, or a sample without modality.
             OptionError: ``available`` names a modality that is not present.
         """
-        available = available.cpu()  # decides what is computed: one wait for the device instead of many
-        _check(image, available)
-        present = available if present is None or not self.training else present.cpu()
+        available = available.cpu()
+        encoded = self.encode(image, available if present is None or not self.training else present)
+        chosen = self._choose(encoded, available)
+        del encoded  # while predicting, the chosen stacks are the only copy left
+        return self._decode(*chosen)
+
+    def encode(self, image: Tensor, present: Tensor) -> Encoded:
+        """The first half of :meth:`forward`: every modality on its own, once for any number of subsets.
+
+        Args:
+            image: (B, 4, D, H, W), as in :meth:`forward`.
+            present: (B, 4) bool, modalities to encode; the others' voxels are never read.
+
+        Raises:
+            ImageError: as :meth:`forward`.
+        """
+        present = present.cpu()  # decides what is computed: one wait for the device instead of many
+        _check_image(image)
+        _check_flags(present, len(image))
+        pyramids = {
+            m: self.encoders[m](image[present[:, m], m : m + 1]) for m in MODALITIES if present[:, m].any()
+        }
+        return Encoded(pyramids, present)
+
+    def fuse(self, encoded: Encoded, available: Tensor) -> Output:
+        """The second half of :meth:`forward`: what the modalities ``available`` (B, 4) say together.
+
+        Raises:
+            ImageError: ``available`` has the wrong shape, or a sample without modality.
+            OptionError: ``available`` names a modality that was not encoded.
+        """
+        return self._decode(*self._choose(encoded, available))
+
+    def _choose(
+        self, encoded: Encoded, available: Tensor
+    ) -> tuple[Pyramid, Sequence[int], dict[str, Tensor]]:
+        """Stacks of the modalities that any sample fuses, these modalities, and features of single ones."""
+        available, (pyramids, present) = available.cpu(), encoded
+        _check_flags(available, len(present))
         if (available & ~present).any():
             raise OptionError(
                 "rfnet: a modality is marked available but not present. Mark it in both or neither."
             )
-        pyramids = {
-            m: self.encoders[m](image[present[:, m], m : m + 1]) for m in MODALITIES if present[:, m].any()
-        }
         used = [m for m in MODALITIES if available[:, m].any()]
         stacks = [_stack(pyramids, level, used, available, present) for level in range(LEVELS)]
-        own = self._own_features(pyramids) if self.training else {}
-        del pyramids  # while predicting, the stacks are the only copy left
+        return stacks, used, self._own_features(pyramids) if self.training else {}
+
+    def _decode(self, stacks: Pyramid, used: Sequence[int], own: dict[str, Tensor]) -> Output:
         logits, features = self.fused(stacks, used)
         return Output(logits, {**own, **_full_size_maps(features)} if self.training else {})
 
@@ -309,7 +356,7 @@ def _full_size_maps(features: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _check(image: Tensor, available: Tensor) -> None:
+def _check_image(image: Tensor) -> None:
     sides = image.shape[2:]
     if (
         image.ndim != 5
@@ -320,7 +367,10 @@ def _check(image: Tensor, available: Tensor) -> None:
             f"rfnet: an image of shape {tuple(image.shape)} does not fit. Give (batch, 4, depth, height, "
             f"width) with sides that are multiples of {RFNet.divisor} and at least 16."
         )
-    if available.shape != image.shape[:2] or not available.any(1).all():
+
+
+def _check_flags(flags: Tensor, batch: int) -> None:
+    if flags.shape != (batch, len(MODALITIES)) or not flags.any(1).all():
         raise ImageError(
             "rfnet: every sample needs one flag per modality and at least one available modality."
         )

@@ -1,0 +1,112 @@
+"""Several processes at one task, as ``torchrun`` starts them: who am I, and how do results come together.
+
+Everything here works without torchrun too: a process on its own is rank 0 of a world of 1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import distributed as dist
+
+from .errors import MissingModalityError
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(hours=1)
+"""How long a rank waits for the others. A process that died is noticed at once (its connection closes, and
+torchrun ends the rest); this bounds the wait for one that hangs, and must exceed the time of one case."""
+
+
+@contextmanager
+def start(device: str = "auto") -> Iterator[str]:
+    """Join the processes that torchrun started, and leave them at the end; alone, do nothing.
+
+    With torchrun (``WORLD_SIZE`` above 1) the processes talk through NCCL where CUDA is asked for or found,
+    else through gloo.
+
+    Args:
+        device: as in :func:`~.devices.choose_device`.
+
+    Yields:
+        The device of this process: ``cuda:<LOCAL_RANK>`` with CUDA and torchrun, else ``device`` itself.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    if on_cuda:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if on_cuda else "gloo", timeout=PATIENCE)
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process, 0 to ``world() - 1``."""
+    return dist.get_rank() if _joined() else 0
+
+
+def world() -> int:
+    """How many processes work together."""
+    return dist.get_world_size() if _joined() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes files and shows progress."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait until every rank has come here."""
+    if _joined():
+        dist.barrier()
+
+
+def gather(items: list[T]) -> list[T]:
+    """The items of all ranks in the order of ranks, on every rank; items are pickled."""
+    if not _joined():
+        return items
+    shares: list[list[T]] = [[] for _ in range(world())]
+    dist.all_gather_object(shares, items)
+    return [item for share in shares for item in share]
+
+
+def gather_from(work: Callable[[], list[T]]) -> list[T]:
+    """:func:`gather` what ``work`` returns; where it fails on any rank, every rank raises.
+
+    So no rank waits for one that has given up.
+
+    Raises:
+        MissingModalityError: ``work`` raised this kind, here or elsewhere; the same on every rank.
+        RuntimeError: it raised another kind on another rank, which is named.
+    """
+    done: list[T] = []
+    failure: Exception | None = None
+    try:
+        done = work()
+    except Exception as error:
+        failure = error
+    # other errors need not survive pickling
+    told = failure if failure is None or isinstance(failure, MissingModalityError) else repr(failure)
+    outcomes = gather([(done, told)])
+    if failure:
+        raise failure
+    for number, (_, problem) in enumerate(outcomes):
+        if isinstance(problem, MissingModalityError):
+            raise problem
+        if problem:
+            raise RuntimeError(f"Rank {number} failed: {problem}")
+    return [item for items, _ in outcomes for item in items]
+
+
+def _joined() -> bool:
+    return dist.is_available() and dist.is_initialized()
