@@ -13,7 +13,8 @@ class Output:
 
     Attributes:
         logits: (B, K, D, H, W); K classes (softmax) or regions WT, TC, ET (sigmoid): ``network.head``.
-        features: named intermediate tensors; filled in training mode only, read by losses and distillation.
+        features: named intermediate tensors; filled in training mode or if asked for, read by losses
+            and distillation.
     """
 
     logits: Tensor

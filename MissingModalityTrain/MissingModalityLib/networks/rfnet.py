@@ -199,8 +199,8 @@ class FusedDecoder(nn.Module):
         self.steps = _decoder_steps(widths)
         self.head = nn.Conv3d(widths[0], classes, 1)
 
-    def forward(self, stacks: Pyramid, used: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Features, each (B, A, C, D, H, W), of modalities ``used`` -> logits, features if training"""
+    def forward(self, stacks: Pyramid, used: Sequence[int], keep: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Features, each (B, A, C, D, H, W), of modalities ``used`` -> logits, features if to be kept."""
         features = {}
         x = decoded = None
         for i in reversed(range(len(stacks))):
@@ -210,7 +210,7 @@ class FusedDecoder(nn.Module):
             x = fused = self.fusion[i](stacks[i], used, maps.detach())
             if decoded is not None:
                 x = self.steps[i].merge(fused, decoded)
-            if self.training:
+            if keep:
                 features |= {f"maps/{i + 1}": maps, f"fused/{i + 1}": fused, f"decoder/{i + 1}": x}
         return self.head(x), features
 
@@ -218,9 +218,10 @@ class FusedDecoder(nn.Module):
 class RFNet(nn.Module):
     """Region-aware fusion network; any non-empty subset of modalities per sample.
 
-    In training mode ``Output.features`` holds, with n_m the samples that have modality m, in batch order:
+    In training mode, or if asked for, ``Output.features`` holds, with n_m the samples that have modality m,
+    in batch order:
 
-    - ``separate/<MODALITY>`` (n_m, K, D, H, W): logits of the separate decoder;
+    - ``separate/<MODALITY>`` (n_m, K, D, H, W): logits of the separate decoder, in training mode only;
     - ``regions/<level>`` (B, K, D, H, W): region maps (probabilities) of levels 1 to 4 at full resolution;
     - ``encoder/<level>/<MODALITY>`` (n_m, C, d, h, w): encoder levels, before masking;
     - ``fused/<level>`` (B, C, d, h, w): output of the region-aware fusion;
@@ -257,7 +258,9 @@ class RFNet(nn.Module):
             if isinstance(module, nn.Conv3d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
 
-    def forward(self, image: Tensor, available: Tensor, present: Tensor | None = None) -> Output:
+    def forward(
+        self, image: Tensor, available: Tensor, present: Tensor | None = None, features: bool = False
+    ) -> Output:
         """Segment; voxels of a missing channel are never read.
 
         Args:
@@ -266,9 +269,10 @@ class RFNet(nn.Module):
             present: (B, 4) bool, modalities the case really has, ``available`` among them. Only training
                 reads it: encoders and separate decoder run on all of these, whatever the random subset that
                 is fused. Default ``available``.
+            features: give features in evaluation mode too, as a teacher does.
 
         Returns:
-            Logits (B, K, D, H, W) of the fused decoder; features in training mode.
+            Logits (B, K, D, H, W) of the fused decoder; features in training mode or if asked for.
 
         Raises:
             ImageError: image or availability of the wrong shape, or a sample without modality.
@@ -276,7 +280,7 @@ class RFNet(nn.Module):
         """
         available = available.cpu()
         encoded = self.encode(image, available if present is None or not self.training else present)
-        chosen = self._choose(encoded, available)
+        chosen = self._choose(encoded, available, features or self.training)
         del encoded  # while predicting, the chosen stacks are the only copy left
         return self._decode(*chosen)
 
@@ -305,12 +309,12 @@ class RFNet(nn.Module):
             ImageError: ``available`` has the wrong shape, or a sample without modality.
             OptionError: ``available`` names a modality that was not encoded.
         """
-        return self._decode(*self._choose(encoded, available))
+        return self._decode(*self._choose(encoded, available, self.training))
 
     def _choose(
-        self, encoded: Encoded, available: Tensor
+        self, encoded: Encoded, available: Tensor, keep: bool
     ) -> tuple[Pyramid, Sequence[int], dict[str, Tensor]]:
-        """Stacks of the modalities that any sample fuses, these modalities, and features of single ones."""
+        """Stacks of the modalities that any sample fuses, these modalities, and single ones' features."""
         available, (pyramids, present) = available.cpu(), encoded
         _check_flags(available, len(present))
         if (available & ~present).any():
@@ -319,19 +323,20 @@ class RFNet(nn.Module):
             )
         used = [m for m in MODALITIES if available[:, m].any()]
         stacks = [_stack(pyramids, level, used, available, present) for level in range(LEVELS)]
-        return stacks, used, self._own_features(pyramids) if self.training else {}
+        return stacks, used, self._own_features(pyramids) if keep else {}
 
     def _decode(self, stacks: Pyramid, used: Sequence[int], own: dict[str, Tensor]) -> Output:
-        logits, features = self.fused(stacks, used)
-        return Output(logits, {**own, **_full_size_maps(features)} if self.training else {})
+        logits, features = self.fused(stacks, used, keep=bool(own))
+        return Output(logits, {**own, **_full_size_maps(features)})
 
     def _own_features(self, pyramids: dict[int, Pyramid]) -> dict[str, Tensor]:
-        """Features of single modalities: encoder levels and separate logits."""
+        """Features of single modalities: encoder levels and, while training, separate logits."""
         features = {}
         for modality, pyramid in pyramids.items():
             name = MODALITIES[modality].name
             features |= {f"encoder/{level}/{name}": x for level, x in enumerate(pyramid, 1)}
-            features[f"separate/{name}"] = self.separate(pyramid)
+            if self.training:
+                features[f"separate/{name}"] = self.separate(pyramid)
         return features
 
 
