@@ -1,9 +1,9 @@
 """Segmentation networks. Every one of them is made by :func:`build`.
 
 A network is a module with ``forward(image, available, present=None, features=False) -> Output``: ``image``
-(B, 4, D, H, W) z-scored float; ``available`` and ``present`` (B, 4) bool, what to look at and what is there to
-learn from; ``features`` to get them in evaluation mode too. What a missing channel holds, NaN included, never
-reaches the output. Attributes:
+(B, 4, D, H, W) z-scored float; ``available`` and ``present`` (B, 4) bool, what to look at and, for training,
+what the case has; ``features`` to get features in evaluation mode too. What a missing channel holds, NaN
+included, never reaches the output. Attributes:
 
     name, options   what :func:`build` needs to make it again
     head            "classes" (softmax: background, NCR/NET, ED, ET) or "regions" (sigmoids: WT, TC, ET)

@@ -19,6 +19,12 @@ HEADS = {"classes": len(TumorClass), "regions": len(REGIONS)}
 class EarlyFusionSegResNet(nn.Module):
     """All modalities enter together; a missing one is a zero channel.
 
+    In training mode, or when asked for, ``Output.features`` holds, with L levels of which level 1 is full
+    resolution and each further one halves the sides and doubles the channels:
+
+    - ``fused/<L>`` (B, C, d, h, w): the encoder's end; fused from the first convolution on;
+    - ``decoder/<level>`` (B, C, d, h, w): the decoder's features of levels L-1 to 1.
+
     Args:
         filters: channels at full resolution (a multiple of 8); they double at each lower level.
         blocks: residual blocks per level going down; its length is the number of levels.
@@ -59,11 +65,34 @@ class EarlyFusionSegResNet(nn.Module):
             blocks_up=(1,) * (len(blocks) - 1),
         )
 
-    def forward(self, image: Tensor, available: Tensor) -> Output:
-        """Image (B, 4, D, H, W) and available (B, 4) -> logits (B, 3 or 4, D, H, W)."""
-        present = available[:, :, None, None, None]
+    def forward(
+        self, image: Tensor, available: Tensor, present: Tensor | None = None, features: bool = False
+    ) -> Output:
+        """Segment; voxels of a missing channel are never read.
+
+        Args:
+            image: (B, 4, D, H, W), z-scored; sides multiples of ``divisor``.
+            available: (B, 4) bool, the modalities to look at.
+            present: not read; networks that train on single modalities beside the subset need it.
+            features: give features in evaluation mode too, as a teacher does.
+
+        Returns:
+            Logits (B, 3 or 4, D, H, W); features in training mode or if asked for.
+        """
+        flags = available[:, :, None, None, None]
         # where(), not a product: NaN * 0 is NaN
-        channels = torch.where(present, image, torch.zeros((), dtype=image.dtype, device=image.device))
+        channels = torch.where(flags, image, torch.zeros((), dtype=image.dtype, device=image.device))
         if self.flags:
-            channels = torch.cat([channels, present.expand_as(image).to(image.dtype)], dim=1)
-        return Output(self.body(channels))
+            channels = torch.cat([channels, flags.expand_as(image).to(image.dtype)], dim=1)
+        return self._observed(channels) if features or self.training else Output(self.body(channels))
+
+    def _observed(self, channels: Tensor) -> Output:
+        """What ``body(channels)`` computes, step by step, with the steps worth distilling."""
+        x, skips = self.body.encode(channels)
+        level = len(skips)
+        features = {f"fused/{level}": x}
+        steps = zip(self.body.up_samples, self.body.up_layers, reversed(skips[:-1]), strict=True)
+        for lift, refine, skip in steps:
+            level -= 1
+            x = features[f"decoder/{level}"] = refine(lift(x) + skip)
+        return Output(self.body.conv_final(x), features)

@@ -95,7 +95,7 @@ def segmentation_loss(
             and fuses later: 0 until then, 1 afterwards. Outputs that are logits alone ignore it.
 
     Returns:
-        Scalars, unweighted except for the total.
+        Scalars as they enter the total, which is their sum.
 
     Raises:
         OptionError: unknown head, or ``present`` differs from what the network was given.
@@ -138,12 +138,13 @@ def _region_aware_loss(
     separate = _separate_terms(features, target, present)
     maps = [_pair(maps, target) for name, maps in features.items() if name.startswith("regions/")]
     region = tuple(sum(terms) for terms in zip(*maps, strict=True))
+    groups = {"fused": [fused_weight * term for term in fused], "separate": separate, "region": region}
     terms = {
         f"{group}_{kind}": value
-        for group, pair in (("fused", fused), ("separate", separate), ("region", region))
+        for group, pair in groups.items()
         for kind, value in zip(("ce", "dice"), pair, strict=True)
     }
-    return {**terms, "total": fused_weight * sum(fused) + sum(separate) + sum(region)}
+    return {**terms, "total": sum(terms.values())}
 
 
 def _pair(probabilities: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from ..networks.output import Output
 from .losses import segmentation_loss
+from .method import Method, bare
 
 
-class Supervised:
+class Supervised(Method):
     """The paper's losses on a random subset of each case's modalities (RFNet: Ding et al., ICCV 2021).
 
     Args:
@@ -20,16 +22,14 @@ class Supervised:
         self.fusion_start = fusion_start
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:
-        """Named terms; ``total`` is minimized.
+        """Terms of :func:`segmentation_loss`; reads ``image``, ``label``, ``available`` and ``present``."""
+        return self._outcome(network, batch, epoch)[1]
 
-        Args:
-            network: in training mode. One with a separate decoder (attribute ``separate``) decodes every
-                modality that a case has, so its ``forward`` takes ``present`` too.
-            batch: stacked :class:`samples.Samples`.
-            epoch: counts from 0.
-        """
-        separate = hasattr(network, "separate")
-        extra = {"present": batch["present"]} if separate else {}
-        output = network(batch["image"], batch["available"], **extra)
-        fused_weight = 0.0 if separate and epoch < self.fusion_start else 1.0
-        return segmentation_loss(output, batch["label"], network.head, batch["present"], fused_weight)
+    def _outcome(
+        self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int
+    ) -> tuple[Output, dict[str, Tensor]]:
+        """What the network says of the subset it may see, and the terms of that."""
+        output = network(batch["image"], batch["available"], batch["present"])
+        fused_weight = 0.0 if epoch < self.fusion_start else 1.0
+        head = bare(network).head
+        return output, segmentation_loss(output, batch["label"], head, batch["present"], fused_weight)

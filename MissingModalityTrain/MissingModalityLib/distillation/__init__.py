@@ -1,0 +1,1 @@
+"""Methods in which a teacher that sees more modalities instructs the student; one file per method."""

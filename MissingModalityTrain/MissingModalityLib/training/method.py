@@ -1,0 +1,50 @@
+"""What a stage minimizes, apart from how it is minimized: the loop's side knows this class only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+class Method(ABC):
+    """Owns the loss of a stage and any network beside the one that is trained."""
+
+    def begin_epoch(self, network: nn.Module, epoch: int) -> None:
+        """Prepare an epoch; called before each one, also before the first after a resume.
+
+        Args:
+            network: the trained one itself, never its distributed wrapper.
+            epoch: counts from 0 within the stage.
+        """
+        return
+
+    @abstractmethod
+    def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:
+        """Named scalars; ``total`` is minimized and is the sum of all others.
+
+        Args:
+            network: in training mode, possibly wrapped for distributed training.
+            batch: stacked :class:`samples.Samples`.
+            epoch: counts from 0 within the stage.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must hold beside the trained network: tensors and plain values."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`; called before the first :meth:`begin_epoch`.
+
+        Raises:
+            KeyError: the state lacks something, so it is one of another method.
+        """
+        return
+
+
+def bare(network: nn.Module) -> nn.Module:
+    """The network whose attributes may be read; a distributed wrapper shows only ``forward``."""
+    return network.module if isinstance(network, DistributedDataParallel) else network
