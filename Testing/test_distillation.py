@@ -75,7 +75,7 @@ def equal(first: list[Tensor], second: list[Tensor]) -> bool:
 def by_kind(student: nn.Module, mask: str, kind: str) -> dict[str, Tensor]:
     data = same(mask)
     with torch.no_grad():
-        found = student(data["image"], data["available"], data["present"]).features
+        found = student(data["image"], data["available"], data["present"], features=True).features
     return {name: x for name, x in found.items() if name.startswith(kind)}
 
 
@@ -132,8 +132,8 @@ class TestWhatIsDistilled:
         method = started(student, feature_weight=2.0)
         data = batch()
         with torch.no_grad():
-            seen = student(data["image"], data["available"]).features
-            taught = student(data["image"], data["teacher"]).features
+            seen = student(data["image"], data["available"], features=True).features
+            taught = student(data["image"], data["teacher"], features=True).features
         expected = 2 * sum((seen[name] - taught[name]).square().mean() for name in ("fused/2", "decoder/1"))
         torch.testing.assert_close(method.loss(student, data, 0)["teacher_features"], expected)
 

@@ -41,7 +41,7 @@ def test_logits_with_features_are_those_of_the_body(options, training):
 @pytest.mark.parametrize("options", OPTIONS)
 def test_every_level_has_its_feature(options):
     network, levels = a_network(options).train(), len(options["blocks"])
-    output = network(image(), AVAILABLE)
+    output = network(image(), AVAILABLE, features=True)
     names = [f"fused/{levels}", *(f"decoder/{level}" for level in range(levels - 1, 0, -1))]
     assert list(output.features) == names
     for name, x in output.features.items():
@@ -50,8 +50,18 @@ def test_every_level_has_its_feature(options):
         assert x.requires_grad
 
 
-def test_prediction_keeps_no_features_unless_asked():
-    network = a_network(OPTIONS[0]).eval()
+def test_features_have_the_same_scale_whatever_the_weights():
+    network = a_network(OPTIONS[1])
+    with torch.no_grad():
+        for parameter in network.body.convInit.parameters():
+            parameter.mul_(50)
+        for x in network(image(), AVAILABLE, features=True).features.values():
+            assert 0.5 < x.square().mean() < 1.01
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_no_features_unless_asked(training):
+    network = a_network(OPTIONS[0]).train(training)
     plain, asked = network(image(), AVAILABLE), network(image(), AVAILABLE, features=True)
     assert not plain.features and len(asked.features) == 2
     assert torch.equal(plain.logits, asked.logits)

@@ -108,7 +108,7 @@ class Distillation(Supervised):
         """
         with torch.no_grad():  # before the student, while no activations of the student are held
             taught = self.teacher(batch["image"], batch["teacher"], features=True)
-        output, terms = self._outcome(network, batch, epoch)
+        output, terms = self._outcome(network, batch, epoch, features=True)
         del terms["total"]
         head = bare(network).head
         with torch.autocast(output.logits.device.type, enabled=False):

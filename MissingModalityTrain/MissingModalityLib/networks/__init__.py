@@ -2,8 +2,8 @@
 
 A network is a module with ``forward(image, available, present=None, features=False) -> Output``: ``image``
 (B, 4, D, H, W) z-scored float; ``available`` and ``present`` (B, 4) bool, what to look at and, for training,
-what the case has; ``features`` to get features in evaluation mode too. What a missing channel holds, NaN
-included, never reaches the output. Attributes:
+what the case has; ``features`` to get whatever can be distilled. What a missing channel holds, NaN included,
+never reaches the output. Attributes:
 
     name, options   what :func:`build` needs to make it again
     head            "classes" (softmax: background, NCR/NET, ED, ET) or "regions" (sigmoids: WT, TC, ET)

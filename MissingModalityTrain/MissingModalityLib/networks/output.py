@@ -13,8 +13,8 @@ class Output:
 
     Attributes:
         logits: (B, K, D, H, W); K classes (softmax) or regions WT, TC, ET (sigmoid): ``network.head``.
-        features: named intermediate tensors; filled in training mode or if asked for, read by losses
-            and distillation.
+        features: named intermediate tensors; in training mode those that the network's own loss reads,
+            all that can be distilled if asked for.
     """
 
     logits: Tensor

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from monai.networks.nets import SegResNet
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..modalities import MODALITIES
 from ..regions import REGIONS, TumorClass
@@ -19,11 +20,14 @@ HEADS = {"classes": len(TumorClass), "regions": len(REGIONS)}
 class EarlyFusionSegResNet(nn.Module):
     """All modalities enter together; a missing one is a zero channel.
 
-    In training mode, or when asked for, ``Output.features`` holds, with L levels of which level 1 is full
-    resolution and each further one halves the sides and doubles the channels:
+    If asked for, ``Output.features`` holds, with L levels of which level 1 is full resolution and each
+    further one halves the sides and doubles the channels:
 
     - ``fused/<L>`` (B, C, d, h, w): the encoder's end; fused from the first convolution on;
     - ``decoder/<level>`` (B, C, d, h, w): the decoder's features of levels L-1 to 1.
+
+    They are group-normalized, as the blocks that read them see them: sums over residual blocks have no scale
+    of their own, and an error shall mean the same in every network.
 
     Args:
         filters: channels at full resolution (a multiple of 8); they double at each lower level.
@@ -74,25 +78,26 @@ class EarlyFusionSegResNet(nn.Module):
             image: (B, 4, D, H, W), z-scored; sides multiples of ``divisor``.
             available: (B, 4) bool, the modalities to look at.
             present: not read; networks that train on single modalities beside the subset need it.
-            features: give features in evaluation mode too, as a teacher does.
+            features: give features too.
 
         Returns:
-            Logits (B, 3 or 4, D, H, W); features in training mode or if asked for.
+            Logits (B, 3 or 4, D, H, W); features if asked for.
         """
         flags = available[:, :, None, None, None]
         # where(), not a product: NaN * 0 is NaN
         channels = torch.where(flags, image, torch.zeros((), dtype=image.dtype, device=image.device))
         if self.flags:
             channels = torch.cat([channels, flags.expand_as(image).to(image.dtype)], dim=1)
-        return self._observed(channels) if features or self.training else Output(self.body(channels))
+        return self._observed(channels) if features else Output(self.body(channels))
 
     def _observed(self, channels: Tensor) -> Output:
         """What ``body(channels)`` computes, step by step, with the steps worth distilling."""
         x, skips = self.body.encode(channels)
-        level = len(skips)
-        features = {f"fused/{level}": x}
+        level, groups = len(skips), self.body.norm[1]["num_groups"]
+        features = {f"fused/{level}": F.group_norm(x, groups)}
         steps = zip(self.body.up_samples, self.body.up_layers, reversed(skips[:-1]), strict=True)
         for lift, refine, skip in steps:
             level -= 1
-            x = features[f"decoder/{level}"] = refine(lift(x) + skip)
+            x = refine(lift(x) + skip)
+            features[f"decoder/{level}"] = F.group_norm(x, groups)
         return Output(self.body.conv_final(x), features)

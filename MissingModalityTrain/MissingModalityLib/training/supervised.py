@@ -26,10 +26,10 @@ class Supervised(Method):
         return self._outcome(network, batch, epoch)[1]
 
     def _outcome(
-        self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int
+        self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int, features: bool = False
     ) -> tuple[Output, dict[str, Tensor]]:
         """What the network says of the subset it may see, and the terms of that."""
-        output = network(batch["image"], batch["available"], batch["present"])
+        output = network(batch["image"], batch["available"], batch["present"], features)
         fused_weight = 0.0 if epoch < self.fusion_start else 1.0
         head = bare(network).head
         return output, segmentation_loss(output, batch["label"], head, batch["present"], fused_weight)
