@@ -276,14 +276,14 @@ class TestLoss:
         shift(student, 0.05)
         optimizer = torch.optim.Adam(student.parameters(), 3e-3)
         seen = []
-        for _ in range(15):
+        for _ in range(8):
             terms = method.loss(student, data, 0)
             distance = sum(term for key, term in terms.items() if key.startswith("teacher"))
             optimizer.zero_grad()
             distance.backward()
             optimizer.step()
             seen.append(distance.item())
-        assert seen[-1] < 0.7 * seen[0]
+        assert seen[-1] < 0.85 * seen[0]
 
     @BOTH
     def test_a_distributed_wrapper_gives_the_same_loss(self, name, tmp_path: Path):
