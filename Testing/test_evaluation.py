@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -20,6 +21,7 @@ from MissingModalityLib import networks
 from MissingModalityLib.cases import find_cases, read_label, read_study
 from MissingModalityLib.errors import CaseError, OptionError
 from MissingModalityLib.evaluation.attach import attach_evaluation
+from MissingModalityLib.evaluation.heatmap import draw_heatmap
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, score_regions
 from MissingModalityLib.evaluation.run import (
     evaluate_folder,
@@ -142,6 +144,7 @@ def test_unusable_cases_are_skipped_with_the_reason(evaluated: Evaluated) -> Non
 def test_files_and_result_agree(evaluated: Evaluated) -> None:
     assert sorted(path.name for path in evaluated.output.iterdir()) == [
         "cases.csv",
+        "heatmap.png",
         "summary.json",
         "table.md",
     ]
@@ -179,6 +182,7 @@ def test_a_student_file_keeps_its_evaluation_and_its_precision(
     for found, expected in zip(entry["subsets"], result["subsets"], strict=True):
         assert found["dice"] == pytest.approx(expected["dice"], abs=5e-5)
         assert found["hd95"] == pytest.approx(expected["hd95"], abs=5e-3)
+        assert found["dice"].keys() == set(SCORED_REGIONS) and found["dice_std"]["WT"] is None
     assert card["window"] == Student.load(evaluated.student).card["window"]
 
 
@@ -212,12 +216,15 @@ def test_the_table_is_the_papers(evaluated: Evaluated) -> None:
 
 
 def test_progress_counts_predictions(evaluated: Evaluated) -> None:
-    steps = [event.step for event in evaluated.events]
+    windows = [event for event in evaluated.events if ", window " in event.message]
+    assert {event.step for event in windows} == {0, 15}, "all subsets of a case are predicted together"
+    steps = [event.step for event in evaluated.events if event not in windows]
     assert steps == list(range(1, 19))
     assert {event.total for event in evaluated.events} == {
         15 + 3 + 15
     }  # those of the damaged case never come
-    assert "BraTS2021_90001, T2" in evaluated.events[0].message
+    assert evaluated.events[0].message == "BraTS2021_90001, window 1 of 1"
+    assert "BraTS2021_90001, T2: WT" in evaluated.events[1].message
 
 
 @pytest.mark.parametrize("subset", [(Modality.T2,), (Modality.FLAIR, Modality.T1)], ids=subset_name)
@@ -280,6 +287,24 @@ def test_averages_weigh_subsets_equally_however_many_cases_each_has() -> None:
     assert summary["averages"]["all"]["dice"]["WT"] == pytest.approx(0.6)
     assert summary["averages"]["all"]["hd95"]["ET"] == pytest.approx(6.0)
     assert summary["averages"]["with FLAIR"]["dice"]["TC"] == pytest.approx(0.3)
+    assert summary["subsets"][0]["dice_std"]["WT"] is None, "one case has no spread"
+    assert summary["subsets"][1]["dice_std"]["WT"] == pytest.approx(0.1 * math.sqrt(2))
+    assert summary["subsets"][1]["hd95_std"]["ET>=500"] == pytest.approx(math.sqrt(2))
+    # over cases of each case's own mean: a has 0.2 and 0.9, b has 0.4
+    assert summary["averages"]["all"]["dice_std"]["TC"] == pytest.approx(0.15 / math.sqrt(2))
+    table = markdown_table(summary).splitlines()
+    assert "| 90.0 | 90.0 |" in table[2] and "| 30.0 ± 14.1 |" in table[3]
+    assert "| 60.0 ± 10.6 |" in table[4]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.6, 1.0])
+def test_the_heat_map_shows_dice_on_one_scale_from_0_to_1(tmp_path: Path, value: float) -> None:
+    rows = [Row("a", subset, region, value, 1, 7, 7) for subset in SUBSETS for region in SCORED_REGIONS]
+    draw_heatmap({"student": "s", "data": "d", "cases": [{}], **summarize(rows)}, tmp_path / "map.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
+    picture = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "map.png")))[..., :3].reshape(-1, 3)
+    colors, counts = np.unique(picture[picture.min(1) < 255], axis=0, return_counts=True)
+    assert colors[counts.argmax()].tolist() == list(matplotlib.colormaps["cividis"](value, bytes=True)[:3])
 
 
 def test_rows_survive_the_csv(tmp_path: Path) -> None:

@@ -243,6 +243,31 @@ def test_samples_of_unlike_subsets_equal_single_runs():
             )
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_encoding_and_fusing_in_two_steps_is_the_same(training):
+    network, (image, _) = seeded_network().train(training), seeded_case(3)
+    image[1, 0] = float("nan")
+    present = flags("1101", "0011", "1110")
+    with torch.no_grad():
+        encoded = network.encode(image, present)
+        for available in (flags("0101", "0010", "1000"), flags("1100", "0011", "0110"), present):
+            expected = network(image, available, present)
+            found = network.fuse(encoded, available)
+            torch.testing.assert_close(found.logits, expected.logits, rtol=1e-12, atol=1e-12)
+            assert found.features.keys() == expected.features.keys()
+            for name, value in expected.features.items():
+                torch.testing.assert_close(found.features[name], value, rtol=1e-12, atol=1e-12)
+
+
+def test_what_was_not_encoded_cannot_be_fused():
+    network, (image, _) = seeded_network(), seeded_case(1)
+    encoded = network.encode(image, flags("1001"))
+    with pytest.raises(OptionError, match="not present"):
+        network.fuse(encoded, flags("1100"))
+    with pytest.raises(ImageError, match="at least one"):
+        network.fuse(encoded, flags("0000"))
+
+
 def test_encoder_sees_only_samples_that_have_its_modality():
     network, (image, _) = seeded_network(), seeded_case(3)
     seen = []

@@ -12,8 +12,10 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 from torch import distributed as dist
 
+from .devices import choose_device
 from .errors import MissingModalityError
 
 T = TypeVar("T")
@@ -35,6 +37,9 @@ def start(device: str = "auto") -> Iterator[str]:
 
     Yields:
         The device of this process: ``cuda:<LOCAL_RANK>`` with CUDA and torchrun, else ``device`` itself.
+
+    Raises:
+        OptionError: this machine has fewer CUDA devices than processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
@@ -42,12 +47,19 @@ def start(device: str = "auto") -> Iterator[str]:
     on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if on_cuda:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(choose_device(device))
     dist.init_process_group("nccl" if on_cuda else "gloo", timeout=PATIENCE)
     try:
         yield device
     finally:
         dist.destroy_process_group()
+
+
+def restarted() -> bool:
+    """Whether torchrun or Slurm has started this process anew after a failure."""
+    return any(
+        int(os.environ.get(name) or 0) for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    )
 
 
 def rank() -> int:
@@ -106,6 +118,32 @@ def gather_from(work: Callable[[], list[T]]) -> list[T]:
         if problem:
             raise RuntimeError(f"Rank {number} failed: {problem}")
     return [item for items, _ in outcomes for item in items]
+
+
+def mean(values: Tensor) -> Tensor:
+    """Element-wise mean over ranks, the same on every rank; not differentiable."""
+    if _joined():
+        dist.all_reduce(values)
+        values /= world()
+    return values
+
+
+def total(values: Tensor) -> Tensor:
+    """Element-wise sum over ranks, differentiable: a loss made of it is that of all ranks' samples together."""
+    if not _joined():
+        return values
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(values)
+
+
+def on_first(work: Callable[[], T]) -> T:
+    """Do ``work`` on the first rank only, while the others wait; its result, or its error, is everyone's.
+
+    Raises:
+        MissingModalityError, RuntimeError: as :func:`gather_from`.
+    """
+    return gather_from(lambda: [work()] if is_first() else [])[0]
 
 
 def _joined() -> bool:

@@ -57,8 +57,8 @@ def summary_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``data`` (name of the folder), ``date``, ``device``, ``hd95_rule``, ``weights_sha256``, ``cases`` (how
-        many), and ``subsets`` and ``averages`` as in :func:`.tables.summarize`: mean Dice (0..1, 4 decimals)
-        and HD95 (mm, 2 decimals) per region. No case is named.
+        many), and ``subsets`` and ``averages`` as in :func:`.tables.summarize`: mean and standard deviation
+        of Dice (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region. No case is named.
     """
     return {
         **{name: evaluation[name] for name in _FACTS},
@@ -69,11 +69,14 @@ def summary_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rounded(entry: Mapping[str, Any]) -> dict[str, Any]:
-    means = {
-        metric: {region: round(value, decimals) for region, value in entry[metric].items()}
+    rounded = {
+        name: {
+            region: None if value is None else round(value, decimals) for region, value in entry[name].items()
+        }
         for metric, decimals in _DECIMALS.items()
+        for name in (metric, f"{metric}_std")
     }
-    return {**entry, **means}
+    return {**entry, **rounded}
 
 
 def _is_half(path: Path) -> bool:

@@ -14,7 +14,12 @@ HD95_RULES: Mapping[str, str] = MappingProxyType(
         "zero": "0 mm whenever prediction or reference is empty (rewards misses)",
     }
 )
-"""The three published ways to score a distance that does not exist, by name."""
+"""The three published ways to score a distance that does not exist, by name.
+
+The diagonal is computed from the image at hand: sqrt(240^2 + 240^2 + 155^2) = 373.13 mm for the volumes of
+BraTS, whose challenges use this value. The README of AdaMM's public code prints 393.13, a slip; its code has
+373.13.
+"""
 
 
 def check_rule(rule: str) -> None:

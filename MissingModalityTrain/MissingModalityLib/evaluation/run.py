@@ -1,6 +1,9 @@
 """A student scored on a folder of cases, over every subset of modalities that each case allows.
 
-Each case is read and prepared once with all its modalities; for every subset the other channels are masked.
+Each case is read and prepared once with all its modalities, and each modality encoded once where the network
+can; for every subset the other channels are masked. Under torchrun every process scores its share of the
+cases and the first one writes the files: what a single process would have written, but for the time it took.
+
 A subset's score can differ from segmenting its volumes alone in two details: the box that the sliding windows
 cover is that of the brain in all volumes, and the result is compared on the grid of the case's first volume
 (for co-registered cases every volume has that grid). The brain mask is the subset's own.
@@ -12,20 +15,21 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import SimpleITK as sitk
 
 from ..cases import Case, find_cases, read_label, read_study
 from ..devices import choose_device, describe_device
+from ..distributed import gather_from, is_first, on_first, rank, world
 from ..errors import CaseError, MissingModalityError
 from ..modalities import SUBSETS, Subset, subset_name
-from ..preparation import Prepared, prepare, restore
+from ..preparation import prepare, restore
 from ..progress import Event, Progress
 from ..report import versions, write_report
 from ..student import Student
@@ -37,10 +41,11 @@ if TYPE_CHECKING:
     import torch
 
 STAGE = "Evaluating"
-CASES_FILE, SUMMARY_FILE, TABLE_FILE = "cases.csv", "summary.json", "table.md"
+CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
+TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
 
-Report = Callable[[str], None]
-"""Called with a short text after each prediction."""
+Report = Callable[[str, int], None]
+"""Called with a short text and the number of predictions scored since the last call, 0 while predicting."""
 
 
 def evaluate_student(
@@ -55,7 +60,7 @@ def evaluate_student(
     Args:
         student: the network to score.
         cases: labeled cases; each is scored on the subsets of the modalities that it has.
-        progress: told after each prediction; steps are predictions.
+        progress: told of each window and prediction; steps are predictions.
         device: as in :func:`~..devices.choose_device`.
         hd95_rule: what a distance to an empty region is; a key of :data:`~.rules.HD95_RULES`.
 
@@ -84,16 +89,19 @@ def evaluate_folder(
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
-    Cases without a label, or that cannot be read, are skipped; the result says which and why.
+    Cases without a label, or that cannot be read, are skipped; the result says which and why. Inside
+    :func:`~..distributed.start` the processes share the cases; each gets the whole result, the first one
+    writes it and reports progress, of its own share.
 
     Args:
         student: a student file.
         data: folder of cases in any layout that :func:`~..cases.find_cases` knows.
-        output: folder for ``cases.csv`` (every score), ``summary.json`` (means, versions, settings) and
-            ``table.md`` (the papers' table); made if absent, files of these names are replaced.
-        device: as in :func:`~..devices.choose_device`.
+        output: folder for ``cases.csv`` (every score), ``summary.json`` (means, versions, settings),
+            ``table.md`` (the papers' table) and ``heatmap.png`` (Dice); made if absent, files of these names
+            are replaced.
+        device: as in :func:`~..devices.choose_device`; what :func:`~..distributed.start` yields, inside it.
         convention: label convention, where the layout does not tell.
-        progress: told after each prediction; steps are predictions.
+        progress: told of each window and prediction; steps are predictions.
         hd95_rule: a key of :data:`~.rules.HD95_RULES`.
 
     Returns:
@@ -104,36 +112,43 @@ def evaluate_folder(
         CaseError: no case can be scored, or the output folder cannot be written to.
         OptionError: there is no such device, convention or rule.
     """
+    from .heatmap import draw_heatmap  # a missing package shows before the long part
+
     start = perf_counter()
     check_rule(hd95_rule)
     chosen = choose_device(device)
     network = Student.load(student)
-    _make_folder(output)
+    on_first(lambda: _make_folder(output))
     labeled, skipped = _find_labeled(data, convention)
     rows, refused = _score_readable(network, labeled, chosen, hd95_rule, progress)
     skipped += [{"path": name, "reason": _inside(data, reason)} for name, reason in refused.items()]
     if not rows:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
         raise CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
-    evaluation = {
-        "student": student.name,
-        "weights_sha256": weights_sha256(network),
-        "data": data.resolve().name,
-        "date": datetime.now(UTC).date().isoformat(),
-        "device": describe_device(chosen),
-        "versions": versions(),
-        "hd95_rule": hd95_rule,
-        "cases": _describe(labeled, rows),
-        "skipped": skipped,
-        **summarize(rows),
-        "seconds": round(perf_counter() - start, 1),
-    }
-    _write(evaluation, rows, output)
-    return {**evaluation, "rows": [_as_record(row) for row in rows]}
+
+    def conclude() -> dict[str, Any]:
+        evaluation = {
+            "student": student.name,
+            "weights_sha256": weights_sha256(network),
+            "data": data.resolve().name,
+            "date": datetime.now(UTC).date().isoformat(),
+            "device": describe_device(chosen),
+            "processes": world(),
+            "versions": versions(),
+            "hd95_rule": hd95_rule,
+            "cases": _describe(labeled, rows),
+            "skipped": skipped,
+            **summarize(rows),
+            "seconds": round(perf_counter() - start, 1),
+        }
+        _write(evaluation, rows, output, draw_heatmap)
+        return evaluation
+
+    return {**on_first(conclude), "rows": [_as_record(row) for row in rows]}
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
-    """What :func:`evaluate_folder` returned, from the files it wrote.
+    """What :func:`evaluate_folder` returned, from the files it wrote; means are made anew from the scores.
 
     Raises:
         CaseError: the folder holds no complete evaluation.
@@ -146,7 +161,8 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
         raise CaseError(
             f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
         ) from error
-    return {**summary, "rows": [_as_record(row) for row in read_rows(folder / CASES_FILE)]}
+    rows = read_rows(folder / CASES_FILE)
+    return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
 
 
 def allowed_subsets(case: Case) -> list[Subset]:
@@ -187,15 +203,21 @@ def _score_readable(
     student: Student, cases: Sequence[Case], device: torch.device, hd95_rule: str, progress: Progress | None
 ) -> tuple[list[Row], dict[str, str]]:
     """Rows of the cases that can be scored; why the others cannot, by name."""
-    rows: list[Row] = []
-    refused: dict[str, str] = {}
-    report = _counter(progress, cases)
-    for case in cases:
-        try:
-            rows += _score_case(student, case, device, hd95_rule, report)
-        except MissingModalityError as error:
-            refused[case.name] = str(error)
-    return rows, refused
+
+    def score_share() -> list[tuple[int, list[Row], str]]:
+        share = range(rank(), len(cases), world())
+        report = _counter(progress if is_first() else None, [cases[index] for index in share])
+        outcomes = []
+        for index in share:
+            try:
+                outcomes.append((index, _score_case(student, cases[index], device, hd95_rule, report), ""))
+            except MissingModalityError as error:
+                outcomes.append((index, [], str(error)))
+        return outcomes
+
+    outcomes = sorted(gather_from(score_share), key=itemgetter(0))
+    rows = [row for _, scored, _ in outcomes for row in scored]
+    return rows, {cases[index].name: problem for index, _, problem in outcomes if problem}
 
 
 def _score_case(
@@ -209,33 +231,33 @@ def _score_case(
     prepared = prepare(read_study(case))
     reference = sitk.GetArrayFromImage(prepared.reference.resample(label, sitk.sitkNearestNeighbor, 0))
     spacing = prepared.reference.spacing[::-1]
+
+    def on_window(event: Event) -> None:
+        report(f"{case.name}, window {event.step} of {event.total}", 0)
+
     rows = []
-    for subset in allowed_subsets(case):
-        classes = student.classes(_as_if_acquired(prepared, subset), device)
+    subsets = allowed_subsets(case)
+    for subset, classes in zip(
+        subsets, student.classes_of(prepared, subsets, device, on_window), strict=True
+    ):
         prediction = sitk.GetArrayFromImage(restore(classes, prepared))
         scores = score_regions(prediction, reference, spacing, hd95_rule)
         rows += [
             Row(case.name, subset, region, score.dice, score.hd95, score.predicted, score.reference)
             for region, score in scores.items()
         ]
-        report(f"{case.name}, {subset_name(subset)}: WT {100 * scores['WT'].dice:.1f} %")
+        report(f"{case.name}, {subset_name(subset)}: WT {100 * scores['WT'].dice:.1f} %", 1)
     return rows
 
 
-def _as_if_acquired(prepared: Prepared, subset: Subset) -> Prepared:
-    """The case with only the subset's channels and the brain mask that these alone give."""
-    kept = prepared.keep(subset)
-    return replace(kept, brain=np.any(kept.image, axis=0))
-
-
 def _counter(progress: Progress | None, cases: Iterable[Case]) -> Report:
-    """Reports one more prediction of all those to come, each time it is called."""
+    """Counts the predictions of all those to come and passes every sign of life on."""
     total = sum(len(allowed_subsets(case)) for case in cases)
     done = 0
 
-    def report(message: str) -> None:
+    def report(message: str, predictions: int) -> None:
         nonlocal done
-        done += 1
+        done += predictions
         if progress:
             progress(Event(STAGE, done, total, message))
 
@@ -271,12 +293,18 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _write(evaluation: dict[str, Any], rows: Sequence[Row], output: Path) -> None:
+def _write(
+    evaluation: dict[str, Any],
+    rows: Sequence[Row],
+    output: Path,
+    draw: Callable[[dict[str, Any], Path], None],
+) -> None:
     title = f"# {evaluation['student']} on {len(evaluation['cases'])} case(s) of {evaluation['data']}\n"
     table = "\n".join((title, markdown_table(evaluation), notes(evaluation)))
     try:
         write_text(rows_to_csv(rows), output / CASES_FILE)
         write_text(table, output / TABLE_FILE)
+        draw(evaluation, output / HEATMAP_FILE)
         write_report(evaluation, output / SUMMARY_FILE)
     except OSError as error:
         raise CaseError(f"{output}: cannot be written to ({error}). Choose another output folder.") from error

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from ..atomic import replacing
 from ..errors import CaseError
 from ..modalities import SUBSETS, Modality, Subset, subset_name
-from .metrics import ET_MINIMUM_VOXELS, SCORED_REGIONS
+from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
 from .rules import HD95_RULES
 
 # The papers print the modalities in this order, whatever the order of the channels.
@@ -24,6 +24,15 @@ _LISTED = 20
 """Skipped files that a table names; the summary has them all."""
 
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
+
+METRICS = ("dice", "hd95")
+
+GROUPS: Mapping[str, tuple[Subset, ...]] = {
+    "all": SUBSETS,
+    "with FLAIR": tuple(subset for subset in SUBSETS if Modality.FLAIR in subset),
+    "with T1ce": tuple(subset for subset in SUBSETS if Modality.T1CE in subset),
+}
+"""Subsets that are averaged over."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +59,16 @@ class Row:
 
 
 def summarize(rows: Sequence[Row]) -> dict[str, Any]:
-    """Means over cases per subset, and plain means of these over subsets.
+    """Means and standard deviations over cases per subset, and averages over subsets.
 
     Returns:
         ``subsets``: one entry per subset that any case allows, in the papers' order, with ``subset``,
-        ``cases`` (how many) and ``dice`` and ``hd95`` per region; ``averages``: the plain mean of the
-        subsets' means, over ``all`` of them, ``with FLAIR`` and ``with T1ce``; ``empty``: per region the
-        number of cases without it in the reference, and of predictions that missed or invented it.
+        ``cases`` (how many), and per region ``dice`` and ``hd95`` (means over cases), ``dice_std`` and
+        ``hd95_std`` (sample standard deviations over cases, None for a single one); ``averages``: over
+        ``all`` subsets, those ``with FLAIR`` and those ``with T1ce``: the plain mean of the subsets' means
+        and the standard deviation over cases of each case's own mean over these subsets; ``empty``: per
+        region the number of cases without it in the reference, and of predictions that missed or invented
+        it.
     """
     subsets = []
     for subset in SUBSETS:
@@ -64,33 +76,38 @@ def summarize(rows: Sequence[Row]) -> dict[str, Any]:
         if chosen:
             entry = {"subset": subset_name(subset), "cases": len({row.case for row in chosen})}
             subsets.append({**entry, **_means(chosen)})
-    groups: dict[str, Callable[[str], bool]] = {"all": lambda name: True}
-    for modality in (Modality.FLAIR, Modality.T1CE):
-        groups[f"with {modality.title}"] = lambda name, modality=modality: modality in _SUBSETS_BY_NAME[name]
-    averages = {
-        title: _average([entry for entry in subsets if belongs(entry["subset"])])
-        for title, belongs in groups.items()
-        if any(belongs(entry["subset"]) for entry in subsets)
-    }
+    averages = {}
+    for title, members in GROUPS.items():
+        entries = [entry for entry in subsets if _SUBSETS_BY_NAME[entry["subset"]] in members]
+        if entries:
+            chosen = [row for row in rows if row.subset in members]
+            averages[title] = {"subsets": len(entries), **_means(chosen), **_average(entries)}
     return {"subsets": subsets, "averages": averages, "empty": _count_empty(rows)}
 
 
-def _means(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    return {
-        metric: {
-            region: fmean(getattr(row, metric) for row in rows if row.region == region)
-            for region in SCORED_REGIONS
+def _means(rows: Iterable[Row]) -> dict[str, dict[str, float | None]]:
+    """Mean and standard deviation over cases of each case's mean, per metric and region."""
+    scores: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in rows:
+        for metric in METRICS:
+            cases = scores.setdefault((metric, row.region), {})
+            cases.setdefault(row.case, []).append(getattr(row, metric))
+    result: dict[str, dict[str, float | None]] = {}
+    for metric in METRICS:
+        means = {region: list(map(fmean, scores[metric, region].values())) for region in SCORED_REGIONS}
+        result[metric] = {region: fmean(values) for region, values in means.items()}
+        result[f"{metric}_std"] = {
+            region: stdev(values) if len(values) > 1 else None for region, values in means.items()
         }
-        for metric in ("dice", "hd95")
-    }
+    return result
 
 
-def _average(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    means = {
+def _average(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Plain mean of the subsets' means, which weighs subsets equally however many cases each has."""
+    return {
         metric: {region: fmean(entry[metric][region] for entry in entries) for region in SCORED_REGIONS}
-        for metric in ("dice", "hd95")
+        for metric in METRICS
     }
-    return {"subsets": len(entries), **means}
 
 
 def _count_empty(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
@@ -112,7 +129,8 @@ def markdown_table(evaluation: dict[str, Any]) -> str:
         evaluation: what :func:`summarize` returns.
 
     Returns:
-        Dice in % and HD95 in mm, as GitHub Markdown, without the rules behind them (see :func:`notes`).
+        Dice in % and HD95 in mm, mean and standard deviation over cases, as GitHub Markdown, without the
+        rules behind them (see :func:`notes`).
     """
     head = [
         *(modality.title for modality in PRINTED_ORDER),
@@ -147,18 +165,26 @@ def notes(evaluation: dict[str, Any]) -> str:
         evaluation: a result of :func:`.run.evaluate_folder`.
     """
     lines = [
-        "Dice in %, per case on the whole volume in the patient's own grid, 1e-8 added to numerator and "
-        "denominator: 100 when prediction and reference are both empty, 0 when one is.",
-        "HD95 in mm, the larger of the two directed 95th percentiles; empty regions score the "
-        f"{HD95_RULES[evaluation['hd95_rule']]} (rule '{evaluation['hd95_rule']}').",
-        f"'{SCORED_REGIONS[-1]}': ET after predictions of fewer than {ET_MINIMUM_VOXELS} voxels are removed.",
-        "A line is the mean over its cases; a mean at the end is the plain mean of the lines it names.",
+        *score_notes(evaluation["hd95_rule"]),
+        "A line is mean \N{PLUS-MINUS SIGN} sample standard deviation over its cases. A mean at the end is "
+        "the plain mean of the lines it names, with the deviation over cases of each case's mean over them.",
         *_empty_notes(evaluation["empty"]),
         *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"][:_LISTED]),
     ]
     if len(evaluation["skipped"]) > _LISTED:
         lines.append(f"Skipped: {len(evaluation['skipped']) - _LISTED} more, see the summary.")
     return "".join(f"- {line}\n" for line in lines)
+
+
+def score_notes(hd95_rule: str) -> list[str]:
+    """What a score is, one sentence each, for any table that prints scores."""
+    return [
+        "Dice in %, per case on the whole volume in the patient's own grid, 1e-8 added to numerator and "
+        "denominator: 100 when prediction and reference are both empty, 0 when one is.",
+        "HD95 in mm, the larger of the two directed 95th percentiles; empty regions score the "
+        f"{HD95_RULES[hd95_rule]} (rule '{hd95_rule}').",
+        f"'{ET_FILTERED}': ET after predictions of fewer than {ET_MINIMUM_VOXELS} voxels are removed.",
+    ]
 
 
 def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
@@ -172,9 +198,17 @@ def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
 
 def _numbers(entry: dict[str, Any]) -> list[str]:
     return [
-        *(f"{100 * entry['dice'][region]:.1f}" for region in SCORED_REGIONS),
-        *(f"{entry['hd95'][region]:.1f}" for region in SCORED_REGIONS),
+        spread_text(entry[metric][region], entry[f"{metric}_std"][region], metric)
+        for metric in METRICS
+        for region in SCORED_REGIONS
     ]
+
+
+def spread_text(mean: float, deviation: float | None, metric: str) -> str:
+    """``"85.3 ± 4.2"``: Dice (given as 0..1) in %, HD95 in mm; the mean alone where there is no deviation."""
+    factor = 100 if metric == "dice" else 1
+    spread = "" if deviation is None else f" \N{PLUS-MINUS SIGN} {factor * deviation:.1f}"
+    return f"{factor * mean:.1f}{spread}"
 
 
 def rows_to_csv(rows: Iterable[Row]) -> str:

@@ -1,0 +1,155 @@
+"""Evaluations side by side: one table of means, spreads over seeds, and tests against the first line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from ..errors import CaseError, OptionError
+from ..regions import REGIONS
+from ..report import write_report
+from .metrics import SCORED_REGIONS
+from .run import read_evaluation
+from .significance import Evaluation, check_comparable, compare_evaluations
+from .tables import markdown_lines, score_notes, spread_text, write_text
+
+COLUMNS = (
+    *(("dice", "all", region) for region in SCORED_REGIONS),
+    ("dice", "with FLAIR", "WT"),
+    ("dice", "with T1ce", "TC"),
+    ("dice", "with T1ce", "ET"),
+    *(("hd95", "all", region) for region in REGIONS),
+)
+"""Metric, group of subsets and region of every column of numbers."""
+
+TABLE_FILE, REPORT_FILE = "comparison.md", "comparison.json"
+
+
+def compare_folders(
+    folders: Sequence[Path] | Mapping[str, Sequence[Path]], output: Path | None = None
+) -> dict[str, Any]:
+    """Put evaluations side by side in one table.
+
+    Args:
+        folders: folders that :func:`.run.evaluate_folder` has written, one per line of the table, which is
+            called like the folder; or the name of each line with its folders, one per seed. All of the same
+            cases. The first line is what the others are tested against.
+        output: folder for ``comparison.md`` and ``comparison.json``; made if absent.
+
+    Returns:
+        ``hd95_rule``, ``cases`` (how many); ``lines``: per line ``name``, ``seeds`` and ``scores``, one per
+        entry of :data:`COLUMNS` with ``metric``, ``subsets``, ``region``, ``mean`` and ``spread`` (sample
+        standard deviation over seeds, None for one; both None where no subset belongs to the group);
+        ``tests``: ``name``, ``against`` (the first line) and what
+        :func:`.significance.compare_evaluations` returns; ``markdown``: the table.
+
+    Raises:
+        CaseError: a folder holds no evaluation, they are not comparable, or the output cannot be written.
+        OptionError: no folder given, or two lines of one name.
+    """
+    groups = {
+        name: [read_evaluation(Path(folder)) for folder in members]
+        for name, members in (folders if isinstance(folders, Mapping) else _named(folders)).items()
+    }
+    if not groups or not all(groups.values()):
+        raise OptionError("Nothing to compare. Give at least one folder of an evaluation for every line.")
+    (baseline, reference), *others = groups.items()
+    for evaluations in groups.values():
+        for evaluation in evaluations:
+            check_comparable(reference[0], evaluation, "hd95")
+    comparison: dict[str, Any] = {
+        "hd95_rule": reference[0]["hd95_rule"],
+        "cases": len(reference[0]["cases"]),
+        "lines": [_line(name, evaluations) for name, evaluations in groups.items()],
+        "tests": [
+            {"name": name, "against": baseline, **compare_evaluations(evaluations, reference)}
+            for name, evaluations in others
+        ],
+    }
+    comparison["markdown"] = _markdown(comparison)
+    if output is not None:
+        _write(comparison, Path(output))
+    return comparison
+
+
+def _named(folders: Sequence[Path]) -> dict[str, list[Path]]:
+    """One line per folder, called like it, with its parent's name where that is needed to tell them apart."""
+    paths = [Path(folder).resolve() for folder in folders]
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{path.parent.name}/{path.name}" for path in paths]
+    if len(set(names)) < len(names):
+        raise OptionError("Two folders of an evaluation have the same name. Give each line a name.")
+    return {name: [path] for name, path in zip(names, paths, strict=True)}
+
+
+def _line(name: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    scores = []
+    for metric, group, region in COLUMNS:
+        found = [
+            evaluation["averages"][group][metric][region]
+            for evaluation in evaluations
+            if group in evaluation["averages"]
+        ]
+        spread = stdev(found) if len(found) > 1 else None
+        mean = fmean(found) if found else None
+        scores.append({"metric": metric, "subsets": group, "region": region, "mean": mean, "spread": spread})
+    return {"name": name, "seeds": len(evaluations), "scores": scores}
+
+
+def _markdown(comparison: Mapping[str, Any]) -> str:
+    head = ["", "seeds"]
+    for metric, group, region in COLUMNS:
+        title = f"{'Dice' if metric == 'dice' else 'HD95'} {region}"
+        head.append(title if group == "all" else f"{title} {group}")
+    body = [[line["name"], str(line["seeds"]), *map(_cell, line["scores"])] for line in comparison["lines"]]
+    parts = [markdown_lines(head, body)]
+    if comparison["tests"]:
+        parts.append(_tests_table(comparison["tests"]))
+    lines = [
+        f"{comparison['cases']} case(s). A number is the plain mean over subsets of the means over cases, "
+        "averaged over seeds, \N{PLUS-MINUS SIGN} sample standard deviation over seeds.",
+        *score_notes(comparison["hd95_rule"]),
+    ]
+    if comparison["tests"]:
+        lines.append(
+            "p: two-sided Wilcoxon signed-rank test over cases on each case's mean over subsets (and seeds), "
+            "Holm-corrected for the three regions; r: matched-pairs rank-biserial correlation, -1 to 1."
+        )
+        lines += sorted({test["note"] for test in comparison["tests"]} - {""})
+    return "\n".join([*parts, "".join(f"- {line}\n" for line in lines)])
+
+
+def _tests_table(tests: Sequence[Mapping[str, Any]]) -> str:
+    head = ["Dice difference, % points", "n"]
+    for region in REGIONS:
+        head += [region, f"p {region}", f"r {region}"]
+    body = []
+    for test in tests:
+        cells = [f"{test['name']} less {test['against']}", str(test["cases"])]
+        for region in REGIONS:
+            result = test["regions"][region]
+            cells += [
+                f"{100 * result['difference']:+.1f}",
+                f"{result['p_holm']:.3g}",
+                f"{result['effect']:+.2f}",
+            ]
+        body.append(cells)
+    return markdown_lines(head, body)
+
+
+def _cell(score: Mapping[str, Any]) -> str:
+    return "" if score["mean"] is None else spread_text(score["mean"], score["spread"], score["metric"])
+
+
+def _write(comparison: dict[str, Any], output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        write_text(comparison["markdown"], output / TABLE_FILE)
+        write_report(
+            {name: value for name, value in comparison.items() if name != "markdown"}, output / REPORT_FILE
+        )
+    except OSError as error:
+        raise CaseError(f"{output}: cannot be written to ({error}). Choose another output folder.") from error

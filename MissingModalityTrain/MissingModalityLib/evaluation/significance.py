@@ -1,0 +1,154 @@
+"""Whether two students differ by more than chance, case by case.
+
+Wilcoxon's signed-rank test over cases, on each case's mean over the subsets, for WT, TC and ET, with Holm's
+correction for the three. The effect size is the matched-pairs rank-biserial correlation (Kerby, Comprehensive
+Psychology 3, 2014): the share of the rank sum in favor of one side less that of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from ..errors import CaseError, OptionError
+from ..regions import REGIONS
+from .tables import METRICS
+
+Evaluation = Mapping[str, Any]
+"""A result of :func:`.run.evaluate_folder` or :func:`.run.read_evaluation`."""
+
+SIGNIFICANT = 0.05
+
+_DECIMALS = 12
+"""Differences beyond these are noise of averaging, which must neither break ties nor undo zeros."""
+
+
+def compare_evaluations(
+    first: Sequence[Evaluation], second: Sequence[Evaluation], metric: str = "dice"
+) -> dict[str, Any]:
+    """Test whether two students differ, case by case.
+
+    Args:
+        first: evaluations of one method on the same cases, one per seed; a case's scores are averaged.
+        second: the same for another method.
+        metric: "dice" or "hd95".
+
+    Returns:
+        ``metric``, ``cases`` (n), and ``regions``: for WT, TC and ET the ``difference`` (first less second,
+        mean over cases of the means over common subsets; Dice 0..1 or mm), ``p`` (two-sided), ``p_holm``
+        (corrected for the three regions), ``effect`` (rank-biserial, -1..1, positive where the first is
+        higher) and ``different`` (cases whose scores differ); ``smallest_p``, which n cases can reach at
+        best; ``note``: a sentence where so few cases cannot show any difference, else empty.
+
+    Raises:
+        CaseError: the cases, their labels or the HD95 rule differ.
+        OptionError: no such metric.
+    """
+    if metric not in METRICS:
+        raise OptionError(f"Unknown metric '{metric}'. Choose one of: {', '.join(METRICS)}.")
+    everything = [*first, *second]
+    for other in everything[1:]:
+        check_comparable(everything[0], other, metric)
+    tables = [_scores(evaluation, metric) for evaluation in everything]
+    common: dict[tuple[str, str], list[str]] = {}
+    for case, region, subset in sorted(set.intersection(*map(set, tables))):
+        common.setdefault((case, region), []).append(subset)
+    cases = sorted(_labels(everything[0]))
+    if {case for case, _ in common} != set(cases):
+        raise CaseError(
+            "The evaluations share no subset of some cases. Compare evaluations of the same data."
+        )
+    regions = {}
+    for region in REGIONS:
+        means = np.array(
+            [
+                [fmean(table[case, region, subset] for subset in common[case, region]) for case in cases]
+                for table in tables
+            ]
+        )
+        differences = means[: len(first)].mean(0) - means[len(first) :].mean(0)
+        regions[region] = _test(differences.round(_DECIMALS))
+    for region, p in zip(REGIONS, holm([regions[region]["p"] for region in REGIONS]), strict=True):
+        regions[region]["p_holm"] = p
+    smallest = min(1.0, 2.0 ** (1 - len(cases)))
+    return {
+        "metric": metric,
+        "cases": len(cases),
+        "regions": regions,
+        "smallest_p": smallest,
+        "note": _smallness(len(cases), smallest),
+    }
+
+
+def check_comparable(one: Evaluation, other: Evaluation, metric: str) -> None:
+    """Refuse evaluations of unlike cases, labels or, for "hd95", rules.
+
+    Raises:
+        CaseError: naming what differs.
+    """
+    who = f"The evaluations of {one['student']} and {other['student']} cannot be compared"
+    mine, theirs = _labels(one), _labels(other)
+    unpaired = sorted(mine.keys() ^ theirs.keys())
+    if unpaired:
+        raise CaseError(
+            f"{who}: {len(unpaired)} case(s) are in one only ({', '.join(unpaired[:5])}). "
+            "Evaluate both on the same folder."
+        )
+    unlike = sorted(case for case in mine if mine[case] != theirs[case])
+    if unlike:
+        raise CaseError(
+            f"{who}: the labels of {', '.join(unlike[:5])} differ. Evaluate both with the same labels."
+        )
+    if metric == "hd95" and one["hd95_rule"] != other["hd95_rule"]:
+        raise CaseError(
+            f"{who}: their HD95 rules are '{one['hd95_rule']}' and '{other['hd95_rule']}'. "
+            "Evaluate both with the same rule."
+        )
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction of p values, in the order given (Scand. J. Statist. 6, 1979)."""
+    corrected = [0.0] * len(values)
+    least = 0.0
+    for place, index in enumerate(np.argsort(values, kind="stable")):
+        least = max(least, min(1.0, (len(values) - place) * values[index]))
+        corrected[index] = least
+    return corrected
+
+
+def _test(differences: np.ndarray) -> dict[str, Any]:
+    """Wilcoxon's test and the rank-biserial correlation of paired differences; zeros are left out."""
+    nonzero = differences[differences != 0]
+    p, effect = 1.0, 0.0
+    if len(nonzero):
+        p = float(stats.wilcoxon(nonzero).pvalue)
+        ranks = stats.rankdata(np.abs(nonzero))
+        effect = float((ranks * np.sign(nonzero)).sum() / ranks.sum())
+    return {"difference": float(differences.mean()), "p": p, "effect": effect, "different": len(nonzero)}
+
+
+def _smallness(cases: int, smallest: float) -> str:
+    corrected = min(1.0, len(REGIONS) * smallest)
+    if corrected <= SIGNIFICANT:
+        return ""
+    return (
+        f"With {cases} case(s) the smallest two-sided p is {smallest:.3g}, and {corrected:.3g} after Holm's "
+        f"correction: no difference, however large, can be significant at {SIGNIFICANT}."
+    )
+
+
+def _scores(evaluation: Evaluation, metric: str) -> dict[tuple[str, str, str], float]:
+    return {
+        (row["case"], row["region"], row["subset"]): row[metric]
+        for row in evaluation["rows"]
+        if row["region"] in REGIONS
+    }
+
+
+def _labels(evaluation: Evaluation) -> dict[str, dict[str, int]]:
+    """Case -> voxels of each region in the reference."""
+    return {case["name"]: case["reference_voxels"] for case in evaluation["cases"]}

@@ -1,0 +1,85 @@
+"""Several subsets at once: the numbers of one after the other, each modality encoded once per window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from MissingModalityLib.inference import infer
+from MissingModalityLib.modalities import MODALITIES, SUBSETS, Modality, availability
+from MissingModalityLib.networks import build
+from MissingModalityLib.preparation import Study, prepare
+from MissingModalityLib.student import Student
+from small_patient import brain_volume
+
+HOW = {"window": (16, 16, 16), "overlap": 0.5, "device": torch.device("cpu")}
+SMALL = {"rfnet": {"width": 4}, "segresnet": {"filters": 8, "blocks": (1, 1)}}
+ALL = np.array([availability(subset) for subset in SUBSETS])
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return build(name, **SMALL[name]).eval()
+
+
+def image() -> np.ndarray:
+    """FLAIR fills the first windows only, so that a window can hold brain for some subsets and not others."""
+    volume = np.random.default_rng(0).normal(size=(4, 24, 16, 19)).astype(np.float32)
+    volume[Modality.FLAIR, 7:] = 0
+    return volume
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_subsets_together_equal_each_alone(name: str) -> None:
+    net, volume = network(name), image()
+    together = infer(net, volume, ALL, **HOW)
+    assert together.shape == (15, 4 if name == "rfnet" else 3, 24, 16, 19)
+    for found, available in zip(together, ALL, strict=True):
+        np.testing.assert_array_equal(found, infer(net, volume, available, **HOW))
+    assert len({found.tobytes() for found in together}) == 15
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("garbage", [np.nan, 1e30])
+def test_what_a_channel_outside_a_subset_holds_changes_nothing(name: str, garbage: float) -> None:
+    net, clean = network(name), image()
+    subsets = np.array([availability(subset) for subset in ((Modality.T1,), (Modality.T2, Modality.T1))])
+    spoiled = clean.copy()
+    spoiled[[Modality.FLAIR, Modality.T1CE]] = garbage
+    expected = infer(net, clean, subsets, **HOW)
+    assert np.isfinite(expected).all()
+    np.testing.assert_array_equal(infer(net, spoiled, subsets, **HOW), expected)
+    # one subset's channel may be garbage to another
+    spoiled = clean.copy()
+    spoiled[Modality.T2] = garbage
+    np.testing.assert_array_equal(infer(net, spoiled, subsets, **HOW)[0], expected[0])
+
+
+def test_every_modality_is_encoded_once_per_window() -> None:
+    net, volume = network("rfnet"), image()
+    runs = [0] * len(MODALITIES)
+    for modality, encoder in enumerate(net.encoders):
+        encoder.register_forward_hook(
+            lambda *_, modality=modality: runs.__setitem__(modality, runs[modality] + 1)
+        )
+    windows: list[int] = []
+    flags = ALL[~ALL[:, Modality.T1CE]]  # as of a case without T1ce
+    infer(net, volume, flags, **HOW, on_window=lambda done, total: windows.append(total))
+    assert runs == [4, 0, 4, 4] and windows == [4] * 4
+
+
+def test_class_maps_of_subsets_are_those_of_the_volumes_alone() -> None:
+    study = Study({m: brain_volume(int(m)) for m in MODALITIES}, {m: m.title for m in MODALITIES})
+    student = Student(network("segresnet"), {"window": [64, 64, 64]})
+    whole = prepare(study)
+    whole.image[Modality.T2, :12] = 0  # the subset's own brain decides where the background is
+    subsets = (SUBSETS[0], SUBSETS[4], SUBSETS[-1])
+    maps = list(student.classes_of(whole, subsets))
+    for subset, found in zip(subsets, maps, strict=True):
+        expected = student.classes(whole.keep(subset))
+        brain = whole.image[list(subset)].any(axis=0)
+        np.testing.assert_array_equal(found, np.where(brain, expected, 0))
+        assert found.dtype == np.uint8
+    assert maps[-1].any() and not maps[0][:12].any()
