@@ -20,7 +20,7 @@ from slicer.util import VTKObservationMixin
 
 from MissingModalityLib.errors import MissingModalityError
 from MissingModalityLib.jobs import Job
-from MissingModalityLib.training.settings import RECIPES
+from MissingModalityLib.training.recipes import RECIPES
 
 POLL_MILLISECONDS = 200
 CHECKPOINT = "checkpoint.pt"
@@ -45,7 +45,7 @@ class MissingModalityTrain(ScriptedLoadableModule):
         )
         parent.acknowledgementText = _(
             "Recipe rfnet: Y. Ding, X. Yu, Y. Yang: RFNet: Region-aware Fusion Network for Incomplete "
-            "Multi-modal Brain Tumor Segmentation (ICCV 2021). Recipe segresnet: network of A. Myronenko: "
+            "Multi-modal Brain Tumor Segmentation (ICCV 2021). Network segresnet: A. Myronenko: "
             "3D MRI Brain Tumor Segmentation Using Autoencoder Regularization (BrainLes 2018), as in MONAI."
         )
 
@@ -307,7 +307,7 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
         Args:
             dataPath: folder of cases with labels.
             runPath: folder of the run, made if needed.
-            recipe: what is trained, a key of ``MissingModalityLib.training.settings.RECIPES``.
+            recipe: what is trained, a key of ``MissingModalityLib.training.recipes.RECIPES``.
             preset: "quick" or "paper".
             device: "auto", "cpu", "cuda" or "cuda:N".
             resume: go on with the training that ``runPath`` holds.

@@ -45,3 +45,11 @@ def real_case(shared: Path) -> Callable[[str], Path]:
         return next(cases.glob(f"*/{name}"), None) or _existing(cases / name, f"case '{name}' is")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def tiny_cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of `tiny_run.write_cases`; not to be changed."""
+    from tiny_run import write_cases
+
+    return write_cases(tmp_path_factory.mktemp("data"))

@@ -16,7 +16,7 @@ import slicer
 import slicer_standin
 from MissingModalityLib import jobs
 from MissingModalityLib.student import Student
-from MissingModalityLib.training.settings import RECIPES
+from MissingModalityLib.training.recipes import RECIPES, make_plan
 from small_patient import brain_volume
 
 train = slicer_standin.load_module("MissingModalityTrain")
@@ -194,4 +194,4 @@ def test_train_cancel_resume_and_export_give_a_student(panel: Any, tmp_path: Pat
     panel.ui.exportButton.click()
     run_events(lambda: is_idle(panel), 120)
     student = Student.load(tmp_path / "student.safetensors")
-    assert student.card["training"]["epochs_done"] == RECIPES[next(iter(RECIPES))].presets["quick"].epochs
+    assert student.card["training"]["epochs_done"] == make_plan().stages["train"].epochs

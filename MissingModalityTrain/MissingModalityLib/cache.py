@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,9 @@ class CachedCase:
 
         Returns:
             image (4, d, h, w) float32 with zeros in missing channels, label (d, h, w) uint8.
+
+        Raises:
+            CaseError: the file has gone or is damaged.
         """
         start, size = tuple(start), tuple(size)
         inside = tuple(
@@ -65,15 +69,31 @@ class CachedCase:
         label = np.zeros(size, np.uint8)
         if any(part.start >= part.stop for part in inside):
             return image, label
-        with safe_open(self.path, "np") as file:
+        with self._opened() as file:
             image[(list(self.subset), *target)] = file.get_slice("image")[(slice(None), *inside)]
             label[target] = file.get_slice("label")[inside]
         return image, label
 
     def tumor_voxels(self) -> np.ndarray:
         """(m, 4) int16 rows (class, z, y, x); empty when the case has no tumour."""
-        with safe_open(self.path, "np") as file:
+        with self._opened() as file:
             return file.get_tensor("tumor")
+
+    @contextmanager
+    def _opened(self) -> Iterator[safe_open]:
+        """The file, memory-mapped.
+
+        Raises:
+            CaseError: it has gone or is no longer whole.
+        """
+        try:
+            with safe_open(self.path, "np") as file:
+                yield file
+        except (SafetensorError, OSError) as error:
+            raise CaseError(
+                f"{self.path}: the prepared case '{self.name}' can no longer be read ({error}). Resume the "
+                "run, which prepares it again."
+            ) from error
 
     def whole(self) -> preparation.Prepared:
         """The case in memory, as :func:`preparation.prepare` returned it; the reference grid is the box."""

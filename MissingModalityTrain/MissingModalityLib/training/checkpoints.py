@@ -15,9 +15,20 @@ FILE_NAME = "checkpoint.pt"
 
 
 def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint of ``folder`` by ``state`` (tensors and plain values) in one step."""
-    with replacing(folder / FILE_NAME) as temporary:
-        torch.save(state, temporary)
+    """Replace the checkpoint of ``folder`` by ``state`` (tensors and plain values) in one step.
+
+    Raises:
+        StudentError: it cannot be written, say because the disk is full; the last one is as it was.
+    """
+    path = folder / FILE_NAME
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
+    except (OSError, RuntimeError) as error:  # torch wraps what the file system says
+        raise StudentError(
+            f"{path}: the checkpoint cannot be written ({error}). The last one is whole: free some space and "
+            "resume."
+        ) from error
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:

@@ -1,53 +1,55 @@
-"""The one training loop: devices, precision, optimizer steps, checkpoints and the log."""
+"""The one training loop: devices, precision, optimizer steps, checkpoints and the log.
+
+Under torchrun every process takes its share of each batch and gradients are averaged
+(DistributedDataParallel), so the processes together make the steps that one would make alone.
+"""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from ..atomic import replacing
+from .. import distributed
 from ..cache import CachedCase
 from ..errors import OptionError
 from ..progress import Event
+from . import augmentation, log
 from .checkpoints import write_checkpoint
-from .samples import Samples
+from .method import Method
+from .samples import Samples, steps_of_rank
 from .settings import Settings, named_subsets
 from .validation import validate
 
 
-class Method(Protocol):
-    """What a stage minimizes; it owns its loss and any extra networks."""
-
-    def loss(self, network: nn.Module, batch: dict[str, Tensor], epoch: int) -> dict[str, Tensor]: ...
-
-
 @dataclass
 class Stage:
-    """One stage of a recipe on its way.
+    """One stage of a run on its way.
 
     Attributes:
         name: of the stage, for log and progress.
+        stages: the names of all stages of the run, in order.
         folder: of the run; checkpoint and log.jsonl go there.
         network: on ``device``.
         method: owns the loss.
-        cases, held_out: prepared cases to train on and to validate on.
+        cases, held_out: prepared (or synthetic) cases to train on, prepared ones to validate on.
         settings: of the stage.
-        seed: fixes crops, subsets, augmentation and dropout.
+        seed: of the run; with the stage it fixes crops, subsets, augmentation and dropout.
         device: where the network lives.
         progress: called after every step.
     """
 
     name: str
+    stages: Sequence[str]
     folder: Path
     network: nn.Module
     method: Method
@@ -57,6 +59,11 @@ class Stage:
     seed: int
     device: torch.device
     progress: Callable[[Event], None]
+
+    @property
+    def entropy(self) -> tuple[int, int]:
+        """What tells the randomness of this stage from that of others."""
+        return self.seed, list(self.stages).index(self.name)
 
 
 class Trainer:
@@ -114,62 +121,85 @@ class Trainer:
 
         Raises:
             OptionError: the loss is no longer a number; the learning rate is too high for these data.
+            CaseError: a prepared case has gone or is damaged.
+            StudentError: the checkpoint cannot be written.
         """
         stage, settings = self.stage, self.stage.settings
-        _trim_log(stage.folder, self.done)
+        if distributed.is_first():
+            log.trim(stage.folder, stage.stages, stage.name, self.done)
+        model = self._distributed()
         for epoch in range(self.done, settings.epochs):
             started = time.perf_counter()
             rate = settings.learning_rate * (1 - epoch / settings.epochs) ** settings.power
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            torch.manual_seed(hash((stage.seed, epoch)) % 2**63)
-            terms = self._train_epoch(epoch)
-            record = {"stage": stage.name, "epoch": epoch + 1, "learning_rate": rate, "loss": terms}
+            torch.manual_seed(hash((*stage.entropy, epoch)) % 2**63)
+            stage.method.begin_epoch(stage.network, epoch)
+            record = {"stage": stage.name, "epoch": epoch + 1, "learning_rate": rate}
+            record |= self._train_epoch(model, epoch)
             last = epoch + 1 == settings.epochs
             if stage.held_out and (last or (epoch + 1) % settings.validate_every == 0):
                 subsets = named_subsets(settings.subsets)
                 record["dice"] = validate(self.result, stage.held_out, subsets, settings.crop, stage.device)
-            # the checkpoint comes last: a run killed before it makes the whole epoch again, its log line too
-            _log(stage.folder, {**record, "seconds": round(time.perf_counter() - started, 2)})
-            states = {name: part.state_dict() for name, part in self._parts().items()}
-            write_checkpoint(stage.folder, {"epoch": epoch + 1, **states})
             self.done = epoch + 1
+            if distributed.is_first():
+                self._save({**record, "seconds": round(time.perf_counter() - started, 2)})
+
+    def _save(self, record: dict[str, Any]) -> None:
+        """Log and checkpoint of an epoch; the latter last: a run killed before it makes the epoch again."""
+        log.append(self.stage.folder, record)
+        states = {name: part.state_dict() for name, part in self._parts().items()}
+        write_checkpoint(self.stage.folder, {"stage": self.stage.name, "epoch": self.done, **states})
 
     def _parts(self) -> dict[str, Any]:
         """Everything whose state a checkpoint holds."""
-        parts = {"network": self.stage.network, "optimizer": self.optimizer, "scaler": self.scaler}
+        parts = {
+            "network": self.stage.network,
+            "optimizer": self.optimizer,
+            "scaler": self.scaler,
+            "method": self.stage.method,
+        }
         return {**parts, "averaged": self.averaged} if self.averaged else parts
 
-    def _train_epoch(self, epoch: int) -> dict[str, float]:
-        """One pass over the samples of an epoch; the mean of every loss term."""
+    def _distributed(self) -> nn.Module:
+        """The network as the loss calls it: alone as it is, under torchrun averaging gradients."""
+        if distributed.world() == 1:
+            return self.stage.network
+        # encoders of modalities that no sample of a rank has stay unused there
+        devices = [self.stage.device] if self.stage.device.type == "cuda" else None
+        return DistributedDataParallel(self.stage.network, devices, find_unused_parameters=True)
+
+    def _train_epoch(self, model: nn.Module, epoch: int) -> dict[str, Any]:
+        """One pass over the samples of an epoch: mean loss terms, and the share of time spent on waiting."""
         stage, settings = self.stage, self.stage.settings
         stage.network.train()
         loader = DataLoader(
-            Samples(stage.cases, settings, stage.seed, epoch),
-            batch_size=settings.batch,
+            Samples(stage.cases, settings, stage.entropy, epoch),
+            batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
             num_workers=settings.workers,
             pin_memory=stage.device.type == "cuda",
         )
         message, total = f"epoch {epoch + 1} of {settings.epochs}", settings.epochs * settings.iterations
         sums: dict[str, float] = {}
-        for step, batch in enumerate(loader, 1):
-            values = self._step(batch, epoch)
-            if values["total"] != values["total"]:
-                raise OptionError(
-                    f"The loss became NaN in epoch {epoch + 1}. Lower learning_rate, or set "
-                    "precision=float32, and resume from the last checkpoint."
-                )
+        watch = _Watch()
+        for step, batch in enumerate(watch.waiting(loader), 1):
+            values = self._step(model, batch, epoch)
+            self._check(values, batch["case"], epoch, step)
             sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
             done = epoch * settings.iterations + step
             stage.progress(Event(stage.name, done, total, message, {"loss": values["total"]}))
-        return {name: value / len(loader) for name, value in sums.items()}
+        terms = {name: value / settings.iterations for name, value in sums.items()}
+        return {"loss": terms, "waiting": watch.share()}
 
-    def _step(self, batch: dict[str, Tensor], epoch: int) -> dict[str, float]:
-        """One step of the optimizer; the values of the loss terms before it."""
+    def _step(self, model: nn.Module, batch: dict[str, Any], epoch: int) -> dict[str, float]:
+        """One step of the optimizer; the values of the loss terms before it, over the whole batch."""
         stage, network = self.stage, self.stage.network
-        batch = {name: value.to(stage.device, non_blocking=True) for name, value in batch.items()}
+        batch = _moved(batch, stage.device)
+        drawn = batch.pop("augmentation")
+        batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn)
         with self.precision:
-            terms = stage.method.loss(network, batch, epoch)
+            terms = stage.method.loss(model, batch, epoch)
+        values = torch.stack([term.detach().float() for term in terms.values()])
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(terms["total"]).backward()
         if stage.settings.clip:
@@ -179,7 +209,44 @@ class Trainer:
         self.scaler.update()
         if self.averaged:
             self.averaged.update_parameters(network)
-        return {name: float(term.detach()) for name, term in terms.items()}
+        return dict(zip(terms, distributed.mean(values).tolist(), strict=True))
+
+    def _check(self, values: Mapping[str, float], cases: Tensor, epoch: int, step: int) -> None:
+        """Stop at a loss that is no number, before a checkpoint could keep what it did to the weights."""
+        if values["total"] == values["total"]:
+            return
+        names = distributed.gather([self.stage.cases[number].name for number in cases.tolist()])
+        raise OptionError(
+            f"The loss became NaN in stage {self.stage.name}, epoch {epoch + 1}, step {step}, on "
+            f"{', '.join(names)}. Lower learning_rate, or set precision=float32, and resume from the last "
+            "checkpoint; should it happen with the same case again, look at its volumes."
+        )
+
+
+class _Watch:
+    """How much of the time a loop waits for its next item."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.waited = 0.0
+
+    def waiting(self, items: DataLoader) -> Iterator[dict[str, Any]]:
+        asked = time.perf_counter()
+        for item in items:
+            self.waited += time.perf_counter() - asked
+            yield item
+            asked = time.perf_counter()
+
+    def share(self) -> float:
+        return round(self.waited / max(time.perf_counter() - self.began, 1e-9), 4)
+
+
+def _moved(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """A batch, nested or not, on the device."""
+    return {
+        name: _moved(value, device) if isinstance(value, Mapping) else value.to(device, non_blocking=True)
+        for name, value in batch.items()
+    }
 
 
 def _precision(name: str, device: torch.device) -> tuple[AbstractContextManager, torch.amp.GradScaler]:
@@ -190,26 +257,3 @@ def _precision(name: str, device: torch.device) -> tuple[AbstractContextManager,
             name = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
     autocast = torch.autocast(device.type, getattr(torch, name), enabled=name != "float32")
     return autocast, torch.amp.GradScaler(device.type, enabled=name == "float16")
-
-
-def _log(folder: Path, record: dict[str, Any]) -> None:
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
-
-
-def _trim_log(folder: Path, epochs: int) -> None:
-    """Drop lines of epochs after the checkpoint, about to be made again, and what a killed run half wrote."""
-    path = folder / "log.jsonl"
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        with replacing(path) as temporary:
-            kept = [line for line in lines if _epoch_of(line) <= epochs]
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-
-
-def _epoch_of(line: str) -> float:
-    """The epoch of a line of the log; infinity where the line is not whole."""
-    try:
-        return json.loads(line)["epoch"]
-    except ValueError:
-        return float("inf")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,32 +11,34 @@ from torch.utils.data import Dataset
 
 from ..cache import CachedCase
 from ..modalities import SUBSETS, Subset, availability
-from .augmentation import Augmentation
-from .settings import Settings
+from . import augmentation
+from .settings import Settings, named_subsets
 
 
 @dataclass(frozen=True)
 class CropChoice:
-    """Everything random about a sample but its augmentation, so that it can be replayed.
+    """Which part of a case is a sample.
 
     Attributes:
         start: first voxel (z, y, x) of the crop in the case's brain box; may be negative.
-        subset: the modalities the network sees, drawn uniformly from the subsets of those the case has.
+        subset: the modalities the network sees.
+        teacher: the modalities a teacher sees: ``subset`` and one more, if the case has more.
     """
 
     start: tuple[int, int, int]
     subset: Subset
+    teacher: Subset
 
 
 def choose_crop(
     case: CachedCase, tumor: np.ndarray, settings: Settings, random: np.random.Generator
 ) -> CropChoice:
-    """Draw a crop and a subset.
+    """Draw a crop and its subsets, uniformly among the subsets that the settings and the case allow.
 
     Args:
         case: the case to cut from.
         tumor: (m, 4) rows (class, z, y, x), see :meth:`CachedCase.tumor_voxels`.
-        settings: ``crop`` and ``foreground`` are read.
+        settings: ``crop``, ``foreground`` and ``trained_subsets`` are read.
         random: source of all choices.
     """
     crop, shape = np.array(settings.crop), np.array(case.shape)
@@ -48,26 +50,35 @@ def choose_crop(
         start = random.integers(np.minimum(0, shape - crop), np.maximum(0, shape - crop) + 1)
     # a crop hanging over the brain box wastes its voxels; one larger than the box must hold all of it
     start = np.clip(start, np.minimum(0, shape - crop), np.maximum(0, shape - crop))
-    possible = [subset for subset in SUBSETS if set(subset) <= set(case.subset)]
+    possible = possible_subsets(case, settings)
     subset = possible[random.integers(len(possible))]
-    return CropChoice(tuple(int(value) for value in start), subset)
+    others = sorted(set(case.subset) - set(subset))
+    more = (others[random.integers(len(others))],) if others else ()
+    return CropChoice(tuple(int(value) for value in start), subset, tuple(sorted((*subset, *more))))
+
+
+def possible_subsets(case: CachedCase, settings: Settings) -> list[Subset]:
+    """The subsets to train for that a case has all modalities of."""
+    wanted = named_subsets(settings.trained_subsets) or SUBSETS
+    return [subset for subset in wanted if set(subset) <= set(case.subset)]
 
 
 class Samples(Dataset):
     """Crops of an epoch. Sample ``index`` of epoch e depends on (seed, e, index) and on nothing else.
 
     Args:
-        cases: prepared training cases.
+        cases: prepared or synthetic training cases.
         settings: of the stage.
-        seed: of the run.
+        seed: whole numbers that tell this run and stage from others.
         epoch: counts from 0.
     """
 
-    def __init__(self, cases: Sequence[CachedCase], settings: Settings, seed: int, epoch: int) -> None:
+    def __init__(
+        self, cases: Sequence[CachedCase], settings: Settings, seed: Sequence[int], epoch: int
+    ) -> None:
         self.cases = cases
         self.settings = settings
-        self.entropy = (seed, epoch)
-        self.augmentation = Augmentation(settings.augmentation)
+        self.entropy = (*seed, epoch)
         order = np.random.default_rng(self.entropy)
         rounds = -(-len(self) // len(cases))
         self.order = np.concatenate([order.permutation(len(cases)) for _ in range(rounds)])
@@ -76,18 +87,32 @@ class Samples(Dataset):
         return self.settings.iterations * self.settings.batch
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """``image`` (4, d, h, w) float32, ``label`` (d, h, w) uint8, ``available`` and ``present`` (4,) bool.
+        """One sample.
 
-        ``present``: what the case has; ``available``: what the network may fuse.
+        Returns:
+            ``image`` (4, d, h, w) float32, ``label`` (d, h, w) uint8; ``present``, what the case has,
+            ``available``, what the network may fuse, and ``teacher``, one modality more, all (4,) bool;
+            ``augmentation``, what :func:`augmentation.apply` will do; ``case``, its number in ``cases``.
         """
-        case = self.cases[self.order[index]]
+        number = int(self.order[index])
+        case = self.cases[number]
         random = np.random.default_rng((*self.entropy, index))
         choice = choose_crop(case, case.tumor_voxels(), self.settings, random)
         image, label = case.crop(choice.start, self.settings.crop)
-        image, label = self.augmentation(image, label, int(random.integers(2**31)))
         return {
-            "image": np.ascontiguousarray(image),
-            "label": np.ascontiguousarray(label),
+            "image": image,
+            "label": label,
             "available": np.array(availability(choice.subset)),
+            "teacher": np.array(availability(choice.teacher)),
             "present": np.array(availability(case.subset)),
+            "augmentation": augmentation.draw(self.settings.augmentation, random),
+            "case": number,
         }
+
+
+def steps_of_rank(settings: Settings, rank: int, world: int) -> Iterator[range]:
+    """The sample indices of each step that fall to one of several processes; together they are the batch."""
+    share = settings.batch // world
+    for step in range(settings.iterations):
+        first = step * settings.batch + rank * share
+        yield range(first, first + share)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .. import distributed
 from ..cache import CachedCase
 from ..modalities import Subset, subset_name
 from ..regions import REGIONS, region_mask
@@ -23,6 +24,8 @@ def validate(
 ) -> dict[str, float]:
     """Mean Dice of what the exported student would predict, over the cases that allow a subset.
 
+    Under torchrun the cases are shared among the processes.
+
     Args:
         network: left in evaluation mode.
         cases: prepared cases.
@@ -33,18 +36,31 @@ def validate(
     Returns:
         ``{"FLAIR+T1ce WT": 0.83, ..., "mean": 0.71}``; empty where no case allows any of the subsets.
     """
+    mine = cases[distributed.rank() :: distributed.world()]
+    scores: dict[str, list[float]] = {}
+    for name, score in distributed.gather_from(lambda: _scores(network, mine, subsets, window, device)):
+        scores.setdefault(name, []).append(score)
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    return {**means, "mean": float(np.mean(list(means.values())))} if means else {}
+
+
+def _scores(
+    network: nn.Module,
+    cases: Sequence[CachedCase],
+    subsets: Sequence[Subset],
+    window: Sequence[int],
+    device: torch.device,
+) -> list[tuple[str, float]]:
+    """("FLAIR+T1ce WT", Dice) of every case, subset that it allows and region."""
     from ..evaluation.metrics import dice
 
     student = Student(network, {"window": list(window)})
-    scores: dict[str, list[float]] = {}
+    scores = []
     for case in cases:
+        allowed = [subset for subset in subsets if set(subset) <= set(case.subset)]
         whole = case.whole()
-        for subset in subsets:
-            if not set(subset) <= set(case.subset):
-                continue
-            classes = student.classes(whole.keep(subset), device)
+        for subset, classes in zip(allowed, student.classes_of(whole, allowed, device), strict=True):
             for region in REGIONS:
                 score = dice(region_mask(classes, region), region_mask(whole.label, region))
-                scores.setdefault(f"{subset_name(subset)} {region}", []).append(score)
-    means = {name: float(np.mean(values)) for name, values in scores.items()}
-    return {**means, "mean": float(np.mean(list(means.values())))} if means else {}
+                scores.append((f"{subset_name(subset)} {region}", score))
+    return scores

@@ -1,0 +1,288 @@
+"""Recipes: which stages a run goes through, and with what settings.
+
+A plan is put together from three choices: the recipe says which stages there are, the network and the preset
+("paper" or "quick") what a stage looks like; then single settings are changed.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import OptionError
+from .settings import Settings, as_text, changed, check, facts, setting, share
+
+STAGES = ("pretrain", "train", "posttrain")
+"""In the order in which they run."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which stages there are.
+
+    Attributes:
+        summary: one line for people.
+        stages: by name, what sets a stage apart from the network's own settings.
+    """
+
+    summary: str
+    stages: Mapping[str, Mapping[str, Any]]
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "baseline": Recipe("Training on the real cases alone.", {"train": {}}),
+    "aem": Recipe(
+        "Pre-training on real cases and transplanted tumors, then training on the real ones.",
+        {"pretrain": {"synthesis": "aem"}, "train": {}},
+    ),
+    "mixup": Recipe(
+        "As aem, with mixed images in place of transplanted tumors.",
+        {"pretrain": {"synthesis": "mixup"}, "train": {}},
+    ),
+    "aem-kd": Recipe(
+        "As aem, then post-training with a teacher that sees one modality more (Liu et al.).",
+        {"pretrain": {"synthesis": "aem"}, "train": {}, "posttrain": {"method": "distillation"}},
+    ),
+}
+
+_QUICK = Settings(
+    epochs=4,
+    iterations=10,
+    batch=1,
+    crop=(64, 64, 64),
+    foreground=0.67,
+    learning_rate=1e-3,
+    validate_every=4,
+    subsets=("FLAIR+T1ce+T1+T2", "FLAIR+T1ce"),
+)
+
+NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
+    "segresnet": {
+        "paper": (
+            Settings(
+                iterations=250,
+                crop=(96, 96, 96),
+                foreground=0.67,
+                augmentation="strong",
+                learning_rate=5e-4,
+                clip=1.0,
+                average=0.999,
+            ),
+            {},
+        ),
+        "quick": (replace(_QUICK, clip=1.0), {"filters": 8}),
+    },
+    "rfnet": {"paper": (Settings(fusion_start=20), {}), "quick": (_QUICK, {"width": 4})},
+}
+"""For each network and preset, the settings of a stage and the options of the network.
+
+segresnet is the light network that a laptop can train and run; rfnet is the one of the paper, with the
+settings of its public training script.
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole run.
+
+    Raises:
+        OptionError: a value out of its range.
+    """
+
+    architecture: str = setting(
+        "segresnet", "Network", f"one of {', '.join(NETWORKS)}", NETWORKS.__contains__
+    )
+    network: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=facts(
+            "Options of the network, each set as network.OPTION=VALUE",
+            "filters, blocks, flags, head, dropout for segresnet; width for rfnet",
+        ),
+    )
+    validation: float = share(
+        0.1, "Share of the cases held out to watch the training; at least one case unless 0"
+    )
+    exclude: tuple[str, ...] = setting((), "Cases of the folder to leave out", "names joined by commas")
+    stages: dict[str, Settings] = field(
+        default_factory=dict, metadata=facts("Stages by name, in the order in which they run", "")
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+_OF_THE_RUN = ("network", "validation", "exclude")
+"""Fields of a plan that ``--set`` changes; they hold for all stages."""
+
+
+def make_plan(
+    recipe: str = "baseline",
+    network: str = "segresnet",
+    preset: str = "quick",
+    stages: Sequence[str] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Plan:
+    """The plan of a recipe, a network and a preset, with changes put over it.
+
+    Args:
+        recipe: one of :data:`RECIPES`.
+        network: one of :data:`NETWORKS`.
+        preset: "paper" or "quick".
+        stages: those of the recipe to go through; default all.
+        changes: see :func:`change_plan`.
+
+    Raises:
+        OptionError: an unknown name, or as :func:`change_plan`.
+    """
+    _known("recipe", recipe, RECIPES)
+    _known("network", network, NETWORKS)
+    _known("preset", preset, NETWORKS[network])
+    offered = RECIPES[recipe].stages
+    for stage in stages or ():
+        _known(f"stage of recipe {recipe}", stage, offered)
+    settings, options = NETWORKS[network][preset]
+    chosen = {
+        stage: replace(settings, **special)
+        for stage, special in offered.items()
+        if stages is None or stage in stages
+    }
+    # only weights that start from scratch need to learn each modality before they fuse
+    first = next(iter(chosen))
+    chosen = {name: one if name == first else replace(one, fusion_start=0) for name, one in chosen.items()}
+    return change_plan(Plan(network, dict(options), stages=chosen), changes or {})
+
+
+def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] = ()) -> Plan:
+    """A plan with settings put over it.
+
+    Args:
+        plan: what to start from.
+        changes: values or texts by key. "epochs" is set in every stage, "pretrain.epochs" in one,
+            "network.OPTION", "validation" and "exclude" for the run; mappings may be nested instead,
+            ``{"pretrain": {"epochs": 30}}``.
+        finished: stages that are over: a key that names one is refused, one for all stages passes them by.
+
+    Raises:
+        OptionError: an unknown key, or a value of the wrong kind or out of its range.
+    """
+    of_run: dict[str, Any] = {}
+    of_stage: dict[str, dict[str, Any]] = {name: {} for name in plan.stages}
+    for key, value in flattened(changes).items():
+        name, _, rest = key.partition(".")
+        if name in _OF_THE_RUN:
+            of_run[key] = value
+        elif name in STAGES:
+            _known("stage of this run", name, plan.stages)
+            if name in finished:
+                raise OptionError(f"Setting {key}: stage {name} is over. Restart it to change it.")
+            of_stage[name][rest] = value
+        else:
+            for stage in of_stage:
+                of_stage[stage].setdefault(key, value)
+    stages = {
+        name: settings if name in finished else changed(settings, of_stage[name])
+        for name, settings in plan.stages.items()
+    }
+    return replace(changed(plan, of_run), stages=stages)
+
+
+def flattened(changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Settings from a YAML file: keys as for ``--set``, nested or with dots.
+
+    Raises:
+        OptionError: the file cannot be read, or is no mapping of settings.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise OptionError(f"{path}: cannot be read as YAML ({error}). Correct the file.") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise OptionError(f"{path}: holds no settings. Write lines such as 'epochs: 100'.")
+    return flattened(content)
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """Plain values for a JSON file."""
+    return asdict(plan)
+
+
+def from_json(record: Mapping[str, Any]) -> Plan:
+    """The inverse of :func:`to_json` after a trip through JSON."""
+    stages = {name: Settings(**_with_tuples(values)) for name, values in record["stages"].items()}
+    return Plan(**{**_with_tuples(record), "stages": stages})
+
+
+def describe_settings() -> str:
+    """What ``--set`` can change, for people: every setting's name, defaults, meaning and range."""
+    lines = ["Recipes:"]
+    lines += [f"  {name} ({', '.join(recipe.stages)}): {recipe.summary}" for name, recipe in RECIPES.items()]
+    lines += ["", "Settings of the run, changed by --set NAME=VALUE:"]
+    for item in fields(Plan):
+        if item.name in _OF_THE_RUN:
+            default = as_text(getattr(Plan(), item.name)) if item.name != "network" else _network_defaults()
+            lines += _about(item, default)
+    lines += [
+        "",
+        "Settings of every stage, changed by --set NAME=VALUE, those of one by --set STAGE.NAME=VALUE:",
+    ]
+    for item in fields(Settings):
+        lines += _about(item, _defaults(item.name))
+    return "\n".join(lines)
+
+
+def _about(item: Any, default: str) -> list[str]:
+    text = f"{item.metadata['meaning']}. Allowed: {item.metadata['allowed']}."
+    return [
+        f"  {item.name} = {default}",
+        *textwrap.wrap(text, 79, initial_indent=" " * 6, subsequent_indent=" " * 6),
+    ]
+
+
+def _network_defaults() -> str:
+    quick = (as_text(presets["quick"][1]) for presets in NETWORKS.values())
+    return ", ".join(f"{text} ({name} quick)" for name, text in zip(NETWORKS, quick, strict=True))
+
+
+def _defaults(name: str) -> str:
+    """One value where all presets agree, else e.g. "1 (quick), 2 (rfnet paper), 3 (segresnet paper)"."""
+    owners: dict[str, list[tuple[str, str]]] = {}
+    for preset in ("quick", "paper"):
+        for network, presets in NETWORKS.items():
+            value = as_text(getattr(presets[preset][0], name))
+            owners.setdefault(value, []).append((network, preset))
+    if len(owners) == 1:
+        return next(iter(owners))
+    return ", ".join(f"{value} ({', '.join(_owners(pairs))})" for value, pairs in owners.items())
+
+
+def _owners(pairs: list[tuple[str, str]]) -> list[str]:
+    names = []
+    for preset in dict.fromkeys(preset for _, preset in pairs):
+        networks = [network for network, other in pairs if other == preset]
+        names += [preset] if len(networks) == len(NETWORKS) else [f"{one} {preset}" for one in networks]
+    return names
+
+
+def _known(what: str, name: str, names: Mapping[str, Any]) -> None:
+    if name not in names:
+        raise OptionError(f"Unknown {what}: '{name}'. Choose one of: {', '.join(names)}.")
+
+
+def _with_tuples(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}

@@ -1,0 +1,171 @@
+"""Settings, recipes and plans: what can be set, how, and what is refused."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from MissingModalityLib.errors import OptionError
+from MissingModalityLib.modalities import Modality
+from MissingModalityLib.networks import build
+from MissingModalityLib.training.recipes import (
+    NETWORKS,
+    RECIPES,
+    Plan,
+    change_plan,
+    describe_settings,
+    from_json,
+    make_plan,
+    read_config,
+    to_json,
+)
+from MissingModalityLib.training.settings import Settings, named_subsets
+
+
+def test_validation_subsets_are_found_by_name_in_any_order() -> None:
+    assert set(named_subsets(["t1ce+flair", "T2"])) == {(Modality.T2,), (Modality.FLAIR, Modality.T1CE)}
+
+
+def test_settings_are_checked_and_survive_json() -> None:
+    changes = {"crop": "64", "network.filters": "16", "subsets": "T2,FLAIR+T1", "batch": "3"}
+    plan = make_plan(changes={**changes, "network.blocks": "[1, 1]"})
+    settings = plan.stages["train"]
+    assert settings.crop == (64, 64, 64) and plan.network["filters"] == 16 and settings.batch == 3
+    assert settings.subsets == ("T2", "FLAIR+T1")
+    assert from_json(json.loads(json.dumps(to_json(plan)))) == plan
+
+
+@pytest.mark.parametrize(
+    ("override", "allowed"),
+    [
+        ({"epochs": "0"}, "1 or more"),
+        ({"weight_decay": "-1"}, "0 or more"),
+        ({"clip": "-1"}, "0 or more"),
+        ({"average": "1"}, "0 to less than 1"),
+        ({"foreground": "1.5"}, "0 to 1"),
+        ({"learning_rate": "0"}, "more than 0"),
+        ({"precision": "half"}, "one of auto, float32, bfloat16, float16"),
+        ({"crop": "4"}, "three whole numbers of 8 or more"),
+    ],
+    ids=str,
+)
+def test_a_setting_out_of_range_is_answered_with_its_range(override: dict[str, str], allowed: str) -> None:
+    with pytest.raises(OptionError, match=rf"{next(iter(override))}=.*Allowed: {allowed}\."):
+        make_plan(changes=override)
+
+
+def test_settings_describe_themselves_without_loading_torch() -> None:
+    code = (
+        "import sys; from MissingModalityLib.training.recipes import describe_settings as d; print(d()); "
+        "assert not {'torch', 'monai', 'numpy'} & sys.modules.keys()"
+    )
+    text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert text.strip() == describe_settings()
+    for item in fields(Settings):
+        assert f"  {item.name} = " in text
+    assert "epochs = 4 (quick), 300 (paper)\n" in text and "Allowed: 1 or more." in text
+    assert "iterations = 10 (quick), 250 (segresnet paper), 150 (rfnet paper)\n" in text
+    words = " ".join(text.split())
+    for network, option in (("segresnet", "dropout"), ("rfnet", "width")):
+        assert option in inspect.signature(type(build(network))).parameters
+    options = [name for name in inspect.signature(type(build("segresnet"))).parameters]
+    assert f"{', '.join(options)} for segresnet; width for rfnet" in words
+
+
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_recipe_has_a_plan_whose_network_can_be_built(network: str, preset: str) -> None:
+    for recipe in RECIPES:
+        plan = make_plan(recipe, network, preset)
+        assert list(plan.stages) == list(RECIPES[recipe].stages)
+        assert build(plan.architecture, **plan.network).name == network
+
+
+def test_the_full_recipe_is_the_papers() -> None:
+    stages = make_plan("aem-kd", "rfnet", "paper").stages
+    assert list(stages) == ["pretrain", "train", "posttrain"]
+    assert [settings.synthesis for settings in stages.values()] == ["aem", "none", "none"]
+    assert stages["posttrain"].method == "distillation" and stages["posttrain"].teacher_every == 5
+    assert stages["pretrain"].factor == 4
+    for settings in stages.values():
+        assert (settings.epochs, settings.learning_rate, settings.power) == (300, 2e-4, 0.9)
+        assert settings.crop == (80, 80, 80)
+    assert [settings.fusion_start for settings in stages.values()] == [20, 0, 0]
+
+
+def test_a_setting_is_for_all_stages_or_for_one() -> None:
+    changes = {
+        "pretrain.epochs": 7,
+        "epochs": "2",
+        "pretrain.synthetic.difference": "signed",
+        "validation": 0,
+    }
+    plan = make_plan("aem-kd", changes=changes)
+    assert [settings.epochs for settings in plan.stages.values()] == [7, 2, 2]
+    assert plan.stages["pretrain"].synthesis_options().difference == "signed"
+    assert plan.stages["train"].synthetic == {}
+    assert plan.validation == 0
+    nested = {"pretrain": {"epochs": 7, "synthetic": {"difference": "signed"}}, "epochs": 2, "validation": 0}
+    assert make_plan("aem-kd", changes=nested) == plan
+
+
+def test_stages_can_be_left_out_and_unknown_ones_are_named() -> None:
+    assert list(make_plan("aem-kd", stages=["train", "posttrain"]).stages) == ["train", "posttrain"]
+    with pytest.raises(OptionError, match=r"'posttrain'.*pretrain, train"):
+        make_plan("aem", stages=["posttrain"])
+    with pytest.raises(OptionError, match=r"'pretrain'.*train"):
+        make_plan("baseline", changes={"pretrain.epochs": 3})
+
+
+def test_a_stage_that_is_over_keeps_its_settings() -> None:
+    plan = make_plan("aem-kd")
+    later = change_plan(plan, {"epochs": 9}, finished=["pretrain"])
+    assert [settings.epochs for settings in later.stages.values()] == [4, 9, 9]
+    with pytest.raises(OptionError, match="pretrain is over"):
+        change_plan(plan, {"pretrain.epochs": 9}, finished=["pretrain"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"synthetic.difference": "squared"}, "difference=squared"),
+        ({"synthetic.depth": 3}, "synthetic.depth"),
+        ({"synthetic": "signed"}, "synthetic"),
+        ({"factor": 1}, "factor=1.*2 or more"),
+        ({"method": "magic"}, "one of supervised, distillation"),
+        ({"trained_subsets": "T7"}, "trained_subsets names 'T7'"),
+    ],
+    ids=str,
+)
+def test_settings_of_synthesis_and_distillation_are_checked(changes: dict, word: str) -> None:
+    with pytest.raises(OptionError, match=word):
+        make_plan("aem-kd", changes=changes)
+
+
+def test_a_yaml_file_holds_what_set_takes(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("epochs: 5\ncrop: [32, 32, 32]\nnetwork:\n  filters: 8\npretrain:\n  factor: 2\n")
+    plan = make_plan("aem", changes=read_config(path))
+    assert plan.stages["train"].epochs == 5 and plan.stages["pretrain"].factor == 2
+    assert plan.stages["train"].crop == (32, 32, 32) and plan.network["filters"] == 8
+
+
+@pytest.mark.parametrize("text", ["- 1\n- 2\n", "a: [", "", "1: 2\n"])
+def test_a_file_without_settings_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text)
+    with pytest.raises(OptionError, match=r"plan\.yaml"):
+        read_config(path)
+    with pytest.raises(OptionError, match=r"absent\.yaml"):
+        read_config(tmp_path / "absent.yaml")
+
+
+def test_a_plan_is_checked() -> None:
+    with pytest.raises(OptionError, match="architecture=alexnet"):
+        Plan("alexnet")

@@ -1,0 +1,116 @@
+"""Training samples: crops, subsets, replay, shares of a batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from MissingModalityLib.cache import cache_case
+from MissingModalityLib.cases import find_cases
+from MissingModalityLib.modalities import SUBSETS, Modality, subset_of
+from MissingModalityLib.networks import build
+from MissingModalityLib.training.samples import Samples, choose_crop, steps_of_rank
+from MissingModalityLib.training.settings import Settings
+from MissingModalityLib.training.validation import validate
+
+
+@pytest.fixture
+def cached(tiny_cases: Path, tmp_path: Path) -> dict:
+    found = find_cases(tiny_cases).cases
+    return {case.name: cache_case(case, tmp_path / "prepared") for case in found if case.label}
+
+
+def test_subsets_are_drawn_evenly_from_what_a_case_has(cached: dict) -> None:
+    random = np.random.default_rng(0)
+    for name, expected in (
+        ("patient_a", set(SUBSETS)),
+        (
+            "patient_c",
+            {(Modality.FLAIR,), (Modality.T1CE,), (Modality.FLAIR, Modality.T1CE)},
+        ),
+    ):
+        case = cached[name]
+        tumor = case.tumor_voxels()
+        drawn = Counter(
+            choose_crop(case, tumor, Settings(crop=(16, 16, 16)), random).subset for _ in range(1500)
+        )
+        assert set(drawn) == expected
+        assert max(drawn.values()) < 1.5 * 1500 / len(expected)
+
+
+def test_foreground_crops_hold_tumor_and_stay_in_the_brain(cached: dict) -> None:
+    case, random = cached["patient_a"], np.random.default_rng(0)
+    tumor = case.tumor_voxels()
+    settings = Settings(crop=(8, 8, 8), foreground=1.0)
+    for _ in range(50):
+        start = choose_crop(case, tumor, settings, random).start
+        assert all(0 <= s <= side - 8 for s, side in zip(start, case.shape, strict=True))
+        assert case.crop(start, (8, 8, 8))[1].any()
+
+
+def test_a_crop_larger_than_the_brain_holds_all_of_it(cached: dict) -> None:
+    case, random = cached["patient_a"], np.random.default_rng(0)
+    for foreground in (0.0, 1.0):
+        settings = Settings(crop=(40, 40, 40), foreground=foreground)
+        for _ in range(10):
+            start = choose_crop(case, case.tumor_voxels(), settings, random).start
+            assert all(s <= 0 and s + 40 >= side for s, side in zip(start, case.shape, strict=True))
+
+
+def test_samples_can_be_replayed_and_keep_missing_channels_empty(cached: dict) -> None:
+    settings = Settings(crop=(16, 16, 16), iterations=4, batch=1, augmentation="strong")
+    cases = list(cached.values())
+    first, again = (Samples(cases, settings, seed=(5,), epoch=2) for _ in range(2))
+    other = Samples(cases, settings, seed=(5,), epoch=3)
+    for index in range(4):
+        sample, twin = first[index], again[index]
+        for key, value in sample.items():
+            if key == "augmentation":
+                assert value.keys() == twin[key].keys() and value
+                continue
+            np.testing.assert_array_equal(value, twin[key])
+        assert sample["image"].shape == (4, 16, 16, 16) and sample["image"].dtype == np.float32
+        assert not sample["image"][~sample["present"]].any()
+        assert set(subset_of(sample["available"])) <= set(subset_of(sample["present"]))
+    assert any(not np.array_equal(first[i]["image"], other[i]["image"]) for i in range(4))
+
+
+def test_validation_scores_what_the_exported_student_predicts(cached: dict) -> None:
+    network = build("segresnet", filters=8, blocks=(1, 1))
+    last = network.body.conv_final[-1].conv
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.constant_(last.bias, 10)  # everything is tumor, in the air around the brain too
+    case = cached["patient_a"]
+    brain, tumor = case.whole().brain, case.whole().label > 0
+    scores = validate(network, [case], SUBSETS[-1:], (16, 16, 16), torch.device("cpu"))
+    assert not brain.all()
+    expected = 2 * (brain & tumor).sum() / (brain.sum() + tumor.sum())
+    assert scores["FLAIR+T1ce+T1+T2 WT"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_teacher_sees_one_modality_more_where_the_case_has_one(cached: dict) -> None:
+    case, random, drawn = cached["patient_c"], np.random.default_rng(0), Counter()
+    for _ in range(200):
+        choice = choose_crop(case, case.tumor_voxels(), Settings(crop=(16, 16, 16)), random)
+        drawn[choice.subset, choice.teacher] += 1
+    flair, t1ce, both = (Modality.FLAIR,), (Modality.T1CE,), (Modality.FLAIR, Modality.T1CE)
+    assert set(drawn) == {(flair, both), (t1ce, both), (both, both)}
+
+
+def test_training_for_one_subset_draws_nothing_else(cached: dict) -> None:
+    settings, random = Settings(crop=(16, 16, 16), trained_subsets=("T1",)), np.random.default_rng(0)
+    case = cached["patient_a"]
+    drawn = {choose_crop(case, case.tumor_voxels(), settings, random).subset for _ in range(20)}
+    assert drawn == {(Modality.T1,)}
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_the_shares_of_all_processes_are_the_batch(world: int) -> None:
+    settings = Settings(batch=6, iterations=4)
+    shares = [list(steps_of_rank(settings, rank, world)) for rank in range(world)]
+    for step, whole in enumerate(steps_of_rank(settings, 0, 1)):
+        assert [index for share in shares for index in share[step]] == list(whole)
