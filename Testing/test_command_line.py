@@ -18,10 +18,8 @@ from MissingModalityLib.__main__ import build_parser, main
 from MissingModalityLib.evaluation.rules import HD95_RULES
 from MissingModalityLib.modalities import Modality
 from MissingModalityLib.progress import Event
-from MissingModalityLib.student import Student
-from MissingModalityLib.training.settings import describe_settings
+from MissingModalityLib.training.recipes import describe_settings
 from small_patient import brain_volume, write_brain, write_student
-from test_evaluation import write_case
 
 LIBRARY = Path(segmentation.__file__).parents[1]
 
@@ -239,7 +237,7 @@ def test_a_bug_keeps_its_traceback():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["segment", "--help"], ["train", "--help"], ["--version"], ["evaluate", "--help"]],
+    [["--help"], ["--version"], *([command, "--help"] for command in ("segment", "train", "synthesize"))],
 )
 def test_help_needs_nothing_heavy(arguments):
     code = (
@@ -273,114 +271,6 @@ def test_cases_lists_what_a_folder_holds(tmp_path, capsys):
     assert main(["cases", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "1 case in" in out and "FLAIR+T1ce: 1" in out
-
-
-@pytest.fixture(scope="module")
-def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of two labeled cases, one without label and one that is damaged."""
-    data = tmp_path_factory.mktemp("labeled")
-    for number in (1, 2):
-        write_case(data / f"BraTS2021_9000{number}", (Modality.FLAIR, Modality.T1CE), seed=number)
-    write_case(data / "BraTS2021_90003", (Modality.FLAIR,), label=False)
-    damaged = write_case(data / "BraTS2021_90004", (Modality.FLAIR,)) / "flair.nii.gz"
-    damaged.write_bytes(damaged.read_bytes()[:400])
-    return data
-
-
-def test_prepare_fills_the_cache_and_says_what_it_skipped(labeled, tmp_path, capfd):
-    arguments = ["prepare", "--data", str(labeled), "--output", str(tmp_path / "cache")]
-    assert main([*arguments, "--progress", "json"]) == 0
-    records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert {Event.from_json(record).stage for record in records[:-1]} == {"prepare"}
-    report = records[-1]["result"]
-    assert report == json.loads((tmp_path / "cache" / "report.json").read_text())
-    assert list(report["cases"]) == ["BraTS2021_90001", "BraTS2021_90002"]
-    assert {entry["path"] for entry in report["skipped"]} == {"BraTS2021_90003", "BraTS2021_90004"}
-    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.safetensors")}
-    assert len(files) == 2
-    assert main([*arguments, "--progress", "none"]) == 0
-    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.safetensors")}
-    out = capfd.readouterr().out
-    assert "Skipped BraTS2021_90003: no label" in out and f"Wrote {tmp_path / 'cache'}" in out
-
-
-def test_prepared_cases_are_those_that_training_looks_for(labeled, tmp_path, monkeypatch, capsys):
-    """Even when the folder was given relative to where the command ran."""
-    monkeypatch.chdir(labeled.parent)
-    arguments = ["prepare", "--data", labeled.name, "--output", str(tmp_path / "run" / "prepared")]
-    assert main([*arguments, "--progress", "none"]) == 0
-    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "prepared").iterdir()}
-    places = ["--data", str(labeled), "--output", str(tmp_path / "run"), "--device", "cpu"]
-    small = ["iterations=1", "epochs=1", "crop=16", "validation=0", "network.blocks=(1, 1)"]
-    small += ["exclude=BraTS2021_90004"]
-    assert main(["train", *places, "--progress", "none", "--set", *small]) == 0
-    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "prepared").iterdir()}
-
-
-MISUSED = {
-    "prepare nothing labeled": (["prepare", "--data", "UNLABELED", "--output", "new"], "no label"),
-    "prepare into a file": (["prepare", "--data", "LABELED", "--output", "taken"], "taken"),
-    "prepare an unknown numbering": (
-        ["prepare", "--data", "LABELED", "--output", "new", "--convention", "brats"],
-        "brats2021",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", MISUSED)
-def test_misuse_gives_one_message_and_no_files(what, labeled, tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "taken").touch()
-    arguments, expected = MISUSED[what]
-    names = {"LABELED": str(labeled), "UNLABELED": str(labeled / "BraTS2021_90003")}
-    assert exit_code([*(names.get(text, text) for text in arguments), "--progress", "none"]) == 2
-    out, err = capfd.readouterr()
-    assert out == "" and len(err.splitlines()) == 1, err
-    assert err.startswith("missing-modality: error: ") and expected in err, err
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the least of a run in ``run`` and two cases in ``cases``."""
-    root = tmp_path_factory.mktemp("trained")
-    for number in (1, 2):
-        write_case(root / "cases" / f"BraTS2021_9000{number}", (Modality.FLAIR, Modality.T1CE), seed=number)
-    places = ["--data", str(root / "cases"), "--output", str(root / "run"), "--device", "cpu"]
-    small = ["epochs=1", "iterations=1", "crop=16", "validation=0", "network.blocks=(1, 1)"]
-    assert main(["train", *places, "--progress", "none", "--set", *small]) == 0
-    return root
-
-
-def test_a_run_becomes_a_student_that_tells_name_license_and_scores(trained, tmp_path, capsys):
-    first, second, scores = (
-        tmp_path / "first.safetensors",
-        tmp_path / "second.safetensors",
-        tmp_path / "scores",
-    )
-    run_of = ["--run", str(trained / "run"), "--progress", "none"]
-    facts = ["--name", "Small one", "--license", "CC BY 4.0"]
-    assert main(["export", *run_of, "--output", str(first), *facts]) == 0
-    card = Student.load(first).card
-    assert (card["name"], card["license"]) == ("Small one", "CC BY 4.0") and "evaluation" not in card
-    arguments = ["--student", first, "--data", trained / "cases" / "BraTS2021_90001", "--output", scores]
-    arguments += ["--device", "cpu", "--progress", "none", "--hd95-rule", "zero"]
-    assert main(["evaluate", *map(str, arguments)]) == 0
-    assert "evaluation" not in Student.load(first).card
-    assert main(["evaluate", *map(str, arguments), "--store"]) == 0
-    stored = Student.load(first).card["evaluation"]
-    assert (stored["hd95_rule"], stored["cases"]) == ("zero", 1)
-    assert main(["export", *run_of, "--output", str(second), "--evaluation", str(scores)]) == 0
-    card = Student.load(second).card
-    assert card["evaluation"] == stored and not {"name", "license"} & card.keys()
-    assert capsys.readouterr().err == ""
-
-
-def test_export_writes_nothing_when_the_evaluation_is_none(trained, tmp_path, capsys):
-    arguments = ["--run", trained / "run", "--output", tmp_path / "s.safetensors", "--evaluation", tmp_path]
-    assert main(["export", *map(str, arguments), "--progress", "none"]) == 2
-    assert "holds no evaluation" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("package", ["torch", "monai", "safetensors"])
@@ -433,7 +323,7 @@ def test_settings_of_train_are_pairs(capsys):
         ["train", "--data", "d", "--output", "r", "--set", "epochs=3", "crop=48", "--set", "a=b=c"]
     )
     assert dict(options.settings) == {"epochs": "3", "crop": "48", "a": "b=c"}
-    assert (options.recipe, options.preset, options.resume, options.seed) == ("segresnet", "quick", False, 0)
+    assert (options.recipe, options.preset, options.resume, options.seed) == ("baseline", "quick", False, 0)
     assert exit_code(["train", "--data", "d", "--output", "r", "--set", "epochs"]) == 2
     assert "KEY=VALUE" in capsys.readouterr().err
 
@@ -449,6 +339,7 @@ def test_seeds_are_whole_numbers_from_0(wrong, capsys):
     "arguments",
     [
         ["prepare", "--data", "absent", "--output", "cache"],
+        ["synthesize", "--data", "absent", "--output", "synthetic"],
         ["train", "--data", "absent", "--output", "run"],
         ["train", "--data", "absent", "--output", "run", "--recipe", "nonsense"],
         ["export", "--run", "absent", "--output", "s.safetensors"],

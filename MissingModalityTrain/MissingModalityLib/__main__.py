@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__
-from .commands import cases, evaluate, export, phantom, prepare, segment, train
+from .commands import cases, compare, evaluate, export, phantom, prepare, segment, synthesize, train
 from .errors import MissingModalityError
 
-_COMMANDS = (segment, cases, prepare, train, export, evaluate, phantom)
+_COMMANDS = (segment, cases, prepare, synthesize, train, export, evaluate, compare, phantom)
 """In the order of the help."""
 
-_REQUIRED = ("torch", "monai", "safetensors", "SimpleITK", "scipy", "matplotlib", "tqdm")
-"""Packages that Slicer or a plain Python may lack."""
+_REQUIRED = ("torch", "monai", "safetensors", "SimpleITK", "scipy", "matplotlib", "tqdm", "yaml")
+"""Modules of packages that Slicer or a plain Python may lack."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,17 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"missing-modality: error: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _REQUIRED:
+        module = (error.name or "").partition(".")[0]
+        if module not in _REQUIRED:
             raise
-        print(f"missing-modality: error: {_remedy(package)}", file=sys.stderr)
+        print(f"missing-modality: error: {_remedy(module)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def _remedy(package: str) -> str:
+def _remedy(module: str) -> str:
+    package = {"yaml": "pyyaml"}.get(module, module)
     return (
         f"The Python package '{package}' is not installed. In 3D Slicer: install the extension PyTorch and "
         "press Apply in the segmentation panel once, which installs what is missing. Elsewhere: "

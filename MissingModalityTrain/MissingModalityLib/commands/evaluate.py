@@ -35,19 +35,20 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate."""
+    from .. import distributed
     from ..evaluation.attach import attach_evaluation
     from ..evaluation.run import evaluate_folder
 
-    with progress_printer(options.progress) as progress:
+    with progress_printer(options.progress) as progress, distributed.start(options.device) as device:
         result = evaluate_folder(
             options.student,
             options.data,
             options.output,
-            device=options.device,
+            device=device,
             convention=options.convention,
             progress=progress,
             hd95_rule=options.hd95_rule,
         )
-    if options.store:
-        attach_evaluation(options.student, options.output)
+        if options.store:
+            distributed.on_first(lambda: attach_evaluation(options.student, options.output))
     show_result(options, result, f"Wrote {options.output}")

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> None:
     """Export."""
     from ..evaluation.attach import attach_evaluation
     from ..evaluation.run import read_evaluation
-    from ..training.run import export
+    from ..training.students import export
 
     if options.evaluation:
         read_evaluation(options.evaluation)  # refuse what is no evaluation before anything is written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -83,7 +84,12 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary: str) -> None:
-    """The last word of a command: one JSON line for a parent process, text for people."""
+    """The last word of a command: one JSON line for a parent process, text for people.
+
+    Of several processes that torchrun has started for one command, the first has it.
+    """
+    if int(os.environ.get("RANK", "0")):
+        return
     print(
         json.dumps({"event": "result", "result": result}) if options.progress == "json" else summary,
         flush=True,

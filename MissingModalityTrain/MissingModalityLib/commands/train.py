@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..progress import progress_printer
-from ..training.settings import describe_settings
+from ..training.recipes import NETWORKS, describe_settings
 from .options import (
     add_command,
     add_convention,
@@ -25,14 +25,41 @@ def add(commands: Any) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases")
     parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument(
-        "--recipe", default="segresnet", metavar="NAME", help="what to train (default: %(default)s)"
+        "--recipe", default="baseline", metavar="NAME", help="its stages, see below (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--network",
+        default="segresnet",
+        metavar="NAME",
+        help=f"{' or '.join(NETWORKS)} (default: %(default)s)",
     )
     parser.add_argument(
         "--preset", choices=("paper", "quick"), default="quick", help="how long (default: quick)"
     )
+    parser.add_argument(
+        "--stages",
+        type=lambda text: tuple(text.split(",")),
+        metavar="STAGE[,STAGE...]",
+        help="go through these stages of the recipe only",
+    )
+    parser.add_argument(
+        "--init", type=Path, metavar="STUDENT", dest="initial", help="begin with the weights of this student"
+    )
+    parser.add_argument(
+        "--prepared",
+        type=Path,
+        metavar="DIR",
+        help="folder that 'prepare' has filled; what it lacks is added (default: inside RUN)",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     parser.add_argument(
+        "--restart", metavar="STAGE", help="with --resume: begin this stage anew, with what went before it"
+    )
+    parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML file of settings; --set comes on top of it"
     )
     add_settings(parser, "change single settings of the recipe, see below", describe_settings())
     add_convention(parser)
@@ -45,16 +72,22 @@ def run(options: argparse.Namespace) -> None:
     from ..training.run import train
 
     with progress_printer(options.progress) as progress:
-        checkpoint = train(
+        folder = train(
             options.data,
             options.output,
             recipe=options.recipe,
+            network=options.network,
             preset=options.preset,
+            stages=options.stages,
+            settings=dict(options.settings),
+            config=options.config,
+            initial=options.initial,
             resume=options.resume,
+            restart=options.restart,
             seed=options.seed,
             device=options.device,
-            settings=dict(options.settings),
             convention=options.convention,
-            progress=progress,
+            prepared=options.prepared,
+            on_progress=progress,
         )
-    show_result(options, {"output": str(checkpoint)}, f"Wrote {checkpoint}")
+    show_result(options, {"output": str(folder)}, f"Wrote {folder}")
