@@ -90,6 +90,10 @@ def test_synthesize_multiplies_a_folder_of_cases(pair, tmp_path, capfd):
     made = find_cases(output).cases
     assert [case.name for case in made] == [case["name"] for case in report["synthetic"]]
     assert len(made) == 2 and all(case.label for case in made)
+    more = ["--data", str(pair), "--output", str(tmp_path / "mixed"), "--factor", "2", "--method", "mixup"]
+    assert main(["synthesize", *more, "--progress", "none"]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith("2 cases in ") and out.endswith(f"Wrote {tmp_path / 'mixed'}\n")
 
 
 @pytest.fixture(scope="module")

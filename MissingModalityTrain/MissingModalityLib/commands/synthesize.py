@@ -72,4 +72,5 @@ def run(options: argparse.Namespace) -> None:
             convention=options.convention,
             progress=progress,
         )
-    show_result(options, report, f"Wrote {options.output}")
+    made = f"{len(report['synthetic'])} cases in {report['seconds']:.1f} s"
+    show_result(options, report, f"{made}\nWrote {options.output}")
