@@ -11,7 +11,8 @@ Measured in one run, each in a process of its own with the same number of thread
   preparation. Both baselines compute in float32, as they are commonly run.
 
 A second table compares the region-aware fusion of one RFNet window at full resolution with the same sums made
-from a copy of every modality's features per region, as the paper writes them down.
+from a copy of every modality's features per region, as the paper writes them down. A third one compares all
+15 subsets of an RFNet window predicted together, each modality encoded once, with one subset after the other.
 
     make bench                          a synthetic patient of 240x240x155 voxels
     make bench CASE=folder              a case of your own
@@ -247,6 +248,29 @@ def _fusion(options: argparse.Namespace, copies: bool) -> dict[str, Any]:
     return _result(title, seconds)
 
 
+def _subsets(options: argparse.Namespace, together: bool) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    from MissingModalityLib import networks
+    from MissingModalityLib.inference import infer
+    from MissingModalityLib.modalities import SUBSETS, availability
+
+    torch.manual_seed(SEED)
+    network = networks.build("rfnet", width=options.width).eval()
+    size = (options.window,) * 3
+    image = np.random.default_rng(SEED).standard_normal((4, *size), np.float32)
+    flags = np.array([availability(subset) for subset in SUBSETS])
+    how = {"window": size, "overlap": 0.0, "device": torch.device("cpu")}
+    _use_threads(options.threads)
+    infer(network, image, flags[-1], **how)  # pays for warming up
+    start = time.perf_counter()
+    for chosen in [flags] if together else flags:
+        infer(network, image, chosen, **how)
+    seconds = time.perf_counter() - start
+    return _result(f"15 subsets of one window, {'together' if together else 'one by one'}", seconds)
+
+
 def _windows(shape: Sequence[int], side: int) -> Iterator[tuple[slice, ...]]:
     """Boxes at half-window steps, the last one of each axis flush with its end."""
     starts = [[*range(0, max(size - side, 0), side // 2), max(size - side, 0)] for size in shape]
@@ -290,9 +314,15 @@ MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "segresnet": _segresnet,
     "fusion": lambda options: _fusion(options, copies=False),
     "fusion_copies": lambda options: _fusion(options, copies=True),
+    "subsets": lambda options: _subsets(options, together=True),
+    "subsets_apart": lambda options: _subsets(options, together=False),
 }
 
-TABLES = (("student_all", "student_one", "rfnet", "segresnet"), ("fusion", "fusion_copies"))
+TABLES = (
+    ("student_all", "student_one", "rfnet", "segresnet"),
+    ("fusion", "fusion_copies"),
+    ("subsets", "subsets_apart"),
+)
 """What is measured; ratios are to the first of each table."""
 
 if __name__ == "__main__":

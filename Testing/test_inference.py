@@ -83,3 +83,4 @@ def test_class_maps_of_subsets_are_those_of_the_volumes_alone() -> None:
         np.testing.assert_array_equal(found, np.where(brain, expected, 0))
         assert found.dtype == np.uint8
     assert maps[-1].any() and not maps[0][:12].any()
+    assert list(student.classes_of(whole, [])) == []

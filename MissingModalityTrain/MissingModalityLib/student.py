@@ -187,6 +187,8 @@ class Student:
         All are predicted window by window, each modality encoded once, see :func:`.inference.infer`; a map is
         background outside the brain in the subset's own volumes. The crop is that of all volumes.
         """
+        if not subsets:
+            return
         available = np.array([availability(subset) for subset in subsets])
         for subset, found in zip(
             subsets, self._infer(prepared.image, available, device, progress), strict=True
