@@ -24,10 +24,11 @@ from .options import SynthesisOptions
 from .transplant import centered
 from .tumor import CachedTumor
 
-_PANEL_INCHES = (1.5, 1.85)
-"""Width and height; axial slices of a brain are higher than wide."""
+_COLUMNS = 5
+_SIDE_INCHES, _HEAD_INCHES = 0.3, 0.55
+_BLOCK_INCHES = (_SIDE_INCHES + _COLUMNS * 1.5, _HEAD_INCHES + len(MODALITIES) * 1.85)
+"""Width and height of a case; axial slices of a brain are higher than wide."""
 
-_HEAD_INCHES = 0.55
 _TITLES = {
     "absolute": "$D_B = |X_B - mirror(X_B)|$",
     "signed": "$D_B = X_B - mirror(X_B)$",
@@ -81,11 +82,9 @@ def draw_contact_sheet(
         options: that the cases were made with.
     """
     options = options or SynthesisOptions()
-    width, height = _PANEL_INCHES
-    size = (0.3 + 5 * width, len(cases) * (_HEAD_INCHES + len(MODALITIES) * height))
-    figure = Figure(size, facecolor="black", layout="constrained")
+    width, height = _BLOCK_INCHES
+    figure = Figure((width, len(cases) * height), facecolor="black")
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     blocks = figure.subfigures(len(cases), 1, squeeze=False)[:, 0]
     for block, case in zip(blocks, cases, strict=True):
         columns = _grown(case, options) if isinstance(case, GrownCase) else _mixed(case)
@@ -100,7 +99,9 @@ def _draw_block(block: SubFigure, case: SyntheticCase, columns: Sequence[_Column
     block.suptitle(
         f"{case.name}: A = {facts['recipient']}, B = {', '.join(facts['donors'])}", color="white", fontsize=10
     )
-    axes = block.subplots(len(MODALITIES), len(columns))
+    width, height = _BLOCK_INCHES
+    edges = {"left": _SIDE_INCHES / width, "right": 1, "top": 1 - _HEAD_INCHES / height, "bottom": 0}
+    axes = block.subplots(len(MODALITIES), _COLUMNS, gridspec_kw=edges | {"wspace": 0.02, "hspace": 0.02})
     for modality, row in zip(MODALITIES, axes, strict=True):
         window = _window([column.slices[modality] for column in columns if column.colors == "gray"])
         row[0].set_ylabel(modality.title, color="white", fontsize=10)
