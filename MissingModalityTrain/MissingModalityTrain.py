@@ -1,6 +1,7 @@
 """The researcher's panel: train a network on a folder of cases and export it for the segmentation panel."""
 
 import tempfile
+import time
 from enum import Enum
 from pathlib import Path
 
@@ -20,9 +21,11 @@ from slicer.util import VTKObservationMixin
 
 from MissingModalityLib.errors import MissingModalityError
 from MissingModalityLib.jobs import Job
-from MissingModalityLib.training.recipes import RECIPES
+from MissingModalityLib.training.recipes import RECIPES, flattened
+from MissingModalityLib.training.settings import as_text
 
 POLL_MILLISECONDS = 200
+WAIT_SECONDS = 0.02
 CHECKPOINT = "checkpoint.pt"
 LOG_LINES = 500
 FIRST_RECIPE = next(iter(RECIPES))
@@ -44,10 +47,25 @@ class MissingModalityTrain(ScriptedLoadableModule):
             "<b>Research use only, not a medical device.</b>"
         )
         parent.acknowledgementText = _(
-            "Recipe rfnet: Y. Ding, X. Yu, Y. Yang: RFNet: Region-aware Fusion Network for Incomplete "
-            "Multi-modal Brain Tumor Segmentation (ICCV 2021). Network segresnet: A. Myronenko: "
+            "Recipes aem and aem-kd: W. Liu, J. Hou, X. Zhong, H. Zhan, J. Cheng, Y. Fang, G. Yue: Enhancing "
+            "Incomplete Multi-modal Brain Tumor Segmentation with Intra-modal Asymmetry and Inter-modal "
+            "Dependency. Network rfnet: Y. Ding, X. Yu, Y. Yang: RFNet: Region-aware Fusion Network for "
+            "Incomplete Multi-modal Brain Tumor Segmentation (ICCV 2021). Network segresnet: A. Myronenko: "
             "3D MRI Brain Tumor Segmentation Using Autoencoder Regularization (BrainLes 2018), as in MONAI."
         )
+
+
+class Network(Enum):
+    """What is trained; values as on the command line."""
+
+    SEGRESNET = "segresnet"
+    RFNET = "rfnet"
+
+    def label(self):
+        return {
+            "segresnet": _("SegResNet (light)"),
+            "rfnet": _("RFNet (as in the papers; needs a GPU)"),
+        }[self.value]
 
 
 class Preset(Enum):
@@ -79,6 +97,7 @@ class MissingModalityTrainParameterNode:
     runPath: str = ""
     studentPath: str = ""
     recipe: str = FIRST_RECIPE
+    network: Network = Network.SEGRESNET
     preset: Preset = Preset.QUICK
     device: Device = Device.AUTO
 
@@ -94,7 +113,6 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         self._guiTag = None
         self._job = None
         self._doneText = ""
-        self._timer = None
         self._lastMessage = None
 
     def setup(self):
@@ -111,9 +129,6 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         }
         self._fillRecipes()
         self.ui.logText.setMaximumBlockCount(LOG_LINES)
-        self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_MILLISECONDS)
-        self._timer.timeout.connect(self._onTimer)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.startButton.clicked.connect(lambda *_args: self.onStart(resume=False))
@@ -166,15 +181,16 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         state = self._parameterNode
         self._doneText = _("Training has ended. Export writes the student file.")
         self._start(
-            lambda: self.logic.startTraining(
+            lambda: self.logic.train(
                 state.dataPath,
                 state.runPath,
-                state.recipe,
-                state.preset.value,
-                state.device.value,
-                resume,
-                self._onProgress,
-                self._onFinished,
+                recipe=state.recipe,
+                network=state.network.value,
+                preset=state.preset.value,
+                resume=resume,
+                device=state.device.value,
+                onProgress=self._onProgress,
+                onFinished=self._onFinished,
             )
         )
 
@@ -182,7 +198,7 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         """Write the student file of the chosen run folder."""
         state = self._parameterNode
         self._doneText = _("Wrote {path}").format(path=state.studentPath)
-        self._start(lambda: self.logic.startExport(state.runPath, state.studentPath, self._onFinished))
+        self._start(lambda: self.logic.export(state.runPath, state.studentPath, self._onFinished))
 
     def onCancel(self):
         if self._job is not None:
@@ -200,12 +216,7 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         self.ui.logText.setPlainText("")
         self._tell(_("Starting..."))
         self._job = begin()
-        self._timer.start()
         self._updateGui()
-
-    def _onTimer(self):
-        if self._job is not None:
-            self._job.poll()
 
     def _onProgress(self, event):
         self.ui.progressBar.setMaximum(event.total)
@@ -217,7 +228,6 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
             self.ui.logText.appendPlainText(self.ui.statusLabel.text)
 
     def _onFinished(self, job):
-        self._timer.stop()
         self._job = None
         if job.log:
             self.ui.logText.appendPlainText(job.log)
@@ -296,72 +306,108 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
 
 
 class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
-    """Training and export in child processes, for the panel and for scripts."""
+    """Training and export in child processes, for the panel and for scripts: the application stays alive."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleLogic.__init__(self, parent)
+        self._timers = {}
 
     def getParameterNode(self):
         return MissingModalityTrainParameterNode(super().getParameterNode())
 
-    def train(self, dataPath, runPath, recipe=FIRST_RECIPE, preset="quick", device="auto", resume=False):
-        """Train and wait for the end.
-
-        Args:
-            dataPath: folder of cases with labels.
-            runPath: folder of the run, made if needed.
-            recipe: what is trained, a key of ``MissingModalityLib.training.recipes.RECIPES``.
-            preset: "quick" or "paper".
-            device: "auto", "cpu", "cuda" or "cuda:N".
-            resume: go on with the training that ``runPath`` holds.
-
-        Raises:
-            MissingModalityError: bad input; the message says what to do.
-            RuntimeError: the process crashed.
-        """
-        _finish(self.startTraining(dataPath, runPath, recipe, preset, device, resume))
-
-    def startTraining(
+    def train(
         self,
-        dataPath,
-        runPath,
+        data,
+        output,
         recipe=FIRST_RECIPE,
+        network="segresnet",
         preset="quick",
-        device="auto",
+        stages=None,
+        settings=None,
+        config=None,
+        initial=None,
         resume=False,
+        restart=None,
+        seed=0,
+        device="auto",
+        convention=None,
+        prepared=None,
         onProgress=None,
         onFinished=None,
     ):
-        """Like :meth:`train`, without waiting.
+        """``MissingModalityLib.train`` in a process of its own.
+
+        Args:
+            data ... prepared: as there; ``settings`` are values by key, no whole plan.
+            onProgress: called with each ``MissingModalityLib.Event`` while Slicer's event loop turns.
+            onFinished: called with the job at the end, whatever the end is.
 
         Returns:
-            The running ``MissingModalityLib.jobs.Job``: call ``poll()`` from a timer; ``cancel()`` ends it.
+            The running ``MissingModalityLib.jobs.Job``: :meth:`wait` for it, ``cancel()`` it, or look at
+            ``running`` and ``error``.
         """
-        arguments = ["train", "--data", str(dataPath), "--output", str(runPath), "--recipe", recipe]
-        arguments += ["--preset", preset, "--device", device, *(["--resume"] if resume else [])]
-        return Job(arguments, onProgress, onFinished).start()
+        given = {
+            "data": data,
+            "output": output,
+            "recipe": recipe,
+            "network": network,
+            "preset": preset,
+            "stages": ",".join(stages) if stages else None,
+            "config": config,
+            "init": initial,
+            "restart": restart,
+            "seed": seed,
+            "device": device,
+            "convention": convention,
+            "prepared": prepared,
+        }
+        arguments = ["train"]
+        for name, value in given.items():
+            arguments += [] if value is None else [f"--{name}", str(value)]
+        if settings:
+            arguments += ["--set", *(f"{key}={as_text(value)}" for key, value in flattened(settings).items())]
+        return self._start([*arguments, *(["--resume"] if resume else [])], onProgress, onFinished)
 
-    def export(self, runPath, studentPath):
-        """Write the student file of a run and wait for the end.
+    def export(self, run, output, onFinished=None):
+        """``MissingModalityLib.export`` in a process of its own; returns the running job."""
+        return self._start(["export", "--run", str(run), "--output", str(output)], None, onFinished)
+
+    def wait(self, job):
+        """Wait for the end of a job while the application stays alive; interrupting the wait ends the job.
+
+        Returns:
+            The path that it has written: the run's folder, or the student file.
 
         Raises:
-            MissingModalityError: as :meth:`train`.
+            MissingModalityError: bad input, or the job was canceled; the message says what to do.
             RuntimeError: the process crashed.
         """
-        _finish(self.startExport(runPath, studentPath))
+        try:
+            while job.poll():
+                slicer.app.processEvents()
+                time.sleep(WAIT_SECONDS)
+        except BaseException:
+            job.cancel()
+            raise
+        if job.error:
+            expected = job.cancelled or job.exit_code == 2
+            raise (MissingModalityError if expected else RuntimeError)(job.error)
+        return Path(job.result["output"])
 
-    def startExport(self, runPath, studentPath, onFinished=None):
-        """Like :meth:`export`, without waiting; returns the running Job."""
-        arguments = ["export", "--run", str(runPath), "--output", str(studentPath)]
-        return Job(arguments, on_finish=onFinished).start()
+    def _start(self, arguments, onProgress, onFinished):
+        """A running job that delivers its news from a timer."""
 
+        def finish(job):
+            self._timers.pop(job).stop()
+            if onFinished is not None:
+                onFinished(job)
 
-def _finish(job):
-    """Wait for a job; an interrupted wait ends it."""
-    try:
-        job.wait()
-    except BaseException:
-        job.cancel()
-        raise
-    if job.error:
-        raise (MissingModalityError if job.exit_code == 2 else RuntimeError)(job.error)
+        job = Job(arguments, onProgress, finish)
+        timer = self._timers[job] = qt.QTimer()
+        timer.setInterval(POLL_MILLISECONDS)
+        timer.timeout.connect(job.poll)
+        timer.start()
+        return job.start()
 
 
 class MissingModalityTrainTest(ScriptedLoadableModuleTest):
@@ -379,7 +425,8 @@ class MissingModalityTrainTest(ScriptedLoadableModuleTest):
         self.delayDisplay("Checking that a folder without cases is refused")
         with tempfile.TemporaryDirectory() as folder:
             try:
-                MissingModalityTrainLogic().train(folder, str(Path(folder) / "run"))
+                logic = MissingModalityTrainLogic()
+                logic.wait(logic.train(folder, Path(folder) / "run"))
             except MissingModalityError as error:
                 assert folder in str(error), error
             else:

@@ -14,9 +14,9 @@ import SimpleITK as sitk
 import slicer
 
 import slicer_standin
-from MissingModalityLib import jobs
+from child_process import replace_process
 from MissingModalityLib.student import Student
-from MissingModalityLib.training.recipes import RECIPES, make_plan
+from MissingModalityLib.training.recipes import NETWORKS, RECIPES, make_plan
 from small_patient import brain_volume
 
 train = slicer_standin.load_module("MissingModalityTrain")
@@ -34,15 +34,7 @@ def panel() -> Iterator[Any]:
 
 @pytest.fixture
 def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """Makes child processes run a shell script instead; its arguments are those of the interpreter."""
-
-    def replace(script: str) -> None:
-        program = tmp_path / "program"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-        monkeypatch.setattr(jobs, "python_executable", lambda: str(program))
-
-    return replace
+    return lambda script: replace_process(monkeypatch, tmp_path, script)
 
 
 def write_cases(folder: Path, count: int = 2) -> Path:
@@ -97,6 +89,13 @@ def test_every_recipe_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None
     assert state.preset.value == "paper"
 
 
+def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None:
+    assert [network.value for network in train.Network] == list(NETWORKS)
+    assert panel.ui.networkSelector.count == len(NETWORKS)
+    panel.ui.networkSelector.setCurrentIndex(1)
+    assert panel.logic.getParameterNode().network.value == list(NETWORKS)[1]
+
+
 def test_start_needs_data_and_a_fresh_run_folder(panel: Any, tmp_path: Path) -> None:
     choose(panel, data=tmp_path)
     assert panel.ui.startButton.toolTip == "Choose a run folder."
@@ -126,6 +125,8 @@ def test_start_passes_the_choices_on_and_shows_progress(
     )
     replaced_process(f"echo '{line}'; echo \"arguments: $*\"; exec sleep 60")
     choose(panel, data=tmp_path, run=tmp_path / "run")
+    panel.ui.recipeSelector.setCurrentIndex(panel.ui.recipeSelector.findData("aem-kd"))
+    panel.ui.networkSelector.setCurrentIndex(1)
     panel.ui.deviceSelector.setCurrentIndex(1)
     panel.ui.startButton.click()
     assert not panel.ui.startButton.enabled
@@ -136,8 +137,8 @@ def test_start_passes_the_choices_on_and_shows_progress(
     assert panel.ui.statusLabel.text == "Cancelled. Resume goes on after the last whole epoch."
     log = panel.ui.logText.plainText
     assert "epoch 1 of 4" in log
-    expected = f"train --data {tmp_path} --output {tmp_path / 'run'} --recipe {next(iter(RECIPES))}"
-    assert f"{expected} --preset quick --device cpu --progress json" in log
+    expected = f"train --data {tmp_path} --output {tmp_path / 'run'} --recipe aem-kd --network rfnet"
+    assert f"{expected} --preset quick --seed 0 --device cpu --progress json" in log
     assert panel.ui.startButton.enabled
 
 

@@ -1,6 +1,11 @@
 """Brain tumor segmentation from whatever MRI sequences there are: the library behind panels and command line.
 
 Importing it loads nothing heavy; each public name brings its own file when first used.
+
+    import MissingModalityLib as mm
+
+    run = mm.train(data="cases", recipe="aem-kd", output="run", on_progress=print)
+    mm.evaluate_folder(mm.export(run, "student.safetensors"), "test_cases", "results")
 """
 
 from __future__ import annotations
@@ -15,12 +20,23 @@ _PUBLIC = {
     "Event": "progress",
     "MissingModalityError": "errors",
     "Modality": "modalities",
+    "Plan": "training.recipes",
+    "Settings": "training.settings",
     "Student": "student",
     "Study": "preparation",
+    "SynthesisOptions": "asymmetry.options",
+    "attach_evaluation": "evaluation.attach",
+    "compare_folders": "evaluation.comparison",
+    "evaluate_folder": "evaluation.run",
+    "export": "training.students",
     "find_cases": "cases",
     "grow_patient": "phantom",
+    "make_plan": "training.recipes",
+    "prepare_cases": "prepared_folder",
     "read_study": "cases",
     "segment_files": "segmentation",
+    "synthesize": "asymmetry.write",
+    "train": "training.run",
     "write_segmentation": "segmentfile",
 }
 
