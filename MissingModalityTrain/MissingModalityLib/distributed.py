@@ -92,32 +92,46 @@ def gather(items: list[T]) -> list[T]:
     return [item for share in shares for item in share]
 
 
-def gather_from(work: Callable[[], list[T]]) -> list[T]:
-    """:func:`gather` what ``work`` returns; where it fails on any rank, every rank raises.
+def together(work: Callable[[], T]) -> T:
+    """Do ``work`` on every rank; where it fails on any, every rank raises, so none waits for one that gave up.
 
-    So no rank waits for one that has given up.
+    Returns:
+        What ``work`` returned here.
 
     Raises:
-        MissingModalityError: ``work`` raised this kind, here or elsewhere; the same on every rank.
+        MissingModalityError: ``work`` raised this kind, here or elsewhere; the first rank that has one tells
+            it, to the others it is ``told``.
         RuntimeError: it raised another kind on another rank, which is named.
     """
-    done: list[T] = []
+    result: T | None = None
     failure: Exception | None = None
     try:
-        done = work()
+        result = work()
     except Exception as error:
         failure = error
     # other errors need not survive pickling
-    told = failure if failure is None or isinstance(failure, MissingModalityError) else repr(failure)
-    outcomes = gather([(done, told)])
-    if failure:
-        raise failure
-    for number, (_, problem) in enumerate(outcomes):
-        if isinstance(problem, MissingModalityError):
-            raise problem
-        if problem:
-            raise RuntimeError(f"Rank {number} failed: {problem}")
-    return [item for items, _ in outcomes for item in items]
+    known = failure if failure is None or isinstance(failure, MissingModalityError) else repr(failure)
+    problems = gather([known])
+    if failure is None:
+        for number, problem in enumerate(problems):
+            if isinstance(problem, MissingModalityError):
+                problem.told = True
+                raise problem
+            if problem:
+                raise RuntimeError(f"Rank {number} failed: {problem}")
+        return result
+    if isinstance(failure, MissingModalityError):
+        failure.told = any(problems[: rank()])
+    raise failure
+
+
+def gather_from(work: Callable[[], list[T]]) -> list[T]:
+    """:func:`gather` what ``work`` returns.
+
+    Raises:
+        MissingModalityError, RuntimeError: as :func:`together`.
+    """
+    return gather(together(work))
 
 
 def mean(values: Tensor) -> Tensor:
@@ -129,19 +143,25 @@ def mean(values: Tensor) -> Tensor:
 
 
 def total(values: Tensor) -> Tensor:
-    """Element-wise sum over ranks, differentiable: a loss made of it is that of all ranks' samples together."""
+    """Element-wise sum over ranks: a loss made of it is that of all ranks' samples together.
+
+    All ranks must make the same loss of it. Then each knows the gradient of that loss with nobody's help, and
+    no rank can wait in vain for another while gradients are computed. It comes multiplied by the number of
+    ranks, for DistributedDataParallel divides by it.
+    """
     if not _joined():
         return values
-    from torch.distributed.nn.functional import all_reduce
-
-    return all_reduce(values)
+    summed = values.detach().clone()
+    dist.all_reduce(summed)
+    share = world() * values
+    return share + (summed - share.detach())
 
 
 def on_first(work: Callable[[], T]) -> T:
     """Do ``work`` on the first rank only, while the others wait; its result, or its error, is everyone's.
 
     Raises:
-        MissingModalityError, RuntimeError: as :func:`gather_from`.
+        MissingModalityError, RuntimeError: as :func:`together`.
     """
     return gather_from(lambda: [work()] if is_first() else [])[0]
 

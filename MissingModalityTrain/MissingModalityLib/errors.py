@@ -5,7 +5,12 @@ class MissingModalityError(Exception):
     """Base of all errors that are the input's fault and not the program's.
 
     Panels show the message; the command line prints it without a traceback and exits with 2.
+
+    Attributes:
+        told: another process at the same task tells it, so this one need not.
     """
+
+    told = False
 
 
 class ImageError(MissingModalityError):

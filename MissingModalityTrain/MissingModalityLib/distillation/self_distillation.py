@@ -20,12 +20,13 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..distributed import total
 from ..errors import OptionError
 from ..modalities import Modality
+from ..training.losses import smooth_dice_loss
 from ..training.method import bare
 from ..training.supervised import Supervised
 
@@ -141,7 +142,9 @@ class Distillation(Supervised):
                 f"The network has no '{self.features}' features to distill. "
                 f"Choose features={' or '.join(name for name in FEATURES if name != self.features)}."
             )
-        return sum(sum(values) / elements[level] for level, values in squares.items())
+        # processes may hold different numbers of modalities, so the mean of their means would not do
+        sums = total(torch.stack([sum(values) for values in squares.values()]))
+        return (sums / total(sums.new_tensor(list(elements.values())))).sum()
 
     def _pairs(
         self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], batch: Mapping[str, Tensor]
@@ -174,9 +177,8 @@ def imitation(student: Tensor, teacher: Tensor, head: str) -> tuple[Tensor, Tens
     entropy = F.cross_entropy if classes else F.binary_cross_entropy_with_logits
     target, predicted = (x.softmax(1) if classes else x.sigmoid() for x in (teacher, student))
     divergence = entropy(student, target) - entropy(teacher, target)
-    return divergence, DiceLoss(include_background=not classes, squared_pred=True, batch=True)(
-        predicted, target
-    )
+    first = 1 if classes else 0
+    return divergence, smooth_dice_loss(predicted[:, first:], target[:, first:], squared=True)
 
 
 def _logarithm(probabilities: Tensor) -> Tensor:

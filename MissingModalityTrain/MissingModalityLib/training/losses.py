@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from monai.losses import DiceLoss
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..distributed import total, world
 from ..errors import OptionError
 from ..modalities import MODALITIES
 from ..networks.output import Output
@@ -14,6 +14,7 @@ from ..regions import REGIONS
 
 CLAMP = 0.005
 EPSILON = 1e-7
+SMOOTH = 1e-5
 
 
 def weighted_cross_entropy(probabilities: Tensor, target_onehot: Tensor) -> Tensor:
@@ -30,21 +31,25 @@ def weighted_cross_entropy(probabilities: Tensor, target_onehot: Tensor) -> Tens
     Returns:
         Scalar: mean over samples and voxels of the weighted class sum.
     """
-    target = target_onehot.flatten(2)
-    with torch.autocast(target.device.type, enabled=False):  # half precision cannot hold sums over voxels
+    return _entropy(probabilities, target_onehot, len(target_onehot))
+
+
+def _entropy(probabilities: Tensor, target_onehot: Tensor, batch: int) -> Tensor:
+    """:func:`weighted_cross_entropy` of some samples of a batch: what they add to the mean over all of it."""
+    with torch.autocast(target_onehot.device.type, enabled=False):
+        target = target_onehot.flatten(2)
         logs = probabilities.flatten(2).to(target.dtype).clamp(CLAMP, 1).log()
         voxels = target.sum(2)
         weights = 1 - voxels / voxels.sum(1, keepdim=True)
-        # a batched dot product: no voxel-sized product is ever stored
-        entropy = -torch.einsum("bkn,bkn->bk", target, logs)
-        return (weights * entropy).sum() / (target.shape[0] * target.shape[2])
+        return -(weights * _dot(target, logs)).sum() / (batch * target.shape[2])
 
 
 def dice_loss(probabilities: Tensor, target_onehot: Tensor) -> Tensor:
     """1 - soft Dice, averaged over all classes with background; sums run over batch and space together.
 
     No squares; 1e-7 in the denominator only, so a class that is absent and not predicted still costs 1/K
-    (Ding et al., ICCV 2021, and their public training code).
+    (Ding et al., ICCV 2021, and their public training code). Under torchrun the batch is that of all
+    processes.
 
     Args:
         probabilities: (B, K, ...) in 0..1.
@@ -53,12 +58,44 @@ def dice_loss(probabilities: Tensor, target_onehot: Tensor) -> Tensor:
     Returns:
         Scalar in 0..1.
     """
-    target = target_onehot.flatten(2)
-    with torch.autocast(target.device.type, enabled=False):
-        predicted = probabilities.flatten(2).to(target.dtype)
-        overlap = torch.einsum("bkn,bkn->k", predicted, target)
-        total = predicted.sum((0, 2)) + target.sum((0, 2))
-        return 1 - (2 * overlap / (total + EPSILON)).mean()
+    return _dice(total(_overlaps(probabilities, target_onehot)), 0.0, EPSILON)
+
+
+def smooth_dice_loss(predicted: Tensor, target: Tensor, squared: bool = False) -> Tensor:
+    """1 - soft Dice with 1e-5 above and below, so that nothing predicted where nothing is costs nothing.
+
+    MONAI's ``DiceLoss(batch=True)``, which knows one process only: here the sums run over the samples of all
+    processes that torchrun started.
+
+    Args:
+        predicted, target: (B, K, ...) in 0..1.
+        squared: square the voxels in the denominator (Milletari et al., 2016); then the loss is least where
+            both agree, soft targets included.
+
+    Returns:
+        Scalar in 0..1: mean over the K channels.
+    """
+    return _dice(total(_overlaps(predicted, target, squared)), SMOOTH, SMOOTH)
+
+
+def _overlaps(predicted: Tensor, target: Tensor, squared: bool = False) -> Tensor:
+    """What Dice is made of, (2, K): overlap and common size of each channel, over batch and space."""
+    with torch.autocast(target.device.type, enabled=False):  # half precision cannot hold sums over voxels
+        target = target.flatten(2)
+        predicted = predicted.flatten(2).to(target.dtype)
+        sizes = [_dot(x, x) if squared else x.sum(2) for x in (predicted, target)]
+        return torch.stack((_dot(predicted, target), sum(sizes))).sum(1)
+
+
+def _dot(first: Tensor, second: Tensor) -> Tensor:
+    """(B, K, n) twice -> (B, K), without storing a voxel-sized product."""
+    return torch.einsum("bkn,bkn->bk", first, second)
+
+
+def _dice(sums: Tensor, above: float, below: float) -> Tensor:
+    """1 - Dice from sums (..., 2, K), mean over K."""
+    overlap, sizes = sums.unbind(-2)
+    return 1 - ((2 * overlap + above) / (sizes + below)).mean(-1)
 
 
 def one_hot(classes: Tensor, count: int, dtype: torch.dtype) -> Tensor:
@@ -115,7 +152,7 @@ def _class_terms(logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
     """Dice without background over the whole batch, and plain cross entropy."""
     target = one_hot(classes, logits.shape[1], logits.dtype)
     return {
-        "dice": DiceLoss(include_background=False, softmax=True, batch=True)(logits, target),
+        "dice": smooth_dice_loss(logits.softmax(1)[:, 1:], target[:, 1:]),
         "ce": F.cross_entropy(logits, classes.long()),
     }
 
@@ -124,7 +161,7 @@ def _region_terms(logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
     """Dice over the whole batch and binary cross entropy of the nested regions."""
     target = region_target(classes, logits.dtype)
     return {
-        "dice": DiceLoss(sigmoid=True, batch=True)(logits, target),
+        "dice": smooth_dice_loss(logits.sigmoid(), target),
         "bce": F.binary_cross_entropy_with_logits(logits, target),
     }
 
@@ -132,40 +169,46 @@ def _region_terms(logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
 def _region_aware_loss(
     logits: Tensor, features: dict[str, Tensor], classes: Tensor, present: Tensor | None, fused_weight: float
 ) -> dict[str, Tensor]:
-    """RFNet's total: fused + every modality's separate decoder + every level's region map, equal weights."""
+    """RFNet's total: fused + every modality's separate decoder + every level's region map, equal weights.
+
+    A modality that only some samples have weighs by its share of the batch. The sums of all Dice terms come
+    together from all processes at once, those of a modality that nobody here has too.
+    """
     target = one_hot(classes, logits.shape[1], logits.dtype)
-    fused = _pair(logits.softmax(1), target)
-    separate = _separate_terms(features, target, present)
-    maps = [_pair(maps, target) for name, maps in features.items() if name.startswith("regions/")]
-    region = tuple(sum(terms) for terms in zip(*maps, strict=True))
-    groups = {"fused": [fused_weight * term for term in fused], "separate": separate, "region": region}
-    terms = {
-        f"{group}_{kind}": value
-        for group, pair in groups.items()
-        for kind, value in zip(("ce", "dice"), pair, strict=True)
+    maps = [(x, target) for name, x in features.items() if name.startswith("regions/")]
+    groups = {
+        "fused": [(logits.softmax(1), target)],
+        "separate": _separate_pairs(features, target, present),
+        "region": maps,
     }
+    pairs = [pair for group in groups.values() for pair in group]
+    shares = total(target.new_tensor([len(rows) for _, rows in pairs])) / (len(target) * world())
+    dice = shares * _dice(total(torch.stack([_overlaps(*pair) for pair in pairs])), 0.0, EPSILON)
+    parts = dice.split([len(group) for group in groups.values()])
+    terms: dict[str, Tensor] = {}
+    for (name, group), part in zip(groups.items(), parts, strict=True):
+        weight = fused_weight if name == "fused" else 1.0
+        terms[f"{name}_ce"] = weight * sum(_entropy(*pair, len(target)) for pair in group)
+        terms[f"{name}_dice"] = weight * part.sum()
     return {**terms, "total": sum(terms.values())}
 
 
-def _pair(probabilities: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    return weighted_cross_entropy(probabilities, target), dice_loss(probabilities, target)
-
-
-def _separate_terms(
+def _separate_pairs(
     features: dict[str, Tensor], target: Tensor, present: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Sum over modalities; a modality that only some samples have weighs by its share of the batch."""
-    total = target.new_zeros(2)
+) -> list[tuple[Tensor, Tensor]]:
+    """For every modality, prediction and target of the samples that have it: none, some or all."""
+    pairs = []
     for modality in MODALITIES:
         logits = features.get(f"separate/{modality.name}")
-        rows = target if present is None or present[:, modality].all() else target[present[:, modality]]
+        if present is None:
+            rows = target[:0] if logits is None else target
+        else:
+            rows = target if present[:, modality].all() else target[present[:, modality]]
         count = 0 if logits is None else len(logits)
-        if count != len(rows) and not (present is None and logits is None):
+        if count != len(rows):
             raise OptionError(
                 f"The network decoded {count} samples of {modality.title} but 'present' names {len(rows)}. "
                 "Give the loss the same 'present' as the network."
             )
-        if logits is not None:
-            pair = torch.stack(_pair(logits.to(target.dtype).softmax(1), rows))
-            total = total + pair * (count / len(target))
-    return total[0], total[1]
+        pairs.append((rows if logits is None else logits.to(target.dtype).softmax(1), rows))
+    return pairs
