@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_MARK = ".unfinished-"
+_STALE_S = 600.0
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path`` with the same suffixes, renamed to it when the block ends well.
 
-    After an error, or when the process is killed, ``path`` is as it was before.
+    After an error, or when the process is killed, ``path`` is as it was before; a killed one leaves the
+    temporary file for :func:`clear_leftovers`.
 
     Example:
         >>> with replacing(Path("table.csv")) as temporary:
         ...     temporary.write_text("case,dice")
     """
     # lower case, because ITK knows suffixes in lower case only
-    temporary = path.with_name(f".{os.getpid()}.{path.name.lower()}")
+    temporary = path.with_name(f"{_MARK}{os.getpid()}-{path.name.lower()}")
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # safetensors makes files that nobody else may read
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # disks of other machines say only now that they are full
+        temporary.chmod(0o666 & ~_umask())  # some libraries make files that nobody else may read
         os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what processes killed inside :func:`replacing` left in a folder.
+
+    A temporary file that nobody has written to for ten minutes is one: a whole file is renamed at once. (Its
+    process number would tell nothing, for several machines may share the folder.)
+    """
+    for path in folder.glob(f"{_MARK}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _STALE_S:
+                path.unlink()
 
 
 def _umask() -> int:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from . import preparation
 from .atomic import replacing
@@ -110,7 +110,7 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     """Prepare a labelled case into ``folder``, unless an up-to-date file is already there.
 
     Raises:
-        CaseError: the case has no label, or the folder cannot be written to.
+        CaseError: the case has no label, a file of it has gone, or the folder cannot be written to.
     """
     from .cases import read_label, read_study
 
@@ -130,7 +130,7 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
         "label": prepared.label,
         "tumor": _sample_tumor(prepared.label),
     }
-    # safetensors writes an array's memory as it lies, whatever its strides
+    # safetensors takes an array's memory as it lies, whatever its strides
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     header = {
         "fingerprint": fingerprint,
@@ -140,11 +140,11 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            save_file(arrays, temporary, header)
+            temporary.write_bytes(save(arrays, header))
     except OSError as error:
         raise CaseError(
-            f"{folder}: cannot write the prepared case '{case.name}' ({error}). Choose a folder "
-            "you can write to, with enough free space."
+            f"{folder}: cannot write the prepared case '{case.name}' ({error}). Free some space and start "
+            "again, or choose a folder you can write to."
         ) from error
     return _open(path, fingerprint)
 
@@ -168,7 +168,14 @@ def _open(path: Path, fingerprint: str) -> CachedCase | None:
 def _fingerprint(case: Case) -> str:
     """Changes whenever an input file or the preparation changes."""
     files = [image.path for image in case.images.values()] + [case.label]
-    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files if path is not None]
+    try:
+        stats = [(str(path), path.stat()) for path in files if path is not None]
+    except OSError as error:
+        raise CaseError(
+            f"{error.filename}: a file of case '{case.name}' can no longer be read ({error.strerror}). Put "
+            "it back, or leave the case out."
+        ) from error
+    facts = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     roles = [(modality.name, image.channel) for modality, image in case.images.items()]
     text = json.dumps([preparation.VERSION, facts, roles, case.convention])
     return hashlib.sha256(text.encode()).hexdigest()

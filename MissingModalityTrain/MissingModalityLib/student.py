@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from . import networks, preparation
@@ -112,10 +112,11 @@ class Student:
         }
         try:
             with replacing(path) as temporary:
-                save_file(tensors, temporary, {_HEADER_KEY: json.dumps(self.card)})
-        except (OSError, SafetensorError) as error:
+                temporary.write_bytes(save(tensors, {_HEADER_KEY: json.dumps(self.card)}))
+        except OSError as error:
             raise StudentError(
-                f"{path}: the student cannot be written ({error}). Choose an existing folder."
+                f"{path}: the student cannot be written ({error}). Choose an existing folder on a disk with "
+                "free space."
             ) from error
 
     @classmethod

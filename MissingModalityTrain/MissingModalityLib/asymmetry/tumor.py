@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
@@ -101,11 +101,11 @@ def cache_tumor(donor: CachedCase, folder: Path, options: SynthesisOptions) -> C
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            save_file(arrays, temporary, header)
+            temporary.write_bytes(save(arrays, header))
     except OSError as error:
         raise CaseError(
-            f"{folder}: cannot write the tumor of case '{donor.name}' ({error}). Choose a folder you can "
-            "write to, with enough free space."
+            f"{folder}: cannot write the tumor of case '{donor.name}' ({error}). Free some space and start "
+            "again, or choose a folder you can write to."
         ) from error
     return _open(donor, path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import io
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         StudentError: it cannot be written, say because the disk is full; the last one is as it was.
     """
     path = folder / FILE_NAME
+    whole = io.BytesIO()  # torch, writing to a file, would hide what the file system says
+    torch.save(state, whole)
     try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            torch.save(state, file)
-    except (OSError, RuntimeError) as error:  # torch wraps what the file system says
+        with replacing(path) as temporary:
+            temporary.write_bytes(whole.getbuffer())
+    except OSError as error:
         raise StudentError(
             f"{path}: the checkpoint cannot be written ({error}). The last one is whole: free some space and "
             "resume."
@@ -40,9 +42,13 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise StudentError(
-            f"{path}: there is no checkpoint. Train first, or choose the folder of a training run."
+            f"{path}: there is no checkpoint. If the run was stopped while its cases were prepared, start it "
+            "again without --resume; else choose the folder of a training run."
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise StudentError(f"{path}: the checkpoint is damaged ({error}). Start the run again.") from error
+    except Exception as error:  # there is hardly an error that a flipped bit cannot cause
+        raise StudentError(
+            f"{path}: the checkpoint is damaged ({error}). Put back a copy, or delete it and start the run "
+            "again."
+        ) from error

@@ -6,9 +6,10 @@ Under torchrun every process takes its share of each batch and gradients are ave
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from .. import distributed
 from ..cache import CachedCase
-from ..errors import OptionError
+from ..errors import MissingModalityError, OptionError
 from ..progress import Event
 from . import augmentation, log
 from .checkpoints import write_checkpoint
@@ -119,13 +120,18 @@ class Trainer:
     def fit(self) -> None:
         """Train to the end of the stage, writing log and checkpoint after every epoch.
 
+        A checkpoint before the first epoch makes a stage that begins, or begins anew, resumable at once.
+
         Raises:
-            OptionError: the loss is no longer a number; the learning rate is too high for these data.
-            CaseError: a prepared case has gone or is damaged.
+            OptionError: the loss is no longer a number; the learning rate is too high for these data. Or a
+                worker process has been killed.
+            CaseError: a prepared case has gone or is damaged, or the log cannot be written.
             StudentError: the checkpoint cannot be written.
         """
         stage, settings = self.stage, self.stage.settings
         if distributed.is_first():
+            if not self.done:
+                self._save()
             log.trim(stage.folder, stage.stages, stage.name, self.done)
         model = self._distributed()
         for epoch in range(self.done, settings.epochs):
@@ -133,7 +139,7 @@ class Trainer:
             rate = settings.learning_rate * (1 - epoch / settings.epochs) ** settings.power
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            torch.manual_seed(hash((*stage.entropy, epoch)) % 2**63)
+            torch.manual_seed(hash((*stage.entropy, epoch, distributed.rank())) % 2**63)
             stage.method.begin_epoch(stage.network, epoch)
             record = {"stage": stage.name, "epoch": epoch + 1, "learning_rate": rate}
             record |= self._train_epoch(model, epoch)
@@ -143,11 +149,12 @@ class Trainer:
                 record["dice"] = validate(self.result, stage.held_out, subsets, settings.crop, stage.device)
             self.done = epoch + 1
             if distributed.is_first():
-                self._save({**record, "seconds": round(time.perf_counter() - started, 2)})
+                record["seconds"] = round(time.perf_counter() - started, 2)
+                log.append(stage.folder, record)
+                self._save()  # last: a run killed before it makes the epoch again
 
-    def _save(self, record: dict[str, Any]) -> None:
-        """Log and checkpoint of an epoch; the latter last: a run killed before it makes the epoch again."""
-        log.append(self.stage.folder, record)
+    def _save(self) -> None:
+        """Write the checkpoint."""
         states = {name: part.state_dict() for name, part in self._parts().items()}
         write_checkpoint(self.stage.folder, {"stage": self.stage.name, "epoch": self.done, **states})
 
@@ -182,45 +189,52 @@ class Trainer:
         message, total = f"epoch {epoch + 1} of {settings.epochs}", settings.epochs * settings.iterations
         sums: dict[str, float] = {}
         watch = _Watch()
-        for step, batch in enumerate(watch.waiting(loader), 1):
-            values = self._step(model, batch, epoch)
-            self._check(values, batch["case"], epoch, step)
-            sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-            done = epoch * settings.iterations + step
-            stage.progress(Event(stage.name, done, total, message, {"loss": values["total"]}))
+        with _errors_of_workers():
+            for step, batch in enumerate(watch.waiting(loader), 1):
+                values = self._step(model, batch, epoch)
+                self._check(values["total"], values.pop("gradient"), batch["case"], epoch, step)
+                sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
+                done = epoch * settings.iterations + step
+                stage.progress(Event(stage.name, done, total, message, {"loss": values["total"]}))
         terms = {name: value / settings.iterations for name, value in sums.items()}
         return {"loss": terms, "waiting": watch.share()}
 
     def _step(self, model: nn.Module, batch: dict[str, Any], epoch: int) -> dict[str, float]:
-        """One step of the optimizer; the values of the loss terms before it, over the whole batch."""
+        """One step of the optimizer: the loss terms of the whole batch and the norm of their ``gradient``."""
         stage, network = self.stage, self.stage.network
         batch = _moved(batch, stage.device)
         drawn = batch.pop("augmentation")
         batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn)
         with self.precision:
             terms = stage.method.loss(model, batch, epoch)
-        values = torch.stack([term.detach().float() for term in terms.values()])
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(terms["total"]).backward()
-        if stage.settings.clip:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(network.parameters(), stage.settings.clip)
+        self.scaler.unscale_(self.optimizer)
+        terms["gradient"] = nn.utils.clip_grad_norm_(network.parameters(), stage.settings.clip or math.inf)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.averaged:
             self.averaged.update_parameters(network)
+        values = torch.stack([term.detach().float() for term in terms.values()])
         return dict(zip(terms, distributed.mean(values).tolist(), strict=True))
 
-    def _check(self, values: Mapping[str, float], cases: Tensor, epoch: int, step: int) -> None:
-        """Stop at a loss that is no number, before a checkpoint could keep what it did to the weights."""
-        if values["total"] == values["total"]:
+    def _check(self, loss: float, gradient: float, cases: Tensor, epoch: int, step: int) -> None:
+        """Stop at a loss or gradient that is no number, before a checkpoint could keep what it did.
+
+        Gradients that overflow only because the scaler scaled them up are its own business: it has skipped
+        the step.
+        """
+        skipped = self.scaler.is_enabled() and not math.isfinite(gradient) and self.scaler.get_scale() >= 1
+        if math.isfinite(loss) and (math.isfinite(gradient) or skipped):
             return
         names = distributed.gather([self.stage.cases[number].name for number in cases.tolist()])
-        raise OptionError(
-            f"The loss became NaN in stage {self.stage.name}, epoch {epoch + 1}, step {step}, on "
-            f"{', '.join(names)}. Lower learning_rate, or set precision=float32, and resume from the last "
-            "checkpoint; should it happen with the same case again, look at its volumes."
+        what = f"gradient became {gradient}" if math.isfinite(loss) else f"loss became {loss}"
+        error = OptionError(
+            f"The {what} in stage {self.stage.name}, epoch {epoch + 1}, step {step}, on {', '.join(names)}. "
+            "Lower learning_rate, or set precision=float32, and resume from the last checkpoint; should it "
+            "happen with the same case again, look at its volumes."
         )
+        distributed.refuse(error)
 
 
 class _Watch:
@@ -239,6 +253,23 @@ class _Watch:
 
     def share(self) -> float:
         return round(self.waited / max(time.perf_counter() - self.began, 1e-9), 4)
+
+
+@contextmanager
+def _errors_of_workers() -> Iterator[None]:
+    """What goes wrong in the processes of a DataLoader, as one message."""
+    try:
+        yield
+    except MissingModalityError as error:
+        kind = type(error)  # a worker wraps the message in its traceback
+        raise kind(str(error).rpartition(f"{kind.__name__}: ")[2].rstrip()) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise OptionError(
+            f"A process that cuts crops has ended ({error}). Memory may have run out: set fewer workers, or "
+            "none, and resume."
+        ) from error
 
 
 def _moved(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

@@ -94,7 +94,11 @@ def resumed_record(
 
 
 def cases_of(record: Mapping[str, Any]) -> Sequence[Case]:
-    """The run's cases, found again; a case that has gone is an error, a new one is left alone."""
+    """The run's cases, found again; one that has gone or lost a volume is an error, a new one is left alone.
+
+    Raises:
+        CaseError: naming the case.
+    """
     found = {case.name: case for case in find_cases(Path(record["data"]), record["convention"]).cases}
     gone = [name for name in record["cases"] if name not in found]
     if gone:
@@ -102,6 +106,12 @@ def cases_of(record: Mapping[str, Any]) -> Sequence[Case]:
             f"{record['data']}: case '{gone[0]}' of this run is not there. Put it back, or give the "
             "folder that the data moved to."
         )
+    for name, subset in record["cases"].items():
+        if subset_name(found[name].images) != subset:
+            raise CaseError(
+                f"{found[name].folder}: case '{name}' of this run had {subset} and now has "
+                f"{subset_name(found[name].images)}. Put its volumes back as they were."
+            )
     return [found[name] for name in record["cases"]]
 
 

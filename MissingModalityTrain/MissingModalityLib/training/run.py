@@ -7,6 +7,7 @@ and, for every stage that is over, its student: ``pretrain.safetensors``, ``trai
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import torch
 from torch import nn
 
 from .. import distributed, networks
+from ..asymmetry.options import SynthesisOptions
 from ..asymmetry.synthetic import synthetic_cases
+from ..asymmetry.tumor import cache_tumor
+from ..atomic import clear_leftovers
 from ..cache import CachedCase, cache_case
 from ..devices import choose_device
 from ..distillation.self_distillation import Distillation
@@ -26,7 +30,7 @@ from .checkpoints import FILE_NAME as CHECKPOINT
 from .checkpoints import read_checkpoint
 from .loop import Stage, Trainer
 from .method import Method
-from .recipes import Plan, flattened, from_json, make_plan, read_config
+from .recipes import Plan, flattened, from_json, make_plan, read_config, to_json
 from .record import cases_of, describe_cases, new_record, read_record, resumed_record, write_record
 from .samples import possible_subsets
 from .settings import Settings
@@ -89,22 +93,26 @@ def train(
             that is no longer a number.
     """
     output, report = Path(output), on_progress or (lambda event: None)
-    changes = settings if isinstance(settings, Plan) else _changes(settings, config)
-    with distributed.start(device) as device:
-        place = choose_device(device)
-        state = None
-        if resume or (distributed.restarted() and (output / CHECKPOINT).exists()):
-            record, state = _take_up(data, output, changes, restart)
-        elif restart:
+
+    def begin() -> tuple[dict[str, Any], dict[str, Any] | None]:
+        changes = settings if isinstance(settings, Plan) else _changes(settings, config)
+        if resume:
+            return _take_up(data, output, changes, restart)
+        if restart:
             raise OptionError(f"Only a run that is resumed can restart stage {restart}. Add --resume.")
-        else:
-            plan = (
-                changes if isinstance(changes, Plan) else make_plan(recipe, network, preset, stages, changes)
-            )
-            _check_plan(plan, initial)
-            facts = {"recipe": recipe, "preset": preset, "seed": seed, "convention": convention}
-            facts["initial"] = None if initial is None else str(Path(initial).resolve())
-            record = new_record(data, output, plan, **facts)
+        plan = changes if isinstance(changes, Plan) else make_plan(recipe, network, preset, stages, changes)
+        _check_plan(plan, initial)
+        facts = {"recipe": recipe, "preset": preset, "seed": seed, "convention": convention}
+        facts["initial"] = None if initial is None else str(Path(initial).resolve())
+        if restarted and _is_run(output, data, plan, facts):
+            return _take_up(data, output, {}, None)
+        return new_record(data, output, plan, **facts), None
+
+    with distributed.start(device) as device:
+        place = distributed.together(choose_device, device)
+        restarted = distributed.restarted()
+        record, state = distributed.together(begin)
+        _check_start(output, state)
         _train_stages(record, state, output, prepared, place, report if distributed.is_first() else _silent)
     return output
 
@@ -133,6 +141,27 @@ def _take_up(
             )
         state = {"stage": restart, "epoch": 0}
     return resumed_record(data, output, changes, stages[: stages.index(state["stage"])]), state
+
+
+def _is_run(output: Path, data: Path | None, plan: Plan, facts: Mapping[str, Any]) -> bool:
+    """Whether ``output`` holds what this very command had begun, and not some other run."""
+    if data is None or not (output / CHECKPOINT).exists():
+        return False
+    record = read_record(output)
+    here = {**facts, "data": str(Path(data).resolve()), "settings": json.loads(json.dumps(to_json(plan)))}
+    return all(record[name] == value for name, value in here.items())
+
+
+def _check_start(output: Path, state: Mapping[str, Any] | None) -> None:
+    """Processes that do not share a disk would begin at different epochs, and wait for each other forever."""
+    places = distributed.gather([state and (state["stage"], state["epoch"])])
+    if len(set(places)) > 1:
+        distributed.refuse(
+            CaseError(
+                f"{output}: the processes find different checkpoints there. Choose a folder on a disk that "
+                "all machines share."
+            )
+        )
 
 
 def _check_plan(plan: Plan, initial: Path | None) -> None:
@@ -168,15 +197,17 @@ def _train_stages(
     report: Progress,
 ) -> None:
     plan = from_json(record["settings"])
-    _check_batches(plan)
+    distributed.together(_check_batches, plan)
     torch.manual_seed(record["seed"])
     network = networks.build(plan.architecture, **plan.network)
-    cases = _cache(record, prepared or output / "prepared", report)
+    prepared = prepared or output / "prepared"
+    _tidy(output, prepared)
+    cases = _cache(record, prepared, report)
     names = list(plan.stages)
     for name in names[names.index(state["stage"]) if state else 0 :]:
         begun = state if state and state["stage"] == name and "network" in state else None
         if begun is None:
-            _load_initial(network, record, output, names, name)
+            distributed.together(_load_initial, network, record, output, names, name)
         trainer = Trainer(
             Stage(
                 name=name,
@@ -193,13 +224,19 @@ def _train_stages(
             )
         )
         if begun:
-            trainer.restore(begun)
+            distributed.together(trainer.restore, begun)
         if distributed.is_first():  # settings that do not fit the checkpoint are refused by now
             write_record(output, record)
         trainer.fit()
         if distributed.is_first():
             keep_stage(output, record, name, trainer.result)
         distributed.barrier()
+    _tidy(output, prepared)
+
+
+def _tidy(output: Path, prepared: Path) -> None:
+    for folder in (output, prepared, prepared / "tumors"):
+        clear_leftovers(folder)
 
 
 def _check_batches(plan: Plan) -> None:
@@ -242,13 +279,11 @@ def _stage_cases(
     real = [case for case in cases if case.name not in record["validation"]]
     made = []
     if settings.synthesis != "none":
-        made = synthetic_cases(
-            real,
-            settings.factor,
-            record["seed"],
-            settings.synthesis,
-            settings.synthesis_options(),
-            real[0].path.parent / "tumors",
+        folder, options = real[0].path.parent / "tumors", settings.synthesis_options()
+        if settings.synthesis == "aem" and distributed.world() > 1:
+            distributed.together(_cut_share, real, folder, options)
+        made = distributed.together(
+            *(synthetic_cases, real, settings.factor, record["seed"], settings.synthesis, options, folder),
             report,
         )
     usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
@@ -260,13 +295,23 @@ def _stage_cases(
     return usable
 
 
+def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions) -> None:
+    """Cut the tumors that fall to this process; then all find them all."""
+    for case in cases[distributed.rank() :: distributed.world()]:
+        if len(case.tumor_voxels()):
+            cache_tumor(case, folder, options)
+
+
 def _cache(record: Mapping[str, Any], folder: Path, report: Progress) -> list[CachedCase]:
     """Prepared files of the run's cases; several processes share the work."""
-    cases = cases_of(record)
+    cases = distributed.together(cases_of, record)
     mine = cases[distributed.rank() :: distributed.world()]
-    for number, case in enumerate(mine):
-        report(Event("prepare", number, len(mine), case.name))
-        cache_case(case, folder)
-    distributed.barrier()
+
+    def prepare() -> None:
+        for number, case in enumerate(mine):
+            report(Event("prepare", number, len(mine), case.name))
+            cache_case(case, folder)
+
+    distributed.together(prepare)
     report(Event("prepare", len(mine), len(mine), describe_cases(record)))
-    return [cache_case(case, folder) for case in cases]
+    return distributed.together(lambda: [cache_case(case, folder) for case in cases])
