@@ -1,8 +1,8 @@
 """Whole cases through a network: sliding windows with Gaussian blending, from logits to a class map.
 
 Memory: beside the network's own activations for one window, a case of V voxels needs about
-4 V (S K + 5) bytes for K output channels of S subsets (blended sum, input, weights): for 4 classes and a brain
-of 170 x 145 x 140 voxels 0.1 GB for one subset and 0.9 GB for all 15.
+4 V (S K + 6) bytes for K output channels of S subsets (blended sum, input, weights): for 4 classes and a
+brain of 170 x 145 x 140 voxels 0.1 GB for one subset and 0.9 GB for all 15.
 """
 
 from __future__ import annotations
