@@ -5,17 +5,23 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import slicer
+import slicer.util
 
 import MissingModalityLib as mm
+import readme
 import slicer_standin
 from child_process import replace_process
 from MissingModalityLib import jobs
 from MissingModalityLib.__main__ import build_parser
+from MissingModalityLib.student import Student
+from tiny_run import TINY, write_cases
 
 train = slicer_standin.load_module("MissingModalityTrain")
 qt = slicer_standin.load_module("qt")
@@ -156,3 +162,38 @@ def test_a_program_that_cannot_start_is_told(
     with pytest.raises(RuntimeError, match="cannot be started"):
         logic.wait(logic.train("cases", "run", onFinished=ended.append))
     assert len(ended) == 1
+
+
+class LoadedModule:
+    """A scripted module as the desktop's list of modules holds it, with its panel."""
+
+    def __init__(self, panel: Any) -> None:
+        self.panel = panel
+
+    def widgetRepresentation(self) -> LoadedModule:
+        return self
+
+    def self(self) -> Any:
+        return self.panel
+
+
+def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand there, in a real child process, but on tiny cases and with settings to match."""
+    slicer_standin.new_scene()
+    panel = train.MissingModalityTrainWidget(slicer_standin.module_area())
+    panel.setup()
+    loaded = {"MissingModalityTrain": LoadedModule(panel)}
+    for kind in ("qSlicerScriptedLoadableModule", "qSlicerScriptedLoadableModuleWidget"):
+        monkeypatch.setattr(slicer, kind, LoadedModule, raising=False)
+    monkeypatch.setattr(
+        slicer.app, "moduleManager", lambda: SimpleNamespace(module=loaded.get), raising=False
+    )
+    settings = {**TINY, "epochs": 1, "iterations": 1}
+    monkeypatch.setattr(panel.logic, "train", partial(panel.logic.train, settings=settings, device="cpu"))
+    write_cases(tmp_path / "cases")
+    monkeypatch.chdir(tmp_path)
+    names = {"slicer": slicer}
+    exec(readme.lines_with("logic.train"), names)
+    assert names["run"] == Path("run") and names["job"].error is None
+    assert Student.load(names["student"]).card["training"]["stage"] == "posttrain"
+    panel.cleanup()
