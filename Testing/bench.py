@@ -13,6 +13,7 @@ Measured in one run, each in a process of its own with the same number of thread
 A second table compares the region-aware fusion of one RFNet window at full resolution with the same sums made
 from a copy of every modality's features per region, as the paper writes them down. A third one compares all
 15 subsets of an RFNet window predicted together, each modality encoded once, with one subset after the other.
+The last one times what growing a donor's tumor in a recipient takes, from prepared cases in memory.
 
     make bench                          a synthetic patient of 240x240x155 voxels
     make bench CASE=folder              a case of your own
@@ -271,6 +272,36 @@ def _subsets(options: argparse.Namespace, together: bool) -> dict[str, Any]:
     return _result(f"15 subsets of one window, {'together' if together else 'one by one'}", seconds)
 
 
+def _asymmetry(options: argparse.Namespace, with_plane: bool) -> dict[str, Any]:
+    import numpy as np
+    import torch
+
+    from MissingModalityLib.asymmetry.maps import tumor_box, tumor_part
+    from MissingModalityLib.asymmetry.plane import find_plane
+    from MissingModalityLib.asymmetry.transplant import centered, transplant
+    from MissingModalityLib.phantom import grow_patient
+    from MissingModalityLib.preparation import Study, prepare
+
+    def patient(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images, label = grow_patient(seed, shape=tuple(options.shape))
+        prepared = prepare(Study(images, {modality: modality.title for modality in images}), label)
+        return torch.from_numpy(prepared.image), torch.from_numpy(prepared.label)
+
+    (donor, tumor), (image, label) = patient(SEED), patient(SEED + 1)
+    _use_threads(options.threads)
+    plane = find_plane(donor)  # the first one pays for warming up
+    start = time.perf_counter()
+    if with_plane:
+        plane = find_plane(donor)
+    box = tumor_box(tumor)
+    place = np.add(centered(label.shape, tumor.shape), [edge.start for edge in box])
+    transplant(image, label, tumor_part(donor, tumor, plane, box), tumor[box], place.tolist())
+    seconds = time.perf_counter() - start
+    size = "x".join(map(str, donor.shape))
+    title = f"a tumor of {size} transplanted" if with_plane else "the same with the plane known"
+    return _result(title, seconds)
+
+
 def _windows(shape: Sequence[int], side: int) -> Iterator[tuple[slice, ...]]:
     """Boxes at half-window steps, the last one of each axis flush with its end."""
     starts = [[*range(0, max(size - side, 0), side // 2), max(size - side, 0)] for size in shape]
@@ -316,12 +347,15 @@ MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "fusion_copies": lambda options: _fusion(options, copies=True),
     "subsets": lambda options: _subsets(options, together=True),
     "subsets_apart": lambda options: _subsets(options, together=False),
+    "asymmetry": lambda options: _asymmetry(options, with_plane=True),
+    "asymmetry_rest": lambda options: _asymmetry(options, with_plane=False),
 }
 
 TABLES = (
     ("student_all", "student_one", "rfnet", "segresnet"),
     ("fusion", "fusion_copies"),
     ("subsets", "subsets_apart"),
+    ("asymmetry", "asymmetry_rest"),
 )
 """What is measured; ratios are to the first of each table."""
 

@@ -34,5 +34,5 @@ def test_the_benchmark_runs_and_says_what_it_scaled(
     printed = capsys.readouterr().out
     assert "ESTIMATED: 3 of 16 windows timed" in printed
     tables = json.loads((tmp_path / "bench.json").read_text())["tables"]
-    assert [len(results) for results in tables] == [4, 2, 2]
+    assert [len(results) for results in tables] == [4, 2, 2, 2]
     assert all(result["seconds"] > 0 and result["peak_gib"] > 0.1 for results in tables for result in results)
