@@ -306,6 +306,16 @@ def test_a_recipient_without_a_possible_donor_is_named(tmp_path: Path) -> None:
     assert len(synthetic_cases(patients, 2, method="mixup")) == 2
 
 
+def test_a_donor_without_a_brain_is_named(patients, tmp_path: Path) -> None:
+    empty = tmp_path / patients[1].path.name
+    arrays = load_file(patients[1].path)
+    arrays["image"][:, 2:] = 0
+    save_file(arrays, empty, {"fingerprint": "empty"})
+    donor = CachedCase(patients[1].name, empty, patients[1].subset, patients[1].shape)
+    with pytest.raises(CaseError, match=r"'patient_b' has no plane of symmetry .* no brain"):
+        synthetic_cases([patients[0], donor], 2, folder=tmp_path / "tumors")
+
+
 def test_impossible_requests_are_refused(patients) -> None:
     with pytest.raises(CaseError, match="at least two"):
         synthetic_cases(patients[:1], 2)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..atomic import replacing
 from ..cache import CachedCase
-from ..errors import CaseError
+from ..errors import CaseError, ImageError
 from ..modalities import MODALITIES
 from .maps import Box, tumor_box, tumor_part
 from .options import SynthesisOptions
@@ -123,7 +123,7 @@ def _cut(donor: CachedCase, options: SynthesisOptions) -> tuple[dict[str, np.nda
     if box is None:
         raise CaseError(f"Case '{donor.name}' has no tumor in its label, so it cannot give one away.")
     present = image[list(donor.subset)]
-    plane = None if options.difference == "none" else find_plane(present)
+    plane = None if options.difference == "none" else _plane(donor, present)
     label = np.ascontiguousarray(classes[box])
     values = np.zeros((len(MODALITIES), *label.shape), np.float32)
     values[list(donor.subset)] = tumor_part(present, classes, plane, box, options.difference)
@@ -134,6 +134,15 @@ def _cut(donor: CachedCase, options: SynthesisOptions) -> tuple[dict[str, np.nda
         "plane": json.dumps(plane and asdict(plane)),
     }
     return {"values": values.astype(np.float16), "label": label}, header
+
+
+def _plane(donor: CachedCase, present: Tensor) -> Plane:
+    try:
+        return find_plane(present)
+    except ImageError as error:
+        raise CaseError(
+            f"Case '{donor.name}' has no plane of symmetry that could be found. {error}"
+        ) from error
 
 
 def _open(donor: CachedCase, path: Path) -> CachedTumor | None:
