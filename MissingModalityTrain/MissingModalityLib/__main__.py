@@ -7,6 +7,7 @@ interrupted; 1 a bug, with a traceback. Each command is a file of ``commands``.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = build_parser().parse_args(arguments)
         options.run(options)
     except MissingModalityError as error:
-        print(f"missing-modality: error: {error}", file=sys.stderr)
+        if not error.told:
+            print(f"missing-modality: error: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
@@ -58,7 +60,8 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"missing-modality: error: {message} (see {self.prog} --help)\n")
+        other = int(os.environ.get("RANK", "0"))  # torchrun gives all processes the same arguments
+        self.exit(2, None if other else f"missing-modality: error: {message} (see {self.prog} --help)\n")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -5,11 +5,12 @@ Everything here works without torchrun too: a process on its own is rank 0 of a 
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,10 +28,10 @@ torchrun ends the rest); this bounds the wait for one that hangs, and must excee
 
 @contextmanager
 def start(device: str = "auto") -> Iterator[str]:
-    """Join the processes that torchrun started, and leave them at the end; alone, do nothing.
+    """Join the processes that torchrun started; alone, do nothing.
 
-    With torchrun (``WORLD_SIZE`` above 1) the processes talk through NCCL where CUDA is asked for or found,
-    else through gloo.
+    With torchrun (``WORLD_SIZE`` above 1) tensors on CUDA devices travel through NCCL, all else through gloo.
+    The processes stay together until they end, so a program may start any number of tasks.
 
     Args:
         device: as in :func:`~.devices.choose_device`.
@@ -44,22 +45,23 @@ def start(device: str = "auto") -> Iterator[str]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
-    on_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    if on_cuda:
+    cuda = torch.cuda.is_available()
+    if not _joined():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+        atexit.register(dist.destroy_process_group)
+    if device.startswith("cuda") or (device == "auto" and cuda):
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(choose_device(device))
-    dist.init_process_group("nccl" if on_cuda else "gloo", timeout=PATIENCE)
-    try:
-        yield device
-    finally:
-        dist.destroy_process_group()
+        chosen = together(choose_device, device)
+        torch.cuda.set_device(chosen)
+    yield device
 
 
 def restarted() -> bool:
-    """Whether torchrun or Slurm has started this process anew after a failure."""
-    return any(
+    """Whether torchrun or Slurm has started any of the processes anew after a failure."""
+    here = any(
         int(os.environ.get(name) or 0) for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
     )
+    return any(gather([here]))
 
 
 def rank() -> int:
@@ -92,8 +94,12 @@ def gather(items: list[T]) -> list[T]:
     return [item for share in shares for item in share]
 
 
-def together(work: Callable[[], T]) -> T:
-    """Do ``work`` on every rank; where it fails on any, every rank raises, so none waits for one that gave up.
+def together(work: Callable[..., T], *arguments: Any) -> T:
+    """Do ``work`` on every rank; where it fails on any, all raise, so that none waits for one that gave up.
+
+    Args:
+        work: must not itself wait for other ranks.
+        arguments: of ``work``.
 
     Returns:
         What ``work`` returned here.
@@ -106,7 +112,7 @@ def together(work: Callable[[], T]) -> T:
     result: T | None = None
     failure: Exception | None = None
     try:
-        result = work()
+        result = work(*arguments)
     except Exception as error:
         failure = error
     # other errors need not survive pickling
@@ -132,6 +138,12 @@ def gather_from(work: Callable[[], list[T]]) -> list[T]:
         MissingModalityError, RuntimeError: as :func:`together`.
     """
     return gather(together(work))
+
+
+def refuse(error: MissingModalityError) -> NoReturn:
+    """Raise what all ranks have come to know; each of them calls this, and the first one tells it."""
+    error.told = not is_first()
+    raise error
 
 
 def mean(values: Tensor) -> Tensor:
