@@ -74,7 +74,7 @@ def test_report_says_what_was_done_with_what(flair, t1, student, tmp_path):
         tmp_path / "tumor.seg.nrrd",
         student,
         "cpu",
-        progress=events.append,
+        on_progress=events.append,
     )
     assert json.loads((tmp_path / "tumor.seg.nrrd.report.json").read_text()) == report
     assert report["modalities"] == "FLAIR+T1"

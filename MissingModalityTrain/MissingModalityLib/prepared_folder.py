@@ -17,7 +17,7 @@ REPORT_FILE = "report.json"
 
 
 def prepare_cases(
-    data: Path, output: Path, convention: str | None = None, progress: Progress | None = None
+    data: Path, output: Path, convention: str | None = None, on_progress: Progress | None = None
 ) -> dict[str, Any]:
     """Fill the prepared-case cache with the labeled cases of a folder.
 
@@ -29,7 +29,7 @@ def prepare_cases(
         data: folder of cases in any layout that :func:`cases.find_cases` knows.
         output: folder of the cache, made if needed; ``report.json`` lies in it too.
         convention: label convention, where the layout does not tell.
-        progress: told before each case and at the end; steps are cases.
+        on_progress: told before each case and at the end; steps are cases.
 
     Returns:
         The content of ``report.json``: ``data``, ``convention``, ``output``, ``cases`` (name to modalities),
@@ -42,9 +42,9 @@ def prepare_cases(
     """
     from .cache import cache_case
 
-    start, tell = perf_counter(), progress or (lambda event: None)
+    start, tell = perf_counter(), on_progress or (lambda event: None)
     # a cached case knows the whole paths of its files, and training asks with whole paths
-    data = Path(data).resolve()
+    data, output = Path(data).resolve(), Path(output)
     listing = find_cases(data, convention)
     skipped = [(os.path.relpath(entry.path, data), entry.reason) for entry in listing.skipped]
     skipped += [(case.name, "no label") for case in listing.cases if not case.label]

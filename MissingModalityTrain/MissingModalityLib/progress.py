@@ -55,7 +55,7 @@ class Event:
 
 
 Progress = Callable[[Event], None]
-"""What long functions accept as ``progress``; it must return fast and may raise to stop the work."""
+"""What long functions accept as ``on_progress``; it must return fast and may raise to stop the work."""
 
 STYLES: tuple[str, ...] = ("bar", "json", "none")
 

@@ -33,7 +33,7 @@ def segment_files(
     student: Path | None = None,
     device: str = "auto",
     labels: str = "classes",
-    progress: Progress | None = None,
+    on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Segment the tumor in one to four volumes of a patient and write the result with its report.
 
@@ -44,7 +44,7 @@ def segment_files(
         student: the trained network; the bundled one when None.
         device: see :func:`devices.choose_device`.
         labels: convention of the numbers in ``output``, a key of :data:`regions.CONVENTIONS`.
-        progress: called with the stages ``read``, ``prepare``, ``segment`` and ``write``.
+        on_progress: called with the stages ``read``, ``prepare``, ``segment`` and ``write``.
 
     Returns:
         The report: versions, device, inputs, modalities used, volumes in cm3, seconds, peak memory, warnings.
@@ -56,7 +56,7 @@ def segment_files(
     """
     begin, started = time.perf_counter(), datetime.now(UTC)
     inputs = {modality: Path(path) for modality, path in inputs.items()}
-    output, tell = Path(output), progress or (lambda event: None)
+    output, tell = Path(output), on_progress or (lambda event: None)
     _check_request(inputs, output, labels)
     student = Path(student or bundled_student())
     _refuse_overwriting(output, (*inputs.values(), student))

@@ -145,7 +145,7 @@ class Student:
         self,
         study: preparation.Study,
         device: str | torch.device = "auto",
-        progress: Callable[[Event], None] | None = None,
+        on_progress: Callable[[Event], None] | None = None,
     ) -> Prediction:
         """Segment one study with the modalities it has.
 
@@ -155,7 +155,7 @@ class Student:
         """
         begin = time.perf_counter()
         chosen = choose_device(device) if isinstance(device, str) else device
-        report = progress or (lambda event: None)
+        report = on_progress or (lambda event: None)
         report(Event("prepare", 0, 1, "Bringing the volumes onto one grid"))
         prepared = preparation.prepare(study)
         report(Event("prepare", 1, 1))
@@ -169,10 +169,10 @@ class Student:
         self,
         prepared: preparation.Prepared,
         device: torch.device | None = None,
-        progress: Callable[[Event], None] | None = None,
+        on_progress: Callable[[Event], None] | None = None,
     ) -> np.ndarray:
         """Class map (D, H, W) uint8 on the prepared grid; background outside the brain."""
-        classes = to_classes(self.probabilities(prepared, device, progress), self.network.head)
+        classes = to_classes(self.probabilities(prepared, device, on_progress), self.network.head)
         classes[~prepared.brain] = TumorClass.BACKGROUND
         return classes
 
@@ -181,7 +181,7 @@ class Student:
         prepared: preparation.Prepared,
         subsets: Sequence[Subset],
         device: torch.device | None = None,
-        progress: Callable[[Event], None] | None = None,
+        on_progress: Callable[[Event], None] | None = None,
     ) -> Iterator[np.ndarray]:
         """One class map (D, H, W) uint8 per subset, as if only its modalities had been acquired.
 
@@ -192,7 +192,7 @@ class Student:
             return
         available = np.array([availability(subset) for subset in subsets])
         for subset, found in zip(
-            subsets, self._infer(prepared.image, available, device, progress), strict=True
+            subsets, self._infer(prepared.image, available, device, on_progress), strict=True
         ):
             classes = to_classes(found, self.network.head)
             classes[~prepared.image[list(subset)].any(axis=0)] = TumorClass.BACKGROUND
@@ -202,20 +202,20 @@ class Student:
         self,
         prepared: preparation.Prepared,
         device: torch.device | None = None,
-        progress: Callable[[Event], None] | None = None,
+        on_progress: Callable[[Event], None] | None = None,
     ) -> np.ndarray:
         """Probabilities (K, D, H, W) float32 on the prepared grid; K as ``network.head`` says."""
-        return self._infer(prepared.image, prepared.available, device, progress)
+        return self._infer(prepared.image, prepared.available, device, on_progress)
 
     def _infer(
         self,
         image: np.ndarray,
         available: np.ndarray,
         device: torch.device | None,
-        progress: Callable[[Event], None] | None,
+        on_progress: Callable[[Event], None] | None,
     ) -> np.ndarray:
         device = device or torch.device("cpu")
-        on_window = (lambda done, total: progress(Event("segment", done, total))) if progress else None
+        on_window = (lambda done, total: on_progress(Event("segment", done, total))) if on_progress else None
         return infer(
             self.network.to(device),
             image,
