@@ -172,9 +172,11 @@ class Trainer:
         """The network as the loss calls it: alone as it is, under torchrun averaging gradients."""
         if distributed.world() == 1:
             return self.stage.network
-        # encoders of modalities that no sample of a rank has stay unused there
-        devices = [self.stage.device] if self.stage.device.type == "cuda" else None
-        return DistributedDataParallel(self.stage.network, devices, find_unused_parameters=True)
+        network, device = self.stage.network, self.stage.device
+        # of encoders for single modalities, those that no sample of a rank has stay unused there
+        unused = hasattr(network, "encode")
+        devices = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(network, devices, find_unused_parameters=unused)
 
     def _train_epoch(self, model: nn.Module, epoch: int) -> dict[str, Any]:
         """One pass over the samples of an epoch: mean loss terms, and the share of time spent on waiting."""
