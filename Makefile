@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all lint student bench screenshots clean
+.PHONY: help install demo test test-all lint student comparison bench screenshots clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make test-all   these and the slow ones"
 	@echo "make lint       ruff check and format check"
 	@echo "make student    train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
+	@echo "make comparison  train and score the recipes side by side; TRAIN=folder TEST=folder of cases"
 	@echo "make bench      time and memory of whole-case segmentation"
 	@echo "make screenshots  pictures of the panels, in build/screenshots"
 	@echo "make install    only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter)"
@@ -57,6 +58,9 @@ lint: install
 
 student: install
 	$(BIN)/python Scripts/bundled_student.py --train "$(TRAIN)" --test "$(TEST)"
+
+comparison: install
+	$(BIN)/python Scripts/compare_recipes.py --train "$(TRAIN)" --test "$(TEST)"
 
 bench: install
 	$(BIN)/python Testing/bench.py

@@ -204,8 +204,8 @@ class Trainer:
     def _step(self, model: nn.Module, batch: dict[str, Any], epoch: int) -> dict[str, float]:
         """One step of the optimizer: the loss terms of the whole batch and the norm of their ``gradient``."""
         stage, network = self.stage, self.stage.network
-        batch = _moved(batch, stage.device)
-        drawn = batch.pop("augmentation")
+        drawn = batch.pop("augmentation")  # stays on the host, where decisions on it cost no waiting
+        batch = {name: value.to(stage.device, non_blocking=True) for name, value in batch.items()}
         batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn)
         with self.precision:
             terms = stage.method.loss(model, batch, epoch)
@@ -272,14 +272,6 @@ def _errors_of_workers() -> Iterator[None]:
             f"A process that cuts crops has ended ({error}). Memory may have run out: set fewer workers, or "
             "none, and resume."
         ) from error
-
-
-def _moved(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """A batch, nested or not, on the device."""
-    return {
-        name: _moved(value, device) if isinstance(value, Mapping) else value.to(device, non_blocking=True)
-        for name, value in batch.items()
-    }
 
 
 def _precision(name: str, device: torch.device) -> tuple[AbstractContextManager, torch.amp.GradScaler]:
