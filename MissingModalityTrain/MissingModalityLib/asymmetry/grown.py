@@ -116,8 +116,8 @@ class GrownCase(SyntheticCase):
             for graft in self.grafts:
                 shared = graft.shared(box)
                 if shared:
-                    start = [edge.start for edge in shared[0]]
-                    transplant(volumes, classes, *graft.read(shared[1]), start, self.clip)
+                    place = [edge.start for edge in shared[0]]
+                    transplant(volumes, classes, *graft.read(shared[1]), place, self.clip)
         image[[modality for modality in MODALITIES if modality not in self.subset]] = 0
         return image, label
 
