@@ -14,6 +14,7 @@ import pytest
 import MissingModalityLib as mm
 from MissingModalityLib.__main__ import build_parser
 from MissingModalityLib.training.settings import changed
+from tiny_run import write_cases
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "Resources" / "Docs").glob("*.md")))
@@ -87,6 +88,34 @@ def test_the_papers_comparisons_are_what_they_claim() -> None:
     for epochs in (300, 600, 900):
         stages = plans[f"kd{epochs}"].stages
         assert stages == {"posttrain": replace(full["posttrain"], epochs=epochs)}
+
+
+@pytest.mark.slow
+def test_the_papers_comparisons_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each for one step per stage; in the order of the page, as some begin with what others have left."""
+    write_cases(tmp_path / "cases")
+    monkeypatch.chdir(tmp_path)
+    small = {"epochs": 1, "iterations": 1, "batch": 1, "crop": 32, "validation": 0, "network.width": 4}
+    for command in commands(ROOT / "Resources" / "Docs" / "recipes.md"):
+        if not command.startswith("train "):
+            continue
+        options = parse(command)
+        asked = {
+            key: value for key, value in options.settings if key.rpartition(".")[2] not in ("epochs", "batch")
+        }
+        run = mm.train(
+            options.data,
+            options.output,
+            options.recipe,
+            options.network,
+            options.preset,
+            options.stages,
+            settings={**small, **asked},
+            initial=options.initial,
+            prepared=Path("prepared"),
+            device="cpu",
+        )
+        assert {path.stem for path in run.glob("*.safetensors")} == set(plan_of(options).stages)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
