@@ -27,7 +27,7 @@ def commands(page: Path) -> list[str]:
     blocks = [line for line in text.splitlines() if PROGRAM.search(line) and "`" not in line]
     inline = [code for code in re.findall(r"`([^`\n]+)`", text) if PROGRAM.search(code)]
     found = [PROGRAM.split(line, maxsplit=1)[1] for line in (*blocks, *inline)]
-    return [command for command in found if not command.endswith("--help")]
+    return [command for command in found if " " in command and not command.endswith("--help")]
 
 
 COMMANDS = [(page.name, command) for page in PAGES for command in commands(page)]
