@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from MissingModalityLib.inference import infer
+from MissingModalityLib.inference import drop_islands, infer
 from MissingModalityLib.modalities import MODALITIES, SUBSETS, Modality, availability
 from MissingModalityLib.networks import build
 from MissingModalityLib.preparation import Study, prepare
@@ -84,3 +84,23 @@ def test_class_maps_of_subsets_are_those_of_the_volumes_alone() -> None:
         assert found.dtype == np.uint8
     assert maps[-1].any() and not maps[0][:12].any()
     assert list(student.classes_of(whole, [])) == []
+
+
+def test_islands_go_and_the_largest_piece_stays() -> None:
+    classes = np.zeros((20, 20, 20), np.uint8)
+    classes[2:8, 2:8, 2:8] = 2
+    classes[3:5, 3:5, 3:5] = 3
+    classes[8, 8, 8] = 1  # shares a corner with the large piece
+    classes[12:14, 12:14, 12:14] = 1
+    classes[17, 17, 17] = 3
+    whole = classes.copy()
+    np.testing.assert_array_equal(drop_islands(classes, 0), whole)
+    np.testing.assert_array_equal(drop_islands(classes, 1), whole)
+    without_one = drop_islands(classes, 8)
+    assert (whole != without_one).sum() == 1 and without_one[17, 17, 17] == 0
+    without_two = drop_islands(classes, 9)
+    assert without_two[12:14, 12:14, 12:14].sum() == 0 and without_two[8, 8, 8] == 1
+    np.testing.assert_array_equal(drop_islands(classes, 10_000), without_two)
+    np.testing.assert_array_equal(classes, whole)
+    assert without_two.dtype == np.uint8
+    assert not drop_islands(np.zeros((4, 4, 4), np.uint8), 5).any()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
+import SimpleITK as sitk
 import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
@@ -35,6 +36,28 @@ def to_classes(probabilities: np.ndarray, head: str) -> np.ndarray:
     for region, cls in zip(probabilities, (TumorClass.ED, TumorClass.NCR, TumorClass.ET), strict=True):
         classes[region > 0.5] = cls
     return classes
+
+
+def drop_islands(classes: np.ndarray, smallest: int) -> np.ndarray:
+    """Remove connected pieces of tumor, whatever their class, of fewer than ``smallest`` voxels.
+
+    The largest piece always stays. Voxels that share a corner are connected.
+
+    Args:
+        classes: (D, H, W) uint8.
+        smallest: voxels (mm^3 on the common grid); 0 and 1 keep everything.
+
+    Returns:
+        (D, H, W) uint8.
+    """
+    if smallest < 2:
+        return classes
+    mask = sitk.GetImageFromArray((classes > 0).astype(np.uint8))
+    # numbered from the largest piece to the smallest
+    pieces = sitk.GetArrayFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask, True)))
+    sizes = np.bincount(pieces.ravel())[1:]
+    kept = max(1, np.count_nonzero(sizes >= smallest))
+    return np.where(pieces > kept, TumorClass.BACKGROUND, classes).astype(np.uint8)
 
 
 def fast_precision(device: torch.device) -> AbstractContextManager:

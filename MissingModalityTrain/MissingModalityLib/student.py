@@ -24,7 +24,7 @@ from . import networks, preparation
 from .atomic import replacing
 from .devices import choose_device
 from .errors import MissingModalityError, StudentError
-from .inference import infer, to_classes
+from .inference import drop_islands, infer, to_classes
 from .modalities import MODALITIES, Subset, availability
 from .progress import Event
 from .regions import TumorClass
@@ -67,7 +67,8 @@ class Student:
     Args:
         network: made by :func:`networks.build`.
         card: facts to keep with it; what can be derived from the network is added here. ``window`` (d, h, w)
-            and ``overlap`` say how whole cases are covered.
+            and ``overlap`` say how whole cases are covered, ``smallest_island`` which pieces of tumor are
+            too small to be kept (voxels; see :func:`.inference.drop_islands`).
 
     Raises:
         StudentError: the network was made for other classes, such as the five of BraTS 2015.
@@ -83,6 +84,7 @@ class Student:
         self.card = {
             "window": [80, 80, 80],
             "overlap": 0.5,
+            "smallest_island": 0,
             **(card or {}),
             "format_version": FORMAT_VERSION,
             "network": network.name,
@@ -172,9 +174,7 @@ class Student:
         on_progress: Callable[[Event], None] | None = None,
     ) -> np.ndarray:
         """Class map (D, H, W) uint8 on the prepared grid; background outside the brain."""
-        classes = to_classes(self.probabilities(prepared, device, on_progress), self.network.head)
-        classes[~prepared.brain] = TumorClass.BACKGROUND
-        return classes
+        return self._decided(self.probabilities(prepared, device, on_progress), prepared.brain)
 
     def classes_of(
         self,
@@ -194,9 +194,13 @@ class Student:
         for subset, found in zip(
             subsets, self._infer(prepared.image, available, device, on_progress), strict=True
         ):
-            classes = to_classes(found, self.network.head)
-            classes[~prepared.image[list(subset)].any(axis=0)] = TumorClass.BACKGROUND
-            yield classes
+            yield self._decided(found, prepared.image[list(subset)].any(axis=0))
+
+    def _decided(self, probabilities: np.ndarray, brain: np.ndarray) -> np.ndarray:
+        """The class map of probabilities (K, D, H, W): nothing outside the brain, no islands."""
+        classes = to_classes(probabilities, self.network.head)
+        classes[~brain] = TumorClass.BACKGROUND
+        return drop_islands(classes, self.card["smallest_island"])
 
     def probabilities(
         self,
@@ -266,9 +270,9 @@ def _parse_card(path: Path, header: str | None) -> dict[str, Any]:
     try:
         card = json.loads(header)
         complete = all(isinstance(card[key], kind) for key, kind in _CARD_KINDS.items())
-        window, overlap = card["window"], card["overlap"]
+        window, overlap, island = card["window"], card["overlap"], card.get("smallest_island", 0)
         sides = len(window) == 3 and all(type(side) is int and side > 0 for side in window)
-        usable = sides and 0 <= overlap < 1
+        usable = sides and 0 <= overlap < 1 and type(island) is int and island >= 0
     except (TypeError, ValueError, KeyError, IndexError):
         complete = usable = False
     if not (complete and usable):
