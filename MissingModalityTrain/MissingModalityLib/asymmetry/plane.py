@@ -33,7 +33,7 @@ LARGEST_SHIFT = 30.0
 LEAST_BRAIN = 1000
 """Fewer voxels than this are not a brain."""
 
-_TURNS = 11
+_TURNS = 8
 """Angles tried about each axis."""
 
 _LARGEST_INTENSITY = 2.5
@@ -45,7 +45,7 @@ _OUTLINE = 30.0
 """Weight of a squared difference of outlines (brain against background is 1) beside one of intensities.
 Chosen on real cases: with 3, large tumors turn the plane; above 100, flaws of skull stripping do."""
 
-_LEVELS = ((8, 1.0, 5), (4, 0.7, 4), (2, 0.5, 4))
+_LEVELS = ((8, 1.0, 4), (4, 0.7, 3), (2, 0.5, 4))
 """Voxel in mm, difference in standard deviations beyond which intensities lose influence, and Gauss-Newton
 steps, coarse to fine. Half of the planes under trial is given up after each."""
 
@@ -248,7 +248,8 @@ def _refine(
     points = _points(volume[-1], voxel)
     values = _sample(volume, points[None], voxel)
     points = points - center
-    delta = torch.tensor([voxel / 100, voxel / 100, voxel / 2], device=volume.device)
+    longest = torch.tensor([voxel / 50, voxel / 50, voxel], device=volume.device)
+    delta = longest / 20
     probes = torch.cat([torch.zeros_like(delta)[None], torch.diag(delta)])
 
     def differences(candidates: Tensor) -> Tensor:
@@ -271,7 +272,7 @@ def _refine(
             * torch.eye(3).to(curvature)
         )
         move = torch.linalg.solve(curvature, weighted @ now.flatten(1)[..., None])[..., 0]
-        planes = planes - move.clamp(-2, 2) * delta
+        planes = planes - (move * delta).clamp(-longest, longest)
     squares = differences(planes) ** 2
     loss = squares / (1 + squares / tolerance**2)
     loss[:, -1] = _OUTLINE * squares[:, -1]
