@@ -49,7 +49,7 @@ with distributed.start("cpu") as device:
     told["bug"] = attempt(fail_on(1, ValueError("bug")))
     told["first"] = distributed.on_first(lambda: distributed.rank() + 7)
     told["result"] = evaluate_folder(
-        folder / "s.safetensors", folder / "data", folder / "two", device=device, progress=events.append
+        folder / "s.safetensors", folder / "data", folder / "two", device=device, on_progress=events.append
     )
     told["events"] = len(events)
     told["nothing"] = attempt(

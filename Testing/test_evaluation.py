@@ -113,7 +113,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     student = root / "tiny.safetensors"
     tiny_student().save(student)
     events: list[Event] = []
-    result = evaluate_folder(student, data, root / "new" / "output", device="cpu", progress=events.append)
+    result = evaluate_folder(student, data, root / "new" / "output", device="cpu", on_progress=events.append)
     return Evaluated(student, data, root / "new" / "output", result, events)
 
 

@@ -173,7 +173,7 @@ def test_wrong_choices_are_refused_before_any_work(data: Path, tmp_path: Path) -
 
 def test_progress_names_the_steps(data: Path, tmp_path: Path) -> None:
     events: list = []
-    synthesize(data, tmp_path / "out", 2, progress=events.append)
+    synthesize(data, tmp_path / "out", 2, on_progress=events.append)
     stages = list(dict.fromkeys(event.stage for event in events))
     assert stages == ["prepare", "tumors", "write"]
     assert events[-1].step == events[-1].total == 4

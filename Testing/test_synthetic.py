@@ -291,7 +291,7 @@ def test_tumors_are_cut_once_and_again_when_needed(tmp_path: Path) -> None:
 
 def test_events_tell_which_tumor_is_cut(patients) -> None:
     events: list = []
-    synthetic_cases(patients, 2, progress=events.append)
+    synthetic_cases(patients, 2, on_progress=events.append)
     assert [event.message for event in events[:-1]] == [case.name for case in patients]
     assert events[-1].step == events[-1].total == len(patients)
 

@@ -17,7 +17,7 @@ REPORT_FILE = "report.json"
 
 
 def prepare_cases(
-    data: Path, output: Path, convention: str | None = None, on_progress: Progress | None = None
+    data: Path | str, output: Path | str, convention: str | None = None, on_progress: Progress | None = None
 ) -> dict[str, Any]:
     """Fill the prepared-case cache with the labeled cases of a folder.
 

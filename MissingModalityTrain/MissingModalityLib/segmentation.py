@@ -28,9 +28,9 @@ from .student import Prediction, Student
 
 
 def segment_files(
-    inputs: Mapping[Modality, Path],
-    output: Path,
-    student: Path | None = None,
+    inputs: Mapping[Modality, Path | str],
+    output: Path | str,
+    student: Path | str | None = None,
     device: str = "auto",
     labels: str = "classes",
     on_progress: Progress | None = None,

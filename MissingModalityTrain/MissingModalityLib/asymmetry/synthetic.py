@@ -25,7 +25,7 @@ def synthetic_cases(
     method: str = "aem",
     options: SynthesisOptions | None = None,
     folder: Path | None = None,
-    progress: Progress | None = None,
+    on_progress: Progress | None = None,
 ) -> list[SyntheticCase]:
     """Synthetic cases that make a set of N real ones ``factor`` times as large: (factor - 1) * N of them.
 
@@ -41,7 +41,7 @@ def synthetic_cases(
         method: "aem" transplants tumors, "mixup" mixes images.
         options: of the synthesis; the paper's by default.
         folder: where tumors are kept, each computed once; by default ``tumors`` beside the first case's file.
-        progress: told before each tumor is cut, and at the end.
+        on_progress: told before each tumor is cut, and at the end.
 
     Returns:
         Cases that read from disk when asked for a crop, named synthetic_0000 and so on.
@@ -55,7 +55,7 @@ def synthetic_cases(
         raise CaseError("Synthesis needs at least two labeled cases, a recipient and a donor. Add cases.")
     options, cases = options or SynthesisOptions(), sorted(cases, key=lambda case: case.name)
     if method == "aem":
-        tumors = _cut(cases, folder or cases[0].path.parent / "tumors", options, progress)
+        tumors = _cut(cases, folder or cases[0].path.parent / "tumors", options, on_progress)
         donors = _Donors(cases, list(tumors))
     else:
         donors = _Donors(cases, list(range(len(cases))))
@@ -85,10 +85,10 @@ def check_choices(method: str, factor: int) -> None:
 
 
 def _cut(
-    cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions, progress: Progress | None
+    cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions, on_progress: Progress | None
 ) -> dict[int, CachedTumor]:
     """The tumors of all cases that have one, by the case's index."""
-    tell = progress or (lambda event: None)
+    tell = on_progress or (lambda event: None)
     tumors = {}
     for index, case in enumerate(cases):
         tell(Event("tumors", index, len(cases), case.name))

@@ -31,14 +31,14 @@ _SHEET_CASES = 2
 
 
 def synthesize(
-    data: Path,
-    output: Path,
+    data: Path | str,
+    output: Path | str,
     factor: int = 4,
     method: str = "aem",
     seed: int = 0,
     options: SynthesisOptions | None = None,
     convention: str | None = None,
-    progress: Progress | None = None,
+    on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the synthetic cases that make a folder of N real ones ``factor`` times as large.
 
@@ -55,7 +55,7 @@ def synthesize(
         output: folder to fill, absent, empty or begun by the same call; not inside ``data``.
         factor, method, seed, options: as for :func:`synthetic_cases`.
         convention: label convention of ``data``, where the layout does not tell.
-        progress: told before each case of each step.
+        on_progress: told before each case of each step.
 
     Returns:
         What ``synthesis.json`` in ``output`` holds: ``plan`` (everything that decides the result),
@@ -67,7 +67,7 @@ def synthesize(
         ImageError, LabelError: a real case cannot be read; the message names the file.
         OptionError: unknown method or convention, or a factor below 2.
     """
-    start, tell = perf_counter(), progress or (lambda event: None)
+    start, tell = perf_counter(), on_progress or (lambda event: None)
     check_choices(method, factor)
     data, output, options = Path(data).resolve(), Path(output).resolve(), options or SynthesisOptions()
     labeled = [case for case in find_cases(data, convention).cases if case.label]
@@ -85,7 +85,7 @@ def synthesize(
     for number, case in enumerate(labeled):
         tell(Event("prepare", number, len(labeled), case.name))
         prepared.append(cache_case(case, output / _WORK_FOLDER))
-    cases = synthetic_cases(prepared, factor, seed, method, options, progress=progress)
+    cases = synthetic_cases(prepared, factor, seed, method, options, on_progress=on_progress)
     for number, case in enumerate(cases):
         tell(Event("write", number, len(cases), case.name))
         _write_case(case, output)

@@ -16,7 +16,7 @@ from .layouts import LABEL, Place, convention_of, layout_of, place, unusable
 from .model import Case, ImageFile, Listing, Skipped
 
 
-def find_cases(folder: Path, convention: str | None = None) -> Listing:
+def find_cases(folder: Path | str, convention: str | None = None) -> Listing:
     """All cases in a folder and its subfolders; only names are looked at, no file is opened.
 
     Recognized layouts: BraTS 2015 (``VSD.Brain...MR_Flair...``), BraTS 2017-2021

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
             options.output,
             device=device,
             convention=options.convention,
-            progress=progress,
+            on_progress=progress,
             hd95_rule=options.hd95_rule,
         )
         if options.store:

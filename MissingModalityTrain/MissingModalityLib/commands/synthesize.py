@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> None:
             seed=options.seed,
             options=synthesis,
             convention=options.convention,
-            progress=progress,
+            on_progress=progress,
         )
     made = f"{len(report['synthetic'])} cases in {report['seconds']:.1f} s"
     show_result(options, report, f"{made}\nWrote {options.output}")

@@ -16,7 +16,7 @@ _FACTS = ("data", "date", "device", "hd95_rule", "weights_sha256")
 _DECIMALS = {"dice": 4, "hd95": 2}
 
 
-def attach_evaluation(student: Path, evaluation_dir: Path) -> dict[str, Any]:
+def attach_evaluation(student: Path | str, evaluation_dir: Path | str) -> dict[str, Any]:
     """Store the summary of an evaluation in a student file, in place and in the file's own precision.
 
     Args:

@@ -28,7 +28,7 @@ TABLE_FILE, REPORT_FILE = "comparison.md", "comparison.json"
 
 
 def compare_folders(
-    folders: Sequence[Path] | Mapping[str, Sequence[Path]], output: Path | None = None
+    folders: Sequence[Path | str] | Mapping[str, Sequence[Path | str]], output: Path | str | None = None
 ) -> dict[str, Any]:
     """Put evaluations side by side in one table.
 
@@ -74,7 +74,7 @@ def compare_folders(
     return comparison
 
 
-def _named(folders: Sequence[Path]) -> dict[str, list[Path]]:
+def _named(folders: Sequence[Path | str]) -> dict[str, list[Path]]:
     """One line per folder, called like it, with its parent's name where that is needed to tell them apart."""
     paths = [Path(folder).resolve() for folder in folders]
     names = [path.name for path in paths]

@@ -51,18 +51,18 @@ Report = Callable[[str, int], None]
 def evaluate_student(
     student: Student,
     cases: Sequence[Case],
-    progress: Progress | None = None,
     device: str = "auto",
     hd95_rule: str = "penalty",
+    on_progress: Progress | None = None,
 ) -> list[Row]:
     """Scores of every case, subset and region.
 
     Args:
         student: the network to score.
         cases: labeled cases; each is scored on the subsets of the modalities that it has.
-        progress: told of each window and prediction; steps are predictions.
         device: as in :func:`~..devices.choose_device`.
         hd95_rule: what a distance to an empty region is; a key of :data:`~.rules.HD95_RULES`.
+        on_progress: told of each window and prediction; steps are predictions.
 
     Returns:
         Rows by case, then subset in the papers' order, then region.
@@ -74,18 +74,18 @@ def evaluate_student(
     """
     check_rule(hd95_rule)
     chosen = choose_device(device)
-    report = _counter(progress, cases)
+    report = _counter(on_progress, cases)
     return [row for case in cases for row in _score_case(student, case, chosen, hd95_rule, report)]
 
 
 def evaluate_folder(
-    student: Path,
-    data: Path,
-    output: Path,
+    student: Path | str,
+    data: Path | str,
+    output: Path | str,
     device: str = "auto",
     convention: str | None = None,
-    progress: Progress | None = None,
     hd95_rule: str = "penalty",
+    on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
@@ -101,8 +101,8 @@ def evaluate_folder(
             are replaced.
         device: as in :func:`~..devices.choose_device`; what :func:`~..distributed.start` yields, inside it.
         convention: label convention, where the layout does not tell.
-        progress: told of each window and prediction; steps are predictions.
         hd95_rule: a key of :data:`~.rules.HD95_RULES`.
+        on_progress: told of each window and prediction; steps are predictions.
 
     Returns:
         The content of ``summary.json`` (see :func:`~.tables.summarize`) and ``rows``, one dict per score.
@@ -115,12 +115,13 @@ def evaluate_folder(
     from .heatmap import draw_heatmap  # a missing package shows before the long part
 
     start = perf_counter()
+    student, data, output = Path(student), Path(data), Path(output)
     check_rule(hd95_rule)
     chosen = choose_device(device)
     network = Student.load(student)
     on_first(lambda: _make_folder(output))
     labeled, skipped = _find_labeled(data, convention)
-    rows, refused = _score_readable(network, labeled, chosen, hd95_rule, progress)
+    rows, refused = _score_readable(network, labeled, chosen, hd95_rule, on_progress)
     skipped += [{"path": name, "reason": _inside(data, reason)} for name, reason in refused.items()]
     if not rows:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
@@ -147,12 +148,13 @@ def evaluate_folder(
     return {**on_first(conclude), "rows": [_as_record(row) for row in rows]}
 
 
-def read_evaluation(folder: Path) -> dict[str, Any]:
+def read_evaluation(folder: Path | str) -> dict[str, Any]:
     """What :func:`evaluate_folder` returned, from the files it wrote; means are made anew from the scores.
 
     Raises:
         CaseError: the folder holds no complete evaluation.
     """
+    folder = Path(folder)
     try:
         summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
         if not isinstance(summary, dict):
@@ -200,13 +202,17 @@ def _inside(data: Path, reason: str) -> str:
 
 
 def _score_readable(
-    student: Student, cases: Sequence[Case], device: torch.device, hd95_rule: str, progress: Progress | None
+    student: Student,
+    cases: Sequence[Case],
+    device: torch.device,
+    hd95_rule: str,
+    on_progress: Progress | None,
 ) -> tuple[list[Row], dict[str, str]]:
     """Rows of the cases that can be scored; why the others cannot, by name."""
 
     def score_share() -> list[tuple[int, list[Row], str]]:
         share = range(rank(), len(cases), world())
-        report = _counter(progress if is_first() else None, [cases[index] for index in share])
+        report = _counter(on_progress if is_first() else None, [cases[index] for index in share])
         outcomes = []
         for index in share:
             try:
@@ -250,7 +256,7 @@ def _score_case(
     return rows
 
 
-def _counter(progress: Progress | None, cases: Iterable[Case]) -> Report:
+def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
     """Counts the predictions of all those to come and passes every sign of life on."""
     total = sum(len(allowed_subsets(case)) for case in cases)
     done = 0
@@ -258,8 +264,8 @@ def _counter(progress: Progress | None, cases: Iterable[Case]) -> Report:
     def report(message: str, predictions: int) -> None:
         nonlocal done
         done += predictions
-        if progress:
-            progress(Event(STAGE, done, total, message))
+        if on_progress:
+            on_progress(Event(STAGE, done, total, message))
 
     return report
 

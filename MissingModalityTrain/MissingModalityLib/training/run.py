@@ -41,21 +41,21 @@ Progress = Callable[[Event], None]
 
 
 def train(
-    data: Path | None,
-    output: Path,
+    data: Path | str | None,
+    output: Path | str,
     recipe: str = "baseline",
     network: str = "segresnet",
     preset: str = "quick",
     stages: Sequence[str] | None = None,
     settings: Mapping[str, Any] | Plan | None = None,
-    config: Path | None = None,
-    initial: Path | None = None,
+    config: Path | str | None = None,
+    initial: Path | str | None = None,
     resume: bool = False,
     restart: str | None = None,
     seed: int = 0,
     device: str = "auto",
     convention: str | None = None,
-    prepared: Path | None = None,
+    prepared: Path | str | None = None,
     on_progress: Progress | None = None,
 ) -> Path:
     """Train a network on a folder of cases, through all stages of a recipe.
@@ -200,7 +200,7 @@ def _train_stages(
     distributed.together(_check_batches, plan)
     torch.manual_seed(record["seed"])
     network = networks.build(plan.architecture, **plan.network)
-    prepared = prepared or output / "prepared"
+    prepared = Path(prepared or output / "prepared")
     _tidy(output, prepared)
     cases = _cache(record, prepared, report)
     names = list(plan.stages)

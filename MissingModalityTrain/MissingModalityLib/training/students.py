@@ -18,7 +18,7 @@ from .record import read_record
 SUFFIX = ".safetensors"
 
 
-def export(run: Path, output: Path, card: Mapping[str, Any] | None = None) -> Path:
+def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None = None) -> Path:
     """Write the student of a run's last checkpoint.
 
     Args:
