@@ -132,8 +132,9 @@ def find_plane(
     planes = _search(levels[-1], center)
     for level, (voxel, tolerance, steps) in zip(reversed(levels), _LEVELS, strict=True):
         planes = _refine(level, voxel, center, planes, tolerance, steps)
-    normal = _frames(planes[0, :2])[2]
-    return Plane(tuple(normal.tolist()), float(normal @ center + planes[0, 2]))
+    best = planes[0].double()
+    normal = _frames(best[:2])[2]
+    return Plane(tuple(normal.tolist()), float(normal @ center.double() + best[2]))
 
 
 def find_plane_in_image(image: sitk.Image, device: str | torch.device = "cpu") -> sitk.AffineTransform:
