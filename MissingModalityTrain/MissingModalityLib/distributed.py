@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -24,6 +25,9 @@ T = TypeVar("T")
 PATIENCE = timedelta(hours=1)
 """How long a rank waits for the others. A process that died is noticed at once (its connection closes, and
 torchrun ends the rest); this bounds the wait for one that hangs, and must exceed the time of one case."""
+
+ANSWER = timedelta(seconds=1)
+"""How long a rank waits before it looks whether the first one has begun anew."""
 
 
 @contextmanager
@@ -47,8 +51,7 @@ def start(device: str = "auto") -> Iterator[str]:
         return
     cuda = torch.cuda.is_available()
     if not _joined():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
-        atexit.register(dist.destroy_process_group)
+        _join("cpu:gloo,cuda:nccl" if cuda else "gloo")
     if device.startswith("cuda") or (device == "auto" and cuda):
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         chosen = together(choose_device, device)
@@ -176,6 +179,38 @@ def on_first(work: Callable[[], T]) -> T:
         MissingModalityError, RuntimeError: as :func:`together`.
     """
     return gather_from(lambda: [work()] if is_first() else [])[0]
+
+
+def _join(backend: str) -> None:
+    """Meet the other ranks, under a word that the first one makes up.
+
+    torchrun keeps the store in which ranks find each other across restarts: without a new word for every
+    round they would find the addresses of the dead. The word lies open only until all have answered it, and
+    only then counts, so one that was left behind is never taken for good.
+    """
+    store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
+    if rank == 0:
+        word = uuid4().hex
+        store.set("word", word)
+        store.wait([f"{word}/{other}" for other in range(1, world)], PATIENCE)
+        store.delete_key("word")
+        store.set(f"{word}/counts", "")
+    else:
+        word = _word(store, rank)
+    store = dist.PrefixStore(word, store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
+    atexit.register(dist.destroy_process_group)
+
+
+def _word(store: dist.Store, rank: int) -> str:
+    while True:
+        word = store.get("word").decode()
+        store.set(f"{word}/{rank}", "")
+        try:
+            store.wait([f"{word}/counts"], ANSWER)
+        except dist.DistStoreError:  # not yet, or not this word
+            continue
+        return word
 
 
 def _joined() -> bool:

@@ -1,0 +1,24 @@
+"""Real processes under torchrun, on this machine, talking through gloo."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import MissingModalityLib
+
+LIBRARY = Path(MissingModalityLib.__file__).parents[1]
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def torchrun(*arguments: object, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    """Two processes of a script, or of a module with ``-m`` before it; waits for their end."""
+    return subprocess.run(
+        [*TORCHRUN, *options, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )

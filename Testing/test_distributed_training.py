@@ -1,0 +1,251 @@
+"""Two real processes under torchrun train as one does, survive the death of one, and tell an error once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from MissingModalityLib.distillation.self_distillation import Distillation
+from MissingModalityLib.networks import build
+from MissingModalityLib.training.method import Method
+from MissingModalityLib.training.recipes import flattened
+from MissingModalityLib.training.run import train
+from MissingModalityLib.training.supervised import Supervised
+from processes import torchrun
+from tiny_run import QUICK, TINY, assert_same, log, timeless, weights
+
+NETWORKS = {
+    "rfnet": ("rfnet", {"width": 4}),
+    "regions": ("segresnet", {"filters": 8, "blocks": (1, 1)}),
+    "classes": ("segresnet", {"filters": 8, "blocks": (1, 1), "head": "classes"}),
+}
+METHODS = {
+    "supervised": Supervised,
+    "fused": Distillation,
+    "encoder": lambda: Distillation(features="encoder"),
+}
+STEPS = [
+    (name, method)
+    for name in NETWORKS
+    for method in METHODS
+    if (name, method) not in {("regions", "encoder"), ("classes", "encoder")}
+]
+
+WORKER = """
+import contextlib, io, json, sys
+from pathlib import Path
+import torch
+from torch.nn.parallel import DistributedDataParallel
+from MissingModalityLib import distributed
+from MissingModalityLib.__main__ import main
+from test_distributed_training import STEPS, failures, half, step
+
+folder, data = map(Path, sys.argv[1:])
+with distributed.start("cpu"):
+    rank = distributed.rank()
+    wrap = lambda network: DistributedDataParallel(network, find_unused_parameters=True)
+    steps = {"/".join(names): step(*names, wrap, half(rank)) for names in STEPS}
+    torch.save(steps, folder / f"steps{rank}.pt")
+told = {}
+for name, arguments in failures(folder, data).items():
+    with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(said):
+        try:
+            code = main(arguments)
+        except SystemExit as error:
+            code = error.code
+    told[name] = (code, said.getvalue())
+Path(folder / f"told{rank}.json").write_text(json.dumps(told))
+"""
+
+
+def batch() -> dict[str, Tensor]:
+    """Two samples, of which only the first has T1 and only the second FLAIR; nobody has T2."""
+    random = torch.Generator().manual_seed(5)
+    label = torch.randint(0, 4, (2, 16, 16, 16), generator=random, dtype=torch.uint8)
+    label[0][label[0] == 3] = 2  # no class 3 in one of them: a mean of two Dice losses is another number
+    flags = {"available": ("0100", "1000"), "teacher": ("0110", "1100"), "present": ("0110", "1100")}
+    return {
+        "image": torch.randn(2, 4, 16, 16, 16, generator=random).double(),
+        "label": label,
+        **{name: torch.tensor([[bit == "1" for bit in row] for row in rows]) for name, rows in flags.items()},
+    }
+
+
+def half(rank: int) -> dict[str, Tensor]:
+    return {name: value[rank : rank + 1] for name, value in batch().items()}
+
+
+def step(name: str, method: str, wrap: Any, samples: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Terms of a loss, of all processes together, and its gradient, in double precision where it is kept."""
+    from MissingModalityLib import distributed
+
+    torch.manual_seed(0)
+    architecture, options = NETWORKS[name]
+    network = build(architecture, **options).double().train()
+    chosen: Method = METHODS[method]()
+    chosen.begin_epoch(network, 0)
+    wrapped = wrap(network)
+    terms = chosen.loss(wrapped, samples, 0)
+    terms["total"].backward()
+    values = distributed.mean(torch.stack([value.detach().double() for value in terms.values()]))
+    gradient = {key: x.grad for key, x in network.named_parameters() if x.grad is not None}
+    return {"terms": dict(zip(terms, values, strict=True)), "gradient": gradient}
+
+
+def command(data: Path, output: Path, settings: Mapping[str, Any]) -> list[str]:
+    """A command that trains."""
+    pairs = [f"{key}={value}" for key, value in flattened(settings).items()]
+    common = ("train", "--data", data, "--output", output, "--device", "cpu", "--progress", "none")
+    return [*map(str, common), "--set", *pairs]
+
+
+def failures(folder: Path, data: Path) -> dict[str, list[str]]:
+    """Commands that fail on all processes or on one of them."""
+    good = {**TINY, "batch": 2}
+    return {
+        "option": [*command(data, folder / "a", good), "--sed", "3"],
+        "setting": command(data, folder / "b", {**good, "epohcs": 3}),
+        "batch": command(data, folder / "c", {**good, "batch": 3}),
+        "data": command(folder / "nowhere", folder / "d", good),
+        "student": [*command(data, folder / "e", good), "--init", str(folder / "none.safetensors")],
+        "loss": command(data, folder / "f", {**good, "learning_rate": 1e30}),
+        "case": command(folder / "damaged", folder / "g", good),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_cases: Path) -> Path:
+    """What two processes have left."""
+    root = tmp_path_factory.mktemp("two")
+    shutil.copytree(tiny_cases, root / "damaged")
+    scan = root / "damaged" / "patient_b" / "t1.nii.gz"
+    scan.write_bytes(scan.read_bytes()[:-400])
+    (root / "worker.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n{WORKER}"
+    )
+    done = torchrun(root / "worker.py", root, tiny_cases)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return root
+
+
+@pytest.mark.parametrize(("name", "method"), STEPS)
+def test_two_processes_make_the_step_that_one_makes(name: str, method: str, folder: Path) -> None:
+    alone = step(name, method, lambda network: network, batch())
+    for rank in (0, 1):
+        shared = torch.load(folder / f"steps{rank}.pt")[f"{name}/{method}"]
+        for part in ("terms", "gradient"):
+            assert shared[part].keys() == alone[part].keys()
+            for key, value in alone[part].items():
+                torch.testing.assert_close(
+                    shared[part][key], value, rtol=1e-5, atol=1e-6, msg=lambda m, k=key: f"{k}: {m}"
+                )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    {
+        "option": "--sed",
+        "setting": "epohcs",
+        "batch": "train.batch=3 cannot be shared among 2 processes",
+        "data": "nowhere",
+        "student": "none.safetensors",
+        "loss": "in stage train, epoch",
+        "case": "t1.nii.gz",
+    }.items(),
+)
+def test_an_error_ends_all_processes_and_is_told_once(name: str, words: str, folder: Path) -> None:
+    told = [json.loads((folder / f"told{rank}.json").read_text())[name] for rank in (0, 1)]
+    assert [code for code, _ in told] == [2, 2]
+    said = [text for _, text in told if text]
+    assert len(said) == 1 and words in said[0] and said[0].count("missing-modality: error: ") == 1, told
+
+
+CURVES = {
+    "segresnet": {
+        "workers": 1,
+        "validation": 0.4,
+        "average": 0.5,
+        "network": {"filters": 8, "blocks": [1, 1]},
+    },
+    # so small a network of instance norms is chaotic: steps must be small for rounding to stay what it is
+    "rfnet": {"learning_rate": 1e-5, "validation": 0, "network": {"width": 4}},
+}
+
+
+@pytest.mark.parametrize("network", ["segresnet", pytest.param("rfnet", marks=pytest.mark.slow)])
+def test_torchrun_trains_as_one_process_does(network: str, tiny_cases: Path, tmp_path: Path) -> None:
+    settings = {**QUICK, "epochs": 2, "validate_every": 2, "batch": 2, **CURVES[network]}
+    stages = {"recipe": "aem-kd", "stages": ("train", "posttrain")}
+    train(tiny_cases, tmp_path / "one", network=network, device="cpu", settings=settings, **stages)
+    done = torchrun(
+        *("-m", "MissingModalityLib", *command(tiny_cases, tmp_path / "two", settings)),
+        *("--network", network, "--recipe", stages["recipe"], "--stages", ",".join(stages["stages"])),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines() == [f"Wrote {tmp_path / 'two'}"]
+    one, two = log(tmp_path / "one"), log(tmp_path / "two")
+    for mine, other in zip(one, two, strict=True):
+        assert (mine["stage"], mine["epoch"]) == (other["stage"], other["epoch"])
+        assert mine["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert mine.get("dice", {}) == pytest.approx(other.get("dice", {}), abs=1e-2)
+    for stage in stages["stages"]:
+        alone, shared = (load_file(tmp_path / run / f"{stage}.safetensors") for run in ("one", "two"))
+        for name, value in alone.items():
+            torch.testing.assert_close(
+                shared[name], value, rtol=1e-3, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+            )
+
+
+DYING = """
+import os, signal, sys
+from MissingModalityLib.__main__ import main
+from MissingModalityLib.training import loop
+
+made, step = 0, loop.Trainer._step
+
+
+def dying(*arguments):
+    global made
+    made += 1
+    if made == 5 and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        print("killed", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(*arguments)
+
+
+loop.Trainer._step = dying
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_processes_restarted_after_one_was_killed_end_with_the_same_bits(
+    tiny_cases: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "dying.py").write_text(DYING)
+    settings = {**TINY, "batch": 2, "epochs": 4, "average": 0.5}
+    whole = torchrun("-m", "MissingModalityLib", *command(tiny_cases, tmp_path / "whole", settings))
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    options = ("--max-restarts", "1")
+    cut = torchrun(tmp_path / "dying.py", *command(tiny_cases, tmp_path / "cut", settings), options=options)
+    assert cut.returncode == 0, cut.stderr[-3000:]
+    assert cut.stdout.splitlines() == ["killed", f"Wrote {tmp_path / 'cut'}"]
+    assert [line["epoch"] for line in log(tmp_path / "cut")] == [1, 2, 3, 4]
+    assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
+    assert_same(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    refused = torchrun(
+        "-m",
+        "MissingModalityLib",
+        *command(tiny_cases, tmp_path / "cut", {**settings, "epochs": 5}),
+        options=options,
+    )
+    assert refused.returncode != 0 and refused.stderr.count("already holds a training run") == 2
+    assert len(log(tmp_path / "cut")) == 4
