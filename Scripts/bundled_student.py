@@ -18,7 +18,8 @@ from MissingModalityLib.evaluation.attach import attach_evaluation
 from MissingModalityLib.evaluation.run import evaluate_folder, read_evaluation
 from MissingModalityLib.model_card import write_model_card
 from MissingModalityLib.progress import progress_printer
-from MissingModalityLib.training.run import export, train
+from MissingModalityLib.training.run import train
+from MissingModalityLib.training.students import export
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "glioma-any-subset"

@@ -20,7 +20,7 @@ from MissingModalityLib.student import Student
 from tiny_run import TINY, write_cases
 
 FUNCTIONS = {
-    "attach_evaluation": "student, evaluation_dir",
+    "attach_evaluation": "student, evaluation",
     "compare_folders": "folders, output=None",
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None"
@@ -28,7 +28,7 @@ FUNCTIONS = {
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
     "grow_patient": "seed, shape=(155, 240, 240), spacing=(1.0, 1.0, 1.0), tumor=True",
-    "make_plan": "recipe='baseline', network='segresnet', preset='quick', stages=None, changes=None",
+    "make_plan": "recipe='baseline', network='segresnet', preset='quick', stages=None, settings=None",
     "prepare_cases": "data, output, convention=None, on_progress=None",
     "read_study": "case",
     "segment_files": "inputs, output, student=None, device='auto', labels='classes', on_progress=None",

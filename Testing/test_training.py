@@ -96,7 +96,7 @@ def test_prepared_cases_are_shared_between_runs(tiny_cases: Path, tmp_path: Path
 
 
 def test_a_whole_plan_can_be_given(tiny_cases: Path, tmp_path: Path) -> None:
-    plan = make_plan("aem", changes={**TINY, "epochs": 1})
+    plan = make_plan("aem", settings={**TINY, "epochs": 1})
     run = train(tiny_cases, tmp_path / "run", settings=plan)
     assert [line["stage"] for line in log(run)] == ["pretrain", "train"]
 
@@ -144,7 +144,7 @@ def test_the_running_average_is_what_is_exported(tiny_cases: Path, tmp_path: Pat
 
 def test_unknown_subsets_and_cases_are_named_beside_the_known_ones(tiny_cases: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"'nonsense'.*FLAIR\+T1ce") as caught:
-        make_plan(changes={"subsets": "T2,nonsense"})
+        make_plan(settings={"subsets": "T2,nonsense"})
     assert "'T2'" not in str(caught.value)
     with pytest.raises(OptionError, match=r"'patient_z'.*patient_a, patient_b, patient_c, patient_d"):
         train(tiny_cases, tmp_path / "run", settings={"exclude": "patient_a,patient_z"})

@@ -22,7 +22,9 @@ from .options import (
 def add(commands: Any) -> None:
     """Describe the options."""
     parser = add_command(commands, "train", run, "Train a network on a folder of cases.")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder of cases; with --resume only if it has moved"
+    )
     parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument(
         "--recipe", default="baseline", metavar="NAME", help="its stages, see below (default: %(default)s)"

@@ -16,12 +16,12 @@ _FACTS = ("data", "date", "device", "hd95_rule", "weights_sha256")
 _DECIMALS = {"dice": 4, "hd95": 2}
 
 
-def attach_evaluation(student: Path | str, evaluation_dir: Path | str) -> dict[str, Any]:
+def attach_evaluation(student: Path | str, evaluation: Path | str) -> dict[str, Any]:
     """Store the summary of an evaluation in a student file, in place and in the file's own precision.
 
     Args:
         student: a student file; its card gets the entry ``evaluation``, an earlier one is replaced.
-        evaluation_dir: folder that :func:`.run.evaluate_folder` has written for these very weights.
+        evaluation: folder that :func:`.run.evaluate_folder` has written for these very weights.
 
     Returns:
         The entry, see :func:`summary_of`.
@@ -31,10 +31,10 @@ def attach_evaluation(student: Path | str, evaluation_dir: Path | str) -> dict[s
         CaseError: the folder holds no evaluation, or one of other weights; the file is as it was.
     """
     student = Path(student)
-    evaluation = read_evaluation(evaluation_dir)
+    found = read_evaluation(evaluation)
     network = Student.load(student)
-    check_weights(network, evaluation, student)
-    network.card["evaluation"] = summary_of(evaluation)
+    check_weights(network, found, student)
+    network.card["evaluation"] = summary_of(found)
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
 

@@ -123,16 +123,16 @@ def make_plan(
     network: str = "segresnet",
     preset: str = "quick",
     stages: Sequence[str] | None = None,
-    changes: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """The plan of a recipe, a network and a preset, with changes put over it.
+    """The plan of a recipe, a network and a preset, with single settings put over it.
 
     Args:
         recipe: one of :data:`RECIPES`.
         network: one of :data:`NETWORKS`.
         preset: "paper" or "quick".
         stages: those of the recipe to go through; default all.
-        changes: see :func:`change_plan`.
+        settings: as the changes of :func:`change_plan`.
 
     Raises:
         OptionError: an unknown name, or as :func:`change_plan`.
@@ -143,16 +143,13 @@ def make_plan(
     offered = RECIPES[recipe].stages
     for stage in stages or ():
         _known(f"stage of recipe {recipe}", stage, offered)
-    settings, options = NETWORKS[network][preset]
+    common, options = NETWORKS[network][preset]
     chosen = {
-        stage: replace(settings, **special)
+        stage: replace(common, **special)
         for stage, special in offered.items()
         if stages is None or stage in stages
     }
-    # only weights that start from scratch need to learn each modality before they fuse
-    first = next(iter(chosen))
-    chosen = {name: one if name == first else replace(one, fusion_start=0) for name, one in chosen.items()}
-    return change_plan(Plan(network, dict(options), stages=chosen), changes or {})
+    return change_plan(Plan(network, dict(options), stages=chosen), settings or {})
 
 
 def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] = ()) -> Plan:

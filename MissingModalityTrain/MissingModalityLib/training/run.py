@@ -214,7 +214,7 @@ def _train_stages(
                 stages=names,
                 folder=output,
                 network=network.to(device),
-                method=_method(plan.stages[name]),
+                method=_method(plan.stages[name], fresh=name == names[0] and not record["initial"]),
                 cases=_stage_cases(plan.stages[name], record, cases, report),
                 held_out=[case for case in cases if case.name in record["validation"]],
                 settings=plan.stages[name],
@@ -260,15 +260,17 @@ def _load_initial(
         load_weights(network, Path(record["initial"]))
 
 
-def _method(settings: Settings) -> Method:
+def _method(settings: Settings, fresh: bool) -> Method:
+    # weights that were trained before have learned each modality on its own
+    fusion_start = settings.fusion_start if fresh else 0
     if settings.method == "supervised":
-        return Supervised(settings.fusion_start)
+        return Supervised(fusion_start)
     return Distillation(
         settings.teacher_every,
         settings.feature_weight,
         settings.prediction_weight,
         settings.distilled,
-        settings.fusion_start,
+        fusion_start,
     )
 
 

@@ -126,7 +126,7 @@ class Settings:
         0.0, "Decay per step of the running average of weights that is validated and exported; 0: none"
     )
     fusion_start: int = at_least(
-        0, 0, "Epochs during which a network with separate decoders trains those alone"
+        0, 0, "Epochs in which a network with separate decoders, starting from scratch, trains those alone"
     )
     precision: str = choice(
         "auto",
