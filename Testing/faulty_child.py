@@ -36,6 +36,10 @@ _ROOM = 100
 """Bytes that a full disk still takes; every file and every line of the log is larger."""
 
 
+_PRELOADED = ("MissingModalityLib.training.run", "MissingModalityLib.evaluation.metrics", "torch._dynamo")
+"""Modules that a training imports, early or late."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """What happens to a run, and when.
@@ -142,7 +146,7 @@ class Child:
 
     def __init__(self, arguments: list[str], fault: Fault | None = None) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["MissingModalityLib.training.run", __name__])
+        context.set_forkserver_preload([*_PRELOADED, __name__])
         # no file: a full disk would take no message
         self._printed, printing = context.Pipe(duplex=False)
         self.process = context.Process(target=_train, args=(arguments, printing, fault))

@@ -174,11 +174,11 @@ def test_a_full_disk_ends_a_run_with_one_message_and_costs_nothing_else(whole: R
 @pytest.mark.parametrize(
     ("damage", "place", "workers"),
     [
-        (faulty_child.truncate, "prepared", 2),
+        (faulty_child.truncate, "prepared", 1),
         (faulty_child.truncate, "prepared/tumors", 0),
-        pytest.param(faulty_child.truncate, "prepared/tumors", 2, marks=pytest.mark.slow),
+        pytest.param(faulty_child.truncate, "prepared/tumors", 1, marks=pytest.mark.slow),
         pytest.param(faulty_child.delete, "prepared", 0, marks=pytest.mark.slow),
-        pytest.param(faulty_child.delete, "prepared", 2, marks=pytest.mark.slow),
+        pytest.param(faulty_child.delete, "prepared", 1, marks=pytest.mark.slow),
     ],
 )
 def test_files_lost_while_training_are_named_and_made_again(
@@ -238,7 +238,7 @@ def test_a_learning_rate_far_too_high_spoils_no_checkpoint(whole: Run, run: Run)
 def test_a_run_that_is_asked_to_stop_stops_at_once_and_resumes(
     number: int, code: int, whole: Run, run: Run
 ) -> None:
-    child = run.start(Fault("step", 4, faulty_child.hang), workers=2)
+    child = run.start(Fault("step", 4, faulty_child.hang), workers=1)
     while not (run.folder / "log.jsonl").exists():
         assert child.process.is_alive()
         time.sleep(0.02)
