@@ -45,6 +45,7 @@ def start(device: str = "auto") -> Iterator[str]:
 
     Raises:
         OptionError: this machine has fewer CUDA devices than processes.
+        MissingModalityError: another process has died.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
@@ -56,7 +57,14 @@ def start(device: str = "auto") -> Iterator[str]:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         chosen = together(choose_device, device)
         torch.cuda.set_device(chosen)
-    yield device
+    try:
+        yield device
+    except RuntimeError as error:
+        if "by peer" not in str(error):  # what gloo says of a connection that the other end has closed
+            raise
+        raise MissingModalityError(
+            f"Process {rank()} stopped, because another one has ended. See what that one said."
+        ) from error
 
 
 def restarted() -> bool:

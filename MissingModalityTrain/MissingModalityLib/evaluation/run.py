@@ -26,7 +26,7 @@ import SimpleITK as sitk
 
 from ..cases import Case, find_cases, read_label, read_study
 from ..devices import choose_device, describe_device
-from ..distributed import gather_from, is_first, on_first, rank, world
+from ..distributed import gather_from, is_first, on_first, rank, refuse, together, world
 from ..errors import CaseError, MissingModalityError
 from ..modalities import SUBSETS, Subset, subset_name
 from ..preparation import prepare, restore
@@ -117,15 +117,15 @@ def evaluate_folder(
     start = perf_counter()
     student, data, output = Path(student), Path(data), Path(output)
     check_rule(hd95_rule)
-    chosen = choose_device(device)
-    network = Student.load(student)
+    chosen = together(choose_device, device)
+    network = together(Student.load, student)
     on_first(lambda: _make_folder(output))
-    labeled, skipped = _find_labeled(data, convention)
+    labeled, skipped = together(_find_labeled, data, convention)
     rows, refused = _score_readable(network, labeled, chosen, hd95_rule, on_progress)
     skipped += [{"path": name, "reason": _inside(data, reason)} for name, reason in refused.items()]
     if not rows:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
-        raise CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
+        refuse(CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'})."))
 
     def conclude() -> dict[str, Any]:
         evaluation = {
