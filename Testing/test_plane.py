@@ -107,6 +107,13 @@ def test_a_volume_without_a_brain_is_refused(image: np.ndarray, told: str) -> No
         find_plane(image)
 
 
+@pytest.mark.parametrize("shape", [(10, 10, 10), (2, 30, 30), (3, 400, 3), (31, 33, 47)])
+def test_small_and_featureless_volumes_have_a_plane_through_their_middle(shape: tuple[int, ...]) -> None:
+    plane = find_plane(np.ones((1, *shape), np.float32))
+    middle = (np.array(shape) - 1) / 2
+    assert np.array(plane.normal) @ middle == pytest.approx(plane.offset, abs=1)
+
+
 def test_the_mirror_image_at_an_upright_plane_is_the_flipped_volume() -> None:
     volume = torch.randn(2, 9, 11, 14)
     middle = Plane((0.0, 0.0, 1.0), 6.5)

@@ -176,6 +176,9 @@ def _pyramid(volume: Tensor, brain: Tensor) -> list[Tensor]:
 
 def _shrink(volume: Tensor, factor: int = 2) -> Tensor:
     """Means over cubes of voxels, with zeros beyond the border."""
+    short = [max(0, factor - size) for size in reversed(volume.shape[1:])]
+    if any(short):  # the only padding that the pooling does not do itself
+        volume = F.pad(volume, [pad for missing in short for pad in (0, missing)])
     return F.avg_pool3d(volume, factor, ceil_mode=True, divisor_override=factor**3)
 
 
