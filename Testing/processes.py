@@ -10,15 +10,20 @@ from pathlib import Path
 import MissingModalityLib
 
 LIBRARY = Path(MissingModalityLib.__file__).parents[1]
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
 
 
 def torchrun(*arguments: object, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
     """Two processes of a script, or of a module with ``-m`` before it; waits for their end."""
     return subprocess.run(
-        [*TORCHRUN, *options, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": "1"},
+        [*TORCHRUN, "--standalone", "--nproc-per-node", "2", *options, *map(str, arguments)],
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=600,
     )
+
+
+def environment() -> dict[str, str]:
+    """Of processes that find the library and do not fight over cores."""
+    return {**os.environ, "PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": "1"}

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import pytest
 from MissingModalityLib import distributed
 from MissingModalityLib.errors import CaseError
 from MissingModalityLib.evaluation.run import evaluate_folder
+from processes import torchrun
 from test_evaluation import BOTH, tiny_student, write_case
 
 WORKER = """
@@ -76,17 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_student().save(root / "s.safetensors")
     evaluate_folder(root / "s.safetensors", root / "data", root / "one", device="cpu")
     (root / "worker.py").write_text(WORKER)
-    library = Path(distributed.__file__).parents[1]
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-            *(str(root / "worker.py"), str(root)),
-        ],
-        env={**os.environ, "PYTHONPATH": str(library), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = torchrun(root / "worker.py", root)
     assert done.returncode == 0, done.stderr[-3000:]
     return root
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from MissingModalityLib.distillation.self_distillation import Distillation
+from MissingModalityLib.errors import CaseError
+from MissingModalityLib.evaluation.run import evaluate_folder
 from MissingModalityLib.networks import build
 from MissingModalityLib.training.method import Method
 from MissingModalityLib.training.recipes import flattened
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.supervised import Supervised
-from processes import torchrun
+from processes import TORCHRUN, environment, torchrun
+from test_evaluation import tiny_student
 from tiny_run import QUICK, TINY, assert_same, log, timeless, weights
 
 NETWORKS = {
@@ -107,6 +112,18 @@ def command(data: Path, output: Path, settings: Mapping[str, Any]) -> list[str]:
     return [*map(str, common), "--set", *pairs]
 
 
+def evaluation(student: Path, data: Path, output: Path) -> list[str]:
+    """A command that evaluates."""
+    pairs = {
+        "--student": student,
+        "--data": data,
+        "--output": output,
+        "--device": "cpu",
+        "--progress": "none",
+    }
+    return ["evaluate", *(str(word) for pair in pairs.items() for word in pair)]
+
+
 def failures(folder: Path, data: Path) -> dict[str, list[str]]:
     """Commands that fail on all processes or on one of them."""
     good = {**TINY, "batch": 2}
@@ -118,6 +135,8 @@ def failures(folder: Path, data: Path) -> dict[str, list[str]]:
         "student": [*command(data, folder / "e", good), "--init", str(folder / "none.safetensors")],
         "loss": command(data, folder / "f", {**good, "learning_rate": 1e30}),
         "case": command(folder / "damaged", folder / "g", good),
+        "evaluated": evaluation(folder / "none.safetensors", data, folder / "h"),
+        "unlabeled": evaluation(folder / "s.safetensors", folder / "empty", folder / "i"),
     }
 
 
@@ -128,6 +147,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_cases: Path) -> Path:
     shutil.copytree(tiny_cases, root / "damaged")
     scan = root / "damaged" / "patient_b" / "t1.nii.gz"
     scan.write_bytes(scan.read_bytes()[:-400])
+    (root / "empty").mkdir()
+    tiny_student().save(root / "s.safetensors")
     (root / "worker.py").write_text(
         f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n{WORKER}"
     )
@@ -159,6 +180,8 @@ def test_two_processes_make_the_step_that_one_makes(name: str, method: str, fold
         "student": "none.safetensors",
         "loss": "in stage train, epoch",
         "case": "t1.nii.gz",
+        "evaluated": "none.safetensors",
+        "unlabeled": "empty",
     }.items(),
 )
 def test_an_error_ends_all_processes_and_is_told_once(name: str, words: str, folder: Path) -> None:
@@ -206,16 +229,19 @@ def test_torchrun_trains_as_one_process_does(network: str, tiny_cases: Path, tmp
 
 DYING = """
 import os, signal, sys
+from pathlib import Path
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.training import loop
 
 made, step = 0, loop.Trainer._step
+mark = Path(__file__).with_name("killed")  # each machine counts restarts for itself
 
 
 def dying(*arguments):
     global made
     made += 1
-    if made == 5 and os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+    if made == 5 and os.environ["RANK"] == "1" and not mark.exists():
+        mark.touch()
         print("killed", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     return step(*arguments)
@@ -241,11 +267,55 @@ def test_processes_restarted_after_one_was_killed_end_with_the_same_bits(
     assert [line["epoch"] for line in log(tmp_path / "cut")] == [1, 2, 3, 4]
     assert timeless(tmp_path / "cut") == timeless(tmp_path / "whole")
     assert_same(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
-    refused = torchrun(
-        "-m",
-        "MissingModalityLib",
-        *command(tiny_cases, tmp_path / "cut", {**settings, "epochs": 5}),
-        options=options,
-    )
-    assert refused.returncode != 0 and refused.stderr.count("already holds a training run") == 2
-    assert len(log(tmp_path / "cut")) == 4
+
+
+def test_only_what_the_same_command_began_is_taken_up_after_a_restart(
+    tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**TINY, "epochs": 1}
+    run = train(tiny_cases, tmp_path / "run", device="cpu", settings=settings)
+    before = weights(run)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert_same(weights(train(tiny_cases, run, device="cpu", settings=settings)), before)
+    for changed in ({"seed": 1}, {"settings": {**settings, "epochs": 2}}, {"recipe": "aem"}):
+        with pytest.raises(CaseError, match="already holds a training run"):
+            train(tiny_cases, run, device="cpu", **{"settings": settings, **changed})
+    assert len(log(run)) == 1
+
+
+@pytest.mark.slow
+def test_machines_go_on_together_though_only_one_of_them_counts_the_restart(
+    tiny_cases: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "dying.py").write_text(DYING)
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    meeting = ("--rdzv-backend", "c10d", "--rdzv-id", "test", "--rdzv-endpoint", f"localhost:{port}")
+    machine = (*TORCHRUN, "--nnodes", "2", "--nproc-per-node", "1", *meeting, "--max-restarts", "3")
+    train_it = command(tiny_cases, tmp_path / "run", {**TINY, "batch": 2, "epochs": 4})
+    both = [
+        subprocess.Popen(
+            [*machine, str(tmp_path / "dying.py"), *train_it],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = "".join(process.communicate(timeout=300)[0] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(said.splitlines()) == [f"Wrote {tmp_path / 'run'}", "killed"]
+    assert [line["epoch"] for line in log(tmp_path / "run")] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_torchrun_evaluates_as_one_process_does(tiny_cases: Path, tmp_path: Path) -> None:
+    student = tmp_path / "s.safetensors"
+    tiny_student().save(student)
+    evaluate_folder(student, tiny_cases, tmp_path / "one", device="cpu")
+    done = torchrun("-m", "MissingModalityLib", *evaluation(student, tiny_cases, tmp_path / "two"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines() == [f"Wrote {tmp_path / 'two'}"]
+    for name in ("cases.csv", "table.md"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
