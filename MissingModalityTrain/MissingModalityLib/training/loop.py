@@ -263,8 +263,9 @@ def _errors_of_workers() -> Iterator[None]:
     try:
         yield
     except MissingModalityError as error:
-        kind = type(error)  # a worker wraps the message in its traceback
-        raise kind(str(error).rpartition(f"{kind.__name__}: ")[2].rstrip()) from error
+        # a worker wraps the message in its traceback
+        error.args = (str(error).rpartition(f"{type(error).__name__}: ")[2].rstrip(),)
+        raise
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
