@@ -88,6 +88,8 @@ class EarlyFusionSegResNet(nn.Module):
         channels = torch.where(flags, image, torch.zeros((), dtype=image.dtype, device=image.device))
         if self.flags:
             channels = torch.cat([channels, flags.expand_as(image).to(image.dtype)], dim=1)
+        if not self.training:  # this layout makes CPUs predict a third faster; training would be slower
+            channels = channels.contiguous(memory_format=torch.channels_last_3d)
         return self._observed(channels) if features else Output(self.body(channels))
 
     def _observed(self, channels: Tensor) -> Output:
