@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
+from unittest.mock import patch
 
 POINTS = {
     "case": ("MissingModalityLib.training.run", "cache_case"),
@@ -150,7 +151,9 @@ class Child:
         # no file: a full disk would take no message
         self._printed, printing = context.Pipe(duplex=False)
         self.process = context.Process(target=_train, args=(arguments, printing, fault))
-        self.process.start()
+        # the first one starts the server, which looks for modules where this process does
+        with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
+            self.process.start()
         printing.close()
 
     def end(self) -> tuple[int, str]:
@@ -167,6 +170,8 @@ def _train(arguments: list[str], printing: Connection, fault: Fault | None) -> N
     from MissingModalityLib.__main__ import main
 
     os.setsid()
+    # workers as the command line has them; they would come from a server, too
+    multiprocessing.set_start_method("fork", force=True)
     for number in (1, 2):
         os.dup2(printing.fileno(), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))

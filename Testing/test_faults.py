@@ -145,7 +145,8 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(whole: Run, run: 
         Fault("student", 1, kill, after=True),
         Fault("log", 2, kill, after=True),
         Fault("record", 2, kill_inside_write),
-        Fault("teacher", 3, kill),
+        Fault("teacher", 2, kill),  # resumes with the teacher of the first epoch
+        Fault("teacher", 2, kill),  # before the teacher is replaced
         Fault("teacher", 1, kill, after=True),
         Fault("checkpoint", 1, kill, after=True),
         Fault("student", 1, kill_inside_write),
@@ -174,7 +175,7 @@ def test_a_full_disk_ends_a_run_with_one_message_and_costs_nothing_else(whole: R
 @pytest.mark.parametrize(
     ("damage", "place", "workers"),
     [
-        (faulty_child.truncate, "prepared", 1),
+        (faulty_child.truncate, "prepared", 2),
         (faulty_child.truncate, "prepared/tumors", 0),
         pytest.param(faulty_child.truncate, "prepared/tumors", 1, marks=pytest.mark.slow),
         pytest.param(faulty_child.delete, "prepared", 0, marks=pytest.mark.slow),
@@ -238,7 +239,7 @@ def test_a_learning_rate_far_too_high_spoils_no_checkpoint(whole: Run, run: Run)
 def test_a_run_that_is_asked_to_stop_stops_at_once_and_resumes(
     number: int, code: int, whole: Run, run: Run
 ) -> None:
-    child = run.start(Fault("step", 4, faulty_child.hang), workers=1)
+    child = run.start(Fault("step", 4, faulty_child.hang), workers=2)
     while not (run.folder / "log.jsonl").exists():
         assert child.process.is_alive()
         time.sleep(0.02)
