@@ -171,6 +171,29 @@ def test_wrong_choices_are_refused_before_any_work(data: Path, tmp_path: Path) -
     assert contents(tmp_path) == {"file"}
 
 
+def test_too_few_labeled_cases_leave_nothing_behind(tmp_path: Path) -> None:
+    source = write_patients(tmp_path / "data", ("patient_a", "patient_b"))
+    (source / "patient_b" / "patient_b_seg.nii.gz").unlink()
+    for method in METHODS:
+        with pytest.raises(CaseError, match="at least two labeled cases"):
+            synthesize(source, tmp_path / "out", 2, method)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_at_the_end_is_told_and_the_same_call_finishes(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "draw_contact_sheet", full_disk)
+        with pytest.raises(CaseError, match=rf"{tmp_path / 'out'} .*No space left.*Free some space"):
+            synthesize(data, tmp_path / "out", 2)
+    report = synthesize(data, tmp_path / "out", 2)
+    assert len(report["synthetic"]) == 4 and (tmp_path / "out" / SHEET_FILE).exists()
+
+
 def test_progress_names_the_steps(data: Path, tmp_path: Path) -> None:
     events: list = []
     synthesize(data, tmp_path / "out", 2, on_progress=events.append)

@@ -50,9 +50,7 @@ def synthetic_cases(
         CaseError: a recipient without a possible donor, or ``folder`` cannot be written to.
         OptionError: unknown method, or a factor below 2.
     """
-    check_choices(method, factor)
-    if len(cases) < 2:
-        raise CaseError("Synthesis needs at least two labeled cases, a recipient and a donor. Add cases.")
+    check_choices(method, factor, len(cases))
     options, cases = options or SynthesisOptions(), sorted(cases, key=lambda case: case.name)
     if method == "aem":
         tumors = _cut(cases, folder or cases[0].path.parent / "tumors", options, on_progress)
@@ -72,16 +70,23 @@ def synthetic_cases(
     return made
 
 
-def check_choices(method: str, factor: int) -> None:
+def check_choices(method: str, factor: int, cases: int) -> None:
     """Refuse what :func:`synthetic_cases` would refuse, before any work.
+
+    Args:
+        method, factor: as there.
+        cases: how many real ones there are.
 
     Raises:
         OptionError: unknown method, or a factor below 2.
+        CaseError: fewer than two cases.
     """
     if method not in METHODS:
         raise OptionError(f"Unknown synthesis '{method}'. Choose one of: {', '.join(METHODS)}.")
     if factor < 2:
         raise OptionError(f"A factor of {factor} leaves no synthetic case. Choose 2 or more.")
+    if cases < 2:
+        raise CaseError("Synthesis needs at least two labeled cases, a recipient and a donor. Add cases.")
 
 
 def _cut(

@@ -68,9 +68,9 @@ def synthesize(
         OptionError: unknown method or convention, or a factor below 2.
     """
     start, tell = perf_counter(), on_progress or (lambda event: None)
-    check_choices(method, factor)
     data, output, options = Path(data).resolve(), Path(output).resolve(), options or SynthesisOptions()
-    labeled = [case for case in find_cases(data, convention).cases if case.label]
+    labeled, _ = find_cases(data, convention).labeled()
+    check_choices(method, factor, len(labeled))
     plan = {
         "data": str(data),
         "cases": [case.name for case in labeled],
@@ -90,7 +90,6 @@ def synthesize(
         tell(Event("write", number, len(cases), case.name))
         _write_case(case, output)
     tell(Event("write", len(cases), len(cases), str(output)))
-    draw_contact_sheet(output / SHEET_FILE, cases[:_SHEET_CASES], options)
     report = {
         "plan": plan,
         "synthetic": [
@@ -99,8 +98,14 @@ def synthesize(
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),
     }
-    write_report(report, output / REPORT_FILE)
-    shutil.rmtree(output / _WORK_FOLDER)
+    try:
+        draw_contact_sheet(output / SHEET_FILE, cases[:_SHEET_CASES], options)
+        write_report(report, output / REPORT_FILE)
+        shutil.rmtree(output / _WORK_FOLDER)
+    except OSError as error:
+        raise CaseError(
+            f"{output} cannot be written to ({error}). Free some space and start the same synthesis again."
+        ) from error
     return report
 
 
@@ -121,7 +126,7 @@ def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
                 f"{output} already holds other files, or a synthesis with other data or options. Choose an "
                 "empty folder."
             )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CaseError(
             f"{output} cannot be used as the output folder ({error}). Choose an empty folder that you "
             "can write to."
