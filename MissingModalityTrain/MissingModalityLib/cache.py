@@ -69,19 +69,19 @@ class CachedCase:
         label = np.zeros(size, np.uint8)
         if any(part.start >= part.stop for part in inside):
             return image, label
-        with self._opened() as file:
+        with self.opened() as file:
             image[(list(self.subset), *target)] = file.get_slice("image")[(slice(None), *inside)]
             label[target] = file.get_slice("label")[inside]
         return image, label
 
     def tumor_voxels(self) -> np.ndarray:
         """(m, 4) int16 rows (class, z, y, x); empty when the case has no tumour."""
-        with self._opened() as file:
+        with self.opened() as file:
             return file.get_tensor("tumor")
 
     @contextmanager
-    def _opened(self) -> Iterator[safe_open]:
-        """The file, memory-mapped.
+    def opened(self) -> Iterator[safe_open]:
+        """The file, memory-mapped, for reading parts of its arrays or its metadata.
 
         Raises:
             CaseError: it has gone or is no longer whole.
@@ -128,7 +128,7 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     arrays = {
         "image": prepared.image[prepared.available].astype(np.float16),
         "label": prepared.label,
-        "tumor": _sample_tumor(prepared.label),
+        "tumor": sample_tumor(prepared.label),
     }
     # safetensors takes an array's memory as it lies, whatever its strides
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -181,8 +181,15 @@ def _fingerprint(case: Case) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _sample_tumor(label: np.ndarray) -> np.ndarray:
-    """Evenly spaced voxels of each class, at most ``_SAMPLES_PER_CLASS``."""
+def sample_tumor(label: np.ndarray) -> np.ndarray:
+    """A few thousand evenly spaced voxels of each tumor class.
+
+    Args:
+        label: (D, H, W) classes.
+
+    Returns:
+        (m, 4) int16 rows (class, z, y, x); empty without tumor.
+    """
     rows = []
     for cls in (1, 2, 3):
         voxels = np.argwhere(label == cls)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cache import CachedCase, _sample_tumor
+from ..cache import CachedCase, sample_tumor
 from ..errors import CaseError
 from ..modalities import MODALITIES
 from .case import SyntheticCase
@@ -131,7 +131,7 @@ class GrownCase(SyntheticCase):
             box, _ = shared
             low, high = np.array([(edge.start, edge.stop) for edge in box]).T
             outside = ((rows[:, 1:] < low) | (rows[:, 1:] >= high)).any(axis=1)
-            grown = _sample_tumor(self._label(box))
+            grown = sample_tumor(self._label(box))
             grown[:, 1:] += low.astype(np.int16)
             rows = np.concatenate([rows[outside], grown])
         return rows
@@ -140,7 +140,7 @@ class GrownCase(SyntheticCase):
         """Classes of a box inside the grid; images are read only where they decide what is clipped."""
         if self.clip:
             return self.crop([edge.start for edge in box], [edge.stop - edge.start for edge in box])[1]
-        with self.recipient._opened() as file:
+        with self.recipient.opened() as file:
             label = torch.from_numpy(file.get_slice("label")[box])
         for graft in self.grafts:
             shared = graft.shared(box)
