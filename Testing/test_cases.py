@@ -484,3 +484,14 @@ def test_shared_case_is_read_whole(real_case, name: str, held: set[int]) -> None
     image = read_label(case)
     assert set(np.unique(sitk.GetArrayViewFromImage(image)).tolist()) == held
     assert image.GetOrigin() == study.images[FLAIR].GetOrigin()
+
+
+def test_cases_with_a_label_are_told_from_what_is_left_out(tmp_path: Path) -> None:
+    save_case(tmp_path / "a", NAMES_2021, "a_{}.nii.gz", (0, 1), (FLAIR,))
+    save_case(tmp_path / "b", NAMES_2021, "b_{}.nii.gz", (0, 1), (FLAIR,))
+    (tmp_path / "b" / "b_seg.nii.gz").unlink()
+    (tmp_path / "b" / "notes.txt").write_text("mine")
+    labeled, left_out = find_cases(tmp_path).labeled()
+    assert [case.name for case in labeled] == ["a"]
+    assert list(left_out) == ["b", "b/notes.txt"] and left_out["b"] == "no label"
+    assert find_cases(tmp_path / "a").labeled()[1] == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -45,19 +44,16 @@ def prepare_cases(
     start, tell = perf_counter(), on_progress or (lambda event: None)
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
-    listing = find_cases(data, convention)
-    skipped = [(os.path.relpath(entry.path, data), entry.reason) for entry in listing.skipped]
-    skipped += [(case.name, "no label") for case in listing.cases if not case.label]
-    labeled = [case for case in listing.cases if case.label]
+    labeled, skipped = find_cases(data, convention).labeled()
     done = []
     for number, case in enumerate(labeled):
         tell(Event("prepare", number, len(labeled), case.name))
         try:
             done.append(cache_case(case, output))
         except (ImageError, LabelError) as error:
-            skipped.append((case.name, str(error)))
+            skipped[case.name] = str(error)
     if not done:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped[:5])
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:5])
         raise CaseError(f"{data} holds no case to train on ({reasons}). Check the folder.")
     tell(Event("prepare", len(labeled), len(labeled), f"{len(done)} prepared, {len(skipped)} skipped"))
     report = {
@@ -65,7 +61,7 @@ def prepare_cases(
         "convention": convention,
         "output": str(output),
         "cases": {case.name: subset_name(case.subset) for case in done},
-        "skipped": [{"path": name, "reason": reason} for name, reason in skipped],
+        "skipped": [{"path": name, "reason": reason} for name, reason in skipped.items()],
         "bytes": sum(case.path.stat().st_size for case in done),
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),

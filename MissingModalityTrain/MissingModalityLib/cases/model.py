@@ -87,6 +87,17 @@ class Listing:
     skipped: tuple[Skipped, ...]
     folder: Path
 
+    def labeled(self) -> tuple[list[Case], dict[str, str]]:
+        """What training and evaluation can use, and what they leave out.
+
+        Returns:
+            The cases with a label; and why the other cases, by name, and files, by path inside the folder,
+            are left out.
+        """
+        left_out = {case.name: "no label" for case in self.cases if case.label is None}
+        left_out |= {_relative(entry.path, self.folder): entry.reason for entry in self.skipped}
+        return [case for case in self.cases if case.label is not None], left_out
+
     def describe(self) -> str:
         """A report for people, one line per layout, subset and reason."""
         lines = [f"{_count(len(self.cases), 'case')} in {self.folder}"]

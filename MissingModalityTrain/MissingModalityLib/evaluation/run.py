@@ -120,9 +120,11 @@ def evaluate_folder(
     chosen = together(choose_device, device)
     network = together(Student.load, student)
     on_first(lambda: _make_folder(output))
-    labeled, skipped = together(_find_labeled, data, convention)
+    labeled, left_out = together(find_cases, data, convention).labeled()
     rows, refused = _score_readable(network, labeled, chosen, hd95_rule, on_progress)
-    skipped += [{"path": name, "reason": _inside(data, reason)} for name, reason in refused.items()]
+    skipped = [
+        {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
+    ]
     if not rows:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
         refuse(CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'})."))
@@ -179,21 +181,6 @@ def weights_sha256(student: Student) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _find_labeled(data: Path, convention: str | None) -> tuple[list[Case], list[dict[str, str]]]:
-    """Cases with a label; and what is left out, by path inside ``data``, with the reason."""
-    listing = find_cases(data, convention)
-    skipped = [
-        {"path": os.path.relpath(entry.path, data), "reason": _inside(data, entry.reason)}
-        for entry in listing.skipped
-    ]
-    skipped += [
-        {"path": case.name, "reason": "no label map to compare with"}
-        for case in listing.cases
-        if case.label is None
-    ]
-    return [case for case in listing.cases if case.label is not None], skipped
 
 
 def _inside(data: Path, reason: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,9 @@ def new_record(data: Path | None, output: Path, plan: Plan, **facts: Any) -> dic
         raise OptionError("No data to train on. Give the folder that holds the cases.")
     listing = find_cases(data, facts.get("convention"))
     _check_excluded(listing, plan.exclude)
-    labeled = [case for case in listing.cases if case.label and case.name not in plan.exclude]
+    labeled, left_out = listing.labeled()
+    labeled = [case for case in labeled if case.name not in plan.exclude]
+    left_out |= dict.fromkeys(plan.exclude, "excluded")
     if not labeled:
         raise CaseError(
             f"{data}: no case with a label was found, and training needs labels. Check the folder."
@@ -59,7 +60,7 @@ def new_record(data: Path | None, output: Path, plan: Plan, **facts: Any) -> dic
         **facts,
         "cases": {case.name: subset_name(case.images) for case in labeled},
         "validation": [case.name for case in held_out],
-        "left_out": _left_out(listing, plan.exclude),
+        "left_out": [{"name": name, "reason": reason} for name, reason in left_out.items()],
         "versions": {"missing_modality": __version__, "torch": torch.__version__},
         "settings": to_json(plan),
     }
@@ -167,15 +168,6 @@ def _check_excluded(listing: Listing, exclude: Sequence[str]) -> None:
             f"Setting exclude names {', '.join(unknown)}, which is no case of {listing.folder}. "
             f"Its cases: {_listed(known, 20)}."
         )
-
-
-def _left_out(listing: Listing, exclude: Sequence[str]) -> list[dict[str, str]]:
-    """Cases and files of a listing that a run does not use, and why."""
-    reasons = {case.name: "no label" for case in listing.cases if not case.label}
-    reasons |= {name: "excluded" for name in exclude}
-    for entry in listing.skipped:
-        reasons[Path(os.path.relpath(entry.path, listing.folder)).as_posix()] = entry.reason
-    return [{"name": name, "reason": reason} for name, reason in reasons.items()]
 
 
 def _listed(names: Sequence[str], limit: int) -> str:
