@@ -115,6 +115,11 @@ def test_settings_given_when_resuming_are_those_of_the_run_from_then_on(
     assert (run / "checkpoint.pt").read_bytes() == before and len(log(run)) == 2
 
 
+def test_what_a_run_began_with_may_be_said_again(tiny_cases: Path, run: Path) -> None:
+    train(tiny_cases, run, resume=True, settings={"network.blocks": "1,1", "epochs": 2})
+    assert len(log(run)) == 2
+
+
 def test_a_run_resumes_on_data_that_moved(tiny_cases: Path, run: Path, tmp_path: Path) -> None:
     moved = Path(shutil.copytree(tiny_cases, tmp_path / "moved"))
     train(moved, run, resume=True, settings={"epochs": 2})

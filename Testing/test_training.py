@@ -13,7 +13,7 @@ from MissingModalityLib.cases import find_cases, read_study
 from MissingModalityLib.errors import CaseError, MissingModalityError, OptionError, StudentError
 from MissingModalityLib.progress import Event
 from MissingModalityLib.student import Student, read_card
-from MissingModalityLib.training.recipes import RECIPES, make_plan
+from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.students import export
 from test_cache import write_case
@@ -99,6 +99,13 @@ def test_a_whole_plan_can_be_given(tiny_cases: Path, tmp_path: Path) -> None:
     plan = make_plan("aem", settings={**TINY, "epochs": 1})
     run = train(tiny_cases, tmp_path / "run", settings=plan)
     assert [line["stage"] for line in log(run)] == ["pretrain", "train"]
+
+
+def test_a_plan_without_stages_is_refused(tiny_cases: Path, tmp_path: Path) -> None:
+    for nothing in ({"settings": Plan()}, {"stages": []}):
+        with pytest.raises(OptionError, match="no stage"):
+            train(tiny_cases, tmp_path / "run", **nothing)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_subset_that_no_case_has_is_refused(tiny_cases: Path, tmp_path: Path) -> None:

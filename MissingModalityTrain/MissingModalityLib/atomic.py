@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 _MARK = ".unfinished-"
 _STALE_S = 600.0
@@ -23,8 +24,9 @@ def replacing(path: Path) -> Iterator[Path]:
         >>> with replacing(Path("table.csv")) as temporary:
         ...     temporary.write_text("case,dice")
     """
+    # a process number would not do: containers that share a disk have the same ones
     # lower case, because ITK knows suffixes in lower case only
-    temporary = path.with_name(f"{_MARK}{os.getpid()}-{path.name.lower()}")
+    temporary = path.with_name(f"{_MARK}{uuid4().hex[:12]}-{path.name.lower()}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -39,8 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def clear_leftovers(folder: Path) -> None:
     """Remove what processes killed inside :func:`replacing` left in a folder.
 
-    A temporary file that nobody has written to for ten minutes is one: a whole file is renamed at once. (Its
-    process number would tell nothing, for several machines may share the folder.)
+    A temporary file that nobody has written to for ten minutes is one: a whole file is renamed at once.
     """
     for path in folder.glob(f"{_MARK}*"):
         with suppress(OSError):

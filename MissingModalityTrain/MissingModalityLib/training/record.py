@@ -85,7 +85,8 @@ def resumed_record(
     before = from_json(record["settings"])
     plan = change_plan(before, changes, finished)
     for name in _FIXED:
-        if getattr(plan, name) != getattr(before, name):
+        # as JSON, because the record has lists where settings may have tuples
+        if json.dumps(getattr(plan, name)) != json.dumps(getattr(before, name)):
             raise OptionError(
                 f"{output}: the setting {name} is fixed by the run and cannot change when it resumes. "
                 "Leave it out, or start a new run in another folder."

@@ -30,7 +30,7 @@ from .checkpoints import FILE_NAME as CHECKPOINT
 from .checkpoints import read_checkpoint
 from .loop import Stage, Trainer
 from .method import Method
-from .recipes import Plan, flattened, from_json, make_plan, read_config, to_json
+from .recipes import STAGES, Plan, flattened, from_json, make_plan, read_config, to_json
 from .record import cases_of, describe_cases, new_record, read_record, resumed_record, write_record
 from .samples import possible_subsets
 from .settings import Settings
@@ -166,6 +166,8 @@ def _check_start(output: Path, state: Mapping[str, Any] | None) -> None:
 
 def _check_plan(plan: Plan, initial: Path | None) -> None:
     """What would fail late, found before anything is written."""
+    if not plan.stages:
+        raise OptionError(f"The plan has no stage. Name at least one of {', '.join(STAGES)}.")
     first, settings = next(iter(plan.stages.items()))
     if settings.method == "distillation" and initial is None:
         raise OptionError(
@@ -290,9 +292,12 @@ def _stage_cases(
         )
     usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
     if not usable:
-        raise CaseError(
-            f"{record['data']}: no case has the modalities of {', '.join(settings.trained_subsets)}. Change "
-            "the setting trained_subsets."
+        subsets = ", ".join(settings.trained_subsets)
+        distributed.refuse(
+            CaseError(
+                f"{record['data']}: no case has the modalities of {subsets}. Change the setting "
+                "trained_subsets."
+            )
         )
     return usable
 

@@ -188,11 +188,17 @@ def changed(settings: Any, changes: Mapping[str, Any], prefix: str = "") -> Any:
             listed = ", ".join(f"{n}.OPTION" if isinstance(v, dict) else n for n, v in names.items())
             raise OptionError(f"Unknown setting '{prefix}{key}'. Settings: {listed}.")
         value = _literal(given) if isinstance(given, str) else given
+        if _are_names(names[name]) and not _are_names(value):
+            value = given  # names may look like numbers
         if option:
             values[name] = {**values.get(name, names[name]), option: value}
         else:
             values[name] = _coerce(prefix + key, value, names[name])
     return replace(settings, **values)
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and all(isinstance(part, str) for part in value)
 
 
 def as_text(value: Any) -> str:
