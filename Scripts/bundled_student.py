@@ -70,11 +70,11 @@ def _make(data: Path, test: Path, run: Path, models: Path) -> None:
     student = models / f"{NAME}.safetensors"
     with progress_printer("bar") as progress:
         if (run / "checkpoint.pt").exists():
-            train(data, run, resume=True, progress=progress)
+            train(data, run, resume=True, on_progress=progress)
         else:
-            train(data, run, "segresnet", "paper", settings=SETTINGS, progress=progress)
+            train(data, run, preset="paper", settings=SETTINGS, on_progress=progress)
         export(run, student, FACTS)
-        evaluate_folder(student, test, run / "evaluation", progress=progress)
+        evaluate_folder(student, test, run / "evaluation", on_progress=progress)
     attach_evaluation(student, run / "evaluation")
     write_model_card(student, read_evaluation(run / "evaluation"), models / f"{NAME}.md")
 

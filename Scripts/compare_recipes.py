@@ -2,8 +2,9 @@
 
     make comparison TRAIN=folder TEST=folder
 
-All lines but the first make the same number of optimizer steps, spread evenly over their stages; the first
-makes a fifth of them, which is how the published comparison treats its baseline. With --folds the lines are
+All lines but the first make the same number of optimizer steps, spread evenly over their stages (to whole
+epochs: a multiple of 900 divides without rest); the first makes a fifth of them, which is how the published
+comparison treats its baseline. With --folds the lines are
 cross-validated inside the training folder instead, which is how the bundled student's recipe is chosen.
 Stopped at any moment it goes on where it was when called again.
 """
@@ -21,11 +22,12 @@ from statistics import fmean
 from typing import Any
 
 from MissingModalityLib.cases import find_cases
-from MissingModalityLib.errors import MissingModalityError
+from MissingModalityLib.errors import MissingModalityError, OptionError
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.run import evaluate_folder, read_evaluation
 from MissingModalityLib.progress import Progress, progress_printer
-from MissingModalityLib.training.recipes import RECIPES
+from MissingModalityLib.training.recipes import RECIPES, Plan, from_json
+from MissingModalityLib.training.record import read_record
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.students import export
 
@@ -109,34 +111,43 @@ def main() -> int:
 
 def _repeats(options: argparse.Namespace) -> Iterator[Job]:
     """Every line with every seed; whole rounds, so that a stopped comparison is still a fair one."""
+    left_out = tuple(case.name for case in find_cases(options.train).cases if case.name == EXCLUDED)
     for seed in range(options.seeds):
         for line in LINES:
-            yield Job(line, seed, options.output / _slug(line) / f"seed{seed}", (EXCLUDED,), options.test)
+            yield Job(line, seed, options.output / _slug(line) / f"seed{seed}", left_out, options.test)
 
 
 def _folds(options: argparse.Namespace) -> Iterator[Job]:
     """Every line but the short one on every fold; fold k scores the cases k, k + K, k + 2K, ..."""
-    cases = [case for case in find_cases(options.train).cases if case.label and case.name != EXCLUDED]
+    listing = find_cases(options.train)
+    always = tuple(case.name for case in listing.cases if case.name == EXCLUDED)
+    cases = [case for case in listing.labeled()[0] if case.name not in always]
     for fold in range(options.folds):
         left_out = cases[fold :: options.folds]
-        test = options.output / "folds" / str(fold)
+        name = f"fold{fold}of{options.folds}"  # other numbers of folds leave out other cases
+        test = options.output / "folds" / name
         test.mkdir(parents=True, exist_ok=True)
         for case in left_out:
             if not (test / case.name).exists():
                 os.symlink(case.folder.resolve(), test / case.name)
-        names = (EXCLUDED, *(case.name for case in left_out))
+        names = (*always, *(case.name for case in left_out))
         for line in list(LINES)[1:]:
-            yield Job(line, fold, options.output / _slug(line) / f"fold{fold}", names, test)
+            yield Job(line, fold, options.output / _slug(line) / name, names, test)
 
 
 def _work(job: Job, data: Path, steps: int, prepared: Path, progress: Progress) -> None:
     """Train, export and score, as far as that is not done."""
-    if (job.folder / "evaluation" / "summary.json").exists():
-        return
     line = LINES[job.line]
     stages = len(RECIPES[line.recipe].stages)
     epochs = round(steps * line.share / SETTINGS["iterations"] / stages)
-    if (job.folder / "checkpoint.pt").exists():
+    begun = (job.folder / "checkpoint.pt").exists()
+    if begun and {stage.epochs for stage in _plan(job.folder).stages.values()} != {epochs}:
+        raise OptionError(
+            f"{job.folder} holds a training of another length. Give --steps as before, or another --output."
+        )
+    if (job.folder / "evaluation" / "summary.json").exists():
+        return
+    if begun:
         train(data, job.folder, resume=True, prepared=prepared, on_progress=progress)
     else:
         changes = {**SETTINGS, "epochs": epochs, "exclude": job.exclude, **line.changes}
@@ -153,6 +164,10 @@ def _work(job: Job, data: Path, steps: int, prepared: Path, progress: Progress) 
     # a quarter of overlap in place of half costs little Dice and saves half of the time, for all lines alike
     student = export(job.folder, job.folder / "student.safetensors", {"name": job.line, "overlap": 0.25})
     evaluate_folder(student, job.test, job.folder / "evaluation", on_progress=progress)
+
+
+def _plan(run: Path) -> Plan:
+    return from_json(read_record(run)["settings"])
 
 
 def _report(jobs: list[Job], output: Path, folds: bool) -> str:

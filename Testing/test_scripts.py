@@ -1,0 +1,105 @@
+"""The scripts behind `make student` and `make comparison`, on tiny cases with settings to match."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import bundled_student
+import compare_recipes
+from MissingModalityLib.student import read_card
+from tiny_run import log, record
+
+TINY = {
+    "iterations": 1,
+    "batch": 1,
+    "crop": 16,
+    "validation": 0,
+    "network.filters": 8,
+    "network.blocks": [1, 1],
+}
+Script = Callable[..., int]
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Calls a script's `main` with its options, given by name."""
+
+    def run(module: object, **options: object) -> int:
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        monkeypatch.setattr(sys, "argv", ["script", *words])
+        return module.main()
+
+    return run
+
+
+def test_the_bundled_student_is_trained_scored_and_described(
+    script: Script, tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = {**bundled_student.SETTINGS, **TINY, "epochs": 1, "precision": "float32", "exclude": "none"}
+    monkeypatch.setattr(bundled_student, "SETTINGS", changed)
+    places = {
+        "train": tiny_cases,
+        "test": tiny_cases,
+        "run": tmp_path / "run",
+        "models": tmp_path / "models",
+    }
+    assert script(bundled_student, **places) == 0
+    student = tmp_path / "models" / f"{bundled_student.NAME}.safetensors"
+    card = read_card(student)
+    assert card["name"] == bundled_student.NAME and card["training"]["preset"] == "paper"
+    assert card["evaluation"]["cases"] == 3
+    assert student.with_suffix(".md").read_text("utf-8").startswith("#")
+    before = student.read_bytes()
+    assert script(bundled_student, **places) == 0
+    assert student.stat().st_size == len(before) and len(log(tmp_path / "run")) == 1
+
+
+@pytest.fixture
+def short_lines(tiny_cases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lines of the comparison, and steps that take no time."""
+    lines = {name: compare_recipes.LINES[name] for name in ("baseline", "+AEM signed +KD")}
+    monkeypatch.setattr(compare_recipes, "LINES", lines)
+    monkeypatch.setattr(compare_recipes, "SETTINGS", TINY)
+    monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b")
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_all_recipes_make_the_same_number_of_steps_and_stand_in_one_table(
+    script: Script, tiny_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = {"train": tiny_cases, "test": tiny_cases, "output": tmp_path / "out", "seeds": 1}
+    assert script(compare_recipes, **options, steps=3) == 0
+    assert "| +AEM signed +KD | 1 |" in capsys.readouterr().out
+    runs = [tmp_path / "out" / name / "seed0" for name in ("baseline", "aem-signed--kd")]
+    assert [len(log(run)) for run in runs] == [3, 3]
+    assert [line["stage"] for line in log(runs[1])] == ["pretrain", "train", "posttrain"]
+    assert all("patient_b" not in record(run)["cases"] for run in runs)
+    shutil.rmtree(runs[1] / "evaluation")
+    assert script(compare_recipes, **options, steps=3) == 0
+    assert (runs[1] / "evaluation" / "summary.json").exists() and len(log(runs[1])) == 3
+    assert script(compare_recipes, **options, steps=6) == 2
+    assert "another length" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_no_case_is_scored_by_a_network_that_trained_on_it(
+    script: Script, tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        compare_recipes, "LINES", {"first": None, "baseline": compare_recipes.LINES["baseline"]}
+    )
+    for folds in (2, 3):
+        monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b" if folds == 2 else "none of them")
+        assert script(compare_recipes, train=tiny_cases, output=tmp_path / "out", folds=folds, steps=1) == 0
+        scored: list[str] = []
+        for fold in range(folds):
+            run = tmp_path / "out" / "baseline" / f"fold{fold}of{folds}"
+            test = sorted(path.name for path in (tmp_path / "out" / "folds" / run.name).iterdir())
+            assert test and not set(test) & set(record(run)["cases"])
+            scored += test
+        assert len(set(scored)) == len(scored)
