@@ -8,22 +8,23 @@ PYTEST_ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all lint student comparison bench screenshots clean
+.PHONY: help install demo test test-all lint need-folders student comparison bench screenshots clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo       segment a synthetic patient; CASE=folder for your own, MODALITIES=\"T2\" to choose the volumes,"
-	@echo "                STUDENT=file.safetensors for another network,"
-	@echo "                CONVENTION=brats2023 for labels whose numbers the names do not tell"
-	@echo "make test       the tests that finish in minutes"
-	@echo "make test-all   these and the slow ones"
-	@echo "make lint       ruff check and format check"
-	@echo "make student    train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
-	@echo "make comparison  train and score the recipes side by side; TRAIN=folder TEST=folder of cases"
-	@echo "make bench      time and memory of whole-case segmentation"
+	@echo "make demo         segment a synthetic patient; CASE=folder for your own, MODALITIES=\"T2\" to choose the volumes,"
+	@echo "                  STUDENT=file.safetensors for another network,"
+	@echo "                  CONVENTION=brats2023 for labels whose numbers the names do not tell"
+	@echo "make test         the tests that finish in minutes; PYTEST_ARGS=... for pytest"
+	@echo "make test-all     these and the slow ones"
+	@echo "make lint         ruff check and format check"
+	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
+	@echo "make comparison   train and score the recipes side by side; TRAIN=folder TEST=folder of cases,"
+	@echo "                  results in runs/comparison; goes on where it was when called again"
+	@echo "make bench        time and memory of whole-case segmentation; CASE=folder for your own"
 	@echo "make screenshots  pictures of the panels, in build/screenshots"
-	@echo "make install    only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter)"
-	@echo "make clean      remove $(VENV) and everything generated"
+	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter)"
+	@echo "make clean        remove $(VENV) and everything generated but trainings"
 
 install: $(PACKAGE_DONE)
 
@@ -55,6 +56,11 @@ test-all: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+student comparison: need-folders
+
+need-folders:
+	@test -n "$(TRAIN)" && test -n "$(TEST)" || { echo "Name the cases: TRAIN=folder TEST=folder" >&2; exit 2; }
 
 student: install
 	$(BIN)/python Scripts/bundled_student.py --train "$(TRAIN)" --test "$(TEST)"
