@@ -182,7 +182,7 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         self._doneText = _("Training has ended. Export writes the student file.")
         self._start(
             lambda: self.logic.train(
-                state.dataPath,
+                state.dataPath or None,
                 state.runPath,
                 recipe=state.recipe,
                 network=state.network.value,
@@ -232,7 +232,7 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         if job.log:
             self.ui.logText.appendPlainText(job.log)
         if job.cancelled:
-            self._tell(_("Cancelled. Resume goes on after the last whole epoch."))
+            self._tell(_("Canceled. Resume goes on after the last whole epoch."))
         elif job.error:
             self._tellFailure(job.error)
         else:

@@ -116,6 +116,18 @@ def test_export_needs_the_right_ending(panel: Any, tmp_path: Path) -> None:
     assert panel.ui.exportButton.toolTip == "Choose a student file ending in .safetensors."
 
 
+def test_resume_needs_no_data_folder(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process('echo "arguments: $*"')
+    (tmp_path / "checkpoint.pt").touch()
+    choose(panel, run=tmp_path)
+    panel.ui.resumeButton.click()
+    run_events(lambda: is_idle(panel))
+    said = panel.ui.logText.plainText
+    assert "--resume" in said and "--data" not in said
+
+
 def test_start_passes_the_choices_on_and_shows_progress(
     panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
 ) -> None:
@@ -134,7 +146,7 @@ def test_start_passes_the_choices_on_and_shows_progress(
     assert panel.ui.statusLabel.text == "train 3/40, epoch 1 of 4, loss 0.5"
     assert panel.ui.progressBar.maximum == 40
     panel.ui.cancelButton.click()
-    assert panel.ui.statusLabel.text == "Cancelled. Resume goes on after the last whole epoch."
+    assert panel.ui.statusLabel.text == "Canceled. Resume goes on after the last whole epoch."
     log = panel.ui.logText.plainText
     assert "epoch 1 of 4" in log
     expected = f"train --data {tmp_path} --output {tmp_path / 'run'} --recipe aem-kd --network rfnet"
