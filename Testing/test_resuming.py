@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,24 @@ def test_a_process_killed_at_any_moment_leaves_a_run_that_resumes(tiny_cases: Pa
     done = torch.load(run / "checkpoint.pt", weights_only=True)["epoch"]
     train(tiny_cases, run, resume=True, settings={"epochs": str(done + 2)})
     assert [line["epoch"] for line in log(run)] == list(range(1, done + 3))
+
+
+@pytest.mark.parametrize("change", ["no stages", "unknown setting", "no settings", "a list"])
+def test_a_run_of_another_version_is_named(change: str, run: Path, tmp_path: Path) -> None:
+    other = record(run)
+    if change == "no stages":
+        del other["settings"]["stages"]
+    elif change == "unknown setting":
+        other["settings"]["stages"]["train"]["momentum"] = 0.9
+    elif change == "no settings":
+        del other["settings"]
+    (run / "run.json").write_text(json.dumps([other] if change == "a list" else other))
+    for use in (
+        lambda: train(None, run, resume=True),
+        lambda: export(run, tmp_path / "student.safetensors"),
+    ):
+        with pytest.raises(CaseError, match=r"run\.json.*version"):
+            use()
 
 
 def test_a_half_written_line_of_the_log_does_not_stop_a_resume(tiny_cases: Path, run: Path) -> None:

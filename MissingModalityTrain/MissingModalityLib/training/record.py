@@ -136,17 +136,24 @@ def read_record(run: Path) -> dict[str, Any]:
     """The record of a run.
 
     Raises:
-        CaseError: the folder holds no run.
+        CaseError: the folder holds no run, or one of another version.
     """
     path = Path(run) / FILE_NAME
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        from_json(record["settings"])
+        return record
     except FileNotFoundError:
         raise CaseError(
             f"{run} is no training run: it has no {FILE_NAME}. Choose the folder given to --output."
         ) from None
     except (OSError, ValueError) as error:
         raise CaseError(f"{path}: cannot be read ({error}). Start the run again.") from error
+    except (KeyError, TypeError, AttributeError, OptionError) as error:
+        raise CaseError(
+            f"{path}: holds other settings than this version knows ({error}). Use the version that the run "
+            "began with, or start a new run."
+        ) from error
 
 
 def write_record(run: Path, record: Mapping[str, Any]) -> None:
