@@ -233,7 +233,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._timer.stop()
         self._run = None
         if run.cancelled:
-            self._tell(self.ui.statusLabel, _("Cancelled. The scene is as it was."))
+            self._tell(self.ui.statusLabel, _("Canceled. The scene is as it was."))
         elif run.exception is not None:
             self._tellFailure(str(run.exception))
         else:

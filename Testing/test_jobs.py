@@ -128,7 +128,7 @@ def test_cancel_kills_launcher_child_and_grandchild(launcher, tmp_path, monkeypa
             patch.setitem(sys.modules, "psutil", None)
         job.cancel()
     wait_for(lambda: not any(map(alive, pids)), 5)
-    assert job.cancelled and job.error == "Cancelled." and job.exit_code != 0
+    assert job.cancelled and job.error == "Canceled." and job.exit_code != 0
     assert finished == [job] and not job.running
     job.cancel()
     assert finished == [job]

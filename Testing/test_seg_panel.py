@@ -172,7 +172,7 @@ def test_cancel_in_mid_run_leaves_the_scene_as_it_was(panel: Any, slow_student: 
     panel.ui.applyButton.click()
     run_events(lambda: panel.ui.statusLabel.text == "Segmenting...")
     panel.ui.cancelButton.click()
-    assert panel.ui.statusLabel.text == "Cancelled. The scene is as it was."
+    assert panel.ui.statusLabel.text == "Canceled. The scene is as it was."
     assert scene_state() == before
     assert panel.ui.applyButton.enabled
     assert not panel.ui.cancelButton.enabled

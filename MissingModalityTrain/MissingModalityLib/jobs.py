@@ -121,9 +121,9 @@ class Job:
 
     @property
     def error(self) -> str | None:
-        """One message for people when the job failed or was cancelled; None otherwise."""
+        """One message for people when the job failed or was canceled; None otherwise."""
         if self.cancelled:
-            return "Cancelled."
+            return "Canceled."
         if self._failed_start:
             return self._failed_start
         if not self.exit_code:
