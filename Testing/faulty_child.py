@@ -132,8 +132,9 @@ def kill_worker(*_: Any) -> None:
     multiprocessing.active_children()[0].kill()
 
 
-def hang(*_: Any) -> None:
-    """Do nothing, for longer than anyone waits."""
+def hang(told: Path, *_: Any) -> None:
+    """Make a file, then do nothing, for longer than anyone waits."""
+    told.touch()
     time.sleep(3600)
 
 

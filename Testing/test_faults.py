@@ -237,10 +237,11 @@ def test_a_learning_rate_far_too_high_spoils_no_checkpoint(whole: Run, run: Run)
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_a_run_that_is_asked_to_stop_stops_at_once_and_resumes(
-    number: int, code: int, whole: Run, run: Run
+    number: int, code: int, whole: Run, run: Run, tmp_path: Path
 ) -> None:
-    child = run.start(Fault("step", 4, faulty_child.hang), workers=2)
-    while not (run.folder / "log.jsonl").exists():
+    told = tmp_path / "hangs"
+    child = run.start(Fault("step", 4, partial(faulty_child.hang, told)), workers=2)
+    while not told.exists():
         assert child.process.is_alive()
         time.sleep(0.02)
     os.killpg(child.process.pid, number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel
@@ -334,6 +335,16 @@ def test_warning_display_of_itk_is_as_before(whole: Path) -> None:
     assert sitk.ProcessObject.GetGlobalWarningDisplay()
     read_image(whole)
     assert sitk.ProcessObject.GetGlobalWarningDisplay()
+
+
+def test_threads_that_write_leave_warnings_and_permissions_as_they_were(whole: Path, tmp_path: Path) -> None:
+    image = read_image(whole)
+    (tmp_path / "plain").touch()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: write_image(image, tmp_path / f"{number}.nii"), range(80)))
+    assert sitk.ProcessObject.GetGlobalWarningDisplay()
+    (tmp_path / "later").touch()
+    assert len({path.stat().st_mode for path in tmp_path.iterdir() if path.is_file()}) == 1
 
 
 def test_real_headers_keep_their_directions(real_case) -> None:

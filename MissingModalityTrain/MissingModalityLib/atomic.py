@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 _MARK = ".unfinished-"
 _STALE_S = 600.0
+_umask_lock = threading.Lock()
 
 
 @contextmanager
@@ -51,6 +53,7 @@ def clear_leftovers(folder: Path) -> None:
 
 def _umask() -> int:
     """What this user's new files do not permit; it can only be read by setting it."""
-    current = os.umask(0o077)
-    os.umask(current)
+    with _umask_lock:
+        current = os.umask(0o077)
+        os.umask(current)
     return current

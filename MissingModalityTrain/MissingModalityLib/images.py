@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -199,15 +200,30 @@ def _few_whole_values(array: np.ndarray) -> np.ndarray | None:
     return values
 
 
+_quiet_lock = threading.Lock()
+_quiet_users = 0
+_displayed = True
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep ITK's warnings off the terminal; a user can do nothing about them."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    """Keep ITK's warnings off the terminal; a user can do nothing about them.
+
+    Several threads may be inside: the last one out restores what the first one found.
+    """
+    global _quiet_users, _displayed
+    with _quiet_lock:
+        if not _quiet_users:
+            _displayed = sitk.ProcessObject.GetGlobalWarningDisplay()
+            sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        _quiet_users += 1
     try:
         yield
     finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+        with _quiet_lock:
+            _quiet_users -= 1
+            if not _quiet_users:
+                sitk.ProcessObject.SetGlobalWarningDisplay(_displayed)
 
 
 @contextmanager
