@@ -70,7 +70,9 @@ def test_samples_can_be_replayed_and_keep_missing_channels_empty(cached: dict) -
         sample, twin = first[index], again[index]
         for key, value in sample.items():
             if key == "augmentation":
-                assert value.keys() == twin[key].keys() and value
+                assert value and value.keys() == twin[key].keys()
+                for name, drawn in value.items():
+                    np.testing.assert_array_equal(drawn, twin[key][name], name)
                 continue
             np.testing.assert_array_equal(value, twin[key])
         assert sample["image"].shape == (4, 16, 16, 16) and sample["image"].dtype == np.float32

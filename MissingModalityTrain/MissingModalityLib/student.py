@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from .devices import choose_device
 from .errors import MissingModalityError, StudentError
 from .inference import drop_islands, infer, to_classes
 from .modalities import MODALITIES, Subset, availability
-from .progress import Event
+from .progress import Event, Progress
 from .regions import TumorClass
 
 FORMAT_VERSION = 1
@@ -147,7 +147,7 @@ class Student:
         self,
         study: preparation.Study,
         device: str | torch.device = "auto",
-        on_progress: Callable[[Event], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> Prediction:
         """Segment one study with the modalities it has.
 
@@ -171,7 +171,7 @@ class Student:
         self,
         prepared: preparation.Prepared,
         device: torch.device | None = None,
-        on_progress: Callable[[Event], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> np.ndarray:
         """Class map (D, H, W) uint8 on the prepared grid; background outside the brain."""
         return self._decided(self.probabilities(prepared, device, on_progress), prepared.brain)
@@ -181,7 +181,7 @@ class Student:
         prepared: preparation.Prepared,
         subsets: Sequence[Subset],
         device: torch.device | None = None,
-        on_progress: Callable[[Event], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> Iterator[np.ndarray]:
         """One class map (D, H, W) uint8 per subset, as if only its modalities had been acquired.
 
@@ -206,7 +206,7 @@ class Student:
         self,
         prepared: preparation.Prepared,
         device: torch.device | None = None,
-        on_progress: Callable[[Event], None] | None = None,
+        on_progress: Progress | None = None,
     ) -> np.ndarray:
         """Probabilities (K, D, H, W) float32 on the prepared grid; K as ``network.head`` says."""
         return self._infer(prepared.image, prepared.available, device, on_progress)
@@ -216,7 +216,7 @@ class Student:
         image: np.ndarray,
         available: np.ndarray,
         device: torch.device | None,
-        on_progress: Callable[[Event], None] | None,
+        on_progress: Progress | None,
     ) -> np.ndarray:
         device = device or torch.device("cpu")
         on_window = (lambda done, total: on_progress(Event("segment", done, total))) if on_progress else None

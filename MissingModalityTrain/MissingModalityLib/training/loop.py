@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from .. import distributed
 from ..cache import CachedCase
 from ..errors import MissingModalityError, OptionError
-from ..progress import Event
+from ..progress import Event, Progress
 from . import augmentation, log
 from .checkpoints import write_checkpoint
 from .method import Method
@@ -59,7 +59,7 @@ class Stage:
     settings: Settings
     seed: int
     device: torch.device
-    progress: Callable[[Event], None]
+    progress: Progress
 
     @property
     def entropy(self) -> tuple[int, int]:

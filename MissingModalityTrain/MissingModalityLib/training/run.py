@@ -8,7 +8,7 @@ and, for every stage that is over, its student: ``pretrain.safetensors``, ``trai
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ..cache import CachedCase, cache_case
 from ..devices import choose_device
 from ..distillation.self_distillation import Distillation
 from ..errors import CaseError, OptionError
-from ..progress import Event
+from ..progress import Event, Progress
 from ..regions import TumorClass
 from .checkpoints import FILE_NAME as CHECKPOINT
 from .checkpoints import read_checkpoint
@@ -36,8 +36,6 @@ from .samples import possible_subsets
 from .settings import Settings
 from .students import keep_stage, load_weights, stage_file
 from .supervised import Supervised
-
-Progress = Callable[[Event], None]
 
 
 def train(
