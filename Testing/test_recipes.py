@@ -78,6 +78,22 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
     assert f"{', '.join(options)} for segresnet; width for rfnet" in words
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("batch=two", "a whole number, such as 1"),
+        ("learning_rate=fast", "a number, such as 0.001"),
+        ("method=3", "a name, such as supervised"),
+        ("crop=1.5", "whole numbers joined by commas, such as 64,64,64"),
+        ("synthetic.clip=maybe", "true or false, such as False"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_answered_with_the_right_one(setting: str, words: str) -> None:
+    name, _, value = setting.partition("=")
+    with pytest.raises(OptionError, match=rf"Setting {setting} must be {words}\."):
+        make_plan(settings={name: value})
+
+
 @pytest.mark.parametrize("preset", ["quick", "paper"])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_recipe_has_a_plan_whose_network_can_be_built(network: str, preset: str) -> None:

@@ -233,7 +233,8 @@ def _coerce(key: str, value: Any, default: Any) -> Any:
         value = tuple(value)
     fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
     if not fits or (kind is tuple and not all(isinstance(part, item) for part in value)):
-        raise OptionError(
-            f"Setting {key}={as_text(value)} must be of the kind of its default, {as_text(default)}."
-        )
+        kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}
+        items = "whole numbers" if item is int else "names"
+        words = f"{items} joined by commas" if kind is tuple else kinds[kind]
+        raise OptionError(f"Setting {key}={as_text(value)} must be {words}, such as {as_text(default)}.")
     return value
