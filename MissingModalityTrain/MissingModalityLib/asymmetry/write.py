@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -98,6 +99,14 @@ def synthesize(
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),
     }
+    _conclude(output, cases, options, report)
+    return report
+
+
+def _conclude(
+    output: Path, cases: Sequence[SyntheticCase], options: SynthesisOptions, report: dict[str, Any]
+) -> None:
+    """Sheet and report; what only the work itself needed goes."""
     try:
         draw_contact_sheet(output / SHEET_FILE, cases[:_SHEET_CASES], options)
         write_report(report, output / REPORT_FILE)
@@ -106,7 +115,6 @@ def synthesize(
         raise CaseError(
             f"{output} cannot be written to ({error}). Free some space and start the same synthesis again."
         ) from error
-    return report
 
 
 def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
