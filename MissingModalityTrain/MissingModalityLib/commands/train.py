@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="YAML file of settings; --set comes on top of it"
+        "--config", type=Path, metavar="FILE", help="YAML file of settings; --set replaces the same keys"
     )
     add_settings(parser, "change single settings of the recipe, see below", describe_settings())
     add_convention(parser)
