@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ POINTS = {
 _ROOM = 100
 """Bytes that a full disk still takes; every file and every line of the log is larger."""
 
+
+_PATIENCE_S = 300.0
 
 _PRELOADED = ("MissingModalityLib.training.run", "MissingModalityLib.evaluation.metrics", "torch._dynamo")
 """Modules that a training imports, early or late."""
@@ -158,10 +161,13 @@ class Child:
         printing.close()
 
     def end(self) -> tuple[int, str]:
-        """Wait for the exit code and all that it and its own children have printed."""
+        """Wait for the exit code and all that it and its own children have printed; not for ever."""
+        watchdog = threading.Timer(_PATIENCE_S, os.killpg, (self.process.pid, signal.SIGKILL))
+        watchdog.start()
         with os.fdopen(os.dup(self._printed.fileno())) as printed:
             text = printed.read()
         self.process.join()
+        watchdog.cancel()
         return self.process.exitcode, text
 
 
@@ -171,6 +177,8 @@ def _train(arguments: list[str], printing: Connection, fault: Fault | None) -> N
     from MissingModalityLib.__main__ import main
 
     os.setsid()
+    # what starts programs in the background has them ignore it, and children inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # workers as the command line has them; they would come from a server, too
     multiprocessing.set_start_method("fork", force=True)
     for number in (1, 2):
