@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from MissingModalityLib.networks.segresnet import EarlyFusionSegResNet
+from MissingModalityLib.networks.segresnet import EarlyFusionSegResNet, folded, unfolded
 
 OPTIONS = [
     {"filters": 8, "blocks": (1, 1)},
@@ -35,7 +35,7 @@ def test_logits_with_features_are_those_of_the_body(options, training):
     output = network(image(), AVAILABLE, features=True)
     handle.remove()
     torch.manual_seed(2)  # the same dropout
-    assert torch.equal(output.logits, network.body(seen[0]))
+    assert torch.equal(output.logits, unfolded(network.body(seen[0]), network.fold))
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -71,3 +71,35 @@ def test_every_parameter_learns():
     network = a_network(OPTIONS[1]).train()
     network(image(), AVAILABLE).logits.square().mean().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_folding_keeps_every_voxel_and_can_be_undone(side):
+    volume = torch.randn(2, 3, 6, 12, 18)
+    channels = folded(volume, side)
+    assert channels.shape == (2, 3 * side**3, 6 // side, 12 // side, 18 // side)
+    assert torch.equal(unfolded(channels, side), volume)
+    block = volume[1, 2, :side, side : 2 * side, :side].flatten()
+    assert torch.equal(channels[1, 2 * side**3 :, 0, 1, 0], block)
+
+
+@pytest.mark.parametrize("head", ["classes", "regions"])
+def test_a_folding_network_sees_and_tells_single_voxels(head):
+    network = a_network({"filters": 8, "blocks": (1, 1), "head": head, "fold": 2})
+    assert network.divisor == 4 and network.body.convInit.conv.in_channels == 4 * (8 + 1)
+    logits = network.eval()(image(), AVAILABLE).logits
+    assert logits.shape == (2, 4 if head == "classes" else 3, 16, 16, 16)
+    spoiled = image().masked_fill(~AVAILABLE[:, :, None, None, None], float("nan"))
+    assert torch.equal(network(spoiled, AVAILABLE).logits, logits)
+    changed = image()
+    changed[0, 0, 5, 5, 5] += 1
+    assert not torch.equal(network(changed, AVAILABLE).logits[0], logits[0])
+    observed = network(image(), AVAILABLE, features=True)
+    assert torch.equal(observed.logits, logits)
+    assert observed.features["decoder/1"].shape == (2, 8, 8, 8, 8)
+
+
+@pytest.mark.parametrize("fold", [0, 1.5, True])
+def test_a_side_that_is_no_whole_number_is_refused(fold):
+    with pytest.raises(ValueError, match="fold"):
+        EarlyFusionSegResNet(fold=fold)

@@ -99,7 +99,7 @@ class Plan:
         default_factory=dict,
         metadata=facts(
             "Options of the network, each set as network.OPTION=VALUE",
-            "filters, blocks, flags, head, dropout for segresnet; width for rfnet",
+            "filters, blocks, flags, head, dropout, fold for segresnet; width for rfnet",
         ),
     )
     validation: float = share(
