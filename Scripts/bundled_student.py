@@ -27,7 +27,6 @@ SETTINGS = {
     "epochs": "60",
     "iterations": "100",
     "batch": "1",
-    "crop": "80",
     "learning_rate": "1e-3",
     "precision": "bfloat16",
     "validation": "0",

@@ -84,7 +84,7 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
         ("batch=two", "a whole number, such as 1"),
         ("learning_rate=fast", "a number, such as 0.001"),
         ("method=3", "a name, such as supervised"),
-        ("crop=1.5", "whole numbers joined by commas, such as 64,64,64"),
+        ("crop=1.5", "whole numbers joined by commas, such as 96,96,96"),
         ("synthetic.clip=maybe", "true or false, such as False"),
     ],
 )

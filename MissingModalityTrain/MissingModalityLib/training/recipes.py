@@ -64,23 +64,23 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
         "paper": (
             Settings(
                 iterations=250,
-                crop=(96, 96, 96),
+                crop=(128, 128, 128),
                 foreground=0.67,
                 augmentation="strong",
                 learning_rate=5e-4,
                 clip=1.0,
                 average=0.999,
             ),
-            {},
+            {"fold": 2},
         ),
-        "quick": (replace(_QUICK, clip=1.0), {"filters": 8}),
+        "quick": (replace(_QUICK, clip=1.0, crop=(96, 96, 96)), {"filters": 8, "fold": 2}),
     },
     "rfnet": {"paper": (Settings(fusion_start=20), {}), "quick": (_QUICK, {"width": 4})},
 }
 """For each network and preset, the settings of a stage and the options of the network.
 
-segresnet is the light network that a laptop can train and run; rfnet is the one of the paper, with the
-settings of its public training script.
+segresnet is the light network that a laptop can train and run; folding lets a step see most of a brain. rfnet
+is the one of the paper, with the settings of its public training script.
 """
 
 
@@ -252,8 +252,12 @@ def _about(item: Any, default: str) -> list[str]:
 
 
 def _network_defaults() -> str:
-    quick = (as_text(presets["quick"][1]) for presets in NETWORKS.values())
-    return ", ".join(f"{text} ({name} quick)" for name, text in zip(NETWORKS, quick, strict=True))
+    return ", ".join(
+        f"{as_text(options)} ({network} {preset})"
+        for network, presets in NETWORKS.items()
+        for preset, (_, options) in presets.items()
+        if options
+    )
 
 
 def _defaults(name: str) -> str:
