@@ -161,7 +161,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_cases: Path) -> Path:
 def test_two_processes_make_the_step_that_one_makes(name: str, method: str, folder: Path) -> None:
     alone = step(name, method, lambda network: network, batch())
     for rank in (0, 1):
-        shared = torch.load(folder / f"steps{rank}.pt")[f"{name}/{method}"]
+        shared = torch.load(folder / f"steps{rank}.pt", weights_only=True)[f"{name}/{method}"]
         for part in ("terms", "gradient"):
             assert shared[part].keys() == alone[part].keys()
             for key, value in alone[part].items():
