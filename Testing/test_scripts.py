@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import bundled_student
+import choose_island
 import compare_recipes
 from MissingModalityLib.student import read_card
 from tiny_run import log, record
@@ -30,7 +31,9 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
     """Calls a script's `main` with its options, given by name."""
 
     def run(module: object, **options: object) -> int:
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        words = [
+            word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))
+        ]
         monkeypatch.setattr(sys, "argv", ["script", *words])
         return module.main()
 
@@ -103,3 +106,33 @@ def test_no_case_is_scored_by_a_network_that_trained_on_it(
             assert test and not set(test) & set(record(run)["cases"])
             scored += test
         assert len(set(scored)) == len(scored)
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_trainings_side_by_side_are_those_made_in_turn(
+    script: Script, tiny_cases: Path, tmp_path: Path
+) -> None:
+    scores = []
+    for at_once in (1, 2):
+        out = tmp_path / str(at_once)
+        places = {"train": tiny_cases, "test": tiny_cases, "output": out}
+        assert script(compare_recipes, **places, seeds=1, steps=3, at_once=at_once) == 0
+        scores.append(
+            [(path / "cases.csv").read_text("utf-8") for path in sorted(out.glob("*/*/evaluation"))]
+        )
+    assert len(scores[0]) == 2 and scores[0] == scores[1]
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_sizes_of_islands_are_scored_on_cases_the_students_have_not_seen(
+    script: Script, tiny_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    assert script(compare_recipes, train=tiny_cases, output=out, folds=2, steps=3) == 0
+    capsys.readouterr()
+    assert script(choose_island, line=out / "baseline", folds=out / "folds") == 0
+    printed = capsys.readouterr()
+    assert sorted(printed.err.split()) == ["patient_a", "patient_c"]
+    assert len(printed.out.splitlines()) == 2 + len(choose_island.SIZES)
+    assert script(choose_island, line=out, folds=out / "folds") == 2
+    assert "no students of folds" in capsys.readouterr().err

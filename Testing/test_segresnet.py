@@ -73,6 +73,15 @@ def test_every_parameter_learns():
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+@pytest.mark.parametrize("fold", [1, 2])
+@pytest.mark.parametrize("head", ["regions", "classes"])
+def test_a_new_network_takes_nearly_all_for_background(head, fold):
+    network = a_network({"filters": 8, "blocks": (1, 1), "head": head, "fold": fold})
+    logits = network(image(), AVAILABLE).logits
+    tumor = logits.sigmoid() if head == "regions" else logits.softmax(1)[:, 1:].sum(1)
+    assert 0.001 < tumor.mean() < 0.1
+
+
 @pytest.mark.parametrize("side", [1, 2, 3])
 def test_folding_keeps_every_voxel_and_can_be_undone(side):
     volume = torch.randn(2, 3, 6, 12, 18)

@@ -67,13 +67,16 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
                 crop=(128, 128, 128),
                 foreground=0.67,
                 augmentation="strong",
-                learning_rate=5e-4,
+                learning_rate=2e-3,
                 clip=1.0,
                 average=0.999,
             ),
             {"fold": 2},
         ),
-        "quick": (replace(_QUICK, clip=1.0, crop=(96, 96, 96)), {"filters": 8, "fold": 2}),
+        "quick": (
+            replace(_QUICK, clip=1.0, crop=(96, 96, 96), learning_rate=4e-3),
+            {"filters": 8, "fold": 2},
+        ),
     },
     "rfnet": {"paper": (Settings(fusion_start=20), {}), "quick": (_QUICK, {"width": 4})},
 }
