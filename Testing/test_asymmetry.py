@@ -125,10 +125,12 @@ def test_transplants_equal_the_published_fusion(published, number: int) -> None:
     np.testing.assert_array_equal(label, published[f"fusion{number}/y"])
 
 
-def test_labels_fuse_as_published(published) -> None:
-    one, other = np.indices((4, 4)).astype(np.uint8)
+@pytest.mark.parametrize("kind", [np.uint8, np.int64])
+def test_labels_fuse_as_published(published, kind) -> None:
+    one, other = np.indices((4, 4)).astype(kind)
     fused = fuse_labels(torch.from_numpy(one), torch.from_numpy(other))
     np.testing.assert_array_equal(fused, published["fusion_table_y_by_augy"])
+    np.testing.assert_array_equal([one, other], np.indices((4, 4)))
 
 
 def test_no_label_of_the_recipient_is_lost_but_to_a_higher_class() -> None:

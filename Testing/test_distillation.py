@@ -217,6 +217,22 @@ class TestLoss:
         total = terms.pop("total")
         torch.testing.assert_close(total, sum(terms.values()))
 
+    def test_region_maps_diverge_as_probabilities_do(self):
+        student, data = network("rfnet"), batch()
+        method = started(student)
+        with torch.no_grad():
+            for parameter in student.parameters():  # a teacher of other weights
+                parameter.add_(0.05 * torch.randn(parameter.shape))
+        found = method.loss(student, data, 0)["teacher_region_kl"]
+        taught = method.teacher(data["image"], data["teacher"], features=True).features
+        mine = student(data["image"], data["available"], data["present"], features=True).features
+        expected = sum(
+            (map_ * (map_.log() - mine[name].log())).sum(1).mean()
+            for name, map_ in taught.items()
+            if name.startswith("regions/")
+        )
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+
     @pytest.mark.parametrize("name", ["rfnet", "classes"])
     def test_a_student_that_is_its_teacher_learns_from_the_labels_only(self, name):
         student, data = network(name), same("1010")

@@ -87,7 +87,7 @@ def test_the_report_tells_how_to_make_them_again(result, data: Path, tmp_path: P
     output, report = result
     assert json.loads((output / REPORT_FILE).read_text()) == json.loads(json.dumps(report))
     plan = report["plan"]
-    assert plan["data"] == str(data.resolve()) and plan["cases"] == sorted(PATIENTS)
+    assert plan["data"] == str(data.resolve()) and list(plan["cases"]) == sorted(PATIENTS)
     assert (plan["factor"], plan["method"], plan["seed"]) == (2, "aem", 5)
     assert SynthesisOptions(**plan["options"]) == SynthesisOptions()
     for entry, recipient in zip(report["synthetic"], plan["cases"], strict=True):
@@ -111,7 +111,7 @@ def test_cases_without_label_are_left_out(data: Path, tmp_path: Path) -> None:
     source = write_patients(tmp_path / "some")
     (source / "patient_d" / "patient_d_seg.nii.gz").unlink()
     report = synthesize(source, tmp_path / "out", 2)
-    assert report["plan"]["cases"] == ["patient_a", "patient_b", "patient_c"]
+    assert list(report["plan"]["cases"]) == ["patient_a", "patient_b", "patient_c"]
 
 
 def test_a_stopped_synthesis_leaves_whole_cases_and_goes_on(data, tmp_path: Path, monkeypatch) -> None:
@@ -135,6 +135,14 @@ def test_a_stopped_synthesis_leaves_whole_cases_and_goes_on(data, tmp_path: Path
     assert first.stat().st_mtime_ns == stamp, "what is whole is kept"
     assert len(find_cases(output).cases) == 4 and len(report["synthetic"]) == 4
     assert not list(output.glob(".*")) and (output / SHEET_FILE).exists()
+
+
+def test_cases_that_have_changed_are_not_mixed_with_those_before(tmp_path: Path) -> None:
+    source, output = write_patients(tmp_path / "some"), tmp_path / "out"
+    synthesize(source, output, 2)
+    (source / "patient_a" / "patient_a_t2.nii.gz").touch()
+    with pytest.raises(CaseError, match="other data or options"):
+        synthesize(source, output, 2)
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(result, data: Path, tmp_path: Path) -> None:

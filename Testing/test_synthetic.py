@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from scipy import ndimage
 
 from MissingModalityLib.asymmetry.grown import GrownCase
 from MissingModalityLib.asymmetry.options import SynthesisOptions
@@ -106,23 +107,26 @@ def test_several_tumors_come_from_different_donors(patients) -> None:
 # ---- what they hold
 
 
-def test_a_grown_case_is_the_recipient_plus_the_donors_error_map(patients) -> None:
+@pytest.mark.parametrize("tumors", [1, 2])
+def test_a_grown_case_is_the_recipient_plus_the_donors_error_maps(patients, tumors: int) -> None:
     rank = np.argsort(PRIORITY)
-    for case in make(patients):
-        graft = case.grafts[0]
-        donor_image, donor_label = everything(graft.tumor.donor)
-        present = torch.from_numpy(donor_image[list(graft.tumor.donor.subset)])
-        error = np.zeros_like(donor_image)
-        error[list(graft.tumor.donor.subset)] = (present - graft.tumor.plane.reflect(present)).abs().numpy()
-        values = error * (donor_label > 0)
+    for case in synthetic_cases(patients, 4, 3, options=SynthesisOptions(tumors=tumors)):
         expected, label = everything(case.recipient)
-        offset = centered(case.shape, donor_label.shape)
-        for voxel in np.argwhere(donor_label > 0):
-            place = tuple(voxel + offset)
-            if min(place) < 0 or (np.array(place) >= case.shape).any():
-                continue
-            expected[(slice(None), *place)] += values[(slice(None), *voxel)]
-            label[place] = max(label[place], donor_label[tuple(voxel)], key=lambda cls: rank[cls])
+        assert len(case.grafts) == tumors
+        for graft in case.grafts:
+            donor_image, donor_label = everything(graft.tumor.donor)
+            subset = list(graft.tumor.donor.subset)
+            present = torch.from_numpy(donor_image[subset])
+            error = np.zeros_like(donor_image)
+            error[subset] = (present - graft.tumor.plane.reflect(present)).abs().numpy()
+            values = error * (donor_label > 0)
+            offset = centered(case.shape, donor_label.shape)
+            for voxel in np.argwhere(donor_label > 0):
+                place = tuple(voxel + offset)
+                if min(place) < 0 or (np.array(place) >= case.shape).any():
+                    continue
+                expected[(slice(None), *place)] += values[(slice(None), *voxel)]
+                label[place] = max(label[place], donor_label[tuple(voxel)], key=lambda cls: rank[cls])
         expected[[modality for modality in MODALITIES if modality not in case.subset]] = 0
         image, classes = everything(case)
         np.testing.assert_allclose(image, expected, atol=2e-3)
@@ -240,8 +244,9 @@ def test_a_blended_tumor_fades_towards_its_border(patients) -> None:
     label = sharp.label(sharp.box)
     assert torch.equal(label, soft.label(soft.box))
     before, after = sharp.values(sharp.box), soft.values(soft.box)
-    assert (after <= before + 1e-3).all() and after.sum() < 0.8 * before.sum()
-    assert after.sum() > 0
+    depth = ndimage.distance_transform_edt(np.pad(label.numpy() > 0, 1))[1:-1, 1:-1, 1:-1]
+    np.testing.assert_allclose(after, before.numpy() * np.clip(depth / 5, 0, 1), atol=1e-2)
+    assert after.sum() < 0.8 * before.sum()
 
 
 # ---- reproducible, on disk

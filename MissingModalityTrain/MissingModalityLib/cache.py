@@ -115,8 +115,8 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     from .cases import read_label, read_study
 
     path = folder / f"{case.name}.safetensors"
-    fingerprint = _fingerprint(case)
-    cached = _open(path, fingerprint)
+    own = fingerprint(case)
+    cached = _open(path, own)
     if cached:
         return cached
     label = read_label(case)
@@ -133,7 +133,7 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     # safetensors takes an array's memory as it lies, whatever its strides
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     header = {
-        "fingerprint": fingerprint,
+        "fingerprint": own,
         "case": case.name,
         "subset": json.dumps([m.name for m in prepared.subset]),
     }
@@ -146,27 +146,15 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
             f"{folder}: cannot write the prepared case '{case.name}' ({error}). Free some space and start "
             "again, or choose a folder you can write to."
         ) from error
-    return _open(path, fingerprint)
+    return _open(path, own)
 
 
-def _open(path: Path, fingerprint: str) -> CachedCase | None:
-    """The cached case, or None when the file is absent, damaged or made from other input."""
-    if not path.exists():
-        return None
-    try:
-        with safe_open(path, "np") as file:
-            header = file.metadata() or {}
-            shape = tuple(file.get_slice("label").get_shape())
-    except (SafetensorError, OSError):
-        return None
-    if header.get("fingerprint") != fingerprint:
-        return None
-    subset = tuple(Modality[name] for name in json.loads(header["subset"]))
-    return CachedCase(header["case"], path, subset, shape)
+def fingerprint(case: Case) -> str:
+    """Changes whenever an input file or the preparation changes.
 
-
-def _fingerprint(case: Case) -> str:
-    """Changes whenever an input file or the preparation changes."""
+    Raises:
+        CaseError: a file is gone.
+    """
     files = [image.path for image in case.images.values()] + [case.label]
     try:
         stats = [(str(path), path.stat()) for path in files if path is not None]
@@ -196,3 +184,19 @@ def sample_tumor(label: np.ndarray) -> np.ndarray:
         step = max(1, len(voxels) // _SAMPLES_PER_CLASS)
         rows.append(np.insert(voxels[::step], 0, cls, axis=1))
     return np.concatenate(rows).astype(np.int16)
+
+
+def _open(path: Path, fingerprint: str) -> CachedCase | None:
+    """The cached case, or None when the file is absent, damaged or made from other input."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "np") as file:
+            header = file.metadata() or {}
+            shape = tuple(file.get_slice("label").get_shape())
+    except (SafetensorError, OSError):
+        return None
+    if header.get("fingerprint") != fingerprint:
+        return None
+    subset = tuple(Modality[name] for name in json.loads(header["subset"]))
+    return CachedCase(header["case"], path, subset, shape)

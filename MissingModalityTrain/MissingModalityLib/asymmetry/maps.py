@@ -1,4 +1,4 @@
-"""Asymmetry error maps: what one side of a brain has beyond the other (AEM+KD, Eq. 1 and 2).
+"""Asymmetry error maps: what one side of a brain has beyond the other (AEM+KD, Eq. 2).
 
 The mirror image comes from one plane for all modalities and slices of a case. Where the mirror side has no
 brain, because the head is not quite symmetric, the difference is taken against 0. That is right for z-scored
@@ -18,7 +18,7 @@ Box = tuple[slice, slice, slice]
 
 
 def error_map(image: Tensor, plane: Plane, box: Box | None = None, difference: str = "absolute") -> Tensor:
-    """D = |X - mirror(X)| of every modality (Eq. 1).
+    """D = |X - mirror(X)| of every modality (Eq. 2).
 
     Args:
         image: (C, D, H, W) floating point, z-scored, 0 outside the brain; the modalities that there are.

@@ -4,7 +4,7 @@ Evidence is the brain's outline and the intensities of every available modality.
 rotations with all shifts of each at once, then Gauss-Newton steps on the difference between the brain and its
 mirror image, with weights that leave out what a tumor makes different.
 
-The asymmetry error maps of AEM+KD (Eq. 1) need the mirror image. Their public code searches one shift per
+The asymmetry error maps of AEM+KD (Eq. 2) need the mirror image. Their public code searches one shift per
 slice and modality; here one plane serves the whole case. Points are (z, y, x) in voxels of 1 mm.
 """
 

@@ -19,7 +19,7 @@ _FUSED = torch.tensor(
 
 def fuse_labels(one: Tensor, other: Tensor) -> Tensor:
     """Two label maps of one shape -> the class of higher priority at every voxel, uint8."""
-    return torch.take(_FUSED.to(one.device), one.long().mul_(4).add_(other))
+    return torch.take(_FUSED.to(one.device), one.long() * 4 + other)
 
 
 def centered(recipient: Sequence[int], donor: Sequence[int]) -> tuple[int, int, int]:

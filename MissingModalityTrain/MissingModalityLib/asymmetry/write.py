@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..cache import cache_case
+from ..cache import cache_case, fingerprint
 from ..cases import find_cases
 from ..errors import CaseError
 from ..images import write_image
@@ -59,7 +59,8 @@ def synthesize(
         on_progress: told before each case of each step.
 
     Returns:
-        What ``synthesis.json`` in ``output`` holds: ``plan`` (everything that decides the result),
+        What ``synthesis.json`` in ``output`` holds: ``plan`` (everything that decides the result, cases with
+        a digest of their files' paths, sizes and times),
         ``synthetic`` (for each case its name, modalities, recipient, donors and what was drawn),
         ``versions`` and ``seconds``. ``contact_sheet.png`` lies beside it.
 
@@ -74,7 +75,7 @@ def synthesize(
     check_choices(method, factor, len(labeled))
     plan = {
         "data": str(data),
-        "cases": [case.name for case in labeled],
+        "cases": {case.name: fingerprint(case) for case in labeled},
         "convention": convention,
         "factor": factor,
         "method": method,

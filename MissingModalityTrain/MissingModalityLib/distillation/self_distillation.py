@@ -48,7 +48,6 @@ class Distillation(Supervised):
             network has them, region maps).
         features: "fused" (after fusion, depends on the subset) or "encoder" (single modalities before
             masking, those the teacher sees: the public code's choice).
-        fusion_start: as for :class:`Supervised`.
 
     Raises:
         OptionError: an option out of its range.
@@ -60,9 +59,8 @@ class Distillation(Supervised):
         feature_weight: float = 1.0,
         prediction_weight: float = 1.0,
         features: str = "fused",
-        fusion_start: int = 0,
     ) -> None:
-        super().__init__(fusion_start)
+        super().__init__()
         if teacher_every < 1 or feature_weight < 0 or prediction_weight < 0:
             raise OptionError(
                 f"Distillation with teacher_every={teacher_every}, feature_weight={feature_weight} and "

@@ -31,8 +31,8 @@ class EarlyFusionSegResNet(nn.Module):
     - ``fused/<L>`` (B, C, d, h, w): the encoder's end; fused from the first convolution on;
     - ``decoder/<level>`` (B, C, d, h, w): the decoder's features of levels L-1 to 1.
 
-    They are group-normalized, as the blocks that read them see them: sums over residual blocks have no scale
-    of their own, and an error shall mean the same in every network.
+    They are group-normalized: sums over residual blocks have no scale of their own, and an error shall mean
+    the same in every network. A group's mean and scale, which the network reads too, are not in them.
 
     Args:
         filters: channels of level 1 (a multiple of 8); they double at each lower level.

@@ -261,16 +261,11 @@ def _load_initial(
 
 
 def _method(settings: Settings, fresh: bool) -> Method:
-    # weights that were trained before have learned each modality on its own
-    fusion_start = settings.fusion_start if fresh else 0
     if settings.method == "supervised":
-        return Supervised(fusion_start)
+        # weights that were trained before have learned each modality on its own
+        return Supervised(settings.fusion_start if fresh else 0)
     return Distillation(
-        settings.teacher_every,
-        settings.feature_weight,
-        settings.prediction_weight,
-        settings.distilled,
-        fusion_start,
+        settings.teacher_every, settings.feature_weight, settings.prediction_weight, settings.distilled
     )
 
 
