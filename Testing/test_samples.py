@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from MissingModalityLib.cache import cache_case
+from MissingModalityLib.cache import CachedCase, cache_case
 from MissingModalityLib.cases import find_cases
 from MissingModalityLib.modalities import SUBSETS, Modality, subset_of
 from MissingModalityLib.networks import build
+from MissingModalityLib.training import samples
 from MissingModalityLib.training.samples import Samples, choose_crop, steps_of_rank
 from MissingModalityLib.training.settings import Settings
 from MissingModalityLib.training.validation import validate
@@ -79,6 +80,25 @@ def test_samples_can_be_replayed_and_keep_missing_channels_empty(cached: dict) -
         assert not sample["image"][~sample["present"]].any()
         assert set(subset_of(sample["available"])) <= set(subset_of(sample["present"]))
     assert any(not np.array_equal(first[i]["image"], other[i]["image"]) for i in range(4))
+
+
+def test_the_order_of_cases_and_the_first_sample_are_drawn_apart(cached: dict) -> None:
+    cases = list(cached.values())
+    settings = Settings(crop=(16, 16, 16), iterations=8, batch=1)
+    drawn = []
+
+    def choose(case: CachedCase, tumor: np.ndarray, settings: Settings, random: np.random.Generator):
+        drawn.append(random.bit_generator.state["state"])
+        return choose_crop(case, tumor, settings, random)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(samples, "choose_crop", choose)
+        for seed, epoch in ((0, 0), (5, 2)):
+            whole = Samples(cases, settings, seed=(seed, 1), epoch=epoch)
+            for index in range(len(whole)):
+                whole[index]
+            drawn.append(np.random.default_rng((seed, 1, epoch)).bit_generator.state["state"])
+    assert len({str(state) for state in drawn}) == len(drawn) == 2 * (8 + 1)
 
 
 def test_validation_scores_what_the_exported_student_predicts(cached: dict) -> None:

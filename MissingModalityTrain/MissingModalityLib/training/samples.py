@@ -96,7 +96,8 @@ class Samples(Dataset):
         """
         number = int(self.order[index])
         case = self.cases[number]
-        random = np.random.default_rng((*self.entropy, index))
+        # from 1, because a 0 at the end of a seed changes nothing: the order would be drawn alike
+        random = np.random.default_rng((*self.entropy, index + 1))
         choice = choose_crop(case, case.tumor_voxels(), self.settings, random)
         image, label = case.crop(choice.start, self.settings.crop)
         return {
