@@ -82,7 +82,7 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
     ("setting", "words"),
     [
         ("batch=two", "a whole number, such as 1"),
-        ("learning_rate=fast", "a number, such as 0.001"),
+        ("learning_rate=fast", "a number, such as 0.004"),
         ("method=3", "a name, such as supervised"),
         ("crop=1.5", "whole numbers joined by commas, such as 96,96,96"),
         ("synthetic.clip=maybe", "true or false, such as False"),
@@ -149,8 +149,10 @@ def test_a_stage_that_is_over_keeps_its_settings() -> None:
     plan = make_plan("aem-kd")
     later = change_plan(plan, {"epochs": 9}, finished=["pretrain"])
     assert [settings.epochs for settings in later.stages.values()] == [4, 9, 9]
-    with pytest.raises(OptionError, match="pretrain is over"):
+    with pytest.raises(OptionError, match=r"pretrain\.epochs: stage pretrain is over"):
         change_plan(plan, {"pretrain.epochs": 9}, finished=["pretrain"])
+    same = {"pretrain": {"epochs": "4", "crop": 96, "synthesis": "aem"}}
+    assert change_plan(plan, same, finished=["pretrain"]) == plan
 
 
 @pytest.mark.parametrize(

@@ -64,12 +64,13 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
         "paper": (
             Settings(
                 iterations=250,
-                crop=(128, 128, 128),
+                crop=(144, 176, 144),
                 foreground=0.67,
                 augmentation="strong",
                 learning_rate=2e-3,
                 clip=1.0,
                 average=0.999,
+                workers=4,
             ),
             {"fold": 2},
         ),
@@ -78,11 +79,11 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
             {"filters": 8, "fold": 2},
         ),
     },
-    "rfnet": {"paper": (Settings(fusion_start=20), {}), "quick": (_QUICK, {"width": 4})},
+    "rfnet": {"paper": (Settings(fusion_start=20, workers=4), {}), "quick": (_QUICK, {"width": 4})},
 }
 """For each network and preset, the settings of a stage and the options of the network.
 
-segresnet is the light network that a laptop can train and run; folding lets a step see most of a brain. rfnet
+segresnet is the light network that a laptop can train and run; folding lets a step see a whole brain. rfnet
 is the one of the paper, with the settings of its public training script.
 """
 
@@ -163,7 +164,8 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
         changes: values or texts by key. "epochs" is set in every stage, "pretrain.epochs" in one,
             "network.OPTION", "validation" and "exclude" for the run; mappings may be nested instead,
             ``{"pretrain": {"epochs": 30}}``.
-        finished: stages that are over: a key that names one is refused, one for all stages passes them by.
+        finished: stages that are over: a key that names one may only say what it was, one for all stages
+            passes them by.
 
     Raises:
         OptionError: an unknown key, or a value of the wrong kind or out of its range.
@@ -177,8 +179,10 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
         elif name in STAGES:
             _known("stage of this run", name, plan.stages)
             if name in finished:
-                raise OptionError(f"Setting {key}: stage {name} is over. Restart it to change it.")
-            of_stage[name][rest] = value
+                if changed(plan.stages[name], {rest: value}) != plan.stages[name]:
+                    raise OptionError(f"Setting {key}: stage {name} is over. Restart it to change it.")
+            else:
+                of_stage[name][rest] = value
         else:
             for stage in of_stage:
                 of_stage[stage].setdefault(key, value)
