@@ -22,9 +22,10 @@ from .errors import MissingModalityError
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(hours=1)
+PATIENCE = timedelta(days=1)
 """How long a rank waits for the others. A process that died is noticed at once (its connection closes, and
-torchrun ends the rest); this bounds the wait for one that hangs, and must exceed the time of one case."""
+torchrun ends the rest); this bounds the wait for one that hangs. Ranks meet after whole shares of the cases,
+so it must exceed the time that one may be ahead of another then, and that the first one works for all."""
 
 ANSWER = timedelta(seconds=1)
 """How long a rank waits before it looks whether the first one has begun anew."""
