@@ -134,6 +134,19 @@ def test_settings_given_when_resuming_are_those_of_the_run_from_then_on(
     assert (run / "checkpoint.pt").read_bytes() == before and len(log(run)) == 2
 
 
+def test_weight_decay_given_when_resuming_is_used(tiny_cases: Path, run: Path) -> None:
+    train(tiny_cases, run, resume=True, settings={"epochs": 2, "weight_decay": "0.25"})
+    (group,) = torch.load(run / "checkpoint.pt", weights_only=True)["optimizer"]["param_groups"]
+    assert group["weight_decay"] == 0.25
+
+
+def test_a_run_may_go_on_in_another_precision(tiny_cases: Path, run: Path) -> None:
+    for epochs, precision in enumerate(("float16", "float32", "bfloat16", "float16"), 2):
+        train(tiny_cases, run, resume=True, settings={"epochs": epochs, "precision": precision})
+        assert len(log(run)) == epochs
+    assert torch.load(run / "checkpoint.pt", weights_only=True)["scaler"]
+
+
 def test_what_a_run_began_with_may_be_said_again(tiny_cases: Path, run: Path) -> None:
     train(tiny_cases, run, resume=True, settings={"network.blocks": "1,1", "epochs": 2})
     assert len(log(run)) == 2

@@ -11,6 +11,7 @@ import torch
 
 from MissingModalityLib.cases import find_cases, read_study
 from MissingModalityLib.errors import CaseError, MissingModalityError, OptionError, StudentError
+from MissingModalityLib.inference import cuda_half
 from MissingModalityLib.progress import Event
 from MissingModalityLib.student import Student, read_card
 from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
@@ -99,6 +100,12 @@ def test_a_whole_plan_can_be_given(tiny_cases: Path, tmp_path: Path) -> None:
     plan = make_plan("aem", settings={**TINY, "epochs": 1})
     run = train(tiny_cases, tmp_path / "run", settings=plan)
     assert [line["stage"] for line in log(run)] == ["pretrain", "train"]
+    assert (record(run)["recipe"], record(run)["preset"]) == (None, None)
+    assert not {"recipe", "preset"} & read_card(run / "train.safetensors")["training"].keys()
+    for beside in ({"stages": ["train"]}, {"config": tmp_path / "plan.yaml"}):
+        with pytest.raises(OptionError, match="Leave out stages and config"):
+            train(tiny_cases, tmp_path / "other", settings=plan, **beside)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_plan_without_stages_is_refused(tiny_cases: Path, tmp_path: Path) -> None:
@@ -128,6 +135,23 @@ def test_a_run_tells_what_it_leaves_out(tiny_cases: Path, tmp_path: Path) -> Non
     assert "left out 1 (no label): patient_d" in message
     assert "no validation, because all cases are of one patient" in message
     assert record(tmp_path / "run")["validation"] == []
+
+
+def test_a_negative_seed_is_refused(tiny_cases: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="seed=-1"):
+        train(tiny_cases, tmp_path / "run", seed=-1, settings=TINY)
+    assert not (tmp_path / "run").exists()
+
+
+def test_half_precision_is_what_the_chosen_gpu_computes_natively(monkeypatch: pytest.MonkeyPatch) -> None:
+    capabilities = {0: (9, 0), 1: (7, 5)}
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # it counts emulation
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capabilities[device.index])
+    first, second = (torch.device("cuda", index) for index in capabilities)
+    assert (cuda_half(first), cuda_half(second)) == (torch.bfloat16, torch.float16)
+    monkeypatch.setattr(torch.version, "hip", "6.2")
+    assert cuda_half(second) == torch.bfloat16
 
 
 def test_the_seed_decides_the_result(tiny_cases: Path, tmp_path: Path) -> None:

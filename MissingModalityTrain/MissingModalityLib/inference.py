@@ -63,10 +63,18 @@ def drop_islands(classes: np.ndarray, smallest: int) -> np.ndarray:
 def fast_precision(device: torch.device) -> AbstractContextManager:
     """Autocast to the half precision that the device computes natively; float32 where there is none."""
     if device.type == "cuda":
-        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return torch.autocast("cuda", dtype)
+        return torch.autocast("cuda", cuda_half(device))
     native = device.type == "cpu" and cpu_has_bfloat16()
     return torch.autocast("cpu", torch.bfloat16, enabled=native)
+
+
+def cuda_half(device: torch.device) -> torch.dtype:
+    """The half precision that a CUDA device computes natively: bfloat16, on those before Ampere float16."""
+    if torch.version.hip:
+        native = torch.cuda.is_bf16_supported()
+    else:  # elsewhere that function counts emulation too
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.bfloat16 if native else torch.float16
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from .. import distributed
 from ..cache import CachedCase
 from ..errors import MissingModalityError, OptionError
+from ..inference import cuda_half
 from ..progress import Event, Progress
 from . import augmentation, log
 from .checkpoints import write_checkpoint
@@ -104,7 +105,8 @@ class Trainer:
         """
         try:
             for name, part in self._parts().items():
-                part.load_state_dict(state[name])
+                if name != "scaler" or state[name]:  # empty after epochs in another precision
+                    part.load_state_dict(state[name])
             self.done = int(state["epoch"])
         except KeyError as error:
             raise OptionError(
@@ -138,7 +140,8 @@ class Trainer:
             started = time.perf_counter()
             rate = settings.learning_rate * (1 - epoch / settings.epochs) ** settings.power
             for group in self.optimizer.param_groups:
-                group["lr"] = rate
+                # a checkpoint brings back those of its own settings
+                group.update(lr=rate, weight_decay=settings.weight_decay)
             torch.manual_seed(hash((*stage.entropy, epoch, distributed.rank())) % 2**63)
             stage.method.begin_epoch(stage.network, epoch)
             record = {"stage": stage.name, "epoch": epoch + 1, "learning_rate": rate}
@@ -280,6 +283,6 @@ def _precision(name: str, device: torch.device) -> tuple[AbstractContextManager,
     if name == "auto":
         name = "float32"
         if device.type == "cuda":
-            name = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+            name = str(cuda_half(device)).removeprefix("torch.")
     autocast = torch.autocast(device.type, getattr(torch, name), enabled=name != "float32")
     return autocast, torch.amp.GradScaler(device.type, enabled=name == "float16")

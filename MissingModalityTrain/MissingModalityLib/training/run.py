@@ -67,7 +67,8 @@ def train(
         preset: "paper" or "quick".
         stages: those of the recipe to go through; default all.
         settings: values or texts by key, put over the preset (when resuming: over the run's own settings, for
-            good), see :func:`recipes.change_plan`; or a whole plan in place of recipe, network and preset.
+            good), see :func:`recipes.change_plan`; or a whole plan in place of recipe, network, preset,
+            stages and config.
         config: YAML file of such settings; ``settings`` come on top of it.
         initial: student file whose weights the first stage begins with.
         resume: go on after the last whole epoch. Recipe, network, preset, stages, seed, convention, cases and
@@ -93,14 +94,18 @@ def train(
     output, report = Path(output), on_progress or (lambda event: None)
 
     def begin() -> tuple[dict[str, Any], dict[str, Any] | None]:
-        changes = settings if isinstance(settings, Plan) else _changes(settings, config)
+        changes = _changes(settings, stages, config)
         if resume:
             return _take_up(data, output, changes, restart)
         if restart:
             raise OptionError(f"Only a run that is resumed can restart stage {restart}. Add --resume.")
-        plan = changes if isinstance(changes, Plan) else make_plan(recipe, network, preset, stages, changes)
+        if seed < 0:
+            raise OptionError(f"seed={seed}: a seed is a whole number of at least 0. Choose another.")
+        given = isinstance(changes, Plan)
+        plan = changes if given else make_plan(recipe, network, preset, stages, changes)
         _check_plan(plan, initial)
-        facts = {"recipe": recipe, "preset": preset, "seed": seed, "convention": convention}
+        facts = {"recipe": None if given else recipe, "preset": None if given else preset}
+        facts |= {"seed": seed, "convention": convention}
         facts["initial"] = None if initial is None else str(Path(initial).resolve())
         if restarted and _is_run(output, data, plan, facts):
             return _take_up(data, output, {}, None)
@@ -119,7 +124,14 @@ def _silent(event: Event) -> None:
     """Of several processes, one tells."""
 
 
-def _changes(settings: Mapping[str, Any] | None, config: Path | None) -> dict[str, Any]:
+def _changes(
+    settings: Mapping[str, Any] | Plan | None, stages: Sequence[str] | None, config: Path | None
+) -> dict[str, Any] | Plan:
+    """What is given beside recipe, network and preset, or in their place."""
+    if isinstance(settings, Plan):
+        if config is not None or stages is not None:
+            raise OptionError("A whole plan has its stages and settings. Leave out stages and config.")
+        return settings
     return {**(read_config(config) if config else {}), **flattened(settings or {})}
 
 
@@ -147,7 +159,7 @@ def _is_run(output: Path, data: Path | None, plan: Plan, facts: Mapping[str, Any
         return False
     record = read_record(output)
     here = {**facts, "data": str(Path(data).resolve()), "settings": json.loads(json.dumps(to_json(plan)))}
-    return all(record[name] == value for name, value in here.items())
+    return all(record.get(name) == value for name, value in here.items())
 
 
 def _check_start(output: Path, state: Mapping[str, Any] | None) -> None:
@@ -279,10 +291,8 @@ def _stage_cases(
         folder, options = real[0].path.parent / "tumors", settings.synthesis_options()
         if settings.synthesis == "aem" and distributed.world() > 1:
             distributed.together(_cut_share, real, folder, options)
-        made = distributed.together(
-            *(synthetic_cases, real, settings.factor, record["seed"], settings.synthesis, options, folder),
-            report,
-        )
+        arguments = (real, settings.factor, record["seed"], settings.synthesis, options, folder, report)
+        made = distributed.together(synthetic_cases, *arguments)
     usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
     if not usable:
         subsets = ", ".join(settings.trained_subsets)

@@ -82,8 +82,8 @@ def _trained_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def _card(record: Mapping[str, Any], plan: Plan, stage: str, epochs: int) -> dict[str, Any]:
     training = {
-        "recipe": record["recipe"],
-        "preset": record["preset"],
+        # a run of a whole plan has neither
+        **{name: record[name] for name in ("recipe", "preset") if record[name]},
         "settings": record["settings"],
         "seed": record["seed"],
         "stage": stage,
