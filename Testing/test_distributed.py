@@ -39,18 +39,16 @@ def fail_on(number, error):
     return lambda: distributed.gather_from(work)
 
 
-folder = Path(sys.argv[1])
+folder, events = Path(sys.argv[1]), []
+result = evaluate_folder(  # joins by itself
+    folder / "s.safetensors", folder / "data", folder / "two", device="cpu", on_progress=events.append
+)
 with distributed.start("cpu") as device:
-    events = []
-    told = {"rank": distributed.rank(), "world": distributed.world(), "device": device}
+    told = {"result": result, "events": len(events), "rank": distributed.rank(), "world": distributed.world(), "device": device}
     told["gathered"] = distributed.gather([told["rank"]] * (told["rank"] + 1))
     told["known"] = attempt(fail_on(1, CaseError("bad case")))
     told["bug"] = attempt(fail_on(1, ValueError("bug")))
     told["first"] = distributed.on_first(lambda: distributed.rank() + 7)
-    told["result"] = evaluate_folder(
-        folder / "s.safetensors", folder / "data", folder / "two", device=device, on_progress=events.append
-    )
-    told["events"] = len(events)
     told["nothing"] = attempt(
         lambda: evaluate_folder(folder / "s.safetensors", folder / "empty", folder / "none", device=device)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,26 @@ def test_an_evaluation_of_other_weights_is_not_attached(evaluated: Evaluated, tm
     with pytest.raises(CaseError, match="holds no evaluation"):
         attach_evaluation(path, tmp_path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "change", [{"window": [16, 40, 40]}, {"overlap": 0.25}, {"smallest_island": 9}], ids=str
+)
+def test_an_evaluation_made_with_another_way_of_predicting_is_not_attached(
+    evaluated: Evaluated, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    student = Student.load(evaluated.student)
+    Student(student.network, {**student.card, **change}).save(path)
+    before = path.read_bytes()
+    with pytest.raises(CaseError, match=rf"not one of tiny\.safetensors as it is now.*{next(iter(change))}"):
+        attach_evaluation(path, evaluated.output)
+    assert path.read_bytes() == before
+    older = Path(shutil.copytree(evaluated.output, tmp_path / "older")) / "summary.json"
+    summary = json.loads(older.read_text())
+    del summary["prediction"]
+    older.write_text(json.dumps(summary))
+    assert attach_evaluation(path, older.parent)["cases"] == 2
 
 
 def test_the_table_is_the_papers(evaluated: Evaluated) -> None:

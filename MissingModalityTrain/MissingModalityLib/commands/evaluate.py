@@ -39,16 +39,16 @@ def run(options: argparse.Namespace) -> None:
     from ..evaluation.attach import attach_evaluation
     from ..evaluation.run import evaluate_folder
 
-    with progress_printer(options.progress) as progress, distributed.start(options.device) as device:
+    with progress_printer(options.progress) as progress:
         result = evaluate_folder(
             options.student,
             options.data,
             options.output,
-            device=device,
+            device=options.device,
             convention=options.convention,
             on_progress=progress,
             hd95_rule=options.hd95_rule,
         )
-        if options.store:
-            distributed.on_first(lambda: attach_evaluation(options.student, options.output))
+    if options.store:
+        distributed.on_first(lambda: attach_evaluation(options.student, options.output))
     show_result(options, result, f"Wrote {options.output}")

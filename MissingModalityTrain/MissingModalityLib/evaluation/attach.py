@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from ..errors import CaseError
 from ..student import Student
-from .run import read_evaluation, weights_sha256
+from .run import prediction_facts, read_evaluation, weights_sha256
 
 _FACTS = ("data", "date", "device", "hd95_rule", "weights_sha256")
 _DECIMALS = {"dice": 4, "hd95": 2}
@@ -28,7 +28,7 @@ def attach_evaluation(student: Path | str, evaluation: Path | str) -> dict[str, 
 
     Raises:
         StudentError: the student file cannot be used or written.
-        CaseError: the folder holds no evaluation, or one of other weights; the file is as it was.
+        CaseError: the folder holds no evaluation, or one of another student; the file is as it was.
     """
     student = Path(student)
     found = read_evaluation(evaluation)
@@ -40,7 +40,7 @@ def attach_evaluation(student: Path | str, evaluation: Path | str) -> dict[str, 
 
 
 def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -> None:
-    """Refuse an evaluation of other weights.
+    """Refuse an evaluation of other weights, or made with another window, overlap or smallest island.
 
     Raises:
         CaseError: naming the student file ``path`` and the student that was evaluated.
@@ -50,6 +50,13 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
             f"The evaluation is not one of {path.name}: it was made with other weights "
             f"({evaluation.get('student', 'unknown student')}). Evaluate this student and try again."
         )
+    facts = prediction_facts(student)
+    for name, value in evaluation.get("prediction", facts).items():  # older summaries lack it
+        if value != facts.get(name):
+            raise CaseError(
+                f"The evaluation is not one of {path.name} as it is now: it was made with {name} {value}, the "
+                f"file has {facts.get(name)}. Evaluate this student and try again."
+            )
 
 
 def summary_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:

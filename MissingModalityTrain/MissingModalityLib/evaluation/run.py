@@ -26,7 +26,7 @@ import SimpleITK as sitk
 
 from ..cases import Case, find_cases, read_label, read_study
 from ..devices import choose_device, describe_device
-from ..distributed import gather_from, is_first, on_first, rank, refuse, together, world
+from ..distributed import gather_from, is_first, on_first, rank, refuse, start, together, world
 from ..errors import CaseError, MissingModalityError
 from ..modalities import SUBSETS, Subset, subset_name
 from ..preparation import prepare, restore
@@ -89,9 +89,9 @@ def evaluate_folder(
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
-    Cases without a label, or that cannot be read, are skipped; the result says which and why. Inside
-    :func:`~..distributed.start` the processes share the cases; each gets the whole result, the first one
-    writes it and reports progress, of its own share.
+    Cases without a label, or that cannot be read, are skipped; the result says which and why. Processes that
+    torchrun started share the cases; each gets the whole result, the first one writes it and reports
+    progress, of its own share.
 
     Args:
         student: a student file.
@@ -99,7 +99,7 @@ def evaluate_folder(
         output: folder for ``cases.csv`` (every score), ``summary.json`` (means, versions, settings),
             ``table.md`` (the papers' table) and ``heatmap.png`` (Dice); made if absent, files of these names
             are replaced.
-        device: as in :func:`~..devices.choose_device`; what :func:`~..distributed.start` yields, inside it.
+        device: as in :func:`~..devices.choose_device`; under torchrun every process takes its own CUDA device.
         convention: label convention, where the layout does not tell.
         hd95_rule: a key of :data:`~.rules.HD95_RULES`.
         on_progress: told of each window and prediction; steps are predictions.
@@ -114,40 +114,43 @@ def evaluate_folder(
     """
     from .heatmap import draw_heatmap  # a missing package shows before the long part
 
-    start = perf_counter()
+    began = perf_counter()
     student, data, output = Path(student), Path(data), Path(output)
     check_rule(hd95_rule)
-    chosen = together(choose_device, device)
-    network = together(Student.load, student)
-    on_first(lambda: _make_folder(output))
-    labeled, left_out = together(find_cases, data, convention).labeled()
-    rows, refused = _score_readable(network, labeled, chosen, hd95_rule, on_progress)
-    skipped = [
-        {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
-    ]
-    if not rows:
-        reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
-        refuse(CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'})."))
+    with start(device) as device:
+        chosen = together(choose_device, device)
+        network = together(Student.load, student)
+        on_first(lambda: _make_folder(output))
+        labeled, left_out = together(find_cases, data, convention).labeled()
+        rows, refused = _score_readable(network, labeled, chosen, hd95_rule, on_progress)
+        skipped = [
+            {"path": name, "reason": _inside(data, reason)}
+            for name, reason in {**left_out, **refused}.items()
+        ]
+        if not rows:
+            reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
+            refuse(CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'})."))
 
-    def conclude() -> dict[str, Any]:
-        evaluation = {
-            "student": student.name,
-            "weights_sha256": weights_sha256(network),
-            "data": data.resolve().name,
-            "date": datetime.now(UTC).date().isoformat(),
-            "device": describe_device(chosen),
-            "processes": world(),
-            "versions": versions(),
-            "hd95_rule": hd95_rule,
-            "cases": _describe(labeled, rows),
-            "skipped": skipped,
-            **summarize(rows),
-            "seconds": round(perf_counter() - start, 1),
-        }
-        _write(evaluation, rows, output, draw_heatmap)
-        return evaluation
+        def conclude() -> dict[str, Any]:
+            evaluation = {
+                "student": student.name,
+                "weights_sha256": weights_sha256(network),
+                "data": data.resolve().name,
+                "date": datetime.now(UTC).date().isoformat(),
+                "device": describe_device(chosen),
+                "processes": world(),
+                "prediction": prediction_facts(network),
+                "versions": versions(),
+                "hd95_rule": hd95_rule,
+                "cases": _describe(labeled, rows),
+                "skipped": skipped,
+                **summarize(rows),
+                "seconds": round(perf_counter() - began, 1),
+            }
+            _write(evaluation, rows, output, draw_heatmap)
+            return evaluation
 
-    return {**on_first(conclude), "rows": [_as_record(row) for row in rows]}
+        return {**on_first(conclude), "rows": [_as_record(row) for row in rows]}
 
 
 def read_evaluation(folder: Path | str) -> dict[str, Any]:
@@ -181,6 +184,11 @@ def weights_sha256(student: Student) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()
+
+
+def prediction_facts(student: Student) -> dict[str, Any]:
+    """What beside the weights decides a prediction, from the student's card."""
+    return {name: student.card[name] for name in ("window", "overlap", "smallest_island")}
 
 
 def _inside(data: Path, reason: str) -> str:
