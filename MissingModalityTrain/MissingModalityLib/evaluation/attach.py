@@ -54,8 +54,8 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
     for name, value in evaluation.get("prediction", facts).items():  # older summaries lack it
         if value != facts.get(name):
             raise CaseError(
-                f"The evaluation is not one of {path.name} as it is now: it was made with {name} {value}, the "
-                f"file has {facts.get(name)}. Evaluate this student and try again."
+                f"The evaluation is not one of {path.name} as it is now: it was made with {name} {value}, "
+                f"the file has {facts.get(name)}. Evaluate this student and try again."
             )
 
 
