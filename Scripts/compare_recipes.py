@@ -30,7 +30,7 @@ from MissingModalityLib.errors import MissingModalityError, OptionError
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.run import evaluate_folder, read_evaluation
 from MissingModalityLib.progress import Progress, progress_printer
-from MissingModalityLib.training.recipes import RECIPES, Plan, from_json
+from MissingModalityLib.training.recipes import RECIPES, Plan, from_json, make_plan
 from MissingModalityLib.training.record import read_record
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.students import export
@@ -67,6 +67,7 @@ SETTINGS = {
     "validation": 0,
     "crop": 96,
     "network.filters": 8,
+    "workers": 0,
 }
 """Over the light network's paper preset: what two cores of a CPU can train 18 times in an hour."""
 
@@ -171,12 +172,17 @@ def _work(job: Job, options: argparse.Namespace, progress: Progress = lambda eve
     """Train, export and score, as far as that is not done."""
     stages = len(RECIPES[job.line.recipe].stages)
     epochs = round(options.steps * job.line.share / job.settings["iterations"] / stages)
+    settings = {**job.settings, "epochs": epochs}
     begun = (job.folder / "checkpoint.pt").exists()
-    if begun and {stage.epochs for stage in _plan(job.folder).stages.values()} != {epochs}:
+    if begun and _plan(job.folder) != make_plan(job.line.recipe, preset="paper", settings=settings):
         raise OptionError(
-            f"{job.folder} holds a training of another length. Give --steps as before, or another --output."
+            f"{job.folder} holds a training of another length or with other settings. "
+            "Give --steps as before, or another --output."
         )
     if (job.folder / "evaluation" / "summary.json").exists():
+        scored = read_evaluation(job.folder / "evaluation")["data"]
+        if scored != job.test.resolve().name:
+            raise OptionError(f"{job.folder} was scored on {scored}. Give --test as before.")
         return
     prepared = options.output / "prepared"
     if begun:
@@ -187,7 +193,7 @@ def _work(job: Job, options: argparse.Namespace, progress: Progress = lambda eve
             job.folder,
             job.line.recipe,
             preset="paper",
-            settings={**job.settings, "epochs": epochs},
+            settings=settings,
             seed=job.seed,
             prepared=prepared,
             on_progress=progress,

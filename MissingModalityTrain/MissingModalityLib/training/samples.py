@@ -30,19 +30,17 @@ class CropChoice:
     teacher: Subset
 
 
-def choose_crop(
-    case: CachedCase, tumor: np.ndarray, settings: Settings, random: np.random.Generator
-) -> CropChoice:
+def choose_crop(case: CachedCase, settings: Settings, random: np.random.Generator) -> CropChoice:
     """Draw a crop and its subsets, uniformly among the subsets that the settings and the case allow.
 
     Args:
-        case: the case to cut from.
-        tumor: (m, 4) rows (class, z, y, x), see :meth:`CachedCase.tumor_voxels`.
+        case: the case to cut from; its tumor is looked up only where a crop shall lie around it.
         settings: ``crop``, ``foreground`` and ``trained_subsets`` are read.
         random: source of all choices.
     """
     crop, shape = np.array(settings.crop), np.array(case.shape)
-    if len(tumor) and random.random() < settings.foreground:
+    tumor = case.tumor_voxels() if random.random() < settings.foreground else np.empty((0, 4))
+    if len(tumor):
         cls = random.choice(np.unique(tumor[:, 0]))
         center = random.choice(tumor[tumor[:, 0] == cls])[1:]
         start = center - random.integers(crop // 4, crop - crop // 4)
@@ -98,7 +96,7 @@ class Samples(Dataset):
         case = self.cases[number]
         # from 1, because a 0 at the end of a seed changes nothing: the order would be drawn alike
         random = np.random.default_rng((*self.entropy, index + 1))
-        choice = choose_crop(case, case.tumor_voxels(), self.settings, random)
+        choice = choose_crop(case, self.settings, random)
         image, label = case.crop(choice.start, self.settings.crop)
         return {
             "image": image,

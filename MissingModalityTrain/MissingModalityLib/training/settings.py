@@ -67,7 +67,7 @@ class Settings:
 
     epochs: int = at_least(1, 300, "Epochs of the stage; the learning rate reaches 0 at the end of the last")
     iterations: int = at_least(
-        1, 150, "Optimizer steps in an epoch; cases are visited in turn, whatever their number"
+        1, 150, "Optimizer steps in an epoch, however many cases there are; each epoch orders them anew"
     )
     batch: int = at_least(1, 2, "Crops per step, over all processes of a distributed run together")
     crop: tuple[int, int, int] = setting(
@@ -139,7 +139,7 @@ class Settings:
         "Subsets that validation scores, as far as a case allows",
         "names joined by commas",
     )
-    workers: int = at_least(0, 0, "Processes that cut crops beside the training one")
+    workers: int = at_least(0, 0, "Processes that cut crops beside the training one, at most one per core")
 
     def __post_init__(self) -> None:
         check(self)
