@@ -28,6 +28,8 @@ POINTS = {
     "epoch": ("MissingModalityLib.training.loop:Trainer", "_train_epoch"),
     "step": ("MissingModalityLib.training.loop:Trainer", "_step"),
     "log": ("MissingModalityLib.training.log", "append"),
+    "trim": ("MissingModalityLib.training.log", "trim"),
+    "drop": ("MissingModalityLib.training.run", "drop_stages"),
     "checkpoint": ("MissingModalityLib.training.loop", "write_checkpoint"),
     "student": ("MissingModalityLib.training.run", "keep_stage"),
     "teacher": ("MissingModalityLib.distillation.self_distillation:Distillation", "begin_epoch"),

@@ -44,7 +44,8 @@ result = evaluate_folder(  # joins by itself
     folder / "s.safetensors", folder / "data", folder / "two", device="cpu", on_progress=events.append
 )
 with distributed.start("cpu") as device:
-    told = {"result": result, "events": len(events), "rank": distributed.rank(), "world": distributed.world(), "device": device}
+    told = {"rank": distributed.rank(), "world": distributed.world(), "device": device}
+    told |= {"result": result, "events": len(events)}
     told["gathered"] = distributed.gather([told["rank"]] * (told["rank"] + 1))
     told["known"] = attempt(fail_on(1, CaseError("bad case")))
     told["bug"] = attempt(fail_on(1, ValueError("bug")))

@@ -137,6 +137,7 @@ def failures(folder: Path, data: Path) -> dict[str, list[str]]:
         "case": command(folder / "damaged", folder / "g", good),
         "evaluated": evaluation(folder / "none.safetensors", data, folder / "h"),
         "unlabeled": evaluation(folder / "s.safetensors", folder / "empty", folder / "i"),
+        "written": command(data, folder / "blocked", good),
     }
 
 
@@ -148,6 +149,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_cases: Path) -> Path:
     scan = root / "damaged" / "patient_b" / "t1.nii.gz"
     scan.write_bytes(scan.read_bytes()[:-400])
     (root / "empty").mkdir()
+    (root / "blocked" / "train.safetensors").mkdir(parents=True)  # where the first process wants to write
     tiny_student().save(root / "s.safetensors")
     (root / "worker.py").write_text(
         f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n{WORKER}"
@@ -182,6 +184,7 @@ def test_two_processes_make_the_step_that_one_makes(name: str, method: str, fold
         "case": "t1.nii.gz",
         "evaluated": "none.safetensors",
         "unlabeled": "empty",
+        "written": "train.safetensors",
     }.items(),
 )
 def test_an_error_ends_all_processes_and_is_told_once(name: str, words: str, folder: Path) -> None:

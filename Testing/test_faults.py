@@ -19,11 +19,12 @@ import torch
 
 from MissingModalityLib.atomic import clear_leftovers, replacing
 from MissingModalityLib.errors import OptionError, StudentError
+from MissingModalityLib.student import read_card
 from MissingModalityLib.training.checkpoints import read_checkpoint
 from MissingModalityLib.training.recipes import flattened
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.supervised import Supervised
-from tiny_run import TINY, log, timeless, weights
+from tiny_run import TINY, log, record, timeless, weights
 
 if sys.platform == "win32":
     pytest.skip("Windows cannot fork, nor kill a process inside a write", allow_module_level=True)
@@ -61,9 +62,9 @@ class Run:
             arguments += ["--set", *(f"{key}={value}" for key, value in flattened(changes).items())]
         return Child(arguments, fault)
 
-    def die(self, fault: Fault, *options: str) -> None:
+    def die(self, fault: Fault, *options: str, **changes: Any) -> None:
         """Begin or resume it, to be killed."""
-        code, text = self.start(fault, *options).end()
+        code, text = self.start(fault, *options, **changes).end()
         assert code in KILLED, f"{fault}: exit code {code}: {text}"
         left = list(self.folder.rglob(".*"))
         assert bool(left) == (fault.action is kill_inside_write and fault.point != "log"), (fault, left)
@@ -214,8 +215,46 @@ def test_a_restarted_stage_that_is_killed_goes_on_as_restarted(whole: Run, run: 
     shutil.copytree(whole.folder, run.folder)
     run.die(Fault("step", 1, kill), "--restart", "train")
     assert [line["stage"] for line in log(run.folder)] == ["pretrain"] * 3
+    assert [path.stem for path in run.folder.glob("*.safetensors")] == ["pretrain"]
     run.finish()
     assert_twins(whole.folder, run.folder)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("checkpoint", 1, kill),
+        Fault("record", 1, kill_inside_write),
+        *(
+            pytest.param(fault, marks=pytest.mark.slow)
+            for fault in (
+                Fault("checkpoint", 1, kill_inside_write),
+                Fault("checkpoint", 1, kill, after=True),
+                Fault("trim", 1, kill, after=True),
+                Fault("drop", 1, kill, after=True),
+                Fault("record", 1, kill, after=True),
+                Fault("checkpoint", 2, kill),
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_a_run_killed_while_a_stage_begins_anew_says_what_it_does(fault: Fault, whole: Run, run: Run) -> None:
+    shutil.copytree(whole.folder, run.folder)
+    run.die(fault, "--restart", "train", **{"train.learning_rate": 5e-4, "train.average": 0})
+    stages, state = record(run.folder)["settings"]["stages"], read_checkpoint(run.folder)
+    begun = fault.point != "checkpoint" or fault.nth == 2 or fault.after
+    assert (state["stage"], state["epoch"]) == (("train", 0) if begun else ("posttrain", 3))
+    written = fault.nth == 2 or (fault.point == "record" and fault.after)
+    before = record(whole.folder)["settings"]["stages"]
+    assert (stages == before) != written and (stages["train"]["learning_rate"] == 5e-4) == written
+    run.finish()
+    first = {line["stage"]: line["learning_rate"] for line in log(run.folder) if line["epoch"] == 1}
+    assert first == {name: stages[name]["learning_rate"] for name in STAGES}
+    cards = [read_card(run.folder / f"{name}.safetensors")["training"]["settings"] for name in STAGES]
+    assert [card["stages"] for card in cards] == [before, stages, stages]
+    if not written:
+        assert_twins(whole.folder, run.folder)
 
 
 @pytest.mark.parametrize("value", [math.nan, pytest.param(math.inf, marks=pytest.mark.slow)])

@@ -147,6 +147,14 @@ def test_a_run_may_go_on_in_another_precision(tiny_cases: Path, run: Path) -> No
     assert torch.load(run / "checkpoint.pt", weights_only=True)["scaler"]
 
 
+def test_fewer_epochs_than_are_done_are_refused(tiny_cases: Path, run: Path) -> None:
+    train(tiny_cases, run, resume=True, settings={"epochs": 3})
+    before = record(run)
+    with pytest.raises(OptionError, match=r"train\.epochs=2: 3 are done already"):
+        train(tiny_cases, run, resume=True, settings={"epochs": 2})
+    assert record(run) == before and read_card(run / "train.safetensors")["training"]["epochs_done"] == 3
+
+
 def test_what_a_run_began_with_may_be_said_again(tiny_cases: Path, run: Path) -> None:
     train(tiny_cases, run, resume=True, settings={"network.blocks": "1,1", "epochs": 2})
     assert len(log(run)) == 2

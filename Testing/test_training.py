@@ -93,7 +93,12 @@ def test_prepared_cases_are_shared_between_runs(tiny_cases: Path, tmp_path: Path
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "prepared").glob("*.safetensors")}
     train(tiny_cases, tmp_path / "two", settings=settings, prepared=tmp_path / "prepared")
     assert before == {path: path.stat().st_mtime_ns for path in before} and len(before) == 3
+    train(None, tmp_path / "two", settings={"epochs": 2}, resume=True)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
     assert not (tmp_path / "two" / "prepared").exists()
+    train(None, tmp_path / "two", settings={"epochs": 3}, resume=True, prepared=tmp_path / "moved")
+    assert record(tmp_path / "two")["prepared"] == str(tmp_path / "moved")
+    assert len(list((tmp_path / "moved").glob("*.safetensors"))) == 3
 
 
 def test_a_whole_plan_can_be_given(tiny_cases: Path, tmp_path: Path) -> None:

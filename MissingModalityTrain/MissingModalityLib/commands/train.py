@@ -51,7 +51,8 @@ def add(commands: Any) -> None:
         "--prepared",
         type=Path,
         metavar="DIR",
-        help="folder that 'prepare' has filled; what it lacks is added (default: inside RUN)",
+        help="folder that 'prepare' has filled; what it lacks is added (default: with --resume the one that "
+        "the run had, else inside RUN)",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     parser.add_argument(

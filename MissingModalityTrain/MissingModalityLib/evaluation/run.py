@@ -99,7 +99,7 @@ def evaluate_folder(
         output: folder for ``cases.csv`` (every score), ``summary.json`` (means, versions, settings),
             ``table.md`` (the papers' table) and ``heatmap.png`` (Dice); made if absent, files of these names
             are replaced.
-        device: as in :func:`~..devices.choose_device`; under torchrun every process takes its own CUDA device.
+        device: as in :func:`~..devices.choose_device`; under torchrun each process takes its own GPU.
         convention: label convention, where the layout does not tell.
         hd95_rule: a key of :data:`~.rules.HD95_RULES`.
         on_progress: told of each window and prediction; steps are predictions.

@@ -7,10 +7,12 @@ Under torchrun every process takes its share of each batch and gradients are ave
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +121,20 @@ class Trainer:
                 "Resume with the settings and on the kind of device the run began with."
             ) from error
 
+    def begin(self) -> None:
+        """Write a checkpoint where there is none of this stage yet, and cut the log to what it goes on from.
+
+        So a stage that begins, or begins anew, is resumable at once. The first process does this.
+
+        Raises:
+            CaseError, StudentError: log or checkpoint cannot be written.
+        """
+        if not self.done:
+            self._save()
+        log.trim(self.stage.folder, self.stage.stages, self.stage.name, self.done)
+
     def fit(self) -> None:
         """Train to the end of the stage, writing log and checkpoint after every epoch.
-
-        A checkpoint before the first epoch makes a stage that begins, or begins anew, resumable at once.
 
         Raises:
             OptionError: the loss is no longer a number; the learning rate is too high for these data. Or a
@@ -131,10 +143,6 @@ class Trainer:
             StudentError: the checkpoint cannot be written.
         """
         stage, settings = self.stage, self.stage.settings
-        if distributed.is_first():
-            if not self.done:
-                self._save()
-            log.trim(stage.folder, stage.stages, stage.name, self.done)
         model = self._distributed()
         for epoch in range(self.done, settings.epochs):
             started = time.perf_counter()
@@ -151,10 +159,13 @@ class Trainer:
                 subsets = named_subsets(settings.subsets)
                 record["dice"] = validate(self.result, stage.held_out, subsets, settings.crop, stage.device)
             self.done = epoch + 1
-            if distributed.is_first():
-                record["seconds"] = round(time.perf_counter() - started, 2)
-                log.append(stage.folder, record)
-                self._save()  # last: a run killed before it makes the epoch again
+            record["seconds"] = round(time.perf_counter() - started, 2)
+            distributed.on_first(partial(self._keep, record))
+
+    def _keep(self, record: dict[str, Any]) -> None:
+        """Write what an epoch has brought."""
+        log.append(self.stage.folder, record)
+        self._save()  # last: a run killed before it makes the epoch again
 
     def _save(self) -> None:
         """Write the checkpoint."""
@@ -188,7 +199,7 @@ class Trainer:
         loader = DataLoader(
             Samples(stage.cases, settings, stage.entropy, epoch),
             batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
-            num_workers=settings.workers,
+            num_workers=min(settings.workers, os.cpu_count() or 1),
             pin_memory=stage.device.type == "cuda",
         )
         message, total = f"epoch {epoch + 1} of {settings.epochs}", settings.epochs * settings.iterations

@@ -1,14 +1,16 @@
 """A training run on disk, from a folder of cases to trained students.
 
 A run's folder holds ``run.json`` (recipe, settings, seed, cases, what was left out, versions), ``prepared/``
-(the case cache), ``checkpoint.pt`` (the state after the last whole epoch), ``log.jsonl`` (one line per epoch)
-and, for every stage that is over, its student: ``pretrain.safetensors``, ``train.safetensors`` and so on.
+(the case cache, unless another folder was given), ``checkpoint.pt`` (the state after the last whole epoch),
+``log.jsonl`` (one line per epoch) and, for every stage that is over, its student: ``pretrain.safetensors``,
+``train.safetensors`` and so on.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from .recipes import STAGES, Plan, flattened, from_json, make_plan, read_config,
 from .record import cases_of, describe_cases, new_record, read_record, resumed_record, write_record
 from .samples import possible_subsets
 from .settings import Settings
-from .students import keep_stage, load_weights, stage_file
+from .students import drop_stages, keep_stage, load_weights, stage_file
 from .supervised import Supervised
 
 
@@ -79,7 +81,8 @@ def train(
             CUDA some kernels add in an order of their own, and results differ a little from run to run.
         device: "auto", "cpu", "cuda" or "cuda:i"; under torchrun every process takes its own CUDA device.
         convention: label convention, where the layout does not tell.
-        prepared: folder of prepared cases to use and to fill; default inside ``output``.
+        prepared: folder of prepared cases to use and to fill; default that of the run when resuming, else
+            inside ``output``.
         on_progress: called with every step.
 
     Returns:
@@ -96,7 +99,7 @@ def train(
     def begin() -> tuple[dict[str, Any], dict[str, Any] | None]:
         changes = _changes(settings, stages, config)
         if resume:
-            return _take_up(data, output, changes, restart)
+            return _take_up(data, output, changes, restart, prepared)
         if restart:
             raise OptionError(f"Only a run that is resumed can restart stage {restart}. Add --resume.")
         if seed < 0:
@@ -108,7 +111,8 @@ def train(
         facts |= {"seed": seed, "convention": convention}
         facts["initial"] = None if initial is None else str(Path(initial).resolve())
         if restarted and _is_run(output, data, plan, facts):
-            return _take_up(data, output, {}, None)
+            return _take_up(data, output, {}, None, prepared)
+        facts["prepared"] = None if prepared is None else str(Path(prepared).resolve())
         return new_record(data, output, plan, **facts), None
 
     with distributed.start(device) as device:
@@ -116,7 +120,7 @@ def train(
         restarted = distributed.restarted()
         record, state = distributed.together(begin)
         _check_start(output, state)
-        _train_stages(record, state, output, prepared, place, report if distributed.is_first() else _silent)
+        _train_stages(record, state, output, place, report if distributed.is_first() else _silent)
     return output
 
 
@@ -136,7 +140,11 @@ def _changes(
 
 
 def _take_up(
-    data: Path | None, output: Path, changes: Mapping[str, Any] | Plan, restart: str | None
+    data: Path | None,
+    output: Path,
+    changes: Mapping[str, Any] | Plan,
+    restart: str | None,
+    prepared: Path | None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The record and the state that a resumed run goes on from."""
     if isinstance(changes, Plan):
@@ -150,7 +158,21 @@ def _take_up(
                 f"{', '.join(stages[: stages.index(state['stage']) + 1])}."
             )
         state = {"stage": restart, "epoch": 0}
-    return resumed_record(data, output, changes, stages[: stages.index(state["stage"])]), state
+    record = resumed_record(data, output, changes, stages[: stages.index(state["stage"])])
+    _check_epochs(record, state)
+    if prepared is not None:
+        record["prepared"] = str(Path(prepared).resolve())
+    return record, state
+
+
+def _check_epochs(record: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    stage, done = state["stage"], state["epoch"]
+    epochs = record["settings"]["stages"][stage]["epochs"]
+    if epochs < done:
+        raise OptionError(
+            f"Setting {stage}.epochs={epochs}: {done} are done already. Set {stage}.epochs={done} to end the "
+            f"stage there, or restart it."
+        )
 
 
 def _is_run(output: Path, data: Path | None, plan: Plan, facts: Mapping[str, Any]) -> bool:
@@ -204,7 +226,6 @@ def _train_stages(
     record: dict[str, Any],
     state: dict[str, Any] | None,
     output: Path,
-    prepared: Path | None,
     device: torch.device,
     report: Progress,
 ) -> None:
@@ -212,12 +233,13 @@ def _train_stages(
     distributed.together(_check_batches, plan)
     torch.manual_seed(record["seed"])
     network = networks.build(plan.architecture, **plan.network)
-    prepared = Path(prepared or output / "prepared")
+    prepared = Path(record.get("prepared") or output / "prepared")
     _tidy(output, prepared)
     cases = _cache(record, prepared, report)
     names = list(plan.stages)
     for name in names[names.index(state["stage"]) if state else 0 :]:
-        begun = state if state and state["stage"] == name and "network" in state else None
+        # before its first epoch a stage begins with the weights before it, whatever its settings have become
+        begun = state if state and state["stage"] == name and state["epoch"] else None
         if begun is None:
             distributed.together(_load_initial, network, record, output, names, name)
         trainer = Trainer(
@@ -237,13 +259,26 @@ def _train_stages(
         )
         if begun:
             distributed.together(trainer.restore, begun)
-        if distributed.is_first():  # settings that do not fit the checkpoint are refused by now
-            write_record(output, record)
+        distributed.on_first(partial(_settle, trainer, record, state is None))
         trainer.fit()
-        if distributed.is_first():
-            keep_stage(output, record, name, trainer.result)
-        distributed.barrier()
+        distributed.on_first(partial(keep_stage, output, record, name, trainer.result))
     _tidy(output, prepared)
+
+
+def _settle(trainer: Trainer, record: Mapping[str, Any], new: bool) -> None:
+    """Write down that a stage begins or goes on; settings that do not fit its checkpoint are refused by now.
+
+    A kill in between leaves a run that is true: without a record it is none yet, so a new one begins with it;
+    the record of one that resumes comes last, lest its new settings pass for those of the old checkpoint.
+    """
+    stage = trainer.stage
+    if new:
+        write_record(stage.folder, record)
+    trainer.begin()
+    if not trainer.done:
+        drop_stages(stage.folder, stage.stages[stage.stages.index(stage.name) :])
+    if not new:
+        write_record(stage.folder, record)
 
 
 def _tidy(output: Path, prepared: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,19 @@ def keep_stage(run: Path, record: Mapping[str, Any], stage: str, network: nn.Mod
     plan = from_json(record["settings"])
     card = _card(record, plan, stage, plan.stages[stage].epochs)
     Student(network, card).save(stage_file(run, stage))
+
+
+def drop_stages(run: Path, stages: Sequence[str]) -> None:
+    """Remove the students of stages that are to be made again."""
+    for stage in stages:
+        path = stage_file(run, stage)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StudentError(
+                f"{path}: cannot be removed, though its stage begins anew ({error}). Close what has it open, "
+                "or move it away, and resume."
+            ) from error
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
