@@ -25,7 +25,7 @@ from MissingModalityLib.training.run import train
 from MissingModalityLib.training.supervised import Supervised
 from processes import TORCHRUN, environment, torchrun
 from test_evaluation import tiny_student
-from tiny_run import QUICK, TINY, assert_same, log, timeless, weights
+from tiny_run import QUICK, TINY, assert_same, log, record, timeless, weights
 
 NETWORKS = {
     "rfnet": ("rfnet", {"width": 4}),
@@ -207,6 +207,12 @@ CURVES = {
 }
 
 
+def moved(begin: Mapping[str, Tensor], student: Path) -> Tensor:
+    """How far training has brought all weights together from where they began."""
+    ended = load_file(student)
+    return torch.cat([(ended[name] - begin[name]).flatten() for name in begin])
+
+
 @pytest.mark.parametrize("network", ["segresnet", pytest.param("rfnet", marks=pytest.mark.slow)])
 def test_torchrun_trains_as_one_process_does(network: str, tiny_cases: Path, tmp_path: Path) -> None:
     settings = {**QUICK, "epochs": 2, "validate_every": 2, "batch": 2, **CURVES[network]}
@@ -223,12 +229,12 @@ def test_torchrun_trains_as_one_process_does(network: str, tiny_cases: Path, tmp
         assert (mine["stage"], mine["epoch"]) == (other["stage"], other["epoch"])
         assert mine["loss"] == pytest.approx(other["loss"], rel=1e-3)
         assert mine.get("dice", {}) == pytest.approx(other.get("dice", {}), abs=1e-2)
+    torch.manual_seed(0)
+    begin = build(network, **record(tmp_path / "one")["settings"]["network"]).state_dict()
     for stage in stages["stages"]:
-        alone, shared = (load_file(tmp_path / run / f"{stage}.safetensors") for run in ("one", "two"))
-        for name, value in alone.items():
-            torch.testing.assert_close(
-                shared[name], value, rtol=1e-3, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
-            )
+        alone, shared = (moved(begin, tmp_path / run / f"{stage}.safetensors") for run in ("one", "two"))
+        # under 0.1 by rounding alone; 0.8 and more where gradients are not averaged
+        assert (shared - alone).norm() < 0.25 * alone.norm(), stage
 
 
 DYING = """
