@@ -321,7 +321,7 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
         output,
         recipe=FIRST_RECIPE,
         network="segresnet",
-        preset="quick",
+        preset="paper",
         stages=None,
         settings=None,
         config=None,

@@ -39,12 +39,12 @@ def write_brain(path: Path, seed: int = 0, **geometry: tuple[float, ...]) -> Pat
 def write_student(
     path: Path, window: int = 64, overlap: float = 0.25, head: str = "classes", bias: float | None = None
 ) -> Path:
-    """An untrained student; small windows make it slow, a bias given makes it sure of every logit."""
+    """An untrained student of no opinion; small windows make it slow, a bias makes it sure of every logit."""
     torch.manual_seed(0)
     network = build("segresnet", filters=8, blocks=(1, 1), head=head)
+    last = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv3d)][-1]
+    torch.nn.init.constant_(last.bias, bias or 0)
     if bias is not None:
-        last = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv3d)][-1]
         torch.nn.init.zeros_(last.weight)
-        torch.nn.init.constant_(last.bias, bias)
     Student(network, {"name": "tiny", "window": [window] * 3, "overlap": overlap}).save(path)
     return path

@@ -323,7 +323,7 @@ def test_settings_of_train_are_pairs(capsys):
         ["train", "--data", "d", "--output", "r", "--set", "epochs=3", "crop=48", "--set", "a=b=c"]
     )
     assert dict(options.settings) == {"epochs": "3", "crop": "48", "a": "b=c"}
-    assert (options.recipe, options.preset, options.resume, options.seed) == ("baseline", "quick", False, 0)
+    assert (options.recipe, options.preset, options.resume, options.seed) == ("baseline", "paper", False, 0)
     assert exit_code(["train", "--data", "d", "--output", "r", "--set", "epochs"]) == 2
     assert "KEY=VALUE" in capsys.readouterr().err
 

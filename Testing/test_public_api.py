@@ -28,7 +28,7 @@ FUNCTIONS = {
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
     "grow_patient": "seed, shape=(155, 240, 240), spacing=(1.0, 1.0, 1.0), tumor=True",
-    "make_plan": "recipe='baseline', network='segresnet', preset='quick', stages=None, settings=None",
+    "make_plan": "recipe='baseline', network='segresnet', preset='paper', stages=None, settings=None",
     "prepare_cases": "data, output, convention=None, on_progress=None",
     "read_study": "case",
     "segment_files": "inputs, output, student=None, device='auto', labels='classes', on_progress=None",
@@ -36,7 +36,7 @@ FUNCTIONS = {
         "data, output, factor=4, method='aem', seed=0, options=None, convention=None, on_progress=None"
     ),
     "train": (
-        "data, output, recipe='baseline', network='segresnet', preset='quick', stages=None, settings=None, "
+        "data, output, recipe='baseline', network='segresnet', preset='paper', stages=None, settings=None, "
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
         "prepared=None, on_progress=None"
     ),

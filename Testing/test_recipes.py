@@ -81,10 +81,10 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("batch=two", "a whole number, such as 1"),
-        ("learning_rate=fast", "a number, such as 0.004"),
+        ("batch=two", "a whole number, such as 2"),
+        ("learning_rate=fast", "a number, such as 0.002"),
         ("method=3", "a name, such as supervised"),
-        ("crop=1.5", "whole numbers joined by commas, such as 96,96,96"),
+        ("crop=1.5", "whole numbers joined by commas, such as 144,176,144"),
         ("synthetic.clip=maybe", "true or false, such as False"),
     ],
 )
@@ -146,7 +146,7 @@ def test_stages_can_be_left_out_and_unknown_ones_are_named() -> None:
 
 
 def test_a_stage_that_is_over_keeps_its_settings() -> None:
-    plan = make_plan("aem-kd")
+    plan = make_plan("aem-kd", preset="quick")
     later = change_plan(plan, {"epochs": 9}, finished=["pretrain"])
     assert [settings.epochs for settings in later.stages.values()] == [4, 9, 9]
     with pytest.raises(OptionError, match=r"pretrain\.epochs: stage pretrain is over"):

@@ -187,6 +187,18 @@ def test_what_decides_cases_and_weights_cannot_change_when_resuming(
     train(tiny_cases, run, resume=True, settings=TINY | {"epochs": 1, "validation": "0.1"})
 
 
+@pytest.mark.parametrize(
+    ("override", "words"), [({"crop": 17}, "multiple of"), ({"method": "distillation"}, "distills")], ids=str
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused_when_resuming_too(
+    override: dict[str, object], words: str, tiny_cases: Path, run: Path
+) -> None:
+    before = record(run)
+    with pytest.raises(OptionError, match=words):
+        train(tiny_cases, run, resume=True, settings={**override, "epochs": 2}, restart="train")
+    assert record(run) == before
+
+
 def test_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_its_run(
     tiny_cases: Path, run: Path
 ) -> None:

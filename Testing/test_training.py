@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from MissingModalityLib.errors import CaseError, MissingModalityError, OptionErr
 from MissingModalityLib.inference import cuda_half
 from MissingModalityLib.progress import Event
 from MissingModalityLib.student import Student, read_card
+from MissingModalityLib.training import run as run_module
+from MissingModalityLib.training.loop import Stage
 from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.students import export
@@ -41,6 +44,29 @@ def test_every_recipe_trains_logs_and_exports_a_student(
         assert read_card(run / f"{stage}.safetensors")["training"]["stage"] == stage
     last = Student.load(run / f"{stages[-1]}.safetensors").network.state_dict()
     assert_same(last, weights(run))
+
+
+def test_a_stage_trains_on_what_is_not_held_out_and_what_is_made_of_it(
+    tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    class Watched(Stage):
+        def __init__(self, **facts: Any) -> None:
+            super().__init__(**facts)
+            seen[self.name] = self.cases
+
+    monkeypatch.setattr(run_module, "Stage", Watched)
+    settings = {**TINY, "epochs": 1, "validation": 0.3, "pretrain.factor": 3}
+    run = train(tiny_cases, tmp_path / "run", "aem", settings=settings)
+    (held_out,) = record(run)["validation"]
+    real = sorted(set(record(run)["cases"]) - {held_out})
+    assert len(real) == 2 and sorted(case.name for case in seen["train"]) == real
+    made = [case for case in seen["pretrain"] if case.name not in real]
+    assert len(seen["pretrain"]) == 3 * 2 and len(made) == 2 * 2
+    for case in made:
+        facts = case.describe()
+        assert {facts["recipient"], *facts["donors"]} == set(real)
 
 
 def test_rfnet_goes_through_the_full_recipe(tiny_cases: Path, tmp_path: Path) -> None:

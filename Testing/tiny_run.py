@@ -10,7 +10,15 @@ import torch
 from test_cache import write_case
 
 ALL = ("flair", "t1ce", "t1", "t2")
-QUICK = {"epochs": 3, "iterations": 2, "batch": 1, "crop": 16, "validate_every": 3}
+QUICK = {
+    "epochs": 3,
+    "iterations": 2,
+    "batch": 1,
+    "crop": 16,
+    "average": 0,
+    "validate_every": 3,
+    "workers": 0,
+}
 TINY = {**QUICK, "network": {"filters": 8, "blocks": [1, 1]}}
 
 

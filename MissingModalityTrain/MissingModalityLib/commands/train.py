@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
         help=f"{' or '.join(NETWORKS)} (default: %(default)s)",
     )
     parser.add_argument(
-        "--preset", choices=("paper", "quick"), default="quick", help="how long (default: quick)"
+        "--preset", choices=("paper", "quick"), default="paper", help="how long (default: %(default)s)"
     )
     parser.add_argument(
         "--stages",

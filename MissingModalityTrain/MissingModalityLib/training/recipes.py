@@ -125,7 +125,7 @@ _OF_THE_RUN = ("network", "validation", "exclude")
 def make_plan(
     recipe: str = "baseline",
     network: str = "segresnet",
-    preset: str = "quick",
+    preset: str = "paper",
     stages: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Plan:

@@ -45,7 +45,7 @@ def train(
     output: Path | str,
     recipe: str = "baseline",
     network: str = "segresnet",
-    preset: str = "quick",
+    preset: str = "paper",
     stages: Sequence[str] | None = None,
     settings: Mapping[str, Any] | Plan | None = None,
     config: Path | str | None = None,
@@ -66,7 +66,7 @@ def train(
         output: folder of the run, made if needed. With ``resume`` its checkpoint and settings are taken up.
         recipe: one of :data:`recipes.RECIPES`: which stages there are.
         network: one of :data:`recipes.NETWORKS`.
-        preset: "paper" or "quick".
+        preset: "paper", or "quick" for a trial.
         stages: those of the recipe to go through; default all.
         settings: values or texts by key, put over the preset (when resuming: over the run's own settings, for
             good), see :func:`recipes.change_plan`; or a whole plan in place of recipe, network, preset,
@@ -106,7 +106,9 @@ def train(
             raise OptionError(f"seed={seed}: a seed is a whole number of at least 0. Choose another.")
         given = isinstance(changes, Plan)
         plan = changes if given else make_plan(recipe, network, preset, stages, changes)
-        _check_plan(plan, initial)
+        _check_plan(plan, bool(initial))
+        if initial is not None:
+            load_weights(networks.build(plan.architecture, **plan.network), Path(initial))
         facts = {"recipe": None if given else recipe, "preset": None if given else preset}
         facts |= {"seed": seed, "convention": convention}
         facts["initial"] = None if initial is None else str(Path(initial).resolve())
@@ -159,6 +161,7 @@ def _take_up(
             )
         state = {"stage": restart, "epoch": 0}
     record = resumed_record(data, output, changes, stages[: stages.index(state["stage"])])
+    _check_plan(from_json(record["settings"]), bool(record["initial"]))
     _check_epochs(record, state)
     if prepared is not None:
         record["prepared"] = str(Path(prepared).resolve())
@@ -196,19 +199,17 @@ def _check_start(output: Path, state: Mapping[str, Any] | None) -> None:
         )
 
 
-def _check_plan(plan: Plan, initial: Path | None) -> None:
-    """What would fail late, found before anything is written."""
+def _check_plan(plan: Plan, initial: bool) -> None:
+    """What would fail late, found before anything is written; ``initial``: the run begins with a student."""
     if not plan.stages:
         raise OptionError(f"The plan has no stage. Name at least one of {', '.join(STAGES)}.")
     first, settings = next(iter(plan.stages.items()))
-    if settings.method == "distillation" and initial is None:
+    if settings.method == "distillation" and not initial:
         raise OptionError(
             f"Stage {first} distills, so it needs a trained network to begin with. Add the stage train "
             "before it, or give --init a student file."
         )
     network = networks.build(plan.architecture, **plan.network)
-    if initial is not None:
-        load_weights(network, Path(initial))
     if network.options.get("classes", len(TumorClass)) != len(TumorClass):
         raise OptionError(
             f"Setting network.classes={network.options['classes']}: labels have {len(TumorClass)} classes, "
