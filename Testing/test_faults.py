@@ -32,7 +32,7 @@ if sys.platform == "win32":
 import faulty_child
 from faulty_child import Child, Fault, fill_disk, kill, kill_inside_write
 
-SETTINGS = {**TINY, "teacher_every": 2, "network.dropout": 0.2, "average": 0.9}
+SETTINGS = {**TINY, "teacher_every": 2, "network.dropout": 0.2, "average": 0.9, "learning_rate": 1e-3}
 STAGES = ("pretrain", "train", "posttrain")
 KILLED = (-signal.SIGKILL, -signal.SIGXFSZ)
 
