@@ -13,11 +13,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from MissingModalityLib.errors import MissingModalityError
+from MissingModalityLib.errors import MissingModalityError, OptionError
 from MissingModalityLib.evaluation.attach import attach_evaluation
 from MissingModalityLib.evaluation.run import evaluate_folder, read_evaluation
 from MissingModalityLib.model_card import write_model_card
 from MissingModalityLib.progress import progress_printer
+from MissingModalityLib.training.recipes import from_json, make_plan
+from MissingModalityLib.training.record import read_record
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.students import export
 
@@ -74,6 +76,8 @@ def _make(data: Path, test: Path, run: Path, models: Path) -> None:
     student = models / f"{NAME}.safetensors"
     with progress_printer("bar") as progress:
         if (run / "checkpoint.pt").exists():
+            if from_json(read_record(run)["settings"]) != make_plan(RECIPE, settings=SETTINGS):
+                raise OptionError(f"{run} was begun with other settings. Choose another --run.")
             train(data, run, resume=True, on_progress=progress)
         else:
             train(data, run, RECIPE, settings=SETTINGS, on_progress=progress)

@@ -12,6 +12,7 @@ import pytest
 import bundled_student
 import choose_island
 import compare_recipes
+from compare_recipes import Line
 from MissingModalityLib.student import read_card
 from tiny_run import log, record
 
@@ -42,7 +43,11 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
 
 
 def test_the_bundled_student_is_trained_scored_and_described(
-    script: Script, tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: Script,
+    tiny_cases: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     changed = {**bundled_student.SETTINGS, **TINY, "epochs": 1, "precision": "float32", "exclude": "none"}
     monkeypatch.setattr(bundled_student, "SETTINGS", changed)
@@ -58,9 +63,12 @@ def test_the_bundled_student_is_trained_scored_and_described(
     assert card["name"] == bundled_student.NAME and card["training"]["preset"] == "paper"
     assert card["evaluation"]["cases"] == 3
     assert student.with_suffix(".md").read_text("utf-8").startswith("#")
-    before = student.read_bytes()
+    before, stages = student.read_bytes(), log(tmp_path / "run")
     assert script(bundled_student, **places) == 0
-    assert student.stat().st_size == len(before) and len(log(tmp_path / "run")) == 1
+    assert student.stat().st_size == len(before) and log(tmp_path / "run") == stages
+    monkeypatch.setattr(bundled_student, "SETTINGS", {**changed, "epochs": 2})
+    assert script(bundled_student, **places) == 2
+    assert "other settings" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -94,9 +102,8 @@ def test_all_recipes_make_the_same_number_of_steps_and_stand_in_one_table(
 def test_no_case_is_scored_by_a_network_that_trained_on_it(
     script: Script, tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        compare_recipes, "LINES", {"first": None, "baseline": compare_recipes.LINES["baseline"]}
-    )
+    lines = {"baseline": Line("baseline"), "short": Line("baseline", share=0.2)}
+    monkeypatch.setattr(compare_recipes, "LINES", lines)
     for folds in (2, 3):
         monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b" if folds == 2 else "none of them")
         assert script(compare_recipes, train=tiny_cases, output=tmp_path / "out", folds=folds, steps=1) == 0
@@ -133,10 +140,8 @@ def test_sizes_of_islands_are_scored_on_cases_the_students_have_not_seen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "out"
-    monkeypatch.delitem(compare_recipes.LINES, "+AEM signed +KD")  # needs more cases than a fold has
-    monkeypatch.setitem(compare_recipes.LINES, "the first is left out of folds", None)
-    lines = dict(reversed(compare_recipes.LINES.items()))
-    monkeypatch.setattr(compare_recipes, "LINES", lines)
+    # the other line needs more cases than a fold has
+    monkeypatch.setattr(compare_recipes, "LINES", {"baseline": Line("baseline")})
     assert script(compare_recipes, train=tiny_cases, output=out, folds=2, steps=1) == 0
     capsys.readouterr()
     assert script(choose_island, line=out / "baseline", folds=out / "folds") == 0
