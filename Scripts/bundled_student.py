@@ -45,7 +45,8 @@ FACTS = {
     "data_note": (
         "Adults with glioma from the BraTS 2018, 2020 and 2021 challenges (BraTS 2021: The Cancer Imaging "
         "Archive, doi:10.7937/jc8x-9874, CC BY 4.0), pre-operative, skull-stripped and co-registered by the "
-        "organizers. No synthetic patients."
+        "organizers. Pre-training added cases made of these alone, the tumor of one patient in the brain of "
+        "another."
     ),
     "limits": [
         "Trained on ten patients only: accuracy is below published levels and varies between patients.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,23 +130,32 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
         "label": prepared.label,
         "tumor": sample_tumor(prepared.label),
     }
-    # safetensors takes an array's memory as it lies, whatever its strides
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     header = {
         "fingerprint": own,
         "case": case.name,
         "subset": json.dumps([m.name for m in prepared.subset]),
     }
+    write_arrays(path, arrays, header, f"the prepared case '{case.name}'")
+    return _open(path, own)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str], what: str) -> None:
+    """Write a safetensors file, whole or not at all; its folder is made if needed.
+
+    Raises:
+        CaseError: ``what`` cannot be written.
+    """
+    # safetensors takes an array's memory as it lies, whatever its strides
+    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, header)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            temporary.write_bytes(save(arrays, header))
+            temporary.write_bytes(content)
     except OSError as error:
         raise CaseError(
-            f"{folder}: cannot write the prepared case '{case.name}' ({error}). Free some space and start "
-            "again, or choose a folder you can write to."
+            f"{path.parent}: cannot write {what} ({error}). Free some space and start again, or choose a "
+            "folder you can write to."
         ) from error
-    return _open(path, own)
 
 
 def fingerprint(case: Case) -> str:

@@ -14,12 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from ..atomic import replacing
-from ..cache import CachedCase
+from ..cache import CachedCase, write_arrays
 from ..errors import CaseError, ImageError
 from ..modalities import MODALITIES
 from .maps import Box, tumor_box, tumor_part
@@ -97,16 +95,7 @@ def cache_tumor(donor: CachedCase, folder: Path, options: SynthesisOptions) -> C
     cached = _open(donor, path)
     if cached:
         return cached
-    arrays, header = _cut(donor, options)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_bytes(save(arrays, header))
-    except OSError as error:
-        raise CaseError(
-            f"{folder}: cannot write the tumor of case '{donor.name}' ({error}). Free some space and start "
-            "again, or choose a folder you can write to."
-        ) from error
+    write_arrays(path, *_cut(donor, options), f"the tumor of case '{donor.name}'")
     return _open(donor, path)
 
 
@@ -124,7 +113,7 @@ def _cut(donor: CachedCase, options: SynthesisOptions) -> tuple[dict[str, np.nda
         raise CaseError(f"Case '{donor.name}' has no tumor in its label, so it cannot give one away.")
     present = image[list(donor.subset)]
     plane = None if options.difference == "none" else _plane(donor, present)
-    label = np.ascontiguousarray(classes[box])
+    label = classes[box].numpy()
     values = np.zeros((len(MODALITIES), *label.shape), np.float32)
     values[list(donor.subset)] = tumor_part(present, classes, plane, box, options.difference)
     if options.blend:
