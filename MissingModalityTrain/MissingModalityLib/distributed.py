@@ -6,6 +6,7 @@ Everything here works without torchrun too: a process on its own is rank 0 of a 
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -208,7 +209,13 @@ def _join(backend: str) -> None:
         word = _word(store, rank)
     store = dist.PrefixStore(word, store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
-    atexit.register(dist.destroy_process_group)
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Before the interpreter ends: objects that threads of the group still hold must be gone by then."""
+    dist.destroy_process_group()
+    gc.collect()
 
 
 def _word(store: dist.Store, rank: int) -> str:

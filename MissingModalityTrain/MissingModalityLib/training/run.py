@@ -263,6 +263,7 @@ def _train_stages(
         distributed.on_first(partial(_settle, trainer, record, state is None))
         trainer.fit()
         distributed.on_first(partial(keep_stage, output, record, name, trainer.result))
+        distributed.barrier()  # a process that ends while another still answers it is aborted
     _tidy(output, prepared)
 
 
