@@ -320,7 +320,7 @@ def test_machines_go_on_together_though_only_one_of_them_counts_the_restart(
 
 
 @pytest.mark.slow
-def test_torchrun_evaluates_as_one_process_does(tiny_cases: Path, tmp_path: Path) -> None:
+def test_torchrun_evaluates_as_one_process_does(tiny_cases: Path, tmp_path: Path, one_thread: None) -> None:
     student = tmp_path / "s.safetensors"
     tiny_student().save(student)
     evaluate_folder(student, tiny_cases, tmp_path / "one", device="cpu")
