@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from MissingModalityLib.atomic import clear_leftovers, replacing
+from MissingModalityLib.card import read_card
 from MissingModalityLib.errors import OptionError, StudentError
-from MissingModalityLib.student import read_card
 from MissingModalityLib.training.checkpoints import read_checkpoint
 from MissingModalityLib.training.recipes import flattened
 from MissingModalityLib.training.run import train

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from MissingModalityLib.card import read_card
 from MissingModalityLib.errors import CaseError, OptionError
 from MissingModalityLib.networks import build
 from MissingModalityLib.progress import Event
-from MissingModalityLib.student import Student, read_card
+from MissingModalityLib.student import Student
 from MissingModalityLib.training import loop
 from MissingModalityLib.training.recipes import flattened
 from MissingModalityLib.training.run import train

@@ -13,7 +13,7 @@ import bundled_student
 import choose_island
 import compare_recipes
 from compare_recipes import Line
-from MissingModalityLib.student import read_card
+from MissingModalityLib.card import read_card
 from tiny_run import log, record
 
 TINY = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from MissingModalityLib import inference
+from MissingModalityLib.card import read_card
 from MissingModalityLib.errors import OptionError, StudentError
 from MissingModalityLib.inference import infer, to_classes
 from MissingModalityLib.modalities import SUBSETS, Modality
 from MissingModalityLib.networks import build
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.preparation import Study, prepare
-from MissingModalityLib.student import Student, read_card
+from MissingModalityLib.student import Student
+from processes import environment
 from small_patient import brain_volume
 
 CPU = torch.device("cpu")
@@ -232,3 +236,32 @@ def test_saving_into_no_folder_is_refused_and_leaves_nothing(student: Student, t
 def test_a_device_that_is_not_there_is_refused(student: Student) -> None:
     with pytest.raises(OptionError, match="cuda:97"):
         student.predict(study(Modality.T1), "cuda:97")
+
+
+def test_the_card_is_read_where_nothing_is_installed(student: Student, tmp_path: Path) -> None:
+    student.save(tmp_path / "s.safetensors")
+    script = (
+        "import sys\n"
+        "for name in ('torch', 'safetensors', 'monai', 'scipy', 'yaml'): sys.modules[name] = None\n"
+        "from MissingModalityLib.card import read_card\n"
+        "from MissingModalityLib.expectation import expect\n"
+        "print(read_card(sys.argv[1])['network'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "s.safetensors"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.stdout.strip() == "segresnet", done.stderr
+
+
+@pytest.mark.parametrize("how", ["truncated", "absent", "newer format", "other order", "broken header"])
+def test_the_card_alone_of_a_wrong_file_is_refused_by_name(
+    student: Student, tmp_path: Path, how: str
+) -> None:
+    path = tmp_path / "s.safetensors"
+    student.save(path)
+    spoil(path, how)
+    with pytest.raises(StudentError, match=r"s\.safetensors"):
+        read_card(path)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from MissingModalityLib.card import read_card
 from MissingModalityLib.cases import find_cases, read_study
 from MissingModalityLib.errors import CaseError, MissingModalityError, OptionError, StudentError
 from MissingModalityLib.inference import cuda_half
 from MissingModalityLib.progress import Event
-from MissingModalityLib.student import Student, read_card
+from MissingModalityLib.student import Student
 from MissingModalityLib.training import run as run_module
 from MissingModalityLib.training.loop import Stage
 from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan

@@ -6,9 +6,10 @@ spacing, classes, window, how and on what it was trained, license, evaluation. N
 
 from __future__ import annotations
 
+import functools
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,24 +23,13 @@ from torch import nn
 
 from . import networks, preparation
 from .atomic import replacing
+from .card import FORMAT_VERSION, HEADER_KEY, MODALITY_ORDER, read_card
 from .devices import choose_device
 from .errors import MissingModalityError, StudentError
-from .inference import drop_islands, infer, to_classes
-from .modalities import MODALITIES, Subset, availability
+from .inference import drop_islands, infer, infer_within_memory, to_classes
+from .modalities import Subset, availability
 from .progress import Event, Progress
 from .regions import TumorClass
-
-FORMAT_VERSION = 1
-_HEADER_KEY = "missing_modality_student"
-_ORDER = [modality.name for modality in MODALITIES]
-_CARD_KINDS = {
-    "format_version": int,
-    "network": str,
-    "options": dict,
-    "modalities": list,
-    "window": list,
-    "overlap": int | float,
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +80,7 @@ class Student:
             "network": network.name,
             "options": network.options,
             "head": network.head,
-            "modalities": _ORDER,
+            "modalities": MODALITY_ORDER,
             "classes": [cls.name for cls in TumorClass],
             "spacing_mm": preparation.SPACING_MM,
             "orientation": preparation.ORIENTATION,
@@ -114,7 +104,7 @@ class Student:
         }
         try:
             with replacing(path) as temporary:
-                temporary.write_bytes(save(tensors, {_HEADER_KEY: json.dumps(self.card)}))
+                temporary.write_bytes(save(tensors, {HEADER_KEY: json.dumps(self.card)}))
         except OSError as error:
             raise StudentError(
                 f"{path}: the student cannot be written ({error}). Choose an existing folder on a disk with "
@@ -128,7 +118,8 @@ class Student:
         Raises:
             StudentError: absent, truncated, not a student, of another format version or unknown architecture.
         """
-        card, tensors = _read(Path(path))
+        path = Path(path)
+        card, tensors = read_card(path), _read_weights(path)
         try:
             network = networks.build(card["network"], **card["options"])
             floats = {
@@ -151,6 +142,8 @@ class Student:
     ) -> Prediction:
         """Segment one study with the modalities it has.
 
+        Where a GPU's memory does not suffice, smaller windows or the CPU are used; ``warnings`` says so.
+
         Raises:
             ImageError: see :func:`preparation.prepare`.
             OptionError: the device is not there.
@@ -161,11 +154,12 @@ class Student:
         report(Event("prepare", 0, 1, "Bringing the volumes onto one grid"))
         prepared = preparation.prepare(study)
         report(Event("prepare", 1, 1))
-        classes = self.classes(prepared, chosen, report)
-        labels = preparation.restore(classes, prepared)
-        return Prediction(
-            labels, prepared.subset, time.perf_counter() - begin, str(chosen), prepared.warnings
-        )
+        notes = list(prepared.warnings)
+        inferred = functools.partial(infer_within_memory, on_note=notes.append)
+        probabilities = self._infer(prepared.image, prepared.available, chosen, report, inferred)
+        labels = preparation.restore(self._decided(probabilities, prepared.brain), prepared)
+        seconds = time.perf_counter() - begin
+        return Prediction(labels, prepared.subset, seconds, str(chosen), tuple(notes))
 
     def classes(
         self,
@@ -217,11 +211,12 @@ class Student:
         available: np.ndarray,
         device: torch.device | None,
         on_progress: Progress | None,
+        inferred: Callable[..., np.ndarray] = infer,
     ) -> np.ndarray:
         device = device or torch.device("cpu")
         on_window = (lambda done, total: on_progress(Event("segment", done, total))) if on_progress else None
-        return infer(
-            self.network.to(device),
+        return inferred(
+            self.network,
             image,
             available,
             window=self.card["window"],
@@ -231,53 +226,12 @@ class Student:
         )
 
 
-def read_card(path: Path) -> dict[str, Any]:
-    """The card of a student file without its weights, as a list of models shows it.
-
-    Raises:
-        StudentError: as :meth:`Student.load`.
-    """
-    return _read(Path(path), weights=False)[0]
-
-
-def _read(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    if not path.is_file():
-        raise StudentError(
-            f"{path}: there is no such student file. Choose a .safetensors file made by 'export'."
-        )
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         with safe_open(path, "pt") as file:
-            header = (file.metadata() or {}).get(_HEADER_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()} if header and weights else {}  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise StudentError(
             f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
             "Copy it again or choose another file."
         ) from error
-    card = _parse_card(path, header)
-    if card["format_version"] != FORMAT_VERSION:
-        raise StudentError(
-            f"{path}: student format {card['format_version']}, but this version reads {FORMAT_VERSION}. "
-            "Update the extension or export the student again."
-        )
-    if card["modalities"] != _ORDER:
-        raise StudentError(f"{path}: modality order {card['modalities']} is not {_ORDER}. Export it again.")
-    return card, tensors
-
-
-def _parse_card(path: Path, header: str | None) -> dict[str, Any]:
-    """The card as JSON of the right kinds; what the network makes of its options shows when it is built."""
-    try:
-        card = json.loads(header)
-        complete = all(isinstance(card[key], kind) for key, kind in _CARD_KINDS.items())
-        window, overlap, island = card["window"], card["overlap"], card.get("smallest_island", 0)
-        sides = len(window) == 3 and all(type(side) is int and side > 0 for side in window)
-        usable = sides and 0 <= overlap < 1 and type(island) is int and island >= 0
-    except (TypeError, ValueError, KeyError, IndexError):
-        complete = usable = False
-    if not (complete and usable):
-        raise StudentError(
-            f"{path}: a .safetensors file, but not a student with a complete card. "
-            "Choose one made by 'export'."
-        )
-    return card
