@@ -181,6 +181,16 @@ def test_a_silent_death_is_still_told(launcher):
     assert job.error == "The process ended with exit code 7: it printed no message"
 
 
+@posix
+@pytest.mark.parametrize("death", ["os.kill(os.getpid(), 9)", "os._exit(128 + 9)"])
+def test_a_process_that_the_system_killed_is_told_of_through_a_launcher_too(launcher, death):
+    launcher(f"import os; {death}")
+    job = Job([]).start()
+    job.wait(60)
+    assert "The system ended the process (signal 9)" in job.error
+    assert "memory" in job.error
+
+
 @pytest.mark.parametrize("end", ["poll", "wait", "cancel"])
 def test_an_absent_launcher_ends_the_job_with_a_message(tmp_path, monkeypatch, end):
     launcher = tmp_path / "PythonSlicer"

@@ -32,6 +32,9 @@ FUNCTIONS = {
     "prepare_cases": "data, output, convention=None, on_progress=None",
     "read_study": "case",
     "segment_files": "inputs, output, student=None, device='auto', labels='classes', on_progress=None",
+    "segment_folder": (
+        "data, output, student=None, device='auto', labels='classes', suffix='.seg.nrrd', on_progress=None"
+    ),
     "synthesize": (
         "data, output, factor=4, method='aem', seed=0, options=None, convention=None, on_progress=None"
     ),

@@ -35,6 +35,7 @@ _PUBLIC = {
     "prepare_cases": "prepared_folder",
     "read_study": "cases",
     "segment_files": "segmentation",
+    "segment_folder": "folder_segmentation",
     "synthesize": "asymmetry.write",
     "train": "training.run",
     "write_segmentation": "segmentfile",

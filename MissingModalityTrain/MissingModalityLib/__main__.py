@@ -14,10 +14,34 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__
-from .commands import cases, compare, evaluate, export, phantom, prepare, segment, synthesize, train
+from .commands import (
+    cases,
+    compare,
+    devices,
+    evaluate,
+    export,
+    phantom,
+    prepare,
+    segment,
+    segment_folder,
+    synthesize,
+    train,
+)
 from .errors import MissingModalityError
 
-_COMMANDS = (segment, cases, prepare, synthesize, train, export, evaluate, compare, phantom)
+_COMMANDS = (
+    segment,
+    segment_folder,
+    cases,
+    prepare,
+    synthesize,
+    train,
+    export,
+    evaluate,
+    compare,
+    phantom,
+    devices,
+)
 """In the order of the help."""
 
 _REQUIRED = ("torch", "monai", "safetensors", "SimpleITK", "scipy", "matplotlib", "tqdm", "yaml")

@@ -35,6 +35,12 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def available_devices() -> list[torch.device]:
+    """All CUDA devices that PyTorch can use, then the CPU."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return [*(torch.device("cuda", index) for index in range(count)), torch.device("cpu")]
+
+
 def describe_device(device: torch.device) -> str:
     """Name and memory for people, e.g. ``NVIDIA H200, 139.8 GiB`` or ``AMD EPYC, 2 cores, 7.8 GiB``."""
     if device.type == "cuda":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -102,7 +103,7 @@ def infer(
     window.
 
     Args:
-        network: in evaluation mode, on ``device``.
+        network: in evaluation mode; it is moved to ``device``.
         image: (4, D, H, W) float32, 0 outside the brain; channels in none of the subsets are never read.
         available: (4,) bool, or (S, 4) for S subsets.
         window: (d, h, w), multiples of ``network.divisor``; clipped where the case is smaller.
@@ -112,12 +113,13 @@ def infer(
     Returns:
         (K, D, H, W) float32, or (S, K, D, H, W) for S subsets.
     """
+    network.to(device)
     least = 2 * network.divisor  # the coarsest level needs two voxels for reflect padding
     size = [
         min(w, max(least, _round_up(side, network.divisor)))
         for w, side in zip(window, image.shape[1:], strict=True)
     ]
-    total = _count_windows(image.shape[1:], size, overlap)
+    total = count_windows(image.shape[1:], size, overlap)
     subsets = torch.from_numpy(np.atleast_2d(available).astype(bool))
     done = 0
 
@@ -143,6 +145,57 @@ def infer(
     return blended.numpy().reshape(*np.shape(available)[:-1], -1, *image.shape[1:])
 
 
+def infer_within_memory(
+    network: nn.Module,
+    image: np.ndarray,
+    available: np.ndarray,
+    *,
+    window: Sequence[int],
+    device: torch.device,
+    on_note: Callable[[str], None],
+    **options: Any,
+) -> np.ndarray:
+    """:func:`infer`; where a GPU's memory does not suffice, with smaller windows there, else on the CPU.
+
+    Args:
+        on_note: called with a sentence for people about each step back.
+
+    Raises:
+        torch.cuda.OutOfMemoryError: not even that was possible.
+    """
+    for where, size, note in _steps_back(window, network.divisor, device):
+        if note:
+            torch.cuda.empty_cache()
+            on_note(note)
+        try:
+            return infer(network, image, available, window=size, device=where, **options)
+        except torch.cuda.OutOfMemoryError as error:
+            shortage = error
+    raise shortage
+
+
+def _steps_back(
+    window: Sequence[int], divisor: int, device: torch.device
+) -> Iterator[tuple[torch.device, list[int], str]]:
+    """Device, window and what to say about it, in the order to try."""
+    yield device, list(window), ""
+    half = [max(2 * divisor, side // 2 // divisor * divisor) for side in window]
+    if half != list(window):
+        yield (
+            device,
+            half,
+            f"The memory of {device} did not suffice; smaller windows were used, which can change the result "
+            "a little.",
+        )
+    if device.type != "cpu":
+        yield (
+            torch.device("cpu"),
+            list(window),
+            f"The memory of {device} did not suffice even for small windows; the CPU was used, which takes "
+            "longer.",
+        )
+
+
 def _logits(network: nn.Module, patch: Tensor, subsets: Tensor) -> Iterator[Tensor]:
     """Logits (1, K, d, h, w) of one window from each subset (n, 4) bool."""
     if len(subsets) > 1 and hasattr(network, "encode"):
@@ -165,7 +218,7 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:
+def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:
     """How many windows MONAI's inferer visits."""
     count = 1
     for side, width in zip(shape, window, strict=True):

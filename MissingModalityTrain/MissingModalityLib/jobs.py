@@ -132,6 +132,10 @@ class Job:
         marked = [index for index, line in enumerate(lines) if re.match(r"missing-modality: error: ", line)]
         if marked and self.exit_code == 2:
             return "\n".join(lines[marked[-1] :]).partition("error: ")[2]
+        # a launcher such as PythonSlicer tells like a shell, as 128 + signal, what ended the Python inside it
+        number = -self.exit_code if self.exit_code < 0 else self.exit_code - 128
+        if number > 0:
+            return _killed(number)
         last = lines[-1] if lines else "it printed no message"
         return f"The process ended with exit code {self.exit_code}: {last}"
 
@@ -217,6 +221,16 @@ class Job:
                 self.result = record["result"]
             elif self._on_event is not None and not self.cancelled:
                 self._on_event(Event.from_json(record))
+
+
+def _killed(number: int) -> str:
+    """What to tell when a signal ended the child."""
+    if number == getattr(signal, "SIGKILL", None):
+        return (
+            "The system ended the process (signal 9), as it does when memory runs out. Close other programs "
+            "or take a smaller job, and start again."
+        )
+    return f"The process ended abnormally (signal {number}). Start again; the log has the details, if any."
 
 
 def _parse(line: str) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .devices import choose_device, describe_device
+from .diameters import axial_diameters
 from .errors import ImageError, OptionError
 from .images import placing_image, read_image
 from .modalities import Modality, subset_name
@@ -47,41 +48,78 @@ def segment_files(
         on_progress: called with the stages ``read``, ``prepare``, ``segment`` and ``write``.
 
     Returns:
-        The report: versions, device, inputs, modalities used, volumes in cm3, seconds, peak memory, warnings.
+        The report: versions, device, inputs, modalities used, volumes in cm3, longest axial diameters in mm
+        (see :func:`diameters.axial_diameters`), seconds, peak memory, warnings.
 
     Raises:
         ImageError: no volume, one given twice, one unfit, or volumes that do not overlap.
         StudentError: there is no student, or the file is none.
         OptionError: unknown kind of output, convention or device; no place to write to.
     """
-    begin, started = time.perf_counter(), datetime.now(UTC)
+    begin = time.perf_counter()
     inputs = {modality: Path(path) for modality, path in inputs.items()}
-    output, tell = Path(output), on_progress or (lambda event: None)
-    _check_request(inputs, output, labels)
-    student = Path(student or bundled_student())
-    _refuse_overwriting(output, (*inputs.values(), student))
-    chosen = choose_device(device)
-    network = Student.load(student)
-    prediction = network.predict(_read_study(inputs, tell), chosen, tell)
-    tell(Event("write", 0, 1, output.name))
-    report = {
-        "command": "segment",
-        "started": started.isoformat(timespec="seconds"),
-        "versions": versions(),
-        "device": {"name": str(chosen), "description": describe_device(chosen)},
-        "student": _identify(student, network),
-        "inputs": {modality.name: str(path) for modality, path in inputs.items()},
-        "output": str(output),
-        "labels": labels,
-        **_findings(prediction),
-    }
-    with placing_image(segmentation_image(prediction.labels, output, labels), output):
-        seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
-        report["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
-        report["peak_memory_bytes"] = peak_memory()
-        _write_report(report, report_path(output))
-    tell(Event("write", 1, 1, output.name))
-    return report
+    output, student = Path(output), Path(student or bundled_student())
+    _check_request(inputs, output, student, labels)
+    segmenter, tell = Segmenter(student, device), on_progress or (lambda event: None)
+    return segmenter.segment(_read_study(inputs, tell), output, labels, tell, begin)
+
+
+class Segmenter:
+    """A student loaded onto a device, for one patient after another.
+
+    Args:
+        student: the trained network.
+        device: see :func:`devices.choose_device`.
+
+    Attributes:
+        student: path, name and SHA-256 of the file, as reports tell them.
+
+    Raises:
+        StudentError: there is no student, or the file is none.
+        OptionError: there is no such device.
+    """
+
+    def __init__(self, student: Path, device: str) -> None:
+        self._device = choose_device(device)
+        self._network = Student.load(student)
+        name = self._network.card.get("name", student.stem)
+        self.student = {"path": str(student), "name": name, "sha256": file_sha256(student)}
+
+    def segment(
+        self,
+        study: Study,
+        output: Path,
+        labels: str,
+        on_progress: Progress | None = None,
+        begin: float | None = None,
+    ) -> dict[str, Any]:
+        """One patient's volumes, to a file with its report as in :func:`segment_files`.
+
+        Args:
+            begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
+        """
+        begin, started = begin or time.perf_counter(), datetime.now(UTC)
+        tell = on_progress or (lambda event: None)
+        prediction = self._network.predict(study, self._device, tell)
+        tell(Event("write", 0, 1, output.name))
+        report = {
+            "command": "segment",
+            "started": started.isoformat(timespec="seconds"),
+            "versions": versions(),
+            "device": {"name": str(self._device), "description": describe_device(self._device)},
+            "student": self.student,
+            "inputs": {modality.name: name for modality, name in study.names.items()},
+            "output": str(output),
+            "labels": labels,
+            **_findings(prediction),
+        }
+        with placing_image(segmentation_image(prediction.labels, output, labels), output):
+            seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
+            report["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
+            report["peak_memory_bytes"] = peak_memory()
+            _write_report(report, report_path(output))
+        tell(Event("write", 1, 1, output.name))
+        return report
 
 
 def report_path(output: Path) -> Path:
@@ -92,19 +130,17 @@ def report_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.report.json")
 
 
-def _identify(path: Path, student: Student) -> dict[str, str]:
-    return {"path": str(path), "name": student.card.get("name", path.stem), "sha256": file_sha256(path)}
-
-
 def _findings(prediction: Prediction) -> dict[str, Any]:
     array = sitk.GetArrayViewFromImage(prediction.labels)
     volumes = class_volumes(array, math.prod(prediction.labels.GetSpacing()))
     warnings = list(prediction.warnings)
     if not volumes["WT"]:
         warnings.append("No tumor was found: the segmentation is empty.")
+    diameters = axial_diameters(prediction.labels)
     return {
         "modalities": subset_name(prediction.subset),
         "volumes_cm3": {name: round(value, 3) for name, value in volumes.items()},
+        "axial_diameters_mm": {name: round(value, 1) for name, value in diameters.items()},
         "warnings": warnings,
     }
 
@@ -119,7 +155,7 @@ def _write_report(report: dict[str, Any], path: Path) -> None:
         ) from error
 
 
-def _check_request(inputs: Mapping[Modality, Path], output: Path, labels: str) -> None:
+def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path, labels: str) -> None:
     """Refuse what cannot succeed before anything heavy is done."""
     if not inputs:
         raise ImageError("No volume given. Name at least one of --flair, --t1ce, --t1 and --t2.")
@@ -130,6 +166,7 @@ def _check_request(inputs: Mapping[Modality, Path], output: Path, labels: str) -
     for (first, path), (second, other) in combinations(inputs.items(), 2):
         if _same_file(path, other):
             raise ImageError(_twice(first, path, second, other))
+    _refuse_overwriting(output, (*inputs.values(), student))
 
 
 def _refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
