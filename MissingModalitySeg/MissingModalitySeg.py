@@ -2,19 +2,15 @@
 
 import importlib.util
 import sys
-from enum import Enum
 from pathlib import Path
 
 import qt
 import slicer
 import vtk
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
-    ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
@@ -28,9 +24,14 @@ from MissingModalityLib.errors import MissingModalityError
 from MissingModalityLib.modalities import MODALITIES, Modality
 from MissingModalityLib.segments import REGION_SEGMENTS, SEGMENTS
 from MissingModalitySegLib.dependencies import ensureDependencies, isTorchInstalled
-from MissingModalitySegLib.running import SegmentationRun, nodesByModality
+from MissingModalitySegLib.devicefinder import DeviceFinder
+from MissingModalitySegLib.foldertexts import outcomeText, progressText
+from MissingModalitySegLib.logic import MissingModalitySegLogic
+from MissingModalitySegLib.outlook import outlook
+from MissingModalitySegLib.results import ResultSection
 from MissingModalitySegLib.sampledata import addSyntheticPatient, registerSampleData
 from MissingModalitySegLib.students import StudentChooser
+from MissingModalitySegLib.widgets import describeGrid, silenced
 
 POLL_MILLISECONDS = 100
 
@@ -66,36 +67,6 @@ class MissingModalitySeg(ScriptedLoadableModule):
         registerSampleData()
 
 
-class Device(Enum):
-    """Where the network runs; values as on the command line."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    GPU = "cuda"
-
-    def label(self):
-        return {"auto": _("Automatic"), "cpu": _("CPU"), "cuda": _("GPU (CUDA)")}[self.value]
-
-
-@parameterNodeWrapper
-class MissingModalitySegParameterNode:
-    """State of the panel, kept in the scene; an empty ``studentPath`` means the default model."""
-
-    flair: vtkMRMLScalarVolumeNode
-    t1ce: vtkMRMLScalarVolumeNode
-    t1: vtkMRMLScalarVolumeNode
-    t2: vtkMRMLScalarVolumeNode
-    outputSegmentation: vtkMRMLSegmentationNode
-    regions: bool = False
-    device: Device = Device.AUTO
-    studentPath: str = ""
-
-    def inputs(self):
-        """Chosen volume nodes by ``Modality``, in channel order."""
-        nodes = {modality: getattr(self, modality.name.lower()) for modality in MODALITIES}
-        return {modality: node for modality, node in nodes.items() if node is not None}
-
-
 class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel. It holds no state of its own: what is chosen lies in the parameter node."""
 
@@ -108,6 +79,8 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._run = None
         self._timer = None
         self._students = None
+        self._devices = None
+        self._result = None
 
     def setup(self):
         super().setup()
@@ -119,27 +92,43 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MILLISECONDS)
         self._timer.timeout.connect(self._onTimer)
-        self._students = StudentChooser(
-            self.ui.studentSelector, self.ui.studentPathLabel, self.ui.studentPathEdit, self._onStudentChosen
-        )
+        self._students = StudentChooser(self.ui, self._onStudentChosen)
+        self._devices = DeviceFinder(self.ui.deviceFoundLabel)
+        self._result = ResultSection(self.ui, self.logic, self._tellStatus, self._tellFailure)
+        self._folders = {
+            "folderDataPath": self.ui.folderDataEdit,
+            "folderOutputPath": self.ui.folderOutputEdit,
+        }
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.detectButton.clicked.connect(self.onDetect)
         self.ui.applyButton.clicked.connect(self.onApply)
         self.ui.cancelButton.clicked.connect(self.onCancel)
+        self.ui.folderButton.clicked.connect(self.onSegmentFolder)
+        self.ui.deviceSelector.currentIndexChanged.connect(self._onDeviceChosen)
+        for edit in self._folders.values():
+            edit.currentPathChanged.connect(self._onFolderChosen)
         self.initializeParameterNode()
 
     def cleanup(self):
         """The application is about to delete the panel."""
         self.onCancel()
+        self._timer.stop()
+        self._devices.stop()
         self.setParameterNode(None)
         self.removeObservers()
 
     def enter(self):
+        self._students.refresh()
         self.initializeParameterNode()
+        self._timer.start()
+        self._showDevice()
+        self._updateGui()
 
     def exit(self):
         """A running segmentation goes on while another module is shown, so its state is kept."""
+        self._devices.stop()
 
     def onSceneStartClose(self, caller, event):
         self.onCancel()
@@ -147,9 +136,13 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
     def onSceneEndClose(self, caller, event):
         self._tell(self.ui.detectionLabel, "")
-        self._tell(self.ui.statusLabel, "")
-        self.ui.volumesTable.setRowCount(0)
+        self._tellStatus("")
+        self._result.showMeasures(None)
         self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller, event):
+        """The choices of a loaded scene may name volumes that came in after them."""
+        self.setParameterNode(self.logic.getParameterNode())
 
     def initializeParameterNode(self):
         parameterNode = self.logic.getParameterNode()
@@ -163,11 +156,11 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         if self._parameterNode is not None:
             self._parameterNode.disconnectGui(self._guiTag)
             self.removeObserver(self._parameterNode.parameterNode, modified, self._updateGui)
-        self._parameterNode = parameterNode
-        if self._parameterNode is not None:
-            self._guiTag = self._parameterNode.connectGui(self.ui)
-            self.addObserver(self._parameterNode.parameterNode, modified, self._updateGui)
-            self._students.show(self._parameterNode.studentPath)
+        self._parameterNode = None
+        if parameterNode is not None:
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self._parameterNode = parameterNode
+            self.addObserver(parameterNode.parameterNode, modified, self._updateGui)
             self._updateGui()
 
     def onDetect(self):
@@ -205,9 +198,27 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         except (MissingModalityError, RuntimeError) as error:
             self._tellFailure(str(error))
             return
-        self.ui.volumesTable.setRowCount(0)
-        self._tell(self.ui.statusLabel, _("Starting..."))
-        self._timer.start()
+        self._result.showMeasures(None)
+        self._tellStatus(_("Starting..."))
+        self._updateGui()
+
+    def onSegmentFolder(self):
+        """Start on all patients of a folder; nothing comes into the scene."""
+        state = self._parameterNode
+        try:
+            ensureDependencies(_("Brain tumor segmentation"), self.resourcePath("requirements.txt"))
+        except RuntimeError as error:
+            self._tellFailure(str(error))
+            return
+        self._run = self.logic.startFolder(
+            state.folderDataPath,
+            state.folderOutputPath,
+            state.studentPath or None,
+            state.device.value,
+            self._onFolderProgress,
+            self._onFolderFinished,
+        )
+        self._tellStatus(_("Starting..."))
         self._updateGui()
 
     def onCancel(self):
@@ -215,6 +226,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._run.cancel()
 
     def _onTimer(self):
+        self._devices.poll()
         if self._run is not None:
             self._run.poll()
 
@@ -225,15 +237,30 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             "segment": _("Segmenting"),
             "write": _("Writing the result"),
         }
+        self._showStep(event)
+        self._tellStatus(stages.get(event.stage, event.stage) + "...")
+
+    def _showStep(self, event):
         self.ui.progressBar.setMaximum(event.total)
         self.ui.progressBar.setValue(event.step)
-        self._tell(self.ui.statusLabel, stages.get(event.stage, event.stage) + "...")
+
+    def _onFolderProgress(self, event):
+        self._showStep(event)
+        if event.message:
+            self._tellStatus(progressText(event))
+
+    def _onFolderFinished(self, job):
+        self._run = None
+        if job.error and not job.cancelled:
+            self._tellFailure(job.error)
+        else:
+            self._tellStatus(outcomeText(job))
+        self._updateGui()
 
     def _onFinished(self, run):
-        self._timer.stop()
         self._run = None
         if run.cancelled:
-            self._tell(self.ui.statusLabel, _("Canceled. The scene is as it was."))
+            self._tellStatus(_("Canceled. The scene is as it was."))
         elif run.exception is not None:
             self._tellFailure(str(run.exception))
         else:
@@ -245,137 +272,102 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         label.setText(text)
         label.setVisible(bool(text))
 
+    def _tellStatus(self, text):
+        self._tell(self.ui.statusLabel, text)
+
     def _tellFailure(self, message):
-        self._tell(self.ui.statusLabel, message)
+        self._tellStatus(message)
         slicer.util.errorDisplay(message, windowTitle=_("Brain tumor segmentation"))
 
     def _showResult(self, run):
-        volumes = self.logic.volumes(run.segmentation)
-        table = self.ui.volumesTable
-        table.setRowCount(len(volumes))
-        for row, segment in enumerate((*SEGMENTS, *reversed(REGION_SEGMENTS))):
-            table.setItem(row, 0, qt.QTableWidgetItem(_(segment.name)))
-            table.setItem(row, 1, qt.QTableWidgetItem(f"{volumes[segment.id]:.2f}"))
-        table.resizeColumnToContents(0)
+        self._result.showMeasures(run.report)
+        slicer.util.setSliceViewerLayers(background=run.reference, fit=True)
         done = _("Done in {seconds} s on {device} with {sequences}.").format(
             seconds=round(run.report["seconds"]["total"]),
             device=run.report["device"]["description"],
             sequences=run.report["modalities"],
         )
-        self._tell(self.ui.statusLabel, "\n".join([done, *run.report["warnings"]]))
+        self._tellStatus("\n".join([done, *run.report["warnings"]]))
+
+    def _showChoices(self):
+        """Fill the widgets that the wrapper cannot tie to a field: model and paths."""
+        self._students.show(self._parameterNode.studentPath)
+        for field, edit in self._folders.items():
+            with silenced(edit):
+                edit.setCurrentPath(getattr(self._parameterNode, field))
 
     def _onStudentChosen(self):
         if self._parameterNode is not None:
             self._parameterNode.studentPath = self._students.path
+            self._showDevice()
             self._updateGui()
 
+    def _onDeviceChosen(self, *_arguments):
+        if self._parameterNode is not None:
+            self._showDevice()
+
+    def _onFolderChosen(self, *_arguments):
+        if self._parameterNode is not None:
+            chosen = {field: edit.currentPath for field, edit in self._folders.items()}
+            for field, path in chosen.items():
+                setattr(self._parameterNode, field, path)
+            self._updateGui()
+
+    def _showDevice(self):
+        if not self._students.problem:
+            self._devices.show(self._parameterNode.device.value, self._students.path)
+
+    def _usedTwice(self):
+        """A sentence about a volume chosen for two sequences, empty where there is none."""
+        first = {}
+        for modality, node in self._parameterNode.inputs().items():
+            other = first.setdefault(node.GetID(), modality)
+            if other is not modality:
+                return _("'{name}' is chosen for both {first} and {second}. Choose each volume once.").format(
+                    name=node.GetName(), first=other.title, second=modality.title
+                )
+        return ""
+
     def _unmetConditions(self):
-        """What keeps Apply from working, for its tooltip."""
-        nodes = list(self._parameterNode.inputs().values())
-        twice = len({node.GetID() for node in nodes}) < len(nodes)
-        conditions = {
-            _("A segmentation is running."): self._run is not None,
-            _("Choose at least one volume."): not nodes,
-            _("Choose each volume for one sequence only."): twice,
-            _("Choose a model file that exists."): not self._students.isUsable(),
+        """For each button that starts something what keeps it from working, for its tooltip."""
+        state = self._parameterNode
+        general = [_("A segmentation is running.")] if self._run is not None else []
+        general += [self._students.problem] if self._students.problem else []
+        nothing = [] if state.inputs() else [_("Choose at least one volume.")]
+        twice = [self._usedTwice()] if self._usedTwice() else []
+        data = [] if Path(state.folderDataPath or "?").is_dir() else [_("Choose the folder of patients.")]
+        output = [] if state.folderOutputPath else [_("Choose a folder for the results.")]
+        return {
+            self.ui.applyButton: [*general, *nothing, *twice],
+            self.ui.folderButton: [*general, *data, *output],
         }
-        return [text for text, unmet in conditions.items() if unmet]
 
     def _updateGui(self, caller=None, event=None):
         if self._parameterNode is None:
             return
-        unmet = self._unmetConditions()
-        self.ui.applyButton.setEnabled(not unmet)
-        self.ui.applyButton.setToolTip("\n".join(unmet) or _("Segment the tumor in the chosen volumes"))
+        self._showChoices()
+        ready = {
+            self.ui.applyButton: _("Segment the tumor in the chosen volumes"),
+            self.ui.folderButton: _("Segment every patient from the sequences that the folder has of them"),
+        }
+        for button, unmet in self._unmetConditions().items():
+            button.setEnabled(not unmet)
+            button.setToolTip("\n".join(unmet) or ready[button])
         self.ui.cancelButton.setEnabled(self._run is not None)
         self.ui.progressBar.setVisible(self._run is not None)
+        self._showInputs()
+        self._result.showNode(self._parameterNode.outputSegmentation)
 
-
-class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
-    """Segmentation of MRML volumes, for the panel and for scripts."""
-
-    def getParameterNode(self):
-        return MissingModalitySegParameterNode(super().getParameterNode())
-
-    def segment(
-        self, inputs, outputSegmentation=None, student=None, device="auto", regions=False, onProgress=None
-    ):
-        """Segment the tumor and wait for the result.
-
-        Args:
-            inputs: volume nodes by sequence name, any of "FLAIR", "T1CE", "T1", "T2". The first one is the
-                reference: the segments lie on its grid.
-            outputSegmentation: segmentation node to overwrite; a new one where None.
-            student: path of a .safetensors file; the bundled model where None.
-            device: "auto", "cpu", "cuda" or "cuda:N".
-            regions: add whole tumor and tumor core.
-            onProgress: called with each ``MissingModalityLib.progress.Event``.
-
-        Returns:
-            The vtkMRMLSegmentationNode.
-
-        Raises:
-            MissingModalityError: bad input; the message names the volume and the remedy.
-            RuntimeError: the process crashed; Slicer's log has the details.
-            In both cases the scene is unchanged.
-        """
-        run = self.startSegmentation(inputs, outputSegmentation, student, device, regions, onProgress)
-        run.wait()
-        if run.exception is not None:
-            raise run.exception
-        return run.segmentation
-
-    def startSegmentation(
-        self,
-        inputs,
-        outputSegmentation=None,
-        student=None,
-        device="auto",
-        regions=False,
-        onProgress=None,
-        onFinished=None,
-    ):
-        """Like :meth:`segment`, without waiting.
-
-        Args:
-            onFinished: called with the SegmentationRun at the end, whatever the end is.
-
-        Returns:
-            The SegmentationRun: call its ``poll()`` from a timer; ``cancel()`` ends it.
-
-        Raises:
-            MissingModalityError: as :meth:`segment`, as far as known before the start.
-        """
-        nodes = nodesByModality(inputs)
-        finished = onFinished or (lambda run: None)
-        return SegmentationRun(nodes, outputSegmentation, student, device, regions, onProgress, finished)
-
-    def detectInputs(self, scene=None):
-        """Guess the MRI sequence of each loaded volume.
-
-        Returns:
-            ``Guess(modality, confidence, reason)`` by node ID; ``modality`` is None where nothing tells.
-        """
-        from MissingModalityLib import mrml
-
-        return mrml.detect_inputs(scene or slicer.mrmlScene)
-
-    def proposeInputs(self, scene=None):
-        """The most likely volume for each sequence.
-
-        Returns:
-            Volume nodes by ``Modality``, and remarks for people about volumes that were left out.
-        """
-        from MissingModalityLib import mrml
-
-        scene = scene or slicer.mrmlScene
-        return mrml.assign_inputs(scene, mrml.detect_inputs(scene))
-
-    def volumes(self, segmentationNode):
-        """Volumes in cm3 by segment ID: NCR, ED, ET, TC (tumor core), WT (whole tumor)."""
-        from MissingModalityLib import mrml
-
-        return mrml.region_volumes(segmentationNode)
+    def _showInputs(self):
+        """Each volume's grid, and what to expect of all of them."""
+        inputs = self._parameterNode.inputs()
+        for modality in MODALITIES:
+            caption = describeGrid(inputs[modality]) if modality in inputs else ""
+            self._tell(getattr(self.ui, f"{modality.name.lower()}CaptionLabel"), caption)
+        text = self._usedTwice() or self._students.problem
+        if inputs and not text:
+            text = outlook(self._students.card, tuple(inputs))
+        self._tell(self.ui.expectationLabel, text if inputs else "")
 
 
 class MissingModalitySegTest(ScriptedLoadableModuleTest):

@@ -20,7 +20,7 @@ from PySide6.QtCore import Signal
 
 WIDGETS = (
     *("QWidget", "QLabel", "QPushButton", "QToolButton", "QCheckBox", "QComboBox", "QLineEdit", "QSpinBox"),
-    *("QProgressBar", "QPlainTextEdit", "QTableWidget", "QGroupBox", "QFrame"),
+    *("QProgressBar", "QPlainTextEdit", "QTextBrowser", "QTableWidget", "QGroupBox", "QFrame"),
 )
 
 
@@ -140,8 +140,92 @@ class ctkCollapsibleButton(_styled["QGroupBox"]):
         return super().event(happening)
 
 
+class ctkSliderWidget(_styled["QWidget"]):
+    """A slider with a number, of floating-point values."""
+
+    valueChanged = Signal(float)
+    _STEPS = 1000
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._slider = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
+        self._slider.setRange(0, self._STEPS)
+        self._number = QtWidgets.QLabel()
+        layout.addWidget(self._slider)
+        layout.addWidget(self._number)
+        self._slider.valueChanged.connect(self._tell)
+
+    @property
+    def value(self) -> float:
+        return self._slider.value() / self._STEPS
+
+    def setValue(self, value: float) -> None:
+        self._slider.setValue(round(value * self._STEPS))
+
+    def event(self, happening: Any) -> bool:
+        if happening.type() == QtCore.QEvent.Type.DynamicPropertyChange:
+            given = self.property("value")
+            if given is not None and bytes(happening.propertyName()) == b"value":
+                self.setValue(given)
+        return super().event(happening)
+
+    def _tell(self, _step: int) -> None:
+        self._number.setText(f"{self.value:.2f}")
+        self.valueChanged.emit(self.value)
+
+
+class qMRMLSegmentationShow3DButton(_styled["QPushButton"]):
+    """Shows and hides the closed surfaces of a segmentation; the real one has a menu too."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._node: Any = None
+        self.setCheckable(True)
+        self.toggled.connect(self._show)
+
+    def setSegmentationNode(self, node: Any) -> None:
+        self._node = node
+        display = node.GetDisplayNode() if node is not None else None
+        self.blockSignals(True)
+        self.setChecked(bool(display and display.GetVisibility3D() and self._has_surfaces()))
+        self.blockSignals(False)
+
+    def _has_surfaces(self) -> bool:
+        return self._node.GetSegmentation().ContainsRepresentation("Closed surface")
+
+    def _show(self, shown: bool) -> None:
+        if self._node is not None:
+            if shown:
+                self._node.CreateClosedSurfaceRepresentation()
+            self._node.GetDisplayNode().SetVisibility3D(shown)
+
+
+class QFileDialog:
+    """The application's file dialogs, whose answer tests put in place; PythonQt gives the path alone."""
+
+    answer = ""
+
+    @classmethod
+    def getSaveFileName(cls, parent: Any, title: str, path: str, kinds: str) -> str:
+        return cls.answer
+
+    @classmethod
+    def getExistingDirectory(cls, parent: Any, title: str) -> str:
+        return cls.answer
+
+
 CUSTOM = {
-    cls.__name__: cls for cls in (qMRMLWidget, qMRMLNodeComboBox, ctkPathLineEdit, ctkCollapsibleButton)
+    cls.__name__: cls
+    for cls in (
+        qMRMLWidget,
+        qMRMLNodeComboBox,
+        qMRMLSegmentationShow3DButton,
+        ctkPathLineEdit,
+        ctkSliderWidget,
+        ctkCollapsibleButton,
+    )
 }
 
 
@@ -168,7 +252,7 @@ def _qt_name(name: str) -> Any:
 def modules() -> dict[str, ModuleType]:
     """The modules ``qt`` and ``ctk``."""
     qt = ModuleType("qt")
-    vars(qt).update(_styled, QUiLoader=QUiLoader, __getattr__=_qt_name)
+    vars(qt).update(_styled, QUiLoader=QUiLoader, QFileDialog=QFileDialog, __getattr__=_qt_name)
     ctk = ModuleType("ctk")
     vars(ctk).update({name: cls for name, cls in CUSTOM.items() if name.startswith("ctk")})
     return {"qt": qt, "ctk": ctk}

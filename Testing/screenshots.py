@@ -40,8 +40,9 @@ def open_panel(name: str) -> Any:
 
 def save(panel: Any, path: Path) -> None:
     panel.parent.show()
-    slicer.app.processEvents()
-    panel.parent.resize(440, panel.layout.heightForWidth(440))
+    for _ in range(2):  # text that wraps tells its height only after it has been laid out
+        slicer.app.processEvents()
+        panel.parent.resize(440, panel.layout.heightForWidth(440))
     slicer.app.processEvents()
     panel.parent.grab().save(str(path))
     print(path)

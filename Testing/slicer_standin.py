@@ -208,6 +208,9 @@ class Application:
         assert signal == "startupCompleted()", signal
         self.atStartup.append(slot)
 
+    def layoutManager(self) -> None:
+        """None, as without a main window."""
+
     def setOverrideCursor(self, cursor: Any) -> None: ...
 
     def restoreOverrideCursor(self) -> None: ...

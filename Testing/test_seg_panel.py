@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 import slicer
+from PySide6 import QtGui
 
+import qt_standin
 import slicer_standin
+from child_process import replace_process
 from MissingModalityLib import mrml
 from MissingModalityLib.segments import SEGMENTS
-from small_patient import brain_volume, write_student
+from MissingModalityLib.student import Student
+from small_patient import brain_volume, write_brain, write_student
 
 seg = slicer_standin.load_module("MissingModalitySeg")
+devicefinder = slicer_standin.load_module("MissingModalitySegLib.devicefinder")
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +38,24 @@ def slow_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_student(tmp_path_factory.mktemp("students") / "slow.safetensors", window=16, overlap=0.9)
 
 
+class Silence:
+    """A job that never tells anything: looking for devices would start a process for every test."""
+
+    def __init__(self, *_arguments: Any, **_options: Any) -> None: ...
+
+    def start(self) -> Silence:
+        return self
+
+    def poll(self) -> None: ...
+
+    def cancel(self) -> None: ...
+
+
 @pytest.fixture
-def panel() -> Iterator[Any]:
-    """The panel as it opens: in an empty scene."""
+def panel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """The panel as it opens: in an empty scene, with no student trained here."""
+    monkeypatch.setenv("MISSINGMODALITY_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(devicefinder, "Job", Silence)
     slicer_standin.new_scene()
     widget = seg.MissingModalitySegWidget(slicer_standin.module_area())
     widget.setup()
@@ -65,9 +90,13 @@ def scene_state() -> list[tuple[str, str]]:
     return [(node.GetID(), node.GetName()) for node in every]
 
 
-def table_rows(panel: Any) -> list[tuple[str, str]]:
+def table_rows(panel: Any) -> list[tuple[str, str, str]]:
     table = panel.ui.volumesTable
-    return [tuple(table.item(row, column).text() for column in (0, 1)) for row in range(table.rowCount)]
+    return [tuple(table.item(row, column).text() for column in (0, 1, 2)) for row in range(table.rowCount)]
+
+
+def finish(panel: Any) -> None:
+    run_events(lambda: not panel.ui.cancelButton.enabled, 180)
 
 
 def test_panel_opens_with_apply_off_and_says_why(panel: Any) -> None:
@@ -113,14 +142,16 @@ def test_same_volume_twice_keeps_apply_off(panel: Any, student: Path) -> None:
     assert panel.ui.applyButton.enabled
     panel.ui.t2Selector.setCurrentNode(node)
     assert not panel.ui.applyButton.enabled
-    assert panel.ui.applyButton.toolTip == "Choose each volume for one sequence only."
+    said = "'Brain' is chosen for both FLAIR and T2. Choose each volume once."
+    assert panel.ui.applyButton.toolTip == panel.ui.expectationLabel.text == said
 
 
 def test_model_file_that_is_absent_keeps_apply_off(panel: Any, tmp_path: Path) -> None:
     (node,) = add_volumes("T2")
     panel.ui.t2Selector.setCurrentNode(node)
     choose_student(panel, tmp_path / "nowhere.safetensors")
-    assert panel.ui.applyButton.toolTip == "Choose a model file that exists."
+    assert "nowhere.safetensors: there is no such student file" in panel.ui.applyButton.toolTip
+    assert panel.ui.expectationLabel.text == panel.ui.applyButton.toolTip
 
 
 def test_choices_live_in_the_parameter_node(panel: Any, student: Path) -> None:
@@ -157,10 +188,11 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     assert all(f"{stage}..." in texts for stage in (*stages, "Writing the result"))
     rows = table_rows(panel)
     names = [segment.name for segment in SEGMENTS]
-    assert [name for name, _ in rows] == [*names, "Tumor core", "Whole tumor"]
+    assert [name for name, *_ in rows] == ["Tumor core", "Whole tumor", *names]
     volumes = mrml.region_volumes(node)
-    assert rows[-1][1] == f"{volumes['WT']:.2f}"
+    assert rows[1][1] == f"{volumes['WT']:.2f}"
     assert volumes["WT"] > 0
+    assert float(rows[1][2]) > 0
     assert panel.ui.applyButton.enabled
 
 
@@ -190,21 +222,38 @@ def test_bad_volume_is_told_in_the_panel_and_changes_nothing(panel: Any, student
     assert panel.ui.applyButton.enabled
 
 
-def test_file_that_is_no_student_is_told_and_changes_nothing(panel: Any, tmp_path: Path) -> None:
+def test_file_that_is_no_student_is_told_before_anything_starts(panel: Any, tmp_path: Path) -> None:
     fake = tmp_path / "fake.safetensors"
     fake.write_text("not a student")
     (node,) = add_volumes("T2")
+    choose_student(panel, fake)
+    panel.ui.t2Selector.setCurrentNode(node)
+    assert not panel.ui.applyButton.enabled
+    assert "fake.safetensors: cannot be read as a student file" in panel.ui.expectationLabel.text
+
+
+def test_a_process_that_dies_is_told_leaves_all_as_it_was_and_apply_works_again(
+    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (node,) = add_volumes("T2")
     output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
     output.GetSegmentation().AddEmptySegment("Old", "Old")
-    choose_student(panel, fake)
+    choose_student(panel, student)
     panel.ui.t2Selector.setCurrentNode(node)
     panel.ui.outputSelector.setCurrentNode(output)
     before = scene_state()
-    panel.ui.applyButton.click()
-    run_events(lambda: not panel.ui.cancelButton.enabled)
-    assert "fake.safetensors" in panel.ui.statusLabel.text
+    with monkeypatch.context() as patch:
+        replace_process(patch, tmp_path, "kill -9 $$")
+        panel.ui.applyButton.click()
+        finish(panel)
+    assert "The system ended the process (signal 9)" in panel.ui.statusLabel.text
     assert scene_state() == before
     assert list(output.GetSegmentation().GetSegmentIDs()) == ["Old"]
+    assert panel.ui.applyButton.enabled
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert panel.ui.statusLabel.text.startswith("Done in ")
+    assert output.GetSegmentation().GetSegment("Old") is None
 
 
 def test_closing_the_scene_stops_the_run_and_empties_the_panel(panel: Any, student: Path) -> None:
@@ -226,3 +275,218 @@ def test_closing_the_scene_stops_the_run_and_empties_the_panel(panel: Any, stude
 def test_cleanup_leaves_no_observer(panel: Any) -> None:
     panel.cleanup()
     assert panel.Observations == []
+
+
+def test_captions_tell_the_grid_of_each_chosen_volume(panel: Any) -> None:
+    (node,) = add_volumes("T2")
+    assert not panel.ui.t2CaptionLabel.text
+    panel.ui.t2Selector.setCurrentNode(node)
+    assert panel.ui.t2CaptionLabel.text == "26 x 24 x 22 voxels of 2 x 2 x 2 mm"
+    assert not panel.ui.flairCaptionLabel.text
+
+
+@pytest.fixture
+def evaluated(tmp_path: Path) -> Path:
+    """A student whose card tells scores of two subsets."""
+    scores = {"T2": (0.8, 0.6, 0.31), "T1ce+T2": (0.81, 0.7, 0.7)}
+    subsets = [
+        {"subset": name, "cases": 7, "dice": dict(zip(("WT", "TC", "ET"), dice, strict=True))}
+        for name, dice in scores.items()
+    ]
+    path = write_student(tmp_path / "evaluated.safetensors")
+    known = Student.load(path)
+    known.card["evaluation"] = {"subsets": subsets}
+    known.card["license"] = "MIT"
+    known.save(path)
+    return path
+
+
+def test_the_panel_says_what_to_expect_and_which_sequence_would_help(panel: Any, evaluated: Path) -> None:
+    (node,) = add_volumes("T2")
+    choose_student(panel, evaluated)
+    assert not panel.ui.expectationLabel.text
+    panel.ui.t2Selector.setCurrentNode(node)
+    plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.expectationLabel.text).toPlainText()
+    assert plain.splitlines() == [
+        "T2 (1 of 4 sequences): what to expect, by mean Dice of 7 evaluated patients",
+        "\u25cf Whole tumor: good (0.80)",
+        "\u25cf Tumor core: doubtful (0.60)",
+        "\u25cf Enhancing tumor: unreliable (0.31)",
+        "Adding T1ce would help most: tumor core 0.60 to 0.70, enhancing tumor 0.31 to 0.70.",
+    ]
+
+
+def test_nothing_is_promised_of_sequences_that_were_never_evaluated(panel: Any, evaluated: Path) -> None:
+    (node,) = add_volumes("T1")
+    choose_student(panel, evaluated)
+    panel.ui.t1Selector.setCurrentNode(node)
+    assert "never evaluated" in panel.ui.expectationLabel.text
+
+
+def test_the_models_card_is_shown_on_demand(panel: Any, evaluated: Path) -> None:
+    choose_student(panel, evaluated)
+    assert panel.ui.cardBrowser.isHidden()
+    panel.ui.cardButton.click()
+    assert not panel.ui.cardBrowser.isHidden()
+    assert "license: MIT" in panel.ui.cardBrowser.plainText
+    evaluated.with_suffix(".md").write_text("# All about it")
+    panel.ui.cardButton.click()
+    panel.ui.cardButton.click()
+    assert panel.ui.cardBrowser.plainText.strip() == "All about it"
+
+
+def test_a_student_trained_here_appears_when_the_panel_is_entered(panel: Any, tmp_path: Path) -> None:
+    selector = panel.ui.studentSelector
+    count = selector.count
+    (tmp_path / "models").mkdir()
+    mine = write_student(tmp_path / "models" / "mine.safetensors")
+    panel.enter()
+    assert selector.count == count + 1
+    assert selector.itemText(count - 1) == "mine (trained here)"
+    selector.setCurrentIndex(count - 1)
+    assert panel.logic.getParameterNode().studentPath == str(mine)
+    panel.enter()
+    assert selector.itemText(selector.currentIndex) == "mine (trained here)"
+    mine.unlink()
+    panel.enter()
+    assert "mine.safetensors: there is no such student file" in panel.ui.applyButton.toolTip
+
+
+def test_the_device_is_found_with_an_estimate_of_the_time(
+    panel: Any, student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # the real job
+    choose_student(panel, student)
+    panel.ui.deviceSelector.setCurrentIndex(1)
+    assert panel.ui.deviceFoundLabel.text == "Looking..."
+    run_events(lambda: panel.ui.deviceFoundLabel.text != "Looking...", 180)
+    assert re.fullmatch(r"CPU: .* cores.*; about \d+ s per patient", panel.ui.deviceFoundLabel.text)
+
+
+def segmented(panel: Any, student: Path) -> Any:
+    add_volumes("FLAIR")
+    choose_student(panel, student)
+    panel.ui.detectButton.click()
+    panel.ui.applyButton.click()
+    finish(panel)
+    return panel.ui.outputSelector.currentNode()
+
+
+def test_result_is_shown_faded_and_saved_as_the_label_map_it_is(
+    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composite = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    for name in ("show3DButton", "opacitySlider", "saveButton"):
+        assert not getattr(panel.ui, name).enabled
+    node = segmented(panel, student)
+    assert composite.GetBackgroundVolumeID() == panel.ui.flairSelector.currentNode().GetID()
+    display = node.GetDisplayNode()
+    panel.ui.show3DButton.setChecked(False)
+    assert not display.GetVisibility3D()
+    panel.ui.show3DButton.setChecked(True)
+    assert display.GetVisibility3D() and node.GetSegmentation().ContainsRepresentation("Closed surface")
+    panel.ui.opacitySlider.setValue(0.4)
+    assert display.GetOpacity3D() == pytest.approx(0.4)
+    assert display.GetOpacity2DFill() == pytest.approx(0.2)
+    path = tmp_path / "Grüße an alle.nii.gz"
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(path))
+    panel.ui.saveButton.click()
+    assert panel.ui.statusLabel.text == f"Wrote {path}"
+    saved = sitk.ReadImage(str(path))
+    volume = mrml.image_of(panel.ui.flairSelector.currentNode())
+    assert saved.GetSize() == volume.GetSize()
+    np.testing.assert_allclose(saved.GetOrigin(), volume.GetOrigin())
+    voxel = 8 / 1000
+    found = mrml.region_volumes(node)
+    array = sitk.GetArrayFromImage(saved)
+    for value, name in ((1, "NCR"), (2, "ED"), (3, "ET")):
+        assert (array == value).sum() * voxel == pytest.approx(found[name])
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path / "no" / "x.nii.gz"))
+    panel.ui.saveButton.click()
+    assert "x.nii.gz" in panel.ui.statusLabel.text and not panel.ui.statusLabel.text.startswith("Wrote")
+    slicer.mrmlScene.RemoveNode(panel.ui.flairSelector.currentNode())
+    panel.ui.saveButton.click()
+    assert "is not loaded any more" in panel.ui.statusLabel.text
+
+
+class DicomPlugin:
+    """What QuantitativeReporting's plugin is asked; ``accepts`` says whether the node can be written."""
+
+    accepts = True
+    written: ClassVar[list[tuple[int, str]]] = []
+
+    def examineForExport(self, item: int) -> list[Any]:
+        return [SimpleNamespace(item=item, directory=None)] if self.accepts else []
+
+    def export(self, exportables: list[Any]) -> str:
+        self.written.extend((exportable.item, exportable.directory) for exportable in exportables)
+        return ""
+
+
+def test_dicom_seg_is_written_where_its_extension_is_installed(
+    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = segmented(panel, student)
+    assert not panel.ui.dicomButton.enabled
+    assert "QuantitativeReporting" in panel.ui.dicomButton.toolTip
+    plugin = SimpleNamespace(DICOMSegmentationPluginClass=DicomPlugin)
+    monkeypatch.setitem(sys.modules, "DICOMSegmentationPlugin", plugin)
+    slicer.modules.dicomPlugins = {"DICOMSegmentationPlugin": DicomPlugin}
+    panel.ui.outputSelector.setCurrentNode(None)
+    panel.ui.outputSelector.setCurrentNode(node)
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path))
+    panel.ui.dicomButton.click()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    assert DicomPlugin.written == [(hierarchy.GetItemByDataNode(node), str(tmp_path))]
+    monkeypatch.setattr(DicomPlugin, "accepts", False)
+    panel.ui.dicomButton.click()
+    assert "cannot be written as DICOM SEG. Load the first volume from DICOM" in panel.ui.statusLabel.text
+
+
+def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
+    panel: Any, student: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "Fälle neu"
+    for name in ("A_1", "B_2"):
+        (data / name).mkdir(parents=True)
+        write_brain(data / name / f"{name}_t2.nii.gz")
+    choose_student(panel, student)
+    assert "Choose the folder of patients." in panel.ui.folderButton.toolTip
+    panel.ui.folderDataEdit.setCurrentPath(str(data))
+    assert panel.ui.folderButton.toolTip == "Choose a folder for the results."
+    panel.ui.folderOutputEdit.setCurrentPath(str(tmp_path / "out"))
+    before = scene_state()
+    panel.ui.folderButton.click()
+    assert "A segmentation is running." in panel.ui.applyButton.toolTip
+    assert "A segmentation is running." in panel.ui.folderButton.toolTip
+    finish(panel)
+    assert panel.ui.statusLabel.text.startswith("2 segmented, 0 done before, 0 failed.")
+    assert (tmp_path / "out" / "B_2.seg.nrrd").is_file()
+    assert scene_state() == before
+
+
+def test_a_saved_scene_brings_the_choices_back(panel: Any, evaluated: Path, tmp_path: Path) -> None:
+    (node,) = add_volumes("T2")
+    choose_student(panel, evaluated)
+    panel.ui.t2Selector.setCurrentNode(node)
+    panel.ui.regionsCheckBox.setChecked(True)
+    panel.ui.folderOutputEdit.setCurrentPath(str(tmp_path / "out"))
+    storage = slicer.vtkMRMLNRRDStorageNode()
+    storage.SetFileName(str(tmp_path / "t2.nrrd"))
+    slicer.mrmlScene.AddNode(storage)
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    assert storage.WriteData(node)
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    slicer.mrmlScene.SetRootDirectory(str(tmp_path))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(0)
+    assert panel.ui.t2Selector.currentNode() is None and not panel.ui.regionsCheckBox.checked
+    assert not panel.ui.folderOutputEdit.currentPath
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Import()
+    assert panel.ui.t2Selector.currentNode().GetName() == "T2"
+    assert panel.ui.regionsCheckBox.checked
+    assert panel.ui.folderOutputEdit.currentPath == str(tmp_path / "out")
+    assert panel.ui.studentPathEdit.currentPath == str(evaluated)
+    assert "T2" in panel.ui.expectationLabel.text
+    assert panel.ui.applyButton.enabled

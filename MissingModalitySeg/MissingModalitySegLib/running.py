@@ -58,6 +58,11 @@ class SegmentationRun:
         return [*arguments, "--student", student] if student else arguments
 
     @property
+    def reference(self):
+        """The volume node on whose grid the segments lie."""
+        return next(iter(self._nodes.values()))
+
+    @property
     def running(self):
         return self._job.running
 
@@ -101,7 +106,7 @@ class SegmentationRun:
         from MissingModalityLib import mrml
         from MissingModalityLib.images import read_image
 
-        reference = next(iter(self._nodes.values()))
+        reference = self.reference
         if reference.GetScene() is None:
             raise ImageError(
                 _("The first volume was removed during the segmentation. Load it and start again.")

@@ -294,6 +294,23 @@ def classes_of(node: Node, reference: Node) -> np.ndarray:
     return classes
 
 
+def label_map_of(node: Node) -> sitk.Image:
+    """The disjoint segments of a node as one image of classes on the grid of its reference volume.
+
+    Raises:
+        ImageError: the volume is gone.
+    """
+    reference = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    if reference is None:
+        raise ImageError(
+            f"The volume that '{node.GetName()}' was segmented on is not loaded any more. Load it, choose it "
+            "as the segmentation's source volume in the Segment Editor, and try again."
+        )
+    labels = sitk.GetImageFromArray(classes_of(node, reference))
+    labels.CopyInformation(image_of(reference))
+    return labels
+
+
 def _file_name(node: Node) -> str:
     """Name of the file that a volume was loaded from, empty for one that was not."""
     storage = node.GetStorageNode()

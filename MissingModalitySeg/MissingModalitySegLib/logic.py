@@ -1,0 +1,147 @@
+"""Segmentation of MRML volumes, for the panel and for scripts."""
+
+from pathlib import Path
+
+import slicer
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from MissingModalityLib.jobs import Job
+
+from .results import saveDicomSeg
+from .running import SegmentationRun, nodesByModality
+from .state import MissingModalitySegParameterNode
+
+FILL_SHARE = 0.5
+"""Slicer's own default: segments are filled half as opaque as they are outlined."""
+
+
+class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
+    """What the panel does, and scripts can do as well."""
+
+    def getParameterNode(self):
+        return MissingModalitySegParameterNode(super().getParameterNode())
+
+    def segment(
+        self, inputs, outputSegmentation=None, student=None, device="auto", regions=False, onProgress=None
+    ):
+        """Segment the tumor and wait for the result.
+
+        Args:
+            inputs: volume nodes by sequence name, any of "FLAIR", "T1CE", "T1", "T2". The first one is the
+                reference: the segments lie on its grid.
+            outputSegmentation: segmentation node to overwrite; a new one where None.
+            student: path of a .safetensors file; the bundled model where None.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            regions: add whole tumor and tumor core.
+            onProgress: called with each ``MissingModalityLib.progress.Event``.
+
+        Returns:
+            The vtkMRMLSegmentationNode.
+
+        Raises:
+            MissingModalityError: bad input; the message names the volume and the remedy.
+            RuntimeError: the process crashed; Slicer's log has the details.
+            In both cases the scene is unchanged.
+        """
+        run = self.startSegmentation(inputs, outputSegmentation, student, device, regions, onProgress)
+        run.wait()
+        if run.exception is not None:
+            raise run.exception
+        return run.segmentation
+
+    def startSegmentation(
+        self,
+        inputs,
+        outputSegmentation=None,
+        student=None,
+        device="auto",
+        regions=False,
+        onProgress=None,
+        onFinished=None,
+    ):
+        """Like :meth:`segment`, without waiting.
+
+        Args:
+            onFinished: called with the SegmentationRun at the end, whatever the end is.
+
+        Returns:
+            The SegmentationRun: call its ``poll()`` from a timer; ``cancel()`` ends it.
+
+        Raises:
+            MissingModalityError: as :meth:`segment`, as far as known before the start.
+        """
+        nodes = nodesByModality(inputs)
+        finished = onFinished or (lambda run: None)
+        return SegmentationRun(nodes, outputSegmentation, student, device, regions, onProgress, finished)
+
+    def startFolder(self, data, output, student=None, device="auto", onProgress=None, onFinished=None):
+        """``MissingModalityLib.segment_folder`` in a process of its own.
+
+        Args:
+            data: folder of patients.
+            output: folder for the results.
+            student, device, onProgress: as for :meth:`segment`.
+            onFinished: called with the job at the end, whatever the end is.
+
+        Returns:
+            The running ``MissingModalityLib.jobs.Job``: call its ``poll()`` from a timer.
+        """
+        arguments = ["segment-folder", "--data", data, "--output", output, "--device", device]
+        arguments += ["--student", student] if student else []
+        return Job(arguments, onProgress, onFinished).start()
+
+    def setOpacity(self, segmentationNode, opacity):
+        """Opacity 0..1 of all segments, in slices and in 3-D."""
+        display = segmentationNode.GetDisplayNode()
+        display.SetOpacity3D(opacity)
+        display.SetOpacity2DOutline(opacity)
+        display.SetOpacity2DFill(FILL_SHARE * opacity)
+
+    def saveLabelMap(self, segmentationNode, path):
+        """Write the segments as one label map (1 NCR, 2 ED, 3 ET) on the grid of their reference volume.
+
+        Args:
+            path: its suffix says the kind of file: .nii.gz, .nii, .nrrd or .seg.nrrd.
+
+        Raises:
+            MissingModalityError: the reference volume is gone, or the file cannot be written.
+        """
+        from MissingModalityLib import mrml
+        from MissingModalityLib.segmentfile import write_segmentation
+
+        write_segmentation(mrml.label_map_of(segmentationNode), Path(path))
+
+    def saveDicomSeg(self, segmentationNode, folder):
+        """Write the segments as DICOM SEG; needs the extension QuantitativeReporting.
+
+        Raises:
+            MissingModalityError: the extension is absent, or it refuses the segmentation.
+        """
+        saveDicomSeg(segmentationNode, folder)
+
+    def detectInputs(self, scene=None):
+        """Guess the MRI sequence of each loaded volume.
+
+        Returns:
+            ``Guess(modality, confidence, reason)`` by node ID; ``modality`` is None where nothing tells.
+        """
+        from MissingModalityLib import mrml
+
+        return mrml.detect_inputs(scene or slicer.mrmlScene)
+
+    def proposeInputs(self, scene=None):
+        """The most likely volume for each sequence.
+
+        Returns:
+            Volume nodes by ``Modality``, and remarks for people about volumes that were left out.
+        """
+        from MissingModalityLib import mrml
+
+        scene = scene or slicer.mrmlScene
+        return mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+
+    def volumes(self, segmentationNode):
+        """Volumes in cm3 by segment ID: NCR, ED, ET, TC (tumor core), WT (whole tumor)."""
+        from MissingModalityLib import mrml
+
+        return mrml.region_volumes(segmentationNode)
