@@ -25,6 +25,7 @@ from MissingModalityLib.segments import REGION_SEGMENTS, SEGMENTS
 from small_patient import brain_volume, write_student
 
 seg = slicer_standin.load_module("MissingModalitySeg")
+running = slicer_standin.load_module("MissingModalitySegLib.running")
 bundledStudents = slicer_standin.load_module("MissingModalitySegLib.students").bundledStudents
 
 # No multiple of half a millimeter: a voxel center halfway between two others could go either way.
@@ -153,7 +154,7 @@ def test_volume_removed_during_the_run_is_told(logic: Any, monkeypatch: pytest.M
 @pytest.mark.parametrize("spelling", ["T1CE", "T1ce", "t1ce", Modality.T1CE])
 def test_sequence_names_are_understood_in_any_case(spelling: Any, logic: Any) -> None:
     node = add_volume("T1ce")
-    assert seg.nodesByModality({spelling: node}) == {Modality.T1CE: node}
+    assert running.nodesByModality({spelling: node}) == {Modality.T1CE: node}
 
 
 def test_two_volumes_for_one_sequence_are_refused_by_name(logic: Any) -> None:
