@@ -22,7 +22,7 @@ help:
 	@echo "make comparison   train and score the recipes side by side; TRAIN=folder TEST=folder of cases,"
 	@echo "                  results in runs/comparison; goes on where it was when called again"
 	@echo "make bench        time and memory of whole-case segmentation; CASE=folder for your own"
-	@echo "make screenshots  pictures of the panels, in build/screenshots"
+	@echo "make screenshots  pictures of the panels in each state, into Resources/Screenshots"
 	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter)"
 	@echo "make clean        remove $(VENV) and everything generated but trainings"
 
@@ -72,7 +72,7 @@ bench: install
 	$(BIN)/python Testing/bench.py
 
 screenshots: install
-	$(BIN)/python Testing/screenshots.py build/screenshots
+	$(BIN)/python Testing/screenshots.py Resources/Screenshots
 
 clean:
 	rm -rf $(VENV) demo build .pytest_cache .ruff_cache MissingModalityTrain/*.egg-info

@@ -12,20 +12,14 @@ from typing import Any
 
 import slicer
 
+import seg_screenshots
 import slicer_standin
-from MissingModalityLib import mrml
-from small_patient import brain_volume
 
 
 def main(folder: Path) -> None:
     """Write one PNG per panel and state."""
     folder.mkdir(parents=True, exist_ok=True)
-    panel = open_panel("MissingModalitySeg")
-    save(panel, folder / "seg_empty.png")
-    for number, name in enumerate(("3: sag T2 FLAIR", "5: T1 MPRAGE post Gd", "7: T2 TSE tra", "T2 again")):
-        mrml.add_volume(slicer.mrmlScene, brain_volume(number), name)
-    panel.ui.detectButton.click()
-    save(panel, folder / "seg_detected.png")
+    seg_screenshots.main(folder, save)
     save(open_panel("MissingModalityTrain"), folder / "train_empty.png")
 
 

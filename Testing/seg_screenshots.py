@@ -1,0 +1,52 @@
+"""Pictures of the segmentation panel in each main state, from a real segmentation of a synthetic patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+import scene_view
+import slicer_standin
+from test_seg_panel import run_events
+
+LONG_S = 3600
+
+
+def main(folder: Path, save: Callable[[Any, Path], None]) -> None:
+    """Write the pictures.
+
+    Args:
+        folder: for the pictures.
+        save: draws a panel.
+    """
+    module = slicer_standin.load_module("MissingModalitySeg")
+    slicer_standin.new_scene()
+    panel = module.MissingModalitySegWidget(slicer_standin.module_area())
+    panel.setup()
+    panel.enter()
+    run_events(lambda: " per patient" in panel.ui.deviceFoundLabel.text, LONG_S)
+    save(panel, folder / "seg_empty.png")
+    patient = module.addSyntheticPatient(seed=1)
+    panel.ui.detectButton.click()
+    for modality, name in (("T1CE", "t1ce"), ("T1", "t1"), ("FLAIR", "flair")):
+        getattr(panel.ui, f"{name}Selector").setCurrentNode(None)
+        slicer.mrmlScene.RemoveNode(patient[module.Modality[modality]])
+    save(panel, folder / "seg_one_sequence.png")
+    slicer.mrmlScene.Clear(0)
+    patient = module.addSyntheticPatient(seed=1)
+    for name in ("T1", "T2"):
+        slicer.mrmlScene.RemoveNode(patient[module.Modality[name]])
+    panel.ui.detectButton.click()
+    panel.ui.applyButton.click()
+    run_events(lambda: panel.ui.statusLabel.text == "Segmenting...", LONG_S)
+    save(panel, folder / "seg_running.png")
+    run_events(lambda: not panel.ui.cancelButton.enabled, LONG_S)
+    save(panel, folder / "seg_result.png")
+    node = panel.ui.outputSelector.currentNode()
+    scene_view.draw(scene_view.background_of(node), node, folder / "seg_views.png")
+    panel.ui.cardButton.click()
+    save(panel, folder / "seg_card.png")
+    panel.cleanup()
