@@ -188,11 +188,11 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     assert all(f"{stage}..." in texts for stage in (*stages, "Writing the result"))
     rows = table_rows(panel)
     names = [segment.name for segment in SEGMENTS]
-    assert [name for name, *_ in rows] == ["Tumor core", "Whole tumor", *names]
+    assert [name for name, *_ in rows] == ["Whole tumor", "Tumor core", *names]
     volumes = mrml.region_volumes(node)
-    assert rows[1][1] == f"{volumes['WT']:.2f}"
+    assert rows[0][1] == f"{volumes['WT']:.2f}"
     assert volumes["WT"] > 0
-    assert float(rows[1][2]) > 0
+    assert float(rows[0][2]) > 0
     assert panel.ui.applyButton.enabled
 
 

@@ -28,6 +28,9 @@ class ResultSection:
         self._ui, self._logic = ui, logic
         self._done, self._failed = tell, tellFailure
         self._node = None
+        header = ui.volumesTable.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         ui.opacitySlider.valueChanged.connect(self._onOpacity)
         ui.saveButton.clicked.connect(self._onSave)
         ui.dicomButton.clicked.connect(self._onDicom)
@@ -54,14 +57,13 @@ class ResultSection:
     def showMeasures(self, report):
         """Fill the table from a report; None empties it."""
         table = self._ui.volumesTable
-        segments = (*reversed(REGION_SEGMENTS), *SEGMENTS) if report else ()
+        segments = (*REGION_SEGMENTS, *SEGMENTS) if report else ()
         table.setRowCount(len(segments))
         for row, segment in enumerate(segments):
             diameter = report["axial_diameters_mm"][segment.id]
             texts = (_(segment.name), f"{report['volumes_cm3'][segment.id]:.2f}", f"{diameter:.0f}")
             for column, text in enumerate(texts):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
-        table.resizeColumnToContents(0)
 
     def _onOpacity(self, value):
         if self._node is not None:
