@@ -1,0 +1,354 @@
+"""Installing what Slicer lacks: every way that it can go, in a folder of packages without PyTorch at first.
+
+What only the desktop has is played by :class:`Desktop`: the user, the extensions manager, the PyTorch
+extension and pip. They "install" by writing package metadata that Python itself then finds.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import slicer
+import slicer.util
+
+import slicer_standin
+
+dependencies = slicer_standin.load_module("MissingModalitySegLib.dependencies")
+
+EXTENSION = """
+import desktop
+class PyTorchUtilsLogic:
+    def installTorch(self, askConfirmation=False, torchVersionRequirement=None):
+        assert askConfirmation
+        return desktop.this.install_torch(torchVersionRequirement)
+"""
+
+
+class Desktop:
+    """The user agrees, everything is online and works, until a test says otherwise."""
+
+    def __init__(self, folder: Path) -> None:
+        self.site = folder / "site"
+        self.site.mkdir()
+        self.extension = folder / "extension"
+        self.extension.mkdir()
+        self.agrees = True
+        self.online = True
+        self.offered = True
+        self.interactive = True
+        self.installed: list[str] = []
+        self.happened: list[Any] = []
+
+    # what the extension PyTorch does
+    def install_torch(self, requirement: str) -> Any:
+        self.happened.append(f"PyTorchUtils installs torch{requirement}")
+        if not self.online:
+            raise subprocess.CalledProcessError(1, "light-the-torch")
+        if not self.agrees:
+            return None
+        self.add("torch", "2.9.0")
+        return "torch"
+
+    def add(self, name: str, version: str, source: str | None = "") -> None:
+        """Put a package there; without source only its metadata, as a broken installation leaves it."""
+        for old in self.site.glob(f"{name}-*.dist-info/METADATA"):
+            old.unlink()
+        metadata = self.site / f"{name}-{version}.dist-info" / "METADATA"
+        metadata.parent.mkdir(exist_ok=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (self.site / name).mkdir(exist_ok=True)
+        if source is not None:
+            (self.site / name / "__init__.py").write_text(source)
+
+    # slicer.packaging, which asks, installs or raises
+    def pip_ensure(self, requirements: list[Any], requester: str) -> None:
+        missing = [str(each) for each in requirements if not slicer.packaging.pip_check(each)]
+        if not missing:
+            return
+        self.happened.append(f"pip: {' '.join(missing)} for {requester}")
+        if not self.agrees:
+            raise RuntimeError("User declined package installation")
+        if not self.online:
+            raise subprocess.CalledProcessError(1, "pip install")
+        for requirement in missing:
+            self.add(*requirement.split(">="))
+
+    # slicer.util, slicer.app.extensionsManagerModel() and the module factory
+    def confirm(self, text: str, windowTitle: str) -> bool:
+        self.happened.append(f"{windowTitle}: {text}")
+        return self.agrees
+
+    def isExtensionInstalled(self, name: str) -> bool:
+        return name in self.installed
+
+    def installExtensionFromServer(self, name: str, restart: bool) -> bool:
+        assert not restart and not self.interactive
+        self.happened.append(f"extension {name}")
+        if self.online and self.offered:
+            (self.extension / "PyTorchUtils.py").write_text(EXTENSION)
+            self.installed.append(name)
+        return name in self.installed
+
+    def extensionModulePaths(self, name: str) -> list[str]:
+        return [str(self.extension)]
+
+    def registerModule(self, file: Any) -> None:
+        assert file.fileName() == "PyTorchUtils.py"
+
+    def loadModules(self, names: list[str]) -> None:
+        assert names == ["PyTorchUtils"]
+        sys.path.append(str(self.extension))
+
+
+@pytest.fixture
+def desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
+    """A desktop with an extensions manager, without PyTorch and without the extension."""
+    desktop = Desktop(tmp_path)
+    others = [folder for folder in sys.path if not Path(folder, "torch").exists()]
+    monkeypatch.setattr(sys, "path", [str(desktop.site), *others])
+    monkeypatch.setitem(sys.modules, "desktop", ModuleType("desktop"))
+    sys.modules["desktop"].this = desktop
+    for name in ("torch", "PyTorchUtils"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
+    monkeypatch.setattr(slicer.app, "extensionsManagerModel", lambda: desktop, raising=False)
+    manager = SimpleNamespace(factoryManager=lambda: desktop)
+    monkeypatch.setattr(slicer.app, "moduleManager", lambda: manager, raising=False)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", desktop.confirm)
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", desktop.pip_ensure)
+    yield desktop
+    for name in ("torch", "PyTorchUtils"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def requirements(tmp_path: Path) -> Path:
+    path = tmp_path / "requirements.txt"
+    path.write_text("# no PyTorch here\nnotional>=1.4\n")
+    return path
+
+
+def have_extension(desktop: Desktop) -> None:
+    """The extension was there when Slicer started."""
+    (desktop.extension / "PyTorchUtils.py").write_text(EXTENSION)
+    sys.path.append(str(desktop.extension))
+
+
+def refusal(requirements: Path) -> str:
+    with pytest.raises(RuntimeError) as caught:
+        dependencies.ensureDependencies("Segmentation", requirements)
+    return str(caught.value)
+
+
+def test_nothing_is_asked_when_all_is_there(desktop: Desktop, requirements: Path) -> None:
+    desktop.add("torch", "2.4.0")
+    desktop.add("notional", "1.4")
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened == []
+
+
+def test_extension_installs_pytorch_before_pip_installs_the_rest(
+    desktop: Desktop, requirements: Path
+) -> None:
+    have_extension(desktop)
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened == ["PyTorchUtils installs torch>=2.4", "pip: notional>=1.4 for Segmentation"]
+
+
+def test_missing_extension_is_offered_installed_and_used_without_restart(
+    desktop: Desktop, requirements: Path
+) -> None:
+    dependencies.ensureDependencies("Segmentation", requirements)
+    question, *rest = desktop.happened
+    assert question.startswith("Segmentation: ") and "extension 'PyTorch'" in question
+    assert rest == [
+        "extension PyTorch",
+        "PyTorchUtils installs torch>=2.4",
+        "pip: notional>=1.4 for Segmentation",
+    ]
+    assert desktop.interactive, "the extensions manager asks again from now on"
+
+
+def test_declined_extension_leaves_everything_as_it_was(desktop: Desktop, requirements: Path) -> None:
+    desktop.agrees = False
+    assert refusal(requirements) == "torch>=2.4: needed, and not installed. Try again to be asked again."
+    assert len(desktop.happened) == 1
+    assert not any(desktop.site.iterdir())
+
+
+def test_declined_download_of_pytorch_is_no_failure_of_the_network(
+    desktop: Desktop, requirements: Path
+) -> None:
+    have_extension(desktop)
+    desktop.agrees = False
+    assert refusal(requirements) == "torch>=2.4: needed, and not installed. Try again to be asked again."
+
+
+def test_extension_that_no_server_has_is_replaced_by_pip(desktop: Desktop, requirements: Path) -> None:
+    desktop.offered = False
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened[1:] == [
+        "extension PyTorch",
+        "pip: torch>=2.4 for Segmentation",
+        "pip: notional>=1.4 for Segmentation",
+    ]
+
+
+def test_slicer_without_extensions_manager_uses_pip(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(slicer.app, "extensionsManagerModel")
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened[0] == "pip: torch>=2.4 for Segmentation"
+
+
+def test_installed_extension_that_was_not_loaded_is_loaded(desktop: Desktop, requirements: Path) -> None:
+    (desktop.extension / "PyTorchUtils.py").write_text(EXTENSION)
+    desktop.installed.append("PyTorch")
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened[0] == "PyTorchUtils installs torch>=2.4"
+
+
+def test_installed_extension_that_cannot_be_loaded_needs_a_restart(
+    desktop: Desktop, requirements: Path
+) -> None:
+    desktop.installed.append("PyTorch")
+    assert "installed but not loaded" in refusal(requirements)
+    assert desktop.happened == []
+
+
+@pytest.mark.parametrize("extension", [True, False], ids=["by the extension", "by pip"])
+def test_offline_message_names_what_is_missing_and_how_to_bring_it(
+    extension: bool, desktop: Desktop, requirements: Path
+) -> None:
+    if extension:
+        have_extension(desktop)
+    desktop.online = False
+    message = refusal(requirements)
+    assert message.startswith("torch>=2.4: needed, and could not be installed")
+    recipe = "slicer.util.pip_install(['--no-index', '--find-links', 'FOLDER', 'torch>=2.4'])"
+    assert all(part in message for part in ("pypi.org", "HTTPS_PROXY", "disk space", recipe))
+
+
+def test_offline_message_leaves_out_what_is_there(desktop: Desktop, requirements: Path) -> None:
+    desktop.add("torch", "2.9.0")
+    desktop.add("other", "1.0")
+    requirements.write_text("other>=1.0\nnotional>=1.4\n")
+    desktop.online = False
+    assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
+
+
+def test_declined_packages_are_named_without_advice_on_networks(desktop: Desktop, requirements: Path) -> None:
+    desktop.add("torch", "2.9.0")
+    desktop.agrees = False
+    assert refusal(requirements) == "notional>=1.4: needed, and not installed. Try again to be asked again."
+
+
+def test_older_packages_count_as_missing(desktop: Desktop, requirements: Path) -> None:
+    desktop.add("torch", "2.3.1")
+    desktop.add("notional", "1.3.2")
+    have_extension(desktop)
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened == ["PyTorchUtils installs torch>=2.4", "pip: notional>=1.4 for Segmentation"]
+
+
+def test_old_pytorch_in_use_is_not_replaced_under_its_user(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desktop.add("torch", "2.3.1")
+    import torch
+
+    assert torch.__file__.startswith(str(desktop.site))
+    message = refusal(requirements)
+    assert "PyTorch >=2.4 is needed" in message and "Restart Slicer" in message
+    assert desktop.happened == []
+
+
+@pytest.mark.parametrize("left", ["metadata", "folder"])
+def test_half_an_installation_of_pytorch_is_none(left: str, desktop: Desktop) -> None:
+    if left == "metadata":
+        desktop.add("torch", "2.9.0", source=None)
+    else:
+        (desktop.site / "torch").mkdir()
+    assert not dependencies.isTorchInstalled()
+    desktop.add("torch", "2.9.0")
+    assert dependencies.isTorchInstalled()
+
+
+def test_installation_that_does_not_work_is_told_with_the_cure(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have_extension(desktop)
+    monkeypatch.setattr(desktop, "install_torch", lambda requirement: "torch")
+    message = refusal(requirements)
+    assert "does not work" in message and "PyTorch Utils" in message and "pip_uninstall('torch')" in message
+
+
+def test_pip_that_leaves_something_out_is_told(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desktop.add("torch", "2.9.0")
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", lambda requirements, requester: None)
+    assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
+
+
+def test_nothing_is_installed_while_slicer_is_tested(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have_extension(desktop)
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: True)
+    assert "being tested" in refusal(requirements)
+    assert desktop.happened == []
+
+
+def test_slicer_before_its_packaging_is_told_to_be_too_old(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    assert refusal(requirements) == "This needs Slicer 5.12 or later. Install the current Slicer."
+
+
+def test_real_pip_without_network_ends_in_the_message(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip itself, in its own process, as Slicer calls it; an empty folder plays the missing network."""
+    desktop.add("torch", "2.9.0")
+
+    def pip_ensure(requirements: list[Any], requester: str) -> None:
+        options = ["--no-index", "--disable-pip-version-check", "--target", str(desktop.site)]
+        command = [sys.executable, "-m", "pip", "install", *options, *map(str, requirements)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", pip_ensure)
+    assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
+
+
+@pytest.mark.parametrize("name", ["MissingModalitySeg", "MissingModalityTrain"])
+def test_requirements_have_lower_bounds_and_leave_pytorch_to_its_extension(name: str) -> None:
+    module = slicer_standin.load_module(name)
+    resources = Path(module.__file__).parent / "Resources"
+    for path in resources.glob("requirements*.txt"):
+        listed = slicer_standin._requirements(str(path))
+        assert listed and all(str(each.specifier).startswith(">=") for each in listed)
+        assert "torch" not in {each.name for each in listed}
+
+
+def test_minimum_versions_are_those_of_the_package() -> None:
+    """What the extension installs in Slicer is what `pip install` would bring without it."""
+    root = Path(slicer_standin.__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = set(project["dependencies"])
+    assert f"torch{dependencies.TORCH_REQUIREMENT}" in wanted
+    listed = [
+        str(each)
+        for path in root.glob("MissingModality*/Resources/requirements*.txt")
+        for each in slicer_standin._requirements(str(path))
+    ]
+    assert listed and set(listed) <= wanted
