@@ -14,6 +14,7 @@ import importlib
 import logging
 import sys
 import typing
+import unittest
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -79,17 +80,19 @@ class ScriptedLoadableModuleWidget:
         """Nothing: the developer section exists on the desktop only."""
 
 
-class ScriptedLoadableModuleTest:
-    """Base of a module's self-test."""
+class ScriptedLoadableModuleTest(unittest.TestCase):
+    """Base of a module's self-test; by itself it tests nothing."""
 
     messageDelay = 0
+
+    def runTest(self) -> None: ...
 
     def delayDisplay(self, message: str, msec: int | None = None) -> None:
         logging.info(message)
 
 
 def _resources(module_name: str) -> Path:
-    return _ROOT / module_name / "Resources"
+    return Path(sys.modules[module_name].__file__).with_name("Resources")
 
 
 def parameterNodeWrapper(cls: type) -> type:

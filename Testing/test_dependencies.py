@@ -330,25 +330,25 @@ def test_real_pip_without_network_ends_in_the_message(
     assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
 
 
-@pytest.mark.parametrize("name", ["MissingModalitySeg", "MissingModalityTrain"])
-def test_requirements_have_lower_bounds_and_leave_pytorch_to_its_extension(name: str) -> None:
-    module = slicer_standin.load_module(name)
-    resources = Path(module.__file__).parent / "Resources"
-    for path in resources.glob("requirements*.txt"):
-        listed = slicer_standin._requirements(str(path))
-        assert listed and all(str(each.specifier).startswith(">=") for each in listed)
-        assert "torch" not in {each.name for each in listed}
-
-
-def test_minimum_versions_are_those_of_the_package() -> None:
-    """What the extension installs in Slicer is what `pip install` would bring without it."""
-    root = Path(slicer_standin.__file__).parents[1]
-    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = set(project["dependencies"])
-    assert f"torch{dependencies.TORCH_REQUIREMENT}" in wanted
-    listed = [
-        str(each)
-        for path in root.glob("MissingModality*/Resources/requirements*.txt")
-        for each in slicer_standin._requirements(str(path))
+def listed_requirements(name: str) -> list[Any]:
+    resources = Path(slicer_standin.load_module(name).__file__).with_name("Resources")
+    return [
+        each
+        for path in resources.glob("requirements*.txt")
+        for each in slicer.packaging.load_requirements(path)
     ]
-    assert listed and set(listed) <= wanted
+
+
+@pytest.mark.parametrize("name", ["MissingModalitySeg", "MissingModalityTrain"])
+def test_requirements_are_lower_bounds_and_leave_pytorch_to_its_extension(name: str) -> None:
+    listed = listed_requirements(name)
+    assert listed and all(str(each.specifier).startswith(">=") for each in listed)
+    assert "torch" not in {each.name for each in listed}
+
+
+@pytest.mark.parametrize("name", ["MissingModalitySeg", "MissingModalityTrain"])
+def test_minimum_versions_are_those_of_the_package(name: str) -> None:
+    """What Slicer is asked for is what `pip install` brings without Slicer."""
+    project = Path(slicer_standin.__file__).parents[1] / "pyproject.toml"
+    wanted = set(tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"])
+    assert {f"torch{dependencies.TORCH_REQUIREMENT}", *map(str, listed_requirements(name))} <= wanted
