@@ -10,18 +10,16 @@ from pathlib import Path
 import slicer_standin
 
 MODULES = ("MissingModalitySeg", "MissingModalityTrain")
-LIBRARIES = ("MissingModalityLib", "MissingModalitySegLib")
 
 
 def look_at(folder: Path) -> None:
     """Raise what the first missing file raises."""
     slicer_standin.install()
-    for library in LIBRARIES:
-        for path in sorted((folder / library).rglob("*.py")):
-            if path.name != "__main__.py":
-                name = ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
-                module = importlib.import_module(name)
-                assert Path(module.__file__).is_relative_to(folder), f"{name} comes from {module.__file__}"
+    for path in sorted(folder.rglob("*.py")):
+        if path.name != "__main__.py":
+            name = ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
+            module = importlib.import_module(name)
+            assert Path(module.__file__).is_relative_to(folder), f"{name} comes from {module.__file__}"
     for name in MODULES:
         module = slicer_standin.load_module(name)
         widget = getattr(module, f"{name}Widget")(slicer_standin.module_area())
