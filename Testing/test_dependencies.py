@@ -1,7 +1,6 @@
 """Installing what Slicer lacks: every way that it can go, in a folder of packages without PyTorch at first.
 
-What only the desktop has is played by :class:`Desktop`: the user, the extensions manager, the PyTorch
-extension and pip. They "install" by writing package metadata that Python itself then finds.
+What only the desktop has is played by desktop_standin.py.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,92 +18,9 @@ import slicer
 import slicer.util
 
 import slicer_standin
+from desktop_standin import EXTENSION, Desktop
 
 dependencies = slicer_standin.load_module("MissingModalitySegLib.dependencies")
-
-EXTENSION = """
-import desktop
-class PyTorchUtilsLogic:
-    def installTorch(self, askConfirmation=False, torchVersionRequirement=None):
-        assert askConfirmation
-        return desktop.this.install_torch(torchVersionRequirement)
-"""
-
-
-class Desktop:
-    """The user agrees, everything is online and works, until a test says otherwise."""
-
-    def __init__(self, folder: Path) -> None:
-        self.site = folder / "site"
-        self.site.mkdir()
-        self.extension = folder / "extension"
-        self.extension.mkdir()
-        self.agrees = True
-        self.online = True
-        self.offered = True
-        self.interactive = True
-        self.installed: list[str] = []
-        self.happened: list[Any] = []
-
-    # what the extension PyTorch does
-    def install_torch(self, requirement: str) -> Any:
-        self.happened.append(f"PyTorchUtils installs torch{requirement}")
-        if not self.online:
-            raise subprocess.CalledProcessError(1, "light-the-torch")
-        if not self.agrees:
-            return None
-        self.add("torch", "2.9.0")
-        return "torch"
-
-    def add(self, name: str, version: str, source: str | None = "") -> None:
-        """Put a package there; without source only its metadata, as a broken installation leaves it."""
-        for old in self.site.glob(f"{name}-*.dist-info/METADATA"):
-            old.unlink()
-        metadata = self.site / f"{name}-{version}.dist-info" / "METADATA"
-        metadata.parent.mkdir(exist_ok=True)
-        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (self.site / name).mkdir(exist_ok=True)
-        if source is not None:
-            (self.site / name / "__init__.py").write_text(source)
-
-    # slicer.packaging, which asks, installs or raises
-    def pip_ensure(self, requirements: list[Any], requester: str) -> None:
-        missing = [str(each) for each in requirements if not slicer.packaging.pip_check(each)]
-        if not missing:
-            return
-        self.happened.append(f"pip: {' '.join(missing)} for {requester}")
-        if not self.agrees:
-            raise RuntimeError("User declined package installation")
-        if not self.online:
-            raise subprocess.CalledProcessError(1, "pip install")
-        for requirement in missing:
-            self.add(*requirement.split(">="))
-
-    # slicer.util, slicer.app.extensionsManagerModel() and the module factory
-    def confirm(self, text: str, windowTitle: str) -> bool:
-        self.happened.append(f"{windowTitle}: {text}")
-        return self.agrees
-
-    def isExtensionInstalled(self, name: str) -> bool:
-        return name in self.installed
-
-    def installExtensionFromServer(self, name: str, restart: bool) -> bool:
-        assert not restart and not self.interactive
-        self.happened.append(f"extension {name}")
-        if self.online and self.offered:
-            (self.extension / "PyTorchUtils.py").write_text(EXTENSION)
-            self.installed.append(name)
-        return name in self.installed
-
-    def extensionModulePaths(self, name: str) -> list[str]:
-        return [str(self.extension)]
-
-    def registerModule(self, file: Any) -> None:
-        assert file.fileName() == "PyTorchUtils.py"
-
-    def loadModules(self, names: list[str]) -> None:
-        assert names == ["PyTorchUtils"]
-        sys.path.append(str(self.extension))
 
 
 @pytest.fixture
@@ -113,8 +29,6 @@ def desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop
     desktop = Desktop(tmp_path)
     others = [folder for folder in sys.path if not Path(folder, "torch").exists()]
     monkeypatch.setattr(sys, "path", [str(desktop.site), *others])
-    monkeypatch.setitem(sys.modules, "desktop", ModuleType("desktop"))
-    sys.modules["desktop"].this = desktop
     for name in ("torch", "PyTorchUtils"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
@@ -271,15 +185,26 @@ def test_old_pytorch_in_use_is_not_replaced_under_its_user(
     assert desktop.happened == []
 
 
-@pytest.mark.parametrize("left", ["metadata", "folder"])
+@pytest.mark.parametrize("left", ["record", "folder", "record without version"])
 def test_half_an_installation_of_pytorch_is_none(left: str, desktop: Desktop) -> None:
-    if left == "metadata":
-        desktop.add("torch", "2.9.0", source=None)
-    else:
-        (desktop.site / "torch").mkdir()
+    desktop.add("torch", "2.9.0", source=None if left == "record" else "")
+    for path in desktop.site.glob("torch-*/METADATA"):
+        if left == "folder":
+            path.unlink()
+            path.parent.rmdir()
+        elif left == "record without version":
+            path.write_text("")
     assert not dependencies.isTorchInstalled()
     desktop.add("torch", "2.9.0")
     assert dependencies.isTorchInstalled()
+
+
+def test_record_of_a_pytorch_without_its_files_is_told_before_anything_is_asked(
+    desktop: Desktop, requirements: Path
+) -> None:
+    desktop.add("torch", "2.9.0", source=None)
+    assert refusal(requirements).startswith("PyTorch was installed but does not work. Uninstall it")
+    assert desktop.happened == []
 
 
 def test_installation_that_does_not_work_is_told_with_the_cure(

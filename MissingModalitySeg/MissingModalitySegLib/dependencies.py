@@ -38,15 +38,22 @@ def ensureDependencies(requester, requirementsPath):
 
 def isTorchInstalled():
     """Whether PyTorch is there as a whole and new enough; a failed installation may leave half of it."""
-    import slicer.packaging
-
     importlib.invalidate_caches()
     try:
         spec = importlib.util.find_spec("torch")
     except (ImportError, ValueError):
         return False
-    whole = spec is not None and spec.origin is not None
-    return whole and slicer.packaging.pip_check("torch" + TORCH_REQUIREMENT)
+    return spec is not None and spec.origin is not None and _isTorchRecorded()
+
+
+def _isTorchRecorded():
+    """Whether pip believes that a PyTorch is there that is new enough."""
+    import slicer.packaging
+
+    try:
+        return slicer.packaging.pip_check("torch" + TORCH_REQUIREMENT)
+    except (TypeError, ValueError):  # an interrupted installation has left a record without version
+        return False
 
 
 def _installTorch(requester):
@@ -59,17 +66,15 @@ def _installTorch(requester):
             "Restart Slicer and come here first: the new one can be installed then."
         )
         raise RuntimeError(message.format(requirement=TORCH_REQUIREMENT))
+    if _isTorchRecorded():
+        raise RuntimeError(_brokenTorch())  # pip would find nothing to do
     utils = _torchUtils(requester)
     if utils is None:
         _installPackages(["torch" + TORCH_REQUIREMENT], requester)
     else:
         _installTorchBy(utils)
     if not isTorchInstalled():
-        message = _(
-            "PyTorch {requirement} was installed but does not work. Uninstall it in the module PyTorch Utils "
-            "or with slicer.util.pip_uninstall('torch') in the Python console, restart Slicer and try again."
-        )
-        raise RuntimeError(message.format(requirement=TORCH_REQUIREMENT))
+        raise RuntimeError(_brokenTorch())
 
 
 def _torchUtils(requester):
@@ -155,6 +160,13 @@ def _installPackages(requirements, requester):
     importlib.invalidate_caches()
     if not pip_check(requirements):
         raise RuntimeError(_failure(missing, _("pip left them out")))
+
+
+def _brokenTorch():
+    return _(
+        "PyTorch was installed but does not work. Uninstall it in the module PyTorch Utils or with "
+        "slicer.util.pip_uninstall('torch') in the Python console, restart Slicer and try again."
+    )
 
 
 def _declined(requirements):
