@@ -199,6 +199,18 @@ def test_half_an_installation_of_pytorch_is_none(left: str, desktop: Desktop) ->
     assert dependencies.isTorchInstalled()
 
 
+@pytest.mark.parametrize("error", [TypeError, ValueError])
+def test_record_that_python_cannot_read_counts_as_none(
+    error: type[Exception], desktop: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pip_check(requirement: str) -> bool:
+        raise error("no version")
+
+    desktop.add("torch", "2.9.0")
+    monkeypatch.setattr(slicer.packaging, "pip_check", pip_check)
+    assert not dependencies.isTorchInstalled()
+
+
 def test_record_of_a_pytorch_without_its_files_is_told_before_anything_is_asked(
     desktop: Desktop, requirements: Path
 ) -> None:
