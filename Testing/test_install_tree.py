@@ -11,7 +11,7 @@ from install_tree import ROOT, configure, copy_sources, files_of, install, run, 
 from test_packaging import MODULES, runtime_files
 
 # Tests of the checkout and of its scripts; everything else has to pass from the installed tree.
-OF_THE_CHECKOUT = ("bench", "demo", "docs", "install_tree", "packaging", "scripts")
+OF_THE_CHECKOUT = ("bench", "demo", "docs", "extensions_index", "install_tree", "packaging", "scripts")
 PANELS = ("seg_panel", "seg_logic", "train_panel", "train_logic", "segmentation", "segments", "mrml", "jobs")
 
 
