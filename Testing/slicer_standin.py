@@ -14,8 +14,9 @@ import importlib
 import logging
 import sys
 import typing
+import unittest
 from enum import Enum
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -79,17 +80,19 @@ class ScriptedLoadableModuleWidget:
         """Nothing: the developer section exists on the desktop only."""
 
 
-class ScriptedLoadableModuleTest:
-    """Base of a module's self-test."""
+class ScriptedLoadableModuleTest(unittest.TestCase):
+    """Base of a module's self-test; by itself it tests nothing."""
 
     messageDelay = 0
+
+    def runTest(self) -> None: ...
 
     def delayDisplay(self, message: str, msec: int | None = None) -> None:
         logging.info(message)
 
 
 def _resources(module_name: str) -> Path:
-    return _ROOT / module_name / "Resources"
+    return Path(sys.modules[module_name].__file__).with_name("Resources")
 
 
 def parameterNodeWrapper(cls: type) -> type:
@@ -224,10 +227,21 @@ def _requirements(path: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
 
 
-def _pip_ensure(requirements: list[Requirement], requester: str) -> None:
+def _pip_check(requirements: str | Requirement | list[str | Requirement]) -> bool:
+    """Whether every package that is asked for is installed in a version asked for."""
+    if isinstance(requirements, list):
+        return all(map(_pip_check, requirements))
+    requirement = Requirement(str(requirements))
+    try:
+        return version(requirement.name) in requirement.specifier
+    except PackageNotFoundError:
+        return False
+
+
+def _pip_ensure(requirements: list[str | Requirement], requester: str) -> None:
     """Installs nothing: in tests, everything has to be there."""
     for requirement in requirements:
-        assert requirement.specifier.contains(version(requirement.name)), requirement
+        assert _pip_check(requirement), requirement
 
 
 def install() -> None:
@@ -248,7 +262,7 @@ def install() -> None:
     classes = {cls.__name__: cls for cls in bases}
     _module("ScriptedLoadableModule", **classes, __all__=list(classes))
     _module("i18n", tr=lambda text: text, translate=lambda context, text: text)
-    _module("packaging", load_requirements=_requirements, pip_ensure=_pip_ensure)
+    _module("packaging", load_requirements=_requirements, pip_check=_pip_check, pip_ensure=_pip_ensure)
     _module("parameterNodeWrapper", parameterNodeWrapper=parameterNodeWrapper)
     sys.path[:0] = [str(_ROOT / name) for name in ("MissingModalityTrain", "MissingModalitySeg")]
     new_scene()

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import MissingModalityLib
 from MissingModalityLib.guess import guess_modality
 from MissingModalityLib.modalities import MODALITIES, Modality
 
 FLAIR, T1CE, T1, T2 = MODALITIES
-LIBRARY = Path(__file__).resolve().parents[1] / "MissingModalityTrain"
+LIBRARY = Path(MissingModalityLib.__file__).parents[1]
 
 CLEAR = {
     FLAIR: (

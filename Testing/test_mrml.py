@@ -19,6 +19,7 @@ from MissingModalityLib.errors import ImageError
 from MissingModalityLib.images import read_image
 from MissingModalityLib.modalities import Modality
 from MissingModalityLib.segments import OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS
+from test_segments import TERMINOLOGY
 
 slicer_standin.install()
 
@@ -363,10 +364,7 @@ def test_doubtful_guess_is_not_filled_in(scene: Any) -> None:
 
 def test_slicer_loads_the_own_terminology(scene: Any) -> None:
     logic = slicer.vtkSlicerTerminologiesModuleLogic()
-    path = Path(slicer_standin.__file__).parents[1] / (
-        "MissingModalitySeg/Resources/SegmentationCategoryTypeModifier-MissingModality.term.json"
-    )
-    assert logic.LoadTerminologyFromFile(str(path)) == OWN_CONTEXT
+    assert logic.LoadTerminologyFromFile(str(TERMINOLOGY)) == OWN_CONTEXT
     category, entry = slicer.vtkSlicerTerminologyCategory(), slicer.vtkSlicerTerminologyType()
     assert logic.GetNthCategoryInTerminology(OWN_CONTEXT, 0, category)
     colors = {}

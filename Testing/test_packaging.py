@@ -1,11 +1,9 @@
-"""What Slicer's build, pip and the Extensions Index find here: nothing forgotten, nothing missing."""
+"""What Slicer's build and pip find here: nothing forgotten, nothing missing."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
-import struct
 import subprocess
 import sys
 import tomllib
@@ -17,25 +15,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = ("MissingModalitySeg", "MissingModalityTrain")
 LISTS = {".py": "MODULE_PYTHON_SCRIPTS"}
-ICON_SIZE = (128, 128)
-
-# What a real Slicer gives an extension, reduced to placing files: enough to install the package here.
-STAND_IN = """
-set(Slicer_USE_FILE ${CMAKE_CURRENT_LIST_DIR}/nothing.cmake)
-set(Slicer_EXTENSION_GENERATE_CONFIG ${Slicer_USE_FILE})
-set(Slicer_EXTENSION_CPACK ${Slicer_USE_FILE})
-set(Slicer_QTSCRIPTEDMODULES_LIB_DIR lib/Slicer-5.12/qt-scripted-modules)
-set(Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR ${Slicer_QTSCRIPTEDMODULES_LIB_DIR})
-macro(slicer_add_python_unittest)
-endmacro()
-macro(slicerMacroBuildScriptedModule)
-  cmake_parse_arguments(MY "WITH_GENERIC_TESTS" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
-  foreach(file ${MY_SCRIPTS} ${MY_RESOURCES})
-    get_filename_component(folder ${file} DIRECTORY)
-    install(FILES ${file} DESTINATION ${Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR}/${folder})
-  endforeach()
-endmacro()
-"""
 
 
 def cmake_list(folder: Path, name: str) -> list[str]:
@@ -57,19 +36,6 @@ def runtime_files(folder: Path) -> list[str]:
         and path.name != "CMakeLists.txt"
         and not path.name.startswith(".")
     )
-
-
-def metadata(key: str) -> str:
-    """EXTENSION_<key> of the root CMakeLists.txt, found on one line as the Index's check does."""
-    text = (ROOT / "CMakeLists.txt").read_text("utf-8")
-    found = re.search(rf'^set\(EXTENSION_{key} "([^"\n]+)"\)$', text, re.MULTILINE)
-    assert found, f"CMakeLists.txt has no one-line EXTENSION_{key}"
-    return found[1]
-
-
-def description() -> dict[str, object]:
-    """The entry meant for the Extensions Index."""
-    return json.loads((ROOT / "MissingModality.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -105,64 +71,6 @@ def test_the_module_file_has_the_name_of_its_folder(module: str) -> None:
     assert f"{module}.py" in cmake_list(ROOT / module, "MODULE_PYTHON_SCRIPTS")
 
 
-def test_index_entry_has_the_fields_of_its_schema() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
-    text = {"type": "string", "minLength": 1}
-    schema = {
-        "type": "object",
-        "required": ["$schema", "category", "scm_url"],
-        "additionalProperties": False,
-        "properties": {
-            "$schema": {"pattern": r"/slicer-extension-catalog-entry-schema-v1\.0\.[12]\.json#$"},
-            "category": {"enum": ["Segmentation"]},
-            "scm_url": {"pattern": r"^(https|git)://[^ ]+/Slicer[A-Za-z]+$"},
-            "scm_revision": text,
-            "scm_type": {"enum": ["git", "local"]},
-            "build_dependencies": {"type": "array", "items": text},
-            "build_subdirectory": text,
-            "enabled": {"type": "boolean"},
-            "tier": {"enum": [1, 3, 5]},
-        },
-    }
-    jsonschema.validate(description(), schema)
-    assert b"\r" not in (ROOT / "MissingModality.json").read_bytes()
-
-
-def test_index_entry_agrees_with_cmake() -> None:
-    text = (ROOT / "CMakeLists.txt").read_text("utf-8")
-    entry = description()
-    assert re.search(r"project\s*\(\s*([^\s)]+)", text)[1] == "MissingModality"
-    assert metadata("DEPENDS").split() == entry["build_dependencies"]
-    assert metadata("CATEGORY") == entry["category"]
-    assert metadata("BUILD_SUBDIRECTORY") == entry["build_subdirectory"]
-    assert metadata("HOMEPAGE") == entry["scm_url"]
-
-
-@pytest.mark.parametrize("key", ["ICONURL", "SCREENSHOTURLS"])
-def test_pictures_for_the_index_are_raw_urls_of_files_here(key: str) -> None:
-    entry = description()
-    branch = (
-        str(entry["scm_url"]).replace("github.com", "raw.githubusercontent.com")
-        + f"/{entry['scm_revision']}/"
-    )
-    for url in metadata(key).split():
-        assert url.startswith(branch)
-        header = (ROOT / url.removeprefix(branch)).read_bytes()[:24]
-        assert header.startswith(b"\x89PNG"), f"{url} is no PNG"
-        if key == "ICONURL":
-            assert struct.unpack(">II", header[16:24]) == ICON_SIZE
-
-
-def test_description_names_organ_modality_and_its_limits() -> None:
-    words = metadata("DESCRIPTION").lower()
-    assert all(word in words for word in ("brain tumor", "mri", "flair", "t1ce", "research use only"))
-
-
-def test_license_is_the_plain_apache_text() -> None:
-    text = (ROOT / "LICENSE").read_text("utf-8")
-    assert "Apache License" in text and "Version 2.0, January 2004" in text and "END OF TERMS" in text
-
-
 def test_one_version_everywhere() -> None:
     import MissingModalityLib
 
@@ -170,36 +78,6 @@ def test_one_version_everywhere() -> None:
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "MissingModalityLib.__version__"}
     citation = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
     assert citation and citation[1] == MissingModalityLib.__version__
-
-
-def test_repository_stays_small_enough_for_the_index() -> None:
-    if not (shutil.which("git") and (ROOT / ".git").exists()):
-        pytest.skip("not a git checkout")
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    files = [ROOT / name for name in listing.stdout.split("\0") if name]
-    assert sum(file.stat().st_size for file in files if file.is_file()) < 100e6
-
-
-def test_installed_package_works_from_its_own_folder(tmp_path: Path) -> None:
-    absent = [tool for tool in ("cmake", "c++") if not shutil.which(tool)]
-    if absent:
-        pytest.skip(f"{' and '.join(absent)} not installed")
-    slicer = tmp_path / "slicer"
-    slicer.mkdir()
-    (slicer / "SlicerConfig.cmake").write_text(STAND_IN)
-    (slicer / "nothing.cmake").touch()
-    build, installed = tmp_path / "build", tmp_path / "installed"
-    for command in (
-        ["cmake", "-S", ROOT, "-B", build, f"-DSlicer_DIR={slicer}", "-DBUILD_TESTING=ON"],
-        ["cmake", "--install", build, "--prefix", installed],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    modules = installed / "lib" / "Slicer-5.12" / "qt-scripted-modules"
-    code = "import MissingModalityLib as m; [getattr(m, name) for name in m.__all__]; print(m.__file__)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=modules, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).is_relative_to(modules)
 
 
 def test_wheel_holds_the_library_and_the_models(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,8 @@ import pytest
 from MissingModalityLib.regions import REGIONS, TumorClass
 from MissingModalityLib.segments import OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS, Segment
 
-TERMINOLOGY = (
-    Path(__file__).parents[1]
-    / "MissingModalitySeg/Resources/SegmentationCategoryTypeModifier-MissingModality.term.json"
-)
+MODULE = Path(find_spec("MissingModalitySeg").origin)
+TERMINOLOGY = MODULE.with_name("Resources") / "SegmentationCategoryTypeModifier-MissingModality.term.json"
 
 
 def test_disjoint_segments_cover_each_tumor_class_once_in_order() -> None:

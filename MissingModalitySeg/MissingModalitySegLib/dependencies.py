@@ -1,52 +1,189 @@
 """Python packages that Slicer lacks: installed at the point of use, after asking. Both modules use this."""
 
-import importlib.metadata
+import importlib
 import importlib.util
+import sys
+from pathlib import Path
 
+import slicer
 from slicer.i18n import tr as _
 
 TORCH_REQUIREMENT = ">=2.4"
+TORCH_EXTENSION = "PyTorch"
+TORCH_MODULE = "PyTorchUtils"
 
 
 def ensureDependencies(requester, requirementsPath):
-    """Make sure that PyTorch and the listed packages are there.
+    """Make sure that PyTorch and the listed packages are there, each in a version that works.
+
+    Where something is missing or too old, Slicer asks before it installs. PyTorch comes first and by Slicer's
+    PyTorch extension, which knows the build that fits the graphics card: whatever else needs PyTorch would
+    bring another one.
 
     Args:
-        requester: who asks, as shown in Slicer's dialog.
+        requester: who asks, as shown in Slicer's dialogs.
         requirementsPath: a requirements.txt without PyTorch.
 
     Raises:
         RuntimeError: something is missing and was not installed; the message says what to do.
     """
+    try:
+        import slicer.packaging
+    except ImportError:
+        raise RuntimeError(_("This needs Slicer 5.12 or later. Install the current Slicer.")) from None
     if not isTorchInstalled():
-        _installTorch()
-    import slicer.packaging
-
-    slicer.packaging.pip_ensure(slicer.packaging.load_requirements(requirementsPath), requester=requester)
+        _installTorch(requester)
+    _installPackages(slicer.packaging.load_requirements(requirementsPath), requester)
 
 
 def isTorchInstalled():
-    """Whether PyTorch is there as a whole; a broken installation leaves an empty package or bare metadata."""
+    """Whether PyTorch is there as a whole and new enough; a failed installation may leave half of it."""
+    importlib.invalidate_caches()
     try:
-        importlib.metadata.version("torch")
         spec = importlib.util.find_spec("torch")
     except (ImportError, ValueError):
         return False
-    return spec is not None and spec.origin is not None
+    return spec is not None and spec.origin is not None and _isTorchRecorded()
 
 
-def _installTorch():
-    """Leave it to Slicer's PyTorch extension, which knows the build that fits the graphics card."""
+def _isTorchRecorded():
+    """Whether pip believes that a PyTorch is there that is new enough."""
+    import slicer.packaging
+
     try:
-        import PyTorchUtils
-    except ImportError:
+        return slicer.packaging.pip_check("torch" + TORCH_REQUIREMENT)
+    except (TypeError, ValueError):  # an interrupted installation has left a record without version
+        return False
+
+
+def _installTorch(requester):
+    if slicer.app.testingEnabled():
+        raise RuntimeError(_("PyTorch is needed, and nothing is installed while Slicer is being tested."))
+    if "torch" in sys.modules:
+        # Files in use cannot be replaced on Windows, and elsewhere old and new would get mixed.
         message = _(
-            "PyTorch is needed. Install the extension 'PyTorch' with the Extensions Manager, restart Slicer "
-            "and try again."
+            "PyTorch {requirement} is needed, and another module is using a PyTorch that is older or broken. "
+            "Restart Slicer and come here first: the new one can be installed then."
         )
-        raise RuntimeError(message) from None
-    installed = PyTorchUtils.PyTorchUtilsLogic().installTorch(
-        askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT
+        raise RuntimeError(message.format(requirement=TORCH_REQUIREMENT))
+    if _isTorchRecorded():
+        raise RuntimeError(_brokenTorch())  # pip would find nothing to do
+    utils = _torchUtils(requester)
+    if utils is None:
+        _installPackages(["torch" + TORCH_REQUIREMENT], requester)
+    else:
+        _installTorchBy(utils)
+    if not isTorchInstalled():
+        raise RuntimeError(_brokenTorch())
+
+
+def _torchUtils(requester):
+    """The PyTorch extension's Python module, its extension installed if the user agrees.
+
+    Returns None where this Slicer cannot have the extension: it was built without extensions manager, or the
+    server does not answer or has no such extension for this version.
+    """
+    manager = getattr(slicer.app, "extensionsManagerModel", None)
+    utils = _imported(TORCH_MODULE)
+    if utils is not None or manager is None:
+        return utils
+    model = manager()
+    if not model.isExtensionInstalled(TORCH_EXTENSION) and not _installExtension(model, requester):
+        return None
+    _loadExtension(model)
+    utils = _imported(TORCH_MODULE)
+    if utils is None:
+        message = _(
+            "The extension 'PyTorch' is installed but not loaded. See in the Extensions Manager that it is "
+            "enabled, restart Slicer and try again."
+        )
+        raise RuntimeError(message)
+    return utils
+
+
+def _installExtension(model, requester):
+    question = _(
+        "PyTorch is needed. Shall Slicer's extension 'PyTorch' be installed? It finds the build that fits "
+        "this computer and asks again before the download, which may have a few GB."
     )
+    if not slicer.util.confirmOkCancelDisplay(question, windowTitle=requester):
+        raise RuntimeError(_declined(["torch" + TORCH_REQUIREMENT]))
+    # The user has agreed already. A scripted module can be loaded at once, so there is no need to restart.
+    interactive, model.interactive = model.interactive, False
+    try:
+        return model.installExtensionFromServer(TORCH_EXTENSION, False)
+    finally:
+        model.interactive = interactive
+
+
+def _loadExtension(model):
+    """Load the extension's module now, as the Extension Wizard does; usually that waits for a restart."""
+    import qt
+
+    factory = slicer.app.moduleManager().factoryManager()
+    for folder in model.extensionModulePaths(TORCH_EXTENSION):
+        path = Path(folder, TORCH_MODULE + ".py")
+        if path.is_file():
+            factory.registerModule(qt.QFileInfo(str(path)))
+            factory.loadModules([TORCH_MODULE])
+
+
+def _imported(name):
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _installTorchBy(utils):
+    try:
+        installed = utils.PyTorchUtilsLogic().installTorch(
+            askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT
+        )
+    except Exception as error:  # whatever the other extension meets
+        raise RuntimeError(_failure(["torch" + TORCH_REQUIREMENT], error)) from error
     if installed is None:
-        raise RuntimeError(_("PyTorch was not installed. The module PyTorch Utils shows its state."))
+        raise RuntimeError(_declined(["torch" + TORCH_REQUIREMENT]))
+
+
+def _installPackages(requirements, requester):
+    from slicer.packaging import pip_check, pip_ensure
+
+    missing = [str(requirement) for requirement in requirements if not pip_check(requirement)]
+    try:
+        pip_ensure(requirements, requester=requester)
+    except RuntimeError as error:
+        raise RuntimeError(_declined(missing)) from error
+    except Exception as error:  # pip has failed, and Slicer has shown its log
+        raise RuntimeError(_failure(missing, error)) from error
+    importlib.invalidate_caches()
+    if not pip_check(requirements):
+        raise RuntimeError(_failure(missing, _("pip left them out")))
+
+
+def _brokenTorch():
+    return _(
+        "PyTorch was installed but does not work. Uninstall it in the module PyTorch Utils or with "
+        "slicer.util.pip_uninstall('torch') in the Python console, restart Slicer and try again."
+    )
+
+
+def _declined(requirements):
+    message = _("{packages}: needed, and not installed. Try again to be asked again.")
+    return message.format(packages=", ".join(requirements))
+
+
+def _failure(requirements, reason):
+    """What is missing and what to do, for people with and without network."""
+    message = _(
+        "{packages}: needed, and could not be installed ({reason}). Look whether this computer reaches "
+        "pypi.org (behind a proxy, HTTPS_PROXY must name it) and has disk space left, then try again; the "
+        "Python console has the log. Without network, bring the packages in a folder and type in the "
+        "Python console: slicer.util.pip_install(['--no-index', '--find-links', 'FOLDER', {arguments}])"
+    )
+    return message.format(
+        packages=", ".join(requirements),
+        reason=reason,
+        arguments=", ".join(f"'{requirement}'" for requirement in requirements),
+    )

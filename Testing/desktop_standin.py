@@ -1,0 +1,106 @@
+"""What installs packages on the desktop, for tests: the user, the Extensions Manager, PyTorch Utils and pip.
+
+Nothing is downloaded: to install is to write a package with its metadata into a folder, where Python itself
+then finds it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import slicer
+
+EXTENSION = """
+from desktop_standin import Desktop
+class PyTorchUtilsLogic:
+    def installTorch(self, askConfirmation=False, torchVersionRequirement=None):
+        assert askConfirmation
+        return Desktop.current.install_torch(torchVersionRequirement)
+"""
+
+
+class Desktop:
+    """The user agrees, everything is online and works, until a test says otherwise.
+
+    Attributes:
+        current: the last one made; the extension's module asks it.
+        happened: who was asked and what was installed, in order.
+    """
+
+    current: Desktop
+
+    def __init__(self, folder: Path) -> None:
+        self.site = folder / "site"
+        self.site.mkdir()
+        self.extension = folder / "extension"
+        self.extension.mkdir()
+        self.agrees = True
+        self.online = True
+        self.offered = True
+        self.interactive = True
+        self.installed: list[str] = []
+        self.happened: list[Any] = []
+        Desktop.current = self
+
+    # what the extension PyTorch does
+    def install_torch(self, requirement: str) -> Any:
+        self.happened.append(f"PyTorchUtils installs torch{requirement}")
+        if not self.online:
+            raise subprocess.CalledProcessError(1, "light-the-torch")
+        if not self.agrees:
+            return None
+        self.add("torch", "2.9.0")
+        return "torch"
+
+    def add(self, name: str, version: str, source: str | None = "") -> None:
+        """Put a package there; without source only its metadata, as a broken installation leaves it."""
+        for old in self.site.glob(f"{name}-*.dist-info/METADATA"):
+            old.unlink()
+        metadata = self.site / f"{name}-{version}.dist-info" / "METADATA"
+        metadata.parent.mkdir(exist_ok=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (self.site / name).mkdir(exist_ok=True)
+        if source is not None:
+            (self.site / name / "__init__.py").write_text(source)
+
+    # slicer.packaging, which asks, installs or raises
+    def pip_ensure(self, requirements: list[Any], requester: str) -> None:
+        missing = [str(each) for each in requirements if not slicer.packaging.pip_check(each)]
+        if not missing:
+            return
+        self.happened.append(f"pip: {' '.join(missing)} for {requester}")
+        if not self.agrees:
+            raise RuntimeError("User declined package installation")
+        if not self.online:
+            raise subprocess.CalledProcessError(1, "pip install")
+        for requirement in missing:
+            self.add(*requirement.split(">="))
+
+    # slicer.util, slicer.app.extensionsManagerModel() and the module factory
+    def confirm(self, text: str, windowTitle: str) -> bool:
+        self.happened.append(f"{windowTitle}: {text}")
+        return self.agrees
+
+    def isExtensionInstalled(self, name: str) -> bool:
+        return name in self.installed
+
+    def installExtensionFromServer(self, name: str, restart: bool) -> bool:
+        assert not restart and not self.interactive
+        self.happened.append(f"extension {name}")
+        if self.online and self.offered:
+            (self.extension / "PyTorchUtils.py").write_text(EXTENSION)
+            self.installed.append(name)
+        return name in self.installed
+
+    def extensionModulePaths(self, name: str) -> list[str]:
+        return [str(self.extension)]
+
+    def registerModule(self, file: Any) -> None:
+        assert file.fileName() == "PyTorchUtils.py"
+
+    def loadModules(self, names: list[str]) -> None:
+        assert names == ["PyTorchUtils"]
+        sys.path.append(str(self.extension))
