@@ -148,7 +148,7 @@ def test_offline_message_names_what_is_missing_and_how_to_bring_it(
     message = refusal(requirements)
     assert message.startswith("torch>=2.4: needed, and could not be installed")
     recipe = "slicer.util.pip_install(['--no-index', '--find-links', 'FOLDER', 'torch>=2.4'])"
-    assert all(part in message for part in ("pypi.org", "HTTPS_PROXY", "disk space", recipe))
+    assert all(part in message for part in ("Python Package Index", "HTTPS_PROXY", "disk space", recipe))
 
 
 def test_offline_message_leaves_out_what_is_there(desktop: Desktop, requirements: Path) -> None:
