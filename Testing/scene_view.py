@@ -44,13 +44,10 @@ def draw(volume: Any, segmentation: Any, path: Path) -> None:
     window.SetAlphaBitPlanes(1)
     window.SetSize(2 * SIDE, 2 * SIDE)
     surfaces = _surfaces(segmentation)
-    bounds = vtk.vtkBoundingBox()
-    for surface, _ in surfaces:
-        bounds.AddBounds(surface.GetBounds())
-    center = [0.0, 0.0, 0.0]
-    bounds.GetCenter(center)
+    points = [vtk_to_numpy(surface.GetPoints().GetData()) for surface, _ in surfaces]
+    center = np.median(np.concatenate(points), axis=0)  # not led astray by islands
     for view in SLICES:
-        window.AddRenderer(_slice_view(volume, surfaces, np.array(center), view))
+        window.AddRenderer(_slice_view(volume, surfaces, center, view))
     window.AddRenderer(_solid_view(segmentation, surfaces))
     window.Render()
     picture = vtk.vtkWindowToImageFilter()

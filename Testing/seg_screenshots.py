@@ -29,16 +29,11 @@ def main(folder: Path, save: Callable[[Any, Path], None]) -> None:
     panel.enter()
     run_events(lambda: " per patient" in panel.ui.deviceFoundLabel.text, LONG_S)
     save(panel, folder / "seg_empty.png")
-    patient = module.addSyntheticPatient(seed=1)
+    load(module, "T2")
     panel.ui.detectButton.click()
-    for modality, name in (("T1CE", "t1ce"), ("T1", "t1"), ("FLAIR", "flair")):
-        getattr(panel.ui, f"{name}Selector").setCurrentNode(None)
-        slicer.mrmlScene.RemoveNode(patient[module.Modality[modality]])
     save(panel, folder / "seg_one_sequence.png")
     slicer.mrmlScene.Clear(0)
-    patient = module.addSyntheticPatient(seed=1)
-    for name in ("T1", "T2"):
-        slicer.mrmlScene.RemoveNode(patient[module.Modality[name]])
+    load(module, "FLAIR", "T1CE")
     panel.ui.detectButton.click()
     panel.ui.applyButton.click()
     run_events(lambda: panel.ui.statusLabel.text == "Segmenting...", LONG_S)
@@ -50,3 +45,10 @@ def main(folder: Path, save: Callable[[Any, Path], None]) -> None:
     panel.ui.cardButton.click()
     save(panel, folder / "seg_card.png")
     panel.cleanup()
+
+
+def load(module: Any, *names: str) -> None:
+    """A synthetic patient of whom only these sequences were acquired."""
+    for modality, node in module.addSyntheticPatient(seed=1).items():
+        if modality.name not in names:
+            slicer.mrmlScene.RemoveNode(node)

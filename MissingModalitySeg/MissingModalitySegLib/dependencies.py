@@ -179,8 +179,9 @@ def _failure(requirements, reason):
     message = _(
         "{packages}: needed, and could not be installed ({reason}). Look whether this computer reaches "
         "the Python Package Index (behind a proxy, HTTPS_PROXY must name it) and has disk space left, then "
-        "try again; the Python console has the log. Without network, bring the packages in a folder and type "
-        "in the Python console: slicer.util.pip_install(['--no-index', '--find-links', 'FOLDER', {arguments}])"
+        "try again; the Python console has the log. Without network, bring the packages in a folder and "
+        "type in the Python console: "
+        "slicer.util.pip_install(['--no-index', '--find-links', 'FOLDER', {arguments}])"
     )
     return message.format(
         packages=", ".join(requirements),
