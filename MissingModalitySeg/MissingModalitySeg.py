@@ -1,6 +1,7 @@
 """The clinician's panel: whatever MRI sequences are loaded go in, tumor segments come out."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -81,6 +82,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._students = None
         self._devices = None
         self._result = None
+        self._made = None
 
     def setup(self):
         super().setup()
@@ -106,7 +108,6 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.ui.applyButton.clicked.connect(self.onApply)
         self.ui.cancelButton.clicked.connect(self.onCancel)
         self.ui.folderButton.clicked.connect(self.onSegmentFolder)
-        self.ui.deviceSelector.currentIndexChanged.connect(self._onDeviceChosen)
         for edit in self._folders.values():
             edit.currentPathChanged.connect(self._onFolderChosen)
         self.initializeParameterNode()
@@ -123,7 +124,6 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._students.refresh()
         self.initializeParameterNode()
         self._timer.start()
-        self._showDevice()
         self._updateGui()
 
     def exit(self):
@@ -137,7 +137,8 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
     def onSceneEndClose(self, caller, event):
         self._tell(self.ui.detectionLabel, "")
         self._tellStatus("")
-        self._result.showMeasures(None)
+        self._made = None
+        self._result.forget()
         self.initializeParameterNode()
 
     def onSceneEndImport(self, caller, event):
@@ -167,6 +168,9 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         """Fill the selectors with the volumes that fit best, and say why."""
         guesses = self.logic.detectInputs()
         inputs, remarks = self.logic.proposeInputs()
+        for modality, node in self._parameterNode.inputs().items():
+            if guesses[node.GetID()].modality is None:  # chosen by hand, and nothing speaks against it
+                inputs.setdefault(modality, node)
         for modality in MODALITIES:
             setattr(self._parameterNode, modality.name.lower(), inputs.get(modality))
         found = [
@@ -195,12 +199,10 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
                 self._onProgress,
                 self._onFinished,
             )
-        except (MissingModalityError, RuntimeError) as error:
+        except (MissingModalityError, RuntimeError, OSError) as error:
             self._tellFailure(str(error))
             return
-        self._result.showMeasures(None)
-        self._tellStatus(_("Starting..."))
-        self._updateGui()
+        self._begin()
 
     def onSegmentFolder(self):
         """Start on all patients of a folder; nothing comes into the scene."""
@@ -218,6 +220,10 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._onFolderProgress,
             self._onFolderFinished,
         )
+        self._begin()
+
+    def _begin(self):
+        self.ui.progressBar.setValue(0)
         self._tellStatus(_("Starting..."))
         self._updateGui()
 
@@ -264,7 +270,8 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         elif run.exception is not None:
             self._tellFailure(str(run.exception))
         else:
-            self._parameterNode.outputSegmentation = run.segmentation
+            # the selector stays as it is: a second run must not overwrite what came of this one
+            self._made = run.segmentation
             self._showResult(run)
         self._updateGui()
 
@@ -280,7 +287,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         slicer.util.errorDisplay(message, windowTitle=_("Brain tumor segmentation"))
 
     def _showResult(self, run):
-        self._result.showMeasures(run.report)
+        self._result.showMeasures(run.segmentation, run.report)
         slicer.util.setSliceViewerLayers(background=run.reference, fit=True)
         done = _("Done in {seconds} s on {device} with {sequences}.").format(
             seconds=round(run.report["seconds"]["total"]),
@@ -293,18 +300,15 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         """Fill the widgets that the wrapper cannot tie to a field: model and paths."""
         self._students.show(self._parameterNode.studentPath)
         for field, edit in self._folders.items():
-            with silenced(edit):
-                edit.setCurrentPath(getattr(self._parameterNode, field))
+            path = getattr(self._parameterNode, field)
+            if edit.currentPath != path:  # else the cursor would jump while somebody types
+                with silenced(edit):
+                    edit.setCurrentPath(path)
 
     def _onStudentChosen(self):
         if self._parameterNode is not None:
-            self._parameterNode.studentPath = self._students.path
-            self._showDevice()
+            self._parameterNode.studentPath = self._students.choice
             self._updateGui()
-
-    def _onDeviceChosen(self, *_arguments):
-        if self._parameterNode is not None:
-            self._showDevice()
 
     def _onFolderChosen(self, *_arguments):
         if self._parameterNode is not None:
@@ -314,7 +318,10 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._updateGui()
 
     def _showDevice(self):
-        if not self._students.problem:
+        """Not beside a run: both would be slower, and the estimate wrong."""
+        if self._run is not None or self._students.problem:
+            self._devices.stop()
+        else:
             self._devices.show(self._parameterNode.device.value, self._students.path)
 
     def _usedTwice(self):
@@ -335,7 +342,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         general += [self._students.problem] if self._students.problem else []
         nothing = [] if state.inputs() else [_("Choose at least one volume.")]
         twice = [self._usedTwice()] if self._usedTwice() else []
-        data = [] if Path(state.folderDataPath or "?").is_dir() else [_("Choose the folder of patients.")]
+        data = [] if os.path.isdir(state.folderDataPath) else [_("Choose the folder of patients.")]
         output = [] if state.folderOutputPath else [_("Choose a folder for the results.")]
         return {
             self.ui.applyButton: [*general, *nothing, *twice],
@@ -356,7 +363,14 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.ui.cancelButton.setEnabled(self._run is not None)
         self.ui.progressBar.setVisible(self._run is not None)
         self._showInputs()
-        self._result.showNode(self._parameterNode.outputSegmentation)
+        self._showDevice()
+        self._result.showNode(self._parameterNode.outputSegmentation or self._lastResult())
+
+    def _lastResult(self):
+        """The segmentation that the last run has made, as long as the scene has it."""
+        if self._made is not None and self._made.GetScene() is None:
+            self._made = None
+        return self._made
 
     def _showInputs(self):
         """Each volume's grid, and what to expect of all of them."""

@@ -27,34 +27,27 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "glioma-any-subset"
 RECIPE = "aem-kd"
 SETTINGS = {
-    "network.filters": "32",
-    "crop": "112",
+    # held-out cases of the training set asked for context: most of the brain in every crop
+    "crop": "128",
     "iterations": "50",
-    "pretrain.epochs": "32",
-    "train.epochs": "28",
-    "posttrain.epochs": "18",
+    "pretrain.epochs": "10",
+    "train.epochs": "20",
+    "posttrain.epochs": "7",
     # every stage starts where the one before has almost arrived: no rate as high as to undo it
     "pretrain.learning_rate": "2e-3",
     "train.learning_rate": "1e-3",
     "posttrain.learning_rate": "5e-4",
     "batch": "1",
-    "average": "0.995",
+    "average": "0.99",
     "precision": "bfloat16",
     "workers": "0",
     "validation": "0",
     "exclude": "brats_2013_pat0001_1",
-    # ten patients are learned by heart, place and all, unless their tumors move
     "pretrain.synthetic.difference": "signed",
-    "pretrain.synthetic.placement": "random",
-    "pretrain.synthetic.clip": "true",
-    "pretrain.synthetic.scale": "0.3",
-    "pretrain.synthetic.rotation": "30",
-    "pretrain.synthetic.flip": "true",
-    "pretrain.synthetic.blend": "2",
 }
 FACTS = {
     "name": NAME,
-    "window": [112, 112, 112],
+    "window": [128, 128, 128],
     "license": "CC BY 4.0, attribution to the BraTS organizers and data contributors; research use only",
     "data_note": (
         "Adults with glioma from the BraTS 2018, 2020 and 2021 challenges (BraTS 2021: The Cancer Imaging "

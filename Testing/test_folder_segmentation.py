@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import SimpleITK as sitk
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.errors import CaseError, OptionError
 from MissingModalityLib.folder_segmentation import segment_folder
+from MissingModalityLib.progress import Event
 from small_patient import write_brain, write_student
 
 
@@ -80,6 +82,46 @@ def test_what_is_done_stays_and_what_changed_is_done_again(
     assert segment_folder(cases, output, other, "cpu")["kept"] == []
 
 
+def test_files_that_belong_to_no_case_are_told(
+    cases: Path, student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_brain(cases / "C_MPRAGE.nii.gz")
+    arguments = ["--data", cases, "--output", tmp_path / "out", "--student", student, "--device", "cpu"]
+    assert main(["segment-folder", *map(str, arguments), "--progress", "none"]) == 0
+    assert "Warning: C_MPRAGE.nii.gz was skipped: " in capsys.readouterr().out
+
+
+def test_no_input_is_overwritten(cases: Path, student: Path) -> None:
+    volume = cases / "A_1" / "A_1_t2.nii.gz"
+    shutil.copy(volume, cases / "A_1" / "A_1.nii.gz")
+    shutil.move(cases / "A_1" / "A_1_t2.nii.gz", cases / "A_1" / "t2.nii.gz")
+    shutil.move(cases / "A_1" / "A_1_flair.nii.gz", cases / "A_1" / "flair.nii.gz")
+    (cases / "A_1").rename(cases / "t2")
+    before = (cases / "t2" / "t2.nii.gz").read_bytes()
+    with pytest.raises(OptionError, match="overwrite an input"):
+        segment_folder(cases, cases / "t2", student, "cpu", suffix=".nii.gz")
+    assert (cases / "t2" / "t2.nii.gz").read_bytes() == before
+
+
+def test_a_table_that_cannot_be_written_costs_no_result(cases: Path, student: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "volumes.csv").mkdir(parents=True)
+    with pytest.raises(OptionError, match=r"volumes\.csv: the table cannot be written"):
+        segment_folder(cases, tmp_path / "out", student, "cpu")
+    (tmp_path / "out" / "volumes.csv").rmdir()
+    assert segment_folder(cases, tmp_path / "out", student, "cpu")["kept"] == ["A_1", "B_2"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_write_permission_is_told_before_anything_is_computed(
+    cases: Path, student: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir(mode=0o500)
+    events: list[Event] = []
+    with pytest.raises(OptionError, match="cannot be made or written to"):
+        segment_folder(cases, tmp_path / "out", student, "cpu", on_progress=events.append)
+    assert not events
+
+
 def test_nothing_usable_is_an_error(cases: Path, student: Path, tmp_path: Path) -> None:
     for path in cases.rglob("*.nii.gz"):
         path.write_bytes(b"")
@@ -88,7 +130,7 @@ def test_nothing_usable_is_an_error(cases: Path, student: Path, tmp_path: Path) 
     with pytest.raises(OptionError, match="kind of output"):
         segment_folder(cases, tmp_path / "out", student, "cpu", suffix=".png")
     (tmp_path / "file").touch()
-    with pytest.raises(OptionError, match="cannot be made"):
+    with pytest.raises(OptionError, match="cannot be made or written to"):
         segment_folder(cases, tmp_path / "file" / "out", student, "cpu")
 
 

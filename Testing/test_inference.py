@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -108,13 +111,16 @@ def test_islands_go_and_the_largest_piece_stays() -> None:
     assert not drop_islands(np.zeros((4, 4, 4), np.uint8), 5).any()
 
 
-def short_of_memory(limits: dict[str, int], calls: list[tuple[str, list[int]]]):
-    """``infer`` on devices that hold windows of so many voxels."""
+def short_of_memory(limits: dict[str, int], calls: list[tuple[str, int]], kept: list[Any]):
+    """``infer`` on devices that hold windows of so many voxels; ``kept`` gets what each attempt has made."""
 
     def within(network, image, available, *, window, device, **options):
-        calls.append((str(device), list(window)))
+        calls.append((str(device), window[0]))
+        activations = torch.zeros(8)
+        kept.append(weakref.ref(activations))
         if np.prod(window) > limits[str(device)]:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        assert not any(made() is not None for made in kept[:-1]), "an attempt's memory is still held"
         return infer(network, image, available, window=window, device=torch.device("cpu"), **options)
 
     return within
@@ -124,40 +130,40 @@ def short_of_memory(limits: dict[str, int], calls: list[tuple[str, list[int]]]):
     ("gpu", "tried", "said"),
     [
         (10**9, [("cuda:0", 16)], []),
-        (8**3, [("cuda:0", 16), ("cuda:0", 8)], ["smaller windows"]),
-        (0, [("cuda:0", 16), ("cuda:0", 8), ("cpu", 16)], ["smaller windows", "the CPU was used"]),
+        (8**3, [("cuda:0", 16), ("cuda:0", 8)], ["smaller windows were tried"]),
+        (0, [("cuda:0", 16), ("cuda:0", 8), ("cpu", 16)], ["smaller windows were tried", "the CPU was used"]),
     ],
 )
 def test_short_of_gpu_memory_windows_get_smaller_then_the_cpu_does_it(
     monkeypatch: pytest.MonkeyPatch, gpu: int, tried: list[tuple[str, int]], said: list[str]
 ) -> None:
     calls, notes = [], []
-    monkeypatch.setattr(inference, "infer", short_of_memory({"cuda:0": gpu, "cpu": 10**9}, calls))
+    monkeypatch.setattr(inference, "infer", short_of_memory({"cuda:0": gpu, "cpu": 10**9}, calls, []))
     options = {"window": [16] * 3, "overlap": 0.5, "device": torch.device("cuda:0")}
-    found = infer_within_memory(network("segresnet"), image(), ALL[0], on_note=notes.append, **options)
+    found, used = infer_within_memory(network("segresnet"), image(), ALL[0], on_note=notes.append, **options)
     assert found.shape == (3, 24, 16, 19)
-    assert calls == [(device, [side] * 3) for device, side in tried]
+    assert calls == tried and str(used) == tried[-1][0]
     assert len(notes) == len(said) and all(text in note for text, note in zip(said, notes, strict=True))
 
 
-def test_without_enough_memory_anywhere_the_error_comes_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "infer", short_of_memory({"cuda:0": 0, "cpu": 0}, []))
+@pytest.mark.parametrize(("device", "attempts"), [("cuda:0", 3), ("cpu", 1)])
+def test_without_enough_memory_anywhere_the_error_comes_through(
+    monkeypatch: pytest.MonkeyPatch, device: str, attempts: int
+) -> None:
+    calls = []
+    monkeypatch.setattr(inference, "infer", short_of_memory({"cuda:0": 0, "cpu": 0}, calls, []))
+    options = {"window": [16] * 3, "overlap": 0.5, "device": torch.device(device)}
     with pytest.raises(torch.cuda.OutOfMemoryError):
-        infer_within_memory(
-            network("segresnet"),
-            image(),
-            ALL[0],
-            on_note=lambda note: None,
-            window=[16] * 3,
-            overlap=0.5,
-            device=torch.device("cuda:0"),
-        )
+        infer_within_memory(network("segresnet"), image(), ALL[0], on_note=lambda note: None, **options)
+    assert len(calls) == attempts
 
 
-def test_a_student_tells_of_the_step_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[str, list[int]]] = []
-    monkeypatch.setattr(inference, "infer", short_of_memory({"cpu": 16**3}, calls))
+def test_a_student_tells_of_the_step_back_and_the_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inference, "infer", short_of_memory({"cuda:0": 0, "cpu": 10**9}, [], []))
     student = Student(network("segresnet"), {"window": [32] * 3})
-    prediction = student.predict(Study({Modality.T1: brain_volume()}, {Modality.T1: "v"}), "cpu")
-    assert [window for _, window in calls] == [[32] * 3, [16] * 3]
-    assert any("smaller windows" in warning for warning in prediction.warnings)
+    study = Study({Modality.T1: brain_volume()}, {Modality.T1: "v"})
+    prediction = student.predict(study, torch.device("cuda:0"))
+    assert prediction.device == "cpu"
+    assert any("the CPU was used" in warning for warning in prediction.warnings)

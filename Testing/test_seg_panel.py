@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
+import vtk
 from PySide6 import QtGui
 
 import qt_standin
 import slicer_standin
 from child_process import replace_process
-from MissingModalityLib import mrml
+from MissingModalityLib import jobs, mrml
 from MissingModalityLib.segments import SEGMENTS
 from MissingModalityLib.student import Student
 from small_patient import brain_volume, write_brain, write_student
@@ -41,7 +42,10 @@ def slow_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Silence:
     """A job that never tells anything: looking for devices would start a process for every test."""
 
-    def __init__(self, *_arguments: Any, **_options: Any) -> None: ...
+    asked: ClassVar[list[list[str]]] = []
+
+    def __init__(self, arguments: list[str], **_options: Any) -> None:
+        self.asked.append(arguments)
 
     def start(self) -> Silence:
         return self
@@ -75,7 +79,7 @@ def choose_student(panel: Any, path: Path) -> None:
     panel.ui.studentPathEdit.setCurrentPath(str(path))
 
 
-def run_events(until: Callable[[], bool], seconds: float = 90) -> None:
+def run_events(until: Callable[[], bool], seconds: float = 300) -> None:
     """Let the event loop turn until a condition holds."""
     deadline = time.monotonic() + seconds
     while not until():
@@ -96,7 +100,13 @@ def table_rows(panel: Any) -> list[tuple[str, str, str]]:
 
 
 def finish(panel: Any) -> None:
-    run_events(lambda: not panel.ui.cancelButton.enabled, 180)
+    run_events(lambda: not panel.ui.cancelButton.enabled, 300)
+
+
+def made() -> Any:
+    """The segmentation that came into the scene last."""
+    count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    return slicer.mrmlScene.GetNthNodeByClass(count - 1, "vtkMRMLSegmentationNode")
 
 
 def test_panel_opens_with_apply_off_and_says_why(panel: Any) -> None:
@@ -179,8 +189,9 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     assert not panel.ui.applyButton.enabled
     assert panel.ui.cancelButton.enabled
     run_events(lambda: not panel.ui.cancelButton.enabled)
-    node = panel.ui.outputSelector.currentNode()
-    assert node.GetName() == "FLAIR tumor segmentation"
+    node = made()
+    assert node.GetName() == panel.ui.resultLabel.text == "FLAIR tumor segmentation"
+    assert panel.ui.outputSelector.currentNode() is None, "the next run would overwrite this one"
     assert panel.ui.statusLabel.text.startswith("Done in ")
     assert "FLAIR+T1ce" in panel.ui.statusLabel.text
     texts = iter(shown)
@@ -289,13 +300,15 @@ def test_captions_tell_the_grid_of_each_chosen_volume(panel: Any) -> None:
 def evaluated(tmp_path: Path) -> Path:
     """A student whose card tells scores of two subsets."""
     scores = {"T2": (0.8, 0.6, 0.31), "T1ce+T2": (0.81, 0.7, 0.7)}
+    named = {name: dict(zip(("WT", "TC", "ET"), dice, strict=True)) for name, dice in scores.items()}
     subsets = [
-        {"subset": name, "cases": 7, "dice": dict(zip(("WT", "TC", "ET"), dice, strict=True))}
-        for name, dice in scores.items()
+        {"subset": name, "cases": 7, "dice": dice, "dice_std": dict.fromkeys(dice, 0.12)}
+        for name, dice in named.items()
     ]
+    gain = {"subset": "T2", "added": "T1ce", "cases": 6, "before": named["T2"], "after": named["T1ce+T2"]}
     path = write_student(tmp_path / "evaluated.safetensors")
     known = Student.load(path)
-    known.card["evaluation"] = {"subsets": subsets}
+    known.card["evaluation"] = {"subsets": subsets, "gains": [gain]}
     known.card["license"] = "MIT"
     known.save(path)
     return path
@@ -308,11 +321,12 @@ def test_the_panel_says_what_to_expect_and_which_sequence_would_help(panel: Any,
     panel.ui.t2Selector.setCurrentNode(node)
     plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.expectationLabel.text).toPlainText()
     assert plain.splitlines() == [
-        "T2 (1 of 4 sequences): what to expect, by mean Dice of 7 evaluated patients",
-        "\u25cf Whole tumor: good (0.80)",
-        "\u25cf Tumor core: doubtful (0.60)",
-        "\u25cf Enhancing tumor: unreliable (0.31)",
-        "Adding T1ce would help most: tumor core 0.60 to 0.70, enhancing tumor 0.31 to 0.70.",
+        "T2 (1 of 4 sequences): what to expect, by mean Dice \u00b1 spread over 7 evaluated patients",
+        "\u25cf Whole tumor: good (0.80 \u00b1 0.12)",
+        "\u25cf Tumor core: doubtful (0.60 \u00b1 0.12)",
+        "\u25cf Enhancing tumor: unreliable (0.31 \u00b1 0.12)",
+        "Adding T1ce would help most: whole tumor 0.80 to 0.81, tumor core 0.60 to 0.70, enhancing tumor "
+        "0.31 to 0.70 (the 6 patients who have it).",
     ]
 
 
@@ -355,8 +369,12 @@ def test_a_student_trained_here_appears_when_the_panel_is_entered(panel: Any, tm
 def test_the_device_is_found_with_an_estimate_of_the_time(
     panel: Any, student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.undo()  # the real job
     choose_student(panel, student)
+    panel.ui.deviceSelector.setCurrentIndex(1)
+    assert Silence.asked[-1] == ["devices", "--device", "cpu", "--student", str(student)]
+    panel.ui.deviceSelector.setCurrentIndex(0)
+    assert Silence.asked[-1][2] == "auto"
+    monkeypatch.setattr(devicefinder, "Job", jobs.Job)
     panel.ui.deviceSelector.setCurrentIndex(1)
     assert panel.ui.deviceFoundLabel.text == "Looking..."
     run_events(lambda: panel.ui.deviceFoundLabel.text != "Looking...", 180)
@@ -369,7 +387,7 @@ def segmented(panel: Any, student: Path) -> Any:
     panel.ui.detectButton.click()
     panel.ui.applyButton.click()
     finish(panel)
-    return panel.ui.outputSelector.currentNode()
+    return made()
 
 
 def test_result_is_shown_faded_and_saved_as_the_label_map_it_is(
@@ -410,15 +428,17 @@ def test_result_is_shown_faded_and_saved_as_the_label_map_it_is(
 
 
 class DicomPlugin:
-    """What QuantitativeReporting's plugin is asked; ``accepts`` says whether the node can be written."""
+    """What QuantitativeReporting's plugin is asked: it accepts every segmentation and may fail later."""
 
-    accepts = True
+    works = True
     written: ClassVar[list[tuple[int, str]]] = []
 
     def examineForExport(self, item: int) -> list[Any]:
-        return [SimpleNamespace(item=item, directory=None)] if self.accepts else []
+        return [SimpleNamespace(item=item, directory=None)]
 
     def export(self, exportables: list[Any]) -> str:
+        if not self.works:
+            raise ValueError("no such tag")
         self.written.extend((exportable.item, exportable.directory) for exportable in exportables)
         return ""
 
@@ -432,15 +452,20 @@ def test_dicom_seg_is_written_where_its_extension_is_installed(
     plugin = SimpleNamespace(DICOMSegmentationPluginClass=DicomPlugin)
     monkeypatch.setitem(sys.modules, "DICOMSegmentationPlugin", plugin)
     slicer.modules.dicomPlugins = {"DICOMSegmentationPlugin": DicomPlugin}
-    panel.ui.outputSelector.setCurrentNode(None)
-    panel.ui.outputSelector.setCurrentNode(node)
+    panel.enter()
     monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path))
     panel.ui.dicomButton.click()
+    assert "was not loaded from DICOM" in panel.ui.statusLabel.text and not DicomPlugin.written
+    panel.ui.flairSelector.currentNode().SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    panel.ui.dicomButton.click()
+    algorithm = vtk.mutable("")
+    node.GetSegmentation().GetSegment("ED").GetTag("DICOM.SegmentAlgorithmType", algorithm)
+    assert algorithm.get() == "AUTOMATIC"
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     assert DicomPlugin.written == [(hierarchy.GetItemByDataNode(node), str(tmp_path))]
-    monkeypatch.setattr(DicomPlugin, "accepts", False)
+    monkeypatch.setattr(DicomPlugin, "works", False)
     panel.ui.dicomButton.click()
-    assert "cannot be written as DICOM SEG. Load the first volume from DICOM" in panel.ui.statusLabel.text
+    assert "was not written as DICOM SEG: no such tag" in panel.ui.statusLabel.text
 
 
 def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
@@ -450,7 +475,10 @@ def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
     for name in ("A_1", "B_2"):
         (data / name).mkdir(parents=True)
         write_brain(data / name / f"{name}_t2.nii.gz")
+    write_brain(data / "C_MPRAGE.nii.gz")
     choose_student(panel, student)
+    assert "Choose the folder of patients." in panel.ui.folderButton.toolTip
+    panel.ui.folderDataEdit.setCurrentPath("x" * 5000)  # longer than any system allows
     assert "Choose the folder of patients." in panel.ui.folderButton.toolTip
     panel.ui.folderDataEdit.setCurrentPath(str(data))
     assert panel.ui.folderButton.toolTip == "Choose a folder for the results."
@@ -461,6 +489,7 @@ def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
     assert "A segmentation is running." in panel.ui.folderButton.toolTip
     finish(panel)
     assert panel.ui.statusLabel.text.startswith("2 segmented, 0 done before, 0 failed.")
+    assert "1 files skipped:\nC_MPRAGE.nii.gz: " in panel.ui.statusLabel.text
     assert (tmp_path / "out" / "B_2.seg.nrrd").is_file()
     assert scene_state() == before
 
@@ -490,3 +519,52 @@ def test_a_saved_scene_brings_the_choices_back(panel: Any, evaluated: Path, tmp_
     assert panel.ui.studentPathEdit.currentPath == str(evaluated)
     assert "T2" in panel.ui.expectationLabel.text
     assert panel.ui.applyButton.enabled
+
+
+def test_the_table_is_of_the_segmentation_that_is_shown(panel: Any, student: Path) -> None:
+    segmented(panel, student)
+    assert len(table_rows(panel)) == 5
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other patient")
+    other.CreateDefaultDisplayNodes()
+    panel.ui.outputSelector.setCurrentNode(other)
+    assert panel.ui.resultLabel.text == "Other patient" and not table_rows(panel)
+    panel.ui.saveButton.click()
+    assert "'Other patient' has none of the segments" not in panel.ui.statusLabel.text, "no file was chosen"
+
+
+def test_an_empty_segmentation_is_not_saved_as_an_empty_map(
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    other.CreateDefaultDisplayNodes()
+    panel.ui.outputSelector.setCurrentNode(other)
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path / "x.nii.gz"))
+    panel.ui.saveButton.click()
+    assert "'Mine' has none of the segments" in panel.ui.statusLabel.text
+    assert not (tmp_path / "x.nii.gz").exists()
+
+
+def test_the_default_model_is_remembered_as_such_wherever_it_lies(panel: Any, student: Path) -> None:
+    choose_student(panel, student)
+    panel.ui.studentSelector.setCurrentIndex(0)
+    assert panel.logic.getParameterNode().studentPath == ""
+
+
+def test_detect_keeps_a_choice_by_hand_that_nothing_speaks_against(panel: Any) -> None:
+    unclear, flair = add_volumes("Volume_7", "FLAIR")
+    panel.ui.t1Selector.setCurrentNode(unclear)
+    panel.ui.t2Selector.setCurrentNode(flair)
+    panel.ui.detectButton.click()
+    chosen = {name: getattr(panel.ui, f"{name}Selector").currentNode() for name in ("flair", "t1", "t2")}
+    assert chosen == {"flair": flair, "t1": unclear, "t2": None}
+
+
+def test_an_unusable_temporary_folder_is_told(
+    panel: Any, student: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    add_volumes("FLAIR")
+    choose_student(panel, student)
+    panel.ui.detectButton.click()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    panel.ui.applyButton.click()
+    assert "gone" in panel.ui.statusLabel.text and panel.ui.applyButton.enabled

@@ -17,36 +17,44 @@ class DeviceFinder:
     def __init__(self, label):
         self._label = label
         self._job = None
+        self._asked = None
         self._known = {}
 
     def show(self, device, student):
-        """Tell about a device ("auto", "cpu" or "cuda") with a model file; asks where that is unknown."""
+        """Tell about a device ("auto", "cpu" or "cuda") with a model file; asks where that is unknown.
+
+        What was asked last is not asked again until :meth:`stop`.
+        """
+        if self._asked == (device, student):
+            return
         self.stop()
+        self._asked = (device, student)
         if not isTorchInstalled():
             self._tell(_("PyTorch is not installed yet; Apply offers to do so."))
-        elif (device, student) in self._known:
-            self._tell(self._known[device, student])
+        elif self._asked in self._known:
+            self._tell(self._known[self._asked])
         else:
             self._tell(_("Looking..."))
             arguments = ["devices", "--device", device, "--student", student]
-            self._job = Job(arguments, on_finish=lambda job: self._found(job, device, student)).start()
+            self._job = Job(arguments, on_finish=self._found).start()
 
     def poll(self):
         if self._job is not None:
             self._job.poll()
 
     def stop(self):
-        job, self._job = self._job, None
+        """Give the processor to others; what was being asked is forgotten."""
+        job, self._job, self._asked = self._job, None, None
         if job is not None:
             job.cancel()
 
-    def _found(self, job, device, student):
+    def _found(self, job):
         if job.cancelled:
             return
         self._job = None
-        text = job.error or _describe(job.result)
-        self._known[device, student] = text
-        self._tell(text)
+        if not job.error:
+            self._known[self._asked] = _describe(job.result)
+        self._tell(job.error or _describe(job.result))
 
     def _tell(self, text):
         self._label.setText(text)

@@ -2,6 +2,8 @@
 
 from slicer.i18n import tr as _
 
+MOST_LINES = 5
+
 
 def progressText(event):
     """Which patient is being segmented."""
@@ -16,4 +18,14 @@ def outcomeText(job):
     text = _("{done} segmented, {kept} done before, {failed} failed. Volumes of all: {table}")
     counts = {name: len(job.result[name]) for name in ("kept", "failed")}
     done = text.format(done=len(job.result["segmented"]), table=job.result["table"], **counts)
-    return "\n".join([done, *(f"{name}: {reason}" for name, reason in job.result["failed"].items())])
+    failed = [f"{name}: {reason}" for name, reason in job.result["failed"].items()]
+    skipped = [f"{entry['path']}: {entry['reason']}" for entry in job.result["skipped"]]
+    return "\n".join([done, *_first(failed, _("failed")), *_first(skipped, _("files skipped"))])
+
+
+def _first(lines, what):
+    """As many as one can read, and how many there are in all."""
+    if not lines:
+        return []
+    more = [_("... {count} more").format(count=len(lines) - MOST_LINES)] if len(lines) > MOST_LINES else []
+    return [f"{len(lines)} {what}:", *lines[:MOST_LINES], *more]

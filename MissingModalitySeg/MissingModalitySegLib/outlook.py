@@ -8,9 +8,6 @@ from MissingModalityLib.modalities import MODALITIES, subset_name
 _COLORS = {Grade.GOOD: "#2e9e44", Grade.DOUBTFUL: "#c98500", Grade.UNRELIABLE: "#d64545"}
 """Legible on Slicer's light and dark styles."""
 
-_WORTH_TELLING = 0.05
-"""A smaller gain of a region's Dice is not mentioned beside the largest one."""
-
 
 def outlook(card, subset):
     """What to expect, as rich text.
@@ -26,32 +23,34 @@ def outlook(card, subset):
         return "{title}: {text}".format(
             title=title, text=_("this model was never evaluated on these; nothing tells how good it is.")
         )
-    asked = _("{title}: what to expect, by mean Dice of {cases} evaluated patients").format(
+    asked = _("{title}: what to expect, by mean Dice ± spread over {cases} evaluated patients").format(
         title=title, cases=found.cases
     )
-    lines = [asked, *(_regionLine(region, dice) for region, dice in found.dice.items())]
+    lines = [asked, *(_regionLine(region, found) for region in found.dice)]
     return "<br>".join([*lines, *_advice(found)])
 
 
-def _regionLine(region, dice):
+def _regionLine(region, found):
+    dice, spread = found.dice[region], found.spread[region]
     grade = Grade.of(dice)
-    text = f"&#9679; {_regionName(region)}: <b>{_gradeName(grade)}</b> ({dice:.2f})"
+    numbers = f"{dice:.2f}" if spread is None else f"{dice:.2f} ± {spread:.2f}"
+    text = f"&#9679; {_regionName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
     return f'<span style="color:{_COLORS[grade]}">{text}</span>'
 
 
 def _advice(found):
-    if found.helpful is None:
+    """Every region is told, also one that would get worse."""
+    gain = found.gain
+    if gain is None:
         return []
-    gains = {region: found.improved[region] - dice for region, dice in found.dice.items()}
-    told = [region for region, gain in gains.items() if gain >= _WORTH_TELLING] or [max(gains, key=gains.get)]
     changes = [
         _("{region} {before:.2f} to {after:.2f}").format(
-            region=_regionName(region).lower(), before=found.dice[region], after=found.improved[region]
+            region=_regionName(region).lower(), before=gain.before[region], after=gain.after[region]
         )
-        for region in told
+        for region in gain.before
     ]
-    text = _("Adding <b>{sequence}</b> would help most: {changes}.")
-    return [text.format(sequence=found.helpful.title, changes=", ".join(changes))]
+    text = _("Adding <b>{sequence}</b> would help most: {changes} (the {cases} patients who have it).")
+    return [text.format(sequence=gain.modality.title, changes=", ".join(changes), cases=gain.cases)]
 
 
 def _regionName(region):

@@ -27,7 +27,7 @@ class ResultSection:
         """
         self._ui, self._logic = ui, logic
         self._done, self._failed = tell, tellFailure
-        self._node = None
+        self._node = self._measured = None
         header = ui.volumesTable.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
@@ -37,7 +37,11 @@ class ResultSection:
         self.showNode(None)
 
     def showNode(self, node):
-        """The segmentation that display and export are about, or None."""
+        """The segmentation that table, display and export are about, or None."""
+        if node is not self._measured:
+            self._ui.volumesTable.setRowCount(0)
+        self._ui.resultLabel.setText(node.GetName() if node is not None else "")
+        self._ui.resultLabel.setVisible(node is not None)
         self._node = node
         display = node.GetDisplayNode() if node is not None else None
         self._ui.show3DButton.setSegmentationNode(node)
@@ -54,16 +58,22 @@ class ResultSection:
             else _("Install the extension QuantitativeReporting to write DICOM SEG")
         )
 
-    def showMeasures(self, report):
-        """Fill the table from a report; None empties it."""
+    def showMeasures(self, node, report):
+        """Fill the table from the report of the run that has made a node."""
+        self._measured = node
         table = self._ui.volumesTable
-        segments = (*REGION_SEGMENTS, *SEGMENTS) if report else ()
+        segments = (*REGION_SEGMENTS, *SEGMENTS)
         table.setRowCount(len(segments))
         for row, segment in enumerate(segments):
             diameter = report["axial_diameters_mm"][segment.id]
             texts = (_(segment.name), f"{report['volumes_cm3'][segment.id]:.2f}", f"{diameter:.0f}")
             for column, text in enumerate(texts):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
+
+    def forget(self):
+        """Show nothing."""
+        self._measured = None
+        self.showNode(None)
 
     def _onOpacity(self, value):
         if self._node is not None:
@@ -95,7 +105,7 @@ def saveDicomSeg(node, folder):
     """Write a segmentation as DICOM SEG with the plugin of QuantitativeReporting.
 
     Raises:
-        MissingModalityError: the plugin is absent, or refuses the node; the message says what to do.
+        MissingModalityError: the plugin is absent or fails, or the volume did not come from DICOM.
     """
     try:
         import DICOMSegmentationPlugin
@@ -103,19 +113,23 @@ def saveDicomSeg(node, folder):
         raise MissingModalityError(
             _("DICOM SEG needs the extension QuantitativeReporting. Install it with the Extensions Manager.")
         ) from None
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    exporter = DICOMSegmentationPlugin.DICOMSegmentationPluginClass()
-    exportables = exporter.examineForExport(hierarchy.GetItemByDataNode(node))
-    if not exportables:
+    reference = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    if reference is None or not reference.GetAttribute("DICOM.instanceUIDs"):
         raise MissingModalityError(
             _(
-                "'{name}' cannot be written as DICOM SEG. Load the first volume from DICOM, so that its "
-                "patient and study are known, and segment again."
+                "'{name}' cannot be written as DICOM SEG, since the volume it lies on was not loaded from "
+                "DICOM. Load that volume with the DICOM module and segment again."
             ).format(name=node.GetName())
         )
-    for exportable in exportables:
-        exportable.directory = str(Path(folder))
-    problem = exporter.export(exportables)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    exporter = DICOMSegmentationPlugin.DICOMSegmentationPluginClass()
+    try:
+        exportables = exporter.examineForExport(hierarchy.GetItemByDataNode(node))
+        for exportable in exportables:
+            exportable.directory = str(Path(folder))
+        problem = exporter.export(exportables)
+    except Exception as error:  # whatever the other extension meets
+        problem = str(error)
     if problem:
         raise MissingModalityError(
             _("'{name}' was not written as DICOM SEG: {problem}").format(name=node.GetName(), problem=problem)

@@ -1,5 +1,6 @@
 """The choice of a model: one that came with the extension, one trained here, or a file."""
 
+import os
 from pathlib import Path
 
 from slicer.i18n import tr as _
@@ -33,6 +34,7 @@ class StudentChooser:
 
     Attributes:
         path: the chosen file as text; empty while "From file..." has none.
+        choice: what to remember of it: empty for the default model, whose place changes with every update.
         card: the card in the chosen file's header; None where there is no usable file.
         problem: why the chosen file cannot be used, a sentence; empty where it can.
     """
@@ -57,6 +59,10 @@ class StudentChooser:
     @property
     def path(self):
         return self._listed() or self._pathEdit.currentPath
+
+    @property
+    def choice(self):
+        return self._chosen
 
     def refresh(self):
         """Look again which models there are; the choice stays."""
@@ -86,7 +92,7 @@ class StudentChooser:
         return self._selector.itemData(self._selector.currentIndex)
 
     def _changed(self, *_arguments):
-        self._chosen = self.path
+        self._chosen = "" if self._selector.currentIndex == 0 else self.path
         self._update()
         self._onChanged()
 
@@ -102,7 +108,7 @@ class StudentChooser:
             self.card, self.problem, self._read = None, _("Choose a model file."), None
             return
         path = Path(self.path)
-        found = (path, path.stat().st_mtime_ns if path.is_file() else None)
+        found = (path, os.path.getmtime(path) if os.path.isfile(path) else None)
         if found == self._read:
             return
         self._read = found

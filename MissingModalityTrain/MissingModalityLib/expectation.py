@@ -33,23 +33,37 @@ class Grade(Enum):
 
 
 @dataclass(frozen=True)
-class Expectation:
-    """Mean scores of a student on the labeled cases that it was evaluated on, for one subset.
+class Gain:
+    """What one further modality brings: mean Dice, 0..1, of WT, TC and ET over the same cases.
 
     Attributes:
-        subset: the modalities.
-        dice: mean Dice, 0..1, of WT, TC and ET, as far as they were scored.
-        cases: how many there were.
-        helpful: the one further modality with which mean Dice over the regions is highest; None where none
-            adds anything.
-        improved: ``dice`` with it; empty without.
+        modality: the one with which mean Dice over the regions rises most.
+        cases: how many allow both subsets.
+        before: without it.
+        after: with it.
     """
 
-    subset: Subset
-    dice: Mapping[str, float]
+    modality: Modality
     cases: int
-    helpful: Modality | None
-    improved: Mapping[str, float]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Scores of a student on the labeled cases that it was evaluated on, for one subset.
+
+    Attributes:
+        dice: mean Dice, 0..1, of WT, TC and ET.
+        spread: standard deviation over cases; None for a single one.
+        cases: how many there were.
+        gain: what would help most; None where nothing helps noticeably or nobody has compared.
+    """
+
+    dice: Mapping[str, float]
+    spread: Mapping[str, float | None]
+    cases: int
+    gain: Gain | None
 
 
 def expect(card: Mapping[str, Any], subset: Subset) -> Expectation | None:
@@ -62,27 +76,25 @@ def expect(card: Mapping[str, Any], subset: Subset) -> Expectation | None:
     Returns:
         None where the student was never evaluated on this subset.
     """
-    entries = {entry["subset"]: entry for entry in card.get("evaluation", {}).get("subsets", [])}
-    found = entries.get(subset_name(subset))
+    evaluation, name = card.get("evaluation", {}), subset_name(subset)
+    found = next((entry for entry in evaluation.get("subsets", []) if entry["subset"] == name), None)
     if found is None:
         return None
-    dice = _dice(found)
-    gains = {}
-    for modality in set(MODALITIES) - set(subset):
-        entry = entries.get(subset_name((*subset, modality)))
-        if entry:
-            gains[modality] = _gain(dice, _dice(entry)), _dice(entry)
-    best = max(gains, key=lambda modality: gains[modality][0], default=None)
-    if best is None or gains[best][0] < _NOTICEABLE:
-        return Expectation(subset, dice, found["cases"], None, {})
-    return Expectation(subset, dice, found["cases"], best, gains[best][1])
+    dice = {region: found["dice"][region] for region in REGIONS}
+    spread = {region: found.get("dice_std", {}).get(region) for region in REGIONS}
+    gains = [
+        Gain(_modality(entry["added"]), entry["cases"], entry["before"], entry["after"])
+        for entry in evaluation.get("gains", [])
+        if entry["subset"] == name
+    ]
+    best = max(gains, key=_mean_gain, default=None)
+    helps = best is not None and _mean_gain(best) >= _NOTICEABLE
+    return Expectation(dice, spread, found["cases"], best if helps else None)
 
 
-def _gain(dice: Mapping[str, float], improved: Mapping[str, float]) -> float:
-    """Mean gain over the regions scored in both."""
-    both = dice.keys() & improved.keys()
-    return fmean(improved[region] - dice[region] for region in both) if both else 0.0
+def _mean_gain(gain: Gain) -> float:
+    return fmean(gain.after.values()) - fmean(gain.before.values())
 
 
-def _dice(entry: Mapping[str, Any]) -> dict[str, float]:
-    return {region: entry["dice"][region] for region in REGIONS if entry["dice"][region] is not None}
+def _modality(title: str) -> Modality:
+    return next(modality for modality in MODALITIES if modality.title == title)

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from .atomic import replacing
@@ -47,25 +49,30 @@ def segment_folder(
         on_progress: told of each case begun, stage ``cases``.
 
     Returns:
-        ``output``, ``table`` (its path), and lists of names ``segmented``, ``kept`` (done before), and
-        ``failed`` as a dict of reasons.
+        ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
+        name ``failed``, and ``skipped``: ``path`` inside ``data`` and ``reason`` of files that belong to no
+        case.
 
     Raises:
         CaseError: no case was found, or none could be segmented.
         StudentError, OptionError: as in :func:`.segmentation.segment_files`.
     """
-    output, student = Path(output), Path(student or bundled_student())
+    data, output, student = Path(data), Path(output), Path(student or bundled_student())
     if suffix not in SUFFIXES:
         raise OptionError(f"Unknown kind of output file '{suffix}'. Choose one of {', '.join(SUFFIXES)}.")
     convention(labels)
-    cases, segmenter = find_cases(data).cases, Segmenter(student, device)
+    listing = find_cases(data)
+    cases = listing.cases
+    paths = {case.name: output / f"{case.name}{suffix}" for case in cases}
+    _refuse_overwriting(cases, student, [*paths.values(), output / TABLE_FILE])
     _make_folder(output)
+    segmenter = Segmenter(student, device)
     reports: dict[str, dict[str, Any]] = {}
     kept, failed = [], {}
     for index, case in enumerate(cases):
         if on_progress:
             on_progress(Event("cases", index, len(cases), case.name))
-        path = output / f"{case.name}{suffix}"
+        path = paths[case.name]
         done = _done_before(case, path, segmenter, labels)
         try:
             reports[case.name] = done or segmenter.segment(read_study(case), path, labels)
@@ -73,18 +80,29 @@ def segment_folder(
             failed[case.name] = str(error)
         if done:
             kept.append(case.name)
-        _write_table(cases, reports, failed, output / TABLE_FILE)
+        with suppress(OSError):  # somebody may be looking at it in a program that locks it
+            _write_table(cases, reports, failed, output / TABLE_FILE)
     if on_progress:
         on_progress(Event("cases", len(cases), len(cases)))
     if not reports:
         name, reason = next(iter(failed.items()))
         raise CaseError(f"{data}: none of {len(failed)} cases could be segmented. {name}: {reason}")
+    try:
+        _write_table(cases, reports, failed, output / TABLE_FILE)
+    except OSError as error:
+        raise OptionError(
+            f"{output / TABLE_FILE}: the table cannot be written ({error.strerror or error}). Close it in "
+            "other programs and start again; what is segmented is kept."
+        ) from error
     return {
         "output": str(output),
         "table": str(output / TABLE_FILE),
         "segmented": [name for name in reports if name not in kept],
         "kept": kept,
         "failed": failed,
+        "skipped": [
+            {"path": str(entry.path.relative_to(data)), "reason": entry.reason} for entry in listing.skipped
+        ],
     }
 
 
@@ -122,10 +140,21 @@ def _write_table(
         unfinished.write_text(text.getvalue(), encoding="utf-8")
 
 
+def _refuse_overwriting(cases: tuple[Case, ...], student: Path, outputs: list[Path]) -> None:
+    read = {student.resolve(), *(case.label.resolve() for case in cases if case.label)}
+    read |= {file.path.resolve() for case in cases for file in case.images.values()}
+    for path in outputs:
+        if path.resolve() in read or report_path(path).resolve() in read:
+            raise OptionError(f"{path}: the output would overwrite an input. Choose another output folder.")
+
+
 def _make_folder(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=output):
+            """It can be written to."""
     except OSError as error:
         raise OptionError(
-            f"{output}: the output folder cannot be made ({error.strerror or error}). Choose another one."
+            f"{output}: the output folder cannot be made or written to ({error.strerror or error}). Choose "
+            "another one."
         ) from error

@@ -154,46 +154,40 @@ def infer_within_memory(
     device: torch.device,
     on_note: Callable[[str], None],
     **options: Any,
-) -> np.ndarray:
+) -> tuple[np.ndarray, torch.device]:
     """:func:`infer`; where a GPU's memory does not suffice, with smaller windows there, else on the CPU.
 
     Args:
         on_note: called with a sentence for people about each step back.
 
-    Raises:
-        torch.cuda.OutOfMemoryError: not even that was possible.
+    Returns:
+        The probabilities, and the device that they were computed on.
     """
-    for where, size, note in _steps_back(window, network.divisor, device):
+    for where, size, note in _attempts(window, network.divisor, device):
         if note:
             torch.cuda.empty_cache()
             on_note(note)
         try:
-            return infer(network, image, available, window=size, device=where, **options)
-        except torch.cuda.OutOfMemoryError as error:
-            shortage = error
-    raise shortage
+            return infer(network, image, available, window=size, device=where, **options), where
+        except torch.cuda.OutOfMemoryError:  # not kept: it would hold on to the tensors of the attempt
+            if where.type == "cpu":
+                raise
+    raise AssertionError("the CPU is the last attempt")
 
 
-def _steps_back(
+def _attempts(
     window: Sequence[int], divisor: int, device: torch.device
 ) -> Iterator[tuple[torch.device, list[int], str]]:
     """Device, window and what to say about it, in the order to try."""
-    yield device, list(window), ""
+    window = list(window)
+    yield device, window, ""
+    if device.type == "cpu":
+        return
     half = [max(2 * divisor, side // 2 // divisor * divisor) for side in window]
-    if half != list(window):
-        yield (
-            device,
-            half,
-            f"The memory of {device} did not suffice; smaller windows were used, which can change the result "
-            "a little.",
-        )
-    if device.type != "cpu":
-        yield (
-            torch.device("cpu"),
-            list(window),
-            f"The memory of {device} did not suffice even for small windows; the CPU was used, which takes "
-            "longer.",
-        )
+    short = f"The memory of {device} did not suffice"
+    if half != window:
+        yield device, half, f"{short}; smaller windows were tried, which can change the result a little."
+    yield torch.device("cpu"), window, f"{short}; the CPU was used, which takes longer."
 
 
 def _logits(network: nn.Module, patch: Tensor, subsets: Tensor) -> Iterator[Tensor]:

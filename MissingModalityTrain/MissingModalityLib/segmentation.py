@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 
 from .devices import choose_device, describe_device
 from .diameters import axial_diameters
@@ -101,12 +102,13 @@ class Segmenter:
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
         tell = on_progress or (lambda event: None)
         prediction = self._network.predict(study, self._device, tell)
+        used = torch.device(prediction.device)
         tell(Event("write", 0, 1, output.name))
         report = {
             "command": "segment",
             "started": started.isoformat(timespec="seconds"),
             "versions": versions(),
-            "device": {"name": str(self._device), "description": describe_device(self._device)},
+            "device": {"name": prediction.device, "description": describe_device(used)},
             "student": self.student,
             "inputs": {modality.name: name for modality, name in study.names.items()},
             "output": str(output),

@@ -156,10 +156,10 @@ class Student:
         report(Event("prepare", 1, 1))
         notes = list(prepared.warnings)
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
-        probabilities = self._infer(prepared.image, prepared.available, chosen, report, inferred)
+        probabilities, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         labels = preparation.restore(self._decided(probabilities, prepared.brain), prepared)
         seconds = time.perf_counter() - begin
-        return Prediction(labels, prepared.subset, seconds, str(chosen), tuple(notes))
+        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes))
 
     def classes(
         self,
@@ -211,8 +211,8 @@ class Student:
         available: np.ndarray,
         device: torch.device | None,
         on_progress: Progress | None,
-        inferred: Callable[..., np.ndarray] = infer,
-    ) -> np.ndarray:
+        inferred: Callable[..., Any] = infer,
+    ) -> Any:
         device = device or torch.device("cpu")
         on_window = (lambda done, total: on_progress(Event("segment", done, total))) if on_progress else None
         return inferred(

@@ -61,6 +61,7 @@ def _summary(result: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             *(f"Warning: {name} was not segmented. {why}" for name, why in result["failed"].items()),
+            *(f"Warning: {entry['path']} was skipped: {entry['reason']}" for entry in result["skipped"]),
             f"Segmented {len(result['segmented'])} case(s){kept}, {len(result['failed'])} failed",
             f"Wrote {result['table']}",
         ]

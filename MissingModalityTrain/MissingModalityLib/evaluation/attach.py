@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from safetensors import safe_open
 
 from ..errors import CaseError
+from ..modalities import MODALITIES, SUBSETS, subset_name
+from ..regions import REGIONS
 from ..student import Student
 from .run import prediction_facts, read_evaluation, weights_sha256
 
@@ -65,14 +68,40 @@ def summary_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         ``data`` (name of the folder), ``date``, ``device``, ``hd95_rule``, ``weights_sha256``, ``cases`` (how
         many), and ``subsets`` and ``averages`` as in :func:`.tables.summarize`: mean and standard deviation
-        of Dice (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region. No case is named.
+        of Dice (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region; ``gains``: for each subset and each
+        modality ``added`` to it, mean Dice per region ``before`` and ``after`` over the ``cases`` that allow
+        both, for the means of two subsets may be over different cases. No case is named.
     """
     return {
         **{name: evaluation[name] for name in _FACTS},
         "cases": len(evaluation["cases"]),
         "subsets": [_rounded(entry) for entry in evaluation["subsets"]],
         "averages": {title: _rounded(entry) for title, entry in evaluation["averages"].items()},
+        "gains": list(_gains(evaluation["rows"])),
     }
+
+
+def _gains(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    dice: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows:
+        dice.setdefault(row["subset"], {}).setdefault(row["case"], {})[row["region"]] = row["dice"]
+    for subset in SUBSETS:
+        for modality in sorted(set(MODALITIES) - set(subset)):
+            before = dice.get(subset_name(subset), {})
+            after = dice.get(subset_name((*subset, modality)), {})
+            shared = before.keys() & after.keys()
+            if shared:
+                yield {
+                    "subset": subset_name(subset),
+                    "added": modality.title,
+                    "cases": len(shared),
+                    "before": _means(before, shared),
+                    "after": _means(after, shared),
+                }
+
+
+def _means(dice: Mapping[str, Mapping[str, float]], cases: Collection[str]) -> dict[str, float]:
+    return {region: round(fmean(dice[case][region] for case in cases), 4) for region in REGIONS}
 
 
 def _rounded(entry: Mapping[str, Any]) -> dict[str, Any]:
