@@ -1,10 +1,31 @@
-"""Finds the students that come with the project."""
+"""Where students lie: those that come with the project, and those that this user has trained."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from .errors import StudentError
+
+FOLDER_VARIABLE = "MISSINGMODALITY_MODELS"
+"""Environment variable that names another folder for this user's own students."""
+
+
+def user_models() -> Path:
+    """The folder of the students that this user has trained; it may not be there yet.
+
+    Whoever exports a student makes it; every ``*.safetensors`` in it is offered for segmentation.
+    """
+    if chosen := os.environ.get(FOLDER_VARIABLE):
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path.home() / ".local" / "share"
+    return base / "MissingModality" / "models"
 
 
 def bundled_student() -> Path:
