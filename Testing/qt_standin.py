@@ -21,6 +21,7 @@ from PySide6.QtCore import Signal
 WIDGETS = (
     *("QWidget", "QLabel", "QPushButton", "QToolButton", "QCheckBox", "QComboBox", "QLineEdit", "QSpinBox"),
     *("QProgressBar", "QPlainTextEdit", "QTableWidget", "QGroupBox", "QFrame"),
+    *("QDoubleSpinBox",),
 )
 
 
@@ -177,3 +178,11 @@ def modules() -> dict[str, ModuleType]:
 def application() -> QtWidgets.QApplication:
     """The one application object that widgets need."""
     return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+
+
+def keep_settings_in(folder: str) -> None:
+    """Let ``qt.QSettings()`` read and write files in a folder, not the settings of whoever runs the tests."""
+    application().setOrganizationName("Slicer stand-in")
+    application().setApplicationName("Slicer stand-in")
+    QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)
+    QtCore.QSettings.setPath(QtCore.QSettings.Format.IniFormat, QtCore.QSettings.Scope.UserScope, folder)

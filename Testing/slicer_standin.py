@@ -26,6 +26,7 @@ import vtk
 from packaging.requirements import Requirement
 
 import qt_standin
+from layout_standin import LayoutManager
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -95,7 +96,7 @@ def _resources(module_name: str) -> Path:
 def parameterNodeWrapper(cls: type) -> type:
     """Class of typed fields -> properties kept in a ``vtkMRMLScriptedModuleNode``, with widgets tied to them.
 
-    Knows the kinds of field that the modules use: nodes (as references), bool, str and Enum.
+    Knows the kinds of field that the modules use: nodes (as references), bool, int, float, str and Enum.
     """
     fields = typing.get_type_hints(cls)
     defaults = {name: getattr(cls, name, None) for name in fields}
@@ -167,6 +168,8 @@ class _Link:
         if isinstance(widget, qt_standin.qMRMLNodeComboBox):
             self.signal = widget.currentNodeChanged
             self.get, self.set = widget.currentNode, widget.setCurrentNode
+        elif hasattr(widget, "setValue"):
+            self.signal, self.get, self.set = widget.valueChanged, lambda: widget.value, widget.setValue
         elif hasattr(widget, "setCurrentIndex"):
             choices = list(kind)
             widget.clear()
@@ -287,6 +290,8 @@ def new_scene() -> Any:
     slicer.mrmlScene = scene
     slicer.modules = SimpleNamespace(**modules)
     slicer.app.applicationLogic = lambda: application
+    layout_manager = LayoutManager(scene, application)
+    slicer.app.layoutManager = lambda: layout_manager
     return scene
 
 

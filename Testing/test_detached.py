@@ -210,6 +210,7 @@ def test_the_command_line_too_refuses_a_folder_where_another_process_trains(
     mm.train(tiny_cases, tmp_path, settings=settings, device="cpu")
 
 
+@pytest.mark.slow
 def test_a_real_training_is_followed_to_its_end(tmp_path: Path) -> None:
     run = tmp_path / "run"
     cases = write_cases(tmp_path / "cases")
