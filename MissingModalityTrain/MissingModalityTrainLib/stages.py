@@ -45,7 +45,8 @@ class StagesTable:
             spinBox.setEnabled(name not in changes["off"])
             spinBox.valueChanged.connect(self._changed)
             self._table.setCellWidget(row, 1, spinBox)
-        self._table.setFixedHeight(fittingHeight(self._table))
+        # as high as its rows and the header, so that nothing scrolls and nothing is empty
+        self._table.setFixedHeight((len(stages) + 1) * self._table.rowHeight(0))
         self._filling = False
 
     def texts(self, state):
@@ -60,12 +61,6 @@ class StagesTable:
     def _changed(self, *_arguments):
         if not self._filling:
             self._onChanged()
-
-
-def fittingHeight(table):
-    """Of all rows and the header, so that nothing scrolls and nothing is empty."""
-    rows = sum(table.rowHeight(row) for row in range(table.rowCount))
-    return rows + table.horizontalHeader().height + 2 * table.frameWidth
 
 
 def planOf(state):
