@@ -126,17 +126,23 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         modified = vtk.vtkCommand.ModifiedEvent
         if self.state is not None:
             self.state.disconnectGui(self._guiTag)
-            self.removeObserver(self.state.parameterNode, modified, self.updateGui)
+            self.removeObserver(self.state.parameterNode, modified, self.onStateModified)
         self.state = None
         if parameterNode is not None:
             self._guiTag = parameterNode.connectGui(self.ui)
             for section in self._sections:
                 section.show(parameterNode)
             self.state = parameterNode
-            self.addObserver(parameterNode.parameterNode, modified, self.updateGui)
+            self.addObserver(parameterNode.parameterNode, modified, self.onStateModified)
             self.updateGui()
 
-    def updateGui(self, caller=None, event=None):
+    def onStateModified(self, caller, event):
+        """By the panel itself, by a script, or by a scene that was loaded."""
+        for section in self._sections:
+            section.show(self.state)
+        self.updateGui()
+
+    def updateGui(self):
         """Bring all sections up to date."""
         for section in self._sections:
             if self.state is not None:

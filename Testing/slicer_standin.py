@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import tempfile
 import typing
 from enum import Enum
 from importlib.metadata import version
@@ -235,6 +236,7 @@ def install() -> None:
     if "slicer.ScriptedLoadableModule" in sys.modules:
         return
     qt_standin.application()
+    qt_standin.keep_settings_in(tempfile.mkdtemp(prefix="slicer-standin-"))
     sys.modules.update(qt_standin.modules())
     for name in ("qMRMLWidget", "qMRMLNodeComboBox"):
         setattr(slicer, name, qt_standin.CUSTOM[name])

@@ -88,7 +88,6 @@ class DataSection(Section):
         fillTable(self.ui.skippedTable, [(entry["path"], entry["reason"]) for entry in skipped])
         self.ui.casesTable.setVisible(bool(cases))
         self.ui.skippedTable.setVisible(bool(skipped))
-        self._skipped = len(skipped)
 
     def _showSplit(self, split):
         """Which cases the training would hold out, by the very function that it uses."""
@@ -102,18 +101,20 @@ class DataSection(Section):
             use = _("validation") if case["name"] in heldOut else _("training")
             text = use if case["label"] else _("left out: no label")
             self.ui.casesTable.setItem(row, 5, qt.QTableWidgetItem(text))
-        parts = [
-            _("{count} cases").format(count=len(self.cases)),
-            _("{count} to train on").format(count=len(labeled) - len(heldOut)),
-            _("{count} held out to validate on").format(count=len(heldOut)),
-        ]
-        if len(labeled) < len(self.cases):
-            parts.append(_("{count} without a label").format(count=len(self.cases) - len(labeled)))
-        if self._skipped:
-            parts.append(_("{count} files skipped").format(count=self._skipped))
-        unknown = any(case["convention"] is None for case in self.labeled())
-        advice = _("Choose how the label numbers are to be read: the names of some files do not tell.")
-        tell(self.ui.dataStatusLabel, ", ".join(parts) + "." + (f" {advice}" if unknown else ""))
+        text = _(
+            "Cases: {cases} (to train on: {training}, held out to validate on: {heldOut}, without a label: "
+            "{unlabeled}). Skipped files: {skipped}."
+        ).format(
+            cases=len(self.cases),
+            training=len(labeled) - len(heldOut),
+            heldOut=len(heldOut),
+            unlabeled=len(self.cases) - len(labeled),
+            skipped=self.ui.skippedTable.rowCount,
+        )
+        if any(case["convention"] is None for case in self.labeled()):
+            advice = _("Choose how the label numbers are to be read: some files' names do not tell.")
+            text = f"{text} {advice}"
+        tell(self.ui.dataStatusLabel, text)
 
 
 def fillTable(table, rows):

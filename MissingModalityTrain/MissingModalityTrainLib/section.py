@@ -55,13 +55,15 @@ class Section:
     def _onChosen(self, *_arguments):
         if self.state is None:
             return
-        for field, edit in self._edits.items():
-            if getattr(self.state, field) != edit.currentPath:
-                setattr(self.state, field, edit.currentPath)
-        for field, selector in self._selectors.items():
-            chosen = selector.itemData(selector.currentIndex)
-            if chosen is not None and getattr(self.state, field) != chosen:
-                setattr(self.state, field, chosen)
+        chosen = {field: edit.currentPath for field, edit in self._edits.items()}
+        chosen |= {
+            field: selector.itemData(selector.currentIndex) for field, selector in self._selectors.items()
+        }
+        # as one change: after each, the widgets show what the scene has
+        with slicer.util.NodeModify(self.state.parameterNode):
+            for field, value in chosen.items():
+                if value is not None and getattr(self.state, field) != value:
+                    setattr(self.state, field, value)
         self.panel.updateGui()
 
 

@@ -29,6 +29,7 @@ class TrainingSection(Section):
         super().__init__(panel)
         self._following = None
         self._epochsShown = self._textShown = None
+        self._watched = False
         self._plots = RunPlots()
         for index, (name, recipe) in enumerate(RECIPES.items()):
             self.ui.recipeSelector.addItem(name, name)
@@ -82,7 +83,7 @@ class TrainingSection(Section):
             self._fail(str(error))
             return
         qt.QSettings().setValue(RUN_SETTING, state.runPath)
-        self._follow(Following(state.runPath, process))
+        self._follow(Following(state.runPath, process), started=True)
         self._plots.fill(self._following.epochs)
         self._plots.show()
 
@@ -188,14 +189,16 @@ class TrainingSection(Section):
     def _onTimer(self):
         if self._following is None or self.state is None:
             return
-        wasAlive = self.alive
         self._following.look()
         self._show()
-        if wasAlive and self._following.error:
+        if self._watched and self._following.error:
+            self._watched = False
             showError(self._following.error)
 
-    def _follow(self, following):
+    def _follow(self, following, started=False):
+        """``started``: the process may have ended by now, and its end is to be told."""
         self._following, self._epochsShown, self._textShown = following, None, None
+        self._watched = started or self.alive
         self._show()
 
     def _show(self):
