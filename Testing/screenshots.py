@@ -7,12 +7,14 @@ pictures show what is on the panels and how it is laid out, not the exact looks 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import slicer
 
 import slicer_standin
+import train_screenshots
 from MissingModalityLib import mrml
 from small_patient import brain_volume
 
@@ -26,7 +28,9 @@ def main(folder: Path) -> None:
         mrml.add_volume(slicer.mrmlScene, brain_volume(number), name)
     panel.ui.detectButton.click()
     save(panel, folder / "seg_detected.png")
-    save(open_panel("MissingModalityTrain"), folder / "train_empty.png")
+    slicer_standin.new_scene()
+    with tempfile.TemporaryDirectory() as work:
+        train_screenshots.main(folder, Path(work), save)
 
 
 def open_panel(name: str) -> Any:

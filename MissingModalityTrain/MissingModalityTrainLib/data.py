@@ -10,6 +10,10 @@ from MissingModalityLib.regions import CONVENTIONS
 
 from .section import JobLine, Section, explain, tell
 
+USE_COLUMN = 1
+MOST_ROWS = 8
+"""Rows of a table that are seen at once; the others are scrolled to."""
+
 
 class DataSection(Section):
     """Attributes: ``cases``, records of the cases that were found last, see ``Listing.to_json``."""
@@ -76,11 +80,11 @@ class DataSection(Section):
             [
                 (
                     case["name"],
+                    "",
                     ", ".join(Modality[name].title for name in case["modalities"]),
                     _("yes") if case["label"] else _("no"),
                     case["layout"],
                     case["convention"] or _("unknown"),
-                    "",
                 )
                 for case in cases
             ],
@@ -100,7 +104,7 @@ class DataSection(Section):
         for row, case in enumerate(self.cases):
             use = _("validation") if case["name"] in heldOut else _("training")
             text = use if case["label"] else _("left out: no label")
-            self.ui.casesTable.setItem(row, 5, qt.QTableWidgetItem(text))
+            self.ui.casesTable.setItem(row, USE_COLUMN, qt.QTableWidgetItem(text))
         text = _(
             "Cases: {cases} (to train on: {training}, held out to validate on: {heldOut}, without a label: "
             "{unlabeled}). Skipped files: {skipped}."
@@ -124,3 +128,6 @@ def fillTable(table, rows):
         for column, text in enumerate(texts):
             table.setItem(row, column, qt.QTableWidgetItem(text))
     table.resizeColumnsToContents()
+    if rows:
+        # the header and the bar to scroll sideways are about as high as a row each
+        table.setFixedHeight((min(len(rows), MOST_ROWS) + 2) * table.rowHeight(0))

@@ -1,9 +1,11 @@
 """The section Evaluate and export: the trained network as a file, and how good it is on every subset."""
 
+import math
 from pathlib import Path
 
 import qt
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from MissingModalityLib.models import user_models
@@ -155,20 +157,20 @@ def evaluationTable():
 
 def fillEvaluationTable(table, subsets):
     """One row for each subset: cases, then mean and standard deviation of Dice and HD95 of each region."""
-    columns = {_("Subset"): [entry["subset"] for entry in subsets]}
-    columns[_("Cases")] = [str(entry["cases"]) for entry in subsets]
+    table.RemoveAllColumns()
+    addColumn(table, vtk.vtkStringArray(), _("Subset"), [entry["subset"] for entry in subsets])
+    addColumn(table, vtk.vtkIntArray(), _("Cases"), [entry["cases"] for entry in subsets])
     for metric, title, decimals in (("dice", _("Dice"), 3), ("hd95", _("HD95 (mm)"), 1)):
         for region in REGIONS:
             for key, heading in ((metric, title), (f"{metric}_std", _("{title} SD").format(title=title))):
-                values = [entry[key][region] for entry in subsets]
-                columns[f"{region} {heading}"] = [
-                    "" if value is None else f"{value:.{decimals}f}" for value in values
-                ]
-    table.RemoveAllColumns()
-    for name, texts in columns.items():
-        column = table.AddColumn()
-        column.SetName(name)
-        for text in texts:
-            column.InsertNextValue(text)
-    table.SetUseColumnNameAsColumnHeader(True)
-    table.Modified()
+                numbers = [entry[key][region] for entry in subsets]
+                rounded = [math.nan if number is None else round(number, decimals) for number in numbers]
+                addColumn(table, vtk.vtkDoubleArray(), f"{region} {heading}", rounded)
+
+
+def addColumn(table, column, name, values):
+    """Fill a VTK array and hang it into a table node."""
+    column.SetName(name)
+    for value in values:
+        column.InsertNextValue(value)
+    table.AddColumn(column)
