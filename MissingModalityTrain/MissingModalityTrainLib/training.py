@@ -111,7 +111,7 @@ class TrainingSection(Section):
         self._plots.show()
 
     def show(self, state):
-        if self.alive:
+        if self.alive and state.runPath != str(self._following.folder):
             state.runPath = str(self._following.folder)  # the run goes on, whatever scene there is
         super().show(state)
 
