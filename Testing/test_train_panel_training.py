@@ -130,6 +130,8 @@ def test_a_finished_run_can_be_exported_but_not_resumed(panel: Any, tmp_path: Pa
     choose(panel, run=write_run(tmp_path / "run", epochs=4, finished=True))
     assert panel.ui.trainingStatusLabel.text == "Training has ended. Export writes the student file."
     assert panel.ui.resumeButton.toolTip == "All stages of this training are over."
+    made = "recipe aem, network rfnet, preset quick, cases 3, of them held out 1"
+    assert panel.ui.logText.plainText.startswith(made)
     assert panel.ui.exportButton.enabled
 
 
@@ -293,6 +295,19 @@ def test_a_new_panel_finds_the_training_again(
     assert says(other, "train 3/40")()
     other.ui.stopButton.click()
     assert not other.training.alive
+    other.cleanup()
+
+
+def test_a_training_that_still_prepares_is_found_too(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(f"echo '{line('prepare', 1, 3, 'patient_b')}'; exec sleep 600")
+    start(panel, tmp_path)
+    panel.cleanup()
+    slicer.mrmlScene.Clear(0)
+    other = new_panel()
+    run_events(says(other, "Preparing the cases 1/3"))
+    other.ui.stopButton.click()
     other.cleanup()
 
 

@@ -105,6 +105,7 @@ class DataSection(Section):
             use = _("validation") if case["name"] in heldOut else _("training")
             text = use if case["label"] else _("left out: no label")
             self.ui.casesTable.setItem(row, USE_COLUMN, qt.QTableWidgetItem(text))
+        self.ui.casesTable.resizeColumnsToContents()
         text = _(
             "Cases: {cases} (to train on: {training}, held out to validate on: {heldOut}, without a label: "
             "{unlabeled}). Skipped files: {skipped}."

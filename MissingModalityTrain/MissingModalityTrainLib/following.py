@@ -145,6 +145,18 @@ class Following:
         return _("Nothing is trained yet: Start begins anew.") if self.state else ""
 
 
+def runText(record):
+    """What a run is made of, which need not be what the panel's choices say."""
+    known = {
+        _("recipe"): record.get("recipe"),
+        _("network"): record["settings"].get("architecture"),
+        _("preset"): record.get("preset"),
+        _("cases"): len(record.get("cases", ())),
+        _("of them held out"): len(record.get("validation", ())),
+    }
+    return ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
+
+
 def epochText(line):
     """A line of the run's log in words."""
     dice = line.get("dice") or {}

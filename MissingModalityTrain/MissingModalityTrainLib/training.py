@@ -7,13 +7,22 @@ from slicer.i18n import tr as _
 from MissingModalityLib.errors import MissingModalityError
 from MissingModalityLib.training.recipes import RECIPES
 
-from .following import Following, epochText
+from .following import Following, epochText, runText
 from .plots import RunPlots
 from .section import Section, explain, isFolder, showError, tell
 from .stages import StagesTable, chosenChanges, planOf, trainingChoices
 
 POLL_MILLISECONDS = 1000
 LOG_LINES = 500
+CHOICES = (
+    "recipeSelector",
+    "networkSelector",
+    "presetSelector",
+    "stagesTable",
+    "runPathEdit",
+)
+"""Widgets whose choices a running training has taken; they say nothing to it."""
+
 RUN_SETTING = "MissingModality/RunFolder"
 STOP_SETTING = "MissingModality/StopTrainingOnExit"
 """Not kept in the scene: a run, and what becomes of it when the application closes, outlive scenes."""
@@ -68,7 +77,10 @@ class TrainingSection(Section):
     def findLastRun(self):
         """Take up the run that a panel was last used for, where the scene names none."""
         last = slicer.util.settingsValue(RUN_SETTING, "")
-        if last and not self.state.runPath and Following(last).standing:
+        if not last or self.state.runPath:
+            return
+        found = Following(last)
+        if found.alive or found.standing:
             self.ui.runPathEdit.setCurrentPath(last)
 
     def onStart(self, resume):
@@ -123,8 +135,8 @@ class TrainingSection(Section):
             return
         for button, (ready, conditions) in self._unmetConditions().items():
             explain(button, ready, conditions)
-        for widget in (self.ui.runPathEdit, self.ui.stagesTable, self.ui.recipeSelector):
-            widget.setEnabled(not self.alive)
+        for name in CHOICES:
+            getattr(self.ui, name).setEnabled(not self.alive)
         self.ui.trainingProgressBar.setVisible(self.alive)
 
     def reset(self):
@@ -218,12 +230,14 @@ class TrainingSection(Section):
     def _showEpochs(self):
         following = self._following
         epochs = following.epochs if following else []
-        shown = (len(epochs), following and following.state)
+        shown = (len(epochs), following and following.state, self.record is None)
         if shown == self._epochsShown:
             return
         self._epochsShown = shown
         printed = following.log if following and not following.alive else ""
-        self.ui.logText.setPlainText("\n".join([*map(epochText, epochs[-LOG_LINES:]), printed]).strip())
+        made = runText(self.record) if self.record else ""
+        lines = [made, *map(epochText, epochs[-LOG_LINES:]), printed]
+        self.ui.logText.setPlainText("\n".join(filter(None, lines)))
         if self.alive:
             self._plots.fill(epochs)
 
