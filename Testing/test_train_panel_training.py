@@ -126,6 +126,12 @@ def test_start_needs_data_a_fresh_run_folder_and_a_stage(panel: Any, tmp_path: P
     assert panel.ui.resumeButton.enabled
 
 
+def test_a_folder_may_be_written_in_other_ways(panel: Any, tmp_path: Path) -> None:
+    choose(panel, run=f"{write_run(tmp_path / 'run')}/")
+    assert panel.ui.resumeButton.enabled
+    assert panel.ui.studentPathEdit.currentPath.endswith("run.safetensors")
+
+
 def test_a_finished_run_can_be_exported_but_not_resumed(panel: Any, tmp_path: Path) -> None:
     choose(panel, run=write_run(tmp_path / "run", epochs=4, finished=True))
     assert panel.ui.trainingStatusLabel.text == "Training has ended. Export writes the student file."

@@ -25,7 +25,7 @@ from train_panel import choose, choose_item, look, new_panel, run_events
 SHAPE, SPACING = (78, 96, 96), (2.0, 2.0, 2.0)
 CASES = 5
 LONG_S = 3600
-SHORT = {"crop": 48, "iterations": 15, "validate_every": 1, "workers": 0}
+SHORT = {"crop": 64, "iterations": 6, "validate_every": 2, "subsets": "FLAIR+T1ce", "workers": 0}
 PLOT_SIZE = (440, 260)
 
 

@@ -118,13 +118,11 @@ class Detached:
 
     def pause(self) -> None:
         """Halt it where it is; it keeps its memory, and goes on at the very step."""
-        for process in self._tree():
-            process.suspend()
+        self._each("suspend")
 
     def go_on(self) -> None:
         """Undo :meth:`pause`."""
-        for process in reversed(self._tree()):
-            process.resume()
+        self._each("resume")
 
     def stop(self) -> None:
         """End it and all its descendants; the run can be resumed after its last whole epoch."""
@@ -155,9 +153,19 @@ class Detached:
         except psutil.NoSuchProcess:
             return None
 
-    def _tree(self) -> list[Any]:
+    def _each(self, action: str) -> None:
+        """Have it done to the process and all its descendants that are still there."""
         process = self._found()
-        return [] if process is None else [process, *process.children(recursive=True)]
+        if process is None:
+            return
+        import psutil
+
+        members = []
+        with suppress(psutil.NoSuchProcess):
+            members = [process, *process.children(recursive=True)]
+        for member in members:
+            with suppress(psutil.NoSuchProcess):
+                getattr(member, action)()
 
     def _ended_well(self) -> bool:
         if not self._finished:

@@ -78,21 +78,22 @@ class JobLine:
         self._label = getattr(section.ui, f"{name}StatusLabel")
         self._cancelButton.clicked.connect(self.cancel)
         self._job = None
-        self._onResult = None
+        self._onResult = self._canceled = None
 
     @property
     def running(self):
         return self._job is not None
 
-    def start(self, arguments, doing, onResult):
+    def start(self, arguments, doing, onResult, canceled=None):
         """Run a command.
 
         Args:
             arguments: of the command line.
             doing: what to say meanwhile.
             onResult: called with what the command reports when it has succeeded; returns what to say then.
+            canceled: what to say when the user has ended it.
         """
-        self._onResult = onResult
+        self._onResult, self._canceled = onResult, canceled or _("Canceled.")
         self.tell(doing)
         self._bar.setMaximum(0)
         self._job = self._section.logic.runCommand(arguments, self._onProgress, self._onFinished)
@@ -121,7 +122,7 @@ class JobLine:
         self._job = None
         try:
             if job.cancelled:
-                self.tell(_("Canceled."))
+                self.tell(self._canceled)
             elif job.error:
                 self.fail(job.error)
             else:

@@ -72,6 +72,7 @@ class SynthesisSection(Section):
             arguments,
             _("Starting..."),
             lambda result: done.format(count=len(result["synthetic"]), folder=folder),
+            _("Canceled. Whole cases stay in the folder; Generate makes those that are missing."),
         )
 
     def update(self):

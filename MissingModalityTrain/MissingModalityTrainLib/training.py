@@ -1,5 +1,7 @@
 """The section Training: recipe and stages, start, pause, resume, stop, and what the run is doing."""
 
+from pathlib import Path
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -123,14 +125,14 @@ class TrainingSection(Section):
         self._plots.show()
 
     def show(self, state):
-        if self.alive and state.runPath != str(self._following.folder):
+        if self.alive and not self._follows(state.runPath):
             state.runPath = str(self._following.folder)  # the run goes on, whatever scene there is
         super().show(state)
 
     def update(self):
         state = self.state
         self._stages.show(state)
-        if not self.alive and state.runPath != (str(self._following.folder) if self._following else ""):
+        if not self.alive and not self._follows(state.runPath):
             self._follow(Following(state.runPath) if state.runPath else None)
             return
         for button, (ready, conditions) in self._unmetConditions().items():
@@ -206,6 +208,11 @@ class TrainingSection(Section):
         if self._watched and self._following.error:
             self._watched = False
             showError(self._following.error)
+
+    def _follows(self, path):
+        """Whether it is this folder that is shown, however it is written; none for an empty path."""
+        folder = self._following.folder if self._following else None
+        return folder == (Path(path) if path else None)
 
     def _follow(self, following, started=False):
         """``started``: the process may have ended by now, and its end is to be told."""
