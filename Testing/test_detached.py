@@ -143,6 +143,13 @@ def test_a_kill_from_outside_is_told_as_one(started: Script) -> None:
     assert run.state is State.KILLED and found.state is State.KILLED
 
 
+def test_an_interpreter_that_cannot_begin_is_no_kill(started: Script) -> None:
+    run = started("echo 'No module named MissingModalityLib' >&2; exit 1")
+    wait_for(lambda: not run.alive)
+    assert run.state is State.FAILED
+    assert run.error == "The process crashed: No module named MissingModalityLib"
+
+
 @pytest.mark.parametrize(
     ("script", "message"),
     [

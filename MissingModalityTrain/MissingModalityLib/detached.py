@@ -31,6 +31,9 @@ _TAIL_BYTES = 1 << 16
 _CLOCK_SECONDS = 2.0
 """How far the start of a process may seem to move when the system's clock is set right."""
 
+_OWN_CODES = range(1, 128)
+"""Exit codes that a process chooses; a signal makes others."""
+
 _PATIENCE_SECONDS = 10.0
 
 
@@ -174,10 +177,12 @@ class Detached:
         return self._finished
 
     def _last_words(self) -> str | None:
-        """A message about bad input, else the last line of a traceback."""
+        """A message about bad input, else the last line that a crash has left; None for a kill."""
         lines = [line for line in _tail(self.folder / LOG_FILE) if line.strip()]
-        crashed = any(line.startswith("Traceback") for line in lines)
-        return jobs.told_error(lines) or (f"The process crashed: {lines[-1]}" if crashed else None)
+        code = self._process.poll() if self._process is not None else None
+        crashed = code in _OWN_CODES if code is not None else any(map(_begins_traceback, lines))
+        crash = f"The process crashed: {lines[-1]}" if crashed and lines else None
+        return jobs.told_error(lines) or crash
 
 
 def start(arguments: Sequence[str | os.PathLike[str]], folder: Path) -> Detached:
@@ -247,6 +252,10 @@ def _facts_of(pid: int) -> dict[str, Any]:
 def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
     with replacing(folder / PROCESS_FILE) as temporary:
         temporary.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _begins_traceback(line: str) -> bool:
+    return line.startswith("Traceback ")
 
 
 def _size(path: Path) -> int:

@@ -51,7 +51,7 @@ def standing(run: Path, event: Event | None = None) -> Standing | None:
             name: (settings["epochs"], settings["iterations"])
             for name, settings in record["settings"]["stages"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     epochs = log.read(run)
     done = {name: _steps_done(name, iterations, epochs, event) for name, (_, iterations) in stages.items()}
