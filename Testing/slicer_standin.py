@@ -3,9 +3,9 @@
 ``slicer-core`` brings real nodes, scenes, file formats and ``slicer.util``, but no application.
 :func:`install` adds stand-ins for ``slicer.app``, ``slicer.modules``, ``slicer.i18n``,
 ``slicer.ScriptedLoadableModule``, ``slicer.packaging``, ``slicer.parameterNodeWrapper``, ``qt`` and
-``ctk`` (see qt_standin.py): only what this project's modules use, written from Slicer's documented
-interface. Not covered: installing packages, the launcher PythonSlicer, DICOM, SampleData and everything
-that is drawn.
+``ctk`` (see qt_standin.py), and a layout manager (see layout_standin.py): only what this project's modules
+use, written from Slicer's documented interface. Not covered: installing packages, the launcher PythonSlicer,
+DICOM, SampleData and everything that is drawn.
 """
 
 from __future__ import annotations
