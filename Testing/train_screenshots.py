@@ -120,6 +120,7 @@ def _chart(node: Any) -> Any:
     chart = vtk.vtkChartXY()
     chart.SetTitle(node.GetTitle())
     chart.SetShowLegend(node.GetLegendVisibility())
+    chart.GetLegend().SetVerticalAlignment(vtk.vtkChartLegend.BOTTOM)
     for index in range(node.GetNumberOfPlotSeriesNodes()):
         series = node.GetNthPlotSeriesNode(index)
         table = series.GetTableNode().GetTable()
