@@ -21,7 +21,8 @@ from MissingModalityLib.models import user_models
 def test_each_system_has_its_place_and_nothing_is_made(
     platform: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("MISSINGMODALITY_MODELS", raising=False)
+    for name in ("MISSINGMODALITY_MODELS", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     monkeypatch.setattr(sys, "platform", platform)

@@ -1,4 +1,4 @@
-"""Where students lie: those that come with the project, and those that this user has trained."""
+"""Where students lie: those that come with the project, and those that the user has trained."""
 
 from __future__ import annotations
 
@@ -7,25 +7,6 @@ import sys
 from pathlib import Path
 
 from .errors import StudentError
-
-FOLDER_VARIABLE = "MISSINGMODALITY_MODELS"
-"""Environment variable that names another folder for this user's own students."""
-
-
-def user_models() -> Path:
-    """The folder of the students that this user has trained; it may not be there yet.
-
-    Whoever exports a student makes it; every ``*.safetensors`` in it is offered for segmentation.
-    """
-    if chosen := os.environ.get(FOLDER_VARIABLE):
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path.home() / ".local" / "share"
-    return base / "MissingModality" / "models"
 
 
 def bundled_student() -> Path:
@@ -46,3 +27,17 @@ def bundled_student() -> Path:
         "No student (trained network) comes with this installation: Resources/Models holds no .safetensors "
         "file. Name one with --student, or install MissingModality again."
     )
+
+
+def user_models() -> Path:
+    """The folder of the user's own students, which may not exist; MISSINGMODALITY_MODELS names another."""
+    chosen = os.environ.get("MISSINGMODALITY_MODELS")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "MissingModality" / "models"
