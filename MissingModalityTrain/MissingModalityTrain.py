@@ -2,7 +2,6 @@
 
 import tempfile
 import time
-from enum import Enum
 from pathlib import Path
 
 import qt
@@ -10,7 +9,6 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -19,16 +17,20 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+from MissingModalityLib import detached
 from MissingModalityLib.errors import MissingModalityError
 from MissingModalityLib.jobs import Job
-from MissingModalityLib.training.recipes import RECIPES, flattened
+from MissingModalityLib.training.recipes import flattened
 from MissingModalityLib.training.settings import as_text
+from MissingModalityTrainLib.data import DataSection
+from MissingModalityTrainLib.evaluation import EvaluationSection
+from MissingModalityTrainLib.parameters import FIRST_RECIPE, MissingModalityTrainParameterNode
+from MissingModalityTrainLib.plots import RunPlots
+from MissingModalityTrainLib.synthesis import SynthesisSection
+from MissingModalityTrainLib.training import TrainingSection
 
 POLL_MILLISECONDS = 200
 WAIT_SECONDS = 0.02
-CHECKPOINT = "checkpoint.pt"
-LOG_LINES = 500
-FIRST_RECIPE = next(iter(RECIPES))
 
 
 class MissingModalityTrain(ScriptedLoadableModule):
@@ -41,9 +43,10 @@ class MissingModalityTrain(ScriptedLoadableModule):
         parent.dependencies = ["MissingModalitySeg"]
         parent.contributors = ["MissingModality contributors"]
         parent.helpText = _(
-            "Trains a network that segments brain tumors from any subset of FLAIR, T1ce, T1 and T2, and "
-            "exports it as one file for the segmentation module. Cases may lack sequences. Training runs in "
-            "a process of its own, so Slicer stays usable; the command line can do the same. "
+            "Trains a network that segments brain tumors from any subset of FLAIR, T1ce, T1 and T2, scores "
+            "it on every subset, and exports it as one file for the segmentation module. Cases may lack "
+            "sequences. Training runs in a process of its own: Slicer stays usable and may even be closed, "
+            "and finds the training again. The command line can do the same. "
             "<b>Research use only, not a medical device.</b>"
         )
         parent.acknowledgementText = _(
@@ -55,65 +58,21 @@ class MissingModalityTrain(ScriptedLoadableModule):
         )
 
 
-class Network(Enum):
-    """What is trained; values as on the command line."""
-
-    SEGRESNET = "segresnet"
-    RFNET = "rfnet"
-
-    def label(self):
-        return {
-            "segresnet": _("SegResNet (light)"),
-            "rfnet": _("RFNet (as in the papers; needs a GPU)"),
-        }[self.value]
-
-
-class Preset(Enum):
-    """How long to train; values as on the command line."""
-
-    QUICK = "quick"
-    PAPER = "paper"
-
-    def label(self):
-        return {"quick": _("Quick (a trial of minutes)"), "paper": _("Paper (a GPU for days)")}[self.value]
-
-
-class Device(Enum):
-    """Where to train; values as on the command line."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    GPU = "cuda"
-
-    def label(self):
-        return {"auto": _("Automatic"), "cpu": _("CPU"), "cuda": _("GPU (CUDA)")}[self.value]
-
-
-@parameterNodeWrapper
-class MissingModalityTrainParameterNode:
-    """State of the panel, kept in the scene; empty paths are not chosen yet."""
-
-    dataPath: str = ""
-    runPath: str = ""
-    studentPath: str = ""
-    recipe: str = FIRST_RECIPE
-    network: Network = Network.SEGRESNET
-    preset: Preset = Preset.QUICK
-    device: Device = Device.AUTO
-
-
 class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel. At most one job (training or export) runs at a time."""
+    """The panel: four sections in working order, over one parameter node.
+
+    Attributes:
+        state: the parameter node; None while the scene changes.
+        data, synthesis, training, evaluation: the sections.
+    """
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
-        self._parameterNode = None
+        self.state = None
         self._guiTag = None
-        self._job = None
-        self._doneText = ""
-        self._lastMessage = None
+        self._sections = ()
 
     def setup(self):
         super().setup()
@@ -122,187 +81,83 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = MissingModalityTrainLogic()
-        self._paths = {
-            "dataPath": self.ui.dataPathEdit,
-            "runPath": self.ui.runPathEdit,
-            "studentPath": self.ui.studentPathEdit,
-        }
-        self._fillRecipes()
-        self.ui.logText.setMaximumBlockCount(LOG_LINES)
+        self.data = DataSection(self)
+        self.synthesis = SynthesisSection(self)
+        self.training = TrainingSection(self)
+        self.evaluation = EvaluationSection(self)
+        self._sections = (self.data, self.synthesis, self.training, self.evaluation)
+        for section in self._sections:
+            section.connect()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.ui.startButton.clicked.connect(lambda *_args: self.onStart(resume=False))
-        self.ui.resumeButton.clicked.connect(lambda *_args: self.onStart(resume=True))
-        self.ui.cancelButton.clicked.connect(self.onCancel)
-        self.ui.exportButton.clicked.connect(self.onExport)
-        self.ui.recipeSelector.currentIndexChanged.connect(self._onChosen)
-        for edit in self._paths.values():
-            edit.currentPathChanged.connect(self._onChosen)
         self.initializeParameterNode()
+        self.training.findLastRun()
 
     def cleanup(self):
         """The application is about to delete the panel."""
-        self.onCancel()
+        for section in self._sections:
+            section.cleanup()
         self.setParameterNode(None)
         self.removeObservers()
 
     def enter(self):
         self.initializeParameterNode()
 
+    def exit(self):
+        """What runs goes on while another module is shown, so the state is kept."""
+
     def onSceneStartClose(self, caller, event):
-        """Training does not depend on the scene and goes on."""
+        """A training does not depend on the scene and goes on."""
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
+        for section in self._sections:
+            section.reset()
         self.initializeParameterNode()
 
     def initializeParameterNode(self):
         parameterNode = self.logic.getParameterNode()
-        shown = self._parameterNode and self._parameterNode.parameterNode
+        shown = self.state and self.state.parameterNode
         if parameterNode.parameterNode is not shown:
             self.setParameterNode(parameterNode)
 
     def setParameterNode(self, parameterNode):
         """Show another parameter node, or none."""
         modified = vtk.vtkCommand.ModifiedEvent
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode.parameterNode, modified, self._updateGui)
-        self._parameterNode = None
+        if self.state is not None:
+            self.state.disconnectGui(self._guiTag)
+            self.removeObserver(self.state.parameterNode, modified, self.onStateModified)
+        self.state = None
         if parameterNode is not None:
             self._guiTag = parameterNode.connectGui(self.ui)
-            self._showChoices(parameterNode)
-            self._parameterNode = parameterNode
-            self.addObserver(parameterNode.parameterNode, modified, self._updateGui)
-            self._updateGui()
+            for section in self._sections:
+                section.show(parameterNode)
+            self.state = parameterNode
+            self.addObserver(parameterNode.parameterNode, modified, self.onStateModified)
+            self.updateGui()
 
-    def onStart(self, resume):
-        """Start or resume the training of the chosen run folder."""
-        state = self._parameterNode
-        self._doneText = _("Training has ended. Export writes the student file.")
-        self._start(
-            lambda: self.logic.train(
-                state.dataPath or None,
-                state.runPath,
-                recipe=state.recipe,
-                network=state.network.value,
-                preset=state.preset.value,
-                resume=resume,
-                device=state.device.value,
-                onProgress=self._onProgress,
-                onFinished=self._onFinished,
-            )
-        )
+    def onStateModified(self, caller, event):
+        """By the panel itself, by a script, or by a scene that was loaded."""
+        for section in self._sections:
+            section.show(self.state)
+        self.updateGui()
 
-    def onExport(self):
-        """Write the student file of the chosen run folder."""
-        state = self._parameterNode
-        self._doneText = _("Wrote {path}").format(path=state.studentPath)
-        self._start(lambda: self.logic.export(state.runPath, state.studentPath, self._onFinished))
+    def updateGui(self):
+        """Bring all sections up to date."""
+        for section in self._sections:
+            if self.state is not None:
+                section.update()
 
-    def onCancel(self):
-        if self._job is not None:
-            self._job.cancel()
+    def ensureDependencies(self):
+        """Make sure that what the library needs is installed.
 
-    def _start(self, begin):
+        Raises:
+            RuntimeError: it is not; the message says what to do.
+        """
         from MissingModalitySegLib.dependencies import ensureDependencies
 
-        try:
-            requirements = self.resourcePath("requirements-training.txt")
-            ensureDependencies(_("Brain tumor segmentation training"), requirements)
-        except RuntimeError as error:
-            self._tellFailure(str(error))
-            return
-        self.ui.logText.setPlainText("")
-        self._tell(_("Starting..."))
-        self._job = begin()
-        self._updateGui()
-
-    def _onProgress(self, event):
-        self.ui.progressBar.setMaximum(event.total)
-        self.ui.progressBar.setValue(event.step)
-        numbers = [f"{name} {value:.4g}" for name, value in event.values.items()]
-        self._tell(", ".join([f"{event.stage} {event.step}/{event.total}", event.message, *numbers]))
-        if event.message != self._lastMessage:
-            self._lastMessage = event.message
-            self.ui.logText.appendPlainText(self.ui.statusLabel.text)
-
-    def _onFinished(self, job):
-        self._job = None
-        if job.log:
-            self.ui.logText.appendPlainText(job.log)
-        if job.cancelled:
-            self._tell(_("Canceled. Resume goes on after the last whole epoch."))
-        elif job.error:
-            self._tellFailure(job.error)
-        else:
-            self._tell(self._doneText)
-        self._updateGui()
-
-    def _tell(self, text):
-        self.ui.statusLabel.setText(text)
-        self.ui.statusLabel.setVisible(bool(text))
-
-    def _tellFailure(self, message):
-        self._tell(message)
-        slicer.util.errorDisplay(message, windowTitle=_("Brain tumor segmentation training"))
-
-    def _fillRecipes(self):
-        for index, (name, recipe) in enumerate(RECIPES.items()):
-            self.ui.recipeSelector.addItem(name, name)
-            self.ui.recipeSelector.setItemData(index, _(recipe.summary), qt.Qt.ToolTipRole)
-
-    def _showChoices(self, state):
-        """Fill the widgets that the wrapper cannot tie to a field: paths and recipes."""
-        for field, edit in self._paths.items():
-            edit.setCurrentPath(getattr(state, field))
-        self.ui.recipeSelector.setCurrentIndex(self.ui.recipeSelector.findData(state.recipe))
-
-    def _onChosen(self, *_arguments):
-        if self._parameterNode is not None:
-            for field, edit in self._paths.items():
-                setattr(self._parameterNode, field, edit.currentPath)
-            self._parameterNode.recipe = self.ui.recipeSelector.itemData(self.ui.recipeSelector.currentIndex)
-            self._updateGui()
-
-    def _unmetConditions(self):
-        """For each button what keeps it from working: texts by condition."""
-        state = self._parameterNode
-        hasRun = bool(state.runPath) and (Path(state.runPath) / CHECKPOINT).is_file()
-        hasData = bool(state.dataPath) and Path(state.dataPath).is_dir()
-        running = {_("Another job is running."): self._job is not None}
-        noRun = {_("Choose a run folder that holds a training."): not hasRun}
-        return {
-            self.ui.startButton: {
-                **running,
-                _("Choose the folder of cases."): not hasData,
-                _("Choose a run folder."): not state.runPath,
-                _("The run folder holds a training already: resume it, or choose another."): hasRun,
-            },
-            self.ui.resumeButton: {**running, **noRun},
-            self.ui.exportButton: {
-                **running,
-                **noRun,
-                _("Choose a student file ending in .safetensors."): not state.studentPath.endswith(
-                    ".safetensors"
-                ),
-            },
-        }
-
-    def _updateGui(self, caller=None, event=None):
-        if self._parameterNode is None:
-            return
-        ready = {
-            self.ui.startButton: _("Train from the beginning"),
-            self.ui.resumeButton: _("Go on after the last whole epoch"),
-            self.ui.exportButton: _("Write the trained network as one file"),
-        }
-        for button, conditions in self._unmetConditions().items():
-            unmet = [text for text, isUnmet in conditions.items() if isUnmet]
-            button.setEnabled(not unmet)
-            button.setToolTip("\n".join(unmet) or ready[button])
-        self.ui.cancelButton.setEnabled(self._job is not None)
-        self.ui.progressBar.setVisible(self._job is not None)
+        requirements = self.resourcePath("requirements-training.txt")
+        ensureDependencies(_("Brain tumor segmentation training"), requirements)
 
 
 class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
@@ -346,31 +201,43 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
             The running ``MissingModalityLib.jobs.Job``: :meth:`wait` for it, ``cancel()`` it, or look at
             ``running`` and ``error``.
         """
-        given = {
-            "data": data,
-            "output": output,
-            "recipe": recipe,
-            "network": network,
-            "preset": preset,
-            "stages": ",".join(stages) if stages else None,
-            "config": config,
-            "init": initial,
-            "restart": restart,
-            "seed": seed,
-            "device": device,
-            "convention": convention,
-            "prepared": prepared,
-        }
-        arguments = ["train"]
-        for name, value in given.items():
-            arguments += [] if value is None else [f"--{name}", str(value)]
-        if settings:
-            arguments += ["--set", *(f"{key}={as_text(value)}" for key, value in flattened(settings).items())]
-        return self._start([*arguments, *(["--resume"] if resume else [])], onProgress, onFinished)
+        arguments = trainArguments(
+            data,
+            output,
+            recipe,
+            network,
+            preset,
+            stages,
+            settings,
+            config,
+            initial,
+            resume,
+            restart,
+            seed,
+            device,
+            convention,
+            prepared,
+        )
+        return self.runCommand(arguments, onProgress, onFinished)
+
+    def startTraining(self, data, output, **choices):
+        """Like :meth:`train`, in a process that goes on when the application ends.
+
+        Args:
+            data, output: as for :meth:`train`.
+            choices: any further arguments of :meth:`train` but onProgress and onFinished.
+
+        Returns:
+            The ``MissingModalityLib.detached.Detached``; ``detached.find(output)`` finds it again.
+
+        Raises:
+            MissingModalityError: a process trains in ``output`` already, or it cannot be written to.
+        """
+        return detached.start(trainArguments(data, output, **choices), Path(output))
 
     def export(self, run, output, onFinished=None):
         """``MissingModalityLib.export`` in a process of its own; returns the running job."""
-        return self._start(["export", "--run", str(run), "--output", str(output)], None, onFinished)
+        return self.runCommand(["export", "--run", str(run), "--output", str(output)], None, onFinished)
 
     def wait(self, job):
         """Wait for the end of a job while the application stays alive; interrupting the wait ends the job.
@@ -394,8 +261,8 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
             raise (MissingModalityError if expected else RuntimeError)(job.error)
         return Path(job.result["output"])
 
-    def _start(self, arguments, onProgress, onFinished):
-        """A running job that delivers its news from a timer."""
+    def runCommand(self, arguments, onProgress=None, onFinished=None):
+        """Any command of ``missing-modality`` as a running job that delivers its news from a timer."""
 
         def finish(job):
             self._timers.pop(job).stop()
@@ -410,23 +277,85 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
         return job.start()
 
 
+def trainArguments(
+    data,
+    output,
+    recipe=FIRST_RECIPE,
+    network="segresnet",
+    preset="paper",
+    stages=None,
+    settings=None,
+    config=None,
+    initial=None,
+    resume=False,
+    restart=None,
+    seed=0,
+    device="auto",
+    convention=None,
+    prepared=None,
+):
+    """The command line of ``MissingModalityTrainLogic.train``."""
+    given = {
+        "data": data,
+        "output": output,
+        "recipe": recipe,
+        "network": network,
+        "preset": preset,
+        "stages": ",".join(stages) if stages else None,
+        "config": config,
+        "init": initial,
+        "restart": restart,
+        "seed": seed,
+        "device": device,
+        "convention": convention,
+        "prepared": prepared,
+    }
+    arguments = ["train"]
+    for name, value in given.items():
+        arguments += [] if value is None else [f"--{name}", str(value)]
+    if settings:
+        arguments += ["--set", *(f"{key}={as_text(value)}" for key, value in flattened(settings).items())]
+    return [*arguments, *(["--resume"] if resume else [])]
+
+
 class MissingModalityTrainTest(ScriptedLoadableModuleTest):
-    """Self-test: an unusable folder is refused with a message; training itself takes too long for one."""
+    """Self-test of what takes seconds; training itself takes too long for one."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
 
     def runTest(self, **_arguments):
-        self.test_FolderWithoutCases()
+        for test in (self.test_StateInScene, self.test_Plots, self.test_FolderWithoutCases):
+            self.setUp()
+            test()
+
+    def test_StateInScene(self):
+        """What is chosen lies in the scene, and goes with it."""
+        self.delayDisplay("Checking that choices are kept in the scene")
+        MissingModalityTrainLogic().getParameterNode().seed = 7
+        assert MissingModalityTrainLogic().getParameterNode().seed == 7
+        slicer.mrmlScene.Clear()
+        assert MissingModalityTrainLogic().getParameterNode().seed == 0
+
+    def test_Plots(self):
+        """A log of two epochs becomes two charts, however often it is shown."""
+        self.delayDisplay("Plotting the log of a training")
+        first = {"loss": {"total": 0.9}}
+        second = {"loss": {"total": 0.7}, "dice": {"FLAIR WT": 0.5, "FLAIR TC": 0.4, "FLAIR ET": 0.3}}
+        plots = RunPlots()
+        for epochs in ([first], [first, second]):
+            plots.fill(epochs)
+        assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 2
+        tables = [slicer.mrmlScene.GetNthNodeByClass(index, "vtkMRMLTableNode") for index in (0, 1)]
+        assert [table.GetNumberOfRows() for table in tables] == [2, 1]
 
     def test_FolderWithoutCases(self):
-        from MissingModalitySegLib.dependencies import isTorchInstalled
-
-        if not isTorchInstalled():
-            self.delayDisplay("Training is not tested: PyTorch is not installed")
-            return
+        """A folder that cannot be used is refused with a message that names it."""
         self.delayDisplay("Checking that a folder without cases is refused")
         with tempfile.TemporaryDirectory() as folder:
+            logic = MissingModalityTrainLogic()
             try:
-                logic = MissingModalityTrainLogic()
-                logic.wait(logic.train(folder, Path(folder) / "run"))
+                logic.wait(logic.runCommand(["cases", folder]))
             except MissingModalityError as error:
                 assert folder in str(error), error
             else:

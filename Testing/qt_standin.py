@@ -9,7 +9,9 @@ known this way: PythonQt's own quirks, and the looks of the real ctk and qMRML w
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +23,7 @@ from PySide6.QtCore import Signal
 WIDGETS = (
     *("QWidget", "QLabel", "QPushButton", "QToolButton", "QCheckBox", "QComboBox", "QLineEdit", "QSpinBox"),
     *("QProgressBar", "QPlainTextEdit", "QTextBrowser", "QTableWidget", "QGroupBox", "QFrame"),
+    *("QDoubleSpinBox",),
 )
 
 
@@ -34,6 +37,17 @@ def attribute_style(base: type) -> type:
     return type(base.__name__, (base,), members)
 
 
+def _keep_none() -> None:
+    """Let ``None`` outlive what PySide takes of it.
+
+    Functions without a result give away a reference to ``None`` that is not theirs (seen in PySide6 6.12 with
+    Python 3.11): after some ten thousand calls the interpreter dies. From Python 3.12 on ``None`` is not
+    counted.
+    """
+    if sys.version_info < (3, 12):
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+
+
 def _attribute(name: str) -> property:
     return property(
         lambda self: QtCore.QObject.property(self, name),
@@ -41,6 +55,7 @@ def _attribute(name: str) -> property:
     )
 
 
+_keep_none()
 _styled = {name: attribute_style(getattr(QtWidgets, name)) for name in WIDGETS}
 QWidget = _styled["QWidget"]
 
@@ -261,3 +276,11 @@ def modules() -> dict[str, ModuleType]:
 def application() -> QtWidgets.QApplication:
     """The one application object that widgets need."""
     return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+
+
+def keep_settings_in(folder: str) -> None:
+    """Let ``qt.QSettings()`` read and write files in a folder, not the settings of whoever runs the tests."""
+    application().setOrganizationName("Slicer stand-in")
+    application().setApplicationName("Slicer stand-in")
+    QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)
+    QtCore.QSettings.setPath(QtCore.QSettings.Format.IniFormat, QtCore.QSettings.Scope.UserScope, folder)

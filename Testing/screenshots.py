@@ -7,6 +7,7 @@ pictures show what is on the panels and how it is laid out, not the exact looks 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,16 @@ import slicer
 
 import seg_screenshots
 import slicer_standin
+import train_screenshots
 
 
 def main(folder: Path) -> None:
     """Write one PNG per panel and state."""
     folder.mkdir(parents=True, exist_ok=True)
     seg_screenshots.main(folder, save)
-    save(open_panel("MissingModalityTrain"), folder / "train_empty.png")
-
-
-def open_panel(name: str) -> Any:
-    """A module's panel in an empty scene."""
-    module = slicer_standin.load_module(name)
     slicer_standin.new_scene()
-    panel = getattr(module, f"{name}Widget")(slicer_standin.module_area())
-    panel.setup()
-    return panel
+    with tempfile.TemporaryDirectory() as work:
+        train_screenshots.main(folder, Path(work), save)
 
 
 def save(panel: Any, path: Path) -> None:

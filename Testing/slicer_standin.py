@@ -3,9 +3,9 @@
 ``slicer-core`` brings real nodes, scenes, file formats and ``slicer.util``, but no application.
 :func:`install` adds stand-ins for ``slicer.app``, ``slicer.modules``, ``slicer.i18n``,
 ``slicer.ScriptedLoadableModule``, ``slicer.packaging``, ``slicer.parameterNodeWrapper``, ``qt`` and
-``ctk`` (see qt_standin.py): only what this project's modules use, written from Slicer's documented
-interface. Not covered: installing packages, the launcher PythonSlicer, DICOM, SampleData and everything
-that is drawn.
+``ctk`` (see qt_standin.py), and a layout manager (see layout_standin.py): only what this project's modules
+use, written from Slicer's documented interface. Not covered: installing packages, the launcher PythonSlicer,
+DICOM, SampleData and everything that is drawn.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import tempfile
 import typing
 import unittest
 from enum import Enum
@@ -27,6 +28,7 @@ import vtk
 from packaging.requirements import Requirement
 
 import qt_standin
+from layout_standin import LayoutManager
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -98,7 +100,7 @@ def _resources(module_name: str) -> Path:
 def parameterNodeWrapper(cls: type) -> type:
     """Class of typed fields -> properties kept in a ``vtkMRMLScriptedModuleNode``, with widgets tied to them.
 
-    Knows the kinds of field that the modules use: nodes (as references), bool, str and Enum.
+    Knows the kinds of field that the modules use: nodes (as references), bool, int, float, str and Enum.
     """
     fields = typing.get_type_hints(cls)
     defaults = {name: getattr(cls, name, None) for name in fields}
@@ -170,6 +172,8 @@ class _Link:
         if isinstance(widget, qt_standin.qMRMLNodeComboBox):
             self.signal = widget.currentNodeChanged
             self.get, self.set = widget.currentNode, widget.setCurrentNode
+        elif hasattr(widget, "setValue"):
+            self.signal, self.get, self.set = widget.valueChanged, lambda: widget.value, widget.setValue
         elif hasattr(widget, "setCurrentIndex"):
             choices = list(kind)
             widget.clear()
@@ -249,6 +253,7 @@ def install() -> None:
     if "slicer.ScriptedLoadableModule" in sys.modules:
         return
     qt_standin.application()
+    qt_standin.keep_settings_in(tempfile.mkdtemp(prefix="slicer-standin-"))
     sys.modules.update(qt_standin.modules())
     for name in ("qMRMLWidget", "qMRMLNodeComboBox"):
         setattr(slicer, name, qt_standin.CUSTOM[name])
@@ -304,6 +309,8 @@ def new_scene() -> Any:
     slicer.mrmlScene = scene
     slicer.modules = SimpleNamespace(**modules)
     slicer.app.applicationLogic = lambda: application
+    layout_manager = LayoutManager(scene, application)
+    slicer.app.layoutManager = lambda: layout_manager
     return scene
 
 

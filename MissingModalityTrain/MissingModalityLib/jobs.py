@@ -10,7 +10,6 @@ import atexit
 import json
 import os
 import queue
-import re
 import shutil
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from typing import IO, Any
 from .progress import Event
 
 _LOG_LINES = 200
+_ERROR_MARK = "missing-modality: error: "
 _GRACE_SECONDS = 2.0
 """How long to wait for the pipes after the child has ended; a grandchild may hold them open for ever."""
 
@@ -89,7 +89,7 @@ class Job:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=_environment(),
+                env=child_environment(),
                 start_new_session=os.name == "posix",
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
@@ -129,12 +129,10 @@ class Job:
         if not self.exit_code:
             return None
         lines = [line for line in self._log if line.strip()]
-        marked = [index for index, line in enumerate(lines) if re.match(r"missing-modality: error: ", line)]
-        if marked and self.exit_code == 2:
-            return "\n".join(lines[marked[-1] :]).partition("error: ")[2]
-        # a launcher such as PythonSlicer tells like a shell, as 128 + signal, what ended the Python inside it
-        number = -self.exit_code if self.exit_code < 0 else self.exit_code - 128
-        if number > 0:
+        if self.exit_code == 2 and (told := told_error(lines)):
+            return told
+        number = _signal_of(self.exit_code)
+        if number:
             return _killed(number)
         last = lines[-1] if lines else "it printed no message"
         return f"The process ended with exit code {self.exit_code}: {last}"
@@ -182,7 +180,8 @@ class Job:
             self._tell_finish()
             return
         self.cancelled = True
-        _kill_tree(self._process)
+        kill_tree(self._process.pid)
+        self._process.kill()
         for reader in self._readers:
             reader.join(_GRACE_SECONDS)
         self._finish()
@@ -214,13 +213,19 @@ class Job:
                 line, from_stdout = self._lines.get_nowait()
             except queue.Empty:
                 return
-            record = _parse(line) if from_stdout else None
+            record = parse_line(line) if from_stdout else None
             if record is None:
                 self._log.append(line)
             elif record["event"] == "result":
                 self.result = record["result"]
             elif self._on_event is not None and not self.cancelled:
                 self._on_event(Event.from_json(record))
+
+
+def _signal_of(exit_code: int) -> int | None:
+    """The signal that ended a process; a launcher such as PythonSlicer tells it like a shell, as 128 + signal."""
+    number = -exit_code if exit_code < 0 else exit_code - 128
+    return number if os.name == "posix" and number in set(signal.Signals) else None
 
 
 def _killed(number: int) -> str:
@@ -233,7 +238,13 @@ def _killed(number: int) -> str:
     return f"The process ended abnormally (signal {number}). Start again; the log has the details, if any."
 
 
-def _parse(line: str) -> dict[str, Any] | None:
+def told_error(lines: Sequence[str]) -> str | None:
+    """Of what a child printed, the message about bad input, to the end; None where it told none."""
+    marked = [index for index, line in enumerate(lines) if line.startswith(_ERROR_MARK)]
+    return "\n".join(lines[marked[-1] :]).removeprefix(_ERROR_MARK) if marked else None
+
+
+def parse_line(line: str) -> dict[str, Any] | None:
     """A line of our own protocol, None for anything else that a library may print."""
     try:
         record = json.loads(line)
@@ -242,7 +253,7 @@ def _parse(line: str) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and record.get("event") in ("progress", "result") else None
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """This process's environment, so changed that the child finds the library and prints UTF-8 at once."""
     library = str(Path(__file__).resolve().parents[1])
     paths = [library, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -254,15 +265,15 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its descendants; a launcher such as PythonSlicer would leave its child alive."""
+def kill_tree(pid: int) -> None:
+    """End a process that leads a group, and its descendants; a launcher would leave its child alive."""
     try:
         import psutil
     except ImportError:
         descendants = []
     else:
         try:
-            descendants = psutil.Process(process.pid).children(recursive=True)
+            descendants = psutil.Process(pid).children(recursive=True)
         except psutil.NoSuchProcess:
             descendants = []
         for descendant in descendants:
@@ -270,7 +281,6 @@ def _kill_tree(process: subprocess.Popen[bytes]) -> None:
                 descendant.kill()
     if os.name == "posix":
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(pid, signal.SIGKILL)
     elif not descendants:
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)
-    process.kill()
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..modalities import Modality, Subset, subset_name
 
@@ -97,6 +98,26 @@ class Listing:
         left_out = {case.name: "no label" for case in self.cases if case.label is None}
         left_out |= {_relative(entry.path, self.folder): entry.reason for entry in self.skipped}
         return [case for case in self.cases if case.label is not None], left_out
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a program that shows the outcome, all of it."""
+        return {
+            "folder": str(self.folder),
+            "cases": [
+                {
+                    "name": case.name,
+                    "patient": case.patient,
+                    "modalities": [modality.name for modality in case.images],
+                    "label": case.label is not None,
+                    "layout": case.layout,
+                    "convention": case.convention,
+                }
+                for case in self.cases
+            ],
+            "skipped": [
+                {"path": _relative(entry.path, self.folder), "reason": entry.reason} for entry in self.skipped
+            ],
+        }
 
     def describe(self) -> str:
         """A report for people, one line per layout, subset and reason."""

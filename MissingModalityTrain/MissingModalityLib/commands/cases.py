@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .options import add_command, add_convention
+from .options import add_command, add_convention, add_progress, show_result
 
 
 def add(commands: Any) -> None:
@@ -14,10 +14,12 @@ def add(commands: Any) -> None:
     parser = add_command(commands, "cases", run, "List the cases in a folder, and what was skipped and why.")
     parser.add_argument("folder", type=Path, metavar="DIR")
     add_convention(parser)
+    add_progress(parser)
 
 
 def run(options: argparse.Namespace) -> None:
     """List."""
     from ..cases import find_cases
 
-    print(find_cases(options.folder, options.convention).describe())
+    listing = find_cases(options.folder, options.convention)
+    show_result(options, listing.to_json(), listing.describe())

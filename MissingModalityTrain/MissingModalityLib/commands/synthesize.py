@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..asymmetry.options import METHODS, SynthesisOptions
+from ..modalities import MODALITIES, Modality
 from ..progress import progress_printer
 from ..training.settings import as_text, changed
 from .options import add_command, add_convention, add_progress, add_settings, at_least, show_result
@@ -42,9 +43,32 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
+    parser.add_argument(
+        "--pair",
+        nargs=2,
+        metavar=("RECIPIENT", "DONOR"),
+        help="only write the steps from these two cases to a synthetic one, to look at",
+    )
+    parser.add_argument(
+        "--modality",
+        type=_modality,
+        default=Modality.FLAIR,
+        metavar="NAME",
+        help=f"with --pair: {', '.join(modality.name for modality in MODALITIES)} (default: FLAIR)",
+    )
+    parser.add_argument(
+        "--prepared", type=Path, metavar="DIR", help="with --pair: folder where prepared cases are kept"
+    )
     add_settings(parser, "change single options of the synthesis, see below", _describe_options())
     add_convention(parser)
     add_progress(parser)
+
+
+def _modality(text: str) -> Modality:
+    try:
+        return Modality[text.upper()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no sequence") from None
 
 
 def _describe_options() -> str:
@@ -61,6 +85,9 @@ def run(options: argparse.Namespace) -> None:
     from ..asymmetry.write import synthesize
 
     synthesis = changed(SynthesisOptions(), dict(options.settings))
+    if options.pair:
+        _preview(options, synthesis)
+        return
     with progress_printer(options.progress) as progress:
         report = synthesize(
             options.data,
@@ -74,3 +101,21 @@ def run(options: argparse.Namespace) -> None:
         )
     made = f"{len(report['synthetic'])} cases in {report['seconds']:.1f} s"
     show_result(options, report, f"{made}\nWrote {options.output}")
+
+
+def _preview(options: argparse.Namespace, synthesis: SynthesisOptions) -> None:
+    from ..asymmetry.preview import preview
+
+    with progress_printer(options.progress) as progress:
+        written = preview(
+            options.data,
+            options.output,
+            *options.pair,
+            modality=options.modality,
+            options=synthesis,
+            convention=options.convention,
+            seed=options.seed,
+            prepared=options.prepared,
+            on_progress=progress,
+        )
+    show_result(options, written, f"Wrote {options.output}")

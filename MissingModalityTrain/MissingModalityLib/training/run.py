@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from ..distillation.self_distillation import Distillation
 from ..errors import CaseError, OptionError
 from ..progress import Event, Progress
 from ..regions import TumorClass
+from . import lock
 from .checkpoints import FILE_NAME as CHECKPOINT
 from .checkpoints import read_checkpoint
 from .loop import Stage, Trainer
@@ -89,7 +91,8 @@ def train(
         ``output``.
 
     Raises:
-        CaseError: no usable case, ``output`` already holds another run, or a disk is full.
+        CaseError: no usable case, ``output`` already holds another run or another process trains in it, or a
+            disk is full.
         StudentError: nothing to resume, or a checkpoint or student is damaged or does not fit.
         OptionError: an unknown name, a value out of range, one that cannot change when resuming, or a loss
             that is no longer a number.
@@ -122,7 +125,9 @@ def train(
         restarted = distributed.restarted()
         record, state = distributed.together(begin)
         _check_start(output, state)
-        _train_stages(record, state, output, place, report if distributed.is_first() else _silent)
+        with ExitStack() as held:
+            distributed.on_first(lambda: held.enter_context(lock.held(output)))
+            _train_stages(record, state, output, place, report if distributed.is_first() else _silent)
     return output
 
 

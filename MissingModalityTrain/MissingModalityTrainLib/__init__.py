@@ -1,0 +1,1 @@
+"""What belongs to the training panel alone, one file per section."""

@@ -1,0 +1,134 @@
+"""The section Data: which cases a folder holds, which are left out and why, and how they are split."""
+
+from types import SimpleNamespace
+
+import qt
+from slicer.i18n import tr as _
+
+from MissingModalityLib.modalities import Modality
+from MissingModalityLib.regions import CONVENTIONS
+
+from .section import JobLine, Section, explain, tell
+
+USE_COLUMN = 1
+MOST_ROWS = 8
+"""Rows of a table that are seen at once; the others are scrolled to."""
+
+
+class DataSection(Section):
+    """Attributes: ``cases``, records of the cases that were found last, see ``Listing.to_json``."""
+
+    paths = ("dataPath",)
+    choices = ("convention",)
+
+    def __init__(self, panel):
+        super().__init__(panel)
+        self.cases = []
+        self._looked = self._shown = None
+        self._job = JobLine(self, "data")
+        self.ui.conventionSelector.addItem(_("As the files' names tell"), "")
+        for name in CONVENTIONS:
+            self.ui.conventionSelector.addItem(name, name)
+        self.ui.lookButton.clicked.connect(self.onLook)
+        self.reset()
+
+    def onLook(self):
+        """List the cases of the folder in a process of its own: a disk may be slow, a folder large."""
+        state = self.state
+        arguments = ["cases", state.dataPath]
+        if state.convention:
+            arguments += ["--convention", state.convention]
+        self.reset()
+        self._looked = (state.dataPath, state.convention)
+        self._job.start(arguments, _("Looking..."), self._onFound)
+
+    def labeled(self):
+        """The records of the cases that have a label."""
+        return [case for case in self.cases if case["label"]]
+
+    def reset(self):
+        self._show([], [])
+        tell(self.ui.dataStatusLabel, "")
+
+    def update(self):
+        state = self.state
+        folder = _("Choose the folder of cases.")
+        running = _("The folder is being looked at.")
+        explain(
+            self.ui.lookButton,
+            _("List the cases in the folder, and what is left out and why"),
+            {running: self._job.running, folder: not state.dataPath},
+        )
+        self._job.update()
+        if self.cases and self._looked != (state.dataPath, state.convention):
+            self.reset()
+        split = (state.validationPercent, state.seed)
+        if self.cases and split != self._shown:
+            self._showSplit(split)
+
+    def cleanup(self):
+        self._job.cancel()
+
+    def _onFound(self, result):
+        self._show(result["cases"], result["skipped"])
+        return ""  # the split, which comes next, says it all
+
+    def _show(self, cases, skipped):
+        self.cases, self._shown = cases, None
+        fillTable(
+            self.ui.casesTable,
+            [
+                (
+                    case["name"],
+                    "",
+                    ", ".join(Modality[name].title for name in case["modalities"]),
+                    _("yes") if case["label"] else _("no"),
+                    case["layout"],
+                    case["convention"] or _("unknown"),
+                )
+                for case in cases
+            ],
+        )
+        fillTable(self.ui.skippedTable, [(entry["path"], entry["reason"]) for entry in skipped])
+        self.ui.casesTable.setVisible(bool(cases))
+        self.ui.skippedTable.setVisible(bool(skipped))
+
+    def _showSplit(self, split):
+        """Which cases the training would hold out, by the very function that it uses."""
+        from MissingModalityLib.cases import split_cases
+
+        self._shown = split
+        percent, seed = split
+        labeled = [SimpleNamespace(**case) for case in self.labeled()]
+        heldOut = {case.name for case in split_cases(labeled, percent / 100, seed)[1]} if labeled else set()
+        for row, case in enumerate(self.cases):
+            use = _("validation") if case["name"] in heldOut else _("training")
+            text = use if case["label"] else _("left out: no label")
+            self.ui.casesTable.setItem(row, USE_COLUMN, qt.QTableWidgetItem(text))
+        self.ui.casesTable.resizeColumnsToContents()
+        text = _(
+            "Cases: {cases} (to train on: {training}, held out to validate on: {heldOut}, without a label: "
+            "{unlabeled}). Skipped files: {skipped}."
+        ).format(
+            cases=len(self.cases),
+            training=len(labeled) - len(heldOut),
+            heldOut=len(heldOut),
+            unlabeled=len(self.cases) - len(labeled),
+            skipped=self.ui.skippedTable.rowCount,
+        )
+        if any(case["convention"] is None for case in self.labeled()):
+            advice = _("Choose how the label numbers are to be read: some files' names do not tell.")
+            text = f"{text} {advice}"
+        tell(self.ui.dataStatusLabel, text)
+
+
+def fillTable(table, rows):
+    """Show rows of texts."""
+    table.setRowCount(len(rows))
+    for row, texts in enumerate(rows):
+        for column, text in enumerate(texts):
+            table.setItem(row, column, qt.QTableWidgetItem(text))
+    table.resizeColumnsToContents()
+    if rows:
+        # the header and the bar to scroll sideways are about as high as a row each
+        table.setFixedHeight((min(len(rows), MOST_ROWS) + 2) * table.rowHeight(0))

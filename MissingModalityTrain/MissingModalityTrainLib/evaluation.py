@@ -1,0 +1,176 @@
+"""The section Evaluate and export: the trained network as a file, and how good it is on every subset."""
+
+import math
+from pathlib import Path
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from MissingModalityLib.models import user_models
+from MissingModalityLib.regions import REGIONS
+
+from .layouts import showTable
+from .section import JobLine, Section, explain, isFolder
+
+SUFFIX = ".safetensors"
+RESULTS, HEATMAP = "evaluation", "heatmap.png"
+"""Folder inside the run's, and the picture in it."""
+
+HEATMAP_WIDTH = 400
+OWN = "MissingModality.evaluation"
+"""Attribute that tells our table, that of a scene that was loaded too."""
+
+
+class EvaluationSection(Section):
+    """Works on the chosen run; what it writes can be read without the panel."""
+
+    paths = ("studentPath", "evaluationPath")
+
+    def __init__(self, panel):
+        super().__init__(panel)
+        self._job = JobLine(self, "evaluation")
+        self._proposed = ""
+        self._pictured = None
+        self.ui.exportButton.clicked.connect(self.onExport)
+        self.ui.evaluateButton.clicked.connect(self.onEvaluate)
+
+    def onExport(self):
+        """Write the student file of the chosen run."""
+        path = Path(self.state.studentPath)
+        question = _("{path} is there already. Replace it?").format(path=path)
+        if path.exists() and not slicer.util.confirmOkCancelDisplay(question):
+            return
+        try:
+            self.panel.ensureDependencies()
+            if path.parent == user_models():
+                path.parent.mkdir(parents=True, exist_ok=True)
+        except (RuntimeError, OSError) as error:
+            self._job.fail(str(error))
+            return
+        arguments = ["export", "--run", self.state.runPath, "--output", path, "--name", path.stem]
+        self._job.start(arguments, _("Exporting..."), self._onExported)
+
+    def onEvaluate(self):
+        """Score the student file on every subset of sequences."""
+        state = self.state
+        try:
+            self.panel.ensureDependencies()
+        except RuntimeError as error:
+            self._job.fail(str(error))
+            return
+        data = state.evaluationPath or state.dataPath
+        seen = self._wasTrainedOn(data)
+        output = Path(state.runPath) / RESULTS
+        arguments = ["evaluate", "--student", state.studentPath, "--data", data, "--output", output]
+        arguments += ["--device", state.device.value]
+        if state.convention:
+            arguments += ["--convention", state.convention]
+        if not seen:
+            # scores that flatter must not travel with the file
+            arguments.append("--store")
+        self._job.start(arguments, _("Starting..."), lambda result: self._onEvaluated(result, seen))
+
+    def update(self):
+        state = self.state
+        self._propose()
+        running = {_("Another job of this section is running."): self._job.running}
+        student = {_("Choose a student file ending in .safetensors."): not state.studentPath.endswith(SUFFIX)}
+        hasRun = self.panel.training.hasRun
+        explain(
+            self.ui.exportButton,
+            _("Write the trained network as one file; the segmentation module lists it"),
+            {**running, _("Choose a run folder that holds a training."): not hasRun, **student},
+        )
+        data = state.evaluationPath or state.dataPath
+        explain(
+            self.ui.evaluateButton,
+            _("Score the student file on all subsets of sequences that the test cases allow"),
+            {
+                **running,
+                _("Export the student file first."): not Path(state.studentPath).is_file(),
+                _("Choose the folder of test cases."): not isFolder(data),
+                _("Choose a run folder; the results go into it."): not state.runPath,
+            },
+        )
+        self._job.update()
+        self._showHeatmap()
+
+    def cleanup(self):
+        self._job.cancel()
+
+    def _propose(self):
+        """Name the student after its run, in the folder whose files the segmentation module lists."""
+        run = self.state.runPath
+        proposed = str(user_models() / f"{Path(run).name}{SUFFIX}") if run else ""
+        before, self._proposed = self._proposed, proposed
+        if proposed != before and self.state.studentPath in ("", before):
+            self.ui.studentPathEdit.setCurrentPath(proposed)
+
+    def _wasTrainedOn(self, data):
+        """Whether the folder of test cases is the one that the run learned from."""
+        record = self.panel.training.record
+        return record is None or Path(data).resolve() == Path(record["data"])
+
+    def _onExported(self, result):
+        path = Path(result["output"])
+        listed = path.parent == user_models()
+        text = _("Wrote {path}. The segmentation module lists it.") if listed else _("Wrote {path}.")
+        return text.format(path=path)
+
+    def _onEvaluated(self, result, seen):
+        table = evaluationTable()
+        fillEvaluationTable(table, result["subsets"])
+        showTable(table)
+        self._pictured = None
+        text = _("Evaluated on {count} cases. Mean Dice over all subsets: {dice}.").format(
+            count=len(result["cases"]),
+            dice=", ".join(f"{name} {result['averages']['all']['dice'][name]:.2f}" for name in REGIONS),
+        )
+        flattered = _("The network has seen these cases in its training, so the scores flatter it.")
+        return f"{text} {flattered}" if seen else text
+
+    def _showHeatmap(self):
+        """The picture of the run's latest evaluation, read again when it has changed."""
+        path = Path(self.state.runPath) / RESULTS / HEATMAP
+        found = (str(path), path.stat().st_mtime_ns) if self.state.runPath and path.is_file() else None
+        if found == self._pictured:
+            return
+        self._pictured = found
+        if found:
+            picture = qt.QPixmap(str(path))
+            self.ui.heatmapLabel.setPixmap(picture.scaledToWidth(HEATMAP_WIDTH, qt.Qt.SmoothTransformation))
+        self.ui.heatmapLabel.setVisible(bool(found))
+
+
+def evaluationTable():
+    """Our table node of the scene; a new one where there is none."""
+    nodes = slicer.mrmlScene.GetNodesByClass("vtkMRMLTableNode")
+    for index in range(nodes.GetNumberOfItems()):
+        if nodes.GetItemAsObject(index).GetAttribute(OWN):
+            return nodes.GetItemAsObject(index)
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("Dice and HD95 by subset"))
+    table.SetAttribute(OWN, "1")
+    return table
+
+
+def fillEvaluationTable(table, subsets):
+    """One row for each subset: cases, then mean and standard deviation of Dice and HD95 of each region."""
+    table.RemoveAllColumns()
+    addColumn(table, vtk.vtkStringArray(), _("Subset"), [entry["subset"] for entry in subsets])
+    addColumn(table, vtk.vtkIntArray(), _("Cases"), [entry["cases"] for entry in subsets])
+    for metric, title, decimals in (("dice", _("Dice"), 3), ("hd95", _("HD95 (mm)"), 1)):
+        for region in REGIONS:
+            for key, heading in ((metric, title), (f"{metric}_std", _("{title} SD").format(title=title))):
+                numbers = [entry[key][region] for entry in subsets]
+                rounded = [math.nan if number is None else round(number, decimals) for number in numbers]
+                addColumn(table, vtk.vtkDoubleArray(), f"{region} {heading}", rounded)
+
+
+def addColumn(table, column, name, values):
+    """Fill a VTK array and hang it into a table node."""
+    column.SetName(name)
+    for value in values:
+        column.InsertNextValue(value)
+    table.AddColumn(column)

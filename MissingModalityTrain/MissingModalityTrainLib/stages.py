@@ -1,0 +1,106 @@
+"""The table of stages: which ones to go through, and for how many epochs."""
+
+import json
+
+import qt
+
+from MissingModalityLib.training.recipes import Plan, make_plan
+
+MOST_EPOCHS = 100000
+
+
+class StagesTable:
+    """Keeps what differs from the recipe's own stages in the parameter node.
+
+    The field ``stages`` holds JSON: the recipe, network and preset that the changes were made to, the epochs
+    that were changed, by stage, and the stages left out. With another recipe, network or preset all is void.
+    """
+
+    def __init__(self, table, onChanged):
+        """``onChanged`` is called without arguments when the user has changed ``table``."""
+        self._table, self._onChanged = table, onChanged
+        self._spinBoxes = {}
+        self._shown = None
+        self._filling = False
+        table.itemChanged.connect(self._changed)
+
+    def show(self, state):
+        """Show the stages of the chosen recipe, with the changes."""
+        changes = chosenChanges(state)
+        shown = (planOf(state), changes)
+        if shown == self._shown:
+            return
+        self._shown, self._filling = shown, True
+        stages = planOf(state).stages
+        self._table.setRowCount(len(stages))
+        self._spinBoxes = {}
+        for row, (name, settings) in enumerate(stages.items()):
+            item = qt.QTableWidgetItem(name)
+            item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
+            item.setCheckState(qt.Qt.Unchecked if name in changes["off"] else qt.Qt.Checked)
+            self._table.setItem(row, 0, item)
+            spinBox = self._spinBoxes[name] = qt.QSpinBox()
+            spinBox.setRange(1, MOST_EPOCHS)
+            spinBox.setValue(changes["epochs"].get(name, settings.epochs))
+            spinBox.setEnabled(name not in changes["off"])
+            spinBox.valueChanged.connect(self._changed)
+            self._table.setCellWidget(row, 1, spinBox)
+        # as high as its rows and the header, so that nothing scrolls and nothing is empty
+        self._table.setFixedHeight((len(stages) + 1) * self._table.rowHeight(0))
+        self._filling = False
+
+    def texts(self, state):
+        """What the table says, for the field ``stages``."""
+        stages = planOf(state).stages
+        rows = enumerate(self._spinBoxes)
+        off = [name for row, name in rows if self._table.item(row, 0).checkState() == qt.Qt.Unchecked]
+        epochs = {name: box.value for name, box in self._spinBoxes.items() if name in stages}
+        changed = {name: value for name, value in epochs.items() if value != stages[name].epochs}
+        return json.dumps({"of": _origin(state), "epochs": changed, "off": off}) if changed or off else ""
+
+    def _changed(self, *_arguments):
+        if not self._filling:
+            self._onChanged()
+
+
+def planOf(state):
+    """The plan of recipe, network and preset."""
+    return make_plan(state.recipe, state.network.value, state.preset.value)
+
+
+def chosenChanges(state):
+    """Changes to that plan: ``epochs`` by stage, and the stages that are ``off``."""
+    changes = json.loads(state.stages) if state.stages else {}
+    if changes.get("of") != _origin(state):
+        return {"epochs": {}, "off": []}
+    return {"epochs": changes["epochs"], "off": changes["off"]}
+
+
+def trainingChoices(state):
+    """What the panel says about a training, as arguments of ``MissingModalityTrainLogic.train``."""
+    changes = chosenChanges(state)
+    stages = planOf(state).stages
+    kept = [name for name in stages if name not in changes["off"]]
+    settings = {f"{name}.epochs": value for name, value in changes["epochs"].items() if name in kept}
+    if state.validationPercent / 100 != Plan().validation:
+        settings["validation"] = state.validationPercent / 100
+    for name in kept:
+        if stages[name].synthesis != "none" and state.factor != stages[name].factor:
+            settings[f"{name}.factor"] = state.factor
+        if stages[name].synthesis == "aem":
+            options = state.synthesisOptions()
+            settings |= {f"{name}.synthetic.{option}": value for option, value in options.items()}
+    return {
+        "recipe": state.recipe,
+        "network": state.network.value,
+        "preset": state.preset.value,
+        "stages": kept if changes["off"] else None,
+        "settings": settings,
+        "seed": state.seed,
+        "device": state.device.value,
+        "convention": state.convention or None,
+    }
+
+
+def _origin(state):
+    return f"{state.recipe}/{state.network.value}/{state.preset.value}"
