@@ -47,7 +47,8 @@ def plan_of(options: argparse.Namespace) -> mm.Plan:
 def test_every_command_of_the_program_is_shown() -> None:
     shown = {command.split()[0] for _, command in COMMANDS}
     assert shown == {
-        *("segment", "cases", "prepare", "synthesize", "train", "export", "evaluate", "compare", "phantom")
+        *("segment", "segment-folder", "devices", "cases", "prepare", "synthesize", "train", "export"),
+        *("evaluate", "compare", "phantom"),
     }
 
 

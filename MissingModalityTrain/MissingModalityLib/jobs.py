@@ -223,7 +223,7 @@ class Job:
 
 
 def _signal_of(exit_code: int) -> int | None:
-    """The signal that ended a process; a launcher such as PythonSlicer tells it like a shell, as 128 + signal."""
+    """The signal that ended a process; a launcher such as PythonSlicer tells it as 128 + signal."""
     number = -exit_code if exit_code < 0 else exit_code - 128
     return number if os.name == "posix" and number in set(signal.Signals) else None
 
