@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import slicer
+import vtk
 
 
 class LayoutManager:
@@ -31,6 +32,13 @@ class LayoutManager:
 
     def setLayout(self, layout: int) -> None:
         self._logic.GetLayoutNode().SetViewArrangement(layout)
+
+    def mrmlSliceLogics(self) -> Any:
+        """Of the slice views that have been made."""
+        logics = vtk.vtkCollection()
+        for logic in self._slices.values():
+            logics.AddItem(logic)
+        return logics
 
     def sliceWidget(self, name: str) -> Any:
         scene = self._logic.GetMRMLScene()
