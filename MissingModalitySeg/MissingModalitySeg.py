@@ -110,6 +110,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.ui.folderButton.clicked.connect(self.onSegmentFolder)
         for edit in self._folders.values():
             edit.currentPathChanged.connect(self._onFolderChosen)
+            edit.validInputChanged.connect(self._onFolderChosen)  # all that is told of a cleared path
         self.initializeParameterNode()
 
     def cleanup(self):

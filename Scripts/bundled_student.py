@@ -30,9 +30,9 @@ SETTINGS = {
     # held-out cases of the training set asked for context: most of the brain in every crop
     "crop": "128",
     "iterations": "50",
-    "pretrain.epochs": "10",
-    "train.epochs": "20",
-    "posttrain.epochs": "7",
+    "pretrain.epochs": "30",
+    "train.epochs": "80",
+    "posttrain.epochs": "20",
     # every stage starts where the one before has almost arrived: no rate as high as to undo it
     "pretrain.learning_rate": "2e-3",
     "train.learning_rate": "1e-3",

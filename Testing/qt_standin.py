@@ -119,9 +119,10 @@ class qMRMLNodeComboBox(_styled["QComboBox"]):
 
 
 class ctkPathLineEdit(_styled["QWidget"]):
-    """A line with a path; the real one has a browse button too."""
+    """A line with a path; like the real one, it tells no path that is not valid, such as an empty one."""
 
     currentPathChanged = Signal(str)
+    validInputChanged = Signal(bool)
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -132,7 +133,15 @@ class ctkPathLineEdit(_styled["QWidget"]):
         browse = QtWidgets.QToolButton()
         browse.setText("...")
         layout.addWidget(browse)
-        self._line.textChanged.connect(self.currentPathChanged)
+        self._valid = False
+        self._line.textChanged.connect(self._tell)
+
+    def _tell(self, text: str) -> None:
+        before, self._valid = self._valid, bool(text)
+        if self._valid != before:
+            self.validInputChanged.emit(self._valid)
+        if self._valid:
+            self.currentPathChanged.emit(text)
 
     @property
     def currentPath(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import MissingModalityLib as mm
 from child_process import replace_process
 from MissingModalityLib import detached
 from MissingModalityLib.detached import State
+from MissingModalityLib.errors import CaseError
 from MissingModalityLib.training import lock
 from MissingModalityLib.training.standing import standing
 from processes import environment
@@ -246,3 +248,44 @@ def test_a_standing_counts_stages_and_knows_what_is_left(tmp_path: Path) -> None
     assert now.seconds_left == pytest.approx(17 * 2.0)
     (tmp_path / "train.safetensors").touch()
     assert standing(tmp_path).finished
+
+
+def test_it_can_be_stopped_though_its_folder_has_gone(started: Script) -> None:
+    run = started("exec sleep 600")
+    pid = run.pid
+    shutil.rmtree(run.folder)
+    run.stop()
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_training_that_nobody_could_find_again_is_not_left_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_process(monkeypatch, tmp_path, f"echo $$ > '{tmp_path}/pid'; exec sleep 600")
+
+    def full(folder: Path, facts: object) -> None:
+        wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(detached, "_write_facts", full)
+    with pytest.raises(CaseError, match="No space left on device"):
+        detached.start(["train"], tmp_path / "run")
+    pid = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_folder_that_is_being_let_go_of_can_be_taken(tmp_path: Path) -> None:
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from MissingModalityLib.training import lock\n"
+        "with lock.held(Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(1)\n"
+    )
+    arguments = [sys.executable, "-c", script, tmp_path / "run"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment()) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        assert lock.is_held(tmp_path / "run")
+        with lock.held(tmp_path / "run"):
+            pass

@@ -19,6 +19,8 @@ import torch
 from safetensors.torch import load_file
 
 from MissingModalityLib import networks
+from MissingModalityLib.__main__ import main
+from MissingModalityLib.card import read_card
 from MissingModalityLib.cases import find_cases, read_label, read_study
 from MissingModalityLib.errors import CaseError, OptionError
 from MissingModalityLib.evaluation.attach import attach_evaluation, summary_of
@@ -211,6 +213,26 @@ def test_the_card_tells_what_a_further_sequence_brings_to_the_same_cases() -> No
     assert told["FLAIR", "T1ce"]["before"] == {"WT": 0.4, "TC": 0.4, "ET": 0.4}
     assert told["FLAIR", "T1ce"]["after"] == {"WT": 0.65, "TC": 0.65, "ET": 0.65}
     assert told["T1ce", "FLAIR"]["before"]["WT"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("held_out", "stored"), [((), False), (("BraTS2021_90002",), True)])
+def test_scores_on_cases_of_the_training_do_not_get_into_the_file(
+    evaluated: Evaluated,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    held_out: tuple[str, ...],
+    stored: bool,
+) -> None:
+    student = Student.load(evaluated.student)
+    cases = {"BraTS2021_90002": "FLAIR+T1ce", "another": "T1"}
+    student.card["training"] = {"cases": cases, "validation": list(held_out)}
+    student.save(tmp_path / "s.safetensors")
+    data = evaluated.data / "BraTS2021_90002"
+    arguments = ["--student", tmp_path / "s.safetensors", "--data", data, "--output", tmp_path / "scores"]
+    assert main(["evaluate", *map(str, arguments), "--store", "--device", "cpu", "--progress", "none"]) == 0
+    assert ("evaluation" in read_card(tmp_path / "s.safetensors")) == stored
+    warned = "Warning: the student was trained on BraTS2021_90002; scores on these flatter it, so none were"
+    assert (warned in capsys.readouterr().out) != stored
 
 
 def test_an_evaluation_of_other_weights_is_not_attached(evaluated: Evaluated, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,7 +80,9 @@ def test_closing_the_scene_resets_the_panel(panel: Any, cases: Path) -> None:
 
 
 def test_a_saved_scene_brings_the_choices_back(panel: Any, tmp_path: Path) -> None:
-    choose(panel, data=tmp_path)
+    paths = {"data": "cases", "run": "r", "synthesis": "s", "evaluation": "e", "student": "s.safetensors"}
+    choose(panel, **{name: tmp_path / path for name, path in paths.items()})
+    choose_item(panel.ui.conventionSelector, "brats2023")
     choose_item(panel.ui.recipeSelector, "aem")
     panel.ui.presetSelector.setCurrentIndex(1)
     panel.ui.stagesTable.cellWidget(0, 1).setValue(33)
@@ -90,7 +93,10 @@ def test_a_saved_scene_brings_the_choices_back(panel: Any, tmp_path: Path) -> No
     slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
     slicer.mrmlScene.Connect()
     panel.enter()
-    assert panel.ui.dataPathEdit.currentPath == str(tmp_path)
+    for name, path in paths.items():
+        assert getattr(panel.ui, f"{name}PathEdit").currentPath == str(tmp_path / path), name
+    state = panel.logic.getParameterNode()
+    assert (state.convention, state.recipe, state.runPath) == ("brats2023", "aem", str(tmp_path / "r"))
     assert panel.ui.recipeSelector.currentText == "aem"
     assert panel.ui.presetSelector.currentIndex == 1
     assert panel.ui.stagesTable.cellWidget(0, 1).value == 33
@@ -165,3 +171,18 @@ def test_module_describes_itself() -> None:
     train.MissingModalityTrain(parent)
     assert parent.dependencies == ["MissingModalitySeg"]
     assert "not a medical device" in parent.helpText
+
+
+def test_a_number_of_epochs_can_be_typed(panel: Any) -> None:
+    box = panel.ui.stagesTable.cellWidget(0, 1)
+    for typed in (1, 15, 150):
+        box.setValue(typed)
+        assert panel.ui.stagesTable.cellWidget(0, 1) is box, "a new one would take the keyboard away"
+    assert json.loads(panel.logic.getParameterNode().stages)["epochs"] == {"train": 150}
+
+
+def test_a_path_that_was_cleared_is_no_longer_used(panel: Any, tmp_path: Path) -> None:
+    choose(panel, evaluation=tmp_path)
+    assert panel.logic.getParameterNode().evaluationPath == str(tmp_path)
+    choose(panel, evaluation="")
+    assert panel.logic.getParameterNode().evaluationPath == ""

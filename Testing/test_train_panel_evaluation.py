@@ -28,7 +28,7 @@ SUBSET = {
     "hd95": {"WT": 5.0, "TC": 6.0, "ET": 7.0},
     "hd95_std": {"WT": 1.0, "TC": 1.5, "ET": 2.0},
 }
-EVALUATION = {"subsets": [SUBSET], "averages": {"all": {"dice": SCORES}}, "cases": [1, 2, 3]}
+EVALUATION = {"subsets": [SUBSET], "averages": {"all": {"dice": SCORES}}, "cases": [1, 2, 3], "seen": []}
 
 
 @pytest.fixture
@@ -142,18 +142,18 @@ def test_evaluation_becomes_a_table_and_a_picture(
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 1
 
 
-def test_scores_on_the_training_cases_are_called_flattering_and_not_stored(
+def test_scores_on_the_training_cases_are_called_flattering(
     panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
 ) -> None:
     (tmp_path / "cases").mkdir()
     student = write_student(tmp_path / "s.safetensors")
     choose(panel, data=tmp_path / "cases", run=write_run(tmp_path / "run"), student=student)
-    result = json.dumps({"event": "result", "result": EVALUATION})
-    replaced_process(f"echo \"$*\" > '{tmp_path}/said'; echo '{result}'")
+    result = json.dumps({"event": "result", "result": {**EVALUATION, "seen": ["a", "b"]}})
+    replaced_process(f"echo '{result}'")
     panel.ui.evaluateButton.click()
     finish(panel)
-    assert "--store" not in (tmp_path / "said").read_text()
-    assert "the scores flatter it" in panel.ui.evaluationStatusLabel.text
+    said = panel.ui.evaluationStatusLabel.text
+    assert "was trained on 2 of these cases, so the scores flatter it; they were not stored" in said
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_a_whole_training_from_the_folder_to_the_evaluated_student(panel: Any, t
     """As a researcher clicks through it, with the quick preset and real processes."""
     cases = write_patients(tmp_path / "cases")
     run = tmp_path / "run"
-    choose(panel, data=cases, run=run, evaluation=write_patients(tmp_path / "test", ["patient_a"]))
+    choose(panel, data=cases, run=run, evaluation=write_patients(tmp_path / "test", ["patient_z"]))
     panel.ui.deviceSelector.setCurrentIndex(1)
     panel.ui.startButton.click()
     run_events((run / "log.jsonl").is_file, 900)

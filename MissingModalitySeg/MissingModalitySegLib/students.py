@@ -54,6 +54,7 @@ class StudentChooser:
         self.refresh()
         self._selector.currentIndexChanged.connect(self._changed)
         self._pathEdit.currentPathChanged.connect(self._changed)
+        self._pathEdit.validInputChanged.connect(self._changed)  # all that is told of a cleared path
         self._cardButton.toggled.connect(self._showCard)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from uuid import uuid4
 
 _MARK = ".unfinished-"
 _STALE_S = 600.0
+_WINDOWS_TRIES = 50
+
 _umask_lock = threading.Lock()
 
 
@@ -34,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # disks of other machines say only now that they are full
         temporary.chmod(0o666 & ~_umask())  # some libraries make files that nobody else may read
-        os.replace(temporary, path)
+        _rename(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -49,6 +52,17 @@ def clear_leftovers(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _STALE_S:
                 path.unlink()
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Windows refuses while somebody reads the old file; readers are soon done."""
+    for _ in range(_WINDOWS_TRIES if sys.platform == "win32" else 0):
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            time.sleep(0.1)
+    os.replace(temporary, path)
 
 
 def _umask() -> int:

@@ -135,13 +135,18 @@ class Detached:
         import psutil
 
         self._facts["stopped"] = True
-        _write_facts(self.folder, self._facts)
+        with suppress(OSError):  # a full disk must keep nobody from stopping
+            _write_facts(self.folder, self._facts)
+        members = [process]
+        with suppress(psutil.Error):
+            members += process.children(recursive=True)
         jobs.kill_tree(self.pid)
         with suppress(psutil.Error):
             process.kill()
-            process.wait(_PATIENCE_SECONDS)
+        psutil.wait_procs(members, _PATIENCE_SECONDS)  # the last one to go lets go of the run's folder
         if self._process is not None:
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE_SECONDS)
 
     def _found(self) -> Any:
         """The process while it lives, as psutil knows it; a number that was given away anew is not it."""
@@ -202,7 +207,7 @@ def start(arguments: Sequence[str | os.PathLike[str]], folder: Path) -> Detached
             f"{folder}: another process is training in this folder. Wait for its end or stop it, or choose "
             "another folder."
         )
-    launcher = jobs.python_executable()
+    launcher, process = jobs.python_executable(), None
     command = [launcher, "-m", __package__, *map(os.fspath, arguments), "--progress", "json"]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -219,6 +224,8 @@ def start(arguments: Sequence[str | os.PathLike[str]], folder: Path) -> Detached
         facts = _facts_of(process.pid)
         _write_facts(folder, facts)
     except OSError as error:
+        if process is not None:
+            jobs.kill_tree(process.pid)  # nobody could find it again
         raise CaseError(
             f"{folder}: no training can be started there ({error}). Choose a folder that you can write to; "
             f"if it is one, repair or reinstall what {launcher} belongs to."

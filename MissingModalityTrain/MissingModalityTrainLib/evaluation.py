@@ -1,6 +1,7 @@
 """The section Evaluate and export: the trained network as a file, and how good it is on every subset."""
 
 import math
+import os
 from pathlib import Path
 
 import qt
@@ -40,7 +41,7 @@ class EvaluationSection(Section):
         """Write the student file of the chosen run."""
         path = Path(self.state.studentPath)
         question = _("{path} is there already. Replace it?").format(path=path)
-        if path.exists() and not slicer.util.confirmOkCancelDisplay(question):
+        if os.path.exists(path) and not slicer.util.confirmOkCancelDisplay(question):
             return
         try:
             self.panel.ensureDependencies()
@@ -61,16 +62,12 @@ class EvaluationSection(Section):
             self._job.fail(str(error))
             return
         data = state.evaluationPath or state.dataPath
-        seen = self._wasTrainedOn(data)
         output = Path(state.runPath) / RESULTS
         arguments = ["evaluate", "--student", state.studentPath, "--data", data, "--output", output]
-        arguments += ["--device", state.device.value]
+        arguments += ["--device", state.device.value, "--store"]
         if state.convention:
             arguments += ["--convention", state.convention]
-        if not seen:
-            # scores that flatter must not travel with the file
-            arguments.append("--store")
-        self._job.start(arguments, _("Starting..."), lambda result: self._onEvaluated(result, seen))
+        self._job.start(arguments, _("Starting..."), self._onEvaluated)
 
     def update(self):
         state = self.state
@@ -89,13 +86,16 @@ class EvaluationSection(Section):
             _("Score the student file on all subsets of sequences that the test cases allow"),
             {
                 **running,
-                _("Export the student file first."): not Path(state.studentPath).is_file(),
+                _("Export the student file first."): not os.path.isfile(state.studentPath),
                 _("Choose the folder of test cases."): not isFolder(data),
                 _("Choose a run folder; the results go into it."): not state.runPath,
             },
         )
         self._job.update()
         self._showHeatmap()
+
+    def reset(self):
+        self._proposed = ""
 
     def cleanup(self):
         self._job.cancel()
@@ -108,18 +108,13 @@ class EvaluationSection(Section):
         if proposed != before and self.state.studentPath in ("", before):
             self.ui.studentPathEdit.setCurrentPath(proposed)
 
-    def _wasTrainedOn(self, data):
-        """Whether the folder of test cases is the one that the run learned from."""
-        record = self.panel.training.record
-        return record is None or Path(data).resolve() == Path(record["data"])
-
     def _onExported(self, result):
         path = Path(result["output"])
         listed = path.parent == user_models()
         text = _("Wrote {path}. The segmentation module lists it.") if listed else _("Wrote {path}.")
         return text.format(path=path)
 
-    def _onEvaluated(self, result, seen):
+    def _onEvaluated(self, result):
         table = evaluationTable()
         fillEvaluationTable(table, result["subsets"])
         showTable(table)
@@ -128,13 +123,16 @@ class EvaluationSection(Section):
             count=len(result["cases"]),
             dice=", ".join(f"{name} {result['averages']['all']['dice'][name]:.2f}" for name in REGIONS),
         )
-        flattered = _("The network has seen these cases in its training, so the scores flatter it.")
-        return f"{text} {flattered}" if seen else text
+        flattered = _(
+            "The network was trained on {seen} of these cases, so the scores flatter it; they were not "
+            "stored in the student file."
+        )
+        return f"{text} {flattered.format(seen=len(result['seen']))}" if result["seen"] else text
 
     def _showHeatmap(self):
         """The picture of the run's latest evaluation, read again when it has changed."""
         path = Path(self.state.runPath) / RESULTS / HEATMAP
-        found = (str(path), path.stat().st_mtime_ns) if self.state.runPath and path.is_file() else None
+        found = (str(path), path.stat().st_mtime_ns) if self.state.runPath and os.path.isfile(path) else None
         if found == self._pictured:
             return
         self._pictured = found

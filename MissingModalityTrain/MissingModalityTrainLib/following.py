@@ -1,6 +1,7 @@
 """A run's folder as the panel follows it: its process, how far it is, and both in words."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 from slicer.i18n import tr as _
@@ -58,7 +59,7 @@ class Following:
 
     @property
     def hasCheckpoint(self):
-        return (self.folder / CHECKPOINT_FILE).is_file()
+        return os.path.isfile(self.folder / CHECKPOINT_FILE)
 
     @property
     def epochs(self):

@@ -1,6 +1,6 @@
 """What the sections of the panel share: choices kept in the scene, buttons that say why, a line for a job."""
 
-from pathlib import Path
+import os
 
 import slicer
 from slicer.i18n import tr as _
@@ -23,6 +23,7 @@ class Section:
         self.panel, self.ui, self.logic = panel, panel.ui, panel.logic
         self._edits = {field: getattr(self.ui, f"{field}Edit") for field in self.paths}
         self._selectors = {field: getattr(self.ui, f"{field}Selector") for field in self.choices}
+        self._showing = False
 
     @property
     def state(self):
@@ -32,16 +33,19 @@ class Section:
         """Let choices reach the scene; after the combo boxes have been filled."""
         for edit in self._edits.values():
             edit.currentPathChanged.connect(self._onChosen)
+            edit.validInputChanged.connect(self._onChosen)  # all that is told of a path that was cleared
         for selector in self._selectors.values():
             selector.currentIndexChanged.connect(self._onChosen)
 
     def show(self, state):
         """Fill the widgets that the wrapper cannot tie to a field."""
+        self._showing = True  # else the first of them would write what the others do not show yet
         for field, edit in self._edits.items():
             if edit.currentPath != getattr(state, field):
                 edit.setCurrentPath(getattr(state, field))
         for field, selector in self._selectors.items():
             selector.setCurrentIndex(selector.findData(getattr(state, field)))
+        self._showing = False
 
     def update(self):
         """Bring buttons and texts up to date with the state."""
@@ -53,7 +57,7 @@ class Section:
         """The application is about to delete the panel."""
 
     def _onChosen(self, *_arguments):
-        if self.state is None:
+        if self.state is None or self._showing:
             return
         chosen = {field: edit.currentPath for field, edit in self._edits.items()}
         chosen |= {
@@ -164,7 +168,7 @@ def explain(button, ready, conditions):
 
 def isFolder(path):
     """Whether a text is the path of a folder; an empty one is not."""
-    return bool(path) and Path(path).is_dir()
+    return os.path.isdir(path)  # unlike Path, it takes a path that no system can have for none
 
 
 def progressText(event):

@@ -26,28 +26,35 @@ class StagesTable:
 
     def show(self, state):
         """Show the stages of the chosen recipe, with the changes."""
-        changes = chosenChanges(state)
-        shown = (planOf(state), changes)
-        if shown == self._shown:
+        plan, changes = planOf(state), chosenChanges(state)
+        if (plan, changes) == self._shown:
             return
-        self._shown, self._filling = shown, True
-        stages = planOf(state).stages
+        rebuilt = self._shown is None or plan != self._shown[0]
+        self._shown, self._filling = (plan, changes), True
+        if rebuilt:  # else a number would lose the keyboard while it is typed
+            self._makeRows(plan.stages)
+        for row, (name, settings) in enumerate(plan.stages.items()):
+            off = name in changes["off"]
+            self._table.item(row, 0).setCheckState(qt.Qt.Unchecked if off else qt.Qt.Checked)
+            epochs = changes["epochs"].get(name, settings.epochs)
+            if self._spinBoxes[name].value != epochs:
+                self._spinBoxes[name].setValue(epochs)
+            self._spinBoxes[name].setEnabled(not off)
+        self._filling = False
+
+    def _makeRows(self, stages):
         self._table.setRowCount(len(stages))
         self._spinBoxes = {}
-        for row, (name, settings) in enumerate(stages.items()):
+        for row, name in enumerate(stages):
             item = qt.QTableWidgetItem(name)
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
-            item.setCheckState(qt.Qt.Unchecked if name in changes["off"] else qt.Qt.Checked)
             self._table.setItem(row, 0, item)
             spinBox = self._spinBoxes[name] = qt.QSpinBox()
             spinBox.setRange(1, MOST_EPOCHS)
-            spinBox.setValue(changes["epochs"].get(name, settings.epochs))
-            spinBox.setEnabled(name not in changes["off"])
             spinBox.valueChanged.connect(self._changed)
             self._table.setCellWidget(row, 1, spinBox)
         # as high as its rows and the header, so that nothing scrolls and nothing is empty
         self._table.setFixedHeight((len(stages) + 1) * self._table.rowHeight(0))
-        self._filling = False
 
     def texts(self, state):
         """What the table says, for the field ``stages``."""

@@ -44,7 +44,7 @@ class SynthesisSection(Section):
             return
         if self._folder is None:
             # the prepared cases stay, so that another look at the same pair is quick
-            self._folder = tempfile.TemporaryDirectory(prefix="MissingModality-")
+            self._folder = tempfile.TemporaryDirectory(prefix="MissingModality-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
         arguments = [
             *("synthesize", "--pair", state.recipient, state.donor, "--modality", state.modality.value),

@@ -41,6 +41,7 @@ class TrainingSection(Section):
         self._following = None
         self._epochsShown = self._textShown = None
         self._watched = False
+        self._ours = False  # another Slicer that only looks on must not end it
         self._plots = RunPlots()
         for index, (name, recipe) in enumerate(RECIPES.items()):
             self.ui.recipeSelector.addItem(name, name)
@@ -89,7 +90,7 @@ class TrainingSection(Section):
         """Start a training of the chosen run folder, or go on with it."""
         state = self.state
         choices = {"device": state.device.value} if resume else trainingChoices(state)
-        data = None if resume else state.dataPath
+        data = state.dataPath if not resume or self._dataMoved() else None
         try:
             self.panel.ensureDependencies()
             process = self.logic.startTraining(data, state.runPath, resume=resume, **choices)
@@ -97,26 +98,36 @@ class TrainingSection(Section):
             self._fail(str(error))
             return
         qt.QSettings().setValue(RUN_SETTING, state.runPath)
+        self._ours = True
         self._follow(Following(state.runPath, process), started=True)
         self._plots.fill(self._following.epochs)
         self._plots.show()
 
+    def _dataMoved(self):
+        """Whether the cases of the run are not where they were, and the panel names another folder."""
+        return bool(self.record) and not isFolder(self.record["data"]) and isFolder(self.state.dataPath)
+
     def onPause(self):
         """Halt the process where it is."""
-        self._following.pause()
-        self._show()
+        self._try(self._following.pause)
 
     def onResume(self):
         """Let a paused process go on, or start one that goes on after the last whole epoch."""
         if self.alive:
-            self._following.goOn()
-            self._show()
+            self._try(self._following.goOn)
         else:
             self.onStart(resume=True)
 
     def onStop(self):
         """End the process."""
-        self._following.stop()
+        self._try(self._following.stop)
+
+    def _try(self, act):
+        """Do something to the process, which may be another user's or stuck."""
+        try:
+            act()
+        except Exception as error:
+            self._fail(_("The training's process does not obey: {error}").format(error=error))
         self._show()
 
     def onShowPlots(self):
@@ -147,8 +158,8 @@ class TrainingSection(Section):
 
     def cleanup(self):
         self._timer.stop()
-        if self.alive and self.ui.stopOnExitCheckBox.checked:
-            self._following.stop()
+        if self.alive and self._ours and self.ui.stopOnExitCheckBox.checked:
+            self._try(self._following.stop)
 
     def _unmetConditions(self):
         """For each button what it does, and what keeps it from working."""
@@ -245,7 +256,7 @@ class TrainingSection(Section):
         made = runText(self.record) if self.record else ""
         lines = [made, *map(epochText, epochs[-LOG_LINES:]), printed]
         self.ui.logText.setPlainText("\n".join(filter(None, lines)))
-        if self.alive:
+        if self.alive or self._watched:
             self._plots.fill(epochs)
 
     def _fail(self, message):

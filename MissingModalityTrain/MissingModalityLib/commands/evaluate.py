@@ -27,7 +27,11 @@ def add(commands: Any) -> None:
         + "; ".join(f"{name}: {text}" for name, text in HD95_RULES.items())
         + " (default: %(default)s)",
     )
-    parser.add_argument("--store", action="store_true", help="keep the table in the student file too")
+    parser.add_argument(
+        "--store",
+        action="store_true",
+        help="keep the table in the student file too, unless it was trained on any of these cases",
+    )
     add_convention(parser)
     add_device(parser)
     add_progress(parser)
@@ -36,7 +40,7 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Evaluate."""
     from .. import distributed
-    from ..evaluation.attach import attach_evaluation
+    from ..evaluation.attach import attach_evaluation, trained_on
     from ..evaluation.run import evaluate_folder
 
     with progress_printer(options.progress) as progress:
@@ -49,6 +53,10 @@ def run(options: argparse.Namespace) -> None:
             on_progress=progress,
             hd95_rule=options.hd95_rule,
         )
-    if options.store:
+    seen = trained_on(options.student, result)
+    if options.store and not seen:
         distributed.on_first(lambda: attach_evaluation(options.student, options.output))
-    show_result(options, result, f"Wrote {options.output}")
+    warning = f"Warning: the student was trained on {', '.join(seen)}; scores on these flatter it"
+    not_stored = ", so none were stored in its file" if options.store else ""
+    told = [f"{warning}{not_stored}."] if seen else []
+    show_result(options, {**result, "seen": seen}, "\n".join([*told, f"Wrote {options.output}"]))

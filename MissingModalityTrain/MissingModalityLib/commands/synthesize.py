@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..asymmetry.options import METHODS, SynthesisOptions
+from ..errors import OptionError
 from ..modalities import MODALITIES, Modality
 from ..progress import progress_printer
 from ..training.settings import as_text, changed
@@ -86,6 +87,8 @@ def run(options: argparse.Namespace) -> None:
 
     synthesis = changed(SynthesisOptions(), dict(options.settings))
     if options.pair:
+        if options.method != "aem":
+            raise OptionError(f"--pair shows the method aem alone, not {options.method}. Leave --method out.")
         _preview(options, synthesis)
         return
     with progress_printer(options.progress) as progress:

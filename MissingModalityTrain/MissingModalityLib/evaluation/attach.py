@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from ..card import read_card
 from ..errors import CaseError
 from ..modalities import MODALITIES, SUBSETS, subset_name
 from ..regions import REGIONS
@@ -40,6 +41,13 @@ def attach_evaluation(student: Path | str, evaluation: Path | str) -> dict[str, 
     network.card["evaluation"] = summary_of(found)
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
+
+
+def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
+    """Names of the evaluated cases that the student learned from, as far as its card tells."""
+    training = read_card(student).get("training") or {}
+    learned = set(training.get("cases") or ()) - set(training.get("validation") or ())
+    return [case["name"] for case in evaluation["cases"] if case["name"] in learned]
 
 
 def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import IO
 from ..errors import CaseError
 
 FILE_NAME = ".lock"
+
+_PATIENCE_SECONDS = 5.0
 
 _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 """What systems say of a file that another process holds."""
@@ -29,7 +33,7 @@ def held(run: Path) -> Iterator[None]:
     with suppress(OSError):
         run.mkdir(parents=True, exist_ok=True)
     with _opened(run) as file:
-        if file is not None and not _take(file):
+        if file is not None and not _take_soon(file):
             raise CaseError(
                 f"{run}: another process is training in this folder. Wait for its end or stop it, or choose "
                 "another folder."
@@ -39,7 +43,7 @@ def held(run: Path) -> Iterator[None]:
 
 def is_held(run: Path) -> bool:
     """Whether another process trains in a folder; not for the one that does, which would let go of it."""
-    if not (run / FILE_NAME).is_file():
+    if not os.path.isfile(run / FILE_NAME):
         return False
     with _opened(run) as file:
         return file is not None and not _take(file)
@@ -55,6 +59,16 @@ def _opened(run: Path) -> Iterator[IO[bytes] | None]:
         return
     with file:
         yield file
+
+
+def _take_soon(file: IO[bytes]) -> bool:
+    """Lock it, patient with those who only look, and with a process that is just ending."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not _take(file):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _take(file: IO[bytes]) -> bool:

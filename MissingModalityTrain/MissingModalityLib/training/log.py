@@ -28,8 +28,10 @@ def append(folder: Path, record: dict[str, Any]) -> None:
 
 def read(folder: Path) -> list[dict[str, Any]]:
     """The whole lines; what a killed run half wrote is left out."""
-    path = folder / FILE_NAME
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    try:
+        lines = (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        lines = []
     return [record for record in map(_parsed, lines) if record]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,12 +54,15 @@ def standing(run: Path, event: Event | None = None) -> Standing | None:
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    epochs = log.read(run)
+    try:
+        epochs = log.read(run)
+    except OSError:
+        return None
     done = {name: _steps_done(name, iterations, epochs, event) for name, (_, iterations) in stages.items()}
     steps = {name: count * iterations for name, (count, iterations) in stages.items()}
     pace = _paces(epochs, stages)
     left = sum((steps[name] - done[name]) * pace[name] for name in stages) if pace else None
-    finished = bool(stages) and (run / f"{list(stages)[-1]}.safetensors").is_file()
+    finished = bool(stages) and os.path.isfile(run / f"{list(stages)[-1]}.safetensors")
     return Standing(record, epochs, sum(done.values()), sum(steps.values()), left, finished)
 
 
