@@ -40,7 +40,7 @@ def main(folder: Path, save: Callable[[Any, Path], None]) -> None:
     save(panel, folder / "seg_running.png")
     run_events(lambda: not panel.ui.cancelButton.enabled, LONG_S)
     save(panel, folder / "seg_result.png")
-    node = panel.ui.outputSelector.currentNode()
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
     scene_view.draw(scene_view.background_of(node), node, folder / "seg_views.png")
     panel.ui.cardButton.click()
     save(panel, folder / "seg_card.png")
