@@ -296,7 +296,7 @@ def test_a_module_of_our_own_that_is_absent_is_a_bug(monkeypatch):
         main(["cases", "."])
 
 
-@pytest.mark.parametrize("command", [["cases", "."], ["phantom", "--output", "o", "--seed", "1"]])
+@pytest.mark.parametrize("command", [["phantom", "--output", "o", "--seed", "1"], ["compare", "a=b"]])
 def test_commands_without_progress_do_not_offer_it(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert exit_code([*command, "--progress", "json"]) == 2

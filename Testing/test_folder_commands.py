@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -207,7 +208,8 @@ def test_a_run_becomes_a_student_that_tells_name_license_and_scores(trained, pai
     assert main(["export", *run_of, "--output", str(first), *facts]) == 0
     card = Student.load(first).card
     assert (card["name"], card["license"]) == ("Small one", "CC BY 4.0") and "evaluation" not in card
-    arguments = ["--student", first, "--data", pair / "BraTS2021_90001", "--output", scores]
+    unseen = shutil.copytree(pair / "BraTS2021_90001", tmp_path / "cases" / "unseen")
+    arguments = ["--student", first, "--data", unseen, "--output", scores]
     arguments += ["--device", "cpu", "--progress", "none", "--hd95-rule", "zero"]
     assert main(["evaluate", *map(str, arguments)]) == 0
     assert "evaluation" not in Student.load(first).card

@@ -49,7 +49,8 @@ def test_the_bundled_student_is_trained_scored_and_described(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    changed = {**bundled_student.SETTINGS, **TINY, "epochs": 1, "precision": "float32", "exclude": "none"}
+    own = {key: value for key, value in bundled_student.SETTINGS.items() if not key.endswith(".epochs")}
+    changed = {**own, **TINY, "epochs": 1, "precision": "float32", "exclude": "none"}
     monkeypatch.setattr(bundled_student, "SETTINGS", changed)
     places = {
         "train": tiny_cases,

@@ -168,9 +168,9 @@ class Detached:
             return
         import psutil
 
-        members = []
-        with suppress(psutil.NoSuchProcess):
-            members = [process, *process.children(recursive=True)]
+        members = [process]
+        with suppress(psutil.NoSuchProcess):  # a child may end while they are counted
+            members += process.children(recursive=True)
         for member in members:
             with suppress(psutil.NoSuchProcess):
                 getattr(member, action)()

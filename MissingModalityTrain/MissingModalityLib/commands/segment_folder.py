@@ -9,7 +9,6 @@ from typing import Any
 
 from ..progress import progress_printer
 from ..regions import CONVENTIONS
-from ..segmentfile import SUFFIXES
 from .options import add_command, add_device, add_progress, show_result
 
 
@@ -27,7 +26,10 @@ def add(commands: Any) -> None:
         "--student", type=Path, metavar="S", help="trained network (default: the bundled one)"
     )
     parser.add_argument(
-        "--suffix", choices=SUFFIXES, default=SUFFIXES[0], help="kind of file (default: %(default)s)"
+        "--suffix",
+        default=".seg.nrrd",
+        metavar="S",
+        help="kind of file: .seg.nrrd, .nii.gz, .nii or .nrrd (default: %(default)s)",
     )
     parser.add_argument(
         "--labels",

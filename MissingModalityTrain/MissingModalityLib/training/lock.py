@@ -13,7 +13,7 @@ from typing import IO
 
 from ..errors import CaseError
 
-FILE_NAME = ".lock"
+FILE_NAME = "run.lock"
 
 _PATIENCE_SECONDS = 5.0
 

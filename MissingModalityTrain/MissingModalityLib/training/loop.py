@@ -280,8 +280,9 @@ def _errors_of_workers() -> Iterator[None]:
         # a worker wraps the message in its traceback
         error.args = (str(error).rpartition(f"{type(error).__name__}: ")[2].rstrip(),)
         raise
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # one that is killed while it hands something over breaks the connection
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise OptionError(
             f"A process that cuts crops has ended ({error}). Memory may have run out: set fewer workers, or "
