@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import Enum
@@ -121,11 +122,31 @@ class Detached:
 
     def pause(self) -> None:
         """Halt it where it is; it keeps its memory, and goes on at the very step."""
-        self._each("suspend")
+        process = self._found()
+        if process is None:
+            return
+        import psutil
+
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            # one that is just making a child halts only when that has begun, so the children come later
+            while process.status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+                time.sleep(0.01)
+        for child in _descendants(process):
+            with suppress(psutil.NoSuchProcess):
+                child.suspend()
 
     def go_on(self) -> None:
         """Undo :meth:`pause`."""
-        self._each("resume")
+        process = self._found()
+        if process is None:
+            return
+        import psutil
+
+        for member in (process, *_descendants(process)):
+            with suppress(psutil.NoSuchProcess):
+                member.resume()
 
     def stop(self) -> None:
         """End it and all its descendants; the run can be resumed after its last whole epoch."""
@@ -137,9 +158,7 @@ class Detached:
         self._facts["stopped"] = True
         with suppress(OSError):  # a full disk must keep nobody from stopping
             _write_facts(self.folder, self._facts)
-        members = [process]
-        with suppress(psutil.Error):
-            members += process.children(recursive=True)
+        members = [process, *_descendants(process)]
         jobs.kill_tree(self.pid)
         with suppress(psutil.Error):
             process.kill()
@@ -161,20 +180,6 @@ class Detached:
         except psutil.NoSuchProcess:
             return None
 
-    def _each(self, action: str) -> None:
-        """Have it done to the process and all its descendants that are still there."""
-        process = self._found()
-        if process is None:
-            return
-        import psutil
-
-        members = [process]
-        with suppress(psutil.NoSuchProcess):  # a child may end while they are counted
-            members += process.children(recursive=True)
-        for member in members:
-            with suppress(psutil.NoSuchProcess):
-                getattr(member, action)()
-
     def _ended_well(self) -> bool:
         if not self._finished:
             lines = map(jobs.parse_line, _tail(self.folder / EVENTS_FILE))
@@ -188,6 +193,16 @@ class Detached:
         crashed = code in _OWN_CODES if code is not None else any(map(_begins_traceback, lines))
         crash = f"The process crashed: {lines[-1]}" if crashed and lines else None
         return jobs.told_error(lines) or crash
+
+
+def _descendants(process: Any) -> list[Any]:
+    """Those that are there; one may end while they are counted."""
+    import psutil
+
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
 
 
 def start(arguments: Sequence[str | os.PathLike[str]], folder: Path) -> Detached:
