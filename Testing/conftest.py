@@ -64,3 +64,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """`replaced_process(script)` makes child processes run a shell script, with the interpreter's arguments."""
+    from child_process import replace_process
+
+    return lambda script: replace_process(monkeypatch, tmp_path, script)

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 import MissingModalityLib as mm
-from MissingModalityLib.asymmetry.preview import LABEL, VOLUMES, preview
+from MissingModalityLib.asymmetry.preview import preview
 from MissingModalityLib.modalities import Modality
 from small_cases import write_patients
 
@@ -23,7 +23,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def steps(cases: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, sitk.Image]:
     output = tmp_path_factory.mktemp("preview")
     written = preview(cases, output, "patient_a", "patient_b", Modality.T1)
-    return {name: sitk.ReadImage(written[name]) for name in (*VOLUMES, LABEL)}
+    return {name: sitk.ReadImage(written[name]) for name in ("x_a", "d_b", "t_b", "x_ab", "y_ab")}
 
 
 def voxels(image: sitk.Image) -> np.ndarray:

@@ -16,7 +16,7 @@ import slicer
 import slicer.util
 
 import slicer_standin
-from MissingModalityLib import jobs, mrml
+from MissingModalityLib import mrml
 from MissingModalityLib.errors import ImageError, MissingModalityError, OptionError
 from MissingModalityLib.images import read_image
 from MissingModalityLib.modalities import Modality
@@ -42,19 +42,6 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def logic() -> Any:
     slicer_standin.new_scene()
     return seg.MissingModalitySegLogic()
-
-
-@pytest.fixture
-def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """Makes child processes run a shell script instead; its arguments are those of the interpreter."""
-
-    def replace(script: str) -> None:
-        program = tmp_path / "program"
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-        monkeypatch.setattr(jobs, "python_executable", lambda: str(program))
-
-    return replace
 
 
 CRASH = "echo something broke >&2; exit 3"

@@ -17,7 +17,6 @@ import slicer.util
 import MissingModalityLib as mm
 import readme
 import slicer_standin
-from child_process import replace_process
 from MissingModalityLib import jobs
 from MissingModalityLib.__main__ import build_parser
 from MissingModalityLib.student import Student
@@ -34,11 +33,6 @@ RESULT = '{"event": "result", "result": {"output": "run"}}'
 def logic() -> Any:
     slicer_standin.new_scene()
     return train.MissingModalityTrainLogic()
-
-
-@pytest.fixture
-def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    return lambda script: replace_process(monkeypatch, tmp_path, script)
 
 
 def run_events(until: Callable[[], Any], seconds: float = 60) -> None:

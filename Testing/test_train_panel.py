@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import slicer
 
-from child_process import replace_process
 from MissingModalityLib.cases import find_cases, split_cases
 from MissingModalityLib.regions import CONVENTIONS
 from small_cases import write_patients
@@ -22,11 +21,6 @@ from train_panel import choose, choose_item, look, opened_panel, run_events, tex
 def panel(tmp_path: Path) -> Iterator[Any]:
     with opened_panel(tmp_path) as panel:
         yield panel
-
-
-@pytest.fixture
-def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    return lambda script: replace_process(monkeypatch, tmp_path, script)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import slicer
 
-from child_process import replace_process
 from MissingModalityLib.models import user_models
 from MissingModalityLib.student import Student
 from MissingModalityLib.training.recipes import make_plan
@@ -36,11 +35,6 @@ def panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("MISSINGMODALITY_MODELS", str(tmp_path / "own models"))
     with opened_panel(tmp_path) as panel:
         yield panel
-
-
-@pytest.fixture
-def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    return lambda script: replace_process(monkeypatch, tmp_path, script)
 
 
 def finish(panel: Any) -> None:

@@ -12,7 +12,6 @@ import slicer
 from slicer.util import arrayFromVolume
 
 import slicer_standin
-from child_process import replace_process
 from small_cases import write_patients
 from train_panel import choose, choose_item, line, look, opened_panel, run_events
 
@@ -24,11 +23,6 @@ previewNodes = slicer_standin.load_module("MissingModalityTrainLib.synthesis").p
 def panel(tmp_path: Path) -> Iterator[Any]:
     with opened_panel(tmp_path) as panel:
         yield panel
-
-
-@pytest.fixture
-def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    return lambda script: replace_process(monkeypatch, tmp_path, script)
 
 
 @pytest.fixture(scope="module")

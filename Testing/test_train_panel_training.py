@@ -12,7 +12,6 @@ import slicer
 from slicer.util import arrayFromTableColumn
 
 import slicer_standin
-from child_process import replace_process
 from MissingModalityLib import detached
 from MissingModalityLib.training import lock
 from MissingModalityLib.training.recipes import NETWORKS, RECIPES, make_plan
@@ -29,11 +28,6 @@ WAITING = f"{STEPS}; exec sleep 600"
 def panel(tmp_path: Path) -> Iterator[Any]:
     with opened_panel(tmp_path) as panel:
         yield panel
-
-
-@pytest.fixture
-def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    return lambda script: replace_process(monkeypatch, tmp_path, script)
 
 
 @pytest.fixture

@@ -179,12 +179,8 @@ def _failure(requirements, reason):
     message = _(
         "{packages}: needed, and could not be installed ({reason}). Look whether this computer reaches "
         "the Python Package Index (behind a proxy, HTTPS_PROXY must name it) and has disk space left, then "
-        "try again; the Python console has the log. Without network, bring the packages in a folder and "
-        "type in the Python console: "
-        "slicer.util.pip_install(['--no-index', '--find-links', 'FOLDER', {arguments}])"
+        "try again; the Python console has the log. Without network, bring the packages and all that they "
+        "need in a folder and type in the Python console: "
+        "import glob; slicer.util.pip_install(glob.glob('FOLDER/*.whl'))"
     )
-    return message.format(
-        packages=", ".join(requirements),
-        reason=reason,
-        arguments=", ".join(f"'{requirement}'" for requirement in requirements),
-    )
+    return message.format(packages=", ".join(requirements), reason=reason)

@@ -15,8 +15,8 @@ from .student import Student
 BRAIN_MM = (140, 172, 140)
 """A brain's box along z, y, x: about the size of the atlas that BraTS cases are registered to."""
 
-_OTHER_SECONDS = 3.0
-"""Start of the process, reading, bringing onto one grid, writing: about this much on common computers."""
+_OTHER_SECONDS = 4.0
+"""Start of the process, reading, bringing onto one grid, writing: see the times of ``make demo``."""
 
 
 def estimated_seconds(student: Path | str, device: torch.device) -> float:

@@ -151,8 +151,7 @@ def _refuse_overwriting(cases: tuple[Case, ...], student: Path, outputs: list[Pa
 def _make_folder(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=output):
-            """It can be written to."""
+        TemporaryFile(dir=output).close()  # whether it can be written to shows now, not after the first case
     except OSError as error:
         raise OptionError(
             f"{output}: the output folder cannot be made or written to ({error.strerror or error}). Choose "

@@ -22,11 +22,6 @@ from .options import SynthesisOptions
 from .transplant import centered
 from .tumor import CachedTumor, cache_tumor
 
-VOLUMES = ("x_a", "d_b", "t_b", "x_ab")
-"""Recipient, error map of the donor, what is added, the sum."""
-
-LABEL = "y_ab"
-
 
 def preview(
     data: Path | str,
