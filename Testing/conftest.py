@@ -68,7 +68,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
-    """`replaced_process(script)` makes child processes run a shell script, with the interpreter's arguments."""
+    """`replaced_process(script)` makes child processes run a shell script instead of Python."""
     from child_process import replace_process
 
     return lambda script: replace_process(monkeypatch, tmp_path, script)
