@@ -6,7 +6,8 @@ what the case has; ``features`` to get whatever can be distilled. What a missing
 never reaches the output. Attributes:
 
     name, options   what :func:`build` needs to make it again
-    head            "classes" (softmax: background, NCR/NET, ED, ET) or "regions" (sigmoids: WT, TC, ET)
+    head            "classes" (softmax: background, NCR/NET, ED, ET), "regions" (sigmoids: WT, TC, ET) or
+                    "sigmoids" (one for each class)
     divisor         every side of the image must be a multiple of it
 """
 
@@ -20,7 +21,11 @@ from ..errors import OptionError
 if TYPE_CHECKING:
     from torch import nn
 
-_NETWORKS = {"rfnet": ("rfnet", "RFNet"), "segresnet": ("segresnet", "EarlyFusionSegResNet")}
+_NETWORKS = {
+    "mstkdnet": ("mstkdnet", "MSTKDNet"),
+    "rfnet": ("rfnet", "RFNet"),
+    "segresnet": ("segresnet", "EarlyFusionSegResNet"),
+}
 """Name -> (module of this package, class): torch is imported only when a network is built."""
 
 NETWORKS = tuple(_NETWORKS)
