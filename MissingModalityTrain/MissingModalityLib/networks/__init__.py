@@ -9,6 +9,8 @@ never reaches the output. Attributes:
     head            "classes" (softmax: background, NCR/NET, ED, ET), "regions" (sigmoids: WT, TC, ET) or
                     "sigmoids" (one for each class)
     divisor         every side of the image must be a multiple of it
+    distilled       of networks made for joint distillation: kinds of features that a teacher trained along
+                    can teach; ``style_channels``, those of its style
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ class MSTKDNet(nn.Module):
 
     name = "mstkdnet"
     divisor = 2 ** (LEVELS - 1) * PATCH
+    distilled = ("attention", "scale", "style")
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class MSTKDNet(nn.Module):
             "recompute": recompute,
         }
         self.head = head
-        deepest = width * 2 ** (LEVELS - 1)
+        self.style_channels = deepest = width * 2 ** (LEVELS - 1)
         self.encoder = Encoder(len(MODALITIES), width)
         self.transformer = Transformer(deepest, embedding, layers, heads, hidden, dropout / 2, grid)
         self.multiscale = MultiScaleDecoder(deepest, embedding, decoder, norm)

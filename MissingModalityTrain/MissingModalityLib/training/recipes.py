@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
-from .settings import Settings, as_text, changed, check, facts, setting, share
+from ..fields import as_text, check, facts, setting, share
+from .settings import Settings, changed
 
 STAGES = ("pretrain", "train", "posttrain")
 """In the order in which they run."""
@@ -26,10 +27,14 @@ class Recipe:
     Attributes:
         summary: one line for people.
         stages: by name, what sets a stage apart from the network's own settings.
+        network: that it is made for, the default where none is named.
+        on_request: stages gone through only where they are named.
     """
 
     summary: str
     stages: Mapping[str, Mapping[str, Any]]
+    network: str = "segresnet"
+    on_request: tuple[str, ...] = ()
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -46,6 +51,13 @@ RECIPES: Mapping[str, Recipe] = {
         "As aem, then post-training with a teacher that sees one modality more (Liu et al.).",
         {"pretrain": {"synthesis": "aem"}, "train": {}, "posttrain": {"method": "distillation"}},
     ),
+    "mst-kd": Recipe(
+        "A teacher of all modalities, trained along, teaches attention, logits and style (MST-KDNet, Zhu et "
+        "al.); pre-training as in aem on request.",
+        {"pretrain": {"synthesis": "aem"}, "train": {"method": "joint"}},
+        network="mstkdnet",
+        on_request=("pretrain",),
+    ),
 }
 
 _QUICK = Settings(
@@ -58,6 +70,21 @@ _QUICK = Settings(
     validate_every=4,
     subsets=("FLAIR+T1ce+T1+T2", "FLAIR+T1ce"),
 )
+
+_JOINT = Settings(epochs=250, iterations=1080, batch=1, learning_rate=1e-4, weight_decay=1e-5, workers=4)
+"""MST-KDNet and AdaMM see every one of about 1,080 cases once in an epoch."""
+_LIGHT = replace(
+    _JOINT,
+    iterations=250,
+    crop=(96, 96, 96),
+    foreground=0.67,
+    augmentation="strong",
+    learning_rate=1e-3,
+    clip=1.0,
+    average=0.999,
+    joint={"entropy": 1.0},
+)
+_QUICK_JOINT = replace(_QUICK, clip=1.0, joint={"entropy": 1.0})
 
 NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
     "segresnet": {
@@ -80,11 +107,20 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
         ),
     },
     "rfnet": {"paper": (Settings(fusion_start=20, workers=4), {}), "quick": (_QUICK, {"width": 4})},
+    "mstkdnet": {
+        "paper": (replace(_JOINT, crop=(128, 192, 160)), {}),
+        "light": (_LIGHT, {"embedding": 192, "layers": 4, "heads": 6, "hidden": 512, "decoder": 128}),
+        "quick": (
+            _QUICK_JOINT,
+            {"width": 8, "embedding": 48, "layers": 4, "heads": 4, "hidden": 96, "decoder": 32},
+        ),
+    },
 }
 """For each network and preset, the settings of a stage and the options of the network.
 
 segresnet is the light network that a laptop can train and run; folding lets a step see a whole brain. rfnet
-is the one of the paper, with the settings of its public training script.
+is the one of the AEM+KD paper, with the settings of its public training script. Of mstkdnet the preset "light"
+has fewer, narrower Transformer layers, and crops that a laptop can hold.
 """
 
 
@@ -124,7 +160,7 @@ _OF_THE_RUN = ("network", "validation", "exclude")
 
 def make_plan(
     recipe: str = "baseline",
-    network: str = "segresnet",
+    network: str | None = None,
     preset: str = "paper",
     stages: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -133,26 +169,25 @@ def make_plan(
 
     Args:
         recipe: one of :data:`RECIPES`.
-        network: one of :data:`NETWORKS`.
-        preset: "paper" or "quick".
-        stages: those of the recipe to go through; default all.
+        network: one of :data:`NETWORKS`; default the recipe's own.
+        preset: one of the network's, "paper", "quick" or, for some, "light".
+        stages: those of the recipe to go through; default all but those it has on request.
         settings: as the changes of :func:`change_plan`.
 
     Raises:
         OptionError: an unknown name, or as :func:`change_plan`.
     """
     _known("recipe", recipe, RECIPES)
+    network = network or RECIPES[recipe].network
     _known("network", network, NETWORKS)
     _known("preset", preset, NETWORKS[network])
     offered = RECIPES[recipe].stages
     for stage in stages or ():
         _known(f"stage of recipe {recipe}", stage, offered)
+    if stages is None:
+        stages = [stage for stage in offered if stage not in RECIPES[recipe].on_request]
     common, options = NETWORKS[network][preset]
-    chosen = {
-        stage: replace(common, **special)
-        for stage, special in offered.items()
-        if stages is None or stage in stages
-    }
+    chosen = {stage: replace(common, **special) for stage, special in offered.items() if stage in stages}
     return change_plan(Plan(network, dict(options), stages=chosen), settings or {})
 
 
