@@ -9,6 +9,8 @@ never reaches the output. Attributes:
     head            "classes" (softmax: background, NCR/NET, ED, ET), "regions" (sigmoids: WT, TC, ET) or
                     "sigmoids" (one for each class)
     divisor         every side of the image must be a multiple of it
+    leaves_unused   whether parameters can stay without a part in a batch's output, for lack of samples whose
+                    modalities need them; processes that average gradients must look for them then
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _NETWORKS = {
+    "adamm": ("adamm", "AdaMM"),
     "mstkdnet": ("mstkdnet", "MSTKDNet"),
     "rfnet": ("rfnet", "RFNet"),
     "segresnet": ("segresnet", "EarlyFusionSegResNet"),

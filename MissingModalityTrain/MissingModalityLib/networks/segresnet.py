@@ -40,6 +40,7 @@ class EarlyFusionSegResNet(nn.Module):
     """
 
     name = "segresnet"
+    leaves_unused = False
 
     def __init__(
         self,

@@ -187,10 +187,8 @@ class Trainer:
         if distributed.world() == 1:
             return self.stage.network
         network, device = self.stage.network, self.stage.device
-        # of encoders for single modalities, those that no sample of a rank has stay unused there
-        unused = hasattr(network, "encode")
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(network, devices, find_unused_parameters=unused)
+        return DistributedDataParallel(network, devices, find_unused_parameters=network.leaves_unused)
 
     def _train_epoch(self, model: nn.Module, epoch: int) -> dict[str, Any]:
         """One pass over the samples of an epoch: mean loss terms, and the share of time spent on waiting."""

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ..distributed import total, world
 from ..errors import OptionError
 from ..modalities import MODALITIES
-from ..networks.output import Output
+from ..networks.output import LESIONS, Output
 from ..regions import REGIONS
 
 CLAMP = 0.005
@@ -110,6 +110,11 @@ def region_target(classes: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.stack([torch.isin(classes, numbers) for numbers in members], 1).to(dtype)
 
 
+def presence_target(classes: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, D, H, W) integer classes -> (B, 3): 1 where the sample holds a voxel of NCR, ED, ET."""
+    return one_hot(classes, 1 + len(LESIONS), torch.bool)[:, 1:].flatten(2).any(2).to(dtype)
+
+
 def segmentation_loss(
     output: Output,
     target_classes: Tensor,
@@ -121,12 +126,13 @@ def segmentation_loss(
 
     Which terms exist follows from what the output holds. With region maps (and separate-decoder logits) among
     its features, as RFNet gives in training mode: ``fused_*``, ``separate_*``, ``region_*``, each as ``_ce``
-    and ``_dice``. With logits alone: ``dice`` and ``ce`` (classes) or ``bce`` (regions).
+    and ``_dice``. With logits alone: ``dice`` and ``ce`` (classes) or ``bce`` (regions, sigmoids). With
+    presence: ``presence``, the cross entropy of which classes the crop holds, besides.
 
     Args:
         output: of a network called in training mode.
         target_classes: (B, D, H, W) uint8 or int64, classes 0..K-1.
-        head: the network's ``head``, "classes" or "regions".
+        head: the network's ``head``.
         present: (B, 4) bool, the modalities each case really has, as given to the network; default all.
         fused_weight: factor of the fused terms in the total. RFNet trains its encoders and region maps first
             and fuses later: 0 until then, 1 afterwards. Outputs that are logits alone ignore it.
@@ -137,14 +143,16 @@ def segmentation_loss(
     Raises:
         OptionError: unknown head, or ``present`` differs from what the network was given.
     """
-    if head not in ("classes", "regions"):
-        raise OptionError(f"Unknown head '{head}' of a network. Choose 'classes' or 'regions'.")
+    if head not in _PLAIN_TERMS:
+        raise OptionError(f"Unknown head '{head}' of a network. Choose one of {', '.join(_PLAIN_TERMS)}.")
     logits = output.logits.float() if output.logits.dtype.itemsize < 4 else output.logits
     with torch.autocast(logits.device.type, enabled=False):
         if any(name.startswith("regions/") for name in output.features):
             return _region_aware_loss(logits, output.features, target_classes, present, fused_weight)
-        plain_terms = _class_terms if head == "classes" else _region_terms
-        terms = plain_terms(logits, target_classes)
+        terms = _PLAIN_TERMS[head](logits, target_classes)
+        if output.presence is not None:
+            held = presence_target(target_classes, output.presence.dtype)
+            terms["presence"] = F.binary_cross_entropy(output.presence, held)
     return {**terms, "total": sum(terms.values())}
 
 
@@ -164,6 +172,18 @@ def _region_terms(logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
         "dice": smooth_dice_loss(logits.sigmoid(), target),
         "bce": F.binary_cross_entropy_with_logits(logits, target),
     }
+
+
+def _sigmoid_terms(logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
+    """Dice with squares over the whole batch and binary cross entropy of all classes with background."""
+    target = one_hot(classes, logits.shape[1], logits.dtype)
+    return {
+        "dice": smooth_dice_loss(logits.sigmoid(), target, squared=True),
+        "bce": F.binary_cross_entropy_with_logits(logits, target),
+    }
+
+
+_PLAIN_TERMS = {"classes": _class_terms, "regions": _region_terms, "sigmoids": _sigmoid_terms}
 
 
 def _region_aware_loss(
