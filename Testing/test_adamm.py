@@ -135,6 +135,15 @@ class TestGraph:
         unit = means / means.norm(dim=2, keepdim=True) / 3**0.5
         torch.testing.assert_close(nodes, unit.transpose(1, 2))
 
+    def test_a_new_ones_nodes_share_the_voxels(self):
+        torch.manual_seed(0)
+        network = networks.build("adamm").eval()
+        nodes = graph_outputs(network)
+        with torch.no_grad():
+            network(torch.randn(1, 4, 32, 32, 32), flags("1001"))
+        for name in ("gem/contour_assign", "gem/region_assign"):
+            assert nodes[name].mean(2).min() > 0.02
+
     def test_attention_is_scaled_by_channels_not_by_nodes(self):
         torch.manual_seed(0)
         attention, nodes = NodeAttention(6, published=False), torch.randn(2, 3, 6)

@@ -191,7 +191,7 @@ def infer(
                 output = next(outputs)
                 parts[number] = to_probabilities(output.logits, network.head).cpu()
                 if output.presence is not None:
-                    told = output.presence[0].cpu()
+                    told = output.presence[0].float().cpu()
                     presence[number] = torch.maximum(told, presence.get(number, told))
         done += 1
         if on_window:

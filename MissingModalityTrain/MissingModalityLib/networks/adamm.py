@@ -121,7 +121,9 @@ class AdaMM(nn.Module):
         decoded, seen = self._decoded(self.dropout(fused), skips, routes)
         output = Output(self.classify(decoded[-1]))
         if self.presence is not None:
-            output.presence = self.presence(seen).float().mean((2, 3, 4)).sigmoid()
+            evidence = self.presence(seen)
+            evidence = evidence.float() if evidence.dtype.itemsize < 4 else evidence
+            output.presence = evidence.mean((2, 3, 4)).sigmoid()
         if features:
             output.features = {
                 "style/encoder": halved[-1],

@@ -27,8 +27,9 @@ class NodeProjection(nn.Module):
 
     def __init__(self, channels: int, nodes: int, published: bool) -> None:
         super().__init__()
-        self.anchor = nn.Parameter(torch.rand(nodes, channels))
-        self.sigma = nn.Parameter(torch.rand(nodes, channels))
+        # close together and equally wide, or sums over so many channels leave every voxel to one or two nodes
+        self.anchor = nn.Parameter(0.1 * torch.randn(nodes, channels))
+        self.sigma = nn.Parameter(torch.zeros(nodes, channels))
         self.published = published
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

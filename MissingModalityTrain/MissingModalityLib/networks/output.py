@@ -26,8 +26,9 @@ class Output:
         logits: (B, K, D, H, W); K as :data:`HEADS` says of ``network.head``.
         features: named intermediate tensors; in training mode those that the network's own loss reads,
             all that can be distilled if asked for.
-        presence: (B, 3) float32, probability that the image holds each of :data:`LESIONS` at all; None where
-            the network does not tell. ``logits`` know nothing of it, see :func:`..inference.gated`.
+        presence: (B, 3), never in half precision: probability that the image holds each of :data:`LESIONS` at
+            all; None where the network does not tell. ``logits`` know nothing of it, see
+            :func:`..inference.gated`.
     """
 
     logits: Tensor
