@@ -235,7 +235,11 @@ def test_logits_alone_can_be_distilled_with_any_network():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"attention": -1.0}, "attention=-1.0"), ({"extremes": "rows"}, "heads, layers"), ({"temperature": 0.0}, "temperature")],
+    [
+        ({"attention": -1.0}, "attention=-1.0"),
+        ({"extremes": "rows"}, "heads, layers"),
+        ({"temperature": 0.0}, "temperature"),
+    ],
 )
 def test_options_out_of_range_are_refused(options, words):
     with pytest.raises(OptionError, match=words):

@@ -19,15 +19,13 @@ from torch.nn import functional as F
 from .. import distributed
 from ..errors import OptionError
 from ..networks.output import Output
-from ..regions import TumorClass
-from ..training.losses import channel_losses
+from ..training.losses import channel_losses, presence_target
 from ..training.method import Method, bare
 from .attention import attention_distance, scale_distance
 from .logits import logit_distance, standardized_divergence
 from .options import JointOptions
 from .style import Discriminator, style_distance
 
-LESIONS = tuple(cls for cls in TumorClass if cls != TumorClass.BACKGROUND)
 READ_BY = {"attention": "attention/", "scales": "scale/", "style": "style/", "adversarial": "style/"}
 """Option -> beginning of the names of the features that its term reads."""
 STYLE = "style/style"
@@ -89,9 +87,8 @@ class JointDistillation(Method):
         return Pair(network, self.teacher)
 
     def _require(self, network: nn.Module) -> None:
-        kinds = getattr(network, "distilled", ())
         for option, kind in (*READ_BY.items(), ("presence", "presence")):
-            if getattr(self.options, option) and kind.rstrip("/") not in kinds:
+            if getattr(self.options, option) and kind.rstrip("/") not in network.distilled:
                 raise OptionError(
                     f"Setting joint.{option}={getattr(self.options, option)}: network {network.name} has no "
                     f"such features to distill. Set joint.{option}=0."
@@ -145,8 +142,8 @@ class JointDistillation(Method):
         weight = getattr(options, name)
         dice, entropy = channel_losses(output.logits.float(), label, head)
         if options.presence:
-            truth = torch.stack([(label == cls).flatten(1).any(1) for cls in LESIONS], 1).float()
-            presence = output.presence.float()
+            presence = output.presence
+            truth = presence_target(label, presence.dtype)
             terms[f"{name}_presence"] = options.presence * F.binary_cross_entropy(presence, truth)
             if head != "regions":
                 doubt = distributed.mean((presence - truth).detach().abs().mean(0))

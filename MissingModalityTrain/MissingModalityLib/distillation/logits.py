@@ -42,8 +42,6 @@ def standardized_divergence(
     Returns:
         Scalar: Kullback-Leibler divergence of the student from the teacher in nats, mean over voxels.
     """
-    logs, target = (
-        (standardized(x.float(), axis) / temperature).log_softmax(1) for x in (student, teacher)
-    )
+    logs, target = ((standardized(x.float(), axis) / temperature).log_softmax(1) for x in (student, teacher))
     divergence = F.kl_div(logs, target, reduction="none", log_target=True).sum(1).mean()
     return temperature**2 * divergence

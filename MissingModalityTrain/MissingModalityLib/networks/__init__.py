@@ -9,8 +9,10 @@ never reaches the output. Attributes:
     head            "classes" (softmax: background, NCR/NET, ED, ET), "regions" (sigmoids: WT, TC, ET) or
                     "sigmoids" (one for each class)
     divisor         every side of the image must be a multiple of it
-    distilled       of networks made for joint distillation: kinds of features that a teacher trained along
-                    can teach; ``style_channels``, those of its style
+    distilled       what joint distillation can read beside logits: "attention", "scale", "style" (with
+                    ``style_channels``), "presence"
+    leaves_unused   whether parameters can stay without a part in a batch's output, for lack of samples whose
+                    modalities need them; processes that average gradients must look for them then
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _NETWORKS = {
+    "adamm": ("adamm", "AdaMM"),
     "mstkdnet": ("mstkdnet", "MSTKDNet"),
     "rfnet": ("rfnet", "RFNet"),
     "segresnet": ("segresnet", "EarlyFusionSegResNet"),

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..modalities import MODALITIES
 from .output import HEADS, Output, expect_background, visible
 from .transformer import PATCH, MultiScaleDecoder, Transformer
-from .trunk import LEVELS, Decoder, Encoder, ResidualBlock, set_recompute
+from .trunk import LEVELS, Decoder, Encoder, ResidualBlock, common_features, set_recompute
 
 SCALE_NAMES = ("3", "6", "9", "12")
 """Of the layers of the published network, the shallowest first."""
@@ -49,6 +49,7 @@ class MSTKDNet(nn.Module):
     name = "mstkdnet"
     divisor = 2 ** (LEVELS - 1) * PATCH
     distilled = ("attention", "scale", "style")
+    leaves_unused = False
 
     def __init__(
         self,
@@ -108,12 +109,12 @@ class MSTKDNet(nn.Module):
         Returns:
             Logits (B, 4 or 3, D, H, W); features if asked for.
         """
-        skips, halved, deepest = self.encoder(visible(image, available))
+        skips, (_, halved, deepest), _ = self.encoder(visible(image, available))
         tokens, attention = self.transformer(deepest, weights=features)
         mixed, scales = self.multiscale(deepest, tokens)
         mixed = mixed + deepest
         content = self.content(mixed)
-        style = self.style(torch.cat([F.max_pool3d(halved[1], 2), deepest, mixed], 1))
+        style = self.style(torch.cat([F.max_pool3d(halved, 2), deepest, mixed], 1))
         decoded = self.decoder(self.dropout(self.bottleneck(torch.cat([style, content], 1))), skips)
         output = Output(self.classify(decoded[-1]))
         if features:
@@ -126,10 +127,3 @@ class MSTKDNet(nn.Module):
                 **common_features(content, decoded),
             }
         return output
-
-
-def common_features(content: Tensor, decoded: Sequence[Tensor]) -> dict[str, Tensor]:
-    """What any network of this trunk offers for distillation, on a scale of its own per group."""
-    normalized = {f"fused/{LEVELS}": content}
-    normalized |= {f"decoder/{LEVELS - 1 - number}": x for number, x in enumerate(decoded)}
-    return {name: F.group_norm(x, 8) for name, x in normalized.items()}

@@ -10,8 +10,10 @@ from torch import Tensor
 from ..regions import REGIONS, TumorClass
 
 HEADS = {"classes": len(TumorClass), "regions": len(REGIONS), "sigmoids": len(TumorClass)}
-"""Kind of prediction -> its channels. classes: one softmax over background, NCR/NET, ED, ET; regions: sigmoids
-for WT, TC, ET; sigmoids: one for each class, background included, that need not agree."""
+"""Kind of prediction -> its channels. classes: one softmax over background, NCR/NET, ED, ET; regions:
+sigmoids for WT, TC, ET; sigmoids: one for each class, background included, that need not agree."""
+LESIONS = tuple(cls.name for cls in TumorClass if cls is not TumorClass.BACKGROUND)
+"""What presence is told of."""
 RARE = 4.0
 """Logit by which a new network takes a voxel for background: tumor fills about 2 % of a crop."""
 
@@ -24,14 +26,18 @@ class Output:
         logits: (B, K, D, H, W); K as :data:`HEADS` says of ``network.head``.
         features: named intermediate tensors; in training mode those that the network's own loss reads,
             all that can be distilled if asked for.
+        presence: (B, 3), never in half precision: probability that the image holds each of :data:`LESIONS` at
+            all; None where the network does not tell. ``logits`` know nothing of it, see
+            :func:`..inference.gated`.
     """
 
     logits: Tensor
     features: dict[str, Tensor] = field(default_factory=dict)
+    presence: Tensor | None = None
 
 
 def visible(image: Tensor, available: Tensor) -> Tensor:
-    """(B, 4, D, H, W) with zeros in the channels that ``available`` (B, 4) does not name, whatever they hold."""
+    """(B, 4, D, H, W) with zeros in channels that ``available`` (B, 4) does not name, whatever they hold."""
     # where(), not a product: NaN * 0 is NaN
     zero = torch.zeros((), dtype=image.dtype, device=image.device)
     return torch.where(available[:, :, None, None, None], image, zero)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import OptionError, StudentError
-from ..modalities import MODALITIES
+from ..modalities import MODALITIES, SUBSETS, availability
+from .adamm import AdaMM
 from .mstkdnet import MSTKDNet
 from .rfnet import LEVELS, RFNet
 
@@ -44,7 +45,7 @@ def load_reference(name: str, weights: Mapping[str, Any]) -> nn.Module:
 
     Args:
         name: "rfnet": github.com/dyh127/RFNet, and the same network in github.com/ZhongAobo/Asymmetry-BTS;
-            "mstkdnet": github.com/Quanato607/MST-KDNet.
+            "mstkdnet": github.com/Quanato607/MST-KDNet; "adamm": github.com/Quanato607/AdaMM.
         weights: arrays or tensors by the names of that code's ``state_dict``; prefixes ``w/`` and ``module.``
             are ignored, half precision becomes single, a whole checkpoint is opened at its ``state_dict``.
 
@@ -116,9 +117,10 @@ def _require_same_names(name: str, found: Mapping[str, Tensor], table: Mapping[s
 
 
 def _shaped(name: str, key: str, value: Tensor, shape: torch.Size) -> Tensor:
-    """1x1x1 convolutions of single voxels are our linear layers; nothing else may differ in shape."""
-    if tuple(value.shape) == (*shape, 1, 1, 1):
-        return value.flatten(1)
+    """Shapes agree but for sides of 1: a 1x1x1 convolution of single voxels is our linear layer."""
+    sides = [*value.shape[len(shape) :], *shape[value.ndim :]]
+    if all(side == 1 for side in sides) and value.numel() == shape.numel():
+        value = value.reshape(shape)
     if value.shape != shape:
         raise StudentError(
             f"These weights do not fit {name}: {key} has shape {tuple(value.shape)}, not {tuple(shape)}. "
@@ -244,7 +246,7 @@ def _mstkdnet_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 
 def _multiscale_block(theirs: str, ours: str, kind: str) -> Iterable[tuple[str, str]]:
-    """c: convolution and norm; l: doubling, convolution and norm; d: one layer that doubles, or the head's."""
+    """c: convolution, norm; l: doubling, convolution, norm; d: one layer that doubles, or the head's."""
     if kind == "d":
         yield f"{theirs[: -len('.block')]}.block", ours
     else:
@@ -253,6 +255,47 @@ def _multiscale_block(theirs: str, ours: str, kind: str) -> Iterable[tuple[str, 
             yield f"{theirs}.{number}" if norm else f"{theirs}.{number}.block", f"{ours}.{number}"
 
 
+def _adamm_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "width": weights["conv1a.weight"].shape[0],
+        "adapters": weights["enc_adapters.0001.0.down.weight"].shape[0],
+        "nodes": weights["adagem.contour_proj0.anchor"].shape[0],
+        "published": True,
+    }
+
+
+def _adamm_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    yield from _trunk_names()
+    for subset in SUBSETS[:-1]:
+        flags = availability(subset)
+        ours = "banks." + "".join(str(int(flag)) for flag in flags)
+        theirs = "".join(str(int(flags[channel])) for channel in T1_AND_T1CE_SWAPPED)
+        yield from ((f"convc_.{theirs}", f"{ours}.style"), (f"convco_.{theirs}", f"{ours}.bottleneck"))
+        for part in ("down", "up"):
+            for place in range(4):
+                yield f"enc_adapters.{theirs}.{place}.{part}", f"{ours}.adapters.{place}.{part}"
+            for place in range(3):
+                yield f"dec_adapters.{theirs}.{place}.{part}", f"{ours}.adapters.{place + 4}.{part}"
+    for theirs, ours in (("contour", "specific"), ("region", "general")):
+        for part in ("anchor", "sigma"):
+            yield f"adagem.{theirs}_proj0.{part}", f"garm.{ours}.{part}"
+    for theirs, ours in (("contour_conv", "sharpen"), ("mdf.conv0", "place"), ("mdf.conv1", "merge")):
+        yield from (
+            (f"adagem.{theirs}.0.conv", f"garm.{ours}.0"),
+            (f"adagem.{theirs}.0.bn", f"garm.{ours}.1"),
+        )
+    yield "adagem.gcn.weight", "garm.exchange"
+    yield "adagem.mdf.gat.attn_layers.0", "garm.attention.mix"
+    yield "adagem.mdf.gat.output_proj", "garm.attention.out"
+    yield "adagem.mdf.pred", "garm.out"
+    yield from (("cls_conv1", "presence.0"), ("cls_bn1", "presence.1"), ("cls_conv2", "presence.3"))
+
+
+_ADAMM_NEVER_READ = (
+    # modules without part in any output; the bank of no modality at all (there is none of all of them)
+    *(f"adagem.{name}." for name in ("e2r", "region_conv1", "region_conv2", "mdf.conv", "mdf.gcn")),
+    *(f"{name}.0000." for name in ("enc_adapters", "dec_adapters", "convc_", "convco_")),
+)
 _ORDERS = {
     "encoder.entry.weight": (1, T1_AND_T1CE_SWAPPED),
     "classify.weight": (0, BACKGROUND_FIRST),
@@ -268,4 +311,5 @@ REFERENCES: Mapping[str, Reference] = {
         ignored=("Unetr.transformer.encoder_norm.",),
         orders=_ORDERS,
     ),
+    "adamm": Reference(AdaMM, _adamm_options, _adamm_names, ignored=_ADAMM_NEVER_READ, orders=_ORDERS),
 }

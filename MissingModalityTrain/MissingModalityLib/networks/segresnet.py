@@ -40,6 +40,8 @@ class EarlyFusionSegResNet(nn.Module):
     """
 
     name = "segresnet"
+    leaves_unused = False
+    distilled = ()
 
     def __init__(
         self,

@@ -7,19 +7,18 @@ Hatamizadeh et al., "UNETR: Transformers for 3D medical image segmentation", WAC
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import gcd, prod
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import ImageError
-from .trunk import GROUPS, Recomputed
+from .trunk import Recomputed, normalization
 
 PATCH = 4
 """Side of the blocks that become tokens; the decoder below is made for it."""
 SCALES = 4
-NORMS = ("group", "batch")
 
 
 class Attention(nn.Module):
@@ -77,7 +76,7 @@ class Layer(Recomputed):
 
 
 class Transformer(nn.Module):
-    """Tokens of 4x4x4 voxels, learned positions, layers; the tokens after each quarter of the layers come out.
+    """Tokens of 4x4x4 voxels, learned positions, layers; tokens after each quarter of the layers come out.
 
     Args:
         inputs: channels of the feature map.
@@ -209,12 +208,8 @@ class MultiScaleDecoder(nn.Module):
 
 def _conv(inputs: int, outputs: int, norm: str, stride: int = 1) -> nn.Sequential:
     """3x3x3 convolution, normalization, ReLU."""
-    if norm not in NORMS:
-        raise ValueError(f"norm must be one of {', '.join(NORMS)}, not '{norm}'")
-    normalization = (
-        nn.BatchNorm3d(outputs) if norm == "batch" else nn.GroupNorm(gcd(GROUPS, outputs), outputs)
-    )
-    return nn.Sequential(nn.Conv3d(inputs, outputs, 3, stride, padding=1), normalization, nn.ReLU(True))
+    convolution = nn.Conv3d(inputs, outputs, 3, stride, padding=1)
+    return nn.Sequential(convolution, normalization(outputs, norm), nn.ReLU(True))
 
 
 def _double(inputs: int, outputs: int) -> nn.ConvTranspose3d:

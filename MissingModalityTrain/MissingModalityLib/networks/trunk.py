@@ -7,6 +7,7 @@ SMU-Net (Azad et al., MIDL 2022) has.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import gcd
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,19 @@ from torch.utils.checkpoint import checkpoint
 
 GROUPS = 8
 LEVELS = 4
+NORMS = ("group", "batch")
 
 
 def unchanged(place: int, x: Tensor) -> Tensor:
     """What happens to a feature where a network adds nothing of its own."""
     return x
+
+
+def normalization(channels: int, norm: str) -> nn.Module:
+    """Of volumes: "group", or "batch", whose statistics make samples depend on what they are trained with."""
+    if norm not in NORMS:
+        raise ValueError(f"norm must be one of {', '.join(NORMS)}, not '{norm}'")
+    return nn.BatchNorm3d(channels) if norm == "batch" else nn.GroupNorm(gcd(GROUPS, channels), channels)
 
 
 class Recomputed(nn.Module):
@@ -78,7 +87,7 @@ class Encoder(nn.Module):
 
     def forward(
         self, image: Tensor, adapt: Callable[[int, Tensor], Tensor] = unchanged
-    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Encode.
 
         Args:
@@ -86,15 +95,16 @@ class Encoder(nn.Module):
             adapt: what happens to the output of each of the three strided convolutions before it goes on.
 
         Returns:
-            Skips of the first three levels, finest first; the outputs of the strided convolutions as they
-            were before ``adapt``; the adapted last one, (B, 8 width, D/8, H/8, W/8).
+            Skips of the first three levels; the outputs of the three strided convolutions; the same after
+            ``adapt``. Each finest first, the last one (B, 8 width, D/8, H/8, W/8).
         """
-        x, skips, halved = self.entry(image), [], []
+        x, skips, halved, adapted = self.entry(image), [], [], []
         for level, (refine, down) in enumerate(zip(self.refine, self.down, strict=True)):
             skips.append(refine(x))
             halved.append(down(skips[-1]))
             x = adapt(level, halved[-1])
-        return skips, halved, x
+            adapted.append(x)
+        return skips, halved, adapted
 
 
 class Decoder(nn.Module):
@@ -121,6 +131,13 @@ class Decoder(nn.Module):
             x = self.refine[number](self.step(number, x) + skip)
             features.append(x)
         return features
+
+
+def common_features(content: Tensor, decoded: Sequence[Tensor]) -> dict[str, Tensor]:
+    """What any network of this trunk offers for distillation, on a scale of its own per group."""
+    normalized = {f"fused/{LEVELS}": content}
+    normalized |= {f"decoder/{LEVELS - 1 - number}": x for number, x in enumerate(decoded)}
+    return {name: F.group_norm(x, GROUPS) for name, x in normalized.items()}
 
 
 def set_recompute(network: nn.Module, wanted: bool) -> None:

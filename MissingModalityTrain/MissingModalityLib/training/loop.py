@@ -83,7 +83,10 @@ class Trainer:
         self.done = 0
         self.trained = stage.method.assemble(network)
         self.optimizer = torch.optim.Adam(
-            self.trained.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, amsgrad=True
+            self.trained.parameters(),
+            settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            amsgrad=True,
         )
         self.precision, self.scaler = _precision(settings.precision, stage.device)
         self.averaged = (
@@ -187,11 +190,9 @@ class Trainer:
         """The network as the loss calls it: alone as it is, under torchrun averaging gradients."""
         if distributed.world() == 1:
             return self.trained
-        device = self.stage.device
-        # of encoders for single modalities, those that no sample of a rank has stay unused there
-        unused = hasattr(self.stage.network, "encode")
+        network, device = self.stage.network, self.stage.device
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(self.trained, devices, find_unused_parameters=unused)
+        return DistributedDataParallel(self.trained, devices, find_unused_parameters=network.leaves_unused)
 
     def _train_epoch(self, model: nn.Module, epoch: int) -> dict[str, Any]:
         """One pass over the samples of an epoch: mean loss terms, and the share of time spent on waiting."""
@@ -227,7 +228,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(terms["total"]).backward()
         self.scaler.unscale_(self.optimizer)
-        terms["gradient"] = nn.utils.clip_grad_norm_(self.trained.parameters(), stage.settings.clip or math.inf)
+        terms["gradient"] = nn.utils.clip_grad_norm_(
+            self.trained.parameters(), stage.settings.clip or math.inf
+        )
         self.scaler.step(self.optimizer)
         self.scaler.update()
         stage.method.finish_step()

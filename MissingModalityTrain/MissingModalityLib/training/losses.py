@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ..distributed import total, world
 from ..errors import OptionError
 from ..modalities import MODALITIES
-from ..networks.output import HEADS, Output
+from ..networks.output import HEADS, LESIONS, Output
 from ..regions import REGIONS
 
 CLAMP = 0.005
@@ -132,6 +132,11 @@ def region_target(classes: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.stack([torch.isin(classes, numbers) for numbers in members], 1).to(dtype)
 
 
+def presence_target(classes: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, D, H, W) integer classes -> (B, 3): 1 where the sample holds a voxel of NCR, ED, ET."""
+    return one_hot(classes, 1 + len(LESIONS), torch.bool)[:, 1:].flatten(2).any(2).to(dtype)
+
+
 def segmentation_loss(
     output: Output,
     target_classes: Tensor,
@@ -143,7 +148,8 @@ def segmentation_loss(
 
     Which terms exist follows from what the output holds. With region maps (and separate-decoder logits) among
     its features, as RFNet gives in training mode: ``fused_*``, ``separate_*``, ``region_*``, each as ``_ce``
-    and ``_dice``. With logits alone: ``dice`` and ``ce`` (classes) or ``bce`` (regions, sigmoids).
+    and ``_dice``. With logits alone: ``dice`` and ``ce`` (classes) or ``bce`` (regions, sigmoids). With
+    presence: ``presence``, the cross entropy of which classes the crop holds, besides.
 
     Args:
         output: of a network called in training mode.
@@ -160,12 +166,15 @@ def segmentation_loss(
         OptionError: unknown head, or ``present`` differs from what the network was given.
     """
     if head not in HEADS:
-        raise OptionError(f"Unknown head '{head}' of a network. Choose one of: {', '.join(HEADS)}.")
+        raise OptionError(f"Unknown head '{head}' of a network. Choose one of {', '.join(HEADS)}.")
     logits = output.logits.float() if output.logits.dtype.itemsize < 4 else output.logits
     with torch.autocast(logits.device.type, enabled=False):
         if any(name.startswith("regions/") for name in output.features):
             return _region_aware_loss(logits, output.features, target_classes, present, fused_weight)
-        terms = PLAIN_TERMS[head](logits, target_classes)
+        terms = _PLAIN_TERMS[head](logits, target_classes)
+        if output.presence is not None:
+            held = presence_target(target_classes, output.presence.dtype)
+            terms["presence"] = F.binary_cross_entropy(output.presence, held)
     return {**terms, "total": sum(terms.values())}
 
 
@@ -188,12 +197,12 @@ def _region_terms(logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
 
 
 def _sigmoid_terms(logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
-    """Dice with squares and binary cross entropy of all classes, background included."""
+    """Dice with squares over the whole batch and binary cross entropy of all classes with background."""
     dice, entropy = channel_losses(logits, classes, "sigmoids")
     return {"dice": dice.mean(), "bce": entropy}
 
 
-PLAIN_TERMS = {"classes": _class_terms, "regions": _region_terms, "sigmoids": _sigmoid_terms}
+_PLAIN_TERMS = {"classes": _class_terms, "regions": _region_terms, "sigmoids": _sigmoid_terms}
 
 
 def _region_aware_loss(

@@ -58,6 +58,22 @@ RECIPES: Mapping[str, Recipe] = {
         network="mstkdnet",
         on_request=("pretrain",),
     ),
+    "adamm": Recipe(
+        "Adapters for every subset, style matching with a teacher of all modalities that is trained along, and "
+        "presence of each class (AdaMM); pre-training as in aem on request.",
+        {
+            "pretrain": {"synthesis": "aem"},
+            "train": {
+                "method": "joint",
+                "joint": {
+                    **dict.fromkeys(("attention", "scales", "logits", "divergence"), 0.0),
+                    "presence": 1.0,
+                },
+            },
+        },
+        network="adamm",
+        on_request=("pretrain",),
+    ),
 }
 
 _QUICK = Settings(
@@ -114,6 +130,11 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
             _QUICK_JOINT,
             {"width": 8, "embedding": 48, "layers": 4, "heads": 4, "hidden": 96, "decoder": 32},
         ),
+    },
+    "adamm": {
+        "paper": (replace(_JOINT, epochs=200, crop=(128, 192, 160)), {}),
+        "light": (_LIGHT, {"width": 8, "adapters": 16}),
+        "quick": (_QUICK_JOINT, {"width": 8, "adapters": 8}),
     },
 }
 """For each network and preset, the settings of a stage and the options of the network.
@@ -187,8 +208,17 @@ def make_plan(
     if stages is None:
         stages = [stage for stage in offered if stage not in RECIPES[recipe].on_request]
     common, options = NETWORKS[network][preset]
-    chosen = {stage: replace(common, **special) for stage, special in offered.items() if stage in stages}
+    chosen = {stage: _with(common, special) for stage, special in offered.items() if stage in stages}
     return change_plan(Plan(network, dict(options), stages=chosen), settings or {})
+
+
+def _with(common: Settings, special: Mapping[str, Any]) -> Settings:
+    """A network's settings of a stage, with what sets the stage apart put over them."""
+    options = {
+        name: {**getattr(common, name), **value} if isinstance(value, dict) else value
+        for name, value in special.items()
+    }
+    return replace(common, **options)
 
 
 def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] = ()) -> Plan:
