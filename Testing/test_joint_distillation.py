@@ -1,4 +1,4 @@
-"""Distillation from a teacher that is trained along: published numbers of its terms, and who learns from whom."""
+"""Distillation from a teacher that is trained along: the terms' published numbers, and who learns from whom."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from MissingModalityLib.errors import OptionError
 from MissingModalityLib.networks import build
 from test_distillation import flags
 
-TINY = {"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16, "grid": (1, 1, 1)}
+TINY = {"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16, "grid": (1, 1, 2)}
 DISTANCES = ("attention", "scales", "logits", "divergence", "style", "adversarial")
 
 
@@ -100,8 +100,8 @@ def network(seed: int = 0, **options) -> nn.Module:
 def batch(available: str = "0100", present: str = "1111") -> dict[str, Tensor]:
     random = torch.Generator().manual_seed(5)
     return {
-        "image": torch.randn(1, 4, 32, 32, 32, generator=random),
-        "label": torch.randint(0, 4, (1, 32, 32, 32), generator=random, dtype=torch.uint8),
+        "image": torch.randn(1, 4, 32, 32, 64, generator=random),
+        "label": torch.randint(0, 4, (1, 32, 32, 64), generator=random, dtype=torch.uint8),
         "available": flags(available),
         "present": flags(present),
     }
@@ -218,9 +218,9 @@ def test_divergence_is_zero_for_logits_that_differ_in_scale_and_offset_alone(axi
 
 
 def test_networks_without_the_features_are_refused():
-    with pytest.raises(OptionError, match="attention.*segresnet.*Set joint.attention=0"):
+    with pytest.raises(OptionError, match=r"attention.*segresnet.*Set joint\.attention=0"):
         JointDistillation(JointOptions()).assemble(build("segresnet", filters=8, blocks=(1, 1)))
-    with pytest.raises(OptionError, match="presence.*mstkdnet"):
+    with pytest.raises(OptionError, match=r"presence.*mstkdnet"):
         JointDistillation(JointOptions(presence=1.0)).assemble(network())
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 EXTREMES = ("heads", "layers")
-"""Over what the largest, smallest and mean weights are taken: the paper's axis 1, or, as its public code does,
-the extracted layers."""
+"""Over what the largest, smallest and mean weights are taken: the paper's axis 1, or, as in its public
+code, the extracted layers."""
 
 
 def extreme_values(attention: Sequence[Tensor], over: str = "heads") -> list[Tensor]:

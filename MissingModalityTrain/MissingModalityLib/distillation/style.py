@@ -7,7 +7,7 @@ behind" (AdaMM, arXiv 2509.15017) matches styles and aligns features alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +64,7 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = [channels, width, 2 * width, 4 * width]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             halving = nn.Conv3d(inputs, outputs, 4 if published else 3, stride=2, padding=1)
             layers += [halving, nn.LeakyReLU(SLOPE, True)]
         last = nn.Conv3d(widths[-1], 1, (2, 3, 2)) if published else nn.Conv3d(widths[-1], 1, 1)

@@ -59,8 +59,8 @@ RECIPES: Mapping[str, Recipe] = {
         on_request=("pretrain",),
     ),
     "adamm": Recipe(
-        "Adapters for every subset, style matching with a teacher of all modalities that is trained along, and "
-        "presence of each class (AdaMM); pre-training as in aem on request.",
+        "Adapters for every subset, presence of each class, and style matching with a teacher of all "
+        "modalities that is trained along (AdaMM); pre-training as in aem on request.",
         {
             "pretrain": {"synthesis": "aem"},
             "train": {
@@ -140,8 +140,8 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
 """For each network and preset, the settings of a stage and the options of the network.
 
 segresnet is the light network that a laptop can train and run; folding lets a step see a whole brain. rfnet
-is the one of the AEM+KD paper, with the settings of its public training script. Of mstkdnet the preset "light"
-has fewer, narrower Transformer layers, and crops that a laptop can hold.
+is the one of the AEM+KD paper, with the settings of its public training script. mstkdnet and adamm are those of
+their papers; their preset "light" has fewer and narrower layers, and crops that a laptop can hold.
 """
 
 

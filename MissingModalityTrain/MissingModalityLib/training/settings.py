@@ -83,8 +83,8 @@ class Settings:
     )
     method: str = choice(
         "supervised",
-        "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also a "
-        "teacher that sees all and is trained along",
+        "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
+        "a teacher that sees all and is trained along",
         *("supervised", "distillation", "joint"),
     )
     teacher_every: int = at_least(1, 5, "Distillation: epochs after which the student replaces its teacher")
