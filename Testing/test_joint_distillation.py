@@ -1,4 +1,4 @@
-"""Distillation from a teacher that is trained along: the terms' published numbers, and who learns from whom."""
+"""Distillation from a teacher trained along: published numbers of its terms, and who learns from whom."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ class JointOptions:
     divergence: float = at_least(0, 1.0, "DMLD: divergence of standardized logits")
     standardized: str = choice(
         "classes",
-        "DMLD: logits are standardized over the classes of a voxel, as in the paper, or over the last axis of "
-        "space, as in its public code",
+        "DMLD: logits are standardized over the classes of a voxel, as in the paper, or over the last axis "
+        "of space, as in its public code",
         *("classes", "space"),
     )
     temperature: float = setting(

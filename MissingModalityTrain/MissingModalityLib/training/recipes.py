@@ -140,8 +140,8 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
 """For each network and preset, the settings of a stage and the options of the network.
 
 segresnet is the light network that a laptop can train and run; folding lets a step see a whole brain. rfnet
-is the one of the AEM+KD paper, with the settings of its public training script. mstkdnet and adamm are those of
-their papers; their preset "light" has fewer and narrower layers, and crops that a laptop can hold.
+is the one of the AEM+KD paper, with the settings of its public training script. mstkdnet and adamm are those
+of their papers; their preset "light" has fewer and narrower layers, and crops that a laptop can hold.
 """
 
 
