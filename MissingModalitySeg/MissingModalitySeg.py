@@ -32,7 +32,7 @@ from MissingModalitySegLib.outlook import outlook
 from MissingModalitySegLib.results import ResultSection
 from MissingModalitySegLib.sampledata import addSyntheticPatient, registerSampleData
 from MissingModalitySegLib.students import StudentChooser
-from MissingModalitySegLib.widgets import describeGrid, silenced
+from MissingModalitySegLib.widgets import connectParameters, describeGrid, silenced
 
 POLL_MILLISECONDS = 100
 
@@ -77,6 +77,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.logic = None
         self._parameterNode = None
         self._guiTag = None
+        self._entered = False
         self._run = None
         self._timer = None
         self._students = None
@@ -104,6 +105,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self._updateGui)
         self.ui.detectButton.clicked.connect(self.onDetect)
         self.ui.applyButton.clicked.connect(self.onApply)
         self.ui.cancelButton.clicked.connect(self.onCancel)
@@ -125,10 +127,12 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         self._students.refresh()
         self.initializeParameterNode()
         self._timer.start()
+        self._entered = True
         self._updateGui()
 
     def exit(self):
         """A running segmentation goes on while another module is shown, so its state is kept."""
+        self._entered = False
         self._devices.stop()
 
     def onSceneStartClose(self, caller, event):
@@ -160,7 +164,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self.removeObserver(self._parameterNode.parameterNode, modified, self._updateGui)
         self._parameterNode = None
         if parameterNode is not None:
-            self._guiTag = parameterNode.connectGui(self.ui)
+            self._guiTag = connectParameters(parameterNode, self.ui)
             self._parameterNode = parameterNode
             self.addObserver(parameterNode.parameterNode, modified, self._updateGui)
             self._updateGui()
@@ -170,7 +174,8 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
         guesses = self.logic.detectInputs()
         inputs, remarks = self.logic.proposeInputs()
         for modality, node in self._parameterNode.inputs().items():
-            if guesses[node.GetID()].modality is None:  # chosen by hand, and nothing speaks against it
+            guess = guesses.get(node.GetID())  # none for volumes that cannot be an input
+            if guess is None or guess.modality is None:  # chosen by hand, and nothing speaks against it
                 inputs.setdefault(modality, node)
         for modality in MODALITIES:
             setattr(self._parameterNode, modality.name.lower(), inputs.get(modality))
@@ -182,6 +187,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
                 reason=guesses[node.GetID()].reason,
             )
             for modality, node in inputs.items()
+            if node.GetID() in guesses
         ]
         nothing = [] if inputs else [_("No loaded volume tells its sequence; choose by hand.")]
         self._tell(self.ui.detectionLabel, "\n".join([*found, *nothing, *remarks]))
@@ -319,8 +325,8 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             self._updateGui()
 
     def _showDevice(self):
-        """Not beside a run: both would be slower, and the estimate wrong."""
-        if self._run is not None or self._students.problem:
+        """Not beside a run, since both would be slower and the estimate wrong, and not unseen."""
+        if self._run is not None or self._students.problem or not self._entered:
             self._devices.stop()
         else:
             self._devices.show(self._parameterNode.device.value, self._students.path)

@@ -123,13 +123,15 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
 
     def setParameterNode(self, parameterNode):
         """Show another parameter node, or none."""
+        from MissingModalitySegLib.widgets import connectParameters
+
         modified = vtk.vtkCommand.ModifiedEvent
         if self.state is not None:
             self.state.disconnectGui(self._guiTag)
             self.removeObserver(self.state.parameterNode, modified, self.onStateModified)
         self.state = None
         if parameterNode is not None:
-            self._guiTag = parameterNode.connectGui(self.ui)
+            self._guiTag = connectParameters(parameterNode, self.ui)
             for section in self._sections:
                 section.show(parameterNode)
             self.state = parameterNode

@@ -102,12 +102,12 @@ def parameterNodeWrapper(cls: type) -> type:
 
     Knows the kinds of field that the modules use: nodes (as references), bool, int, float, str and Enum.
     """
-    fields = typing.get_type_hints(cls)
+    fields = typing.get_type_hints(cls)  # without the ranges, which only widgets heed
     defaults = {name: getattr(cls, name, None) for name in fields}
     for name, kind in fields.items():
         setattr(cls, name, _parameter(name, kind, defaults[name]))
     cls.__init__ = _bind
-    cls.connectGui = _connect_gui
+    cls.connectParametersToGui = _connect_gui
     cls.disconnectGui = _disconnect_gui
     cls.AddObserver = lambda self, *arguments: self.parameterNode.AddObserver(*arguments)
     cls.RemoveObserver = lambda self, tag: self.parameterNode.RemoveObserver(tag)
@@ -140,13 +140,19 @@ def _parameter(name: str, kind: type, default: Any) -> property:
     return property(read, write)
 
 
-def _connect_gui(self: Any, ui: Any) -> int:
-    """Tie each widget with a ``SlicerParameterName`` to its field, both ways."""
-    links = []
-    for widget in vars(ui).values():
-        name = widget.property("SlicerParameterName")
-        if name:
-            links.append(_Link(self, name, widget))
+class WithinRange:
+    """Annotation of a number: what a widget tied to it lets people choose."""
+
+    def __init__(self, minimum: float, maximum: float) -> None:
+        self.minimum, self.maximum = minimum, maximum
+
+
+def _connect_gui(self: Any, mapping: dict[str, Any]) -> int:
+    """Tie widgets to fields by name, both ways; the tag is for ``disconnectGui``.
+
+    ``connectGui`` is left out on purpose: Slicer 5.12's returns no tag, so nothing could be disconnected.
+    """
+    links = [_Link(self, name, widget) for name, widget in mapping.items()]
 
     def show(*_: Any) -> None:
         for link in links:
@@ -174,6 +180,7 @@ class _Link:
             self.get, self.set = widget.currentNode, widget.setCurrentNode
         elif hasattr(widget, "setValue"):
             self.signal, self.get, self.set = widget.valueChanged, lambda: widget.value, widget.setValue
+            self._set_range(name)
         elif hasattr(widget, "setCurrentIndex"):
             choices = list(kind)
             widget.clear()
@@ -185,6 +192,13 @@ class _Link:
             self.signal, self.get, self.set = widget.toggled, lambda: widget.checked, widget.setChecked
         self.show()
         self.signal.connect(self.store)
+
+    def _set_range(self, name: str) -> None:
+        """As in Slicer the annotation's, or none at all: what the .ui file says is lost."""
+        hint = typing.get_type_hints(type(self.parameters), include_extras=True)[name]
+        ranges = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, WithinRange)]
+        limits = ranges[0] if ranges else WithinRange(-(2**31), 2**31 - 1)
+        self.widget.setRange(limits.minimum, limits.maximum)
 
     def store(self, *_: Any) -> None:
         if not self.parameters._showing:
@@ -268,7 +282,7 @@ def install() -> None:
     _module("ScriptedLoadableModule", **classes, __all__=list(classes))
     _module("i18n", tr=lambda text: text, translate=lambda context, text: text)
     _module("packaging", load_requirements=_requirements, pip_check=_pip_check, pip_ensure=_pip_ensure)
-    _module("parameterNodeWrapper", parameterNodeWrapper=parameterNodeWrapper)
+    _module("parameterNodeWrapper", parameterNodeWrapper=parameterNodeWrapper, WithinRange=WithinRange)
     sys.path[:0] = [str(_ROOT / name) for name in ("MissingModalityTrain", "MissingModalitySeg")]
     new_scene()
 

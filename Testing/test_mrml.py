@@ -131,6 +131,14 @@ def test_added_volume_has_the_geometry_of_its_image(scene: Any, matrix: np.ndarr
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(copy), slicer.util.arrayFromVolume(original))
 
 
+def test_guessing_holds_on_to_no_node(scene: Any) -> None:
+    node = add_volume("FLAIR")
+    before = node.GetReferenceCount()
+    for _ in range(3):
+        assert mrml.detect_inputs(scene)
+    assert node.GetReferenceCount() == before
+
+
 def test_no_volume_is_refused() -> None:
     with pytest.raises(ImageError, match="at least one of FLAIR, T1ce, T1 and T2"):
         mrml.check_nodes({})

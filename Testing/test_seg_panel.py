@@ -557,6 +557,44 @@ def test_detect_keeps_a_choice_by_hand_that_nothing_speaks_against(panel: Any) -
     assert chosen == {"flair": flair, "t1": unclear, "t2": None}
 
 
+def test_detect_passes_by_a_chosen_volume_without_voxels(panel: Any) -> None:
+    add_volumes("T2w")
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "nothing yet")
+    panel.ui.flairSelector.setCurrentNode(empty)
+    panel.ui.detectButton.click()
+    assert panel.ui.flairSelector.currentNode() is empty
+    assert "T2: 'T2w'" in panel.ui.detectionLabel.text
+
+
+def test_nothing_is_computed_for_a_panel_that_is_not_shown(
+    panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(panel._devices, "show", lambda *chosen: asked.append(chosen))
+    panel.exit()
+    panel.ui.flairSelector.setCurrentNode(add_volumes("FLAIR")[0])
+    assert not asked
+    panel.enter()
+    assert asked
+
+
+def test_a_result_deleted_elsewhere_is_forgotten_at_once(panel: Any, student: Path) -> None:
+    node = segmented(panel, student)
+    slicer.mrmlScene.RemoveNode(node)
+    assert not panel.ui.opacitySlider.enabled and not panel.ui.saveButton.enabled
+    assert not panel.ui.resultLabel.text
+    assert panel.ui.volumesTable.rowCount == 0
+
+
+def test_widgets_of_a_closed_scene_are_tied_to_the_new_one_alone(panel: Any) -> None:
+    old = panel._parameterNode
+    assert old._connections
+    slicer.mrmlScene.Clear()
+    assert panel._parameterNode is not old and not old._connections
+    panel.ui.regionsCheckBox.setChecked(True)
+    assert panel.logic.getParameterNode().regions
+
+
 def test_an_unusable_temporary_folder_is_told(
     panel: Any, student: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

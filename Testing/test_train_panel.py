@@ -180,3 +180,13 @@ def test_a_path_that_was_cleared_is_no_longer_used(panel: Any, tmp_path: Path) -
     assert panel.logic.getParameterNode().evaluationPath == str(tmp_path)
     choose(panel, evaluation="")
     assert panel.logic.getParameterNode().evaluationPath == ""
+
+
+def test_numbers_cannot_leave_their_ranges(panel: Any) -> None:
+    boxes = {"validation": (0, 90), "seed": (0, 999999), "blend": (0, 10), "factor": (2, 32)}
+    for name, (least, most) in boxes.items():
+        box = getattr(panel.ui, f"{name}SpinBox")
+        box.setValue(-1)
+        assert box.value == least
+        box.setValue(10**7)
+        assert box.value == most

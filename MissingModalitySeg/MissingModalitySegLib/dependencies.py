@@ -48,10 +48,12 @@ def isTorchInstalled():
 
 def _isTorchRecorded():
     """Whether pip believes that a PyTorch is there that is new enough."""
-    import slicer.packaging
-
     try:
+        import slicer.packaging
+
         return slicer.packaging.pip_check("torch" + TORCH_REQUIREMENT)
+    except ImportError:  # a Slicer before 5.12, which is told when something shall be installed
+        return False
     except (TypeError, ValueError):  # an interrupted installation has left a record without version
         return False
 

@@ -45,7 +45,10 @@ class SegmentationRun:
         self._nodes, self._output, self._regions = dict(inputs), output, regions
         self._onFinished = onFinished
         mrml.check_nodes(inputs)
-        self._folder = tempfile.TemporaryDirectory(prefix="MissingModality-")
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="MissingModality-",
+            ignore_cleanup_errors=True,  # on Windows others may still hold a file of it
+        )
         folder = Path(self._folder.name)
         self._paths = mrml.write_inputs(inputs, folder)
         self._result = folder / "classes.nrrd"

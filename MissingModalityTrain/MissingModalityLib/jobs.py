@@ -283,4 +283,9 @@ def kill_tree(pid: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
     elif not descendants:
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
+        subprocess.run(
+            ["taskkill", "/F", "/T", "/PID", str(pid)],
+            capture_output=True,
+            check=False,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )

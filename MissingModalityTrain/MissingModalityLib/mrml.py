@@ -159,6 +159,7 @@ def detect_inputs(scene: Node) -> dict[str, Guess]:
         Guesses by node ID, in the order of the scene.
     """
     found = scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
+    found.UnRegister(None)  # the caller owns it, and with it every node
     nodes = [found.GetItemAsObject(index) for index in range(found.GetNumberOfItems())]
     return {
         node.GetID(): guess_modality(node.GetName() or "", _file_name(node), header=_dicom_header(node))

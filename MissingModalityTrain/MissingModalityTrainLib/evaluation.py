@@ -144,10 +144,9 @@ class EvaluationSection(Section):
 
 def evaluationTable():
     """Our table node of the scene; a new one where there is none."""
-    nodes = slicer.mrmlScene.GetNodesByClass("vtkMRMLTableNode")
-    for index in range(nodes.GetNumberOfItems()):
-        if nodes.GetItemAsObject(index).GetAttribute(OWN):
-            return nodes.GetItemAsObject(index)
+    for node in slicer.util.getNodesByClass("vtkMRMLTableNode"):
+        if node.GetAttribute(OWN):
+            return node
     table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", _("Dice and HD95 by subset"))
     table.SetAttribute(OWN, "1")
     return table

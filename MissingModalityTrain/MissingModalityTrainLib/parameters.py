@@ -1,9 +1,10 @@
 """What can be chosen on the training panel, kept in the scene."""
 
 from enum import Enum
+from typing import Annotated
 
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from MissingModalityLib.modalities import Modality
 from MissingModalityLib.training.recipes import RECIPES
@@ -84,20 +85,23 @@ class Placement(Enum):
 
 @parameterNodeWrapper
 class MissingModalityTrainParameterNode:
-    """State of the panel; empty texts are not chosen yet."""
+    """State of the panel; empty texts are not chosen yet.
+
+    Ranges stand here, since tying a spin box to a parameter overwrites those of the .ui file.
+    """
 
     dataPath: str = ""
     convention: str = ""
-    validationPercent: int = 10
-    seed: int = 0
+    validationPercent: Annotated[int, WithinRange(0, 90)] = 10
+    seed: Annotated[int, WithinRange(0, 999999)] = 0
     recipient: str = ""
     donor: str = ""
     modality: Sequence = Sequence.FLAIR
     difference: Difference = Difference.ABSOLUTE
     placement: Placement = Placement.ALIGNED
     clip: bool = False
-    blend: float = 0.0
-    factor: int = 4
+    blend: Annotated[float, WithinRange(0, 10)] = 0.0
+    factor: Annotated[int, WithinRange(2, 32)] = 4
     synthesisPath: str = ""
     recipe: str = FIRST_RECIPE
     network: Network = Network.SEGRESNET

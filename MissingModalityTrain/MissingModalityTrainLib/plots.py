@@ -76,10 +76,9 @@ def _fill(key, title, axis, epochs, columns):
 
 def _own(kind, key, name=None):
     """The node of a kind that has our mark; a new one where there is none and ``name`` is given."""
-    nodes = slicer.mrmlScene.GetNodesByClass(kind)
-    for index in range(nodes.GetNumberOfItems()):
-        if nodes.GetItemAsObject(index).GetAttribute(OWN) == key:
-            return nodes.GetItemAsObject(index)
+    for node in slicer.util.getNodesByClass(kind):
+        if node.GetAttribute(OWN) == key:
+            return node
     if name is None:
         return None
     node = slicer.mrmlScene.AddNewNodeByClass(kind, name)

@@ -174,8 +174,6 @@ class SynthesisSection(Section):
 
 def previewNodes():
     """The nodes of the preview in the scene."""
-    found = []
-    for kind in ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode"):
-        nodes = slicer.mrmlScene.GetNodesByClass(kind)
-        found += [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
-    return [node for node in found if node.GetAttribute(OWN)]
+    kinds = ("vtkMRMLScalarVolumeNode", "vtkMRMLSegmentationNode")
+    nodes = [node for kind in kinds for node in slicer.util.getNodesByClass(kind)]
+    return [node for node in nodes if node.GetAttribute(OWN)]
