@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import slicer
+from matplotlib.image import imsave
 
 from MissingModalityLib.models import user_models
 from MissingModalityLib.student import Student
 from MissingModalityLib.training.recipes import make_plan
-from small_cases import write_patients
+from small_cases import PATIENTS, write_patients
 from small_patient import write_student
 from train_panel import choose, new_panel, opened_panel, run_events, write_run
 
@@ -111,7 +113,8 @@ def test_evaluation_becomes_a_table_and_a_picture(
     (tmp_path / "test").mkdir()
     student = write_student(tmp_path / "s.safetensors")
     choose(panel, run=run, student=student, evaluation=tmp_path / "test")
-    example = Path(__file__).parents[1] / "Resources" / "Icons" / "MissingModality.png"
+    example = tmp_path / "example.png"
+    imsave(example, np.zeros((4, 4, 3)))
     result = json.dumps({"event": "result", "result": EVALUATION})
     copying = f"mkdir '{picture.parent}'; cp '{example}' '{picture}'"
     replaced_process(f"echo \"$*\" > '{tmp_path}/said'; {copying}; echo '{result}'")
@@ -150,12 +153,20 @@ def test_scores_on_the_training_cases_are_called_flattering(
     assert "was trained on 2 of these cases, so the scores flatter it; they were not stored" in said
 
 
+def stranger(folder: Path) -> Path:
+    """A folder with one case that no training has seen."""
+    (case,) = write_patients(folder, list(PATIENTS)[:1]).iterdir()
+    for path in (*case.iterdir(), case):
+        path.rename(path.with_name(path.name.replace(case.name, "stranger")))
+    return folder
+
+
 @pytest.mark.slow
 def test_a_whole_training_from_the_folder_to_the_evaluated_student(panel: Any, tmp_path: Path) -> None:
     """As a researcher clicks through it, with the quick preset and real processes."""
     cases = write_patients(tmp_path / "cases")
     run = tmp_path / "run"
-    choose(panel, data=cases, run=run, evaluation=write_patients(tmp_path / "test", ["patient_z"]))
+    choose(panel, data=cases, run=run, evaluation=stranger(tmp_path / "test"))
     panel.ui.deviceSelector.setCurrentIndex(1)
     panel.ui.startButton.click()
     run_events((run / "log.jsonl").is_file, 900)
