@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
         "--preset",
         choices=("paper", "light", "quick"),
         default="paper",
-        help="how large and how long; light where a network has it (default: %(default)s)",
+        help="how large and how long (default: %(default)s)",
     )
     parser.add_argument(
         "--stages",

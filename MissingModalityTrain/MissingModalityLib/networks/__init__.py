@@ -36,6 +36,18 @@ _NETWORKS = {
 NETWORKS = tuple(_NETWORKS)
 
 
+def network_class(name: str) -> type[nn.Module]:
+    """The class of a network.
+
+    Raises:
+        OptionError: unknown name.
+    """
+    if name not in _NETWORKS:
+        raise OptionError(f"Unknown network '{name}'. Choose one of: {', '.join(NETWORKS)}.")
+    module, cls = _NETWORKS[name]
+    return getattr(import_module(f".{module}", __name__), cls)
+
+
 def build(name: str, **options: Any) -> nn.Module:
     """Make a network with fresh weights.
 
@@ -46,12 +58,8 @@ def build(name: str, **options: Any) -> nn.Module:
     Raises:
         OptionError: unknown name or option, or an option out of range.
     """
-    if name not in _NETWORKS:
-        raise OptionError(f"Unknown network '{name}'. Choose one of: {', '.join(NETWORKS)}.")
-    module, cls = _NETWORKS[name]
-    constructor = getattr(import_module(f".{module}", __name__), cls)
     try:
-        return constructor(**options)
+        return network_class(name)(**options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"Network '{name}' cannot be built with {options}: {error}") from error
 

@@ -1,7 +1,7 @@
 """Recipes: which stages a run goes through, and with what settings.
 
 A plan is put together from three choices: the recipe says which stages there are, the network and the preset
-("paper" or "quick") what a stage looks like; then single settings are changed.
+("paper", "light" or "quick") what a stage looks like; then single settings are changed.
 """
 
 from __future__ import annotations
@@ -52,15 +52,13 @@ RECIPES: Mapping[str, Recipe] = {
         {"pretrain": {"synthesis": "aem"}, "train": {}, "posttrain": {"method": "distillation"}},
     ),
     "mst-kd": Recipe(
-        "A teacher of all modalities, trained along, teaches attention, logits and style (MST-KDNet, Zhu et "
-        "al.); pre-training as in aem on request.",
+        "A teacher that sees all, trained along, for attention, logits and style (MST-KDNet, Zhu et al.).",
         {"pretrain": {"synthesis": "aem"}, "train": {"method": "joint"}},
         network="mstkdnet",
         on_request=("pretrain",),
     ),
     "adamm": Recipe(
-        "Adapters for every subset, presence of each class, and style matching with a teacher of all "
-        "modalities that is trained along (AdaMM); pre-training as in aem on request.",
+        "Adapters per subset, presence of classes, and a teacher trained along for style (AdaMM).",
         {
             "pretrain": {"synthesis": "aem"},
             "train": {
@@ -89,17 +87,20 @@ _QUICK = Settings(
 
 _JOINT = Settings(epochs=250, iterations=1080, batch=1, learning_rate=1e-4, weight_decay=1e-5, workers=4)
 """MST-KDNet and AdaMM see every one of about 1,080 cases once in an epoch."""
-_LIGHT = replace(
-    _JOINT,
-    iterations=250,
+_LIGHT = Settings(
+    epochs=80,
+    iterations=50,
+    batch=1,
     crop=(96, 96, 96),
     foreground=0.67,
     augmentation="strong",
     learning_rate=1e-3,
     clip=1.0,
-    average=0.999,
+    average=0.99,
+    validate_every=10,
     joint={"entropy": 1.0},
 )
+"""Hours on two cores of a CPU; what the bundled student's stages are, but for their lengths and rates."""
 _QUICK_JOINT = replace(_QUICK, clip=1.0, joint={"entropy": 1.0})
 
 NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
@@ -117,12 +118,17 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
             ),
             {"fold": 2},
         ),
+        "light": (replace(_LIGHT, crop=(128, 128, 128)), {"fold": 2}),
         "quick": (
             replace(_QUICK, clip=1.0, crop=(96, 96, 96), learning_rate=4e-3),
             {"filters": 8, "fold": 2},
         ),
     },
-    "rfnet": {"paper": (Settings(fusion_start=20, workers=4), {}), "quick": (_QUICK, {"width": 4})},
+    "rfnet": {
+        "paper": (Settings(fusion_start=20, workers=4), {}),
+        "light": (replace(_LIGHT, crop=(80, 80, 80), fusion_start=10), {"width": 8}),
+        "quick": (_QUICK, {"width": 4}),
+    },
     "mstkdnet": {
         "paper": (replace(_JOINT, crop=(128, 192, 160)), {}),
         "light": (_LIGHT, {"embedding": 192, "layers": 4, "heads": 6, "hidden": 512, "decoder": 128}),
@@ -140,8 +146,8 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
 """For each network and preset, the settings of a stage and the options of the network.
 
 segresnet is the light network that a laptop can train and run; folding lets a step see a whole brain. rfnet
-is the one of the AEM+KD paper, with the settings of its public training script. mstkdnet and adamm are those
-of their papers; their preset "light" has fewer and narrower layers, and crops that a laptop can hold.
+is the one of the AEM+KD paper, with the settings of its public training script; mstkdnet and adamm are those
+of their papers. "light" networks have fewer or narrower layers, and crops that a laptop can hold.
 """
 
 
@@ -160,7 +166,9 @@ class Plan:
         default_factory=dict,
         metadata=facts(
             "Options of the network, each set as network.OPTION=VALUE",
-            "filters, blocks, flags, head, dropout, fold for segresnet; width for rfnet",
+            "filters, blocks, flags, head, dropout, fold for segresnet; width for rfnet; "
+            "width, embedding, layers, heads, hidden, decoder, grid, head, norm, dropout, recompute for "
+            "mstkdnet; width, adapters, nodes, head, garm, presence, dropout, published, recompute for adamm",
         ),
     )
     validation: float = share(
@@ -191,7 +199,7 @@ def make_plan(
     Args:
         recipe: one of :data:`RECIPES`.
         network: one of :data:`NETWORKS`; default the recipe's own.
-        preset: one of the network's, "paper", "quick" or, for some, "light".
+        preset: "paper", "light" or "quick".
         stages: those of the recipe to go through; default all but those it has on request.
         settings: as the changes of :func:`change_plan`.
 
@@ -299,8 +307,8 @@ def from_json(record: Mapping[str, Any]) -> Plan:
 
 def describe_settings() -> str:
     """What ``--set`` can change, for people: every setting's name, defaults, meaning and range."""
-    lines = ["Recipes:"]
-    lines += [f"  {name} ({', '.join(recipe.stages)}): {recipe.summary}" for name, recipe in RECIPES.items()]
+    lines = ["Recipes, stages that --stages must name in brackets:"]
+    lines += [f"  {name} ({_stages_of(recipe)}): {recipe.summary}" for name, recipe in RECIPES.items()]
     lines += ["", "Settings of the run, changed by --set NAME=VALUE:"]
     for item in fields(Plan):
         if item.name in _OF_THE_RUN:
@@ -313,6 +321,11 @@ def describe_settings() -> str:
     for item in fields(Settings):
         lines += _about(item, _defaults(item.name))
     return "\n".join(lines)
+
+
+def _stages_of(recipe: Recipe) -> str:
+    """Their names; those on request in brackets."""
+    return ", ".join(f"[{name}]" if name in recipe.on_request else name for name in recipe.stages)
 
 
 def _about(item: Any, default: str) -> list[str]:
@@ -335,7 +348,7 @@ def _network_defaults() -> str:
 def _defaults(name: str) -> str:
     """One value where all presets agree, else e.g. "1 (quick), 2 (rfnet paper), 3 (segresnet paper)"."""
     owners: dict[str, list[tuple[str, str]]] = {}
-    for preset in ("quick", "paper"):
+    for preset in ("quick", "light", "paper"):
         for network, presets in NETWORKS.items():
             value = as_text(getattr(presets[preset][0], name))
             owners.setdefault(value, []).append((network, preset))

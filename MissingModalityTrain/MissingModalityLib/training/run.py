@@ -69,7 +69,7 @@ def train(
         output: folder of the run, made if needed. With ``resume`` its checkpoint and settings are taken up.
         recipe: one of :data:`recipes.RECIPES`: which stages there are.
         network: one of :data:`recipes.NETWORKS`; default the recipe's own.
-        preset: "paper", or "quick" for a trial; some networks have "light" in between.
+        preset: "paper", "light" for a computer without GPU, or "quick" for a trial.
         stages: those of the recipe to go through; default all.
         settings: values or texts by key, put over the preset (when resuming: over the run's own settings, for
             good), see :func:`recipes.change_plan`; or a whole plan in place of recipe, network, preset,
