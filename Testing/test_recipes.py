@@ -69,7 +69,8 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
     assert text.strip() == describe_settings()
     for item in fields(Settings):
         assert f"  {item.name} = " in text
-    assert "epochs = 4 (quick), 80 (light), 300 (segresnet paper)" in text and "Allowed: 1 or more." in text
+    assert "epochs = 4 (quick), 80 (light), 300 (segresnet paper, rfnet paper), 250" in text
+    assert "Allowed: 1 or more." in text
     words = " ".join(text.split())
     assert "iterations = 10 (quick), 50 (light), 250 (segresnet paper), 150 (rfnet paper), 1080" in words
     options = {name: list(inspect.signature(network_class(name)).parameters) for name in NETWORKS}
