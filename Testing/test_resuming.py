@@ -36,7 +36,7 @@ def run(short_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(short_run, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("recipe", ["baseline", "mst-kd"])
+@pytest.mark.parametrize("recipe", TINIEST)
 def test_a_killed_and_resumed_run_ends_with_the_same_bits(
     recipe: str, tiny_cases: Path, tmp_path: Path
 ) -> None:

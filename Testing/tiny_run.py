@@ -28,6 +28,7 @@ TINIEST = {
         },
         "crop": 32,
     },
+    "adamm": {"network": {"width": 8, "adapters": 2, "nodes": 2}},
 }
 """The smallest network of a recipe, and the crop that it needs."""
 TINY = {**QUICK, **TINIEST["baseline"]}
