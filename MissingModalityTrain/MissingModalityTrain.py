@@ -19,9 +19,9 @@ from slicer.util import VTKObservationMixin
 
 from MissingModalityLib import detached
 from MissingModalityLib.errors import MissingModalityError
+from MissingModalityLib.fields import as_text
 from MissingModalityLib.jobs import Job
 from MissingModalityLib.training.recipes import flattened
-from MissingModalityLib.training.settings import as_text
 from MissingModalityTrainLib.data import DataSection
 from MissingModalityTrainLib.evaluation import EvaluationSection
 from MissingModalityTrainLib.parameters import FIRST_RECIPE, MissingModalityTrainParameterNode
@@ -177,7 +177,7 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
         data,
         output,
         recipe=FIRST_RECIPE,
-        network="segresnet",
+        network=None,
         preset="paper",
         stages=None,
         settings=None,
@@ -283,7 +283,7 @@ def trainArguments(
     data,
     output,
     recipe=FIRST_RECIPE,
-    network="segresnet",
+    network=None,
     preset="paper",
     stages=None,
     settings=None,

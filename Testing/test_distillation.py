@@ -319,10 +319,10 @@ class TestLoss:
         assert any(p.grad is not None and p.grad.abs().max() > 0 for p in student.parameters())
 
 
-@pytest.mark.parametrize("head", ["classes", "regions"])
+@pytest.mark.parametrize("head", ["classes", "regions", "sigmoids"])
 class TestImitation:
     def predictions(self, head: str, seed: int) -> Tensor:
-        channels = {"classes": 4, "regions": 3}[head]
+        channels = {"classes": 4, "regions": 3, "sigmoids": 4}[head]
         random = torch.Generator().manual_seed(seed)
         return 2 * torch.randn(2, channels, 6, 6, 6, generator=random)
 

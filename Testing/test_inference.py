@@ -19,7 +19,11 @@ from MissingModalityLib.student import Student
 from small_patient import brain_volume
 
 HOW = {"window": (16, 16, 16), "overlap": 0.5, "device": torch.device("cpu")}
-SMALL = {"rfnet": {"width": 4}, "segresnet": {"filters": 8, "blocks": (1, 1)}}
+SMALL = {
+    "adamm": {"width": 8, "adapters": 2},
+    "rfnet": {"width": 4},
+    "segresnet": {"filters": 8, "blocks": (1, 1)},
+}
 ALL = np.array([availability(subset) for subset in SUBSETS])
 
 
@@ -39,10 +43,15 @@ def image() -> np.ndarray:
 def test_subsets_together_equal_each_alone(name: str) -> None:
     net, volume = network(name), image()
     together = infer(net, volume, ALL, **HOW)
-    assert together.shape == (15, 4 if name == "rfnet" else 3, 24, 16, 19)
-    for found, available in zip(together, ALL, strict=True):
-        np.testing.assert_array_equal(found, infer(net, volume, available, **HOW))
-    assert len({found.tobytes() for found in together}) == 15
+    assert together.probabilities.shape == (15, 3 if name == "segresnet" else 4, 24, 16, 19)
+    for number, available in enumerate(ALL):
+        alone = infer(net, volume, available, **HOW)
+        np.testing.assert_array_equal(together.probabilities[number], alone.probabilities)
+        if name == "adamm":
+            assert alone.presence.shape == (3,)
+            np.testing.assert_array_equal(together.presence[number], alone.presence)
+    assert len({found.tobytes() for found in together.probabilities}) == 15
+    assert (together.presence is None) == (name != "adamm")
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -52,13 +61,13 @@ def test_what_a_channel_outside_a_subset_holds_changes_nothing(name: str, garbag
     subsets = np.array([availability(subset) for subset in ((Modality.T1,), (Modality.T2, Modality.T1))])
     spoiled = clean.copy()
     spoiled[[Modality.FLAIR, Modality.T1CE]] = garbage
-    expected = infer(net, clean, subsets, **HOW)
+    expected = infer(net, clean, subsets, **HOW).probabilities
     assert np.isfinite(expected).all()
-    np.testing.assert_array_equal(infer(net, spoiled, subsets, **HOW), expected)
+    np.testing.assert_array_equal(infer(net, spoiled, subsets, **HOW).probabilities, expected)
     # one subset's channel may be garbage to another
     spoiled = clean.copy()
     spoiled[Modality.T2] = garbage
-    np.testing.assert_array_equal(infer(net, spoiled, subsets, **HOW)[0], expected[0])
+    np.testing.assert_array_equal(infer(net, spoiled, subsets, **HOW).probabilities[0], expected[0])
 
 
 def test_every_modality_is_encoded_once_per_window() -> None:
@@ -141,7 +150,7 @@ def test_short_of_gpu_memory_windows_get_smaller_then_the_cpu_does_it(
     monkeypatch.setattr(inference, "infer", short_of_memory({"cuda:0": gpu, "cpu": 10**9}, calls, []))
     options = {"window": [16] * 3, "overlap": 0.5, "device": torch.device("cuda:0")}
     found, used = infer_within_memory(network("segresnet"), image(), ALL[0], on_note=notes.append, **options)
-    assert found.shape == (3, 24, 16, 19)
+    assert found.probabilities.shape == (3, 24, 16, 19)
     assert calls == tried and str(used) == tried[-1][0]
     assert len(notes) == len(said) and all(text in note for text, note in zip(said, notes, strict=True))
 

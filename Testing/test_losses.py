@@ -57,15 +57,35 @@ def test_regions_are_nested():
 
 
 @pytest.mark.parametrize(
-    ("head", "channels", "names"), [("classes", 4, {"dice", "ce"}), ("regions", 3, {"dice", "bce"})]
+    ("head", "channels", "names"),
+    [("classes", 4, {"dice", "ce"}), ("regions", 3, {"dice", "bce"}), ("sigmoids", 4, {"dice", "bce"})],
 )
 def test_logits_alone_give_dice_and_entropy(head, channels, names):
     target = labels()
     terms = segmentation_loss(Output(logits(channels=channels)), target, head)
     assert set(terms) == names | {"total"}
     assert torch.isclose(terms["total"], sum(terms[name] for name in names))
-    truth = one_hot(target, 4, torch.float32) if head == "classes" else region_target(target, torch.float32)
+    truth = region_target(target, torch.float32) if channels == 3 else one_hot(target, 4, torch.float32)
     assert segmentation_loss(Output(30 * truth - 15), target, head)["total"] < 1e-3 < terms["total"]
+
+
+def test_sigmoids_count_background_and_square_the_denominator():
+    terms = segmentation_loss(Output(logits()), labels(), "sigmoids")
+    predicted, target = logits().sigmoid(), one_hot(labels(), 4, torch.float32)
+    sizes = (predicted.square() + target.square()).sum((0, 2, 3, 4))
+    dice = 2 * (predicted * target).sum((0, 2, 3, 4)) / sizes
+    assert torch.isclose(terms["dice"], 1 - dice.mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("head", "channels"), [("classes", 4), ("regions", 3), ("sigmoids", 4)])
+def test_presence_is_scored_by_what_each_crop_holds(head, channels):
+    target = labels()
+    target[0][target[0] == 2] = 0
+    told = torch.tensor([[0.9, 0.2, 0.8], [0.7, 0.6, 0.5]])
+    terms = segmentation_loss(Output(logits(channels=channels), presence=told), target, head)
+    right = torch.tensor([[0.9, 0.8, 0.8], [0.7, 0.6, 0.5]])
+    assert torch.isclose(terms["presence"], -right.log().mean())
+    assert torch.isclose(terms.pop("total"), sum(terms.values()))
 
 
 def test_unknown_head_is_refused():

@@ -10,7 +10,11 @@ from MissingModalityLib.errors import OptionError
 from MissingModalityLib.modalities import SUBSETS, availability
 from MissingModalityLib.networks import build
 
-SMALL = {"rfnet": {"width": 4}, "segresnet": {"filters": 8, "blocks": (1, 1)}}
+SMALL = {
+    "adamm": {"width": 8, "adapters": 2, "nodes": 4},
+    "rfnet": {"width": 4},
+    "segresnet": {"filters": 8, "blocks": (1, 1)},
+}
 
 
 @pytest.fixture(params=SMALL)

@@ -28,7 +28,7 @@ FUNCTIONS = {
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
     "grow_patient": "seed, shape=(155, 240, 240), spacing=(1.0, 1.0, 1.0), tumor=True",
-    "make_plan": "recipe='baseline', network='segresnet', preset='paper', stages=None, settings=None",
+    "make_plan": "recipe='baseline', network=None, preset='paper', stages=None, settings=None",
     "prepare_cases": "data, output, convention=None, on_progress=None",
     "read_study": "case",
     "segment_files": "inputs, output, student=None, device='auto', labels='classes', on_progress=None",
@@ -39,7 +39,7 @@ FUNCTIONS = {
         "data, output, factor=4, method='aem', seed=0, options=None, convention=None, on_progress=None"
     ),
     "train": (
-        "data, output, recipe='baseline', network='segresnet', preset='paper', stages=None, settings=None, "
+        "data, output, recipe='baseline', network=None, preset='paper', stages=None, settings=None, "
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
         "prepared=None, on_progress=None"
     ),
@@ -53,8 +53,8 @@ CLASSES = {
         "epochs=300, iterations=150, batch=2, crop=(80, 80, 80), foreground=0.0, augmentation='paper', "
         "trained_subsets=(), synthesis='none', factor=4, synthetic=<factory>, method='supervised', "
         "teacher_every=5, feature_weight=1.0, prediction_weight=1.0, distilled='fused', "
-        "learning_rate=0.0002, weight_decay=0.0001, power=0.9, clip=0.0, average=0.0, fusion_start=0, "
-        "precision='auto', validate_every=25, "
+        "joint=<factory>, learning_rate=0.0002, weight_decay=0.0001, power=0.9, clip=0.0, average=0.0, "
+        "fusion_start=0, precision='auto', validate_every=25, "
         "subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), workers=0"
     ),
     "Student": "network, card=None",

@@ -21,7 +21,7 @@ from MissingModalityLib.training import loop
 from MissingModalityLib.training.recipes import flattened
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.students import export
-from tiny_run import TINY, assert_same, log, record, timeless, weights
+from tiny_run import QUICK, TINIEST, TINY, assert_same, log, record, timeless, weights
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,13 @@ def run(short_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(short_run, tmp_path / "run"))
 
 
-def test_a_killed_and_resumed_run_ends_with_the_same_bits(tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**TINY, "average": "0.9", "network.dropout": "0.2"}
-    train(tiny_cases, tmp_path / "whole", seed=3, settings=settings)
+@pytest.mark.parametrize("recipe", TINIEST)
+def test_a_killed_and_resumed_run_ends_with_the_same_bits(
+    recipe: str, tiny_cases: Path, tmp_path: Path
+) -> None:
+    options = {"network.dropout": "0.2"} | TINIEST[recipe]
+    settings = {**QUICK, **options, "average": "0.9"}
+    train(tiny_cases, tmp_path / "whole", recipe, seed=3, settings=settings)
     events = []
 
     def stop_in_the_second_epoch(event) -> None:
@@ -47,7 +51,8 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bits(tiny_cases: Path, tmp_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_cases, tmp_path / "cut", seed=3, settings=settings, on_progress=stop_in_the_second_epoch)
+        progress = {"on_progress": stop_in_the_second_epoch}
+        train(tiny_cases, tmp_path / "cut", recipe, seed=3, settings=settings, **progress)
     assert len(log(tmp_path / "cut")) == 1
     train(tiny_cases, tmp_path / "cut", resume=True)
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))

@@ -116,6 +116,7 @@ def test_windows_blend_back_to_the_whole_and_empty_ones_are_skipped(monkeypatch:
     image = np.zeros((4, 48, 20, 20), np.float32)
     image[:, :14] = np.random.default_rng(0).normal(size=(4, 14, 20, 20))
     result = infer(ramp, image, np.array([True] * 4), window=(16, 16, 16), overlap=0.5, device=CPU)
+    result = result.probabilities
     brain = (image != 0).any(axis=0)
     # inside the brain every window agrees, so blending must return the network's own answer
     only = brain.copy()
@@ -129,7 +130,7 @@ def test_volumes_smaller_than_a_window_get_one_that_fits() -> None:
     ramp = Ramp()
     image = np.random.default_rng(0).normal(size=(4, 10, 21, 9)).astype(np.float32)
     result = infer(ramp, image, np.array([True] * 4), window=(64, 64, 64), overlap=0.5, device=CPU)
-    assert result.shape == (3, 10, 21, 9)
+    assert result.probabilities.shape == (3, 10, 21, 9)
     assert [tuple(shape[2:]) for shape in ramp.windows] == [(12, 24, 12)]
 
 

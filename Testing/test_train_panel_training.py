@@ -60,22 +60,33 @@ def test_every_recipe_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None
     selector = panel.ui.recipeSelector
     assert [selector.itemText(index) for index in range(selector.count)] == list(RECIPES)
     selector.setCurrentIndex(1)
-    panel.ui.presetSelector.setCurrentIndex(1)
+    panel.ui.presetSelector.setCurrentIndex(2)
     state = panel.logic.getParameterNode()
     assert state.recipe == list(RECIPES)[1]
     assert state.preset.value == "paper"
 
 
+def test_a_recipe_brings_the_network_it_is_made_for(panel: Any) -> None:
+    state = panel.logic.getParameterNode()
+    panel.ui.networkSelector.setCurrentIndex(1)
+    choose_item(panel.ui.recipeSelector, "aem-kd")
+    assert state.network.value == "rfnet", "both recipes are for any network"
+    for recipe, network in (("mst-kd", "mstkdnet"), ("adamm", "adamm"), ("baseline", "segresnet")):
+        choose_item(panel.ui.recipeSelector, recipe)
+        assert state.network.value == network
+
+
 def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None:
     networks = [panel.ui.networkSelector.itemText(index) for index in range(panel.ui.networkSelector.count)]
     assert len(networks) == len(NETWORKS)
-    panel.ui.networkSelector.setCurrentIndex(1)
-    assert panel.logic.getParameterNode().network.value == list(NETWORKS)[1]
+    for index, name in enumerate(NETWORKS):
+        panel.ui.networkSelector.setCurrentIndex(index)
+        assert panel.logic.getParameterNode().network.value == name
 
 
 def test_the_table_of_stages_shows_what_the_choices_mean(panel: Any) -> None:
     choose_item(panel.ui.recipeSelector, "aem-kd")
-    for preset, index in (("quick", 0), ("paper", 1)):
+    for preset, index in (("quick", 0), ("light", 1), ("paper", 2)):
         panel.ui.presetSelector.setCurrentIndex(index)
         stages = make_plan("aem-kd", "segresnet", preset).stages
         table = panel.ui.stagesTable

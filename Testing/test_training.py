@@ -22,15 +22,17 @@ from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.students import export
 from test_cache import write_case
-from tiny_run import QUICK, TINY, assert_same, log, record, weights
+from tiny_run import QUICK, TINIEST, TINY, assert_same, log, record, weights
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_trains_logs_and_exports_a_student(
     recipe: str, tiny_cases: Path, tmp_path: Path
 ) -> None:
-    run = train(tiny_cases, tmp_path / "run", recipe, settings=TINY)
-    lines, stages = log(run), list(RECIPES[recipe].stages)
+    stages = list(RECIPES[recipe].stages)
+    settings = {**QUICK, **TINIEST.get(recipe, TINIEST["baseline"])}
+    run = train(tiny_cases, tmp_path / "run", recipe, stages=stages, settings=settings)
+    lines = log(run)
     assert [(line["stage"], line["epoch"]) for line in lines] == [
         (stage, epoch) for stage in stages for epoch in (1, 2, 3)
     ]

@@ -19,7 +19,19 @@ QUICK = {
     "validate_every": 3,
     "workers": 0,
 }
-TINY = {**QUICK, "network": {"filters": 8, "blocks": [1, 1]}}
+TINIEST = {
+    "baseline": {"network": {"filters": 8, "blocks": [1, 1]}},
+    "mst-kd": {
+        "network": {
+            **{"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16},
+            "grid": [1, 1, 1],
+        },
+        "crop": 32,
+    },
+    "adamm": {"network": {"width": 8, "adapters": 2, "nodes": 2}},
+}
+"""The smallest network of a recipe, and the crop that it needs."""
+TINY = {**QUICK, **TINIEST["baseline"]}
 
 
 def write_cases(folder: Path) -> Path:

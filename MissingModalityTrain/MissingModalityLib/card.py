@@ -18,6 +18,9 @@ FORMAT_VERSION = 1
 HEADER_KEY = "missing_modality_student"
 MODALITY_ORDER = [modality.name for modality in MODALITIES]
 
+GATES = ("soft", "hard", "none")
+"""What a network's word on which classes a case holds at all does to its probabilities."""
+
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000
 """Bytes; the same limit as in the safetensors library."""
@@ -82,6 +85,7 @@ def _parsed(path: Path, text: str | None) -> dict[str, Any]:
         window, overlap, island = card["window"], card["overlap"], card.get("smallest_island", 0)
         sides = len(window) == 3 and all(type(side) is int and side > 0 for side in window)
         usable = sides and 0 <= overlap < 1 and type(island) is int and island >= 0
+        usable = usable and card.get("gate", GATES[0]) in GATES
     except (TypeError, ValueError, KeyError, IndexError):
         complete = usable = False
     if not (complete and usable):

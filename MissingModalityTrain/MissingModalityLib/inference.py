@@ -8,8 +8,10 @@ brain of 170 x 145 x 140 voxels 0.1 GB for one subset and 0.9 GB for all 15.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,28 @@ import torch
 from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
+from .card import GATES
+from .errors import OptionError
+from .networks.output import LESIONS, Output
 from .regions import TumorClass
 
 
+@dataclass(frozen=True)
+class Inferred:
+    """What a network says of a whole case, as it says it; see :func:`gated`.
+
+    Attributes:
+        probabilities: (K, D, H, W) float32, or (S, K, D, H, W) for S subsets.
+        presence: (3,) or (S, 3) float32, probability that NCR, ED and ET are anywhere in the case: the
+            largest that any window tells. None where the network does not tell.
+    """
+
+    probabilities: np.ndarray
+    presence: np.ndarray | None
+
+
 def to_probabilities(logits: Tensor, head: str) -> Tensor:
-    """Logits (B, K, ...) -> softmax for a "classes" head, sigmoid for a "regions" head; float32."""
+    """Logits (B, K, ...) -> softmax for a "classes" head, sigmoid for the others; float32."""
     return logits.float().softmax(1) if head == "classes" else logits.float().sigmoid()
 
 
@@ -30,13 +49,52 @@ def to_classes(probabilities: np.ndarray, head: str) -> np.ndarray:
     """Probabilities (K, D, H, W) -> uint8 class map (D, H, W).
 
     Classes: the most probable one. Regions: WT, TC and ET at 0.5, the inner region overwriting the outer one.
+    Sigmoids: ED, NCR and ET at 0.5, the later overwriting the earlier one, so that WT, TC and ET hold every
+    voxel in which any of their classes exceeds 0.5; background is what none of them claims.
     """
     if head == "classes":
         return probabilities.argmax(0).astype(np.uint8)
     classes = np.zeros(probabilities.shape[1:], np.uint8)
-    for region, cls in zip(probabilities, (TumorClass.ED, TumorClass.NCR, TumorClass.ET), strict=True):
-        classes[region > 0.5] = cls
+    order = (TumorClass.ED, TumorClass.NCR, TumorClass.ET)
+    maps = probabilities if head == "regions" else probabilities[list(order)]
+    for found, cls in zip(maps, order, strict=True):
+        classes[found > 0.5] = cls
     return classes
+
+
+def gated(probabilities: np.ndarray, presence: np.ndarray | None, head: str, gate: str) -> np.ndarray:
+    """Probabilities less what the network takes for false: classes that the case does not seem to hold.
+
+    "soft" multiplies what a class gets with its presence, "hard" (as AdaMM is published) with 1 where that
+    exceeds 0.5 and 0 elsewhere, "none" changes nothing. What that means depends on the head:
+
+    - sigmoids: NCR, ED and ET are independent statements, so each is multiplied and background stays.
+    - classes: presence re-weighs the classes' prior and the result sums to 1 again (Bayes' rule), so that a
+      voxel whose class is ruled out becomes the next likely one, not a hole in the tumor.
+    - regions: a region is there if one of its classes is: its factor is the largest of theirs.
+
+    Args:
+        probabilities: (K, D, H, W), changed in place.
+        presence: (3,) of NCR, ED, ET, or None: nothing to go by.
+        head: the network's.
+        gate: one of :data:`.card.GATES`.
+
+    Raises:
+        OptionError: unknown gate.
+    """
+    if gate not in GATES:
+        raise OptionError(f"Unknown gate '{gate}' of a student. Choose one of {', '.join(GATES)}.")
+    if presence is None or gate == "none":
+        return probabilities
+    ncr, ed, et = presence if gate == "soft" else (presence > 0.5).astype(np.float32)
+    factors = (max(ncr, ed, et), max(ncr, et), et) if head == "regions" else (1.0, ncr, ed, et)
+    for channel, factor in zip(probabilities, factors, strict=True):
+        channel *= factor
+    if head == "classes":
+        background = probabilities[TumorClass.BACKGROUND]
+        np.maximum(background, np.finfo(np.float32).tiny, out=background)  # where nothing else is left
+        probabilities /= probabilities.sum(0)
+    return probabilities
 
 
 def drop_islands(classes: np.ndarray, smallest: int) -> np.ndarray:
@@ -95,7 +153,7 @@ def infer(
     overlap: float,
     device: torch.device,
     on_window: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
+) -> Inferred:
     """Probabilities of a whole case, from one subset of its modalities or from several.
 
     Several cost less than one call for each, and give the same numbers: a network that can encode the
@@ -109,9 +167,6 @@ def infer(
         window: (d, h, w), multiples of ``network.divisor``; clipped where the case is smaller.
         overlap: fraction shared by neighbouring windows, 0 to below 1.
         on_window: called with (windows done, windows in all).
-
-    Returns:
-        (K, D, H, W) float32, or (S, K, D, H, W) for S subsets.
     """
     network.to(device)
     least = 2 * network.divisor  # the coarsest level needs two voxels for reflect padding
@@ -122,18 +177,22 @@ def infer(
     total = count_windows(image.shape[1:], size, overlap)
     subsets = torch.from_numpy(np.atleast_2d(available).astype(bool))
     done = 0
+    presence: dict[int, Tensor] = {}
 
     def predict(patch: Tensor) -> Tensor:
         """(1, 4, d, h, w) -> (1, S K, d, h, w)"""
         nonlocal done
         brain = (patch[0] != 0).flatten(1).any(1)
-        seen = (subsets & brain).any(1)
+        seen = (subsets & brain).any(1).tolist()
+        parts = [_background(network.head, patch.shape)] * len(seen)
         with fast_precision(device):
-            logits = _logits(network, patch.to(device), subsets[seen].to(device))
-            background = _background(network.head, patch.shape)
-            parts = [
-                to_probabilities(next(logits), network.head).cpu() if sees else background for sees in seen
-            ]
+            outputs = _outputs(network, patch.to(device), subsets[seen].to(device))
+            for number in itertools.compress(itertools.count(), seen):
+                output = next(outputs)
+                parts[number] = to_probabilities(output.logits, network.head).cpu()
+                if output.presence is not None:
+                    told = output.presence[0].float().cpu()
+                    presence[number] = torch.maximum(told, presence.get(number, told))
         done += 1
         if on_window:
             on_window(done, total)
@@ -142,7 +201,13 @@ def infer(
     blended = sliding_window_inference(
         torch.from_numpy(image)[None], size, 1, predict, overlap=overlap, mode="gaussian"
     )
-    return blended.numpy().reshape(*np.shape(available)[:-1], -1, *image.shape[1:])
+    several = np.shape(available)[:-1]
+    probabilities = blended.numpy().reshape(*several, -1, *image.shape[1:])
+    if not presence:
+        return Inferred(probabilities, None)
+    nothing = torch.zeros(len(LESIONS))  # of a subset that no window with brain was seen from
+    told = torch.stack([presence.get(number, nothing) for number in range(len(subsets))])
+    return Inferred(probabilities, told.numpy().reshape(*several, -1))
 
 
 def infer_within_memory(
@@ -154,14 +219,14 @@ def infer_within_memory(
     device: torch.device,
     on_note: Callable[[str], None],
     **options: Any,
-) -> tuple[np.ndarray, torch.device]:
+) -> tuple[Inferred, torch.device]:
     """:func:`infer`; where a GPU's memory does not suffice, with smaller windows there, else on the CPU.
 
     Args:
         on_note: called with a sentence for people about each step back.
 
     Returns:
-        The probabilities, and the device that they were computed on.
+        What :func:`infer` gives, and the device that it was computed on.
     """
     for where, size, note in _attempts(window, network.divisor, device):
         if note:
@@ -190,13 +255,13 @@ def _attempts(
     yield torch.device("cpu"), window, f"{short}; the CPU was used, which takes longer."
 
 
-def _logits(network: nn.Module, patch: Tensor, subsets: Tensor) -> Iterator[Tensor]:
-    """Logits (1, K, d, h, w) of one window from each subset (n, 4) bool."""
+def _outputs(network: nn.Module, patch: Tensor, subsets: Tensor) -> Iterator[Output]:
+    """What the network says of one window (1, 4, d, h, w) from each subset (n, 4) bool."""
     if len(subsets) > 1 and hasattr(network, "encode"):
         encoded = network.encode(patch, subsets.any(0, keepdim=True))
-        yield from (network.fuse(encoded, subset[None]).logits for subset in subsets)
+        yield from (network.fuse(encoded, subset[None]) for subset in subsets)
     else:
-        yield from (network(patch, subset[None]).logits for subset in subsets)
+        yield from (network(patch, subset[None]) for subset in subsets)
 
 
 def _background(head: str, shape: Sequence[int]) -> Tensor:

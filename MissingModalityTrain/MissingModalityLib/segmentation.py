@@ -50,7 +50,8 @@ def segment_files(
 
     Returns:
         The report: versions, device, inputs, modalities used, volumes in cm3, longest axial diameters in mm
-        (see :func:`diameters.axial_diameters`), seconds, peak memory, warnings.
+        (see :func:`diameters.axial_diameters`), where the student tells the probability that the case holds
+        NCR, ED and ET at all (``presence``), seconds, peak memory, warnings.
 
     Raises:
         ImageError: no volume, one given twice, one unfit, or volumes that do not overlap.
@@ -139,10 +140,12 @@ def _findings(prediction: Prediction) -> dict[str, Any]:
     if not volumes["WT"]:
         warnings.append("No tumor was found: the segmentation is empty.")
     diameters = axial_diameters(prediction.labels)
+    presence = prediction.presence and {name: round(value, 3) for name, value in prediction.presence.items()}
     return {
         "modalities": subset_name(prediction.subset),
         "volumes_cm3": {name: round(value, 3) for name, value in volumes.items()},
         "axial_diameters_mm": {name: round(value, 1) for name, value in diameters.items()},
+        **({"presence": presence} if presence else {}),
         "warnings": warnings,
     }
 

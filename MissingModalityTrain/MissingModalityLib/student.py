@@ -23,11 +23,12 @@ from torch import nn
 
 from . import networks, preparation
 from .atomic import replacing
-from .card import FORMAT_VERSION, HEADER_KEY, MODALITY_ORDER, read_card
+from .card import FORMAT_VERSION, GATES, HEADER_KEY, MODALITY_ORDER, read_card
 from .devices import choose_device
 from .errors import MissingModalityError, StudentError
-from .inference import drop_islands, infer, infer_within_memory, to_classes
+from .inference import Inferred, drop_islands, gated, infer, infer_within_memory, to_classes
 from .modalities import Subset, availability
+from .networks.output import LESIONS
 from .progress import Event, Progress
 from .regions import TumorClass
 
@@ -42,6 +43,7 @@ class Prediction:
         seconds: wall-clock time of preparation, inference and restoring.
         device: where the network ran.
         warnings: what the user should know, one sentence each.
+        presence: probability that the case holds NCR, ED and ET at all; None where the network does not tell.
     """
 
     labels: sitk.Image
@@ -49,6 +51,7 @@ class Prediction:
     seconds: float
     device: str
     warnings: tuple[str, ...]
+    presence: dict[str, float] | None = None
 
 
 class Student:
@@ -58,7 +61,8 @@ class Student:
         network: made by :func:`networks.build`.
         card: facts to keep with it; what can be derived from the network is added here. ``window`` (d, h, w)
             and ``overlap`` say how whole cases are covered, ``smallest_island`` which pieces of tumor are
-            too small to be kept (voxels; see :func:`.inference.drop_islands`).
+            too small to be kept (voxels; see :func:`.inference.drop_islands`), ``gate`` what the network's
+            word on which classes a case holds at all does (see :func:`.inference.gated`).
 
     Raises:
         StudentError: the network was made for other classes, such as the five of BraTS 2015.
@@ -75,6 +79,7 @@ class Student:
             "window": [80, 80, 80],
             "overlap": 0.5,
             "smallest_island": 0,
+            "gate": GATES[0],
             **(card or {}),
             "format_version": FORMAT_VERSION,
             "network": network.name,
@@ -156,10 +161,13 @@ class Student:
         report(Event("prepare", 1, 1))
         notes = list(prepared.warnings)
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
-        probabilities, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
+        found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
+        probabilities = self._gated(found.probabilities, found.presence)
         labels = preparation.restore(self._decided(probabilities, prepared.brain), prepared)
+        told = found.presence
+        presence = None if told is None else dict(zip(LESIONS, told.tolist(), strict=True))
         seconds = time.perf_counter() - begin
-        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes))
+        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence)
 
     def classes(
         self,
@@ -185,10 +193,14 @@ class Student:
         if not subsets:
             return
         available = np.array([availability(subset) for subset in subsets])
-        for subset, found in zip(
-            subsets, self._infer(prepared.image, available, device, on_progress), strict=True
-        ):
-            yield self._decided(found, prepared.image[list(subset)].any(axis=0))
+        found = self._infer(prepared.image, available, device, on_progress)
+        for number, subset in enumerate(subsets):
+            presence = None if found.presence is None else found.presence[number]
+            probabilities = self._gated(found.probabilities[number], presence)
+            yield self._decided(probabilities, prepared.image[list(subset)].any(axis=0))
+
+    def _gated(self, probabilities: np.ndarray, presence: np.ndarray | None) -> np.ndarray:
+        return gated(probabilities, presence, self.network.head, self.card["gate"])
 
     def _decided(self, probabilities: np.ndarray, brain: np.ndarray) -> np.ndarray:
         """The class map of probabilities (K, D, H, W): nothing outside the brain, no islands."""
@@ -202,8 +214,9 @@ class Student:
         device: torch.device | None = None,
         on_progress: Progress | None = None,
     ) -> np.ndarray:
-        """Probabilities (K, D, H, W) float32 on the prepared grid; K as ``network.head`` says."""
-        return self._infer(prepared.image, prepared.available, device, on_progress)
+        """Gated probabilities (K, D, H, W) float32 on the prepared grid; K as ``network.head`` says."""
+        found: Inferred = self._infer(prepared.image, prepared.available, device, on_progress)
+        return self._gated(found.probabilities, found.presence)
 
     def _infer(
         self,

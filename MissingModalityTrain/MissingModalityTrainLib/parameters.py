@@ -17,11 +17,15 @@ class Network(Enum):
 
     SEGRESNET = "segresnet"
     RFNET = "rfnet"
+    MSTKDNET = "mstkdnet"
+    ADAMM = "adamm"
 
     def label(self):
         return {
             "segresnet": _("SegResNet (light)"),
-            "rfnet": _("RFNet (as in the papers; needs a GPU)"),
+            "rfnet": _("RFNet (of AEM+KD; needs a GPU)"),
+            "mstkdnet": _("MST-KDNet (needs a GPU)"),
+            "adamm": _("AdaMM (needs a GPU)"),
         }[self.value]
 
 
@@ -29,10 +33,15 @@ class Preset(Enum):
     """How long to train; values as on the command line."""
 
     QUICK = "quick"
+    LIGHT = "light"
     PAPER = "paper"
 
     def label(self):
-        return {"quick": _("Quick (a trial of minutes)"), "paper": _("Paper (a GPU for days)")}[self.value]
+        return {
+            "quick": _("Quick (a trial of minutes)"),
+            "light": _("Light (a computer without GPU for hours or days)"),
+            "paper": _("Paper (a GPU for days)"),
+        }[self.value]
 
 
 class Device(Enum):

@@ -10,6 +10,7 @@ from MissingModalityLib.errors import MissingModalityError
 from MissingModalityLib.training.recipes import RECIPES
 
 from .following import Following, epochText, runText
+from .parameters import Network
 from .plots import RunPlots
 from .section import Section, explain, isFolder, showError, tell
 from .stages import StagesTable, chosenChanges, planOf, trainingChoices
@@ -60,6 +61,16 @@ class TrainingSection(Section):
         self._timer.setInterval(POLL_MILLISECONDS)
         self._timer.timeout.connect(self._onTimer)
         self._timer.start()
+
+    def _onChosen(self, *_arguments):
+        """A recipe made for a network of its own brings it along; the user may choose another."""
+        before = self.state and self.state.recipe
+        super()._onChosen()
+        if self.state is None or self.state.recipe == before or not before:
+            return
+        network = RECIPES[self.state.recipe].network
+        if network != RECIPES[before].network:
+            self.state.network = Network(network)
 
     @property
     def alive(self):

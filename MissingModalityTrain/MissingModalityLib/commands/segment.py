@@ -78,12 +78,14 @@ def run(options: argparse.Namespace) -> None:
 
 def _summary(report: Mapping[str, Any]) -> str:
     volumes = ", ".join(f"{name} {value:.1f}" for name, value in report["volumes_cm3"].items())
+    presence = ", ".join(f"{name} {100 * value:.0f}" for name, value in report.get("presence", {}).items())
     return "\n".join(
         [
             *(f"Warning: {warning}" for warning in report["warnings"]),
             f"Used {report['modalities']} on {report['device']['name']}: {report['seconds']['total']:.1f} s, "
             f"{report['peak_memory_bytes'] / 2**30:.1f} GiB",
             f"Volumes in cm3: {volumes}",
+            *([f"Present at all, in %: {presence}"] if presence else []),
             f"Wrote {report['output']}",
         ]
     )

@@ -10,9 +10,10 @@ from typing import Any
 
 from ..asymmetry.options import METHODS, SynthesisOptions
 from ..errors import OptionError
+from ..fields import as_text
 from ..modalities import MODALITIES, Modality
 from ..progress import progress_printer
-from ..training.settings import as_text, changed
+from ..training.settings import changed
 from .options import add_command, add_convention, add_progress, add_settings, at_least, show_result
 
 

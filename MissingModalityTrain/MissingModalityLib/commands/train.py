@@ -31,12 +31,14 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--network",
-        default="segresnet",
         metavar="NAME",
-        help=f"{' or '.join(NETWORKS)} (default: %(default)s)",
+        help=f"one of {', '.join(NETWORKS)} (default: the one that the recipe is made for, else segresnet)",
     )
     parser.add_argument(
-        "--preset", choices=("paper", "quick"), default="paper", help="how long (default: %(default)s)"
+        "--preset",
+        choices=("paper", "light", "quick"),
+        default="paper",
+        help="how large and how long (default: %(default)s)",
     )
     parser.add_argument(
         "--stages",

@@ -164,11 +164,11 @@ def imitation(student: Tensor, teacher: Tensor, head: str) -> tuple[Tensor, Tens
 
     Args:
         student, teacher: (B, K, D, H, W) logits.
-        head: "classes" or "regions"; regions are K two-sided choices of their own.
+        head: the network's; regions and sigmoids are K two-sided choices of their own.
 
     Returns:
         Scalars: Kullback-Leibler divergence in nats, mean over voxels (and regions); 1 - Dice with squares,
-        mean over classes without background (or regions), in 0..1.
+        mean over classes without background (or regions, or sigmoids), in 0..1.
     """
     student, teacher = student.float(), teacher.float()
     classes = head == "classes"

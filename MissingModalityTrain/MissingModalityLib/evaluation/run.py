@@ -188,7 +188,7 @@ def weights_sha256(student: Student) -> str:
 
 def prediction_facts(student: Student) -> dict[str, Any]:
     """What beside the weights decides a prediction, from the student's card."""
-    return {name: student.card[name] for name in ("window", "overlap", "smallest_island")}
+    return {name: student.card[name] for name in ("window", "overlap", "smallest_island", "gate")}
 
 
 def _inside(data: Path, reason: str) -> str:

@@ -6,8 +6,13 @@ what the case has; ``features`` to get whatever can be distilled. What a missing
 never reaches the output. Attributes:
 
     name, options   what :func:`build` needs to make it again
-    head            "classes" (softmax: background, NCR/NET, ED, ET) or "regions" (sigmoids: WT, TC, ET)
+    head            "classes" (softmax: background, NCR/NET, ED, ET), "regions" (sigmoids: WT, TC, ET) or
+                    "sigmoids" (one for each class)
     divisor         every side of the image must be a multiple of it
+    distilled       what joint distillation can read beside logits: "attention", "scale", "style" (with
+                    ``style_channels``), "presence"
+    leaves_unused   whether parameters can stay without a part in a batch's output, for lack of samples whose
+                    modalities need them; processes that average gradients must look for them then
 """
 
 from __future__ import annotations
@@ -20,10 +25,27 @@ from ..errors import OptionError
 if TYPE_CHECKING:
     from torch import nn
 
-_NETWORKS = {"rfnet": ("rfnet", "RFNet"), "segresnet": ("segresnet", "EarlyFusionSegResNet")}
+_NETWORKS = {
+    "adamm": ("adamm", "AdaMM"),
+    "mstkdnet": ("mstkdnet", "MSTKDNet"),
+    "rfnet": ("rfnet", "RFNet"),
+    "segresnet": ("segresnet", "EarlyFusionSegResNet"),
+}
 """Name -> (module of this package, class): torch is imported only when a network is built."""
 
 NETWORKS = tuple(_NETWORKS)
+
+
+def network_class(name: str) -> type[nn.Module]:
+    """The class of a network.
+
+    Raises:
+        OptionError: unknown name.
+    """
+    if name not in _NETWORKS:
+        raise OptionError(f"Unknown network '{name}'. Choose one of: {', '.join(NETWORKS)}.")
+    module, cls = _NETWORKS[name]
+    return getattr(import_module(f".{module}", __name__), cls)
 
 
 def build(name: str, **options: Any) -> nn.Module:
@@ -36,12 +58,8 @@ def build(name: str, **options: Any) -> nn.Module:
     Raises:
         OptionError: unknown name or option, or an option out of range.
     """
-    if name not in _NETWORKS:
-        raise OptionError(f"Unknown network '{name}'. Choose one of: {', '.join(NETWORKS)}.")
-    module, cls = _NETWORKS[name]
-    constructor = getattr(import_module(f".{module}", __name__), cls)
     try:
-        return constructor(**options)
+        return network_class(name)(**options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"Network '{name}' cannot be built with {options}: {error}") from error
 

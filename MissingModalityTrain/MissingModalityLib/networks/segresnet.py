@@ -3,7 +3,6 @@
 SegResNet: Myronenko, "3D MRI brain tumor segmentation using autoencoder regularization", BrainLes 2018.
 Folding blocks of voxels into channels and back: Shi et al., "Real-time single image and video
 super-resolution using an efficient sub-pixel convolutional neural network", CVPR 2016, in 3-D, at both ends.
-First guess of the rare regions: Lin et al., "Focal loss for dense object detection", ICCV 2017, Sec. 4.1.
 """
 
 from __future__ import annotations
@@ -14,12 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..modalities import MODALITIES
-from ..regions import REGIONS, TumorClass
-from .output import Output
-
-HEADS = {"classes": len(TumorClass), "regions": len(REGIONS)}
-RARE = 4.0
-"""Logit by which a new network takes a voxel for background: tumor fills about 2 % of a crop."""
+from .output import HEADS, Output, expect_background, visible
 
 
 class EarlyFusionSegResNet(nn.Module):
@@ -46,6 +40,8 @@ class EarlyFusionSegResNet(nn.Module):
     """
 
     name = "segresnet"
+    leaves_unused = False
+    distilled = ()
 
     def __init__(
         self,
@@ -81,16 +77,7 @@ class EarlyFusionSegResNet(nn.Module):
             blocks_down=tuple(blocks),
             blocks_up=(1,) * (len(blocks) - 1),
         )
-        self._expect_background()
-
-    def _expect_background(self) -> None:
-        """Spare training the hundreds of steps that learning the rarity of tumor from zero takes."""
-        bias = self.body.conv_final[-1].conv.bias
-        with torch.no_grad():
-            if self.head == "regions":
-                bias.fill_(-RARE)
-            else:
-                bias.view(HEADS["classes"], -1)[TumorClass.BACKGROUND] += RARE
+        expect_background(self.body.conv_final[-1].conv.bias, head)
 
     def forward(
         self, image: Tensor, available: Tensor, present: Tensor | None = None, features: bool = False
@@ -107,9 +94,7 @@ class EarlyFusionSegResNet(nn.Module):
             Logits (B, 3 or 4, D, H, W); features if asked for.
         """
         flags = available[:, :, None, None, None]
-        # where(), not a product: NaN * 0 is NaN
-        visible = torch.where(flags, image, torch.zeros((), dtype=image.dtype, device=image.device))
-        channels = folded(visible, self.fold)
+        channels = folded(visible(image, available), self.fold)
         if self.flags:
             constant = flags.to(image.dtype).expand(*flags.shape[:2], *channels.shape[2:])
             channels = torch.cat([channels, constant], dim=1)

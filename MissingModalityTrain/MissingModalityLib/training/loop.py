@@ -81,8 +81,12 @@ class Trainer:
         settings, network = stage.settings, stage.network
         self.stage = stage
         self.done = 0
+        self.trained = stage.method.assemble(network)
         self.optimizer = torch.optim.Adam(
-            network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, amsgrad=True
+            self.trained.parameters(),
+            settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            amsgrad=True,
         )
         self.precision, self.scaler = _precision(settings.precision, stage.device)
         self.averaged = (
@@ -185,17 +189,15 @@ class Trainer:
     def _distributed(self) -> nn.Module:
         """The network as the loss calls it: alone as it is, under torchrun averaging gradients."""
         if distributed.world() == 1:
-            return self.stage.network
+            return self.trained
         network, device = self.stage.network, self.stage.device
-        # of encoders for single modalities, those that no sample of a rank has stay unused there
-        unused = hasattr(network, "encode")
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(network, devices, find_unused_parameters=unused)
+        return DistributedDataParallel(self.trained, devices, find_unused_parameters=network.leaves_unused)
 
     def _train_epoch(self, model: nn.Module, epoch: int) -> dict[str, Any]:
         """One pass over the samples of an epoch: mean loss terms, and the share of time spent on waiting."""
         stage, settings = self.stage, self.stage.settings
-        stage.network.train()
+        self.trained.train()
         loader = DataLoader(
             Samples(stage.cases, settings, stage.entropy, epoch),
             batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
@@ -217,7 +219,7 @@ class Trainer:
 
     def _step(self, model: nn.Module, batch: dict[str, Any], epoch: int) -> dict[str, float]:
         """One step of the optimizer: the loss terms of the whole batch and the norm of their ``gradient``."""
-        stage, network = self.stage, self.stage.network
+        stage = self.stage
         drawn = batch.pop("augmentation")  # stays on the host, where decisions on it cost no waiting
         batch = {name: value.to(stage.device, non_blocking=True) for name, value in batch.items()}
         batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn)
@@ -226,11 +228,14 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(terms["total"]).backward()
         self.scaler.unscale_(self.optimizer)
-        terms["gradient"] = nn.utils.clip_grad_norm_(network.parameters(), stage.settings.clip or math.inf)
+        terms["gradient"] = nn.utils.clip_grad_norm_(
+            self.trained.parameters(), stage.settings.clip or math.inf
+        )
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        stage.method.finish_step()
         if self.averaged:
-            self.averaged.update_parameters(network)
+            self.averaged.update_parameters(stage.network)
         values = torch.stack([term.detach().float() for term in terms.values()])
         return dict(zip(terms, distributed.mean(values).tolist(), strict=True))
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ..distributed import total, world
 from ..errors import OptionError
 from ..modalities import MODALITIES
-from ..networks.output import Output
+from ..networks.output import HEADS, LESIONS, Output
 from ..regions import REGIONS
 
 CLAMP = 0.005
@@ -58,7 +58,7 @@ def dice_loss(probabilities: Tensor, target_onehot: Tensor) -> Tensor:
     Returns:
         Scalar in 0..1.
     """
-    return _dice(total(_overlaps(probabilities, target_onehot)), 0.0, EPSILON)
+    return _dice(total(_overlaps(probabilities, target_onehot)), 0.0, EPSILON).mean()
 
 
 def smooth_dice_loss(predicted: Tensor, target: Tensor, squared: bool = False) -> Tensor:
@@ -75,7 +75,29 @@ def smooth_dice_loss(predicted: Tensor, target: Tensor, squared: bool = False) -
     Returns:
         Scalar in 0..1: mean over the K channels.
     """
-    return _dice(total(_overlaps(predicted, target, squared)), SMOOTH, SMOOTH)
+    return _dice(total(_overlaps(predicted, target, squared)), SMOOTH, SMOOTH).mean()
+
+
+def channel_losses(logits: Tensor, classes: Tensor, head: str) -> tuple[Tensor, Tensor]:
+    """Dice of each channel with squares in its denominator, and cross entropy, for any head.
+
+    Args:
+        logits: (B, K, D, H, W) floating.
+        classes: (B, D, H, W) integer classes.
+        head: the network's.
+
+    Returns:
+        (K,) 1 - soft Dice over the whole batch, in 0..1; mean cross entropy in nats.
+    """
+    if head == "regions":
+        target = region_target(classes, logits.dtype)
+    else:
+        target = one_hot(classes, logits.shape[1], logits.dtype)
+    if head == "classes":
+        predicted, entropy = logits.softmax(1), F.cross_entropy(logits, classes.long())
+    else:
+        predicted, entropy = logits.sigmoid(), F.binary_cross_entropy_with_logits(logits, target)
+    return _dice(total(_overlaps(predicted, target, squared=True)), SMOOTH, SMOOTH), entropy
 
 
 def _overlaps(predicted: Tensor, target: Tensor, squared: bool = False) -> Tensor:
@@ -93,9 +115,9 @@ def _dot(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _dice(sums: Tensor, above: float, below: float) -> Tensor:
-    """1 - Dice from sums (..., 2, K), mean over K."""
+    """1 - Dice from sums (..., 2, K) -> (..., K)."""
     overlap, sizes = sums.unbind(-2)
-    return 1 - ((2 * overlap + above) / (sizes + below)).mean(-1)
+    return 1 - (2 * overlap + above) / (sizes + below)
 
 
 def one_hot(classes: Tensor, count: int, dtype: torch.dtype) -> Tensor:
@@ -110,6 +132,11 @@ def region_target(classes: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.stack([torch.isin(classes, numbers) for numbers in members], 1).to(dtype)
 
 
+def presence_target(classes: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, D, H, W) integer classes -> (B, 3): 1 where the sample holds a voxel of NCR, ED, ET."""
+    return one_hot(classes, 1 + len(LESIONS), torch.bool)[:, 1:].flatten(2).any(2).to(dtype)
+
+
 def segmentation_loss(
     output: Output,
     target_classes: Tensor,
@@ -121,12 +148,13 @@ def segmentation_loss(
 
     Which terms exist follows from what the output holds. With region maps (and separate-decoder logits) among
     its features, as RFNet gives in training mode: ``fused_*``, ``separate_*``, ``region_*``, each as ``_ce``
-    and ``_dice``. With logits alone: ``dice`` and ``ce`` (classes) or ``bce`` (regions).
+    and ``_dice``. With logits alone: ``dice`` and ``ce`` (classes) or ``bce`` (regions, sigmoids). With
+    presence: ``presence``, the cross entropy of which classes the crop holds, besides.
 
     Args:
         output: of a network called in training mode.
         target_classes: (B, D, H, W) uint8 or int64, classes 0..K-1.
-        head: the network's ``head``, "classes" or "regions".
+        head: the network's ``head``.
         present: (B, 4) bool, the modalities each case really has, as given to the network; default all.
         fused_weight: factor of the fused terms in the total. RFNet trains its encoders and region maps first
             and fuses later: 0 until then, 1 afterwards. Outputs that are logits alone ignore it.
@@ -137,14 +165,16 @@ def segmentation_loss(
     Raises:
         OptionError: unknown head, or ``present`` differs from what the network was given.
     """
-    if head not in ("classes", "regions"):
-        raise OptionError(f"Unknown head '{head}' of a network. Choose 'classes' or 'regions'.")
+    if head not in HEADS:
+        raise OptionError(f"Unknown head '{head}' of a network. Choose one of {', '.join(HEADS)}.")
     logits = output.logits.float() if output.logits.dtype.itemsize < 4 else output.logits
     with torch.autocast(logits.device.type, enabled=False):
         if any(name.startswith("regions/") for name in output.features):
             return _region_aware_loss(logits, output.features, target_classes, present, fused_weight)
-        plain_terms = _class_terms if head == "classes" else _region_terms
-        terms = plain_terms(logits, target_classes)
+        terms = _PLAIN_TERMS[head](logits, target_classes)
+        if output.presence is not None:
+            held = presence_target(target_classes, output.presence.dtype)
+            terms["presence"] = F.binary_cross_entropy(output.presence, held)
     return {**terms, "total": sum(terms.values())}
 
 
@@ -166,6 +196,15 @@ def _region_terms(logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
     }
 
 
+def _sigmoid_terms(logits: Tensor, classes: Tensor) -> dict[str, Tensor]:
+    """Dice with squares over the whole batch and binary cross entropy of all classes with background."""
+    dice, entropy = channel_losses(logits, classes, "sigmoids")
+    return {"dice": dice.mean(), "bce": entropy}
+
+
+_PLAIN_TERMS = {"classes": _class_terms, "regions": _region_terms, "sigmoids": _sigmoid_terms}
+
+
 def _region_aware_loss(
     logits: Tensor, features: dict[str, Tensor], classes: Tensor, present: Tensor | None, fused_weight: float
 ) -> dict[str, Tensor]:
@@ -183,7 +222,7 @@ def _region_aware_loss(
     }
     pairs = [pair for group in groups.values() for pair in group]
     shares = total(target.new_tensor([len(rows) for _, rows in pairs])) / (len(target) * world())
-    dice = shares * _dice(total(torch.stack([_overlaps(*pair) for pair in pairs])), 0.0, EPSILON)
+    dice = shares * _dice(total(torch.stack([_overlaps(*pair) for pair in pairs])), 0.0, EPSILON).mean(-1)
     parts = dice.split([len(group) for group in groups.values()])
     terms: dict[str, Tensor] = {}
     for (name, group), part in zip(groups.items(), parts, strict=True):

@@ -13,6 +13,16 @@ from torch.nn.parallel import DistributedDataParallel
 class Method(ABC):
     """Owns the loss of a stage and any network beside the one that is trained."""
 
+    def assemble(self, network: nn.Module) -> nn.Module:
+        """What the optimizer trains and :meth:`loss` is called with: the network, or a module around it.
+
+        Called once, before anything else.
+
+        Raises:
+            OptionError: the method is not for such a network.
+        """
+        return network
+
     def begin_epoch(self, network: nn.Module, epoch: int) -> None:
         """Prepare an epoch; called before each one, also before the first after a resume.
 
@@ -27,10 +37,14 @@ class Method(ABC):
         """Named scalars; ``total`` is minimized and is the sum of all others.
 
         Args:
-            network: in training mode, possibly wrapped for distributed training.
+            network: from :meth:`assemble`, in training mode, possibly wrapped for distributed training.
             batch: stacked :class:`samples.Samples`.
             epoch: counts from 0 within the stage.
         """
+
+    def finish_step(self) -> None:
+        """Train what the method trains on its own; called after every step of the optimizer."""
+        return
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint must hold beside the trained network: tensors and plain values."""

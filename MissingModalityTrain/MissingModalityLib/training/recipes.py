@@ -1,7 +1,7 @@
 """Recipes: which stages a run goes through, and with what settings.
 
 A plan is put together from three choices: the recipe says which stages there are, the network and the preset
-("paper" or "quick") what a stage looks like; then single settings are changed.
+("paper", "light" or "quick") what a stage looks like; then single settings are changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
-from .settings import Settings, as_text, changed, check, facts, setting, share
+from ..fields import as_text, check, facts, setting, share
+from .settings import Settings, changed
 
 STAGES = ("pretrain", "train", "posttrain")
 """In the order in which they run."""
@@ -26,10 +27,14 @@ class Recipe:
     Attributes:
         summary: one line for people.
         stages: by name, what sets a stage apart from the network's own settings.
+        network: that it is made for, the default where none is named.
+        on_request: stages gone through only where they are named.
     """
 
     summary: str
     stages: Mapping[str, Mapping[str, Any]]
+    network: str = "segresnet"
+    on_request: tuple[str, ...] = ()
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -46,6 +51,27 @@ RECIPES: Mapping[str, Recipe] = {
         "As aem, then post-training with a teacher that sees one modality more (Liu et al.).",
         {"pretrain": {"synthesis": "aem"}, "train": {}, "posttrain": {"method": "distillation"}},
     ),
+    "mst-kd": Recipe(
+        "A teacher that sees all, trained along, for attention, logits and style (MST-KDNet, Zhu et al.).",
+        {"pretrain": {"synthesis": "aem"}, "train": {"method": "joint"}},
+        network="mstkdnet",
+        on_request=("pretrain",),
+    ),
+    "adamm": Recipe(
+        "Adapters per subset, presence of classes, and a teacher trained along for style (AdaMM).",
+        {
+            "pretrain": {"synthesis": "aem"},
+            "train": {
+                "method": "joint",
+                "joint": {
+                    **dict.fromkeys(("attention", "scales", "logits", "divergence"), 0.0),
+                    "presence": 1.0,
+                },
+            },
+        },
+        network="adamm",
+        on_request=("pretrain",),
+    ),
 }
 
 _QUICK = Settings(
@@ -58,6 +84,24 @@ _QUICK = Settings(
     validate_every=4,
     subsets=("FLAIR+T1ce+T1+T2", "FLAIR+T1ce"),
 )
+
+_JOINT = Settings(epochs=250, iterations=1080, batch=1, learning_rate=1e-4, weight_decay=1e-5, workers=4)
+"""MST-KDNet and AdaMM see every one of about 1,080 cases once in an epoch."""
+_LIGHT = Settings(
+    epochs=80,
+    iterations=50,
+    batch=1,
+    crop=(96, 96, 96),
+    foreground=0.67,
+    augmentation="strong",
+    learning_rate=1e-3,
+    clip=1.0,
+    average=0.99,
+    validate_every=10,
+    joint={"entropy": 1.0},
+)
+"""Hours on two cores of a CPU; what the bundled student's stages are, but for their lengths and rates."""
+_QUICK_JOINT = replace(_QUICK, clip=1.0, joint={"entropy": 1.0})
 
 NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
     "segresnet": {
@@ -74,17 +118,36 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
             ),
             {"fold": 2},
         ),
+        "light": (replace(_LIGHT, crop=(128, 128, 128)), {"fold": 2}),
         "quick": (
             replace(_QUICK, clip=1.0, crop=(96, 96, 96), learning_rate=4e-3),
             {"filters": 8, "fold": 2},
         ),
     },
-    "rfnet": {"paper": (Settings(fusion_start=20, workers=4), {}), "quick": (_QUICK, {"width": 4})},
+    "rfnet": {
+        "paper": (Settings(fusion_start=20, workers=4), {}),
+        "light": (replace(_LIGHT, crop=(80, 80, 80), fusion_start=10), {"width": 8}),
+        "quick": (_QUICK, {"width": 4}),
+    },
+    "mstkdnet": {
+        "paper": (replace(_JOINT, crop=(128, 192, 160)), {}),
+        "light": (_LIGHT, {"embedding": 192, "layers": 4, "heads": 6, "hidden": 512, "decoder": 128}),
+        "quick": (
+            _QUICK_JOINT,
+            {"width": 8, "embedding": 48, "layers": 4, "heads": 4, "hidden": 96, "decoder": 32},
+        ),
+    },
+    "adamm": {
+        "paper": (replace(_JOINT, epochs=200, crop=(128, 192, 160)), {}),
+        "light": (_LIGHT, {"width": 8, "adapters": 16}),
+        "quick": (_QUICK_JOINT, {"width": 8, "adapters": 8}),
+    },
 }
 """For each network and preset, the settings of a stage and the options of the network.
 
 segresnet is the light network that a laptop can train and run; folding lets a step see a whole brain. rfnet
-is the one of the paper, with the settings of its public training script.
+is the one of the AEM+KD paper, with the settings of its public training script; mstkdnet and adamm are those
+of their papers. "light" networks have fewer or narrower layers, and crops that a laptop can hold.
 """
 
 
@@ -103,7 +166,9 @@ class Plan:
         default_factory=dict,
         metadata=facts(
             "Options of the network, each set as network.OPTION=VALUE",
-            "filters, blocks, flags, head, dropout, fold for segresnet; width for rfnet",
+            "filters, blocks, flags, head, dropout, fold for segresnet; width for rfnet; "
+            "width, embedding, layers, heads, hidden, decoder, grid, head, norm, dropout, recompute for "
+            "mstkdnet; width, adapters, nodes, head, garm, presence, dropout, published, recompute for adamm",
         ),
     )
     validation: float = share(
@@ -124,7 +189,7 @@ _OF_THE_RUN = ("network", "validation", "exclude")
 
 def make_plan(
     recipe: str = "baseline",
-    network: str = "segresnet",
+    network: str | None = None,
     preset: str = "paper",
     stages: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -133,27 +198,35 @@ def make_plan(
 
     Args:
         recipe: one of :data:`RECIPES`.
-        network: one of :data:`NETWORKS`.
-        preset: "paper" or "quick".
-        stages: those of the recipe to go through; default all.
+        network: one of :data:`NETWORKS`; default the recipe's own.
+        preset: "paper", "light" or "quick".
+        stages: those of the recipe to go through; default all but those it has on request.
         settings: as the changes of :func:`change_plan`.
 
     Raises:
         OptionError: an unknown name, or as :func:`change_plan`.
     """
     _known("recipe", recipe, RECIPES)
+    network = network or RECIPES[recipe].network
     _known("network", network, NETWORKS)
     _known("preset", preset, NETWORKS[network])
     offered = RECIPES[recipe].stages
     for stage in stages or ():
         _known(f"stage of recipe {recipe}", stage, offered)
+    if stages is None:
+        stages = [stage for stage in offered if stage not in RECIPES[recipe].on_request]
     common, options = NETWORKS[network][preset]
-    chosen = {
-        stage: replace(common, **special)
-        for stage, special in offered.items()
-        if stages is None or stage in stages
-    }
+    chosen = {stage: _with(common, special) for stage, special in offered.items() if stage in stages}
     return change_plan(Plan(network, dict(options), stages=chosen), settings or {})
+
+
+def _with(common: Settings, special: Mapping[str, Any]) -> Settings:
+    """A network's settings of a stage, with what sets the stage apart put over them."""
+    options = {
+        name: {**getattr(common, name), **value} if isinstance(value, dict) else value
+        for name, value in special.items()
+    }
+    return replace(common, **options)
 
 
 def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] = ()) -> Plan:
@@ -234,8 +307,8 @@ def from_json(record: Mapping[str, Any]) -> Plan:
 
 def describe_settings() -> str:
     """What ``--set`` can change, for people: every setting's name, defaults, meaning and range."""
-    lines = ["Recipes:"]
-    lines += [f"  {name} ({', '.join(recipe.stages)}): {recipe.summary}" for name, recipe in RECIPES.items()]
+    lines = ["Recipes, stages that --stages must name in brackets:"]
+    lines += [f"  {name} ({_stages_of(recipe)}): {recipe.summary}" for name, recipe in RECIPES.items()]
     lines += ["", "Settings of the run, changed by --set NAME=VALUE:"]
     for item in fields(Plan):
         if item.name in _OF_THE_RUN:
@@ -248,6 +321,11 @@ def describe_settings() -> str:
     for item in fields(Settings):
         lines += _about(item, _defaults(item.name))
     return "\n".join(lines)
+
+
+def _stages_of(recipe: Recipe) -> str:
+    """Their names; those on request in brackets."""
+    return ", ".join(f"[{name}]" if name in recipe.on_request else name for name in recipe.stages)
 
 
 def _about(item: Any, default: str) -> list[str]:
@@ -270,7 +348,7 @@ def _network_defaults() -> str:
 def _defaults(name: str) -> str:
     """One value where all presets agree, else e.g. "1 (quick), 2 (rfnet paper), 3 (segresnet paper)"."""
     owners: dict[str, list[tuple[str, str]]] = {}
-    for preset in ("quick", "paper"):
+    for preset in ("quick", "light", "paper"):
         for network, presets in NETWORKS.items():
             value = as_text(getattr(presets[preset][0], name))
             owners.setdefault(value, []).append((network, preset))

@@ -25,6 +25,7 @@ from ..asymmetry.tumor import cache_tumor
 from ..atomic import clear_leftovers
 from ..cache import CachedCase, cache_case
 from ..devices import choose_device
+from ..distillation.joint import JointDistillation
 from ..distillation.self_distillation import Distillation
 from ..errors import CaseError, OptionError
 from ..progress import Event, Progress
@@ -46,7 +47,7 @@ def train(
     data: Path | str | None,
     output: Path | str,
     recipe: str = "baseline",
-    network: str = "segresnet",
+    network: str | None = None,
     preset: str = "paper",
     stages: Sequence[str] | None = None,
     settings: Mapping[str, Any] | Plan | None = None,
@@ -67,8 +68,8 @@ def train(
             With ``resume`` it may be None; another folder than before means that the data have moved.
         output: folder of the run, made if needed. With ``resume`` its checkpoint and settings are taken up.
         recipe: one of :data:`recipes.RECIPES`: which stages there are.
-        network: one of :data:`recipes.NETWORKS`.
-        preset: "paper", or "quick" for a trial.
+        network: one of :data:`recipes.NETWORKS`; default the recipe's own.
+        preset: "paper", "light" for a computer without GPU, or "quick" for a trial.
         stages: those of the recipe to go through; default all.
         settings: values or texts by key, put over the preset (when resuming: over the run's own settings, for
             good), see :func:`recipes.change_plan`; or a whole plan in place of recipe, network, preset,
@@ -318,6 +319,8 @@ def _method(settings: Settings, fresh: bool) -> Method:
     if settings.method == "supervised":
         # weights that were trained before have learned each modality on its own
         return Supervised(settings.fusion_start if fresh else 0)
+    if settings.method == "joint":
+        return JointDistillation(settings.joint_options())
     return Distillation(
         settings.teacher_every, settings.feature_weight, settings.prediction_weight, settings.distilled
     )

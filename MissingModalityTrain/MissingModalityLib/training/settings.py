@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..asymmetry.options import SynthesisOptions
+from ..distillation.options import JointOptions
 from ..errors import OptionError
+from ..fields import as_text, at_least, check, choice, facts, setting, share
 from ..modalities import SUBSETS, Subset, subset_name
-
-
-def facts(meaning: str, allowed: str, fine: Callable[[Any], bool] = lambda value: True) -> dict[str, Any]:
-    """What a field knows about itself: its meaning and the values it allows, for messages and help."""
-    return {"meaning": meaning, "allowed": allowed, "fine": fine}
-
-
-def setting(
-    default: Any, meaning: str, allowed: str, fine: Callable[[Any], bool] = lambda value: True
-) -> Any:
-    """A field of a dataclass of settings."""
-    return field(default=default, metadata=facts(meaning, allowed, fine))
-
-
-def at_least(least: int, default: float, meaning: str) -> Any:
-    return setting(default, meaning, f"{least} or more", lambda value: value >= least)
-
-
-def choice(default: str, meaning: str, *names: str) -> Any:
-    return setting(default, meaning, f"one of {', '.join(names)}", lambda value: value in names)
-
-
-def share(default: float, meaning: str) -> Any:
-    return setting(default, meaning, "0 to less than 1", lambda value: 0 <= value < 1)
 
 
 def _are_sides(value: tuple[Any, ...]) -> bool:
@@ -105,8 +83,9 @@ class Settings:
     )
     method: str = choice(
         "supervised",
-        "What the stage learns from: the labels, or also a teacher that sees one modality more",
-        *("supervised", "distillation"),
+        "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
+        "a teacher that sees all and is trained along",
+        *("supervised", "distillation", "joint"),
     )
     teacher_every: int = at_least(1, 5, "Distillation: epochs after which the student replaces its teacher")
     feature_weight: float = at_least(0, 1.0, "Distillation: weight of the distance between features")
@@ -115,6 +94,13 @@ class Settings:
         "fused",
         "Distillation: features after fusion, or of the encoders, which no missing modality changes",
         *("fused", "encoder"),
+    )
+    joint: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=facts(
+            "Options of the method joint, each set as joint.OPTION=VALUE",
+            ", ".join(item.name for item in fields(JointOptions)),
+        ),
     )
     learning_rate: float = setting(
         2e-4, "Learning rate of the first epoch", "more than 0", lambda value: value > 0
@@ -146,6 +132,7 @@ class Settings:
         named_subsets(self.subsets)
         named_subsets(self.trained_subsets, "trained_subsets")
         self.synthesis_options()
+        self.joint_options()
 
     def synthesis_options(self) -> SynthesisOptions:
         """``synthetic`` as checked options.
@@ -155,17 +142,13 @@ class Settings:
         """
         return changed(SynthesisOptions(), self.synthetic, "synthetic.")
 
+    def joint_options(self) -> JointOptions:
+        """``joint`` as checked options.
 
-def check(settings: Any) -> None:
-    """Hold every field of a dataclass of settings against its own range.
-
-    Raises:
-        OptionError: naming the setting, its value and what is allowed.
-    """
-    for item in fields(settings):
-        value, allowed = getattr(settings, item.name), item.metadata["allowed"]
-        if not item.metadata["fine"](value):
-            raise OptionError(f"Setting {item.name}={as_text(value)} is out of range. Allowed: {allowed}.")
+        Raises:
+            OptionError: an unknown option or a value out of its range.
+        """
+        return changed(JointOptions(), self.joint, "joint.")
 
 
 def changed(settings: Any, changes: Mapping[str, Any], prefix: str = "") -> Any:
@@ -199,15 +182,6 @@ def changed(settings: Any, changes: Mapping[str, Any], prefix: str = "") -> Any:
 
 def _are_names(value: Any) -> bool:
     return isinstance(value, (tuple, list)) and all(isinstance(part, str) for part in value)
-
-
-def as_text(value: Any) -> str:
-    """A value as ``--set`` takes it."""
-    if isinstance(value, dict):
-        return " ".join(f"{option}={item}" for option, item in value.items()) or "none"
-    if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
-    return str(value)
 
 
 def _literal(text: str) -> Any:

@@ -1,0 +1,192 @@
+"""Distillation from a teacher that sees every modality and is trained along: MST-KDNet's and AdaMM's method.
+
+Zhu et al., "Bridging the gap in missing modalities", MICCAI 2025, Eq. 12; "No modality left behind" (AdaMM,
+arXiv 2509.15017). Where the public codes differ from what the papers describe, the description is followed:
+the teacher is no target of its student (its side of every distance is detached), both background channels
+are supervised by their own predictions, and the discriminator keeps its optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import distributed
+from ..errors import OptionError
+from ..networks.output import Output
+from ..training.losses import channel_losses, presence_target
+from ..training.method import Method, bare
+from .attention import attention_distance, scale_distance
+from .logits import logit_distance, standardized_divergence
+from .options import JointOptions
+from .style import Discriminator, style_distance
+
+READ_BY = {"attention": "attention/", "scales": "scale/", "style": "style/", "adversarial": "style/"}
+"""Option -> beginning of the names of the features that its term reads."""
+STYLE = "style/style"
+
+
+class Pair(nn.Module):
+    """Student and teacher as one module, so that one optimizer and one distributed wrapper hold both."""
+
+    def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+        super().__init__()
+        self.student = student
+        self.teacher = teacher
+
+    @property
+    def head(self) -> str:
+        return self.student.head
+
+    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Output, Output]:
+        """What the student says of the subset it may see, and the teacher of all that is present."""
+        image, present = batch["image"], batch["present"]
+        return (
+            self.student(image, batch["available"], present, features=True),
+            self.teacher(image, present, present, features=True),
+        )
+
+
+class JointDistillation(Method):
+    """Both networks learn from the labels, and the student from the teacher of the same moment.
+
+    The teacher begins with the student's weights.
+
+    Args:
+        options: which terms there are, and their weights.
+    """
+
+    def __init__(self, options: JointOptions) -> None:
+        self.options = options
+        self.teacher: nn.Module | None = None
+        self.discriminator: Discriminator | None = None
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._styles: tuple[Tensor, Tensor] | None = None
+
+    def assemble(self, network: nn.Module) -> nn.Module:
+        """Student, teacher and, beside them, the discriminator.
+
+        Raises:
+            OptionError: a term with a weight reads what the network does not have.
+        """
+        self._require(network)
+        self.teacher = deepcopy(network)
+        if self.options.adversarial:
+            device = next(network.parameters()).device
+            with torch.random.fork_rng(devices=[]):  # alike on all processes
+                torch.manual_seed(0)
+                self.discriminator = Discriminator(network.style_channels).to(device)
+            self._optimizer = torch.optim.Adam(
+                self.discriminator.parameters(), self.options.discriminator_rate
+            )
+        return Pair(network, self.teacher)
+
+    def _require(self, network: nn.Module) -> None:
+        for option, kind in (*READ_BY.items(), ("presence", "presence")):
+            if getattr(self.options, option) and kind.rstrip("/") not in network.distilled:
+                raise OptionError(
+                    f"Setting joint.{option}={getattr(self.options, option)}: network {network.name} has no "
+                    f"such features to distill. Set joint.{option}=0."
+                )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Teacher, discriminator and the discriminator's optimizer."""
+        state = {"teacher": self.teacher.state_dict()}
+        if self.discriminator is not None:
+            state["discriminator"] = self.discriminator.state_dict()
+            state["discriminator_optimizer"] = self._optimizer.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.teacher.load_state_dict(state["teacher"])
+        if self.discriminator is not None:
+            self.discriminator.load_state_dict(state["discriminator"])
+            self._optimizer.load_state_dict(state["discriminator_optimizer"])
+
+    def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:
+        """Terms by name, weighted: ``student_*``, ``teacher_*``, and one per option of a weight above 0.
+
+        Args:
+            network: from :meth:`assemble`, possibly wrapped.
+            batch: as for :class:`~..training.supervised.Supervised`.
+            epoch: not read.
+        """
+        student, teacher = network(batch)
+        head = bare(network).head
+        with torch.autocast(student.logits.device.type, enabled=False):
+            terms = self._own_losses("student", student, batch["label"], head)
+            terms |= self._own_losses("teacher", teacher, batch["label"], head)
+            terms |= self._distances(student, _detached(teacher))
+        return {**terms, "total": sum(terms.values())}
+
+    def finish_step(self) -> None:
+        """Train the discriminator on the styles of the step."""
+        if self._styles is None:
+            return
+        self._optimizer.zero_grad(set_to_none=True)
+        self.discriminator.requires_grad_(True)
+        self.discriminator.loss(*self._styles).backward()
+        for parameter in self.discriminator.parameters():
+            parameter.grad = distributed.mean(parameter.grad)
+        self._optimizer.step()
+        self._styles = None
+
+    def _own_losses(self, name: str, output: Output, label: Tensor, head: str) -> dict[str, Tensor]:
+        """Segmentation and presence of one of the two networks."""
+        options, terms = self.options, {}
+        weight = getattr(options, name)
+        dice, entropy = channel_losses(output.logits.float(), label, head)
+        if options.presence:
+            presence = output.presence
+            truth = presence_target(label, presence.dtype)
+            terms[f"{name}_presence"] = options.presence * F.binary_cross_entropy(presence, truth)
+            if head != "regions":
+                doubt = distributed.mean((presence - truth).detach().abs().mean(0))
+                dice = dice * torch.cat([dice.new_ones(1), 1 + doubt])
+        terms[f"{name}_dice"] = weight * dice.mean()
+        if options.entropy:
+            terms[f"{name}_entropy"] = weight * options.entropy * entropy
+        return terms
+
+    def _distances(self, student: Output, teacher: Output) -> dict[str, Tensor]:
+        """What the student learns from the teacher."""
+        options = self.options
+        axis = 1 if options.standardized == "classes" else -1
+        kinds = {kind: _pairs(student, teacher, kind) for kind in set(READ_BY.values())}
+        terms = {
+            "attention": lambda: attention_distance(*kinds["attention/"], options.extremes),
+            "scales": lambda: scale_distance(*kinds["scale/"]),
+            "logits": lambda: logit_distance(student.logits, teacher.logits),
+            "divergence": lambda: standardized_divergence(
+                student.logits, teacher.logits, options.temperature, axis
+            ),
+            "style": lambda: style_distance(*kinds["style/"]),
+            "adversarial": lambda: self._adversarial(student.features[STYLE], teacher.features[STYLE]),
+        }
+        return {
+            name: getattr(options, name) * distance()
+            for name, distance in terms.items()
+            if getattr(options, name)
+        }
+
+    def _adversarial(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """How badly the student passes for a teacher; keeps both styles for the discriminator's own step."""
+        self._styles = student.detach().float(), teacher.float()
+        self.discriminator.requires_grad_(False)
+        return self.discriminator.fooled(student.float())
+
+
+def _pairs(student: Output, teacher: Output, kind: str) -> tuple[list[Tensor], list[Tensor]]:
+    """The student's and the teacher's features of a kind, in the same order."""
+    names = [name for name in teacher.features if name.startswith(kind)]
+    return [student.features[name] for name in names], [teacher.features[name] for name in names]
+
+
+def _detached(output: Output) -> Output:
+    features = {name: x.detach() for name, x in output.features.items()}
+    return Output(output.logits.detach(), features)

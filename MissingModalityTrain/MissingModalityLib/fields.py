@@ -1,0 +1,58 @@
+"""Fields of dataclasses of settings that know what they mean and allow, for messages, help and panels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import field, fields
+from typing import Any
+
+from .errors import OptionError
+
+
+def facts(meaning: str, allowed: str, fine: Callable[[Any], bool] = lambda value: True) -> dict[str, Any]:
+    """What a field knows about itself: its meaning and the values it allows, for messages and help."""
+    return {"meaning": meaning, "allowed": allowed, "fine": fine}
+
+
+def setting(
+    default: Any, meaning: str, allowed: str, fine: Callable[[Any], bool] = lambda value: True
+) -> Any:
+    """A field of a dataclass of settings."""
+    return field(default=default, metadata=facts(meaning, allowed, fine))
+
+
+def at_least(least: int, default: float, meaning: str) -> Any:
+    return setting(default, meaning, f"{least} or more", lambda value: value >= least)
+
+
+def choice(default: str, meaning: str, *names: str) -> Any:
+    return setting(default, meaning, f"one of {', '.join(names)}", lambda value: value in names)
+
+
+def share(default: float, meaning: str) -> Any:
+    return setting(default, meaning, "0 to less than 1", lambda value: 0 <= value < 1)
+
+
+def switch(default: bool, meaning: str) -> Any:
+    return setting(default, meaning, "true or false", lambda value: isinstance(value, bool))
+
+
+def check(settings: Any) -> None:
+    """Hold every field of a dataclass of settings against its own range.
+
+    Raises:
+        OptionError: naming the setting, its value and what is allowed.
+    """
+    for item in fields(settings):
+        value, allowed = getattr(settings, item.name), item.metadata["allowed"]
+        if not item.metadata["fine"](value):
+            raise OptionError(f"Setting {item.name}={as_text(value)} is out of range. Allowed: {allowed}.")
+
+
+def as_text(value: Any) -> str:
+    """A value as ``--set`` takes it."""
+    if isinstance(value, dict):
+        return " ".join(f"{option}={item}" for option, item in value.items()) or "none"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return str(value)

@@ -1,0 +1,170 @@
+"""What the network takes for absent from a case gates its probabilities, and is told with the result."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from MissingModalityLib import inference
+from MissingModalityLib.card import GATES, read_card
+from MissingModalityLib.commands.segment import _summary
+from MissingModalityLib.errors import OptionError, StudentError
+from MissingModalityLib.inference import gated, infer, to_classes
+from MissingModalityLib.modalities import SUBSETS, Modality
+from MissingModalityLib.networks import build
+from MissingModalityLib.networks.output import Output
+from MissingModalityLib.preparation import Study, prepare
+from MissingModalityLib.segmentation import segment_files
+from MissingModalityLib.student import Student
+from small_patient import brain_volume, write_brain
+
+CPU = torch.device("cpu")
+TOLD = np.array([0.2, 0.9, 0.6], np.float32)
+
+
+class Told(nn.Module):
+    """A stand-in that is sure of the same class everywhere, and tells of a window what its first voxel says.
+
+    Args:
+        sure: probability of each channel.
+    """
+
+    head, divisor, name, options = "sigmoids", 4, "told", {}
+
+    def __init__(self, sure=(0.1, 0.7, 0.8, 0.9)) -> None:
+        super().__init__()
+        self.sure = torch.tensor(sure)
+
+    def forward(self, image, available):
+        logits = self.sure.logit().view(1, 4, 1, 1, 1).expand(1, 4, *image.shape[2:])
+        seen = image[:, available[0]].flatten(1).abs().amax(1)
+        return Output(logits, presence=torch.stack([seen, 1 - seen, seen / 2], 1))
+
+
+def voxels(*columns: tuple[float, ...]) -> np.ndarray:
+    """One voxel per column of probabilities, (K, n, 1, 1)."""
+    return np.array(columns, np.float32).T[:, :, None, None].copy()
+
+
+class TestGate:
+    def test_of_sigmoids_leaves_background_alone(self):
+        given = voxels((0.3, 0.6, 0.8, 1.0))
+        soft = gated(given.copy(), TOLD, "sigmoids", "soft").ravel()
+        np.testing.assert_allclose(soft, [0.3, 0.12, 0.72, 0.6], rtol=1e-6)
+        hard = gated(given.copy(), TOLD, "sigmoids", "hard").ravel()
+        np.testing.assert_allclose(hard, [0.3, 0.0, 0.8, 1.0], rtol=1e-6)
+        assert np.array_equal(gated(given.copy(), TOLD, "sigmoids", "none"), given)
+        assert np.array_equal(gated(given.copy(), None, "sigmoids", "soft"), given)
+
+    def test_of_classes_reweighs_them_and_leaves_no_hole(self):
+        given = voxels((0.1, 0.6, 0.1, 0.2), (0.0, 1.0, 0.0, 0.0), (0.7, 0.1, 0.1, 0.1))
+        for gate in ("soft", "hard"):
+            found = gated(given.copy(), TOLD, "classes", gate)
+            np.testing.assert_allclose(found.sum(0), 1, rtol=1e-6)
+        soft = gated(given.copy(), TOLD, "classes", "soft")[:, 0, 0, 0]
+        np.testing.assert_allclose(soft, np.array([0.1, 0.12, 0.09, 0.12]) / 0.43, rtol=1e-5)
+        hard = gated(given.copy(), TOLD, "classes", "hard")
+        assert to_classes(given, "classes").ravel().tolist() == [1, 1, 0]
+        assert to_classes(hard, "classes").ravel().tolist() == [3, 0, 0]
+        assert hard[0, 1, 0, 0] == 1, "nothing but background is left"
+
+    def test_of_regions_takes_the_likeliest_of_their_classes(self):
+        given = voxels((0.9, 0.8, 0.7))
+        soft = gated(given.copy(), TOLD, "regions", "soft").ravel()
+        np.testing.assert_allclose(soft, [0.81, 0.48, 0.42], rtol=1e-6)
+        only_edema = np.array([0.1, 0.8, 0.5], np.float32)
+        hard = gated(given.copy(), only_edema, "regions", "hard").ravel()
+        np.testing.assert_allclose(hard, [0.9, 0.0, 0.0], rtol=1e-6)
+
+    def test_of_another_name_is_refused(self):
+        with pytest.raises(OptionError, match="gently"):
+            gated(voxels((0, 0, 0, 1)), TOLD, "sigmoids", "gently")
+
+
+def test_sigmoids_make_regions_of_every_class_above_one_half():
+    given = voxels((0.9, 0.9, 0.9, 0.9), (0.9, 0.6, 0.9, 0.1), (0.1, 0.1, 0.6, 0.2), (0.1, 0.4, 0.4, 0.4))
+    assert to_classes(given, "sigmoids").ravel().tolist() == [3, 1, 2, 0]
+
+
+def test_a_case_holds_what_its_likeliest_window_holds(monkeypatch):
+    monkeypatch.setattr(inference, "cpu_has_bfloat16", lambda: False)
+    image = np.zeros((4, 48, 16, 16), np.float32)
+    image[Modality.T1, 2:6, :8, :8] = 0.25
+    image[Modality.T1, 20:24, :8, :8] = 0.75
+    image[Modality.T2, 2:6, :8, :8] = 0.5
+    subsets = np.array([[False, False, True, False], [False, False, True, True], [False, True, False, False]])
+    how = {"window": (16, 16, 16), "overlap": 0.0, "device": CPU}
+    found = infer(Told(), image, subsets, **how)
+    np.testing.assert_allclose(found.presence[0], [0.75, 0.75, 0.375])
+    np.testing.assert_allclose(found.presence[1], [0.75, 0.5, 0.375])
+    np.testing.assert_allclose(found.presence[2], 0, err_msg="no window shows any of T1ce")
+    np.testing.assert_allclose(infer(Told(), image, subsets[0], **how).presence, found.presence[0])
+    np.testing.assert_allclose(found.probabilities[0][:, 3, 3, 3], [0.1, 0.7, 0.8, 0.9], rtol=1e-6)
+    np.testing.assert_allclose(found.probabilities[0][:, 40, 3, 3], [1, 0, 0, 0])
+
+
+@pytest.fixture
+def student() -> Student:
+    """AdaMM that sees all lesions everywhere; of what is there at all, ED and (barely) ET."""
+    torch.manual_seed(0)
+    network = build("adamm", width=8, adapters=2, nodes=2)
+    with torch.no_grad():
+        network.classify.weight.zero_()
+        network.classify.bias.copy_(torch.tensor([-4.0, 6.0, 6.0, 6.0]))
+        network.presence[-1].weight.zero_()
+        network.presence[-1].bias.copy_(torch.tensor([-3.0, 3.0, 0.1]))
+    return Student(network, {"name": "tiny", "window": [32, 32, 32]})
+
+
+def study(*modalities: Modality) -> Study:
+    return Study({m: brain_volume(int(m)) for m in modalities}, {m: m.title for m in modalities})
+
+
+def test_a_student_gates_the_whole_case_and_tells_why(student: Student) -> None:
+    prepared = prepare(study(Modality.FLAIR, Modality.T2))
+    inside = prepared.brain
+    prediction = student.predict(study(Modality.FLAIR, Modality.T2), "cpu")
+    expected = torch.tensor([-3.0, 3.0, 0.1]).sigmoid().tolist()
+    assert prediction.presence == pytest.approx(dict(zip(("NCR", "ED", "ET"), expected, strict=True)), 1e-2)
+    found = {}
+    for gate in GATES:
+        student.card["gate"] = gate
+        found[gate] = set(np.unique(student.classes(prepared)[inside]))
+        for subset in (SUBSETS[0], SUBSETS[-1]):
+            whole = prepare(study(*Modality))
+            (together,) = student.classes_of(whole, [subset])
+            assert set(np.unique(together)) - {0} == found[gate]
+    assert found == {"soft": {3}, "hard": {3}, "none": {3}}, "ET overwrites the others where it is kept"
+    with torch.no_grad():
+        student.network.presence[-1].bias.copy_(torch.tensor([-3.0, 3.0, -0.1]))
+    for gate, kept in (("soft", {2}), ("hard", {2}), ("none", {3})):
+        student.card["gate"] = gate
+        assert set(np.unique(student.classes(prepared)[inside])) == kept
+
+
+def test_students_keep_their_gate_and_refuse_an_unknown_one(student: Student, tmp_path) -> None:
+    student.save(tmp_path / "s.safetensors")
+    assert read_card(tmp_path / "s.safetensors")["gate"] == "soft"
+    student.card["gate"] = "hard"
+    student.save(tmp_path / "s.safetensors")
+    assert Student.load(tmp_path / "s.safetensors").card["gate"] == "hard"
+    student.card["gate"] = "gently"
+    student.save(tmp_path / "s.safetensors")
+    with pytest.raises(StudentError, match=r"s\.safetensors"):
+        Student.load(tmp_path / "s.safetensors")
+
+
+def test_the_report_and_its_summary_tell_presence(student: Student, tmp_path) -> None:
+    student.save(tmp_path / "s.safetensors")
+    flair = write_brain(tmp_path / "flair.nii.gz")
+    output = tmp_path / "tumor.nii.gz"
+    report = segment_files({Modality.FLAIR: flair}, output, tmp_path / "s.safetensors", "cpu")
+    assert report["presence"] == pytest.approx({"NCR": 0.047, "ED": 0.953, "ET": 0.525}, abs=2e-3)
+    assert json.loads((tmp_path / "tumor.nii.gz.report.json").read_text())["presence"] == report["presence"]
+    assert "Present at all, in %: NCR 5, ED 95, ET 5" in _summary(report)
+    del report["presence"]
+    assert "Present" not in _summary(report)
