@@ -42,6 +42,16 @@ def seeded_case(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(image), torch.from_numpy(classes)
 
 
+def assert_as_frozen(found: dict[str, np.ndarray], path: Path, tolerance: float) -> None:
+    """What a network computes now is what it computed when the file was written."""
+    with np.load(path) as frozen:
+        assert set(frozen.files) == set(found)
+        for name in frozen.files:
+            np.testing.assert_allclose(
+                found[name], frozen[name], atol=tolerance, rtol=tolerance, err_msg=name
+            )
+
+
 def record(network: RFNet) -> dict[str, np.ndarray]:
     """Logits per subset; features, losses and gradient norms of one training step of two unlike samples."""
     image, classes = seeded_case()

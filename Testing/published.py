@@ -98,6 +98,12 @@ class Published:
         dice = overlap / (probabilities.square().sum() + target.square().sum() + 1e-7)
         return 1 - dice + style.square().mean() + content.square().mean()
 
+    def check_probe(self, loss: Tensor, dtype: torch.dtype) -> None:
+        """:meth:`probe`, and whatever a system adds to it, is the stored one."""
+        double = dtype == torch.float64
+        stored = self.arrays["loss/probe@f64" if double else "loss/probe"]
+        np.testing.assert_allclose(loss.item(), stored, rtol=1e-6 if double else 1e-4)
+
     def theirs(self, network: nn.Module, name: str) -> str:
         """Our name of a weight -> the public code's."""
         table = {ours: theirs for theirs, ours in REFERENCES[self.name].names(network.options)}

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import published
 from freeze_joint import case, fixture, record, seeded
-from freeze_rfnet import flags
+from freeze_rfnet import assert_as_frozen, flags
 from MissingModalityLib import networks
 from MissingModalityLib.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.modalities import SUBSETS, availability
@@ -72,8 +72,7 @@ class TestPublishedNumbers:
         public.check_statistics(network)
         style, content = (output.features[f"style/{name}"] for name in ("style", "content"))
         loss = public.probe(output.logits[:, 1].sigmoid(), style, content) + output.presence.sum()
-        stored = public.arrays["loss/probe@f64" if dtype == torch.float64 else "loss/probe"]
-        np.testing.assert_allclose(loss.item(), stored, rtol=1e-6 if dtype == torch.float64 else 1e-4)
+        public.check_probe(loss, dtype)
         loss.backward()
         public.check_gradients(network)
 
@@ -105,13 +104,7 @@ def adapters_of(weights) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.float32, 2e-3)])
 def test_outputs_equal_the_frozen_ones(dtype, tolerance):
-    found = record(seeded("adamm").to(dtype))
-    with np.load(fixture("adamm")) as frozen:
-        assert set(frozen.files) == set(found)
-        for name in frozen.files:
-            np.testing.assert_allclose(
-                found[name], frozen[name], atol=tolerance, rtol=tolerance, err_msg=name
-            )
+    assert_as_frozen(record(seeded("adamm").to(dtype)), fixture("adamm"), tolerance)
 
 
 class TestGraph:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import published
 from freeze_joint import OPTIONS, case, fixture, record, seeded
-from freeze_rfnet import flags
+from freeze_rfnet import assert_as_frozen, flags
 from MissingModalityLib import networks
 from MissingModalityLib.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.networks.reference import load_reference
@@ -52,8 +52,7 @@ class TestPublishedNumbers:
         public.check_statistics(network)
         style, content = (output.features[f"style/{name}"] for name in ("style", "content"))
         loss = public.probe(output.logits[:, 1].sigmoid(), style, content)
-        stored = public.arrays["loss/probe@f64" if dtype == torch.float64 else "loss/probe"]
-        np.testing.assert_allclose(loss.item(), stored, rtol=1e-6 if dtype == torch.float64 else 1e-4)
+        public.check_probe(loss, dtype)
         loss.backward()
         public.check_gradients(network)
 
@@ -101,13 +100,7 @@ class TestPublicCheckpoints:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.float32, 2e-3)])
 def test_outputs_equal_the_frozen_ones(dtype, tolerance):
-    found = record(seeded("mstkdnet").to(dtype))
-    with np.load(fixture("mstkdnet")) as frozen:
-        assert set(frozen.files) == set(found)
-        for name in frozen.files:
-            np.testing.assert_allclose(
-                found[name], frozen[name], atol=tolerance, rtol=tolerance, err_msg=name
-            )
+    assert_as_frozen(record(seeded("mstkdnet").to(dtype)), fixture("mstkdnet"), tolerance)
 
 
 def test_positions_are_interpolated_to_other_grids():

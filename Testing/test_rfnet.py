@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from freeze_rfnet import FROZEN, flags, record, seeded_case, seeded_network
+from freeze_rfnet import FROZEN, assert_as_frozen, flags, record, seeded_case, seeded_network
 from MissingModalityLib import networks
 from MissingModalityLib.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.modalities import MODALITIES, SUBSETS, availability
@@ -177,13 +177,7 @@ def reference_weights(network: RFNet) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.float32, 2e-3)])
 def test_outputs_equal_the_frozen_ones(dtype, tolerance):
-    found = record(seeded_network().to(dtype))
-    with np.load(FROZEN) as frozen:
-        assert set(frozen.files) == set(found)
-        for name in frozen.files:
-            np.testing.assert_allclose(
-                found[name], frozen[name], atol=tolerance, rtol=tolerance, err_msg=name
-            )
+    assert_as_frozen(record(seeded_network().to(dtype)), FROZEN, tolerance)
 
 
 def garbage(image: torch.Tensor, present: torch.Tensor, value: float) -> torch.Tensor:
