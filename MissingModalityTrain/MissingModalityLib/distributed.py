@@ -191,6 +191,13 @@ def on_first(work: Callable[[], T]) -> T:
     return gather_from(lambda: [work()] if is_first() else [])[0]
 
 
+def leave() -> None:
+    """Part from the others for good, before the process ends, while what threads hold can still go."""
+    if _joined():
+        dist.destroy_process_group()
+        gc.collect()
+
+
 def _join(backend: str) -> None:
     """Meet the other ranks, under a word that the first one makes up.
 
@@ -209,13 +216,7 @@ def _join(backend: str) -> None:
         word = _word(store, rank)
     store = dist.PrefixStore(word, store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
-    atexit.register(_leave)
-
-
-def _leave() -> None:
-    """Before the interpreter ends: objects that threads of the group still hold must be gone by then."""
-    dist.destroy_process_group()
-    gc.collect()
+    atexit.register(leave)
 
 
 def _word(store: dist.Store, rank: int) -> str:
