@@ -19,8 +19,8 @@ help:
 	@echo "make test-all     these and the slow ones"
 	@echo "make lint         ruff check and format check"
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
-	@echo "make comparison   train and score the recipes side by side; TRAIN=folder TEST=folder of cases,"
-	@echo "                  results in runs/comparison; goes on where it was when called again"
+	@echo "make comparison   train and score recipes side by side, or systems with LINES=systems;"
+	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
 	@echo "make bench        time and memory of whole-case segmentation; CASE=folder for your own"
 	@echo "make screenshots  pictures of the panels in each state, into Resources/Screenshots"
 	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter)"
@@ -66,7 +66,7 @@ student: install
 	$(BIN)/python Scripts/bundled_student.py --train "$(TRAIN)" --test "$(TEST)"
 
 comparison: install
-	$(BIN)/python Scripts/compare_recipes.py --train "$(TRAIN)" --test "$(TEST)"
+	$(BIN)/python Scripts/compare_recipes.py --train "$(TRAIN)" --test "$(TEST)" $(if $(LINES),--lines "$(LINES)")
 
 bench: install
 	$(BIN)/python Testing/bench.py

@@ -1,12 +1,13 @@
-"""Trains every line of the recipe comparison with several seeds and puts the scores into one table.
+"""Trains every line of a comparison with several seeds and puts the scores into one table.
 
-    make comparison TRAIN=folder TEST=folder
+    make comparison TRAIN=folder TEST=folder                    recipes of AEM+KD with one light network
+    make comparison TRAIN=folder TEST=folder LINES=systems      RFNet, AEM+KD, MST-KDNet and AdaMM
 
-All lines but one make the same number of optimizer steps, spread evenly over their stages (to whole epochs: a
-multiple of 600 divides without rest); that one makes a fifth of them, which is how the published comparison
-treats its baseline. With --folds the lines are cross-validated inside the training folder instead,
-which is how the bundled student's recipe is chosen. Stopped at any moment it goes on where it was when called
-again.
+All lines make the same number of optimizer steps, spread evenly over their stages (to whole epochs:
+a multiple of 300 divides without rest). One of the recipes makes a fifth of them, which is how the
+published comparison treats its baseline. With --folds the lines are cross-validated inside the training
+folder instead, which is how the bundled student's recipe is chosen. Stopped at any moment it goes on where
+it was when called again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from MissingModalityLib.errors import MissingModalityError, OptionError
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.run import evaluate_folder, read_evaluation
 from MissingModalityLib.progress import Progress, progress_printer
-from MissingModalityLib.training.recipes import RECIPES, Plan, from_json, make_plan
+from MissingModalityLib.training.recipes import Plan, from_json, make_plan
 from MissingModalityLib.training.record import read_record
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.students import export
@@ -42,34 +43,72 @@ EXCLUDED = "brats_2013_pat0001_1"
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the comparison: a recipe, what is changed in it, and its share of the steps."""
+    """One line of a comparison: a recipe, its network, what is changed in it, and its share of the steps."""
 
     recipe: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     share: float = 1.0
+    network: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Lines by name, and what they have in common: preset, settings over it, steps, seeds."""
+
+    lines: Mapping[str, Line]
+    preset: str
+    settings: Mapping[str, Any]
+    steps: int
+    seeds: int
 
 
 SIGNED = {"pretrain.synthetic.difference": "signed"}
-LINES = {
-    "baseline": Line("baseline"),
-    "baseline, a fifth of the steps": Line("baseline", share=0.2),
-    "+AEM absolute": Line("aem"),
-    "+AEM signed": Line("aem", SIGNED),
-    "+AEM absolute +KD": Line("aem-kd"),
-    "+AEM signed +KD": Line("aem-kd", SIGNED),
+COMPARISONS = {
+    "recipes": Comparison(
+        {
+            "baseline": Line("baseline"),
+            "baseline, a fifth of the steps": Line("baseline", share=0.2),
+            "+AEM absolute": Line("aem"),
+            "+AEM signed": Line("aem", SIGNED),
+            "+AEM absolute +KD": Line("aem-kd"),
+            "+AEM signed +KD": Line("aem-kd", SIGNED),
+        },
+        "paper",
+        {
+            "iterations": 20,
+            "batch": 1,
+            "learning_rate": 4e-3,
+            "average": 0.99,
+            "precision": "bfloat16",
+            "validation": 0,
+            "crop": 96,
+            "network.filters": 8,
+            "workers": 0,
+        },
+        steps=600,
+        seeds=3,
+    ),
+    "systems": Comparison(
+        {
+            "RFNet one-to-many": Line("baseline", network="rfnet"),
+            "AEM+KD": Line("aem-kd", network="rfnet"),
+            "MST-KDNet": Line("mst-kd"),
+            "AdaMM": Line("adamm"),
+        },
+        "light",
+        {
+            "iterations": 20,
+            "crop": 96,
+            "fusion_start": 2,
+            "precision": "bfloat16",
+            "validation": 0,
+            "workers": 0,
+        },
+        steps=300,
+        seeds=1,
+    ),
 }
-SETTINGS = {
-    "iterations": 20,
-    "batch": 1,
-    "learning_rate": 4e-3,
-    "average": 0.99,
-    "precision": "bfloat16",
-    "validation": 0,
-    "crop": 96,
-    "network.filters": 8,
-    "workers": 0,
-}
-"""Over the light network's paper preset: what two cores of a CPU can train 18 times in an hour."""
+"""What two cores of a CPU can train in one to two hours."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +116,31 @@ class Job:
     """One training with its evaluation.
 
     Attributes:
-        name: of the line, key of :data:`LINES`.
+        name: of the line.
         line: what to train.
+        preset: of the line's network.
+        settings: put over the preset; all but the length of the stages.
+        steps: of the optimizer, over all stages.
         seed: of the training.
         folder: of the run; its ``evaluation`` inside.
-        settings: of the training, all but its length.
         test: folder of the cases to score.
     """
 
     name: str
     line: Line
+    preset: str
+    settings: Mapping[str, Any]
+    steps: int
     seed: int
     folder: Path
-    settings: Mapping[str, Any]
     test: Path
+
+    def choices(self) -> dict[str, Any]:
+        """What makes the plan of the training."""
+        chosen = {"recipe": self.line.recipe, "network": self.line.network, "preset": self.preset}
+        stages = len(make_plan(**chosen).stages)
+        epochs = round(self.steps * self.line.share / self.settings["iterations"] / stages)
+        return {**chosen, "settings": {**self.settings, "epochs": epochs}}
 
 
 def main() -> int:
@@ -98,14 +148,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--train", type=Path, required=True, help="folder of training cases")
     parser.add_argument("--test", type=Path, help="folder of cases to score on; not with --folds")
-    parser.add_argument("--output", type=Path, default=ROOT / "runs" / "comparison", help="folder of results")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings per line (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=600, help="optimizer steps (default: %(default)s)")
+    parser.add_argument("--lines", choices=COMPARISONS, default="recipes", help="default: %(default)s")
+    parser.add_argument("--output", type=Path, help="folder of results; default: runs/comparison/LINES")
+    parser.add_argument("--seeds", type=int, help=f"trainings per line; default: {_defaults('seeds')}")
+    parser.add_argument("--steps", type=int, help=f"optimizer steps; default: {_defaults('steps')}")
     parser.add_argument("--folds", type=int, default=0, help="cross-validate inside the training folder")
     parser.add_argument("--at-once", type=int, default=1, help="trainings side by side, sharing the cores")
     options = parser.parse_args()
     if bool(options.test) == bool(options.folds):
         parser.error("give either --test or --folds")
+    compared = COMPARISONS[options.lines]
+    options.output = options.output or ROOT / "runs" / "comparison" / options.lines
+    options.steps = options.steps or compared.steps
+    options.seeds = options.seeds or compared.seeds
     try:
         jobs = list(_folds(options) if options.folds else _repeats(options))
         if options.at_once > 1:
@@ -121,12 +176,16 @@ def main() -> int:
     return 0
 
 
+def _defaults(name: str) -> str:
+    return ", ".join(f"{getattr(compared, name)} ({lines})" for lines, compared in COMPARISONS.items())
+
+
 def _repeats(options: argparse.Namespace) -> Iterator[Job]:
     """Every line with every seed; whole rounds, so that a stopped comparison is still a fair one."""
     left_out = tuple(case.name for case in find_cases(options.train).cases if case.name == EXCLUDED)
     for seed in range(options.seeds):
-        for name in LINES:
-            yield _job(name, seed, options.output / _slug(name) / f"seed{seed}", left_out, options.test)
+        for name in COMPARISONS[options.lines].lines:
+            yield _job(name, options, seed, f"seed{seed}", left_out, options.test)
 
 
 def _folds(options: argparse.Namespace) -> Iterator[Job]:
@@ -143,13 +202,19 @@ def _folds(options: argparse.Namespace) -> Iterator[Job]:
             if not (test / case.name).exists():
                 os.symlink(case.folder.resolve(), test / case.name)
         names = (*always, *(case.name for case in left_out))
-        for name in (name for name, line in LINES.items() if line.share == 1):
-            yield _job(name, fold, options.output / _slug(name) / part, names, test)
+        for name, line in COMPARISONS[options.lines].lines.items():
+            if line.share == 1:
+                yield _job(name, options, fold, part, names, test)
 
 
-def _job(name: str, seed: int, folder: Path, exclude: tuple[str, ...], test: Path) -> Job:
-    line = LINES[name]
-    return Job(name, line, seed, folder, {**SETTINGS, "exclude": exclude, **line.changes}, test)
+def _job(
+    name: str, options: argparse.Namespace, seed: int, part: str, exclude: tuple[str, ...], test: Path
+) -> Job:
+    compared = COMPARISONS[options.lines]
+    line = compared.lines[name]
+    settings = {**compared.settings, "exclude": exclude, **line.changes}
+    folder = options.output / _slug(name) / part
+    return Job(name, line, compared.preset, settings, options.steps, seed, folder, test)
 
 
 def _side_by_side(jobs: Sequence[Job], options: argparse.Namespace) -> None:
@@ -170,11 +235,9 @@ def _side_by_side(jobs: Sequence[Job], options: argparse.Namespace) -> None:
 
 def _work(job: Job, options: argparse.Namespace, progress: Progress = lambda event: None) -> None:
     """Train, export and score, as far as that is not done."""
-    stages = len(RECIPES[job.line.recipe].stages)
-    epochs = round(options.steps * job.line.share / job.settings["iterations"] / stages)
-    settings = {**job.settings, "epochs": epochs}
+    choices = job.choices()
     begun = (job.folder / "checkpoint.pt").exists()
-    if begun and _plan(job.folder) != make_plan(job.line.recipe, preset="paper", settings=settings):
+    if begun and _plan(job.folder) != make_plan(**choices):
         raise OptionError(
             f"{job.folder} holds a training of another length or with other settings. "
             "Give --steps as before, or another --output."
@@ -188,16 +251,7 @@ def _work(job: Job, options: argparse.Namespace, progress: Progress = lambda eve
     if begun:
         train(options.train, job.folder, resume=True, prepared=prepared, on_progress=progress)
     else:
-        train(
-            options.train,
-            job.folder,
-            job.line.recipe,
-            preset="paper",
-            settings=settings,
-            seed=job.seed,
-            prepared=prepared,
-            on_progress=progress,
-        )
+        train(options.train, job.folder, **choices, seed=job.seed, prepared=prepared, on_progress=progress)
     # a quarter of overlap in place of half saves time, for all lines alike
     student = export(job.folder, job.folder / "student.safetensors", {"name": job.name, "overlap": 0.25})
     evaluate_folder(student, job.test, job.folder / "evaluation", on_progress=progress)

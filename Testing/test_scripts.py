@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 import bundled_student
 import choose_island
 import compare_recipes
-from compare_recipes import Line
+from compare_recipes import COMPARISONS, Line
 from MissingModalityLib.card import read_card
+from MissingModalityLib.training.recipes import STAGES, make_plan
 from tiny_run import log, record
 
 TINY = {
@@ -72,12 +74,17 @@ def test_the_bundled_student_is_trained_scored_and_described(
     assert "other settings" in capsys.readouterr().err
 
 
+def change_lines(monkeypatch: pytest.MonkeyPatch, lines: dict[str, Line]) -> None:
+    """Let the comparison of recipes have these lines, and steps that take no time."""
+    short = replace(COMPARISONS["recipes"], lines=lines, settings=TINY)
+    monkeypatch.setitem(COMPARISONS, "recipes", short)
+
+
 @pytest.fixture
 def short_lines(tiny_cases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two lines of the comparison, and steps that take no time."""
-    lines = {name: compare_recipes.LINES[name] for name in ("baseline", "+AEM signed +KD")}
-    monkeypatch.setattr(compare_recipes, "LINES", lines)
-    monkeypatch.setattr(compare_recipes, "SETTINGS", TINY)
+    """Two lines of the comparison of recipes."""
+    lines = COMPARISONS["recipes"].lines
+    change_lines(monkeypatch, {name: lines[name] for name in ("baseline", "+AEM signed +KD")})
     monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b")
 
 
@@ -99,12 +106,29 @@ def test_all_recipes_make_the_same_number_of_steps_and_stand_in_one_table(
     assert "another length" in capsys.readouterr().err
 
 
+def test_all_systems_make_the_same_steps_on_crops_of_the_same_size(
+    tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = {}
+    monkeypatch.setattr(
+        compare_recipes, "_work", lambda job, *_: plans.update({job.name: make_plan(**job.choices())})
+    )
+    monkeypatch.setattr(compare_recipes, "_report", lambda *_: "")
+    words = ["script", "--lines", "systems", "--train", str(tiny_cases), "--test", str(tiny_cases)]
+    monkeypatch.setattr(sys, "argv", words)
+    assert compare_recipes.main() == 0
+    assert [plan.architecture for plan in plans.values()] == ["rfnet", "rfnet", "mstkdnet", "adamm"]
+    assert [list(plan.stages) for plan in plans.values()][1:3] == [[*STAGES], ["train"]]
+    stages = [plan.stages.values() for plan in plans.values()]
+    assert {sum(stage.epochs * stage.iterations for stage in each) for each in stages} == {300}
+    assert {(stage.batch, stage.crop) for each in stages for stage in each} == {(1, (96, 96, 96))}
+
+
 @pytest.mark.usefixtures("short_lines")
 def test_no_case_is_scored_by_a_network_that_trained_on_it(
     script: Script, tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = {"baseline": Line("baseline"), "short": Line("baseline", share=0.2)}
-    monkeypatch.setattr(compare_recipes, "LINES", lines)
+    change_lines(monkeypatch, {"baseline": Line("baseline"), "short": Line("baseline", share=0.2)})
     for folds in (2, 3):
         monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b" if folds == 2 else "none of them")
         assert script(compare_recipes, train=tiny_cases, output=tmp_path / "out", folds=folds, steps=1) == 0
@@ -142,7 +166,7 @@ def test_sizes_of_islands_are_scored_on_cases_the_students_have_not_seen(
 ) -> None:
     out = tmp_path / "out"
     # the other line needs more cases than a fold has
-    monkeypatch.setattr(compare_recipes, "LINES", {"baseline": Line("baseline")})
+    change_lines(monkeypatch, {"baseline": Line("baseline")})
     assert script(compare_recipes, train=tiny_cases, output=out, folds=2, steps=1) == 0
     capsys.readouterr()
     assert script(choose_island, line=out / "baseline", folds=out / "folds") == 0
