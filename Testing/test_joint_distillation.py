@@ -22,6 +22,8 @@ from MissingModalityLib.distillation.options import JointOptions
 from MissingModalityLib.distillation.style import Discriminator, fused_matrix, style_distance
 from MissingModalityLib.errors import OptionError
 from MissingModalityLib.networks import build
+from MissingModalityLib.networks.output import Output
+from MissingModalityLib.training.losses import presence_target
 from test_distillation import flags
 
 TINY = {"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16, "grid": (1, 1, 2)}
@@ -78,6 +80,70 @@ class TestPublishedNumbers:
         close(critic(full), public["loss/d_out_f"], atol=1e-6)
         close(critic.fooled(missing), public["loss/adv_fool"])
         close(critic.loss(missing, full), (public["loss/d_src"] + public["loss/d_trg"]) / 2)
+
+
+class TestPublishedNumbersOfAdaMM:
+    """The same of AdaMM's public code, as far as its terms are not MST-KDNet's."""
+
+    @pytest.fixture
+    def public(self, golden) -> dict[str, np.ndarray]:
+        with np.load(golden("adamm_losses")) as data:
+            return {name: data[name] for name in data.files}
+
+    @pytest.mark.parametrize(("network", "name"), [("f", "{}"), ("m", "{}_miss")])
+    def test_dice_weighs_more_where_presence_was_told_wrongly(self, public, network, name):
+        samples = [self.told(public, network, sample) for sample in (0, 1)]
+        dice = sum(terms["student_dice"] for terms in samples) / 2
+        background = dice_of_background(public, network)
+        published = [public[f"loss/co_0/{name.format(lesion)}_dc_loss@f64"] for lesion in ("wt", "tc", "et")]
+        close(4 * dice - background, sum(published), rtol=1e-4)  # 1e-5 in our denominators, 1e-7 in theirs
+
+    def test_presence_of_both_networks_enters_the_total(self, public):
+        published = public["loss/co_0/loss_Co@f64"] - sum(
+            weight * public[f"loss/co_0/{name}@f64"]
+            for name, weight in (
+                ("loss_dc", 0.4),
+                ("loss_miss_dc", 0.6),
+                ("content_loss", 0.2),
+                ("consistency_loss", 10 * np.exp(-5)),
+            )
+        )
+        found = [self.told(public, network, sample) for network in "fm" for sample in (0, 1)]
+        close(sum(terms["student_presence"] for terms in found) / 2, published)
+
+    def told(self, public, network: str, sample: int) -> dict[str, Tensor]:
+        """Our terms of one sample. What is present is random there, and what the labels hold here.
+
+        Where these differ, a probability p errs there as 1 - p does here.
+        """
+        order = [3, 0, 1, 2]  # theirs ends with the background
+        logits = value(public, f"in/pred_{network}")[sample : sample + 1, order].logit()
+        label = value(public, "in/y")[sample : sample + 1, order].argmax(1).byte()
+        said, truth = (value(public, f"in/{name}")[sample : sample + 1] for name in (f"cls_{network}", "cls"))
+        held = presence_target(label, truth.dtype)
+        output = Output(logits, presence=torch.where(truth == held, said, 1 - said))
+        method = JointDistillation(JointOptions(student=1.0, presence=1.0))
+        return method._own_losses("student", output, label, "sigmoids")
+
+    def test_fused_matrices_of_planes(self, public):
+        teacher, student = series(public, "feat_t", 2), series(public, "feat_s", 2)
+        channels, size = teacher[0].shape[1], teacher[0][0, 0].numel()
+        close(channels * fused_matrix(*teacher), public["loss/mix"], atol=1e-6)
+        difference = fused_matrix(*teacher) - fused_matrix(*student)
+        theirs = 2 * difference.square().sum() / (4 * size**2)
+        close(100 * theirs, public["loss/gsm_list4d@f64"])
+
+    def test_logits_and_their_divergence(self, public):
+        full, missing = value(public, "in/logit_f"), value(public, "in/logit_m")
+        share = full.shape[0] * full.shape[1]
+        close(standardized_divergence(full, missing, axis=-1) / share, public["loss/slkd_T7@f64"])
+        close(logit_distance(missing, full), public["loss/mse_relit@f64"])
+
+
+def dice_of_background(public, network: str) -> float:
+    """Mean over the samples of 1 - Dice with squares."""
+    predicted, target = (value(public, name)[:, 3].flatten(1) for name in (f"in/pred_{network}", "in/y"))
+    return (1 - 2 * (predicted * target).sum(1) / (predicted.square() + target.square()).sum(1)).mean().item()
 
 
 def value(public, name: str) -> Tensor:
