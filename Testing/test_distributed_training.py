@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from MissingModalityLib.distillation.joint import JointDistillation
+from MissingModalityLib.distillation.options import JointOptions
 from MissingModalityLib.distillation.self_distillation import Distillation
 from MissingModalityLib.errors import CaseError
 from MissingModalityLib.evaluation.run import evaluate_folder
@@ -27,18 +29,37 @@ from processes import TORCHRUN, environment, torchrun
 from test_evaluation import tiny_student
 from tiny_run import QUICK, TINY, assert_same, log, record, timeless, weights
 
+TRANSFORMER = {
+    "width": 8,
+    "embedding": 16,
+    "layers": 4,
+    "heads": 4,
+    "hidden": 16,
+    "decoder": 16,
+    "grid": (1, 1, 1),
+    "dropout": 0.0,
+}
 NETWORKS = {
     "adamm": ("adamm", {"width": 8, "adapters": 2, "nodes": 2, "dropout": 0.0}),
     "rfnet": ("rfnet", {"width": 4}),
     "regions": ("segresnet", {"filters": 8, "blocks": (1, 1)}),
     "classes": ("segresnet", {"filters": 8, "blocks": (1, 1), "head": "classes"}),
+    "mstkdnet": ("mstkdnet", TRANSFORMER),
 }
+STYLE_ALONE = {"attention": 0.0, "scales": 0.0, "presence": 1.0}
 METHODS = {
     "supervised": Supervised,
     "fused": Distillation,
     "encoder": lambda: Distillation(features="encoder"),
+    "joint": lambda: JointDistillation(JointOptions(entropy=1.0)),
+    "presence": lambda: JointDistillation(JointOptions(**STYLE_ALONE)),
 }
-STEPS = [(name, method) for name in NETWORKS for method in METHODS if method != "encoder" or name == "rfnet"]
+STEPS = [
+    *((name, method) for name in NETWORKS for method in ("supervised", "fused")),
+    ("rfnet", "encoder"),
+    ("mstkdnet", "joint"),
+    ("adamm", "presence"),
+]
 
 WORKER = """
 import contextlib, io, json, sys
@@ -47,13 +68,13 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 from MissingModalityLib import distributed
 from MissingModalityLib.__main__ import main
-from test_distributed_training import STEPS, failures, half, step
+from test_distributed_training import STEPS, failures, step
 
 folder, data = map(Path, sys.argv[1:])
 with distributed.start("cpu"):
     rank = distributed.rank()
-    wrap = lambda network: DistributedDataParallel(network, find_unused_parameters=network.leaves_unused)
-    steps = {"/".join(names): step(*names, wrap, half(rank)) for names in STEPS}
+    wrap = lambda trained, unused: DistributedDataParallel(trained, find_unused_parameters=unused)
+    steps = {"/".join(names): step(*names, wrap, rank) for names in STEPS}
     torch.save(steps, folder / f"steps{rank}.pt")
 told = {}
 for name, arguments in failures(folder, data).items():
@@ -67,37 +88,49 @@ Path(folder / f"told{rank}.json").write_text(json.dumps(told))
 """
 
 
-def batch() -> dict[str, Tensor]:
+def batch(side: int) -> dict[str, Tensor]:
     """Two samples, of which only the first has T1 and only the second FLAIR; nobody has T2."""
     random = torch.Generator().manual_seed(5)
-    label = torch.randint(0, 4, (2, 16, 16, 16), generator=random, dtype=torch.uint8)
+    label = torch.randint(0, 4, (2, side, side, side), generator=random, dtype=torch.uint8)
     label[0][label[0] == 3] = 2  # no class 3 in one of them: a mean of two Dice losses is another number
     flags = {"available": ("0100", "1000"), "teacher": ("0110", "1100"), "present": ("0110", "1100")}
     return {
-        "image": torch.randn(2, 4, 16, 16, 16, generator=random).double(),
+        "image": torch.randn(2, 4, side, side, side, generator=random).double(),
         "label": label,
         **{name: torch.tensor([[bit == "1" for bit in row] for row in rows]) for name, rows in flags.items()},
     }
 
 
-def half(rank: int) -> dict[str, Tensor]:
-    return {name: value[rank : rank + 1] for name, value in batch().items()}
+def step(name: str, method: str, wrap: Any, rank: int | None = None) -> dict[str, dict[str, Tensor]]:
+    """Terms of a loss, of all processes together, and all gradients, in double precision where it is kept.
 
-
-def step(name: str, method: str, wrap: Any, samples: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Terms of a loss, of all processes together, and its gradient, in double precision where it is kept."""
+    Args:
+        rank: which sample to take; both where None.
+    """
     from MissingModalityLib import distributed
 
     torch.manual_seed(0)
     architecture, options = NETWORKS[name]
     network = build(architecture, **options).double().train()
+    samples = batch(32 if name == "mstkdnet" else 16)
+    if rank is not None:
+        samples = {key: value[rank : rank + 1] for key, value in samples.items()}
     chosen: Method = METHODS[method]()
+    trained = chosen.assemble(network)
     chosen.begin_epoch(network, 0)
-    wrapped = wrap(network)
+    wrapped = wrap(trained, network.leaves_unused)  # must live until the gradients are there
     terms = chosen.loss(wrapped, samples, 0)
     terms["total"].backward()
+    chosen.finish_step()
     values = distributed.mean(torch.stack([value.detach().double() for value in terms.values()]))
-    gradient = {key: x.grad for key, x in network.named_parameters() if x.grad is not None}
+    learning = {"": trained, "discriminator.": getattr(chosen, "discriminator", None)}
+    gradient = {
+        f"{kind}{key}": x.grad
+        for kind, module in learning.items()
+        if module is not None
+        for key, x in module.named_parameters()
+        if x.grad is not None
+    }
     return {"terms": dict(zip(terms, values, strict=True)), "gradient": gradient}
 
 
@@ -157,7 +190,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_cases: Path) -> Path:
 
 @pytest.mark.parametrize(("name", "method"), STEPS)
 def test_two_processes_make_the_step_that_one_makes(name: str, method: str, folder: Path) -> None:
-    alone = step(name, method, lambda network: network, batch())
+    alone = step(name, method, lambda trained, _: trained)
     for rank in (0, 1):
         shared = torch.load(folder / f"steps{rank}.pt", weights_only=True)[f"{name}/{method}"]
         for part in ("terms", "gradient"):

@@ -94,6 +94,28 @@ def test_the_table_of_stages_shows_what_the_choices_mean(panel: Any) -> None:
         assert shown == {name: settings.epochs for name, settings in stages.items()}
 
 
+def test_stages_on_request_are_offered_unticked(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process('echo "arguments: $*" >&2')
+    choose_item(panel.ui.recipeSelector, "mst-kd")
+    table, state = panel.ui.stagesTable, panel.logic.getParameterNode()
+    ticked = {table.item(row, 0).text(): table.item(row, 0).checkState() for row in range(table.rowCount)}
+    assert ticked == {"pretrain": qt.Qt.Unchecked, "train": qt.Qt.Checked}
+    table.item(0, 0).setCheckState(qt.Qt.Checked)
+    table.item(0, 0).setCheckState(qt.Qt.Unchecked)
+    assert state.stages == ""
+    start(panel, tmp_path)
+    run_events(lambda: not panel.training.alive)
+    assert "--stages" not in arguments(tmp_path / "run") and "--set" not in arguments(tmp_path / "run")
+    table.item(0, 0).setCheckState(qt.Qt.Checked)
+    panel.ui.factorSpinBox.setValue(2)
+    panel.ui.startButton.click()
+    run_events(lambda: not panel.training.alive)
+    said = arguments(tmp_path / "run")
+    assert "--stages pretrain,train " in said and "--set pretrain.factor=2 --progress" in said
+
+
 def test_start_passes_stages_epochs_and_synthesis_on(
     panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
 ) -> None:

@@ -4,7 +4,7 @@ import json
 
 import qt
 
-from MissingModalityLib.training.recipes import Plan, make_plan
+from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
 
 MOST_EPOCHS = 100000
 
@@ -13,7 +13,8 @@ class StagesTable:
     """Keeps what differs from the recipe's own stages in the parameter node.
 
     The field ``stages`` holds JSON: the recipe, network and preset that the changes were made to, the epochs
-    that were changed, by stage, and the stages left out. With another recipe, network or preset all is void.
+    that were changed, by stage, and the stages left out, which without changes are those that the recipe has
+    on request. With another recipe, network or preset all is void.
     """
 
     def __init__(self, table, onChanged):
@@ -57,13 +58,13 @@ class StagesTable:
         self._table.setFixedHeight((len(stages) + 1) * self._table.rowHeight(0))
 
     def texts(self, state):
-        """What the table says, for the field ``stages``."""
+        """What the table says, for the field ``stages``; empty where that is the recipe's own."""
         stages = planOf(state).stages
         rows = enumerate(self._spinBoxes)
         off = [name for row, name in rows if self._table.item(row, 0).checkState() == qt.Qt.Unchecked]
         epochs = {name: box.value for name, box in self._spinBoxes.items() if name in stages}
         changed = {name: value for name, value in epochs.items() if value != stages[name].epochs}
-        return json.dumps({"of": _origin(state), "epochs": changed, "off": off}) if changed or off else ""
+        return json.dumps({"of": _origin(state), "epochs": changed, "off": off}) if changed or off != _onRequest(state) else ""
 
     def _changed(self, *_arguments):
         if not self._filling:
@@ -71,15 +72,16 @@ class StagesTable:
 
 
 def planOf(state):
-    """The plan of recipe, network and preset."""
-    return make_plan(state.recipe, state.network.value, state.preset.value)
+    """The plan of recipe, network and preset, with all stages that the recipe offers."""
+    offered = list(RECIPES[state.recipe].stages)
+    return make_plan(state.recipe, state.network.value, state.preset.value, offered)
 
 
 def chosenChanges(state):
     """Changes to that plan: ``epochs`` by stage, and the stages that are ``off``."""
     changes = json.loads(state.stages) if state.stages else {}
     if changes.get("of") != _origin(state):
-        return {"epochs": {}, "off": []}
+        return {"epochs": {}, "off": _onRequest(state)}
     return {"epochs": changes["epochs"], "off": changes["off"]}
 
 
@@ -101,12 +103,16 @@ def trainingChoices(state):
         "recipe": state.recipe,
         "network": state.network.value,
         "preset": state.preset.value,
-        "stages": kept if changes["off"] else None,
+        "stages": kept if changes["off"] != _onRequest(state) else None,
         "settings": settings,
         "seed": state.seed,
         "device": state.device.value,
         "convention": state.convention or None,
     }
+
+
+def _onRequest(state):
+    return list(RECIPES[state.recipe].on_request)
 
 
 def _origin(state):
