@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,17 +12,21 @@ import torch
 from torch import nn
 
 from MissingModalityLib import inference
+from MissingModalityLib.__main__ import main
 from MissingModalityLib.card import GATES, read_card
 from MissingModalityLib.commands.segment import _summary
 from MissingModalityLib.errors import OptionError, StudentError
+from MissingModalityLib.folder_segmentation import segment_folder
 from MissingModalityLib.inference import gated, infer, to_classes
 from MissingModalityLib.modalities import SUBSETS, Modality
-from MissingModalityLib.networks import build
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.preparation import Study, prepare
 from MissingModalityLib.segmentation import segment_files
 from MissingModalityLib.student import Student
-from small_patient import brain_volume, write_brain
+from MissingModalityLib.training.run import train
+from small_patient import brain_volume, telling_student, write_brain
+from test_evaluation import tiny_student
+from tiny_run import TINY
 
 CPU = torch.device("cpu")
 TOLD = np.array([0.2, 0.9, 0.6], np.float32)
@@ -109,15 +115,7 @@ def test_a_case_holds_what_its_likeliest_window_holds(monkeypatch):
 
 @pytest.fixture
 def student() -> Student:
-    """AdaMM that sees all lesions everywhere; of what is there at all, ED and (barely) ET."""
-    torch.manual_seed(0)
-    network = build("adamm", width=8, adapters=2, nodes=2)
-    with torch.no_grad():
-        network.classify.weight.zero_()
-        network.classify.bias.copy_(torch.tensor([-4.0, 6.0, 6.0, 6.0]))
-        network.presence[-1].weight.zero_()
-        network.presence[-1].bias.copy_(torch.tensor([-3.0, 3.0, 0.1]))
-    return Student(network, {"name": "tiny", "window": [32, 32, 32]})
+    return telling_student()
 
 
 def study(*modalities: Modality) -> Study:
@@ -168,3 +166,30 @@ def test_the_report_and_its_summary_tell_presence(student: Student, tmp_path) ->
     assert "Present at all, in %: NCR 5, ED 95, ET 5" in _summary(report)
     del report["presence"]
     assert "Present" not in _summary(report)
+
+
+def test_the_table_of_a_folder_tells_presence_where_the_student_does(student: Student, tmp_path) -> None:
+    (tmp_path / "data" / "p").mkdir(parents=True)
+    write_brain(tmp_path / "data" / "p" / "flair.nii.gz")
+    student.save(tmp_path / "s.safetensors")
+    segment_folder(tmp_path / "data", tmp_path / "told", tmp_path / "s.safetensors", "cpu")
+    (row,) = csv.DictReader((tmp_path / "told" / "volumes.csv").open(encoding="utf-8"))
+    assert [row[f"{name}_present"] for name in ("NCR", "ED", "ET")] == ["0.047", "0.953", "0.525"]
+    tiny_student().save(tmp_path / "t.safetensors")
+    segment_folder(tmp_path / "data", tmp_path / "silent", tmp_path / "t.safetensors", "cpu")
+    assert "present" not in (tmp_path / "silent" / "volumes.csv").read_text("utf-8")
+
+
+def test_the_gate_is_chosen_at_export(tiny_cases: Path, tmp_path: Path, capsys) -> None:
+    network = {"width": 8, "adapters": 2, "nodes": 2}
+    settings = {**TINY, "network": network, "epochs": 1}
+    run = train(tiny_cases, tmp_path / "run", "adamm", device="cpu", settings=settings)
+    output = tmp_path / "s.safetensors"
+    command = ["export", "--run", str(run), "--output", str(output), "--progress", "none"]
+    assert main([*command, "--gate", "hard"]) == 0
+    assert read_card(output)["gate"] == "hard"
+    silent = train(tiny_cases, tmp_path / "silent", device="cpu", settings={**TINY, "epochs": 1})
+    command[2] = str(silent)
+    assert main([*command, "--gate", "hard"]) == 2
+    assert "segresnet does not tell presence. Export it without a gate" in capsys.readouterr().err
+    assert read_card(output)["gate"] == "hard", "what was there is untouched"

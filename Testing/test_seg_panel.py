@@ -23,7 +23,7 @@ from child_process import replace_process
 from MissingModalityLib import jobs, mrml
 from MissingModalityLib.segments import SEGMENTS
 from MissingModalityLib.student import Student
-from small_patient import brain_volume, write_brain, write_student
+from small_patient import brain_volume, telling_student, write_brain, write_student
 
 seg = slicer_standin.load_module("MissingModalitySeg")
 devicefinder = slicer_standin.load_module("MissingModalitySegLib.devicefinder")
@@ -584,6 +584,21 @@ def test_a_result_deleted_elsewhere_is_forgotten_at_once(panel: Any, student: Pa
     assert not panel.ui.opacitySlider.enabled and not panel.ui.saveButton.enabled
     assert not panel.ui.resultLabel.text
     assert panel.ui.volumesTable.rowCount == 0
+
+
+def test_presence_stands_in_the_table_where_the_student_tells_it(
+    panel: Any, student: Path, tmp_path: Path
+) -> None:
+    segmented(panel, student)
+    table = panel.ui.volumesTable
+    assert table.isColumnHidden(3)
+    telling_student().save(tmp_path / "told.safetensors")
+    choose_student(panel, tmp_path / "told.safetensors")
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert not table.isColumnHidden(3)
+    present = {table.item(row, 0).text(): table.item(row, 3).text() for row in range(table.rowCount)}
+    assert list(present.values()) == ["", "", "5", "95", "52"], present
 
 
 def test_widgets_of_a_closed_scene_are_tied_to_the_new_one_alone(panel: Any) -> None:

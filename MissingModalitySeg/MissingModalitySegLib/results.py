@@ -14,6 +14,9 @@ from .widgets import silenced
 DICOM_PLUGIN = "DICOMSegmentationPlugin"
 """Of the extension QuantitativeReporting."""
 
+PRESENCE_COLUMN = 3
+"""Of the table; only some students tell presence."""
+
 
 class ResultSection:
     """Table, display and export of one segmentation node."""
@@ -34,6 +37,7 @@ class ResultSection:
         ui.opacitySlider.valueChanged.connect(self._onOpacity)
         ui.saveButton.clicked.connect(self._onSave)
         ui.dicomButton.clicked.connect(self._onDicom)
+        ui.volumesTable.setColumnHidden(PRESENCE_COLUMN, True)
         self.showNode(None)
 
     def showNode(self, node):
@@ -63,10 +67,14 @@ class ResultSection:
         self._measured = node
         table = self._ui.volumesTable
         segments = (*REGION_SEGMENTS, *SEGMENTS)
+        presence = report.get("presence", {})
+        table.setColumnHidden(PRESENCE_COLUMN, not presence)
         table.setRowCount(len(segments))
         for row, segment in enumerate(segments):
             diameter = report["axial_diameters_mm"][segment.id]
-            texts = (_(segment.name), f"{report['volumes_cm3'][segment.id]:.2f}", f"{diameter:.0f}")
+            volume = report["volumes_cm3"][segment.id]
+            present = f"{100 * presence[segment.id]:.0f}" if segment.id in presence else ""
+            texts = (_(segment.name), f"{volume:.2f}", f"{diameter:.0f}", present)
             for column, text in enumerate(texts):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
 

@@ -23,6 +23,7 @@ from .segmentfile import SUFFIXES
 TABLE_FILE = "volumes.csv"
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
 _NAMES = ("WT", "TC", "ET", "NCR", "ED")
+_LESIONS = ("NCR", "ED", "ET")
 
 
 def segment_folder(
@@ -43,7 +44,8 @@ def segment_folder(
         data: folder of cases in any layout that :func:`.cases.find_cases` knows; labels are not read.
         output: folder, made if absent, for ``CASE.seg.nrrd`` with its report (see
             :func:`.segmentation.segment_files`) and for ``volumes.csv``: per case the modalities, volumes
-            (cm3), longest axial diameters (mm) and warnings, or why there is no result.
+            (cm3), longest axial diameters (mm), where the student tells it the presence of the classes, and
+            warnings, or why there is no result.
         student, device, labels: as in :func:`.segmentation.segment_files`.
         suffix: kind of file, one of :data:`.segmentfile.SUFFIXES`.
         on_progress: told of each case begun, stage ``cases``.
@@ -126,6 +128,8 @@ def _write_table(
 ) -> None:
     """Written anew after each case, so that an interrupted run leaves what it has."""
     columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _NAMES]
+    told = _LESIONS if any("presence" in report for report in reports.values()) else ()
+    columns += [f"{name}_present" for name in told]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["case", "modalities", *columns, "warnings", "error"])
@@ -133,6 +137,7 @@ def _write_table(
         report = reports.get(case.name)
         if report:
             numbers = [report[measure][name] for measure in _MEASURES for name in _NAMES]
+            numbers += [report["presence"][name] for name in told]
             table.writerow([case.name, report["modalities"], *numbers, " ".join(report["warnings"]), ""])
         elif case.name in failed:
             table.writerow([case.name, "", *[""] * len(columns), "", failed[case.name]])

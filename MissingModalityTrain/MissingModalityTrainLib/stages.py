@@ -64,7 +64,9 @@ class StagesTable:
         off = [name for row, name in rows if self._table.item(row, 0).checkState() == qt.Qt.Unchecked]
         epochs = {name: box.value for name, box in self._spinBoxes.items() if name in stages}
         changed = {name: value for name, value in epochs.items() if value != stages[name].epochs}
-        return json.dumps({"of": _origin(state), "epochs": changed, "off": off}) if changed or off != _onRequest(state) else ""
+        if not changed and off == _onRequest(state):
+            return ""
+        return json.dumps({"of": _origin(state), "epochs": changed, "off": off})
 
     def _changed(self, *_arguments):
         if not self._filling:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..card import GATES
 from .options import add_command, add_progress, show_result
 
 
@@ -18,6 +19,12 @@ def add(commands: Any) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a .safetensors file")
     parser.add_argument("--name", help="what to call the student")
     parser.add_argument("--license", metavar="TEXT", help="of the student file")
+    parser.add_argument(
+        "--gate",
+        choices=GATES,
+        help="what the presence of a class does to its probability, for networks that tell presence "
+        f"(default: {GATES[0]})",
+    )
     parser.add_argument(
         "--evaluation",
         type=Path,
@@ -35,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
 
     if options.evaluation:
         read_evaluation(options.evaluation)  # refuse what is no evaluation before anything is written
-    facts = {"name": options.name, "license": options.license}
+    facts = {"name": options.name, "license": options.license, "gate": options.gate}
     student = export(options.folder, options.output, {key: text for key, text in facts.items() if text})
     if options.evaluation:
         attach_evaluation(student, options.evaluation)

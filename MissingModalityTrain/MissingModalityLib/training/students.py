@@ -24,12 +24,13 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     Args:
         run: folder of the run, finished or not.
         output: the .safetensors file to write.
-        card: further facts for the header, e.g. ``{"license": "..."}``.
+        card: further facts for the header, e.g. ``{"license": "...", "gate": "hard"}``; see
+            :class:`~..student.Student`.
 
     Raises:
         CaseError: ``run`` is not a training run.
         StudentError: it has no whole checkpoint, or ``output`` cannot be written.
-        OptionError: ``output`` does not end in .safetensors.
+        OptionError: ``output`` does not end in .safetensors, or there is nothing to gate.
     """
     run, output = Path(run), Path(output)
     if output.suffix != SUFFIX:
@@ -39,6 +40,8 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     plan = from_json(record["settings"])
     network = networks.build(plan.architecture, **plan.network)
     network.load_state_dict(_trained_weights(state))
+    if card and "gate" in card and "presence" not in network.distilled:
+        raise OptionError(f"{run}: network {network.name} does not tell presence. Export it without a gate.")
     facts = {**_card(record, plan, state["stage"], state["epoch"]), **(card or {})}
     Student(network, facts).save(output, half=True)
     return output
