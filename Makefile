@@ -21,7 +21,7 @@ help:
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
 	@echo "make comparison   train and score recipes side by side, or systems with LINES=systems;"
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
-	@echo "make bench        time and memory of whole-case segmentation; CASE=folder for your own"
+	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, and of training"
 	@echo "make screenshots  pictures of the panels in each state, into Resources/Screenshots"
 	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter)"
 	@echo "make clean        remove $(VENV) and everything generated but trainings"
@@ -70,6 +70,7 @@ comparison: install
 
 bench: install
 	$(BIN)/python Testing/bench.py
+	$(BIN)/python Testing/bench_training.py
 
 screenshots: install
 	$(BIN)/python Testing/screenshots.py Resources/Screenshots

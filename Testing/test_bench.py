@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bench
+import bench_training
 from test_evaluation import tiny_student, write_case
 
 
@@ -36,3 +37,17 @@ def test_the_benchmark_runs_and_says_what_it_scaled(
     tables = json.loads((tmp_path / "bench.json").read_text())["tables"]
     assert [len(results) for results in tables] == [4, 2, 2, 2]
     assert all(result["seconds"] > 0 and result["peak_gib"] > 0.1 for results in tables for result in results)
+
+
+@pytest.mark.slow
+def test_steps_of_training_are_measured_with_their_loss_terms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--crop", "32", "--preset", "quick", "--steps", "1", "--threads", "1"]
+    output = ["--output", str(tmp_path / "bench.json")]
+    assert bench_training.main(["--lines", "baseline", "adamm", *sizes, *output]) == 0
+    printed = capsys.readouterr().out
+    assert "adamm, terms over the student's Dice: student_presence" in printed
+    lines = json.loads((tmp_path / "bench.json").read_text())
+    assert [line["line"] for line in lines] == ["baseline", "adamm"]
+    assert all(line["seconds"] > 0 and line["peak_gib"] > 0.1 for line in lines)
