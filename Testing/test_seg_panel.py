@@ -586,19 +586,19 @@ def test_a_result_deleted_elsewhere_is_forgotten_at_once(panel: Any, student: Pa
     assert panel.ui.volumesTable.rowCount == 0
 
 
-def test_presence_stands_in_the_table_where_the_student_tells_it(
+def test_presence_stands_below_the_table_where_the_student_tells_it(
     panel: Any, student: Path, tmp_path: Path
 ) -> None:
     segmented(panel, student)
-    table = panel.ui.volumesTable
-    assert table.isColumnHidden(3)
+    assert panel.ui.presenceLabel.isHidden()
     telling_student().save(tmp_path / "told.safetensors")
     choose_student(panel, tmp_path / "told.safetensors")
     panel.ui.applyButton.click()
     finish(panel)
-    assert not table.isColumnHidden(3)
-    present = {table.item(row, 0).text(): table.item(row, 3).text() for row in range(table.rowCount)}
-    assert list(present.values()) == ["", "", "5", "95", "52"], present
+    assert not panel.ui.presenceLabel.isHidden()
+    assert re.search(r"ecro.* 5 %, Edema.* 95 %, Enhancing.* 52 %$", panel.ui.presenceLabel.text)
+    slicer.mrmlScene.RemoveNode(made())
+    assert panel.ui.presenceLabel.isHidden()
 
 
 def test_widgets_of_a_closed_scene_are_tied_to_the_new_one_alone(panel: Any) -> None:

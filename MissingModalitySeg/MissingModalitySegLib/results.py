@@ -14,9 +14,6 @@ from .widgets import silenced
 DICOM_PLUGIN = "DICOMSegmentationPlugin"
 """Of the extension QuantitativeReporting."""
 
-PRESENCE_COLUMN = 3
-"""Of the table; only some students tell presence."""
-
 
 class ResultSection:
     """Table, display and export of one segmentation node."""
@@ -37,13 +34,13 @@ class ResultSection:
         ui.opacitySlider.valueChanged.connect(self._onOpacity)
         ui.saveButton.clicked.connect(self._onSave)
         ui.dicomButton.clicked.connect(self._onDicom)
-        ui.volumesTable.setColumnHidden(PRESENCE_COLUMN, True)
         self.showNode(None)
 
     def showNode(self, node):
         """The segmentation that table, display and export are about, or None."""
         if node is not self._measured:
             self._ui.volumesTable.setRowCount(0)
+            self._ui.presenceLabel.setVisible(False)
         self._ui.resultLabel.setText(node.GetName() if node is not None else "")
         self._ui.resultLabel.setVisible(node is not None)
         self._node = node
@@ -67,16 +64,20 @@ class ResultSection:
         self._measured = node
         table = self._ui.volumesTable
         segments = (*REGION_SEGMENTS, *SEGMENTS)
-        presence = report.get("presence", {})
-        table.setColumnHidden(PRESENCE_COLUMN, not presence)
         table.setRowCount(len(segments))
         for row, segment in enumerate(segments):
             diameter = report["axial_diameters_mm"][segment.id]
             volume = report["volumes_cm3"][segment.id]
-            present = f"{100 * presence[segment.id]:.0f}" if segment.id in presence else ""
-            texts = (_(segment.name), f"{volume:.2f}", f"{diameter:.0f}", present)
+            texts = (_(segment.name), f"{volume:.2f}", f"{diameter:.0f}")
             for column, text in enumerate(texts):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
+        self._showPresence(report.get("presence", {}))
+
+    def _showPresence(self, presence):
+        """What the model says of the tumor's parts as such; only some models do."""
+        shares = [f"{_(s.name)} {100 * presence[s.id]:.0f} %" for s in SEGMENTS if s.id in presence]
+        self._ui.presenceLabel.setText(_("Present at all: {shares}").format(shares=", ".join(shares)))
+        self._ui.presenceLabel.setVisible(bool(shares))
 
     def forget(self):
         """Show nothing."""

@@ -44,6 +44,8 @@ class StagesTable:
         self._filling = False
 
     def _makeRows(self, stages):
+        for spinBox in self._spinBoxes.values():
+            spinBox.hide()  # those that are replaced live on until Qt is idle, over what comes after them
         self._table.setRowCount(len(stages))
         self._spinBoxes = {}
         for row, name in enumerate(stages):

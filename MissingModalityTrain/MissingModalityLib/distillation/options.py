@@ -11,7 +11,8 @@ from ..fields import at_least, check, choice, setting
 class JointOptions:
     """Weights of the loss terms of :class:`~.joint.JointDistillation`; 0 leaves a term out.
 
-    Defaults: MST-KDNet's terms, weighted so that each begins at 0.1 to 1 of the Dice loss. Its public code
+    Defaults: MST-KDNet's terms, weighted so that each begins at 0.1 to 1 of the Dice loss with the light
+    networks; the preset "paper" has weights of its own for the same reason. Its public code
     has 0.5 for attention, 0.2 for scales, 0.25 for the divergence in the units that are used here, and
     adversarial and style terms that are too small to matter (2e-4 and about 1e-14 of Dice).
 
