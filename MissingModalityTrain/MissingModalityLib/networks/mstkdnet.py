@@ -38,8 +38,8 @@ class MSTKDNet(nn.Module):
         embedding, layers, heads, hidden: size of tokens, number of layers (a multiple of 4), attention heads
             (a divisor of ``embedding``), inner size of the layers.
         decoder: channels of the Transformer's coarsest decoded map, a multiple of 16.
-        grid: tokens (of 32 voxels a side) per axis that positions are learned for, others interpolated;
-            default the paper's, 160x192x128 voxels.
+        grid: tokens (of 32 voxels a side) per axis z, y, x that positions are learned for, others
+            interpolated; default the paper's, 160x192x128 voxels (x, y, z).
         head: "sigmoids" as published, "classes" or "regions".
         norm: of the Transformer's decoder, "group", or "batch" as published.
         dropout: of the bottleneck; the Transformer has half of it.
@@ -59,7 +59,7 @@ class MSTKDNet(nn.Module):
         heads: int = 12,
         hidden: int = 2048,
         decoder: int = 512,
-        grid: Sequence[int] = (5, 6, 4),
+        grid: Sequence[int] = (4, 6, 5),
         head: str = "sigmoids",
         norm: str = "group",
         dropout: float = 0.2,

@@ -50,8 +50,9 @@ def load_reference(name: str, weights: Mapping[str, Any]) -> nn.Module:
             are ignored, half precision becomes single, a whole checkpoint is opened at its ``state_dict``.
 
     Returns:
-        The network in evaluation mode, its options read from the weights. Beware: the public RFNet code turns
-        air into a negative constant; this library sets it to 0, which such weights have not seen.
+        The network in evaluation mode, its options read from the weights. Beware: these weights have learned
+        volumes as the public codes read them, axes x, y, z, where this library has z, y, x, and other
+        intensities: air is a negative constant for RFNet and 0 here, MST-KDNet and AdaMM scale all to 0..1.
 
     Raises:
         OptionError: no reference of that name.
@@ -189,7 +190,7 @@ def _mstkdnet_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "layers": len(layers),
         "hidden": weights["Unetr.transformer.layer.0.mlp.w_1.weight"].shape[0],
         "decoder": weights["Unetr.decoder12_upsampler.block.weight"].shape[1],
-        "grid": (5, 6, 4) if tokens == 120 else (tokens,),
+        "grid": (5, 6, 4) if tokens == 120 else (tokens,),  # x, y, z
         "norm": "batch",
     }
 

@@ -65,6 +65,7 @@ RECIPES: Mapping[str, Recipe] = {
                 "method": "joint",
                 "joint": {
                     **dict.fromkeys(("attention", "scales", "logits", "divergence"), 0.0),
+                    "style": 0.2,
                     "presence": 1.0,
                 },
             },
@@ -132,10 +133,28 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
     "mstkdnet": {
         # at a tenth of the other presets' learning rate student and teacher part more slowly
         "paper": (replace(_JOINT, crop=(128, 192, 160), joint={"divergence": 3.0, "scales": 0.4}), {}),
-        "light": (_LIGHT, {"embedding": 192, "layers": 4, "heads": 6, "hidden": 512, "decoder": 128}),
+        "light": (
+            _LIGHT,
+            {
+                "embedding": 192,
+                "layers": 4,
+                "heads": 6,
+                "hidden": 512,
+                "decoder": 128,
+                "grid": [3, 3, 3],
+            },
+        ),
         "quick": (
             _QUICK_JOINT,
-            {"width": 8, "embedding": 48, "layers": 4, "heads": 4, "hidden": 96, "decoder": 32},
+            {
+                "width": 8,
+                "embedding": 48,
+                "layers": 4,
+                "heads": 4,
+                "hidden": 96,
+                "decoder": 32,
+                "grid": [2, 2, 2],
+            },
         ),
     },
     "adamm": {
