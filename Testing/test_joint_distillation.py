@@ -183,6 +183,18 @@ def started(student: nn.Module, **options) -> tuple[JointDistillation, nn.Module
     return method, pair.train()
 
 
+WITHOUT_TRANSFORMER = {"attention": 0.0, "scales": 0.0}
+TINY_ADAMM = {"width": 8, "adapters": 2, "nodes": 2, "dropout": 0.0}
+
+
+def started_adamm() -> tuple[JointDistillation, nn.Module]:
+    torch.manual_seed(0)
+    return started(build("adamm", **TINY_ADAMM).train(), **WITHOUT_TRANSFORMER, presence=1.0)
+
+
+JOINT = {"mstkdnet": lambda: started(network(dropout=0.0)), "adamm": started_adamm}
+
+
 def test_every_term_is_there_and_the_total_is_their_sum():
     method, pair = started(network())
     terms = method.loss(pair, batch(), epoch=0)
@@ -215,7 +227,7 @@ def test_the_teacher_learns_from_the_labels_alone():
             assert with_distances is None or not with_distances.any()
         else:
             some += 1
-            assert torch.equal(with_distances, alone)
+            torch.testing.assert_close(with_distances, alone, rtol=1e-3, atol=1e-7)
     assert some > 50
 
 
@@ -235,14 +247,47 @@ def test_distances_vanish_where_both_see_the_same_and_are_alike():
         assert terms[name].item() == pytest.approx(0, abs=1e-9), name
 
 
-def test_what_missing_channels_hold_changes_nothing():
+@pytest.mark.parametrize("name", ["mstkdnet", "adamm"])
+def test_what_missing_channels_hold_changes_nothing(name):
     results = []
     for fill in (0.0, float("nan")):
         data = batch(available="0100", present="0110")
         data["image"][:, [0, 3]] = fill
-        method, pair = started(network(dropout=0.0))
-        results.append(method.loss(pair, data, 0)["total"].item())
-    assert results[0] == results[1] > 0
+        method, pair = JOINT[name]()
+        terms = method.loss(pair, data, 0)
+        terms["total"].backward()
+        method.finish_step()
+        learning = (*pair.parameters(), *method.discriminator.parameters())
+        results.append([terms["total"], *(p.grad for p in learning if p.grad is not None)])
+    for one, other in zip(*results, strict=True):
+        assert one.isfinite().all() and torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["mstkdnet", "adamm"])
+def test_half_precision_changes_little(name):
+    found = []
+    for precision in (torch.float32, torch.bfloat16):
+        method, pair = JOINT[name]()
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            terms = method.loss(pair, batch(), 0)
+        terms["total"].backward()
+        assert all(term.dtype == torch.float32 for term in terms.values())
+        found.append({name: term.item() for name, term in terms.items()})
+    assert found[1] == pytest.approx(found[0], rel=0.1)
+    assert found[1] != found[0]
+
+
+def test_only_what_a_loss_reads_is_computed_and_held():
+    pair = JointDistillation(JointOptions(attention=0.0, adversarial=0.0)).assemble(network()).train()
+    for output in pair(batch()):
+        assert {name.partition("/")[0] for name in output.features} == {"scale", "style"}
+
+
+def test_presence_that_nothing_would_train_is_refused():
+    with pytest.raises(OptionError, match=r"joint\.presence=0.*network\.presence=false"):
+        JointDistillation(JointOptions(**WITHOUT_TRANSFORMER)).assemble(build("adamm", **TINY_ADAMM))
+    without = build("adamm", **TINY_ADAMM, presence=False)
+    JointDistillation(JointOptions(**WITHOUT_TRANSFORMER)).assemble(without)
 
 
 def test_the_discriminator_learns_to_tell_styles_apart():

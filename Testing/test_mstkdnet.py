@@ -14,6 +14,7 @@ from MissingModalityLib import networks
 from MissingModalityLib.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.networks.reference import load_reference
 from MissingModalityLib.training.losses import segmentation_loss
+from MissingModalityLib.training.recipes import make_plan
 from published import PRECISIONS, TRAINED, Published, theirs_of, without_dropout
 
 LEVELS = ("3", "6", "9", "12")
@@ -24,14 +25,20 @@ def public(golden) -> Published:
     return Published("mstkdnet", golden("mstkdnet"))
 
 
-def outputs(output) -> dict[str, torch.Tensor]:
+def outputs(network, *inputs) -> dict[str, torch.Tensor]:
+    """By published names; the encoder's end, which the public code matches and the paper does not, too."""
+    fused = []
+    with network.style.register_forward_pre_hook(lambda module, inputs: fused.append(inputs[0])):
+        output = network(*inputs, features=True)
     features = output.features
-    style = {"c3d": "encoder", "style": "style", "c4d": "content"}
+    pooled, deepest, mixed = fused[0].split([features["style/encoder"].shape[1], 64, 64], 1)
+    assert torch.equal(pooled, features["style/encoder"])
+    assert torch.equal(mixed, features["style/transformer"])
+    style, content = features["adversarial/style"], features["style/content"]
     return {
         **theirs_of(output.logits),
-        "style": features["style/style"],
-        "content": features["style/content"],
-        **{f"gstyle/{theirs}": features[f"style/{ours}"] for theirs, ours in style.items()},
+        **{"style": style, "content": content},
+        **{"gstyle/c3d": deepest, "gstyle/style": style, "gstyle/c4d": content},
         **{f"unetr_fs/z{level}": features[f"scale/{level}"] for level in LEVELS},
         **{f"attn/l{level}": features[f"attention/{level}"] for level in LEVELS},
     }
@@ -42,16 +49,15 @@ class TestPublishedNumbers:
     @pytest.mark.parametrize("mask", published.MASKS)
     def test_of_subsets(self, public, mask, dtype):
         with torch.no_grad():
-            output = public.network(dtype)(public.image(dtype), published.flags(mask), features=True)
-        public.check(f"mask{mask}", outputs(output), dtype)
+            found = outputs(public.network(dtype), public.image(dtype), published.flags(mask))
+        public.check(f"mask{mask}", found, dtype)
 
     def test_of_a_training_step(self, public, dtype):
         network = without_dropout(public.network(dtype))
-        output = network(public.image(dtype), published.flags(TRAINED), features=True)
-        public.check("train_nodrop", outputs(output), dtype)
+        found = outputs(network, public.image(dtype), published.flags(TRAINED))
+        public.check("train_nodrop", found, dtype)
         public.check_statistics(network)
-        style, content = (output.features[f"style/{name}"] for name in ("style", "content"))
-        loss = public.probe(output.logits[:, 1].sigmoid(), style, content)
+        loss = public.probe(found["uout"][:, 0], found["style"], found["content"])
         public.check_probe(loss, dtype)
         loss.backward()
         public.check_gradients(network)
@@ -101,6 +107,15 @@ class TestPublicCheckpoints:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-5), (torch.float32, 2e-3)])
 def test_outputs_equal_the_frozen_ones(dtype, tolerance):
     assert_as_frozen(record(seeded("mstkdnet").to(dtype)), fixture("mstkdnet"), tolerance)
+
+
+@pytest.mark.parametrize("preset", ["paper", "light", "quick"])
+def test_every_preset_learns_positions_for_its_own_crops(preset):
+    plan = make_plan("mst-kd", preset=preset)
+    with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("MissingModalityLib.networks.mstkdnet.expect_background", lambda bias, head: None)
+        network = networks.build(plan.architecture, **plan.network)
+    assert network.transformer.grid == tuple(s // network.divisor for s in plan.stages["train"].crop)
 
 
 def test_positions_are_interpolated_to_other_grids():
@@ -176,7 +191,9 @@ def kept_bytes(network, image, classes) -> tuple[int, list[torch.Tensor]]:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        terms = segmentation_loss(network(image, flags("0101", "1111")), classes, "sigmoids")
+        output = network(image, flags("0101", "1111"), features=("attention", "scale"))
+        terms = segmentation_loss(output, classes, "sigmoids")
+        terms["total"] = terms["total"] + sum(x.square().sum() for x in output.features.values())
     terms["total"].backward()
     return sum(sizes.values()), [p.grad for p in network.parameters()]
 
@@ -190,6 +207,30 @@ def test_recomputing_gives_the_same_gradients_with_less_memory():
         found.append(kept_bytes(network, image.float(), classes))
     torch.testing.assert_close(found[0][1], found[1][1])
     assert found[1][0] < 0.6 * found[0][0]
+
+
+def test_layers_whose_attention_is_distilled_are_recomputed_too():
+    network, (image, _) = seeded("mstkdnet", recompute=True).float().train(), case("mstkdnet", 1)
+    computed = []
+    for layer in network.transformer.layers:
+        layer.register_forward_pre_hook(lambda *_: computed.append("forward"))
+        layer.norms[0].register_forward_pre_hook(lambda *_: computed.append("inside"))
+    output = network(image.float(), flags("1111"), features=("attention",))
+    assert computed.count("inside") == 4
+    sum(x.square().sum() for x in output.features.values()).backward()
+    assert computed.count("inside") == 8 and computed.count("forward") == 4
+
+
+def test_only_the_kinds_of_features_that_are_wanted_are_given():
+    network, (image, _) = seeded("mstkdnet"), case("mstkdnet", 1)
+    with torch.no_grad():
+        every = network(image, flags("0110"), features=True).features
+        kinds = {name.partition("/")[0] for name in every}
+        assert set(network.distilled) < kinds
+        for kind in kinds:
+            some = network(image, flags("0110"), features={kind}).features
+            assert set(some) == {name for name in every if name.startswith(f"{kind}/")}
+            torch.testing.assert_close(some, {name: every[name] for name in some})
 
 
 def test_options_build_the_same_network_again_and_decide_its_size():

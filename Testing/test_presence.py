@@ -19,7 +19,7 @@ from MissingModalityLib.errors import OptionError, StudentError
 from MissingModalityLib.folder_segmentation import segment_folder
 from MissingModalityLib.inference import gated, infer, to_classes
 from MissingModalityLib.modalities import SUBSETS, Modality
-from MissingModalityLib.networks.output import Output
+from MissingModalityLib.networks.output import HEADS, Output
 from MissingModalityLib.preparation import Study, prepare
 from MissingModalityLib.segmentation import segment_files
 from MissingModalityLib.student import Student
@@ -60,7 +60,7 @@ class TestGate:
     def test_of_sigmoids_leaves_background_alone(self):
         given = voxels((0.3, 0.6, 0.8, 1.0))
         soft = gated(given.copy(), TOLD, "sigmoids", "soft").ravel()
-        np.testing.assert_allclose(soft, [0.3, 0.12, 0.72, 0.6], rtol=1e-6)
+        np.testing.assert_allclose(soft, [0.3, 0.24, 0.8, 1.0], rtol=1e-6)
         hard = gated(given.copy(), TOLD, "sigmoids", "hard").ravel()
         np.testing.assert_allclose(hard, [0.3, 0.0, 0.8, 1.0], rtol=1e-6)
         assert np.array_equal(gated(given.copy(), TOLD, "sigmoids", "none"), given)
@@ -72,7 +72,7 @@ class TestGate:
             found = gated(given.copy(), TOLD, "classes", gate)
             np.testing.assert_allclose(found.sum(0), 1, rtol=1e-6)
         soft = gated(given.copy(), TOLD, "classes", "soft")[:, 0, 0, 0]
-        np.testing.assert_allclose(soft, np.array([0.1, 0.12, 0.09, 0.12]) / 0.43, rtol=1e-5)
+        np.testing.assert_allclose(soft, np.array([0.1, 0.24, 0.1, 0.2]) / 0.64, rtol=1e-5)
         hard = gated(given.copy(), TOLD, "classes", "hard")
         assert to_classes(given, "classes").ravel().tolist() == [1, 1, 0]
         assert to_classes(hard, "classes").ravel().tolist() == [3, 0, 0]
@@ -80,11 +80,25 @@ class TestGate:
 
     def test_of_regions_takes_the_likeliest_of_their_classes(self):
         given = voxels((0.9, 0.8, 0.7))
-        soft = gated(given.copy(), TOLD, "regions", "soft").ravel()
-        np.testing.assert_allclose(soft, [0.81, 0.48, 0.42], rtol=1e-6)
-        only_edema = np.array([0.1, 0.8, 0.5], np.float32)
+        only_edema = np.array([0.1, 0.8, 0.3], np.float32)
+        soft = gated(given.copy(), only_edema, "regions", "soft").ravel()
+        np.testing.assert_allclose(soft, [0.9, 0.48, 0.42], rtol=1e-6)
         hard = gated(given.copy(), only_edema, "regions", "hard").ravel()
         np.testing.assert_allclose(hard, [0.9, 0.0, 0.0], rtol=1e-6)
+
+    @pytest.mark.parametrize("head", HEADS)
+    def test_soft_keeps_what_hard_keeps_and_what_is_sure(self, head):
+        given = np.random.default_rng(3).random((HEADS[head], 10, 10, 10), np.float32)
+        for presence in np.linspace(0, 1, 11, dtype=np.float32):
+            told = np.array([0.9, presence, presence], np.float32)
+            found = {gate: to_classes(gated(given.copy(), told, head, gate), head) for gate in GATES}
+            assert (found["soft"] > 0)[found["hard"] > 0].all()
+            assert presence <= 0.5 or np.array_equal(found["soft"], found["none"])
+        sure = np.full((HEADS[head], 1, 1, 1), 0.01, np.float32)
+        sure[-1] = 0.97  # ET
+        doubted = np.array([0.1, 0.1, 0.4], np.float32)
+        assert to_classes(gated(sure.copy(), doubted, head, "soft"), head) == 3
+        assert to_classes(gated(sure.copy(), doubted, head, "hard"), head) == 0
 
     def test_of_another_name_is_refused(self):
         with pytest.raises(OptionError, match="gently"):
@@ -137,16 +151,18 @@ def test_a_student_gates_the_whole_case_and_tells_why(student: Student) -> None:
             (together,) = student.classes_of(whole, [subset])
             assert set(np.unique(together)) - {0} == found[gate]
     assert found == {"soft": {3}, "hard": {3}, "none": {3}}, "ET overwrites the others where it is kept"
-    with torch.no_grad():
-        student.network.presence[-1].bias.copy_(torch.tensor([-3.0, 3.0, -0.1]))
-    for gate, kept in (("soft", {2}), ("hard", {2}), ("none", {3})):
-        student.card["gate"] = gate
-        assert set(np.unique(student.classes(prepared)[inside])) == kept
+    for presence, kept in ((-0.1, ({3}, {2}, {3})), (-3.0, ({2}, {2}, {3}))):
+        with torch.no_grad():
+            student.network.presence[-1].bias.copy_(torch.tensor([-3.0, 3.0, presence]))
+        for gate, expected in zip(GATES, kept, strict=True):
+            student.card["gate"] = gate
+            assert set(np.unique(student.classes(prepared)[inside])) == expected
 
 
 def test_students_keep_their_gate_and_refuse_an_unknown_one(student: Student, tmp_path) -> None:
     student.save(tmp_path / "s.safetensors")
     assert read_card(tmp_path / "s.safetensors")["gate"] == "soft"
+    assert tiny_student().card["gate"] == "none", "it tells no presence"
     student.card["gate"] = "hard"
     student.save(tmp_path / "s.safetensors")
     assert Student.load(tmp_path / "s.safetensors").card["gate"] == "hard"

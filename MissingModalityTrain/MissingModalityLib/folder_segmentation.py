@@ -137,7 +137,7 @@ def _write_table(
         report = reports.get(case.name)
         if report:
             numbers = [report[measure][name] for measure in _MEASURES for name in _NAMES]
-            numbers += [report["presence"][name] for name in told]
+            numbers += [report.get("presence", {}).get(name, "") for name in told]
             table.writerow([case.name, report["modalities"], *numbers, " ".join(report["warnings"]), ""])
         elif case.name in failed:
             table.writerow([case.name, "", *[""] * len(columns), "", failed[case.name]])

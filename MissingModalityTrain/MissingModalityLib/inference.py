@@ -65,8 +65,10 @@ def to_classes(probabilities: np.ndarray, head: str) -> np.ndarray:
 def gated(probabilities: np.ndarray, presence: np.ndarray | None, head: str, gate: str) -> np.ndarray:
     """Probabilities less what the network takes for false: classes that the case does not seem to hold.
 
-    "soft" multiplies what a class gets with its presence, "hard" (as AdaMM is published) with 1 where that
-    exceeds 0.5 and 0 elsewhere, "none" changes nothing. What that means depends on the head:
+    "soft" multiplies what a class gets with twice its presence, at most 1: what is more likely there than not
+    stays as it is, below that voxels must be the surer, the less likely the class is. "hard" (as AdaMM is
+    published) removes classes of a presence up to 0.5, "none" changes nothing. What that means depends on
+    the head:
 
     - sigmoids: NCR, ED and ET are independent statements, so each is multiplied and background stays.
     - classes: presence re-weighs the classes' prior and the result sums to 1 again (Bayes' rule), so that a
@@ -86,7 +88,7 @@ def gated(probabilities: np.ndarray, presence: np.ndarray | None, head: str, gat
         raise OptionError(f"Unknown gate '{gate}' of a student. Choose one of {', '.join(GATES)}.")
     if presence is None or gate == "none":
         return probabilities
-    ncr, ed, et = presence if gate == "soft" else (presence > 0.5).astype(np.float32)
+    ncr, ed, et = np.minimum(1, 2 * presence) if gate == "soft" else (presence > 0.5).astype(np.float32)
     factors = (max(ncr, ed, et), max(ncr, et), et) if head == "regions" else (1.0, ncr, ed, et)
     for channel, factor in zip(probabilities, factors, strict=True):
         channel *= factor

@@ -79,7 +79,7 @@ class Student:
             "window": [80, 80, 80],
             "overlap": 0.5,
             "smallest_island": 0,
-            "gate": GATES[0],
+            "gate": GATES[0] if "presence" in network.distilled else "none",
             **(card or {}),
             "format_version": FORMAT_VERSION,
             "network": network.name,

@@ -8,7 +8,7 @@ are supervised by their own predictions, and the discriminator keeps its optimiz
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from .. import distributed
 from ..errors import OptionError
-from ..networks.output import Output
+from ..networks.output import Output, chosen
 from ..training.losses import channel_losses, presence_target
 from ..training.method import Method, bare
 from .attention import attention_distance, scale_distance
@@ -26,18 +26,25 @@ from .logits import logit_distance, standardized_divergence
 from .options import JointOptions
 from .style import Discriminator, style_distance
 
-READ_BY = {"attention": "attention/", "scales": "scale/", "style": "style/", "adversarial": "style/"}
-"""Option -> beginning of the names of the features that its term reads."""
-STYLE = "style/style"
+READ_BY = {"attention": "attention", "scales": "scale", "style": "style", "adversarial": "adversarial"}
+"""Option -> kind of the features that its term reads."""
 
 
 class Pair(nn.Module):
-    """Student and teacher as one module, so that one optimizer and one distributed wrapper hold both."""
+    """Student and teacher as one module, so that one optimizer and one distributed wrapper hold both.
 
-    def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+    Both keep their activations until the gradients of the sum of all losses are computed together.
+
+    Args:
+        student, teacher: networks of the same kind.
+        kinds: of features to give.
+    """
+
+    def __init__(self, student: nn.Module, teacher: nn.Module, kinds: Collection[str]) -> None:
         super().__init__()
         self.student = student
         self.teacher = teacher
+        self.kinds = kinds
 
     @property
     def head(self) -> str:
@@ -47,9 +54,13 @@ class Pair(nn.Module):
         """What the student says of the subset it may see, and the teacher of all that is present."""
         image, present = batch["image"], batch["present"]
         return (
-            self.student(image, batch["available"], present, features=True),
-            self.teacher(image, present, present, features=True),
+            self._read(self.student(image, batch["available"], present, self.kinds)),
+            self._read(self.teacher(image, present, present, self.kinds)),
         )
+
+    def _read(self, output: Output) -> Output:
+        """What enters a loss, nothing else: a distributed wrapper waits for gradients of all it returns."""
+        return Output(output.logits, chosen(output.features, self.kinds), output.presence)
 
 
 class JointDistillation(Method):
@@ -72,7 +83,8 @@ class JointDistillation(Method):
         """Student, teacher and, beside them, the discriminator.
 
         Raises:
-            OptionError: a term with a weight reads what the network does not have.
+            OptionError: a term with a weight reads what the network does not have, or nothing would train
+                what the network says of presence.
         """
         self._require(network)
         self.teacher = deepcopy(network)
@@ -84,15 +96,22 @@ class JointDistillation(Method):
             self._optimizer = torch.optim.Adam(
                 self.discriminator.parameters(), self.options.discriminator_rate
             )
-        return Pair(network, self.teacher)
+        kinds = {kind for option, kind in READ_BY.items() if getattr(self.options, option)}
+        return Pair(network, self.teacher, kinds)
 
     def _require(self, network: nn.Module) -> None:
         for option, kind in (*READ_BY.items(), ("presence", "presence")):
-            if getattr(self.options, option) and kind.rstrip("/") not in network.distilled:
+            if getattr(self.options, option) and kind not in network.distilled:
                 raise OptionError(
                     f"Setting joint.{option}={getattr(self.options, option)}: network {network.name} has no "
                     f"such features to distill. Set joint.{option}=0."
                 )
+
+        if "presence" in network.distilled and not self.options.presence:
+            raise OptionError(
+                "Setting joint.presence=0.0: nothing would teach the network which classes are present. Set "
+                "network.presence=false too."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Teacher, discriminator and the discriminator's optimizer."""
@@ -157,16 +176,16 @@ class JointDistillation(Method):
         """What the student learns from the teacher."""
         options = self.options
         axis = 1 if options.standardized == "classes" else -1
-        kinds = {kind: _pairs(student, teacher, kind) for kind in set(READ_BY.values())}
+        kinds = {kind: _pairs(student, teacher, kind) for kind in READ_BY.values()}
         terms = {
-            "attention": lambda: attention_distance(*kinds["attention/"], options.extremes),
-            "scales": lambda: scale_distance(*kinds["scale/"]),
+            "attention": lambda: attention_distance(*kinds["attention"], options.extremes),
+            "scales": lambda: scale_distance(*kinds["scale"]),
             "logits": lambda: logit_distance(student.logits, teacher.logits),
             "divergence": lambda: standardized_divergence(
                 student.logits, teacher.logits, options.temperature, axis
             ),
-            "style": lambda: style_distance(*kinds["style/"]),
-            "adversarial": lambda: self._adversarial(student.features[STYLE], teacher.features[STYLE]),
+            "style": lambda: style_distance(*kinds["style"]),
+            "adversarial": lambda: self._adversarial(*(styles for (styles,) in kinds["adversarial"])),
         }
         return {
             name: getattr(options, name) * distance()
@@ -183,7 +202,7 @@ class JointDistillation(Method):
 
 def _pairs(student: Output, teacher: Output, kind: str) -> tuple[list[Tensor], list[Tensor]]:
     """The student's and the teacher's features of a kind, in the same order."""
-    names = [name for name in teacher.features if name.startswith(kind)]
+    names = list(chosen(teacher.features, {kind}))
     return [student.features[name] for name in names], [teacher.features[name] for name in names]
 
 

@@ -2,15 +2,15 @@
 
 A network is a module with ``forward(image, available, present=None, features=False) -> Output``: ``image``
 (B, 4, D, H, W) z-scored float; ``available`` and ``present`` (B, 4) bool, what to look at and, for training,
-what the case has; ``features`` to get whatever can be distilled. What a missing channel holds, NaN included,
-never reaches the output. Attributes:
+what the case has; ``features`` True to get whatever can be distilled, or the kinds of it that are wanted.
+What a missing channel holds, NaN included, never reaches the output. Attributes:
 
     name, options   what :func:`build` needs to make it again
     head            "classes" (softmax: background, NCR/NET, ED, ET), "regions" (sigmoids: WT, TC, ET) or
                     "sigmoids" (one for each class)
     divisor         every side of the image must be a multiple of it
     distilled       what joint distillation can read beside logits: "attention", "scale", "style" (with
-                    ``style_channels``), "presence"
+                    ``adversarial`` and ``style_channels``), "presence"
     leaves_unused   whether parameters can stay without a part in a batch's output, for lack of samples whose
                     modalities need them; processes that average gradients must look for them then
 """

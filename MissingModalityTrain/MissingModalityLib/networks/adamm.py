@@ -1,11 +1,13 @@
 """AdaMM: a U-Net with adapters for every subset, a graph at its bottom, and a head for what is there at all.
 
 "No modality left behind: adapting to missing modalities via knowledge distillation for brain tumor
-segmentation", arXiv 2509.15017. Teacher and student are two of these networks; a sample with all modalities,
-as the teacher sees, passes by adapters and graph.
+segmentation", arXiv 2509.15017. Teacher and student are two of these networks; a sample with all modalities
+passes by adapters and graph, so a teacher needs its own for cases alone that were acquired without one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from torch.nn import functional as F
 from ..modalities import MODALITIES
 from .adapters import CONTENT, Bank, Banks, Routes
 from .garm import GraphRefinement
-from .output import HEADS, LESIONS, Output, expect_background, visible
+from .output import HEADS, LESIONS, Output, chosen, expect_background, visible
 from .trunk import LEVELS, Decoder, Encoder, ResidualBlock, common_features, normalization, set_recompute
 
 
@@ -25,9 +27,9 @@ class AdaMM(nn.Module):
 
     If asked for, ``Output.features`` holds (C = 8 ``width``, sides an eighth of the image's):
 
-    - ``style/encoder``, ``style/style``, ``style/content`` (B, C, d, h, w): what global styles are made of:
+    - ``style/encoder``, ``style/style``, ``style/content`` (B, C, d, h, w): what fused matrices are made of:
       the encoder's end, all levels fused, the content blocks' end; by the shared layers, each before the
-      adapter that stands at its place;
+      adapter that stands at its place; ``adversarial/style``, what the discriminator sees: the second again;
     - ``fused/4``, ``decoder/<level>``: content and decoder, group-normalized, for the distillation that all
       networks offer.
 
@@ -79,7 +81,7 @@ class AdaMM(nn.Module):
         }
         self.head = head
         self.published = published
-        self.distilled = ("style", "presence") if presence else ("style",)
+        self.distilled = ("style", "adversarial", "presence")[: 3 if presence else 2]
         self.style_channels = deepest = width * 2 ** (LEVELS - 1)
         self.encoder = Encoder(len(MODALITIES), width)
         self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(4)))
@@ -95,7 +97,11 @@ class AdaMM(nn.Module):
         set_recompute(self, recompute)
 
     def forward(
-        self, image: Tensor, available: Tensor, present: Tensor | None = None, features: bool = False
+        self,
+        image: Tensor,
+        available: Tensor,
+        present: Tensor | None = None,
+        features: bool | Collection[str] = False,
     ) -> Output:
         """Segment; voxels of a missing channel are never read.
 
@@ -103,7 +109,7 @@ class AdaMM(nn.Module):
             image: (B, 4, D, H, W), z-scored; sides multiples of 8.
             available: (B, 4) bool, the modalities to look at, at least one per sample.
             present: not read; networks that train on single modalities beside the subset need it.
-            features: give features too.
+            features: give features too, all or these kinds.
 
         Returns:
             Logits (B, 4 or 3, D, H, W), presence, features if asked for.
@@ -120,18 +126,18 @@ class AdaMM(nn.Module):
         general = self.bottleneck(torch.cat([style, content], 1))
         fused = routes.through(self._refined, general, _levels(adapted[1:], own), own)
         decoded, seen = self._decoded(self.dropout(fused), skips, routes)
-        output = Output(self.classify(decoded[-1]))
+        found = {
+            "style/encoder": halved[-1],
+            "style/style": style,
+            "style/content": content,
+            "adversarial/style": style,
+            **common_features(content, decoded, features),
+        }
+        output = Output(self.classify(decoded[-1]), chosen(found, features))
         if self.presence is not None:
             evidence = self.presence(seen)
             evidence = evidence.float() if evidence.dtype.itemsize < 4 else evidence
             output.presence = evidence.mean((2, 3, 4)).sigmoid()
-        if features:
-            output.features = {
-                "style/encoder": halved[-1],
-                "style/style": style,
-                "style/content": content,
-                **common_features(content, decoded),
-            }
         return output
 
     def _refined(self, bank: Bank, general: Tensor, levels: Tensor, content: Tensor) -> Tensor:

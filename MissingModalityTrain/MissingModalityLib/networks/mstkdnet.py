@@ -6,14 +6,14 @@ brain tumor segmentation", MICCAI 2025. Teacher and student are two of these net
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..modalities import MODALITIES
-from .output import HEADS, Output, expect_background, visible
+from .output import HEADS, Output, asked, chosen, expect_background, visible
 from .transformer import PATCH, MultiScaleDecoder, Transformer
 from .trunk import LEVELS, Decoder, Encoder, ResidualBlock, common_features, set_recompute
 
@@ -28,8 +28,10 @@ class MSTKDNet(nn.Module):
 
     - ``attention/<layer>`` (B, heads, N, N): attention weights after each quarter of the layers;
     - ``scale/<layer>``: the four decoded maps of the Transformer, coarse and fine;
-    - ``style/encoder``, ``style/style``, ``style/content`` (B, C, d, h, w): what global styles are made of:
-      the encoder's end, encoder and Transformer fused, the decoder's first features;
+    - ``style/encoder`` (B, C/2, d, h, w), ``style/transformer``, ``style/content`` (B, C, d, h, w): what
+      fused matrices are made of, Eq. 10: the encoder's last level but one, pooled; the Transformer's map; the
+      decoder's first features;
+    - ``adversarial/style`` (B, C, d, h, w): what the discriminator sees, Eq. 9: both fused;
     - ``fused/4``, ``decoder/<level>``: content and decoder, group-normalized, for the distillation that all
       networks offer.
 
@@ -48,7 +50,7 @@ class MSTKDNet(nn.Module):
 
     name = "mstkdnet"
     divisor = 2 ** (LEVELS - 1) * PATCH
-    distilled = ("attention", "scale", "style")
+    distilled = ("attention", "scale", "style", "adversarial")
     leaves_unused = False
 
     def __init__(
@@ -96,7 +98,11 @@ class MSTKDNet(nn.Module):
         set_recompute(self, recompute)
 
     def forward(
-        self, image: Tensor, available: Tensor, present: Tensor | None = None, features: bool = False
+        self,
+        image: Tensor,
+        available: Tensor,
+        present: Tensor | None = None,
+        features: bool | Collection[str] = False,
     ) -> Output:
         """Segment; voxels of a missing channel are never read.
 
@@ -104,26 +110,25 @@ class MSTKDNet(nn.Module):
             image: (B, 4, D, H, W), z-scored; sides multiples of 32.
             available: (B, 4) bool, the modalities to look at.
             present: not read; networks that train on single modalities beside the subset need it.
-            features: give features too.
+            features: give features too, all or these kinds.
 
         Returns:
             Logits (B, 4 or 3, D, H, W); features if asked for.
         """
         skips, (_, halved, deepest), _ = self.encoder(visible(image, available))
-        tokens, attention = self.transformer(deepest, weights=features)
+        tokens, attention = self.transformer(deepest, weights=asked(features, "attention"))
         mixed, scales = self.multiscale(deepest, tokens)
         mixed = mixed + deepest
-        content = self.content(mixed)
-        style = self.style(torch.cat([F.max_pool3d(halved, 2), deepest, mixed], 1))
+        content, pooled = self.content(mixed), F.max_pool3d(halved, 2)
+        style = self.style(torch.cat([pooled, deepest, mixed], 1))
         decoded = self.decoder(self.dropout(self.bottleneck(torch.cat([style, content], 1))), skips)
-        output = Output(self.classify(decoded[-1]))
-        if features:
-            output.features = {
-                **{f"attention/{name}": x for name, x in zip(SCALE_NAMES, attention, strict=True)},
-                **{f"scale/{name}": x for name, x in zip(SCALE_NAMES, scales, strict=True)},
-                "style/encoder": deepest,
-                "style/style": style,
-                "style/content": content,
-                **common_features(content, decoded),
-            }
-        return output
+        found = {
+            **{f"attention/{name}": x for name, x in zip(SCALE_NAMES, attention, strict=False)},
+            **{f"scale/{name}": x for name, x in zip(SCALE_NAMES, scales, strict=True)},
+            "style/encoder": pooled,
+            "style/transformer": mixed,
+            "style/content": content,
+            "adversarial/style": style,
+            **common_features(content, decoded, features),
+        }
+        return Output(self.classify(decoded[-1]), chosen(found, features))

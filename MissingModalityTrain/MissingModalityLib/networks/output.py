@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -34,6 +35,16 @@ class Output:
     logits: Tensor
     features: dict[str, Tensor] = field(default_factory=dict)
     presence: Tensor | None = None
+
+
+def asked(features: bool | Collection[str], kind: str) -> bool:
+    """Whether features of a kind, the first part of their names, are wanted."""
+    return features if isinstance(features, bool) else kind in features
+
+
+def chosen(found: Mapping[str, Tensor], features: bool | Collection[str]) -> dict[str, Tensor]:
+    """Of features by name those of the kinds that are wanted."""
+    return {name: x for name, x in found.items() if asked(features, name.partition("/")[0])}
 
 
 def visible(image: Tensor, available: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ While training, one further decoder shared by all modalities segments each of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -261,7 +261,11 @@ class RFNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(
-        self, image: Tensor, available: Tensor, present: Tensor | None = None, features: bool = False
+        self,
+        image: Tensor,
+        available: Tensor,
+        present: Tensor | None = None,
+        features: bool | Collection[str] = False,
     ) -> Output:
         """Segment; voxels of a missing channel are never read.
 
@@ -271,7 +275,7 @@ class RFNet(nn.Module):
             present: (B, 4) bool, modalities the case really has, ``available`` among them. Only training
                 reads it: encoders and separate decoder run on all of these, whatever the random subset that
                 is fused. Default ``available``.
-            features: give features in evaluation mode too, as a teacher does.
+            features: give features in evaluation mode too, as a teacher does; always all.
 
         Returns:
             Logits (B, K, D, H, W) of the fused decoder; features in training mode or if asked for.
@@ -282,7 +286,7 @@ class RFNet(nn.Module):
         """
         available = available.cpu()
         encoded = self.encode(image, available if present is None or not self.training else present)
-        chosen = self._choose(encoded, available, features or self.training)
+        chosen = self._choose(encoded, available, bool(features) or self.training)
         del encoded  # while predicting, the chosen stacks are the only copy left
         return self._decode(*chosen)
 

@@ -7,13 +7,15 @@ super-resolution using an efficient sub-pixel convolutional neural network", CVP
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from monai.networks.nets import SegResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..modalities import MODALITIES
-from .output import HEADS, Output, expect_background, visible
+from .output import HEADS, Output, asked, chosen, expect_background, visible
 
 
 class EarlyFusionSegResNet(nn.Module):
@@ -80,7 +82,11 @@ class EarlyFusionSegResNet(nn.Module):
         expect_background(self.body.conv_final[-1].conv.bias, head)
 
     def forward(
-        self, image: Tensor, available: Tensor, present: Tensor | None = None, features: bool = False
+        self,
+        image: Tensor,
+        available: Tensor,
+        present: Tensor | None = None,
+        features: bool | Collection[str] = False,
     ) -> Output:
         """Segment; voxels of a missing channel are never read.
 
@@ -88,7 +94,7 @@ class EarlyFusionSegResNet(nn.Module):
             image: (B, 4, D, H, W), z-scored; sides multiples of ``divisor``.
             available: (B, 4) bool, the modalities to look at.
             present: not read; networks that train on single modalities beside the subset need it.
-            features: give features too.
+            features: give features too, all or these kinds.
 
         Returns:
             Logits (B, 3 or 4, D, H, W); features if asked for.
@@ -100,10 +106,10 @@ class EarlyFusionSegResNet(nn.Module):
             channels = torch.cat([channels, constant], dim=1)
         if not self.training:  # this layout makes CPUs predict a third faster; training would be slower
             channels = channels.contiguous(memory_format=torch.channels_last_3d)
-        if not features:
+        if not (asked(features, "fused") or asked(features, "decoder")):
             return Output(unfolded(self.body(channels), self.fold))
         logits, observed = self._observed(channels)
-        return Output(unfolded(logits, self.fold), observed)
+        return Output(unfolded(logits, self.fold), chosen(observed, features))
 
     def _observed(self, channels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """What ``body(channels)`` computes, step by step, with the steps worth distilling."""

@@ -64,11 +64,8 @@ class Layer(Recomputed):
         self.outer = nn.Linear(hidden, size)
         self.dropout = nn.Dropout(dropout)
 
-    def compute(self, x: Tensor) -> Tensor:
-        return self.observed(x, weights=False)[0]
-
-    def observed(self, x: Tensor, weights: bool = True) -> tuple[Tensor, Tensor | None]:
-        """Tokens (B, N, size) and attention weights (B, heads, N, N)."""
+    def compute(self, x: Tensor, weights: bool) -> tuple[Tensor, Tensor | None]:
+        """Tokens (B, N, size) and, if asked for, attention weights (B, heads, N, N)."""
         mixed, shares = self.attention(self.norms[0](x), weights)
         x = x + mixed
         hidden = self.dropout(F.relu(self.inner(self.norms[1](x))))
@@ -121,14 +118,11 @@ class Transformer(nn.Module):
         every, maps, shares = len(self.layers) // SCALES, [], []
         for number, layer in enumerate(self.layers, 1):
             comes_out = number % every == 0
-            if weights and comes_out:
-                tokens, share = layer.observed(tokens)
-                shares.append(share)
-            else:
-                tokens = layer(tokens)
+            tokens, share = layer(tokens, weights and comes_out)
             if comes_out:
                 maps.append(tokens.transpose(1, 2).unflatten(2, grid))
-        return maps, shares
+                shares.append(share)
+        return maps, shares if weights else []
 
     def _positions(self, grid: tuple[int, ...]) -> Tensor:
         if grid == self.grid or (len(self.grid) == 1 and prod(grid) == self.grid[0]):

@@ -6,13 +6,16 @@ SMU-Net (Azad et al., MIDL 2022) has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import gcd
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+
+from .output import chosen
 
 GROUPS = 8
 LEVELS = 4
@@ -40,10 +43,10 @@ class Recomputed(nn.Module):
 
     recompute = False
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, *inputs: Any) -> Any:
         if self.recompute and self.training and torch.is_grad_enabled():
-            return checkpoint(self.compute, x, use_reentrant=False)
-        return self.compute(x)
+            return checkpoint(self.compute, *inputs, use_reentrant=False)
+        return self.compute(*inputs)
 
 
 class ResidualBlock(Recomputed):
@@ -133,11 +136,13 @@ class Decoder(nn.Module):
         return features
 
 
-def common_features(content: Tensor, decoded: Sequence[Tensor]) -> dict[str, Tensor]:
-    """What any network of this trunk offers for distillation, on a scale of its own per group."""
-    normalized = {f"fused/{LEVELS}": content}
-    normalized |= {f"decoder/{LEVELS - 1 - number}": x for number, x in enumerate(decoded)}
-    return {name: F.group_norm(x, GROUPS) for name, x in normalized.items()}
+def common_features(
+    content: Tensor, decoded: Sequence[Tensor], features: bool | Collection[str]
+) -> dict[str, Tensor]:
+    """What any network of this trunk offers for distillation, if wanted, on a scale of its own per group."""
+    found = {f"fused/{LEVELS}": content}
+    found |= {f"decoder/{LEVELS - 1 - number}": x for number, x in enumerate(decoded)}
+    return {name: F.group_norm(x, GROUPS) for name, x in chosen(found, features).items()}
 
 
 def set_recompute(network: nn.Module, wanted: bool) -> None:

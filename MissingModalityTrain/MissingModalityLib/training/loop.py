@@ -85,6 +85,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.trained.parameters(),
             settings.learning_rate,
+            (0.9, settings.beta2),
             weight_decay=settings.weight_decay,
             amsgrad=True,
         )
@@ -153,7 +154,7 @@ class Trainer:
             rate = settings.learning_rate * (1 - epoch / settings.epochs) ** settings.power
             for group in self.optimizer.param_groups:
                 # a checkpoint brings back those of its own settings
-                group.update(lr=rate, weight_decay=settings.weight_decay)
+                group.update(lr=rate, betas=(0.9, settings.beta2), weight_decay=settings.weight_decay)
             torch.manual_seed(hash((*stage.entropy, epoch, distributed.rank())) % 2**63)
             stage.method.begin_epoch(stage.network, epoch)
             record = {"stage": stage.name, "epoch": epoch + 1, "learning_rate": rate}

@@ -66,7 +66,7 @@ RECIPES: Mapping[str, Recipe] = {
                 "joint": {
                     **dict.fromkeys(("attention", "scales", "logits", "divergence"), 0.0),
                     "style": 0.2,
-                    "presence": 1.0,
+                    "presence": 0.7,
                 },
             },
         },
@@ -86,7 +86,9 @@ _QUICK = Settings(
     subsets=("FLAIR+T1ce+T1+T2", "FLAIR+T1ce"),
 )
 
-_JOINT = Settings(epochs=250, iterations=1080, batch=1, learning_rate=1e-4, weight_decay=1e-5, workers=4)
+_JOINT = Settings(
+    epochs=250, iterations=1080, batch=1, learning_rate=1e-4, beta2=0.99, weight_decay=1e-5, workers=4
+)
 """MST-KDNet and AdaMM see every one of about 1,080 cases once in an epoch."""
 _LIGHT = Settings(
     epochs=80,

@@ -105,6 +105,7 @@ class Settings:
     learning_rate: float = setting(
         2e-4, "Learning rate of the first epoch", "more than 0", lambda value: value > 0
     )
+    beta2: float = share(0.999, "Adam: decay per step of the running mean of squared gradients")
     weight_decay: float = at_least(0, 1e-4, "L2 penalty on the weights")
     power: float = at_least(0, 0.9, "Power of the polynomial decay of the learning rate, per epoch")
     clip: float = at_least(0, 0.0, "Largest norm of the gradient, 0 for no limit")
