@@ -347,7 +347,7 @@ def test_logits_alone_can_be_distilled_with_any_network():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"attention": -1.0}, "attention=-1.0"),
+        ({"attention": -1.0}, r"joint\.attention=-1\.0"),
         ({"extremes": "rows"}, "heads, layers"),
         ({"temperature": 0.0}, "temperature"),
     ],

@@ -249,9 +249,18 @@ def test_options_build_the_same_network_again_and_decide_its_size():
 
 @pytest.mark.parametrize(
     "options",
-    [{"head": "voxels"}, {"norm": "none"}, {"heads": 3}, {"layers": 6}, {"decoder": 24}, {"width": 6}],
+    [
+        {"head": "voxels"},
+        {"norm": "none"},
+        {"heads": 3},
+        {"layers": 6},
+        {"decoder": 24},
+        {"width": 6},
+        {"grid": 3},
+        {"grid": (0, 1, 1)},
+    ],
     ids=str,
 )
 def test_options_out_of_range_are_refused(options):
-    with pytest.raises(OptionError, match="mstkdnet"):
+    with pytest.raises(OptionError, match=f"mstkdnet.*{next(iter(options))}"):
         networks.build("mstkdnet", **{**OPTIONS["mstkdnet"], **options})

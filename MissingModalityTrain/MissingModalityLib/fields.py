@@ -37,8 +37,11 @@ def switch(default: bool, meaning: str) -> Any:
     return setting(default, meaning, "true or false", lambda value: isinstance(value, bool))
 
 
-def check(settings: Any) -> None:
+def check(settings: Any, prefix: str = "") -> None:
     """Hold every field of a dataclass of settings against its own range.
+
+    Args:
+        prefix: of names in messages, where these are options of a setting.
 
     Raises:
         OptionError: naming the setting, its value and what is allowed.
@@ -46,7 +49,8 @@ def check(settings: Any) -> None:
     for item in fields(settings):
         value, allowed = getattr(settings, item.name), item.metadata["allowed"]
         if not item.metadata["fine"](value):
-            raise OptionError(f"Setting {item.name}={as_text(value)} is out of range. Allowed: {allowed}.")
+            name = f"{prefix}{item.name}"
+            raise OptionError(f"Setting {name}={as_text(value)} is out of range. Allowed: {allowed}.")
 
 
 def as_text(value: Any) -> str:

@@ -47,4 +47,4 @@ class JointOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        check(self, "joint.")

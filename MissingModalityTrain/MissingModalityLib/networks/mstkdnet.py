@@ -70,6 +70,8 @@ class MSTKDNet(nn.Module):
         super().__init__()
         if head not in HEADS:
             raise ValueError(f"head must be one of {', '.join(HEADS)}, not '{head}'")
+        if not isinstance(grid, list | tuple):
+            raise ValueError(f"grid={grid} must be three numbers, such as 4,6,5")
         self.options = {
             "width": width,
             "embedding": embedding,

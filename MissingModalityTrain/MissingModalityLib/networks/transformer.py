@@ -95,6 +95,8 @@ class Transformer(nn.Module):
         super().__init__()
         if layers < SCALES or layers % SCALES:
             raise ValueError(f"layers={layers} must be a multiple of {SCALES}")
+        if not all(type(side) is int and side > 0 for side in grid):
+            raise ValueError(f"grid={grid} must be whole numbers of 1 or more")
         self.grid = tuple(grid)
         self.embed = nn.Conv3d(inputs, size, PATCH, stride=PATCH)
         self.positions = nn.Parameter(torch.zeros(1, prod(grid), size))

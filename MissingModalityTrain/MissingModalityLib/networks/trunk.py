@@ -78,6 +78,8 @@ class Encoder(nn.Module):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
+        if width < GROUPS or width % GROUPS:
+            raise ValueError(f"width={width} must be a multiple of {GROUPS}")
         widths = [width * 2**level for level in range(LEVELS)]
         self.entry = nn.Conv3d(inputs, width, 3, padding=1)
         self.refine = nn.ModuleList(
