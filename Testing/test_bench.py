@@ -40,6 +40,16 @@ def test_the_benchmark_runs_and_says_what_it_scaled(
 
 
 @pytest.mark.slow
+def test_loss_terms_begin_at_a_tenth_of_dice_to_all_of_it(tmp_path: Path) -> None:
+    lines = ["--lines", "mst-kd", "adamm", "--preset", "quick", "--steps", "13"]
+    assert bench_training.main([*lines, "--output", str(tmp_path / "bench.json")]) == 0
+    for line in json.loads((tmp_path / "bench.json").read_text()):
+        terms = line["terms"]
+        for name in set(terms) - {"total", "student_entropy", "teacher_entropy"}:
+            assert 0.1 <= terms[name] / terms["student_dice"] <= 1, (line["line"], name)
+
+
+@pytest.mark.slow
 def test_steps_of_training_are_measured_with_their_loss_terms(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

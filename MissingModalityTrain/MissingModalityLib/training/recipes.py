@@ -66,7 +66,7 @@ RECIPES: Mapping[str, Recipe] = {
                 "joint": {
                     **dict.fromkeys(("attention", "scales", "logits", "divergence"), 0.0),
                     "style": 0.2,
-                    "presence": 0.7,
+                    "presence": 0.4,
                 },
             },
         },
@@ -147,7 +147,7 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
             },
         ),
         "quick": (
-            _QUICK_JOINT,
+            replace(_QUICK_JOINT, joint={**_QUICK_JOINT.joint, "attention": 0.2}),
             {
                 "width": 8,
                 "embedding": 48,
