@@ -130,3 +130,17 @@ def test_python_is_python_and_names_are_public(page: Path) -> None:
     assert set(re.findall(r"\bmm\.(\w+)", page.read_text("utf-8"))) <= set(mm.__all__)
     for code in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
         ast.parse(code)
+
+
+def test_the_weights_of_joint_distillation_are_those_in_the_guide() -> None:
+    """Columns: recipe mst-kd in most presets, in the preset paper, recipe adamm."""
+    text = (ROOT / "Resources" / "Docs" / "distillation.md").read_text("utf-8")
+    rows = re.findall(r"`joint\.(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", text)
+    assert len(rows) == 9
+    plans = [
+        mm.make_plan(recipe, preset=preset)
+        for recipe, preset in (("mst-kd", "light"), ("mst-kd", "paper"), ("adamm", "light"))
+    ]
+    joint = [plan.stages["train"].joint_options() for plan in plans]
+    for name, *weights in rows:
+        assert [float(weight) for weight in weights] == [getattr(options, name) for options in joint], name
