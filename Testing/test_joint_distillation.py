@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,9 @@ from MissingModalityLib.errors import OptionError
 from MissingModalityLib.networks import build
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.training.losses import presence_target
+from MissingModalityLib.training.run import train
 from test_distillation import flags
+from tiny_run import QUICK, TINIEST
 
 TINY = {"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16, "grid": (1, 1, 2)}
 DISTANCES = ("attention", "scales", "logits", "divergence", "style", "adversarial")
@@ -285,9 +289,9 @@ def test_only_what_a_loss_reads_is_computed_and_held():
 
 def test_presence_that_nothing_would_train_is_refused():
     with pytest.raises(OptionError, match=r"joint\.presence=0.*network\.presence=false"):
-        JointDistillation(JointOptions(**WITHOUT_TRANSFORMER)).assemble(build("adamm", **TINY_ADAMM))
+        JointDistillation(JointOptions(**WITHOUT_TRANSFORMER)).check(build("adamm", **TINY_ADAMM))
     without = build("adamm", **TINY_ADAMM, presence=False)
-    JointDistillation(JointOptions(**WITHOUT_TRANSFORMER)).assemble(without)
+    JointDistillation(JointOptions(**WITHOUT_TRANSFORMER)).check(without)
 
 
 def test_the_discriminator_learns_to_tell_styles_apart():
@@ -330,9 +334,16 @@ def test_divergence_is_zero_for_logits_that_differ_in_scale_and_offset_alone(axi
 
 def test_networks_without_the_features_are_refused():
     with pytest.raises(OptionError, match=r"attention.*segresnet.*Set joint\.attention=0"):
-        JointDistillation(JointOptions()).assemble(build("segresnet", filters=8, blocks=(1, 1)))
+        JointDistillation(JointOptions()).check(build("segresnet", filters=8, blocks=(1, 1)))
     with pytest.raises(OptionError, match=r"presence.*mstkdnet"):
-        JointDistillation(JointOptions(presence=1.0)).assemble(network())
+        JointDistillation(JointOptions(presence=1.0)).check(network())
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path, tiny_cases: Path):
+    settings = {**QUICK, **TINIEST["adamm"], "joint.presence": 0.0}
+    with pytest.raises(OptionError, match=r"joint\.presence=0"):
+        train(tiny_cases, tmp_path / "run", "adamm", device="cpu", settings=settings)
+    assert not (tmp_path / "run").exists()
 
 
 def test_logits_alone_can_be_distilled_with_any_network():

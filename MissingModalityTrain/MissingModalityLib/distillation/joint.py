@@ -79,27 +79,13 @@ class JointDistillation(Method):
         self._optimizer: torch.optim.Optimizer | None = None
         self._styles: tuple[Tensor, Tensor] | None = None
 
-    def assemble(self, network: nn.Module) -> nn.Module:
-        """Student, teacher and, beside them, the discriminator.
+    def check(self, network: nn.Module) -> None:
+        """Hold the terms against what the network offers.
 
         Raises:
             OptionError: a term with a weight reads what the network does not have, or nothing would train
                 what the network says of presence.
         """
-        self._require(network)
-        self.teacher = deepcopy(network)
-        if self.options.adversarial:
-            device = next(network.parameters()).device
-            with torch.random.fork_rng(devices=[]):  # alike on all processes
-                torch.manual_seed(0)
-                self.discriminator = Discriminator(network.style_channels).to(device)
-            self._optimizer = torch.optim.Adam(
-                self.discriminator.parameters(), self.options.discriminator_rate
-            )
-        kinds = {kind for option, kind in READ_BY.items() if getattr(self.options, option)}
-        return Pair(network, self.teacher, kinds)
-
-    def _require(self, network: nn.Module) -> None:
         for option, kind in (*READ_BY.items(), ("presence", "presence")):
             if getattr(self.options, option) and kind not in network.distilled:
                 raise OptionError(
@@ -112,6 +98,20 @@ class JointDistillation(Method):
                 "Setting joint.presence=0.0: nothing would teach the network which classes are present. Set "
                 "network.presence=false too."
             )
+
+    def assemble(self, network: nn.Module) -> nn.Module:
+        """Student, teacher and, beside them, the discriminator."""
+        self.teacher = deepcopy(network)
+        if self.options.adversarial:
+            device = next(network.parameters()).device
+            with torch.random.fork_rng(devices=[]):  # alike on all processes
+                torch.manual_seed(0)
+                self.discriminator = Discriminator(network.style_channels).to(device)
+            self._optimizer = torch.optim.Adam(
+                self.discriminator.parameters(), self.options.discriminator_rate
+            )
+        kinds = {kind for option, kind in READ_BY.items() if getattr(self.options, option)}
+        return Pair(network, self.teacher, kinds)
 
     def state_dict(self) -> dict[str, Any]:
         """Teacher, discriminator and the discriminator's optimizer."""

@@ -13,13 +13,18 @@ from torch.nn.parallel import DistributedDataParallel
 class Method(ABC):
     """Owns the loss of a stage and any network beside the one that is trained."""
 
-    def assemble(self, network: nn.Module) -> nn.Module:
-        """What the optimizer trains and :meth:`loss` is called with: the network, or a module around it.
-
-        Called once, before anything else.
+    def check(self, network: nn.Module) -> None:
+        """Called with a network of the kind to train before anything is written.
 
         Raises:
             OptionError: the method is not for such a network.
+        """
+        return
+
+    def assemble(self, network: nn.Module) -> nn.Module:
+        """What the optimizer trains and :meth:`loss` is called with: the network, or a module around it.
+
+        Called once, before all that follows.
         """
         return network
 

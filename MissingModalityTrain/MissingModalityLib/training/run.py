@@ -222,6 +222,7 @@ def _check_plan(plan: Plan, initial: bool) -> None:
             "background included. Leave it out."
         )
     for stage in plan.stages.values():
+        _method(stage, fresh=True).check(network)
         if any(side % network.divisor for side in stage.crop):
             raise OptionError(
                 f"Setting crop={stage.crop}: every side must be a multiple of {network.divisor} for "
