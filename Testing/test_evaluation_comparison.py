@@ -174,6 +174,29 @@ def test_the_table_has_a_line_per_name_with_spread_over_seeds(tmp_path: Path) ->
     assert "rule 'penalty'" in result["markdown"]
 
 
+def test_every_subset_has_a_line_in_which_the_systems_stand_side_by_side(tmp_path: Path) -> None:
+    folders = {
+        "baseline": [
+            write_scores(tmp_path / name, {"a": value}) for name, value in (("b1", 0.2), ("b2", 0.4))
+        ],
+        "ours": [write_scores(tmp_path / "o", {"a": (0.5, 0.6, 0.7)}, [*TWO, (Modality.T1,)])],
+    }
+    result = compare_folders(folders)
+    assert result["lines"][0]["subsets"]["T2"]["dice"] == pytest.approx({"WT": 0.3, "TC": 0.3, "ET": 0.3})
+    columns = [f"{region} {name}" for region in ("WT", "TC", "ET") for name in folders]
+    for title, first, second in (
+        ("Dice", "30.0", ("50.0", "60.0", "70.0")),
+        ("HD95", "7.0", ("5.0", "4.0", "3.0")),
+    ):
+        lines = result["markdown"].splitlines()
+        head = lines.index(
+            f"| FLAIR | T1 | T1ce | T2 | {' | '.join(f'{title} {name}' for name in columns)} |"
+        )
+        cells = " | ".join(f"{first} | {value}" for value in second)
+        expected = [f"| {dots} | {cells} |" for dots in ("○ | ○ | ○ | ●", "● | ○ | ● | ○")]
+        assert lines[head + 2 : head + 5] == [*expected, ""], "T1 alone is not in both"
+
+
 def test_groups_average_the_subsets_they_name(tmp_path: Path) -> None:
     folder = write_scores(tmp_path / "one", by_case([0.5]), subsets=SUBSETS)
     lines = (folder / "cases.csv").read_text().replace("FLAIR,WT,0.5", "FLAIR,WT,0.9").splitlines()

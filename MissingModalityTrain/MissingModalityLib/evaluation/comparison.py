@@ -13,7 +13,7 @@ from ..report import write_report
 from .metrics import SCORED_REGIONS
 from .run import read_evaluation
 from .significance import Evaluation, check_comparable, compare_evaluations
-from .tables import markdown_lines, score_notes, spread_text, write_text
+from .tables import METRICS, PRINTED_ORDER, dots, markdown_lines, score_notes, spread_text, write_text
 
 COLUMNS = (
     *(("dice", "all", region) for region in SCORED_REGIONS),
@@ -23,6 +23,8 @@ COLUMNS = (
     *(("hd95", "all", region) for region in REGIONS),
 )
 """Metric, group of subsets and region of every column of numbers."""
+
+_TITLES = {"dice": "Dice", "hd95": "HD95"}
 
 TABLE_FILE, REPORT_FILE = "comparison.md", "comparison.json"
 
@@ -39,11 +41,12 @@ def compare_folders(
         output: folder for ``comparison.md`` and ``comparison.json``; made if absent.
 
     Returns:
-        ``hd95_rule``, ``cases`` (how many); ``lines``: per line ``name``, ``seeds`` and ``scores``, one per
+        ``hd95_rule``, ``cases`` (how many); ``lines``: per line ``name``, ``seeds``, ``scores``, one per
         entry of :data:`COLUMNS` with ``metric``, ``subsets``, ``region``, ``mean`` and ``spread`` (sample
-        standard deviation over seeds, None for one; both None where no subset belongs to the group);
-        ``tests``: ``name``, ``against`` (the first line) and what
-        :func:`.significance.compare_evaluations` returns; ``markdown``: the table.
+        standard deviation over seeds, None for one; both None where no subset belongs to the group), and
+        ``subsets``: by subset, metric and region the mean over cases, averaged over seeds; ``tests``:
+        ``name``, ``against`` (the first line) and what :func:`.significance.compare_evaluations` returns;
+        ``markdown``: the tables.
 
     Raises:
         CaseError: a folder holds no evaluation, they are not comparable, or the output cannot be written.
@@ -96,18 +99,37 @@ def _line(name: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         spread = stdev(found) if len(found) > 1 else None
         mean = fmean(found) if found else None
         scores.append({"metric": metric, "subsets": group, "region": region, "mean": mean, "spread": spread})
-    return {"name": name, "seeds": len(evaluations), "scores": scores}
+    return {
+        "name": name,
+        "seeds": len(evaluations),
+        "scores": scores,
+        "subsets": _subsets(evaluations),
+    }
+
+
+def _subsets(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, dict[str, float]]]:
+    """By subset, metric and region the mean over seeds of the mean over cases."""
+    seeds = [{entry["subset"]: entry for entry in evaluation["subsets"]} for evaluation in evaluations]
+    return {
+        name: {
+            metric: {region: fmean(seed[name][metric][region] for seed in seeds) for region in REGIONS}
+            for metric in METRICS
+        }
+        for name in seeds[0]
+        if all(name in seed for seed in seeds)
+    }
 
 
 def _markdown(comparison: Mapping[str, Any]) -> str:
     head = ["", "seeds"]
     for metric, group, region in COLUMNS:
-        title = f"{'Dice' if metric == 'dice' else 'HD95'} {region}"
+        title = f"{_TITLES[metric]} {region}"
         head.append(title if group == "all" else f"{title} {group}")
     body = [[line["name"], str(line["seeds"]), *map(_cell, line["scores"])] for line in comparison["lines"]]
     parts = [markdown_lines(head, body)]
     if comparison["tests"]:
         parts.append(_tests_table(comparison["tests"]))
+    parts += [_subsets_table(comparison["lines"], metric) for metric in METRICS]
     lines = [
         f"{comparison['cases']} case(s). A number is the plain mean over subsets of the means over cases, "
         "averaged over seeds, \N{PLUS-MINUS SIGN} sample standard deviation over seeds.",
@@ -120,6 +142,20 @@ def _markdown(comparison: Mapping[str, Any]) -> str:
         )
         lines += sorted({test["note"] for test in comparison["tests"]} - {""})
     return "\n".join([*parts, "".join(f"- {line}\n" for line in lines)])
+
+
+def _subsets_table(lines: Sequence[Mapping[str, Any]], metric: str) -> str:
+    """Every line's means of every subset, side by side for each region."""
+    title = _TITLES[metric]
+    head = [modality.title for modality in PRINTED_ORDER]
+    head += [f"{title} {region} {line['name']}" for region in REGIONS for line in lines]
+    body = []
+    for name in lines[0]["subsets"]:
+        if all(name in line["subsets"] for line in lines):
+            entries = [line["subsets"][name][metric] for line in lines]
+            means = [spread_text(entry[region], None, metric) for region in REGIONS for entry in entries]
+            body.append([*dots(name), *means])
+    return markdown_lines(head, body)
 
 
 def _tests_table(tests: Sequence[Mapping[str, Any]]) -> str:

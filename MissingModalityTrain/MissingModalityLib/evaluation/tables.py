@@ -140,15 +140,19 @@ def markdown_table(evaluation: dict[str, Any]) -> str:
     ]
     body = []
     for entry in evaluation["subsets"]:
-        subset = _SUBSETS_BY_NAME[entry["subset"]]
-        dots = [PRESENT if modality in subset else ABSENT for modality in PRINTED_ORDER]
-        body.append([*dots, *_numbers(entry), str(entry["cases"])])
+        body.append([*dots(entry["subset"]), *_numbers(entry), str(entry["cases"])])
     for title, average in evaluation["averages"].items():
         label = (
             f"**mean of {average['subsets']}**" if title == "all" else f"mean of {average['subsets']} {title}"
         )
         body.append([label, "", "", "", *_numbers(average), ""])
     return markdown_lines(head, body)
+
+
+def dots(name: str) -> list[str]:
+    """A subset, given by name, as the papers print it: a full or an empty dot per modality."""
+    subset = _SUBSETS_BY_NAME[name]
+    return [PRESENT if modality in subset else ABSENT for modality in PRINTED_ORDER]
 
 
 def markdown_lines(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
