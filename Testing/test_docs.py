@@ -133,7 +133,7 @@ def test_python_is_python_and_names_are_public(page: Path) -> None:
 
 
 def test_the_weights_of_joint_distillation_are_those_in_the_guide() -> None:
-    """Columns: recipe mst-kd in most presets, in the preset paper, recipe adamm."""
+    """Columns: recipe mst-kd in the presets light and paper, recipe adamm."""
     text = (ROOT / "Resources" / "Docs" / "distillation.md").read_text("utf-8")
     rows = re.findall(r"`joint\.(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", text)
     assert len(rows) == 9

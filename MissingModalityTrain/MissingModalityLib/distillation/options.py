@@ -11,10 +11,10 @@ from ..fields import at_least, check, choice, setting
 class JointOptions:
     """Weights of the loss terms of :class:`~.joint.JointDistillation`; 0 leaves a term out.
 
-    Defaults: MST-KDNet's terms, weighted so that each begins at 0.1 to 1 of the Dice loss with the light
-    networks; the preset "paper" has weights of its own for the same reason. Its public code
-    has 0.5 for attention, 0.2 for scales, 0.25 for the divergence in the units that are used here, and
-    adversarial and style terms that are too small to matter (2e-4 and about 1e-14 of Dice).
+    Defaults: MST-KDNet's terms. Each shall begin at 0.1 to 1 of the student's Dice loss, so presets have
+    weights of their own where their learning rate or network asks for it. The public code has 0.5 for
+    attention, 0.2 for scales, 0.25 for the divergence in the units that are used here, and adversarial and
+    style terms that are too small to matter (2e-4 and about 1e-14 of Dice).
 
     Raises:
         OptionError: a value out of its range.

@@ -133,10 +133,10 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
         "quick": (_QUICK, {"width": 4}),
     },
     "mstkdnet": {
-        # at a tenth of the other presets' learning rate student and teacher part more slowly
+        # student and teacher part the more slowly, the lower the learning rate: so weights differ
         "paper": (replace(_JOINT, crop=(128, 192, 160), joint={"divergence": 3.0, "scales": 0.4}), {}),
         "light": (
-            _LIGHT,
+            replace(_LIGHT, joint={**_LIGHT.joint, "attention": 0.2, "scales": 0.2, "logits": 0.025}),
             {
                 "embedding": 192,
                 "layers": 4,
