@@ -53,8 +53,8 @@ CLASSES = {
         "epochs=300, iterations=150, batch=2, crop=(80, 80, 80), foreground=0.0, augmentation='paper', "
         "trained_subsets=(), synthesis='none', factor=4, synthetic=<factory>, method='supervised', "
         "teacher_every=5, feature_weight=1.0, prediction_weight=1.0, distilled='fused', "
-        "joint=<factory>, learning_rate=0.0002, weight_decay=0.0001, power=0.9, clip=0.0, average=0.0, "
-        "fusion_start=0, precision='auto', validate_every=25, "
+        "joint=<factory>, learning_rate=0.0002, beta2=0.999, weight_decay=0.0001, power=0.9, clip=0.0, "
+        "average=0.0, fusion_start=0, precision='auto', validate_every=25, "
         "subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), workers=0"
     ),
     "Student": "network, card=None",
