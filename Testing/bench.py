@@ -90,13 +90,20 @@ def _warn_when_busy(threads: int) -> None:
 
 
 def _in_child(measure: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Run one measurement in a fresh interpreter and return the JSON it prints last."""
+    result = in_child(__file__, measure, options)
+    if result is None:
+        raise SystemExit(f"The measurement '{measure}' failed; see above.")
+    return result
+
+
+def in_child(script: str, measure: str, options: argparse.Namespace) -> dict[str, Any] | None:
+    """Run one measurement in a fresh interpreter and return the JSON it prints last; None if it fails."""
     print(f"measuring {measure} ...", file=sys.stderr, flush=True)
-    command = [sys.executable, __file__, *options.arguments, "--measure", measure, "--folder", options.folder]
+    command = [sys.executable, script, *options.arguments, "--measure", measure, "--folder", options.folder]
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if done.returncode:
-        raise SystemExit(f"The measurement '{measure}' failed; see above.")
+        return None
     line = done.stdout.splitlines()[-1]
     print(line, file=sys.stderr, flush=True)
     return json.loads(line)

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+from bench import in_child
 
 # The parent imports nothing heavy: the peak memory of a child, as Linux counts it, starts from its parent's.
 
@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         options.folder = folder
-        _in_child("case", options)
-        results = [_in_child(name, options) for name in options.lines]
+        in_child(__file__, "case", options)
+        results = [in_child(__file__, name, options) or {"line": name} for name in options.lines]
     print(_table(results, options), flush=True)
     if options.output:
         options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
@@ -68,19 +68,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     given = sys.argv[1:] if arguments is None else list(arguments)
     return parser.parse_args(given, argparse.Namespace(arguments=given))
-
-
-def _in_child(measure: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Run one measurement in a fresh interpreter and return the JSON it prints last."""
-    print(f"measuring {measure} ...", file=sys.stderr, flush=True)
-    command = [sys.executable, __file__, *options.arguments, "--measure", measure, "--folder", options.folder]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
-    if done.returncode:
-        return {"line": measure, "problem": f"ended with code {done.returncode}"}
-    line = done.stdout.splitlines()[-1]
-    print(line, file=sys.stderr, flush=True)
-    return json.loads(line)
 
 
 def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -157,8 +144,8 @@ def _table(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> st
         f"{'':{width}}  {'crop':>11}  {'million parameters':>18}  {'seconds':>8}  {'peak GiB':>8}",
     ]
     for result in results:
-        if "problem" in result:
-            lines.append(f"{result['line']:{width}}  {result['problem']}")
+        if "seconds" not in result:
+            lines.append(f"{result['line']:{width}}  failed, see above")
             continue
         lines.append(
             f"{result['line']:{width}}  {'x'.join(map(str, result['crop'])):>11}  "

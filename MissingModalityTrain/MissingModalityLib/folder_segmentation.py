@@ -15,6 +15,7 @@ from .atomic import replacing
 from .cases import Case, find_cases, read_study
 from .errors import CaseError, MissingModalityError, OptionError
 from .models import bundled_student
+from .networks.output import LESIONS
 from .progress import Event, Progress
 from .regions import convention
 from .segmentation import Segmenter, report_path
@@ -23,7 +24,6 @@ from .segmentfile import SUFFIXES
 TABLE_FILE = "volumes.csv"
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
 _NAMES = ("WT", "TC", "ET", "NCR", "ED")
-_LESIONS = ("NCR", "ED", "ET")
 
 
 def segment_folder(
@@ -128,7 +128,7 @@ def _write_table(
 ) -> None:
     """Written anew after each case, so that an interrupted run leaves what it has."""
     columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _NAMES]
-    told = _LESIONS if any("presence" in report for report in reports.values()) else ()
+    told = LESIONS if any("presence" in report for report in reports.values()) else ()
     columns += [f"{name}_present" for name in told]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

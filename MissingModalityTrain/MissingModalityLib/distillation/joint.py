@@ -92,7 +92,6 @@ class JointDistillation(Method):
                     f"Setting joint.{option}={getattr(self.options, option)}: network {network.name} has no "
                     f"such features to distill. Set joint.{option}=0."
                 )
-
         if "presence" in network.distilled and not self.options.presence:
             raise OptionError(
                 "Setting joint.presence=0.0: nothing would teach the network which classes are present. Set "
