@@ -225,13 +225,15 @@ def test_the_teacher_learns_from_the_labels_alone():
         torch.manual_seed(1)
         method.loss(pair, batch(), 0)["total"].backward()
         gradients.append([p.grad for p in pair.teacher.parameters()])
+    # float32 sums differ from processor to processor by a share of the largest gradient, not of each one
+    noise = 1e-5 * max(g.abs().max().item() for g in gradients[1] if g is not None)
     some = 0
     for with_distances, alone in zip(*gradients, strict=True):
         if alone is None:
             assert with_distances is None or not with_distances.any()
         else:
             some += 1
-            torch.testing.assert_close(with_distances, alone, rtol=1e-3, atol=1e-7)
+            torch.testing.assert_close(with_distances, alone, rtol=1e-3, atol=noise)
     assert some > 50
 
 
