@@ -69,11 +69,11 @@ comparison: install
 	$(BIN)/python Scripts/compare_recipes.py --train "$(TRAIN)" --test "$(TEST)" $(if $(LINES),--lines "$(LINES)")
 
 bench: install
-	$(BIN)/python Testing/bench.py
-	$(BIN)/python Testing/bench_training.py
+	$(BIN)/python Testing/tools/bench.py
+	$(BIN)/python Testing/tools/bench_training.py
 
 screenshots: install
-	$(BIN)/python Testing/screenshots.py Resources/Screenshots
+	$(BIN)/python Testing/tools/screenshots.py Resources/Screenshots
 
 clean:
 	rm -rf $(VENV) demo build .pytest_cache .ruff_cache MissingModalityTrain/*.egg-info

@@ -21,10 +21,11 @@ if importlib.util.find_spec("MissingModalityLib") is None:
     # In a source tree the library lies beside the other module; an installed extension has all in one folder.
     sys.path.append(str(Path(__file__).resolve().parents[1] / "MissingModalityTrain"))
 
-from MissingModalityLib.errors import MissingModalityError
-from MissingModalityLib.modalities import MODALITIES, Modality
-from MissingModalityLib.segments import REGION_SEGMENTS, SEGMENTS
-from MissingModalitySegLib.dependencies import ensureDependencies, isTorchInstalled
+from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityLib.core.modalities import MODALITIES, Modality
+from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
+from MissingModalityPanelLib.dependencies import ensureDependencies, isTorchInstalled
+from MissingModalityPanelLib.widgets import connectParameters, describeGrid, silenced
 from MissingModalitySegLib.devicefinder import DeviceFinder
 from MissingModalitySegLib.foldertexts import outcomeText, progressText
 from MissingModalitySegLib.logic import MissingModalitySegLogic
@@ -32,7 +33,6 @@ from MissingModalitySegLib.outlook import outlook
 from MissingModalitySegLib.results import ResultSection
 from MissingModalitySegLib.sampledata import addSyntheticPatient, registerSampleData
 from MissingModalitySegLib.students import StudentChooser
-from MissingModalitySegLib.widgets import connectParameters, describeGrid, silenced
 
 POLL_MILLISECONDS = 100
 

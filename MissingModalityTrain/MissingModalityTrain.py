@@ -17,14 +17,14 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from MissingModalityLib import detached
-from MissingModalityLib.errors import MissingModalityError
-from MissingModalityLib.fields import as_text
-from MissingModalityLib.jobs import Job
+from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityLib.core.settings import as_text
+from MissingModalityLib.runtime import background as detached
+from MissingModalityLib.runtime.jobs import Job
 from MissingModalityLib.training.recipes import flattened
 from MissingModalityTrainLib.data import DataSection
 from MissingModalityTrainLib.evaluation import EvaluationSection
-from MissingModalityTrainLib.parameters import FIRST_RECIPE, MissingModalityTrainParameterNode
+from MissingModalityTrainLib.parameternode import FIRST_RECIPE, MissingModalityTrainParameterNode
 from MissingModalityTrainLib.plots import RunPlots
 from MissingModalityTrainLib.synthesis import SynthesisSection
 from MissingModalityTrainLib.training import TrainingSection
@@ -123,7 +123,7 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
 
     def setParameterNode(self, parameterNode):
         """Show another parameter node, or none."""
-        from MissingModalitySegLib.widgets import connectParameters
+        from MissingModalityPanelLib.widgets import connectParameters
 
         modified = vtk.vtkCommand.ModifiedEvent
         if self.state is not None:
@@ -156,7 +156,7 @@ class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         Raises:
             RuntimeError: it is not; the message says what to do.
         """
-        from MissingModalitySegLib.dependencies import ensureDependencies
+        from MissingModalityPanelLib.dependencies import ensureDependencies
 
         requirements = self.resourcePath("requirements-training.txt")
         ensureDependencies(_("Brain tumor segmentation training"), requirements)
@@ -200,8 +200,8 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
             onFinished: called with the job at the end, whatever the end is.
 
         Returns:
-            The running ``MissingModalityLib.jobs.Job``: :meth:`wait` for it, ``cancel()`` it, or look at
-            ``running`` and ``error``.
+            The running ``MissingModalityLib.runtime.jobs.Job``: :meth:`wait` for it, ``cancel()`` it, or
+            look at ``running`` and ``error``.
         """
         arguments = trainArguments(
             data,
@@ -230,7 +230,7 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
             choices: any further arguments of :meth:`train` but onProgress and onFinished.
 
         Returns:
-            The ``MissingModalityLib.detached.Detached``; ``detached.find(output)`` finds it again.
+            The ``MissingModalityLib.runtime.background.Detached``; ``detached.find(output)`` finds it again.
 
         Raises:
             MissingModalityError: a process trains in ``output`` already, or it cannot be written to.

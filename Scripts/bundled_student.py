@@ -13,15 +13,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from MissingModalityLib.errors import MissingModalityError, OptionError
+from MissingModalityLib.core.errors import MissingModalityError, OptionError
+from MissingModalityLib.core.progress import progress_printer
 from MissingModalityLib.evaluation.attach import attach_evaluation
-from MissingModalityLib.evaluation.run import evaluate_folder, read_evaluation
-from MissingModalityLib.model_card import write_model_card
-from MissingModalityLib.progress import progress_printer
+from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
+from MissingModalityLib.evaluation.model_card import write_model_card
 from MissingModalityLib.training.recipes import from_json, make_plan
 from MissingModalityLib.training.record import read_record
 from MissingModalityLib.training.run import train
-from MissingModalityLib.training.students import export
+from MissingModalityLib.training.stage_students import export
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "glioma-any-subset"

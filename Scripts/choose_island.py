@@ -17,14 +17,16 @@ from statistics import fmean
 
 import SimpleITK as sitk
 
-from MissingModalityLib.cases import Case, find_cases, read_label, read_study
-from MissingModalityLib.errors import CaseError, MissingModalityError
+from MissingModalityLib.core.errors import CaseError, MissingModalityError
+from MissingModalityLib.core.labels import REGIONS, region_mask
+from MissingModalityLib.datasets.case import Case
+from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.evaluation.evaluate import allowed_subsets
 from MissingModalityLib.evaluation.metrics import dice
-from MissingModalityLib.evaluation.run import allowed_subsets
-from MissingModalityLib.inference import drop_islands
-from MissingModalityLib.preparation import prepare, restore
-from MissingModalityLib.regions import REGIONS, region_mask
-from MissingModalityLib.student import Student
+from MissingModalityLib.imaging.preparation import prepare, restore
+from MissingModalityLib.imaging.reading import read_label, read_study
+from MissingModalityLib.inference.sliding_window import drop_islands
+from MissingModalityLib.inference.student import Student
 
 SIZES = {"0": 0, "100": 100, "500": 500, "1000": 1000, "2000": 2000, "5000": 5000, "largest": 2**40}
 Scores = dict[str, dict[str, list[float]]]

@@ -26,15 +26,15 @@ from typing import Any
 
 import torch
 
-from MissingModalityLib.cases import find_cases
-from MissingModalityLib.errors import MissingModalityError, OptionError
+from MissingModalityLib.core.errors import MissingModalityError, OptionError
+from MissingModalityLib.core.progress import Progress, progress_printer
+from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.comparison import compare_folders
-from MissingModalityLib.evaluation.run import evaluate_folder, read_evaluation
-from MissingModalityLib.progress import Progress, progress_printer
+from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
 from MissingModalityLib.training.recipes import Plan, from_json, make_plan
 from MissingModalityLib.training.record import read_record
 from MissingModalityLib.training.run import train
-from MissingModalityLib.training.students import export
+from MissingModalityLib.training.stage_students import export
 
 ROOT = Path(__file__).resolve().parents[1]
 EXCLUDED = "brats_2013_pat0001_1"

@@ -20,15 +20,17 @@ import vtk
 
 from headless import ROOT, HeadlessSlicer, segmentation_logic
 from MissingModalityLib import mrml
-from MissingModalityLib.cases import Case, find_cases, read_label
-from MissingModalityLib.errors import CaseError, MissingModalityError, OptionError
+from MissingModalityLib.core.environment import write_report
+from MissingModalityLib.core.errors import CaseError, MissingModalityError, OptionError
+from MissingModalityLib.core.labels import CONVENTIONS, REGIONS, region_mask
+from MissingModalityLib.core.modalities import MODALITIES, Modality, subset_name
+from MissingModalityLib.core.progress import progress_printer
+from MissingModalityLib.datasets.case import Case
+from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.metrics import dice
-from MissingModalityLib.figures import draw_overlay
-from MissingModalityLib.modalities import MODALITIES, Modality, subset_name
-from MissingModalityLib.preparation import Grid, Study
-from MissingModalityLib.progress import progress_printer
-from MissingModalityLib.regions import CONVENTIONS, REGIONS, region_mask
-from MissingModalityLib.report import write_report
+from MissingModalityLib.imaging.preparation import Grid, Study
+from MissingModalityLib.imaging.reading import read_label
+from MissingModalityLib.inference.overlay import draw_overlay
 
 DEFAULT_MODALITIES = (Modality.FLAIR, Modality.T1CE)
 SEED = 1
@@ -145,7 +147,7 @@ def _load(headless: HeadlessSlicer, case: Case, modality: Modality) -> Any:
     file = case.images[modality]
     if file.channel is None:
         return headless.add_volume(file.path)
-    from MissingModalityLib.images import read_channel
+    from MissingModalityLib.imaging.volumes import read_channel
 
     return mrml.add_volume(
         headless.scene, read_channel(file.path, file.channel), f"{case.name} {modality.title}"

@@ -18,7 +18,7 @@ from typing import Any
 import slicer
 import vtk
 
-from MissingModalityLib.atomic import replacing
+from MissingModalityLib.core.files import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}

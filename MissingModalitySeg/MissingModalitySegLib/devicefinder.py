@@ -2,9 +2,8 @@
 
 from slicer.i18n import tr as _
 
-from MissingModalityLib.jobs import Job
-
-from .dependencies import isTorchInstalled
+from MissingModalityLib.runtime.jobs import Job
+from MissingModalityPanelLib.dependencies import isTorchInstalled
 
 
 class DeviceFinder:

@@ -5,11 +5,10 @@ from pathlib import Path
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from MissingModalityLib.jobs import Job
-
-from .results import saveDicomSeg
-from .running import SegmentationRun, nodesByModality
-from .state import MissingModalitySegParameterNode
+from MissingModalityLib.runtime.jobs import Job
+from MissingModalitySegLib.parameternode import MissingModalitySegParameterNode
+from MissingModalitySegLib.results import saveDicomSeg
+from MissingModalitySegLib.segmentationrun import SegmentationRun, nodesByModality
 
 FILL_SHARE = 0.5
 """Slicer's own default: segments are filled half as opaque as they are outlined."""
@@ -33,7 +32,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             student: path of a .safetensors file; the bundled model where None.
             device: "auto", "cpu", "cuda" or "cuda:N".
             regions: add whole tumor and tumor core.
-            onProgress: called with each ``MissingModalityLib.progress.Event``.
+            onProgress: called with each ``MissingModalityLib.core.progress.Event``.
 
         Returns:
             The vtkMRMLSegmentationNode.
@@ -84,7 +83,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             onFinished: called with the job at the end, whatever the end is.
 
         Returns:
-            The running ``MissingModalityLib.jobs.Job``: call its ``poll()`` from a timer.
+            The running ``MissingModalityLib.runtime.jobs.Job``: call its ``poll()`` from a timer.
         """
         arguments = ["segment-folder", "--data", data, "--output", output, "--device", device]
         arguments += ["--student", student] if student else []
@@ -107,7 +106,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             MissingModalityError: the reference volume is gone, or the file cannot be written.
         """
         from MissingModalityLib import mrml
-        from MissingModalityLib.segmentfile import write_segmentation
+        from MissingModalityLib.imaging.segmentation_file import write_segmentation
 
         write_segmentation(mrml.label_map_of(segmentationNode), Path(path))
 

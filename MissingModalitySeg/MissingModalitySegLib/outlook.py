@@ -2,8 +2,8 @@
 
 from slicer.i18n import tr as _
 
-from MissingModalityLib.expectation import Grade, expect
-from MissingModalityLib.modalities import MODALITIES, subset_name
+from MissingModalityLib.core.modalities import MODALITIES, subset_name
+from MissingModalityLib.inference.expected_dice import Grade, expect
 
 _COLORS = {Grade.GOOD: "#2e9e44", Grade.DOUBTFUL: "#c98500", Grade.UNRELIABLE: "#d64545"}
 """Legible on Slicer's light and dark styles."""

@@ -6,10 +6,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MissingModalityLib.errors import MissingModalityError
-from MissingModalityLib.segments import REGION_SEGMENTS, SEGMENTS
-
-from .widgets import silenced
+from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
+from MissingModalityPanelLib.widgets import silenced
 
 DICOM_PLUGIN = "DICOMSegmentationPlugin"
 """Of the extension QuantitativeReporting."""

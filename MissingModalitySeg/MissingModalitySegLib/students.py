@@ -5,11 +5,10 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from MissingModalityLib.card import read_card
-from MissingModalityLib.errors import MissingModalityError, StudentError
-from MissingModalityLib.models import bundled_student, user_models
-
-from .widgets import silenced
+from MissingModalityLib.core.errors import MissingModalityError, StudentError
+from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.locations import bundled_student, user_models
+from MissingModalityPanelLib.widgets import silenced
 
 
 def bundledStudents():

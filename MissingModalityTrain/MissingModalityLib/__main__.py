@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__
-from .commands import (
+from .cli import (
     cases,
     compare,
     devices,
@@ -27,7 +27,7 @@ from .commands import (
     synthesize,
     train,
 )
-from .errors import MissingModalityError
+from .core.errors import MissingModalityError
 
 _COMMANDS = (
     segment,
@@ -106,7 +106,7 @@ def _end(code: int) -> NoReturn:
     """End the process; one of several at once, since torch's threads, not yet gone, may abort a slow end."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         sys.exit(code)
-    from . import distributed
+    from .runtime import distributed
 
     distributed.leave()
     sys.stdout.flush()

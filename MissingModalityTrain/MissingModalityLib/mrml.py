@@ -16,11 +16,11 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from .errors import ImageError
-from .guess import Guess, guess_modality
-from .images import check_volume
-from .modalities import Modality
-from .segments import REGION_SEGMENTS, SEGMENTS, Segment
+from .core.errors import ImageError
+from .core.modalities import Modality
+from .core.segments import REGION_SEGMENTS, SEGMENTS, Segment
+from .datasets.detection import Guess, guess_modality
+from .imaging.volumes import check_volume
 
 _BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
@@ -70,7 +70,7 @@ def check_nodes(nodes: Mapping[Modality, Node]) -> None:
 
     Raises:
         ImageError: no volume at all, one volume in two places, a node that is no scalar volume, a transform
-            that voxels cannot follow, or an image that :func:`images.check_volume` refuses.
+            that voxels cannot follow, or an image that :func:`volumes.check_volume` refuses.
     """
     if not nodes:
         raise ImageError("No volume is chosen. Choose at least one of FLAIR, T1ce, T1 and T2.")

@@ -5,10 +5,9 @@ from types import SimpleNamespace
 import qt
 from slicer.i18n import tr as _
 
-from MissingModalityLib.modalities import Modality
-from MissingModalityLib.regions import CONVENTIONS
-
-from .section import JobLine, Section, explain, tell
+from MissingModalityLib.core.labels import CONVENTIONS
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityPanelLib.section import JobLine, Section, explain, tell
 
 USE_COLUMN = 1
 MOST_ROWS = 8
@@ -95,7 +94,7 @@ class DataSection(Section):
 
     def _showSplit(self, split):
         """Which cases the training would hold out, by the very function that it uses."""
-        from MissingModalityLib.cases import split_cases
+        from MissingModalityLib.datasets.splitting import split_cases
 
         self._shown = split
         percent, seed = split

@@ -9,11 +9,10 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from MissingModalityLib.models import user_models
-from MissingModalityLib.regions import REGIONS
-
-from .layouts import showTable
-from .section import JobLine, Section, explain, isFolder
+from MissingModalityLib.core.labels import REGIONS
+from MissingModalityLib.inference.locations import user_models
+from MissingModalityPanelLib.section import JobLine, Section, explain, isFolder
+from MissingModalityTrainLib.viewlayouts import showTable
 
 SUFFIX = ".safetensors"
 RESULTS, HEATMAP = "evaluation", "heatmap.png"

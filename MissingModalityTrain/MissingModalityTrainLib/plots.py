@@ -6,9 +6,8 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from MissingModalityLib.regions import REGIONS
-
-from .layouts import showCharts
+from MissingModalityLib.core.labels import REGIONS
+from MissingModalityTrainLib.viewlayouts import showCharts
 
 OWN = "MissingModality.plot"
 """Attribute that tells our nodes, those of a scene that was loaded too."""

@@ -6,10 +6,9 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from MissingModalityLib.modalities import Modality
-
-from .layouts import showVolumes
-from .section import JobLine, Section, explain, isFolder, tell
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityPanelLib.section import JobLine, Section, explain, isFolder, tell
+from MissingModalityTrainLib.viewlayouts import showVolumes
 
 OWN = "MissingModality.preview"
 """Attribute that tells the nodes of a preview, those of a scene that was loaded too."""
@@ -149,7 +148,7 @@ class SynthesisSection(Section):
     def _onPreviewed(self, result, words):
         """Everything is built before anything of the last preview goes."""
         from MissingModalityLib import mrml
-        from MissingModalityLib.images import read_image
+        from MissingModalityLib.imaging.volumes import read_image
 
         images = {name: read_image(Path(result[name])) for name in (*NAMES, "y_ab")}
         before = previewNodes()

@@ -6,14 +6,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MissingModalityLib.errors import MissingModalityError
+from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.training.recipes import RECIPES
-
-from .following import Following, epochText, runText
-from .parameters import Network
-from .plots import RunPlots
-from .section import Section, explain, isFolder, showError, tell
-from .stages import StagesTable, chosenChanges, planOf, trainingChoices
+from MissingModalityPanelLib.section import Section, explain, isFolder, showError, tell
+from MissingModalityTrainLib.parameternode import Network
+from MissingModalityTrainLib.plots import RunPlots
+from MissingModalityTrainLib.runmonitor import Following, epochText, runText
+from MissingModalityTrainLib.stagestable import StagesTable, chosenChanges, planOf, trainingChoices
 
 POLL_MILLISECONDS = 1000
 LOG_LINES = 500

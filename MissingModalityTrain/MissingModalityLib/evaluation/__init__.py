@@ -1,1 +1,1 @@
-"""Dice and HD95 over the 15 subsets: :mod:`.metrics` scores, :mod:`.run` evaluates, :mod:`.tables` prints."""
+"""How good a student is: Dice and HD95 over the 15 subsets, tables, comparisons, and its model card."""

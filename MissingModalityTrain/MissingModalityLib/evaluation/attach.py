@@ -9,12 +9,12 @@ from typing import Any
 
 from safetensors import safe_open
 
-from ..card import read_card
-from ..errors import CaseError
-from ..modalities import MODALITIES, SUBSETS, subset_name
-from ..regions import REGIONS
-from ..student import Student
-from .run import prediction_facts, read_evaluation, weights_sha256
+from ..core.errors import CaseError
+from ..core.labels import REGIONS
+from ..core.modalities import MODALITIES, SUBSETS, subset_name
+from ..inference.card import read_card
+from ..inference.student import Student
+from .evaluate import prediction_facts, read_evaluation, weights_sha256
 
 _FACTS = ("data", "date", "device", "hd95_rule", "weights_sha256")
 _DECIMALS = {"dice": 4, "hd95": 2}
@@ -25,7 +25,7 @@ def attach_evaluation(student: Path | str, evaluation: Path | str) -> dict[str, 
 
     Args:
         student: a student file; its card gets the entry ``evaluation``, an earlier one is replaced.
-        evaluation: folder that :func:`.run.evaluate_folder` has written for these very weights.
+        evaluation: folder that :func:`.evaluate.evaluate_folder` has written for these very weights.
 
     Returns:
         The entry, see :func:`summary_of`.

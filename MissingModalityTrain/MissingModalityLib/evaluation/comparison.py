@@ -7,11 +7,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from ..errors import CaseError, OptionError
-from ..regions import REGIONS
-from ..report import write_report
+from ..core.environment import write_report
+from ..core.errors import CaseError, OptionError
+from ..core.labels import REGIONS
+from .evaluate import read_evaluation
 from .metrics import SCORED_REGIONS
-from .run import read_evaluation
 from .significance import Evaluation, check_comparable, compare_evaluations
 from .tables import METRICS, PRINTED_ORDER, dots, markdown_lines, score_notes, spread_text, write_text
 
@@ -35,9 +35,9 @@ def compare_folders(
     """Put evaluations side by side in one table.
 
     Args:
-        folders: folders that :func:`.run.evaluate_folder` has written, one per line of the table, which is
-            called like the folder; or the name of each line with its folders, one per seed. All of the same
-            cases. The first line is what the others are tested against.
+        folders: folders that :func:`.evaluate.evaluate_folder` has written, one per line of the
+            table, which is called like the folder; or the name of each line with its folders, one per seed.
+            All of the same cases. The first line is what the others are tested against.
         output: folder for ``comparison.md`` and ``comparison.json``; made if absent.
 
     Returns:

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..atomic import replacing
-from ..regions import REGIONS
+from ..core.files import replacing
+from ..core.labels import REGIONS
 
 COLORS = "cividis"
 """Dark blue for 0 to yellow for 1; readable with any kind of color vision and in gray."""
@@ -23,7 +23,7 @@ def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:
     """Write a PNG: one line per subset in the papers' order, mean Dice of WT, TC and ET, colors from 0 to 1.
 
     Args:
-        evaluation: a result of :func:`.run.evaluate_folder`.
+        evaluation: a result of :func:`.evaluate.evaluate_folder`.
         path: the picture; an existing one is replaced when the new one is whole.
     """
     subsets = evaluation["subsets"]

@@ -10,8 +10,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from ..regions import REGIONS, region_mask
-from .rules import check_rule, empty_distance
+from ..core.labels import REGIONS, region_mask
+from .hd95_rules import check_rule, empty_distance
 
 DICE_EPSILON = 1e-8
 
@@ -78,7 +78,7 @@ def hd95(
         prediction: bool, (D, H, W).
         reference: bool, same shape.
         spacing: mm per voxel in the order of the array's axes (for SimpleITK arrays: ``GetSpacing()[::-1]``).
-        rule: what an empty mask scores; a key of :data:`~.rules.HD95_RULES`.
+        rule: what an empty mask scores; a key of :data:`~.hd95_rules.HD95_RULES`.
 
     Returns:
         mm; the penalty is the diagonal of the image (373.13 mm for 240x240x155 at 1 mm).
@@ -107,7 +107,7 @@ def score_regions(
         prediction: classes 0..3, (D, H, W), the whole image.
         reference: classes 0..3, same shape.
         spacing: mm per voxel in the order of the array's axes.
-        rule: a key of :data:`~.rules.HD95_RULES`.
+        rule: a key of :data:`~.hd95_rules.HD95_RULES`.
 
     Returns:
         One :class:`Score` per entry of :data:`SCORED_REGIONS`.

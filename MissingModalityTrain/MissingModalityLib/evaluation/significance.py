@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ..errors import CaseError, OptionError
-from ..regions import REGIONS
+from ..core.errors import CaseError, OptionError
+from ..core.labels import REGIONS
 from .tables import METRICS
 
 Evaluation = Mapping[str, Any]
-"""A result of :func:`.run.evaluate_folder` or :func:`.run.read_evaluation`."""
+"""A result of :func:`.evaluate.evaluate_folder` or :func:`.evaluate.read_evaluation`."""
 
 SIGNIFICANT = 0.05
 

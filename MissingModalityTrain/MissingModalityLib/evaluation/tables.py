@@ -10,11 +10,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from ..atomic import replacing
-from ..errors import CaseError
-from ..modalities import SUBSETS, Modality, Subset, subset_name
+from ..core.errors import CaseError
+from ..core.files import replacing
+from ..core.modalities import SUBSETS, Modality, Subset, subset_name
+from .hd95_rules import HD95_RULES
 from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
-from .rules import HD95_RULES
 
 # The papers print the modalities in this order, whatever the order of the channels.
 PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
@@ -166,7 +166,7 @@ def notes(evaluation: dict[str, Any]) -> str:
     """The rules and counts without which nobody can compare the numbers, as a Markdown list.
 
     Args:
-        evaluation: a result of :func:`.run.evaluate_folder`.
+        evaluation: a result of :func:`.evaluate.evaluate_folder`.
     """
     lines = [
         *score_notes(evaluation["hd95_rule"]),

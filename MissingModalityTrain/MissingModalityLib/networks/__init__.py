@@ -20,7 +20,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError
+from ..core.errors import OptionError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..modalities import MODALITIES
-from .adapters import CONTENT, Bank, Banks, Routes
-from .garm import GraphRefinement
+from ..core.modalities import MODALITIES
+from .adamm_adapters import CONTENT, Bank, Banks, Routes
+from .adamm_graph import GraphRefinement
 from .output import HEADS, LESIONS, Output, chosen, expect_background, visible
-from .trunk import LEVELS, Decoder, Encoder, ResidualBlock, common_features, normalization, set_recompute
+from .unet import LEVELS, Decoder, Encoder, ResidualBlock, common_features, normalization, set_recompute
 
 
 class AdaMM(nn.Module):

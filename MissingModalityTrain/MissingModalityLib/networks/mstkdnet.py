@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..modalities import MODALITIES
+from ..core.modalities import MODALITIES
+from .mstkdnet_transformer import PATCH, MultiScaleDecoder, Transformer
 from .output import HEADS, Output, asked, chosen, expect_background, visible
-from .transformer import PATCH, MultiScaleDecoder, Transformer
-from .trunk import LEVELS, Decoder, Encoder, ResidualBlock, common_features, set_recompute
+from .unet import LEVELS, Decoder, Encoder, ResidualBlock, common_features, set_recompute
 
 SCALE_NAMES = ("3", "6", "9", "12")
 """Of the layers of the published network, the shallowest first."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..regions import REGIONS, TumorClass
+from ..core.labels import REGIONS, TumorClass
 
 HEADS = {"classes": len(TumorClass), "regions": len(REGIONS), "sigmoids": len(TumorClass)}
 """Kind of prediction -> its channels. classes: one softmax over background, NCR/NET, ED, ET; regions:
@@ -29,7 +29,7 @@ class Output:
             all that can be distilled if asked for.
         presence: (B, 3), never in half precision: probability that the image holds each of :data:`LESIONS` at
             all; None where the network does not tell. ``logits`` know nothing of it, see
-            :func:`..inference.gated`.
+            :func:`..sliding_window.gated`.
     """
 
     logits: Tensor

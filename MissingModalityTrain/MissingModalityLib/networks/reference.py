@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import OptionError, StudentError
-from ..modalities import MODALITIES, SUBSETS, availability
+from ..core.errors import OptionError, StudentError
+from ..core.modalities import MODALITIES, SUBSETS, availability
 from .adamm import AdaMM
 from .mstkdnet import MSTKDNet
 from .rfnet import LEVELS, RFNet

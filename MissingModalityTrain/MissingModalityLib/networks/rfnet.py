@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..errors import ImageError, OptionError
-from ..modalities import MODALITIES
-from .blocks import SLOPE, ConvBlock, StackBlock, pick, spread, upsample
+from ..core.errors import ImageError, OptionError
+from ..core.modalities import MODALITIES
 from .output import Output
+from .rfnet_blocks import SLOPE, ConvBlock, StackBlock, pick, spread, upsample
 
 LEVELS = 4
 HIDDEN = 128  # hidden units of a region's modality weighting, whatever the width

@@ -14,7 +14,7 @@ from monai.networks.nets import SegResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..modalities import MODALITIES
+from ..core.modalities import MODALITIES
 from .output import HEADS, Output, asked, chosen, expect_background, visible
 
 

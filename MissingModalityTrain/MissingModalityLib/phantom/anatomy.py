@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .fields import Field, Points, ellipsoid, smoothstep, soft_union, tube
+from .random_fields import Field, Points, ellipsoid, smoothstep, soft_union, tube
 
 GYRI_MM, FOLDS_MM = 38.0, 25.0
 """Wavelengths of the fields whose zeros are the sulci; half of it lies between two of them."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..modalities import MODALITIES, Modality
-from .fields import Field, Points
+from ..core.modalities import MODALITIES, Modality
+from .random_fields import Field, Points
 
 # Median intensity relative to white matter in FLAIR, T1ce, T1, T2, and its standard deviation between
 # patients, of ten real four-modality cases: Testing/measure_tissues.py prints them. "deep" lies between grey

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import OptionError
-from ..images import write_image
-from ..modalities import Modality
-from ..regions import TumorClass, from_classes
+from ..core.errors import OptionError
+from ..core.labels import TumorClass, from_classes
+from ..core.modalities import Modality
+from ..imaging.volumes import write_image
 from .anatomy import AnatomyParameters, tissues
 from .contrast import ContrastParameters, render
-from .fields import Points
+from .random_fields import Points
 from .tumor import TumorParameters, tumor_shares
 
 CENTER_MM = np.array([119.5, -119.5, 77.0])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .fields import Field, Points, smoothstep
+from .random_fields import Field, Points, smoothstep
 
 CLASSES = ("ncr", "ed", "et")
 

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from ..modalities import MODALITIES
+from ..core.modalities import MODALITIES
 
 _BLUR_RADIUS = 4
 """Voxels after which the widest blur is cut off, 4 standard deviations."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..atomic import replacing
-from ..errors import StudentError
+from ..core.errors import StudentError
+from ..core.files import replacing
 
 FILE_NAME = "checkpoint.pt"
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..atomic import replacing
-from ..errors import CaseError
+from ..core.errors import CaseError
+from ..core.files import replacing
 
 FILE_NAME = "log.jsonl"
 

@@ -22,14 +22,14 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from .. import distributed
-from ..cache import CachedCase
-from ..errors import MissingModalityError, OptionError
-from ..inference import cuda_half
-from ..progress import Event, Progress
+from ..core.errors import MissingModalityError, OptionError
+from ..core.progress import Event, Progress
+from ..imaging.cache import CachedCase
+from ..inference.sliding_window import cuda_half
+from ..methods.method import Method
+from ..runtime import distributed
 from . import augmentation, log
 from .checkpoints import write_checkpoint
-from .method import Method
 from .samples import Samples, steps_of_rank
 from .settings import Settings, named_subsets
 from .validation import validate

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import OptionError
-from ..fields import as_text, check, facts, setting, share
+from ..core.errors import OptionError
+from ..core.settings import as_text, check, facts, setting, share
 from .settings import Settings, changed
 
 STAGES = ("pretrain", "train", "posttrain")

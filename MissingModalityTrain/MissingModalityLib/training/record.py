@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..atomic import replacing
-from ..cases import Case, Listing, find_cases, split_cases
-from ..errors import CaseError, OptionError
-from ..modalities import subset_name
+from ..core.errors import CaseError, OptionError
+from ..core.files import replacing
+from ..core.modalities import subset_name
+from ..datasets.case import Case, Listing
+from ..datasets.discovery import find_cases
+from ..datasets.splitting import split_cases
 from .checkpoints import FILE_NAME as CHECKPOINT
 from .recipes import Plan, change_plan, from_json, to_json
 

@@ -18,29 +18,29 @@ from typing import Any
 import torch
 from torch import nn
 
-from .. import distributed, networks
-from ..asymmetry.options import SynthesisOptions
-from ..asymmetry.synthetic import synthetic_cases
-from ..asymmetry.tumor import cache_tumor
-from ..atomic import clear_leftovers
-from ..cache import CachedCase, cache_case
-from ..devices import choose_device
-from ..distillation.joint import JointDistillation
-from ..distillation.self_distillation import Distillation
-from ..errors import CaseError, OptionError
-from ..progress import Event, Progress
-from ..regions import TumorClass
-from . import lock
+from .. import networks
+from ..core.errors import CaseError, OptionError
+from ..core.files import clear_leftovers
+from ..core.labels import TumorClass
+from ..core.progress import Event, Progress
+from ..imaging.cache import CachedCase, cache_case
+from ..methods.joint import JointDistillation
+from ..methods.method import Method
+from ..methods.self_distillation import Distillation
+from ..methods.supervised import Supervised
+from ..runtime import distributed, lock
+from ..runtime.devices import choose_device
+from ..synthesis.options import SynthesisOptions
+from ..synthesis.pairing import synthetic_cases
+from ..synthesis.tumor_cache import cache_tumor
 from .checkpoints import FILE_NAME as CHECKPOINT
 from .checkpoints import read_checkpoint
 from .loop import Stage, Trainer
-from .method import Method
 from .recipes import STAGES, Plan, flattened, from_json, make_plan, read_config, to_json
 from .record import cases_of, describe_cases, new_record, read_record, resumed_record, write_record
 from .samples import possible_subsets
 from .settings import Settings
-from .students import drop_stages, keep_stage, load_weights, stage_file
-from .supervised import Supervised
+from .stage_students import drop_stages, keep_stage, load_weights, stage_file
 
 
 def train(
@@ -64,7 +64,7 @@ def train(
     """Train a network on a folder of cases, through all stages of a recipe.
 
     Args:
-        data: folder in any layout that :func:`cases.find_cases` knows; cases without a label are left out.
+        data: folder in any layout that :func:`datasets.find_cases` knows; cases without a label are left out.
             With ``resume`` it may be None; another folder than before means that the data have moved.
         output: folder of the run, made if needed. With ``resume`` its checkpoint and settings are taken up.
         recipe: one of :data:`recipes.RECIPES`: which stages there are.

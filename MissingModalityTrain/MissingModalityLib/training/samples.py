@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from ..cache import CachedCase
-from ..modalities import SUBSETS, Subset, availability
+from ..core.modalities import SUBSETS, Subset, availability
+from ..imaging.cache import CachedCase
 from . import augmentation
 from .settings import Settings, named_subsets
 

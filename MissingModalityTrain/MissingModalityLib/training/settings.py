@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ..asymmetry.options import SynthesisOptions
-from ..distillation.options import JointOptions
-from ..errors import OptionError
-from ..fields import as_text, at_least, check, choice, facts, setting, share
-from ..modalities import SUBSETS, Subset, subset_name
+from ..core.errors import OptionError
+from ..core.modalities import SUBSETS, Subset, subset_name
+from ..core.settings import as_text, at_least, check, choice, facts, setting, share
+from ..methods.options import JointOptions
+from ..synthesis.options import SynthesisOptions
 
 
 def _are_sides(value: tuple[Any, ...]) -> bool:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import distributed
-from ..cache import CachedCase
-from ..modalities import Subset, subset_name
-from ..regions import REGIONS, region_mask
-from ..student import Student
+from ..core.labels import REGIONS, region_mask
+from ..core.modalities import Subset, subset_name
+from ..imaging.cache import CachedCase
+from ..inference.student import Student
+from ..runtime import distributed
 
 
 def validate(

@@ -1,0 +1,158 @@
+"""One segmentation in a child process, from volume nodes to a segmentation node."""
+
+import logging
+import tempfile
+from pathlib import Path
+
+from slicer.i18n import tr as _
+
+from MissingModalityLib.core.errors import ImageError, MissingModalityError, OptionError
+from MissingModalityLib.core.modalities import MODALITIES, Modality
+from MissingModalityLib.runtime.jobs import Job
+
+
+class SegmentationRun:
+    """A running segmentation.
+
+    The scene is touched in one place only: after the process has succeeded, when all to be shown is ready.
+
+    Attributes:
+        exception: why there is no result; None before the end and after success.
+        segmentation: the finished segmentation node.
+        report: what the command reports: model, device, seconds, warnings.
+    """
+
+    def __init__(self, inputs, output, student, device, regions, onProgress, onFinished):
+        """Write the volumes to files and start the process.
+
+        Args:
+            inputs: volume nodes by ``Modality``; the first is the reference.
+            output: segmentation node to overwrite, or None.
+            student: path of a model file, or None for the bundled one.
+            device: as on the command line.
+            regions: add whole tumor and tumor core.
+            onProgress: called with each progress event, or None.
+            onFinished: called with this run at the end, whatever the end is.
+
+        Raises:
+            ImageError: a node cannot be used.
+        """
+        from MissingModalityLib import mrml
+
+        self.exception = None
+        self.segmentation = None
+        self.report = None
+        self._nodes, self._output, self._regions = dict(inputs), output, regions
+        self._onFinished = onFinished
+        mrml.check_nodes(inputs)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="MissingModality-",
+            ignore_cleanup_errors=True,  # on Windows others may still hold a file of it
+        )
+        folder = Path(self._folder.name)
+        self._paths = mrml.write_inputs(inputs, folder)
+        self._result = folder / "classes.nrrd"
+        self._job = Job(self._arguments(student, device), onProgress, self._finish).start()
+
+    def _arguments(self, student, device):
+        arguments = ["segment", "--output", self._result, "--device", device]
+        for modality, path in self._paths.items():
+            arguments += [f"--{modality.name.lower()}", path]
+        return [*arguments, "--student", student] if student else arguments
+
+    @property
+    def reference(self):
+        """The volume node on whose grid the segments lie."""
+        return next(iter(self._nodes.values()))
+
+    @property
+    def running(self):
+        return self._job.running
+
+    @property
+    def cancelled(self):
+        return self._job.cancelled
+
+    def poll(self):
+        """Deliver news without waiting, from a timer. Returns whether it still runs."""
+        return self._job.poll()
+
+    def wait(self):
+        """Block until the end; an interrupted wait ends the process too."""
+        try:
+            self._job.wait()
+        except BaseException:
+            self.cancel()
+            raise
+
+    def cancel(self):
+        """Kill the process tree; the scene stays as it was."""
+        self._job.cancel()
+
+    def _finish(self, job):
+        try:
+            if job.error is None:
+                self._import()
+                self.report = job.result
+            elif job.exit_code == 2 or job.cancelled:
+                self.exception = MissingModalityError(self._inNodeNames(job.error))
+            else:
+                logging.error("Log of the segmentation process:\n%s", job.log)
+                self.exception = RuntimeError(self._inNodeNames(job.error))
+        except Exception as error:
+            self.exception = error
+        finally:
+            self._folder.cleanup()
+        self._onFinished(self)
+
+    def _import(self):
+        from MissingModalityLib import mrml
+        from MissingModalityLib.imaging.volumes import read_image
+
+        reference = self.reference
+        if reference.GetScene() is None:
+            raise ImageError(
+                _("The first volume was removed during the segmentation. Load it and start again.")
+            )
+        built = mrml.build_segmentation(mrml.array_of(read_image(self._result)), reference, self._regions)
+        kept = self._output is not None and self._output.GetScene() is not None
+        self.segmentation = mrml.place_segmentation(built, reference, self._output if kept else None)
+
+    def _inNodeNames(self, message):
+        """The process knows files; people know their volumes."""
+        for modality, path in self._paths.items():
+            message = message.replace(str(path), f"'{self._nodes[modality].GetName()}'")
+        return message
+
+
+def nodesByModality(inputs):
+    """Volume nodes by name of the sequence -> by ``Modality``, in the order given.
+
+    Raises:
+        OptionError: a name is unknown, or two names mean one sequence.
+    """
+    nodes = {}
+    for name, node in inputs.items():
+        modality = modalityNamed(name)
+        if modality in nodes:
+            raise OptionError(
+                f"Two volumes were given for {modality.title}: '{nodes[modality].GetName()}' and "
+                f"'{node.GetName()}'. Choose one of them."
+            )
+        nodes[modality] = node
+    return nodes
+
+
+def modalityNamed(name):
+    """``"T1CE"``, ``"T1ce"`` or a ``Modality`` -> ``Modality``.
+
+    Raises:
+        OptionError: there is no such sequence.
+    """
+    if isinstance(name, Modality):
+        return name
+    try:
+        return Modality[name.upper()]
+    except KeyError:
+        known = ", ".join(modality.name for modality in MODALITIES)
+        raise OptionError(f"Unknown sequence '{name}'. Use the names {known}.") from None

@@ -1,0 +1,25 @@
+"""``cases``: what a folder holds."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from .options import add_command, add_convention, add_progress, show_result
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(commands, "cases", run, "List the cases in a folder, and what was skipped and why.")
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    add_convention(parser)
+    add_progress(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """List."""
+    from ..datasets.discovery import find_cases
+
+    listing = find_cases(options.folder, options.convention)
+    show_result(options, listing.to_json(), listing.describe())

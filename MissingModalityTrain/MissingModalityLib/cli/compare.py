@@ -1,0 +1,40 @@
+"""``compare``: several evaluations in, one table out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import OptionError
+from .options import add_command, pair
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(
+        commands, "compare", run, "Put evaluations of the same cases side by side, tested against the first."
+    )
+    parser.add_argument(
+        "lines",
+        nargs="+",
+        type=pair,
+        metavar="NAME=DIR[,DIR...]",
+        help="a line of the table and the folders that 'evaluate' has written for it, one per seed",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder for the table and its numbers (default: print it)"
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compare."""
+    from ..evaluation.comparison import compare_folders
+
+    lines: dict[str, list[Path]] = {}
+    for name, folders in options.lines:
+        if name in lines:
+            raise OptionError(f"'{name}' was given twice. Join the folders of one line by commas.")
+        lines[name] = [Path(folder) for folder in folders.split(",")]
+    comparison = compare_folders(lines, options.output)
+    print(comparison["markdown"].strip() if options.output is None else f"Wrote {options.output}")

@@ -1,0 +1,45 @@
+"""``devices``: what there is to compute on, and how long a student takes there."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .options import add_command, add_device, add_progress, show_result
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(
+        commands, "devices", run, "Tell what there is to compute on, and how long one patient takes."
+    )
+    parser.add_argument(
+        "--student", type=Path, metavar="S", help="trained network (default: the bundled one)"
+    )
+    add_device(parser)
+    add_progress(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Look and measure."""
+    from ..inference.locations import bundled_student
+    from ..inference.time_estimate import estimated_seconds
+    from ..runtime.devices import available_devices, choose_device, describe_device
+
+    chosen = choose_device(options.device)
+    result = {
+        "devices": [
+            {"name": str(device), "description": describe_device(device)} for device in available_devices()
+        ],
+        "chosen": str(chosen),
+        "description": describe_device(chosen),
+        "seconds": round(estimated_seconds(options.student or bundled_student(), chosen), 1),
+    }
+    show_result(options, result, _summary(result))
+
+
+def _summary(result: Mapping[str, Any]) -> str:
+    lines = [f"{device['name']}: {device['description']}" for device in result["devices"]]
+    return "\n".join([*lines, f"About {result['seconds']:.0f} s per patient on {result['chosen']}"])

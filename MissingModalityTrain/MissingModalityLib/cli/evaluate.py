@@ -1,0 +1,62 @@
+"""``evaluate``: a student and labeled cases in, tables out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..core.progress import progress_printer
+from ..evaluation.hd95_rules import HD95_RULES
+from .options import add_command, add_convention, add_device, add_progress, show_result
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(commands, "evaluate", run, "Score a student on cases with labels, over all subsets.")
+    parser.add_argument("--student", type=Path, required=True, metavar="S", help="trained network")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases with labels")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder for tables and report"
+    )
+    parser.add_argument(
+        "--hd95-rule",
+        choices=tuple(HD95_RULES),
+        default="penalty",
+        help="HD95 where a region is empty; "
+        + "; ".join(f"{name}: {text}" for name, text in HD95_RULES.items())
+        + " (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--store",
+        action="store_true",
+        help="keep the table in the student file too, unless it was trained on any of these cases",
+    )
+    add_convention(parser)
+    add_device(parser)
+    add_progress(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate."""
+    from ..evaluation.attach import attach_evaluation, trained_on
+    from ..evaluation.evaluate import evaluate_folder
+    from ..runtime import distributed
+
+    with progress_printer(options.progress) as progress:
+        result = evaluate_folder(
+            options.student,
+            options.data,
+            options.output,
+            device=options.device,
+            convention=options.convention,
+            on_progress=progress,
+            hd95_rule=options.hd95_rule,
+        )
+    seen = trained_on(options.student, result)
+    if options.store and not seen:
+        distributed.on_first(lambda: attach_evaluation(options.student, options.output))
+    warning = f"Warning: the student was trained on {', '.join(seen)}; scores on these flatter it"
+    not_stored = ", so none were stored in its file" if options.store else ""
+    told = [f"{warning}{not_stored}."] if seen else []
+    show_result(options, {**result, "seen": seen}, "\n".join([*told, f"Wrote {options.output}"]))

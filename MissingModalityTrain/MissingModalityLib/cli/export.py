@@ -1,0 +1,49 @@
+"""``export``: a run in, a student file out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..inference.card import GATES
+from .options import add_command, add_progress, show_result
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(commands, "export", run, "Turn a training run into one student file.")
+    parser.add_argument(
+        "--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of the run"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a .safetensors file")
+    parser.add_argument("--name", help="what to call the student")
+    parser.add_argument("--license", metavar="TEXT", help="of the student file")
+    parser.add_argument(
+        "--gate",
+        choices=GATES,
+        help="what the presence of a class does to its probability, for networks that tell presence "
+        f"(default: {GATES[0]})",
+    )
+    parser.add_argument(
+        "--evaluation",
+        type=Path,
+        metavar="DIR",
+        help="folder that 'evaluate' has written for an earlier export of this very run; its table is stored",
+    )
+    add_progress(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Export."""
+    from ..evaluation.attach import attach_evaluation
+    from ..evaluation.evaluate import read_evaluation
+    from ..training.stage_students import export
+
+    if options.evaluation:
+        read_evaluation(options.evaluation)  # refuse what is no evaluation before anything is written
+    facts = {"name": options.name, "license": options.license, "gate": options.gate}
+    student = export(options.folder, options.output, {key: text for key, text in facts.items() if text})
+    if options.evaluation:
+        attach_evaluation(student, options.evaluation)
+    show_result(options, {"output": str(student)}, f"Wrote {student}")

@@ -1,0 +1,96 @@
+"""What several commands share: how a command is added, common options, kinds of values, the last word."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..core.labels import CONVENTIONS
+from ..core.progress import STYLES
+
+Handler = Callable[[argparse.Namespace], None]
+
+
+def add_command(commands: Any, name: str, run: Handler, text: str) -> argparse.ArgumentParser:
+    """A parser for ``name`` whose options hold ``run``; ``text`` says in both helps what it does."""
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_progress(parser: argparse.ArgumentParser) -> None:
+    """``--progress``, one of :data:`progress.STYLES`."""
+    parser.add_argument(
+        "--progress", choices=STYLES, default="bar", help="how to show progress (default: %(default)s)"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """``--device``, as :func:`devices.choose_device` takes it."""
+    parser.add_argument(
+        "--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+
+
+def add_convention(parser: argparse.ArgumentParser) -> None:
+    """``--convention``, one of :data:`labels.CONVENTIONS` or nothing."""
+    parser.add_argument(
+        "--convention",
+        choices=tuple(CONVENTIONS),
+        help="label numbers in the files (default: as the layout says)",
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser, text: str, epilog: str) -> None:
+    """``--set KEY=VALUE ...`` as pairs in ``settings``; the epilog says which there are."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = epilog
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        type=pair,
+        help=text,
+    )
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """A kind of option value: whole numbers from ``minimum``."""
+
+    def whole_number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {minimum}")
+        return value
+
+    return whole_number
+
+
+def pair(text: str) -> tuple[str, str]:
+    """A kind of option value: KEY=VALUE; the value may hold further equals signs."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form KEY=VALUE")
+    return key, value
+
+
+def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary: str) -> None:
+    """The last word of a command: one JSON line for a parent process, text for people.
+
+    Of several processes that torchrun has started for one command, the first has it.
+    """
+    if int(os.environ.get("RANK", "0")):
+        return
+    print(
+        json.dumps({"event": "result", "result": result}) if options.progress == "json" else summary,
+        flush=True,
+    )

@@ -1,0 +1,70 @@
+"""``segment-folder``: many patients in, a label map of each and a table of volumes out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..core.labels import CONVENTIONS
+from ..core.progress import progress_printer
+from .options import add_command, add_device, add_progress, show_result
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(
+        commands,
+        "segment-folder",
+        run,
+        "Segment all cases of a folder from the volumes each has; called again, it goes on where it was.",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--student", type=Path, metavar="S", help="trained network (default: the bundled one)"
+    )
+    parser.add_argument(
+        "--suffix",
+        default=".seg.nrrd",
+        metavar="S",
+        help="kind of file: .seg.nrrd, .nii.gz, .nii or .nrrd (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--labels",
+        choices=tuple(CONVENTIONS),
+        default="classes",
+        help="numbers in the files; classes: 1 NCR/NET, 2 ED, 3 ET (default: %(default)s)",
+    )
+    add_device(parser)
+    add_progress(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Segment all."""
+    from ..inference.segment_folder import segment_folder
+
+    with progress_printer(options.progress) as progress:
+        result = segment_folder(
+            options.data,
+            options.output,
+            options.student,
+            options.device,
+            options.labels,
+            options.suffix,
+            progress,
+        )
+    show_result(options, result, _summary(result))
+
+
+def _summary(result: Mapping[str, Any]) -> str:
+    kept = f", {len(result['kept'])} done before" if result["kept"] else ""
+    return "\n".join(
+        [
+            *(f"Warning: {name} was not segmented. {why}" for name, why in result["failed"].items()),
+            *(f"Warning: {entry['path']} was skipped: {entry['reason']}" for entry in result["skipped"]),
+            f"Segmented {len(result['segmented'])} case(s){kept}, {len(result['failed'])} failed",
+            f"Wrote {result['table']}",
+        ]
+    )

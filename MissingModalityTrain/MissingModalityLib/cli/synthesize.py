@@ -1,0 +1,125 @@
+"""``synthesize``: a folder of cases in, synthetic cases out."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import OptionError
+from ..core.modalities import MODALITIES, Modality
+from ..core.progress import progress_printer
+from ..core.settings import as_text
+from ..synthesis.options import METHODS, SynthesisOptions
+from ..training.settings import changed
+from .options import add_command, add_convention, add_progress, add_settings, at_least, show_result
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(
+        commands,
+        "synthesize",
+        run,
+        "Make synthetic cases: tumors transplanted between patients, or mixtures.",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases with labels")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder for the synthetic cases"
+    )
+    parser.add_argument(
+        "--factor",
+        type=at_least(2),
+        default=4,
+        metavar="N",
+        help="real and synthetic cases together, times the number of real ones (default: 4, as in the paper)",
+    )
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default="aem",
+        help="aem: asymmetry error maps of tumors; mixup: whole images mixed (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
+    )
+    parser.add_argument(
+        "--pair",
+        nargs=2,
+        metavar=("RECIPIENT", "DONOR"),
+        help="only write the steps from these two cases to a synthetic one, to look at",
+    )
+    parser.add_argument(
+        "--modality",
+        type=_modality,
+        default=Modality.FLAIR,
+        metavar="NAME",
+        help=f"with --pair: {', '.join(modality.name for modality in MODALITIES)} (default: FLAIR)",
+    )
+    parser.add_argument(
+        "--prepared", type=Path, metavar="DIR", help="with --pair: folder where prepared cases are kept"
+    )
+    add_settings(parser, "change single options of the synthesis, see below", _describe_options())
+    add_convention(parser)
+    add_progress(parser)
+
+
+def _modality(text: str) -> Modality:
+    try:
+        return Modality[text.upper()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no sequence") from None
+
+
+def _describe_options() -> str:
+    lines = ["Options of the synthesis, changed by --set NAME=VALUE, with their defaults:"]
+    for item in fields(SynthesisOptions):
+        about = f"{item.metadata['meaning']}. Allowed: {item.metadata['allowed']}."
+        lines.append(f"  {item.name} = {as_text(item.default)}")
+        lines += textwrap.wrap(about, 79, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Synthesize."""
+    from ..synthesis.write import synthesize
+
+    synthesis = changed(SynthesisOptions(), dict(options.settings))
+    if options.pair:
+        if options.method != "aem":
+            raise OptionError(f"--pair shows the method aem alone, not {options.method}. Leave --method out.")
+        _preview(options, synthesis)
+        return
+    with progress_printer(options.progress) as progress:
+        report = synthesize(
+            options.data,
+            options.output,
+            factor=options.factor,
+            method=options.method,
+            seed=options.seed,
+            options=synthesis,
+            convention=options.convention,
+            on_progress=progress,
+        )
+    made = f"{len(report['synthetic'])} cases in {report['seconds']:.1f} s"
+    show_result(options, report, f"{made}\nWrote {options.output}")
+
+
+def _preview(options: argparse.Namespace, synthesis: SynthesisOptions) -> None:
+    from ..synthesis.preview import preview
+
+    with progress_printer(options.progress) as progress:
+        written = preview(
+            options.data,
+            options.output,
+            *options.pair,
+            modality=options.modality,
+            options=synthesis,
+            convention=options.convention,
+            seed=options.seed,
+            prepared=options.prepared,
+            on_progress=progress,
+        )
+    show_result(options, written, f"Wrote {options.output}")

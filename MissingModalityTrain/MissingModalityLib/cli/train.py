@@ -1,0 +1,98 @@
+"""``train``: a folder of cases in, a run out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..core.progress import progress_printer
+from ..training.recipes import NETWORKS, describe_settings
+from .options import (
+    add_command,
+    add_convention,
+    add_device,
+    add_progress,
+    add_settings,
+    at_least,
+    show_result,
+)
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(commands, "train", run, "Train a network on a folder of cases.")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder of cases; with --resume only if it has moved"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "--recipe", default="baseline", metavar="NAME", help="its stages, see below (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help=f"one of {', '.join(NETWORKS)} (default: the one that the recipe is made for, else segresnet)",
+    )
+    parser.add_argument(
+        "--preset",
+        choices=("paper", "light", "quick"),
+        default="paper",
+        help="how large and how long (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--stages",
+        type=lambda text: tuple(text.split(",")),
+        metavar="STAGE[,STAGE...]",
+        help="go through these stages of the recipe only",
+    )
+    parser.add_argument(
+        "--init", type=Path, metavar="STUDENT", dest="initial", help="begin with the weights of this student"
+    )
+    parser.add_argument(
+        "--prepared",
+        type=Path,
+        metavar="DIR",
+        help="folder that 'prepare' has filled; what it lacks is added (default: with --resume the one that "
+        "the run had, else inside RUN)",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    parser.add_argument(
+        "--restart", metavar="STAGE", help="with --resume: begin this stage anew, with what went before it"
+    )
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML file of settings; --set replaces the same keys"
+    )
+    add_settings(parser, "change single settings of the recipe, see below", describe_settings())
+    add_convention(parser)
+    add_device(parser)
+    add_progress(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train."""
+    from ..training.run import train
+
+    with progress_printer(options.progress) as progress:
+        folder = train(
+            options.data,
+            options.output,
+            recipe=options.recipe,
+            network=options.network,
+            preset=options.preset,
+            stages=options.stages,
+            settings=dict(options.settings),
+            config=options.config,
+            initial=options.initial,
+            resume=options.resume,
+            restart=options.restart,
+            seed=options.seed,
+            device=options.device,
+            convention=options.convention,
+            prepared=options.prepared,
+            on_progress=progress,
+        )
+    show_result(options, {"output": str(folder)}, f"Wrote {folder}")

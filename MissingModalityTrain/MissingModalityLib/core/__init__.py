@@ -1,0 +1,1 @@
+"""What every other room may know: the standard library and numpy alone."""

@@ -1,0 +1,81 @@
+"""Files that are whole or not there: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
+
+_MARK = ".unfinished-"
+_STALE_S = 600.0
+_WINDOWS_TRIES = 50
+
+_umask_lock = threading.Lock()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` with the same suffixes, renamed to it when the block ends well.
+
+    After an error, or when the process is killed, ``path`` is as it was before; a killed one leaves the
+    temporary file for :func:`clear_leftovers`.
+
+    Example:
+        >>> with replacing(Path("table.csv")) as temporary:
+        ...     temporary.write_text("case,dice")
+    """
+    # a process number would not do: containers that share a disk have the same ones
+    # lower case, because ITK knows suffixes in lower case only
+    temporary = path.with_name(f"{_MARK}{uuid4().hex[:12]}-{path.name.lower()}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())  # disks of other machines say only now that they are full
+        temporary.chmod(0o666 & ~_umask())  # some libraries make files that nobody else may read
+        _rename(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what processes killed inside :func:`replacing` left in a folder.
+
+    A temporary file that nobody has written to for ten minutes is one: a whole file is renamed at once.
+    """
+    for path in folder.glob(f"{_MARK}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _STALE_S:
+                path.unlink()
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Windows refuses while somebody reads the old file; readers are soon done."""
+    for _ in range(_WINDOWS_TRIES if sys.platform == "win32" else 0):
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            time.sleep(0.1)
+    os.replace(temporary, path)
+
+
+def _umask() -> int:
+    """What this user's new files do not permit; it can only be read by setting it."""
+    with _umask_lock:
+        current = os.umask(0o077)
+        os.umask(current)
+    return current
+
+
+def image_suffix(path: Path) -> str:
+    """``.nii.gz``, ``.mha`` ... in lower case; empty for a file that is no volume by its name."""
+    name = path.name.lower()
+    return next((suffix for suffix in IMAGE_SUFFIXES if name.endswith(suffix)), "")

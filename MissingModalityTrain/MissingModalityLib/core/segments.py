@@ -1,0 +1,111 @@
+"""Names, colors and codes of the segments that a label map of tumor classes turns into.
+
+Read by the panel, the command line, the file writer and the documentation; imports nothing heavy.
+
+Codes: category "Morphologically Altered Structure" for all. Edema and necrosis are entries of 3D Slicer's own
+general anatomy list, colors included. Slicer's lists have no enhancing lesion; the code used in imaging
+templates is NCI Thesaurus C113842. Whole tumor (lesion with its edema) and tumor core (the neoplasm itself)
+are told apart by SNOMED CT 52988006 and 108369006. The last three come with the extension's own list,
+``SegmentationCategoryTypeModifier-MissingModality.term.json``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .labels import REGIONS, TumorClass
+
+SLICER_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
+OWN_CONTEXT = "Segmentation category and type - MissingModality brain tumor list"
+_CATEGORY = "SCT^49755003^Morphologically Altered Structure"
+_BRAIN = "Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a result.
+
+    Attributes:
+        id: segment ID inside a segmentation node and in a .seg.nrrd header.
+        name: as shown to people.
+        classes: the values of the label map that it covers.
+        color: red, green, blue in 0..255.
+        terminology: an entry in 3D Slicer's format, ``context~category~type~type modifier~anatomic
+            context~region~region modifier``, each code written ``scheme^value^meaning``.
+    """
+
+    id: str
+    name: str
+    classes: tuple[int, ...]
+    color: tuple[int, int, int]
+    terminology: str
+
+    @property
+    def tumor_class(self) -> TumorClass:
+        """The class that a disjoint segment stands for.
+
+        Raises:
+            ValueError: the segment is a region of several classes.
+        """
+        (value,) = self.classes
+        return TumorClass(value)
+
+    @property
+    def type_code(self) -> tuple[str, str, str]:
+        """Coding scheme, code value and code meaning of the segment's type."""
+        scheme, value, meaning = self.terminology.split("~")[2].split("^")
+        return scheme, value, meaning
+
+    @property
+    def unit_color(self) -> tuple[float, float, float]:
+        """The color in 0..1, as MRML and segmentation files hold it."""
+        red, green, blue = self.color
+        return red / 255, green / 255, blue / 255
+
+
+def _terminology(context: str, code: str) -> str:
+    return f"{context}~{_CATEGORY}~{code}~^^~{_BRAIN}"
+
+
+SEGMENTS: tuple[Segment, ...] = (
+    Segment(
+        "NCR",
+        "Necrotic/non-enhancing tumor core",
+        (TumorClass.NCR,),
+        (216, 191, 216),
+        _terminology(SLICER_CONTEXT, "SCT^6574001^Necrosis"),
+    ),
+    Segment(
+        "ED",
+        "Edema",
+        (TumorClass.ED,),
+        (140, 224, 228),
+        _terminology(SLICER_CONTEXT, "SCT^79654002^Edema"),
+    ),
+    Segment(
+        "ET",
+        "Enhancing tumor",
+        (TumorClass.ET,),
+        (230, 92, 64),
+        _terminology(OWN_CONTEXT, "NCIt^C113842^Enhancing Lesion"),
+    ),
+)
+"""The disjoint segments, in the order of their class numbers."""
+
+REGION_SEGMENTS: tuple[Segment, ...] = (
+    Segment(
+        "WT",
+        "Whole tumor",
+        REGIONS["WT"],
+        (144, 238, 144),
+        _terminology(OWN_CONTEXT, "SCT^52988006^Lesion"),
+    ),
+    Segment(
+        "TC",
+        "Tumor core",
+        REGIONS["TC"],
+        (245, 205, 90),
+        _terminology(OWN_CONTEXT, "SCT^108369006^Neoplasm"),
+    ),
+)
+"""Optional segments that overlap the disjoint ones: whole tumor and tumor core."""

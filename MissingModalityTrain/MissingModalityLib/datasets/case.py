@@ -1,0 +1,155 @@
+"""What a search for cases finds: cases, the files they are made of, and files left out with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.modalities import Modality, Subset, subset_name
+
+_LISTED = 20
+"""Files named per reason in a description; Listing.skipped has them all."""
+
+# Visits of one patient differ in the last number: BraTS-GLI-00005-100, brats_tcia_pat103_0002.
+_VISIT = re.compile(r"^(BraTS-[A-Za-z-]+-\d+)-\d{3}$|^(brats_\w+_pat\d+)_\d+$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """Where one volume lies.
+
+    Attributes:
+        path: the file.
+        channel: index along the last direction of a 4-D file, from 0; None for a 3-D file.
+    """
+
+    path: Path
+    channel: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.channel is None else f"{self.path} (channel {self.channel})"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient at one time point.
+
+    Attributes:
+        name: unique in its listing.
+        folder: where its files lie.
+        layout: ``brats2015``, ``brats2021`` (2017 to 2021), ``brats2023`` (2023 and later), ``fets``,
+            ``msd``, or ``mixed`` when the file names follow more than one.
+        images: non-empty, in channel order.
+        label: label map, or None.
+        convention: how the label map is numbered; None where neither the layout nor the user says.
+    """
+
+    name: str
+    folder: Path
+    layout: str
+    images: Mapping[Modality, ImageFile]
+    label: Path | None = None
+    convention: str | None = None
+
+    @property
+    def subset(self) -> Subset:
+        return tuple(self.images)
+
+    @property
+    def patient(self) -> str:
+        """The case's name without the number of the visit, where the data set has one."""
+        match = _VISIT.match(self.name)
+        return next(filter(None, match.groups())) if match else self.name
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that belongs to no case, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The outcome of a search.
+
+    Attributes:
+        cases: sorted by name.
+        skipped: every other file.
+        folder: where the search began.
+    """
+
+    cases: tuple[Case, ...]
+    skipped: tuple[Skipped, ...]
+    folder: Path
+
+    def labeled(self) -> tuple[list[Case], dict[str, str]]:
+        """What training and evaluation can use, and what they leave out.
+
+        Returns:
+            The cases with a label; and why the other cases, by name, and files, by path inside the folder,
+            are left out.
+        """
+        left_out = {case.name: "no label" for case in self.cases if case.label is None}
+        left_out |= {_relative(entry.path, self.folder): entry.reason for entry in self.skipped}
+        return [case for case in self.cases if case.label is not None], left_out
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a program that shows the outcome, all of it."""
+        return {
+            "folder": str(self.folder),
+            "cases": [
+                {
+                    "name": case.name,
+                    "patient": case.patient,
+                    "modalities": [modality.name for modality in case.images],
+                    "label": case.label is not None,
+                    "layout": case.layout,
+                    "convention": case.convention,
+                }
+                for case in self.cases
+            ],
+            "skipped": [
+                {"path": _relative(entry.path, self.folder), "reason": entry.reason} for entry in self.skipped
+            ],
+        }
+
+    def describe(self) -> str:
+        """A report for people, one line per layout, subset and reason."""
+        lines = [f"{_count(len(self.cases), 'case')} in {self.folder}"]
+        if self.cases:
+            layouts = Counter((case.layout, case.convention) for case in self.cases)
+            for (layout, convention), count in sorted(layouts.items(), key=str):
+                numbering = f"labels numbered as in {convention}" if convention else "label numbering unknown"
+                lines.append(f"  layout {layout}, {numbering}: {count}")
+            subsets = Counter(case.subset for case in self.cases)
+            lines += [f"  {subset_name(subset)}: {count}" for subset, count in subsets.most_common()]
+            labeled = sum(case.label is not None for case in self.cases)
+            lines.append(f"  with label: {labeled}, without: {len(self.cases) - labeled}")
+        return "\n".join([*lines, *self.describe_skipped()])
+
+    def describe_skipped(self) -> list[str]:
+        """One line per reason with the files it applies to."""
+        if not self.skipped:
+            return []
+        reasons: dict[str, list[str]] = defaultdict(list)
+        for entry in self.skipped:
+            reasons[entry.reason].append(_relative(entry.path, self.folder))
+        lines = [f"{_count(len(self.skipped), 'file')} skipped"]
+        for reason, files in reasons.items():
+            more = f" and {len(files) - _LISTED} more" if len(files) > _LISTED else ""
+            lines.append(f"  {reason}: {', '.join(files[:_LISTED])}{more}")
+        return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)

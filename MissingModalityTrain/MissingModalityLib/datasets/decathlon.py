@@ -1,0 +1,100 @@
+"""Medical Segmentation Decathlon Task01: one 4-D file per case, described in dataset.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..core.files import image_suffix
+from ..core.modalities import Modality
+from .case import Case, ImageFile, Skipped
+from .layouts import unusable
+
+IMAGE_FOLDERS = ("imagesTr", "imagesTs")
+LABEL_FOLDERS = ("labelsTr", "labelsTs")
+DESCRIPTION = "dataset.json"
+
+_CHANNELS = {
+    **dict.fromkeys(("flair", "t2f"), Modality.FLAIR),
+    **dict.fromkeys(("t1gd", "t1ce", "t1c"), Modality.T1CE),
+    **dict.fromkeys(("t1w", "t1", "t1n"), Modality.T1),
+    **dict.fromkeys(("t2w", "t2"), Modality.T2),
+}
+_PUBLISHED_CHANNELS = ("FLAIR", "T1w", "t1gd", "T2w")
+_PUBLISHED_LABELS = {"1": ("edema", "oedema"), "2": "non-enhancing", "3": "enhancing"}
+
+
+def decathlon_cases(root: Path) -> Iterator[Case | Skipped]:
+    """Cases of a folder that holds imagesTr or imagesTs, and what could not be used."""
+    files = [path for name in IMAGE_FOLDERS for path in _files(root / name)]
+    try:
+        channels, convention = _description(root, files)
+    except ValueError as error:
+        yield from (Skipped(path, str(error)) for path in files)
+        return
+    used = set()
+    for path in files:
+        if reason := unusable(path):
+            yield Skipped(path, reason)
+        else:
+            label = _label_of(path)
+            used.add(label)
+            images = {modality: ImageFile(path, channels[modality]) for modality in sorted(channels)}
+            name = path.name[: -len(image_suffix(path))]
+            yield Case(name, path.parent, "msd", images, label, convention)
+    for path in (path for name in LABEL_FOLDERS for path in _files(root / name)):
+        if path not in used:
+            yield Skipped(path, unusable(path) or "label without any volume of the same case")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+
+
+def _label_of(path: Path) -> Path | None:
+    label = path.parent.parent / path.parent.name.replace("images", "labels") / path.name
+    return label if label.is_file() else None
+
+
+def _description(root: Path, files: list[Path]) -> tuple[dict[Modality, int], str | None]:
+    """Modality -> channel, and the label convention, from dataset.json.
+
+    Without that file the published order is taken for files named as published (BRATS_001.nii.gz).
+
+    Raises:
+        ValueError: channels or labels cannot be known; the message is the reason.
+    """
+    path = root / DESCRIPTION
+    if not path.is_file():
+        if not any(file.name.startswith("BRATS_") for file in files):
+            raise ValueError(f"there is no {DESCRIPTION} beside imagesTr that names the channels")
+        return _channels(list(_PUBLISHED_CHANNELS)), "msd"
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        names = description.get("modality") or description["channel_names"]
+        order = [names[str(index)] for index in range(len(names))]
+        labels = description.get("labels", {})
+        return _channels(order), "msd" if _labels_as_published(labels) else None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path.name} does not name the channels ({error!r})") from error
+
+
+def _channels(names: list[str]) -> dict[Modality, int]:
+    channels: dict[Modality, int] = {}
+    for index, name in enumerate(names):
+        modality = _CHANNELS.get(name.lower())
+        if modality is None:
+            raise ValueError(
+                f"{DESCRIPTION} calls channel {index} '{name}', which is none of {', '.join(_CHANNELS)}"
+            )
+        if modality in channels:
+            raise ValueError(f"{DESCRIPTION} names two channels for {modality.title}")
+        channels[modality] = index
+    return channels
+
+
+def _labels_as_published(labels: dict[str, str]) -> bool:
+    return all(
+        str(labels.get(value, "")).lower().startswith(word) for value, word in _PUBLISHED_LABELS.items()
+    )

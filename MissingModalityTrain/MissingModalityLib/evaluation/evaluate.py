@@ -1,0 +1,313 @@
+"""A student scored on a folder of cases, over every subset of modalities that each case allows.
+
+Each case is read and prepared once with all its modalities, and each modality encoded once where the network
+can; for every subset the other channels are masked. Under torchrun every process scores its share of the
+cases and the first one writes the files: what a single process would have written, but for the time it took.
+
+A subset's score can differ from segmenting its volumes alone in two details: the box that the sliding windows
+cover is that of the brain in all volumes, and the result is compared on the grid of the case's first volume
+(for co-registered cases every volume has that grid). The brain mask is the subset's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from operator import itemgetter
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import SimpleITK as sitk
+
+from ..core.environment import versions, write_report
+from ..core.errors import CaseError, MissingModalityError
+from ..core.modalities import SUBSETS, Subset, subset_name
+from ..core.progress import Event, Progress
+from ..datasets.case import Case
+from ..datasets.discovery import find_cases
+from ..imaging.preparation import prepare, restore
+from ..imaging.reading import read_label, read_study
+from ..inference.student import Student
+from ..runtime.devices import choose_device, describe_device
+from ..runtime.distributed import gather_from, is_first, on_first, rank, refuse, start, together, world
+from .hd95_rules import check_rule
+from .metrics import score_regions
+from .tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize, write_text
+
+if TYPE_CHECKING:
+    import torch
+
+STAGE = "Evaluating"
+CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
+TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
+
+Report = Callable[[str, int], None]
+"""Called with a short text and the number of predictions scored since the last call, 0 while predicting."""
+
+
+def evaluate_student(
+    student: Student,
+    cases: Sequence[Case],
+    device: str = "auto",
+    hd95_rule: str = "penalty",
+    on_progress: Progress | None = None,
+) -> list[Row]:
+    """Scores of every case, subset and region.
+
+    Args:
+        student: the network to score.
+        cases: labeled cases; each is scored on the subsets of the modalities that it has.
+        device: as in :func:`~..devices.choose_device`.
+        hd95_rule: what a distance to an empty region is; a key of :data:`~.hd95_rules.HD95_RULES`.
+        on_progress: told of each window and prediction; steps are predictions.
+
+    Returns:
+        Rows by case, then subset in the papers' order, then region.
+
+    Raises:
+        CaseError: a case has no label.
+        ImageError, LabelError: a file cannot be used.
+        OptionError: there is no such device or rule.
+    """
+    check_rule(hd95_rule)
+    chosen = choose_device(device)
+    report = _counter(on_progress, cases)
+    return [row for case in cases for row in _score_case(student, case, chosen, hd95_rule, report)]
+
+
+def evaluate_folder(
+    student: Path | str,
+    data: Path | str,
+    output: Path | str,
+    device: str = "auto",
+    convention: str | None = None,
+    hd95_rule: str = "penalty",
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Evaluate a student file on all labeled cases under a folder and write the results.
+
+    Cases without a label, or that cannot be read, are skipped; the result says which and why. Processes that
+    torchrun started share the cases; each gets the whole result, the first one writes it and reports
+    progress, of its own share.
+
+    Args:
+        student: a student file.
+        data: folder of cases in any layout that :func:`~..datasets.find_cases` knows.
+        output: folder for ``cases.csv`` (every score), ``summary.json`` (means, versions, settings),
+            ``table.md`` (the papers' table) and ``heatmap.png`` (Dice); made if absent, files of these names
+            are replaced.
+        device: as in :func:`~..devices.choose_device`; under torchrun each process takes its own GPU.
+        convention: label convention, where the layout does not tell.
+        hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
+        on_progress: told of each window and prediction; steps are predictions.
+
+    Returns:
+        The content of ``summary.json`` (see :func:`~.tables.summarize`) and ``rows``, one dict per score.
+
+    Raises:
+        StudentError: the student file cannot be used.
+        CaseError: no case can be scored, or the output folder cannot be written to.
+        OptionError: there is no such device, convention or rule.
+    """
+    from .heatmap import draw_heatmap  # a missing package shows before the long part
+
+    began = perf_counter()
+    student, data, output = Path(student), Path(data), Path(output)
+    check_rule(hd95_rule)
+    with start(device) as device:
+        chosen = together(choose_device, device)
+        network = together(Student.load, student)
+        on_first(lambda: _make_folder(output))
+        labeled, left_out = together(find_cases, data, convention).labeled()
+        rows, refused = _score_readable(network, labeled, chosen, hd95_rule, on_progress)
+        skipped = [
+            {"path": name, "reason": _inside(data, reason)}
+            for name, reason in {**left_out, **refused}.items()
+        ]
+        if not rows:
+            reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
+            refuse(CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'})."))
+
+        def conclude() -> dict[str, Any]:
+            evaluation = {
+                "student": student.name,
+                "weights_sha256": weights_sha256(network),
+                "data": data.resolve().name,
+                "date": datetime.now(UTC).date().isoformat(),
+                "device": describe_device(chosen),
+                "processes": world(),
+                "prediction": prediction_facts(network),
+                "versions": versions(),
+                "hd95_rule": hd95_rule,
+                "cases": _describe(labeled, rows),
+                "skipped": skipped,
+                **summarize(rows),
+                "seconds": round(perf_counter() - began, 1),
+            }
+            _write(evaluation, rows, output, draw_heatmap)
+            return evaluation
+
+        return {**on_first(conclude), "rows": [_as_record(row) for row in rows]}
+
+
+def read_evaluation(folder: Path | str) -> dict[str, Any]:
+    """What :func:`evaluate_folder` returned, from the files it wrote; means are made anew from the scores.
+
+    Raises:
+        CaseError: the folder holds no complete evaluation.
+    """
+    folder = Path(folder)
+    try:
+        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        if not isinstance(summary, dict):
+            raise ValueError(f"{SUMMARY_FILE} is no summary")
+    except (OSError, ValueError) as error:
+        raise CaseError(
+            f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
+        ) from error
+    rows = read_rows(folder / CASES_FILE)
+    return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
+
+
+def allowed_subsets(case: Case) -> list[Subset]:
+    """The subsets of the case's modalities, in the papers' order: 15 for four modalities, 3 for two."""
+    return [subset for subset in SUBSETS if set(subset) <= set(case.images)]
+
+
+def weights_sha256(student: Student) -> str:
+    """SHA-256 of the weights as float32, by name: the same whatever the file's header and precision."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(student.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def prediction_facts(student: Student) -> dict[str, Any]:
+    """What beside the weights decides a prediction, from the student's card."""
+    return {name: student.card[name] for name in ("window", "overlap", "smallest_island", "gate")}
+
+
+def _inside(data: Path, reason: str) -> str:
+    """A message without the folder of the data: results are passed on, paths of this machine are not."""
+    return reason.replace(f"{data}{os.sep}", "")
+
+
+def _score_readable(
+    student: Student,
+    cases: Sequence[Case],
+    device: torch.device,
+    hd95_rule: str,
+    on_progress: Progress | None,
+) -> tuple[list[Row], dict[str, str]]:
+    """Rows of the cases that can be scored; why the others cannot, by name."""
+
+    def score_share() -> list[tuple[int, list[Row], str]]:
+        share = range(rank(), len(cases), world())
+        report = _counter(on_progress if is_first() else None, [cases[index] for index in share])
+        outcomes = []
+        for index in share:
+            try:
+                outcomes.append((index, _score_case(student, cases[index], device, hd95_rule, report), ""))
+            except MissingModalityError as error:
+                outcomes.append((index, [], str(error)))
+        return outcomes
+
+    outcomes = sorted(gather_from(score_share), key=itemgetter(0))
+    rows = [row for _, scored, _ in outcomes for row in scored]
+    return rows, {cases[index].name: problem for index, _, problem in outcomes if problem}
+
+
+def _score_case(
+    student: Student, case: Case, device: torch.device, hd95_rule: str, report: Report
+) -> list[Row]:
+    label = read_label(case)
+    if label is None:
+        raise CaseError(
+            f"Case '{case.name}' has no label map to compare with. Add one or leave the case out."
+        )
+    prepared = prepare(read_study(case))
+    reference = sitk.GetArrayFromImage(prepared.reference.resample(label, sitk.sitkNearestNeighbor, 0))
+    spacing = prepared.reference.spacing[::-1]
+
+    def on_window(event: Event) -> None:
+        report(f"{case.name}, window {event.step} of {event.total}", 0)
+
+    rows = []
+    subsets = allowed_subsets(case)
+    for subset, classes in zip(
+        subsets, student.classes_of(prepared, subsets, device, on_window), strict=True
+    ):
+        prediction = sitk.GetArrayFromImage(restore(classes, prepared))
+        scores = score_regions(prediction, reference, spacing, hd95_rule)
+        rows += [
+            Row(case.name, subset, region, score.dice, score.hd95, score.predicted, score.reference)
+            for region, score in scores.items()
+        ]
+        report(f"{case.name}, {subset_name(subset)}: WT {100 * scores['WT'].dice:.1f} %", 1)
+    return rows
+
+
+def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
+    """Counts the predictions of all those to come and passes every sign of life on."""
+    total = sum(len(allowed_subsets(case)) for case in cases)
+    done = 0
+
+    def report(message: str, predictions: int) -> None:
+        nonlocal done
+        done += predictions
+        if on_progress:
+            on_progress(Event(STAGE, done, total, message))
+
+    return report
+
+
+def _describe(cases: Sequence[Case], rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Name, modalities and reference volumes (voxels) of the cases that were scored."""
+    volumes: dict[str, dict[str, int]] = {}
+    for row in rows:
+        volumes.setdefault(row.case, {})[row.region] = row.reference
+    return [
+        {
+            "name": case.name,
+            "modalities": subset_name(case.images),
+            "reference_voxels": {region: volumes[case.name][region] for region in ("WT", "TC", "ET")},
+        }
+        for case in cases
+        if case.name in volumes
+    ]
+
+
+def _as_record(row: Row) -> dict[str, Any]:
+    return {**asdict(row), "subset": subset_name(row.subset)}
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaseError(
+            f"{folder}: cannot make this folder ({error}). Choose another output folder."
+        ) from error
+
+
+def _write(
+    evaluation: dict[str, Any],
+    rows: Sequence[Row],
+    output: Path,
+    draw: Callable[[dict[str, Any], Path], None],
+) -> None:
+    title = f"# {evaluation['student']} on {len(evaluation['cases'])} case(s) of {evaluation['data']}\n"
+    table = "\n".join((title, markdown_table(evaluation), notes(evaluation)))
+    try:
+        write_text(rows_to_csv(rows), output / CASES_FILE)
+        write_text(table, output / TABLE_FILE)
+        draw(evaluation, output / HEATMAP_FILE)
+        write_report(evaluation, output / SUMMARY_FILE)
+    except OSError as error:
+        raise CaseError(f"{output}: cannot be written to ({error}). Choose another output folder.") from error

@@ -1,0 +1,227 @@
+"""The card that a student is published with: what it is, what it was made from, how good it is, its limits.
+
+    python -m MissingModalityLib.evaluation.model_card STUDENT EVALUATION_DIR OUTPUT.md
+
+Every number comes from the student file or from an evaluation of these very weights. Source and population of
+the training data, license and limits are texts of the student's own card (``data_note``, ``license``,
+``limits``); nothing is said about what they do not tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.environment import file_sha256
+from ..core.errors import CaseError, MissingModalityError
+from ..inference.student import Student
+from .attach import check_weights
+from .evaluate import read_evaluation
+from .metrics import SCORED_REGIONS
+from .tables import markdown_lines, markdown_table, notes, write_text
+
+REFERENCES = (
+    "B. H. Menze et al., The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), IEEE Transactions "
+    "on Medical Imaging 34(10), 2015. doi:10.1109/TMI.2014.2377694",
+    "S. Bakas et al., Advancing The Cancer Genome Atlas glioma MRI collections with expert segmentation "
+    "labels and radiomic features, Scientific Data 4:170117, 2017. doi:10.1038/sdata.2017.117",
+    "S. Bakas et al., Identifying the Best Machine Learning Algorithms for Brain Tumor Segmentation, "
+    "Progression Assessment, and Overall Survival Prediction in the BRATS Challenge, arXiv:1811.02629, 2018.",
+    "U. Baid et al., The RSNA-ASNR-MICCAI BraTS 2021 Benchmark on Brain Tumor Segmentation and Radiogenomic "
+    "Classification, arXiv:2107.02314, 2021.",
+)
+
+DISCLAIMER = (
+    "> **For research use only. This is not a medical device.** It has not been reviewed by any authority "
+    "and must not be used for diagnosis, treatment planning or any other clinical decision."
+)
+
+_TOLD_ELSEWHERE = ("training", "evaluation", "license", "name", "data_note", "limits")
+"""Entries of a student's card that are not lines of the first table."""
+
+
+def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: Path) -> None:
+    """Write the card of a student as Markdown.
+
+    Args:
+        student_path: a student file; its header tells architecture, training and license.
+        evaluation: a result of :func:`.evaluation.run.evaluate_folder` or ``read_evaluation`` for it.
+        output: a ``.md`` file; an existing one is replaced.
+
+    Raises:
+        StudentError: the student file cannot be used.
+        CaseError: the evaluation is of other weights, or the card cannot be written.
+    """
+    student = Student.load(student_path)
+    check_weights(student, evaluation, student_path)
+    sections = (
+        f"# Model card: {student.card.get('name', student_path.stem)}\n\n{DISCLAIMER}\n",
+        _summary(student, student_path),
+        _data(student.card),
+        _training(student.card),
+        _scores(student.card, evaluation),
+        _limits(student.card, evaluation),
+        _references(),
+    )
+    try:
+        write_text("\n".join(sections), output)
+    except OSError as error:
+        raise CaseError(
+            f"{output}: cannot be written ({error}). Choose a file in an existing folder."
+        ) from error
+
+
+def _summary(student: Student, path: Path) -> str:
+    card = student.card
+    parameters = sum(tensor.numel() for tensor in student.network.parameters())
+    facts = {
+        "file": f"{path.name}, {path.stat().st_size / 1e6:.2f} MB",
+        "SHA-256": file_sha256(path),
+        "parameters": f"{parameters / 1e6:.2f} million",
+        "license": card.get("license") or "not stated in the file",
+        **_flatten({key: value for key, value in card.items() if key not in _TOLD_ELSEWHERE}),
+    }
+    text = (
+        "Segments brain tumors in MRI from any non-empty subset of FLAIR, T1ce, T1 and T2: necrotic "
+        "or non-enhancing core, edema and enhancing tumor (ET); whole tumor (WT) is all three, tumor core "
+        "(TC) all but edema. Made for the 3D Slicer extension MissingModality."
+    )
+    return f"## What it is\n\n{text}\n\n{_facts(facts)}"
+
+
+def _data(card: Mapping[str, Any]) -> str:
+    note = card.get("data_note") or "The student file does not tell their source and population."
+    cases = _training_cases(card)
+    if not cases:
+        unnamed = "The student file does not name the cases that it was trained on."
+        return f"## Training data\n\n{unnamed}\n\n{note}\n"
+    held_out = (card.get("training") or {}).get("validation") or ()
+    table = markdown_lines(
+        ["case", "volumes", "used for"],
+        [
+            [name, volumes, "validation" if name in held_out else "training"]
+            for name, volumes in cases.items()
+        ],
+    )
+    return f"## Training data\n\n{len(cases)} case(s):\n\n{table}\n{note}\n"
+
+
+def _training(card: Mapping[str, Any]) -> str:
+    training = card.get("training") or {}
+    settings = _flatten({key: value for key, value in training.items() if key not in ("cases", "validation")})
+    if not settings:
+        return "## Training\n\nThe student file does not say how it was trained.\n"
+    return f"## Training\n\n{_facts(settings)}"
+
+
+def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    cases = evaluation["cases"]
+    about = (
+        f"On {len(cases)} case(s) of '{evaluation['data']}', {evaluation['date']}, {evaluation['device']}. "
+        "Each case was scored on every subset of the volumes that it has. "
+        + _overlap([case["name"] for case in cases], _training_cases(card))
+    )
+    parts = [f"## Evaluation\n\n{about}\n", markdown_table(dict(evaluation)), notes(dict(evaluation))]
+    parts += [_case_scores(case, evaluation["rows"]) for case in cases]
+    return "\n".join(parts)
+
+
+def _overlap(tested: Sequence[str], trained: Container[str]) -> str:
+    """Which evaluated cases the student knows, as far as the file tells."""
+    if not trained:
+        return "The student file names no training cases, so it is not known whether these are among them."
+    seen = [name for name in tested if name in trained]
+    if seen:
+        return f"**Known from training: {', '.join(seen)}.**"
+    return "None of them is among the training cases that the student file names."
+
+
+def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """One case: a line per subset, Dice in % and HD95 in mm per region."""
+    by_subset: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["case"] == case["name"]:
+            by_subset.setdefault(row["subset"], {})[row["region"]] = row
+    head = ["subset", *(f"{name} {region}" for name in ("Dice", "HD95") for region in SCORED_REGIONS)]
+    body = [
+        [
+            subset,
+            *(f"{100 * scores[region]['dice']:.1f}" for region in SCORED_REGIONS),
+            *(f"{scores[region]['hd95']:.1f}" for region in SCORED_REGIONS),
+        ]
+        for subset, scores in by_subset.items()
+    ]
+    volumes = ", ".join(f"{region} {count}" for region, count in case["reference_voxels"].items())
+    return f"### {case['name']}\n\nVoxels in the reference: {volumes}.\n\n{markdown_lines(head, body)}"
+
+
+def _limits(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    lines = [
+        *card.get("limits", ()),
+        f"Tested on {len(evaluation['cases'])} case(s). Their scores promise nothing for other scanners, "
+        "protocols or patients; the spread between the cases above is part of the result.",
+        "Expects skull-stripped volumes of one patient and visit that are aligned with each other; it "
+        "neither registers nor strips.",
+        "What a missing sequence costs stands in the lines of the subsets without it.",
+        "It always answers: a volume without tumor, or one that is no brain at all, can get a segmentation "
+        "too. Look at every result.",
+    ]
+    return "## Limits\n\n" + "".join(f"- {line}\n" for line in lines)
+
+
+def _references() -> str:
+    lines = "".join(f"- {reference}\n" for reference in REFERENCES)
+    return f"## References\n\nClasses, regions and scores are those of the BraTS challenges:\n\n{lines}"
+
+
+def _training_cases(card: Mapping[str, Any]) -> dict[str, str]:
+    """Case name -> volumes, as the training run recorded them; empty where the file does not tell."""
+    return dict((card.get("training") or {}).get("cases") or {})
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    return markdown_lines(["", ""], [[key, _text(value)] for key, value in facts.items()])
+
+
+def _flatten(values: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"options": {"filters": 16}}`` -> ``{"options: filters": 16}``; underscores become spaces."""
+
+    def walk(prefix: str, branch: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        for key, value in branch.items():
+            name = prefix + str(key).replace("_", " ")
+            if isinstance(value, Mapping):
+                yield from walk(f"{name}: ", value)
+            else:
+                yield name, value
+
+    return dict(walk("", values))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value)
+    return str(value).replace("\n", " ")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a model card from the command line; 2 for bad input."""
+    parser = argparse.ArgumentParser(description="Write the model card of an evaluated student.")
+    parser.add_argument("student", type=Path, help="a student file (.safetensors)")
+    parser.add_argument("evaluation", type=Path, help="folder that 'missing-modality evaluate' has written")
+    parser.add_argument("output", type=Path, help="a .md file")
+    options = parser.parse_args(arguments)
+    try:
+        write_model_card(options.student, read_evaluation(options.evaluation), options.output)
+    except MissingModalityError as error:
+        print(f"missing-modality: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

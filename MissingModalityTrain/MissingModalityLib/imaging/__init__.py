@@ -1,0 +1,1 @@
+"""Voxels: read, brought onto one grid, kept, and brought back."""

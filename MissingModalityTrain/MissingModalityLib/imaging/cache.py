@@ -1,0 +1,211 @@
+"""The prepared-case cache: one safetensors file per case, read crop by crop from the memory-mapped file.
+
+A file holds ``image`` (n, D, H, W) float16, the n available modalities in channel order; ``label`` (D, H, W)
+uint8; and ``tumor`` (m, 4) int16, a sample of tumour voxels as (class, z, y, x) to centre crops on. float16
+halves what a crop reads; its error on z-scores is below 0.004, far under the noise of MRI.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ..core.errors import CaseError
+from ..core.files import replacing
+from ..core.modalities import MODALITIES, Modality, Subset
+from . import preparation
+
+if TYPE_CHECKING:
+    from ..datasets.case import Case
+
+_SAMPLES_PER_CLASS = 4000
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    """A prepared and labelled case on disk.
+
+    Attributes:
+        name: the case's name.
+        path: its safetensors file.
+        subset: the modalities that it really has.
+        shape: (D, H, W) of its brain box.
+    """
+
+    name: str
+    path: Path
+    subset: Subset
+    shape: tuple[int, int, int]
+
+    def crop(self, start: Iterable[int], size: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Read a box; whatever lies outside the brain box is 0.
+
+        Args:
+            start: first voxel (z, y, x), may be negative.
+            size: (d, h, w).
+
+        Returns:
+            image (4, d, h, w) float32 with zeros in missing channels, label (d, h, w) uint8.
+
+        Raises:
+            CaseError: the file has gone or is damaged.
+        """
+        start, size = tuple(start), tuple(size)
+        inside = tuple(
+            slice(max(0, s), max(0, min(s + n, limit)))
+            for s, n, limit in zip(start, size, self.shape, strict=True)
+        )
+        target = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
+        image = np.zeros((len(MODALITIES), *size), np.float32)
+        label = np.zeros(size, np.uint8)
+        if any(part.start >= part.stop for part in inside):
+            return image, label
+        with self.opened() as file:
+            image[(list(self.subset), *target)] = file.get_slice("image")[(slice(None), *inside)]
+            label[target] = file.get_slice("label")[inside]
+        return image, label
+
+    def tumor_voxels(self) -> np.ndarray:
+        """(m, 4) int16 rows (class, z, y, x); empty when the case has no tumour."""
+        with self.opened() as file:
+            return file.get_tensor("tumor")
+
+    @contextmanager
+    def opened(self) -> Iterator[safe_open]:
+        """The file, memory-mapped, for reading parts of its arrays or its metadata.
+
+        Raises:
+            CaseError: it has gone or is no longer whole.
+        """
+        try:
+            with safe_open(self.path, "np") as file:
+                yield file
+        except (SafetensorError, OSError) as error:
+            raise CaseError(
+                f"{self.path}: the prepared case '{self.name}' can no longer be read ({error}). Resume the "
+                "run, which prepares it again."
+            ) from error
+
+    def whole(self) -> preparation.Prepared:
+        """The case in memory, as :func:`preparation.prepare` returned it; the reference grid is the box."""
+        image, label = self.crop((0, 0, 0), self.shape)
+        size = tuple(reversed(self.shape))
+        grid = preparation.Grid(
+            size, (preparation.SPACING_MM,) * 3, (0.0,) * 3, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)
+        )
+        available = np.isin(MODALITIES, self.subset)
+        return preparation.Prepared(image, available, (image != 0).any(axis=0), label, grid, grid)
+
+
+def cache_case(case: Case, folder: Path) -> CachedCase:
+    """Prepare a labelled case into ``folder``, unless an up-to-date file is already there.
+
+    Raises:
+        CaseError: the case has no label, a file of it has gone, or the folder cannot be written to.
+    """
+    from .reading import read_label, read_study
+
+    path = folder / f"{case.name}.safetensors"
+    own = fingerprint(case)
+    cached = _open(path, own)
+    if cached:
+        return cached
+    label = read_label(case)
+    if label is None:
+        raise CaseError(
+            f"Case '{case.name}' has no label; it cannot be used for training. Add one or leave it out."
+        )
+    prepared = preparation.prepare(read_study(case), label)
+    arrays = {
+        "image": prepared.image[prepared.available].astype(np.float16),
+        "label": prepared.label,
+        "tumor": sample_tumor(prepared.label),
+    }
+    header = {
+        "fingerprint": own,
+        "case": case.name,
+        "subset": json.dumps([m.name for m in prepared.subset]),
+    }
+    write_arrays(path, arrays, header, f"the prepared case '{case.name}'")
+    return _open(path, own)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str], what: str) -> None:
+    """Write a safetensors file, whole or not at all; its folder is made if needed.
+
+    Raises:
+        CaseError: ``what`` cannot be written.
+    """
+    # safetensors takes an array's memory as it lies, whatever its strides
+    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, header)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise CaseError(
+            f"{path.parent}: cannot write {what} ({error}). Free some space and start again, or choose a "
+            "folder you can write to."
+        ) from error
+
+
+def fingerprint(case: Case) -> str:
+    """Changes whenever an input file or the preparation changes.
+
+    Raises:
+        CaseError: a file is gone.
+    """
+    files = [image.path for image in case.images.values()] + [case.label]
+    try:
+        stats = [(str(path), path.stat()) for path in files if path is not None]
+    except OSError as error:
+        raise CaseError(
+            f"{error.filename}: a file of case '{case.name}' can no longer be read ({error.strerror}). Put "
+            "it back, or leave the case out."
+        ) from error
+    facts = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    roles = [(modality.name, image.channel) for modality, image in case.images.items()]
+    text = json.dumps([preparation.VERSION, facts, roles, case.convention])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sample_tumor(label: np.ndarray) -> np.ndarray:
+    """A few thousand evenly spaced voxels of each tumor class.
+
+    Args:
+        label: (D, H, W) classes.
+
+    Returns:
+        (m, 4) int16 rows (class, z, y, x); empty without tumor.
+    """
+    rows = []
+    for cls in (1, 2, 3):
+        voxels = np.argwhere(label == cls)
+        step = max(1, len(voxels) // _SAMPLES_PER_CLASS)
+        rows.append(np.insert(voxels[::step], 0, cls, axis=1))
+    return np.concatenate(rows).astype(np.int16)
+
+
+def _open(path: Path, fingerprint: str) -> CachedCase | None:
+    """The cached case, or None when the file is absent, damaged or made from other input."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "np") as file:
+            header = file.metadata() or {}
+            shape = tuple(file.get_slice("label").get_shape())
+    except (SafetensorError, OSError):
+        return None
+    if header.get("fingerprint") != fingerprint:
+        return None
+    subset = tuple(Modality[name] for name in json.loads(header["subset"]))
+    return CachedCase(header["case"], path, subset, shape)

@@ -1,0 +1,326 @@
+"""Geometry and intensities: volumes of one study onto one grid, and label maps back onto the patient's own.
+
+Order of the steps: check -> common grid -> brain mask -> crop -> z-score. Rigid co-registration and skull
+stripping have their place in :func:`_on_common_grid`: registration where a volume is resampled, stripping
+where its brain mask is made. Arrays are in SimpleITK order (z, y, x); geometry travels with them by value,
+so that :func:`restore` can undo every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..core.errors import ImageError
+from ..core.modalities import MODALITIES, Modality, Subset, availability, subset_of
+from .volumes import check_volume
+
+SPACING_MM = 1.0
+ORIENTATION = "LPS"
+VERSION = 2
+"""Raised whenever prepared arrays change, so that cached ones are made anew."""
+
+EXTENT_MM = (10, 1000)
+"""Smallest and largest side of a volume that can hold a head."""
+
+LARGEST_BRAIN_MM3 = 2.0e6
+"""A head that is bright over more than this has its skull on; brains of adults have 1.0 to 1.7 liters."""
+
+REFUSED_OVERLAP, DOUBTFUL_OVERLAP = 0.3, 0.8
+"""Share of the smaller of two brains that lies inside the other."""
+
+_GEOMETRY_TOLERANCE = 1e-3
+_BACKGROUND_TOLERANCE = 1e-3
+"""Fraction of the intensity range within which a voxel still counts as background."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Volumes of one patient and one time point, any non-empty subset of the four modalities.
+
+    Attributes:
+        images: 3-D scalar volumes; the first inserted is the reference volume, whose grid the result is on.
+        names: file or node name of each, for messages.
+    """
+
+    images: Mapping[Modality, sitk.Image]
+    names: Mapping[Modality, str]
+
+    @property
+    def reference(self) -> Modality:
+        return next(iter(self.images))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Geometry of a volume in ITK's terms (x, y, z; LPS; mm)."""
+
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    origin: tuple[float, ...]
+    direction: tuple[float, ...]
+
+    @classmethod
+    def of(cls, image: sitk.Image) -> Grid:
+        return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+    def matches(self, other: Grid) -> bool:
+        """Whether both describe the same voxels, float noise of headers apart (1/1000 of a voxel)."""
+        if self.size != other.size:
+            return False
+        tolerance = _GEOMETRY_TOLERANCE * min(self.spacing)
+        return all(
+            np.allclose(mine, theirs, rtol=0, atol=atol)
+            for mine, theirs, atol in (
+                (self.spacing, other.spacing, tolerance / max(self.size)),
+                (self.origin, other.origin, tolerance),
+                (self.direction, other.direction, _GEOMETRY_TOLERANCE / max(self.size)),
+            )
+        )
+
+    def image(self, array: np.ndarray) -> sitk.Image:
+        """Array (z, y, x) -> image on this grid."""
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing(self.spacing)
+        image.SetOrigin(self.origin)
+        image.SetDirection(self.direction)
+        return image
+
+    def crop(self, start: tuple[int, ...], size: tuple[int, ...]) -> Grid:
+        """The part that begins at voxel ``start`` (x, y, z) and has ``size`` voxels."""
+        step = np.reshape(self.direction, (3, 3)) @ (np.asarray(self.spacing) * start)
+        origin = tuple(float(value) for value in np.asarray(self.origin) + step)
+        return replace(self, size=tuple(size), origin=origin)
+
+    def resample(self, image: sitk.Image, interpolator: int, fill: float) -> sitk.Image:
+        """``image`` on this grid; ``fill`` outside of it. No work when the grids agree."""
+        if self.matches(Grid.of(image)):
+            return image
+        return sitk.Resample(
+            image, self.size, sitk.Transform(), interpolator, self.origin, self.spacing, self.direction, fill
+        )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study ready for a network.
+
+    Attributes:
+        image: (4, D, H, W) float32, z-scored inside the brain; 0 outside it and in missing channels.
+        available: (4,) bool.
+        brain: (D, H, W) bool, where any volume is not background.
+        label: (D, H, W) uint8 classes 0..3, or None.
+        grid: the cropped common grid that the arrays are on (1 mm, near LPS).
+        reference: the reference volume's own grid.
+        warnings: what the user should know about the input, one sentence each.
+    """
+
+    image: np.ndarray
+    available: np.ndarray
+    brain: np.ndarray
+    label: np.ndarray | None
+    grid: Grid
+    reference: Grid
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def subset(self) -> Subset:
+        return subset_of(self.available)
+
+    def keep(self, subset: Iterable[Modality]) -> Prepared:
+        """The same case as if only ``subset`` had been acquired (brain mask and crop stay)."""
+        available = self.available & np.array(availability(subset))
+        if not available.any():
+            raise ImageError("None of the modalities asked for is available in this case.")
+        return replace(self, image=self.image * available[:, None, None, None], available=available)
+
+
+def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
+    """Bring a study onto the common grid, crop it to the brain and z-score each volume inside its brain.
+
+    Args:
+        study: one to four volumes; they may differ in spacing, orientation, extent and origin.
+        label: classes 0..3 in the patient's space, on any grid.
+
+    Returns:
+        Arrays on the common grid: 1 mm isotropic, the axes of the reference volume nearest to LPS.
+
+    Raises:
+        ImageError: no volume; or one that is empty, constant, not finite, or apart from the reference volume.
+    """
+    if not study.images:
+        raise ImageError("No volume given. Choose at least one of FLAIR, T1ce, T1 and T2.")
+    for modality, image in study.images.items():
+        check_volume(image, study.names[modality])
+        _check_extent(image, study.names[modality])
+    reference = study.images[study.reference]
+    grid = common_grid(reference)
+    volumes, masks, warnings = _on_common_grid(study, grid)
+    box = _bounding_box(np.logical_or.reduce(list(masks.values())))
+    image = np.zeros((len(MODALITIES), *(part.stop - part.start for part in box)), np.float32)
+    for modality, volume in volumes.items():
+        image[modality] = _normalize(volume[box], masks[modality][box], study.names[modality])
+    cropped = grid.crop(
+        tuple(part.start for part in reversed(box)), tuple(part.stop - part.start for part in reversed(box))
+    )
+    return Prepared(
+        image=image,
+        available=np.array(availability(volumes)),
+        brain=np.logical_or.reduce([mask[box] for mask in masks.values()]),
+        label=None if label is None else _label_on(cropped, label),
+        grid=cropped,
+        reference=Grid.of(reference),
+        warnings=tuple(warnings),
+    )
+
+
+def restore(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
+    """A class map of the prepared case -> the reference volume's own grid (nearest label).
+
+    Args:
+        classes: (D, H, W) uint8 on ``prepared.grid``.
+
+    Returns:
+        uint8 image with exactly the reference volume's size, spacing, origin and direction.
+    """
+    restored = prepared.reference.resample(prepared.grid.image(classes), sitk.sitkNearestNeighbor, 0)
+    # resample() lets float noise pass; the result carries the reference's header to the last bit
+    restored.SetOrigin(prepared.reference.origin)
+    restored.SetSpacing(prepared.reference.spacing)
+    restored.SetDirection(prepared.reference.direction)
+    return restored
+
+
+def common_grid(reference: sitk.Image) -> Grid:
+    """1 mm grid over the reference volume's extent and along its axes, permuted and flipped to near LPS."""
+    oriented = Grid.of(sitk.DICOMOrient(reference, ORIENTATION))
+    extent = np.array(oriented.size) * oriented.spacing
+    size = tuple(int(max(1, round(length / SPACING_MM))) for length in extent)
+    half_voxel = 0.5 * (SPACING_MM - np.array(oriented.spacing))
+    direction = np.reshape(oriented.direction, (3, 3))
+    origin = tuple(float(value) for value in np.array(oriented.origin) + direction @ half_voxel)
+    grid = Grid(size, (SPACING_MM,) * 3, origin, oriented.direction)
+    return oriented if grid.matches(oriented) else grid
+
+
+def _check_extent(image: sitk.Image, name: str) -> None:
+    """A head measures centimetres; a header in other units would ask for a gigantic grid or an empty one."""
+    extent = [count * step for count, step in zip(image.GetSize(), image.GetSpacing(), strict=True)]
+    low, high = EXTENT_MM
+    if min(extent) < low or max(extent) > high:
+        listed = " x ".join(f"{length:.4g}" for length in extent)
+        raise ImageError(
+            f"{name} measures {listed} mm by its header; a head volume measures {low} to {high} mm. "
+            "Correct the voxel spacing, which is in millimeters."
+        )
+
+
+def _on_common_grid(
+    study: Study, grid: Grid
+) -> tuple[dict[Modality, np.ndarray], dict[Modality, np.ndarray], list[str]]:
+    """Volumes (float32) and brain masks (bool) on ``grid``, and warnings."""
+    volumes: dict[Modality, np.ndarray] = {}
+    masks: dict[Modality, np.ndarray] = {}
+    warnings: list[str] = []
+    sizes: dict[Modality, float] = {}
+    for modality, image in study.images.items():
+        oriented = sitk.DICOMOrient(image, ORIENTATION)
+        mask, background, uniform = _brain_mask(oriented)
+        sizes[modality] = float(sitk.GetArrayViewFromImage(mask).sum() * np.prod(mask.GetSpacing()))
+        if not uniform or sizes[modality] > LARGEST_BRAIN_MM3:
+            warnings.append(
+                f"{study.names[modality]}: the skull is probably still there. Students learn from "
+                "skull-stripped volumes; strip it for a reliable result."
+            )
+        resampled = grid.resample(sitk.Cast(oriented, sitk.sitkFloat32), sitk.sitkLinear, background)
+        on_grid = grid.resample(sitk.Cast(mask, sitk.sitkFloat32), sitk.sitkLinear, 0)
+        volumes[modality] = sitk.GetArrayFromImage(resampled)
+        # not 0.5: points halfway between voxels are common, and float noise must not decide on them
+        masks[modality] = sitk.GetArrayFromImage(on_grid) > 0.4
+    return volumes, masks, warnings + _check_overlap(study, masks, sizes)
+
+
+def _check_overlap(
+    study: Study, masks: Mapping[Modality, np.ndarray], sizes: Mapping[Modality, float]
+) -> list[str]:
+    """Refuse brains that lie apart, warn of those that hardly meet: a wrong origin, or no registration.
+
+    Args:
+        study: for the names.
+        masks: brains on the common grid of 1 mm.
+        sizes: volume of each brain on its own grid, mm3; part of it may lie outside the common grid.
+    """
+    warnings = []
+    first = study.reference
+    for modality, mask in masks.items():
+        share = (mask & masks[first]).sum() * SPACING_MM**3 / min(sizes[modality], sizes[first])
+        names = f"{study.names[modality]} does not overlap with {study.names[first]}"
+        if share < REFUSED_OVERLAP:
+            raise ImageError(
+                f"{names}: the brains share {share:.0%} of the smaller one. "
+                "Check that both belong to the same patient and visit, and register one onto the other."
+            )
+        if share < DOUBTFUL_OVERLAP:
+            warnings.append(
+                f"{names} as it should: the brains share {share:.0%} of the smaller one. "
+                "Register one onto the other for a reliable result."
+            )
+    return warnings
+
+
+def _brain_mask(image: sitk.Image) -> tuple[sitk.Image, float, bool]:
+    """Voxels that are not background, the background value, and whether the background is uniform.
+
+    The background of a skull-stripped volume is the commonest value on the faces of its box: 0, or a negative
+    constant when someone z-scored the volume with its air.
+    """
+    array = sitk.GetArrayViewFromImage(image)
+    faces = np.concatenate(
+        [array[end].ravel() for end in (0, -1)] + [array[:, end].ravel() for end in (0, -1)]
+    )
+    values, counts = np.unique(faces, return_counts=True)
+    background = float(values[counts.argmax()])
+    low, high = np.percentile(array[:: max(1, array.shape[0] // 64)], (0.05, 99.5))
+    tolerance = _BACKGROUND_TOLERANCE * max(high - background, background - low)
+    uniform = bool((np.abs(faces - background) <= tolerance).mean() > 0.5)
+    if not uniform:
+        otsu = sitk.OtsuThreshold(image, 0, 1)
+        return sitk.BinaryFillhole(sitk.BinaryMorphologicalOpening(otsu, (2, 2, 1))), float(low), False
+    # Interpolation leaves small values below the background outside the brain; only a volume whose brain
+    # really lies on both sides of the background (z-scored, air set to 0) needs both sides.
+    two_sided = background - low > 0.2 * (high - background)
+    mask = np.abs(array - background) > tolerance if two_sided else array > background + tolerance
+    result = sitk.GetImageFromArray(mask.astype(np.uint8))
+    result.CopyInformation(image)
+    # in a two-sided volume some tissue has the very value of the background
+    return (sitk.BinaryFillhole(result) if two_sided else result), background, True
+
+
+def _bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """Smallest box (z, y, x) that holds every True voxel."""
+    box = []
+    for axis in range(3):
+        inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    return tuple(box)
+
+
+def _normalize(volume: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:
+    """z-score inside the mask, 0 outside."""
+    inside = volume[mask].astype(np.float64)
+    deviation = inside.std()
+    if not deviation > 0:
+        raise ImageError(
+            f"{name}: all voxels inside the brain have one value. Choose a volume with an image in it."
+        )
+    result = np.zeros(volume.shape, np.float32)
+    result[mask] = (inside - inside.mean()) / deviation
+    return result
+
+
+def _label_on(grid: Grid, label: sitk.Image) -> np.ndarray:
+    oriented = sitk.DICOMOrient(label, ORIENTATION)
+    return sitk.GetArrayFromImage(grid.resample(oriented, sitk.sitkNearestNeighbor, 0)).astype(np.uint8)

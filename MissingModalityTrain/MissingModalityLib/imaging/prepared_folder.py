@@ -1,0 +1,75 @@
+"""A folder of cases prepared before anyone trains on it, so that the jobs of a cluster share the work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ..core.environment import versions, write_report
+from ..core.errors import CaseError, ImageError, LabelError
+from ..core.modalities import subset_name
+from ..core.progress import Event, Progress
+from ..datasets.discovery import find_cases
+
+REPORT_FILE = "report.json"
+
+
+def prepare_cases(
+    data: Path | str, output: Path | str, convention: str | None = None, on_progress: Progress | None = None
+) -> dict[str, Any]:
+    """Fill the prepared-case cache with the labeled cases of a folder.
+
+    Cases that are there already, made from the same files, are kept; so a second call continues a first that
+    was stopped. Cases that training could not use are left out, and the report says why. Nobody else should
+    fill ``output`` at the same time; any number of trainings may read it.
+
+    Args:
+        data: folder of cases in any layout that :func:`datasets.find_cases` knows.
+        output: folder of the cache, made if needed; ``report.json`` lies in it too.
+        convention: label convention, where the layout does not tell.
+        on_progress: told before each case and at the end; steps are cases.
+
+    Returns:
+        The content of ``report.json``: ``data``, ``convention``, ``output``, ``cases`` (name to modalities),
+        ``skipped`` (``path`` inside ``data`` or name of a case, and ``reason``), ``bytes`` of the files,
+        ``versions`` and ``seconds``.
+
+    Raises:
+        CaseError: no case can be prepared, or ``output`` cannot be written to.
+        OptionError: there is no such convention.
+    """
+    from .cache import cache_case
+
+    start, tell = perf_counter(), on_progress or (lambda event: None)
+    # a cached case knows the whole paths of its files, and training asks with whole paths
+    data, output = Path(data).resolve(), Path(output)
+    labeled, skipped = find_cases(data, convention).labeled()
+    done = []
+    for number, case in enumerate(labeled):
+        tell(Event("prepare", number, len(labeled), case.name))
+        try:
+            done.append(cache_case(case, output))
+        except (ImageError, LabelError) as error:
+            skipped[case.name] = str(error)
+    if not done:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:5])
+        raise CaseError(f"{data} holds no case to train on ({reasons}). Check the folder.")
+    tell(Event("prepare", len(labeled), len(labeled), f"{len(done)} prepared, {len(skipped)} skipped"))
+    report = {
+        "data": str(data),
+        "convention": convention,
+        "output": str(output),
+        "cases": {case.name: subset_name(case.subset) for case in done},
+        "skipped": [{"path": name, "reason": reason} for name, reason in skipped.items()],
+        "bytes": sum(case.path.stat().st_size for case in done),
+        "versions": versions(),
+        "seconds": round(perf_counter() - start, 1),
+    }
+    try:
+        write_report(report, output / REPORT_FILE)
+    except OSError as error:
+        raise CaseError(
+            f"{output}: cannot write {REPORT_FILE} ({error}). Choose a folder you can write to."
+        ) from error
+    return report

@@ -1,0 +1,56 @@
+"""The volumes and the label of one case, from disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import SimpleITK as sitk
+
+from ..core.errors import LabelError
+from ..core.labels import CONVENTIONS, to_classes
+from ..datasets.case import Case, ImageFile
+from .volumes import read_channel, read_image
+
+if TYPE_CHECKING:
+    from .preparation import Study
+
+
+def read_study(case: Case) -> Study:
+    """All volumes of a case, in channel order, each on its own grid.
+
+    Raises:
+        ImageError: a file cannot be read.
+    """
+    from .preparation import Study
+
+    images = {modality: _read(file) for modality, file in case.images.items()}
+    return Study(images=images, names={modality: str(file) for modality, file in case.images.items()})
+
+
+def read_label(case: Case) -> sitk.Image | None:
+    """The label map of a case as classes.
+
+    Returns:
+        uint8 classes 0..3 (:class:`~MissingModalityLib.core.labels.TumorClass`) on the label file's own
+        grid, or None for a case without label.
+
+    Raises:
+        ImageError: the file cannot be read.
+        LabelError: its numbering is not known, or it holds a value that its convention does not know.
+    """
+    if case.label is None:
+        return None
+    if case.convention is None:
+        raise LabelError(
+            f"{case.label}: the names of case {case.name} do not tell how its labels are numbered. Give the "
+            f"convention explicitly, one of: {', '.join(CONVENTIONS)}."
+        )
+    image = read_image(case.label)
+    values = sitk.GetArrayViewFromImage(image)
+    classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label)))
+    classes.CopyInformation(image)
+    return classes
+
+
+def _read(file: ImageFile) -> sitk.Image:
+    return read_image(file.path) if file.channel is None else read_channel(file.path, file.channel)

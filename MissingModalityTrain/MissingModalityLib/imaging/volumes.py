@@ -1,0 +1,251 @@
+"""Reading, checking and writing single volumes, with an error that helps for each one that cannot be used."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..core.errors import ImageError
+from ..core.files import image_suffix, replacing
+from .integrity import check_file, nearly_orthonormal
+
+WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
+
+MIN_VOXELS = 8
+"""Fewest voxels along any direction: fewer slices are no volume a 3-D network can judge."""
+
+MAX_LABEL_VALUES = 10
+"""A volume with no more different whole numbers than this is taken for a label map, not for an image."""
+
+
+def read_image(path: Path) -> sitk.Image:
+    """Read a 3-D scalar volume.
+
+    Orientation is what the header says: a header that claims another orientation than the voxels have looks
+    like a correct one, so it is not corrected. A NIfTI direction matrix that is orthonormal up to float noise
+    is replaced by the nearest orthonormal one.
+
+    Args:
+        path: NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd) or NRRD file.
+
+    Returns:
+        The volume in its own pixel type; voxel values are not looked at (see :func:`check_volume`).
+
+    Raises:
+        ImageError: absent, a folder, empty, truncated, damaged, of another format, 4-D, colored, or fewer
+            than 8 voxels along a direction.
+    """
+    path = Path(path)
+    with _reader(path) as reader:
+        _check_shape(reader.GetSize(), reader.GetNumberOfComponents(), str(path))
+        return reader.Execute()
+
+
+def read_channel(path: Path, channel: int) -> sitk.Image:
+    """Read one 3-D volume out of a 4-D file without keeping the others in memory.
+
+    Args:
+        path: 4-D scalar file, channels along the last direction.
+        channel: from 0.
+
+    Raises:
+        ImageError: as :func:`read_image`; or the file is not 4-D or has no such channel.
+    """
+    path = Path(path)
+    with _reader(path) as reader:
+        size = reader.GetSize()
+        if len(size) != 4:
+            raise ImageError(
+                f"{path} has {len(size)} dimensions ({_times(size)}), but a 4-D file was expected."
+            )
+        if not 0 <= channel < size[3]:
+            raise ImageError(
+                f"{path} has {size[3]} channels, so there is no channel {channel} (counted from 0)."
+            )
+        _check_shape(size[:3], reader.GetNumberOfComponents(), str(path))
+        reader.SetExtractSize([*size[:3], 0])
+        reader.SetExtractIndex([0, 0, 0, channel])
+        return reader.Execute()
+
+
+def check_volume(image: sitk.Image, name: str) -> None:
+    """Refuse a volume that no modality of a patient can look like.
+
+    Args:
+        image: the volume.
+        name: file or node name, for messages.
+
+    Raises:
+        ImageError: not 3-D, colored, fewer than 8 voxels along a direction, NaN or infinite values, empty,
+            constant, or at most 10 different whole numbers (a label map or mask).
+    """
+    _check_shape(image.GetSize(), image.GetNumberOfComponentsPerPixel(), name)
+    array = sitk.GetArrayViewFromImage(image)
+    if array.dtype.kind == "f":
+        _check_finite(array, name)
+    low, high = array.min(), array.max()
+    if low == high:
+        what = "is empty: every voxel is 0" if low == 0 else f"is constant: every voxel is {low:g}"
+        raise ImageError(f"{name} {what}. Choose a volume with an image in it.")
+    values = _few_whole_values(array)
+    if values is not None:
+        listed = ", ".join(f"{value:g}" for value in values)
+        raise ImageError(
+            f"{name} looks like a label map or mask, not like an MRI volume: it holds only the values "
+            f"{listed}. Choose the MRI volume that belongs to it."
+        )
+
+
+def write_image(image: sitk.Image, path: Path) -> None:
+    """Write a volume under a temporary name in the same folder, then put it in place in one step.
+
+    Args:
+        image: any volume.
+        path: .nii.gz, .nii, .mha or .nrrd; an existing file is replaced only by a complete new one.
+
+    Raises:
+        ImageError: the folder is absent or not writable, or the suffix is not one of the above.
+    """
+    with placing_image(image, path):
+        pass
+
+
+@contextmanager
+def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
+    """:func:`write_image`, but the complete file is put in place only when the block ends well.
+
+    For a file that must not be there without another one, which the block writes.
+    """
+    path = Path(path)
+    suffix = image_suffix(path)
+    if suffix not in WRITABLE_SUFFIXES:
+        raise ImageError(f"Cannot write {path}: end the name in one of {', '.join(WRITABLE_SUFFIXES)}.")
+    if not path.parent.is_dir():
+        raise ImageError(f"Cannot write {path}: the folder {path.parent} does not exist. Create it first.")
+    if path.is_dir():
+        raise ImageError(f"Cannot write {path}: a folder has that name. Choose another name.")
+    try:
+        with replacing(path) as temporary:
+            with _quiet():
+                sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+            yield
+    except (RuntimeError, OSError) as error:
+        raise ImageError(
+            f"Cannot write {path} ({_last_line(error)}). Check that the folder is writable and the disk is "
+            "not full."
+        ) from error
+
+
+@contextmanager
+def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
+    """A reader that knows the header of a complete file; what ITK raises inside becomes an ImageError."""
+    check_file(path)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        with _quiet(), _permissive_directions(nearly_orthonormal(path)):
+            reader.ReadImageInformation()
+            yield reader
+    except RuntimeError as error:
+        if "orthonormal" in str(error):
+            raise ImageError(
+                f"{path}: the axes in its header are not at right angles (sheared volume). Resample it onto "
+                "a regular grid first, for instance with Slicer's 'Resample Scalar/Vector/DWI Volume'."
+            ) from error
+        raise ImageError(
+            f"{path} cannot be read ({_last_line(error)}). The file is damaged or not an image; copy it "
+            "again from its source."
+        ) from error
+
+
+def _check_shape(size: Sequence[int], components: int, name: str) -> None:
+    if components != 1:
+        raise ImageError(
+            f"{name} has {components} values per voxel (a color or vector volume). Choose a volume with one "
+            "gray value per voxel."
+        )
+    if len(size) != 3:
+        hint = (
+            "Save the one volume that you mean as a 3-D file" if len(size) > 3 else "Choose the whole volume"
+        )
+        raise ImageError(f"{name} has {len(size)} dimensions ({_times(size)}) instead of 3. {hint}.")
+    if min(size) < MIN_VOXELS:
+        raise ImageError(
+            f"{name} has only {min(size)} slices in one direction ({_times(size)}); at least {MIN_VOXELS} "
+            "are needed. Choose the whole volume, not single slices or a localizer."
+        )
+
+
+def _check_finite(array: np.ndarray, name: str) -> None:
+    bad = array.size - int(np.isfinite(array).sum())
+    if bad:
+        raise ImageError(
+            f"{name} holds {bad} voxels that are NaN or infinite ({100 * bad / array.size:.3g} % of it). "
+            "Replace them (usually by 0, outside the brain) or export the volume again."
+        )
+
+
+def _few_whole_values(array: np.ndarray) -> np.ndarray | None:
+    """The values of an array that holds at most MAX_LABEL_VALUES different whole numbers, else None."""
+    for part in (array.reshape(-1)[:: max(1, array.size // 100_000)], array):
+        values = np.unique(part)
+        if len(values) > MAX_LABEL_VALUES or (values != np.round(values)).any():
+            return None
+    return values
+
+
+_quiet_lock = threading.Lock()
+_quiet_users = 0
+_displayed = True
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep ITK's warnings off the terminal; a user can do nothing about them.
+
+    Several threads may be inside: the last one out restores what the first one found.
+    """
+    global _quiet_users, _displayed
+    with _quiet_lock:
+        if not _quiet_users:
+            _displayed = sitk.ProcessObject.GetGlobalWarningDisplay()
+            sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        _quiet_users += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_users -= 1
+            if not _quiet_users:
+                sitk.ProcessObject.SetGlobalWarningDisplay(_displayed)
+
+
+@contextmanager
+def _permissive_directions(wanted: bool) -> Iterator[None]:
+    """Let ITK replace a nearly orthonormal NIfTI matrix by the nearest orthonormal one while it reads."""
+    name = "ITK_NIFTI_SFORM_PERMISSIVE"
+    before = os.environ.get(name)
+    if wanted:
+        os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if wanted and before is None:
+            del os.environ[name]
+        elif wanted:
+            os.environ[name] = str(before)
+
+
+def _times(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].removeprefix("sitk::ERROR: ") if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""A trained network, the student, and what it is used for."""

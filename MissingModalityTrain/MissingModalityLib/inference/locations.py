@@ -1,0 +1,43 @@
+"""Where students lie: those that come with the project, and those that the user has trained."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ..core.errors import StudentError
+
+
+def bundled_student() -> Path:
+    """The trained network that is used when nobody names another: the first by name, where several lie there.
+
+    Looks for ``Resources/Models/*.safetensors`` inside the package (pip), beside it (an installed Slicer
+    module) and beside the folder that holds it (a checkout).
+
+    Raises:
+        StudentError: none of these folders holds a student.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for base in (package, package.parent, package.parents[1]):
+        found = sorted((base / "Resources" / "Models").glob("*.safetensors"))
+        if found:
+            return found[0]
+    raise StudentError(
+        "No student (trained network) comes with this installation: Resources/Models holds no .safetensors "
+        "file. Name one with --student, or install MissingModality again."
+    )
+
+
+def user_models() -> Path:
+    """The folder of the user's own students, which may not exist; MISSINGMODALITY_MODELS names another."""
+    chosen = os.environ.get("MISSINGMODALITY_MODELS")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "MissingModality" / "models"

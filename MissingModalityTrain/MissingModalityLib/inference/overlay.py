@@ -1,0 +1,271 @@
+"""Pictures for people: a tumor segmentation drawn over the volumes that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+
+from ..core.files import replacing
+from ..core.labels import class_volumes, region_mask
+from ..core.segments import SEGMENTS
+from ..imaging.preparation import ORIENTATION, Grid, Study
+
+_PANEL_INCHES = 3.4
+_HEAD_INCHES = 0.85
+_FOOT_INCHES = 0.85
+_FILL_OPACITY = 0.2
+_MARGIN_MM = 8.0
+_EDGE = (withStroke(linewidth=2.2, foreground="black", alpha=0.5),)
+"""Dark rim of the outlines, which keeps light colors visible on bright tissue."""
+
+_NOTE = "Radiological view: the patient's left is on the right. Research use only, not a medical device."
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """One viewing direction of arrays (z, y, x) in LPS: axis across it and the letters at its four edges."""
+
+    name: str
+    axis: int
+    left: str
+    right: str
+    top: str
+    bottom: str
+    upside_down: bool
+    """Whether the first row of a slice is the lowest one (z grows upwards)."""
+
+    def cut(self, volume: np.ndarray, index: int) -> np.ndarray:
+        """The slice as it is looked at: first row on top, first column on the left."""
+        rows = np.take(volume, index, self.axis)
+        return rows[::-1] if self.upside_down else rows
+
+
+_PLANES = (
+    _Plane("Axial", 0, "R", "L", "A", "P", upside_down=False),
+    _Plane("Sagittal", 2, "A", "P", "S", "I", upside_down=True),
+    _Plane("Coronal", 1, "R", "L", "S", "I", upside_down=True),
+)
+
+
+def draw_overlay(
+    path: Path,
+    study: Study,
+    classes: sitk.Image,
+    title: str,
+    subtitle: str = "",
+    label: sitk.Image | None = None,
+) -> None:
+    """Write a PNG: one row per volume, axial, sagittal and coronal slices through the middle of the tumor.
+
+    Args:
+        path: the picture; an existing one is replaced when the new one is whole.
+        study: the volumes, in the order of the rows.
+        classes: segmentation, uint8 classes 0..3, on the grid of the first volume.
+        title: first line, large.
+        subtitle: second line.
+        label: reference classes on any grid; its whole tumor is drawn as a dashed line.
+    """
+    oriented = sitk.DICOMOrient(classes, ORIENTATION)
+    grid, array = Grid.of(oriented), sitk.GetArrayFromImage(oriented)
+    volumes = [_on_grid(image, grid, sitk.sitkLinear) for image in study.images.values()]
+    reference = None if label is None else region_mask(_on_grid(label, grid, sitk.sitkNearestNeighbor), "WT")
+    box = _box(volumes[0], grid)
+    place = [middle - part.start for middle, part in zip(_middle(array), box, strict=True)]
+    views = [
+        [
+            _View(plane, place[plane.axis], grid, volume[box], array[box], _crop(reference, box))
+            for plane in _PLANES
+        ]
+        for volume in volumes
+    ]
+    figure, axes = _canvas(views)
+    for row, volume_views in enumerate(views):
+        for column, view in enumerate(volume_views):
+            view.draw(axes[row][column])
+        axes[row][0].set_ylabel(list(study.images)[row].title, color="white", fontsize=13, labelpad=10)
+    for axis, plane in zip(axes[0], _PLANES, strict=True):
+        axis.set_title(plane.name, color="white", fontsize=12)
+    _write_around(figure, title, subtitle, array, grid, reference is not None)
+    _save(figure, Path(path))
+
+
+@dataclass(frozen=True)
+class _View:
+    """One panel: a slice of a volume with what was found in it."""
+
+    plane: _Plane
+    index: int
+    grid: Grid
+    volume: np.ndarray
+    classes: np.ndarray
+    reference: np.ndarray | None
+
+    @property
+    def size_mm(self) -> tuple[float, float]:
+        """Height and width."""
+        return tuple(
+            count * spacing
+            for axis, (count, spacing) in enumerate(
+                zip(self.volume.shape, reversed(self.grid.spacing), strict=True)
+            )
+            if axis != self.plane.axis
+        )
+
+    def draw(self, axis: Axes) -> None:
+        """Gray values, tinted and outlined segments, reference outline, letters at the edges."""
+        height, width = self.size_mm
+        low, high = _window(self.volume)
+        # Voxel centers lie half a voxel inside the edges; contours know only the extent, so they get centers.
+        extent = (0, width, height, 0)
+        picture = self.plane.cut(self.volume, self.index)
+        axis.imshow(picture, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bilinear")
+        rows, columns = picture.shape
+        x = (np.arange(columns) + 0.5) * width / columns
+        y = (np.arange(rows) + 0.5) * height / rows
+        found = self.plane.cut(self.classes, self.index)
+        for segment in SEGMENTS:
+            mask = np.isin(found, segment.classes)
+            if mask.any():
+                tint = np.zeros((*mask.shape, 4))
+                tint[mask] = (*segment.unit_color, _FILL_OPACITY)
+                axis.imshow(tint, extent=extent, interpolation="nearest")
+                axis.contour(x, y, mask, [0.5], colors=[segment.unit_color], linewidths=1.2).set(
+                    path_effects=_EDGE
+                )
+        if self.reference is not None:
+            outline = self.plane.cut(self.reference, self.index)
+            if outline.any():
+                axis.contour(x, y, outline, [0.5], colors="white", linewidths=0.9, linestyles="dashed")
+        self._letter(axis)
+
+    def _letter(self, axis: Axes) -> None:
+        axis.set(xticks=[], yticks=[])
+        axis.set_aspect("equal", adjustable="datalim")
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+        for text, x, y in (
+            (self.plane.left, 0.02, 0.5),
+            (self.plane.right, 0.98, 0.5),
+            (self.plane.top, 0.5, 0.97),
+            (self.plane.bottom, 0.5, 0.03),
+        ):
+            axis.text(
+                x, y, text, transform=axis.transAxes, color="0.75", fontsize=9, ha="center", va="center"
+            )
+
+
+def _canvas(views: Sequence[Sequence[_View]]) -> tuple[Figure, list[list[Axes]]]:
+    """A black figure with one panel per view, all on one scale."""
+    widths = [view.size_mm[1] for view in views[0]]
+    height = max(view.size_mm[0] for view in views[0])
+    scale = _PANEL_INCHES / height
+    size = (sum(widths) * scale + 0.6, len(views) * _PANEL_INCHES + _HEAD_INCHES + _FOOT_INCHES)
+    figure = Figure(size, facecolor="black")
+    FigureCanvasAgg(figure)
+    layout = figure.add_gridspec(
+        len(views),
+        len(widths),
+        width_ratios=widths,
+        left=0.45 / size[0],
+        right=1 - 0.1 / size[0],
+        top=1 - _HEAD_INCHES / size[1],
+        bottom=_FOOT_INCHES / size[1],
+        wspace=0.03,
+        hspace=0.03,
+    )
+    axes = [
+        [figure.add_subplot(layout[row, column]) for column in range(len(widths))]
+        for row in range(len(views))
+    ]
+    for axis in np.ravel(axes):
+        axis.set_facecolor("black")
+    return figure, axes
+
+
+def _write_around(
+    figure: Figure, title: str, subtitle: str, classes: np.ndarray, grid: Grid, with_reference: bool
+) -> None:
+    """Title, legend with volumes, note."""
+    width, height = figure.get_size_inches()
+    left = 0.15 / width
+    figure.text(left, 1 - 0.12 / height, title, color="white", fontsize=15, weight="bold", va="top")
+    figure.text(left, 1 - 0.42 / height, subtitle, color="0.8", fontsize=10, va="top")
+    volumes = class_volumes(classes, float(np.prod(grid.spacing)))
+    entries: list[Patch | Line2D] = [
+        Patch(color=segment.unit_color, label=f"{segment.name}: {volumes[segment.id]:.1f} cm³")
+        for segment in SEGMENTS
+    ]
+    if with_reference:
+        entries.append(
+            Line2D([], [], color="white", linestyle="dashed", label="Whole tumor in the reference label")
+        )
+    figure.legend(
+        handles=entries,
+        loc="lower left",
+        bbox_to_anchor=(left, 0.26 / height),
+        ncols=2,
+        frameon=False,
+        labelcolor="white",
+        fontsize=10,
+        borderpad=0,
+        columnspacing=2.0,
+        handlelength=1.6,
+        labelspacing=0.3,
+    )
+    figure.text(left, 0.1 / height, _NOTE, color="0.6", fontsize=8, va="bottom")
+
+
+def _on_grid(image: sitk.Image, grid: Grid, interpolator: int) -> np.ndarray:
+    if interpolator == sitk.sitkLinear:
+        image = sitk.Cast(image, sitk.sitkFloat32)
+    return sitk.GetArrayFromImage(grid.resample(sitk.DICOMOrient(image, ORIENTATION), interpolator, 0))
+
+
+def _middle(classes: np.ndarray) -> list[int]:
+    """Slices through the tumor's center of mass, or through most of the tumor where they would miss it."""
+    tumor = region_mask(classes, "WT")
+    if not tumor.any():
+        return [size // 2 for size in classes.shape]
+    center = [round(float(positions.mean())) for positions in np.nonzero(tumor)]
+    for axis, index in enumerate(center):
+        areas = tumor.sum(axis=tuple(other for other in range(3) if other != axis))
+        if not areas[index]:
+            center[axis] = int(areas.argmax())
+    return center
+
+
+def _box(volume: np.ndarray, grid: Grid) -> tuple[slice, ...]:
+    """Where the head is, with a margin: voxels that differ from the corner of the volume."""
+    head = np.abs(volume - volume[0, 0, 0]) > 0.02 * np.ptp(volume)
+    box = []
+    for axis, spacing in enumerate(reversed(grid.spacing)):
+        inside = np.flatnonzero(head.any(axis=tuple(other for other in range(3) if other != axis)))
+        margin = round(_MARGIN_MM / spacing)
+        box.append(slice(max(0, int(inside[0]) - margin), int(inside[-1]) + 1 + margin))
+    return tuple(box)
+
+
+def _crop(mask: np.ndarray | None, box: tuple[slice, ...]) -> np.ndarray | None:
+    return None if mask is None else mask[box]
+
+
+def _window(volume: np.ndarray) -> tuple[float, float]:
+    """Gray values shown black and white."""
+    low = float(volume.min())
+    inside = volume[volume > low + 0.01 * np.ptp(volume)]
+    return low, float(np.percentile(inside, 99.5))
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)

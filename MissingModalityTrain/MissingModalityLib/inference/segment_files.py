@@ -1,0 +1,229 @@
+"""Segments the volumes of one patient from files to a file, and reports on it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from ..core.environment import file_sha256, peak_memory, versions, write_report
+from ..core.errors import ImageError, OptionError
+from ..core.labels import class_volumes, convention
+from ..core.modalities import Modality, subset_name
+from ..core.progress import Event, Progress
+from ..imaging.diameters import axial_diameters
+from ..imaging.preparation import Study
+from ..imaging.segmentation_file import segmentation_image, split_suffix
+from ..imaging.volumes import placing_image, read_image
+from ..runtime.devices import choose_device, describe_device
+from .locations import bundled_student
+from .student import Prediction, Student
+
+
+def segment_files(
+    inputs: Mapping[Modality, Path | str],
+    output: Path | str,
+    student: Path | str | None = None,
+    device: str = "auto",
+    labels: str = "classes",
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Segment the tumor in one to four volumes of a patient and write the result with its report.
+
+    Args:
+        inputs: files by modality; the result lies on the grid of the first one.
+        output: .seg.nrrd (a segmentation of 3D Slicer), .nii.gz, .nii or .nrrd (numbers). The report goes
+            beside it: ``tumor.seg.nrrd`` -> ``tumor.seg.nrrd.report.json``. Both are there, or neither.
+        student: the trained network; the bundled one when None.
+        device: see :func:`devices.choose_device`.
+        labels: convention of the numbers in ``output``, a key of :data:`labels.CONVENTIONS`.
+        on_progress: called with the stages ``read``, ``prepare``, ``segment`` and ``write``.
+
+    Returns:
+        The report: versions, device, inputs, modalities used, volumes in cm3, longest axial diameters in mm
+        (see :func:`diameters.axial_diameters`), where the student tells the probability that the case holds
+        NCR, ED and ET at all (``presence``), seconds, peak memory, warnings.
+
+    Raises:
+        ImageError: no volume, one given twice, one unfit, or volumes that do not overlap.
+        StudentError: there is no student, or the file is none.
+        OptionError: unknown kind of output, convention or device; no place to write to.
+    """
+    begin = time.perf_counter()
+    inputs = {modality: Path(path) for modality, path in inputs.items()}
+    output, student = Path(output), Path(student or bundled_student())
+    _check_request(inputs, output, student, labels)
+    segmenter, tell = Segmenter(student, device), on_progress or (lambda event: None)
+    return segmenter.segment(_read_study(inputs, tell), output, labels, tell, begin)
+
+
+class Segmenter:
+    """A student loaded onto a device, for one patient after another.
+
+    Args:
+        student: the trained network.
+        device: see :func:`devices.choose_device`.
+
+    Attributes:
+        student: path, name and SHA-256 of the file, as reports tell them.
+
+    Raises:
+        StudentError: there is no student, or the file is none.
+        OptionError: there is no such device.
+    """
+
+    def __init__(self, student: Path, device: str) -> None:
+        self._device = choose_device(device)
+        self._network = Student.load(student)
+        name = self._network.card.get("name", student.stem)
+        self.student = {"path": str(student), "name": name, "sha256": file_sha256(student)}
+
+    def segment(
+        self,
+        study: Study,
+        output: Path,
+        labels: str,
+        on_progress: Progress | None = None,
+        begin: float | None = None,
+    ) -> dict[str, Any]:
+        """One patient's volumes, to a file with its report as in :func:`segment_files`.
+
+        Args:
+            begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
+        """
+        begin, started = begin or time.perf_counter(), datetime.now(UTC)
+        tell = on_progress or (lambda event: None)
+        prediction = self._network.predict(study, self._device, tell)
+        used = torch.device(prediction.device)
+        tell(Event("write", 0, 1, output.name))
+        report = {
+            "command": "segment",
+            "started": started.isoformat(timespec="seconds"),
+            "versions": versions(),
+            "device": {"name": prediction.device, "description": describe_device(used)},
+            "student": self.student,
+            "inputs": {modality.name: name for modality, name in study.names.items()},
+            "output": str(output),
+            "labels": labels,
+            **_findings(prediction),
+        }
+        with placing_image(segmentation_image(prediction.labels, output, labels), output):
+            seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
+            report["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
+            report["peak_memory_bytes"] = peak_memory()
+            _write_report(report, report_path(output))
+        tell(Event("write", 1, 1, output.name))
+        return report
+
+
+def report_path(output: Path) -> Path:
+    """Where the report on ``output`` goes: ``tumor.nii.gz`` -> ``tumor.nii.gz.report.json``.
+
+    Not ``tumor.json``, which many data sets keep beside a volume for facts of their own.
+    """
+    return output.with_name(f"{output.name}.report.json")
+
+
+def _findings(prediction: Prediction) -> dict[str, Any]:
+    array = sitk.GetArrayViewFromImage(prediction.labels)
+    volumes = class_volumes(array, math.prod(prediction.labels.GetSpacing()))
+    warnings = list(prediction.warnings)
+    if not volumes["WT"]:
+        warnings.append("No tumor was found: the segmentation is empty.")
+    diameters = axial_diameters(prediction.labels)
+    presence = prediction.presence and {name: round(value, 3) for name, value in prediction.presence.items()}
+    return {
+        "modalities": subset_name(prediction.subset),
+        "volumes_cm3": {name: round(value, 3) for name, value in volumes.items()},
+        "axial_diameters_mm": {name: round(value, 1) for name, value in diameters.items()},
+        **({"presence": presence} if presence else {}),
+        "warnings": warnings,
+    }
+
+
+def _write_report(report: dict[str, Any], path: Path) -> None:
+    try:
+        write_report(report, path)
+    except OSError as error:
+        raise OptionError(
+            f"{path}: the report cannot be written ({error.strerror or error}), so no output was kept. "
+            "Choose another output folder or a shorter name."
+        ) from error
+
+
+def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path, labels: str) -> None:
+    """Refuse what cannot succeed before anything heavy is done."""
+    if not inputs:
+        raise ImageError("No volume given. Name at least one of --flair, --t1ce, --t1 and --t2.")
+    convention(labels)
+    split_suffix(output)
+    for written in (output, report_path(output)):
+        _check_writable(written)
+    for (first, path), (second, other) in combinations(inputs.items(), 2):
+        if _same_file(path, other):
+            raise ImageError(_twice(first, path, second, other))
+    _refuse_overwriting(output, (*inputs.values(), student))
+
+
+def _refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
+    for written, read in product((output, report_path(output)), inputs):
+        if _same_file(written, read):
+            raise OptionError(f"{written}: the output would overwrite an input. Choose another output name.")
+
+
+def _check_writable(path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise OptionError(
+            f"{path}: the output folder {folder} does not exist. Create it or choose another one."
+        )
+    try:
+        taken = path.is_dir()
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written to ({error.strerror}). Choose another name.") from error
+    if taken:
+        raise OptionError(f"{path} is a folder. Choose a file name for the output.")
+    if not os.access(folder, os.W_OK):
+        raise OptionError(f"{path}: the output folder {folder} cannot be written to. Choose another one.")
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them does not exist
+        return False
+
+
+def _read_study(inputs: Mapping[Modality, Path], tell: Progress) -> Study:
+    images: dict[Modality, sitk.Image] = {}
+    for index, (modality, path) in enumerate(inputs.items()):
+        tell(Event("read", index, len(inputs), path.name))
+        image = read_image(path)
+        for other, earlier in images.items():
+            if _same_voxels(image, earlier):
+                raise ImageError(_twice(other, inputs[other], modality, path))
+        images[modality] = image
+    tell(Event("read", len(inputs), len(inputs)))
+    return Study(images, {modality: str(path) for modality, path in inputs.items()})
+
+
+def _same_voxels(image: sitk.Image, other: sitk.Image) -> bool:
+    return image.GetSize() == other.GetSize() and np.array_equal(
+        sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(other)
+    )
+
+
+def _twice(first: Modality, path: Path, second: Modality, other: Path) -> str:
+    same = f"{path} was given" if path == other else f"{path} and {other} hold the same volume, given"
+    return (
+        f"{same} as {first.title} and as {second.title}. Give each volume once, as the sequence that it is."
+    )

@@ -1,0 +1,288 @@
+"""Whole cases through a network: sliding windows with Gaussian blending, from logits to a class map.
+
+Memory: beside the network's own activations for one window, a case of V voxels needs about
+4 V (S K + 6) bytes for K output channels of S subsets (blended sum, input, weights): for 4 classes and a
+brain of 170 x 145 x 140 voxels 0.1 GB for one subset and 0.9 GB for all 15.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from monai.inferers import sliding_window_inference
+from torch import Tensor, nn
+
+from ..core.errors import OptionError
+from ..core.labels import TumorClass
+from ..networks.output import LESIONS, Output
+from .card import GATES
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What a network says of a whole case, as it says it; see :func:`gated`.
+
+    Attributes:
+        probabilities: (K, D, H, W) float32, or (S, K, D, H, W) for S subsets.
+        presence: (3,) or (S, 3) float32, probability that NCR, ED and ET are anywhere in the case: the
+            largest that any window tells. None where the network does not tell.
+    """
+
+    probabilities: np.ndarray
+    presence: np.ndarray | None
+
+
+def to_probabilities(logits: Tensor, head: str) -> Tensor:
+    """Logits (B, K, ...) -> softmax for a "classes" head, sigmoid for the others; float32."""
+    return logits.float().softmax(1) if head == "classes" else logits.float().sigmoid()
+
+
+def to_classes(probabilities: np.ndarray, head: str) -> np.ndarray:
+    """Probabilities (K, D, H, W) -> uint8 class map (D, H, W).
+
+    Classes: the most probable one. Regions: WT, TC and ET at 0.5, the inner region overwriting the outer one.
+    Sigmoids: ED, NCR and ET at 0.5, the later overwriting the earlier one, so that WT, TC and ET hold every
+    voxel in which any of their classes exceeds 0.5; background is what none of them claims.
+    """
+    if head == "classes":
+        return probabilities.argmax(0).astype(np.uint8)
+    classes = np.zeros(probabilities.shape[1:], np.uint8)
+    order = (TumorClass.ED, TumorClass.NCR, TumorClass.ET)
+    maps = probabilities if head == "regions" else probabilities[list(order)]
+    for found, cls in zip(maps, order, strict=True):
+        classes[found > 0.5] = cls
+    return classes
+
+
+def gated(probabilities: np.ndarray, presence: np.ndarray | None, head: str, gate: str) -> np.ndarray:
+    """Probabilities less what the network takes for false: classes that the case does not seem to hold.
+
+    "soft" multiplies what a class gets with twice its presence, at most 1: what is more likely there than not
+    stays as it is, below that voxels must be the surer, the less likely the class is. "hard" (as AdaMM is
+    published) removes classes of a presence up to 0.5, "none" changes nothing. What that means depends on
+    the head:
+
+    - sigmoids: NCR, ED and ET are independent statements, so each is multiplied and background stays.
+    - classes: presence re-weighs the classes' prior and the result sums to 1 again (Bayes' rule), so that a
+      voxel whose class is ruled out becomes the next likely one, not a hole in the tumor.
+    - regions: a region is there if one of its classes is: its factor is the largest of theirs.
+
+    Args:
+        probabilities: (K, D, H, W), changed in place.
+        presence: (3,) of NCR, ED, ET, or None: nothing to go by.
+        head: the network's.
+        gate: one of :data:`.card.GATES`.
+
+    Raises:
+        OptionError: unknown gate.
+    """
+    if gate not in GATES:
+        raise OptionError(f"Unknown gate '{gate}' of a student. Choose one of {', '.join(GATES)}.")
+    if presence is None or gate == "none":
+        return probabilities
+    ncr, ed, et = np.minimum(1, 2 * presence) if gate == "soft" else (presence > 0.5).astype(np.float32)
+    factors = (max(ncr, ed, et), max(ncr, et), et) if head == "regions" else (1.0, ncr, ed, et)
+    for channel, factor in zip(probabilities, factors, strict=True):
+        channel *= factor
+    if head == "classes":
+        background = probabilities[TumorClass.BACKGROUND]
+        np.maximum(background, np.finfo(np.float32).tiny, out=background)  # where nothing else is left
+        probabilities /= probabilities.sum(0)
+    return probabilities
+
+
+def drop_islands(classes: np.ndarray, smallest: int) -> np.ndarray:
+    """Remove connected pieces of tumor, whatever their class, of fewer than ``smallest`` voxels.
+
+    The largest piece always stays. Voxels that share a corner are connected.
+
+    Args:
+        classes: (D, H, W) uint8.
+        smallest: voxels (mm^3 on the common grid); 0 and 1 keep everything.
+
+    Returns:
+        (D, H, W) uint8.
+    """
+    if smallest < 2:
+        return classes
+    mask = sitk.GetImageFromArray((classes > 0).astype(np.uint8))
+    # numbered from the largest piece to the smallest
+    pieces = sitk.GetArrayFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask, True)))
+    sizes = np.bincount(pieces.ravel())[1:]
+    kept = max(1, np.count_nonzero(sizes >= smallest))
+    return np.where(pieces > kept, TumorClass.BACKGROUND, classes).astype(np.uint8)
+
+
+def fast_precision(device: torch.device) -> AbstractContextManager:
+    """Autocast to the half precision that the device computes natively; float32 where there is none."""
+    if device.type == "cuda":
+        return torch.autocast("cuda", cuda_half(device))
+    native = device.type == "cpu" and cpu_has_bfloat16()
+    return torch.autocast("cpu", torch.bfloat16, enabled=native)
+
+
+def cuda_half(device: torch.device) -> torch.dtype:
+    """The half precision that a CUDA device computes natively: bfloat16, on those before Ampere float16."""
+    if torch.version.hip:
+        native = torch.cuda.is_bf16_supported()
+    else:  # elsewhere that function counts emulation too
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.bfloat16 if native else torch.float16
+
+
+@functools.cache
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively (elsewhere it is emulated and slower than float32)."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+@torch.inference_mode()
+def infer(
+    network: nn.Module,
+    image: np.ndarray,
+    available: np.ndarray,
+    *,
+    window: Sequence[int],
+    overlap: float,
+    device: torch.device,
+    on_window: Callable[[int, int], None] | None = None,
+) -> Inferred:
+    """Probabilities of a whole case, from one subset of its modalities or from several.
+
+    Several cost less than one call for each, and give the same numbers: a network that can encode the
+    modalities apart from fusing them (``network.encode`` and ``network.fuse``) encodes each modality once per
+    window.
+
+    Args:
+        network: in evaluation mode; it is moved to ``device``.
+        image: (4, D, H, W) float32, 0 outside the brain; channels in none of the subsets are never read.
+        available: (4,) bool, or (S, 4) for S subsets.
+        window: (d, h, w), multiples of ``network.divisor``; clipped where the case is smaller.
+        overlap: fraction shared by neighbouring windows, 0 to below 1.
+        on_window: called with (windows done, windows in all).
+    """
+    network.to(device)
+    least = 2 * network.divisor  # the coarsest level needs two voxels for reflect padding
+    size = [
+        min(w, max(least, _round_up(side, network.divisor)))
+        for w, side in zip(window, image.shape[1:], strict=True)
+    ]
+    total = count_windows(image.shape[1:], size, overlap)
+    subsets = torch.from_numpy(np.atleast_2d(available).astype(bool))
+    done = 0
+    presence: dict[int, Tensor] = {}
+
+    def predict(patch: Tensor) -> Tensor:
+        """(1, 4, d, h, w) -> (1, S K, d, h, w)"""
+        nonlocal done
+        brain = (patch[0] != 0).flatten(1).any(1)
+        seen = (subsets & brain).any(1).tolist()
+        parts = [_background(network.head, patch.shape)] * len(seen)
+        with fast_precision(device):
+            outputs = _outputs(network, patch.to(device), subsets[seen].to(device))
+            for number in itertools.compress(itertools.count(), seen):
+                output = next(outputs)
+                parts[number] = to_probabilities(output.logits, network.head).cpu()
+                if output.presence is not None:
+                    told = output.presence[0].float().cpu()
+                    presence[number] = torch.maximum(told, presence.get(number, told))
+        done += 1
+        if on_window:
+            on_window(done, total)
+        return torch.cat(parts, 1)
+
+    blended = sliding_window_inference(
+        torch.from_numpy(image)[None], size, 1, predict, overlap=overlap, mode="gaussian"
+    )
+    several = np.shape(available)[:-1]
+    probabilities = blended.numpy().reshape(*several, -1, *image.shape[1:])
+    if not presence:
+        return Inferred(probabilities, None)
+    nothing = torch.zeros(len(LESIONS))  # of a subset that no window with brain was seen from
+    told = torch.stack([presence.get(number, nothing) for number in range(len(subsets))])
+    return Inferred(probabilities, told.numpy().reshape(*several, -1))
+
+
+def infer_within_memory(
+    network: nn.Module,
+    image: np.ndarray,
+    available: np.ndarray,
+    *,
+    window: Sequence[int],
+    device: torch.device,
+    on_note: Callable[[str], None],
+    **options: Any,
+) -> tuple[Inferred, torch.device]:
+    """:func:`infer`; where a GPU's memory does not suffice, with smaller windows there, else on the CPU.
+
+    Args:
+        on_note: called with a sentence for people about each step back.
+
+    Returns:
+        What :func:`infer` gives, and the device that it was computed on.
+    """
+    for where, size, note in _attempts(window, network.divisor, device):
+        if note:
+            torch.cuda.empty_cache()
+            on_note(note)
+        try:
+            return infer(network, image, available, window=size, device=where, **options), where
+        except torch.cuda.OutOfMemoryError:  # not kept: it would hold on to the tensors of the attempt
+            if where.type == "cpu":
+                raise
+    raise AssertionError("the CPU is the last attempt")
+
+
+def _attempts(
+    window: Sequence[int], divisor: int, device: torch.device
+) -> Iterator[tuple[torch.device, list[int], str]]:
+    """Device, window and what to say about it, in the order to try."""
+    window = list(window)
+    yield device, window, ""
+    if device.type == "cpu":
+        return
+    half = [max(2 * divisor, side // 2 // divisor * divisor) for side in window]
+    short = f"The memory of {device} did not suffice"
+    if half != window:
+        yield device, half, f"{short}; smaller windows were tried, which can change the result a little."
+    yield torch.device("cpu"), window, f"{short}; the CPU was used, which takes longer."
+
+
+def _outputs(network: nn.Module, patch: Tensor, subsets: Tensor) -> Iterator[Output]:
+    """What the network says of one window (1, 4, d, h, w) from each subset (n, 4) bool."""
+    if len(subsets) > 1 and hasattr(network, "encode"):
+        encoded = network.encode(patch, subsets.any(0, keepdim=True))
+        yield from (network.fuse(encoded, subset[None]) for subset in subsets)
+    else:
+        yield from (network(patch, subset[None]) for subset in subsets)
+
+
+def _background(head: str, shape: Sequence[int]) -> Tensor:
+    """What a window without brain gets without asking the network: background for certain."""
+    if head == "regions":
+        return torch.zeros(shape[0], 3, *shape[2:])
+    result = torch.zeros(shape[0], len(TumorClass), *shape[2:])
+    result[:, TumorClass.BACKGROUND] = 1
+    return result
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:
+    """How many windows MONAI's inferer visits."""
+    count = 1
+    for side, width in zip(shape, window, strict=True):
+        step = max(1, int(width * (1 - overlap))) if width < side else width
+        count *= max(1, -(-(max(side, width) - width) // step) + 1)
+    return count

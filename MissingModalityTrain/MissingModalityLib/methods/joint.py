@@ -1,0 +1,210 @@
+"""Distillation from a teacher that sees every modality and is trained along: MST-KDNet's and AdaMM's method.
+
+Zhu et al., "Bridging the gap in missing modalities", MICCAI 2025, Eq. 12; "No modality left behind" (AdaMM,
+arXiv 2509.15017). Where the public codes differ from what the papers describe, the description is followed:
+the teacher is no target of its student (its side of every distance is detached), both background channels
+are supervised by their own predictions, and the discriminator keeps its optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.errors import OptionError
+from ..networks.output import Output, chosen
+from ..runtime import distributed
+from .attention import attention_distance, scale_distance
+from .logits import logit_distance, standardized_divergence
+from .losses import channel_losses, presence_target
+from .method import Method, bare
+from .options import JointOptions
+from .style import Discriminator, style_distance
+
+READ_BY = {"attention": "attention", "scales": "scale", "style": "style", "adversarial": "adversarial"}
+"""Option -> kind of the features that its term reads."""
+
+
+class Pair(nn.Module):
+    """Student and teacher as one module, so that one optimizer and one distributed wrapper hold both.
+
+    Both keep their activations until the gradients of the sum of all losses are computed together.
+
+    Args:
+        student, teacher: networks of the same kind.
+        kinds: of features to give.
+    """
+
+    def __init__(self, student: nn.Module, teacher: nn.Module, kinds: Collection[str]) -> None:
+        super().__init__()
+        self.student = student
+        self.teacher = teacher
+        self.kinds = kinds
+
+    @property
+    def head(self) -> str:
+        return self.student.head
+
+    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Output, Output]:
+        """What the student says of the subset it may see, and the teacher of all that is present."""
+        image, present = batch["image"], batch["present"]
+        return (
+            self._read(self.student(image, batch["available"], present, self.kinds)),
+            self._read(self.teacher(image, present, present, self.kinds)),
+        )
+
+    def _read(self, output: Output) -> Output:
+        """What enters a loss, nothing else: a distributed wrapper waits for gradients of all it returns."""
+        return Output(output.logits, chosen(output.features, self.kinds), output.presence)
+
+
+class JointDistillation(Method):
+    """Both networks learn from the labels, and the student from the teacher of the same moment.
+
+    The teacher begins with the student's weights.
+
+    Args:
+        options: which terms there are, and their weights.
+    """
+
+    def __init__(self, options: JointOptions) -> None:
+        self.options = options
+        self.teacher: nn.Module | None = None
+        self.discriminator: Discriminator | None = None
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._styles: tuple[Tensor, Tensor] | None = None
+
+    def check(self, network: nn.Module) -> None:
+        """Hold the terms against what the network offers.
+
+        Raises:
+            OptionError: a term with a weight reads what the network does not have, or nothing would train
+                what the network says of presence.
+        """
+        for option, kind in (*READ_BY.items(), ("presence", "presence")):
+            if getattr(self.options, option) and kind not in network.distilled:
+                raise OptionError(
+                    f"Setting joint.{option}={getattr(self.options, option)}: network {network.name} has no "
+                    f"such features to distill. Set joint.{option}=0."
+                )
+        if "presence" in network.distilled and not self.options.presence:
+            raise OptionError(
+                "Setting joint.presence=0.0: nothing would teach the network which classes are present. Set "
+                "network.presence=false too."
+            )
+
+    def assemble(self, network: nn.Module) -> nn.Module:
+        """Student, teacher and, beside them, the discriminator."""
+        self.teacher = deepcopy(network)
+        if self.options.adversarial:
+            device = next(network.parameters()).device
+            with torch.random.fork_rng(devices=[]):  # alike on all processes
+                torch.manual_seed(0)
+                self.discriminator = Discriminator(network.style_channels).to(device)
+            self._optimizer = torch.optim.Adam(
+                self.discriminator.parameters(), self.options.discriminator_rate
+            )
+        kinds = {kind for option, kind in READ_BY.items() if getattr(self.options, option)}
+        return Pair(network, self.teacher, kinds)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Teacher, discriminator and the discriminator's optimizer."""
+        state = {"teacher": self.teacher.state_dict()}
+        if self.discriminator is not None:
+            state["discriminator"] = self.discriminator.state_dict()
+            state["discriminator_optimizer"] = self._optimizer.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.teacher.load_state_dict(state["teacher"])
+        if self.discriminator is not None:
+            self.discriminator.load_state_dict(state["discriminator"])
+            self._optimizer.load_state_dict(state["discriminator_optimizer"])
+
+    def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:
+        """Terms by name, weighted: ``student_*``, ``teacher_*``, and one per option of a weight above 0.
+
+        Args:
+            network: from :meth:`assemble`, possibly wrapped.
+            batch: as for :class:`~..training.supervised.Supervised`.
+            epoch: not read.
+        """
+        student, teacher = network(batch)
+        head = bare(network).head
+        with torch.autocast(student.logits.device.type, enabled=False):
+            terms = self._own_losses("student", student, batch["label"], head)
+            terms |= self._own_losses("teacher", teacher, batch["label"], head)
+            terms |= self._distances(student, _detached(teacher))
+        return {**terms, "total": sum(terms.values())}
+
+    def finish_step(self) -> None:
+        """Train the discriminator on the styles of the step."""
+        if self._styles is None:
+            return
+        self._optimizer.zero_grad(set_to_none=True)
+        self.discriminator.requires_grad_(True)
+        self.discriminator.loss(*self._styles).backward()
+        for parameter in self.discriminator.parameters():
+            parameter.grad = distributed.mean(parameter.grad)
+        self._optimizer.step()
+        self._styles = None
+
+    def _own_losses(self, name: str, output: Output, label: Tensor, head: str) -> dict[str, Tensor]:
+        """Segmentation and presence of one of the two networks."""
+        options, terms = self.options, {}
+        weight = getattr(options, name)
+        dice, entropy = channel_losses(output.logits.float(), label, head)
+        if options.presence:
+            presence = output.presence
+            truth = presence_target(label, presence.dtype)
+            terms[f"{name}_presence"] = options.presence * F.binary_cross_entropy(presence, truth)
+            if head != "regions":
+                doubt = distributed.mean((presence - truth).detach().abs().mean(0))
+                dice = dice * torch.cat([dice.new_ones(1), 1 + doubt])
+        terms[f"{name}_dice"] = weight * dice.mean()
+        if options.entropy:
+            terms[f"{name}_entropy"] = weight * options.entropy * entropy
+        return terms
+
+    def _distances(self, student: Output, teacher: Output) -> dict[str, Tensor]:
+        """What the student learns from the teacher."""
+        options = self.options
+        axis = 1 if options.standardized == "classes" else -1
+        kinds = {kind: _pairs(student, teacher, kind) for kind in READ_BY.values()}
+        terms = {
+            "attention": lambda: attention_distance(*kinds["attention"], options.extremes),
+            "scales": lambda: scale_distance(*kinds["scale"]),
+            "logits": lambda: logit_distance(student.logits, teacher.logits),
+            "divergence": lambda: standardized_divergence(
+                student.logits, teacher.logits, options.temperature, axis
+            ),
+            "style": lambda: style_distance(*kinds["style"]),
+            "adversarial": lambda: self._adversarial(*(styles for (styles,) in kinds["adversarial"])),
+        }
+        return {
+            name: getattr(options, name) * distance()
+            for name, distance in terms.items()
+            if getattr(options, name)
+        }
+
+    def _adversarial(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """How badly the student passes for a teacher; keeps both styles for the discriminator's own step."""
+        self._styles = student.detach().float(), teacher.float()
+        self.discriminator.requires_grad_(False)
+        return self.discriminator.fooled(student.float())
+
+
+def _pairs(student: Output, teacher: Output, kind: str) -> tuple[list[Tensor], list[Tensor]]:
+    """The student's and the teacher's features of a kind, in the same order."""
+    names = list(chosen(teacher.features, {kind}))
+    return [student.features[name] for name in names], [teacher.features[name] for name in names]
+
+
+def _detached(output: Output) -> Output:
+    features = {name: x.detach() for name, x in output.features.items()}
+    return Output(output.logits.detach(), features)

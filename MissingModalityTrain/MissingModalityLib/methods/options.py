@@ -1,0 +1,50 @@
+"""What can be set about distillation from a teacher that is trained along; imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..core.settings import at_least, check, choice, setting
+
+
+@dataclass(frozen=True)
+class JointOptions:
+    """Weights of the loss terms of :class:`~.joint.JointDistillation`; 0 leaves a term out.
+
+    Defaults: MST-KDNet's terms. Each shall begin at 0.1 to 1 of the student's Dice loss, so presets have
+    weights of their own where their learning rate or network asks for it. The public code has 0.5 for
+    attention, 0.2 for scales, 0.25 for the divergence in the units that are used here, and adversarial and
+    style terms that are too small to matter (2e-4 and about 1e-14 of Dice).
+
+    Raises:
+        OptionError: a value out of its range.
+    """
+
+    teacher: float = at_least(0, 0.4, "Weight of the teacher's own segmentation loss")
+    student: float = at_least(0, 0.6, "Weight of the student's segmentation loss")
+    entropy: float = at_least(0, 0.0, "Cross entropy beside Dice in both; the papers have Dice alone")
+    attention: float = at_least(0, 0.3, "MS-TKD: extreme values of attention; 0 for networks without")
+    extremes: str = choice("heads", "MS-TKD: over what extreme values are taken", "heads", "layers")
+    scales: float = at_least(0, 0.3, "MS-TKD: decoded maps of the Transformer; 0 for networks without")
+    logits: float = at_least(0, 0.05, "DMLD: difference of logits")
+    divergence: float = at_least(0, 1.0, "DMLD: divergence of standardized logits")
+    standardized: str = choice(
+        "classes",
+        "DMLD: logits are standardized over the classes of a voxel, as in the paper, or over the last axis "
+        "of space, as in its public code",
+        *("classes", "space"),
+    )
+    temperature: float = setting(
+        7.0, "DMLD: softens the standardized logits", "more than 0", lambda value: value > 0
+    )
+    style: float = at_least(0, 0.1, "GSME: matrices of fused features")
+    adversarial: float = at_least(0, 0.1, "GSME: a discriminator of the teacher's and the student's style")
+    discriminator_rate: float = setting(
+        1e-4, "GSME: learning rate of the discriminator", "more than 0", lambda value: value > 0
+    )
+    presence: float = at_least(
+        0, 0.0, "LGRM: presence of each tumor class, which also weighs its Dice; 0 for networks without"
+    )
+
+    def __post_init__(self) -> None:
+        check(self, "joint.")

@@ -1,0 +1,184 @@
+"""Post-training by distillation: an older copy of the network, shown one modality more, is the teacher.
+
+Liu et al., "Enhancing incomplete multi-modal brain tumor segmentation with intra-modal asymmetry and
+inter-modal dependency", Sec. 3.3: L_post = L_kd + L_seg (Eq. 8), L_kd the mean squared error of intermediate
+features (Eq. 7), the teacher's segmentations extra supervision. Where the paper leaves a choice:
+
+- Which features: those after fusion. Features of single modalities taken before missing ones are masked out,
+  as in the public code, are the same for every subset and can teach nothing about what is missing.
+- Eq. 7 at several levels: one mean over all elements per level, summed over the levels.
+- Which distance between segmentations: the Kullback-Leibler divergence and the Dice loss with squares in its
+  denominator (Milletari et al., 2016). Like cross entropy and Dice they pair a term per voxel with one per
+  class, but both are 0, and least, exactly where the student agrees with the teacher; against soft targets
+  weighted cross entropy and plain Dice are least elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.errors import OptionError
+from ..core.modalities import Modality
+from ..runtime.distributed import total
+from .losses import smooth_dice_loss
+from .method import bare
+from .supervised import Supervised
+
+FEATURES = {"fused": ("fused", "decoder"), "encoder": ("encoder",)}
+"""Option -> kinds of features, the first part of their names in ``Output.features``."""
+SMALLEST = 1e-7  # keeps logarithms of region maps finite
+
+
+class Distillation(Supervised):
+    """Supervised training plus a frozen teacher that sees at least what the student sees.
+
+    The teacher is copied from the student before the first epoch and again after every ``teacher_every``
+    epochs. It runs in evaluation mode without gradients.
+
+    Args:
+        teacher_every: epochs between two copies; k = 5 in the paper.
+        feature_weight: factor of the distance between features; 1 in the paper.
+        prediction_weight: factor of the distances between segmentations (fused prediction and, where the
+            network has them, region maps).
+        features: "fused" (after fusion, depends on the subset) or "encoder" (single modalities before
+            masking, those the teacher sees: the public code's choice).
+
+    Raises:
+        OptionError: an option out of its range.
+    """
+
+    def __init__(
+        self,
+        teacher_every: int = 5,
+        feature_weight: float = 1.0,
+        prediction_weight: float = 1.0,
+        features: str = "fused",
+    ) -> None:
+        super().__init__()
+        if teacher_every < 1 or feature_weight < 0 or prediction_weight < 0:
+            raise OptionError(
+                f"Distillation with teacher_every={teacher_every}, feature_weight={feature_weight} and "
+                f"prediction_weight={prediction_weight} is not possible. Refresh the teacher after at least "
+                "1 epoch and give weights of at least 0."
+            )
+        if features not in FEATURES:
+            raise OptionError(f"Unknown features '{features}' to distill. Choose {' or '.join(FEATURES)}.")
+        self.teacher_every = teacher_every
+        self.feature_weight = feature_weight
+        self.prediction_weight = prediction_weight
+        self.features = features
+        self.teacher: nn.Module | None = None
+        self._weights: Mapping[str, Tensor] = {}
+
+    def begin_epoch(self, network: nn.Module, epoch: int) -> None:
+        """Copy the student where the teacher is due; after a resume, make the stored teacher again."""
+        if self.teacher is not None and epoch % self.teacher_every:
+            return
+        self.teacher = deepcopy(network).requires_grad_(False).eval()
+        if epoch % self.teacher_every:
+            self.teacher.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The teacher's weights."""
+        return {"teacher": self._weights if self.teacher is None else self.teacher.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._weights, self.teacher = state["teacher"], None
+
+    def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:
+        """Terms of :class:`Supervised` plus ``teacher_features``, ``teacher_kl`` and ``teacher_dice``.
+
+        A network with region maps adds ``teacher_region_kl`` and ``teacher_region_dice``, sums over levels.
+
+        Args:
+            network: the student.
+            batch: as for :class:`Supervised`, and ``teacher`` (B, 4) bool, what the teacher may see:
+                ``available`` and more, all of it present.
+            epoch: counts from 0 within the stage.
+
+        Raises:
+            OptionError: the network has no features of the kind to distill.
+        """
+        with torch.no_grad():  # before the student, while no activations of the student are held
+            taught = self.teacher(batch["image"], batch["teacher"], features=True)
+        output, terms = self._outcome(network, batch, epoch, features=True)
+        del terms["total"]
+        head = bare(network).head
+        with torch.autocast(output.logits.device.type, enabled=False):
+            distance = self._feature_distance(output.features, taught.features, batch)
+            terms["teacher_features"] = self.feature_weight * distance
+            pairs = {"": imitation(output.logits, taught.logits, head)}
+            maps = [
+                imitation(_logarithm(output.features[name]), _logarithm(x), "classes")
+                for name, x in taught.features.items()
+                if name.startswith("regions/")
+            ]
+            if maps:
+                pairs["region_"] = tuple(sum(of_levels) for of_levels in zip(*maps, strict=True))
+        for group, pair in pairs.items():
+            for kind, value in zip(("kl", "dice"), pair, strict=True):
+                terms[f"teacher_{group}{kind}"] = self.prediction_weight * value
+        return {**terms, "total": sum(terms.values())}
+
+    def _feature_distance(
+        self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], batch: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Eq. 7: mean square over the elements of a level, summed over the levels."""
+        squares: dict[str, list[Tensor]] = {}
+        elements: dict[str, int] = {}
+        for level, x, target in self._pairs(student, teacher, batch):
+            squares.setdefault(level, []).append(F.mse_loss(x.float(), target.float(), reduction="sum"))
+            elements[level] = elements.get(level, 0) + target.numel()
+        if not squares:
+            raise OptionError(
+                f"The network has no '{self.features}' features to distill. "
+                f"Choose features={' or '.join(name for name in FEATURES if name != self.features)}."
+            )
+        # processes may hold different numbers of modalities, so the mean of their means would not do
+        sums = total(torch.stack([sum(values) for values in squares.values()]))
+        return (sums / total(sums.new_tensor(list(elements.values())))).sum()
+
+    def _pairs(
+        self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], batch: Mapping[str, Tensor]
+    ) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """(level, student's feature, teacher's feature) of the chosen kinds."""
+        for name, target in teacher.items():
+            kind, level, *modality = name.split("/")
+            if kind not in FEATURES[self.features]:
+                continue
+            x = student[name]
+            if modality:  # one row per sample that has it: keep those whose teacher sees it
+                m = Modality[modality[0]]
+                x = x[batch["teacher"][batch["present"][:, m], m]]
+            yield level, x, target
+
+
+def imitation(student: Tensor, teacher: Tensor, head: str) -> tuple[Tensor, Tensor]:
+    """Divergence and Dice distance of two predictions; both 0 exactly where they agree.
+
+    Args:
+        student, teacher: (B, K, D, H, W) logits.
+        head: the network's; regions and sigmoids are K two-sided choices of their own.
+
+    Returns:
+        Scalars: Kullback-Leibler divergence in nats, mean over voxels (and regions); 1 - Dice with squares,
+        mean over classes without background (or regions, or sigmoids), in 0..1.
+    """
+    student, teacher = student.float(), teacher.float()
+    classes = head == "classes"
+    entropy = F.cross_entropy if classes else F.binary_cross_entropy_with_logits
+    target, predicted = (x.softmax(1) if classes else x.sigmoid() for x in (teacher, student))
+    divergence = entropy(student, target) - entropy(teacher, target)
+    first = 1 if classes else 0
+    return divergence, smooth_dice_loss(predicted[:, first:], target[:, first:], squared=True)
+
+
+def _logarithm(probabilities: Tensor) -> Tensor:
+    """Logits of probabilities (softmax undoes it)."""
+    return probabilities.float().clamp(min=SMALLEST).log()

@@ -1,0 +1,118 @@
+"""AdaMM's adapters: a few small layers of its own for every subset that lacks a modality.
+
+Each sample passes those of its own subset; adapters of subsets that no sample has are not computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..core.errors import ImageError
+from ..core.modalities import MODALITIES, SUBSETS, availability
+
+CONTENT = 3
+"""Place of the adapter after the content blocks; encoder levels come before it, decoder levels after it."""
+
+
+class Adapter(nn.Module):
+    """1x1x1 convolutions down and up with GELU between them, beside an identity.
+
+    Args:
+        channels: in and out.
+        inner: channels between.
+        dropout: of what is added.
+    """
+
+    def __init__(self, channels: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.down = nn.Conv3d(channels, inner, 1)
+        self.up = nn.Conv3d(inner, channels, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.dropout(self.up(F.gelu(self.down(x))))
+
+
+class Bank(nn.Module):
+    """What one subset has of its own: seven adapters, and both convolutions that make the bottleneck."""
+
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        levels = (2 * width, 4 * width, 8 * width)
+        self.adapters = nn.ModuleList(
+            Adapter(channels, inner, dropout) for channels in (*levels, 8 * width, *levels[1::-1], width)
+        )
+        self.style = nn.Conv3d(20 * width, 8 * width, 1)
+        self.bottleneck = nn.Conv3d(16 * width, 8 * width, 1)
+
+
+class Banks(nn.ModuleDict):
+    """A bank for each of the 14 subsets that lack a modality, by their bits, such as "1010" for FLAIR and T1.
+
+    Args:
+        width: channels of the trunk's first level.
+        inner: of the adapters.
+        dropout: of the adapters.
+    """
+
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
+        lacking = (subset for subset in SUBSETS if len(subset) < len(MODALITIES))
+        super().__init__({_bits(availability(subset)): Bank(width, inner, dropout) for subset in lacking})
+
+    def routes(self, available: Tensor) -> Routes:
+        """Ways of a batch's samples through the banks.
+
+        Args:
+            available: (B, 4) bool.
+
+        Raises:
+            ImageError: a sample without modality.
+        """
+        rows: dict[str, list[int]] = {}
+        for row, flags in enumerate(available.tolist()):
+            rows.setdefault(_bits(flags), []).append(row)
+        complete, nothing = "1" * len(MODALITIES), "0" * len(MODALITIES)
+        if nothing in rows:
+            raise ImageError("adamm: every sample needs at least one available modality.")
+        return Routes([(None if bits == complete else self[bits], found) for bits, found in rows.items()])
+
+
+class Routes:
+    """Which samples of a batch go through which bank, none where nothing is missing.
+
+    Args:
+        groups: bank and rows; every row of the batch in one of them.
+    """
+
+    def __init__(self, groups: list[tuple[Bank | None, list[int]]]) -> None:
+        self._groups = groups
+        mixed = [row for _, rows in groups for row in rows]
+        self._order = sorted(range(len(mixed)), key=mixed.__getitem__)
+
+    def through(self, apply: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
+        """``apply(bank, x, *others)`` of the samples that lack a modality, ``x`` itself of the complete ones.
+
+        Args:
+            apply: called once per subset, with the rows of its samples.
+            x, others: (B, ...).
+        """
+        if len(self._groups) == 1:
+            bank = self._groups[0][0]
+            return x if bank is None else apply(bank, x, *others)
+        parts = [
+            x[rows] if bank is None else apply(bank, x[rows], *(other[rows] for other in others))
+            for bank, rows in self._groups
+        ]
+        return torch.cat(parts)[self._order]
+
+    def adapt(self, place: int, x: Tensor) -> Tensor:
+        """Every sample through its own adapter, the ``place``-th of its bank."""
+        return self.through(lambda bank, rows: bank.adapters[place](rows), x)
+
+
+def _bits(flags: tuple[bool, ...] | list[bool]) -> str:
+    return "".join(str(int(flag)) for flag in flags)

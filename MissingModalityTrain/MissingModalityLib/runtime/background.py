@@ -1,0 +1,293 @@
+"""A training that outlives the program that started it, and can be found again in its run's folder.
+
+The child is the command line in a session of its own. Beside the run's other files lie ``process.json``
+(which process it is), ``events.jsonl`` (its progress) and ``process.log`` (what else it said). This file
+imports neither Qt nor torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import CaseError
+from ..core.files import replacing
+from ..core.progress import Event
+from . import jobs, lock
+
+PROCESS_FILE, EVENTS_FILE, LOG_FILE = "process.json", "events.jsonl", "process.log"
+
+_TAIL_BYTES = 1 << 16
+"""How much of a file is read by someone who comes in the middle."""
+
+_CLOCK_SECONDS = 2.0
+"""How far the start of a process may seem to move when the system's clock is set right."""
+
+_OWN_CODES = range(1, 128)
+"""Exit codes that a process chooses; a signal makes others."""
+
+_PATIENCE_SECONDS = 10.0
+
+
+class State(Enum):
+    """Of a training's process."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    KILLED = "killed"
+
+
+class Detached:
+    """A training in a process of its own, of this program's making or of another's."""
+
+    def __init__(
+        self, folder: Path, facts: dict[str, Any], process: subprocess.Popen[bytes] | None = None
+    ) -> None:
+        """Use :func:`start` or :func:`find`.
+
+        Args:
+            folder: of the run.
+            facts: what ``process.json`` holds.
+            process: where this program has started it.
+        """
+        self.folder = folder
+        self._facts = facts
+        self._process = process
+        self._finished = False
+        size = _size(folder / EVENTS_FILE)
+        self._position = max(0, size - _TAIL_BYTES)
+        self._rest = b""
+
+    @property
+    def pid(self) -> int:
+        """Of the process, or of the launcher that it runs under."""
+        return self._facts["pid"]
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs or is paused."""
+        return self._found() is not None
+
+    @property
+    def state(self) -> State:
+        """What has become of it; :meth:`news` brings it up to date."""
+        process = self._found()
+        if process is not None:
+            import psutil
+
+            with suppress(psutil.NoSuchProcess):
+                paused = process.status() == psutil.STATUS_STOPPED
+                return State.PAUSED if paused else State.RUNNING
+        if self._ended_well():
+            return State.FINISHED
+        if self._facts.get("stopped"):
+            return State.STOPPED
+        return State.FAILED if self._last_words() else State.KILLED
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, for people; None unless it did."""
+        return self._last_words() if self.state is State.FAILED else None
+
+    @property
+    def log(self) -> str:
+        """The last lines that it printed beside its progress."""
+        return "\n".join(_tail(self.folder / LOG_FILE))
+
+    def news(self) -> list[Event]:
+        """Progress events since the last call; at the first call the latest ones."""
+        try:
+            with (self.folder / EVENTS_FILE).open("rb") as file:
+                file.seek(self._position)
+                read = file.read()
+        except OSError:
+            return []
+        self._position += len(read)
+        *lines, self._rest = (self._rest + read).split(b"\n")
+        records = [jobs.parse_line(line.decode("utf-8", errors="replace")) for line in lines]
+        self._finished |= any(record and record["event"] == "result" for record in records)
+        return [Event.from_json(record) for record in records if record and record["event"] == "progress"]
+
+    def pause(self) -> None:
+        """Halt it where it is; it keeps its memory, and goes on at the very step."""
+        process = self._found()
+        if process is None:
+            return
+        import psutil
+
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            # one that is just making a child halts only when that has begun, so the children come later
+            while process.status() != psutil.STATUS_STOPPED and time.monotonic() < deadline:
+                time.sleep(0.01)
+        for child in _descendants(process):
+            with suppress(psutil.NoSuchProcess):
+                child.suspend()
+
+    def go_on(self) -> None:
+        """Undo :meth:`pause`."""
+        process = self._found()
+        if process is None:
+            return
+        import psutil
+
+        for member in (process, *_descendants(process)):
+            with suppress(psutil.NoSuchProcess):
+                member.resume()
+
+    def stop(self) -> None:
+        """End it and all its descendants; the run can be resumed after its last whole epoch."""
+        process = self._found()
+        if process is None:
+            return
+        import psutil
+
+        self._facts["stopped"] = True
+        with suppress(OSError):  # a full disk must keep nobody from stopping
+            _write_facts(self.folder, self._facts)
+        members = [process, *_descendants(process)]
+        jobs.kill_tree(self.pid)
+        with suppress(psutil.Error):
+            process.kill()
+        psutil.wait_procs(members, _PATIENCE_SECONDS)  # the last one to go lets go of the run's folder
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE_SECONDS)
+
+    def _found(self) -> Any:
+        """The process while it lives, as psutil knows it; a number that was given away anew is not it."""
+        import psutil
+
+        if self._process is not None and self._process.poll() is not None:
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self._facts["started"]) < _CLOCK_SECONDS
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+    def _ended_well(self) -> bool:
+        if not self._finished:
+            lines = map(jobs.parse_line, _tail(self.folder / EVENTS_FILE))
+            self._finished = any(record and record["event"] == "result" for record in lines)
+        return self._finished
+
+    def _last_words(self) -> str | None:
+        """A message about bad input, else the last line that a crash has left; None for a kill."""
+        lines = [line for line in _tail(self.folder / LOG_FILE) if line.strip()]
+        code = self._process.poll() if self._process is not None else None
+        crashed = code in _OWN_CODES if code is not None else any(map(_begins_traceback, lines))
+        crash = f"The process crashed: {lines[-1]}" if crashed and lines else None
+        return jobs.told_error(lines) or crash
+
+
+def _descendants(process: Any) -> list[Any]:
+    """Those that are there; one may end while they are counted."""
+    import psutil
+
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def start(arguments: Sequence[str | os.PathLike[str]], folder: Path) -> Detached:
+    """Start a training that goes on when this program ends.
+
+    Args:
+        arguments: of the command line, beginning with ``train``; ``--progress json`` is added.
+        folder: of the run, as the arguments name it; made if needed.
+
+    Raises:
+        CaseError: a process trains there already, the folder cannot be written to, or no process can be made.
+    """
+    folder = Path(folder)
+    before = find(folder)
+    if lock.is_held(folder) or (before is not None and before.alive):
+        raise CaseError(
+            f"{folder}: another process is training in this folder. Wait for its end or stop it, or choose "
+            "another folder."
+        )
+    launcher, process = jobs.python_executable(), None
+    command = [launcher, "-m", jobs.PROGRAM, *map(os.fspath, arguments), "--progress", "json"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / EVENTS_FILE).open("wb") as events, (folder / LOG_FILE).open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=events,
+                stderr=log,
+                env=jobs.child_environment(),
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+        facts = _facts_of(process.pid)
+        _write_facts(folder, facts)
+    except OSError as error:
+        if process is not None:
+            jobs.kill_tree(process.pid)  # nobody could find it again
+        raise CaseError(
+            f"{folder}: no training can be started there ({error}). Choose a folder that you can write to; "
+            f"if it is one, repair or reinstall what {launcher} belongs to."
+        ) from error
+    return Detached(folder, facts, process)
+
+
+def find(folder: Path) -> Detached | None:
+    """The training that :func:`start` last made in a folder, whatever became of it.
+
+    None where there was none, or where another machine that shares the disk has started it.
+    """
+    try:
+        facts = json.loads((Path(folder) / PROCESS_FILE).read_text(encoding="utf-8"))
+        known = facts["host"] == platform.node() and {"pid", "started"} <= facts.keys()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Detached(Path(folder), facts) if known else None
+
+
+def _facts_of(pid: int) -> dict[str, Any]:
+    import psutil
+
+    try:
+        started = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        started = 0.0  # it has ended already
+    return {"pid": pid, "started": started, "host": platform.node()}
+
+
+def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    with replacing(folder / PROCESS_FILE) as temporary:
+        temporary.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _begins_traceback(line: str) -> bool:
+    return line.startswith("Traceback ")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _tail(path: Path) -> list[str]:
+    """The last lines of a text that may be long and may end in the middle of one."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, _size(path) - _TAIL_BYTES))
+            return file.read().decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,234 @@
+"""Several processes at one task, as ``torchrun`` starts them: who am I, and how do results come together.
+
+Everything here works without torchrun too: a process on its own is rank 0 of a world of 1.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NoReturn, TypeVar
+from uuid import uuid4
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from ..core.errors import MissingModalityError
+from .devices import choose_device
+
+T = TypeVar("T")
+
+PATIENCE = timedelta(days=1)
+"""How long a rank waits for the others. A process that died is noticed at once (its connection closes, and
+torchrun ends the rest); this bounds the wait for one that hangs. Ranks meet after whole shares of the cases,
+so it must exceed the time that one may be ahead of another then, and that the first one works for all."""
+
+ANSWER = timedelta(seconds=1)
+"""How long a rank waits before it looks whether the first one has begun anew."""
+
+
+@contextmanager
+def start(device: str = "auto") -> Iterator[str]:
+    """Join the processes that torchrun started; alone, do nothing.
+
+    With torchrun (``WORLD_SIZE`` above 1) tensors on CUDA devices travel through NCCL, all else through gloo.
+    The processes stay together until they end, so a program may start any number of tasks.
+
+    Args:
+        device: as in :func:`~.devices.choose_device`.
+
+    Yields:
+        The device of this process: ``cuda:<LOCAL_RANK>`` with CUDA and torchrun, else ``device`` itself.
+
+    Raises:
+        OptionError: this machine has fewer CUDA devices than processes.
+        MissingModalityError: another process has died.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    cuda = torch.cuda.is_available()
+    if not _joined():
+        _join("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    if device.startswith("cuda") or (device == "auto" and cuda):
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        chosen = together(choose_device, device)
+        torch.cuda.set_device(chosen)
+    try:
+        yield device
+    except RuntimeError as error:
+        if "by peer" not in str(error):  # what gloo says of a connection that the other end has closed
+            raise
+        raise MissingModalityError(
+            f"Process {rank()} stopped, because another one has ended. See what that one said."
+        ) from error
+
+
+def restarted() -> bool:
+    """Whether torchrun or Slurm has started any of the processes anew after a failure."""
+    here = any(
+        int(os.environ.get(name) or 0) for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    )
+    return any(gather([here]))
+
+
+def rank() -> int:
+    """Number of this process, 0 to ``world() - 1``."""
+    return dist.get_rank() if _joined() else 0
+
+
+def world() -> int:
+    """How many processes work together."""
+    return dist.get_world_size() if _joined() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes files and shows progress."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait until every rank has come here."""
+    if _joined():
+        dist.barrier()
+
+
+def gather(items: list[T]) -> list[T]:
+    """The items of all ranks in the order of ranks, on every rank; items are pickled."""
+    if not _joined():
+        return items
+    shares: list[list[T]] = [[] for _ in range(world())]
+    dist.all_gather_object(shares, items)
+    return [item for share in shares for item in share]
+
+
+def together(work: Callable[..., T], *arguments: Any) -> T:
+    """Do ``work`` on every rank; where it fails on any, all raise, so that none waits for one that gave up.
+
+    Args:
+        work: must not itself wait for other ranks.
+        arguments: of ``work``.
+
+    Returns:
+        What ``work`` returned here.
+
+    Raises:
+        MissingModalityError: ``work`` raised this kind, here or elsewhere; the first rank that has one tells
+            it, to the others it is ``told``.
+        RuntimeError: it raised another kind on another rank, which is named.
+    """
+    result: T | None = None
+    failure: Exception | None = None
+    try:
+        result = work(*arguments)
+    except Exception as error:
+        failure = error
+    # other errors need not survive pickling
+    known = failure if failure is None or isinstance(failure, MissingModalityError) else repr(failure)
+    problems = gather([known])
+    if failure is None:
+        for number, problem in enumerate(problems):
+            if isinstance(problem, MissingModalityError):
+                problem.told = True
+                raise problem
+            if problem:
+                raise RuntimeError(f"Rank {number} failed: {problem}")
+        return result
+    if isinstance(failure, MissingModalityError):
+        failure.told = any(problems[: rank()])
+    raise failure
+
+
+def gather_from(work: Callable[[], list[T]]) -> list[T]:
+    """:func:`gather` what ``work`` returns.
+
+    Raises:
+        MissingModalityError, RuntimeError: as :func:`together`.
+    """
+    return gather(together(work))
+
+
+def refuse(error: MissingModalityError) -> NoReturn:
+    """Raise what all ranks have come to know; each of them calls this, and the first one tells it."""
+    error.told = not is_first()
+    raise error
+
+
+def mean(values: Tensor) -> Tensor:
+    """Element-wise mean over ranks, the same on every rank; not differentiable."""
+    if _joined():
+        dist.all_reduce(values)
+        values /= world()
+    return values
+
+
+def total(values: Tensor) -> Tensor:
+    """Element-wise sum over ranks: a loss made of it is that of all ranks' samples together.
+
+    All ranks must make the same loss of it. Then each knows the gradient of that loss with nobody's help, and
+    no rank can wait in vain for another while gradients are computed. It comes multiplied by the number of
+    ranks, for DistributedDataParallel divides by it.
+    """
+    if not _joined():
+        return values
+    summed = values.detach().clone()
+    dist.all_reduce(summed)
+    share = world() * values
+    return share + (summed - share.detach())
+
+
+def on_first(work: Callable[[], T]) -> T:
+    """Do ``work`` on the first rank only, while the others wait; its result, or its error, is everyone's.
+
+    Raises:
+        MissingModalityError, RuntimeError: as :func:`together`.
+    """
+    return gather_from(lambda: [work()] if is_first() else [])[0]
+
+
+def leave() -> None:
+    """Part from the others for good, before the process ends, while what threads hold can still go."""
+    if _joined():
+        dist.destroy_process_group()
+        gc.collect()
+
+
+def _join(backend: str) -> None:
+    """Meet the other ranks, under a word that the first one makes up.
+
+    torchrun keeps the store in which ranks find each other across restarts: without a new word for every
+    round they would find the addresses of the dead. The word lies open only until all have answered it, and
+    only then counts, so one that was left behind is never taken for good.
+    """
+    store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
+    if rank == 0:
+        word = uuid4().hex
+        store.set("word", word)
+        store.wait([f"{word}/{other}" for other in range(1, world)], PATIENCE)
+        store.delete_key("word")
+        store.set(f"{word}/counts", "")
+    else:
+        word = _word(store, rank)
+    store = dist.PrefixStore(word, store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
+    atexit.register(leave)
+
+
+def _word(store: dist.Store, rank: int) -> str:
+    while True:
+        word = store.get("word").decode()
+        store.set(f"{word}/{rank}", "")
+        try:
+            store.wait([f"{word}/counts"], ANSWER)
+        except dist.DistStoreError:  # not yet, or not this word
+            continue
+        return word
+
+
+def _joined() -> bool:
+    return dist.is_available() and dist.is_initialized()

@@ -1,0 +1,69 @@
+"""Asymmetry error maps: what one side of a brain has beyond the other (AEM+KD, Eq. 2).
+
+The mirror image comes from one plane for all modalities and slices of a case. Where the mirror side has no
+brain, because the head is not quite symmetric, the difference is taken against 0. That is right for z-scored
+images: 0 is the mean of the brain, so the map tells how far the voxel is from average tissue, and a tumor at
+the surface loses nothing. Where the mirror side has tumor too (across the midline, or on both sides) the map
+is about 0, as in the paper: there the two sides do not tell what healthy tissue looks like.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .midsagittal_plane import Plane
+
+Box = tuple[slice, slice, slice]
+"""Part of a volume (z, y, x), with start and stop."""
+
+
+def error_map(image: Tensor, plane: Plane, box: Box | None = None, difference: str = "absolute") -> Tensor:
+    """D = |X - mirror(X)| of every modality (Eq. 2).
+
+    Args:
+        image: (C, D, H, W) floating point, z-scored, 0 outside the brain; the modalities that there are.
+        plane: of the case, in voxels of ``image``.
+        box: compute only this part; None for everything.
+        difference: "absolute" as in the paper, "signed" as in its public code, or "none" for X itself.
+
+    Returns:
+        (C, D, H, W), or (C, d, h, w) of the box; same dtype and device.
+    """
+    box = box or tuple(slice(0, size) for size in image.shape[1:])
+    own = image[(slice(None), *box)]
+    if difference == "none":
+        return own.clone()
+    error = own - plane.reflect(image, box)
+    return error.abs_() if difference == "absolute" else error
+
+
+def tumor_box(label: Tensor) -> Box | None:
+    """The smallest box that holds every voxel with a class other than background; None without tumor.
+
+    Args:
+        label: (D, H, W) classes.
+    """
+    mask = label > 0
+    box = []
+    for axis in range(3):
+        inside = mask.any(dim=tuple(other for other in range(3) if other != axis)).nonzero()
+        if not len(inside):
+            return None
+        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
+    return tuple(box)
+
+
+def tumor_part(image: Tensor, label: Tensor, plane: Plane, box: Box, difference: str = "absolute") -> Tensor:
+    """T = D * (Y > 0), the intensities that the tumor brings (Eq. 2), inside ``box``.
+
+    Args:
+        image: as for :func:`error_map`.
+        label: (D, H, W) classes.
+        plane: of the case.
+        box: see :func:`tumor_box`.
+        difference: as for :func:`error_map`.
+
+    Returns:
+        (C, d, h, w), 0 outside the tumor.
+    """
+    return error_map(image, plane, box, difference).mul_(label[box] > 0)

@@ -1,0 +1,141 @@
+"""The synthetic part of a training set: which donors meet which recipients, decided by a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import CaseError, OptionError
+from ..core.modalities import Modality, subset_name
+from ..core.progress import Event, Progress
+from ..imaging.cache import CachedCase
+from .case import SyntheticCase
+from .mixup import MixedCase
+from .options import METHODS, SynthesisOptions
+from .transplanted_case import GrownCase
+from .tumor_cache import CachedTumor, cache_tumor
+
+
+def synthetic_cases(
+    cases: Sequence[CachedCase],
+    factor: int = 4,
+    seed: int = 0,
+    method: str = "aem",
+    options: SynthesisOptions | None = None,
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
+) -> list[SyntheticCase]:
+    """Synthetic cases that make a set of N real ones ``factor`` times as large: (factor - 1) * N of them.
+
+    Case i has the recipient i mod N; everything else about it is drawn from (seed, i), with the cases sorted
+    by name. Donors are drawn among the other cases that share a modality with the recipient; the synthetic
+    case has the modalities that all of its cases share. So "x 4" is a set of four times the real one's size,
+    the real cases included; beyond that the paper finds little gain (Table 7).
+
+    Args:
+        cases: prepared real cases, at least two.
+        factor: 2 or more.
+        seed: of all draws.
+        method: "aem" transplants tumors, "mixup" mixes images.
+        options: of the synthesis; the paper's by default.
+        folder: where tumors are kept, each computed once; by default ``tumors`` beside the first case's file.
+        on_progress: told before each tumor is cut, and at the end.
+
+    Returns:
+        Cases that read from disk when asked for a crop, named synthetic_0000 and so on.
+
+    Raises:
+        CaseError: a recipient without a possible donor, or ``folder`` cannot be written to.
+        OptionError: unknown method, or a factor below 2.
+    """
+    check_choices(method, factor, len(cases))
+    options, cases = options or SynthesisOptions(), sorted(cases, key=lambda case: case.name)
+    if method == "aem":
+        tumors = _cut(cases, folder or cases[0].path.parent / "tumors", options, on_progress)
+        donors = _Donors(cases, list(tumors))
+    else:
+        donors = _Donors(cases, list(range(len(cases))))
+    made: list[SyntheticCase] = []
+    for number in range((factor - 1) * len(cases)):
+        random = np.random.default_rng([seed, number])
+        name, recipient = f"synthetic_{number:04d}", number % len(cases)
+        chosen = donors.draw(recipient, options.tumors if method == "aem" else 1, random)
+        if method == "aem":
+            grafted = [tumors[donor] for donor in chosen]
+            made.append(GrownCase.draw(name, cases[recipient], grafted, options, random))
+        else:
+            made.append(MixedCase.draw(name, cases[recipient], cases[chosen[0]], options.alpha, random))
+    return made
+
+
+def check_choices(method: str, factor: int, cases: int) -> None:
+    """Refuse what :func:`synthetic_cases` would refuse, before any work.
+
+    Args:
+        method, factor: as there.
+        cases: how many real ones there are.
+
+    Raises:
+        OptionError: unknown method, or a factor below 2.
+        CaseError: fewer than two cases.
+    """
+    if method not in METHODS:
+        raise OptionError(f"Unknown synthesis '{method}'. Choose one of: {', '.join(METHODS)}.")
+    if factor < 2:
+        raise OptionError(f"A factor of {factor} leaves no synthetic case. Choose 2 or more.")
+    if cases < 2:
+        raise CaseError("Synthesis needs at least two labeled cases, a recipient and a donor. Add cases.")
+
+
+def _cut(
+    cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions, on_progress: Progress | None
+) -> dict[int, CachedTumor]:
+    """The tumors of all cases that have one, by the case's index."""
+    tell = on_progress or (lambda event: None)
+    tumors = {}
+    for index, case in enumerate(cases):
+        tell(Event("tumors", index, len(cases), case.name))
+        if len(case.tumor_voxels()):
+            tumors[index] = cache_tumor(case, folder, options)
+    tell(Event("tumors", len(cases), len(cases), f"{len(tumors)} tumors to grow in other brains"))
+    return tumors
+
+
+class _Donors:
+    """Draws donors for recipients.
+
+    Args:
+        cases: all of them.
+        able: indices of those that can be donors.
+    """
+
+    def __init__(self, cases: Sequence[CachedCase], able: list[int]) -> None:
+        self.cases = cases
+        self.able = able
+        self._sharing: dict[frozenset[Modality], np.ndarray] = {}
+
+    def draw(self, recipient: int, count: int, random: np.random.Generator) -> list[int]:
+        """``count`` indices, all sharing a modality with the recipient; twice the same only when too few."""
+        subset, chosen = frozenset(self.cases[recipient].subset), []
+        for _ in range(count):
+            possible = self._with_any_of(subset)
+            possible = possible[possible != recipient]
+            if not len(possible):
+                case = self.cases[recipient]
+                raise CaseError(
+                    f"Case '{case.name}' ({subset_name(case.subset)}) shares no modality with another case "
+                    "that could be its donor. Leave it out, or add cases with tumors and its modalities."
+                )
+            fresh = np.setdiff1d(possible, chosen)
+            chosen.append(int(random.choice(fresh if len(fresh) else possible)))
+            subset &= frozenset(self.cases[chosen[-1]].subset)
+        return chosen
+
+    def _with_any_of(self, subset: frozenset[Modality]) -> np.ndarray:
+        """Indices of the able cases with a modality of ``subset``."""
+        if subset not in self._sharing:
+            found = [index for index in self.able if subset.intersection(self.cases[index].subset)]
+            self._sharing[subset] = np.array(found, int)
+        return self._sharing[subset]

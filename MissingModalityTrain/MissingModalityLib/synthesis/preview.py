@@ -1,0 +1,129 @@
+"""The steps of one transplantation as files to look at, before a whole set is made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.errors import CaseError, OptionError
+from ..core.modalities import Modality, subset_name
+from ..core.progress import Event, Progress
+from ..datasets.case import Case
+from ..datasets.discovery import find_cases
+from ..imaging.cache import CachedCase, cache_case
+from ..imaging.preparation import Grid
+from ..imaging.volumes import write_image
+from .error_map import error_map
+from .options import SynthesisOptions
+from .transplant import centered
+from .transplanted_case import GrownCase
+from .tumor_cache import CachedTumor, cache_tumor
+
+
+def preview(
+    data: Path | str,
+    output: Path | str,
+    recipient: str,
+    donor: str,
+    modality: Modality = Modality.FLAIR,
+    options: SynthesisOptions | None = None,
+    convention: str | None = None,
+    seed: int = 0,
+    prepared: Path | str | None = None,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write what becomes of one recipient and one donor, for one modality.
+
+    All files are in one space: 1 mm, axes as LPS, origin at the recipient's brain box; the donor's map lies
+    as the brains lie on each other by their centers.
+
+    Args:
+        data: folder of cases.
+        output: folder to write ``x_a``, ``d_b``, ``t_b``, ``x_ab`` and ``y_ab`` (classes 0..3) to, as .nrrd.
+        recipient, donor: names of cases.
+        modality: one that both have.
+        options: of the synthesis; the first of its ``tumors`` is shown.
+        convention: label convention of ``data``, where the layout does not tell.
+        seed: of what is drawn at random.
+        prepared: folder where prepared cases are kept; default ``prepared`` in ``output``.
+        on_progress: told before each step.
+
+    Returns:
+        Paths by name, and ``center``: voxel (x, y, z) in the middle of the new tumor.
+
+    Raises:
+        CaseError: no such case, one without a label or tumor, or one that lacks the modality; or a folder
+            cannot be written to.
+        OptionError: recipient and donor are one case.
+    """
+    output, tell = Path(output), on_progress or (lambda event: None)
+    options = replace(options or SynthesisOptions(), tumors=1)
+    if recipient == donor:
+        raise OptionError(f"Case '{donor}' is both recipient and donor. Choose two cases.")
+    folder = Path(prepared or output / "prepared")
+    cases = []
+    for number, case in enumerate(_chosen(data, convention, (recipient, donor), modality)):
+        tell(Event("prepare", number, 2, case.name))
+        cases.append(cache_case(case, folder))
+    tell(Event("tumors", 0, 1, donor))
+    tumor = cache_tumor(cases[1], folder / "tumors", options)
+    grown = GrownCase.draw("preview", cases[0], [tumor], options, np.random.default_rng(seed))
+    tell(Event("write", 0, 1, str(output)))
+    return _write(grown, tumor, modality, options, output)
+
+
+def _chosen(
+    data: Path | str, convention: str | None, names: tuple[str, ...], modality: Modality
+) -> list[Case]:
+    found = {case.name: case for case in find_cases(data, convention).cases}
+    for name in names:
+        if name not in found:
+            raise CaseError(f"{data}: there is no case '{name}'. Look at the folder again.")
+        if modality not in found[name].images:
+            raise CaseError(
+                f"Case '{name}' has {subset_name(found[name].images)}, but no {modality.title}. Choose a "
+                "sequence that both cases have."
+            )
+    return [found[name] for name in names]
+
+
+def _write(
+    grown: GrownCase, tumor: CachedTumor, modality: Modality, options: SynthesisOptions, output: Path
+) -> dict[str, Any]:
+    before, after = grown.recipient.whole(), grown.whole()
+    x_a, x_ab = before.image[modality], after.image[modality]
+    grid = after.grid
+    d_b, donor_grid = _donor_map(grown.recipient, tumor, modality, options, grid)
+    images = {
+        "x_a": grid.image(x_a),
+        "d_b": donor_grid.image(d_b),
+        "t_b": grid.image(x_ab - x_a),
+        "x_ab": grid.image(x_ab),
+        "y_ab": grid.image(after.label),
+    }
+    paths = {name: output / f"{name}.nrrd" for name in images}
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, image in images.items():
+            write_image(image, paths[name])
+    except OSError as error:
+        raise CaseError(f"{output}: the preview cannot be written ({error}). Free some space.") from error
+    graft = grown.grafts[0]
+    middle = np.clip(np.add(graft.start, np.array(graft.shape) // 2), 0, np.array(grown.shape) - 1)
+    return {**{name: str(path) for name, path in paths.items()}, "center": middle[::-1].tolist()}
+
+
+def _donor_map(
+    recipient: CachedCase, tumor: CachedTumor, modality: Modality, options: SynthesisOptions, grid: Grid
+) -> tuple[np.ndarray, Grid]:
+    """D_B on the donor's own voxels, and where these lie in the recipient's space."""
+    donor = tumor.donor
+    image, _ = donor.crop((0, 0, 0), donor.shape)
+    channel = torch.from_numpy(image[[modality]])
+    d_b = error_map(channel, tumor.plane, None, options.difference)[0].numpy()
+    start = tuple(reversed(centered(recipient.shape, donor.shape)))
+    return d_b, grid.crop(start, tuple(reversed(donor.shape)))

@@ -1,0 +1,84 @@
+"""A donor's tumor in a recipient's brain: intensities added (AEM+KD, Eq. 3), labels fused by priority."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..core.labels import TumorClass
+
+PRIORITY = (TumorClass.BACKGROUND, TumorClass.ED, TumorClass.NCR, TumorClass.ET)
+"""Where two tumors overlap, the class further right stays (AEM+KD, Sec. 3.2)."""
+
+_FUSED = torch.tensor(
+    [max(one, other, key=PRIORITY.index) for one in range(4) for other in range(4)], dtype=torch.uint8
+)
+
+
+def fuse_labels(one: Tensor, other: Tensor) -> Tensor:
+    """Two label maps of one shape -> the class of higher priority at every voxel, uint8."""
+    return torch.take(_FUSED.to(one.device), one.long() * 4 + other)
+
+
+def centered(recipient: Sequence[int], donor: Sequence[int]) -> tuple[int, int, int]:
+    """Where the donor's first voxel comes to lie when two grids are laid on each other by their centers.
+
+    Args:
+        recipient, donor: (D, H, W) of the two grids.
+
+    Returns:
+        Voxels (z, y, x) of the recipient's grid, negative where the donor's is larger.
+    """
+    larger = [max(pair) for pair in zip(recipient, donor, strict=True)]
+    return tuple(
+        (most - theirs) // 2 - (most - mine) // 2
+        for most, mine, theirs in zip(larger, recipient, donor, strict=True)
+    )
+
+
+def overlap(
+    start: Sequence[int], size: Sequence[int], shape: Sequence[int]
+) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
+    """What a box at ``start`` shares with a grid of ``shape``: slices of the grid and of the box, or None."""
+    ranges = [(max(0, s), min(s + n, limit), s) for s, n, limit in zip(start, size, shape, strict=True)]
+    if any(low >= high for low, high, _ in ranges):
+        return None
+    return (
+        tuple(slice(low, high) for low, high, _ in ranges),
+        tuple(slice(low - s, high - s) for low, high, s in ranges),
+    )
+
+
+def transplant(
+    image: Tensor,
+    label: Tensor,
+    values: Tensor,
+    tumor: Tensor,
+    start: Sequence[int],
+    clip: bool = False,
+) -> None:
+    """X_AB = X_A + T_B and the fused labels, written into the recipient's own arrays.
+
+    The recipient keeps his own tumor. What lies outside of his grid is cut off.
+
+    Args:
+        image: (C, D, H, W) floating point of the recipient, 0 outside his brain; changed.
+        label: (D, H, W) uint8 of the recipient; changed.
+        values: (C, d, h, w) intensities of the tumor, 0 outside of it, on the image's device.
+        tumor: (d, h, w) uint8 classes of the tumor.
+        start: voxel (z, y, x) of the recipient where the tumor's box begins.
+        clip: leave out what would lie outside of the recipient's brain.
+    """
+    shared = overlap(start, tumor.shape, label.shape)
+    if shared is None:
+        return
+    place, part = shared
+    values, tumor = values[(slice(None), *part)], tumor[part]
+    target = image[(slice(None), *place)]
+    if clip:
+        brain = (target != 0).any(dim=0)
+        values, tumor = values * brain, tumor * brain
+    target += values
+    label[place] = fuse_labels(label[place], tumor)

@@ -1,0 +1,169 @@
+"""Cases in which tumors of donors have grown, put together crop by crop (AEM+KD, Eq. 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core.errors import CaseError
+from ..core.modalities import MODALITIES
+from ..imaging.cache import CachedCase, sample_tumor
+from .case import SyntheticCase
+from .error_map import Box
+from .options import SynthesisOptions
+from .transplant import centered, fuse_labels, overlap, transplant
+from .tumor_cache import CachedTumor
+from .tumor_transform import Change
+
+_TRIALS = 1000
+"""A brain fills about half of its box, so that this many misses mean that there is none."""
+
+
+@dataclass(frozen=True)
+class Graft:
+    """A tumor and its place in a recipient.
+
+    Attributes:
+        tumor: as it was cut from the donor.
+        start: voxel (z, y, x) of the recipient's box where the (changed) tumor's box begins; may be negative.
+        shape: (d, h, w) of the changed tumor's box.
+        change: of size, rotation and handedness; None for the tumor as it is.
+    """
+
+    tumor: CachedTumor
+    start: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    change: Change | None
+
+    @classmethod
+    def draw(
+        cls,
+        recipient: CachedCase,
+        tumor: CachedTumor,
+        options: SynthesisOptions,
+        random: np.random.Generator,
+    ) -> Graft:
+        """Choose the place and the change that ``options`` allow."""
+        change = Change.sample(options, random)
+        shape = change.shape(tumor.shape) if change else tumor.shape
+        if options.placement == "random":
+            middle = _brain_voxel(recipient, random)
+        else:
+            offset = centered(recipient.shape, tumor.donor.shape)
+            middle = np.add(offset, tumor.start) + np.array(tumor.shape) // 2
+        start = middle - np.array(shape) // 2
+        return cls(tumor, tuple(start.tolist()), shape, change)
+
+    def shared(self, box: Box) -> tuple[Box, Box] | None:
+        """What it shares with a box of the recipient: slices of that box and of its own, or None."""
+        start = [own - edge.start for own, edge in zip(self.start, box, strict=True)]
+        return overlap(start, self.shape, [edge.stop - edge.start for edge in box])
+
+    def label(self, part: Box) -> Tensor:
+        """Classes of a part of its box, (d, h, w) uint8."""
+        if self.change is None:
+            return self.tumor.label(part)
+        return self.change.apply(None, self.tumor.label(self.tumor.box), part)[1]
+
+    def read(self, part: Box) -> tuple[Tensor, Tensor]:
+        """Values (4, d, h, w) float32 and label (d, h, w) uint8 of a part of its box."""
+        if self.change is None:
+            return self.tumor.values(part), self.tumor.label(part)
+        whole = self.tumor.box
+        return self.change.apply(self.tumor.values(whole), self.tumor.label(whole), part)
+
+
+@dataclass(frozen=True)
+class GrownCase(SyntheticCase):
+    """X_AB = X_A + T_B, labels fused by priority; the recipient keeps his own tumor.
+
+    Attributes:
+        grafts: one for each tumor added.
+        clip: whether tumors end where the recipient's brain does.
+    """
+
+    grafts: tuple[Graft, ...]
+    clip: bool
+
+    @classmethod
+    def draw(
+        cls,
+        name: str,
+        recipient: CachedCase,
+        tumors: Sequence[CachedTumor],
+        options: SynthesisOptions,
+        random: np.random.Generator,
+    ) -> GrownCase:
+        """Place and change every tumor as ``options`` allow."""
+        grafts = tuple(Graft.draw(recipient, tumor, options, random) for tumor in tumors)
+        shared = set(recipient.subset).intersection(*(tumor.donor.subset for tumor in tumors))
+        return cls(name, recipient, tuple(sorted(shared)), grafts, options.clip)
+
+    def crop(self, start: Iterable[int], size: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`CachedCase.crop`."""
+        start, size = tuple(start), tuple(size)
+        image, label = self.recipient.crop(start, size)
+        # tumors do not grow where a crop hangs over the recipient's grid
+        inside = overlap(start, size, self.shape)
+        if inside:
+            box, part = inside
+            volumes, classes = torch.from_numpy(image)[(slice(None), *part)], torch.from_numpy(label)[part]
+            for graft in self.grafts:
+                shared = graft.shared(box)
+                if shared:
+                    place = [edge.start for edge in shared[0]]
+                    transplant(volumes, classes, *graft.read(shared[1]), place, self.clip)
+        image[[modality for modality in MODALITIES if modality not in self.subset]] = 0
+        return image, label
+
+    def tumor_voxels(self) -> np.ndarray:
+        """As :meth:`CachedCase.tumor_voxels`; of the recipient and of every graft, with the fused classes."""
+        rows = self.recipient.tumor_voxels()
+        for graft in self.grafts:
+            shared = overlap(graft.start, graft.shape, self.shape)
+            if shared is None:
+                continue
+            box, _ = shared
+            low, high = np.array([(edge.start, edge.stop) for edge in box]).T
+            outside = ((rows[:, 1:] < low) | (rows[:, 1:] >= high)).any(axis=1)
+            grown = sample_tumor(self._label(box))
+            grown[:, 1:] += low.astype(np.int16)
+            rows = np.concatenate([rows[outside], grown])
+        return rows
+
+    def _label(self, box: Box) -> np.ndarray:
+        """Classes of a box inside the grid; images are read only where they decide what is clipped."""
+        if self.clip:
+            return self.crop([edge.start for edge in box], [edge.stop - edge.start for edge in box])[1]
+        with self.recipient.opened() as file:
+            label = torch.from_numpy(file.get_slice("label")[box])
+        for graft in self.grafts:
+            shared = graft.shared(box)
+            if shared:
+                place, part = shared
+                label[place] = fuse_labels(label[place], graft.label(part))
+        return label.numpy()
+
+    def describe(self) -> dict[str, Any]:
+        """Cases, and the place and change of every tumor."""
+        return {
+            "recipient": self.recipient.name,
+            "donors": [graft.tumor.donor.name for graft in self.grafts],
+            "starts": [graft.start for graft in self.grafts],
+            "changes": [graft.change and graft.change.rows for graft in self.grafts],
+        }
+
+
+def _brain_voxel(case: CachedCase, random: np.random.Generator) -> np.ndarray:
+    """A random voxel (z, y, x) that is brain in any modality."""
+    for _ in range(_TRIALS):
+        voxel = random.integers(case.shape)
+        image, _ = case.crop(voxel.tolist(), (1, 1, 1))
+        if image.any():
+            return voxel
+    raise CaseError(f"Case '{case.name}' has hardly any brain in its volumes. Check them, or leave it out.")

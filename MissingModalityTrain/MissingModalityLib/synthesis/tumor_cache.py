@@ -1,0 +1,158 @@
+"""Tumors cut from donors, each computed once and kept in a file that is read box by box.
+
+A file holds ``values`` (4, d, h, w) float16, the intensities T in channel order with zeros for what the donor
+lacks, and ``label`` (d, h, w) uint8. float16 as in the prepared-case cache, and for the same reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from ..core.errors import CaseError, ImageError
+from ..core.modalities import MODALITIES
+from ..imaging.cache import CachedCase, write_arrays
+from .error_map import Box, tumor_box, tumor_part
+from .midsagittal_plane import Plane, find_plane
+from .options import SynthesisOptions
+
+VERSION = 1
+"""Raised whenever the content of the files changes, so that they are made anew."""
+
+
+@dataclass(frozen=True)
+class CachedTumor:
+    """A donor's tumor on disk.
+
+    Attributes:
+        donor: the case that it was cut from.
+        path: its safetensors file.
+        start: first voxel (z, y, x) of its box in the donor's brain box.
+        shape: (d, h, w) of its box.
+        plane: the donor's mid-sagittal plane; None where no mirror image was needed.
+    """
+
+    donor: CachedCase
+    path: Path
+    start: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    plane: Plane | None
+
+    @property
+    def box(self) -> Box:
+        """All of it, in its own voxels."""
+        return tuple(slice(0, size) for size in self.shape)
+
+    def values(self, part: Box) -> Tensor:
+        """Intensities T of a part of the box: (4, d, h, w) float32 in channel order.
+
+        Raises:
+            CaseError: the file has gone or is damaged.
+        """
+        return torch.from_numpy(self._read("values", (slice(None), *part)).astype(np.float32))
+
+    def label(self, part: Box) -> Tensor:
+        """Classes of a part of the box: (d, h, w) uint8.
+
+        Raises:
+            CaseError: the file has gone or is damaged.
+        """
+        return torch.from_numpy(self._read("label", part))
+
+    def _read(self, name: str, part: tuple[slice, ...]) -> np.ndarray:
+        try:
+            with safe_open(self.path, "np") as file:
+                return file.get_slice(name)[part]
+        except (SafetensorError, OSError) as error:
+            raise CaseError(
+                f"{self.path}: the tumor of case '{self.donor.name}' can no longer be read ({error}). Start "
+                "the same job again, which cuts it anew."
+            ) from error
+
+
+def cache_tumor(donor: CachedCase, folder: Path, options: SynthesisOptions) -> CachedTumor:
+    """Cut a donor's tumor into ``folder``, unless an up-to-date file is already there.
+
+    Several processes may do so at once; they write the same.
+
+    Args:
+        donor: a case with tumor.
+        folder: made if needed.
+        options: ``difference`` and ``blend`` are read.
+
+    Raises:
+        CaseError: the donor has no tumor, or the folder cannot be written to.
+    """
+    path = folder / f"{donor.name}-{_digest(donor, options)}.safetensors"
+    cached = _open(donor, path)
+    if cached:
+        return cached
+    write_arrays(path, *_cut(donor, options), f"the tumor of case '{donor.name}'")
+    return _open(donor, path)
+
+
+def soft_border(label: np.ndarray, width: float) -> np.ndarray:
+    """Weights that rise from the tumor's border to 1 over ``width`` voxels inside it; (d, h, w) float32."""
+    depth = distance_transform_edt(np.pad(label > 0, 1))[1:-1, 1:-1, 1:-1]
+    return np.minimum(1, depth / (width + 1)).astype(np.float32)
+
+
+def _cut(donor: CachedCase, options: SynthesisOptions) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Arrays and header of a tumor's file."""
+    image, classes = map(torch.from_numpy, donor.crop((0, 0, 0), donor.shape))
+    box = tumor_box(classes)
+    if box is None:
+        raise CaseError(f"Case '{donor.name}' has no tumor in its label, so it cannot give one away.")
+    present = image[list(donor.subset)]
+    plane = None if options.difference == "none" else _plane(donor, present)
+    label = classes[box].numpy()
+    values = np.zeros((len(MODALITIES), *label.shape), np.float32)
+    values[list(donor.subset)] = tumor_part(present, classes, plane, box, options.difference)
+    if options.blend:
+        values *= soft_border(label, options.blend)
+    header = {
+        "start": json.dumps([part.start for part in box]),
+        "plane": json.dumps(plane and asdict(plane)),
+    }
+    return {"values": values.astype(np.float16), "label": label}, header
+
+
+def _plane(donor: CachedCase, present: Tensor) -> Plane:
+    try:
+        return find_plane(present)
+    except ImageError as error:
+        raise CaseError(
+            f"Case '{donor.name}' has no plane of symmetry that could be found. {error}"
+        ) from error
+
+
+def _open(donor: CachedCase, path: Path) -> CachedTumor | None:
+    """The cached tumor, or None when the file is absent or damaged."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "np") as file:
+            header = file.metadata()
+            shape = tuple(file.get_slice("label").get_shape())
+    except (SafetensorError, OSError):
+        return None
+    plane = json.loads(header["plane"])
+    if plane is not None:
+        plane = Plane(tuple(plane["normal"]), plane["offset"])
+    return CachedTumor(donor, path, tuple(json.loads(header["start"])), shape, plane)
+
+
+def _digest(donor: CachedCase, options: SynthesisOptions) -> str:
+    """Changes whenever the donor, the options that matter here or the computation change."""
+    with donor.opened() as file:
+        fingerprint = file.metadata()["fingerprint"]
+    text = json.dumps([VERSION, fingerprint, options.difference, options.blend])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

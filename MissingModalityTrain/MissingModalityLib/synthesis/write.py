@@ -1,0 +1,164 @@
+"""Synthetic cases as files, in the layout of BraTS 2021, with a report and a contact sheet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ..core.environment import versions, write_report
+from ..core.errors import CaseError
+from ..core.labels import from_classes
+from ..core.modalities import subset_name
+from ..core.progress import Event, Progress
+from ..datasets.discovery import find_cases
+from ..imaging.cache import cache_case, fingerprint
+from ..imaging.volumes import write_image
+from .case import SyntheticCase
+from .contact_sheet import draw_contact_sheet
+from .options import SynthesisOptions
+from .pairing import check_choices, synthetic_cases
+
+REPORT_FILE = "synthesis.json"
+SHEET_FILE = "contact_sheet.png"
+
+_WORK_FOLDER = ".prepared"
+_SHEET_CASES = 2
+
+
+def synthesize(
+    data: Path | str,
+    output: Path | str,
+    factor: int = 4,
+    method: str = "aem",
+    seed: int = 0,
+    options: SynthesisOptions | None = None,
+    convention: str | None = None,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write the synthetic cases that make a folder of N real ones ``factor`` times as large.
+
+    Each of the (factor - 1) * N cases is a folder ``synthetic_0000/synthetic_0000_{flair,t1ce,t1,t2,seg}
+    .nii.gz`` with the labels of BraTS 2021, on the brain box of its recipient: 1 mm, axes as LPS, origin 0.
+    The volumes hold the very values that training with the same cases, seed and options makes on the fly:
+    z-scores, 0 outside the brain. Preparing them for training z-scores them once more.
+
+    A run that was stopped left whole cases only; the same call again makes those that are missing.
+
+    Args:
+        data: folder of real cases in any layout that :func:`datasets.find_cases` knows; cases without a label
+            are left out.
+        output: folder to fill, absent, empty or begun by the same call; not inside ``data``.
+        factor, method, seed, options: as for :func:`synthetic_cases`.
+        convention: label convention of ``data``, where the layout does not tell.
+        on_progress: told before each case of each step.
+
+    Returns:
+        What ``synthesis.json`` in ``output`` holds: ``plan`` (everything that decides the result, cases with
+        a digest of their files' paths, sizes and times),
+        ``synthetic`` (for each case its name, modalities, recipient, donors and what was drawn),
+        ``versions`` and ``seconds``. ``contact_sheet.png`` lies beside it.
+
+    Raises:
+        CaseError: too few usable cases, or ``output`` holds something else or cannot be written to.
+        ImageError, LabelError: a real case cannot be read; the message names the file.
+        OptionError: unknown method or convention, or a factor below 2.
+    """
+    start, tell = perf_counter(), on_progress or (lambda event: None)
+    data, output, options = Path(data).resolve(), Path(output).resolve(), options or SynthesisOptions()
+    labeled, _ = find_cases(data, convention).labeled()
+    check_choices(method, factor, len(labeled))
+    plan = {
+        "data": str(data),
+        "cases": {case.name: fingerprint(case) for case in labeled},
+        "convention": convention,
+        "factor": factor,
+        "method": method,
+        "seed": seed,
+        "options": asdict(options),
+    }
+    _claim(output, data, plan)
+    prepared = []
+    for number, case in enumerate(labeled):
+        tell(Event("prepare", number, len(labeled), case.name))
+        prepared.append(cache_case(case, output / _WORK_FOLDER))
+    cases = synthetic_cases(prepared, factor, seed, method, options, on_progress=on_progress)
+    for number, case in enumerate(cases):
+        tell(Event("write", number, len(cases), case.name))
+        _write_case(case, output)
+    tell(Event("write", len(cases), len(cases), str(output)))
+    report = {
+        "plan": plan,
+        "synthetic": [
+            {"name": case.name, "modalities": subset_name(case.subset), **case.describe()} for case in cases
+        ],
+        "versions": versions(),
+        "seconds": round(perf_counter() - start, 1),
+    }
+    _conclude(output, cases, options, report)
+    return report
+
+
+def _conclude(
+    output: Path, cases: Sequence[SyntheticCase], options: SynthesisOptions, report: dict[str, Any]
+) -> None:
+    """Sheet and report; what only the work itself needed goes."""
+    try:
+        draw_contact_sheet(output / SHEET_FILE, cases[:_SHEET_CASES], options)
+        write_report(report, output / REPORT_FILE)
+        shutil.rmtree(output / _WORK_FOLDER)
+    except OSError as error:
+        raise CaseError(
+            f"{output} cannot be written to ({error}). Free some space and start the same synthesis again."
+        ) from error
+
+
+def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
+    """Put the plan into a new or empty folder, or see that the same plan is there already."""
+    if output.is_relative_to(data):
+        raise CaseError(
+            f"{output} lies inside the real cases' folder {data}, where the synthetic ones would pass for "
+            "real. Choose a folder outside of it."
+        )
+    path = output / REPORT_FILE
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        if not any(output.iterdir()):
+            write_report({"plan": plan}, path)
+        elif not path.is_file() or json.loads(path.read_text("utf-8"))["plan"] != plan:
+            raise CaseError(
+                f"{output} already holds other files, or a synthesis with other data or options. Choose an "
+                "empty folder."
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CaseError(
+            f"{output} cannot be used as the output folder ({error}). Choose an empty folder that you "
+            "can write to."
+        ) from error
+
+
+def _write_case(case: SyntheticCase, output: Path) -> None:
+    """A folder with all files of the case, or none."""
+    folder, unfinished = output / case.name, output / f".{case.name}"
+    if folder.exists():
+        return
+    whole = case.whole()
+    images = {modality.name.lower(): whole.grid.image(whole.image[modality]) for modality in case.subset}
+    images["seg"] = whole.grid.image(from_classes(whole.label, "brats2021"))
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        # zlib works outside of Python's lock
+        with ThreadPoolExecutor() as pool:
+            paths = [unfinished / f"{case.name}_{name}.nii.gz" for name in images]
+            list(pool.map(write_image, images.values(), paths))
+        unfinished.rename(folder)
+    except OSError as error:
+        raise CaseError(
+            f"{folder} cannot be written ({error}). Check that the folder is writable and the disk not full."
+        ) from error

@@ -1,0 +1,1 @@
+"""What both panels share; it knows neither of them."""

@@ -1,0 +1,246 @@
+"""The commands that work on folders of cases: prepare, synthesize, train, export, evaluate, compare."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from test_command_line import exit_code
+from test_evaluate import write_case
+
+from MissingModalityLib.__main__ import main
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.core.progress import Event
+from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.inference.student import Student
+from small_patient import write_student
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_student(tmp_path_factory.mktemp("student") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two labeled cases."""
+    data = tmp_path_factory.mktemp("pair")
+    for number in (1, 2):
+        write_case(data / f"BraTS2021_9000{number}", (Modality.FLAIR, Modality.T1CE), seed=number)
+    return data
+
+
+@pytest.fixture(scope="module")
+def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two labeled cases, one without label and one that is damaged."""
+    data = tmp_path_factory.mktemp("labeled")
+    for number in (1, 2):
+        write_case(data / f"BraTS2021_9000{number}", (Modality.FLAIR, Modality.T1CE), seed=number)
+    write_case(data / "BraTS2021_90003", (Modality.FLAIR,), label=False)
+    damaged = write_case(data / "BraTS2021_90004", (Modality.FLAIR,)) / "flair.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:400])
+    return data
+
+
+def test_prepare_fills_the_cache_and_says_what_it_skipped(labeled, tmp_path, capfd):
+    arguments = ["prepare", "--data", str(labeled), "--output", str(tmp_path / "cache")]
+    assert main([*arguments, "--progress", "json"]) == 0
+    records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert {Event.from_json(record).stage for record in records[:-1]} == {"prepare"}
+    report = records[-1]["result"]
+    assert report == json.loads((tmp_path / "cache" / "report.json").read_text())
+    assert list(report["cases"]) == ["BraTS2021_90001", "BraTS2021_90002"]
+    assert {entry["path"] for entry in report["skipped"]} == {"BraTS2021_90003", "BraTS2021_90004"}
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.safetensors")}
+    assert len(files) == 2
+    assert main([*arguments, "--progress", "none"]) == 0
+    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.safetensors")}
+    out = capfd.readouterr().out
+    assert "Skipped BraTS2021_90003: no label" in out and f"Wrote {tmp_path / 'cache'}" in out
+
+
+def test_prepared_cases_are_those_that_training_looks_for(labeled, tmp_path, monkeypatch, capsys):
+    """Even when the folder was given relative to where the command ran."""
+    monkeypatch.chdir(labeled.parent)
+    arguments = ["prepare", "--data", labeled.name, "--output", str(tmp_path / "run" / "prepared")]
+    assert main([*arguments, "--progress", "none"]) == 0
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "prepared").iterdir()}
+    places = ["--data", str(labeled), "--output", str(tmp_path / "run"), "--device", "cpu"]
+    assert main(["train", *places, "--progress", "none", "--set", *SMALL, "exclude=BraTS2021_90004"]) == 0
+    assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "prepared").iterdir()}
+
+
+def test_synthesize_multiplies_a_folder_of_cases(pair, tmp_path, capfd):
+    output = tmp_path / "synthetic"
+    arguments = ["synthesize", "--data", str(pair), "--output", str(output), "--factor", "2", "--seed", "5"]
+    assert main([*arguments, "--set", "clip=true", "rotation=10", "--progress", "json"]) == 0
+    records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert all(record["event"] == "progress" for record in records[:-1])
+    report = json.loads((output / "synthesis.json").read_text())
+    assert records[-1]["result"] == report
+    plan = report["plan"]
+    assert (plan["factor"], plan["method"], plan["seed"]) == (2, "aem", 5)
+    assert (plan["options"]["clip"], plan["options"]["rotation"], plan["options"]["flip"]) == (
+        True,
+        10,
+        False,
+    )
+    made = find_cases(output).cases
+    assert [case.name for case in made] == [case["name"] for case in report["synthetic"]]
+    assert len(made) == 2 and all(case.label for case in made)
+    more = ["--data", str(pair), "--output", str(tmp_path / "mixed"), "--factor", "2", "--method", "mixup"]
+    assert main(["synthesize", *more, "--progress", "none"]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith("2 cases in ") and out.endswith(f"Wrote {tmp_path / 'mixed'}\n")
+
+
+@pytest.fixture(scope="module")
+def scored(student: Path, pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Evaluations of two students on one case in ``a`` and ``b``; ``zero`` is by another rule."""
+    root = tmp_path_factory.mktemp("scored")
+    other = write_student(root / "other.safetensors", bias=-3.0)
+    data = ["--data", str(pair / "BraTS2021_90001"), "--device", "cpu", "--progress", "none"]
+    for name, scored_student, rule in (
+        ("a", student, "penalty"),
+        ("b", other, "penalty"),
+        ("zero", student, "zero"),
+    ):
+        arguments = ["--student", str(scored_student), "--output", str(root / name), "--hd95-rule", rule]
+        assert main(["evaluate", *data, *arguments]) == 0
+    return root
+
+
+def test_compare_puts_evaluations_side_by_side(scored, tmp_path, capsys):
+    lines = [f"without={scored}/a", f"with={scored}/b,{scored}/a"]
+    assert main(["compare", *lines]) == 0
+    table = capsys.readouterr().out
+    rows = [line.split(" | ")[:2] for line in table.splitlines() if line.startswith("| with")]
+    assert rows[:2] == [["| without", "1"], ["| with", "2"]]
+    assert "with less without" in table
+    assert main(["compare", *lines, "--output", str(tmp_path / "compared")]) == 0
+    assert capsys.readouterr().out == f"Wrote {tmp_path / 'compared'}\n"
+    assert (tmp_path / "compared" / "comparison.md").read_text().strip() == table.strip()
+
+
+MISUSED = {
+    "prepare nothing labeled": ("prepare --data UNLABELED --output new", "no label"),
+    "prepare into a file": ("prepare --data PAIR --output taken", "taken"),
+    "prepare with an unknown numbering": ("prepare --data PAIR --output new --convention brats", "brats2021"),
+    "synthesize inside of the data": ("synthesize --data PAIR --output PAIR/new", "outside"),
+    "synthesize with an unknown option": ("synthesize --data PAIR --output new --set clp=true", "clip"),
+    "synthesize out of range": ("synthesize --data PAIR --output new --set tumors=0", "1 to 8"),
+    "synthesize into a file": ("synthesize --data PAIR --output taken", "taken"),
+    "synthesize as many": ("synthesize --data PAIR --output new --factor 1", "at least 2"),
+    "compare without names": ("compare SCORED/a --output new", "KEY=VALUE"),
+    "compare one name twice": ("compare a=SCORED/a a=SCORED/b --output new", "commas"),
+    "compare what is no evaluation": ("compare a=SCORED/a b=PAIR --output new", "holds no evaluation"),
+    "compare other rules": ("compare a=SCORED/a b=SCORED/zero --output new", "rule"),
+    "train an unknown network": ("train --data PAIR --output new --network unet", "segresnet"),
+    "train an unknown stage": ("train --data PAIR --output new --stages train,finetune", "finetune"),
+    "train from no student": ("train --data PAIR --output new --init taken", "taken"),
+    "train by an absent file": ("train --data PAIR --output new --config none.yaml", "none.yaml"),
+    "train by a file of nothing": ("train --data PAIR --output new --config taken", "taken"),
+    "restart what never ran": ("train --data PAIR --output new --restart train", "--resume"),
+}
+
+
+@pytest.mark.parametrize("what", MISUSED)
+def test_misuse_gives_one_message_and_no_files(what, labeled, pair, scored, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").touch()
+    command, expected = MISUSED[what]
+    for name, place in {"PAIR": pair, "UNLABELED": labeled / "BraTS2021_90003", "SCORED": scored}.items():
+        command = command.replace(name, str(place))
+    silent = [] if command.startswith("compare") else ["--progress", "none"]
+    capfd.readouterr()  # what the fixtures said
+    assert exit_code([*command.split(), *silent]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and len(err.splitlines()) == 1, err
+    assert err.startswith("missing-modality: error: ") and expected in err, err
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+    assert len(list(pair.iterdir())) == 2
+
+
+SMALL = ["epochs=1", "iterations=1", "crop=16", "validation=0", "network.blocks=(1, 1)"]
+
+
+@pytest.fixture(scope="module")
+def trained(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The least of a run."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    places = ["--data", str(pair), "--output", str(run), "--device", "cpu"]
+    assert main(["train", *places, "--progress", "none", "--set", *SMALL]) == 0
+    return run
+
+
+def test_train_takes_all_its_options(trained, pair, tmp_path, capsys):
+    student, config, run = tmp_path / "s.safetensors", tmp_path / "settings.yaml", tmp_path / "run"
+    assert main(["export", "--run", str(trained), "--output", str(student), "--progress", "none"]) == 0
+    config.write_text("iterations: 2\ntrain: {epochs: 3, batch: 2}\n")
+    places = ["--data", str(pair), "--output", str(run), "--prepared", str(tmp_path / "cache")]
+    options = ["--recipe", "aem-kd", "--stages", "train,posttrain", "--init", str(student), "--seed", "7"]
+    options += ["--config", str(config), "--set", *SMALL, "train.epochs=2", "--device", "cpu"]
+    assert main(["train", *places, *options, "--progress", "none"]) == 0
+    record = json.loads((run / "run.json").read_text())
+    stages = record["settings"]["stages"]
+    assert list(stages) == ["train", "posttrain"]
+    assert [stages["train"][key] for key in ("epochs", "iterations", "batch")] == [2, 1, 2]
+    assert (record["recipe"], record["seed"], record["initial"]) == ("aem-kd", 7, str(student))
+    assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 2 and not (run / "prepared").exists()
+    again = ["train", *places, "--resume", "--restart", "posttrain", "--set", "posttrain.epochs=2"]
+    assert main([*again, "--device", "cpu", "--progress", "none"]) == 0
+    epochs = [json.loads(line)["stage"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert epochs.count("posttrain") == 2 and epochs.count("train") == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_becomes_a_student_that_tells_name_license_and_scores(trained, pair, tmp_path, capsys):
+    first, second, scores = (
+        tmp_path / "first.safetensors",
+        tmp_path / "second.safetensors",
+        tmp_path / "scores",
+    )
+    run_of = ["--run", str(trained), "--progress", "none"]
+    facts = ["--name", "Small one", "--license", "CC BY 4.0"]
+    assert main(["export", *run_of, "--output", str(first), *facts]) == 0
+    card = Student.load(first).card
+    assert (card["name"], card["license"]) == ("Small one", "CC BY 4.0") and "evaluation" not in card
+    unseen = shutil.copytree(pair / "BraTS2021_90001", tmp_path / "cases" / "unseen")
+    arguments = ["--student", first, "--data", unseen, "--output", scores]
+    arguments += ["--device", "cpu", "--progress", "none", "--hd95-rule", "zero"]
+    assert main(["evaluate", *map(str, arguments)]) == 0
+    assert "evaluation" not in Student.load(first).card
+    assert main(["evaluate", *map(str, arguments), "--store"]) == 0
+    stored = Student.load(first).card["evaluation"]
+    assert (stored["hd95_rule"], stored["cases"]) == ("zero", 1)
+    assert main(["export", *run_of, "--output", str(second), "--evaluation", str(scores)]) == 0
+    card = Student.load(second).card
+    assert card["evaluation"] == stored and not {"name", "license"} & card.keys()
+    assert capsys.readouterr().err == ""
+
+
+def test_export_writes_nothing_when_the_evaluation_is_none(trained, tmp_path, capsys):
+    arguments = ["--run", trained, "--output", tmp_path / "s.safetensors", "--evaluation", tmp_path]
+    assert main(["export", *map(str, arguments), "--progress", "none"]) == 2
+    assert "holds no evaluation" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_package_that_reads_yaml_has_another_name(pair, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / "settings.yaml").write_text("epochs: 1\n")
+    places = ["--data", str(pair), "--output", str(tmp_path / "run")]
+    assert main(["train", *places, "--config", str(tmp_path / "settings.yaml"), "--progress", "none"]) == 2
+    assert "pip install pyyaml" in capsys.readouterr().err
+
+
+def test_of_several_processes_only_the_first_has_the_last_word(student, pair, tmp_path, monkeypatch, capsys):
+    arguments = ["evaluate", "--student", student, "--data", pair / "BraTS2021_90001", "--device", "cpu"]
+    arguments = [*map(str, arguments), "--output", str(tmp_path / "scores"), "--progress", "none"]
+    for rank, words in (("1", ""), ("0", f"Wrote {tmp_path / 'scores'}\n")):
+        monkeypatch.setenv("RANK", rank)
+        assert main(arguments) == 0
+        assert capsys.readouterr().out == words

@@ -1,0 +1,162 @@
+"""The contract with people who program against the library: names, parameters and defaults stay.
+
+A change here breaks their scripts. Adding a name, or a parameter with a default at the end, does not.
+"""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import MissingModalityLib as mm
+import readme
+from MissingModalityLib.inference.student import Student
+from tiny_run import TINY, write_cases
+
+FUNCTIONS = {
+    "attach_evaluation": "student, evaluation",
+    "compare_folders": "folders, output=None",
+    "evaluate_folder": (
+        "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None"
+    ),
+    "export": "run, output, card=None",
+    "find_cases": "folder, convention=None",
+    "grow_patient": "seed, shape=(155, 240, 240), spacing=(1.0, 1.0, 1.0), tumor=True",
+    "make_plan": "recipe='baseline', network=None, preset='paper', stages=None, settings=None",
+    "prepare_cases": "data, output, convention=None, on_progress=None",
+    "read_study": "case",
+    "segment_files": "inputs, output, student=None, device='auto', labels='classes', on_progress=None",
+    "segment_folder": (
+        "data, output, student=None, device='auto', labels='classes', suffix='.seg.nrrd', on_progress=None"
+    ),
+    "synthesize": (
+        "data, output, factor=4, method='aem', seed=0, options=None, convention=None, on_progress=None"
+    ),
+    "train": (
+        "data, output, recipe='baseline', network=None, preset='paper', stages=None, settings=None, "
+        "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
+        "prepared=None, on_progress=None"
+    ),
+    "write_segmentation": "classes, output, labels='classes'",
+}
+CLASSES = {
+    "Case": "name, folder, layout, images, label=None, convention=None",
+    "Event": "stage, step, total, message='', values=<factory>",
+    "Plan": "architecture='segresnet', network=<factory>, validation=0.1, exclude=(), stages=<factory>",
+    "Settings": (
+        "epochs=300, iterations=150, batch=2, crop=(80, 80, 80), foreground=0.0, augmentation='paper', "
+        "trained_subsets=(), synthesis='none', factor=4, synthetic=<factory>, method='supervised', "
+        "teacher_every=5, feature_weight=1.0, prediction_weight=1.0, distilled='fused', "
+        "joint=<factory>, learning_rate=0.0002, beta2=0.999, weight_decay=0.0001, power=0.9, clip=0.0, "
+        "average=0.0, fusion_start=0, precision='auto', validate_every=25, "
+        "subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), workers=0"
+    ),
+    "Student": "network, card=None",
+    "Study": "images, names",
+    "SynthesisOptions": (
+        "difference='absolute', tumors=1, placement='aligned', clip=False, scale=0.0, rotation=0.0, "
+        "flip=False, blend=0.0, alpha=0.4"
+    ),
+}
+METHODS = {
+    "Student.load": "path",
+    "Student.predict": "self, study, device='auto', on_progress=None",
+    "Student.save": "self, path, half=False",
+}
+SETTINGS = {**TINY, "epochs": 1, "iterations": 1, "subsets": "FLAIR"}
+OTHERS = {"MissingModalityError", "Modality", "__version__"}
+
+
+def parameters(function: Any) -> str:
+    """Names, kinds and defaults as they stand in the code, without types."""
+    signature = inspect.signature(function)
+    bare = [item.replace(annotation=inspect.Parameter.empty) for item in signature.parameters.values()]
+    return str(inspect.Signature(bare))[1:-1]
+
+
+def test_nothing_is_public_but_what_is_frozen_here() -> None:
+    assert set(mm.__all__) == {*FUNCTIONS, *CLASSES, *OTHERS}
+    assert set(mm.__all__) <= set(dir(mm))
+    with pytest.raises(AttributeError, match="no attribute 'segment_everything'"):
+        _ = mm.segment_everything
+
+
+@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])
+def test_functions_and_classes_keep_their_parameters(name: str) -> None:
+    assert parameters(getattr(mm, name)) == {**FUNCTIONS, **CLASSES}[name]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_keep_their_parameters(name: str) -> None:
+    assert parameters(getattr(Student, name.partition(".")[2])) == METHODS[name]
+
+
+def test_names_of_modalities_and_kinds_of_errors_stay() -> None:
+    from MissingModalityLib.core import errors
+
+    assert [modality.name for modality in mm.Modality] == ["FLAIR", "T1CE", "T1", "T2"]
+    kinds = {cls.__name__ for cls in mm.MissingModalityError.__subclasses__()}
+    assert kinds >= {"CaseError", "ImageError", "LabelError", "OptionError", "StudentError"}
+    assert all(hasattr(errors, kind) for kind in kinds if not kind.startswith("_"))
+
+
+def test_every_public_name_is_explained() -> None:
+    for name in (*FUNCTIONS, *CLASSES):
+        text = inspect.getdoc(getattr(mm, name)) or ""
+        missing = [
+            parameter
+            for parameter in inspect.signature(getattr(mm, name)).parameters
+            if name in FUNCTIONS and "Args:" in text and parameter not in text
+        ]
+        assert text and not missing, f"{name} does not explain {missing}"
+
+
+def test_importing_the_library_and_making_a_plan_load_nothing_heavy() -> None:
+    code = (
+        "import sys, MissingModalityLib as mm; mm.make_plan('aem-kd'); mm.SynthesisOptions(); "
+        "heavy = {'torch', 'monai', 'numpy', 'SimpleITK', 'scipy', 'matplotlib'} & sys.modules.keys(); "
+        "assert not heavy, heavy"
+    )
+    environment = {"PYTHONPATH": str(Path(mm.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand there, but on tiny cases and with settings to match."""
+    write_cases(tmp_path / "cases")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mm, "train", partial(mm.train, settings=SETTINGS, device="cpu"))
+    names: dict[str, Any] = {}
+    exec(readme.lines_with("mm.train"), names)
+    assert names["run"] == Path("run")
+    assert Student.load(names["student"]).card["training"]["stage"] == "posttrain"
+
+
+def test_paths_may_be_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a folder of cases to a table, as people type it."""
+    write_cases(tmp_path / "cases")
+    monkeypatch.chdir(tmp_path)
+    events: list[mm.Event] = []
+    mm.prepare_cases("cases", "prepared", on_progress=events.append)
+    mm.train("cases", "run", settings=SETTINGS, device="cpu", prepared="prepared", on_progress=events.append)
+    mm.export("run", "student.safetensors")
+    mm.train("cases", "more", settings=SETTINGS, device="cpu", initial="student.safetensors")
+    mm.evaluate_folder("student.safetensors", "cases", "scores", device="cpu", on_progress=events.append)
+    mm.attach_evaluation("student.safetensors", "scores")
+    mm.compare_folders({"one": ["scores"], "same": ["scores"]}, "table")
+    mm.synthesize("cases", "synthetic", factor=2, on_progress=events.append)
+    mm.segment_files(
+        {mm.Modality.FLAIR: "cases/patient_a/flair.nii.gz"},
+        "tumor.nii.gz",
+        student="student.safetensors",
+        device="cpu",
+        on_progress=events.append,
+    )
+    assert {"prepare", "train", "Evaluating", "write", "segment"} <= {event.stage for event in events}
+    assert (tmp_path / "table" / "comparison.md").exists() and (tmp_path / "tumor.nii.gz").exists()

@@ -1,0 +1,60 @@
+"""The segment registry agrees with the label classes and with the extension's own terminology file."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from MissingModalityLib.core.labels import REGIONS, TumorClass
+from MissingModalityLib.core.segments import OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS, Segment
+
+MODULE = Path(find_spec("MissingModalitySeg").origin)
+TERMINOLOGY = MODULE.with_name("Resources") / "SegmentationCategoryTypeModifier-MissingModality.term.json"
+
+
+def test_disjoint_segments_cover_each_tumor_class_once_in_order() -> None:
+    assert [segment.tumor_class for segment in SEGMENTS] == [TumorClass.NCR, TumorClass.ED, TumorClass.ET]
+
+
+def test_region_segments_cover_the_classes_of_their_region() -> None:
+    assert {segment.id: segment.classes for segment in REGION_SEGMENTS} == {
+        name: REGIONS[name] for name in ("WT", "TC")
+    }
+
+
+def test_a_region_has_no_single_class() -> None:
+    with pytest.raises(ValueError):
+        _ = REGION_SEGMENTS[0].tumor_class
+
+
+def test_ids_names_colors_and_codes_are_distinct() -> None:
+    everything = (*SEGMENTS, *REGION_SEGMENTS)
+    for key in (lambda s: s.id, lambda s: s.name, lambda s: s.color, lambda s: s.type_code):
+        assert len({key(segment) for segment in everything}) == len(everything)
+
+
+@pytest.mark.parametrize("segment", (*SEGMENTS, *REGION_SEGMENTS), ids=lambda segment: segment.id)
+def test_terminology_entry_has_slicers_seven_parts(segment: Segment) -> None:
+    parts = segment.terminology.split("~")
+    assert len(parts) == 7
+    assert [part.count("^") for part in parts] == [0, 2, 2, 2, 0, 2, 2]
+    assert parts[5] == "SCT^12738006^Brain"
+
+
+def test_own_terminology_file_holds_exactly_the_codes_that_name_it() -> None:
+    content = json.loads(TERMINOLOGY.read_text(encoding="utf-8"))
+    (category,) = content["SegmentationCodes"]["Category"]
+    listed = {
+        (entry["CodingSchemeDesignator"], entry["CodeValue"], entry["CodeMeaning"]): tuple(
+            entry["recommendedDisplayRGBValue"]
+        )
+        for entry in category["Type"]
+    }
+    own = {
+        s.type_code: s.color for s in (*SEGMENTS, *REGION_SEGMENTS) if s.terminology.startswith(OWN_CONTEXT)
+    }
+    assert content["SegmentationCategoryTypeContextName"] == OWN_CONTEXT
+    assert listed == own

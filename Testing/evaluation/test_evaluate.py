@@ -1,0 +1,420 @@
+"""A student file and a folder of cases in, the papers' table out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from safetensors.torch import load_file
+
+from MissingModalityLib import networks
+from MissingModalityLib.__main__ import main
+from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality, subset_name
+from MissingModalityLib.core.progress import Event
+from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.evaluation.attach import attach_evaluation, summary_of
+from MissingModalityLib.evaluation.evaluate import (
+    evaluate_folder,
+    evaluate_student,
+    read_evaluation,
+    weights_sha256,
+)
+from MissingModalityLib.evaluation.heatmap import draw_heatmap
+from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, score_regions
+from MissingModalityLib.evaluation.tables import Row, markdown_table, read_rows, rows_to_csv, summarize
+from MissingModalityLib.imaging.preparation import Study
+from MissingModalityLib.imaging.reading import read_label, read_study
+from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.student import Student
+
+SHAPE = (16, 34, 38)  # z, y, x
+SPACING = (1.0, 1.0, 2.0)  # x, y, z in mm
+BOTH = (Modality.FLAIR, Modality.T1CE)
+
+
+def write_case(
+    folder: Path,
+    modalities: Iterable[Modality] = MODALITIES,
+    seed: int = 0,
+    enhancing: bool = True,
+    orientation: str = "LPS",
+    label: bool = True,
+) -> Path:
+    """A ball-shaped brain with a tumor of three shells; the label map is stored in ``orientation``."""
+    rng = np.random.default_rng(seed)
+    z, y, x = np.indices(SHAPE)
+    distance = np.hypot(np.hypot((z - 8) * 2, y - 17), x - 19)
+    tumor = np.hypot(np.hypot((z - 9) * 2, y - 14), x - 23)
+    shells = np.select([tumor < 3, tumor < 5, tumor < 8], [1, 4 if enhancing else 1, 2]).astype(np.uint8)
+    folder.mkdir(parents=True)
+    for modality in modalities:
+        signal = 300 + 40 * int(modality) * (shells > 0) + 30 * shells + rng.normal(0, 10, SHAPE)
+        _write(
+            np.where(distance < 15, signal, 0).astype(np.int16), folder / f"{modality.name.lower()}.nii.gz"
+        )
+    if label:
+        _write(np.where(distance < 15, shells, 0), folder / "seg.nii.gz", orientation)
+    return folder
+
+
+def _write(array: np.ndarray, path: Path, orientation: str = "LPS") -> None:
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(SPACING)
+    image.SetOrigin((-20.0, 5.0, 30.0))
+    sitk.WriteImage(sitk.DICOMOrient(image, orientation), str(path))
+
+
+def tiny_student(card: dict[str, Any] | None = None) -> Student:
+    torch.manual_seed(3)
+    network = networks.build("segresnet", filters=8, blocks=(1, 1, 1))
+    with torch.no_grad():  # spread the answers of fresh weights, so that every region has voxels
+        for parameter in network.parameters():
+            parameter.mul_(3)
+        list(network.parameters())[-1].zero_()
+    return Student(network, {"window": [40, 40, 40], **(card or {})})
+
+
+def blind_student() -> Student:
+    """Answers background everywhere."""
+    student = tiny_student()
+    with torch.no_grad():
+        bias = list(student.network.parameters())[-1]
+        assert bias.shape == (3,)
+        bias.fill_(-1e4)
+    return student
+
+
+@dataclass
+class Evaluated:
+    student: Path
+    data: Path
+    output: Path
+    result: dict[str, Any]
+    events: list[Event]
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """A folder with a whole case, one of two modalities, one without label and one that is damaged."""
+    root = tmp_path_factory.mktemp("evaluation")
+    data = root / "data"
+    write_case(data / "BraTS2021_90001")
+    write_case(data / "BraTS2021_90002", BOTH, seed=1, enhancing=False)
+    write_case(data / "BraTS2021_90003", seed=2, label=False)
+    damaged = write_case(data / "BraTS2021_90004", seed=3) / "t1.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:400])
+    student = root / "tiny.safetensors"
+    tiny_student().save(student)
+    events: list[Event] = []
+    result = evaluate_folder(student, data, root / "new" / "output", device="cpu", on_progress=events.append)
+    return Evaluated(student, data, root / "new" / "output", result, events)
+
+
+def test_every_case_is_scored_on_the_subsets_it_allows(evaluated: Evaluated) -> None:
+    rows = evaluated.result["rows"]
+    subsets = {
+        name: [row["subset"] for row in rows if row["case"] == name and row["region"] == "WT"]
+        for name in ("BraTS2021_90001", "BraTS2021_90002")
+    }
+    assert subsets["BraTS2021_90001"] == [subset_name(subset) for subset in SUBSETS]
+    assert subsets["BraTS2021_90002"] == ["T1ce", "FLAIR", "FLAIR+T1ce"]
+    assert len(rows) == (15 + 3) * len(SCORED_REGIONS)
+    counts = {entry["subset"]: entry["cases"] for entry in evaluated.result["subsets"]}
+    assert [counts["T2"], counts["FLAIR"], counts["FLAIR+T1ce"]] == [1, 2, 2]
+
+
+def test_unusable_cases_are_skipped_with_the_reason(evaluated: Evaluated) -> None:
+    reasons = {entry["path"]: entry["reason"] for entry in evaluated.result["skipped"]}
+    assert reasons.keys() == {"BraTS2021_90003", "BraTS2021_90004"}
+    assert "no label" in reasons["BraTS2021_90003"]
+    assert "t1.nii.gz" in reasons["BraTS2021_90004"]
+    assert str(evaluated.data) not in json.dumps(evaluated.result)
+    table = (evaluated.output / "table.md").read_text()
+    assert "Skipped: BraTS2021_90003" in table
+    assert "Skipped: BraTS2021_90004" in table
+
+
+def test_files_and_result_agree(evaluated: Evaluated) -> None:
+    assert sorted(path.name for path in evaluated.output.iterdir()) == [
+        "cases.csv",
+        "heatmap.png",
+        "summary.json",
+        "table.md",
+    ]
+    with (evaluated.output / "cases.csv").open() as file:
+        head = next(csv.reader(file))
+    assert head == ["case", "subset", "region", "dice", "hd95", "predicted", "reference"]
+    assert read_evaluation(evaluated.output) == json.loads(json.dumps(evaluated.result))
+    rows = read_rows(evaluated.output / "cases.csv")
+    assert summarize(rows)["averages"] == evaluated.result["averages"]
+    assert evaluated.result["weights_sha256"] == weights_sha256(Student.load(evaluated.student))
+    assert "torch" in evaluated.result["versions"]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_student_file_keeps_its_evaluation_and_its_precision(
+    evaluated: Evaluated, tmp_path: Path, half: bool
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    Student.load(evaluated.student).save(path, half=half)
+    result = evaluate_folder(path, evaluated.data / "BraTS2021_90002", tmp_path / "scores", device="cpu")
+    size, before = path.stat().st_size, load_file(path)
+    entry = attach_evaluation(path, tmp_path / "scores")
+    after = load_file(path)
+    assert {name: value.dtype for name, value in after.items()} == {
+        name: value.dtype for name, value in before.items()
+    }
+    assert (torch.float16 in {value.dtype for value in after.values()}) == half
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert size < path.stat().st_size < size + 5000
+    card = Student.load(path).card
+    assert card["evaluation"] == entry
+    assert (entry["cases"], entry["hd95_rule"], entry["data"]) == (1, "penalty", "BraTS2021_90002")
+    assert entry["date"] == result["date"] and "rows" not in entry
+    assert [subset["subset"] for subset in entry["subsets"]] == ["T1ce", "FLAIR", "FLAIR+T1ce"]
+    for found, expected in zip(entry["subsets"], result["subsets"], strict=True):
+        assert found["dice"] == pytest.approx(expected["dice"], abs=5e-5)
+        assert found["hd95"] == pytest.approx(expected["hd95"], abs=5e-3)
+        assert found["dice"].keys() == set(SCORED_REGIONS) and found["dice_std"]["WT"] is None
+    assert card["window"] == Student.load(evaluated.student).card["window"]
+
+
+def test_the_card_tells_what_a_further_sequence_brings_to_the_same_cases() -> None:
+    def rows(case: str, **dice: float) -> list[dict[str, Any]]:
+        return [
+            {"case": case, "subset": name.replace("_", "+"), "region": region, "dice": value}
+            for name, value in dice.items()
+            for region in SCORED_REGIONS
+        ]
+
+    scored = [
+        *rows("a", FLAIR=0.5, T1ce=0.2, FLAIR_T1ce=0.7),
+        *rows("b", FLAIR=0.3, T1ce=0.4, FLAIR_T1ce=0.6),
+        *rows("easy", FLAIR=1.0),
+    ]
+    summary = summary_of(
+        {**dict.fromkeys(("data", "date", "device", "hd95_rule", "weights_sha256"), ""), "cases": [1, 2, 3]}
+        | {"subsets": [], "averages": {}, "rows": scored}
+    )
+    told = {(gain["subset"], gain["added"]): gain for gain in summary["gains"]}
+    assert set(told) == {("FLAIR", "T1ce"), ("T1ce", "FLAIR")}
+    assert told["FLAIR", "T1ce"]["cases"] == 2, "the easy case lacks T1ce"
+    assert told["FLAIR", "T1ce"]["before"] == {"WT": 0.4, "TC": 0.4, "ET": 0.4}
+    assert told["FLAIR", "T1ce"]["after"] == {"WT": 0.65, "TC": 0.65, "ET": 0.65}
+    assert told["T1ce", "FLAIR"]["before"]["WT"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("held_out", "stored"), [((), False), (("BraTS2021_90002",), True)])
+def test_scores_on_cases_of_the_training_do_not_get_into_the_file(
+    evaluated: Evaluated,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    held_out: tuple[str, ...],
+    stored: bool,
+) -> None:
+    student = Student.load(evaluated.student)
+    cases = {"BraTS2021_90002": "FLAIR+T1ce", "another": "T1"}
+    student.card["training"] = {"cases": cases, "validation": list(held_out)}
+    student.save(tmp_path / "s.safetensors")
+    data = evaluated.data / "BraTS2021_90002"
+    arguments = ["--student", tmp_path / "s.safetensors", "--data", data, "--output", tmp_path / "scores"]
+    assert main(["evaluate", *map(str, arguments), "--store", "--device", "cpu", "--progress", "none"]) == 0
+    assert ("evaluation" in read_card(tmp_path / "s.safetensors")) == stored
+    warned = "Warning: the student was trained on BraTS2021_90002; scores on these flatter it, so none were"
+    assert (warned in capsys.readouterr().out) != stored
+
+
+def test_an_evaluation_of_other_weights_is_not_attached(evaluated: Evaluated, tmp_path: Path) -> None:
+    path = tmp_path / "blind.safetensors"
+    blind_student().save(path)
+    before = path.read_bytes()
+    with pytest.raises(CaseError, match=r"not one of blind\.safetensors.*other weights"):
+        attach_evaluation(path, evaluated.output)
+    with pytest.raises(CaseError, match="holds no evaluation"):
+        attach_evaluation(path, tmp_path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "change", [{"window": [16, 40, 40]}, {"overlap": 0.25}, {"smallest_island": 9}], ids=str
+)
+def test_an_evaluation_made_with_another_way_of_predicting_is_not_attached(
+    evaluated: Evaluated, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    student = Student.load(evaluated.student)
+    Student(student.network, {**student.card, **change}).save(path)
+    before = path.read_bytes()
+    with pytest.raises(CaseError, match=rf"not one of tiny\.safetensors as it is now.*{next(iter(change))}"):
+        attach_evaluation(path, evaluated.output)
+    assert path.read_bytes() == before
+    older = Path(shutil.copytree(evaluated.output, tmp_path / "older")) / "summary.json"
+    summary = json.loads(older.read_text())
+    del summary["prediction"]
+    older.write_text(json.dumps(summary))
+    assert attach_evaluation(path, older.parent)["cases"] == 2
+
+
+def test_the_table_is_the_papers(evaluated: Evaluated) -> None:
+    lines = markdown_table(evaluated.result).splitlines()
+    assert lines[0].startswith(
+        "| FLAIR | T1 | T1ce | T2 | Dice WT | Dice TC | Dice ET | Dice ET>=500 | HD95 WT |"
+    )
+    dots = [line.split(" | ")[:4] for line in lines[2:17]]
+    assert [sum("●" in cell for cell in row) for row in dots] == [1] * 4 + [2] * 6 + [3] * 4 + [4]
+    assert [cell[-1] for cell in dots[1]] == ["○", "○", "●", "○"]  # second line: T1ce alone
+    assert lines[17].startswith("| **mean of 15** |")
+    assert [line.split(" | ")[0] for line in lines[18:]] == [
+        "| mean of 8 with FLAIR",
+        "| mean of 8 with T1ce",
+    ]
+    table = (evaluated.output / "table.md").read_text()
+    assert "image diagonal when exactly one of prediction and reference is empty" in table
+    assert "ET: absent from the reference of 1 case(s)" in table
+
+
+def test_progress_counts_predictions(evaluated: Evaluated) -> None:
+    windows = [event for event in evaluated.events if ", window " in event.message]
+    assert {event.step for event in windows} == {0, 15}, "all subsets of a case are predicted together"
+    steps = [event.step for event in evaluated.events if event not in windows]
+    assert steps == list(range(1, 19))
+    assert {event.total for event in evaluated.events} == {
+        15 + 3 + 15
+    }  # those of the damaged case never come
+    assert evaluated.events[0].message == "BraTS2021_90001, window 1 of 1"
+    assert "BraTS2021_90001, T2: WT" in evaluated.events[1].message
+
+
+@pytest.mark.parametrize("subset", [(Modality.T2,), (Modality.FLAIR, Modality.T1)], ids=subset_name)
+def test_a_subset_scores_as_if_its_volumes_were_all_there_is(
+    evaluated: Evaluated, subset: tuple[Modality, ...]
+) -> None:
+    (case,) = find_cases(evaluated.data / "BraTS2021_90001").cases
+    study = read_study(case)
+    alone = Study(
+        {modality: study.images[modality] for modality in subset},
+        {modality: study.names[modality] for modality in subset},
+    )
+    prediction = Student.load(evaluated.student).predict(alone, device="cpu").labels
+    expected = score_regions(
+        sitk.GetArrayFromImage(prediction), sitk.GetArrayFromImage(read_label(case)), SPACING[::-1]
+    )
+    found = {
+        row["region"]: row["dice"]
+        for row in evaluated.result["rows"]
+        if row["case"] == case.name and row["subset"] == subset_name(subset)
+    }
+    assert found == pytest.approx({region: score.dice for region, score in expected.items()})
+    assert any(0.01 < value < 0.99 for value in found.values()), "an untrained student should be half right"
+
+
+def test_a_label_stored_in_another_orientation_scores_the_same(tmp_path: Path) -> None:
+    for name, orientation in (("BraTS2021_1", "LPS"), ("BraTS2021_2", "RAS"), ("BraTS2021_3", "PIR")):
+        write_case(tmp_path / name, BOTH, orientation=orientation)
+    rows = evaluate_student(tiny_student(), find_cases(tmp_path).cases, device="cpu")
+    scores = [[(row.dice, row.hd95) for row in rows if row.case == f"BraTS2021_{n}"] for n in (1, 2, 3)]
+    assert scores[0] == scores[1] == scores[2]
+
+
+@pytest.mark.parametrize(("rule", "missed"), [("penalty", True), ("false_positive", False), ("zero", False)])
+def test_a_student_that_finds_nothing_gets_what_the_rules_say(
+    tmp_path: Path, rule: str, missed: bool
+) -> None:
+    write_case(tmp_path / "data" / "BraTS2021_1", (Modality.T2,), enhancing=False)
+    blind_student().save(tmp_path / "blind.safetensors")
+    result = evaluate_folder(
+        tmp_path / "blind.safetensors", tmp_path / "data", tmp_path / "out", device="cpu", hd95_rule=rule
+    )
+    diagonal = math.hypot(16 * 2, 34, 38) if missed else 0.0
+    average = result["averages"]["all"]
+    assert average["dice"] == pytest.approx({"WT": 0, "TC": 0, "ET": 1, "ET>=500": 1}, abs=1e-9)
+    assert average["hd95"] == pytest.approx({"WT": diagonal, "TC": diagonal, "ET": 0, "ET>=500": 0})
+    assert result["empty"]["WT"] == {"cases_without": 0, "missed": 1, "invented": 0}
+    assert result["empty"]["ET"] == {"cases_without": 1, "missed": 0, "invented": 0}
+    assert "with FLAIR" not in result["averages"]
+
+
+def test_averages_weigh_subsets_equally_however_many_cases_each_has() -> None:
+    def rows(case: str, subset: tuple[Modality, ...], value: float) -> list[Row]:
+        return [Row(case, subset, region, value, 10 * value, 7, 7) for region in SCORED_REGIONS]
+
+    flair, t2 = (Modality.FLAIR,), (Modality.T2,)
+    summary = summarize([*rows("a", flair, 0.2), *rows("b", flair, 0.4), *rows("a", t2, 0.9)])
+    assert [(entry["subset"], entry["cases"]) for entry in summary["subsets"]] == [("T2", 1), ("FLAIR", 2)]
+    assert summary["subsets"][1]["dice"]["WT"] == pytest.approx(0.3)
+    assert summary["averages"]["all"]["dice"]["WT"] == pytest.approx(0.6)
+    assert summary["averages"]["all"]["hd95"]["ET"] == pytest.approx(6.0)
+    assert summary["averages"]["with FLAIR"]["dice"]["TC"] == pytest.approx(0.3)
+    assert summary["subsets"][0]["dice_std"]["WT"] is None, "one case has no spread"
+    assert summary["subsets"][1]["dice_std"]["WT"] == pytest.approx(0.1 * math.sqrt(2))
+    assert summary["subsets"][1]["hd95_std"]["ET>=500"] == pytest.approx(math.sqrt(2))
+    # over cases of each case's own mean: a has 0.2 and 0.9, b has 0.4
+    assert summary["averages"]["all"]["dice_std"]["TC"] == pytest.approx(0.15 / math.sqrt(2))
+    table = markdown_table(summary).splitlines()
+    assert "| 90.0 | 90.0 |" in table[2] and "| 30.0 ± 14.1 |" in table[3]
+    assert "| 60.0 ± 10.6 |" in table[4]
+
+
+@pytest.mark.parametrize("value", [0.0, 0.6, 1.0])
+def test_the_heat_map_shows_dice_on_one_scale_from_0_to_1(tmp_path: Path, value: float) -> None:
+    rows = [Row("a", subset, region, value, 1, 7, 7) for subset in SUBSETS for region in SCORED_REGIONS]
+    draw_heatmap({"student": "s", "data": "d", "cases": [{}], **summarize(rows)}, tmp_path / "map.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
+    picture = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "map.png")))[..., :3].reshape(-1, 3)
+    colors, counts = np.unique(picture[picture.min(1) < 255], axis=0, return_counts=True)
+    assert colors[counts.argmax()].tolist() == list(matplotlib.colormaps["cividis"](value, bytes=True)[:3])
+
+
+def test_rows_survive_the_csv(tmp_path: Path) -> None:
+    rows = [
+        Row('a "name", with commas', BOTH, "ET>=500", 1 / 3, 0.1 + 0.2, 0, 12),
+        Row("b", SUBSETS[-1], "WT", 1e-11, 373.1, 1, 0),
+    ]
+    (tmp_path / "cases.csv").write_text(rows_to_csv(rows))
+    assert read_rows(tmp_path / "cases.csv") == rows
+
+
+def test_nothing_to_score_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
+    write_case(tmp_path / "data" / "BraTS2021_1", BOTH, label=False)
+    tiny_student().save(tmp_path / "tiny.safetensors")
+    with pytest.raises(CaseError, match=r"BraTS2021_1: no label"):
+        evaluate_folder(tmp_path / "tiny.safetensors", tmp_path / "data", tmp_path / "out", device="cpu")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_unlabeled_case_among_given_ones_is_an_error(tmp_path: Path) -> None:
+    write_case(tmp_path / "BraTS2021_1", BOTH, label=False)
+    with pytest.raises(CaseError, match=r"BraTS2021_1.*no label"):
+        evaluate_student(tiny_student(), find_cases(tmp_path).cases, device="cpu")
+
+
+def test_an_unknown_rule_is_refused_before_any_work(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="best"):
+        evaluate_folder(tmp_path / "none", tmp_path, tmp_path / "out", hd95_rule="best")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path: Path) -> None:
+    tiny_student().save(tmp_path / "tiny.safetensors")
+    with pytest.raises(CaseError, match=r"tiny\.safetensors"):
+        evaluate_folder(tmp_path / "tiny.safetensors", tmp_path, tmp_path / "tiny.safetensors", device="cpu")
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_folder_without_an_evaluation_is_refused(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(CaseError, match="evaluation"):
+        read_evaluation(tmp_path)

@@ -1,0 +1,150 @@
+"""A folder of patients segmented in one go, interrupted, and gone on with."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+
+from MissingModalityLib.__main__ import main
+from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.core.progress import Event
+from MissingModalityLib.inference.segment_folder import segment_folder
+from small_patient import write_brain, write_student
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    """One case with two sequences, one with a single one, in a folder with a space and an umlaut."""
+    folder = tmp_path / "Fälle neu"
+    for name, kinds in (("A_1", ("flair", "t2")), ("B_2", ("t1",))):
+        (folder / name).mkdir(parents=True)
+        for seed, kind in enumerate(kinds):
+            write_brain(folder / name / f"{name}_{kind}.nii.gz", seed=seed)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_student(tmp_path_factory.mktemp("s") / "tiny.safetensors")
+
+
+def table(output: Path) -> dict[str, dict[str, str]]:
+    with (output / "volumes.csv").open(encoding="utf-8", newline="") as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
+
+
+def test_every_case_is_segmented_from_what_it_has(cases: Path, student: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    events = []
+    result = segment_folder(cases, output, student, "cpu", on_progress=events.append)
+    assert (result["segmented"], result["kept"], result["failed"]) == (["A_1", "B_2"], [], {})
+    rows = table(output)
+    assert [row["modalities"] for row in rows.values()] == ["FLAIR+T2", "T1"]
+    classes = sitk.GetArrayFromImage(sitk.ReadImage(str(output / "A_1.seg.nrrd")))
+    assert float(rows["A_1"]["WT_cm3"]) == pytest.approx((classes > 0).sum() * 8 / 1000, abs=1e-3)
+    assert float(rows["A_1"]["WT_mm"]) > 0
+    assert [(event.step, event.total, event.message) for event in events] == [
+        (0, 2, "A_1"),
+        (1, 2, "B_2"),
+        (2, 2, ""),
+    ]
+
+
+def test_a_bad_case_is_told_of_and_the_others_are_done(cases: Path, student: Path, tmp_path: Path) -> None:
+    broken = cases / "A_1" / "A_1_t2.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:300])
+    result = segment_folder(cases, tmp_path / "out", student, "cpu")
+    assert result["segmented"] == ["B_2"] and "A_1_t2.nii.gz" in result["failed"]["A_1"]
+    assert "A_1_t2.nii.gz" in table(tmp_path / "out")["A_1"]["error"]
+    assert not (tmp_path / "out" / "A_1.seg.nrrd").exists()
+
+
+def test_what_is_done_stays_and_what_changed_is_done_again(
+    cases: Path, student: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    segment_folder(cases, output, student, "cpu")
+    first = table(output)
+    (output / "B_2.seg.nrrd").unlink()
+    again = segment_folder(cases, output, student, "cpu")
+    assert (again["segmented"], again["kept"]) == (["B_2"], ["A_1"])
+    assert table(output) == first
+    volume = write_brain(cases / "A_1" / "A_1_t2.nii.gz", seed=7)
+    later = (output / "A_1.seg.nrrd").stat().st_mtime + 10
+    os.utime(volume, (later, later))
+    assert segment_folder(cases, output, student, "cpu")["segmented"] == ["A_1"]
+    other = write_student(tmp_path / "other.safetensors", bias=0.5)
+    assert segment_folder(cases, output, other, "cpu")["kept"] == []
+
+
+def test_files_that_belong_to_no_case_are_told(
+    cases: Path, student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_brain(cases / "C_MPRAGE.nii.gz")
+    arguments = ["--data", cases, "--output", tmp_path / "out", "--student", student, "--device", "cpu"]
+    assert main(["segment-folder", *map(str, arguments), "--progress", "none"]) == 0
+    assert "Warning: C_MPRAGE.nii.gz was skipped: " in capsys.readouterr().out
+
+
+def test_no_input_is_overwritten(cases: Path, student: Path) -> None:
+    volume = cases / "A_1" / "A_1_t2.nii.gz"
+    shutil.copy(volume, cases / "A_1" / "A_1.nii.gz")
+    shutil.move(cases / "A_1" / "A_1_t2.nii.gz", cases / "A_1" / "t2.nii.gz")
+    shutil.move(cases / "A_1" / "A_1_flair.nii.gz", cases / "A_1" / "flair.nii.gz")
+    (cases / "A_1").rename(cases / "t2")
+    before = (cases / "t2" / "t2.nii.gz").read_bytes()
+    with pytest.raises(OptionError, match="overwrite an input"):
+        segment_folder(cases, cases / "t2", student, "cpu", suffix=".nii.gz")
+    assert (cases / "t2" / "t2.nii.gz").read_bytes() == before
+
+
+def test_a_table_that_cannot_be_written_costs_no_result(cases: Path, student: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "volumes.csv").mkdir(parents=True)
+    with pytest.raises(OptionError, match=r"volumes\.csv: the table cannot be written"):
+        segment_folder(cases, tmp_path / "out", student, "cpu")
+    (tmp_path / "out" / "volumes.csv").rmdir()
+    assert segment_folder(cases, tmp_path / "out", student, "cpu")["kept"] == ["A_1", "B_2"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_write_permission_is_told_before_anything_is_computed(
+    cases: Path, student: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir(mode=0o500)
+    events: list[Event] = []
+    with pytest.raises(OptionError, match="cannot be made or written to"):
+        segment_folder(cases, tmp_path / "out", student, "cpu", on_progress=events.append)
+    assert not events
+
+
+def test_nothing_usable_is_an_error(cases: Path, student: Path, tmp_path: Path) -> None:
+    for path in cases.rglob("*.nii.gz"):
+        path.write_bytes(b"")
+    with pytest.raises(CaseError, match="none of 2 cases could be segmented"):
+        segment_folder(cases, tmp_path / "out", student, "cpu")
+    with pytest.raises(OptionError, match="kind of output"):
+        segment_folder(cases, tmp_path / "out", student, "cpu", suffix=".png")
+    (tmp_path / "file").touch()
+    with pytest.raises(OptionError, match="cannot be made or written to"):
+        segment_folder(cases, tmp_path / "file" / "out", student, "cpu")
+
+
+def test_the_command_says_what_it_did(
+    cases: Path, student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", cases, "--output", tmp_path / "out", "--student", student, "--device", "cpu"]
+    command = ["segment-folder", *map(str, arguments), "--suffix", ".nii.gz", "--progress", "none"]
+    assert main(command) == 0 and main(command) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        "Segmented 2 case(s), 0 failed",
+        f"Wrote {tmp_path / 'out' / 'volumes.csv'}",
+        "Segmented 0 case(s), 2 done before, 0 failed",
+        f"Wrote {tmp_path / 'out' / 'volumes.csv'}",
+    ]
+    assert (tmp_path / "out" / "B_2.nii.gz").is_file()

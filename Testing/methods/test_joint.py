@@ -1,0 +1,362 @@
+"""Distillation from a teacher trained along: published numbers of its terms, and who learns from whom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_self_distillation import flags
+from torch import Tensor, nn
+
+from MissingModalityLib.core.errors import OptionError
+from MissingModalityLib.methods.attention import attention_distance, extreme_values, scale_distance
+from MissingModalityLib.methods.joint import JointDistillation
+from MissingModalityLib.methods.logits import logit_distance, standardized, standardized_divergence
+from MissingModalityLib.methods.losses import presence_target
+from MissingModalityLib.methods.options import JointOptions
+from MissingModalityLib.methods.style import Discriminator, fused_matrix, style_distance
+from MissingModalityLib.networks import build
+from MissingModalityLib.networks.output import Output
+from MissingModalityLib.training.run import train
+from tiny_run import QUICK, TINIEST
+
+TINY = {"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16, "grid": (1, 1, 2)}
+DISTANCES = ("attention", "scales", "logits", "divergence", "style", "adversarial")
+
+
+@pytest.fixture(scope="module")
+def public(golden) -> dict[str, np.ndarray]:
+    with np.load(golden("mstkd_losses")) as data:
+        return {name: data[name] for name in data.files}
+
+
+class TestPublishedNumbers:
+    """Of the public code's loss terms, in double precision; what differs on purpose is only a factor."""
+
+    def test_extreme_values_over_layers(self, public):
+        student, teacher = series(public, "attn_s", 4), series(public, "attn_t", 4)
+        tokens = student[0].shape[-1]
+        found = attention_distance(student, teacher, "layers") / tokens**4
+        close(found, public["loss/evd"])
+        weighted = extreme_values(teacher, "layers")[0] / tokens**2
+        for number, name in enumerate(("max", "min", "mean")):
+            close(weighted[number], public[f"loss/evd_map_t0/{name}"], atol=1e-7)
+
+    def test_decoded_maps(self, public):
+        close(scale_distance(series(public, "fs_s", 4), series(public, "fs_t", 4)), public["loss/unetr_l2"])
+
+    def test_logits_and_their_divergence(self, public):
+        full, missing = value(public, "in/logit_f"), value(public, "in/logit_m")
+        close(logit_distance(missing, full), public["loss/logit_mse"])
+        close(standardized(full, -1), public["loss/slkd_norm_f"], atol=1e-5)
+        share = full.shape[0] * full.shape[1]  # theirs is divided by all elements, and by the batch once more
+        for name, pair, temperature in (
+            ("slkd_T7_trainorder", (full, missing), 7.0),
+            ("slkd_T7_swapped", (missing, full), 7.0),
+        ):
+            close(standardized_divergence(*pair, temperature, axis=-1) / share, public[f"loss/{name}"])
+
+    def test_fused_matrices(self, public):
+        full, missing = series(public, "gs_f", 3), series(public, "gs_m", 3)
+        close(fused_matrix(full[0], full[1])[0], public["loss/mix_01"], atol=1e-8)
+        theirs = sum(
+            (fused_matrix(full[i], full[i - 1]) - fused_matrix(missing[i], missing[i - 1])).square().sum()
+            for i in range(3)
+        )
+        channels, height, width = full[0].shape[1:4]
+        close(1e-4 * theirs / (4 * channels**2 * (height * width) ** 2), public["loss/gsm"])
+
+    def test_discriminator(self, public):
+        critic = Discriminator(6, 4, published=True).double()
+        state = {name.removeprefix("w_disc/"): public[name] for name in public if name.startswith("w_disc/")}
+        critic.layers.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+        full, missing = value(public, "in/dstyle_f"), value(public, "in/dstyle_m")
+        close(critic(full), public["loss/d_out_f"], atol=1e-6)
+        close(critic.fooled(missing), public["loss/adv_fool"])
+        close(critic.loss(missing, full), (public["loss/d_src"] + public["loss/d_trg"]) / 2)
+
+
+class TestPublishedNumbersOfAdaMM:
+    """The same of AdaMM's public code, as far as its terms are not MST-KDNet's."""
+
+    @pytest.fixture
+    def public(self, golden) -> dict[str, np.ndarray]:
+        with np.load(golden("adamm_losses")) as data:
+            return {name: data[name] for name in data.files}
+
+    @pytest.mark.parametrize(("network", "name"), [("f", "{}"), ("m", "{}_miss")])
+    def test_dice_weighs_more_where_presence_was_told_wrongly(self, public, network, name):
+        samples = [self.told(public, network, sample) for sample in (0, 1)]
+        dice = sum(terms["student_dice"] for terms in samples) / 2
+        background = dice_of_background(public, network)
+        published = [public[f"loss/co_0/{name.format(lesion)}_dc_loss@f64"] for lesion in ("wt", "tc", "et")]
+        close(4 * dice - background, sum(published), rtol=1e-4)  # 1e-5 in our denominators, 1e-7 in theirs
+
+    def test_presence_of_both_networks_enters_the_total(self, public):
+        published = public["loss/co_0/loss_Co@f64"] - sum(
+            weight * public[f"loss/co_0/{name}@f64"]
+            for name, weight in (
+                ("loss_dc", 0.4),
+                ("loss_miss_dc", 0.6),
+                ("content_loss", 0.2),
+                ("consistency_loss", 10 * np.exp(-5)),
+            )
+        )
+        found = [self.told(public, network, sample) for network in "fm" for sample in (0, 1)]
+        close(sum(terms["student_presence"] for terms in found) / 2, published)
+
+    def told(self, public, network: str, sample: int) -> dict[str, Tensor]:
+        """Our terms of one sample. What is present is random there, and what the labels hold here.
+
+        Where these differ, a probability p errs there as 1 - p does here.
+        """
+        order = [3, 0, 1, 2]  # theirs ends with the background
+        logits = value(public, f"in/pred_{network}")[sample : sample + 1, order].logit()
+        label = value(public, "in/y")[sample : sample + 1, order].argmax(1).byte()
+        said, truth = (value(public, f"in/{name}")[sample : sample + 1] for name in (f"cls_{network}", "cls"))
+        held = presence_target(label, truth.dtype)
+        output = Output(logits, presence=torch.where(truth == held, said, 1 - said))
+        method = JointDistillation(JointOptions(student=1.0, presence=1.0))
+        return method._own_losses("student", output, label, "sigmoids")
+
+    def test_fused_matrices_of_planes(self, public):
+        teacher, student = series(public, "feat_t", 2), series(public, "feat_s", 2)
+        channels, size = teacher[0].shape[1], teacher[0][0, 0].numel()
+        close(channels * fused_matrix(*teacher), public["loss/mix"], atol=1e-6)
+        difference = fused_matrix(*teacher) - fused_matrix(*student)
+        theirs = 2 * difference.square().sum() / (4 * size**2)
+        close(100 * theirs, public["loss/gsm_list4d@f64"])
+
+    def test_logits_and_their_divergence(self, public):
+        full, missing = value(public, "in/logit_f"), value(public, "in/logit_m")
+        share = full.shape[0] * full.shape[1]
+        close(standardized_divergence(full, missing, axis=-1) / share, public["loss/slkd_T7@f64"])
+        close(logit_distance(missing, full), public["loss/mse_relit@f64"])
+
+
+def dice_of_background(public, network: str) -> float:
+    """Mean over the samples of 1 - Dice with squares."""
+    predicted, target = (value(public, name)[:, 3].flatten(1) for name in (f"in/pred_{network}", "in/y"))
+    return (1 - 2 * (predicted * target).sum(1) / (predicted.square() + target.square()).sum(1)).mean().item()
+
+
+def value(public, name: str) -> Tensor:
+    return torch.from_numpy(public[name]).double()
+
+
+def series(public, name: str, count: int) -> list[Tensor]:
+    return [value(public, f"in/{name}/{number}") for number in range(count)]
+
+
+def close(found: Tensor, expected, rtol: float = 1e-5, atol: float = 0) -> None:
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=rtol, atol=atol)
+
+
+def network(seed: int = 0, **options) -> nn.Module:
+    torch.manual_seed(seed)
+    return build("mstkdnet", **{**TINY, **options}).train()
+
+
+def batch(available: str = "0100", present: str = "1111") -> dict[str, Tensor]:
+    random = torch.Generator().manual_seed(5)
+    return {
+        "image": torch.randn(1, 4, 32, 32, 64, generator=random),
+        "label": torch.randint(0, 4, (1, 32, 32, 64), generator=random, dtype=torch.uint8),
+        "available": flags(available),
+        "present": flags(present),
+    }
+
+
+def started(student: nn.Module, **options) -> tuple[JointDistillation, nn.Module]:
+    """The method, and student and teacher that have drifted apart."""
+    method = JointDistillation(JointOptions(**options))
+    pair = method.assemble(student)
+    with torch.no_grad():
+        for parameter in pair.teacher.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return method, pair.train()
+
+
+WITHOUT_TRANSFORMER = {"attention": 0.0, "scales": 0.0}
+TINY_ADAMM = {"width": 8, "adapters": 2, "nodes": 2, "dropout": 0.0}
+
+
+def started_adamm() -> tuple[JointDistillation, nn.Module]:
+    torch.manual_seed(0)
+    return started(build("adamm", **TINY_ADAMM).train(), **WITHOUT_TRANSFORMER, presence=1.0)
+
+
+JOINT = {"mstkdnet": lambda: started(network(dropout=0.0)), "adamm": started_adamm}
+
+
+def test_every_term_is_there_and_the_total_is_their_sum():
+    method, pair = started(network())
+    terms = method.loss(pair, batch(), epoch=0)
+    assert set(terms) == {"student_dice", "teacher_dice", *DISTANCES, "total"}
+    assert all(term.item() > 0 for term in terms.values())
+    others = sum(term.item() for name, term in terms.items() if name != "total")
+    assert terms["total"].item() == pytest.approx(others, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_a_term_without_weight_is_left_out_and_the_others_stay(name):
+    method, pair = started(network(dropout=0.0))
+    everything = method.loss(pair, batch(), 0)
+    method, pair = started(network(dropout=0.0), **{name: 0.0})
+    without = method.loss(pair, batch(), 0)
+    assert set(everything) - set(without) == {name}
+    assert {"student_dice", "teacher_dice"} <= set(without)
+
+
+def test_the_teacher_learns_from_the_labels_alone():
+    gradients = []
+    for options in ({}, dict.fromkeys(DISTANCES, 0.0)):
+        method, pair = started(network(dropout=0.0), **options)
+        torch.manual_seed(1)
+        method.loss(pair, batch(), 0)["total"].backward()
+        gradients.append([p.grad for p in pair.teacher.parameters()])
+    # float32 sums differ from processor to processor by a share of the largest gradient, not of each one
+    noise = 1e-5 * max(g.abs().max().item() for g in gradients[1] if g is not None)
+    some = 0
+    for with_distances, alone in zip(*gradients, strict=True):
+        if alone is None:
+            assert with_distances is None or not with_distances.any()
+        else:
+            some += 1
+            torch.testing.assert_close(with_distances, alone, rtol=1e-3, atol=noise)
+    assert some > 50
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_every_distance_teaches_the_student(name):
+    method, pair = started(network(dropout=0.0))
+    method.loss(pair, batch(), 0)[name].backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in pair.student.parameters())
+    assert all(p.grad is None for p in method.discriminator.parameters())
+
+
+def test_distances_vanish_where_both_see_the_same_and_are_alike():
+    method = JointDistillation(JointOptions())
+    pair = method.assemble(network(dropout=0.0)).train()
+    terms = method.loss(pair, batch(available="1111"), 0)
+    for name in DISTANCES[:-1]:
+        assert terms[name].item() == pytest.approx(0, abs=1e-9), name
+
+
+@pytest.mark.parametrize("name", ["mstkdnet", "adamm"])
+def test_what_missing_channels_hold_changes_nothing(name):
+    results = []
+    for fill in (0.0, float("nan")):
+        data = batch(available="0100", present="0110")
+        data["image"][:, [0, 3]] = fill
+        method, pair = JOINT[name]()
+        terms = method.loss(pair, data, 0)
+        terms["total"].backward()
+        method.finish_step()
+        learning = (*pair.parameters(), *method.discriminator.parameters())
+        results.append([terms["total"], *(p.grad for p in learning if p.grad is not None)])
+    for one, other in zip(*results, strict=True):
+        assert one.isfinite().all() and torch.equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["mstkdnet", "adamm"])
+def test_half_precision_changes_little(name):
+    found = []
+    for precision in (torch.float32, torch.bfloat16):
+        method, pair = JOINT[name]()
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            terms = method.loss(pair, batch(), 0)
+        terms["total"].backward()
+        assert all(term.dtype == torch.float32 for term in terms.values())
+        found.append({name: term.item() for name, term in terms.items()})
+    assert found[1] == pytest.approx(found[0], rel=0.1)
+    assert found[1] != found[0]
+
+
+def test_only_what_a_loss_reads_is_computed_and_held():
+    pair = JointDistillation(JointOptions(attention=0.0, adversarial=0.0)).assemble(network()).train()
+    for output in pair(batch()):
+        assert {name.partition("/")[0] for name in output.features} == {"scale", "style"}
+
+
+def test_presence_that_nothing_would_train_is_refused():
+    with pytest.raises(OptionError, match=r"joint\.presence=0.*network\.presence=false"):
+        JointDistillation(JointOptions(**WITHOUT_TRANSFORMER)).check(build("adamm", **TINY_ADAMM))
+    without = build("adamm", **TINY_ADAMM, presence=False)
+    JointDistillation(JointOptions(**WITHOUT_TRANSFORMER)).check(without)
+
+
+def test_the_discriminator_learns_to_tell_styles_apart():
+    method = JointDistillation(JointOptions(discriminator_rate=1e-3))
+    channels = method.assemble(network()).student.style_channels
+    random = torch.Generator().manual_seed(3)
+    student, teacher = (torch.randn(1, channels, 4, 4, 8, generator=random) + offset for offset in (0, 0.5))
+    passing = []
+    for _ in range(20):
+        passing.append(method._adversarial(student, teacher).item())
+        method.finish_step()
+    assert passing[-1] > passing[0] + 0.1  # the student passes less and less for a teacher
+    method.finish_step()  # without a step of the networks there is nothing to learn
+
+
+def test_discriminator_takes_styles_of_any_size():
+    critic = Discriminator(8, 4)
+    for sides in ((1, 2, 3), (20, 24, 16), (9, 12, 31)):
+        assert critic(torch.randn(1, 8, *sides)).shape[:2] == (1, 1)
+
+
+def test_style_distance_is_relative():
+    random = torch.Generator().manual_seed(3)
+    features = [torch.randn(2, 6, 4, 4, 4, generator=random) for _ in range(3)]
+    nothing = [torch.zeros_like(x) for x in features]
+    assert style_distance(features, features).item() == 0
+    assert style_distance(nothing, features).item() == pytest.approx(1)
+    larger = [1000 * x for x in features]
+    assert style_distance([1.1 * x for x in larger], larger).item() == pytest.approx(
+        style_distance([1.1 * x for x in features], features).item(), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_divergence_is_zero_for_logits_that_differ_in_scale_and_offset_alone(axis):
+    logits = torch.randn(2, 4, 5, 6, 7)
+    assert standardized_divergence(3 * logits + 2, logits, axis=axis).item() == pytest.approx(0, abs=1e-4)
+    assert standardized_divergence(logits.flip(1), logits, axis=axis).item() > 0.1
+
+
+def test_networks_without_the_features_are_refused():
+    with pytest.raises(OptionError, match=r"attention.*segresnet.*Set joint\.attention=0"):
+        JointDistillation(JointOptions()).check(build("segresnet", filters=8, blocks=(1, 1)))
+    with pytest.raises(OptionError, match=r"presence.*mstkdnet"):
+        JointDistillation(JointOptions(presence=1.0)).check(network())
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path, tiny_cases: Path):
+    settings = {**QUICK, **TINIEST["adamm"], "joint.presence": 0.0}
+    with pytest.raises(OptionError, match=r"joint\.presence=0"):
+        train(tiny_cases, tmp_path / "run", "adamm", device="cpu", settings=settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_logits_alone_can_be_distilled_with_any_network():
+    torch.manual_seed(0)
+    student = build("segresnet", filters=8, blocks=(1, 1))
+    off = dict.fromkeys(("attention", "scales", "style", "adversarial"), 0.0)
+    method, pair = started(student, **off)
+    data = {**batch(), "image": batch()["image"]}
+    assert {"logits", "divergence"} < set(method.loss(pair, data, 0))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"attention": -1.0}, r"joint\.attention=-1\.0"),
+        ({"extremes": "rows"}, "heads, layers"),
+        ({"temperature": 0.0}, "temperature"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, words):
+    with pytest.raises(OptionError, match=words):
+        JointOptions(**options)

@@ -1,0 +1,291 @@
+"""Installing what Slicer lacks: every way that it can go, in a folder of packages without PyTorch at first.
+
+What only the desktop has is played by desktop_standin.py.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import slicer
+import slicer.util
+
+import slicer_standin
+from desktop_standin import EXTENSION, Desktop
+
+dependencies = slicer_standin.load_module("MissingModalityPanelLib.dependencies")
+
+
+@pytest.fixture
+def desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
+    """A desktop with an extensions manager, without PyTorch and without the extension."""
+    desktop = Desktop(tmp_path)
+    others = [folder for folder in sys.path if not Path(folder, "torch").exists()]
+    monkeypatch.setattr(sys, "path", [str(desktop.site), *others])
+    for name in ("torch", "PyTorchUtils"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
+    monkeypatch.setattr(slicer.app, "extensionsManagerModel", lambda: desktop, raising=False)
+    manager = SimpleNamespace(factoryManager=lambda: desktop)
+    monkeypatch.setattr(slicer.app, "moduleManager", lambda: manager, raising=False)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", desktop.confirm)
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", desktop.pip_ensure)
+    yield desktop
+    for name in ("torch", "PyTorchUtils"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def requirements(tmp_path: Path) -> Path:
+    path = tmp_path / "requirements.txt"
+    path.write_text("# no PyTorch here\nnotional>=1.4\n")
+    return path
+
+
+def have_extension(desktop: Desktop) -> None:
+    """The extension was there when Slicer started."""
+    (desktop.extension / "PyTorchUtils.py").write_text(EXTENSION)
+    sys.path.append(str(desktop.extension))
+
+
+def refusal(requirements: Path) -> str:
+    with pytest.raises(RuntimeError) as caught:
+        dependencies.ensureDependencies("Segmentation", requirements)
+    return str(caught.value)
+
+
+def test_nothing_is_asked_when_all_is_there(desktop: Desktop, requirements: Path) -> None:
+    desktop.add("torch", "2.4.0")
+    desktop.add("notional", "1.4")
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened == []
+
+
+def test_extension_installs_pytorch_before_pip_installs_the_rest(
+    desktop: Desktop, requirements: Path
+) -> None:
+    have_extension(desktop)
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened == ["PyTorchUtils installs torch>=2.4", "pip: notional>=1.4 for Segmentation"]
+
+
+def test_missing_extension_is_offered_installed_and_used_without_restart(
+    desktop: Desktop, requirements: Path
+) -> None:
+    dependencies.ensureDependencies("Segmentation", requirements)
+    question, *rest = desktop.happened
+    assert question.startswith("Segmentation: ") and "extension 'PyTorch'" in question
+    assert rest == [
+        "extension PyTorch",
+        "PyTorchUtils installs torch>=2.4",
+        "pip: notional>=1.4 for Segmentation",
+    ]
+    assert desktop.interactive, "the extensions manager asks again from now on"
+
+
+def test_declined_extension_leaves_everything_as_it_was(desktop: Desktop, requirements: Path) -> None:
+    desktop.agrees = False
+    assert refusal(requirements) == "torch>=2.4: needed, and not installed. Try again to be asked again."
+    assert len(desktop.happened) == 1
+    assert not any(desktop.site.iterdir())
+
+
+def test_declined_download_of_pytorch_is_no_failure_of_the_network(
+    desktop: Desktop, requirements: Path
+) -> None:
+    have_extension(desktop)
+    desktop.agrees = False
+    assert refusal(requirements) == "torch>=2.4: needed, and not installed. Try again to be asked again."
+
+
+def test_extension_that_no_server_has_is_replaced_by_pip(desktop: Desktop, requirements: Path) -> None:
+    desktop.offered = False
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened[1:] == [
+        "extension PyTorch",
+        "pip: torch>=2.4 for Segmentation",
+        "pip: notional>=1.4 for Segmentation",
+    ]
+
+
+def test_slicer_without_extensions_manager_uses_pip(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(slicer.app, "extensionsManagerModel")
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened[0] == "pip: torch>=2.4 for Segmentation"
+
+
+def test_installed_extension_that_was_not_loaded_is_loaded(desktop: Desktop, requirements: Path) -> None:
+    (desktop.extension / "PyTorchUtils.py").write_text(EXTENSION)
+    desktop.installed.append("PyTorch")
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened[0] == "PyTorchUtils installs torch>=2.4"
+
+
+def test_installed_extension_that_cannot_be_loaded_needs_a_restart(
+    desktop: Desktop, requirements: Path
+) -> None:
+    desktop.installed.append("PyTorch")
+    assert "installed but not loaded" in refusal(requirements)
+    assert desktop.happened == []
+
+
+@pytest.mark.parametrize("extension", [True, False], ids=["by the extension", "by pip"])
+def test_offline_message_names_what_is_missing_and_how_to_bring_it(
+    extension: bool, desktop: Desktop, requirements: Path
+) -> None:
+    if extension:
+        have_extension(desktop)
+    desktop.online = False
+    message = refusal(requirements)
+    assert message.startswith("torch>=2.4: needed, and could not be installed")
+    recipe = "slicer.util.pip_install(glob.glob('FOLDER/*.whl'))"
+    assert all(part in message for part in ("Python Package Index", "HTTPS_PROXY", "disk space", recipe))
+
+
+def test_offline_message_leaves_out_what_is_there(desktop: Desktop, requirements: Path) -> None:
+    desktop.add("torch", "2.9.0")
+    desktop.add("other", "1.0")
+    requirements.write_text("other>=1.0\nnotional>=1.4\n")
+    desktop.online = False
+    assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
+
+
+def test_declined_packages_are_named_without_advice_on_networks(desktop: Desktop, requirements: Path) -> None:
+    desktop.add("torch", "2.9.0")
+    desktop.agrees = False
+    assert refusal(requirements) == "notional>=1.4: needed, and not installed. Try again to be asked again."
+
+
+def test_older_packages_count_as_missing(desktop: Desktop, requirements: Path) -> None:
+    desktop.add("torch", "2.3.1")
+    desktop.add("notional", "1.3.2")
+    have_extension(desktop)
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert desktop.happened == ["PyTorchUtils installs torch>=2.4", "pip: notional>=1.4 for Segmentation"]
+
+
+def test_old_pytorch_in_use_is_not_replaced_under_its_user(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desktop.add("torch", "2.3.1")
+    import torch
+
+    assert torch.__file__.startswith(str(desktop.site))
+    message = refusal(requirements)
+    assert "PyTorch >=2.4 is needed" in message and "Restart Slicer" in message
+    assert desktop.happened == []
+
+
+@pytest.mark.parametrize("left", ["record", "folder", "record without version"])
+def test_half_an_installation_of_pytorch_is_none(left: str, desktop: Desktop) -> None:
+    desktop.add("torch", "2.9.0", source=None if left == "record" else "")
+    for path in desktop.site.glob("torch-*/METADATA"):
+        if left == "folder":
+            path.unlink()
+            path.parent.rmdir()
+        elif left == "record without version":
+            path.write_text("")
+    assert not dependencies.isTorchInstalled()
+    desktop.add("torch", "2.9.0")
+    assert dependencies.isTorchInstalled()
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError])
+def test_record_that_python_cannot_read_counts_as_none(
+    error: type[Exception], desktop: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pip_check(requirement: str) -> bool:
+        raise error("no version")
+
+    desktop.add("torch", "2.9.0")
+    monkeypatch.setattr(slicer.packaging, "pip_check", pip_check)
+    assert not dependencies.isTorchInstalled()
+
+
+def test_record_of_a_pytorch_without_its_files_is_told_before_anything_is_asked(
+    desktop: Desktop, requirements: Path
+) -> None:
+    desktop.add("torch", "2.9.0", source=None)
+    assert refusal(requirements).startswith("PyTorch was installed but does not work. Uninstall it")
+    assert desktop.happened == []
+
+
+def test_installation_that_does_not_work_is_told_with_the_cure(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have_extension(desktop)
+    monkeypatch.setattr(desktop, "install_torch", lambda requirement: "torch")
+    message = refusal(requirements)
+    assert "does not work" in message and "PyTorch Utils" in message and "pip_uninstall('torch')" in message
+
+
+def test_pip_that_leaves_something_out_is_told(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desktop.add("torch", "2.9.0")
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", lambda requirements, requester: None)
+    assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
+
+
+def test_nothing_is_installed_while_slicer_is_tested(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have_extension(desktop)
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: True)
+    assert "being tested" in refusal(requirements)
+    assert desktop.happened == []
+
+
+def test_slicer_before_its_packaging_is_told_to_be_too_old(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    assert refusal(requirements) == "This needs Slicer 5.12 or later. Install the current Slicer."
+
+
+def test_real_pip_without_network_ends_in_the_message(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip itself, in its own process, as Slicer calls it; an empty folder plays the missing network."""
+    desktop.add("torch", "2.9.0")
+
+    def pip_ensure(requirements: list[Any], requester: str) -> None:
+        options = ["--no-index", "--disable-pip-version-check", "--target", str(desktop.site)]
+        command = [sys.executable, "-m", "pip", "install", *options, *map(str, requirements)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", pip_ensure)
+    assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
+
+
+def listed_requirements(name: str) -> list[Any]:
+    resources = Path(slicer_standin.load_module(name).__file__).with_name("Resources")
+    return [
+        each
+        for path in resources.glob("requirements*.txt")
+        for each in slicer.packaging.load_requirements(path)
+    ]
+
+
+@pytest.mark.parametrize("name", ["MissingModalitySeg", "MissingModalityTrain"])
+def test_requirements_are_lower_bounds_and_leave_pytorch_to_its_extension(name: str) -> None:
+    listed = listed_requirements(name)
+    assert listed and all(str(each.specifier).startswith(">=") for each in listed)
+    assert "torch" not in {each.name for each in listed}
+
+
+@pytest.mark.parametrize("name", ["MissingModalitySeg", "MissingModalityTrain"])
+def test_minimum_versions_are_those_of_the_package(name: str) -> None:
+    """What Slicer is asked for is what `pip install` brings without Slicer."""
+    project = Path(slicer_standin.__file__).parents[2] / "pyproject.toml"
+    wanted = set(tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"])
+    assert {f"torch{dependencies.TORCH_REQUIREMENT}", *map(str, listed_requirements(name))} <= wanted

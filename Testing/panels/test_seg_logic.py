@@ -1,0 +1,214 @@
+"""The segmentation logic as scripts use it: real MRML volumes in, a segmentation node out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+import slicer.util
+
+import slicer_standin
+from MissingModalityLib import mrml
+from MissingModalityLib.core.errors import ImageError, MissingModalityError, OptionError
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
+from MissingModalityLib.imaging.volumes import read_image
+from MissingModalityLib.inference.segment_files import segment_files
+from small_patient import brain_volume, write_student
+
+seg = slicer_standin.load_module("MissingModalitySeg")
+running = slicer_standin.load_module("MissingModalitySegLib.segmentationrun")
+bundledStudents = slicer_standin.load_module("MissingModalitySegLib.students").bundledStudents
+
+# No multiple of half a millimeter: a voxel center halfway between two others could go either way.
+SPACING = (1.3, 1.3, 2.9)
+OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_student(tmp_path_factory.mktemp("students") / "tiny.safetensors")
+
+
+@pytest.fixture
+def logic() -> Any:
+    slicer_standin.new_scene()
+    return seg.MissingModalitySegLogic()
+
+
+CRASH = "echo something broke >&2; exit 3"
+
+
+def add_volume(name: str, seed: int = 0, **geometry: tuple[float, ...]) -> Any:
+    return mrml.add_volume(slicer.mrmlScene, brain_volume(seed, **geometry), name)
+
+
+def scene_state() -> list[tuple[str, str]]:
+    nodes = slicer.mrmlScene.GetNodes()
+    every = (nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems()))
+    return [(node.GetID(), node.GetName()) for node in every]
+
+
+def test_logic_and_command_line_give_the_same_label_map(logic: Any, student: Path, tmp_path: Path) -> None:
+    images = {
+        Modality.T1CE: brain_volume(1, direction=OBLIQUE, spacing=SPACING),
+        Modality.FLAIR: brain_volume(2, direction=OBLIQUE, spacing=(2.1, 1.3, 1.9)),
+    }
+    files = {modality: tmp_path / f"{modality.name}.nrrd" for modality in images}
+    for modality, image in images.items():
+        sitk.WriteImage(image, str(files[modality]))
+    segment_files(files, tmp_path / "tumor.nii.gz", student, "cpu")
+    expected = sitk.GetArrayFromImage(read_image(tmp_path / "tumor.nii.gz"))
+    nodes = {
+        modality.name: mrml.add_volume(slicer.mrmlScene, image, modality.name)
+        for modality, image in images.items()
+    }
+    stages = []
+    output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    node = logic.segment(
+        nodes, output, str(student), "cpu", regions=True, onProgress=lambda event: stages.append(event.stage)
+    )
+    assert node is output
+    np.testing.assert_array_equal(mrml.classes_of(node, nodes["T1CE"]), expected)
+    assert expected.any()
+    assert list(dict.fromkeys(stages)) == ["read", "prepare", "segment", "write"]
+    ids = [segment.id for segment in (*SEGMENTS, *REGION_SEGMENTS)]
+    assert list(node.GetSegmentation().GetSegmentIDs()) == ids
+    assert node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) is nodes["T1CE"]
+    voxel = np.prod(SPACING) / 1000
+    volumes = logic.volumes(node)
+    assert volumes["WT"] == pytest.approx(np.count_nonzero(expected) * voxel, rel=1e-5)
+
+
+def test_message_of_the_process_names_nodes_instead_of_files(
+    logic: Any, replaced_process: Callable[[str], None]
+) -> None:
+    # -m MissingModalityLib segment --output OUT --device cpu --flair FILE --t2 FILE
+    replaced_process('echo "missing-modality: error: ${11} does not overlap with $9." >&2; exit 2')
+    nodes = {"FLAIR": add_volume("Head"), "T2": add_volume("Elsewhere", 1)}
+    before = scene_state()
+    with pytest.raises(MissingModalityError, match=r"^'Elsewhere' does not overlap with 'Head'\.$"):
+        logic.segment(nodes, device="cpu")
+    assert scene_state() == before
+
+
+def test_crash_of_the_process_is_an_error_and_leaves_the_scene(
+    logic: Any, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(CRASH)
+    node = add_volume("T1")
+    before = scene_state()
+    with pytest.raises(RuntimeError, match="exit code 3: something broke"):
+        logic.segment({"T1": node})
+    assert scene_state() == before
+
+
+def test_temporary_files_are_gone_after_a_failure(
+    logic: Any, replaced_process: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced_process(CRASH)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with pytest.raises(RuntimeError):
+        logic.segment({"T1": add_volume("T1")})
+    assert list(folder.iterdir()) == []
+
+
+def test_volume_removed_during_the_run_is_told(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finish_at_once(arguments: list[Any], on_event: Any, on_finish: Callable[[Any], None]) -> Any:
+        ended = SimpleNamespace(error=None, exit_code=0, cancelled=False, result={}, wait=lambda: None)
+        ended.wait = lambda: on_finish(ended)
+        return SimpleNamespace(start=lambda: ended)
+
+    monkeypatch.setattr("MissingModalitySegLib.segmentationrun.Job", finish_at_once)
+    node = add_volume("T1")
+    run = logic.startSegmentation({"T1": node})
+    slicer.mrmlScene.RemoveNode(node)
+    run.wait()
+    assert isinstance(run.exception, ImageError)
+    assert "removed during the segmentation" in str(run.exception)
+
+
+@pytest.mark.parametrize("spelling", ["T1CE", "T1ce", "t1ce", Modality.T1CE])
+def test_sequence_names_are_understood_in_any_case(spelling: Any, logic: Any) -> None:
+    node = add_volume("T1ce")
+    assert running.nodesByModality({spelling: node}) == {Modality.T1CE: node}
+
+
+def test_two_volumes_for_one_sequence_are_refused_by_name(logic: Any) -> None:
+    first, second = add_volume("before"), add_volume("after")
+    with pytest.raises(OptionError, match="T1ce: 'before' and 'after'"):
+        logic.segment({"T1CE": first, "t1ce": second})
+
+
+def test_unknown_sequence_name_is_refused(logic: Any) -> None:
+    with pytest.raises(OptionError, match=r"'PD'.*FLAIR, T1CE, T1, T2"):
+        logic.segment({"PD": add_volume("PD")})
+
+
+def test_bad_nodes_are_refused_before_any_process_starts(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("MissingModalitySegLib.segmentationrun.Job")
+    node = add_volume("Brain")
+    with pytest.raises(ImageError, match="'Brain' is chosen for both FLAIR and T1"):
+        logic.segment({"FLAIR": node, "T1": node})
+    with pytest.raises(ImageError, match="No volume is chosen"):
+        logic.segment({})
+
+
+def test_proposal_covers_the_loaded_sequences(logic: Any) -> None:
+    names = {"T2w": Modality.T2, "t1_gd": Modality.T1CE, "FLAIR": Modality.FLAIR, "T1 pre": Modality.T1}
+    nodes = {modality: add_volume(name) for name, modality in names.items()}
+    inputs, remarks = logic.proposeInputs()
+    assert inputs == nodes
+    assert list(inputs) == list(Modality)
+    assert remarks == []
+
+
+def test_module_registers_its_terminology_and_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, samples = [], []
+    terminologies = SimpleNamespace(LoadTerminologyFromFile=loaded.append)
+    monkeypatch.setattr(
+        slicer.modules, "terminologies", SimpleNamespace(logic=lambda: terminologies), raising=False
+    )
+    sample_data = SimpleNamespace(registerCustomSampleDataSource=lambda **source: samples.append(source))
+    monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(SampleDataLogic=sample_data))
+    parent = SimpleNamespace()
+    module = seg.MissingModalitySeg(parent)
+    module.onStartupCompleted()
+    assert Path(loaded[0]).is_file()
+    assert samples[0]["sampleName"] == "SyntheticBrainTumor"
+    assert "not a medical device" in parent.helpText
+    assert "RFNet" in parent.acknowledgementText
+
+
+def test_self_test_of_the_module_passes() -> None:
+    pytest.importorskip("MissingModalityLib.phantom", reason="no synthetic patient to test on")
+    if not bundledStudents():
+        pytest.skip("no student comes with this checkout")
+    slicer_standin.new_scene()
+    seg.MissingModalitySegTest().runTest()
+
+
+def test_nothing_heavy_is_imported_with_the_module() -> None:
+    program = (
+        "import slicer_standin, sys; slicer_standin.load_module('MissingModalitySeg');"
+        "slicer_standin.load_module('MissingModalityTrain');"
+        "print([name for name in ('torch', 'monai', 'scipy', 'SimpleITK') if name in sys.modules])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(slicer_standin.__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == "[]"

@@ -1,0 +1,622 @@
+"""The segmentation panel in real Qt (no screen), over real MRML, with real child processes."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+import vtk
+from PySide6 import QtGui
+
+import qt_standin
+import slicer_standin
+from child_process import replace_process
+from MissingModalityLib import mrml
+from MissingModalityLib.core.segments import SEGMENTS
+from MissingModalityLib.inference.student import Student
+from MissingModalityLib.runtime import jobs
+from small_patient import brain_volume, telling_student, write_brain, write_student
+
+seg = slicer_standin.load_module("MissingModalitySeg")
+devicefinder = slicer_standin.load_module("MissingModalitySegLib.devicefinder")
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_student(tmp_path_factory.mktemp("students") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="module")
+def slow_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_student(tmp_path_factory.mktemp("students") / "slow.safetensors", window=16, overlap=0.9)
+
+
+class Silence:
+    """A job that never tells anything: looking for devices would start a process for every test."""
+
+    asked: ClassVar[list[list[str]]] = []
+
+    def __init__(self, arguments: list[str], **_options: Any) -> None:
+        self.asked.append(arguments)
+
+    def start(self) -> Silence:
+        return self
+
+    def poll(self) -> None: ...
+
+    def cancel(self) -> None: ...
+
+
+@pytest.fixture
+def panel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """The panel as it opens: in an empty scene, with no student trained here."""
+    monkeypatch.setenv("MISSINGMODALITY_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(devicefinder, "Job", Silence)
+    slicer_standin.new_scene()
+    widget = seg.MissingModalitySegWidget(slicer_standin.module_area())
+    widget.setup()
+    widget.enter()
+    yield widget
+    widget.cleanup()
+
+
+def add_volumes(*names: str) -> list[Any]:
+    return [
+        mrml.add_volume(slicer.mrmlScene, brain_volume(number), name) for number, name in enumerate(names)
+    ]
+
+
+def choose_student(panel: Any, path: Path) -> None:
+    panel.ui.studentSelector.setCurrentIndex(panel.ui.studentSelector.count - 1)
+    panel.ui.studentPathEdit.setCurrentPath(str(path))
+
+
+def run_events(until: Callable[[], bool], seconds: float = 300) -> None:
+    """Let the event loop turn until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, "nothing happened in time"
+        slicer.app.processEvents()
+        time.sleep(0.01)
+
+
+def scene_state() -> list[tuple[str, str]]:
+    nodes = slicer.mrmlScene.GetNodes()
+    every = (nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems()))
+    return [(node.GetID(), node.GetName()) for node in every]
+
+
+def table_rows(panel: Any) -> list[tuple[str, str, str]]:
+    table = panel.ui.volumesTable
+    return [tuple(table.item(row, column).text() for column in (0, 1, 2)) for row in range(table.rowCount)]
+
+
+def finish(panel: Any) -> None:
+    run_events(lambda: not panel.ui.cancelButton.enabled, 300)
+
+
+def made() -> Any:
+    """The segmentation that came into the scene last."""
+    count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    return slicer.mrmlScene.GetNthNodeByClass(count - 1, "vtkMRMLSegmentationNode")
+
+
+def test_panel_opens_with_apply_off_and_says_why(panel: Any) -> None:
+    assert not panel.ui.applyButton.enabled
+    assert "Choose at least one volume." in panel.ui.applyButton.toolTip
+    assert not panel.ui.cancelButton.enabled
+    assert "not a medical device" in panel.ui.noticeLabel.text
+
+
+def test_every_selector_shows_scalar_volumes_only(panel: Any) -> None:
+    add_volumes("FLAIR")
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "Mask")
+    for name in ("flair", "t1ce", "t1", "t2"):
+        selector = getattr(panel.ui, f"{name}Selector")
+        assert [selector.itemText(index) for index in range(selector.count)] == ["None", "FLAIR"]
+
+
+def test_detect_fills_the_selectors_and_tells_the_reason(panel: Any) -> None:
+    t2, t1ce, flair = add_volumes("T2w TSE", "T1 post gd", "3: sag FLAIR")
+    panel.ui.detectButton.click()
+    assert panel.ui.flairSelector.currentNode() is flair
+    assert panel.ui.t1ceSelector.currentNode() is t1ce
+    assert panel.ui.t2Selector.currentNode() is t2
+    assert panel.ui.t1Selector.currentNode() is None
+    assert "FLAIR: '3: sag FLAIR', 95% sure." in panel.ui.detectionLabel.text
+
+
+def test_detect_in_an_empty_scene_says_so(panel: Any) -> None:
+    panel.ui.detectButton.click()
+    assert panel.ui.detectionLabel.text == "No loaded volume tells its sequence; choose by hand."
+
+
+def test_detect_tells_of_two_volumes_for_one_sequence(panel: Any) -> None:
+    add_volumes("FLAIR a", "FLAIR b")
+    panel.ui.detectButton.click()
+    assert "'FLAIR b' (95%) looks like FLAIR too" in panel.ui.detectionLabel.text
+
+
+def test_same_volume_twice_keeps_apply_off(panel: Any, student: Path) -> None:
+    (node,) = add_volumes("Brain")
+    choose_student(panel, student)
+    panel.ui.flairSelector.setCurrentNode(node)
+    assert panel.ui.applyButton.enabled
+    panel.ui.t2Selector.setCurrentNode(node)
+    assert not panel.ui.applyButton.enabled
+    said = "'Brain' is chosen for both FLAIR and T2. Choose each volume once."
+    assert panel.ui.applyButton.toolTip == panel.ui.expectationLabel.text == said
+
+
+def test_model_file_that_is_absent_keeps_apply_off(panel: Any, tmp_path: Path) -> None:
+    (node,) = add_volumes("T2")
+    panel.ui.t2Selector.setCurrentNode(node)
+    choose_student(panel, tmp_path / "nowhere.safetensors")
+    assert "nowhere.safetensors: there is no such student file" in panel.ui.applyButton.toolTip
+    assert panel.ui.expectationLabel.text == panel.ui.applyButton.toolTip
+
+
+def test_choices_live_in_the_parameter_node(panel: Any, student: Path) -> None:
+    (node,) = add_volumes("T2")
+    panel.ui.t2Selector.setCurrentNode(node)
+    panel.ui.regionsCheckBox.setChecked(True)
+    panel.ui.deviceSelector.setCurrentIndex(1)
+    choose_student(panel, student)
+    state = panel.logic.getParameterNode()
+    assert (state.t2, state.regions, state.device.value) == (node, True, "cpu")
+    assert state.studentPath == str(student)
+
+
+def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
+    panel: Any, student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []  # every text, also those that stand for less than a turn of the event loop
+    tell = panel._tell
+    monkeypatch.setattr(panel, "_tell", lambda label, text: shown.append(text) or tell(label, text))
+    add_volumes("FLAIR", "T1ce")
+    choose_student(panel, student)
+    panel.ui.detectButton.click()
+    panel.ui.regionsCheckBox.setChecked(True)
+    panel.ui.applyButton.click()
+    assert not panel.ui.applyButton.enabled
+    assert panel.ui.cancelButton.enabled
+    run_events(lambda: not panel.ui.cancelButton.enabled)
+    node = made()
+    assert node.GetName() == panel.ui.resultLabel.text == "FLAIR tumor segmentation"
+    assert panel.ui.outputSelector.currentNode() is None, "the next run would overwrite this one"
+    assert panel.ui.statusLabel.text.startswith("Done in ")
+    assert "FLAIR+T1ce" in panel.ui.statusLabel.text
+    texts = iter(shown)
+    stages = ("Starting", "Reading the volumes", "Bringing the volumes onto one grid", "Segmenting")
+    assert all(f"{stage}..." in texts for stage in (*stages, "Writing the result"))
+    rows = table_rows(panel)
+    names = [segment.name for segment in SEGMENTS]
+    assert [name for name, *_ in rows] == ["Whole tumor", "Tumor core", *names]
+    volumes = mrml.region_volumes(node)
+    assert rows[0][1] == f"{volumes['WT']:.2f}"
+    assert volumes["WT"] > 0
+    assert float(rows[0][2]) > 0
+    assert panel.ui.applyButton.enabled
+
+
+def test_cancel_in_mid_run_leaves_the_scene_as_it_was(panel: Any, slow_student: Path) -> None:
+    add_volumes("FLAIR")
+    choose_student(panel, slow_student)
+    panel.ui.detectButton.click()
+    before = scene_state()
+    panel.ui.applyButton.click()
+    run_events(lambda: panel.ui.statusLabel.text == "Segmenting...")
+    panel.ui.cancelButton.click()
+    assert panel.ui.statusLabel.text == "Canceled. The scene is as it was."
+    assert scene_state() == before
+    assert panel.ui.applyButton.enabled
+    assert not panel.ui.cancelButton.enabled
+
+
+def test_bad_volume_is_told_in_the_panel_and_changes_nothing(panel: Any, student: Path) -> None:
+    (node,) = add_volumes("T2")
+    slicer.util.arrayFromVolume(node)[:] = 5
+    choose_student(panel, student)
+    panel.ui.t2Selector.setCurrentNode(node)
+    before = scene_state()
+    panel.ui.applyButton.click()
+    assert panel.ui.statusLabel.text.startswith("T2 is constant")
+    assert scene_state() == before
+    assert panel.ui.applyButton.enabled
+
+
+def test_file_that_is_no_student_is_told_before_anything_starts(panel: Any, tmp_path: Path) -> None:
+    fake = tmp_path / "fake.safetensors"
+    fake.write_text("not a student")
+    (node,) = add_volumes("T2")
+    choose_student(panel, fake)
+    panel.ui.t2Selector.setCurrentNode(node)
+    assert not panel.ui.applyButton.enabled
+    assert "fake.safetensors: cannot be read as a student file" in panel.ui.expectationLabel.text
+
+
+def test_a_process_that_dies_is_told_leaves_all_as_it_was_and_apply_works_again(
+    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (node,) = add_volumes("T2")
+    output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    output.GetSegmentation().AddEmptySegment("Old", "Old")
+    choose_student(panel, student)
+    panel.ui.t2Selector.setCurrentNode(node)
+    panel.ui.outputSelector.setCurrentNode(output)
+    before = scene_state()
+    with monkeypatch.context() as patch:
+        replace_process(patch, tmp_path, "kill -9 $$")
+        panel.ui.applyButton.click()
+        finish(panel)
+    assert "The system ended the process (signal 9)" in panel.ui.statusLabel.text
+    assert scene_state() == before
+    assert list(output.GetSegmentation().GetSegmentIDs()) == ["Old"]
+    assert panel.ui.applyButton.enabled
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert panel.ui.statusLabel.text.startswith("Done in ")
+    assert output.GetSegmentation().GetSegment("Old") is None
+
+
+def test_closing_the_scene_stops_the_run_and_empties_the_panel(panel: Any, student: Path) -> None:
+    add_volumes("FLAIR")
+    choose_student(panel, student)
+    panel.ui.detectButton.click()
+    panel.ui.applyButton.click()
+    assert panel.ui.cancelButton.enabled
+    slicer.mrmlScene.Clear(0)
+    assert panel.ui.flairSelector.currentNode() is None
+    assert not panel.ui.cancelButton.enabled
+    assert "Choose at least one volume." in panel.ui.applyButton.toolTip
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+    add_volumes("T2")
+    panel.ui.detectButton.click()
+    assert panel.logic.getParameterNode().t2.GetName() == "T2"
+
+
+def test_cleanup_leaves_no_observer(panel: Any) -> None:
+    panel.cleanup()
+    assert panel.Observations == []
+
+
+def test_captions_tell_the_grid_of_each_chosen_volume(panel: Any) -> None:
+    (node,) = add_volumes("T2")
+    assert not panel.ui.t2CaptionLabel.text
+    panel.ui.t2Selector.setCurrentNode(node)
+    assert panel.ui.t2CaptionLabel.text == "26 x 24 x 22 voxels of 2 x 2 x 2 mm"
+    assert not panel.ui.flairCaptionLabel.text
+
+
+@pytest.fixture
+def evaluated(tmp_path: Path) -> Path:
+    """A student whose card tells scores of two subsets."""
+    scores = {"T2": (0.8, 0.6, 0.31), "T1ce+T2": (0.81, 0.7, 0.7)}
+    named = {name: dict(zip(("WT", "TC", "ET"), dice, strict=True)) for name, dice in scores.items()}
+    subsets = [
+        {"subset": name, "cases": 7, "dice": dice, "dice_std": dict.fromkeys(dice, 0.12)}
+        for name, dice in named.items()
+    ]
+    gain = {"subset": "T2", "added": "T1ce", "cases": 6, "before": named["T2"], "after": named["T1ce+T2"]}
+    path = write_student(tmp_path / "evaluated.safetensors")
+    known = Student.load(path)
+    known.card["evaluation"] = {"subsets": subsets, "gains": [gain]}
+    known.card["license"] = "MIT"
+    known.save(path)
+    return path
+
+
+def test_the_panel_says_what_to_expect_and_which_sequence_would_help(panel: Any, evaluated: Path) -> None:
+    (node,) = add_volumes("T2")
+    choose_student(panel, evaluated)
+    assert not panel.ui.expectationLabel.text
+    panel.ui.t2Selector.setCurrentNode(node)
+    plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.expectationLabel.text).toPlainText()
+    assert plain.splitlines() == [
+        "T2 (1 of 4 sequences): what to expect, by mean Dice \u00b1 spread over 7 evaluated patients",
+        "\u25cf Whole tumor: good (0.80 \u00b1 0.12)",
+        "\u25cf Tumor core: doubtful (0.60 \u00b1 0.12)",
+        "\u25cf Enhancing tumor: unreliable (0.31 \u00b1 0.12)",
+        "Adding T1ce would help most: whole tumor 0.80 to 0.81, tumor core 0.60 to 0.70, enhancing tumor "
+        "0.31 to 0.70 (the 6 patients who have it).",
+    ]
+
+
+def test_nothing_is_promised_of_sequences_that_were_never_evaluated(panel: Any, evaluated: Path) -> None:
+    (node,) = add_volumes("T1")
+    choose_student(panel, evaluated)
+    panel.ui.t1Selector.setCurrentNode(node)
+    assert "never evaluated" in panel.ui.expectationLabel.text
+
+
+def test_the_models_card_is_shown_on_demand(panel: Any, evaluated: Path) -> None:
+    choose_student(panel, evaluated)
+    assert panel.ui.cardBrowser.isHidden()
+    panel.ui.cardButton.click()
+    assert not panel.ui.cardBrowser.isHidden()
+    assert "license: MIT" in panel.ui.cardBrowser.plainText
+    evaluated.with_suffix(".md").write_text("# All about it")
+    panel.ui.cardButton.click()
+    panel.ui.cardButton.click()
+    assert panel.ui.cardBrowser.plainText.strip() == "All about it"
+
+
+def test_a_student_trained_here_appears_when_the_panel_is_entered(panel: Any, tmp_path: Path) -> None:
+    selector = panel.ui.studentSelector
+    count = selector.count
+    (tmp_path / "models").mkdir()
+    mine = write_student(tmp_path / "models" / "mine.safetensors")
+    panel.enter()
+    assert selector.count == count + 1
+    assert selector.itemText(count - 1) == "mine (trained here)"
+    selector.setCurrentIndex(count - 1)
+    assert panel.logic.getParameterNode().studentPath == str(mine)
+    panel.enter()
+    assert selector.itemText(selector.currentIndex) == "mine (trained here)"
+    mine.unlink()
+    panel.enter()
+    assert "mine.safetensors: there is no such student file" in panel.ui.applyButton.toolTip
+
+
+def test_the_device_is_found_with_an_estimate_of_the_time(
+    panel: Any, student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose_student(panel, student)
+    panel.ui.deviceSelector.setCurrentIndex(1)
+    assert Silence.asked[-1] == ["devices", "--device", "cpu", "--student", str(student)]
+    panel.ui.deviceSelector.setCurrentIndex(0)
+    assert Silence.asked[-1][2] == "auto"
+    monkeypatch.setattr(devicefinder, "Job", jobs.Job)
+    panel.ui.deviceSelector.setCurrentIndex(1)
+    assert panel.ui.deviceFoundLabel.text == "Looking..."
+    run_events(lambda: panel.ui.deviceFoundLabel.text != "Looking...", 180)
+    assert re.fullmatch(r"CPU: .* cores.*; about \d+ s per patient", panel.ui.deviceFoundLabel.text)
+
+
+def segmented(panel: Any, student: Path) -> Any:
+    add_volumes("FLAIR")
+    choose_student(panel, student)
+    panel.ui.detectButton.click()
+    panel.ui.applyButton.click()
+    finish(panel)
+    return made()
+
+
+def test_result_is_shown_faded_and_saved_as_the_label_map_it_is(
+    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composite = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    for name in ("show3DButton", "opacitySlider", "saveButton"):
+        assert not getattr(panel.ui, name).enabled
+    node = segmented(panel, student)
+    assert composite.GetBackgroundVolumeID() == panel.ui.flairSelector.currentNode().GetID()
+    display = node.GetDisplayNode()
+    panel.ui.show3DButton.setChecked(False)
+    assert not display.GetVisibility3D()
+    panel.ui.show3DButton.setChecked(True)
+    assert display.GetVisibility3D() and node.GetSegmentation().ContainsRepresentation("Closed surface")
+    panel.ui.opacitySlider.setValue(0.4)
+    assert display.GetOpacity3D() == pytest.approx(0.4)
+    assert display.GetOpacity2DFill() == pytest.approx(0.2)
+    path = tmp_path / "Grüße an alle.nii.gz"
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(path))
+    panel.ui.saveButton.click()
+    assert panel.ui.statusLabel.text == f"Wrote {path}"
+    saved = sitk.ReadImage(str(path))
+    volume = mrml.image_of(panel.ui.flairSelector.currentNode())
+    assert saved.GetSize() == volume.GetSize()
+    np.testing.assert_allclose(saved.GetOrigin(), volume.GetOrigin())
+    voxel = 8 / 1000
+    found = mrml.region_volumes(node)
+    array = sitk.GetArrayFromImage(saved)
+    for value, name in ((1, "NCR"), (2, "ED"), (3, "ET")):
+        assert (array == value).sum() * voxel == pytest.approx(found[name])
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path / "no" / "x.nii.gz"))
+    panel.ui.saveButton.click()
+    assert "x.nii.gz" in panel.ui.statusLabel.text and not panel.ui.statusLabel.text.startswith("Wrote")
+    slicer.mrmlScene.RemoveNode(panel.ui.flairSelector.currentNode())
+    panel.ui.saveButton.click()
+    assert "is not loaded any more" in panel.ui.statusLabel.text
+
+
+class DicomPlugin:
+    """What QuantitativeReporting's plugin is asked: it accepts every segmentation and may fail later."""
+
+    works = True
+    written: ClassVar[list[tuple[int, str]]] = []
+
+    def examineForExport(self, item: int) -> list[Any]:
+        return [SimpleNamespace(item=item, directory=None)]
+
+    def export(self, exportables: list[Any]) -> str:
+        if not self.works:
+            raise ValueError("no such tag")
+        self.written.extend((exportable.item, exportable.directory) for exportable in exportables)
+        return ""
+
+
+def test_dicom_seg_is_written_where_its_extension_is_installed(
+    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = segmented(panel, student)
+    assert not panel.ui.dicomButton.enabled
+    assert "QuantitativeReporting" in panel.ui.dicomButton.toolTip
+    plugin = SimpleNamespace(DICOMSegmentationPluginClass=DicomPlugin)
+    monkeypatch.setitem(sys.modules, "DICOMSegmentationPlugin", plugin)
+    slicer.modules.dicomPlugins = {"DICOMSegmentationPlugin": DicomPlugin}
+    panel.enter()
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path))
+    panel.ui.dicomButton.click()
+    assert "was not loaded from DICOM" in panel.ui.statusLabel.text and not DicomPlugin.written
+    panel.ui.flairSelector.currentNode().SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    panel.ui.dicomButton.click()
+    algorithm = vtk.mutable("")
+    node.GetSegmentation().GetSegment("ED").GetTag("DICOM.SegmentAlgorithmType", algorithm)
+    assert algorithm.get() == "AUTOMATIC"
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    assert DicomPlugin.written == [(hierarchy.GetItemByDataNode(node), str(tmp_path))]
+    monkeypatch.setattr(DicomPlugin, "works", False)
+    panel.ui.dicomButton.click()
+    assert "was not written as DICOM SEG: no such tag" in panel.ui.statusLabel.text
+
+
+def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
+    panel: Any, student: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "Fälle neu"
+    for name in ("A_1", "B_2"):
+        (data / name).mkdir(parents=True)
+        write_brain(data / name / f"{name}_t2.nii.gz")
+    write_brain(data / "C_MPRAGE.nii.gz")
+    choose_student(panel, student)
+    assert "Choose the folder of patients." in panel.ui.folderButton.toolTip
+    panel.ui.folderDataEdit.setCurrentPath("x" * 5000)  # longer than any system allows
+    assert "Choose the folder of patients." in panel.ui.folderButton.toolTip
+    panel.ui.folderDataEdit.setCurrentPath(str(data))
+    assert panel.ui.folderButton.toolTip == "Choose a folder for the results."
+    panel.ui.folderOutputEdit.setCurrentPath(str(tmp_path / "out"))
+    before = scene_state()
+    panel.ui.folderButton.click()
+    assert "A segmentation is running." in panel.ui.applyButton.toolTip
+    assert "A segmentation is running." in panel.ui.folderButton.toolTip
+    finish(panel)
+    assert panel.ui.statusLabel.text.startswith("2 segmented, 0 done before, 0 failed.")
+    assert "1 files skipped:\nC_MPRAGE.nii.gz: " in panel.ui.statusLabel.text
+    assert (tmp_path / "out" / "B_2.seg.nrrd").is_file()
+    assert scene_state() == before
+
+
+def test_a_saved_scene_brings_the_choices_back(panel: Any, evaluated: Path, tmp_path: Path) -> None:
+    (node,) = add_volumes("T2")
+    choose_student(panel, evaluated)
+    panel.ui.t2Selector.setCurrentNode(node)
+    panel.ui.regionsCheckBox.setChecked(True)
+    panel.ui.folderOutputEdit.setCurrentPath(str(tmp_path / "out"))
+    storage = slicer.vtkMRMLNRRDStorageNode()
+    storage.SetFileName(str(tmp_path / "t2.nrrd"))
+    slicer.mrmlScene.AddNode(storage)
+    node.SetAndObserveStorageNodeID(storage.GetID())
+    assert storage.WriteData(node)
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    slicer.mrmlScene.SetRootDirectory(str(tmp_path))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(0)
+    assert panel.ui.t2Selector.currentNode() is None and not panel.ui.regionsCheckBox.checked
+    assert not panel.ui.folderOutputEdit.currentPath
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Import()
+    assert panel.ui.t2Selector.currentNode().GetName() == "T2"
+    assert panel.ui.regionsCheckBox.checked
+    assert panel.ui.folderOutputEdit.currentPath == str(tmp_path / "out")
+    assert panel.ui.studentPathEdit.currentPath == str(evaluated)
+    assert "T2" in panel.ui.expectationLabel.text
+    assert panel.ui.applyButton.enabled
+
+
+def test_the_table_is_of_the_segmentation_that_is_shown(panel: Any, student: Path) -> None:
+    segmented(panel, student)
+    assert len(table_rows(panel)) == 5
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other patient")
+    other.CreateDefaultDisplayNodes()
+    panel.ui.outputSelector.setCurrentNode(other)
+    assert panel.ui.resultLabel.text == "Other patient" and not table_rows(panel)
+
+
+def test_an_empty_segmentation_is_not_saved_as_an_empty_map(
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    other.CreateDefaultDisplayNodes()
+    panel.ui.outputSelector.setCurrentNode(other)
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path / "x.nii.gz"))
+    panel.ui.saveButton.click()
+    assert "'Mine' has none of the segments" in panel.ui.statusLabel.text
+    assert not (tmp_path / "x.nii.gz").exists()
+
+
+def test_the_default_model_is_remembered_as_such_wherever_it_lies(panel: Any, student: Path) -> None:
+    choose_student(panel, student)
+    panel.ui.studentSelector.setCurrentIndex(0)
+    assert panel.logic.getParameterNode().studentPath == ""
+
+
+def test_detect_keeps_a_choice_by_hand_that_nothing_speaks_against(panel: Any) -> None:
+    unclear, flair = add_volumes("Volume_7", "FLAIR")
+    panel.ui.t1Selector.setCurrentNode(unclear)
+    panel.ui.t2Selector.setCurrentNode(flair)
+    panel.ui.detectButton.click()
+    chosen = {name: getattr(panel.ui, f"{name}Selector").currentNode() for name in ("flair", "t1", "t2")}
+    assert chosen == {"flair": flair, "t1": unclear, "t2": None}
+
+
+def test_detect_passes_by_a_chosen_volume_without_voxels(panel: Any) -> None:
+    add_volumes("T2w")
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "nothing yet")
+    panel.ui.flairSelector.setCurrentNode(empty)
+    panel.ui.detectButton.click()
+    assert panel.ui.flairSelector.currentNode() is empty
+    assert "T2: 'T2w'" in panel.ui.detectionLabel.text
+
+
+def test_nothing_is_computed_for_a_panel_that_is_not_shown(
+    panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(panel._devices, "show", lambda *chosen: asked.append(chosen))
+    panel.exit()
+    panel.ui.flairSelector.setCurrentNode(add_volumes("FLAIR")[0])
+    assert not asked
+    panel.enter()
+    assert asked
+
+
+def test_a_result_deleted_elsewhere_is_forgotten_at_once(panel: Any, student: Path) -> None:
+    node = segmented(panel, student)
+    slicer.mrmlScene.RemoveNode(node)
+    assert not panel.ui.opacitySlider.enabled and not panel.ui.saveButton.enabled
+    assert not panel.ui.resultLabel.text
+    assert panel.ui.volumesTable.rowCount == 0
+
+
+def test_presence_stands_below_the_table_where_the_student_tells_it(
+    panel: Any, student: Path, tmp_path: Path
+) -> None:
+    segmented(panel, student)
+    assert panel.ui.presenceLabel.isHidden()
+    telling_student().save(tmp_path / "told.safetensors")
+    choose_student(panel, tmp_path / "told.safetensors")
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert not panel.ui.presenceLabel.isHidden()
+    assert re.search(r"ecro.* 5 %, Edema.* 95 %, Enhancing.* 52 %$", panel.ui.presenceLabel.text)
+    slicer.mrmlScene.RemoveNode(made())
+    assert panel.ui.presenceLabel.isHidden()
+
+
+def test_widgets_of_a_closed_scene_are_tied_to_the_new_one_alone(panel: Any) -> None:
+    old = panel._parameterNode
+    assert old._connections
+    slicer.mrmlScene.Clear()
+    assert panel._parameterNode is not old and not old._connections
+    panel.ui.regionsCheckBox.setChecked(True)
+    assert panel.logic.getParameterNode().regions
+
+
+def test_an_unusable_temporary_folder_is_told(
+    panel: Any, student: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    add_volumes("FLAIR")
+    choose_student(panel, student)
+    panel.ui.detectButton.click()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    panel.ui.applyButton.click()
+    assert "gone" in panel.ui.statusLabel.text and panel.ui.applyButton.enabled

@@ -1,0 +1,391 @@
+"""The panel's section Training: child processes that outlive it, plots, and what it says about both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import slicer
+from slicer.util import arrayFromTableColumn
+
+import slicer_standin
+from MissingModalityLib.runtime import background as detached
+from MissingModalityLib.runtime import lock
+from MissingModalityLib.training.recipes import NETWORKS, RECIPES, make_plan
+from train_panel import choose, choose_item, line, new_panel, opened_panel, run_events, train, write_run
+
+qt = slicer_standin.load_module("qt")
+
+RESULT = '{"event": "result", "result": {"output": "run"}}'
+STEPS = "; ".join(f"echo '{line('train', step, 40, 'epoch 1 of 4')}'" for step in (2, 3))
+WAITING = f"{STEPS}; exec sleep 600"
+
+
+@pytest.fixture
+def panel(tmp_path: Path) -> Iterator[Any]:
+    with opened_panel(tmp_path) as panel:
+        yield panel
+
+
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What error windows have said."""
+    shown: list[str] = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **_: shown.append(text))
+    return shown
+
+
+def start(panel: Any, folder: Path) -> None:
+    choose(panel, data=folder, run=folder / "run")
+    panel.ui.startButton.click()
+
+
+def says(panel: Any, text: str) -> Callable[[], bool]:
+    return lambda: text in panel.ui.trainingStatusLabel.text
+
+
+def arguments(run: Path) -> str:
+    return (run / "process.log").read_text()
+
+
+def nodes(kind: str) -> list[Any]:
+    count = slicer.mrmlScene.GetNumberOfNodesByClass(kind)
+    return [slicer.mrmlScene.GetNthNodeByClass(index, kind) for index in range(count)]
+
+
+def test_every_recipe_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None:
+    selector = panel.ui.recipeSelector
+    assert [selector.itemText(index) for index in range(selector.count)] == list(RECIPES)
+    selector.setCurrentIndex(1)
+    panel.ui.presetSelector.setCurrentIndex(2)
+    state = panel.logic.getParameterNode()
+    assert state.recipe == list(RECIPES)[1]
+    assert state.preset.value == "paper"
+
+
+def test_a_recipe_brings_the_network_it_is_made_for(panel: Any) -> None:
+    state = panel.logic.getParameterNode()
+    panel.ui.networkSelector.setCurrentIndex(1)
+    choose_item(panel.ui.recipeSelector, "aem-kd")
+    assert state.network.value == "rfnet", "both recipes are for any network"
+    for recipe, network in (("mst-kd", "mstkdnet"), ("adamm", "adamm"), ("baseline", "segresnet")):
+        choose_item(panel.ui.recipeSelector, recipe)
+        assert state.network.value == network
+
+
+def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None:
+    networks = [panel.ui.networkSelector.itemText(index) for index in range(panel.ui.networkSelector.count)]
+    assert len(networks) == len(NETWORKS)
+    for index, name in enumerate(NETWORKS):
+        panel.ui.networkSelector.setCurrentIndex(index)
+        assert panel.logic.getParameterNode().network.value == name
+
+
+def test_the_table_of_stages_shows_what_the_choices_mean(panel: Any) -> None:
+    choose_item(panel.ui.recipeSelector, "aem-kd")
+    for preset, index in (("quick", 0), ("light", 1), ("paper", 2)):
+        panel.ui.presetSelector.setCurrentIndex(index)
+        stages = make_plan("aem-kd", "segresnet", preset).stages
+        table = panel.ui.stagesTable
+        shown = {table.item(row, 0).text(): table.cellWidget(row, 1).value for row in range(table.rowCount)}
+        assert shown == {name: settings.epochs for name, settings in stages.items()}
+
+
+def test_stages_on_request_are_offered_unticked(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process('echo "arguments: $*" >&2')
+    choose_item(panel.ui.recipeSelector, "mst-kd")
+    table, state = panel.ui.stagesTable, panel.logic.getParameterNode()
+    ticked = {table.item(row, 0).text(): table.item(row, 0).checkState() for row in range(table.rowCount)}
+    assert ticked == {"pretrain": qt.Qt.Unchecked, "train": qt.Qt.Checked}
+    table.item(0, 0).setCheckState(qt.Qt.Checked)
+    table.item(0, 0).setCheckState(qt.Qt.Unchecked)
+    assert state.stages == ""
+    start(panel, tmp_path)
+    run_events(lambda: not panel.training.alive)
+    assert "--stages" not in arguments(tmp_path / "run") and "--set" not in arguments(tmp_path / "run")
+    table.item(0, 0).setCheckState(qt.Qt.Checked)
+    panel.ui.factorSpinBox.setValue(2)
+    panel.ui.startButton.click()
+    run_events(lambda: not panel.training.alive)
+    said = arguments(tmp_path / "run")
+    assert "--stages pretrain,train " in said and "--set pretrain.factor=2 --progress" in said
+
+
+def test_start_passes_stages_epochs_and_synthesis_on(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process('echo "arguments: $*" >&2')
+    choose_item(panel.ui.recipeSelector, "aem-kd")
+    table = panel.ui.stagesTable
+    table.cellWidget(0, 1).setValue(7)
+    table.item(2, 0).setCheckState(qt.Qt.Unchecked)
+    assert not panel.ui.stagesTable.cellWidget(2, 1).enabled
+    panel.ui.validationSpinBox.setValue(25)
+    panel.ui.clipCheckBox.setChecked(True)
+    panel.ui.factorSpinBox.setValue(2)
+    choose_item(panel.ui.conventionSelector, "brats2023")
+    start(panel, tmp_path)
+    run_events(lambda: not panel.training.alive)
+    said = arguments(tmp_path / "run")
+    assert "--stages pretrain,train " in said
+    assert "--convention brats2023" in said
+    settings = "pretrain.epochs=7 validation=0.25 pretrain.factor=2 pretrain.synthetic.clip=true"
+    assert f"--set {settings} --progress json" in said
+
+
+def test_start_needs_data_a_fresh_run_folder_and_a_stage(panel: Any, tmp_path: Path) -> None:
+    choose(panel, data=tmp_path)
+    assert panel.ui.startButton.toolTip == "Choose a run folder."
+    choose(panel, run=tmp_path / "run")
+    assert panel.ui.startButton.enabled
+    panel.ui.stagesTable.item(0, 0).setCheckState(qt.Qt.Unchecked)
+    assert panel.ui.startButton.toolTip == "Tick at least one stage."
+    panel.ui.stagesTable.item(0, 0).setCheckState(qt.Qt.Checked)
+    write_run(tmp_path / "old")
+    choose(panel, run=tmp_path / "old")
+    assert not panel.ui.startButton.enabled
+    assert "resume it" in panel.ui.startButton.toolTip
+    assert panel.ui.resumeButton.enabled
+
+
+def test_a_folder_may_be_written_in_other_ways(panel: Any, tmp_path: Path) -> None:
+    choose(panel, run=f"{write_run(tmp_path / 'run')}/")
+    assert panel.ui.resumeButton.enabled
+    assert panel.ui.studentPathEdit.currentPath.endswith("run.safetensors")
+
+
+def test_a_finished_run_can_be_exported_but_not_resumed(panel: Any, tmp_path: Path) -> None:
+    choose(panel, run=write_run(tmp_path / "run", epochs=4, finished=True))
+    assert panel.ui.trainingStatusLabel.text == "Training has ended. Export writes the student file."
+    assert panel.ui.resumeButton.toolTip == "All stages of this training are over."
+    made = "recipe aem, network rfnet, preset quick, cases 3, of them held out 1"
+    assert panel.ui.logText.plainText.startswith(made)
+    assert panel.ui.exportButton.enabled
+
+
+def test_resume_needs_no_data_folder(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process('echo "arguments: $*" >&2')
+    choose(panel, run=write_run(tmp_path / "run"))
+    panel.ui.resumeButton.click()
+    run_events(lambda: not panel.training.alive)
+    said = arguments(tmp_path / "run")
+    assert "--resume" in said and "--data" not in said and "--set" not in said
+
+
+def test_start_passes_the_choices_on_and_shows_progress(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(f'echo "arguments: $*" >&2; {WAITING}')
+    choose_item(panel.ui.recipeSelector, "aem-kd")
+    panel.ui.networkSelector.setCurrentIndex(1)
+    panel.ui.deviceSelector.setCurrentIndex(1)
+    start(panel, tmp_path)
+    assert not panel.ui.startButton.enabled
+    assert f"A training is running in {tmp_path / 'run'}." in panel.ui.startButton.toolTip
+    write_run(tmp_path / "run", epochs=2)
+    run_events(lambda: panel.ui.trainingProgressBar.value == 20)
+    assert panel.ui.trainingProgressBar.maximum == 40
+    text = "train 3/40, epoch 1 of 4, loss 0.5, about 40 s left"
+    run_events(says(panel, text))
+    expected = f"train --data {tmp_path} --output {tmp_path / 'run'} --recipe aem-kd --network rfnet"
+    said = arguments(tmp_path / "run")
+    assert f"{expected} --preset quick --seed 0 --device cpu --progress json" in said
+    assert "train, epoch 2: loss 0.5000, FLAIR WT 0.50" in panel.ui.logText.plainText
+
+
+def test_loss_and_dice_are_plotted_while_it_trains(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(WAITING)
+    start(panel, tmp_path)
+    write_run(tmp_path / "run", epochs=1)
+    run_events(lambda: nodes("vtkMRMLTableNode")[0].GetNumberOfRows() == 1)
+    write_run(tmp_path / "run", epochs=3)
+    run_events(lambda: nodes("vtkMRMLTableNode")[0].GetNumberOfRows() == 3)
+    loss, dice = nodes("vtkMRMLTableNode")
+    assert arrayFromTableColumn(loss, "Loss").tolist() == pytest.approx([1, 1 / 2, 1 / 3])
+    assert arrayFromTableColumn(dice, "Epoch").tolist() == [3]
+    scores = [arrayFromTableColumn(dice, region)[0] for region in ("WT", "TC", "ET")]
+    assert scores == pytest.approx([0.6, 0.4, 0.3])
+    charts = nodes("vtkMRMLPlotChartNode")
+    assert [chart.GetNumberOfPlotSeriesNodes() for chart in charts] == [1, 3]
+    views = [view for view in nodes("vtkMRMLPlotViewNode") if view.GetSingletonTag().startswith("Missing")]
+    assert [view.GetPlotChartNodeID() for view in views] == [chart.GetID() for chart in charts]
+    series = charts[1].GetNthPlotSeriesNode(0)
+    assert (series.GetTableNode(), series.GetYColumnName()) == (dice, "WT")
+
+
+def test_plots_come_back_after_the_scene_was_closed(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(WAITING)
+    start(panel, tmp_path)
+    write_run(tmp_path / "run", epochs=2)
+    run_events(lambda: nodes("vtkMRMLTableNode")[0].GetNumberOfRows() == 2)
+    slicer.mrmlScene.Clear(0)
+    assert panel.training.alive
+    assert panel.ui.runPathEdit.currentPath == str(tmp_path / "run"), "the run outlives the scene"
+    run_events(lambda: len(nodes("vtkMRMLTableNode")) == 2)
+    assert nodes("vtkMRMLTableNode")[0].GetNumberOfRows() == 2
+    panel.ui.plotsButton.click()
+    assert len(nodes("vtkMRMLPlotChartNode")) == 2
+
+
+def test_pause_resume_and_stop_say_what_they_mean(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(WAITING)
+    start(panel, tmp_path)
+    write_run(tmp_path / "run", epochs=2)
+    run_events(says(panel, "train 3/40"))
+    panel.ui.pauseButton.click()
+    run_events(says(panel, "Paused. Stage train: 2 epochs are done. The process keeps its memory"))
+    assert panel.ui.pauseButton.toolTip == "The training is paused already."
+    assert panel.ui.resumeButton.toolTip == "Go on at the step where it was paused"
+    process = psutil.Process(detached.find(tmp_path / "run").pid)
+    panel.ui.resumeButton.click()
+    run_events(says(panel, "train 3/40"))
+    assert process.is_running() and process.status() != psutil.STATUS_STOPPED
+    panel.ui.stopButton.click()
+    assert panel.ui.trainingStatusLabel.text == (
+        "Stopped. Stage train: 2 epochs are done. Resume goes on from there; what came after is trained "
+        "again."
+    )
+    assert not process.is_running()
+    assert panel.ui.resumeButton.enabled and not panel.ui.stopButton.enabled
+
+
+def test_stop_before_anything_is_trained_leaves_start(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(f"echo '{line('prepare', 1, 3, 'patient_b')}'; exec sleep 600")
+    start(panel, tmp_path)
+    run_events(says(panel, "Preparing the cases 1/3, patient_b"))
+    assert (panel.ui.trainingProgressBar.value, panel.ui.trainingProgressBar.maximum) == (1, 3)
+    panel.ui.stopButton.click()
+    assert panel.ui.trainingStatusLabel.text == "Stopped. Nothing is trained yet: Start begins anew."
+    assert panel.ui.startButton.enabled and not panel.ui.resumeButton.enabled
+
+
+def test_a_killed_process_is_told_and_can_be_resumed(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None], errors: list[str]
+) -> None:
+    replaced_process(WAITING)
+    start(panel, tmp_path)
+    write_run(tmp_path / "run")
+    run_events(says(panel, "train 3/40"))
+    psutil.Process(detached.find(tmp_path / "run").pid).kill()
+    run_events(says(panel, "ended from outside: by the system, often because memory ran out"))
+    assert "Resume goes on from there" in panel.ui.trainingStatusLabel.text
+    assert len(errors) == 1
+    panel.ui.resumeButton.click()
+    run_events(says(panel, "train 3/40"))
+
+
+def test_failure_is_told_and_the_panel_is_ready_again(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None], errors: list[str]
+) -> None:
+    replaced_process('echo "missing-modality: error: no case here" >&2; exit 2')
+    start(panel, tmp_path)
+    run_events(says(panel, "no case here"))
+    run_events(lambda: errors)
+    assert errors[0].startswith("no case here")
+    assert "no case here" in panel.ui.logText.plainText
+    assert panel.ui.startButton.enabled
+
+
+def test_a_run_folder_that_cannot_be_written_to_is_told(
+    panel: Any, tmp_path: Path, errors: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    choose(panel, data=tmp_path, run=tmp_path / "file" / "run")
+    panel.ui.startButton.click()
+    assert "Choose a folder that you can write to" in panel.ui.trainingStatusLabel.text
+    assert len(errors) == 1
+    assert panel.ui.startButton.enabled
+
+
+def test_a_new_panel_finds_the_training_again(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(WAITING)
+    start(panel, tmp_path)
+    write_run(tmp_path / "run")
+    run_events(says(panel, "train 3/40"))
+    panel.cleanup()
+    assert detached.find(tmp_path / "run").alive, "closing the application does not end it"
+    slicer.mrmlScene.Clear(0)
+    other = new_panel()
+    assert other.ui.runPathEdit.currentPath == str(tmp_path / "run")
+    assert other.training.alive
+    assert says(other, "train 3/40")()
+    other.ui.stopButton.click()
+    assert not other.training.alive
+    other.cleanup()
+
+
+def test_a_training_that_still_prepares_is_found_too(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(f"echo '{line('prepare', 1, 3, 'patient_b')}'; exec sleep 600")
+    start(panel, tmp_path)
+    panel.cleanup()
+    slicer.mrmlScene.Clear(0)
+    other = new_panel()
+    run_events(says(other, "Preparing the cases 1/3"))
+    other.ui.stopButton.click()
+    other.cleanup()
+
+
+def test_closing_ends_the_training_where_the_user_has_said_so(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    assert not panel.ui.stopOnExitCheckBox.checked
+    panel.ui.stopOnExitCheckBox.setChecked(True)
+    replaced_process(WAITING)
+    start(panel, tmp_path)
+    run_events(says(panel, "train 3/40"))
+    panel.cleanup()
+    assert not detached.find(tmp_path / "run").alive
+    other = new_panel()
+    assert other.ui.stopOnExitCheckBox.checked, "the choice is the user's, not the scene's"
+    other.cleanup()
+
+
+def test_another_folder_cannot_be_chosen_while_a_training_runs(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(WAITING)
+    start(panel, tmp_path)
+    assert not panel.ui.runPathEdit.enabled
+    panel.logic.getParameterNode().runPath = str(tmp_path / "other")  # a script, or a scene that was loaded
+    assert panel.ui.runPathEdit.currentPath == str(tmp_path / "run")
+    assert panel.training.alive
+
+
+def test_a_training_of_another_program_is_noticed(
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "is_held", lambda run: True)
+    choose(panel, data=tmp_path, run=write_run(tmp_path / "run"))
+    assert "A program outside of this panel is training in this folder." in panel.ui.trainingStatusLabel.text
+    for button in (panel.ui.startButton, panel.ui.resumeButton):
+        assert "A program outside of this panel is training there." in button.toolTip
+    assert not panel.ui.stopButton.enabled
+
+
+def test_the_logic_starts_what_can_be_found_again(
+    tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    replaced_process(f"echo '{RESULT}'")
+    training = train.MissingModalityTrainLogic().startTraining(tmp_path, tmp_path / "run", device="cpu")
+    run_events(lambda: not training.alive)
+    assert training.state is detached.State.FINISHED
+    assert detached.find(tmp_path / "run").state is detached.State.FINISHED

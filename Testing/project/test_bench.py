@@ -1,0 +1,63 @@
+"""The benchmark measures what it says, on sizes that take seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_evaluate import tiny_student, write_case
+
+import bench
+import bench_training
+
+
+def test_the_benchmark_covers_a_whole_case_with_75_windows() -> None:
+    boxes = list(bench._windows((155, 240, 240), 80))
+    assert len(boxes) == 75
+    covered = np.zeros((155, 240, 240), bool)
+    for box in boxes:
+        assert covered[box].shape == (80, 80, 80)
+        covered[box] = True
+    assert covered.all()
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_and_says_what_it_scaled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_case(tmp_path / "BraTS2021_1")
+    tiny_student().save(tmp_path / "tiny.safetensors")
+    sizes = ["--window", "16", "--width", "4", "--filters", "8", "--threads", "1"]
+    places = ["--student", str(tmp_path / "tiny.safetensors"), "--output", str(tmp_path / "bench.json")]
+    assert bench.main(["--case", str(tmp_path / "BraTS2021_1"), *sizes, *places]) == 0
+    printed = capsys.readouterr().out
+    assert "ESTIMATED: 3 of 16 windows timed" in printed
+    tables = json.loads((tmp_path / "bench.json").read_text())["tables"]
+    assert [len(results) for results in tables] == [4, 2, 2, 2]
+    assert all(result["seconds"] > 0 and result["peak_gib"] > 0.1 for results in tables for result in results)
+
+
+@pytest.mark.slow
+def test_loss_terms_begin_at_a_tenth_of_dice_to_all_of_it(tmp_path: Path) -> None:
+    lines = ["--lines", "mst-kd", "adamm", "--preset", "quick", "--steps", "13"]
+    assert bench_training.main([*lines, "--output", str(tmp_path / "bench.json")]) == 0
+    for line in json.loads((tmp_path / "bench.json").read_text()):
+        terms = line["terms"]
+        for name in set(terms) - {"total", "student_entropy", "teacher_entropy"}:
+            assert 0.1 <= terms[name] / terms["student_dice"] <= 1, (line["line"], name)
+
+
+@pytest.mark.slow
+def test_steps_of_training_are_measured_with_their_loss_terms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--crop", "32", "--preset", "quick", "--steps", "1", "--threads", "1"]
+    output = ["--output", str(tmp_path / "bench.json")]
+    assert bench_training.main(["--lines", "baseline", "adamm", *sizes, *output]) == 0
+    printed = capsys.readouterr().out
+    assert "adamm, terms over the student's Dice: student_presence" in printed
+    lines = json.loads((tmp_path / "bench.json").read_text())
+    assert [line["line"] for line in lines] == ["baseline", "adamm"]
+    assert all(line["seconds"] > 0 and line["peak_gib"] > 0.1 for line in lines)

@@ -1,0 +1,146 @@
+"""The documentation held against the program: commands parse, plans can be made, links lead somewhere."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import MissingModalityLib as mm
+from MissingModalityLib.__main__ import build_parser
+from MissingModalityLib.training.settings import changed
+from tiny_run import write_cases
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "Resources" / "Docs").glob("*.md")))
+PROGRAM = re.compile(r"\bmissing-modality |-m MissingModalityLib ")
+
+
+def commands(page: Path) -> list[str]:
+    """What a page tells people to type: our program's options, without what stands before and around them."""
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    blocks = [line for line in text.splitlines() if PROGRAM.search(line) and "`" not in line]
+    inline = [code for code in re.findall(r"`([^`\n]+)`", text) if PROGRAM.search(code)]
+    found = [PROGRAM.split(line, maxsplit=1)[1] for line in (*blocks, *inline)]
+    return [command for command in found if " " in command and not command.endswith("--help")]
+
+
+COMMANDS = [(page.name, command) for page in PAGES for command in commands(page)]
+
+
+def parse(command: str) -> argparse.Namespace:
+    """The options; shell variables stand for 1."""
+    return build_parser().parse_args(shlex.split(re.sub(r"\$\{?\w+\}?", "1", command), comments=True))
+
+
+def plan_of(options: argparse.Namespace) -> mm.Plan:
+    return mm.make_plan(
+        options.recipe, options.network, options.preset, options.stages, dict(options.settings)
+    )
+
+
+def test_every_command_of_the_program_is_shown() -> None:
+    shown = {command.split()[0] for _, command in COMMANDS}
+    assert shown == {
+        *("segment", "segment-folder", "devices", "cases", "prepare", "synthesize", "train", "export"),
+        *("evaluate", "compare", "phantom"),
+    }
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_commands_parse_and_their_settings_make_a_plan(page: str, command: str) -> None:
+    options = parse(command)
+    name = command.split()[0]
+    if name == "train":
+        assert plan_of(options).stages
+    elif name == "synthesize":
+        changed(mm.SynthesisOptions(), dict(options.settings))
+
+
+def test_the_papers_comparisons_are_what_they_claim() -> None:
+    page = ROOT / "Resources" / "Docs" / "recipes.md"
+    trainings = [parse(command) for command in commands(page) if command.startswith("train ")]
+    plans = {options.output.name: plan_of(options) for options in trainings}
+    assert all(options.network == "rfnet" and options.preset == "paper" for options in trainings)
+    full = plans["aem-kd"].stages
+    assert list(plans["baseline"].stages) == ["train"]
+    assert sum(stage.epochs for stage in full.values()) == plans["baseline-1500"].stages["train"].epochs
+    for factor in (2, 4, 8):
+        stages = plans[f"aem-x{factor}"].stages
+        assert (stages["pretrain"].factor, stages["pretrain"].synthesis) == (factor, "aem")
+        assert stages["train"].synthesis == "none"
+    assert plans["aem-x8"].stages == {name: full[name] for name in ("pretrain", "train")}
+    mixed = plans["mixup"].stages["pretrain"]
+    assert mixed == replace(full["pretrain"], synthesis="mixup")
+    synthetic = plans["synthetic"].stages
+    assert synthetic["pretrain"] == full["pretrain"]
+    assert (synthetic["train"].synthesis, synthetic["train"].factor) == ("aem", 8)
+    assert plans["synthetic-only-second"].stages["train"] == synthetic["train"]
+    for name, subset in (("one-t1", "T1"), ("one-t1-t2", "T1+T2"), ("one-t1-t2-flair", "FLAIR+T1+T2")):
+        stage = plans[name].stages["train"]
+        assert stage == replace(
+            plans["baseline"].stages["train"], trained_subsets=(subset,), subsets=(subset,)
+        )
+    for epochs in (300, 600, 900):
+        stages = plans[f"kd{epochs}"].stages
+        assert stages == {"posttrain": replace(full["posttrain"], epochs=epochs)}
+
+
+@pytest.mark.slow
+def test_the_papers_comparisons_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each for one step per stage; in the order of the page, as some begin with what others have left."""
+    write_cases(tmp_path / "cases")
+    monkeypatch.chdir(tmp_path)
+    small = {"epochs": 1, "iterations": 1, "batch": 1, "crop": 32, "validation": 0, "network.width": 4}
+    for command in commands(ROOT / "Resources" / "Docs" / "recipes.md"):
+        if not command.startswith("train "):
+            continue
+        options = parse(command)
+        asked = {
+            key: value for key, value in options.settings if key.rpartition(".")[2] not in ("epochs", "batch")
+        }
+        run = mm.train(
+            options.data,
+            options.output,
+            options.recipe,
+            options.network,
+            options.preset,
+            options.stages,
+            settings={**small, **asked},
+            initial=options.initial,
+            prepared=Path("prepared"),
+            device="cpu",
+        )
+        assert {path.stem for path in run.glob("*.safetensors")} == set(plan_of(options).stages)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+        assert "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_is_python_and_names_are_public(page: Path) -> None:
+    assert set(re.findall(r"\bmm\.(\w+)", page.read_text("utf-8"))) <= set(mm.__all__)
+    for code in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+        ast.parse(code)
+
+
+def test_the_weights_of_joint_distillation_are_those_in_the_guide() -> None:
+    """Columns: recipe mst-kd in the presets light and paper, recipe adamm."""
+    text = (ROOT / "Resources" / "Docs" / "distillation.md").read_text("utf-8")
+    rows = re.findall(r"`joint\.(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", text)
+    assert len(rows) == 9
+    plans = [
+        mm.make_plan(recipe, preset=preset)
+        for recipe, preset in (("mst-kd", "light"), ("mst-kd", "paper"), ("adamm", "light"))
+    ]
+    joint = [plan.stages["train"].joint_options() for plan in plans]
+    for name, *weights in rows:
+        assert [float(weight) for weight in weights] == [getattr(options, name) for options in joint], name

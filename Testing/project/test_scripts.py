@@ -1,0 +1,177 @@
+"""The scripts behind `make student` and `make comparison`, on tiny cases with settings to match."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import bundled_student
+import choose_island
+import compare_recipes
+from compare_recipes import COMPARISONS, Line
+from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.training.recipes import STAGES, make_plan
+from tiny_run import log, record
+
+TINY = {
+    "iterations": 1,
+    "batch": 1,
+    "crop": 16,
+    "validation": 0,
+    "workers": 0,
+    "network.filters": 8,
+    "network.blocks": [1, 1],
+}
+Script = Callable[..., int]
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Calls a script's `main` with its options, given by name."""
+
+    def run(module: object, **options: object) -> int:
+        words = [
+            word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))
+        ]
+        monkeypatch.setattr(sys, "argv", ["script", *words])
+        return module.main()
+
+    return run
+
+
+def test_the_bundled_student_is_trained_scored_and_described(
+    script: Script,
+    tiny_cases: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    own = {key: value for key, value in bundled_student.SETTINGS.items() if not key.endswith(".epochs")}
+    changed = {**own, **TINY, "epochs": 1, "precision": "float32", "exclude": "none"}
+    monkeypatch.setattr(bundled_student, "SETTINGS", changed)
+    places = {
+        "train": tiny_cases,
+        "test": tiny_cases,
+        "run": tmp_path / "run",
+        "models": tmp_path / "models",
+    }
+    assert script(bundled_student, **places) == 0
+    student = tmp_path / "models" / f"{bundled_student.NAME}.safetensors"
+    card = read_card(student)
+    assert card["name"] == bundled_student.NAME and card["training"]["preset"] == "paper"
+    assert card["evaluation"]["cases"] == 3
+    assert student.with_suffix(".md").read_text("utf-8").startswith("#")
+    before, stages = student.read_bytes(), log(tmp_path / "run")
+    assert script(bundled_student, **places) == 0
+    assert student.stat().st_size == len(before) and log(tmp_path / "run") == stages
+    monkeypatch.setattr(bundled_student, "SETTINGS", {**changed, "epochs": 2})
+    assert script(bundled_student, **places) == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+def change_lines(monkeypatch: pytest.MonkeyPatch, lines: dict[str, Line]) -> None:
+    """Let the comparison of recipes have these lines, and steps that take no time."""
+    short = replace(COMPARISONS["recipes"], lines=lines, settings=TINY)
+    monkeypatch.setitem(COMPARISONS, "recipes", short)
+
+
+@pytest.fixture
+def short_lines(tiny_cases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two lines of the comparison of recipes."""
+    lines = COMPARISONS["recipes"].lines
+    change_lines(monkeypatch, {name: lines[name] for name in ("baseline", "+AEM signed +KD")})
+    monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b")
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_all_recipes_make_the_same_number_of_steps_and_stand_in_one_table(
+    script: Script, tiny_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = {"train": tiny_cases, "test": tiny_cases, "output": tmp_path / "out", "seeds": 1}
+    assert script(compare_recipes, **options, steps=3) == 0
+    assert "| +AEM signed +KD | 1 |" in capsys.readouterr().out
+    runs = [tmp_path / "out" / name / "seed0" for name in ("baseline", "aem-signed--kd")]
+    assert [len(log(run)) for run in runs] == [3, 3]
+    assert [line["stage"] for line in log(runs[1])] == ["pretrain", "train", "posttrain"]
+    assert all("patient_b" not in record(run)["cases"] for run in runs)
+    shutil.rmtree(runs[1] / "evaluation")
+    assert script(compare_recipes, **options, steps=3) == 0
+    assert (runs[1] / "evaluation" / "summary.json").exists() and len(log(runs[1])) == 3
+    assert script(compare_recipes, **options, steps=6) == 2
+    assert "another length" in capsys.readouterr().err
+
+
+def test_all_systems_make_the_same_steps_on_crops_of_the_same_size(
+    tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = {}
+    monkeypatch.setattr(
+        compare_recipes, "_work", lambda job, *_: plans.update({job.name: make_plan(**job.choices())})
+    )
+    monkeypatch.setattr(compare_recipes, "_report", lambda *_: "")
+    words = ["script", "--lines", "systems", "--train", str(tiny_cases), "--test", str(tiny_cases)]
+    monkeypatch.setattr(sys, "argv", words)
+    assert compare_recipes.main() == 0
+    assert [plan.architecture for plan in plans.values()] == ["rfnet", "rfnet", "mstkdnet", "adamm"]
+    assert [list(plan.stages) for plan in plans.values()][1:3] == [[*STAGES], ["train"]]
+    stages = [plan.stages.values() for plan in plans.values()]
+    assert {sum(stage.epochs * stage.iterations for stage in each) for each in stages} == {300}
+    assert {(stage.batch, stage.crop) for each in stages for stage in each} == {(1, (96, 96, 96))}
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_no_case_is_scored_by_a_network_that_trained_on_it(
+    script: Script, tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_lines(monkeypatch, {"baseline": Line("baseline"), "short": Line("baseline", share=0.2)})
+    for folds in (2, 3):
+        monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b" if folds == 2 else "none of them")
+        assert script(compare_recipes, train=tiny_cases, output=tmp_path / "out", folds=folds, steps=1) == 0
+        scored: list[str] = []
+        for fold in range(folds):
+            run = tmp_path / "out" / "baseline" / f"fold{fold}of{folds}"
+            test = sorted(path.name for path in (tmp_path / "out" / "folds" / run.name).iterdir())
+            assert test and not set(test) & set(record(run)["cases"])
+            scored += test
+        assert len(set(scored)) == len(scored)
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_trainings_side_by_side_are_those_made_in_turn(
+    script: Script, tiny_cases: Path, tmp_path: Path
+) -> None:
+    scores = []
+    for at_once in (1, 2):
+        out = tmp_path / str(at_once)
+        places = {"train": tiny_cases, "test": tiny_cases, "output": out}
+        assert script(compare_recipes, **places, seeds=1, steps=3, at_once=at_once) == 0
+        scores.append(
+            [(path / "cases.csv").read_text("utf-8") for path in sorted(out.glob("*/*/evaluation"))]
+        )
+    assert len(scores[0]) == 2 and scores[0] == scores[1]
+
+
+@pytest.mark.usefixtures("short_lines")
+def test_sizes_of_islands_are_scored_on_cases_the_students_have_not_seen(
+    script: Script,
+    tiny_cases: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = tmp_path / "out"
+    # the other line needs more cases than a fold has
+    change_lines(monkeypatch, {"baseline": Line("baseline")})
+    assert script(compare_recipes, train=tiny_cases, output=out, folds=2, steps=1) == 0
+    capsys.readouterr()
+    assert script(choose_island, line=out / "baseline", folds=out / "folds") == 0
+    printed = capsys.readouterr()
+    assert sorted(printed.err.split()) == ["patient_a", "patient_c"]
+    assert len(printed.out.splitlines()) == 2 + len(choose_island.SIZES)
+    assert script(choose_island, line=out, folds=out / "folds") == 2
+    assert "no students of folds" in capsys.readouterr().err

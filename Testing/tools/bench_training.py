@@ -1,0 +1,170 @@
+"""Seconds and peak memory of a training step, and how large loss terms are when training begins.
+
+Every line is measured in a process of its own, on crops of one synthetic patient, by the loop that trains:
+one step to warm up, then the mean of the next ones; loss terms are means over all of them. Memory on a CPU
+is the process's own, with some 0.6 GiB that Python and PyTorch take; on a GPU it is what PyTorch allocates.
+
+    make bench                                                    this too: crops of 64^3, preset "light"
+    python Testing/bench_training.py --preset paper               networks of the papers' sizes
+    python Testing/bench_training.py --preset paper --crop own    and their crops; minutes a step on a CPU
+    python Testing/bench_training.py --lines mst-kd --device cuda
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from bench import in_child
+
+# The parent imports nothing heavy: the peak memory of a child, as Linux counts it, starts from its parent's.
+
+LINES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "baseline": ("baseline", "segresnet", "train", {}),
+    "rfnet": ("baseline", "rfnet", "train", {"fusion_start": 0}),
+    "aem-kd": ("aem-kd", "rfnet", "posttrain", {}),
+    "mst-kd": ("mst-kd", "mstkdnet", "train", {}),
+    "mst-kd recompute": ("mst-kd", "mstkdnet", "train", {"network.recompute": True}),
+    "adamm": ("adamm", "adamm", "train", {}),
+    "adamm recompute": ("adamm", "adamm", "train", {"network.recompute": True}),
+}
+"""Recipe, network, stage and settings; crops one at a time."""
+SEED = 2021
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    if options.measure:
+        print(json.dumps(_measure(options.measure, options)))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        options.folder = folder
+        in_child(__file__, "case", options)
+        results = [in_child(__file__, name, options) or {"line": name} for name in options.lines]
+    print(_table(results, options), flush=True)
+    if options.output:
+        options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--lines", nargs="+", choices=LINES, default=list(LINES), metavar="LINE")
+    parser.add_argument("--preset", default="light", help="of the networks (default: %(default)s)")
+    parser.add_argument("--crop", default="64", help="side, or 'own': that of the preset (default: 64)")
+    parser.add_argument("--precision", default="auto", help="as the setting (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=3, help="to time (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="write the figures as JSON too")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return parser.parse_args(given, argparse.Namespace(arguments=given))
+
+
+def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
+    folder = Path(options.folder)
+    if line == "case":
+        from MissingModalityLib.phantom import write_patient
+
+        return {"case": str(write_patient(folder / "cases", SEED))}
+    trainer, settings = _trainer(line, options)
+    losses = [trainer._train_epoch(trainer.trained, 0)["loss"]]
+    start = time.perf_counter()
+    losses += [trainer._train_epoch(trainer.trained, epoch)["loss"] for epoch in range(1, 1 + options.steps)]
+    seconds = (time.perf_counter() - start) / options.steps
+    return {
+        "line": line,
+        "crop": settings.crop,
+        "parameters": sum(parameter.numel() for parameter in trainer.trained.parameters()),
+        "seconds": seconds,
+        "peak_gib": _peak_memory(trainer.stage.device) / 2**30,
+        "terms": {name: fmean(loss[name] for loss in losses) for name in losses[0]},
+    }
+
+
+def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
+    """What trains, with epochs of a single step, and its settings."""
+    import torch
+
+    from MissingModalityLib import networks
+    from MissingModalityLib.datasets.discovery import find_cases
+    from MissingModalityLib.imaging.cache import cache_case
+    from MissingModalityLib.runtime.devices import choose_device
+    from MissingModalityLib.training.loop import Stage, Trainer
+    from MissingModalityLib.training.recipes import make_plan
+    from MissingModalityLib.training.run import _method
+
+    recipe, network, stage, changes = LINES[line]
+    common = {"iterations": 1, "batch": 1, "workers": 0, "precision": options.precision, "foreground": 1.0}
+    crop = {} if options.crop == "own" else {"crop": int(options.crop)}
+    plan = make_plan(recipe, network, options.preset, settings={**common, **crop, **changes})
+    settings, device = plan.stages[stage], choose_device(options.device)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(SEED)
+    case = find_cases(Path(options.folder) / "cases").cases[0]
+    trained = Stage(
+        name=stage,
+        stages=[stage],
+        folder=Path(options.folder),
+        network=networks.build(plan.architecture, **plan.network).to(device),
+        method=_method(settings, fresh=True),
+        cases=[cache_case(case, Path(options.folder) / "prepared")],
+        held_out=[],
+        settings=settings,
+        seed=SEED,
+        device=device,
+        progress=lambda event: None,
+    )
+    trainer = Trainer(trained)
+    trained.method.begin_epoch(trained.network, 0)
+    return trainer, settings
+
+
+def _peak_memory(device: Any) -> int:
+    import torch
+
+    from MissingModalityLib.core.environment import peak_memory
+
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
+
+
+def _table(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> str:
+    width = max(len(result["line"]) for result in results)
+    lines = [
+        f"One training step, preset {options.preset}, batch 1, {options.device}, {options.threads} threads",
+        f"{'':{width}}  {'crop':>11}  {'million parameters':>18}  {'seconds':>8}  {'peak GiB':>8}",
+    ]
+    for result in results:
+        if "seconds" not in result:
+            lines.append(f"{result['line']:{width}}  failed, see above")
+            continue
+        lines.append(
+            f"{result['line']:{width}}  {'x'.join(map(str, result['crop'])):>11}  "
+            f"{result['parameters'] / 1e6:18.1f}  {result['seconds']:8.2f}  {result['peak_gib']:8.2f}"
+        )
+    return "\n".join([*lines, *map(_shares, filter(_has_student, results))])
+
+
+def _has_student(result: dict[str, Any]) -> bool:
+    return "student_dice" in result.get("terms", {})
+
+
+def _shares(result: dict[str, Any]) -> str:
+    """Of a line, its weighted terms in units of the weighted Dice loss of the student."""
+    terms = dict(result["terms"])
+    dice, _ = terms.pop("student_dice"), terms.pop("total")
+    shares = ", ".join(f"{name} {value / dice:.2f}" for name, value in terms.items())
+    return f"{result['line']}, terms over the student's Dice: {shares}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

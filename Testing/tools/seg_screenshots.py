@@ -1,0 +1,54 @@
+"""Pictures of the segmentation panel in each main state, from a real segmentation of a synthetic patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import slicer
+from test_seg_panel import run_events
+
+import scene_view
+import slicer_standin
+
+LONG_S = 3600
+
+
+def main(folder: Path, save: Callable[[Any, Path], None]) -> None:
+    """Write the pictures.
+
+    Args:
+        folder: for the pictures.
+        save: draws a panel.
+    """
+    module = slicer_standin.load_module("MissingModalitySeg")
+    slicer_standin.new_scene()
+    panel = module.MissingModalitySegWidget(slicer_standin.module_area())
+    panel.setup()
+    panel.enter()
+    run_events(lambda: " per patient" in panel.ui.deviceFoundLabel.text, LONG_S)
+    save(panel, folder / "seg_empty.png")
+    load(module, "T2")
+    panel.ui.detectButton.click()
+    save(panel, folder / "seg_one_sequence.png")
+    slicer.mrmlScene.Clear(0)
+    load(module, "FLAIR", "T1CE")
+    panel.ui.detectButton.click()
+    panel.ui.applyButton.click()
+    run_events(lambda: panel.ui.statusLabel.text == "Segmenting...", LONG_S)
+    save(panel, folder / "seg_running.png")
+    run_events(lambda: not panel.ui.cancelButton.enabled, LONG_S)
+    save(panel, folder / "seg_result.png")
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    scene_view.draw(scene_view.background_of(node), node, folder / "seg_views.png")
+    panel.ui.cardButton.click()
+    save(panel, folder / "seg_card.png")
+    panel.cleanup()
+
+
+def load(module: Any, *names: str) -> None:
+    """A synthetic patient of whom only these sequences were acquired."""
+    for modality, node in module.addSyntheticPatient(seed=1).items():
+        if modality.name not in names:
+            slicer.mrmlScene.RemoveNode(node)
