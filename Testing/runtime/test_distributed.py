@@ -18,8 +18,8 @@ WORKER = """
 import json, sys
 from pathlib import Path
 from MissingModalityLib.runtime import distributed
-from MissingModalityLib.errors import CaseError
-from MissingModalityLib.evaluation.run import evaluate_folder
+from MissingModalityLib.core.errors import CaseError
+from MissingModalityLib.evaluation.evaluate import evaluate_folder
 
 
 def attempt(work):
