@@ -78,7 +78,7 @@ def _write(array: np.ndarray, path: Path, orientation: str = "LPS") -> None:
 
 def tiny_student(card: dict[str, Any] | None = None) -> Student:
     torch.manual_seed(3)
-    network = networks.build("segresnet", filters=8, blocks=(1, 1, 1))
+    network = networks.build("segresnet", width=8, blocks=(1, 1, 1))
     with torch.no_grad():  # spread the answers of fresh weights, so that every region has voxels
         for parameter in network.parameters():
             parameter.mul_(3)

@@ -36,7 +36,7 @@ NOTES = {
 
 def save_student(path: Path, seed: int = 3, **card: Any) -> Path:
     torch.manual_seed(seed)
-    network = networks.build("segresnet", filters=8, blocks=(1, 1, 1))
+    network = networks.build("segresnet", width=8, blocks=(1, 1, 1))
     Student(network, {"window": [40, 40, 40], **card}).save(path)
     return path
 

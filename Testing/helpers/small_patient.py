@@ -39,7 +39,7 @@ def write_brain(path: Path, seed: int = 0, **geometry: tuple[float, ...]) -> Pat
 def telling_student() -> Student:
     """AdaMM that sees all lesions everywhere; of what is there at all, ED and (barely) ET."""
     torch.manual_seed(0)
-    network = build("adamm", width=8, adapters=2, nodes=2)
+    network = build("adamm", width=8, adapter_channels=2, graph_nodes=2)
     with torch.no_grad():
         network.classify.weight.zero_()
         network.classify.bias.copy_(torch.tensor([-4.0, 6.0, 6.0, 6.0]))
@@ -53,7 +53,7 @@ def write_student(
 ) -> Path:
     """An untrained student of no opinion; small windows make it slow, a bias makes it sure of every logit."""
     torch.manual_seed(0)
-    network = build("segresnet", filters=8, blocks=(1, 1), head=head)
+    network = build("segresnet", width=8, blocks=(1, 1), head=head)
     last = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv3d)][-1]
     torch.nn.init.constant_(last.bias, bias or 0)
     if bias is not None:

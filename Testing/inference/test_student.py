@@ -20,9 +20,10 @@ from MissingModalityLib.core.modalities import SUBSETS, Modality
 from MissingModalityLib.imaging.preparation import Study, prepare
 from MissingModalityLib.inference import sliding_window as inference
 from MissingModalityLib.inference.card import read_card
-from MissingModalityLib.inference.sliding_window import infer, to_classes
+from MissingModalityLib.inference.sliding_window import infer
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
+from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.output import Output
 from processes import environment
 from small_patient import brain_volume
@@ -37,7 +38,7 @@ def study(*modalities: Modality) -> Study:
 @pytest.fixture
 def student() -> Student:
     torch.manual_seed(0)
-    network = build("segresnet", filters=8, blocks=(1, 1))
+    network = build("segresnet", width=8, blocks=(1, 1))
     torch.nn.init.zeros_(list(network.parameters())[-1])  # a new one sees background only
     return Student(network, {"name": "tiny", "window": [32, 32, 32], "license": "CC0"})
 
@@ -45,7 +46,7 @@ def student() -> Student:
 class Ramp(nn.Module):
     """A stand-in whose logits are its input, so that blending can be checked against the input itself."""
 
-    head, divisor = "regions", 4
+    head, divisor = HEADS["regions"], 4
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,9 +146,9 @@ def test_progress_counts_the_windows_to_the_end(student: Student) -> None:
 
 def test_regions_nest_and_classes_follow_the_largest_probability() -> None:
     regions = np.array([[0.9, 0.9, 0.9, 0.1], [0.2, 0.8, 0.8, 0.2], [0.1, 0.4, 0.7, 0.3]])[:, :, None, None]
-    assert to_classes(regions, "regions").ravel().tolist() == [2, 1, 3, 0]
+    assert HEADS["regions"].class_map(regions).ravel().tolist() == [2, 1, 3, 0]
     classes = np.array([[0.4, 0.1], [0.3, 0.2], [0.2, 0.3], [0.1, 0.4]])[:, :, None, None]
-    assert to_classes(classes, "classes").ravel().tolist() == [0, 3]
+    assert HEADS["classes"].class_map(classes).ravel().tolist() == [0, 3]
 
 
 def test_the_card_tells_how_to_use_the_student(student: Student, tmp_path: Path) -> None:

@@ -18,11 +18,20 @@ from MissingModalityLib.methods.losses import presence_target
 from MissingModalityLib.methods.options import JointOptions
 from MissingModalityLib.methods.style import Discriminator, fused_matrix, style_distance
 from MissingModalityLib.networks import build
+from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.training.run import train
 from tiny_run import QUICK, TINIEST
 
-TINY = {"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16, "grid": (1, 1, 2)}
+TINY = {
+    "width": 8,
+    "embedding_size": 16,
+    "num_layers": 4,
+    "num_heads": 4,
+    "mlp_size": 16,
+    "decoder_channels": 16,
+    "position_grid": (1, 1, 2),
+}
 DISTANCES = ("attention", "scales", "logits", "divergence", "style", "adversarial")
 
 
@@ -69,13 +78,13 @@ class TestPublishedNumbers:
         close(1e-4 * theirs / (4 * channels**2 * (height * width) ** 2), public["loss/gsm"])
 
     def test_discriminator(self, public):
-        critic = Discriminator(6, 4, published=True).double()
+        discriminator = Discriminator(6, 4, as_public_code=True).double()
         state = {name.removeprefix("w_disc/"): public[name] for name in public if name.startswith("w_disc/")}
-        critic.layers.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+        discriminator.layers.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
         full, missing = value(public, "in/dstyle_f"), value(public, "in/dstyle_m")
-        close(critic(full), public["loss/d_out_f"], atol=1e-6)
-        close(critic.fooled(missing), public["loss/adv_fool"])
-        close(critic.loss(missing, full), (public["loss/d_src"] + public["loss/d_trg"]) / 2)
+        close(discriminator(full), public["loss/d_out_f"], atol=1e-6)
+        close(discriminator.generator_loss(missing), public["loss/adv_fool"])
+        close(discriminator.loss(missing, full), (public["loss/d_src"] + public["loss/d_trg"]) / 2)
 
 
 class TestPublishedNumbersOfAdaMM:
@@ -119,7 +128,7 @@ class TestPublishedNumbersOfAdaMM:
         held = presence_target(label, truth.dtype)
         output = Output(logits, presence=torch.where(truth == held, said, 1 - said))
         method = JointDistillation(JointOptions(student=1.0, presence=1.0))
-        return method._own_losses("student", output, label, "sigmoids")
+        return method._own_losses("student", output, label, HEADS["sigmoids"])
 
     def test_fused_matrices_of_planes(self, public):
         teacher, student = series(public, "feat_t", 2), series(public, "feat_s", 2)
@@ -180,7 +189,7 @@ def started(student: nn.Module, **options) -> tuple[JointDistillation, nn.Module
 
 
 WITHOUT_TRANSFORMER = {"attention": 0.0, "scales": 0.0}
-TINY_ADAMM = {"width": 8, "adapters": 2, "nodes": 2, "dropout": 0.0}
+TINY_ADAMM = {"width": 8, "adapter_channels": 2, "graph_nodes": 2, "dropout": 0.0}
 
 
 def started_adamm() -> tuple[JointDistillation, nn.Module]:
@@ -278,7 +287,7 @@ def test_half_precision_changes_little(name):
 def test_only_what_a_loss_reads_is_computed_and_held():
     pair = JointDistillation(JointOptions(attention=0.0, adversarial=0.0)).assemble(network()).train()
     for output in pair(batch()):
-        assert {name.partition("/")[0] for name in output.features} == {"scale", "style"}
+        assert {feature.kind for feature in output.features} == {"scale", "style"}
 
 
 def test_presence_that_nothing_would_train_is_refused():
@@ -302,9 +311,9 @@ def test_the_discriminator_learns_to_tell_styles_apart():
 
 
 def test_discriminator_takes_styles_of_any_size():
-    critic = Discriminator(8, 4)
+    discriminator = Discriminator(8, 4)
     for sides in ((1, 2, 3), (20, 24, 16), (9, 12, 31)):
-        assert critic(torch.randn(1, 8, *sides)).shape[:2] == (1, 1)
+        assert discriminator(torch.randn(1, 8, *sides)).shape[:2] == (1, 1)
 
 
 def test_style_distance_is_relative():
@@ -328,7 +337,7 @@ def test_divergence_is_zero_for_logits_that_differ_in_scale_and_offset_alone(axi
 
 def test_networks_without_the_features_are_refused():
     with pytest.raises(OptionError, match=r"attention.*segresnet.*Set joint\.attention=0"):
-        JointDistillation(JointOptions()).check(build("segresnet", filters=8, blocks=(1, 1)))
+        JointDistillation(JointOptions()).check(build("segresnet", width=8, blocks=(1, 1)))
     with pytest.raises(OptionError, match=r"presence.*mstkdnet"):
         JointDistillation(JointOptions(presence=1.0)).check(network())
 
@@ -342,7 +351,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path,
 
 def test_logits_alone_can_be_distilled_with_any_network():
     torch.manual_seed(0)
-    student = build("segresnet", filters=8, blocks=(1, 1))
+    student = build("segresnet", width=8, blocks=(1, 1))
     off = dict.fromkeys(("attention", "scales", "style", "adversarial"), 0.0)
     method, pair = started(student, **off)
     data = {**batch(), "image": batch()["image"]}

@@ -69,7 +69,7 @@ def test_flags_tell_a_missing_channel_from_an_empty_one() -> None:
     blank[:, 1] = 0
     with_t1ce, without = torch.tensor([[True] * 4]), torch.tensor([[True, False, True, True]])
     for flags, same in ((True, False), (False, True)):
-        network = build("segresnet", filters=8, blocks=(1, 1), flags=flags).eval()
+        network = build("segresnet", width=8, blocks=(1, 1), flags=flags).eval()
         assert torch.equal(network(blank, with_t1ce).logits, network(blank, without).logits) is same
 
 

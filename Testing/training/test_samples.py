@@ -126,7 +126,7 @@ def test_the_order_of_cases_and_the_first_sample_are_drawn_apart(cached: dict) -
 
 
 def test_validation_scores_what_the_exported_student_predicts(cached: dict) -> None:
-    network = build("segresnet", filters=8, blocks=(1, 1))
+    network = build("segresnet", width=8, blocks=(1, 1))
     last = network.body.conv_final[-1].conv
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.constant_(last.bias, 10)  # everything is tumor, in the air around the brain too

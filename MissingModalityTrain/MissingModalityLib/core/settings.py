@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import field, fields
+from dataclasses import field, fields, replace
 from functools import wraps
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from .aliases import renamed
 from .errors import OptionError
@@ -35,6 +37,9 @@ def share(default: float, meaning: str) -> Any:
     return setting(default, meaning, "0 to less than 1", lambda value: 0 <= value < 1)
 
 
+fraction = share
+
+
 def switch(default: bool, meaning: str) -> Any:
     return setting(default, meaning, "true or false", lambda value: isinstance(value, bool))
 
@@ -55,6 +60,14 @@ def reads_old_names(old_names: Mapping[str, str]) -> Callable[[type], type]:
     return decorate
 
 
+def _kind_fits(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_kind_fits(part, get_args(kind)[0]) for part in value)
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is kind if kind in (int, bool, str) else True
+
+
 def check(settings: Any, prefix: str = "") -> None:
     """Hold every field of a dataclass of settings against its own range.
 
@@ -64,11 +77,31 @@ def check(settings: Any, prefix: str = "") -> None:
     Raises:
         OptionError: naming the setting, its value and what is allowed.
     """
+    kinds = get_type_hints(type(settings))
     for item in fields(settings):
         value, allowed = getattr(settings, item.name), item.metadata["allowed"]
-        if not item.metadata["fine"](value):
+        if (prefix == "network." and not _kind_fits(value, kinds[item.name])) or not item.metadata["fine"](
+            value
+        ):
             name = f"{prefix}{item.name}"
             raise OptionError(f"Setting {name}={as_text(value)} is out of range. Allowed: {allowed}.")
+
+
+def with_changes(settings: Any, changes: Mapping[str, Any], prefix: str = "") -> Any:
+    names = [item.name for item in fields(settings)]
+    values = {}
+    for key, given in changes.items():
+        if key not in names:
+            raise OptionError(f"Unknown setting '{prefix}{key}'. Settings: {', '.join(names)}.")
+        value = given
+        if isinstance(given, str) and not isinstance(getattr(settings, key), str):
+            try:
+                words = {"true": True, "yes": True, "false": False, "no": False}
+                value = words[given.lower()] if given.lower() in words else ast.literal_eval(given)
+            except (ValueError, SyntaxError):
+                value = given
+        values[key] = tuple(value) if isinstance(value, list) else value
+    return replace(settings, **values)
 
 
 def as_text(value: Any) -> str:

@@ -195,7 +195,9 @@ class Trainer:
             return self.trained
         network, device = self.stage.network, self.stage.device
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(self.trained, devices, find_unused_parameters=network.leaves_unused)
+        return DistributedDataParallel(
+            self.trained, devices, find_unused_parameters=network.find_unused_parameters
+        )
 
     def _train_epoch(self, model: nn.Module, epoch: int) -> dict[str, Any]:
         """One pass over the samples of an epoch: mean loss terms, and the share of time spent on waiting."""

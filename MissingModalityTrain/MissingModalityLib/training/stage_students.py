@@ -40,7 +40,7 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     plan = from_json(record["settings"])
     network = networks.build(plan.network, **plan.network_options)
     network.load_state_dict(_trained_weights(state))
-    if card and "gate" in card and "presence" not in network.distilled:
+    if card and "gate" in card and "presence" not in network.distillable_features:
         raise OptionError(f"{run}: network {network.name} does not tell presence. Export it without a gate.")
     facts = {**_card(record, plan, state["stage"], state["epoch"]), **(card or {})}
     Student(network, facts).save(output, half=True)
