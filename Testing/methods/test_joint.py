@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_self_distillation import flags
 from torch import Tensor, nn
 
+from masks import flags
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.methods.attention import attention_distance, extreme_values, scale_distance
 from MissingModalityLib.methods.joint import JointDistillation
@@ -21,17 +21,10 @@ from MissingModalityLib.networks import build
 from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.training.run import train
+from small_networks import SMALLEST, small_network
 from tiny_run import QUICK, TINIEST
 
-TINY = {
-    "width": 8,
-    "embedding_size": 16,
-    "num_layers": 4,
-    "num_heads": 4,
-    "mlp_size": 16,
-    "decoder_channels": 16,
-    "position_grid": (1, 1, 2),
-}
+TINY = {**SMALLEST["mstkdnet"], "position_grid": (1, 1, 2)}
 DISTANCES = ("attention", "scales", "logits", "divergence", "style", "adversarial")
 
 
@@ -189,7 +182,7 @@ def started(student: nn.Module, **options) -> tuple[JointDistillation, nn.Module
 
 
 WITHOUT_TRANSFORMER = {"attention": 0.0, "scales": 0.0}
-TINY_ADAMM = {"width": 8, "adapter_channels": 2, "graph_nodes": 2, "dropout": 0.0}
+TINY_ADAMM = {**SMALLEST["adamm"], "dropout": 0.0}
 
 
 def started_adamm() -> tuple[JointDistillation, nn.Module]:
@@ -337,7 +330,7 @@ def test_divergence_is_zero_for_logits_that_differ_in_scale_and_offset_alone(axi
 
 def test_networks_without_the_features_are_refused():
     with pytest.raises(OptionError, match=r"attention.*segresnet.*Set joint\.attention=0"):
-        JointDistillation(JointOptions()).check(build("segresnet", width=8, blocks=(1, 1)))
+        JointDistillation(JointOptions()).check(small_network("segresnet"))
     with pytest.raises(OptionError, match=r"presence.*mstkdnet"):
         JointDistillation(JointOptions(presence=1.0)).check(network())
 
@@ -351,7 +344,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path,
 
 def test_logits_alone_can_be_distilled_with_any_network():
     torch.manual_seed(0)
-    student = build("segresnet", width=8, blocks=(1, 1))
+    student = small_network("segresnet")
     off = dict.fromkeys(("attention", "scales", "style", "adversarial"), 0.0)
     method, pair = started(student, **off)
     data = {**batch(), "image": batch()["image"]}

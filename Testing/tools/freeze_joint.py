@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from features import named
-from freeze_rfnet import flags
+from masks import flags
 from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.networks import build
 

@@ -6,11 +6,12 @@ which would otherwise fill the memory before anyone notices.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
+from ..core.aliases import OLD_NETWORK_OPTIONS, renamed
 from ..core.errors import OptionError
 from ..core.labels import TumorClass
 from ..core.settings import check, choice, fraction, setting, switch
@@ -164,3 +165,12 @@ OPTIONS: dict[str, type[NetworkOptions]] = {
     "segresnet": SegResNetOptions,
 }
 """By name of the network, for what must know them without loading PyTorch."""
+
+
+def named_today(network: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options under the names of today; networks from outside have no earlier ones.
+
+    Raises:
+        OptionError: an option under both its names.
+    """
+    return renamed(options, OLD_NETWORK_OPTIONS) if network in OPTIONS else dict(options)

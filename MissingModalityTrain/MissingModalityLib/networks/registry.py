@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.aliases import OLD_NETWORK_OPTIONS, renamed
 from ..core.errors import OptionError
 from ..core.registry import Registry
 from ..core.settings import with_changes
-from .options import OPTIONS, PREFIX, NetworkOptions
+from .options import OPTIONS, PREFIX, NetworkOptions, named_today
 
 if TYPE_CHECKING:
     from .network import Network
@@ -60,9 +59,8 @@ def network_options(name: str, /, **options: Any) -> NetworkOptions:
     Raises:
         OptionError: unknown name or option, or an option out of range.
     """
-    if name not in OPTIONS:
-        return with_changes(network_class(name).Options(), options, PREFIX)
-    return with_changes(OPTIONS[name](), renamed(options, OLD_NETWORK_OPTIONS), PREFIX)
+    kind = OPTIONS[name] if name in OPTIONS else network_class(name).Options
+    return with_changes(kind(), named_today(name, options), PREFIX)
 
 
 def build(name: str, /, **options: Any) -> Network:

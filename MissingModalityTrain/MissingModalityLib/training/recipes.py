@@ -14,7 +14,8 @@ from typing import Any
 
 from ..core.aliases import OLD_PLAN_SETTINGS, OLD_SETTINGS, renamed
 from ..core.errors import OptionError
-from ..core.settings import as_text, check, facts, setting, share
+from ..core.settings import as_text, check, facts, setting, share, with_changes
+from ..networks.options import OPTIONS, PREFIX, named_today
 from .settings import Settings, changed
 
 STAGES = ("pretrain", "train", "posttrain")
@@ -126,12 +127,12 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
                 ema_decay=0.999,
                 num_workers=4,
             ),
-            {"fold": 2},
+            {"space_to_depth": 2},
         ),
-        "light": (replace(_LIGHT, patch_size=(128, 128, 128)), {"fold": 2}),
+        "light": (replace(_LIGHT, patch_size=(128, 128, 128)), {"space_to_depth": 2}),
         "quick": (
             replace(_QUICK, max_grad_norm=1.0, patch_size=(96, 96, 96), learning_rate=4e-3),
-            {"filters": 8, "fold": 2},
+            {"width": 8, "space_to_depth": 2},
         ),
     },
     "rfnet": {
@@ -145,31 +146,31 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
         "light": (
             replace(_LIGHT, joint={**_LIGHT.joint, "attention": 0.2, "scales": 0.2, "logits": 0.025}),
             {
-                "embedding": 192,
-                "layers": 4,
-                "heads": 6,
-                "hidden": 512,
-                "decoder": 128,
-                "grid": [3, 3, 3],
+                "embedding_size": 192,
+                "num_layers": 4,
+                "num_heads": 6,
+                "mlp_size": 512,
+                "decoder_channels": 128,
+                "position_grid": [3, 3, 3],
             },
         ),
         "quick": (
             replace(_QUICK_JOINT, joint={**_QUICK_JOINT.joint, "attention": 0.2}),
             {
                 "width": 8,
-                "embedding": 48,
-                "layers": 4,
-                "heads": 4,
-                "hidden": 96,
-                "decoder": 32,
-                "grid": [2, 2, 2],
+                "embedding_size": 48,
+                "num_layers": 4,
+                "num_heads": 4,
+                "mlp_size": 96,
+                "decoder_channels": 32,
+                "position_grid": [2, 2, 2],
             },
         ),
     },
     "adamm": {
         "paper": (replace(_JOINT, epochs=200, patch_size=(128, 192, 160)), {}),
-        "light": (_LIGHT, {"width": 8, "adapters": 16}),
-        "quick": (_QUICK_JOINT, {"width": 8, "adapters": 8}),
+        "light": (_LIGHT, {"width": 8, "adapter_channels": 16}),
+        "quick": (_QUICK_JOINT, {"width": 8, "adapter_channels": 8}),
     },
 }
 """For each network and preset, the settings of a stage and the options of the network.
@@ -193,9 +194,10 @@ class Plan:
         default_factory=dict,
         metadata=facts(
             "Options of the network, each set as network.OPTION=VALUE",
-            "filters, blocks, flags, head, dropout, fold for segresnet; width for rfnet; "
-            "width, embedding, layers, heads, hidden, decoder, grid, head, norm, dropout, recompute for "
-            "mstkdnet; width, adapters, nodes, head, garm, presence, dropout, published, recompute for adamm",
+            "; ".join(
+                f"{', '.join(item.name for item in fields(options))} for {name}"
+                for name, options in OPTIONS.items()
+            ),
         ),
     )
     validation_fraction: float = share(
@@ -207,7 +209,13 @@ class Plan:
     )
 
     def __post_init__(self) -> None:
+        options = named_today(self.network, self.network_options)
+        object.__setattr__(self, "network_options", options)
         check(self)
+        if (
+            self.network in OPTIONS
+        ):  # the class of one from outside would load PyTorch; it is checked when built
+            with_changes(OPTIONS[self.network](), options, PREFIX)
 
 
 _OF_THE_RUN = {
@@ -286,6 +294,7 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     for key, value in flattened(changes).items():
         name, _, rest = key.partition(".")
         if name in _OF_THE_RUN:
+            rest = next(iter(named_today(plan.network, {rest: value})))
             of_run[".".join(filter(None, (_OF_THE_RUN[name], rest)))] = value
         elif name in STAGES:
             _known("stage of this run", name, plan.stages)
