@@ -107,7 +107,9 @@ def test_name_and_options_build_the_same_network_again(a_network: Network) -> No
     twin = build(a_network.name, **a_network.options).eval()
     twin.load_state_dict(a_network.state_dict())
     available = torch.tensor([[True, True, False, False]])
-    assert torch.equal(twin(image(), available).logits, a_network(image(a_network), available).logits)
+    assert torch.equal(
+        twin(image(a_network), available).logits, a_network(image(a_network), available).logits
+    )
 
 
 @torch.inference_mode()
