@@ -11,16 +11,16 @@ from small_networks import SMALLEST
 
 QUICK = {
     "epochs": 3,
-    "iterations": 2,
-    "batch": 1,
-    "crop": 16,
-    "average": 0,
-    "validate_every": 3,
-    "workers": 0,
+    "iterations_per_epoch": 2,
+    "batch_size": 1,
+    "patch_size": 16,
+    "ema_decay": 0,
+    "validation_interval": 3,
+    "num_workers": 0,
 }
 TINIEST = {
     "baseline": {"network": SMALLEST["segresnet"]},
-    "mst-kd": {"network": SMALLEST["mstkdnet"], "crop": 32},
+    "mst-kd": {"network": SMALLEST["mstkdnet"], "patch_size": 32},
     "adamm": {"network": SMALLEST["adamm"]},
 }
 """The smallest network of a recipe, and the crop that it needs."""

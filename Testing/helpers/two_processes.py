@@ -112,11 +112,11 @@ def evaluation(student: Path, data: Path, output: Path) -> list[str]:
 
 def failures(folder: Path, data: Path) -> dict[str, list[str]]:
     """Commands that fail on all processes or on one of them."""
-    good = {**TINY, "batch": 2}
+    good = {**TINY, "batch_size": 2}
     return {
         "option": [*command(data, folder / "a", good), "--sed", "3"],
         "setting": command(data, folder / "b", {**good, "epohcs": 3}),
-        "batch": command(data, folder / "c", {**good, "batch": 3}),
+        "batch": command(data, folder / "c", {**good, "batch_size": 3}),
         "data": command(folder / "nowhere", folder / "d", good),
         "student": [*command(data, folder / "e", good), "--init", str(folder / "none.safetensors")],
         "loss": command(data, folder / "f", {**good, "learning_rate": 1e30}),

@@ -87,7 +87,7 @@ def test_two_processes_make_the_step_that_one_makes(name: str, method: str, fold
     {
         "option": "--sed",
         "setting": "epohcs",
-        "batch": "train.batch=3 cannot be shared among 2 processes",
+        "batch": "train.batch_size=3 cannot be shared among 2 processes",
         "data": "nowhere",
         "student": "none.safetensors",
         "loss": "in stage train, epoch",
@@ -108,12 +108,12 @@ def test_an_error_ends_all_processes_and_is_told_once(name: str, words: str, fol
 CURVES = {
     "segresnet": {
         "learning_rate": 1e-4,
-        "workers": 1,
-        "validation": 0.4,
-        "average": 0.5,
+        "num_workers": 1,
+        "validation_fraction": 0.4,
+        "ema_decay": 0.5,
         "network": SMALLEST["segresnet"],
     },
-    "rfnet": {"learning_rate": 1e-5, "validation": 0, "network": SMALLEST["rfnet"]},
+    "rfnet": {"learning_rate": 1e-5, "validation_fraction": 0, "network": SMALLEST["rfnet"]},
 }
 
 
@@ -125,7 +125,7 @@ def moved(begin: Mapping[str, Tensor], student: Path) -> Tensor:
 
 @pytest.mark.parametrize("network", ["segresnet", pytest.param("rfnet", marks=pytest.mark.slow)])
 def test_torchrun_trains_as_one_process_does(network: str, tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**QUICK, "epochs": 2, "validate_every": 2, "batch": 2, **CURVES[network]}
+    settings = {**QUICK, "epochs": 2, "validation_interval": 2, "batch_size": 2, **CURVES[network]}
     stages = {"recipe": "aem-kd", "stages": ("train", "posttrain")}
     train(tiny_cases, tmp_path / "one", network=network, device="cpu", settings=settings, **stages)
     done = torchrun(
@@ -177,7 +177,7 @@ def test_processes_restarted_after_one_was_killed_end_with_the_same_bits(
     tiny_cases: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "dying.py").write_text(DYING)
-    settings = {**TINY, "batch": 2, "epochs": 4, "average": 0.5}
+    settings = {**TINY, "batch_size": 2, "epochs": 4, "ema_decay": 0.5}
     whole = torchrun("-m", "MissingModalityLib", *command(tiny_cases, tmp_path / "whole", settings))
     assert whole.returncode == 0, whole.stderr[-3000:]
     options = ("--max-restarts", "1")
@@ -213,7 +213,7 @@ def test_machines_go_on_together_though_only_one_of_them_counts_the_restart(
         port = probe.getsockname()[1]
     meeting = ("--rdzv-backend", "c10d", "--rdzv-id", "test", "--rdzv-endpoint", f"localhost:{port}")
     machine = (*TORCHRUN, "--nnodes", "2", "--nproc-per-node", "1", *meeting, "--max-restarts", "3")
-    train_it = command(tiny_cases, tmp_path / "run", {**TINY, "batch": 2, "epochs": 4})
+    train_it = command(tiny_cases, tmp_path / "run", {**TINY, "batch_size": 2, "epochs": 4})
     both = [
         subprocess.Popen(
             [*machine, str(tmp_path / "dying.py"), *train_it],
