@@ -37,6 +37,10 @@ def switch(default: bool, meaning: str) -> Any:
     return setting(default, meaning, "true or false", lambda value: isinstance(value, bool))
 
 
+def within(low: float, high: float, default: float, meaning: str) -> Any:
+    return setting(default, meaning, f"{low:g} to {high:g}", lambda value: low <= value <= high)
+
+
 def check(settings: Any, prefix: str = "") -> None:
     """Hold every field of a dataclass of settings against its own range.
 

@@ -19,10 +19,10 @@ from ..core.progress import Event, Progress
 from ..datasets.discovery import find_cases
 from ..imaging.cache import cache_case, fingerprint
 from ..imaging.volumes import write_image
-from .case import SyntheticCase
 from .contact_sheet import draw_contact_sheet
 from .options import SynthesisOptions
 from .pairing import check_choices, synthetic_cases
+from .synthetic_case import SyntheticCase
 
 REPORT_FILE = "synthesis.json"
 SHEET_FILE = "contact_sheet.png"
