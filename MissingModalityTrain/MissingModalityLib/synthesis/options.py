@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..core.settings import check, choice, setting, switch, within
+from ..core.aliases import OLD_SYNTHESIS_OPTIONS
+from ..core.settings import check, choice, reads_old_names, setting, switch, within
 
 METHODS = ("aem", "mixup")
 """Tumors transplanted as asymmetry error maps, or whole images mixed (the paper's comparison, Table 6)."""
@@ -13,6 +14,7 @@ DIFFERENCES = ("absolute", "signed", "none")
 PLACEMENTS = ("aligned", "random")
 
 
+@reads_old_names(OLD_SYNTHESIS_OPTIONS)
 @dataclass(frozen=True)
 class SynthesisOptions:
     """How a synthetic case is made. Defaults: AEM+KD, Sec. 3.2, without anything added to it.
