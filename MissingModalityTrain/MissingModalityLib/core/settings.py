@@ -40,7 +40,10 @@ def switch(default: bool, meaning: str) -> Any:
 
 
 def within(low: float, high: float, default: float, meaning: str) -> Any:
-    return setting(default, meaning, f"{low:g} to {high:g}", lambda value: low <= value <= high)
+    kinds = (int,) if type(default) is int else (int, float)
+    return setting(
+        default, meaning, f"{low:g} to {high:g}", lambda value: type(value) in kinds and low <= value <= high
+    )
 
 
 def reads_old_names(old_names: Mapping[str, str]) -> Callable[[type], type]:
