@@ -30,7 +30,7 @@ _PUBLIC = {
     "evaluate_folder": "evaluation.evaluate",
     "export": "training.stage_students",
     "find_cases": "datasets.discovery",
-    "grow_patient": "phantom",
+    "grow_patient": "phantom.patient",
     "make_plan": "training.recipes",
     "prepare_cases": "imaging.prepared_folder",
     "read_study": "imaging.reading",

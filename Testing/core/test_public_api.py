@@ -65,8 +65,8 @@ CLASSES = {
     "Student": "network, card=None",
     "Study": "images, names",
     "SynthesisOptions": (
-        "difference='absolute', tumors=1, placement='aligned', clip=False, scale=0.0, rotation=0.0, "
-        "flip=False, blend=0.0, alpha=0.4"
+        "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
+        "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4"
     ),
 }
 METHODS = {

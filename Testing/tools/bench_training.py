@@ -73,7 +73,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
     folder = Path(options.folder)
     if line == "case":
-        from MissingModalityLib.phantom import write_patient
+        from MissingModalityLib.phantom.patient import write_patient
 
         return {"case": str(write_patient(folder / "cases", SEED))}
     trainer, settings = _trainer(line, options)

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..core.aliases import OLD_SYNTHESIS_OPTIONS, renamed
 from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, Modality
 from ..core.progress import progress_printer
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
     """Synthesize."""
     from ..synthesis.write import synthesize
 
-    synthesis = changed(SynthesisOptions(), dict(options.settings))
+    synthesis = changed(SynthesisOptions(), renamed(dict(options.settings), OLD_SYNTHESIS_OPTIONS))
     if options.pair:
         if options.method != "aem":
             raise OptionError(f"--pair shows the method aem alone, not {options.method}. Leave --method out.")

@@ -47,6 +47,15 @@ OLD_NETWORK_OPTIONS = {
 }
 """Of the options of the networks that the library brings; those from outside have no earlier names."""
 
+OLD_SYNTHESIS_OPTIONS = {
+    "clip": "clip_to_brain",
+    "scale": "max_scale_change",
+    "rotation": "max_rotation_deg",
+    "blend": "feather_mm",
+    "alpha": "mixup_alpha",
+}
+"""Of the options of a synthesis."""
+
 
 def renamed(values: Mapping[str, Any], old_names: Mapping[str, str]) -> dict[str, Any]:
     """``values`` under the names of today.

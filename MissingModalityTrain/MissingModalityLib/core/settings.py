@@ -39,6 +39,13 @@ def switch(default: bool, meaning: str) -> Any:
     return setting(default, meaning, "true or false", lambda value: isinstance(value, bool))
 
 
+def within(low: float, high: float, default: float, meaning: str) -> Any:
+    kinds = (int,) if type(default) is int else (int, float)
+    return setting(
+        default, meaning, f"{low:g} to {high:g}", lambda value: type(value) in kinds and low <= value <= high
+    )
+
+
 def reads_old_names(old_names: Mapping[str, str]) -> Callable[[type], type]:
     """A dataclass whose fields may be given by earlier names too, see :mod:`aliases`."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ..core.aliases import OLD_SETTINGS
+from ..core.aliases import OLD_SETTINGS, OLD_SYNTHESIS_OPTIONS, renamed
 from ..core.errors import OptionError
 from ..core.modalities import SUBSETS, Subset, subset_name
 from ..core.settings import as_text, at_least, check, choice, facts, reads_old_names, setting, share
@@ -145,7 +145,7 @@ class Settings:
         Raises:
             OptionError: an unknown option or a value out of its range.
         """
-        return changed(SynthesisOptions(), self.synthetic, "synthetic.")
+        return changed(SynthesisOptions(), renamed(self.synthetic, OLD_SYNTHESIS_OPTIONS), "synthetic.")
 
     def joint_options(self) -> JointOptions:
         """``joint`` as checked options.
