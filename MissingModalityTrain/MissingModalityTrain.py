@@ -21,7 +21,7 @@ from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.core.settings import as_text
 from MissingModalityLib.runtime import background as detached
 from MissingModalityLib.runtime.jobs import Job
-from MissingModalityLib.training.recipes import flattened
+from MissingModalityLib.training.plan import flattened
 from MissingModalityTrainLib.data import DataSection
 from MissingModalityTrainLib.evaluation import EvaluationSection
 from MissingModalityTrainLib.parameternode import FIRST_RECIPE, MissingModalityTrainParameterNode

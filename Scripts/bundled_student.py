@@ -18,7 +18,7 @@ from MissingModalityLib.core.progress import progress_printer
 from MissingModalityLib.evaluation.attach import attach_evaluation
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
 from MissingModalityLib.evaluation.model_card import write_model_card
-from MissingModalityLib.training.recipes import from_json, make_plan
+from MissingModalityLib.training.plan import from_json, make_plan
 from MissingModalityLib.training.record import read_record
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.stage_students import export
@@ -43,7 +43,7 @@ SETTINGS = {
     "num_workers": "0",
     "validation_fraction": "0",
     "exclude": "brats_2013_pat0001_1",
-    "pretrain.synthetic.difference": "signed",
+    "pretrain.synthesis.difference": "signed",
 }
 FACTS = {
     "name": NAME,

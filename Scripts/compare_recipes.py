@@ -31,7 +31,7 @@ from MissingModalityLib.core.progress import Progress, progress_printer
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
-from MissingModalityLib.training.recipes import Plan, from_json, make_plan
+from MissingModalityLib.training.plan import Plan, from_json, make_plan
 from MissingModalityLib.training.record import read_record
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.stage_students import export
@@ -62,7 +62,7 @@ class Comparison:
     seeds: int
 
 
-SIGNED = {"pretrain.synthetic.difference": "signed"}
+SIGNED = {"pretrain.synthesis.difference": "signed"}
 COMPARISONS = {
     "recipes": Comparison(
         {
@@ -99,7 +99,7 @@ COMPARISONS = {
         {
             "iterations_per_epoch": 20,
             "patch_size": 96,
-            "fusion_start_epoch": 2,
+            "supervised.fusion_start_epoch": 2,
             "precision": "bfloat16",
             "validation_fraction": 0,
             "num_workers": 0,

@@ -43,7 +43,7 @@ class TrainingSection(Section):
         self._watched = False
         self._ours = False  # another Slicer that only looks on must not end it
         self._plots = RunPlots()
-        for index, (name, recipe) in enumerate(RECIPES.items()):
+        for index, (name, recipe) in enumerate((name, RECIPES.get(name)) for name in RECIPES):
             self.ui.recipeSelector.addItem(name, name)
             self.ui.recipeSelector.setItemData(index, _(recipe.summary), qt.Qt.ToolTipRole)
         self._stages = StagesTable(self.ui.stagesTable, self._onStagesChanged)
@@ -67,8 +67,8 @@ class TrainingSection(Section):
         super()._onChosen()
         if self.state is None or self.state.recipe == before or not before:
             return
-        network = RECIPES[self.state.recipe].network
-        if network != RECIPES[before].network:
+        network = RECIPES.get(self.state.recipe).network
+        if network != RECIPES.get(before).network:
             self.state.network = Network(network)
 
     @property

@@ -76,7 +76,7 @@ def test_every_choice_reaches_the_command_line(
     settings = {
         "patch_size": (64, 64, 96),
         "train": {"epochs": 7, "training_subsets": ("T1", "FLAIR+T2")},
-        "posttrain.synthetic": {"clip": True, "scale": 0.1},
+        "posttrain.synthesis": {"clip": True, "scale": 0.1},
         "network.width": 4,
         "learning_rate": 1e-5,
         "exclude": ["a", "b"],

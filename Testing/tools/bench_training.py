@@ -28,7 +28,7 @@ from bench import in_child
 
 LINES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "baseline": ("baseline", "segresnet", "train", {}),
-    "rfnet": ("baseline", "rfnet", "train", {"fusion_start_epoch": 0}),
+    "rfnet": ("baseline", "rfnet", "train", {"supervised.fusion_start_epoch": 0}),
     "aem-kd": ("aem-kd", "rfnet", "posttrain", {}),
     "mst-kd": ("mst-kd", "mstkdnet", "train", {}),
     "mst-kd recompute": ("mst-kd", "mstkdnet", "train", {"network.recompute": True}),
@@ -98,10 +98,10 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
     from MissingModalityLib import networks
     from MissingModalityLib.datasets.discovery import find_cases
     from MissingModalityLib.imaging.cache import cache_case
+    from MissingModalityLib.methods.registry import METHODS
     from MissingModalityLib.runtime.devices import choose_device
     from MissingModalityLib.training.loop import Stage, Trainer
-    from MissingModalityLib.training.recipes import make_plan
-    from MissingModalityLib.training.run import _method
+    from MissingModalityLib.training.plan import make_plan
 
     recipe, network, stage, changes = LINES[line]
     common = {
@@ -122,7 +122,7 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
         stages=[stage],
         folder=Path(options.folder),
         network=networks.build(plan.network, **plan.network_options).to(device),
-        method=_method(settings, fresh=True),
+        method=METHODS.get(settings.method)(settings.method_options()),
         cases=[cache_case(case, Path(options.folder) / "prepared")],
         held_out=[],
         settings=settings,

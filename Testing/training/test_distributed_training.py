@@ -21,11 +21,11 @@ from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.evaluation.evaluate import evaluate_folder
 from MissingModalityLib.methods.joint import JointDistillation
 from MissingModalityLib.methods.method import Method
-from MissingModalityLib.methods.options import JointOptions
+from MissingModalityLib.methods.options import DistillationOptions, JointOptions
 from MissingModalityLib.methods.self_distillation import Distillation
 from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.networks import build
-from MissingModalityLib.training.recipes import flattened
+from MissingModalityLib.training.plan import flattened
 from MissingModalityLib.training.run import train
 from processes import TORCHRUN, environment, torchrun
 from tiny_run import QUICK, TINY, assert_same, log, record, timeless, weights
@@ -47,13 +47,13 @@ NETWORKS = {
     "classes": ("segresnet", {"filters": 8, "blocks": (1, 1), "head": "classes"}),
     "mstkdnet": ("mstkdnet", TRANSFORMER),
 }
-STYLE_ALONE = {"attention": 0.0, "scales": 0.0, "presence": 1.0}
-LOGITS_ALONE = dict.fromkeys(("attention", "scales", "style", "adversarial"), 0.0)
+STYLE_ALONE = {"attention": 0.0, "multiscale": 0.0, "presence": 1.0}
+LOGITS_ALONE = dict.fromkeys(("attention", "multiscale", "style", "adversarial"), 0.0)
 METHODS = {
     "supervised": Supervised,
     "fused": Distillation,
-    "encoder": lambda: Distillation(features="encoder"),
-    "joint": lambda: JointDistillation(JointOptions(entropy=1.0)),
+    "encoder": lambda: Distillation(DistillationOptions(features="encoder")),
+    "joint": lambda: JointDistillation(JointOptions(cross_entropy=1.0)),
     "presence": lambda: JointDistillation(JointOptions(**STYLE_ALONE)),
     "logits": lambda: JointDistillation(JointOptions(**LOGITS_ALONE)),
 }

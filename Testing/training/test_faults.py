@@ -22,7 +22,7 @@ from MissingModalityLib.core.files import clear_leftovers, replacing
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.training.checkpoints import read_checkpoint
-from MissingModalityLib.training.recipes import flattened
+from MissingModalityLib.training.plan import flattened
 from MissingModalityLib.training.run import train
 from tiny_run import TINY, log, record, timeless, weights
 
@@ -32,7 +32,13 @@ if sys.platform == "win32":
 import faulty_child
 from faulty_child import Child, Fault, fill_disk, kill, kill_inside_write
 
-SETTINGS = {**TINY, "teacher_every": 2, "network.dropout": 0.2, "ema_decay": 0.9, "learning_rate": 1e-3}
+SETTINGS = {
+    **TINY,
+    "distillation.teacher_update_interval": 2,
+    "network.dropout": 0.2,
+    "ema_decay": 0.9,
+    "learning_rate": 1e-3,
+}
 STAGES = ("pretrain", "train", "posttrain")
 KILLED = (-signal.SIGKILL, -signal.SIGXFSZ)
 

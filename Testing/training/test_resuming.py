@@ -18,7 +18,7 @@ from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
 from MissingModalityLib.training import loop
-from MissingModalityLib.training.recipes import flattened
+from MissingModalityLib.training.plan import flattened
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.stage_students import export
 from tiny_run import QUICK, TINIEST, TINY, assert_same, log, record, timeless, weights
@@ -222,7 +222,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_its_run(
 
 
 def test_a_run_of_several_stages_resumes_in_any_of_them(tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**TINY, "teacher_every": 2, "network.dropout": 0.2}
+    settings = {**TINY, "distillation.teacher_update_interval": 2, "network.dropout": 0.2}
     whole = train(tiny_cases, tmp_path / "whole", "aem-kd", settings=settings)
     for stage, step in (("pretrain", 1), ("train", 1), ("posttrain", 3)):
 

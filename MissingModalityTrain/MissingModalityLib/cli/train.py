@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.progress import progress_printer
-from ..training.recipes import NETWORKS, describe_settings
+from ..training.describe import describe_settings
+from ..training.presets import PRESET_NAMES, PRESETS
 from .options import (
     add_command,
     add_convention,
@@ -32,11 +33,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--network",
         metavar="NAME",
-        help=f"one of {', '.join(NETWORKS)} (default: the one that the recipe is made for, else segresnet)",
+        help=f"one of {', '.join(PRESETS)} (default: the one that the recipe is made for, else segresnet)",
     )
     parser.add_argument(
         "--preset",
-        choices=("paper", "light", "quick"),
+        choices=PRESET_NAMES,
         default="paper",
         help="how large and how long (default: %(default)s)",
     )

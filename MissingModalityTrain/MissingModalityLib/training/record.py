@@ -17,7 +17,7 @@ from ..datasets.case import Case, Listing
 from ..datasets.discovery import find_cases
 from ..datasets.splitting import split_cases
 from .checkpoints import FILE_NAME as CHECKPOINT
-from .recipes import Plan, change_plan, from_json, to_json
+from .plan import Plan, change_plan, from_json, to_json
 
 FILE_NAME = "run.json"
 
@@ -80,12 +80,12 @@ def resumed_record(
     Args:
         data: where the cases are now, if they have moved.
         output: folder of the run.
-        changes: as :func:`recipes.change_plan` takes them.
+        changes: as :func:`plan.change_plan` takes them.
         finished: stages that are over.
 
     Raises:
         CaseError: ``output`` is no run.
-        OptionError: as :func:`recipes.change_plan`, or a change of what the run began with.
+        OptionError: as :func:`plan.change_plan`, or a change of what the run began with.
     """
     record = read_record(output)
     before = from_json(record["settings"])

@@ -24,10 +24,7 @@ from ..core.files import clear_leftovers
 from ..core.labels import TumorClass
 from ..core.progress import Event, Progress
 from ..imaging.cache import CachedCase, cache_case
-from ..methods.joint import JointDistillation
-from ..methods.method import Method
-from ..methods.self_distillation import Distillation
-from ..methods.supervised import Supervised
+from ..methods.registry import METHODS
 from ..runtime import distributed, lock
 from ..runtime.devices import choose_device
 from ..synthesis.options import SynthesisOptions
@@ -36,7 +33,7 @@ from ..synthesis.tumor_cache import cache_tumor
 from .checkpoints import FILE_NAME as CHECKPOINT
 from .checkpoints import read_checkpoint
 from .loop import Stage, Trainer
-from .recipes import STAGES, Plan, flattened, from_json, make_plan, read_config, to_json
+from .plan import Plan, flattened, from_json, make_plan, read_config, to_json
 from .record import cases_of, describe_cases, new_record, read_record, resumed_record, write_record
 from .samples import possible_subsets
 from .settings import Settings
@@ -68,11 +65,11 @@ def train(
             With ``resume`` it may be None; another folder than before means that the data have moved.
         output: folder of the run, made if needed. With ``resume`` its checkpoint and settings are taken up.
         recipe: one of :data:`recipes.RECIPES`: which stages there are.
-        network: one of :data:`recipes.NETWORKS`; default the recipe's own.
+        network: one of :data:`presets.PRESETS`; default the recipe's own.
         preset: "paper", "light" for a computer without GPU, or "quick" for a trial.
         stages: those of the recipe to go through; default all.
         settings: values or texts by key, put over the preset (when resuming: over the run's own settings, for
-            good), see :func:`recipes.change_plan`; or a whole plan in place of recipe, network, preset,
+            good), see :func:`plan.change_plan`; or a whole plan in place of recipe, network, preset,
             stages and config.
         config: YAML file of such settings; ``settings`` come on top of it.
         initial: student file whose weights the first stage begins with.
@@ -208,7 +205,7 @@ def _check_start(output: Path, state: Mapping[str, Any] | None) -> None:
 def _check_plan(plan: Plan, initial: bool) -> None:
     """What would fail late, found before anything is written; ``initial``: the run begins with a student."""
     if not plan.stages:
-        raise OptionError(f"The plan has no stage. Name at least one of {', '.join(STAGES)}.")
+        raise OptionError("The plan has no stage. Name at least one stage of the recipe.")
     first, settings = next(iter(plan.stages.items()))
     if settings.method == "distillation" and not initial:
         raise OptionError(
@@ -222,7 +219,7 @@ def _check_plan(plan: Plan, initial: bool) -> None:
             "background included. Leave it out."
         )
     for stage in plan.stages.values():
-        _method(stage, fresh=True).check(network)
+        METHODS.get(stage.method)(stage.method_options()).check(network)
         if any(side % network.divisor for side in stage.patch_size):
             raise OptionError(
                 f"Setting patch_size={stage.patch_size}: every side must be a multiple of "
@@ -250,16 +247,19 @@ def _train_stages(
         begun = state if state and state["stage"] == name and state["epoch"] else None
         if begun is None:
             distributed.together(_load_initial, network, record, output, names, name)
+        settings = plan.stages[name]
         trainer = Trainer(
             Stage(
                 name=name,
                 stages=names,
                 folder=output,
                 network=network.to(device),
-                method=_method(plan.stages[name], fresh=name == names[0] and not record["initial"]),
-                cases=_stage_cases(plan.stages[name], record, cases, report),
+                method=METHODS.get(settings.method)(
+                    settings.method_options(), fresh=name == names[0] and not record["initial"]
+                ),
+                cases=_stage_cases(settings, record, cases, report),
                 held_out=[case for case in cases if case.name in record["validation"]],
-                settings=plan.stages[name],
+                settings=settings,
                 seed=record["seed"],
                 device=device,
                 progress=report,
@@ -316,28 +316,18 @@ def _load_initial(
         load_weights(network, Path(record["initial"]))
 
 
-def _method(settings: Settings, fresh: bool) -> Method:
-    if settings.method == "supervised":
-        # weights that were trained before have learned each modality on its own
-        return Supervised(settings.fusion_start_epoch if fresh else 0)
-    if settings.method == "joint":
-        return JointDistillation(settings.joint_options())
-    return Distillation(
-        settings.teacher_every, settings.feature_weight, settings.prediction_weight, settings.distilled
-    )
-
-
 def _stage_cases(
     settings: Settings, record: Mapping[str, Any], cases: Sequence[CachedCase], report: Progress
 ) -> list[CachedCase]:
     """The cases that a stage trains on: those not held out, and synthetic ones made of these."""
     real = [case for case in cases if case.name not in record["validation"]]
     made = []
-    if settings.synthesis != "none":
-        folder, options = real[0].path.parent / "tumors", settings.synthesis_options()
-        if settings.synthesis == "aem" and distributed.world() > 1:
+    synthesis = settings.synthesis
+    if synthesis.method != "none":
+        folder, options = real[0].path.parent / "tumors", synthesis.options
+        if synthesis.method == "aem" and distributed.world() > 1:
             distributed.together(_cut_share, real, folder, options)
-        arguments = (real, settings.factor, record["seed"], settings.synthesis, options, folder, report)
+        arguments = (real, synthesis.factor, record["seed"], synthesis.method, options, folder, report)
         made = distributed.together(synthetic_cases, *arguments)
     usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
     if not usable:

@@ -12,7 +12,7 @@ from .. import networks
 from ..core.errors import OptionError, StudentError
 from ..inference.student import Student
 from .checkpoints import read_checkpoint
-from .recipes import Plan, from_json
+from .plan import Plan, from_json
 from .record import read_record
 
 SUFFIX = ".safetensors"

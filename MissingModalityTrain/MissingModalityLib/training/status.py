@@ -13,7 +13,7 @@ from typing import Any
 from ..core.errors import OptionError
 from ..core.progress import Event
 from . import log
-from .recipes import from_json, to_json
+from .plan import from_json, to_json
 
 RECORD_FILE, CHECKPOINT_FILE = "run.json", "checkpoint.pt"
 
