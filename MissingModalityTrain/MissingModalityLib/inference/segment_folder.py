@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from ..core.errors import CaseError, MissingModalityError, OptionError
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.labels import convention
 from ..core.progress import Event, Progress
 from ..datasets.case import Case
@@ -143,7 +143,7 @@ def _write_table(
             table.writerow([case.name, report["modalities"], *numbers, " ".join(report["warnings"]), ""])
         elif case.name in failed:
             table.writerow([case.name, "", *[""] * len(columns), "", failed[case.name]])
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text(text.getvalue(), encoding="utf-8")
 
 

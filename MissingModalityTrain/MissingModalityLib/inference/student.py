@@ -23,7 +23,7 @@ from torch import nn
 
 from .. import networks
 from ..core.errors import MissingModalityError, StudentError
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.labels import TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress
@@ -109,7 +109,7 @@ class Student:
             for name, value in self.network.state_dict().items()
         }
         try:
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_bytes(save(tensors, {HEADER_KEY: json.dumps(self.card)}))
         except OSError as error:
             raise StudentError(

@@ -22,7 +22,7 @@ from ..runtime import distributed
 from .attention import attention_distance, scale_distance
 from .logits import logit_distance, standardized_divergence
 from .losses import channel_losses, presence_target
-from .method import Method, bare
+from .method import Method, unwrap_ddp
 from .options import JointOptions
 from .style import Discriminator, style_distance
 
@@ -135,7 +135,7 @@ class JointDistillation(Method):
             epoch: not read.
         """
         student, teacher = network(batch)
-        head = bare(network).head
+        head = unwrap_ddp(network).head
         with torch.autocast(student.logits.device.type, enabled=False):
             terms = self._own_losses("student", student, batch["label"], head)
             terms |= self._own_losses("teacher", teacher, batch["label"], head)

@@ -43,7 +43,7 @@ class Method(ABC):
 
         Args:
             network: from :meth:`assemble`, in training mode, possibly wrapped for distributed training.
-            batch: stacked :class:`samples.Samples`.
+            batch: stacked :class:`samples.PatchDataset`.
             epoch: counts from 0 within the stage.
         """
 
@@ -64,6 +64,6 @@ class Method(ABC):
         return
 
 
-def bare(network: nn.Module) -> nn.Module:
+def unwrap_ddp(network: nn.Module) -> nn.Module:
     """The network whose attributes may be read; a distributed wrapper shows only ``forward``."""
     return network.module if isinstance(network, DistributedDataParallel) else network

@@ -30,7 +30,7 @@ from ..methods.method import Method
 from ..runtime import distributed
 from . import augmentation, log
 from .checkpoints import write_checkpoint
-from .samples import Samples, steps_of_rank
+from .samples import PatchDataset, steps_of_rank
 from .settings import Settings, named_subsets
 from .validation import validate
 
@@ -165,7 +165,7 @@ class Trainer:
                 record["dice"] = validate(self.result, stage.held_out, subsets, settings.crop, stage.device)
             self.done = epoch + 1
             record["seconds"] = round(time.perf_counter() - started, 2)
-            distributed.on_first(partial(self._keep, record))
+            distributed.on_rank_zero(partial(self._keep, record))
 
     def _keep(self, record: dict[str, Any]) -> None:
         """Write what an epoch has brought."""
@@ -193,14 +193,16 @@ class Trainer:
             return self.trained
         network, device = self.stage.network, self.stage.device
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(self.trained, devices, find_unused_parameters=network.leaves_unused)
+        return DistributedDataParallel(
+            self.trained, devices, find_unused_parameters=network.find_unused_parameters
+        )
 
     def _train_epoch(self, model: nn.Module, epoch: int) -> dict[str, Any]:
         """One pass over the samples of an epoch: mean loss terms, and the share of time spent on waiting."""
         stage, settings = self.stage, self.stage.settings
         self.trained.train()
         loader = DataLoader(
-            Samples(stage.cases, settings, stage.entropy, epoch),
+            PatchDataset(stage.cases, settings, stage.entropy, epoch),
             batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
             num_workers=min(settings.workers, os.cpu_count() or 1),
             pin_memory=stage.device.type == "cuda",
@@ -256,7 +258,7 @@ class Trainer:
             "Lower learning_rate, or set precision=float32, and resume from the last checkpoint; should it "
             "happen with the same case again, look at its volumes."
         )
-        distributed.refuse(error)
+        distributed.raise_on_all_ranks(error)
 
 
 class _Watch:

@@ -11,7 +11,7 @@ import torch
 
 from .. import __version__
 from ..core.errors import CaseError, OptionError
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.modalities import subset_name
 from ..datasets.case import Case, Listing
 from ..datasets.discovery import find_cases
@@ -162,7 +162,7 @@ def write_record(run: Path, record: Mapping[str, Any]) -> None:
     """Replace the record of a run."""
     try:
         run.mkdir(parents=True, exist_ok=True)
-        with replacing(run / FILE_NAME) as temporary:
+        with atomic_write(run / FILE_NAME) as temporary:
             temporary.write_text(json.dumps(record, indent=2), encoding="utf-8")
     except OSError as error:
         raise CaseError(
