@@ -27,7 +27,7 @@ import SimpleITK as sitk
 from ..core.environment import versions, write_report
 from ..core.errors import CaseError, MissingModalityError
 from ..core.modalities import SUBSETS, Subset, subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.preparation import prepare, restore
@@ -42,7 +42,6 @@ from .tables import Row, markdown_table, notes, read_rows, rows_to_csv, summariz
 if TYPE_CHECKING:
     import torch
 
-STAGE = "Evaluating"
 CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
 TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
 
@@ -265,7 +264,7 @@ def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
         nonlocal done
         done += predictions
         if on_progress:
-            on_progress(Event(STAGE, done, total, message))
+            on_progress(Event(ProgressStage.EVALUATE, done, total, message))
 
     return report
 

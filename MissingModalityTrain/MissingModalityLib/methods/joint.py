@@ -98,13 +98,13 @@ class JointDistillation(Method):
                 "network.presence=false too."
             )
 
-    def assemble(self, network: nn.Module) -> nn.Module:
+    def assemble(self, network: nn.Module, seed: int = 0) -> nn.Module:
         """Student, teacher and, beside them, the discriminator."""
         self.teacher = deepcopy(network)
         if self.options.adversarial:
             device = next(network.parameters()).device
             with torch.random.fork_rng(devices=[]):  # alike on all processes
-                torch.manual_seed(0)
+                torch.manual_seed(seed)
                 self.discriminator = Discriminator(network.style_channels).to(device)
             self._optimizer = torch.optim.Adam(
                 self.discriminator.parameters(), self.options.discriminator_rate

@@ -21,10 +21,14 @@ class Method(ABC):
         """
         return
 
-    def assemble(self, network: nn.Module) -> nn.Module:
+    def assemble(self, network: nn.Module, seed: int = 0) -> nn.Module:
         """What the optimizer trains and :meth:`loss` is called with: the network, or a module around it.
 
         Called once, before all that follows.
+
+        Args:
+            network: the one to train.
+            seed: of the weights of further networks that the method makes; the same on all processes.
         """
         return network
 

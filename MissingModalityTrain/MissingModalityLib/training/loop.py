@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from ..core.errors import MissingModalityError, OptionError
 from ..core.progress import Event, Progress
+from ..core.seeding import epoch_seed, method_seed
 from ..imaging.cache import CachedCase
 from ..inference.sliding_window import cuda_half
 from ..methods.method import Method
@@ -48,6 +49,7 @@ class Stage:
         cases, held_out: prepared (or synthetic) cases to train on, prepared ones to validate on.
         settings: of the stage.
         seed: of the run; with the stage it fixes crops, subsets, augmentation and dropout.
+        seeding: the rule that gives generators their seeds, see :mod:`~..core.seeding`.
         device: where the network lives.
         progress: called after every step.
     """
@@ -61,6 +63,7 @@ class Stage:
     held_out: Sequence[CachedCase]
     settings: Settings
     seed: int
+    seeding: int
     device: torch.device
     progress: Progress
 
@@ -81,7 +84,7 @@ class Trainer:
         settings, network = stage.settings, stage.network
         self.stage = stage
         self.done = 0
-        self.trained = stage.method.assemble(network)
+        self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
         self.optimizer = torch.optim.Adam(
             self.trained.parameters(),
             settings.learning_rate,
@@ -155,7 +158,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 # a checkpoint brings back those of its own settings
                 group.update(lr=rate, betas=(0.9, settings.beta2), weight_decay=settings.weight_decay)
-            torch.manual_seed(hash((*stage.entropy, epoch, distributed.rank())) % 2**63)
+            torch.manual_seed(epoch_seed(stage.seeding, *stage.entropy, epoch, distributed.rank()))
             stage.method.begin_epoch(stage.network, epoch)
             record = {"stage": stage.name, "epoch": epoch + 1, "learning_rate": rate}
             record |= self._train_epoch(model, epoch)

@@ -13,6 +13,7 @@ from .. import __version__
 from ..core.errors import CaseError, OptionError
 from ..core.files import atomic_write
 from ..core.modalities import subset_name
+from ..core.seeding import SEED_SEQUENCE_RULE
 from ..datasets.case import Case, Listing
 from ..datasets.discovery import find_cases
 from ..datasets.splitting import split_cases
@@ -60,6 +61,7 @@ def new_record(data: Path | None, output: Path, plan: Plan, **facts: Any) -> dic
     return {
         "data": str(Path(data).resolve()),
         **facts,
+        "seeding": SEED_SEQUENCE_RULE,
         "cases": {case.name: subset_name(case.images) for case in labeled},
         "validation": [case.name for case in held_out],
         "left_out": [{"name": name, "reason": reason} for name, reason in left_out.items()],

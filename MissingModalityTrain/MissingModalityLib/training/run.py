@@ -22,7 +22,8 @@ from .. import networks
 from ..core.errors import CaseError, OptionError
 from ..core.files import remove_stale_temporaries
 from ..core.labels import TumorClass
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
+from ..core.seeding import HASH_RULE, check_seed
 from ..imaging.cache import CachedCase, cache_case
 from ..methods.joint import JointDistillation
 from ..methods.method import Method
@@ -106,8 +107,7 @@ def train(
             return _take_up(data, output, changes, restart, prepared)
         if restart:
             raise OptionError(f"Only a run that is resumed can restart stage {restart}. Add --resume.")
-        if seed < 0:
-            raise OptionError(f"seed={seed}: a seed is a whole number of at least 0. Choose another.")
+        check_seed(seed)
         given = isinstance(changes, Plan)
         plan = changes if given else make_plan(recipe, network, preset, stages, changes)
         _check_plan(plan, bool(initial))
@@ -261,6 +261,7 @@ def _train_stages(
                 held_out=[case for case in cases if case.name in record["validation"]],
                 settings=plan.stages[name],
                 seed=record["seed"],
+                seeding=record.get("seeding", HASH_RULE),
                 device=device,
                 progress=report,
             )
@@ -365,9 +366,9 @@ def _cache(record: Mapping[str, Any], folder: Path, report: Progress) -> list[Ca
 
     def prepare() -> None:
         for number, case in enumerate(mine):
-            report(Event("prepare", number, len(mine), case.name))
+            report(Event(ProgressStage.PREPARE, number, len(mine), case.name))
             cache_case(case, folder)
 
     distributed.on_all_ranks(prepare)
-    report(Event("prepare", len(mine), len(mine), describe_cases(record)))
+    report(Event(ProgressStage.PREPARE, len(mine), len(mine), describe_cases(record)))
     return distributed.on_all_ranks(lambda: [cache_case(case, folder) for case in cases])
