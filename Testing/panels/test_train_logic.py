@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +19,7 @@ import slicer_standin
 from MissingModalityLib.__main__ import build_parser
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime import processes
+from MissingModalityLib.runtime.jobs import Job
 from tiny_run import TINY, write_cases
 
 train = slicer_standin.load_module("MissingModalityTrain")
@@ -44,13 +44,11 @@ def run_events(until: Callable[[], Any], seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
-def defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
-
-
-def test_train_takes_what_the_librarys_train_takes(logic: Any) -> None:
-    expected = {name: default for name, default in defaults(mm.train).items() if name != "on_progress"}
-    assert defaults(logic.train) == {**expected, "onProgress": None, "onFinished": None}
+def test_a_choice_that_the_librarys_train_does_not_have_is_refused_at_once(logic: Any) -> None:
+    with pytest.raises(TypeError, match="epoch"):
+        logic.train("cases", "run", epoch=3)
+    with pytest.raises(mm.MissingModalityError, match="settings='epochs=3'"):
+        logic.startTraining("cases", "run", settings="epochs=3")
 
 
 def test_every_choice_reaches_the_command_line(
@@ -142,7 +140,7 @@ def test_an_interrupted_wait_ends_the_job(logic: Any, replaced_process: Callable
         raise KeyboardInterrupt
 
     # no timer, so that it is the wait which delivers the event
-    job = jobs.Job(["train"], interrupt).start()
+    job = Job(["train"], interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         logic.wait(job)
     assert job.cancelled

@@ -100,9 +100,10 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
     from MissingModalityLib.datasets.discovery import find_cases
     from MissingModalityLib.imaging.cache import cache_case
     from MissingModalityLib.runtime.devices import choose_device
-    from MissingModalityLib.training.loop import Stage, Trainer
+    from MissingModalityLib.training.loop import StageRun, Trainer
     from MissingModalityLib.training.recipes import make_plan
-    from MissingModalityLib.training.run import _method
+    from MissingModalityLib.training.resolve import method_of
+    from MissingModalityLib.training.run_folder import RunFolder
 
     recipe, network, stage, changes = LINES[line]
     common = {
@@ -118,12 +119,12 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
     case = find_cases(Path(options.folder) / "cases").cases[0]
-    trained = Stage(
+    trained = StageRun(
         name=stage,
         stages=[stage],
-        folder=Path(options.folder),
+        folder=RunFolder(Path(options.folder)),
         network=networks.build(plan.network, **plan.network_options).to(device),
-        method=_method(settings, fresh=True),
+        method=method_of(settings, fresh=True),
         cases=[cache_case(case, Path(options.folder) / "prepared")],
         held_out=[],
         settings=settings,

@@ -24,6 +24,7 @@ from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.training.checkpoints import read_checkpoint
 from MissingModalityLib.training.recipes import flattened
 from MissingModalityLib.training.run import train
+from MissingModalityLib.training.run_folder import RunFolder
 from tiny_run import TINY, log, record, timeless, weights
 
 if sys.platform == "win32":
@@ -242,7 +243,7 @@ def test_a_restarted_stage_that_is_killed_goes_on_as_restarted(whole: Run, run: 
 def test_a_run_killed_while_a_stage_begins_anew_says_what_it_does(fault: Fault, whole: Run, run: Run) -> None:
     shutil.copytree(whole.folder, run.folder)
     run.die(fault, "--restart", "train", **{"train.learning_rate": 5e-4, "train.ema_decay": 0})
-    stages, state = record(run.folder)["settings"]["stages"], read_checkpoint(run.folder)
+    stages, state = record(run.folder)["settings"]["stages"], read_checkpoint(RunFolder(run.folder))
     begun = fault.point != "checkpoint" or fault.nth == 2 or fault.after
     assert (state["stage"], state["epoch"]) == (("train", 0) if begun else ("posttrain", 3))
     written = fault.nth == 2 or (fault.point == "record" and fault.after)
@@ -340,7 +341,7 @@ def test_gradients_that_overflow_in_half_precision_alone_stop_nothing(
 def test_a_damaged_checkpoint_is_named(size: int, whole: Run, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes((whole.folder / "checkpoint.pt").read_bytes()[:size])
     with pytest.raises(StudentError, match=r"checkpoint.pt: the checkpoint is damaged"):
-        read_checkpoint(tmp_path)
+        read_checkpoint(RunFolder(tmp_path))
 
 
 def test_only_temporary_files_that_nobody_writes_any_more_are_removed(tmp_path: Path) -> None:

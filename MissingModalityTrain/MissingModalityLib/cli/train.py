@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.progress import progress_printer
 from ..training.recipes import NETWORKS, describe_settings
+from ..training.request import TrainRequest
 from .options import (
     add_command,
     add_convention,
@@ -76,23 +77,7 @@ def run(options: argparse.Namespace) -> None:
     """Train."""
     from ..training.run import train
 
+    request = TrainRequest.from_options(options)
     with progress_printer(options.progress) as progress:
-        folder = train(
-            options.data,
-            options.output,
-            recipe=options.recipe,
-            network=options.network,
-            preset=options.preset,
-            stages=options.stages,
-            settings=dict(options.settings),
-            config=options.config,
-            initial=options.initial,
-            resume=options.resume,
-            restart=options.restart,
-            seed=options.seed,
-            device=options.device,
-            convention=options.convention,
-            prepared=options.prepared,
-            on_progress=progress,
-        )
+        folder = train(**vars(request), on_progress=progress)
     show_result(options, {"output": str(folder)}, f"Wrote {folder}")
