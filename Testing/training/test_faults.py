@@ -187,10 +187,10 @@ def test_a_full_disk_ends_a_run_with_one_message_and_costs_nothing_else(whole: R
 def test_files_lost_while_training_are_named_and_made_again(
     damage: Callable[..., None], place: str, workers: int, whole: Run, run: Run
 ) -> None:
-    message = run.fail(Fault("step", 2, partial(damage, run.folder / place)), workers=workers)
+    message = run.fail(Fault("step", 2, partial(damage, run.folder / place)), num_workers=workers)
     what = "tumor of case 'patient_" if "tumors" in place else "prepared case 'patient_"
     assert str(run.folder / place / "patient_") in message and what in message, message
-    run.finish(workers=0)
+    run.finish(num_workers=0)
     assert_twins(whole.folder, run.folder)
 
 
@@ -208,7 +208,7 @@ def test_a_volume_lost_before_a_resume_is_asked_for(whole: Run, tmp_path: Path) 
 
 
 def test_a_killed_worker_process_is_one_message(run: Run) -> None:
-    message = run.fail(Fault("step", 1, faulty_child.kill_worker), workers=1, iterations=20)
+    message = run.fail(Fault("step", 1, faulty_child.kill_worker), num_workers=1, iterations_per_epoch=20)
     assert "A process that cuts crops has ended" in message and "resume" in message, message
 
 
@@ -280,14 +280,14 @@ def test_a_run_that_is_asked_to_stop_stops_at_once_and_resumes(
     number: int, code: int, whole: Run, run: Run, tmp_path: Path
 ) -> None:
     told = tmp_path / "hangs"
-    child = run.start(Fault("step", 4, partial(faulty_child.hang, told)), workers=2)
+    child = run.start(Fault("step", 4, partial(faulty_child.hang, told)), num_workers=2)
     while not told.exists():
         assert child.process.is_alive()
         time.sleep(0.02)
     os.killpg(child.process.pid, number)
     assert child.end() == (code, "")
     age(list(run.folder.rglob(".*")))
-    run.finish(workers=0)
+    run.finish(num_workers=0)
     assert_twins(whole.folder, run.folder)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from MissingModalityLib.core.errors import CaseError
+from MissingModalityLib.core.errors import CaseError, ImageError
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.imaging.prepared_folder import prepare_cases
 from MissingModalityLib.training.run import train
@@ -64,15 +64,24 @@ def test_what_is_held_out_is_drawn_from_the_cases_that_can_be_read(cases: Path, 
         assert held_out[0] == held_out[1] and len(held_out[0]) == 1
 
 
-def test_a_case_that_can_no_longer_be_read_is_left_out_of_a_run_that_resumes(
-    tiny_cases: Path, tmp_path: Path
+def test_a_case_that_was_left_out_stays_so_when_it_can_be_read_again(
+    tiny_cases: Path, cases: Path, tmp_path: Path
 ) -> None:
+    run = train(cases, tmp_path / "run", settings=SETTINGS)
+    shutil.copytree(tiny_cases / "patient_b", cases / "patient_b", dirs_exist_ok=True)
+    before = record(run)
+    train(None, run, resume=True)
+    assert record(run) == before
+
+
+def test_a_run_that_resumes_asks_for_a_case_that_it_has_trained_on(tiny_cases: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(tiny_cases, tmp_path / "cases"))
-    run = train(data, tmp_path / "run", settings={**SETTINGS, "validation_fraction": 0})
+    run = train(data, tmp_path / "run", settings=SETTINGS)
+    before = record(run)
     truncate(data / "patient_c")
-    train(None, run, resume=True, settings={"epochs": 2})
-    assert len(log(run)) == 2 and sorted(record(run)["cases"]) == ["patient_a", "patient_b"]
-    assert "patient_c" in [entry["name"] for entry in record(run)["left_out"]]
+    with pytest.raises(ImageError, match=r"patient_c.*flair"):
+        train(None, run, resume=True, settings={"epochs": 2})
+    assert record(run) == before
 
 
 def test_a_run_without_any_case_that_can_be_read_stops_and_writes_nothing(

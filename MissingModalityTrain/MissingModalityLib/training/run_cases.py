@@ -49,8 +49,9 @@ def prepare_run_cases(
 ) -> tuple[RunRecord, list[CachedCase]]:
     """Prepare a run's cases into ``folder``; several processes share the work.
 
-    A case that cannot be read is left out, as ``prepare`` does, and so it stays: what is held out of a run
-    that begins is drawn from the others.
+    Of a run that begins, a case that cannot be read is left out, as ``prepare`` does, and so it stays; what
+    is held out is drawn from the others. A run that resumes has trained on its cases: without one of them it
+    would not go on to the same result, so it stops and asks for it.
 
     Args:
         record: of the run.
@@ -59,16 +60,18 @@ def prepare_run_cases(
         report: called before each case and at the end.
 
     Returns:
-        The record without the cases that cannot be read, and the prepared files of the others.
+        The record, of a run that begins without the cases that cannot be read, and the prepared files.
 
     Raises:
         CaseError: a case of the run has gone, the folder cannot be written to, or no case is left.
+        ImageError, LabelError: a case of a run that resumes can no longer be read.
     """
     cases = distributed.on_all_ranks(_found_cases, record)
     mine = cases[distributed.rank() :: distributed.world()]
-    unreadable = dict(distributed.gather_from(lambda: _prepare(mine, folder, report)))
-    cases = [case for case in cases if case.name not in unreadable]
-    record = distributed.on_all_ranks(_without, record, unreadable, cases if new else None)
+    unreadable = dict(distributed.gather_from(lambda: _prepare(mine, folder, report, skip=new)))
+    if new:
+        cases = [case for case in cases if case.name not in unreadable]
+        record = distributed.on_all_ranks(_with_split, record, cases, unreadable)
     report(Event(ProgressStage.PREPARE, len(mine), len(mine), describe_cases(record)))
     return record, distributed.on_all_ranks(lambda: [cache_case(case, folder) for case in cases])
 
@@ -139,16 +142,32 @@ def _found_cases(record: RunRecord) -> Sequence[Case]:
     return [found[name] for name in record.cases]
 
 
-def _prepare(cases: Sequence[Case], folder: Path, report: Progress) -> list[tuple[str, str]]:
-    """Prepare what falls to this process; names of those that cannot be read, and why."""
+def _prepare(cases: Sequence[Case], folder: Path, report: Progress, skip: bool) -> list[tuple[str, str]]:
+    """Prepare what falls to this process; with ``skip``, names of those that cannot be read, and why."""
     unreadable = []
     for number, case in enumerate(cases):
         report(Event(ProgressStage.PREPARE, number, len(cases), case.name))
         try:
             cache_case(case, folder)
         except (ImageError, LabelError) as error:
+            if not skip:
+                raise
             unreadable.append((case.name, str(error)))
     return unreadable
+
+
+def _with_split(record: RunRecord, cases: Sequence[Case], unreadable: Mapping[str, str]) -> RunRecord:
+    """The record of a run of these cases, of which a share is held out."""
+    if not cases:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_NAMED])
+        raise CaseError(f"{record.data} holds no case to train on ({reasons}). Check the folder.")
+    _, held_out = split_cases(cases, record.plan.validation_fraction, record.seed)
+    return replace(
+        record,
+        cases={case.name: record.cases[case.name] for case in cases},
+        validation=tuple(case.name for case in held_out),
+        left_out={**record.left_out, **unreadable},
+    )
 
 
 def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions) -> None:
@@ -156,19 +175,6 @@ def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOpti
     for case in cases[distributed.rank() :: distributed.world()]:
         if len(case.tumor_voxels()):
             cache_tumor(case, folder, options)
-
-
-def _without(record: RunRecord, unreadable: Mapping[str, str], cases: Sequence[Case] | None) -> RunRecord:
-    """A record without some cases; of ``cases``, where a run begins, a share is held out."""
-    kept = {name: subset for name, subset in record.cases.items() if name not in unreadable}
-    held_out = tuple(name for name in record.validation if name in kept)
-    if cases:
-        _, validation = split_cases(cases, record.plan.validation_fraction, record.seed)
-        held_out = tuple(case.name for case in validation)
-    if len(kept) == len(held_out):
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_NAMED])
-        raise CaseError(f"{record.data} holds no case to train on ({reasons}). Check the folder.")
-    return replace(record, cases=kept, validation=held_out, left_out={**record.left_out, **unreadable})
 
 
 def _check_excluded(listing: Listing, exclude: Sequence[str]) -> None:
