@@ -84,8 +84,8 @@ class TrainingSection(Section):
     @property
     def record(self):
         """What the run is made of, see ``run.json``; None where there is none."""
-        standing = self._following and self._following.standing
-        return standing.record if standing else None
+        status = self._following and self._following.status
+        return status.record if status else None
 
     def findLastRun(self):
         """Take up the run that a panel was last used for, where the scene names none."""
@@ -93,7 +93,7 @@ class TrainingSection(Section):
         if not last or self.state.runPath:
             return
         found = Following(last)
-        if found.alive or found.standing:
+        if found.alive or found.status:
             self.ui.runPathEdit.setCurrentPath(last)
 
     def onStart(self, resume):
@@ -115,7 +115,7 @@ class TrainingSection(Section):
 
     def _dataMoved(self):
         """Whether the cases of the run are not where they were, and the panel names another folder."""
-        return bool(self.record) and not isFolder(self.record["data"]) and isFolder(self.state.dataPath)
+        return bool(self.record) and not isFolder(self.record.data) and isFolder(self.state.dataPath)
 
     def onPause(self):
         """Halt the process where it is."""

@@ -20,6 +20,7 @@ from MissingModalityLib.networks import build
 from MissingModalityLib.training import loop
 from MissingModalityLib.training.plan import flattened
 from MissingModalityLib.training.run import train
+from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.stage_students import export
 from tiny_run import QUICK, TINIEST, TINY, assert_same, log, record, timeless, weights
 
@@ -72,7 +73,7 @@ def test_a_run_killed_around_its_last_checkpoint_is_logged_and_validated(
     train(tiny_cases, tmp_path / "whole", settings=settings)
     write = loop.write_checkpoint
 
-    def killed(folder: Path, state: dict) -> None:
+    def killed(folder: RunFolder, state: dict) -> None:
         if written or state["epoch"] < 2:
             write(folder, state)
         if state["epoch"] == 2:

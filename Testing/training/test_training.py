@@ -18,7 +18,7 @@ from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.sliding_window import cuda_half
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.training import run as run_module
-from MissingModalityLib.training.loop import Stage
+from MissingModalityLib.training.loop import StageRun
 from MissingModalityLib.training.plan import Plan, make_plan
 from MissingModalityLib.training.recipes import RECIPES
 from MissingModalityLib.training.run import train
@@ -56,12 +56,12 @@ def test_a_stage_trains_on_what_is_not_held_out_and_what_is_made_of_it(
 ) -> None:
     seen = {}
 
-    class Watched(Stage):
+    class Watched(StageRun):
         def __init__(self, **facts: Any) -> None:
             super().__init__(**facts)
             seen[self.name] = self.cases
 
-    monkeypatch.setattr(run_module, "Stage", Watched)
+    monkeypatch.setattr(run_module, "StageRun", Watched)
     settings = {**TINY, "epochs": 1, "validation_fraction": 0.3, "pretrain.synthesis.factor": 3}
     run = train(tiny_cases, tmp_path / "run", "aem", settings=settings)
     (held_out,) = record(run)["validation"]

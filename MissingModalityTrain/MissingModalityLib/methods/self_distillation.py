@@ -27,7 +27,7 @@ from ..core.errors import OptionError
 from ..core.modalities import Modality
 from ..runtime.distributed import total
 from .losses import smooth_dice_loss
-from .method import bare
+from .method import unwrap_ddp
 from .options import DistillationOptions
 from .supervised import Supervised
 
@@ -44,6 +44,7 @@ class Distillation(Supervised):
     """
 
     Options: ClassVar[type] = DistillationOptions
+    needs_trained_network: ClassVar[bool] = True  # it teaches what it knows to itself
 
     def __init__(self, options: DistillationOptions | None = None, fresh: bool = True) -> None:
         super().__init__(options, fresh)
@@ -83,7 +84,7 @@ class Distillation(Supervised):
             taught = self.teacher(batch["image"], batch["teacher"], features=True)
         output, terms = self._outcome(network, batch, epoch, features=True)
         del terms["total"]
-        head = bare(network).head
+        head = unwrap_ddp(network).head
         with torch.autocast(output.logits.device.type, enabled=False):
             distance = self._feature_distance(output.features, taught.features, batch)
             terms["teacher_features"] = self.options.feature_weight * distance

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..networks.output import Output
 from .losses import segmentation_loss
-from .method import Method, bare
+from .method import Method, unwrap_ddp
 from .options import SupervisedOptions
 
 
@@ -30,5 +30,5 @@ class Supervised(Method):
         # weights that were trained before have learned each modality on its own
         first_fused = self.options.fusion_start_epoch if self.fresh else 0
         fused_weight = 0.0 if epoch < first_fused else 1.0
-        head = bare(network).head
+        head = unwrap_ddp(network).head
         return output, segmentation_loss(output, batch["label"], head, batch["present"], fused_weight)
