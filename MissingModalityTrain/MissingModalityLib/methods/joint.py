@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ from .style import Discriminator, style_distance
 
 READ_BY = {
     "attention": Kind.ATTENTION,
-    "scales": Kind.SCALE,
+    "multiscale": Kind.SCALE,
     "style": Kind.STYLE,
     "adversarial": Kind.ADVERSARIAL,
 }
@@ -74,13 +74,12 @@ class JointDistillation(Method):
     """Both networks learn from the labels, and the student from the teacher of the same moment.
 
     The teacher begins with the student's weights.
-
-    Args:
-        options: which terms there are, and their weights.
     """
 
-    def __init__(self, options: JointOptions) -> None:
-        self.options = options
+    Options: ClassVar[type] = JointOptions
+
+    def __init__(self, options: JointOptions | None = None, fresh: bool = True) -> None:
+        super().__init__(options, fresh)
         self.teacher: nn.Module | None = None
         self.discriminator: Discriminator | None = None
         self._optimizer: torch.optim.Optimizer | None = None
@@ -114,7 +113,7 @@ class JointDistillation(Method):
                 torch.manual_seed(seed)
                 self.discriminator = Discriminator(network.style_channels).to(device)
             self._optimizer = torch.optim.Adam(
-                self.discriminator.parameters(), self.options.discriminator_rate
+                self.discriminator.parameters(), self.options.discriminator_learning_rate
             )
         kinds = {kind for option, kind in READ_BY.items() if getattr(self.options, option)}
         return TeacherStudent(network, self.teacher, kinds)
@@ -164,7 +163,7 @@ class JointDistillation(Method):
     def _own_losses(self, name: str, output: Output, label: Tensor, head: Head) -> dict[str, Tensor]:
         """Segmentation and presence of one of the two networks."""
         options, terms = self.options, {}
-        weight = getattr(options, name)
+        weight = getattr(options, f"{name}_weight")
         dice, entropy = channel_losses(output.logits.float(), label, head)
         if options.presence:
             presence = output.presence
@@ -174,30 +173,34 @@ class JointDistillation(Method):
                 doubt = distributed.mean((presence - truth).detach().abs().mean(0))
                 dice = dice * torch.cat([dice.new_ones(1), 1 + doubt])
         terms[f"{name}_dice"] = weight * dice.mean()
-        if options.entropy:
-            terms[f"{name}_entropy"] = weight * options.entropy * entropy
+        if options.cross_entropy:
+            terms[f"{name}_entropy"] = weight * options.cross_entropy * entropy
         return terms
 
     def _distances(self, student: Output, teacher: Output) -> dict[str, Tensor]:
         """What the student learns from the teacher."""
         options = self.options
-        axis = 1 if options.standardized == "classes" else -1
+        axis = 1 if options.standardize_over == "classes" else -1
         kinds = {kind: _pairs(student, teacher, kind) for kind in READ_BY.values()}
+        # name in the log -> weight and distance
         terms = {
-            "attention": lambda: attention_distance(*kinds[Kind.ATTENTION], options.extremes),
-            "scales": lambda: scale_distance(*kinds[Kind.SCALE]),
-            "logits": lambda: logit_distance(student.logits, teacher.logits),
-            "divergence": lambda: standardized_divergence(
-                student.logits, teacher.logits, options.temperature, axis
+            "attention": (
+                options.attention,
+                lambda: attention_distance(*kinds[Kind.ATTENTION], options.extremes),
             ),
-            "style": lambda: style_distance(*kinds[Kind.STYLE]),
-            "adversarial": lambda: self._adversarial(*(styles for (styles,) in kinds[Kind.ADVERSARIAL])),
+            "scales": (options.multiscale, lambda: scale_distance(*kinds[Kind.SCALE])),
+            "logits": (options.logits, lambda: logit_distance(student.logits, teacher.logits)),
+            "divergence": (
+                options.kl_divergence,
+                lambda: standardized_divergence(student.logits, teacher.logits, options.temperature, axis),
+            ),
+            "style": (options.style, lambda: style_distance(*kinds[Kind.STYLE])),
+            "adversarial": (
+                options.adversarial,
+                lambda: self._adversarial(*(styles for (styles,) in kinds[Kind.ADVERSARIAL])),
+            ),
         }
-        return {
-            name: getattr(options, name) * distance()
-            for name, distance in terms.items()
-            if getattr(options, name)
-        }
+        return {name: weight * distance() for name, (weight, distance) in terms.items() if weight}
 
     def _adversarial(self, student: Tensor, teacher: Tensor) -> Tensor:
         """How badly the student passes for a teacher; keeps both styles for the discriminator's own step."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from ..networks.output import Feature, Kind, chosen
 from ..runtime.distributed import total
 from .losses import smooth_dice_loss
 from .method import unwrap_ddp
+from .options import DistillationOptions
 from .supervised import Supervised
 
 FEATURES = {"fused": (Kind.FUSED, Kind.DECODER), "encoder": (Kind.ENCODER,)}
@@ -39,50 +40,24 @@ SMALLEST = 1e-7  # keeps logarithms of region maps finite
 class Distillation(Supervised):
     """Supervised training plus a frozen teacher that sees at least what the student sees.
 
-    The teacher is copied from the student before the first epoch and again after every ``teacher_every``
-    epochs. It runs in evaluation mode without gradients.
-
-    Args:
-        teacher_every: epochs between two copies; k = 5 in the paper.
-        feature_weight: factor of the distance between features; 1 in the paper.
-        prediction_weight: factor of the distances between segmentations (fused prediction and, where the
-            network has them, region maps).
-        features: "fused" (after fusion, depends on the subset) or "encoder" (single modalities before
-            masking, those the teacher sees: the public code's choice).
-
-    Raises:
-        OptionError: an option out of its range.
+    The teacher is copied from the student before the first epoch and again after every
+    ``teacher_update_interval`` epochs. It runs in evaluation mode without gradients.
     """
 
-    def __init__(
-        self,
-        teacher_every: int = 5,
-        feature_weight: float = 1.0,
-        prediction_weight: float = 1.0,
-        features: str = "fused",
-    ) -> None:
-        super().__init__()
-        if teacher_every < 1 or feature_weight < 0 or prediction_weight < 0:
-            raise OptionError(
-                f"Distillation with teacher_every={teacher_every}, feature_weight={feature_weight} and "
-                f"prediction_weight={prediction_weight} is not possible. Refresh the teacher after at least "
-                "1 epoch and give weights of at least 0."
-            )
-        if features not in FEATURES:
-            raise OptionError(f"Unknown features '{features}' to distill. Choose {' or '.join(FEATURES)}.")
-        self.teacher_every = teacher_every
-        self.feature_weight = feature_weight
-        self.prediction_weight = prediction_weight
-        self.features = features
+    Options: ClassVar[type] = DistillationOptions
+    needs_trained_network: ClassVar[bool] = True  # it teaches what it knows to itself
+
+    def __init__(self, options: DistillationOptions | None = None, fresh: bool = True) -> None:
+        super().__init__(options, fresh)
         self.teacher: nn.Module | None = None
         self._weights: Mapping[str, Tensor] = {}
 
     def begin_epoch(self, network: nn.Module, epoch: int) -> None:
         """Copy the student where the teacher is due; after a resume, make the stored teacher again."""
-        if self.teacher is not None and epoch % self.teacher_every:
+        if self.teacher is not None and epoch % self.options.teacher_update_interval:
             return
         self.teacher = deepcopy(network).requires_grad_(False).eval()
-        if epoch % self.teacher_every:
+        if epoch % self.options.teacher_update_interval:
             self.teacher.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,7 +88,7 @@ class Distillation(Supervised):
         head = unwrap_ddp(network).head
         with torch.autocast(output.logits.device.type, enabled=False):
             distance = self._feature_distance(output.features, taught.features, batch)
-            terms["teacher_features"] = self.feature_weight * distance
+            terms["teacher_features"] = self.options.feature_weight * distance
             pairs = {"": distillation_loss(output.logits, taught.logits, head)}
             maps = [
                 distillation_loss(_logarithm(output.features[feature]), _logarithm(x), HEADS["classes"])
@@ -124,7 +99,7 @@ class Distillation(Supervised):
                 pairs["region_"] = tuple(sum(of_levels) for of_levels in zip(*maps, strict=True))
         for group, pair in pairs.items():
             for kind, value in zip(("kl", "dice"), pair, strict=True):
-                terms[f"teacher_{group}{kind}"] = self.prediction_weight * value
+                terms[f"teacher_{group}{kind}"] = self.options.prediction_weight * value
         return {**terms, "total": sum(terms.values())}
 
     def _feature_distance(
@@ -141,8 +116,8 @@ class Distillation(Supervised):
             elements[level] = elements.get(level, 0) + target.numel()
         if not squares:
             raise OptionError(
-                f"The network has no '{self.features}' features to distill. "
-                f"Choose features={' or '.join(name for name in FEATURES if name != self.features)}."
+                f"The network has no '{self.options.features}' features to distill. "
+                f"Choose features={' or '.join(name for name in FEATURES if name != self.options.features)}."
             )
         # processes may hold different numbers of modalities, so the mean of their means would not do
         sums = total(torch.stack([sum(values) for values in squares.values()]))
@@ -155,7 +130,7 @@ class Distillation(Supervised):
         batch: Mapping[str, Tensor],
     ) -> Iterator[tuple[int | str, Tensor, Tensor]]:
         """(level, student's feature, teacher's feature) of the chosen kinds."""
-        for feature, target in chosen(teacher, FEATURES[self.features]).items():
+        for feature, target in chosen(teacher, FEATURES[self.options.features]).items():
             x, m = student[feature], feature.modality
             if m is not None:  # one row per sample that has it: keep those whose teacher sees it
                 x = x[batch["teacher"][batch["present"][:, m], m]]
