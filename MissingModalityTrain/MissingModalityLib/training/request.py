@@ -104,7 +104,8 @@ class TrainRequest:
         if isinstance(self.settings, Plan):
             raise OptionError("settings: a process of its own takes no whole plan. Give values by key.")
         arguments = ["train"]
-        for item in fields(self):
+        # the settings last: there may be many
+        for item in sorted(fields(self), key=lambda item: item.name == "settings"):
             value = getattr(self, item.name)
             empty = isinstance(value, (Mapping, tuple)) and not value
             if value is not None and value is not False and not empty:
