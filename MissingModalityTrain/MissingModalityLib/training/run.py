@@ -17,12 +17,13 @@ from ..core.files import remove_stale_temporaries
 from ..core.progress import Event, Progress
 from ..runtime import distributed, lock
 from ..runtime.devices import choose_device
+from ..synthesis.tumor_cache import tumor_folder
 from .loop import StageRun, Trainer
 from .recipes import Plan
 from .record import RunRecord
 from .request import TrainRequest, takes_request
 from .resolve import State, method_of, resolve
-from .run_cases import prepare_run_cases, stage_cases, tumor_folder
+from .run_cases import prepare_run_cases, stage_cases
 from .run_folder import RunFolder
 from .stage_students import drop_stages, keep_stage, load_weights
 
