@@ -14,6 +14,7 @@ from test_evaluate import write_case
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.inference.student import Student
 from small_patient import write_student
 
@@ -84,6 +85,13 @@ def test_synthesize_multiplies_a_folder_of_cases(pair, tmp_path, capfd):
     assert (plan["factor"], plan["method"], plan["seed"]) == (2, "aem", 5)
     options = plan["options"]
     assert (options["clip_to_brain"], options["max_rotation_deg"], options["flip"]) == (True, 10, False)
+    made = find_cases(output).cases
+    assert [case.name for case in made] == [case["name"] for case in report["synthetic"]]
+    assert len(made) == 2 and all(case.label for case in made)
+    more = ["--data", str(pair), "--output", str(tmp_path / "mixed"), "--factor", "2", "--method", "mixup"]
+    assert main(["synthesize", *more, "--progress", "none"]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith("2 cases in ") and out.endswith(f"Wrote {tmp_path / 'mixed'}\n")
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from MissingModalityLib.synthesis.options import SynthesisOptions
 from MissingModalityLib.synthesis.transplant import PRIORITY, centered, fuse_labels, transplant
 from MissingModalityLib.synthesis.tumor_cache import feather
 from MissingModalityLib.synthesis.tumor_transform import TumorTransform
+from MissingModalityLib.training.settings import Settings
 
 SHAPE = (6, 8, 11)
 MIDDLE = Plane((0.0, 0.0, 1.0), 5.0)
@@ -255,6 +256,16 @@ def test_a_soft_border_rises_from_the_edge_inwards() -> None:
 def test_options_out_of_range_are_named_with_what_is_allowed(name: str, value: object) -> None:
     with pytest.raises(OptionError, match=rf"{name}=.* Allowed: "):
         SynthesisOptions(**{name: value})
+
+
+def test_earlier_names_of_options_are_read() -> None:
+    earlier = {"clip": True, "scale": 0.2, "rotation": 15.0, "blend": 2.0, "alpha": 0.3}
+    assert SynthesisOptions(**earlier) == SynthesisOptions(
+        clip_to_brain=True, max_scale_change=0.2, max_rotation_deg=15.0, feather_mm=2.0, mixup_alpha=0.3
+    )
+    assert Settings(synthetic=earlier).synthesis_options() == SynthesisOptions(**earlier)
+    with pytest.raises(OptionError, match="clip_to_brain alone"):
+        SynthesisOptions(clip=True, clip_to_brain=True)
 
 
 def test_results_are_those_of_before() -> None:

@@ -138,6 +138,16 @@ def test_a_stopped_synthesis_leaves_whole_cases_and_goes_on(data, tmp_path: Path
     assert not list(output.glob(".*")) and (output / SHEET_FILE).exists()
 
 
+def test_a_folder_begun_with_earlier_names_of_options_is_finished(data: Path, tmp_path: Path) -> None:
+    options = SynthesisOptions(clip_to_brain=True)
+    synthesize(data, tmp_path / "out", 2, options=options)
+    report = json.loads((tmp_path / "out" / REPORT_FILE).read_text())
+    report["plan"]["options"]["clip"] = report["plan"]["options"].pop("clip_to_brain")
+    (tmp_path / "out" / REPORT_FILE).write_text(json.dumps(report))
+    again = synthesize(data, tmp_path / "out", 2, options=options)
+    assert again["plan"]["options"]["clip_to_brain"] is True
+
+
 def test_cases_that_have_changed_are_not_mixed_with_those_before(tmp_path: Path) -> None:
     source, output = write_patients(tmp_path / "some"), tmp_path / "out"
     synthesize(source, output, 2)
