@@ -13,6 +13,7 @@ import inspect
 import json
 import os
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def interface() -> dict[str, Any]:
     for name in mm.__all__:
         item = getattr(mm, name)
         if inspect.isclass(item):
-            found["classes"][name] = _plain_defaults(item)
+            found["classes"][name] = _plain_defaults(item) if is_dataclass(item) else {}
         elif callable(item):
             found["functions"][name] = list(inspect.signature(item).parameters)
     return found

@@ -15,14 +15,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import ImageError
-from ..core.modalities import Modality
-from ..imaging.preparation import Study, prepare
 
 LARGEST_ANGLE = math.radians(35)
 """How far the plane's normal may be turned away from the last axis, about each of the other two."""
@@ -135,31 +132,6 @@ def find_plane(
     best = planes[0].double()
     normal = _frames(best[:2])[2]
     return Plane(tuple(normal.tolist()), float(normal @ center.double() + best[2]))
-
-
-def find_plane_in_image(image: sitk.Image, device: str | torch.device = "cpu") -> sitk.AffineTransform:
-    """The reflection about the mid-sagittal plane of any volume of a head, skull-stripped at best.
-
-    Args:
-        image: scalar volume of any spacing, size and direction cosines; the head stands in it within
-            ``LARGEST_ANGLE`` of its axes, whichever of them runs left-right.
-        device: where to compute.
-
-    Returns:
-        Reflection of physical points (x, y, z; LPS; mm); its own inverse, so that it serves
-        ``sitk.Resample(image, transform)`` as it is.
-
-    Raises:
-        ImageError: the volume is empty, constant, not 3-D, not finite or holds no brain.
-    """
-    prepared = prepare(Study({Modality.T1: image}, {Modality.T1: "The volume"}))
-    plane = find_plane(prepared.image, prepared.available, device)
-    normal = np.reshape(prepared.grid.direction, (3, 3)) @ plane.normal[::-1]
-    offset = plane.offset + normal @ prepared.grid.origin
-    reflection = sitk.AffineTransform(3)
-    reflection.SetMatrix((np.eye(3) - 2 * np.outer(normal, normal)).ravel().tolist())
-    reflection.SetTranslation((2 * offset * normal).tolist())
-    return reflection
 
 
 def _pyramid(volume: Tensor, brain: Tensor) -> list[Tensor]:
