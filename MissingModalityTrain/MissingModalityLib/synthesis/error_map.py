@@ -33,6 +33,7 @@ def error_map(image: Tensor, plane: Plane, box: Box | None = None, difference: s
     own = image[(slice(None), *box)]
     if difference == "none":
         return own.clone()
+    # the whole image goes in: the mirror image of the box may come from anywhere in it
     error = own - plane.reflect(image, box)
     return error.abs_() if difference == "absolute" else error
 

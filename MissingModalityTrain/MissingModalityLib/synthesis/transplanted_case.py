@@ -120,6 +120,7 @@ class TransplantedCase(SyntheticCase):
                 if shared:
                     place = [edge.start for edge in shared[0]]
                     transplant(volumes, classes, *graft.read(shared[1]), place, self.clip_to_brain)
+        # last, so that what a donor's file holds in a modality that others lack does not show
         image[[modality for modality in MODALITIES if modality not in self.subset]] = 0
         return image, label
 

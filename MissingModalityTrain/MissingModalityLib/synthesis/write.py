@@ -28,7 +28,9 @@ from .synthetic_case import SyntheticCase
 REPORT_FILE = "synthesis.json"
 SHEET_FILE = "contact_sheet.png"
 
+# hidden, since it is gone when the synthesis is done
 _WORK_FOLDER = ".prepared"
+# enough to judge the options by; each makes the sheet 800 pixels higher
 _SHEET_CASES = 2
 
 
@@ -84,6 +86,7 @@ def synthesize(
         "options": asdict(options),
     }
     _claim(output, data, plan)
+    # prepared cases lie in the output folder: a stopped synthesis goes on without preparing anew
     prepared = []
     for number, case in enumerate(labeled):
         tell(Event("prepare", number, len(labeled), case.name))
@@ -151,6 +154,7 @@ def _plan_of(report: Path) -> dict[str, Any]:
 
 def _write_case(case: SyntheticCase, output: Path) -> None:
     """A folder with all files of the case, or none."""
+    # written under a hidden name, then renamed: a folder with a case's name holds all of its files
     folder, unfinished = output / case.name, output / f".{case.name}"
     if folder.exists():
         return
@@ -160,7 +164,7 @@ def _write_case(case: SyntheticCase, output: Path) -> None:
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        # zlib works outside of Python's lock
+        # threads are enough: zlib works outside of Python's lock
         with ThreadPoolExecutor() as pool:
             paths = [unfinished / f"{case.name}_{name}.nii.gz" for name in images]
             list(pool.map(write_image, images.values(), paths))
