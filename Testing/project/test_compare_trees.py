@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import ROOT
 
 import compare_trees
 import tree_differences
+from checkout import ROOT
 
 
 def write_volume(path: Path, array: np.ndarray, spacing: float = 1.0) -> None:
