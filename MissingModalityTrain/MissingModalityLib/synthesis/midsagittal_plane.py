@@ -37,7 +37,7 @@ LEAST_BRAIN = 1000
 """Fewer voxels than this, 1 cm3, are not a brain: a thousandth of an adult's."""
 
 # The values below were tried on six cases of BraTS with tumors. What is said to change is the angle, in the
-# worst of them; the plane's distance from the center of mass changed by at most 0.15 mm if not said otherwise.
+# worst of them; the plane moved by at most 0.15 mm at the center of mass where nothing else is said.
 
 # Angles tried about each axis, 10 degrees apart: with 4 the search starts too far off and ends 5 degrees and
 # 0.4 mm from here, with 16 it takes twice as long and ends within 0.4 degrees.
