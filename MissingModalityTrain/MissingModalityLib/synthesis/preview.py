@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import cache_case
@@ -67,12 +67,12 @@ def preview(
     cases = []
     pair = _chosen(data, convention, (recipient, donor), modality)
     for number, case in enumerate(pair):
-        tell(Event("prepare", number, len(pair), case.name))
+        tell(Event(ProgressStage.PREPARE, number, len(pair), case.name))
         cases.append(cache_case(case, folder))
-    tell(Event("tumors", 0, 1, donor))
+    tell(Event(ProgressStage.CUT_TUMORS, 0, 1, donor))
     tumor = cache_tumor(cases[1], folder / "tumors", options)
     case = TransplantedCase.draw("preview", cases[0], [tumor], options, np.random.default_rng(seed))
-    tell(Event("write", 0, 1, str(output)))
+    tell(Event(ProgressStage.WRITE, 0, 1, str(output)))
     return _write(case, tumor, modality, options, output)
 
 
