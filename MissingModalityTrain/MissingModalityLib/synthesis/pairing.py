@@ -12,7 +12,7 @@ from ..core.modalities import Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.cache import CachedCase
 from .mixup import MixedCase
-from .options import METHODS, SynthesisOptions
+from .options import SYNTHESIS_METHODS, SynthesisOptions
 from .synthetic_case import SyntheticCase
 from .transplanted_case import TransplantedCase
 from .tumor_cache import CachedTumor, cache_tumor
@@ -82,8 +82,8 @@ def check_choices(method: str, factor: int, cases: int) -> None:
         OptionError: unknown method, or a factor below 2.
         CaseError: fewer than two cases.
     """
-    if method not in METHODS:
-        raise OptionError(f"Unknown synthesis '{method}'. Choose one of: {', '.join(METHODS)}.")
+    if method not in SYNTHESIS_METHODS:
+        raise OptionError(f"Unknown synthesis '{method}'. Choose one of: {', '.join(SYNTHESIS_METHODS)}.")
     if factor < 2:
         raise OptionError(f"A factor of {factor} leaves no synthetic case. Choose 2 or more.")
     if cases < 2:
