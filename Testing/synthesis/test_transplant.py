@@ -243,7 +243,7 @@ def test_a_soft_border_rises_from_the_edge_inwards() -> None:
     [
         ("difference", "relative", "Allowed: one of absolute"),
         ("tumors", 0, "Allowed: 1 to 8"),
-        ("tumors", 1.5, "whole number"),
+        ("tumors", 1.0, "whole number"),
         ("placement", "left", "Allowed: one of aligned"),
         ("clip_to_brain", 1, "true or false"),
         ("max_scale_change", 0.6, "Allowed: 0 to 0.5"),

@@ -17,8 +17,9 @@ from ..core.errors import CaseError
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
+from ..datasets.case import Case
 from ..datasets.discovery import find_cases
-from ..imaging.cache import cache_case, fingerprint
+from ..imaging.cache import CachedCase, cache_case, fingerprint
 from ..imaging.volumes import write_image
 from .contact_sheet import draw_contact_sheet
 from .options import SynthesisOptions
@@ -86,11 +87,7 @@ def synthesize(
         "options": asdict(options),
     }
     _claim(output, data, plan)
-    # prepared cases lie in the output folder: a stopped synthesis goes on without preparing anew
-    prepared = []
-    for number, case in enumerate(labeled):
-        tell(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
-        prepared.append(cache_case(case, output / _WORK_FOLDER))
+    prepared = _prepare(labeled, output / _WORK_FOLDER, tell)
     cases = synthetic_cases(prepared, factor, seed, method, options, on_progress=on_progress)
     for number, case in enumerate(cases):
         tell(Event(ProgressStage.WRITE, number, len(cases), case.name))
@@ -106,6 +103,15 @@ def synthesize(
     }
     _conclude(output, cases, options, report)
     return report
+
+
+def _prepare(cases: Sequence[Case], folder: Path, tell: Progress) -> list[CachedCase]:
+    """Prepared in the output folder, so that a stopped synthesis goes on without preparing anew."""
+    prepared = []
+    for number, case in enumerate(cases):
+        tell(Event(ProgressStage.PREPARE, number, len(cases), case.name))
+        prepared.append(cache_case(case, folder))
+    return prepared
 
 
 def _conclude(
