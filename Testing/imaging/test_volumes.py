@@ -347,6 +347,28 @@ def test_threads_that_write_leave_warnings_and_permissions_as_they_were(whole: P
     assert len({path.stat().st_mode for path in tmp_path.iterdir() if path.is_file()}) == 1
 
 
+def sheared(path: Path, shear: float) -> Path:
+    affine = np.eye(4)
+    affine[0, 1] = shear
+    return nifti(path, affine)
+
+
+def test_threads_that_read_nearly_straight_volumes_leave_sheared_ones_refused(tmp_path: Path) -> None:
+    nearly, truly = sheared(tmp_path / "nearly.nii", 0.01), sheared(tmp_path / "truly.nii", 0.3)
+
+    def read(path: Path) -> bool:
+        try:
+            return bool(read_image(path))
+        except ImageError:
+            return False
+
+    with ThreadPoolExecutor(4) as threads:
+        known = list(threads.map(read, [nearly, nearly, truly] * 60))
+    assert known == [True, True, False] * 60
+    assert "ITK_NIFTI_SFORM_PERMISSIVE" not in os.environ
+    assert not read(truly)
+
+
 def test_real_headers_keep_their_directions(real_case) -> None:
     for name in ("BraTS2021_00019", "TCGA-FG-6692_native_unstripped"):
         for path in sorted(real_case(name).glob("*.nii.gz")):

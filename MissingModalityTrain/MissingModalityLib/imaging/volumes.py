@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import SimpleITK as sitk
 from ..core.errors import ImageError
 from ..core.files import image_suffix, replacing
 from .integrity import check_file, nearly_orthonormal
+from .process_switch import ProcessSwitch
 
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
@@ -22,6 +22,9 @@ MIN_VOXELS = 8
 
 MAX_LABEL_VALUES = 10
 """A volume with no more different whole numbers than this is taken for a label map, not for an image."""
+
+_PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
+"""Environment variable that ITK reads with every NIfTI header."""
 
 
 def read_image(path: Path) -> sitk.Image:
@@ -132,7 +135,7 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
         raise ImageError(f"Cannot write {path}: a folder has that name. Choose another name.")
     try:
         with replacing(path) as temporary:
-            with _quiet():
+            with _warnings.hold():
                 sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
             yield
     except (RuntimeError, OSError) as error:
@@ -149,7 +152,7 @@ def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        with _quiet(), _permissive_directions(nearly_orthonormal(path)):
+        with _warnings.hold(), _permissive.hold(nearly_orthonormal(path)):
             reader.ReadImageInformation()
             yield reader
     except RuntimeError as error:
@@ -200,46 +203,22 @@ def _few_whole_values(array: np.ndarray) -> np.ndarray | None:
     return values
 
 
-_quiet_lock = threading.Lock()
-_quiet_users = 0
-_displayed = True
+def _set_permissive(value: str | None) -> None:
+    if value is None:
+        os.environ.pop(_PERMISSIVE, None)
+    else:
+        os.environ[_PERMISSIVE] = value
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep ITK's warnings off the terminal; a user can do nothing about them.
-
-    Several threads may be inside: the last one out restores what the first one found.
-    """
-    global _quiet_users, _displayed
-    with _quiet_lock:
-        if not _quiet_users:
-            _displayed = sitk.ProcessObject.GetGlobalWarningDisplay()
-            sitk.ProcessObject.SetGlobalWarningDisplay(False)
-        _quiet_users += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_users -= 1
-            if not _quiet_users:
-                sitk.ProcessObject.SetGlobalWarningDisplay(_displayed)
-
-
-@contextmanager
-def _permissive_directions(wanted: bool) -> Iterator[None]:
-    """Let ITK replace a nearly orthonormal NIfTI matrix by the nearest orthonormal one while it reads."""
-    name = "ITK_NIFTI_SFORM_PERMISSIVE"
-    before = os.environ.get(name)
-    if wanted:
-        os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if wanted and before is None:
-            del os.environ[name]
-        elif wanted:
-            os.environ[name] = str(before)
+# A user can do nothing about ITK's warnings, so they stay off the terminal.
+_warnings = ProcessSwitch(
+    read=sitk.ProcessObject.GetGlobalWarningDisplay,
+    write=sitk.ProcessObject.SetGlobalWarningDisplay,
+    changed=False,
+)
+# Lets ITK replace a nearly orthonormal NIfTI matrix by the nearest orthonormal one. It would do so with any
+# sheared matrix, so it is on for files only whose matrix was looked at before.
+_permissive = ProcessSwitch(read=lambda: os.environ.get(_PERMISSIVE), write=_set_permissive, changed="1")
 
 
 def _times(size: Sequence[int]) -> str:
