@@ -28,8 +28,8 @@ from MissingModalityLib.core.progress import progress_printer
 from MissingModalityLib.datasets.case import Case
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.metrics import dice
-from MissingModalityLib.imaging.preparation import Grid, Study
-from MissingModalityLib.imaging.reading import read_label
+from MissingModalityLib.imaging.grid import Grid
+from MissingModalityLib.imaging.reading import Study, read_label
 from MissingModalityLib.inference.overlay import draw_overlay
 
 DEFAULT_MODALITIES = (Modality.FLAIR, Modality.T1CE)
@@ -174,7 +174,7 @@ def _segment(headless: HeadlessSlicer, options: argparse.Namespace) -> Result:
         raise run.exception
     seconds = time.perf_counter() - begin
     reference = next(iter(inputs.values()))
-    classes = Grid.of(mrml.image_of(reference)).image(mrml.classes_of(run.segmentation, reference))
+    classes = Grid.from_image(mrml.image_of(reference)).to_image(mrml.classes_of(run.segmentation, reference))
     return Result(inputs, run.segmentation, classes, logic.volumes(run.segmentation), run.report, seconds)
 
 
@@ -183,7 +183,7 @@ def _scores(label: sitk.Image | None, classes: sitk.Image) -> dict[str, float]:
     if label is None:
         return {}
     found = sitk.GetArrayFromImage(classes)
-    truth = sitk.GetArrayFromImage(Grid.of(classes).resample(label, sitk.sitkNearestNeighbor, 0))
+    truth = sitk.GetArrayFromImage(Grid.from_image(classes).resample(label, sitk.sitkNearestNeighbor, 0))
     return {region: dice(region_mask(found, region), region_mask(truth, region)) for region in REGIONS}
 
 

@@ -34,8 +34,7 @@ from MissingModalityLib.evaluation.evaluate import (
 from MissingModalityLib.evaluation.heatmap import draw_heatmap
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, score_regions
 from MissingModalityLib.evaluation.tables import Row, markdown_table, read_rows, rows_to_csv, summarize
-from MissingModalityLib.imaging.preparation import Study
-from MissingModalityLib.imaging.reading import read_label, read_study
+from MissingModalityLib.imaging.reading import Study, read_label, read_study
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.student import Student
 

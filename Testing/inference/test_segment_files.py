@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.core.labels import class_volumes
 from MissingModalityLib.core.modalities import Modality
-from MissingModalityLib.imaging.preparation import Study
+from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import locations as models
 from MissingModalityLib.inference import segment_files as segmentation
 from MissingModalityLib.inference.segment_files import segment_files

@@ -30,7 +30,7 @@ from ..core.modalities import SUBSETS, Subset, subset_name
 from ..core.progress import Event, Progress
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
-from ..imaging.preparation import prepare, restore
+from ..imaging.preparation import prepare, to_reference_grid
 from ..imaging.reading import read_label, read_study
 from ..inference.student import Student
 from ..runtime.devices import choose_device, describe_device
@@ -243,7 +243,7 @@ def _score_case(
     for subset, classes in zip(
         subsets, student.classes_of(prepared, subsets, device, on_window), strict=True
     ):
-        prediction = sitk.GetArrayFromImage(restore(classes, prepared))
+        prediction = sitk.GetArrayFromImage(to_reference_grid(classes, prepared))
         scores = score_regions(prediction, reference, spacing, hd95_rule)
         rows += [
             Row(case.name, subset, region, score.dice, score.hd95, score.predicted, score.reference)

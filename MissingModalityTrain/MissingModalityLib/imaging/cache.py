@@ -23,6 +23,9 @@ from ..core.errors import CaseError
 from ..core.files import replacing
 from ..core.modalities import MODALITIES, Modality, Subset
 from . import preparation
+from .boxes import shared_part
+from .grid import SPACING_MM, Grid
+from .reading import read_label, read_study
 
 if TYPE_CHECKING:
     from ..datasets.case import Case
@@ -59,28 +62,25 @@ class CachedCase:
         Raises:
             CaseError: the file has gone or is damaged.
         """
-        start, size = tuple(start), tuple(size)
-        inside = tuple(
-            slice(max(0, s), max(0, min(s + n, limit)))
-            for s, n, limit in zip(start, size, self.shape, strict=True)
-        )
-        target = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
+        size = tuple(size)
         image = np.zeros((len(MODALITIES), *size), np.float32)
         label = np.zeros(size, np.uint8)
-        if any(part.start >= part.stop for part in inside):
+        shared = shared_part(tuple(start), size, self.shape)
+        if shared is None:
             return image, label
-        with self.opened() as file:
+        inside, target = shared
+        with self.open() as file:
             image[(list(self.subset), *target)] = file.get_slice("image")[(slice(None), *inside)]
             label[target] = file.get_slice("label")[inside]
         return image, label
 
     def tumor_voxels(self) -> np.ndarray:
         """(m, 4) int16 rows (class, z, y, x); empty when the case has no tumour."""
-        with self.opened() as file:
+        with self.open() as file:
             return file.get_tensor("tumor")
 
     @contextmanager
-    def opened(self) -> Iterator[safe_open]:
+    def open(self) -> Iterator[safe_open]:
         """The file, memory-mapped, for reading parts of its arrays or its metadata.
 
         Raises:
@@ -95,12 +95,11 @@ class CachedCase:
                 "run, which prepares it again."
             ) from error
 
-    def whole(self) -> preparation.Prepared:
+    def load(self) -> preparation.Prepared:
         """The case in memory, as :func:`preparation.prepare` returned it; the reference grid is the box."""
         image, label = self.crop((0, 0, 0), self.shape)
-        size = tuple(reversed(self.shape))
-        grid = preparation.Grid(
-            size, (preparation.SPACING_MM,) * 3, (0.0,) * 3, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)
+        grid = Grid(
+            tuple(reversed(self.shape)), (SPACING_MM,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel().tolist())
         )
         available = np.isin(MODALITIES, self.subset)
         return preparation.Prepared(image, available, (image != 0).any(axis=0), label, grid, grid)
@@ -112,8 +111,6 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     Raises:
         CaseError: the case has no label, a file of it has gone, or the folder cannot be written to.
     """
-    from .reading import read_label, read_study
-
     path = folder / f"{case.name}.safetensors"
     own = fingerprint(case)
     cached = _open(path, own)

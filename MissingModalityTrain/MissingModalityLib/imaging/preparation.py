@@ -3,7 +3,7 @@
 Order of the steps: check -> common grid -> brain mask -> crop -> z-score. Rigid co-registration and skull
 stripping have their place in :func:`_on_common_grid`: registration where a volume is resampled, stripping
 where its brain mask is made. Arrays are in SimpleITK order (z, y, x); geometry travels with them by value,
-so that :func:`restore` can undo every step.
+so that :func:`to_reference_grid` can undo every step.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..core.modalities import MODALITIES, Modality, Subset, availability, subset_of
+from .boxes import Box, tightest_box
+from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
+from .reading import Study
 from .volumes import check_volume
 
-SPACING_MM = 1.0
-ORIENTATION = "LPS"
 VERSION = 2
 """Raised whenever prepared arrays change, so that cached ones are made anew."""
 
@@ -32,76 +33,8 @@ LARGEST_BRAIN_MM3 = 2.0e6
 REFUSED_OVERLAP, DOUBTFUL_OVERLAP = 0.3, 0.8
 """Share of the smaller of two brains that lies inside the other."""
 
-_GEOMETRY_TOLERANCE = 1e-3
 _BACKGROUND_TOLERANCE = 1e-3
 """Fraction of the intensity range within which a voxel still counts as background."""
-
-
-@dataclass(frozen=True)
-class Study:
-    """Volumes of one patient and one time point, any non-empty subset of the four modalities.
-
-    Attributes:
-        images: 3-D scalar volumes; the first inserted is the reference volume, whose grid the result is on.
-        names: file or node name of each, for messages.
-    """
-
-    images: Mapping[Modality, sitk.Image]
-    names: Mapping[Modality, str]
-
-    @property
-    def reference(self) -> Modality:
-        return next(iter(self.images))
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Geometry of a volume in ITK's terms (x, y, z; LPS; mm)."""
-
-    size: tuple[int, ...]
-    spacing: tuple[float, ...]
-    origin: tuple[float, ...]
-    direction: tuple[float, ...]
-
-    @classmethod
-    def of(cls, image: sitk.Image) -> Grid:
-        return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-
-    def matches(self, other: Grid) -> bool:
-        """Whether both describe the same voxels, float noise of headers apart (1/1000 of a voxel)."""
-        if self.size != other.size:
-            return False
-        tolerance = _GEOMETRY_TOLERANCE * min(self.spacing)
-        return all(
-            np.allclose(mine, theirs, rtol=0, atol=atol)
-            for mine, theirs, atol in (
-                (self.spacing, other.spacing, tolerance / max(self.size)),
-                (self.origin, other.origin, tolerance),
-                (self.direction, other.direction, _GEOMETRY_TOLERANCE / max(self.size)),
-            )
-        )
-
-    def image(self, array: np.ndarray) -> sitk.Image:
-        """Array (z, y, x) -> image on this grid."""
-        image = sitk.GetImageFromArray(array)
-        image.SetSpacing(self.spacing)
-        image.SetOrigin(self.origin)
-        image.SetDirection(self.direction)
-        return image
-
-    def crop(self, start: tuple[int, ...], size: tuple[int, ...]) -> Grid:
-        """The part that begins at voxel ``start`` (x, y, z) and has ``size`` voxels."""
-        step = np.reshape(self.direction, (3, 3)) @ (np.asarray(self.spacing) * start)
-        origin = tuple(float(value) for value in np.asarray(self.origin) + step)
-        return replace(self, size=tuple(size), origin=origin)
-
-    def resample(self, image: sitk.Image, interpolator: int, fill: float) -> sitk.Image:
-        """``image`` on this grid; ``fill`` outside of it. No work when the grids agree."""
-        if self.matches(Grid.of(image)):
-            return image
-        return sitk.Resample(
-            image, self.size, sitk.Transform(), interpolator, self.origin, self.spacing, self.direction, fill
-        )
 
 
 @dataclass(frozen=True)
@@ -130,7 +63,7 @@ class Prepared:
     def subset(self) -> Subset:
         return subset_of(self.available)
 
-    def keep(self, subset: Iterable[Modality]) -> Prepared:
+    def with_modalities(self, subset: Iterable[Modality]) -> Prepared:
         """The same case as if only ``subset`` had been acquired (brain mask and crop stay)."""
         available = self.available & np.array(availability(subset))
         if not available.any():
@@ -159,7 +92,7 @@ def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
     reference = study.images[study.reference]
     grid = common_grid(reference)
     volumes, masks, warnings = _on_common_grid(study, grid)
-    box = _bounding_box(np.logical_or.reduce(list(masks.values())))
+    box = _brain_box(study, masks)
     image = np.zeros((len(MODALITIES), *(part.stop - part.start for part in box)), np.float32)
     for modality, volume in volumes.items():
         image[modality] = _normalize(volume[box], masks[modality][box], study.names[modality])
@@ -172,12 +105,12 @@ def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
         brain=np.logical_or.reduce([mask[box] for mask in masks.values()]),
         label=None if label is None else _label_on(cropped, label),
         grid=cropped,
-        reference=Grid.of(reference),
+        reference=Grid.from_image(reference),
         warnings=tuple(warnings),
     )
 
 
-def restore(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
+def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
     """A class map of the prepared case -> the reference volume's own grid (nearest label).
 
     Args:
@@ -186,24 +119,12 @@ def restore(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
     Returns:
         uint8 image with exactly the reference volume's size, spacing, origin and direction.
     """
-    restored = prepared.reference.resample(prepared.grid.image(classes), sitk.sitkNearestNeighbor, 0)
+    restored = prepared.reference.resample(prepared.grid.to_image(classes), sitk.sitkNearestNeighbor, 0)
     # resample() lets float noise pass; the result carries the reference's header to the last bit
     restored.SetOrigin(prepared.reference.origin)
     restored.SetSpacing(prepared.reference.spacing)
     restored.SetDirection(prepared.reference.direction)
     return restored
-
-
-def common_grid(reference: sitk.Image) -> Grid:
-    """1 mm grid over the reference volume's extent and along its axes, permuted and flipped to near LPS."""
-    oriented = Grid.of(sitk.DICOMOrient(reference, ORIENTATION))
-    extent = np.array(oriented.size) * oriented.spacing
-    size = tuple(int(max(1, round(length / SPACING_MM))) for length in extent)
-    half_voxel = 0.5 * (SPACING_MM - np.array(oriented.spacing))
-    direction = np.reshape(oriented.direction, (3, 3))
-    origin = tuple(float(value) for value in np.array(oriented.origin) + direction @ half_voxel)
-    grid = Grid(size, (SPACING_MM,) * 3, origin, oriented.direction)
-    return oriented if grid.matches(oriented) else grid
 
 
 def _check_extent(image: sitk.Image, name: str) -> None:
@@ -299,13 +220,15 @@ def _brain_mask(image: sitk.Image) -> tuple[sitk.Image, float, bool]:
     return (sitk.BinaryFillhole(result) if two_sided else result), background, True
 
 
-def _bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
-    """Smallest box (z, y, x) that holds every True voxel."""
-    box = []
-    for axis in range(3):
-        inside = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
-    return tuple(box)
+def _brain_box(study: Study, masks: Mapping[Modality, np.ndarray]) -> Box:
+    """The box of all brains on the common grid."""
+    box = tightest_box(np.logical_or.reduce(list(masks.values())))
+    if box is None:
+        raise ImageError(
+            f"{study.names[study.reference]}: nothing of a brain is left at {SPACING_MM:g} mm per voxel. "
+            "Choose a volume with an image of a head in it."
+        )
+    return box
 
 
 def _normalize(volume: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:

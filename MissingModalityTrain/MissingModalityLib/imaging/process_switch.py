@@ -1,4 +1,4 @@
-"""Settings of the whole process, such as ITK's, that a block of code needs changed while threads run beside it."""
+"""Settings of the whole process, such as ITK's, that blocks of code in several threads need changed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class ProcessSwitch(Generic[Value]):
     """A process-wide setting that blocks of code in several threads hold changed, or as it was found.
 
     Blocks of one kind run side by side; a block of the other kind waits until they have ended, so that nobody
-    ever works under a setting that another thread asked for. The last block out restores what the first found.
-    A thread must not open a block of one kind inside a block of the other: it would wait for itself.
+    works under a setting that another thread asked for. The last block out restores what the first found. A
+    thread must not open a block of one kind inside a block of the other: it would wait for itself.
 
     Args:
         read: tells the setting's present value.

@@ -18,7 +18,8 @@ from matplotlib.patheffects import withStroke
 from ..core.files import replacing
 from ..core.labels import class_volumes, region_mask
 from ..core.segments import SEGMENTS
-from ..imaging.preparation import ORIENTATION, Grid, Study
+from ..imaging.grid import ORIENTATION, Grid
+from ..imaging.reading import Study
 
 _PANEL_INCHES = 3.4
 _HEAD_INCHES = 0.85
@@ -76,7 +77,7 @@ def draw_overlay(
         label: reference classes on any grid; its whole tumor is drawn as a dashed line.
     """
     oriented = sitk.DICOMOrient(classes, ORIENTATION)
-    grid, array = Grid.of(oriented), sitk.GetArrayFromImage(oriented)
+    grid, array = Grid.from_image(oriented), sitk.GetArrayFromImage(oriented)
     volumes = [_on_grid(image, grid, sitk.sitkLinear) for image in study.images.values()]
     reference = None if label is None else region_mask(_on_grid(label, grid, sitk.sitkNearestNeighbor), "WT")
     box = _box(volumes[0], grid)

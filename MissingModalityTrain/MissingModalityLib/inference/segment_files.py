@@ -21,7 +21,7 @@ from ..core.labels import class_volumes, convention
 from ..core.modalities import Modality, subset_name
 from ..core.progress import Event, Progress
 from ..imaging.diameters import axial_diameters
-from ..imaging.preparation import Study
+from ..imaging.reading import Study
 from ..imaging.segmentation_file import segmentation_image, split_suffix
 from ..imaging.volumes import placing_image, read_image
 from ..runtime.devices import choose_device, describe_device

@@ -28,6 +28,8 @@ from ..core.labels import TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress
 from ..imaging import preparation
+from ..imaging.grid import ORIENTATION, SPACING_MM
+from ..imaging.reading import Study
 from ..networks.output import LESIONS
 from ..runtime.devices import choose_device
 from .card import FORMAT_VERSION, GATES, HEADER_KEY, MODALITY_ORDER, read_card
@@ -88,8 +90,8 @@ class Student:
             "head": network.head,
             "modalities": MODALITY_ORDER,
             "classes": [cls.name for cls in TumorClass],
-            "spacing_mm": preparation.SPACING_MM,
-            "orientation": preparation.ORIENTATION,
+            "spacing_mm": SPACING_MM,
+            "orientation": ORIENTATION,
             "normalization": "z-score inside the brain, 0 outside",
         }
 
@@ -142,7 +144,7 @@ class Student:
 
     def predict(
         self,
-        study: preparation.Study,
+        study: Study,
         device: str | torch.device = "auto",
         on_progress: Progress | None = None,
     ) -> Prediction:
@@ -164,7 +166,7 @@ class Student:
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         probabilities = self._gated(found.probabilities, found.presence)
-        labels = preparation.restore(self._decided(probabilities, prepared.brain), prepared)
+        labels = preparation.to_reference_grid(self._decided(probabilities, prepared.brain), prepared)
         told = found.presence
         presence = None if told is None else dict(zip(LESIONS, told.tolist(), strict=True))
         seconds = time.perf_counter() - begin

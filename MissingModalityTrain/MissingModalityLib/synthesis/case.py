@@ -48,4 +48,4 @@ class SyntheticCase(ABC):
         """Everything random about it, for a report in JSON."""
 
     # it asks for crop, shape and subset, which are all here
-    whole = CachedCase.whole
+    load = CachedCase.load

@@ -15,7 +15,7 @@ from ..core.progress import Event, Progress
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import CachedCase, cache_case
-from ..imaging.preparation import Grid
+from ..imaging.grid import Grid
 from ..imaging.volumes import write_image
 from .error_map import error_map
 from .options import SynthesisOptions
@@ -94,16 +94,16 @@ def _chosen(
 def _write(
     grown: GrownCase, tumor: CachedTumor, modality: Modality, options: SynthesisOptions, output: Path
 ) -> dict[str, Any]:
-    before, after = grown.recipient.whole(), grown.whole()
+    before, after = grown.recipient.load(), grown.load()
     x_a, x_ab = before.image[modality], after.image[modality]
     grid = after.grid
     d_b, donor_grid = _donor_map(grown.recipient, tumor, modality, options, grid)
     images = {
-        "x_a": grid.image(x_a),
-        "d_b": donor_grid.image(d_b),
-        "t_b": grid.image(x_ab - x_a),
-        "x_ab": grid.image(x_ab),
-        "y_ab": grid.image(after.label),
+        "x_a": grid.to_image(x_a),
+        "d_b": donor_grid.to_image(d_b),
+        "t_b": grid.to_image(x_ab - x_a),
+        "x_ab": grid.to_image(x_ab),
+        "y_ab": grid.to_image(after.label),
     }
     paths = {name: output / f"{name}.nrrd" for name in images}
     try:

@@ -140,7 +140,7 @@ class GrownCase(SyntheticCase):
         """Classes of a box inside the grid; images are read only where they decide what is clipped."""
         if self.clip:
             return self.crop([edge.start for edge in box], [edge.stop - edge.start for edge in box])[1]
-        with self.recipient.opened() as file:
+        with self.recipient.open() as file:
             label = torch.from_numpy(file.get_slice("label")[box])
         for graft in self.grafts:
             shared = graft.shared(box)

@@ -152,7 +152,7 @@ def _open(donor: CachedCase, path: Path) -> CachedTumor | None:
 
 def _digest(donor: CachedCase, options: SynthesisOptions) -> str:
     """Changes whenever the donor, the options that matter here or the computation change."""
-    with donor.opened() as file:
+    with donor.open() as file:
         fingerprint = file.metadata()["fingerprint"]
     text = json.dumps([VERSION, fingerprint, options.difference, options.blend])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -147,9 +147,9 @@ def _write_case(case: SyntheticCase, output: Path) -> None:
     folder, unfinished = output / case.name, output / f".{case.name}"
     if folder.exists():
         return
-    whole = case.whole()
-    images = {modality.name.lower(): whole.grid.image(whole.image[modality]) for modality in case.subset}
-    images["seg"] = whole.grid.image(from_classes(whole.label, "brats2021"))
+    whole = case.load()
+    images = {modality.name.lower(): whole.grid.to_image(whole.image[modality]) for modality in case.subset}
+    images["seg"] = whole.grid.to_image(from_classes(whole.label, "brats2021"))
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
