@@ -20,12 +20,12 @@ from .core.errors import ImageError
 from .core.modalities import Modality
 from .core.segments import REGION_SEGMENTS, SEGMENTS, Segment
 from .datasets.detection import Guess, guess_modality
+from .imaging.grid import straight_axes
 from .imaging.volumes import check_volume
 
 _BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SHEAR_TOLERANCE = 1e-3
 _MM3_PER_CM3 = 1000.0
 _FIT_TO_FILL_IN = 0.5
 """Guesses below this confidence are told, not filled in."""
@@ -109,8 +109,8 @@ def image_of(node: Node) -> sitk.Image:
         raise ImageError(
             f"'{node.GetName()}' has a voxel size of zero. Correct its spacing in the Volumes module."
         )
-    direction = lps[:3, :3] / spacing
-    if not np.allclose(direction.T @ direction, np.eye(3), atol=_SHEAR_TOLERANCE):
+    direction = straight_axes(lps[:3, :3] / spacing)
+    if direction is None:
         raise ImageError(
             f"'{node.GetName()}' has slanted voxel axes (scanner tilt or a transform that shears it). "
             "Resample it to straight axes first, e.g. with the Resample Scalar/Vector/DWI Volume module."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -101,6 +102,29 @@ def test_shear_is_refused_by_node_name(scene: Any) -> None:
     node.SetAndObserveTransformNodeID(add_transform(np.array([[1, 0.3, 0, 0], *np.eye(4)[1:]])).GetID())
     with pytest.raises(ImageError, match=r"'Tilted'.*Resample"):
         mrml.image_of(node)
+
+
+@pytest.mark.parametrize("degrees", [0.02, 0.5, 1.0, 1.2, 3.0])
+def test_sheared_volume_is_judged_alike_as_file_and_as_node(
+    scene: Any, tmp_path: Path, degrees: float
+) -> None:
+    matrix = GEOMETRIES["oblique"].copy()
+    matrix[:3, 1] += np.tan(np.radians(degrees)) * 0.9 * matrix[:3, 0]
+    node = add_volume("Tilted", matrix)
+    file = nibabel.Nifti1Image(mrml.voxels_of(node).T, None)
+    file.header.set_sform(matrix, 1)
+    file.header.set_qform(np.diag(np.linalg.norm(matrix, axis=0)), 0)
+    nibabel.save(file, tmp_path / "tilted.nii")
+    if degrees > 1.1:
+        with pytest.raises(ImageError, match="sheared"):
+            read_image(tmp_path / "tilted.nii")
+        with pytest.raises(ImageError, match="slanted"):
+            mrml.image_of(node)
+        return
+    from_file, from_node = read_image(tmp_path / "tilted.nii"), mrml.image_of(node)
+    np.testing.assert_allclose(from_file.GetDirection(), from_node.GetDirection(), atol=1e-4)
+    np.testing.assert_allclose(from_file.GetSpacing(), from_node.GetSpacing(), rtol=1e-4)
+    np.testing.assert_allclose(from_file.GetOrigin(), from_node.GetOrigin(), atol=1e-4)
 
 
 def test_bending_transform_is_refused_with_the_remedy(scene: Any) -> None:

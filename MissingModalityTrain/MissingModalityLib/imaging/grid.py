@@ -9,6 +9,18 @@ import SimpleITK as sitk
 
 SPACING_MM = 1.0
 ORIENTATION = "LPS"
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+"""From the axes of NIfTI and 3D Slicer to those of ITK and DICOM, and back."""
+
+SHEAR_TOLERANCE = 0.02
+"""Largest cosine between two voxel axes that are taken for straight: 1.1 degrees off the right angle.
+
+Straightening turns either axis by half of that, which moves the far end of a head (240 mm) by 2.4 mm. More
+would move the anatomy visibly; the voxels have to be resampled instead.
+"""
+
+_STRAIGHT = 1e-4
+"""Axes this near to right angles stay as they are; ITK draws the same line when it reads NIfTI files."""
 
 _GEOMETRY_TOLERANCE = 1e-3
 
@@ -61,6 +73,41 @@ class Grid:
         return sitk.Resample(
             image, self.size, sitk.Transform(), interpolator, self.origin, self.spacing, self.direction, fill
         )
+
+
+def unit_axes(matrix: np.ndarray) -> np.ndarray:
+    """The columns of a (3, 3) matrix at length 1: voxel axes without their spacing."""
+    return matrix / np.linalg.norm(matrix, axis=0)
+
+
+def is_straight(axes: np.ndarray) -> bool:
+    """Whether voxel axes, unit columns (3, 3), are at right angles up to the noise of headers."""
+    return _largest_cosine(axes) < _STRAIGHT
+
+
+def straight_axes(axes: np.ndarray) -> np.ndarray | None:
+    """Voxel axes at right angles, by one rule for files and nodes.
+
+    Args:
+        axes: (3, 3), unit columns.
+
+    Returns:
+        The axes themselves where they are straight, else the nearest orthonormal ones; None where they are
+        sheared.
+    """
+    if is_straight(axes):
+        return axes
+    return nearest_orthonormal(axes) if _largest_cosine(axes) < SHEAR_TOLERANCE else None
+
+
+def nearest_orthonormal(matrix: np.ndarray) -> np.ndarray:
+    """The orthonormal matrix nearest to a (3, 3) one (polar decomposition; Higham, SIAM J. SSC 7, 1986)."""
+    left, _, right = np.linalg.svd(matrix)
+    return left @ right
+
+
+def _largest_cosine(axes: np.ndarray) -> float:
+    return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
 
 def common_grid(reference: sitk.Image) -> Grid:

@@ -20,8 +20,8 @@ import numpy as np
 
 from ..core.errors import ImageError
 from ..core.files import IMAGE_SUFFIXES, image_suffix
+from .grid import RAS_TO_LPS
 
-_SHEAR_TOLERANCE = 0.02
 _CHUNK = 1 << 20
 
 _ELEMENT_BYTES = {
@@ -41,9 +41,10 @@ _ELEMENT_BYTES = {
 """Bytes per value of MetaImage's element types, which are named MET_CHAR and so on."""
 
 
-def nearly_orthonormal(path: Path) -> bool:
-    """Whether this is a NIfTI file whose axes are at right angles up to float noise (about 1 degree)."""
-    return image_suffix(path) in (".nii", ".nii.gz") and _nifti_header(path).is_nearly_orthonormal()
+def nifti_matrix(path: Path) -> np.ndarray | None:
+    """A NIfTI file's sform (3, 3): voxel axes as columns, mm, LPS; None without one and for other files."""
+    rows = _nifti_header(path).rows if image_suffix(path) in (".nii", ".nii.gz") else None
+    return None if rows is None else RAS_TO_LPS @ rows
 
 
 def check_file(path: Path) -> None:
@@ -103,18 +104,11 @@ class _NiftiHeader:
     bits: int
     offset: int
     rows: np.ndarray | None
-    """(3, 3) sform matrix: columns are the voxel axes in mm; None without a usable sform."""
+    """(3, 3) sform matrix: columns are the voxel axes in mm (RAS); None without a usable sform."""
 
     @property
     def length(self) -> int:
         return self.offset + math.prod(self.shape) * self.bits // 8
-
-    def is_nearly_orthonormal(self) -> bool:
-        """Axes at right angles up to float noise (about 1 degree)."""
-        if self.rows is None:
-            return False
-        axes = self.rows / np.linalg.norm(self.rows, axis=0)
-        return bool(np.abs(axes.T @ axes - np.eye(3)).max() < _SHEAR_TOLERANCE)
 
 
 def _nifti_header(path: Path) -> _NiftiHeader:

@@ -12,7 +12,8 @@ import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..core.files import image_suffix, replacing
-from .integrity import check_file, nearly_orthonormal
+from .grid import RAS_TO_LPS, is_straight, nearest_orthonormal, straight_axes, unit_axes
+from .integrity import check_file, nifti_matrix
 from .process_switch import ProcessSwitch
 
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -23,6 +24,11 @@ MIN_VOXELS = 8
 MAX_LABEL_VALUES = 10
 """A volume with no more different whole numbers than this is taken for a label map, not for an image."""
 
+_SHEARED = (
+    "the axes in its header are not at right angles (sheared volume). Resample it onto a regular grid first, "
+    "for instance with Slicer's 'Resample Scalar/Vector/DWI Volume'."
+)
+
 _PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
 """Environment variable that ITK reads with every NIfTI header."""
 
@@ -31,8 +37,8 @@ def read_image(path: Path) -> sitk.Image:
     """Read a 3-D scalar volume.
 
     Orientation is what the header says: a header that claims another orientation than the voxels have looks
-    like a correct one, so it is not corrected. A NIfTI direction matrix that is orthonormal up to float noise
-    is replaced by the nearest orthonormal one.
+    like a correct one, so it is not corrected. Axes that are nearly at right angles are straightened, see
+    :func:`.grid.straight_axes`.
 
     Args:
         path: NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd) or NRRD file.
@@ -41,13 +47,13 @@ def read_image(path: Path) -> sitk.Image:
         The volume in its own pixel type; voxel values are not looked at (see :func:`check_volume`).
 
     Raises:
-        ImageError: absent, a folder, empty, truncated, damaged, of another format, 4-D, colored, or fewer
-            than 8 voxels along a direction.
+        ImageError: absent, a folder, empty, truncated, damaged, of another format, 4-D, colored, sheared, or
+            fewer than 8 voxels along a direction.
     """
     path = Path(path)
     with _reader(path) as reader:
         _check_shape(reader.GetSize(), reader.GetNumberOfComponents(), str(path))
-        return reader.Execute()
+        return _with_straight_axes(reader.Execute(), path)
 
 
 def read_channel(path: Path, channel: int) -> sitk.Image:
@@ -74,7 +80,7 @@ def read_channel(path: Path, channel: int) -> sitk.Image:
         _check_shape(size[:3], reader.GetNumberOfComponents(), str(path))
         reader.SetExtractSize([*size[:3], 0])
         reader.SetExtractIndex([0, 0, 0, channel])
-        return reader.Execute()
+        return _with_straight_axes(reader.Execute(), path)
 
 
 def check_volume(image: sitk.Image, name: str) -> None:
@@ -152,19 +158,50 @@ def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        with _warnings.hold(), _permissive.hold(nearly_orthonormal(path)):
+        with _warnings.hold(), _permissive.hold(_straightens(path)):
             reader.ReadImageInformation()
             yield reader
     except RuntimeError as error:
         if "orthonormal" in str(error):
-            raise ImageError(
-                f"{path}: the axes in its header are not at right angles (sheared volume). Resample it onto "
-                "a regular grid first, for instance with Slicer's 'Resample Scalar/Vector/DWI Volume'."
-            ) from error
+            raise ImageError(f"{path}: {_SHEARED}") from error
         raise ImageError(
             f"{path} cannot be read ({_last_line(error)}). The file is damaged or not an image; copy it "
             "again from its source."
         ) from error
+
+
+def _with_straight_axes(image: sitk.Image, path: Path) -> sitk.Image:
+    """The image with straight axes where its file's are nearly so.
+
+    Raises:
+        ImageError: the axes are sheared.
+    """
+    axes = np.reshape(image.GetDirection(), (3, 3))
+    if _is_inverted(axes, path):
+        axes = unit_axes(nifti_matrix(path))
+    straight = straight_axes(axes)
+    if straight is None:
+        raise ImageError(f"{path}: {_SHEARED}")
+    image.SetDirection(straight.ravel().tolist())
+    return image
+
+
+def _is_inverted(axes: np.ndarray, path: Path) -> bool:
+    """Whether these are the axes that ITK gives a NIfTI file whose sform it had to straighten.
+
+    ITK 5.4 replaces a matrix U S V' in RAS by V U', the inverse of the nearest orthonormal one, U V'. That is
+    right for axes along the patient's and far off for oblique ones.
+    """
+    matrix = nifti_matrix(path)
+    if matrix is None or is_straight(unit_axes(matrix)):
+        return False
+    inverse = nearest_orthonormal(RAS_TO_LPS @ matrix).T
+    return bool(np.abs(axes - RAS_TO_LPS @ inverse).max() < 1e-5)  # ITK computes in float32
+
+
+def _straightens(path: Path) -> bool:
+    matrix = nifti_matrix(path)
+    return matrix is not None and straight_axes(unit_axes(matrix)) is not None
 
 
 def _check_shape(size: Sequence[int], components: int, name: str) -> None:
