@@ -82,6 +82,16 @@ def test_what_is_done_stays_and_what_changed_is_done_again(
     assert segment_folder(cases, output, other, "cpu")["kept"] == []
 
 
+@pytest.mark.parametrize("version", ["segment_folder.__version__", "segment_folder.VERSION"])
+def test_results_of_another_version_are_made_anew(
+    cases: Path, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    segment_folder(cases, tmp_path / "out", student, "cpu")
+    assert segment_folder(cases, tmp_path / "out", student, "cpu")["kept"] == ["A_1", "B_2"]
+    monkeypatch.setattr(f"MissingModalityLib.inference.{version}", "newer")
+    assert segment_folder(cases, tmp_path / "out", student, "cpu")["segmented"] == ["A_1", "B_2"]
+
+
 def test_files_that_belong_to_no_case_are_told(
     cases: Path, student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

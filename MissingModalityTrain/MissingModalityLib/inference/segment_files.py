@@ -21,6 +21,7 @@ from ..core.labels import class_volumes, convention
 from ..core.modalities import Modality, subset_name
 from ..core.progress import Event, Progress
 from ..imaging.diameters import axial_diameters
+from ..imaging.preparation import VERSION
 from ..imaging.reading import Study
 from ..imaging.segmentation_file import segmentation_image, split_suffix
 from ..imaging.volumes import placing_image, read_image
@@ -109,6 +110,7 @@ class Segmenter:
             "command": "segment",
             "started": started.isoformat(timespec="seconds"),
             "versions": versions(),
+            "preparation": VERSION,
             "device": {"name": prediction.device, "description": describe_device(used)},
             "student": self.student,
             "inputs": {modality.name: name for modality, name in study.names.items()},

@@ -11,12 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from .. import __version__
 from ..core.errors import CaseError, MissingModalityError, OptionError
 from ..core.files import replacing
 from ..core.labels import convention
 from ..core.progress import Event, Progress
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
+from ..imaging.preparation import VERSION
 from ..imaging.reading import read_study
 from ..imaging.segmentation_file import SUFFIXES
 from ..networks.output import LESIONS
@@ -40,7 +42,8 @@ def segment_folder(
     """Segment all cases under a folder from whatever modalities each has.
 
     A case that cannot be segmented is told of and does not stop the others. Called again, only cases are
-    segmented that have no result of this very student from these very files.
+    segmented that have no result of this very student from these very files, made by this version of the
+    library and of its preparation.
 
     Args:
         data: folder of cases in any layout that :func:`.datasets.find_cases` knows; labels are not read.
@@ -114,15 +117,28 @@ def _done_before(case: Case, path: Path, segmenter: Segmenter, labels: str) -> d
     """The report of an earlier run that would come out the same."""
     try:
         report = json.loads(report_path(path).read_text(encoding="utf-8"))
-        same = (report["student"]["sha256"], report["labels"], report["inputs"]) == (
-            segmenter.student["sha256"],
-            labels,
-            {modality.name: str(file) for modality, file in case.images.items()},
-        )
+        same = _origin(report) == {
+            "student": segmenter.student["sha256"],
+            "labels": labels,
+            "inputs": {modality.name: str(file) for modality, file in case.images.items()},
+            "preparation": VERSION,
+            "library": __version__,
+        }
         newest = max(file.path.stat().st_mtime for file in case.images.values())
         return report if same and path.stat().st_mtime >= newest else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result depends on beside the device; reports of older versions lack the preparation's."""
+    return {
+        "student": report["student"]["sha256"],
+        "labels": report["labels"],
+        "inputs": report["inputs"],
+        "preparation": report.get("preparation"),
+        "library": report["versions"]["MissingModality"],
+    }
 
 
 def _write_table(
