@@ -19,7 +19,7 @@ GROUP = "missing_modality.tools"
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     monkeypatch.setenv(PLUGINS, "")
-    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    monkeypatch.setenv("PYTHONPATH", str(Path(MissingModalityLib.__file__).parents[1]))
 
 
 @pytest.fixture
@@ -50,10 +50,11 @@ def install(folder: Path, module: str, code: str, entries: str) -> None:
 
 def in_child(code: str) -> str:
     """What a fresh Python prints with this one's environment."""
-    code = f"from MissingModalityLib.core.registry import Registry\ntools = Registry('tool', '{GROUP}', {{}})\n{code}"
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    begin = (
+        f"from MissingModalityLib.core.registry import Registry\ntools = Registry('tool', '{GROUP}', {{}})\n"
+    )
+    command = [sys.executable, "-c", begin + code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_built_in_items_are_imported_when_asked_for(tools):
