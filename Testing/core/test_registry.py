@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import MissingModalityLib
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.registry import PLUGINS, Registry
 
@@ -53,7 +54,7 @@ def in_child(code: str) -> str:
     begin = (
         f"from MissingModalityLib.core.registry import Registry\ntools = Registry('tool', '{GROUP}', {{}})\n"
     )
-    command = [sys.executable, "-c", begin + code]
+    command = [sys.executable, "-c", f"{begin}\n{code}"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
