@@ -162,9 +162,9 @@ def _segment(headless: HeadlessSlicer, options: argparse.Namespace) -> Result:
         name = headless.scene.GetNodeByID(node_id).GetName()
         title = guess.modality.title if guess.modality is not None else "unknown"
         print(f"Detected        {name} is {title} (confidence {guess.confidence:.0%})")
-    inputs, remarks = logic.proposeInputs(headless.scene)
-    for remark in remarks:
-        print(f"Note            {remark}")
+    inputs, warnings = logic.proposeInputs(headless.scene)
+    for warning in warnings:
+        print(f"Note            {warning}")
     print("Segmenting ...", flush=True)
     begin = time.perf_counter()
     with progress_printer("bar" if sys.stderr.isatty() else "none") as show:

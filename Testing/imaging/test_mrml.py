@@ -372,26 +372,26 @@ def test_file_name_counts_when_the_node_has_another_name(scene: Any, tmp_path: P
 def test_of_two_volumes_for_one_sequence_the_more_confident_is_taken(scene: Any) -> None:
     weak = add_volume("T1 FLAIR")
     strong = add_volume("T1 pre contrast")
-    chosen, remarks = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    chosen, warnings = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
     assert chosen == {Modality.T1: strong}
-    (remark,) = remarks
-    assert weak.GetName() in remark
-    assert strong.GetName() in remark
+    (warning,) = warnings
+    assert weak.GetName() in warning
+    assert strong.GetName() in warning
 
 
 def test_of_equal_volumes_the_first_is_taken_and_the_other_told(scene: Any) -> None:
     first = add_volume("FLAIR a")
     add_volume("FLAIR b")
-    chosen, remarks = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    chosen, warnings = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
     assert chosen == {Modality.FLAIR: first}
-    assert remarks == ["'FLAIR b' (95%) looks like FLAIR too; 'FLAIR a' (95%) was taken."]
+    assert warnings == ["'FLAIR b' (95%) looks like FLAIR too; 'FLAIR a' (95%) was taken."]
 
 
 def test_doubtful_guess_is_not_filled_in(scene: Any) -> None:
     add_volume("post contrast")
-    chosen, remarks = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    chosen, warnings = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
     assert chosen == {}
-    assert "'post contrast' was left out" in remarks[0]
+    assert "'post contrast' was left out" in warnings[0]
 
 
 def test_slicer_loads_the_own_terminology(scene: Any) -> None:

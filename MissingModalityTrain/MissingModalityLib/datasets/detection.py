@@ -68,7 +68,7 @@ _REPLACED = (
 )
 
 
-def guess_modality(*texts: str, header: Mapping[str, str] | None = None) -> Guess:
+def detect_modality(*texts: str, header: Mapping[str, str] | None = None) -> Guess:
     """Guess the modality of one volume.
 
     Args:

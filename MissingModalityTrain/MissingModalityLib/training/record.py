@@ -13,7 +13,7 @@ from .. import __version__
 from ..core.errors import CaseError, OptionError
 from ..core.files import replacing
 from ..core.modalities import subset_name
-from ..datasets.case import Case, Listing
+from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..datasets.splitting import split_cases
 from .checkpoints import FILE_NAME as CHECKPOINT
@@ -170,7 +170,7 @@ def write_record(run: Path, record: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _check_excluded(listing: Listing, exclude: Sequence[str]) -> None:
+def _check_excluded(listing: CaseListing, exclude: Sequence[str]) -> None:
     known = [case.name for case in listing.cases]
     unknown = [f"'{name}'" for name in exclude if name not in known]
     if unknown:
