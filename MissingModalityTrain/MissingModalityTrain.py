@@ -19,7 +19,7 @@ from slicer.util import VTKObservationMixin
 
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.core.settings import as_text
-from MissingModalityLib.runtime import background as detached
+from MissingModalityLib.runtime import background
 from MissingModalityLib.runtime.jobs import Job
 from MissingModalityLib.training.recipes import flattened
 from MissingModalityTrainLib.data import DataSection
@@ -230,12 +230,13 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
             choices: any further arguments of :meth:`train` but onProgress and onFinished.
 
         Returns:
-            The ``MissingModalityLib.runtime.background.Detached``; ``detached.find(output)`` finds it again.
+            The ``MissingModalityLib.runtime.background.BackgroundRun``; ``background.find(output)`` finds it
+            again.
 
         Raises:
             MissingModalityError: a process trains in ``output`` already, or it cannot be written to.
         """
-        return detached.start(trainArguments(data, output, **choices), Path(output))
+        return background.start(trainArguments(data, output, **choices), Path(output))
 
     def export(self, run, output, onFinished=None):
         """``MissingModalityLib.export`` in a process of its own; returns the running job."""

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from MissingModalityLib.runtime import background as detached
-from MissingModalityLib.runtime import lock
+from MissingModalityLib.runtime import background, lock
 from MissingModalityLib.runtime.background import State
 from MissingModalityLib.training.status import CHECKPOINT_FILE, standing
 from MissingModalityPanelLib.section import progressText
@@ -26,10 +25,10 @@ class Following:
     """
 
     def __init__(self, folder, process=None):
-        """Follow a folder; ``process`` is the ``Detached`` that was just started there."""
+        """Follow a folder; ``process`` is the ``BackgroundRun`` that was just started there."""
         self.folder = Path(folder)
         # a process that a panel has started needed psutil
-        found = detached.find(self.folder) if importlib.util.find_spec("psutil") else None
+        found = background.find(self.folder) if importlib.util.find_spec("psutil") else None
         self._process = process or found
         self._event = None
         self.look()
@@ -37,7 +36,7 @@ class Following:
     def look(self):
         """Bring everything up to date."""
         process = self._process
-        for event in process.news() if process else ():
+        for event in process.new_events() if process else ():
             self._event = event
         self.state = process.state if process else None
         self.standing = standing(self.folder, self._event if self.alive else None)

@@ -19,7 +19,7 @@ import readme
 import slicer_standin
 from MissingModalityLib.__main__ import build_parser
 from MissingModalityLib.inference.student import Student
-from MissingModalityLib.runtime import jobs
+from MissingModalityLib.runtime import processes
 from tiny_run import TINY, write_cases
 
 train = slicer_standin.load_module("MissingModalityTrain")
@@ -151,7 +151,7 @@ def test_an_interrupted_wait_ends_the_job(logic: Any, replaced_process: Callable
 def test_a_program_that_cannot_start_is_told(
     logic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "python_executable", lambda: str(tmp_path / "absent"))
+    monkeypatch.setattr(processes, "python_executable", lambda: str(tmp_path / "absent"))
     ended = []
     with pytest.raises(RuntimeError, match="cannot be started"):
         logic.wait(logic.train("cases", "run", onFinished=ended.append))

@@ -12,8 +12,7 @@ import slicer
 from slicer.util import arrayFromTableColumn
 
 import slicer_standin
-from MissingModalityLib.runtime import background as detached
-from MissingModalityLib.runtime import lock
+from MissingModalityLib.runtime import background, lock
 from MissingModalityLib.training.recipes import NETWORKS, RECIPES, make_plan
 from train_panel import choose, choose_item, line, new_panel, opened_panel, run_events, train, write_run
 
@@ -249,7 +248,7 @@ def test_pause_resume_and_stop_say_what_they_mean(
     run_events(says(panel, "Paused. Stage train: 2 epochs are done. The process keeps its memory"))
     assert panel.ui.pauseButton.toolTip == "The training is paused already."
     assert panel.ui.resumeButton.toolTip == "Go on at the step where it was paused"
-    process = psutil.Process(detached.find(tmp_path / "run").pid)
+    process = psutil.Process(background.find(tmp_path / "run").pid)
     panel.ui.resumeButton.click()
     run_events(says(panel, "train 3/40"))
     assert process.is_running() and process.status() != psutil.STATUS_STOPPED
@@ -281,7 +280,7 @@ def test_a_killed_process_is_told_and_can_be_resumed(
     start(panel, tmp_path)
     write_run(tmp_path / "run")
     run_events(says(panel, "train 3/40"))
-    psutil.Process(detached.find(tmp_path / "run").pid).kill()
+    psutil.Process(background.find(tmp_path / "run").pid).kill()
     run_events(says(panel, "ended from outside: by the system, often because memory ran out"))
     assert "Resume goes on from there" in panel.ui.trainingStatusLabel.text
     assert len(errors) == 1
@@ -320,7 +319,7 @@ def test_a_new_panel_finds_the_training_again(
     write_run(tmp_path / "run")
     run_events(says(panel, "train 3/40"))
     panel.cleanup()
-    assert detached.find(tmp_path / "run").alive, "closing the application does not end it"
+    assert background.find(tmp_path / "run").alive, "closing the application does not end it"
     slicer.mrmlScene.Clear(0)
     other = new_panel()
     assert other.ui.runPathEdit.currentPath == str(tmp_path / "run")
@@ -353,7 +352,7 @@ def test_closing_ends_the_training_where_the_user_has_said_so(
     start(panel, tmp_path)
     run_events(says(panel, "train 3/40"))
     panel.cleanup()
-    assert not detached.find(tmp_path / "run").alive
+    assert not background.find(tmp_path / "run").alive
     other = new_panel()
     assert other.ui.stopOnExitCheckBox.checked, "the choice is the user's, not the scene's"
     other.cleanup()
@@ -387,5 +386,5 @@ def test_the_logic_starts_what_can_be_found_again(
     replaced_process(f"echo '{RESULT}'")
     training = train.MissingModalityTrainLogic().startTraining(tmp_path, tmp_path / "run", device="cpu")
     run_events(lambda: not training.alive)
-    assert training.state is detached.State.FINISHED
-    assert detached.find(tmp_path / "run").state is detached.State.FINISHED
+    assert training.state is background.State.FINISHED
+    assert background.find(tmp_path / "run").state is background.State.FINISHED

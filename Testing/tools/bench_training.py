@@ -96,6 +96,7 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
     import torch
 
     from MissingModalityLib import networks
+    from MissingModalityLib.core.seeding import SEED_SEQUENCE_RULE
     from MissingModalityLib.datasets.discovery import find_cases
     from MissingModalityLib.imaging.cache import cache_case
     from MissingModalityLib.runtime.devices import choose_device
@@ -127,6 +128,7 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
         held_out=[],
         settings=settings,
         seed=SEED,
+        seeding=SEED_SEQUENCE_RULE,
         device=device,
         progress=lambda event: None,
     )

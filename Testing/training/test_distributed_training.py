@@ -122,7 +122,7 @@ def step(name: str, method: str, wrap: Any, rank: int | None = None) -> dict[str
     chosen: Method = METHODS[method]()
     trained = chosen.assemble(network)
     chosen.begin_epoch(network, 0)
-    wrapped = wrap(trained, network.leaves_unused)  # must live until the gradients are there
+    wrapped = wrap(trained, network.find_unused_parameters)  # must live until the gradients are there
     terms = chosen.loss(wrapped, samples, 0)
     terms["total"].backward()
     chosen.finish_step()

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from MissingModalityLib.core.errors import OptionError, StudentError
-from MissingModalityLib.core.files import clear_leftovers, replacing
+from MissingModalityLib.core.files import atomic_write, remove_stale_temporaries
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.training.checkpoints import read_checkpoint
@@ -345,14 +345,14 @@ def test_a_damaged_checkpoint_is_named(size: int, whole: Run, tmp_path: Path) ->
 
 def test_only_temporary_files_that_nobody_writes_any_more_are_removed(tmp_path: Path) -> None:
     for name in ("old", "new"):
-        with pytest.raises(KeyboardInterrupt), replacing(tmp_path / name) as temporary:
+        with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / name) as temporary:
             temporary.write_text("half")
             shutil.copy2(temporary, tmp_path / f"{temporary.name}.left")
             raise KeyboardInterrupt
     old, new = sorted(tmp_path.iterdir(), key=lambda path: "new" in path.name)
     (tmp_path / ".hidden").touch()
     age([old, tmp_path / ".hidden"])
-    clear_leftovers(tmp_path)
+    remove_stale_temporaries(tmp_path)
     assert set(tmp_path.iterdir()) == {new, tmp_path / ".hidden"}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError
-from ..core.files import image_suffix, replacing
+from ..core.files import atomic_write, image_suffix
 from .grid import RAS_TO_LPS, is_straight, nearest_orthonormal, straight_axes, unit_axes
 from .integrity import check_file, nifti_matrix
 from .process_switch import ProcessSwitch
@@ -140,7 +140,7 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
     if path.is_dir():
         raise ImageError(f"Cannot write {path}: a folder has that name. Choose another name.")
     try:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             with _warnings.hold():
                 sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
             yield

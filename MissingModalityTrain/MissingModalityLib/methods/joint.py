@@ -22,7 +22,7 @@ from ..runtime import distributed
 from .attention import attention_distance, scale_distance
 from .logits import logit_distance, standardized_divergence
 from .losses import channel_losses, presence_target
-from .method import Method, bare
+from .method import Method, unwrap_ddp
 from .options import JointOptions
 from .style import Discriminator, style_distance
 
@@ -98,13 +98,13 @@ class JointDistillation(Method):
                 "network.presence=false too."
             )
 
-    def assemble(self, network: nn.Module) -> nn.Module:
+    def assemble(self, network: nn.Module, seed: int = 0) -> nn.Module:
         """Student, teacher and, beside them, the discriminator."""
         self.teacher = deepcopy(network)
         if self.options.adversarial:
             device = next(network.parameters()).device
             with torch.random.fork_rng(devices=[]):  # alike on all processes
-                torch.manual_seed(0)
+                torch.manual_seed(seed)
                 self.discriminator = Discriminator(network.style_channels).to(device)
             self._optimizer = torch.optim.Adam(
                 self.discriminator.parameters(), self.options.discriminator_rate
@@ -135,7 +135,7 @@ class JointDistillation(Method):
             epoch: not read.
         """
         student, teacher = network(batch)
-        head = bare(network).head
+        head = unwrap_ddp(network).head
         with torch.autocast(student.logits.device.type, enabled=False):
             terms = self._own_losses("student", student, batch["label"], head)
             terms |= self._own_losses("teacher", teacher, batch["label"], head)

@@ -21,10 +21,14 @@ class Method(ABC):
         """
         return
 
-    def assemble(self, network: nn.Module) -> nn.Module:
+    def assemble(self, network: nn.Module, seed: int = 0) -> nn.Module:
         """What the optimizer trains and :meth:`loss` is called with: the network, or a module around it.
 
         Called once, before all that follows.
+
+        Args:
+            network: the one to train.
+            seed: of the weights of further networks that the method makes; the same on all processes.
         """
         return network
 
@@ -43,7 +47,7 @@ class Method(ABC):
 
         Args:
             network: from :meth:`assemble`, in training mode, possibly wrapped for distributed training.
-            batch: stacked :class:`samples.Samples`.
+            batch: stacked :class:`samples.PatchDataset`.
             epoch: counts from 0 within the stage.
         """
 
@@ -64,6 +68,6 @@ class Method(ABC):
         return
 
 
-def bare(network: nn.Module) -> nn.Module:
+def unwrap_ddp(network: nn.Module) -> nn.Module:
     """The network whose attributes may be read; a distributed wrapper shows only ``forward``."""
     return network.module if isinstance(network, DistributedDataParallel) else network

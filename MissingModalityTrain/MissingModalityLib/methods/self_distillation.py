@@ -27,7 +27,7 @@ from ..core.errors import OptionError
 from ..core.modalities import Modality
 from ..runtime.distributed import total
 from .losses import smooth_dice_loss
-from .method import bare
+from .method import unwrap_ddp
 from .supervised import Supervised
 
 FEATURES = {"fused": ("fused", "decoder"), "encoder": ("encoder",)}
@@ -109,7 +109,7 @@ class Distillation(Supervised):
             taught = self.teacher(batch["image"], batch["teacher"], features=True)
         output, terms = self._outcome(network, batch, epoch, features=True)
         del terms["total"]
-        head = bare(network).head
+        head = unwrap_ddp(network).head
         with torch.autocast(output.logits.device.type, enabled=False):
             distance = self._feature_distance(output.features, taught.features, batch)
             terms["teacher_features"] = self.feature_weight * distance

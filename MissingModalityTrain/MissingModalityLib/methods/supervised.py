@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..networks.output import Output
 from .losses import segmentation_loss
-from .method import Method, bare
+from .method import Method, unwrap_ddp
 
 
 class Supervised(Method):
@@ -31,5 +31,5 @@ class Supervised(Method):
         """What the network says of the subset it may see, and the terms of that."""
         output = network(batch["image"], batch["available"], batch["present"], features)
         fused_weight = 0.0 if epoch < self.fusion_start else 1.0
-        head = bare(network).head
+        head = unwrap_ddp(network).head
         return output, segmentation_loss(output, batch["label"], head, batch["present"], fused_weight)

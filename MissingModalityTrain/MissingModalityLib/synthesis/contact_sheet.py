@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.modalities import MODALITIES, Modality
 from ..core.segments import SEGMENTS
 from ..imaging.cache import CachedCase
@@ -89,7 +89,7 @@ def draw_contact_sheet(
     for block, case in zip(blocks, cases, strict=True):
         columns = _grown(case, options) if isinstance(case, GrownCase) else _mixed(case)
         _draw_block(block, case, columns)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
 

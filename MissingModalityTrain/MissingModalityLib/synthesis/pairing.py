@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.cache import CachedCase
 from .case import SyntheticCase
 from .mixup import MixedCase
@@ -96,10 +96,14 @@ def _cut(
     tell = on_progress or (lambda event: None)
     tumors = {}
     for index, case in enumerate(cases):
-        tell(Event("tumors", index, len(cases), case.name))
+        tell(Event(ProgressStage.CUT_TUMORS, index, len(cases), case.name))
         if len(case.tumor_voxels()):
             tumors[index] = cache_tumor(case, folder, options)
-    tell(Event("tumors", len(cases), len(cases), f"{len(tumors)} tumors to grow in other brains"))
+    tell(
+        Event(
+            ProgressStage.CUT_TUMORS, len(cases), len(cases), f"{len(tumors)} tumors to grow in other brains"
+        )
+    )
     return tumors
 
 

@@ -11,7 +11,7 @@ import torch
 
 from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import CachedCase, cache_case
@@ -67,12 +67,12 @@ def preview(
     folder = Path(prepared or output / "prepared")
     cases = []
     for number, case in enumerate(_chosen(data, convention, (recipient, donor), modality)):
-        tell(Event("prepare", number, 2, case.name))
+        tell(Event(ProgressStage.PREPARE, number, 2, case.name))
         cases.append(cache_case(case, folder))
-    tell(Event("tumors", 0, 1, donor))
+    tell(Event(ProgressStage.CUT_TUMORS, 0, 1, donor))
     tumor = cache_tumor(cases[1], folder / "tumors", options)
     grown = GrownCase.draw("preview", cases[0], [tumor], options, np.random.default_rng(seed))
-    tell(Event("write", 0, 1, str(output)))
+    tell(Event(ProgressStage.WRITE, 0, 1, str(output)))
     return _write(grown, tumor, modality, options, output)
 
 

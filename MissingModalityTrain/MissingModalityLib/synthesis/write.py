@@ -15,7 +15,7 @@ from ..core.environment import versions, write_report
 from ..core.errors import CaseError
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.discovery import find_cases
 from ..imaging.cache import cache_case, fingerprint
 from ..imaging.volumes import write_image
@@ -85,13 +85,13 @@ def synthesize(
     _claim(output, data, plan)
     prepared = []
     for number, case in enumerate(labeled):
-        tell(Event("prepare", number, len(labeled), case.name))
+        tell(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
         prepared.append(cache_case(case, output / _WORK_FOLDER))
     cases = synthetic_cases(prepared, factor, seed, method, options, on_progress=on_progress)
     for number, case in enumerate(cases):
-        tell(Event("write", number, len(cases), case.name))
+        tell(Event(ProgressStage.WRITE, number, len(cases), case.name))
         _write_case(case, output)
-    tell(Event("write", len(cases), len(cases), str(output)))
+    tell(Event(ProgressStage.WRITE, len(cases), len(cases), str(output)))
     report = {
         "plan": plan,
         "synthetic": [

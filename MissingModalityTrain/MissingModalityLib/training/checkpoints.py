@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..core.errors import StudentError
-from ..core.files import replacing
+from ..core.files import atomic_write
 
 FILE_NAME = "checkpoint.pt"
 
@@ -24,7 +24,7 @@ def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     whole = io.BytesIO()  # torch, writing to a file, would hide what the file system says
     torch.save(state, whole)
     try:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(whole.getbuffer())
     except OSError as error:
         raise StudentError(

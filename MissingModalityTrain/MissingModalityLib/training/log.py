@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CaseError
-from ..core.files import replacing
+from ..core.files import atomic_write
 
 FILE_NAME = "log.jsonl"
 
@@ -50,7 +50,7 @@ def trim(folder: Path, stages: Sequence[str], stage: str, epochs: int) -> None:
     path, text = folder / FILE_NAME, "".join(map(_line, kept))
     try:
         if path.exists() and path.read_text(encoding="utf-8") != text:
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise _unwritable(folder, error) from error

@@ -24,13 +24,14 @@ from torch.utils.data import DataLoader
 
 from ..core.errors import MissingModalityError, OptionError
 from ..core.progress import Event, Progress
+from ..core.seeding import epoch_seed, method_seed
 from ..imaging.cache import CachedCase
 from ..inference.sliding_window import cuda_half
 from ..methods.method import Method
 from ..runtime import distributed
 from . import augmentation, log
 from .checkpoints import write_checkpoint
-from .samples import Samples, steps_of_rank
+from .samples import PatchDataset, steps_of_rank
 from .settings import Settings, named_subsets
 from .validation import validate
 
@@ -48,6 +49,7 @@ class Stage:
         cases, held_out: prepared (or synthetic) cases to train on, prepared ones to validate on.
         settings: of the stage.
         seed: of the run; with the stage it fixes crops, subsets, augmentation and dropout.
+        seeding: the rule that gives generators their seeds, see :mod:`~..core.seeding`.
         device: where the network lives.
         progress: called after every step.
     """
@@ -61,6 +63,7 @@ class Stage:
     held_out: Sequence[CachedCase]
     settings: Settings
     seed: int
+    seeding: int
     device: torch.device
     progress: Progress
 
@@ -81,7 +84,7 @@ class Trainer:
         settings, network = stage.settings, stage.network
         self.stage = stage
         self.done = 0
-        self.trained = stage.method.assemble(network)
+        self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
         self.optimizer = torch.optim.Adam(
             self.trained.parameters(),
             settings.learning_rate,
@@ -155,7 +158,7 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 # a checkpoint brings back those of its own settings
                 group.update(lr=rate, betas=(0.9, settings.adam_beta2), weight_decay=settings.weight_decay)
-            torch.manual_seed(hash((*stage.entropy, epoch, distributed.rank())) % 2**63)
+            torch.manual_seed(epoch_seed(stage.seeding, *stage.entropy, epoch, distributed.rank()))
             stage.method.begin_epoch(stage.network, epoch)
             record = {"stage": stage.name, "epoch": epoch + 1, "learning_rate": rate}
             record |= self._train_epoch(model, epoch)
@@ -167,7 +170,7 @@ class Trainer:
                 )
             self.done = epoch + 1
             record["seconds"] = round(time.perf_counter() - started, 2)
-            distributed.on_first(partial(self._keep, record))
+            distributed.on_rank_zero(partial(self._keep, record))
 
     def _keep(self, record: dict[str, Any]) -> None:
         """Write what an epoch has brought."""
@@ -195,14 +198,16 @@ class Trainer:
             return self.trained
         network, device = self.stage.network, self.stage.device
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(self.trained, devices, find_unused_parameters=network.leaves_unused)
+        return DistributedDataParallel(
+            self.trained, devices, find_unused_parameters=network.find_unused_parameters
+        )
 
     def _train_epoch(self, model: nn.Module, epoch: int) -> dict[str, Any]:
         """One pass over the samples of an epoch: mean loss terms, and the share of time spent on waiting."""
         stage, settings = self.stage, self.stage.settings
         self.trained.train()
         loader = DataLoader(
-            Samples(stage.cases, settings, stage.entropy, epoch),
+            PatchDataset(stage.cases, settings, stage.entropy, epoch),
             batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
             num_workers=min(settings.num_workers, os.cpu_count() or 1),
             pin_memory=stage.device.type == "cuda",
@@ -261,7 +266,7 @@ class Trainer:
             "Lower learning_rate, or set precision=float32, and resume from the last checkpoint; should it "
             "happen with the same case again, look at its volumes."
         )
-        distributed.refuse(error)
+        distributed.raise_on_all_ranks(error)
 
 
 class _Watch:

@@ -11,8 +11,9 @@ import torch
 
 from .. import __version__
 from ..core.errors import CaseError, OptionError
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.modalities import subset_name
+from ..core.seeding import SEED_SEQUENCE_RULE
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..datasets.splitting import split_cases
@@ -64,6 +65,7 @@ def new_record(data: Path | None, output: Path, plan: Plan, **facts: Any) -> dic
     return {
         "data": str(Path(data).resolve()),
         **facts,
+        "seeding": SEED_SEQUENCE_RULE,
         "cases": {case.name: subset_name(case.images) for case in labeled},
         "validation": [case.name for case in held_out],
         "left_out": [{"name": name, "reason": reason} for name, reason in left_out.items()],
@@ -165,7 +167,7 @@ def write_record(run: Path, record: Mapping[str, Any]) -> None:
     """Replace the record of a run."""
     try:
         run.mkdir(parents=True, exist_ok=True)
-        with replacing(run / FILE_NAME) as temporary:
+        with atomic_write(run / FILE_NAME) as temporary:
             temporary.write_text(json.dumps(record, indent=2), encoding="utf-8")
     except OSError as error:
         raise CaseError(

@@ -20,9 +20,10 @@ from torch import nn
 
 from .. import networks
 from ..core.errors import CaseError, OptionError
-from ..core.files import clear_leftovers
+from ..core.files import remove_stale_temporaries
 from ..core.labels import TumorClass
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
+from ..core.seeding import HASH_RULE, check_seed
 from ..imaging.cache import CachedCase, cache_case
 from ..methods.joint import JointDistillation
 from ..methods.method import Method
@@ -106,8 +107,7 @@ def train(
             return _take_up(data, output, changes, restart, prepared)
         if restart:
             raise OptionError(f"Only a run that is resumed can restart stage {restart}. Add --resume.")
-        if seed < 0:
-            raise OptionError(f"seed={seed}: a seed is a whole number of at least 0. Choose another.")
+        check_seed(seed)
         given = isinstance(changes, Plan)
         plan = changes if given else make_plan(recipe, network, preset, stages, changes)
         _check_plan(plan, bool(initial))
@@ -122,13 +122,13 @@ def train(
         return new_record(data, output, plan, **facts), None
 
     with distributed.start(device) as device:
-        place = distributed.together(choose_device, device)
+        place = distributed.on_all_ranks(choose_device, device)
         restarted = distributed.restarted()
-        record, state = distributed.together(begin)
+        record, state = distributed.on_all_ranks(begin)
         _check_start(output, state)
         with ExitStack() as held:
-            distributed.on_first(lambda: held.enter_context(lock.held(output)))
-            _train_stages(record, state, output, place, report if distributed.is_first() else _silent)
+            distributed.on_rank_zero(lambda: held.enter_context(lock.held(output)))
+            _train_stages(record, state, output, place, report if distributed.is_rank_zero() else _silent)
     return output
 
 
@@ -197,7 +197,7 @@ def _check_start(output: Path, state: Mapping[str, Any] | None) -> None:
     """Processes that do not share a disk would begin at different epochs, and wait for each other forever."""
     places = distributed.gather([state and (state["stage"], state["epoch"])])
     if len(set(places)) > 1:
-        distributed.refuse(
+        distributed.raise_on_all_ranks(
             CaseError(
                 f"{output}: the processes find different checkpoints there. Choose a folder on a disk that "
                 "all machines share."
@@ -238,7 +238,7 @@ def _train_stages(
     report: Progress,
 ) -> None:
     plan = from_json(record["settings"])
-    distributed.together(_check_batches, plan)
+    distributed.on_all_ranks(_check_batches, plan)
     torch.manual_seed(record["seed"])
     network = networks.build(plan.network, **plan.network_options)
     prepared = Path(record.get("prepared") or output / "prepared")
@@ -249,7 +249,7 @@ def _train_stages(
         # before its first epoch a stage begins with the weights before it, whatever its settings have become
         begun = state if state and state["stage"] == name and state["epoch"] else None
         if begun is None:
-            distributed.together(_load_initial, network, record, output, names, name)
+            distributed.on_all_ranks(_load_initial, network, record, output, names, name)
         trainer = Trainer(
             Stage(
                 name=name,
@@ -261,15 +261,16 @@ def _train_stages(
                 held_out=[case for case in cases if case.name in record["validation"]],
                 settings=plan.stages[name],
                 seed=record["seed"],
+                seeding=record.get("seeding", HASH_RULE),
                 device=device,
                 progress=report,
             )
         )
         if begun:
-            distributed.together(trainer.restore, begun)
-        distributed.on_first(partial(_settle, trainer, record, state is None))
+            distributed.on_all_ranks(trainer.restore, begun)
+        distributed.on_rank_zero(partial(_settle, trainer, record, state is None))
         trainer.fit()
-        distributed.on_first(partial(keep_stage, output, record, name, trainer.result))
+        distributed.on_rank_zero(partial(keep_stage, output, record, name, trainer.result))
         distributed.barrier()  # a process that ends while another still answers it is aborted
     _tidy(output, prepared)
 
@@ -292,7 +293,7 @@ def _settle(trainer: Trainer, record: Mapping[str, Any], new: bool) -> None:
 
 def _tidy(output: Path, prepared: Path) -> None:
     for folder in (output, prepared, prepared / "tumors"):
-        clear_leftovers(folder)
+        remove_stale_temporaries(folder)
 
 
 def _check_batches(plan: Plan) -> None:
@@ -336,13 +337,13 @@ def _stage_cases(
     if settings.synthesis != "none":
         folder, options = real[0].path.parent / "tumors", settings.synthesis_options()
         if settings.synthesis == "aem" and distributed.world() > 1:
-            distributed.together(_cut_share, real, folder, options)
+            distributed.on_all_ranks(_cut_share, real, folder, options)
         arguments = (real, settings.factor, record["seed"], settings.synthesis, options, folder, report)
-        made = distributed.together(synthetic_cases, *arguments)
+        made = distributed.on_all_ranks(synthetic_cases, *arguments)
     usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
     if not usable:
         subsets = ", ".join(settings.training_subsets)
-        distributed.refuse(
+        distributed.raise_on_all_ranks(
             CaseError(
                 f"{record['data']}: no case has the modalities of {subsets}. Change the setting "
                 "training_subsets."
@@ -360,14 +361,14 @@ def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOpti
 
 def _cache(record: Mapping[str, Any], folder: Path, report: Progress) -> list[CachedCase]:
     """Prepared files of the run's cases; several processes share the work."""
-    cases = distributed.together(cases_of, record)
+    cases = distributed.on_all_ranks(cases_of, record)
     mine = cases[distributed.rank() :: distributed.world()]
 
     def prepare() -> None:
         for number, case in enumerate(mine):
-            report(Event("prepare", number, len(mine), case.name))
+            report(Event(ProgressStage.PREPARE, number, len(mine), case.name))
             cache_case(case, folder)
 
-    distributed.together(prepare)
-    report(Event("prepare", len(mine), len(mine), describe_cases(record)))
-    return distributed.together(lambda: [cache_case(case, folder) for case in cases])
+    distributed.on_all_ranks(prepare)
+    report(Event(ProgressStage.PREPARE, len(mine), len(mine), describe_cases(record)))
+    return distributed.on_all_ranks(lambda: [cache_case(case, folder) for case in cases])

@@ -22,7 +22,7 @@ _RECENT = 20
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """Of a run.
 
     Attributes:
@@ -41,7 +41,7 @@ class Standing:
     finished: bool
 
 
-def standing(run: Path, event: Event | None = None) -> Standing | None:
+def standing(run: Path, event: Event | None = None) -> RunStatus | None:
     """Where a run stands; None where the folder holds none (yet), or one that cannot be read.
 
     Args:
@@ -66,7 +66,7 @@ def standing(run: Path, event: Event | None = None) -> Standing | None:
     pace = _paces(epochs, stages)
     left = sum((steps[name] - done[name]) * pace[name] for name in stages) if pace else None
     finished = bool(stages) and os.path.isfile(run / f"{list(stages)[-1]}.safetensors")
-    return Standing(record, epochs, sum(done.values()), sum(steps.values()), left, finished)
+    return RunStatus(record, epochs, sum(done.values()), sum(steps.values()), left, finished)
 
 
 def _steps_done(stage: str, iterations: int, epochs: Sequence[Mapping[str, Any]], event: Event | None) -> int:
