@@ -20,11 +20,12 @@ import vtk
 
 from headless import ROOT, HeadlessSlicer, segmentation_logic
 from MissingModalityLib import mrml
-from MissingModalityLib.core.environment import write_report
 from MissingModalityLib.core.errors import CaseError, MissingModalityError, OptionError
+from MissingModalityLib.core.files import write_report
 from MissingModalityLib.core.labels import CONVENTIONS, REGIONS, region_mask
-from MissingModalityLib.core.modalities import MODALITIES, Modality, subset_name
+from MissingModalityLib.core.modalities import MODALITIES, Modality, in_words, subset_name
 from MissingModalityLib.core.progress import progress_printer
+from MissingModalityLib.core.segments import segment_of
 from MissingModalityLib.datasets.case import Case
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.metrics import dice
@@ -34,7 +35,7 @@ from MissingModalityLib.inference.overlay import draw_overlay
 
 DEFAULT_MODALITIES = (Modality.FLAIR, Modality.T1CE)
 SEED = 1
-TITLES = {"WT": "Whole tumor (WT)", "TC": "Tumor core (TC)", "ET": "Enhancing tumor (ET)"}
+TITLES = {region: f"{segment_of(region).name} ({region})" for region in REGIONS}
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--modalities",
         nargs="+",
         metavar="M",
-        help="volumes to load, of FLAIR, T1ce, T1, T2; default: FLAIR T1ce",
+        help=f"volumes to load, of {in_words()}; default: {' '.join(m.title for m in DEFAULT_MODALITIES)}",
     )
     parser.add_argument(
         "--convention", choices=tuple(CONVENTIONS), help="label numbers, where the file names do not tell"

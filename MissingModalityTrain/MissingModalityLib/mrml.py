@@ -17,7 +17,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .core.errors import ImageError
-from .core.modalities import Modality
+from .core.modalities import Modality, in_words
 from .core.segments import REGION_SEGMENTS, SEGMENTS, Segment
 from .datasets.detection import Guess, detect_modality
 from .imaging.grid import straight_axes
@@ -73,7 +73,7 @@ def check_nodes(nodes: Mapping[Modality, Node]) -> None:
             that voxels cannot follow, or an image that :func:`volumes.check_volume` refuses.
     """
     if not nodes:
-        raise ImageError("No volume is chosen. Choose at least one of FLAIR, T1ce, T1 and T2.")
+        raise ImageError(f"No volume is chosen. Choose at least one of {in_words()}.")
     first_use: dict[int, Modality] = {}
     for modality, node in nodes.items():
         problem = input_problem(node)

@@ -149,7 +149,7 @@ class TestRefused:
         assert not hidden
 
     def test_no_volume(self, student):
-        with pytest.raises(ImageError, match="at least one of --flair, --t1ce, --t1 and --t2"):
+        with pytest.raises(ImageError, match="at least one of --flair, --t1ce, --t1, --t2"):
             segment_files({}, self.output, student)
 
     def test_same_file_twice(self, flair, student):

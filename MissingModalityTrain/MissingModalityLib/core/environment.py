@@ -1,17 +1,13 @@
-"""The machine-readable report that every job leaves beside its output."""
+"""What a job ran on: versions of the software, and the most memory it held."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from .. import __version__
-from .files import atomic_write
 
 _PACKAGES = ("torch", "monai", "numpy", "SimpleITK")
 
@@ -46,15 +42,3 @@ def peak_memory() -> int:
     except ImportError:
         return 0
     return psutil.Process().memory_info().peak_wset
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_report(report: dict[str, Any], path: Path) -> None:
-    """Write JSON in one step, so that nobody ever reads half a report."""
-    with atomic_write(path) as unfinished:
-        unfinished.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")

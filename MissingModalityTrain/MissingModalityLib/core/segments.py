@@ -29,7 +29,8 @@ class Segment:
         id: segment ID inside a segmentation node and in a .seg.nrrd header.
         name: as shown to people.
         classes: the values of the label map that it covers.
-        color: red, green, blue in 0..255.
+        color: red, green, blue in 0..255, as Slicer's terminology has it for this tissue.
+        plot_color: red, green, blue in 0..1, dark enough for a line on white paper.
         terminology: an entry in 3D Slicer's format, ``context~category~type~type modifier~anatomic
             context~region~region modifier``, each code written ``scheme^value^meaning``.
     """
@@ -38,6 +39,7 @@ class Segment:
     name: str
     classes: tuple[int, ...]
     color: tuple[int, int, int]
+    plot_color: tuple[float, float, float]
     terminology: str
 
     @property
@@ -73,6 +75,7 @@ SEGMENTS: tuple[Segment, ...] = (
         "Necrotic/non-enhancing tumor core",
         (TumorClass.NCR,),
         (216, 191, 216),
+        (0.50, 0.35, 0.50),
         _terminology(SLICER_CONTEXT, "SCT^6574001^Necrosis"),
     ),
     Segment(
@@ -80,6 +83,7 @@ SEGMENTS: tuple[Segment, ...] = (
         "Edema",
         (TumorClass.ED,),
         (140, 224, 228),
+        (0.10, 0.50, 0.55),
         _terminology(SLICER_CONTEXT, "SCT^79654002^Edema"),
     ),
     Segment(
@@ -87,6 +91,7 @@ SEGMENTS: tuple[Segment, ...] = (
         "Enhancing tumor",
         (TumorClass.ET,),
         (230, 92, 64),
+        (0.75, 0.10, 0.10),
         _terminology(OWN_CONTEXT, "NCIt^C113842^Enhancing Lesion"),
     ),
 )
@@ -98,6 +103,7 @@ REGION_SEGMENTS: tuple[Segment, ...] = (
         "Whole tumor",
         REGIONS["WT"],
         (144, 238, 144),
+        (0.10, 0.55, 0.25),
         _terminology(OWN_CONTEXT, "SCT^52988006^Lesion"),
     ),
     Segment(
@@ -105,7 +111,19 @@ REGION_SEGMENTS: tuple[Segment, ...] = (
         "Tumor core",
         REGIONS["TC"],
         (245, 205, 90),
+        (0.80, 0.45, 0.0),
         _terminology(OWN_CONTEXT, "SCT^108369006^Neoplasm"),
     ),
 )
 """Optional segments that overlap the disjoint ones: whole tumor and tumor core."""
+
+_BY_ID = {segment.id: segment for segment in (*SEGMENTS, *REGION_SEGMENTS)}
+
+
+def segment_of(name: str) -> Segment:
+    """Names and colors of a class or region: NCR, ED, ET, WT or TC (the region ET is the class).
+
+    Raises:
+        KeyError: there is no class or region of that name.
+    """
+    return _BY_ID[name]

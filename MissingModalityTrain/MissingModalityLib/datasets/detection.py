@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..core.modalities import Modality
+from ..core.modalities import Modality, in_words
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def detect_modality(*texts: str, header: Mapping[str, str] | None = None) -> Gue
     words = [word for text in described if text for word in _words(str(text))]
     other = next((word for word in words if word in _OTHER), None)
     if other:
-        return Guess(None, 0.0, f"'{other}' in the name says that it is none of FLAIR, T1ce, T1 and T2.")
+        return Guess(None, 0.0, f"'{other}' in the name says that it is none of {in_words()}.")
     by_words = _by_words(words, _agent(header))
     by_times = _by_times(header)
     if by_words.modality is None:

@@ -11,7 +11,6 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import CaseError
-from ..core.files import atomic_write
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
 from .hd95_rules import HD95_RULES
 from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
@@ -251,9 +250,3 @@ def _row(record: dict[str, str]) -> Row:
         predicted=int(record["predicted"]),
         reference=int(record["reference"]),
     )
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write a text file in one step, so that an existing one is replaced only by a whole one."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -20,7 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..core.errors import CaseError
-from ..core.files import atomic_write
+from ..core.files import atomic_write, explain_write_errors
+from ..core.labels import TUMOR_CLASSES
 from ..core.modalities import MODALITIES, Modality, Subset
 from . import preparation
 from .boxes import shared_part
@@ -132,27 +133,23 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
         "case": case.name,
         "subset": json.dumps([m.name for m in prepared.subset]),
     }
-    write_arrays(path, arrays, header, f"the prepared case '{case.name}'")
+    write_arrays(path, arrays, header)
     return _open(path, own)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str], what: str) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str]) -> None:
     """Write a safetensors file, whole or not at all; its folder is made if needed.
 
     Raises:
-        CaseError: ``what`` cannot be written.
+        CaseError: it cannot be written.
     """
     # safetensors takes an array's memory as it lies, whatever its strides
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, header)
-    try:
+    remedy = "Free some space and start again, or choose a folder you can write to."
+    with explain_write_errors(path, remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
-    except OSError as error:
-        raise CaseError(
-            f"{path.parent}: cannot write {what} ({error}). Free some space and start again, or choose a "
-            "folder you can write to."
-        ) from error
 
 
 def fingerprint(case: Case) -> str:
@@ -185,7 +182,7 @@ def sample_tumor(label: np.ndarray) -> np.ndarray:
         (m, 4) int16 rows (class, z, y, x); empty without tumor.
     """
     rows = []
-    for cls in (1, 2, 3):
+    for cls in TUMOR_CLASSES:
         voxels = np.argwhere(label == cls)
         step = max(1, len(voxels) // _SAMPLES_PER_CLASS)
         rows.append(np.insert(voxels[::step], 0, cls, axis=1))

@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError
-from ..core.modalities import MODALITIES, Modality, Subset, availability, subset_of
+from ..core.modalities import MODALITIES, Modality, Subset, availability, in_words, subset_of
 from .boxes import Box, tightest_box
 from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
 from .reading import Study
@@ -85,7 +85,7 @@ def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
         ImageError: no volume; or one that is empty, constant, not finite, or apart from the reference volume.
     """
     if not study.images:
-        raise ImageError("No volume given. Choose at least one of FLAIR, T1ce, T1 and T2.")
+        raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
     for modality, image in study.images.items():
         check_volume(image, study.names[modality])
         _check_extent(image, study.names[modality])

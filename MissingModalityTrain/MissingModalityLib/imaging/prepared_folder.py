@@ -6,11 +6,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..core.environment import versions, write_report
+from ..core.environment import versions
 from ..core.errors import CaseError, ImageError, LabelError
+from ..core.files import explain_write_errors, write_report
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.discovery import find_cases
+from .cache import cache_case
 
 REPORT_FILE = "report.json"
 
@@ -39,8 +41,6 @@ def prepare_cases(
         CaseError: no case can be prepared, or ``output`` cannot be written to.
         OptionError: there is no such convention.
     """
-    from .cache import cache_case
-
     start, tell = perf_counter(), on_progress or (lambda event: None)
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
@@ -70,10 +70,6 @@ def prepare_cases(
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),
     }
-    try:
+    with explain_write_errors(output / REPORT_FILE, "Choose a folder you can write to."):
         write_report(report, output / REPORT_FILE)
-    except OSError as error:
-        raise CaseError(
-            f"{output}: cannot write {REPORT_FILE} ({error}). Choose a folder you can write to."
-        ) from error
     return report

@@ -15,10 +15,11 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from ..core.environment import file_sha256, peak_memory, versions, write_report
+from ..core.environment import peak_memory, versions
 from ..core.errors import ImageError, OptionError
+from ..core.files import explain_write_errors, file_sha256, write_report
 from ..core.labels import class_volumes, convention
-from ..core.modalities import Modality, subset_name
+from ..core.modalities import MODALITIES, Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.diameters import axial_diameters
 from ..imaging.preparation import VERSION
@@ -27,7 +28,10 @@ from ..imaging.segmentation_file import segmentation_image, split_suffix
 from ..imaging.volumes import placing_image, read_image
 from ..runtime.devices import choose_device, describe_device
 from .locations import bundled_student
+from .segmentation_report import SegmentationReport, report_path
 from .student import Prediction, Student
+
+_NO_REPORT = "Without its report no output was kept. Choose another output folder or a shorter name."
 
 
 def segment_files(
@@ -50,9 +54,7 @@ def segment_files(
         on_progress: called with the stages ``read``, ``prepare``, ``segment`` and ``write``.
 
     Returns:
-        The report: versions, device, inputs, modalities used, volumes in cm3, longest axial diameters in mm
-        (see :func:`diameters.axial_diameters`), where the student tells the probability that the case holds
-        NCR, ED and ET at all (``presence``), seconds, peak memory, warnings.
+        The report, see :class:`.SegmentationReport`.
 
     Raises:
         ImageError: no volume, one given twice, one unfit, or volumes that do not overlap.
@@ -106,36 +108,31 @@ class Segmenter:
         prediction = self._network.predict(study, self._device, tell)
         used = torch.device(prediction.device)
         tell(Event(ProgressStage.WRITE, 0, 1, output.name))
-        report = {
-            "command": "segment",
-            "started": started.isoformat(timespec="seconds"),
-            "versions": versions(),
-            "preparation": VERSION,
-            "device": {"name": prediction.device, "description": describe_device(used)},
-            "student": self.student,
-            "inputs": {modality.name: name for modality, name in study.names.items()},
-            "output": str(output),
-            "labels": labels,
-            **_findings(prediction),
-        }
+        findings = _findings(prediction)
         with placing_image(segmentation_image(prediction.labels, output, labels), output):
             seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
-            report["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
-            report["peak_memory_bytes"] = peak_memory()
-            _write_report(report, report_path(output))
+            report = SegmentationReport(
+                command="segment",
+                started=started.isoformat(timespec="seconds"),
+                versions=versions(),
+                preparation=VERSION,
+                device={"name": prediction.device, "description": describe_device(used)},
+                student=self.student,
+                inputs={modality.name: name for modality, name in study.names.items()},
+                output=str(output),
+                labels=labels,
+                **findings,
+                seconds={name: round(value, 3) for name, value in seconds.items()},
+                peak_memory_bytes=peak_memory(),
+            ).to_json()
+            with explain_write_errors(report_path(output), _NO_REPORT, OptionError):
+                write_report(report, report_path(output))
         tell(Event(ProgressStage.WRITE, 1, 1, output.name))
         return report
 
 
-def report_path(output: Path) -> Path:
-    """Where the report on ``output`` goes: ``tumor.nii.gz`` -> ``tumor.nii.gz.report.json``.
-
-    Not ``tumor.json``, which many data sets keep beside a volume for facts of their own.
-    """
-    return output.with_name(f"{output.name}.report.json")
-
-
 def _findings(prediction: Prediction) -> dict[str, Any]:
+    """The part of a report that tells of the tumor."""
     array = sitk.GetArrayViewFromImage(prediction.labels)
     volumes = class_volumes(array, math.prod(prediction.labels.GetSpacing()))
     warnings = list(prediction.warnings)
@@ -147,25 +144,16 @@ def _findings(prediction: Prediction) -> dict[str, Any]:
         "modalities": subset_name(prediction.subset),
         "volumes_cm3": {name: round(value, 3) for name, value in volumes.items()},
         "axial_diameters_mm": {name: round(value, 1) for name, value in diameters.items()},
-        **({"presence": presence} if presence else {}),
+        "presence": presence or None,
         "warnings": warnings,
     }
-
-
-def _write_report(report: dict[str, Any], path: Path) -> None:
-    try:
-        write_report(report, path)
-    except OSError as error:
-        raise OptionError(
-            f"{path}: the report cannot be written ({error.strerror or error}), so no output was kept. "
-            "Choose another output folder or a shorter name."
-        ) from error
 
 
 def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path, labels: str) -> None:
     """Refuse what cannot succeed before anything heavy is done."""
     if not inputs:
-        raise ImageError("No volume given. Name at least one of --flair, --t1ce, --t1 and --t2.")
+        options = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
+        raise ImageError(f"No volume given. Name at least one of {options}.")
     convention(labels)
     split_suffix(output)
     for written in (output, report_path(output)):

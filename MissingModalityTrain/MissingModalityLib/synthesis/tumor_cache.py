@@ -95,7 +95,7 @@ def cache_tumor(donor: CachedCase, folder: Path, options: SynthesisOptions) -> C
     cached = _open(donor, path)
     if cached:
         return cached
-    write_arrays(path, *_cut(donor, options), f"the tumor of case '{donor.name}'")
+    write_arrays(path, *_cut(donor, options))
     return _open(donor, path)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..core.environment import versions, write_report
+from ..core.environment import versions
 from ..core.errors import CaseError
+from ..core.files import write_report
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
