@@ -404,4 +404,4 @@ def test_slicer_loads_the_own_terminology(scene: Any) -> None:
         logic.GetNthTypeInTerminologyCategory(OWN_CONTEXT, category, index, entry)
         colors[entry.GetCodeValue()] = entry.GetRecommendedDisplayRGBValue()
     own = [s for s in (*SEGMENTS, *REGION_SEGMENTS) if s.terminology.startswith(OWN_CONTEXT)]
-    assert colors == {segment.type_code[1]: segment.color for segment in own}
+    assert colors == {segment.terminology.split("~")[2].split("^")[1]: segment.color for segment in own}

@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> None:
             hd95_rule=options.hd95_rule,
         )
     seen = trained_on(options.student, result)
+    # scores on cases that it learned from would stand in the file as if they told of new ones
     if options.store and not seen:
         distributed.on_rank_zero(lambda: attach_evaluation(options.student, options.output))
     warning = f"Warning: the student was trained on {', '.join(seen)}; scores on these flatter it"

@@ -10,6 +10,7 @@ from pathlib import Path
 from .. import __version__
 
 _PACKAGES = ("torch", "monai", "numpy", "SimpleITK")
+"""Those whose version can change the last digit of a result."""
 
 
 def versions() -> dict[str, str]:
@@ -33,7 +34,7 @@ def peak_memory() -> int:
         # not getrusage: there a child process starts from the peak of the parent that launched it
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-    if sys.platform == "darwin":
+    if sys.platform == "darwin":  # bytes there; Linux would tell kilobytes
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -44,7 +44,7 @@ class Convention:
 
     name: str
     to_class: Mapping[int, int]
-    """File value -> class; values of tissue that is no tumour class (resection cavity) go to 0."""
+    """File value -> class; values of tissue that is no tumor class (resection cavity) go to 0."""
 
     from_class: Mapping[int, int]
     """Class -> file value, for writing."""
@@ -112,6 +112,7 @@ def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndar
             f"(it knows {', '.join(map(str, table))}). Choose the convention that the file follows: "
             f"{', '.join(CONVENTIONS)}."
         )
+    # one pass per class beats a lookup table, which signed, float and large values would not fit
     classes = np.zeros(values.shape, np.uint8)
     for value, cls in table.items():
         if cls:

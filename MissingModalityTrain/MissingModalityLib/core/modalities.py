@@ -27,6 +27,7 @@ Subset = tuple[Modality, ...]
 """Available modalities of one case in channel order, e.g. ``(FLAIR, T1CE)``."""
 
 
+# One digit per channel, in their order, as the tables of the papers print the dots.
 def _subset(bits: str) -> Subset:
     return tuple(compress(MODALITIES, map(int, bits)))
 

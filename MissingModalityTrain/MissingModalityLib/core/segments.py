@@ -17,6 +17,7 @@ from .labels import REGIONS, TumorClass
 
 SLICER_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 OWN_CONTEXT = "Segmentation category and type - MissingModality brain tumor list"
+# Entries of one context with one category: Slicer then offers all segments in one list.
 _CATEGORY = "SCT^49755003^Morphologically Altered Structure"
 _BRAIN = "Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"
 
@@ -51,12 +52,6 @@ class Segment:
         """
         (value,) = self.classes
         return TumorClass(value)
-
-    @property
-    def type_code(self) -> tuple[str, str, str]:
-        """Coding scheme, code value and code meaning of the segment's type."""
-        scheme, value, meaning = self.terminology.split("~")[2].split("^")
-        return scheme, value, meaning
 
     @property
     def unit_color(self) -> tuple[float, float, float]:

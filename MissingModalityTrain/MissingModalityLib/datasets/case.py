@@ -12,7 +12,7 @@ from typing import Any
 from ..core.modalities import Modality, Subset, subset_name
 
 _LISTED = 20
-"""Files named per reason in a description; CaseListing.skipped has them all."""
+"""Files named per reason in a description, a screenful; CaseListing.skipped has them all."""
 
 # Visits of one patient differ in the last number: BraTS-GLI-00005-100, brats_tcia_pat103_0002.
 _VISIT = re.compile(r"^(BraTS-[A-Za-z-]+-\d+)-\d{3}$|^(brats_\w+_pat\d+)_\d+$", re.IGNORECASE)
@@ -62,6 +62,7 @@ class Case:
     def patient(self) -> str:
         """The case's name without the number of the visit, where the data set has one."""
         match = _VISIT.match(self.name)
+        # the pattern has a group for each naming rule, of which one has matched
         return next(filter(None, match.groups())) if match else self.name
 
 

@@ -20,7 +20,9 @@ _CHANNELS = {
     **dict.fromkeys(("t1w", "t1", "t1n"), Modality.T1),
     **dict.fromkeys(("t2w", "t2"), Modality.T2),
 }
+# the order in the dataset.json that comes with Task01_BrainTumour
 _PUBLISHED_CHANNELS = ("FLAIR", "T1w", "t1gd", "T2w")
+# copies of dataset.json differ in the spelling
 _PUBLISHED_LABELS = {"1": ("edema", "oedema"), "2": "non-enhancing", "3": "enhancing"}
 
 
@@ -86,6 +88,7 @@ def _description(root: Path, files: list[Path]) -> tuple[dict[Modality, int], st
     """
     path = root / DESCRIPTION
     if not path.is_file():
+        # a guess about foreign files could swap modalities without anyone noticing
         if not any(file.name.startswith("BRATS_") for file in files):
             raise ValueError(f"there is no {DESCRIPTION} beside imagesTr that names the channels")
         return _channels(list(_PUBLISHED_CHANNELS)), "msd"

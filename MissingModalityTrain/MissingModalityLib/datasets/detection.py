@@ -176,8 +176,27 @@ def _agent(header: Mapping[str, str]) -> str:
     )
 
 
+_CSF_NULLED_MS = (1400, 4000)
+"""Least inversion and repetition time of FLAIR.
+
+Fluid (T1 about 4 s) gives no signal at TI = T1 (ln 2 - ln(1 + exp(-TR / T1))): 1.5 s where TR is 4 s, later
+where it is longer.
+"""
+
+_T1_MS = {"echo": 30, "repetition": 1000, "inversion": 1300, "gradient echo": 8}
+"""Longest times of a T1-weighted sequence.
+
+Brain tissue has a T1 of about 0.8 to 1.4 s and a T2 of about 80 to 100 ms: spins must not recover between two
+pulses, nor lose much signal before the echo. With an inversion pulse or small flip angles the repetition time
+does not count.
+"""
+
+_T2_MS = (60, 1800)
+"""Least echo and repetition time of a T2-weighted sequence: near tissue's T2, well above its T1."""
+
+
 def _by_times(header: Mapping[str, str]) -> Guess:
-    """From echo, repetition and inversion time in ms, by the usual ranges at 1.5 and 3 T."""
+    """From echo, repetition and inversion time in ms, as physics has them at 1.5 and 3 T."""
     echo, repetition, inversion = (
         _number(header.get(key)) for key in ("EchoTime", "RepetitionTime", "InversionTime")
     )
@@ -185,18 +204,19 @@ def _by_times(header: Mapping[str, str]) -> Guess:
     if echo is None or repetition is None:
         return nothing
     times = f"(TE {echo:g} ms, TR {repetition:g} ms{f', TI {inversion:g} ms' if inversion else ''})"
-    if inversion and inversion >= 1400 and repetition >= 4000:
+    if inversion and inversion >= _CSF_NULLED_MS[0] and repetition >= _CSF_NULLED_MS[1]:
         return Guess(Modality.FLAIR, 0.6, f"Times in the header are those of FLAIR {times}.")
     sequence = str(header.get("ScanningSequence") or "").upper()
-    if "EP" in sequence:
+    if "EP" in sequence:  # echo-planar: diffusion or perfusion, whatever its times
         return nothing
     gradient = "GR" in sequence
-    if echo <= 30 and (repetition <= 1000 or (inversion and inversion <= 1300) or (gradient and echo <= 8)):
+    recovers = repetition > _T1_MS["repetition"] and not (inversion and inversion <= _T1_MS["inversion"])
+    if echo <= _T1_MS["echo"] and (not recovers or (gradient and echo <= _T1_MS["gradient echo"])):
         agent = _agent(header)
         modality = Modality.T1CE if agent else Modality.T1
         suffix = f" and names the contrast agent '{agent}'" if agent else ""
         return Guess(modality, 0.55, f"The header has the times of a T1-weighted sequence {times}{suffix}.")
-    if echo >= 60 and repetition >= 1800 and not inversion and not gradient:
+    if echo >= _T2_MS[0] and repetition >= _T2_MS[1] and not inversion and not gradient:
         return Guess(Modality.T2, 0.55, f"Times in the header are those of a T2-weighted sequence {times}.")
     return nothing
 

@@ -81,7 +81,7 @@ def _search(folder: Path) -> tuple[list[Case], list[Skipped]]:
         for path in (parent / name for name in files if name not in taken):
             matches = {} if (reason := unusable(path)) else _matches(layouts, path)
             if matches:
-                place = next(iter(matches.values()))
+                place = next(iter(matches.values()))  # the first layout decides which case; see all_layouts
                 members[place.folder, place.prefix].append(_Member(path, _roles(matches, place)))
             else:
                 skipped.append(Skipped(path, reason or _hint(layouts, path)))
@@ -98,7 +98,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Every folder with its entries and its files, in a stable order; entries taken out are not entered."""
     seen = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
+        real = os.path.realpath(parent)  # links are followed, for data sets are often made of links
         if real in seen:  # a link that leads back
             folders.clear()
             continue
@@ -147,6 +147,7 @@ def _case(layouts: Mapping[str, Layout], name: str, folder: Path, members: list[
 
 def _with_unique_names(cases: list[Case], root: Path) -> list[Case]:
     """Cases of equal name in different folders are told apart by the folders' names."""
+    # names become names of files, in the cache and in results
     counts = Counter(case.name for case in cases)
     return [case if counts[case.name] == 1 else replace(case, name=_long_name(case, root)) for case in cases]
 

@@ -59,6 +59,7 @@ def compare_folders(
     if not groups or not all(groups.values()):
         raise OptionError("Nothing to compare. Give at least one folder of an evaluation for every line.")
     (baseline, reference), *others = groups.items()
+    # HD95 stands in every table, so its rule must agree whatever is tested
     for evaluations in groups.values():
         for evaluation in evaluations:
             check_comparable(reference[0], evaluation, "hd95")
@@ -81,7 +82,7 @@ def _named(folders: Sequence[Path | str]) -> dict[str, list[Path]]:
     """One line per folder, called like it, with its parent's name where that is needed to tell them apart."""
     paths = [Path(folder).resolve() for folder in folders]
     names = [path.name for path in paths]
-    if len(set(names)) < len(names):
+    if len(set(names)) < len(names):  # such as RUN/evaluation of several runs
         names = [f"{path.parent.name}/{path.name}" for path in paths]
     if len(set(names)) < len(names):
         raise OptionError("Two folders of an evaluation have the same name. Give each line a name.")

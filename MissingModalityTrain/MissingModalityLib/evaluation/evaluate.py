@@ -91,7 +91,8 @@ def evaluate_folder(
         CaseError: no case can be scored, or the output folder cannot be written to.
         OptionError: there is no such device, convention or rule.
     """
-    from .heatmap import draw_heatmap  # a missing package shows before the long part
+    # matplotlib is not needed to read evaluations, and a missing package shows before the long part
+    from .heatmap import draw_heatmap
 
     began = perf_counter()
     student, data, output = Path(student), Path(data), Path(output)
@@ -140,6 +141,7 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
             f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
         ) from error
     rows = read_rows(folder / CASES_FILE)
+    # means may be defined otherwise in the version that wrote them
     return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
 
 
@@ -151,6 +153,7 @@ def allowed_subsets(case: Case) -> list[Subset]:
 def weights_sha256(student: Student) -> str:
     """SHA-256 of the weights as float32, by name: the same whatever the file's header and precision."""
     digest = hashlib.sha256()
+    # float32, because a file may hold the same weights in half precision
     for name, tensor in sorted(student.network.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().float().numpy().tobytes())
@@ -199,6 +202,7 @@ def _score_readable(
     """Rows of the cases that can be scored; why the others cannot, by name."""
 
     def score_share() -> list[tuple[int, list[Row], str]]:
+        # every n-th case and no blocks: cases with alike names are often alike in size and modalities
         share = range(distributed.rank(), len(cases), distributed.world())
         report = _counter(
             on_progress if distributed.is_rank_zero() else None, [cases[index] for index in share]

@@ -74,6 +74,7 @@ def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: 
 def _summary(student: Student, path: Path) -> str:
     card = student.card
     parameters = sum(tensor.numel() for tensor in student.network.parameters())
+    # megabytes of 10^6 bytes, as the pages that students are downloaded from count them
     facts = {
         "file": f"{path.name}, {path.stat().st_size / 1e6:.2f} MB",
         "SHA-256": file_sha256(path),
@@ -128,7 +129,7 @@ def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
 
 def _overlap(tested: Sequence[str], trained: Container[str]) -> str:
     """Which evaluated cases the student knows, as far as the file tells."""
-    if not trained:
+    if not trained:  # silence is no proof that the cases are new
         return "The student file names no training cases, so it is not known whether these are among them."
     seen = [name for name in tested if name in trained]
     if seen:

@@ -20,7 +20,7 @@ PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
 PRESENT, ABSENT = "\N{BLACK CIRCLE}", "\N{WHITE CIRCLE}"
 
 _LISTED = 20
-"""Skipped files that a table names; the summary has them all."""
+"""Skipped files that a table names, about as many lines as the table has; the summary has them all."""
 
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
 
@@ -80,6 +80,7 @@ def summarize(rows: Sequence[Row]) -> dict[str, Any]:
         entries = [entry for entry in subsets if _SUBSETS_BY_NAME[entry["subset"]] in members]
         if entries:
             chosen = [row for row in rows if row.subset in members]
+            # _average comes last: its means replace those of _means, whose deviations stay
             averages[title] = {"subsets": len(entries), **_means(chosen), **_average(entries)}
     return {"subsets": subsets, "averages": averages, "empty": _count_empty(rows)}
 

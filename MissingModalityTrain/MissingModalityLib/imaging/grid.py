@@ -9,6 +9,8 @@ import SimpleITK as sitk
 
 SPACING_MM = 1.0
 ORIENTATION = "LPS"
+"""The common grid of every study has the voxels of the BraTS data sets: 1 mm, axes in LPS order."""
+
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 """From the axes of NIfTI and 3D Slicer to those of ITK and DICOM, and back."""
 
@@ -23,6 +25,7 @@ _STRAIGHT = 1e-4
 """Axes this near to right angles stay as they are; ITK draws the same line when it reads NIfTI files."""
 
 _GEOMETRY_TOLERANCE = 1e-3
+"""Share of a voxel by which headers of one grid may differ: rounded decimals, float32 against float64."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def common_grid(reference: sitk.Image) -> Grid:
     oriented = Grid.from_image(sitk.DICOMOrient(reference, ORIENTATION))
     extent = np.array(oriented.size) * oriented.spacing
     size = tuple(int(max(1, round(length / SPACING_MM))) for length in extent)
+    # the outer borders stay in place, so the center of the first voxel moves
     half_voxel = 0.5 * (SPACING_MM - np.array(oriented.spacing))
     direction = np.reshape(oriented.direction, (3, 3))
     origin = tuple(float(value) for value in np.array(oriented.origin) + direction @ half_voxel)

@@ -60,6 +60,7 @@ def read_label(case: Case) -> sitk.Image | None:
             f"convention explicitly, one of: {', '.join(CONVENTIONS)}."
         )
     image = read_image(case.label)
+    # whole numbers stored as float come back as such; to_classes refuses anything in between
     values = sitk.GetArrayViewFromImage(image)
     classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label)))
     classes.CopyInformation(image)

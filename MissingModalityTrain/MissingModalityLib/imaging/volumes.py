@@ -22,7 +22,13 @@ MIN_VOXELS = 8
 """Fewest voxels along any direction: fewer slices are no volume a 3-D network can judge."""
 
 MAX_LABEL_VALUES = 10
-"""A volume with no more different whole numbers than this is taken for a label map, not for an image."""
+"""A volume with no more different whole numbers than this is taken for a label map, not for an image.
+
+Label maps of tumors hold up to 5 values, MRI volumes hundreds.
+"""
+
+_LOOK_AT = 100_000
+"""Voxels of a volume that are looked at first."""
 
 _SHEARED = (
     "the axes in its header are not at right angles (sheared volume). Resample it onto a regular grid first, "
@@ -233,7 +239,8 @@ def _check_finite(array: np.ndarray, name: str) -> None:
 
 def _few_whole_values(array: np.ndarray) -> np.ndarray | None:
     """The values of an array that holds at most MAX_LABEL_VALUES different whole numbers, else None."""
-    for part in (array.reshape(-1)[:: max(1, array.size // 100_000)], array):
+    # np.unique sorts: 0.2 s for a whole volume, 1 ms for a part, which already tells an image from a mask
+    for part in (array.reshape(-1)[:: max(1, array.size // _LOOK_AT)], array):
         values = np.unique(part)
         if len(values) > MAX_LABEL_VALUES or (values != np.round(values)).any():
             return None

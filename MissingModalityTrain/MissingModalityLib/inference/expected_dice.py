@@ -22,6 +22,8 @@ _NOTICEABLE = 0.01
 class Grade(Enum):
     """How far to trust a region; the value is the least Dice."""
 
+    # the lower end of what experts reach among each other; under a half, most of what is found is not there
+    # or most of what is there is not found
     GOOD = 0.75
     DOUBTFUL = 0.5
     UNRELIABLE = 0.0

@@ -106,9 +106,11 @@ class Segmenter:
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
         tell = on_progress or (lambda event: None)
         prediction = self._network.predict(study, self._device, tell)
+        # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)
         tell(Event(ProgressStage.WRITE, 0, 1, output.name))
         findings = _findings(prediction)
+        # the image appears when its report is written: neither is ever there alone
         with placing_image(segmentation_image(prediction.labels, output, labels), output):
             seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
             report = SegmentationReport(
@@ -154,6 +156,7 @@ def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path,
     if not inputs:
         options = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
         raise ImageError(f"No volume given. Name at least one of {options}.")
+    # both only to be refused here and not after minutes of work
     convention(labels)
     split_suffix(output)
     for written in (output, report_path(output)):
@@ -178,7 +181,7 @@ def _check_writable(path: Path) -> None:
         )
     try:
         taken = path.is_dir()
-    except OSError as error:
+    except OSError as error:  # a name too long for the file system
         raise OptionError(f"{path} cannot be written to ({error.strerror}). Choose another name.") from error
     if taken:
         raise OptionError(f"{path} is a folder. Choose a file name for the output.")
@@ -199,6 +202,7 @@ def _read_study(inputs: Mapping[Modality, Path], tell: Progress) -> Study:
         tell(Event(ProgressStage.READ, index, len(inputs), path.name))
         image = read_image(path)
         for other, earlier in images.items():
+            # a copy under another name would count as a sequence of its own
             if _same_voxels(image, earlier):
                 raise ImageError(_twice(other, inputs[other], modality, path))
         images[modality] = image

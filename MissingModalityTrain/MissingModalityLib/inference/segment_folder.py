@@ -74,6 +74,7 @@ def segment_folder(
     listing = find_cases(data)
     table = output / TABLE_FILE
     paths = {case.name: output / f"{case.name}{suffix}" for case in listing.cases}
+    # results may lie beside the cases, so a result's name can be that of an input
     _refuse_overwriting(listing.cases, student, [*paths.values(), table])
     _make_folder(output)
     outcome = _Outcome(listing.cases)
@@ -159,9 +160,10 @@ def _done_before(case: Case, path: Path, segmenter: Segmenter, labels: str) -> d
             "preparation": VERSION,
             "library": __version__,
         }
+        # a volume that was replaced under its old name is newer than the result
         newest = max(file.path.stat().st_mtime for file in case.images.values())
         return report if same and path.stat().st_mtime >= newest else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # no report, or one that somebody has changed
         return None
 
 
