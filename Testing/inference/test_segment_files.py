@@ -20,19 +20,10 @@ from MissingModalityLib.inference import segment_files as segmentation
 from MissingModalityLib.inference.segment_files import segment_files
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime.devices import choose_device, describe_device
-from small_patient import write_brain, write_student
+from small_networks import write_student
+from small_patient import write_brain
 
 OBLIQUE = (math.cos(0.2), -math.sin(0.2), 0.0, math.sin(0.2), math.cos(0.2), 0.0, 0.0, 0.0, 1.0)
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("student") / "tiny.safetensors")
-
-
-@pytest.fixture
-def flair(tmp_path: Path) -> Path:
-    return write_brain(tmp_path / "flair.nii.gz", seed=1)
 
 
 @pytest.fixture

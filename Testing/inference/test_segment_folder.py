@@ -14,7 +14,8 @@ from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.inference.segment_folder import segment_folder
-from small_patient import write_brain, write_student
+from small_networks import write_student
+from small_patient import write_brain
 
 
 @pytest.fixture
@@ -26,11 +27,6 @@ def cases(tmp_path: Path) -> Path:
         for seed, kind in enumerate(kinds):
             write_brain(folder / name / f"{name}_{kind}.nii.gz", seed=seed)
     return folder
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("s") / "tiny.safetensors")
 
 
 def table(output: Path) -> dict[str, dict[str, str]]:

@@ -16,14 +16,14 @@ import pytest
 import SimpleITK as sitk
 from matplotlib.image import imread
 
+from checkout import ROOT
 from demo import main
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.segments import SEGMENTS
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference.overlay import draw_overlay
-from small_patient import brain_volume, write_student
+from small_patient import brain_volume
 
-ROOT = Path(__file__).resolve().parents[2]
 SUFFIXES = ("flair", "t1ce", "t1", "t2")
 
 REOPEN = """
@@ -83,11 +83,6 @@ class Run:
     @property
     def folder(self) -> Path:
         return self.output / "patient" / "FLAIR+T1ce"
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("student") / "tiny.safetensors")
 
 
 @pytest.fixture(scope="module")
