@@ -62,7 +62,7 @@ class Result:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 0 done, 2 bad input with one message."""
     options = _options(arguments)
-    # VTK would tell about the missing desktop on every node
+    # VTK would warn of the missing desktop on every node
     vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
     try:
         _run(options)
@@ -82,7 +82,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"volumes to load, of {in_words()}; default: {' '.join(m.title for m in DEFAULT_MODALITIES)}",
     )
     parser.add_argument(
-        "--convention", choices=tuple(CONVENTIONS), help="label numbers, where the file names do not tell"
+        "--convention", choices=tuple(CONVENTIONS), help="label numbers, where the file names do not fix them"
     )
     parser.add_argument("--student", type=Path, help="a trained network; default: the bundled one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")

@@ -28,7 +28,7 @@ _SURFACE = "Closed surface"
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MM3_PER_CM3 = 1000.0
 _FIT_TO_FILL_IN = 0.5
-"""Guesses below this confidence are told, not filled in."""
+"""Guesses below this confidence are reported, not filled in."""
 
 _DICOM_TAGS = {
     "SeriesDescription": "0008,103e",
@@ -346,7 +346,7 @@ def _ijk_to_world(node: Node) -> np.ndarray:
         world = vtk.vtkMatrix4x4()
         transform.GetMatrixTransformToWorld(world)
         vtk.vtkMatrix4x4.Multiply4x4(world, matrix, matrix)
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+    return np.reshape([matrix.GetElement(*place) for place in np.ndindex(4, 4)], (4, 4))
 
 
 def _oriented_image(values: np.ndarray, reference: Node) -> Node:

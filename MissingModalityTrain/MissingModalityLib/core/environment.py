@@ -29,12 +29,12 @@ def versions() -> dict[str, str]:
 
 
 def peak_memory() -> int:
-    """The most main memory that this process has held so far, bytes; 0 where the system does not tell."""
+    """The most main memory that this process has held so far, bytes; 0 where the system does not say."""
     if sys.platform == "linux":
         # not getrusage: there a child process starts from the peak of the parent that launched it
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-    if sys.platform == "darwin":  # bytes there; Linux would tell kilobytes
+    if sys.platform == "darwin":  # in bytes there, in kilobytes on other systems
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

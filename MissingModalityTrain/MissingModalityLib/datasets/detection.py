@@ -45,6 +45,8 @@ _CONTRAST = _set(
     "postgad ce km contrast enhanced enhancement cplus kontrast injected"
 )
 _NO_CONTRAST = _set("pre precontrast native nativ noncontrast unenhanced nonenhanced nocontrast plain")
+# a T1ce is T1 by its weighting; contrast has words of its own
+_WEIGHTINGS = frozenset(modality.name for modality in Modality if modality is not Modality.T1CE)
 _T1_SEQUENCES = _set("mprage mpr bravo spgr fspgr mp2rage vibe tfl ffe tfe irfspgr thrive lava")
 _FLAIR_WORDS = frozenset(("darkfluid", "tirm"))
 
@@ -134,11 +136,11 @@ def _weightings(words: Iterable[str]) -> set[str]:
 
 def _by_words(words: Iterable[str], agent: str) -> Guess:
     found = _weightings(words)
-    kinds = found & {"T1", "T2", "FLAIR"}
+    kinds = found & _WEIGHTINGS
     contrast = "CONTRAST" in found
-    if kinds == {"T1", "T2", "FLAIR"} or kinds == {"T1", "T2"}:
+    if kinds >= _WEIGHTINGS - {"FLAIR"}:
         return Guess(None, 0.0, "The name speaks of T1 and of T2; choose the modality yourself.")
-    if kinds == {"T1", "FLAIR"}:
+    if kinds == _WEIGHTINGS - {"T2"}:
         # GE and others sell an inversion-prepared T1-weighted sequence as "T1 FLAIR"
         modality = Modality.T1CE if contrast else Modality.T1
         return Guess(modality, 0.5, "'T1 FLAIR' usually is a T1-weighted volume; check it.")

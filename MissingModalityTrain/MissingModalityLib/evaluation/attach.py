@@ -1,4 +1,4 @@
-"""Puts an evaluation into the student file that it is of, so that the file tells how good it is."""
+"""Puts an evaluation into the student file that it is of, so that the file says how good it is."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _gains(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         dice.setdefault(row["subset"], {}).setdefault(row["case"], {})[row["region"]] = row["dice"]
     for subset in SUBSETS:
         for modality in sorted(set(MODALITIES) - set(subset)):
-            # only cases that have both subsets: a mean over other cases would tell of these cases
+            # only cases that have both subsets: a mean over other cases would differ because of the cases
             before = dice.get(subset_name(subset), {})
             after = dice.get(subset_name((*subset, modality)), {})
             shared = before.keys() & after.keys()

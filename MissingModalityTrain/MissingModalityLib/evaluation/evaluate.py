@@ -79,9 +79,9 @@ def evaluate_folder(
             ``table.md`` (the papers' table) and ``heatmap.png`` (Dice); made if absent, files of these names
             are replaced.
         device: as in :func:`~..devices.choose_device`; under torchrun each process takes its own GPU.
-        convention: label convention, where the layout does not tell.
+        convention: label convention, where the layout does not fix it.
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
-        on_progress: told of each window and prediction; steps are predictions.
+        on_progress: called for each window and prediction; steps are predictions.
 
     Returns:
         The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
@@ -251,7 +251,7 @@ def _score_case(
 
 
 def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
-    """Counts the predictions of all those to come and passes every sign of life on."""
+    """Counts predictions of all those to come and passes on every event."""
     total = sum(len(allowed_subsets(case)) for case in cases)
     done = 0
 

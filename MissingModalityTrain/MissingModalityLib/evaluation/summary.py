@@ -11,7 +11,7 @@ from typing import Any
 class EvaluationSummary:
     """What is written into the folder of an evaluation, as JSON with these keys.
 
-    It tells nothing of the machine but its kind: results are passed on, so paths are names inside the data.
+    Results are passed on, so it holds no path of the machine: files are named inside the folder of the data.
 
     Attributes:
         student: name of the student file.

@@ -29,8 +29,8 @@ def prepare_cases(
     Args:
         data: folder of cases in any layout that :func:`datasets.find_cases` knows.
         output: folder of the cache, made if needed; ``report.json`` lies in it too.
-        convention: label convention, where the layout does not tell.
-        on_progress: told before each case and at the end; steps are cases.
+        convention: label convention, where the layout does not fix it.
+        on_progress: called before each case and at the end; steps are cases.
 
     Returns:
         The content of ``report.json``: ``data``, ``convention``, ``output``, ``cases`` (name to modalities),
@@ -41,13 +41,13 @@ def prepare_cases(
         CaseError: no case can be prepared, or ``output`` cannot be written to.
         OptionError: there is no such convention.
     """
-    start, tell = perf_counter(), on_progress or (lambda event: None)
+    start, notify = perf_counter(), on_progress or (lambda event: None)
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
     labeled, skipped = find_cases(data, convention).labeled()
     done = []
     for number, case in enumerate(labeled):
-        tell(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
+        notify(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
         try:
             done.append(cache_case(case, output))
         except (ImageError, LabelError) as error:
@@ -55,7 +55,7 @@ def prepare_cases(
     if not done:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:5])
         raise CaseError(f"{data} holds no case to train on ({reasons}). Check the folder.")
-    tell(
+    notify(
         Event(
             ProgressStage.PREPARE, len(labeled), len(labeled), f"{len(done)} prepared, {len(skipped)} skipped"
         )

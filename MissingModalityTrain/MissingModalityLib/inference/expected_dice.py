@@ -59,7 +59,7 @@ class Expectation:
         dice: mean Dice, 0..1, of WT, TC and ET.
         spread: standard deviation over cases; None for a single one.
         cases: how many there were.
-        gain: what would help most; None where nothing helps noticeably or nobody has compared.
+        gain: what would help most; None where nothing helps noticeably or no case allows a comparison.
     """
 
     dice: Mapping[str, float]

@@ -65,8 +65,8 @@ def segment_files(
     inputs = {modality: Path(path) for modality, path in inputs.items()}
     output, student = Path(output), Path(student or bundled_student())
     _check_request(inputs, output, student, labels)
-    segmenter, tell = Segmenter(student, device), on_progress or (lambda event: None)
-    return segmenter.segment(_read_study(inputs, tell), output, labels, tell, begin)
+    segmenter, notify = Segmenter(student, device), on_progress or (lambda event: None)
+    return segmenter.segment(_read_study(inputs, notify), output, labels, notify, begin)
 
 
 class Segmenter:
@@ -77,7 +77,7 @@ class Segmenter:
         device: see :func:`devices.choose_device`.
 
     Attributes:
-        student: path, name and SHA-256 of the file, as reports tell them.
+        student: path, name and SHA-256 of the file, as reports name them.
 
     Raises:
         StudentError: there is no student, or the file is none.
@@ -104,11 +104,11 @@ class Segmenter:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
-        tell = on_progress or (lambda event: None)
-        prediction = self._network.predict(study, self._device, tell)
+        notify = on_progress or (lambda event: None)
+        prediction = self._network.predict(study, self._device, notify)
         # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)
-        tell(Event(ProgressStage.WRITE, 0, 1, output.name))
+        notify(Event(ProgressStage.WRITE, 0, 1, output.name))
         findings = _findings(prediction)
         # the image appears when its report is written: neither is ever there alone
         with placing_image(segmentation_image(prediction.labels, output, labels), output):
@@ -129,12 +129,12 @@ class Segmenter:
             ).to_json()
             with explain_write_errors(report_path(output), _NO_REPORT, OptionError):
                 write_report(report, report_path(output))
-        tell(Event(ProgressStage.WRITE, 1, 1, output.name))
+        notify(Event(ProgressStage.WRITE, 1, 1, output.name))
         return report
 
 
 def _findings(prediction: Prediction) -> dict[str, Any]:
-    """The part of a report that tells of the tumor."""
+    """What a report says about the tumor."""
     array = sitk.GetArrayViewFromImage(prediction.labels)
     volumes = class_volumes(array, math.prod(prediction.labels.GetSpacing()))
     warnings = list(prediction.warnings)
@@ -196,17 +196,17 @@ def _same_file(path: Path, other: Path) -> bool:
         return False
 
 
-def _read_study(inputs: Mapping[Modality, Path], tell: Progress) -> Study:
+def _read_study(inputs: Mapping[Modality, Path], notify: Progress) -> Study:
     images: dict[Modality, sitk.Image] = {}
     for index, (modality, path) in enumerate(inputs.items()):
-        tell(Event(ProgressStage.READ, index, len(inputs), path.name))
+        notify(Event(ProgressStage.READ, index, len(inputs), path.name))
         image = read_image(path)
         for other, earlier in images.items():
             # a copy under another name would count as a sequence of its own
             if _same_voxels(image, earlier):
                 raise ImageError(_twice(other, inputs[other], modality, path))
         images[modality] = image
-    tell(Event(ProgressStage.READ, len(inputs), len(inputs)))
+    notify(Event(ProgressStage.READ, len(inputs), len(inputs)))
     return Study(images, {modality: str(path) for modality, path in inputs.items()})
 
 

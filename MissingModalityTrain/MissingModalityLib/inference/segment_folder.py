@@ -44,7 +44,7 @@ def segment_folder(
 ) -> dict[str, Any]:
     """Segment all cases under a folder from whatever modalities each has.
 
-    A case that cannot be segmented is told of and does not stop the others. Called again, only cases are
+    A case that cannot be segmented is reported and does not stop the others. Called again, only cases are
     segmented that have no result of this very student from these very files, made by this version of the
     library and of its preparation.
 
@@ -52,11 +52,11 @@ def segment_folder(
         data: folder of cases in any layout that :func:`.datasets.find_cases` knows; labels are not read.
         output: folder, made if absent, for ``CASE.seg.nrrd`` with its report (see
             :func:`.segment_files.segment_files`) and for ``volumes.csv``: per case the modalities, volumes
-            (cm3), longest axial diameters (mm), where the student tells it the presence of the classes, and
+            (cm3), longest axial diameters (mm), where the student knows it the presence of the classes, and
             warnings, or why there is no result.
         student, device, labels: as in :func:`.segment_files.segment_files`.
         suffix: kind of file, one of :data:`.segmentation_file.SUFFIXES`.
-        on_progress: told of each case begun, stage ``cases``.
+        on_progress: called for each case begun, stage ``cases``.
 
     Returns:
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
@@ -133,9 +133,9 @@ def _segment_cases(
     on_progress: Progress | None,
 ) -> None:
     """Fill in the outcome case by case, with its table written anew after each: a stopped run leaves both."""
-    tell, total = on_progress or (lambda event: None), len(outcome.cases)
+    notify, total = on_progress or (lambda event: None), len(outcome.cases)
     for index, case in enumerate(outcome.cases):
-        tell(Event(ProgressStage.CASES, index, total, case.name))
+        notify(Event(ProgressStage.CASES, index, total, case.name))
         path = paths[case.name]
         done = _done_before(case, path, segmenter, labels)
         if done:
@@ -146,7 +146,7 @@ def _segment_cases(
             outcome.failed[case.name] = str(error)
         with suppress(OSError):  # a table program may hold the file; the last write tells the user
             write_text(outcome.table(), table)
-    tell(Event(ProgressStage.CASES, total, total))
+    notify(Event(ProgressStage.CASES, total, total))
 
 
 def _done_before(case: Case, path: Path, segmenter: Segmenter, labels: str) -> dict[str, Any] | None:

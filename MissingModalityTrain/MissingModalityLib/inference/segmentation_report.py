@@ -26,11 +26,11 @@ class SegmentationReport:
         modalities: the subset that was used, e.g. ``FLAIR+T1ce``.
         volumes_cm3: of NCR, ED, ET and the regions WT and TC.
         axial_diameters_mm: longest, of the same, see :func:`.diameters.axial_diameters`.
-        presence: probability, 0..1, that the case holds NCR, ED and ET at all; the key is absent where the
-            student does not tell.
+        presence: probability, 0..1, that the case holds NCR, ED and ET at all; the key is absent for students
+            without that output.
         warnings: sentences for the user.
         seconds: ``total`` and ``prediction``.
-        peak_memory_bytes: most main memory that the process held; 0 where the system does not tell.
+        peak_memory_bytes: most main memory that the process held; 0 where the system does not report it.
     """
 
     command: str
