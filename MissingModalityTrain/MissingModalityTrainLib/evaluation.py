@@ -10,11 +10,10 @@ import vtk
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.labels import REGIONS
-from MissingModalityLib.inference.locations import user_models
+from MissingModalityLib.inference.locations import STUDENT_SUFFIX, user_models
 from MissingModalityPanelLib.section import JobLine, Section, explain, isFolder
 from MissingModalityTrainLib.viewlayouts import showTable
 
-SUFFIX = ".safetensors"
 RESULTS, HEATMAP = "evaluation", "heatmap.png"
 """Folder inside the run's, and the picture in it."""
 
@@ -72,7 +71,9 @@ class EvaluationSection(Section):
         state = self.state
         self._propose()
         running = {_("Another job of this section is running."): self._job.running}
-        student = {_("Choose a student file ending in .safetensors."): not state.studentPath.endswith(SUFFIX)}
+        student = {
+            _("Choose a student file ending in .safetensors."): not state.studentPath.endswith(STUDENT_SUFFIX)
+        }
         hasRun = self.panel.training.hasRun
         explain(
             self.ui.exportButton,
@@ -102,7 +103,7 @@ class EvaluationSection(Section):
     def _propose(self):
         """Name the student after its run, in the folder whose files the segmentation module lists."""
         run = self.state.runPath
-        proposed = str(user_models() / f"{Path(run).name}{SUFFIX}") if run else ""
+        proposed = str(user_models() / f"{Path(run).name}{STUDENT_SUFFIX}") if run else ""
         before, self._proposed = self._proposed, proposed
         if proposed != before and self.state.studentPath in ("", before):
             self.ui.studentPathEdit.setCurrentPath(proposed)

@@ -4,7 +4,8 @@ import json
 
 import qt
 
-from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
+from MissingModalityLib.training.plan import Plan, make_plan
+from MissingModalityLib.training.recipes import RECIPES
 
 MOST_EPOCHS = 100000
 
@@ -77,7 +78,7 @@ class StagesTable:
 
 def planOf(state):
     """The plan of recipe, network and preset, with all stages that the recipe offers."""
-    offered = list(RECIPES[state.recipe].stages)
+    offered = list(RECIPES.get(state.recipe).stages)
     return make_plan(state.recipe, state.network.value, state.preset.value, offered)
 
 
@@ -98,11 +99,12 @@ def trainingChoices(state):
     if state.validationPercent / 100 != Plan().validation_fraction:
         settings["validation_fraction"] = state.validationPercent / 100
     for name in kept:
-        if stages[name].synthesis != "none" and state.factor != stages[name].factor:
-            settings[f"{name}.factor"] = state.factor
-        if stages[name].synthesis == "aem":
+        synthesis = stages[name].synthesis
+        if synthesis.method != "none" and state.factor != synthesis.factor:
+            settings[f"{name}.synthesis.factor"] = state.factor
+        if synthesis.method == "aem":
             options = state.synthesisOptions()
-            settings |= {f"{name}.synthetic.{option}": value for option, value in options.items()}
+            settings |= {f"{name}.synthesis.{option}": value for option, value in options.items()}
     return {
         "recipe": state.recipe,
         "network": state.network.value,
@@ -116,7 +118,7 @@ def trainingChoices(state):
 
 
 def _onRequest(state):
-    return list(RECIPES[state.recipe].on_request)
+    return list(RECIPES.get(state.recipe).on_request)
 
 
 def _origin(state):

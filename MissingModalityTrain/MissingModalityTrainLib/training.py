@@ -43,7 +43,7 @@ class TrainingSection(Section):
         self._watched = False
         self._ours = False  # another Slicer that only looks on must not end it
         self._plots = RunPlots()
-        for index, (name, recipe) in enumerate(RECIPES.items()):
+        for index, (name, recipe) in enumerate((name, RECIPES.get(name)) for name in RECIPES):
             self.ui.recipeSelector.addItem(name, name)
             self.ui.recipeSelector.setItemData(index, _(recipe.summary), qt.Qt.ToolTipRole)
         self._stages = StagesTable(self.ui.stagesTable, self._onStagesChanged)
@@ -67,8 +67,8 @@ class TrainingSection(Section):
         super()._onChosen()
         if self.state is None or self.state.recipe == before or not before:
             return
-        network = RECIPES[self.state.recipe].network
-        if network != RECIPES[before].network:
+        network = RECIPES.get(self.state.recipe).network
+        if network != RECIPES.get(before).network:
             self.state.network = Network(network)
 
     @property
@@ -84,8 +84,8 @@ class TrainingSection(Section):
     @property
     def record(self):
         """What the run is made of, see ``run.json``; None where there is none."""
-        standing = self._following and self._following.standing
-        return standing.record if standing else None
+        status = self._following and self._following.status
+        return status.record if status else None
 
     def findLastRun(self):
         """Take up the run that a panel was last used for, where the scene names none."""
@@ -93,7 +93,7 @@ class TrainingSection(Section):
         if not last or self.state.runPath:
             return
         found = Following(last)
-        if found.alive or found.standing:
+        if found.alive or found.status:
             self.ui.runPathEdit.setCurrentPath(last)
 
     def onStart(self, resume):
@@ -115,7 +115,7 @@ class TrainingSection(Section):
 
     def _dataMoved(self):
         """Whether the cases of the run are not where they were, and the panel names another folder."""
-        return bool(self.record) and not isFolder(self.record["data"]) and isFolder(self.state.dataPath)
+        return bool(self.record) and not isFolder(self.record.data) and isFolder(self.state.dataPath)
 
     def onPause(self):
         """Halt the process where it is."""

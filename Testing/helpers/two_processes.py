@@ -12,11 +12,11 @@ from torch import Tensor
 from masks import flags
 from MissingModalityLib.methods.joint import JointDistillation
 from MissingModalityLib.methods.method import Method
-from MissingModalityLib.methods.options import JointOptions
+from MissingModalityLib.methods.options import DistillationOptions, JointOptions
 from MissingModalityLib.methods.self_distillation import Distillation
 from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.runtime import distributed
-from MissingModalityLib.training.recipes import flattened
+from MissingModalityLib.training.plan import flattened
 from small_networks import small_network
 from tiny_run import TINY
 
@@ -27,13 +27,13 @@ NETWORKS = {
     "classes": ("segresnet", {"head": "classes"}),
     "mstkdnet": ("mstkdnet", {"dropout": 0.0}),
 }
-STYLE_ALONE = {"attention": 0.0, "scales": 0.0, "presence": 1.0}
-LOGITS_ALONE = dict.fromkeys(("attention", "scales", "style", "adversarial"), 0.0)
+STYLE_ALONE = {"attention": 0.0, "multiscale": 0.0, "presence": 1.0}
+LOGITS_ALONE = dict.fromkeys(("attention", "multiscale", "style", "adversarial"), 0.0)
 METHODS = {
     "supervised": Supervised,
     "fused": Distillation,
-    "encoder": lambda: Distillation(features="encoder"),
-    "joint": lambda: JointDistillation(JointOptions(entropy=1.0)),
+    "encoder": lambda: Distillation(DistillationOptions(features="encoder")),
+    "joint": lambda: JointDistillation(JointOptions(cross_entropy=1.0)),
     "presence": lambda: JointDistillation(JointOptions(**STYLE_ALONE)),
     "logits": lambda: JointDistillation(JointOptions(**LOGITS_ALONE)),
 }

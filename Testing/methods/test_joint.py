@@ -18,13 +18,19 @@ from MissingModalityLib.methods.losses import presence_target
 from MissingModalityLib.methods.options import JointOptions
 from MissingModalityLib.methods.style import Discriminator, fused_matrix, style_distance
 from MissingModalityLib.networks import build
+from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.training.run import train
 from small_networks import SMALLEST, small_network
 from tiny_run import QUICK, TINIEST
 
-TINY = {**SMALLEST["mstkdnet"], "grid": (1, 1, 2)}
-DISTANCES = ("attention", "scales", "logits", "divergence", "style", "adversarial")
+TINY = {**SMALLEST["mstkdnet"], "position_grid": (1, 1, 2)}
+DISTANCES = {
+    **{name: name for name in ("attention", "logits", "style", "adversarial")},
+    "scales": "multiscale",
+    "divergence": "kl_divergence",
+}
+"""Name in the log -> option that is its weight."""
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +76,13 @@ class TestPublishedNumbers:
         close(1e-4 * theirs / (4 * channels**2 * (height * width) ** 2), public["loss/gsm"])
 
     def test_discriminator(self, public):
-        critic = Discriminator(6, 4, published=True).double()
+        discriminator = Discriminator(6, 4, as_public_code=True).double()
         state = {name.removeprefix("w_disc/"): public[name] for name in public if name.startswith("w_disc/")}
-        critic.layers.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+        discriminator.layers.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
         full, missing = value(public, "in/dstyle_f"), value(public, "in/dstyle_m")
-        close(critic(full), public["loss/d_out_f"], atol=1e-6)
-        close(critic.fooled(missing), public["loss/adv_fool"])
-        close(critic.loss(missing, full), (public["loss/d_src"] + public["loss/d_trg"]) / 2)
+        close(discriminator(full), public["loss/d_out_f"], atol=1e-6)
+        close(discriminator.generator_loss(missing), public["loss/adv_fool"])
+        close(discriminator.loss(missing, full), (public["loss/d_src"] + public["loss/d_trg"]) / 2)
 
 
 class TestPublishedNumbersOfAdaMM:
@@ -119,8 +125,8 @@ class TestPublishedNumbersOfAdaMM:
         said, truth = (value(public, f"in/{name}")[sample : sample + 1] for name in (f"cls_{network}", "cls"))
         held = presence_target(label, truth.dtype)
         output = Output(logits, presence=torch.where(truth == held, said, 1 - said))
-        method = JointDistillation(JointOptions(student=1.0, presence=1.0))
-        return method._own_losses("student", output, label, "sigmoids")
+        method = JointDistillation(JointOptions(student_weight=1.0, presence=1.0))
+        return method._own_losses("student", output, label, HEADS["sigmoids"])
 
     def test_fused_matrices_of_planes(self, public):
         teacher, student = series(public, "feat_t", 2), series(public, "feat_s", 2)
@@ -180,7 +186,7 @@ def started(student: nn.Module, **options) -> tuple[JointDistillation, nn.Module
     return method, pair.train()
 
 
-WITHOUT_TRANSFORMER = {"attention": 0.0, "scales": 0.0}
+WITHOUT_TRANSFORMER = {"attention": 0.0, "multiscale": 0.0}
 TINY_ADAMM = {**SMALLEST["adamm"], "dropout": 0.0}
 
 
@@ -205,7 +211,7 @@ def test_every_term_is_there_and_the_total_is_their_sum():
 def test_a_term_without_weight_is_left_out_and_the_others_stay(name):
     method, pair = started(network(dropout=0.0))
     everything = method.loss(pair, batch(), 0)
-    method, pair = started(network(dropout=0.0), **{name: 0.0})
+    method, pair = started(network(dropout=0.0), **{DISTANCES[name]: 0.0})
     without = method.loss(pair, batch(), 0)
     assert set(everything) - set(without) == {name}
     assert {"student_dice", "teacher_dice"} <= set(without)
@@ -213,7 +219,7 @@ def test_a_term_without_weight_is_left_out_and_the_others_stay(name):
 
 def test_the_teacher_learns_from_the_labels_alone():
     gradients = []
-    for options in ({}, dict.fromkeys(DISTANCES, 0.0)):
+    for options in ({}, dict.fromkeys(DISTANCES.values(), 0.0)):
         method, pair = started(network(dropout=0.0), **options)
         torch.manual_seed(1)
         method.loss(pair, batch(), 0)["total"].backward()
@@ -242,7 +248,7 @@ def test_distances_vanish_where_both_see_the_same_and_are_alike():
     method = JointDistillation(JointOptions())
     pair = method.assemble(network(dropout=0.0)).train()
     terms = method.loss(pair, batch(available="1111"), 0)
-    for name in DISTANCES[:-1]:
+    for name in DISTANCES.keys() - {"adversarial"}:
         assert terms[name].item() == pytest.approx(0, abs=1e-9), name
 
 
@@ -279,7 +285,7 @@ def test_half_precision_changes_little(name):
 def test_only_what_a_loss_reads_is_computed_and_held():
     pair = JointDistillation(JointOptions(attention=0.0, adversarial=0.0)).assemble(network()).train()
     for output in pair(batch()):
-        assert {name.partition("/")[0] for name in output.features} == {"scale", "style"}
+        assert {feature.kind for feature in output.features} == {"scale", "style"}
 
 
 def test_presence_that_nothing_would_train_is_refused():
@@ -290,7 +296,7 @@ def test_presence_that_nothing_would_train_is_refused():
 
 
 def test_the_discriminator_learns_to_tell_styles_apart():
-    method = JointDistillation(JointOptions(discriminator_rate=1e-3))
+    method = JointDistillation(JointOptions(discriminator_learning_rate=1e-3))
     channels = method.assemble(network()).student.style_channels
     random = torch.Generator().manual_seed(3)
     student, teacher = (torch.randn(1, channels, 4, 4, 8, generator=random) + offset for offset in (0, 0.5))
@@ -303,9 +309,9 @@ def test_the_discriminator_learns_to_tell_styles_apart():
 
 
 def test_discriminator_takes_styles_of_any_size():
-    critic = Discriminator(8, 4)
+    discriminator = Discriminator(8, 4)
     for sides in ((1, 2, 3), (20, 24, 16), (9, 12, 31)):
-        assert critic(torch.randn(1, 8, *sides)).shape[:2] == (1, 1)
+        assert discriminator(torch.randn(1, 8, *sides)).shape[:2] == (1, 1)
 
 
 def test_style_distance_is_relative():
@@ -344,7 +350,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path,
 def test_logits_alone_can_be_distilled_with_any_network():
     torch.manual_seed(0)
     student = small_network("segresnet")
-    off = dict.fromkeys(("attention", "scales", "style", "adversarial"), 0.0)
+    off = dict.fromkeys(("attention", "multiscale", "style", "adversarial"), 0.0)
     method, pair = started(student, **off)
     data = {**batch(), "image": batch()["image"]}
     assert {"logits", "divergence"} < set(method.loss(pair, data, 0))

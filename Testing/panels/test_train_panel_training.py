@@ -14,7 +14,9 @@ from slicer.util import arrayFromTableColumn
 import slicer_standin
 from event_loop import run_events
 from MissingModalityLib.runtime import background, lock
-from MissingModalityLib.training.recipes import NETWORKS, RECIPES, make_plan
+from MissingModalityLib.training.plan import make_plan
+from MissingModalityLib.training.presets import PRESETS
+from MissingModalityLib.training.recipes import RECIPES
 from train_panel import choose, choose_item, line, new_panel, opened_panel, train, write_run
 
 qt = slicer_standin.load_module("qt")
@@ -78,8 +80,8 @@ def test_a_recipe_brings_the_network_it_is_made_for(panel: Any) -> None:
 
 def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None:
     networks = [panel.ui.networkSelector.itemText(index) for index in range(panel.ui.networkSelector.count)]
-    assert len(networks) == len(NETWORKS)
-    for index, name in enumerate(NETWORKS):
+    assert len(networks) == len(PRESETS)
+    for index, name in enumerate(PRESETS):
         panel.ui.networkSelector.setCurrentIndex(index)
         assert panel.logic.getParameterNode().network.value == name
 
@@ -113,7 +115,7 @@ def test_stages_on_request_are_offered_unticked(
     panel.ui.startButton.click()
     run_events(lambda: not panel.training.alive)
     said = arguments(tmp_path / "run")
-    assert "--stages pretrain,train " in said and "--set pretrain.factor=2 --progress" in said
+    assert "--stages pretrain,train " in said and "--set pretrain.synthesis.factor=2 --progress" in said
 
 
 def test_start_passes_stages_epochs_and_synthesis_on(
@@ -134,7 +136,10 @@ def test_start_passes_stages_epochs_and_synthesis_on(
     said = arguments(tmp_path / "run")
     assert "--stages pretrain,train " in said
     assert "--convention brats2023" in said
-    settings = "pretrain.epochs=7 validation_fraction=0.25 pretrain.factor=2 pretrain.synthetic.clip=true"
+    settings = (
+        "pretrain.epochs=7 validation_fraction=0.25 pretrain.synthesis.factor=2 "
+        "pretrain.synthesis.clip_to_brain=true"
+    )
     assert f"--set {settings} --progress json" in said
 
 

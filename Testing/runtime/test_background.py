@@ -19,7 +19,7 @@ from child_process import replace_process
 from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.runtime import background, lock
 from MissingModalityLib.runtime.background import State
-from MissingModalityLib.training.status import standing
+from MissingModalityLib.training.status import run_status
 from processes import environment
 from small_cases import write_block_cases
 from tiny_run import TINY
@@ -231,26 +231,28 @@ def test_a_real_training_is_followed_to_its_end(tmp_path: Path) -> None:
     events.extend(training.new_events())
     assert training.state is State.FINISHED, training.log
     assert events[-1].stage == "train" and events[-1].step == 6
-    now = standing(run)
+    now = run_status(run)
     assert (now.step, now.steps, now.finished) == (6, 6, True)
     assert now.seconds_left == 0
 
 
-def test_a_standing_counts_stages_and_knows_what_is_left(tmp_path: Path) -> None:
-    assert standing(tmp_path) is None
+def test_a_status_counts_stages_and_knows_what_is_left(tmp_path: Path) -> None:
+    assert run_status(tmp_path) is None
     stages = {
         "pretrain": {"epochs": 2, "iterations_per_epoch": 10},
         "train": {"epochs": 4, "iterations_per_epoch": 5},
     }
-    (tmp_path / "run.json").write_text(json.dumps({"settings": {"stages": stages}}))
-    assert standing(tmp_path).seconds_left is None
-    lines = [{"stage": "pretrain", "epoch": epoch, "seconds": 20.0} for epoch in (1, 2)]
+    (tmp_path / "run.json").write_text(
+        json.dumps({"data": "", "cases": {}, "validation": [], "settings": {"stages": stages}})
+    )
+    assert run_status(tmp_path).seconds_left is None
+    lines = [{"stage": "pretrain", "epoch": epoch, "loss": {}, "seconds": 20.0} for epoch in (1, 2)]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    now = standing(tmp_path, mm.Event("train", 3, 20))
+    now = run_status(tmp_path, mm.Event("train", 3, 20))
     assert (now.step, now.steps, now.finished) == (23, 40, False)
     assert now.seconds_left == pytest.approx(17 * 2.0)
     (tmp_path / "train.safetensors").touch()
-    assert standing(tmp_path).finished
+    assert run_status(tmp_path).finished
 
 
 def test_it_can_be_stopped_though_its_folder_has_gone(started: Script) -> None:

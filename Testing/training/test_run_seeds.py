@@ -54,7 +54,13 @@ def test_a_run_without_the_key_goes_on_by_the_old_rule(tiny_cases: Path, tmp_pat
 def test_the_discriminator_begins_as_the_rule_of_the_run_says(
     seeding: bool, alike: bool, tiny_cases: Path, tmp_path: Path
 ) -> None:
-    options = {**QUICK, **TINIEST["adamm"], "epochs": 1, "iterations": 1, "joint.discriminator_rate": 1e-12}
+    options = {
+        **QUICK,
+        **TINIEST["adamm"],
+        "epochs": 1,
+        "iterations_per_epoch": 1,
+        "joint.discriminator_rate": 1e-12,
+    }
     begun = []
     for seed in (1, 2):
         run = train(tiny_cases, tmp_path / f"run{seed}", "adamm", seed=seed, settings=options)

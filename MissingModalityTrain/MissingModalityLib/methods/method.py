@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from .options import NoOptions
+
 
 class Method(ABC):
-    """Owns the loss of a stage and any network beside the one that is trained."""
+    """Owns the loss of a stage and any network beside the one that is trained.
+
+    Args:
+        options: of the class :attr:`Options`; default its defaults.
+        fresh: whether the weights that the stage begins with have never been trained.
+
+    Attributes:
+        Options: frozen dataclass of what can be set, each setting as METHOD.OPTION.
+        needs_trained_network: whether the weights that a stage begins with must have been trained.
+    """
+
+    Options: ClassVar[type] = NoOptions
+    needs_trained_network: ClassVar[bool] = False
+
+    def __init__(self, options: Any = None, fresh: bool = True) -> None:
+        self.options = self.Options() if options is None else options
+        self.fresh = fresh
 
     def check(self, network: nn.Module) -> None:
         """Called with a network of the kind to train before anything is written.

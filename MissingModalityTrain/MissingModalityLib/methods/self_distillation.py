@@ -17,71 +17,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
-from ..core.modalities import Modality
+from ..networks.heads import HEADS, Head
+from ..networks.output import Feature, Kind, chosen
 from ..runtime.distributed import total
 from .losses import smooth_dice_loss
 from .method import unwrap_ddp
+from .options import DistillationOptions
 from .supervised import Supervised
 
-FEATURES = {"fused": ("fused", "decoder"), "encoder": ("encoder",)}
-"""Option -> kinds of features, the first part of their names in ``Output.features``."""
+FEATURES = {"fused": (Kind.FUSED, Kind.DECODER), "encoder": (Kind.ENCODER,)}
+"""Option -> kinds of features."""
 SMALLEST = 1e-7  # keeps logarithms of region maps finite
 
 
 class Distillation(Supervised):
     """Supervised training plus a frozen teacher that sees at least what the student sees.
 
-    The teacher is copied from the student before the first epoch and again after every ``teacher_every``
-    epochs. It runs in evaluation mode without gradients.
-
-    Args:
-        teacher_every: epochs between two copies; k = 5 in the paper.
-        feature_weight: factor of the distance between features; 1 in the paper.
-        prediction_weight: factor of the distances between segmentations (fused prediction and, where the
-            network has them, region maps).
-        features: "fused" (after fusion, depends on the subset) or "encoder" (single modalities before
-            masking, those the teacher sees: the public code's choice).
-
-    Raises:
-        OptionError: an option out of its range.
+    The teacher is copied from the student before the first epoch and again after every
+    ``teacher_update_interval`` epochs. It runs in evaluation mode without gradients.
     """
 
-    def __init__(
-        self,
-        teacher_every: int = 5,
-        feature_weight: float = 1.0,
-        prediction_weight: float = 1.0,
-        features: str = "fused",
-    ) -> None:
-        super().__init__()
-        if teacher_every < 1 or feature_weight < 0 or prediction_weight < 0:
-            raise OptionError(
-                f"Distillation with teacher_every={teacher_every}, feature_weight={feature_weight} and "
-                f"prediction_weight={prediction_weight} is not possible. Refresh the teacher after at least "
-                "1 epoch and give weights of at least 0."
-            )
-        if features not in FEATURES:
-            raise OptionError(f"Unknown features '{features}' to distill. Choose {' or '.join(FEATURES)}.")
-        self.teacher_every = teacher_every
-        self.feature_weight = feature_weight
-        self.prediction_weight = prediction_weight
-        self.features = features
+    Options: ClassVar[type] = DistillationOptions
+    needs_trained_network: ClassVar[bool] = True  # it teaches what it knows to itself
+
+    def __init__(self, options: DistillationOptions | None = None, fresh: bool = True) -> None:
+        super().__init__(options, fresh)
         self.teacher: nn.Module | None = None
         self._weights: Mapping[str, Tensor] = {}
 
     def begin_epoch(self, network: nn.Module, epoch: int) -> None:
         """Copy the student where the teacher is due; after a resume, make the stored teacher again."""
-        if self.teacher is not None and epoch % self.teacher_every:
+        if self.teacher is not None and epoch % self.options.teacher_update_interval:
             return
         self.teacher = deepcopy(network).requires_grad_(False).eval()
-        if epoch % self.teacher_every:
+        if epoch % self.options.teacher_update_interval:
             self.teacher.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
@@ -112,54 +88,56 @@ class Distillation(Supervised):
         head = unwrap_ddp(network).head
         with torch.autocast(output.logits.device.type, enabled=False):
             distance = self._feature_distance(output.features, taught.features, batch)
-            terms["teacher_features"] = self.feature_weight * distance
-            pairs = {"": imitation(output.logits, taught.logits, head)}
+            terms["teacher_features"] = self.options.feature_weight * distance
+            pairs = {"": distillation_loss(output.logits, taught.logits, head)}
             maps = [
-                imitation(_logarithm(output.features[name]), _logarithm(x), "classes")
-                for name, x in taught.features.items()
-                if name.startswith("regions/")
+                distillation_loss(_logarithm(output.features[feature]), _logarithm(x), HEADS["classes"])
+                for feature, x in taught.features.items()
+                if feature.kind == Kind.REGIONS
             ]
             if maps:
                 pairs["region_"] = tuple(sum(of_levels) for of_levels in zip(*maps, strict=True))
         for group, pair in pairs.items():
             for kind, value in zip(("kl", "dice"), pair, strict=True):
-                terms[f"teacher_{group}{kind}"] = self.prediction_weight * value
+                terms[f"teacher_{group}{kind}"] = self.options.prediction_weight * value
         return {**terms, "total": sum(terms.values())}
 
     def _feature_distance(
-        self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], batch: Mapping[str, Tensor]
+        self,
+        student: Mapping[Feature, Tensor],
+        teacher: Mapping[Feature, Tensor],
+        batch: Mapping[str, Tensor],
     ) -> Tensor:
         """Eq. 7: mean square over the elements of a level, summed over the levels."""
-        squares: dict[str, list[Tensor]] = {}
-        elements: dict[str, int] = {}
+        squares: dict[int | str, list[Tensor]] = {}
+        elements: dict[int | str, int] = {}
         for level, x, target in self._pairs(student, teacher, batch):
             squares.setdefault(level, []).append(F.mse_loss(x.float(), target.float(), reduction="sum"))
             elements[level] = elements.get(level, 0) + target.numel()
         if not squares:
             raise OptionError(
-                f"The network has no '{self.features}' features to distill. "
-                f"Choose features={' or '.join(name for name in FEATURES if name != self.features)}."
+                f"The network has no '{self.options.features}' features to distill. "
+                f"Choose features={' or '.join(name for name in FEATURES if name != self.options.features)}."
             )
         # processes may hold different numbers of modalities, so the mean of their means would not do
         sums = total(torch.stack([sum(values) for values in squares.values()]))
         return (sums / total(sums.new_tensor(list(elements.values())))).sum()
 
     def _pairs(
-        self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], batch: Mapping[str, Tensor]
-    ) -> Iterator[tuple[str, Tensor, Tensor]]:
+        self,
+        student: Mapping[Feature, Tensor],
+        teacher: Mapping[Feature, Tensor],
+        batch: Mapping[str, Tensor],
+    ) -> Iterator[tuple[int | str, Tensor, Tensor]]:
         """(level, student's feature, teacher's feature) of the chosen kinds."""
-        for name, target in teacher.items():
-            kind, level, *modality = name.split("/")
-            if kind not in FEATURES[self.features]:
-                continue
-            x = student[name]
-            if modality:  # one row per sample that has it: keep those whose teacher sees it
-                m = Modality[modality[0]]
+        for feature, target in chosen(teacher, FEATURES[self.options.features]).items():
+            x, m = student[feature], feature.modality
+            if m is not None:  # one row per sample that has it: keep those whose teacher sees it
                 x = x[batch["teacher"][batch["present"][:, m], m]]
-            yield level, x, target
+            yield feature.level, x, target
 
 
-def imitation(student: Tensor, teacher: Tensor, head: str) -> tuple[Tensor, Tensor]:
+def distillation_loss(student: Tensor, teacher: Tensor, head: Head) -> tuple[Tensor, Tensor]:
     """Divergence and Dice distance of two predictions; both 0 exactly where they agree.
 
     Args:
@@ -171,12 +149,10 @@ def imitation(student: Tensor, teacher: Tensor, head: str) -> tuple[Tensor, Tens
         mean over classes without background (or regions, or sigmoids), in 0..1.
     """
     student, teacher = student.float(), teacher.float()
-    classes = head == "classes"
-    entropy = F.cross_entropy if classes else F.binary_cross_entropy_with_logits
-    target, predicted = (x.softmax(1) if classes else x.sigmoid() for x in (teacher, student))
-    divergence = entropy(student, target) - entropy(teacher, target)
-    first = 1 if classes else 0
-    return divergence, smooth_dice_loss(predicted[:, first:], target[:, first:], squared=True)
+    target, predicted = head.probabilities(teacher), head.probabilities(student)
+    divergence = head.cross_entropy(student, target) - head.cross_entropy(teacher, target)
+    scored = slice(head.first_scored, None)
+    return divergence, smooth_dice_loss(predicted[:, scored], target[:, scored], squared=True)
 
 
 def _logarithm(probabilities: Tensor) -> Tensor:

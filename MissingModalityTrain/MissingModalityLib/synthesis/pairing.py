@@ -11,10 +11,10 @@ from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.cache import CachedCase
-from .case import SyntheticCase
 from .mixup import MixedCase
 from .options import METHODS, SynthesisOptions
-from .transplanted_case import GrownCase
+from .synthetic_case import SyntheticCase
+from .transplanted_case import TransplantedCase
 from .tumor_cache import CachedTumor, cache_tumor
 
 
@@ -64,9 +64,9 @@ def synthetic_cases(
         chosen = donors.draw(recipient, options.tumors if method == "aem" else 1, random)
         if method == "aem":
             grafted = [tumors[donor] for donor in chosen]
-            made.append(GrownCase.draw(name, cases[recipient], grafted, options, random))
+            made.append(TransplantedCase.draw(name, cases[recipient], grafted, options, random))
         else:
-            made.append(MixedCase.draw(name, cases[recipient], cases[chosen[0]], options.alpha, random))
+            made.append(MixedCase.draw(name, cases[recipient], cases[chosen[0]], options.mixup_alpha, random))
     return made
 
 
