@@ -8,7 +8,8 @@ import torch
 
 from freeze_synthesis import FROZEN, record
 from MissingModalityLib.core.errors import OptionError
-from MissingModalityLib.synthesis.error_map import error_map, tumor_box, tumor_part
+from MissingModalityLib.imaging.boxes import tightest_box
+from MissingModalityLib.synthesis.error_map import error_map, tumor_part
 from MissingModalityLib.synthesis.midsagittal_plane import Plane
 from MissingModalityLib.synthesis.options import SynthesisOptions
 from MissingModalityLib.synthesis.transplant import PRIORITY, centered, fuse_labels, transplant
@@ -53,7 +54,7 @@ def test_one_sided_intensities_appear_on_both_sides_of_the_map_and_once_in_the_t
     healthy, label = symmetric(), torch.zeros(SHAPE, dtype=torch.uint8)
     label[2:4, 3:6, 1:4] = 2
     tumor = (label > 0) * torch.tensor([0.7, -0.4])[:, None, None, None]
-    image, box = healthy + tumor, tumor_box(label)
+    image, box = healthy + tumor, tightest_box(label.numpy() > 0)
     torch.testing.assert_close(
         error_map(image, MIDDLE), tumor.abs() + tumor.abs().flip(-1), atol=1e-5, rtol=0
     )
@@ -84,9 +85,9 @@ def test_where_the_mirror_side_has_no_brain_the_difference_is_that_to_average_ti
 
 def test_the_box_of_a_tumor_is_tight() -> None:
     label = torch.zeros(SHAPE, dtype=torch.uint8)
-    assert tumor_box(label) is None
+    assert tightest_box(label.numpy() > 0) is None
     label[5, 2, 0], label[4, 7, 3] = 1, 3
-    assert tumor_box(label) == (slice(4, 6), slice(2, 8), slice(0, 4))
+    assert tightest_box(label.numpy() > 0) == (slice(4, 6), slice(2, 8), slice(0, 4))
 
 
 @pytest.mark.parametrize("case", SHIFTED)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import ImageError
+from ..imaging.boxes import Box
 
 LARGEST_ANGLE = math.radians(35)
 """How far the plane's normal may be turned away from the last axis, about each of the other two.
@@ -89,7 +90,7 @@ class Plane:
         result[:3, 3] = 2 * self.offset * normal
         return result
 
-    def reflect(self, volume: Tensor, box: tuple[slice, slice, slice] | None = None) -> Tensor:
+    def reflect(self, volume: Tensor, box: Box | None = None) -> Tensor:
         """The mirror image, trilinear; 0 where it would come from outside the volume.
 
         Args:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..core.modalities import MODALITIES
+from ..imaging.boxes import shared_part
 from ..imaging.cache import CachedCase
 from .synthetic_case import SyntheticCase
-from .transplant import centered, overlap
+from .transplant import centered
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class MixedCase(SyntheticCase):
         image, label = self.recipient.crop(start, size)
         image *= np.float32(self.share)
         # the donor may be larger: it ends where the recipient's grid does, as a transplanted tumor would
-        inside = overlap(start, size, self.shape)
+        inside = shared_part(start, size, self.shape)
         if inside:
             box, part = inside
             offset = centered(self.shape, self.donor.shape)
