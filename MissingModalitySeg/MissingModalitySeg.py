@@ -172,7 +172,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
     def onDetect(self):
         """Fill the selectors with the volumes that fit best, and say why."""
         guesses = self.logic.detectInputs()
-        inputs, remarks = self.logic.proposeInputs()
+        inputs, warnings = self.logic.proposeInputs()
         for modality, node in self._parameterNode.inputs().items():
             guess = guesses.get(node.GetID())  # none for volumes that cannot be an input
             if guess is None or guess.modality is None:  # chosen by hand, and nothing speaks against it
@@ -190,7 +190,7 @@ class MissingModalitySegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
             if node.GetID() in guesses
         ]
         nothing = [] if inputs else [_("No loaded volume tells its sequence; choose by hand.")]
-        self._tell(self.ui.detectionLabel, "\n".join([*found, *nothing, *remarks]))
+        self._tell(self.ui.detectionLabel, "\n".join([*found, *nothing, *warnings]))
 
     def onApply(self):
         """Start the segmentation; what is wrong with the input is told, and nothing changes."""
@@ -406,9 +406,9 @@ class MissingModalitySegTest(ScriptedLoadableModuleTest):
         """Each volume of the patient is recognized by its name."""
         self.delayDisplay("Detecting the sequences of a synthetic patient")
         patient = self._addPatient()
-        inputs, remarks = MissingModalitySegLogic().proposeInputs()
+        inputs, warnings = MissingModalitySegLogic().proposeInputs()
         assert inputs == patient, f"proposed {inputs} for {patient}"
-        assert not remarks, remarks
+        assert not warnings, warnings
 
     def test_Segmentation(self):
         """Two of four sequences give segments on the first volume's grid."""

@@ -15,7 +15,7 @@ MOST_ROWS = 8
 
 
 class DataSection(Section):
-    """Attributes: ``cases``, records of the cases that were found last, see ``Listing.to_json``."""
+    """Attributes: ``cases``, records of the cases that were found last, see ``CaseListing.to_json``."""
 
     paths = ("dataPath",)
     choices = ("convention",)
