@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import subprocess
@@ -23,7 +22,8 @@ from MissingModalityLib.core.settings import as_text, at_least, check, flat
 from MissingModalityLib.methods.method import Method
 from MissingModalityLib.methods.options import DistillationOptions, JointOptions, SupervisedOptions
 from MissingModalityLib.methods.registry import METHODS
-from MissingModalityLib.networks import build, network_class
+from MissingModalityLib.networks import build
+from MissingModalityLib.networks.options import OPTIONS
 from MissingModalityLib.training.describe import describe_settings, to_yaml
 from MissingModalityLib.training.plan import Plan, change_plan, from_json, make_plan, read_config, to_json
 from MissingModalityLib.training.presets import PRESET_NAMES, PRESETS
@@ -48,7 +48,7 @@ def test_validation_subsets_are_found_by_name_in_any_order() -> None:
 def test_settings_are_checked_and_survive_json() -> None:
     changes = {
         "patch_size": "64",
-        "network.filters": "16",
+        "network.width": "16",
         "validation_subsets": "T2,FLAIR+T1",
         "batch_size": "3",
     }
@@ -56,7 +56,7 @@ def test_settings_are_checked_and_survive_json() -> None:
     settings = plan.stages["train"]
     assert (
         settings.patch_size == (64, 64, 64)
-        and plan.network_options["filters"] == 16
+        and plan.network_options["width"] == 16
         and settings.batch_size == 3
     )
     assert settings.validation_subsets == ("T2", "FLAIR+T1")
@@ -102,8 +102,7 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
         "iterations_per_epoch = 10 (quick), 50 (light), 250 (segresnet paper), 150 (rfnet paper), 1080"
         in words
     )
-    options = {name: list(inspect.signature(network_class(name)).parameters) for name in PRESETS}
-    options["rfnet"].remove("classes")
+    options = {name: [item.name for item in fields(OPTIONS[name])] for name in OPTIONS}
     assert "; ".join(f"{', '.join(names)} for {network}" for network, names in options.items()) in words
 
 
@@ -216,7 +215,7 @@ def test_a_yaml_file_holds_what_set_takes(tmp_path: Path) -> None:
     )
     plan = make_plan("aem", settings=read_config(path))
     assert plan.stages["train"].epochs == 5 and plan.stages["pretrain"].synthesis.factor == 2
-    assert plan.stages["train"].patch_size == (32, 32, 32) and plan.network_options["filters"] == 8
+    assert plan.stages["train"].patch_size == (32, 32, 32) and plan.network_options["width"] == 8
 
 
 @pytest.mark.parametrize("text", ["- 1\n- 2\n", "a: [", "", "1: 2\n"])
