@@ -31,9 +31,9 @@ LINES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "rfnet": ("baseline", "rfnet", "train", {"supervised.fusion_start_epoch": 0}),
     "aem-kd": ("aem-kd", "rfnet", "posttrain", {}),
     "mst-kd": ("mst-kd", "mstkdnet", "train", {}),
-    "mst-kd recompute": ("mst-kd", "mstkdnet", "train", {"network.recompute": True}),
+    "mst-kd checkpointing": ("mst-kd", "mstkdnet", "train", {"network.activation_checkpointing": True}),
     "adamm": ("adamm", "adamm", "train", {}),
-    "adamm recompute": ("adamm", "adamm", "train", {"network.recompute": True}),
+    "adamm checkpointing": ("adamm", "adamm", "train", {"network.activation_checkpointing": True}),
 }
 """Recipe, network, stage and settings; crops one at a time."""
 SEED = 2021

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import subprocess
@@ -23,7 +22,8 @@ from MissingModalityLib.core.settings import as_text, at_least, check, flat
 from MissingModalityLib.methods.method import Method
 from MissingModalityLib.methods.options import DistillationOptions, JointOptions, SupervisedOptions
 from MissingModalityLib.methods.registry import METHODS
-from MissingModalityLib.networks import build, network_class
+from MissingModalityLib.networks import build
+from MissingModalityLib.networks.options import OPTIONS
 from MissingModalityLib.training.describe import describe_settings, to_yaml
 from MissingModalityLib.training.plan import Plan, change_plan, from_json, make_plan, read_config, to_json
 from MissingModalityLib.training.presets import PRESET_NAMES, PRESETS
@@ -102,8 +102,7 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
         "iterations_per_epoch = 10 (quick), 50 (light), 250 (segresnet paper), 150 (rfnet paper), 1080"
         in words
     )
-    options = {name: list(inspect.signature(network_class(name)).parameters) for name in PRESETS}
-    options["rfnet"].remove("classes")
+    options = {name: [item.name for item in fields(OPTIONS[name])] for name in OPTIONS}
     assert "; ".join(f"{', '.join(names)} for {network}" for network, names in options.items()) in words
 
 
