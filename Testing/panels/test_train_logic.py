@@ -142,7 +142,7 @@ def test_an_interrupted_wait_ends_the_job(logic: Any, replaced_process: Callable
         raise KeyboardInterrupt
 
     # no timer, so that it is the wait which delivers the event
-    job = train.Job(["train"], interrupt).start()
+    job = jobs.Job(["train"], interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         logic.wait(job)
     assert job.cancelled

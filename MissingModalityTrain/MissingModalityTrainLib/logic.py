@@ -1,0 +1,176 @@
+"""Training and export for the panel and for scripts in Slicer's Python console."""
+
+import time
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityLib.core.settings import as_text
+from MissingModalityLib.runtime import background as detached
+from MissingModalityLib.runtime.jobs import Job
+from MissingModalityLib.training.recipes import flattened
+from MissingModalityTrainLib.parameternode import FIRST_RECIPE, MissingModalityTrainParameterNode
+
+POLL_MILLISECONDS = 200
+WAIT_SECONDS = 0.02
+
+
+class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
+    """Training and export in child processes, for the panel and for scripts: the application stays alive."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleLogic.__init__(self, parent)
+        self._timers = {}
+
+    def getParameterNode(self):
+        return MissingModalityTrainParameterNode(super().getParameterNode())
+
+    def train(
+        self,
+        data,
+        output,
+        recipe=FIRST_RECIPE,
+        network=None,
+        preset="paper",
+        stages=None,
+        settings=None,
+        config=None,
+        initial=None,
+        resume=False,
+        restart=None,
+        seed=0,
+        device="auto",
+        convention=None,
+        prepared=None,
+        onProgress=None,
+        onFinished=None,
+    ):
+        """``MissingModalityLib.train`` in a process of its own.
+
+        Args:
+            data ... prepared: as there; ``settings`` are values by key, no whole plan.
+            onProgress: called with each ``MissingModalityLib.Event`` while Slicer's event loop turns.
+            onFinished: called with the job at the end, whatever the end is.
+
+        Returns:
+            The running ``MissingModalityLib.runtime.jobs.Job``: :meth:`wait` for it, ``cancel()`` it, or
+            look at ``running`` and ``error``.
+        """
+        arguments = trainArguments(
+            data,
+            output,
+            recipe,
+            network,
+            preset,
+            stages,
+            settings,
+            config,
+            initial,
+            resume,
+            restart,
+            seed,
+            device,
+            convention,
+            prepared,
+        )
+        return self.runCommand(arguments, onProgress, onFinished)
+
+    def startTraining(self, data, output, **choices):
+        """Like :meth:`train`, in a process that goes on when the application ends.
+
+        Args:
+            data, output: as for :meth:`train`.
+            choices: any further arguments of :meth:`train` but onProgress and onFinished.
+
+        Returns:
+            The ``MissingModalityLib.runtime.background.Detached``; ``detached.find(output)`` finds it again.
+
+        Raises:
+            MissingModalityError: a process trains in ``output`` already, or it cannot be written to.
+        """
+        return detached.start(trainArguments(data, output, **choices), Path(output))
+
+    def export(self, run, output, onFinished=None):
+        """``MissingModalityLib.export`` in a process of its own; returns the running job."""
+        return self.runCommand(["export", "--run", str(run), "--output", str(output)], None, onFinished)
+
+    def wait(self, job):
+        """Wait for the end of a job while the application stays alive; interrupting the wait ends the job.
+
+        Returns:
+            The path that it has written: the run's folder, or the student file.
+
+        Raises:
+            MissingModalityError: bad input, or the job was canceled; the message says what to do.
+            RuntimeError: the process crashed.
+        """
+        try:
+            while job.poll():
+                slicer.app.processEvents()
+                time.sleep(WAIT_SECONDS)
+        except BaseException:
+            job.cancel()
+            raise
+        if job.error:
+            expected = job.cancelled or job.exit_code == 2
+            raise (MissingModalityError if expected else RuntimeError)(job.error)
+        return Path(job.result["output"])
+
+    def runCommand(self, arguments, onProgress=None, onFinished=None):
+        """Any command of ``missing-modality`` as a running job that delivers its news from a timer."""
+
+        def finish(job):
+            self._timers.pop(job).stop()
+            if onFinished is not None:
+                onFinished(job)
+
+        job = Job(arguments, onProgress, finish)
+        timer = self._timers[job] = qt.QTimer()
+        timer.setInterval(POLL_MILLISECONDS)
+        timer.timeout.connect(job.poll)
+        timer.start()
+        return job.start()
+
+
+def trainArguments(
+    data,
+    output,
+    recipe=FIRST_RECIPE,
+    network=None,
+    preset="paper",
+    stages=None,
+    settings=None,
+    config=None,
+    initial=None,
+    resume=False,
+    restart=None,
+    seed=0,
+    device="auto",
+    convention=None,
+    prepared=None,
+):
+    """The command line of ``MissingModalityTrainLogic.train``."""
+    given = {
+        "data": data,
+        "output": output,
+        "recipe": recipe,
+        "network": network,
+        "preset": preset,
+        "stages": ",".join(stages) if stages else None,
+        "config": config,
+        "init": initial,
+        "restart": restart,
+        "seed": seed,
+        "device": device,
+        "convention": convention,
+        "prepared": prepared,
+    }
+    arguments = ["train"]
+    for name, value in given.items():
+        arguments += [] if value is None else [f"--{name}", str(value)]
+    if settings:
+        arguments += ["--set", *(f"{key}={as_text(value)}" for key, value in flattened(settings).items())]
+    return [*arguments, *(["--resume"] if resume else [])]
