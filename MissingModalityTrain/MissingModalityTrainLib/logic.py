@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import qt
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
@@ -12,7 +11,9 @@ from MissingModalityLib.core.settings import as_text
 from MissingModalityLib.runtime import background as detached
 from MissingModalityLib.runtime.jobs import Job
 from MissingModalityLib.training.recipes import flattened
-from MissingModalityTrainLib.parameternode import FIRST_RECIPE, MissingModalityTrainParameterNode
+from MissingModalityPanelLib.widgets import makeTimer
+from MissingModalityTrainLib.sections import MissingModalityTrainParameterNode
+from MissingModalityTrainLib.trainingsection import FIRST_RECIPE
 
 POLL_MILLISECONDS = 200
 WAIT_SECONDS = 0.02
@@ -128,10 +129,8 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
                 onFinished(job)
 
         job = Job(arguments, onProgress, finish)
-        timer = self._timers[job] = qt.QTimer()
-        timer.setInterval(POLL_MILLISECONDS)
-        timer.timeout.connect(job.poll)
-        timer.start()
+        self._timers[job] = makeTimer(POLL_MILLISECONDS, job.poll)
+        self._timers[job].start()
         return job.start()
 
 

@@ -78,7 +78,7 @@ class StagesTable:
 def planOf(state):
     """The plan of recipe, network and preset, with all stages that the recipe offers."""
     offered = list(RECIPES[state.recipe].stages)
-    return make_plan(state.recipe, state.network.value, state.preset.value, offered)
+    return make_plan(state.recipe, state.network, state.preset, offered)
 
 
 def chosenChanges(state):
@@ -105,8 +105,8 @@ def trainingChoices(state):
             settings |= {f"{name}.synthetic.{option}": value for option, value in options.items()}
     return {
         "recipe": state.recipe,
-        "network": state.network.value,
-        "preset": state.preset.value,
+        "network": state.network,
+        "preset": state.preset,
         "stages": kept if changes["off"] != _onRequest(state) else None,
         "settings": settings,
         "seed": state.seed,
@@ -120,4 +120,4 @@ def _onRequest(state):
 
 
 def _origin(state):
-    return f"{state.recipe}/{state.network.value}/{state.preset.value}"
+    return f"{state.recipe}/{state.network}/{state.preset}"

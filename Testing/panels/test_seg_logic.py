@@ -26,7 +26,7 @@ from small_patient import brain_volume, write_student
 
 seg = slicer_standin.load_module("MissingModalitySeg")
 running = slicer_standin.load_module("MissingModalitySegLib.segmentationrun")
-bundledStudents = slicer_standin.load_module("MissingModalitySegLib.students").bundledStudents
+bundledStudents = slicer_standin.load_module("MissingModalitySegLib.modelsection").bundledStudents
 
 # No multiple of half a millimeter: a voxel center halfway between two others could go either way.
 SPACING = (1.3, 1.3, 2.9)

@@ -27,7 +27,8 @@ from MissingModalityLib.runtime import jobs
 from small_patient import brain_volume, telling_student, write_brain, write_student
 
 seg = slicer_standin.load_module("MissingModalitySeg")
-devicefinder = slicer_standin.load_module("MissingModalitySegLib.devicefinder")
+devicesection = slicer_standin.load_module("MissingModalitySegLib.devicesection")
+runsection = slicer_standin.load_module("MissingModalitySegLib.runsection")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ class Silence:
 def panel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """The panel as it opens: in an empty scene, with no student trained here."""
     monkeypatch.setenv("MISSINGMODALITY_MODELS", str(tmp_path / "models"))
-    monkeypatch.setattr(devicefinder, "Job", Silence)
+    monkeypatch.setattr(devicesection, "Job", Silence)
     slicer_standin.new_scene()
     widget = seg.MissingModalitySegWidget(slicer_standin.module_area())
     widget.setup()
@@ -180,8 +181,10 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     panel: Any, student: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = []  # every text, also those that stand for less than a turn of the event loop
-    tell = panel._tell
-    monkeypatch.setattr(panel, "_tell", lambda label, text: shown.append(text) or tell(label, text))
+    set_status = runsection.setStatus
+    monkeypatch.setattr(
+        runsection, "setStatus", lambda label, text: shown.append(text) or set_status(label, text)
+    )
     add_volumes("FLAIR", "T1ce")
     choose_student(panel, student)
     panel.ui.detectButton.click()
@@ -375,7 +378,7 @@ def test_the_device_is_found_with_an_estimate_of_the_time(
     assert Silence.asked[-1] == ["devices", "--device", "cpu", "--student", str(student)]
     panel.ui.deviceSelector.setCurrentIndex(0)
     assert Silence.asked[-1][2] == "auto"
-    monkeypatch.setattr(devicefinder, "Job", jobs.Job)
+    monkeypatch.setattr(devicesection, "Job", jobs.Job)
     panel.ui.deviceSelector.setCurrentIndex(1)
     assert panel.ui.deviceFoundLabel.text == "Looking..."
     run_events(lambda: panel.ui.deviceFoundLabel.text != "Looking...", 180)
@@ -479,11 +482,11 @@ def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
     write_brain(data / "C_MPRAGE.nii.gz")
     choose_student(panel, student)
     assert "Choose the folder of patients." in panel.ui.folderButton.toolTip
-    panel.ui.folderDataEdit.setCurrentPath("x" * 5000)  # longer than any system allows
+    panel.ui.folderDataPathEdit.setCurrentPath("x" * 5000)  # longer than any system allows
     assert "Choose the folder of patients." in panel.ui.folderButton.toolTip
-    panel.ui.folderDataEdit.setCurrentPath(str(data))
+    panel.ui.folderDataPathEdit.setCurrentPath(str(data))
     assert panel.ui.folderButton.toolTip == "Choose a folder for the results."
-    panel.ui.folderOutputEdit.setCurrentPath(str(tmp_path / "out"))
+    panel.ui.folderOutputPathEdit.setCurrentPath(str(tmp_path / "out"))
     before = scene_state()
     panel.ui.folderButton.click()
     assert "A segmentation is running." in panel.ui.applyButton.toolTip
@@ -500,7 +503,7 @@ def test_a_saved_scene_brings_the_choices_back(panel: Any, evaluated: Path, tmp_
     choose_student(panel, evaluated)
     panel.ui.t2Selector.setCurrentNode(node)
     panel.ui.regionsCheckBox.setChecked(True)
-    panel.ui.folderOutputEdit.setCurrentPath(str(tmp_path / "out"))
+    panel.ui.folderOutputPathEdit.setCurrentPath(str(tmp_path / "out"))
     storage = slicer.vtkMRMLNRRDStorageNode()
     storage.SetFileName(str(tmp_path / "t2.nrrd"))
     slicer.mrmlScene.AddNode(storage)
@@ -511,12 +514,12 @@ def test_a_saved_scene_brings_the_choices_back(panel: Any, evaluated: Path, tmp_
     assert slicer.mrmlScene.Commit()
     slicer.mrmlScene.Clear(0)
     assert panel.ui.t2Selector.currentNode() is None and not panel.ui.regionsCheckBox.checked
-    assert not panel.ui.folderOutputEdit.currentPath
+    assert not panel.ui.folderOutputPathEdit.currentPath
     slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
     assert slicer.mrmlScene.Import()
     assert panel.ui.t2Selector.currentNode().GetName() == "T2"
     assert panel.ui.regionsCheckBox.checked
-    assert panel.ui.folderOutputEdit.currentPath == str(tmp_path / "out")
+    assert panel.ui.folderOutputPathEdit.currentPath == str(tmp_path / "out")
     assert panel.ui.studentPathEdit.currentPath == str(evaluated)
     assert "T2" in panel.ui.expectationLabel.text
     assert panel.ui.applyButton.enabled
@@ -571,7 +574,7 @@ def test_nothing_is_computed_for_a_panel_that_is_not_shown(
     panel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(panel._devices, "show", lambda *chosen: asked.append(chosen))
+    monkeypatch.setattr(panel.device, "_ask", lambda *chosen: asked.append(chosen))
     panel.exit()
     panel.ui.flairSelector.setCurrentNode(add_volumes("FLAIR")[0])
     assert not asked
@@ -603,10 +606,10 @@ def test_presence_stands_below_the_table_where_the_student_tells_it(
 
 
 def test_widgets_of_a_closed_scene_are_tied_to_the_new_one_alone(panel: Any) -> None:
-    old = panel._parameterNode
+    old = panel.state
     assert old._connections
     slicer.mrmlScene.Clear()
-    assert panel._parameterNode is not old and not old._connections
+    assert panel.state is not old and not old._connections
     panel.ui.regionsCheckBox.setChecked(True)
     assert panel.logic.getParameterNode().regions
 

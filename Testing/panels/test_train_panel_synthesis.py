@@ -16,7 +16,7 @@ from small_cases import write_patients
 from train_panel import choose, choose_item, line, look, opened_panel, run_events
 
 layouts = slicer_standin.load_module("MissingModalityTrainLib.viewlayouts")
-previewNodes = slicer_standin.load_module("MissingModalityTrainLib.synthesis").previewNodes
+previewNodes = slicer_standin.load_module("MissingModalityTrainLib.synthesissection").previewNodes
 
 
 @pytest.fixture

@@ -63,17 +63,17 @@ def test_every_recipe_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None
     panel.ui.presetSelector.setCurrentIndex(2)
     state = panel.logic.getParameterNode()
     assert state.recipe == list(RECIPES)[1]
-    assert state.preset.value == "paper"
+    assert state.preset == "paper"
 
 
 def test_a_recipe_brings_the_network_it_is_made_for(panel: Any) -> None:
     state = panel.logic.getParameterNode()
     panel.ui.networkSelector.setCurrentIndex(1)
     choose_item(panel.ui.recipeSelector, "aem-kd")
-    assert state.network.value == "rfnet", "both recipes are for any network"
+    assert state.network == "rfnet", "both recipes are for any network"
     for recipe, network in (("mst-kd", "mstkdnet"), ("adamm", "adamm"), ("baseline", "segresnet")):
         choose_item(panel.ui.recipeSelector, recipe)
-        assert state.network.value == network
+        assert state.network == network
 
 
 def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None:
@@ -81,7 +81,7 @@ def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> Non
     assert len(networks) == len(NETWORKS)
     for index, name in enumerate(NETWORKS):
         panel.ui.networkSelector.setCurrentIndex(index)
-        assert panel.logic.getParameterNode().network.value == name
+        assert panel.logic.getParameterNode().network == name
 
 
 def test_the_table_of_stages_shows_what_the_choices_mean(panel: Any) -> None:

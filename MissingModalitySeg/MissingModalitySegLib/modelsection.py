@@ -1,4 +1,4 @@
-"""The choice of a model: one that came with the extension, one trained here, or a file."""
+"""The section Model: one that came with the extension, one that was trained here, or a file; and its card."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,8 @@ from slicer.i18n import tr as _
 from MissingModalityLib.core.errors import MissingModalityError, StudentError
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.locations import bundled_student, user_models
-from MissingModalityPanelLib.widgets import silenced
+from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.widgets import signalsBlocked
 
 
 def bundledStudents():
@@ -28,76 +29,83 @@ def _studentsIn(folder):
     return sorted(folder.glob("*.safetensors"))
 
 
-class StudentChooser:
-    """A combo box of models whose last entry opens a line for a file, and the card of the chosen one.
+class ModelParameters:
+    """Empty means the default model, whose place changes with every update of the extension."""
+
+    studentPath: str = ""
+
+
+class ModelSection(Section):
+    """A combo box of models (student files) whose last entry opens a line for a file, and the model's card.
 
     Attributes:
         path: the chosen file as text; empty while "From file..." has none.
-        choice: what to remember of it: empty for the default model, whose place changes with every update.
         card: the card in the chosen file's header; None where there is no usable file.
         problem: why the chosen file cannot be used, a sentence; empty where it can.
     """
 
-    def __init__(self, ui, onChanged):
-        """Fill the widgets; ``onChanged`` is called without arguments whenever the user chooses."""
-        self._selector, self._pathLabel, self._pathEdit = (
-            ui.studentSelector,
-            ui.studentPathLabel,
-            ui.studentPathEdit,
-        )
-        self._cardButton, self._cardBrowser = ui.cardButton, ui.cardBrowser
-        self._onChanged = onChanged
+    name = "model"
+    Parameters = ModelParameters
+
+    def __init__(self, panel):
+        super().__init__(panel)
         self._chosen = None
         self._read = None
         self.card, self.problem = None, ""
         self.refresh()
-        self._selector.currentIndexChanged.connect(self._changed)
-        self._pathEdit.currentPathChanged.connect(self._changed)
-        self._pathEdit.validInputChanged.connect(self._changed)  # all that is told of a cleared path
-        self._cardButton.toggled.connect(self._showCard)
+        self.ui.studentSelector.currentIndexChanged.connect(self._onModelChosen)
+        self.ui.studentPathEdit.currentPathChanged.connect(self._onModelChosen)
+        self.ui.studentPathEdit.validInputChanged.connect(self._onModelChosen)  # for a path that was cleared
+        self.ui.cardButton.toggled.connect(self._showCard)
 
     @property
     def path(self):
-        return self._listed() or self._pathEdit.currentPath
+        return self._listed() or self.ui.studentPathEdit.currentPath
 
-    @property
-    def choice(self):
-        return self._chosen
+    def enter(self):
+        self.refresh()
 
     def refresh(self):
         """Look again which models there are; the choice stays."""
         chosen, self._chosen = self._chosen or "", None
-        with silenced(self._selector):
-            self._selector.clear()
+        selector = self.ui.studentSelector
+        with signalsBlocked(selector):
+            selector.clear()
             for student in bundledStudents():
-                self._selector.addItem(student.stem, str(student))
+                selector.addItem(student.stem, str(student))
             for student in trainedStudents():
-                self._selector.addItem(_("{name} (trained here)").format(name=student.stem), str(student))
-            self._selector.addItem(_("From file..."), "")
-        self.show(chosen)
+                selector.addItem(_("{name} (trained here)").format(name=student.stem), str(student))
+            selector.addItem(_("From file..."), "")
+        self._showPath(chosen)
 
-    def show(self, path):
-        """Show a choice without telling it; an empty path is the default model."""
+    def show(self, state):
+        self._showPath(state.studentPath)
+
+    def _showPath(self, path):
+        """Show a choice without keeping it; an empty path is the default model."""
         if path == self._chosen:
             return
         self._chosen = path
-        index = self._selector.findData(path) if path else 0
+        selector, edit = self.ui.studentSelector, self.ui.studentPathEdit
+        index = selector.findData(path) if path else 0
         fromFile = index < 0
-        with silenced(self._selector, self._pathEdit):
-            self._selector.setCurrentIndex(self._selector.count - 1 if fromFile else index)
-            self._pathEdit.setCurrentPath(path if fromFile else "")
-        self._update()
+        with signalsBlocked(selector, edit):
+            selector.setCurrentIndex(selector.count - 1 if fromFile else index)
+            edit.setCurrentPath(path if fromFile else "")
+        self._readModel()
 
     def _listed(self):
-        return self._selector.itemData(self._selector.currentIndex)
+        return self.ui.studentSelector.itemData(self.ui.studentSelector.currentIndex)
 
-    def _changed(self, *_arguments):
-        self._chosen = "" if self._selector.currentIndex == 0 else self.path
-        self._update()
-        self._onChanged()
+    def _onModelChosen(self, *_arguments):
+        self._chosen = "" if self.ui.studentSelector.currentIndex == 0 else self.path
+        self._readModel()
+        if self.state is not None:
+            self.state.studentPath = self._chosen
+            self.panel.updateGui()
 
-    def _update(self):
-        for widget in (self._pathLabel, self._pathEdit):
+    def _readModel(self):
+        for widget in (self.ui.studentPathLabel, self.ui.studentPathEdit):
             widget.setVisible(not self._listed())
         self._readCard()
         self._showCard()
@@ -118,15 +126,15 @@ class StudentChooser:
             self.card, self.problem = None, str(error)
 
     def _showCard(self, *_arguments):
-        self._cardButton.setEnabled(self.card is not None)
-        shown = self._cardButton.checked and self.card is not None
-        self._cardBrowser.setVisible(shown)
+        self.ui.cardButton.setEnabled(self.card is not None)
+        shown = self.ui.cardButton.checked and self.card is not None
+        self.ui.cardBrowser.setVisible(shown)
         if shown:
-            self._cardBrowser.setMarkdown(cardText(Path(self.path), self.card))
+            self.ui.cardBrowser.setMarkdown(cardText(Path(self.path), self.card))
 
 
 def cardText(path, card):
-    """What a model's card says, as Markdown: the file beside it, else what its header tells."""
+    """A model's card as Markdown: the .md file beside the model, else the entries of its header."""
     beside = path.with_suffix(".md")
     if beside.is_file():
         return beside.read_text(encoding="utf-8")
