@@ -28,8 +28,8 @@ NAME = "glioma-any-subset"
 RECIPE = "aem-kd"
 SETTINGS = {
     # held-out cases of the training set asked for context: most of the brain in every crop
-    "crop": "128",
-    "iterations": "50",
+    "patch_size": "128",
+    "iterations_per_epoch": "50",
     "pretrain.epochs": "30",
     "train.epochs": "80",
     "posttrain.epochs": "20",
@@ -37,11 +37,11 @@ SETTINGS = {
     "pretrain.learning_rate": "2e-3",
     "train.learning_rate": "1e-3",
     "posttrain.learning_rate": "5e-4",
-    "batch": "1",
-    "average": "0.99",
+    "batch_size": "1",
+    "ema_decay": "0.99",
     "precision": "bfloat16",
-    "workers": "0",
-    "validation": "0",
+    "num_workers": "0",
+    "validation_fraction": "0",
     "exclude": "brats_2013_pat0001_1",
     "pretrain.synthetic.difference": "signed",
 }

@@ -75,15 +75,15 @@ COMPARISONS = {
         },
         "paper",
         {
-            "iterations": 20,
-            "batch": 1,
+            "iterations_per_epoch": 20,
+            "batch_size": 1,
             "learning_rate": 4e-3,
-            "average": 0.99,
+            "ema_decay": 0.99,
             "precision": "bfloat16",
-            "validation": 0,
-            "crop": 96,
+            "validation_fraction": 0,
+            "patch_size": 96,
             "network.filters": 8,
-            "workers": 0,
+            "num_workers": 0,
         },
         steps=600,
         seeds=3,
@@ -97,12 +97,12 @@ COMPARISONS = {
         },
         "light",
         {
-            "iterations": 20,
-            "crop": 96,
-            "fusion_start": 2,
+            "iterations_per_epoch": 20,
+            "patch_size": 96,
+            "fusion_start_epoch": 2,
             "precision": "bfloat16",
-            "validation": 0,
-            "workers": 0,
+            "validation_fraction": 0,
+            "num_workers": 0,
         },
         steps=300,
         seeds=1,
@@ -139,7 +139,7 @@ class Job:
         """What makes the plan of the training."""
         chosen = {"recipe": self.line.recipe, "network": self.line.network, "preset": self.preset}
         stages = len(make_plan(**chosen).stages)
-        epochs = round(self.steps * self.line.share / self.settings["iterations"] / stages)
+        epochs = round(self.steps * self.line.share / self.settings["iterations_per_epoch"] / stages)
         return {**chosen, "settings": {**self.settings, "epochs": epochs}}
 
 

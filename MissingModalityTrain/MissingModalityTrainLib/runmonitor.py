@@ -149,7 +149,7 @@ def runText(record):
     """What a run is made of, which need not be what the panel's choices say."""
     known = {
         _("recipe"): record.get("recipe"),
-        _("network"): record["settings"].get("architecture"),
+        _("network"): record["settings"].get("network"),
         _("preset"): record.get("preset"),
         _("cases"): len(record.get("cases", ())),
         _("of them held out"): len(record.get("validation", ())),

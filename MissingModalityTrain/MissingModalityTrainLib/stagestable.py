@@ -95,8 +95,8 @@ def trainingChoices(state):
     stages = planOf(state).stages
     kept = [name for name in stages if name not in changes["off"]]
     settings = {f"{name}.epochs": value for name, value in changes["epochs"].items() if name in kept}
-    if state.validationPercent / 100 != Plan().validation:
-        settings["validation"] = state.validationPercent / 100
+    if state.validationPercent / 100 != Plan().validation_fraction:
+        settings["validation_fraction"] = state.validationPercent / 100
     for name in kept:
         if stages[name].synthesis != "none" and state.factor != stages[name].factor:
             settings[f"{name}.factor"] = state.factor

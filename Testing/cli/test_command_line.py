@@ -322,9 +322,9 @@ def test_help_lists_the_settings_of_train_and_the_rules_of_evaluate(capsys):
 def test_settings_of_train_are_pairs(capsys):
     parse = build_parser().parse_args
     options = parse(
-        ["train", "--data", "d", "--output", "r", "--set", "epochs=3", "crop=48", "--set", "a=b=c"]
+        ["train", "--data", "d", "--output", "r", "--set", "epochs=3", "patch_size=48", "--set", "a=b=c"]
     )
-    assert dict(options.settings) == {"epochs": "3", "crop": "48", "a": "b=c"}
+    assert dict(options.settings) == {"epochs": "3", "patch_size": "48", "a": "b=c"}
     assert (options.recipe, options.preset, options.resume, options.seed) == ("baseline", "paper", False, 0)
     assert exit_code(["train", "--data", "d", "--output", "r", "--set", "epochs"]) == 2
     assert "KEY=VALUE" in capsys.readouterr().err

@@ -164,7 +164,13 @@ def test_misuse_gives_one_message_and_no_files(what, labeled, pair, scored, tmp_
     assert len(list(pair.iterdir())) == 2
 
 
-SMALL = ["epochs=1", "iterations=1", "crop=16", "validation=0", "network.blocks=(1, 1)"]
+SMALL = [
+    "epochs=1",
+    "iterations_per_epoch=1",
+    "patch_size=16",
+    "validation_fraction=0",
+    "network.blocks=(1, 1)",
+]
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +185,7 @@ def trained(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_train_takes_all_its_options(trained, pair, tmp_path, capsys):
     student, config, run = tmp_path / "s.safetensors", tmp_path / "settings.yaml", tmp_path / "run"
     assert main(["export", "--run", str(trained), "--output", str(student), "--progress", "none"]) == 0
-    config.write_text("iterations: 2\ntrain: {epochs: 3, batch: 2}\n")
+    config.write_text("iterations_per_epoch: 2\ntrain: {epochs: 3, batch_size: 2}\n")
     places = ["--data", str(pair), "--output", str(run), "--prepared", str(tmp_path / "cache")]
     options = ["--recipe", "aem-kd", "--stages", "train,posttrain", "--init", str(student), "--seed", "7"]
     options += ["--config", str(config), "--set", *SMALL, "train.epochs=2", "--device", "cpu"]
@@ -187,7 +193,7 @@ def test_train_takes_all_its_options(trained, pair, tmp_path, capsys):
     record = json.loads((run / "run.json").read_text())
     stages = record["settings"]["stages"]
     assert list(stages) == ["train", "posttrain"]
-    assert [stages["train"][key] for key in ("epochs", "iterations", "batch")] == [2, 1, 2]
+    assert [stages["train"][key] for key in ("epochs", "iterations_per_epoch", "batch_size")] == [2, 1, 2]
     assert (record["recipe"], record["seed"], record["initial"]) == ("aem-kd", 7, str(student))
     assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 2 and not (run / "prepared").exists()
     again = ["train", *places, "--resume", "--restart", "posttrain", "--set", "posttrain.epochs=2"]

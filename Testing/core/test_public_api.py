@@ -48,14 +48,19 @@ FUNCTIONS = {
 CLASSES = {
     "Case": "name, folder, layout, images, label=None, convention=None",
     "Event": "stage, step, total, message='', values=<factory>",
-    "Plan": "architecture='segresnet', network=<factory>, validation=0.1, exclude=(), stages=<factory>",
+    "Plan": (
+        "network='segresnet', network_options=<factory>, validation_fraction=0.1, exclude=(), "
+        "stages=<factory>"
+    ),
     "Settings": (
-        "epochs=300, iterations=150, batch=2, crop=(80, 80, 80), foreground=0.0, augmentation='paper', "
-        "trained_subsets=(), synthesis='none', factor=4, synthetic=<factory>, method='supervised', "
+        "epochs=300, iterations_per_epoch=150, batch_size=2, patch_size=(80, 80, 80), "
+        "oversample_foreground=0.0, augmentation='paper', "
+        "training_subsets=(), synthesis='none', factor=4, synthetic=<factory>, method='supervised', "
         "teacher_every=5, feature_weight=1.0, prediction_weight=1.0, distilled='fused', "
-        "joint=<factory>, learning_rate=0.0002, beta2=0.999, weight_decay=0.0001, power=0.9, clip=0.0, "
-        "average=0.0, fusion_start=0, precision='auto', validate_every=25, "
-        "subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), workers=0"
+        "joint=<factory>, learning_rate=0.0002, adam_beta2=0.999, weight_decay=0.0001, "
+        "lr_decay_power=0.9, max_grad_norm=0.0, "
+        "ema_decay=0.0, fusion_start_epoch=0, precision='auto', validation_interval=25, "
+        "validation_subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), num_workers=0"
     ),
     "Student": "network, card=None",
     "Study": "images, names",
@@ -69,7 +74,7 @@ METHODS = {
     "Student.predict": "self, study, device='auto', on_progress=None",
     "Student.save": "self, path, half=False",
 }
-SETTINGS = {**TINY, "epochs": 1, "iterations": 1, "subsets": "FLAIR"}
+SETTINGS = {**TINY, "epochs": 1, "iterations_per_epoch": 1, "validation_subsets": "FLAIR"}
 OTHERS = {"MissingModalityError", "Modality", "__version__"}
 
 

@@ -11,12 +11,12 @@ from test_cache import write_case
 ALL = ("flair", "t1ce", "t1", "t2")
 QUICK = {
     "epochs": 3,
-    "iterations": 2,
-    "batch": 1,
-    "crop": 16,
-    "average": 0,
-    "validate_every": 3,
-    "workers": 0,
+    "iterations_per_epoch": 2,
+    "batch_size": 1,
+    "patch_size": 16,
+    "ema_decay": 0,
+    "validation_interval": 3,
+    "num_workers": 0,
 }
 TINIEST = {
     "baseline": {"network": {"filters": 8, "blocks": [1, 1]}},
@@ -25,7 +25,7 @@ TINIEST = {
             **{"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16},
             "grid": [1, 1, 1],
         },
-        "crop": 32,
+        "patch_size": 32,
     },
     "adamm": {"network": {"width": 8, "adapters": 2, "nodes": 2}},
 }

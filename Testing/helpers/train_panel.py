@@ -82,13 +82,13 @@ def line(stage: str, step: int, total: int, message: str = "") -> str:
 def write_run(folder: Path, epochs: int = 2, finished: bool = False) -> Path:
     """What a training of one stage of 4 epochs with 10 steps leaves, as far as the panel reads it."""
     folder.mkdir(parents=True, exist_ok=True)
-    stages = {"train": {"epochs": 4, "iterations": 10}}
+    stages = {"train": {"epochs": 4, "iterations_per_epoch": 10}}
     record = {
         "recipe": "aem",
         "preset": "quick",
         "cases": {"a": "T1", "b": "T1", "c": "T2"},
         "validation": ["b"],
-        "settings": {"architecture": "rfnet", "stages": stages},
+        "settings": {"network": "rfnet", "stages": stages},
         "data": str(folder.parent / "cases"),
     }
     (folder / "run.json").write_text(json.dumps(record))

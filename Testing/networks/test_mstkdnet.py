@@ -114,7 +114,7 @@ def test_every_preset_learns_positions_for_its_own_crops(preset):
     plan = make_plan("mst-kd", preset=preset)
     with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
         patch.setattr("MissingModalityLib.networks.mstkdnet.expect_background", lambda bias, head: None)
-        network = networks.build(plan.architecture, **plan.network)
+        network = networks.build(plan.network, **plan.network_options)
     assert network.transformer.grid == tuple(s // network.divisor for s in plan.stages["train"].crop)
 
 

@@ -74,13 +74,13 @@ def test_every_choice_reaches_the_command_line(
         "prepared": tmp_path / "prepared",
     }
     settings = {
-        "crop": (64, 64, 96),
-        "train": {"epochs": 7, "trained_subsets": ("T1", "FLAIR+T2")},
+        "patch_size": (64, 64, 96),
+        "train": {"epochs": 7, "training_subsets": ("T1", "FLAIR+T2")},
         "posttrain.synthetic": {"clip": True, "scale": 0.1},
         "network.width": 4,
         "learning_rate": 1e-5,
         "exclude": ["a", "b"],
-        "subsets": "none",
+        "validation_subsets": "none",
     }
     job = logic.train(**choices, settings=settings)
     job.wait()
@@ -182,7 +182,7 @@ def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(
         slicer.app, "moduleManager", lambda: SimpleNamespace(module=loaded.get), raising=False
     )
-    settings = {**TINY, "epochs": 1, "iterations": 1}
+    settings = {**TINY, "epochs": 1, "iterations_per_epoch": 1}
     monkeypatch.setattr(panel.logic, "train", partial(panel.logic.train, settings=settings, device="cpu"))
     write_cases(tmp_path / "cases")
     monkeypatch.chdir(tmp_path)

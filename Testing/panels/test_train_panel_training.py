@@ -134,7 +134,7 @@ def test_start_passes_stages_epochs_and_synthesis_on(
     said = arguments(tmp_path / "run")
     assert "--stages pretrain,train " in said
     assert "--convention brats2023" in said
-    settings = "pretrain.epochs=7 validation=0.25 pretrain.factor=2 pretrain.synthetic.clip=true"
+    settings = "pretrain.epochs=7 validation_fraction=0.25 pretrain.factor=2 pretrain.synthetic.clip=true"
     assert f"--set {settings} --progress json" in said
 
 

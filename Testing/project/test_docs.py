@@ -84,7 +84,7 @@ def test_the_papers_comparisons_are_what_they_claim() -> None:
     for name, subset in (("one-t1", "T1"), ("one-t1-t2", "T1+T2"), ("one-t1-t2-flair", "FLAIR+T1+T2")):
         stage = plans[name].stages["train"]
         assert stage == replace(
-            plans["baseline"].stages["train"], trained_subsets=(subset,), subsets=(subset,)
+            plans["baseline"].stages["train"], training_subsets=(subset,), validation_subsets=(subset,)
         )
     for epochs in (300, 600, 900):
         stages = plans[f"kd{epochs}"].stages
@@ -96,13 +96,22 @@ def test_the_papers_comparisons_train(tmp_path: Path, monkeypatch: pytest.Monkey
     """Each for one step per stage; in the order of the page, as some begin with what others have left."""
     write_cases(tmp_path / "cases")
     monkeypatch.chdir(tmp_path)
-    small = {"epochs": 1, "iterations": 1, "batch": 1, "crop": 32, "validation": 0, "network.width": 4}
+    small = {
+        "epochs": 1,
+        "iterations_per_epoch": 1,
+        "batch_size": 1,
+        "patch_size": 32,
+        "validation_fraction": 0,
+        "network.width": 4,
+    }
     for command in commands(ROOT / "Resources" / "Docs" / "recipes.md"):
         if not command.startswith("train "):
             continue
         options = parse(command)
         asked = {
-            key: value for key, value in options.settings if key.rpartition(".")[2] not in ("epochs", "batch")
+            key: value
+            for key, value in options.settings
+            if key.rpartition(".")[2] not in ("epochs", "batch_size")
         }
         run = mm.train(
             options.data,

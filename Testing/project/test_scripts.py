@@ -19,11 +19,11 @@ from MissingModalityLib.training.recipes import STAGES, make_plan
 from tiny_run import log, record
 
 TINY = {
-    "iterations": 1,
-    "batch": 1,
-    "crop": 16,
-    "validation": 0,
-    "workers": 0,
+    "iterations_per_epoch": 1,
+    "batch_size": 1,
+    "patch_size": 16,
+    "validation_fraction": 0,
+    "num_workers": 0,
     "network.filters": 8,
     "network.blocks": [1, 1],
 }
@@ -117,11 +117,11 @@ def test_all_systems_make_the_same_steps_on_crops_of_the_same_size(
     words = ["script", "--lines", "systems", "--train", str(tiny_cases), "--test", str(tiny_cases)]
     monkeypatch.setattr(sys, "argv", words)
     assert compare_recipes.main() == 0
-    assert [plan.architecture for plan in plans.values()] == ["rfnet", "rfnet", "mstkdnet", "adamm"]
+    assert [plan.network for plan in plans.values()] == ["rfnet", "rfnet", "mstkdnet", "adamm"]
     assert [list(plan.stages) for plan in plans.values()][1:3] == [[*STAGES], ["train"]]
     stages = [plan.stages.values() for plan in plans.values()]
-    assert {sum(stage.epochs * stage.iterations for stage in each) for each in stages} == {300}
-    assert {(stage.batch, stage.crop) for each in stages for stage in each} == {(1, (96, 96, 96))}
+    assert {sum(stage.epochs * stage.iterations_per_epoch for stage in each) for each in stages} == {300}
+    assert {(stage.batch_size, stage.patch_size) for each in stages for stage in each} == {(1, (96, 96, 96))}
 
 
 @pytest.mark.usefixtures("short_lines")

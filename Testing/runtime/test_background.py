@@ -209,7 +209,7 @@ def test_the_command_line_too_refuses_a_folder_where_another_process_trains(
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
     assert other.stdout.readline() == b"held\n"
     assert lock.is_held(tmp_path)
-    settings = {**TINY, "epochs": 1, "iterations": 1}
+    settings = {**TINY, "epochs": 1, "iterations_per_epoch": 1}
     with pytest.raises(mm.MissingModalityError, match="another process is training"):
         mm.train(tiny_cases, tmp_path, settings=settings, device="cpu")
     assert not (tmp_path / "run.json").exists()
@@ -238,7 +238,10 @@ def test_a_real_training_is_followed_to_its_end(tmp_path: Path) -> None:
 
 def test_a_standing_counts_stages_and_knows_what_is_left(tmp_path: Path) -> None:
     assert standing(tmp_path) is None
-    stages = {"pretrain": {"epochs": 2, "iterations": 10}, "train": {"epochs": 4, "iterations": 5}}
+    stages = {
+        "pretrain": {"epochs": 2, "iterations_per_epoch": 10},
+        "train": {"epochs": 4, "iterations_per_epoch": 5},
+    }
     (tmp_path / "run.json").write_text(json.dumps({"settings": {"stages": stages}}))
     assert standing(tmp_path).seconds_left is None
     lines = [{"stage": "pretrain", "epoch": epoch, "seconds": 20.0} for epoch in (1, 2)]

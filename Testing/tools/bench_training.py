@@ -28,7 +28,7 @@ from bench import in_child
 
 LINES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "baseline": ("baseline", "segresnet", "train", {}),
-    "rfnet": ("baseline", "rfnet", "train", {"fusion_start": 0}),
+    "rfnet": ("baseline", "rfnet", "train", {"fusion_start_epoch": 0}),
     "aem-kd": ("aem-kd", "rfnet", "posttrain", {}),
     "mst-kd": ("mst-kd", "mstkdnet", "train", {}),
     "mst-kd recompute": ("mst-kd", "mstkdnet", "train", {"network.recompute": True}),
@@ -83,7 +83,7 @@ def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
     seconds = (time.perf_counter() - start) / options.steps
     return {
         "line": line,
-        "crop": settings.crop,
+        "crop": settings.patch_size,
         "parameters": sum(parameter.numel() for parameter in trainer.trained.parameters()),
         "seconds": seconds,
         "peak_gib": _peak_memory(trainer.stage.device) / 2**30,
@@ -104,8 +104,14 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
     from MissingModalityLib.training.run import _method
 
     recipe, network, stage, changes = LINES[line]
-    common = {"iterations": 1, "batch": 1, "workers": 0, "precision": options.precision, "foreground": 1.0}
-    crop = {} if options.crop == "own" else {"crop": int(options.crop)}
+    common = {
+        "iterations_per_epoch": 1,
+        "batch_size": 1,
+        "num_workers": 0,
+        "precision": options.precision,
+        "oversample_foreground": 1.0,
+    }
+    crop = {} if options.crop == "own" else {"patch_size": int(options.crop)}
     plan = make_plan(recipe, network, options.preset, settings={**common, **crop, **changes})
     settings, device = plan.stages[stage], choose_device(options.device)
     torch.set_num_threads(options.threads)
@@ -115,7 +121,7 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
         name=stage,
         stages=[stage],
         folder=Path(options.folder),
-        network=networks.build(plan.architecture, **plan.network).to(device),
+        network=networks.build(plan.network, **plan.network_options).to(device),
         method=_method(settings, fresh=True),
         cases=[cache_case(case, Path(options.folder) / "prepared")],
         held_out=[],

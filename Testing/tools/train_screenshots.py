@@ -25,7 +25,13 @@ from train_panel import choose, choose_item, look, new_panel, run_events
 SHAPE, SPACING = (78, 96, 96), (2.0, 2.0, 2.0)
 CASES = 5
 LONG_S = 3600
-SHORT = {"crop": 64, "iterations": 6, "validate_every": 2, "subsets": "FLAIR+T1ce", "workers": 0}
+SHORT = {
+    "patch_size": 64,
+    "iterations_per_epoch": 6,
+    "validation_interval": 2,
+    "validation_subsets": "FLAIR+T1ce",
+    "num_workers": 0,
+}
 PLOT_SIZE = (440, 260)
 
 

@@ -160,11 +160,11 @@ def evaluation(student: Path, data: Path, output: Path) -> list[str]:
 
 def failures(folder: Path, data: Path) -> dict[str, list[str]]:
     """Commands that fail on all processes or on one of them."""
-    good = {**TINY, "batch": 2}
+    good = {**TINY, "batch_size": 2}
     return {
         "option": [*command(data, folder / "a", good), "--sed", "3"],
         "setting": command(data, folder / "b", {**good, "epohcs": 3}),
-        "batch": command(data, folder / "c", {**good, "batch": 3}),
+        "batch": command(data, folder / "c", {**good, "batch_size": 3}),
         "data": command(folder / "nowhere", folder / "d", good),
         "student": [*command(data, folder / "e", good), "--init", str(folder / "none.safetensors")],
         "loss": command(data, folder / "f", {**good, "learning_rate": 1e30}),
@@ -211,7 +211,7 @@ def test_two_processes_make_the_step_that_one_makes(name: str, method: str, fold
     {
         "option": "--sed",
         "setting": "epohcs",
-        "batch": "train.batch=3 cannot be shared among 2 processes",
+        "batch": "train.batch_size=3 cannot be shared among 2 processes",
         "data": "nowhere",
         "student": "none.safetensors",
         "loss": "in stage train, epoch",
@@ -232,12 +232,12 @@ def test_an_error_ends_all_processes_and_is_told_once(name: str, words: str, fol
 CURVES = {
     "segresnet": {
         "learning_rate": 1e-4,
-        "workers": 1,
-        "validation": 0.4,
-        "average": 0.5,
+        "num_workers": 1,
+        "validation_fraction": 0.4,
+        "ema_decay": 0.5,
         "network": {"filters": 8, "blocks": [1, 1]},
     },
-    "rfnet": {"learning_rate": 1e-5, "validation": 0, "network": {"width": 4}},
+    "rfnet": {"learning_rate": 1e-5, "validation_fraction": 0, "network": {"width": 4}},
 }
 
 
@@ -249,7 +249,7 @@ def moved(begin: Mapping[str, Tensor], student: Path) -> Tensor:
 
 @pytest.mark.parametrize("network", ["segresnet", pytest.param("rfnet", marks=pytest.mark.slow)])
 def test_torchrun_trains_as_one_process_does(network: str, tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**QUICK, "epochs": 2, "validate_every": 2, "batch": 2, **CURVES[network]}
+    settings = {**QUICK, "epochs": 2, "validation_interval": 2, "batch_size": 2, **CURVES[network]}
     stages = {"recipe": "aem-kd", "stages": ("train", "posttrain")}
     train(tiny_cases, tmp_path / "one", network=network, device="cpu", settings=settings, **stages)
     done = torchrun(
@@ -301,7 +301,7 @@ def test_processes_restarted_after_one_was_killed_end_with_the_same_bits(
     tiny_cases: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "dying.py").write_text(DYING)
-    settings = {**TINY, "batch": 2, "epochs": 4, "average": 0.5}
+    settings = {**TINY, "batch_size": 2, "epochs": 4, "ema_decay": 0.5}
     whole = torchrun("-m", "MissingModalityLib", *command(tiny_cases, tmp_path / "whole", settings))
     assert whole.returncode == 0, whole.stderr[-3000:]
     options = ("--max-restarts", "1")
@@ -337,7 +337,7 @@ def test_machines_go_on_together_though_only_one_of_them_counts_the_restart(
         port = probe.getsockname()[1]
     meeting = ("--rdzv-backend", "c10d", "--rdzv-id", "test", "--rdzv-endpoint", f"localhost:{port}")
     machine = (*TORCHRUN, "--nnodes", "2", "--nproc-per-node", "1", *meeting, "--max-restarts", "3")
-    train_it = command(tiny_cases, tmp_path / "run", {**TINY, "batch": 2, "epochs": 4})
+    train_it = command(tiny_cases, tmp_path / "run", {**TINY, "batch_size": 2, "epochs": 4})
     both = [
         subprocess.Popen(
             [*machine, str(tmp_path / "dying.py"), *train_it],

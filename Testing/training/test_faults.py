@@ -32,7 +32,7 @@ if sys.platform == "win32":
 import faulty_child
 from faulty_child import Child, Fault, fill_disk, kill, kill_inside_write
 
-SETTINGS = {**TINY, "teacher_every": 2, "network.dropout": 0.2, "average": 0.9, "learning_rate": 1e-3}
+SETTINGS = {**TINY, "teacher_every": 2, "network.dropout": 0.2, "ema_decay": 0.9, "learning_rate": 1e-3}
 STAGES = ("pretrain", "train", "posttrain")
 KILLED = (-signal.SIGKILL, -signal.SIGXFSZ)
 
@@ -241,7 +241,7 @@ def test_a_restarted_stage_that_is_killed_goes_on_as_restarted(whole: Run, run: 
 )
 def test_a_run_killed_while_a_stage_begins_anew_says_what_it_does(fault: Fault, whole: Run, run: Run) -> None:
     shutil.copytree(whole.folder, run.folder)
-    run.die(fault, "--restart", "train", **{"train.learning_rate": 5e-4, "train.average": 0})
+    run.die(fault, "--restart", "train", **{"train.learning_rate": 5e-4, "train.ema_decay": 0})
     stages, state = record(run.folder)["settings"]["stages"], read_checkpoint(run.folder)
     begun = fault.point != "checkpoint" or fault.nth == 2 or fault.after
     assert (state["stage"], state["epoch"]) == (("train", 0) if begun else ("posttrain", 3))
@@ -319,7 +319,7 @@ def test_a_gradient_that_is_no_number_stops_a_run_though_the_loss_is_one(
     precision: str, tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_with(no_gradient, monkeypatch)
-    settings = {**TINY, "precision": precision, "iterations": 30}
+    settings = {**TINY, "precision": precision, "iterations_per_epoch": 30}
     with pytest.raises(OptionError, match="gradient became nan in stage train, epoch 1, step") as caught:
         train(tiny_cases, tmp_path / "run", settings=settings)
     assert ("step 1," in str(caught.value)) == (precision == "float32")
@@ -330,7 +330,7 @@ def test_gradients_that_overflow_in_half_precision_alone_stop_nothing(
     tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_with(lambda total: 1000 * total, monkeypatch)
-    settings = {**TINY, "precision": "float16", "iterations": 12, "epochs": 1}
+    settings = {**TINY, "precision": "float16", "iterations_per_epoch": 12, "epochs": 1}
     run = train(tiny_cases, tmp_path / "run", settings=settings)
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     assert state["scaler"]["scale"] < 2**16 and state["optimizer"]["state"], "steps were skipped, not all"

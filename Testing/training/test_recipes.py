@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from MissingModalityLib.core.aliases import OLD_SETTINGS
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.networks import build, network_class
@@ -33,11 +34,20 @@ def test_validation_subsets_are_found_by_name_in_any_order() -> None:
 
 
 def test_settings_are_checked_and_survive_json() -> None:
-    changes = {"crop": "64", "network.filters": "16", "subsets": "T2,FLAIR+T1", "batch": "3"}
+    changes = {
+        "patch_size": "64",
+        "network.filters": "16",
+        "validation_subsets": "T2,FLAIR+T1",
+        "batch_size": "3",
+    }
     plan = make_plan(settings={**changes, "network.blocks": "[1, 1]"})
     settings = plan.stages["train"]
-    assert settings.crop == (64, 64, 64) and plan.network["filters"] == 16 and settings.batch == 3
-    assert settings.subsets == ("T2", "FLAIR+T1")
+    assert (
+        settings.patch_size == (64, 64, 64)
+        and plan.network_options["filters"] == 16
+        and settings.batch_size == 3
+    )
+    assert settings.validation_subsets == ("T2", "FLAIR+T1")
     assert from_json(json.loads(json.dumps(to_json(plan)))) == plan
 
 
@@ -46,12 +56,12 @@ def test_settings_are_checked_and_survive_json() -> None:
     [
         ({"epochs": "0"}, "1 or more"),
         ({"weight_decay": "-1"}, "0 or more"),
-        ({"clip": "-1"}, "0 or more"),
-        ({"average": "1"}, "0 to less than 1"),
-        ({"foreground": "1.5"}, "0 to 1"),
+        ({"max_grad_norm": "-1"}, "0 or more"),
+        ({"ema_decay": "1"}, "0 to less than 1"),
+        ({"oversample_foreground": "1.5"}, "0 to 1"),
         ({"learning_rate": "0"}, "more than 0"),
         ({"precision": "half"}, "one of auto, float32, bfloat16, float16"),
-        ({"crop": "4"}, "three whole numbers of 8 or more"),
+        ({"patch_size": "4"}, "three whole numbers of 8 or more"),
     ],
     ids=str,
 )
@@ -72,7 +82,10 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
     assert "epochs = 4 (quick), 80 (light), 300 (segresnet paper, rfnet paper), 250" in text
     assert "Allowed: 1 or more." in text
     words = " ".join(text.split())
-    assert "iterations = 10 (quick), 50 (light), 250 (segresnet paper), 150 (rfnet paper), 1080" in words
+    assert (
+        "iterations_per_epoch = 10 (quick), 50 (light), 250 (segresnet paper), 150 (rfnet paper), 1080"
+        in words
+    )
     options = {name: list(inspect.signature(network_class(name)).parameters) for name in NETWORKS}
     options["rfnet"].remove("classes")
     assert "; ".join(f"{', '.join(names)} for {network}" for network, names in options.items()) in words
@@ -81,10 +94,10 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("batch=two", "a whole number, such as 2"),
+        ("batch_size=two", "a whole number, such as 2"),
         ("learning_rate=fast", "a number, such as 0.002"),
         ("method=3", "a name, such as supervised"),
-        ("crop=1.5", "whole numbers joined by commas, such as 144,176,144"),
+        ("patch_size=1.5", "whole numbers joined by commas, such as 144,176,144"),
         ("synthetic.clip=maybe", "true or false, such as False"),
     ],
 )
@@ -101,7 +114,7 @@ def test_every_recipe_has_a_plan_whose_network_can_be_built(network: str, preset
         plan = make_plan(recipe, network, preset)
         stages = [name for name in RECIPES[recipe].stages if name not in RECIPES[recipe].on_request]
         assert list(plan.stages) == stages
-        assert build(plan.architecture, **plan.network).name == network
+        assert build(plan.network, **plan.network_options).name == network
 
 
 def test_the_full_recipe_is_the_papers() -> None:
@@ -111,9 +124,9 @@ def test_the_full_recipe_is_the_papers() -> None:
     assert stages["posttrain"].method == "distillation" and stages["posttrain"].teacher_every == 5
     assert stages["pretrain"].factor == 4
     for settings in stages.values():
-        assert (settings.epochs, settings.learning_rate, settings.power) == (300, 2e-4, 0.9)
-        assert settings.crop == (80, 80, 80)
-    assert stages["pretrain"].fusion_start == 20
+        assert (settings.epochs, settings.learning_rate, settings.lr_decay_power) == (300, 2e-4, 0.9)
+        assert settings.patch_size == (80, 80, 80)
+    assert stages["pretrain"].fusion_start_epoch == 20
 
 
 def test_a_setting_is_for_all_stages_or_for_one() -> None:
@@ -121,14 +134,18 @@ def test_a_setting_is_for_all_stages_or_for_one() -> None:
         "pretrain.epochs": 7,
         "epochs": "2",
         "pretrain.synthetic.difference": "signed",
-        "validation": 0,
+        "validation_fraction": 0,
     }
     plan = make_plan("aem-kd", settings=changes)
     assert [settings.epochs for settings in plan.stages.values()] == [7, 2, 2]
     assert plan.stages["pretrain"].synthesis_options().difference == "signed"
     assert plan.stages["train"].synthetic == {}
-    assert plan.validation == 0
-    nested = {"pretrain": {"epochs": 7, "synthetic": {"difference": "signed"}}, "epochs": 2, "validation": 0}
+    assert plan.validation_fraction == 0
+    nested = {
+        "pretrain": {"epochs": 7, "synthetic": {"difference": "signed"}},
+        "epochs": 2,
+        "validation_fraction": 0,
+    }
     assert make_plan("aem-kd", settings=nested) == plan
 
 
@@ -152,7 +169,7 @@ def test_a_stage_that_is_over_keeps_its_settings() -> None:
     assert [settings.epochs for settings in later.stages.values()] == [4, 9, 9]
     with pytest.raises(OptionError, match=r"pretrain\.epochs: stage pretrain is over"):
         change_plan(plan, {"pretrain.epochs": 9}, finished=["pretrain"])
-    same = {"pretrain": {"epochs": "4", "crop": 96, "synthesis": "aem"}}
+    same = {"pretrain": {"epochs": "4", "patch_size": 96, "synthesis": "aem"}}
     assert change_plan(plan, same, finished=["pretrain"]) == plan
 
 
@@ -164,7 +181,7 @@ def test_a_stage_that_is_over_keeps_its_settings() -> None:
         ({"synthetic": "signed"}, "synthetic"),
         ({"factor": 1}, "factor=1.*2 or more"),
         ({"method": "magic"}, "one of supervised, distillation"),
-        ({"trained_subsets": "T7"}, "trained_subsets names 'T7'"),
+        ({"training_subsets": "T7"}, "training_subsets names 'T7'"),
     ],
     ids=str,
 )
@@ -175,10 +192,10 @@ def test_settings_of_synthesis_and_distillation_are_checked(changes: dict, word:
 
 def test_a_yaml_file_holds_what_set_takes(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
-    path.write_text("epochs: 5\ncrop: [32, 32, 32]\nnetwork:\n  filters: 8\npretrain:\n  factor: 2\n")
+    path.write_text("epochs: 5\npatch_size: [32, 32, 32]\nnetwork:\n  filters: 8\npretrain:\n  factor: 2\n")
     plan = make_plan("aem", settings=read_config(path))
     assert plan.stages["train"].epochs == 5 and plan.stages["pretrain"].factor == 2
-    assert plan.stages["train"].crop == (32, 32, 32) and plan.network["filters"] == 8
+    assert plan.stages["train"].patch_size == (32, 32, 32) and plan.network_options["filters"] == 8
 
 
 @pytest.mark.parametrize("text", ["- 1\n- 2\n", "a: [", "", "1: 2\n"])
@@ -192,5 +209,52 @@ def test_a_file_without_settings_is_named(text: str, tmp_path: Path) -> None:
 
 
 def test_a_plan_is_checked() -> None:
-    with pytest.raises(OptionError, match="architecture=alexnet"):
+    with pytest.raises(OptionError, match="network=alexnet"):
         Plan("alexnet")
+
+
+FLAT_NAMES = {
+    "iterations": 7,
+    "batch": 3,
+    "crop": (16, 16, 16),
+    "foreground": 0.5,
+    "trained_subsets": ("T1",),
+    "subsets": ("T2",),
+    "validate_every": 4,
+    "beta2": 0.9,
+    "power": 0.5,
+    "clip": 2.0,
+    "average": 0.5,
+    "fusion_start": 3,
+    "workers": 2,
+}
+
+
+def test_settings_may_be_given_by_their_earlier_names(tmp_path: Path) -> None:
+    today = {OLD_SETTINGS[old]: value for old, value in FLAT_NAMES.items()}
+    assert today.keys() == set(OLD_SETTINGS.values())
+    assert Settings(**FLAT_NAMES) == Settings(**today) != Settings()
+    path = tmp_path / "plan.yaml"
+    path.write_text(json.dumps({**FLAT_NAMES, "validation": 0.25}))
+    plan = make_plan("aem-kd", settings={**today, "validation_fraction": 0.25})
+    for given in ({**FLAT_NAMES, "validation": 0.25}, read_config(path)):
+        assert make_plan("aem-kd", settings=given) == plan
+    of_one = make_plan("aem-kd", settings={"train.batch": "3", "posttrain": {"batch": 4}})
+    assert [stage.batch_size for stage in of_one.stages.values()] == [2, 3, 4]
+
+
+def test_a_record_with_earlier_names_gives_the_same_plan() -> None:
+    record = {
+        "architecture": "rfnet",
+        "network": {"width": 4},
+        "validation": 0.25,
+        "exclude": ["a"],
+        "stages": {"train": json.loads(json.dumps(FLAT_NAMES))},
+    }
+    stage = Settings(**{OLD_SETTINGS[old]: value for old, value in FLAT_NAMES.items()})
+    assert from_json(record) == Plan("rfnet", {"width": 4}, 0.25, ("a",), {"train": stage})
+
+
+def test_both_names_of_one_setting_are_refused() -> None:
+    with pytest.raises(OptionError, match="batch and batch_size are two names of one setting"):
+        make_plan(settings={"batch": 1, "batch_size": 2})

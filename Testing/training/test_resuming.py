@@ -41,7 +41,7 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bits(
     recipe: str, tiny_cases: Path, tmp_path: Path
 ) -> None:
     options = {"network.dropout": "0.2"} | TINIEST[recipe]
-    settings = {**QUICK, **options, "average": "0.9"}
+    settings = {**QUICK, **options, "ema_decay": "0.9"}
     train(tiny_cases, tmp_path / "whole", recipe, seed=3, settings=settings)
     events = []
 
@@ -181,7 +181,7 @@ def test_a_run_resumes_on_data_that_moved(tiny_cases: Path, run: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "override", [{"exclude": "patient_a"}, {"validation": "0"}, {"network.filters": "16"}], ids=str
+    "override", [{"exclude": "patient_a"}, {"validation_fraction": "0"}, {"network.filters": "16"}], ids=str
 )
 def test_what_decides_cases_and_weights_cannot_change_when_resuming(
     override: dict[str, str], tiny_cases: Path, run: Path
@@ -190,11 +190,13 @@ def test_what_decides_cases_and_weights_cannot_change_when_resuming(
     with pytest.raises(OptionError, match="fixed by the run"):
         train(tiny_cases, run, resume=True, settings=override)
     assert record(run) == before
-    train(tiny_cases, run, resume=True, settings=TINY | {"epochs": 1, "validation": "0.1"})
+    train(tiny_cases, run, resume=True, settings=TINY | {"epochs": 1, "validation_fraction": "0.1"})
 
 
 @pytest.mark.parametrize(
-    ("override", "words"), [({"crop": 17}, "multiple of"), ({"method": "distillation"}, "distills")], ids=str
+    ("override", "words"),
+    [({"patch_size": 17}, "multiple of"), ({"method": "distillation"}, "distills")],
+    ids=str,
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused_when_resuming_too(
     override: dict[str, object], words: str, tiny_cases: Path, run: Path
@@ -210,7 +212,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_its_run(
 ) -> None:
     before = record(run)
     with pytest.raises(OptionError, match=rf"{run}.*averaged"):
-        train(tiny_cases, run, resume=True, settings={"average": "0.9"})
+        train(tiny_cases, run, resume=True, settings={"ema_decay": "0.9"})
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     other = build("segresnet", filters=16, blocks=(1, 1)).state_dict()
     torch.save({**state, "network": other}, run / "checkpoint.pt")

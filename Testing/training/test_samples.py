@@ -35,14 +35,16 @@ def test_subsets_are_drawn_evenly_from_what_a_case_has(cached: dict) -> None:
         ),
     ):
         case = cached[name]
-        drawn = Counter(choose_crop(case, Settings(crop=(16, 16, 16)), random).subset for _ in range(1500))
+        drawn = Counter(
+            choose_crop(case, Settings(patch_size=(16, 16, 16)), random).subset for _ in range(1500)
+        )
         assert set(drawn) == expected
         assert max(drawn.values()) < 1.5 * 1500 / len(expected)
 
 
 def test_foreground_crops_hold_tumor_and_stay_in_the_brain(cached: dict) -> None:
     case, random = cached["patient_a"], np.random.default_rng(0)
-    settings = Settings(crop=(8, 8, 8), foreground=1.0)
+    settings = Settings(patch_size=(8, 8, 8), oversample_foreground=1.0)
     for _ in range(50):
         start = choose_crop(case, settings, random).start
         assert all(0 <= s <= side - 8 for s, side in zip(start, case.shape, strict=True))
@@ -53,7 +55,7 @@ def test_crops_lie_around_every_class_of_the_tumor(cached: dict, monkeypatch: py
     rows = np.array([(1, 1, 1, 1), *[(2, 16, 1, 1)] * 50, (3, 1, 18, 18)])
     monkeypatch.setattr(CachedCase, "tumor_voxels", lambda case: rows)
     case, random = cached["patient_a"], np.random.default_rng(0)
-    settings, held = Settings(crop=(8, 8, 8), foreground=1.0), Counter()
+    settings, held = Settings(patch_size=(8, 8, 8), oversample_foreground=1.0), Counter()
     for _ in range(300):
         start = np.array(choose_crop(case, settings, random).start)
         inside = ((rows[:, 1:] >= start) & (rows[:, 1:] < start + 8)).all(axis=1)
@@ -64,12 +66,12 @@ def test_crops_lie_around_every_class_of_the_tumor(cached: dict, monkeypatch: py
 
 def test_a_crop_anywhere_does_not_read_the_tumor(cached: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CachedCase, "tumor_voxels", lambda case: pytest.fail("was read"))
-    choose_crop(cached["patient_a"], Settings(crop=(16, 16, 16)), np.random.default_rng(0))
+    choose_crop(cached["patient_a"], Settings(patch_size=(16, 16, 16)), np.random.default_rng(0))
 
 
 def test_an_epoch_visits_every_case_equally_often_in_an_order_of_its_own(cached: dict) -> None:
     cases = list(cached.values())
-    settings = Settings(crop=(16, 16, 16), iterations=len(cases) * 4, batch=1)
+    settings = Settings(patch_size=(16, 16, 16), iterations_per_epoch=len(cases) * 4, batch_size=1)
     orders = [Samples(cases, settings, seed=(0,), epoch=epoch).order.tolist() for epoch in range(4)]
     assert all(Counter(order) == dict.fromkeys(range(len(cases)), 4) for order in orders)
     assert len({tuple(order) for order in orders}) == 4
@@ -78,14 +80,14 @@ def test_an_epoch_visits_every_case_equally_often_in_an_order_of_its_own(cached:
 def test_a_crop_larger_than_the_brain_holds_all_of_it(cached: dict) -> None:
     case, random = cached["patient_a"], np.random.default_rng(0)
     for foreground in (0.0, 1.0):
-        settings = Settings(crop=(40, 40, 40), foreground=foreground)
+        settings = Settings(patch_size=(40, 40, 40), oversample_foreground=foreground)
         for _ in range(10):
             start = choose_crop(case, settings, random).start
             assert all(s <= 0 and s + 40 >= side for s, side in zip(start, case.shape, strict=True))
 
 
 def test_samples_can_be_replayed_and_keep_missing_channels_empty(cached: dict) -> None:
-    settings = Settings(crop=(16, 16, 16), iterations=4, batch=1, augmentation="strong")
+    settings = Settings(patch_size=(16, 16, 16), iterations_per_epoch=4, batch_size=1, augmentation="strong")
     cases = list(cached.values())
     first, again = (Samples(cases, settings, seed=(5,), epoch=2) for _ in range(2))
     other = Samples(cases, settings, seed=(5,), epoch=3)
@@ -106,7 +108,7 @@ def test_samples_can_be_replayed_and_keep_missing_channels_empty(cached: dict) -
 
 def test_the_order_of_cases_and_the_first_sample_are_drawn_apart(cached: dict) -> None:
     cases = list(cached.values())
-    settings = Settings(crop=(16, 16, 16), iterations=8, batch=1)
+    settings = Settings(patch_size=(16, 16, 16), iterations_per_epoch=8, batch_size=1)
     drawn = []
 
     def choose(case: CachedCase, settings: Settings, random: np.random.Generator):
@@ -139,7 +141,7 @@ def test_validation_scores_what_the_exported_student_predicts(cached: dict) -> N
 def test_a_teacher_sees_one_modality_more_where_the_case_has_one(cached: dict) -> None:
     case, random, drawn = cached["patient_c"], np.random.default_rng(0), Counter()
     for _ in range(200):
-        choice = choose_crop(case, Settings(crop=(16, 16, 16)), random)
+        choice = choose_crop(case, Settings(patch_size=(16, 16, 16)), random)
         drawn[choice.subset, choice.teacher] += 1
     flair, t1ce, both = (Modality.FLAIR,), (Modality.T1CE,), (Modality.FLAIR, Modality.T1CE)
     assert set(drawn) == {(flair, both), (t1ce, both), (both, both)}
@@ -147,7 +149,7 @@ def test_a_teacher_sees_one_modality_more_where_the_case_has_one(cached: dict) -
 
 def test_a_teachers_modality_may_be_any_that_the_student_lacks(cached: dict) -> None:
     case, random, number = cached["patient_a"], np.random.default_rng(0), 6000
-    settings = Settings(crop=(16, 16, 16))
+    settings = Settings(patch_size=(16, 16, 16))
     drawn = Counter()
     for _ in range(number):
         choice = choose_crop(case, settings, random)
@@ -160,7 +162,7 @@ def test_a_teachers_modality_may_be_any_that_the_student_lacks(cached: dict) -> 
 
 
 def test_training_for_one_subset_draws_nothing_else(cached: dict) -> None:
-    settings, random = Settings(crop=(16, 16, 16), trained_subsets=("T1",)), np.random.default_rng(0)
+    settings, random = Settings(patch_size=(16, 16, 16), training_subsets=("T1",)), np.random.default_rng(0)
     case = cached["patient_a"]
     drawn = {choose_crop(case, settings, random).subset for _ in range(20)}
     assert drawn == {(Modality.T1,)}
@@ -168,7 +170,7 @@ def test_training_for_one_subset_draws_nothing_else(cached: dict) -> None:
 
 @pytest.mark.parametrize("world", [1, 2, 3])
 def test_the_shares_of_all_processes_are_the_batch(world: int) -> None:
-    settings = Settings(batch=6, iterations=4)
+    settings = Settings(batch_size=6, iterations_per_epoch=4)
     shares = [list(steps_of_rank(settings, rank, world)) for rank in range(world)]
     for step, whole in enumerate(steps_of_rank(settings, 0, 1)):
         assert [index for share in shares for index in share[step]] == list(whole)

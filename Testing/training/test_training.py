@@ -61,7 +61,7 @@ def test_a_stage_trains_on_what_is_not_held_out_and_what_is_made_of_it(
             seen[self.name] = self.cases
 
     monkeypatch.setattr(run_module, "Stage", Watched)
-    settings = {**TINY, "epochs": 1, "validation": 0.3, "pretrain.factor": 3}
+    settings = {**TINY, "epochs": 1, "validation_fraction": 0.3, "pretrain.factor": 3}
     run = train(tiny_cases, tmp_path / "run", "aem", settings=settings)
     (held_out,) = record(run)["validation"]
     real = sorted(set(record(run)["cases"]) - {held_out})
@@ -81,7 +81,7 @@ def test_rfnet_goes_through_the_full_recipe(tiny_cases: Path, tmp_path: Path) ->
 
 
 def test_each_stage_begins_with_what_the_one_before_it_ended_with(tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**TINY, "epochs": 1, "average": 0.9}
+    settings = {**TINY, "epochs": 1, "ema_decay": 0.9}
     whole = train(tiny_cases, tmp_path / "whole", "aem", settings=settings)
     given = train(
         tiny_cases,
@@ -151,8 +151,8 @@ def test_a_plan_without_stages_is_refused(tiny_cases: Path, tmp_path: Path) -> N
 
 
 def test_a_subset_that_no_case_has_is_refused(tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**TINY, "exclude": "patient_a,patient_b", "trained_subsets": "T2"}
-    with pytest.raises(CaseError, match="trained_subsets"):
+    settings = {**TINY, "exclude": "patient_a,patient_b", "training_subsets": "T2"}
+    with pytest.raises(CaseError, match="training_subsets"):
         train(tiny_cases, tmp_path / "run", settings=settings)
 
 
@@ -191,7 +191,9 @@ def test_half_precision_is_what_the_chosen_gpu_computes_natively(monkeypatch: py
 
 def test_the_seed_decides_the_result(tiny_cases: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        train(tiny_cases, tmp_path / name, seed=seed, settings={**TINY, "epochs": 1, "validation": "0"})
+        train(
+            tiny_cases, tmp_path / name, seed=seed, settings={**TINY, "epochs": 1, "validation_fraction": "0"}
+        )
     assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert any(
         not torch.equal(value, weights(tmp_path / "c")[name])
@@ -200,7 +202,7 @@ def test_the_seed_decides_the_result(tiny_cases: Path, tmp_path: Path) -> None:
 
 
 def test_the_running_average_is_what_is_exported(tiny_cases: Path, tmp_path: Path) -> None:
-    train(tiny_cases, tmp_path / "run", settings={**TINY, "average": "0.9"})
+    train(tiny_cases, tmp_path / "run", settings={**TINY, "ema_decay": "0.9"})
     export(tmp_path / "run", tmp_path / "student.safetensors")
     exported = Student.load(tmp_path / "student.safetensors").network.state_dict()
     assert any(
@@ -210,7 +212,7 @@ def test_the_running_average_is_what_is_exported(tiny_cases: Path, tmp_path: Pat
 
 def test_unknown_subsets_and_cases_are_named_beside_the_known_ones(tiny_cases: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"'nonsense'.*FLAIR\+T1ce") as caught:
-        make_plan(settings={"subsets": "T2,nonsense"})
+        make_plan(settings={"validation_subsets": "T2,nonsense"})
     assert "'T2'" not in str(caught.value)
     with pytest.raises(OptionError, match=r"'patient_z'.*patient_a, patient_b, patient_c, patient_d"):
         train(tiny_cases, tmp_path / "run", settings={"exclude": "patient_a,patient_z"})
@@ -223,15 +225,15 @@ def test_unknown_subsets_and_cases_are_named_beside_the_known_ones(tiny_cases: P
         ({"epoch": "3"}, "epoch"),
         ({"epochs": "many"}, "epochs"),
         ({"epochs": 0}, "epochs"),
-        ({"batch": "1.5"}, "batch"),
-        ({"foreground": "2"}, "foreground"),
+        ({"batch_size": "1.5"}, "batch_size"),
+        ({"oversample_foreground": "2"}, "oversample_foreground"),
         ({"augmentation": "wild"}, "augmentation"),
         ({"network": "8"}, "network"),
-        ({"crop": "20"}, "crop"),
+        ({"patch_size": "20"}, "patch_size"),
         ({"network.filters": "7"}, "filters"),
-        ({"subsets": "T7"}, "T7"),
-        ({"subsets": "(1, 2)"}, "subsets"),
-        ({"crop": "(16, 16, 16.5)"}, "crop"),
+        ({"validation_subsets": "T7"}, "T7"),
+        ({"validation_subsets": "(1, 2)"}, "validation_subsets"),
+        ({"patch_size": "(16, 16, 16.5)"}, "patch_size"),
     ],
 )
 def test_a_wrong_setting_is_named_and_nothing_is_left(
@@ -277,7 +279,7 @@ def test_data_without_labels_cannot_train(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_run_on_cuda_resumes_and_its_student_predicts(tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**TINY, "epochs": 2, "validate_every": "1", "average": "0.9"}
+    settings = {**TINY, "epochs": 2, "validation_interval": "1", "ema_decay": "0.9"}
     train(tiny_cases, tmp_path / "run", device="cuda", settings=settings)
     train(tiny_cases, tmp_path / "run", device="cuda", settings={"epochs": 4}, resume=True)
     assert [line["epoch"] for line in log(tmp_path / "run")] == [1, 2, 3, 4]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import field, fields
+from functools import wraps
 from typing import Any
 
+from .aliases import renamed
 from .errors import OptionError
 
 
@@ -35,6 +37,22 @@ def share(default: float, meaning: str) -> Any:
 
 def switch(default: bool, meaning: str) -> Any:
     return setting(default, meaning, "true or false", lambda value: isinstance(value, bool))
+
+
+def reads_old_names(old_names: Mapping[str, str]) -> Callable[[type], type]:
+    """A dataclass whose fields may be given by earlier names too, see :mod:`aliases`."""
+
+    def decorate(cls: type) -> type:
+        construct = cls.__init__
+
+        @wraps(construct)
+        def __init__(self: Any, *args: Any, **values: Any) -> None:
+            construct(self, *args, **renamed(values, old_names))
+
+        cls.__init__ = __init__  # type: ignore[misc]
+        return cls
+
+    return decorate
 
 
 def check(settings: Any, prefix: str = "") -> None:

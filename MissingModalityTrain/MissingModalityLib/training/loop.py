@@ -85,14 +85,14 @@ class Trainer:
         self.optimizer = torch.optim.Adam(
             self.trained.parameters(),
             settings.learning_rate,
-            (0.9, settings.beta2),
+            (0.9, settings.adam_beta2),
             weight_decay=settings.weight_decay,
             amsgrad=True,
         )
         self.precision, self.scaler = _precision(settings.precision, stage.device)
         self.averaged = (
-            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average))
-            if settings.average
+            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+            if settings.ema_decay
             else None
         )
 
@@ -151,18 +151,20 @@ class Trainer:
         model = self._distributed()
         for epoch in range(self.done, settings.epochs):
             started = time.perf_counter()
-            rate = settings.learning_rate * (1 - epoch / settings.epochs) ** settings.power
+            rate = settings.learning_rate * (1 - epoch / settings.epochs) ** settings.lr_decay_power
             for group in self.optimizer.param_groups:
                 # a checkpoint brings back those of its own settings
-                group.update(lr=rate, betas=(0.9, settings.beta2), weight_decay=settings.weight_decay)
+                group.update(lr=rate, betas=(0.9, settings.adam_beta2), weight_decay=settings.weight_decay)
             torch.manual_seed(hash((*stage.entropy, epoch, distributed.rank())) % 2**63)
             stage.method.begin_epoch(stage.network, epoch)
             record = {"stage": stage.name, "epoch": epoch + 1, "learning_rate": rate}
             record |= self._train_epoch(model, epoch)
             last = epoch + 1 == settings.epochs
-            if stage.held_out and (last or (epoch + 1) % settings.validate_every == 0):
-                subsets = named_subsets(settings.subsets)
-                record["dice"] = validate(self.result, stage.held_out, subsets, settings.crop, stage.device)
+            if stage.held_out and (last or (epoch + 1) % settings.validation_interval == 0):
+                subsets = named_subsets(settings.validation_subsets)
+                record["dice"] = validate(
+                    self.result, stage.held_out, subsets, settings.patch_size, stage.device
+                )
             self.done = epoch + 1
             record["seconds"] = round(time.perf_counter() - started, 2)
             distributed.on_first(partial(self._keep, record))
@@ -202,10 +204,13 @@ class Trainer:
         loader = DataLoader(
             Samples(stage.cases, settings, stage.entropy, epoch),
             batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
-            num_workers=min(settings.workers, os.cpu_count() or 1),
+            num_workers=min(settings.num_workers, os.cpu_count() or 1),
             pin_memory=stage.device.type == "cuda",
         )
-        message, total = f"epoch {epoch + 1} of {settings.epochs}", settings.epochs * settings.iterations
+        message, total = (
+            f"epoch {epoch + 1} of {settings.epochs}",
+            settings.epochs * settings.iterations_per_epoch,
+        )
         sums: dict[str, float] = {}
         watch = _Watch()
         with _errors_of_workers():
@@ -213,9 +218,9 @@ class Trainer:
                 values = self._step(model, batch, epoch)
                 self._check(values["total"], values.pop("gradient"), batch["case"], epoch, step)
                 sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-                done = epoch * settings.iterations + step
+                done = epoch * settings.iterations_per_epoch + step
                 stage.progress(Event(stage.name, done, total, message, {"loss": values["total"]}))
-        terms = {name: value / settings.iterations for name, value in sums.items()}
+        terms = {name: value / settings.iterations_per_epoch for name, value in sums.items()}
         return {"loss": terms, "waiting": watch.share()}
 
     def _step(self, model: nn.Module, batch: dict[str, Any], epoch: int) -> dict[str, float]:
@@ -230,7 +235,7 @@ class Trainer:
         self.scaler.scale(terms["total"]).backward()
         self.scaler.unscale_(self.optimizer)
         terms["gradient"] = nn.utils.clip_grad_norm_(
-            self.trained.parameters(), stage.settings.clip or math.inf
+            self.trained.parameters(), stage.settings.max_grad_norm or math.inf
         )
         self.scaler.step(self.optimizer)
         self.scaler.update()

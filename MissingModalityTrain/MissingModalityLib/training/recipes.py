@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.aliases import OLD_PLAN_SETTINGS, OLD_SETTINGS, renamed
 from ..core.errors import OptionError
 from ..core.settings import as_text, check, facts, setting, share
 from .settings import Settings, changed
@@ -77,64 +78,70 @@ RECIPES: Mapping[str, Recipe] = {
 
 _QUICK = Settings(
     epochs=4,
-    iterations=10,
-    batch=1,
-    crop=(64, 64, 64),
-    foreground=0.67,
+    iterations_per_epoch=10,
+    batch_size=1,
+    patch_size=(64, 64, 64),
+    oversample_foreground=0.67,
     learning_rate=1e-3,
-    validate_every=4,
-    subsets=("FLAIR+T1ce+T1+T2", "FLAIR+T1ce"),
+    validation_interval=4,
+    validation_subsets=("FLAIR+T1ce+T1+T2", "FLAIR+T1ce"),
 )
 
 _JOINT = Settings(
-    epochs=250, iterations=1080, batch=1, learning_rate=1e-4, beta2=0.99, weight_decay=1e-5, workers=4
+    epochs=250,
+    iterations_per_epoch=1080,
+    batch_size=1,
+    learning_rate=1e-4,
+    adam_beta2=0.99,
+    weight_decay=1e-5,
+    num_workers=4,
 )
 """MST-KDNet and AdaMM see every one of about 1,080 cases once in an epoch."""
 _LIGHT = Settings(
     epochs=80,
-    iterations=50,
-    batch=1,
-    crop=(96, 96, 96),
-    foreground=0.67,
+    iterations_per_epoch=50,
+    batch_size=1,
+    patch_size=(96, 96, 96),
+    oversample_foreground=0.67,
     augmentation="strong",
     learning_rate=1e-3,
-    clip=1.0,
-    average=0.99,
-    validate_every=10,
+    max_grad_norm=1.0,
+    ema_decay=0.99,
+    validation_interval=10,
     joint={"entropy": 1.0},
 )
 """Hours on two cores of a CPU; what the bundled student's stages are, but for their lengths and rates."""
-_QUICK_JOINT = replace(_QUICK, clip=1.0, joint={"entropy": 1.0})
+_QUICK_JOINT = replace(_QUICK, max_grad_norm=1.0, joint={"entropy": 1.0})
 
 NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
     "segresnet": {
         "paper": (
             Settings(
-                iterations=250,
-                crop=(144, 176, 144),
-                foreground=0.67,
+                iterations_per_epoch=250,
+                patch_size=(144, 176, 144),
+                oversample_foreground=0.67,
                 augmentation="strong",
                 learning_rate=2e-3,
-                clip=1.0,
-                average=0.999,
-                workers=4,
+                max_grad_norm=1.0,
+                ema_decay=0.999,
+                num_workers=4,
             ),
             {"fold": 2},
         ),
-        "light": (replace(_LIGHT, crop=(128, 128, 128)), {"fold": 2}),
+        "light": (replace(_LIGHT, patch_size=(128, 128, 128)), {"fold": 2}),
         "quick": (
-            replace(_QUICK, clip=1.0, crop=(96, 96, 96), learning_rate=4e-3),
+            replace(_QUICK, max_grad_norm=1.0, patch_size=(96, 96, 96), learning_rate=4e-3),
             {"filters": 8, "fold": 2},
         ),
     },
     "rfnet": {
-        "paper": (Settings(fusion_start=20, workers=4), {}),
-        "light": (replace(_LIGHT, crop=(80, 80, 80), fusion_start=10), {"width": 8}),
+        "paper": (Settings(fusion_start_epoch=20, num_workers=4), {}),
+        "light": (replace(_LIGHT, patch_size=(80, 80, 80), fusion_start_epoch=10), {"width": 8}),
         "quick": (_QUICK, {"width": 4}),
     },
     "mstkdnet": {
         # student and teacher part the more slowly, the lower the learning rate: so weights differ
-        "paper": (replace(_JOINT, crop=(128, 192, 160), joint={"divergence": 3.0, "scales": 0.4}), {}),
+        "paper": (replace(_JOINT, patch_size=(128, 192, 160), joint={"divergence": 3.0, "scales": 0.4}), {}),
         "light": (
             replace(_LIGHT, joint={**_LIGHT.joint, "attention": 0.2, "scales": 0.2, "logits": 0.025}),
             {
@@ -160,7 +167,7 @@ NETWORKS: Mapping[str, Mapping[str, tuple[Settings, Mapping[str, Any]]]] = {
         ),
     },
     "adamm": {
-        "paper": (replace(_JOINT, epochs=200, crop=(128, 192, 160)), {}),
+        "paper": (replace(_JOINT, epochs=200, patch_size=(128, 192, 160)), {}),
         "light": (_LIGHT, {"width": 8, "adapters": 16}),
         "quick": (_QUICK_JOINT, {"width": 8, "adapters": 8}),
     },
@@ -181,10 +188,8 @@ class Plan:
         OptionError: a value out of its range.
     """
 
-    architecture: str = setting(
-        "segresnet", "Network", f"one of {', '.join(NETWORKS)}", NETWORKS.__contains__
-    )
-    network: dict[str, Any] = field(
+    network: str = setting("segresnet", "Network", f"one of {', '.join(NETWORKS)}", NETWORKS.__contains__)
+    network_options: dict[str, Any] = field(
         default_factory=dict,
         metadata=facts(
             "Options of the network, each set as network.OPTION=VALUE",
@@ -193,7 +198,7 @@ class Plan:
             "mstkdnet; width, adapters, nodes, head, garm, presence, dropout, published, recompute for adamm",
         ),
     )
-    validation: float = share(
+    validation_fraction: float = share(
         0.1, "Share of the cases held out to watch the training; at least one case unless 0"
     )
     exclude: tuple[str, ...] = setting((), "Cases of the folder to leave out", "names joined by commas")
@@ -205,8 +210,19 @@ class Plan:
         check(self)
 
 
-_OF_THE_RUN = ("network", "validation", "exclude")
-"""Fields of a plan that ``--set`` changes; they hold for all stages."""
+_OF_THE_RUN = {
+    "network": "network_options",
+    "validation_fraction": "validation_fraction",
+    "exclude": "exclude",
+}
+"""Fields of a plan by the name under which ``--set`` changes them; they hold for all stages."""
+
+
+_OLD_NAMES = {
+    **OLD_PLAN_SETTINGS,
+    **OLD_SETTINGS,
+    **{f"{stage}.{old}": f"{stage}.{new}" for stage in STAGES for old, new in OLD_SETTINGS.items()},
+}
 
 
 def make_plan(
@@ -257,7 +273,7 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     Args:
         plan: what to start from.
         changes: values or texts by key. "epochs" is set in every stage, "pretrain.epochs" in one,
-            "network.OPTION", "validation" and "exclude" for the run; mappings may be nested instead,
+            "network.OPTION", "validation_fraction" and "exclude" for the run; mappings may be nested instead,
             ``{"pretrain": {"epochs": 30}}``.
         finished: stages that are over: a key that names one may only say what it was, one for all stages
             passes them by.
@@ -270,7 +286,7 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     for key, value in flattened(changes).items():
         name, _, rest = key.partition(".")
         if name in _OF_THE_RUN:
-            of_run[key] = value
+            of_run[".".join(filter(None, (_OF_THE_RUN[name], rest)))] = value
         elif name in STAGES:
             _known("stage of this run", name, plan.stages)
             if name in finished:
@@ -288,12 +304,20 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     return replace(changed(plan, of_run), stages=stages)
 
 
-def flattened(changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots."""
+def flattened(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings as one, under the names of today, keys joined by dots.
+
+    Raises:
+        OptionError: a setting under its earlier and its name of today.
+    """
+    return renamed(_flat(changes, ""), _OLD_NAMES)
+
+
+def _flat(changes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in changes.items():
         if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
@@ -322,7 +346,11 @@ def to_json(plan: Plan) -> dict[str, Any]:
 
 
 def from_json(record: Mapping[str, Any]) -> Plan:
-    """The inverse of :func:`to_json` after a trip through JSON."""
+    """The inverse of :func:`to_json` after a trip through JSON; reads plans with earlier names too."""
+    if "architecture" in record:  # where the name of the network stood when "network" held its options
+        record = {**record, "network": record["architecture"], "network_options": record.get("network", {})}
+        del record["architecture"]
+    record = renamed(record, OLD_PLAN_SETTINGS)
     stages = {name: Settings(**_with_tuples(values)) for name, values in record["stages"].items()}
     return Plan(**{**_with_tuples(record), "stages": stages})
 
@@ -332,16 +360,16 @@ def describe_settings() -> str:
     lines = ["Recipes, stages that --stages must name in brackets:"]
     lines += [f"  {name} ({_stages_of(recipe)}): {recipe.summary}" for name, recipe in RECIPES.items()]
     lines += ["", "Settings of the run, changed by --set NAME=VALUE:"]
-    for item in fields(Plan):
-        if item.name in _OF_THE_RUN:
-            default = as_text(getattr(Plan(), item.name)) if item.name != "network" else _network_defaults()
-            lines += _about(item, default)
+    of_plan = {item.name: item for item in fields(Plan)}
+    for name, field_name in _OF_THE_RUN.items():
+        default = _network_defaults() if name == "network" else as_text(getattr(Plan(), field_name))
+        lines += _about(name, of_plan[field_name], default)
     lines += [
         "",
         "Settings of every stage, changed by --set NAME=VALUE, those of one by --set STAGE.NAME=VALUE:",
     ]
     for item in fields(Settings):
-        lines += _about(item, _defaults(item.name))
+        lines += _about(item.name, item, _defaults(item.name))
     return "\n".join(lines)
 
 
@@ -350,10 +378,10 @@ def _stages_of(recipe: Recipe) -> str:
     return ", ".join(f"[{name}]" if name in recipe.on_request else name for name in recipe.stages)
 
 
-def _about(item: Any, default: str) -> list[str]:
+def _about(name: str, item: Any, default: str) -> list[str]:
     text = f"{item.metadata['meaning']}. Allowed: {item.metadata['allowed']}."
     return [
-        f"  {item.name} = {default}",
+        f"  {name} = {default}",
         *textwrap.wrap(text, 79, initial_indent=" " * 6, subsequent_indent=" " * 6),
     ]
 

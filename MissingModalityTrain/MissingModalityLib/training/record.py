@@ -21,7 +21,7 @@ from .recipes import Plan, change_plan, from_json, to_json
 
 FILE_NAME = "run.json"
 
-_FIXED = ("exclude", "validation", "network", "architecture")
+_FIXED = ("exclude", "validation_fraction", "network_options", "network")
 """Settings that decide the cases and the weights of a run, and so cannot change when it resumes."""
 
 _NAMED = 5
@@ -56,7 +56,11 @@ def new_record(data: Path | None, output: Path, plan: Plan, **facts: Any) -> dic
         raise CaseError(
             f"{data}: no case with a label was found, and training needs labels. Check the folder."
         )
-    _, held_out = split_cases(labeled, plan.validation, facts["seed"]) if plan.validation else (labeled, [])
+    _, held_out = (
+        split_cases(labeled, plan.validation_fraction, facts["seed"])
+        if plan.validation_fraction
+        else (labeled, [])
+    )
     return {
         "data": str(Path(data).resolve()),
         **facts,
@@ -123,7 +127,7 @@ def describe_cases(record: Mapping[str, Any]) -> str:
     """What a run trains on and what it leaves out, on one line."""
     held_out = len(record["validation"])
     parts = [f"{len(record['cases']) - held_out} cases to train on, {held_out} to validate on"]
-    if record["settings"]["validation"] and not held_out:
+    if record["settings"]["validation_fraction"] and not held_out:
         parts.append("no validation, because all cases are of one patient")
     reasons: dict[str, list[str]] = {}
     for entry in record.get("left_out", ()):
@@ -135,7 +139,7 @@ def describe_cases(record: Mapping[str, Any]) -> str:
 
 
 def read_record(run: Path) -> dict[str, Any]:
-    """The record of a run.
+    """The record of a run, its settings under the names of today.
 
     Raises:
         CaseError: the folder holds no run, or one of another version.
@@ -143,8 +147,7 @@ def read_record(run: Path) -> dict[str, Any]:
     path = Path(run) / FILE_NAME
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        from_json(record["settings"])
-        return record
+        return {**record, "settings": to_json(from_json(record["settings"]))}
     except FileNotFoundError:
         raise CaseError(
             f"{run} is no training run: it has no {FILE_NAME}. Choose the folder given to --output."

@@ -112,7 +112,7 @@ def train(
         plan = changes if given else make_plan(recipe, network, preset, stages, changes)
         _check_plan(plan, bool(initial))
         if initial is not None:
-            load_weights(networks.build(plan.architecture, **plan.network), Path(initial))
+            load_weights(networks.build(plan.network, **plan.network_options), Path(initial))
         facts = {"recipe": None if given else recipe, "preset": None if given else preset}
         facts |= {"seed": seed, "convention": convention}
         facts["initial"] = None if initial is None else str(Path(initial).resolve())
@@ -215,7 +215,7 @@ def _check_plan(plan: Plan, initial: bool) -> None:
             f"Stage {first} distills, so it needs a trained network to begin with. Add the stage train "
             "before it, or give --init a student file."
         )
-    network = networks.build(plan.architecture, **plan.network)
+    network = networks.build(plan.network, **plan.network_options)
     if network.options.get("classes", len(TumorClass)) != len(TumorClass):
         raise OptionError(
             f"Setting network.classes={network.options['classes']}: labels have {len(TumorClass)} classes, "
@@ -223,10 +223,10 @@ def _check_plan(plan: Plan, initial: bool) -> None:
         )
     for stage in plan.stages.values():
         _method(stage, fresh=True).check(network)
-        if any(side % network.divisor for side in stage.crop):
+        if any(side % network.divisor for side in stage.patch_size):
             raise OptionError(
-                f"Setting crop={stage.crop}: every side must be a multiple of {network.divisor} for "
-                "this network."
+                f"Setting patch_size={stage.patch_size}: every side must be a multiple of "
+                f"{network.divisor} for this network."
             )
 
 
@@ -240,7 +240,7 @@ def _train_stages(
     plan = from_json(record["settings"])
     distributed.together(_check_batches, plan)
     torch.manual_seed(record["seed"])
-    network = networks.build(plan.architecture, **plan.network)
+    network = networks.build(plan.network, **plan.network_options)
     prepared = Path(record.get("prepared") or output / "prepared")
     _tidy(output, prepared)
     cases = _cache(record, prepared, report)
@@ -298,9 +298,9 @@ def _tidy(output: Path, prepared: Path) -> None:
 def _check_batches(plan: Plan) -> None:
     world = distributed.world()
     for name, settings in plan.stages.items():
-        if settings.batch % world:
+        if settings.batch_size % world:
             raise OptionError(
-                f"Setting {name}.batch={settings.batch} cannot be shared among {world} processes. "
+                f"Setting {name}.batch_size={settings.batch_size} cannot be shared among {world} processes. "
                 f"Choose a multiple of {world}."
             )
 
@@ -319,7 +319,7 @@ def _load_initial(
 def _method(settings: Settings, fresh: bool) -> Method:
     if settings.method == "supervised":
         # weights that were trained before have learned each modality on its own
-        return Supervised(settings.fusion_start if fresh else 0)
+        return Supervised(settings.fusion_start_epoch if fresh else 0)
     if settings.method == "joint":
         return JointDistillation(settings.joint_options())
     return Distillation(
@@ -341,11 +341,11 @@ def _stage_cases(
         made = distributed.together(synthetic_cases, *arguments)
     usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
     if not usable:
-        subsets = ", ".join(settings.trained_subsets)
+        subsets = ", ".join(settings.training_subsets)
         distributed.refuse(
             CaseError(
                 f"{record['data']}: no case has the modalities of {subsets}. Change the setting "
-                "trained_subsets."
+                "training_subsets."
             )
         )
     return usable

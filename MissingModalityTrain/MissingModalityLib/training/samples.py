@@ -35,11 +35,11 @@ def choose_crop(case: CachedCase, settings: Settings, random: np.random.Generato
 
     Args:
         case: the case to cut from; its tumor is looked up only where a crop shall lie around it.
-        settings: ``crop``, ``foreground`` and ``trained_subsets`` are read.
+        settings: ``patch_size``, ``oversample_foreground`` and ``training_subsets`` are read.
         random: source of all choices.
     """
-    crop, shape = np.array(settings.crop), np.array(case.shape)
-    tumor = case.tumor_voxels() if random.random() < settings.foreground else np.empty((0, 4))
+    crop, shape = np.array(settings.patch_size), np.array(case.shape)
+    tumor = case.tumor_voxels() if random.random() < settings.oversample_foreground else np.empty((0, 4))
     if len(tumor):
         cls = random.choice(np.unique(tumor[:, 0]))
         center = random.choice(tumor[tumor[:, 0] == cls])[1:]
@@ -57,7 +57,7 @@ def choose_crop(case: CachedCase, settings: Settings, random: np.random.Generato
 
 def possible_subsets(case: CachedCase, settings: Settings) -> list[Subset]:
     """The subsets to train for that a case has all modalities of."""
-    wanted = named_subsets(settings.trained_subsets) or SUBSETS
+    wanted = named_subsets(settings.training_subsets) or SUBSETS
     return [subset for subset in wanted if set(subset) <= set(case.subset)]
 
 
@@ -82,7 +82,7 @@ class Samples(Dataset):
         self.order = np.concatenate([order.permutation(len(cases)) for _ in range(rounds)])
 
     def __len__(self) -> int:
-        return self.settings.iterations * self.settings.batch
+        return self.settings.iterations_per_epoch * self.settings.batch_size
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """One sample.
@@ -97,7 +97,7 @@ class Samples(Dataset):
         # from 1, because a 0 at the end of a seed changes nothing: the order would be drawn alike
         random = np.random.default_rng((*self.entropy, index + 1))
         choice = choose_crop(case, self.settings, random)
-        image, label = case.crop(choice.start, self.settings.crop)
+        image, label = case.crop(choice.start, self.settings.patch_size)
         return {
             "image": image,
             "label": label,
@@ -111,7 +111,7 @@ class Samples(Dataset):
 
 def steps_of_rank(settings: Settings, rank: int, world: int) -> Iterator[range]:
     """The sample indices of each step that fall to one of several processes; together they are the batch."""
-    share = settings.batch // world
-    for step in range(settings.iterations):
-        first = step * settings.batch + rank * share
+    share = settings.batch_size // world
+    for step in range(settings.iterations_per_epoch):
+        first = step * settings.batch_size + rank * share
         yield range(first, first + share)

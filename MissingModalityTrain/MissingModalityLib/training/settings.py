@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ..core.aliases import OLD_SETTINGS
 from ..core.errors import OptionError
 from ..core.modalities import SUBSETS, Subset, subset_name
-from ..core.settings import as_text, at_least, check, choice, facts, setting, share
+from ..core.settings import as_text, at_least, check, choice, facts, reads_old_names, setting, share
 from ..methods.options import JointOptions
 from ..synthesis.options import SynthesisOptions
 
@@ -18,7 +19,7 @@ def _are_sides(value: tuple[Any, ...]) -> bool:
     return len(value) == 3 and all(type(side) is int and side >= 8 for side in value)
 
 
-def named_subsets(names: Iterable[str], setting_name: str = "subsets") -> list[Subset]:
+def named_subsets(names: Iterable[str], setting_name: str = "validation_subsets") -> list[Subset]:
     """Subsets from names such as "FLAIR+T1ce" (any case and order), as :data:`modalities.SUBSETS` sorts them.
 
     Raises:
@@ -35,6 +36,7 @@ def named_subsets(names: Iterable[str], setting_name: str = "subsets") -> list[S
     return [subset for parts, subset in known.items() if parts in wanted.values()]
 
 
+@reads_old_names(OLD_SETTINGS)
 @dataclass(frozen=True)
 class Settings:
     """One stage. Defaults: the papers' (RFNet: Ding et al., ICCV 2021; AEM+KD: Liu et al., Sec. 4.1).
@@ -44,24 +46,24 @@ class Settings:
     """
 
     epochs: int = at_least(1, 300, "Epochs of the stage; the learning rate reaches 0 at the end of the last")
-    iterations: int = at_least(
+    iterations_per_epoch: int = at_least(
         1, 150, "Optimizer steps in an epoch, however many cases there are; each epoch orders them anew"
     )
-    batch: int = at_least(1, 2, "Crops per step, over all processes of a distributed run together")
-    crop: tuple[int, int, int] = setting(
+    batch_size: int = at_least(1, 2, "Crops per step, over all processes of a distributed run together")
+    patch_size: tuple[int, int, int] = setting(
         (80, 80, 80),
         "Voxels (z, y, x) of 1 mm per crop; multiples of the network's divisor",
         "three whole numbers of 8 or more",
         _are_sides,
     )
-    foreground: float = setting(
+    oversample_foreground: float = setting(
         0.0,
         "Share of crops around a tumor voxel of a random class; the others lie anywhere in the brain box",
         "0 to 1",
         lambda value: 0 <= value <= 1,
     )
     augmentation: str = choice("paper", "How much crops are changed at random", "none", "paper", "strong")
-    trained_subsets: tuple[str, ...] = setting(
+    training_subsets: tuple[str, ...] = setting(
         (),
         "Subsets to train for, each drawn as often, as far as a case allows; none named: all 15",
         "names joined by commas",
@@ -105,14 +107,14 @@ class Settings:
     learning_rate: float = setting(
         2e-4, "Learning rate of the first epoch", "more than 0", lambda value: value > 0
     )
-    beta2: float = share(0.999, "Adam: decay per step of the running mean of squared gradients")
+    adam_beta2: float = share(0.999, "Adam: decay per step of the running mean of squared gradients")
     weight_decay: float = at_least(0, 1e-4, "L2 penalty on the weights")
-    power: float = at_least(0, 0.9, "Power of the polynomial decay of the learning rate, per epoch")
-    clip: float = at_least(0, 0.0, "Largest norm of the gradient, 0 for no limit")
-    average: float = share(
+    lr_decay_power: float = at_least(0, 0.9, "Power of the polynomial decay of the learning rate, per epoch")
+    max_grad_norm: float = at_least(0, 0.0, "Largest norm of the gradient, 0 for no limit")
+    ema_decay: float = share(
         0.0, "Decay per step of the running average of weights that is validated and exported; 0: none"
     )
-    fusion_start: int = at_least(
+    fusion_start_epoch: int = at_least(
         0, 0, "Epochs in which a network with separate decoders, starting from scratch, trains those alone"
     )
     precision: str = choice(
@@ -120,18 +122,20 @@ class Settings:
         "Number format to compute in; auto is half precision on GPU, float32 on CPU",
         *("auto", "float32", "bfloat16", "float16"),
     )
-    validate_every: int = at_least(1, 25, "Epochs between validations")
-    subsets: tuple[str, ...] = setting(
+    validation_interval: int = at_least(1, 25, "Epochs between validations")
+    validation_subsets: tuple[str, ...] = setting(
         ("FLAIR+T1ce+T1+T2", "FLAIR+T1ce", "T1ce", "T2"),
         "Subsets that validation scores, as far as a case allows",
         "names joined by commas",
     )
-    workers: int = at_least(0, 0, "Processes that cut crops beside the training one, at most one per core")
+    num_workers: int = at_least(
+        0, 0, "Processes that cut crops beside the training one, at most one per core"
+    )
 
     def __post_init__(self) -> None:
         check(self)
-        named_subsets(self.subsets)
-        named_subsets(self.trained_subsets, "trained_subsets")
+        named_subsets(self.validation_subsets)
+        named_subsets(self.training_subsets, "training_subsets")
         self.synthesis_options()
         self.joint_options()
 

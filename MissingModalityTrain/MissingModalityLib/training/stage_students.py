@@ -38,7 +38,7 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     record = read_record(run)
     state = read_checkpoint(run)
     plan = from_json(record["settings"])
-    network = networks.build(plan.architecture, **plan.network)
+    network = networks.build(plan.network, **plan.network_options)
     network.load_state_dict(_trained_weights(state))
     if card and "gate" in card and "presence" not in network.distilled:
         raise OptionError(f"{run}: network {network.name} does not tell presence. Export it without a gate.")
@@ -108,4 +108,4 @@ def _card(record: Mapping[str, Any], plan: Plan, stage: str, epochs: int) -> dic
         "validation": record["validation"],
         "versions": record["versions"],
     }
-    return {"window": list(plan.stages[stage].crop), "training": training}
+    return {"window": list(plan.stages[stage].patch_size), "training": training}

@@ -10,8 +10,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ..core.errors import OptionError
 from ..core.progress import Event
 from . import log
+from .recipes import from_json, to_json
 
 RECORD_FILE, CHECKPOINT_FILE = "run.json", "checkpoint.pt"
 
@@ -48,12 +50,13 @@ def standing(run: Path, event: Event | None = None) -> Standing | None:
     """
     try:
         record = json.loads((run / RECORD_FILE).read_text(encoding="utf-8"))
-        stages = {
-            name: (settings["epochs"], settings["iterations"])
-            for name, settings in record["settings"]["stages"].items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        plan = from_json(record["settings"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OptionError):
         return None
+    record["settings"] = to_json(plan)
+    stages = {
+        name: (settings.epochs, settings.iterations_per_epoch) for name, settings in plan.stages.items()
+    }
     try:
         epochs = log.read(run)
     except OSError:
