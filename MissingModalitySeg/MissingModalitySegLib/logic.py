@@ -65,14 +65,15 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             onFinished: called with the SegmentationRun at the end, whatever the end is.
 
         Returns:
-            The SegmentationRun: call its ``poll()`` from a timer; ``cancel()`` ends it.
+            The SegmentationRun, a ``Job``: call its ``poll()`` from a timer; ``cancel()`` ends it.
 
         Raises:
             MissingModalityError: as :meth:`segment`, as far as known before the start.
         """
         nodes = nodesByModality(inputs)
         finished = onFinished or (lambda run: None)
-        return SegmentationRun(nodes, outputSegmentation, student, device, regions, onProgress, finished)
+        run = SegmentationRun(nodes, outputSegmentation, student, device, regions, onProgress, finished)
+        return run.start()
 
     def startFolder(self, data, output, student=None, device="auto", onProgress=None, onFinished=None):
         """``MissingModalityLib.segment_folder`` in a process of its own.
