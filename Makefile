@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 REQUIREMENTS_DONE := $(VENV)/.requirements-installed
 PACKAGE_DONE := $(VENV)/.package-installed
 PYTEST_ARGS ?=
+# Two workers, of one thread each; a file stays with one of them, whose fixtures its tests share.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -15,7 +17,8 @@ help:
 	@echo "make demo         segment a synthetic patient; CASE=folder for your own, MODALITIES=\"T2\" to choose the volumes,"
 	@echo "                  STUDENT=file.safetensors for another network,"
 	@echo "                  CONVENTION=brats2023 for labels whose numbers the names do not tell"
-	@echo "make test         the tests that finish in minutes; PYTEST_ARGS=... for pytest"
+	@echo "make test         the tests that finish in minutes, in two processes; PYTEST_ARGS=... for pytest,"
+	@echo "                  such as \"-n 0 Testing/core\" for one process and one room"
 	@echo "make test-all     these and the slow ones"
 	@echo "make lint         ruff check and format check"
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
@@ -48,10 +51,10 @@ demo: install
 	    $(if $(CONVENTION),--convention $(CONVENTION))
 
 test: install
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-all: install
-	$(BIN)/python -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "slow or not slow" $(PYTEST_ARGS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -5,23 +5,22 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from checkout import shared_folder
+
+# Set before PyTorch is imported, and for child processes. The last digits of sums depend on the number of
+# threads, so results are those of one thread however many workers share the cores, which would also fight.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 if sys.version_info < (3, 12):
     # A C extension behind the panels (PySide, by all appearances) gives back references to True that it never
     # took; at its end Python would find less than none, and abort. From 3.12 on True cannot die.
     for _ in range(100_000):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(True))
-
-
-def shared_folder() -> Path:
-    """Where shared data lies: MISSINGMODALITY_SHARED, else the folder `shared` beside the checkout."""
-    return Path(os.environ.get("MISSINGMODALITY_SHARED") or ROOT.parent / "shared")
 
 
 def _existing(path: Path, what: str) -> Path:
@@ -57,21 +56,10 @@ def real_case(shared: Path) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def tiny_cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of `tiny_run.write_cases`; not to be changed."""
-    from tiny_run import write_cases
+    """A folder of `small_cases.write_block_cases`; not to be changed."""
+    from small_cases import write_block_cases
 
-    return write_cases(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """PyTorch computes with one thread, as several processes do: the last digits of sums depend on it."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    return write_block_cases(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

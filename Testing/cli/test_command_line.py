@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from command_line import exit_code, run_child
 from MissingModalityLib import __version__
 from MissingModalityLib.__main__ import build_parser, main
 from MissingModalityLib.core.modalities import Modality
@@ -20,9 +19,8 @@ from MissingModalityLib.core.progress import Event
 from MissingModalityLib.evaluation.hd95_rules import HD95_RULES
 from MissingModalityLib.inference import segment_files as segmentation
 from MissingModalityLib.training.recipes import describe_settings
-from small_patient import brain_volume, write_brain, write_student
-
-LIBRARY = Path(segmentation.__file__).parents[1]
+from small_networks import write_student
+from small_patient import brain_volume, write_brain
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +31,6 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def flair(tmp_path: Path) -> Path:
     return write_brain(tmp_path / "flair.nii.gz", seed=1)
-
-
-def run(*arguments: object, code: str | None = None) -> subprocess.CompletedProcess[str]:
-    """A child interpreter with the library on its path: the command line, or ``code``."""
-    command = ["-c", code] if code else ["-m", "MissingModalityLib", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(LIBRARY)}
-    return subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, env=environment, check=False
-    )
 
 
 def test_segment_writes_result_and_report_and_says_what_it_used(flair, student, tmp_path, capsys):
@@ -70,7 +59,7 @@ def test_brats2021_writes_4_where_classes_has_3(flair, student, tmp_path):
 def test_as_a_program_it_prints_nothing_but_json_lines_when_asked(flair, student, tmp_path):
     output = tmp_path / "tumor.seg.nrrd"
     arguments = ("--flair", flair, "--output", output, "--student", student, "--device", "cpu")
-    result = run("segment", *arguments, "--progress", "json")
+    result = run_child("segment", *arguments, "--progress", "json")
     assert result.returncode == 0, result.stderr
     records = [json.loads(line) for line in result.stdout.splitlines()]
     assert {Event.from_json(record).stage for record in records[:-1]} >= {"read", "segment", "write"}
@@ -202,16 +191,8 @@ def test_wrong_options_give_one_message_and_exit_code_2(what, flair, student, tm
     assert sorted(tmp_path.iterdir()) == before
 
 
-def exit_code(arguments: list[str]) -> int | str | None:
-    """What the process would exit with; argparse exits by itself."""
-    try:
-        return main(arguments)
-    except SystemExit as stop:
-        return stop.code
-
-
 def test_message_has_no_traceback_in_a_real_process(tmp_path):
-    result = run("cases", tmp_path / "absent")
+    result = run_child("cases", tmp_path / "absent")
     assert result.returncode == 2
     assert result.stderr.startswith("missing-modality: error: ") and "Traceback" not in result.stderr
 
@@ -232,7 +213,7 @@ def test_a_bug_keeps_its_traceback():
         "discovery.find_cases = lambda *_: 1 / 0\n"
         "sys.exit(__main__.main(['cases', '.']))"
     )
-    result = run(code=code)
+    result = run_child(code=code)
     assert result.returncode == 1
     assert "Traceback" in result.stderr and "ZeroDivisionError" in result.stderr
 
@@ -248,7 +229,7 @@ def test_help_needs_nothing_heavy(arguments):
         "heavy = {'torch', 'monai', 'SimpleITK', 'scipy', 'matplotlib'} & sys.modules.keys()\n"
         "assert not heavy, heavy"
     )
-    result = run(code=code)
+    result = run_child(code=code)
     assert result.returncode == 0, result.stderr
     assert (__version__ if "--version" in arguments else "usage: missing-modality") in result.stdout
 
@@ -261,7 +242,7 @@ def test_package_is_light_and_brings_its_public_names_when_asked():
         "assert 'Student' in dir(library) and not hasattr(library, 'nonsense')\n"
         "for name in library.__all__: getattr(library, name)"
     )
-    result = run(code=code)
+    result = run_child(code=code)
     assert result.returncode == 0, result.stderr
 
 
@@ -282,7 +263,7 @@ def test_a_package_that_is_not_installed_is_named_with_the_remedy(package, tmp_p
         f"import sys; sys.modules[{package!r}] = None\n"
         f"from MissingModalityLib.__main__ import main; sys.exit(main({arguments}))"
     )
-    result = run(code=code)
+    result = run_child(code=code)
     assert result.returncode == 2 and result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith(

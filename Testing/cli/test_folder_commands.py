@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_command_line import exit_code
-from test_evaluate import write_case
 
+from command_line import exit_code
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.inference.student import Student
-from small_patient import write_student
+from small_cases import write_shell_case
+from small_networks import write_student
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of two labeled cases."""
     data = tmp_path_factory.mktemp("pair")
     for number in (1, 2):
-        write_case(data / f"BraTS2021_9000{number}", (Modality.FLAIR, Modality.T1CE), seed=number)
+        write_shell_case(data / f"BraTS2021_9000{number}", (Modality.FLAIR, Modality.T1CE), seed=number)
     return data
 
 
@@ -38,9 +38,9 @@ def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of two labeled cases, one without label and one that is damaged."""
     data = tmp_path_factory.mktemp("labeled")
     for number in (1, 2):
-        write_case(data / f"BraTS2021_9000{number}", (Modality.FLAIR, Modality.T1CE), seed=number)
-    write_case(data / "BraTS2021_90003", (Modality.FLAIR,), label=False)
-    damaged = write_case(data / "BraTS2021_90004", (Modality.FLAIR,)) / "flair.nii.gz"
+        write_shell_case(data / f"BraTS2021_9000{number}", (Modality.FLAIR, Modality.T1CE), seed=number)
+    write_shell_case(data / "BraTS2021_90003", (Modality.FLAIR,), label=False)
+    damaged = write_shell_case(data / "BraTS2021_90004", (Modality.FLAIR,)) / "flair.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:400])
     return data
 

@@ -17,7 +17,8 @@ import pytest
 import MissingModalityLib as mm
 import readme
 from MissingModalityLib.inference.student import Student
-from tiny_run import TINY, write_cases
+from small_cases import write_block_cases
+from tiny_run import TINY
 
 FUNCTIONS = {
     "attach_evaluation": "student, evaluation",
@@ -134,7 +135,7 @@ def test_importing_the_library_and_making_a_plan_load_nothing_heavy() -> None:
 
 def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they stand there, but on tiny cases and with settings to match."""
-    write_cases(tmp_path / "cases")
+    write_block_cases(tmp_path / "cases")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mm, "train", partial(mm.train, settings=SETTINGS, device="cpu"))
     names: dict[str, Any] = {}
@@ -145,7 +146,7 @@ def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: p
 
 def test_paths_may_be_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a folder of cases to a table, as people type it."""
-    write_cases(tmp_path / "cases")
+    write_block_cases(tmp_path / "cases")
     monkeypatch.chdir(tmp_path)
     events: list[mm.Event] = []
     mm.prepare_cases("cases", "prepared", on_progress=events.append)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
+from checkout import terminology
 from MissingModalityLib.core.labels import REGIONS, TumorClass
 from MissingModalityLib.core.segments import OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS, Segment
-
-MODULE = Path(find_spec("MissingModalitySeg").origin)
-TERMINOLOGY = MODULE.with_name("Resources") / "SegmentationCategoryTypeModifier-MissingModality.term.json"
 
 
 def test_disjoint_segments_cover_each_tumor_class_once_in_order() -> None:
@@ -45,7 +41,7 @@ def test_terminology_entry_has_slicers_seven_parts(segment: Segment) -> None:
 
 
 def test_own_terminology_file_holds_exactly_the_codes_that_name_it() -> None:
-    content = json.loads(TERMINOLOGY.read_text(encoding="utf-8"))
+    content = json.loads(terminology().read_text(encoding="utf-8"))
     (category,) = content["SegmentationCodes"]["Category"]
     listed = {
         (entry["CodingSchemeDesignator"], entry["CodeValue"], entry["CodeMeaning"]): tuple(

@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
 
-from MissingModalityLib import networks
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import CaseError, OptionError
-from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality, subset_name
+from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_name
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.attach import attach_evaluation, summary_of
@@ -38,52 +36,8 @@ from MissingModalityLib.imaging.preparation import Study
 from MissingModalityLib.imaging.reading import read_label, read_study
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.student import Student
-
-SHAPE = (16, 34, 38)  # z, y, x
-SPACING = (1.0, 1.0, 2.0)  # x, y, z in mm
-BOTH = (Modality.FLAIR, Modality.T1CE)
-
-
-def write_case(
-    folder: Path,
-    modalities: Iterable[Modality] = MODALITIES,
-    seed: int = 0,
-    enhancing: bool = True,
-    orientation: str = "LPS",
-    label: bool = True,
-) -> Path:
-    """A ball-shaped brain with a tumor of three shells; the label map is stored in ``orientation``."""
-    rng = np.random.default_rng(seed)
-    z, y, x = np.indices(SHAPE)
-    distance = np.hypot(np.hypot((z - 8) * 2, y - 17), x - 19)
-    tumor = np.hypot(np.hypot((z - 9) * 2, y - 14), x - 23)
-    shells = np.select([tumor < 3, tumor < 5, tumor < 8], [1, 4 if enhancing else 1, 2]).astype(np.uint8)
-    folder.mkdir(parents=True)
-    for modality in modalities:
-        signal = 300 + 40 * int(modality) * (shells > 0) + 30 * shells + rng.normal(0, 10, SHAPE)
-        _write(
-            np.where(distance < 15, signal, 0).astype(np.int16), folder / f"{modality.name.lower()}.nii.gz"
-        )
-    if label:
-        _write(np.where(distance < 15, shells, 0), folder / "seg.nii.gz", orientation)
-    return folder
-
-
-def _write(array: np.ndarray, path: Path, orientation: str = "LPS") -> None:
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(SPACING)
-    image.SetOrigin((-20.0, 5.0, 30.0))
-    sitk.WriteImage(sitk.DICOMOrient(image, orientation), str(path))
-
-
-def tiny_student(card: dict[str, Any] | None = None) -> Student:
-    torch.manual_seed(3)
-    network = networks.build("segresnet", filters=8, blocks=(1, 1, 1))
-    with torch.no_grad():  # spread the answers of fresh weights, so that every region has voxels
-        for parameter in network.parameters():
-            parameter.mul_(3)
-        list(network.parameters())[-1].zero_()
-    return Student(network, {"window": [40, 40, 40], **(card or {})})
+from small_cases import BOTH, write_shell_case
+from small_networks import tiny_student
 
 
 def blind_student() -> Student:
@@ -110,10 +64,10 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     """A folder with a whole case, one of two modalities, one without label and one that is damaged."""
     root = tmp_path_factory.mktemp("evaluation")
     data = root / "data"
-    write_case(data / "BraTS2021_90001")
-    write_case(data / "BraTS2021_90002", BOTH, seed=1, enhancing=False)
-    write_case(data / "BraTS2021_90003", seed=2, label=False)
-    damaged = write_case(data / "BraTS2021_90004", seed=3) / "t1.nii.gz"
+    write_shell_case(data / "BraTS2021_90001")
+    write_shell_case(data / "BraTS2021_90002", BOTH, seed=1, enhancing=False)
+    write_shell_case(data / "BraTS2021_90003", seed=2, label=False)
+    damaged = write_shell_case(data / "BraTS2021_90004", seed=3) / "t1.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:400])
     student = root / "tiny.safetensors"
     tiny_student().save(student)
@@ -308,8 +262,9 @@ def test_a_subset_scores_as_if_its_volumes_were_all_there_is(
         {modality: study.names[modality] for modality in subset},
     )
     prediction = Student.load(evaluated.student).predict(alone, device="cpu").labels
+    label = read_label(case)
     expected = score_regions(
-        sitk.GetArrayFromImage(prediction), sitk.GetArrayFromImage(read_label(case)), SPACING[::-1]
+        sitk.GetArrayFromImage(prediction), sitk.GetArrayFromImage(label), label.GetSpacing()[::-1]
     )
     found = {
         row["region"]: row["dice"]
@@ -322,7 +277,7 @@ def test_a_subset_scores_as_if_its_volumes_were_all_there_is(
 
 def test_a_label_stored_in_another_orientation_scores_the_same(tmp_path: Path) -> None:
     for name, orientation in (("BraTS2021_1", "LPS"), ("BraTS2021_2", "RAS"), ("BraTS2021_3", "PIR")):
-        write_case(tmp_path / name, BOTH, orientation=orientation)
+        write_shell_case(tmp_path / name, BOTH, orientation=orientation)
     rows = evaluate_student(tiny_student(), find_cases(tmp_path).cases, device="cpu")
     scores = [[(row.dice, row.hd95) for row in rows if row.case == f"BraTS2021_{n}"] for n in (1, 2, 3)]
     assert scores[0] == scores[1] == scores[2]
@@ -332,7 +287,7 @@ def test_a_label_stored_in_another_orientation_scores_the_same(tmp_path: Path) -
 def test_a_student_that_finds_nothing_gets_what_the_rules_say(
     tmp_path: Path, rule: str, missed: bool
 ) -> None:
-    write_case(tmp_path / "data" / "BraTS2021_1", (Modality.T2,), enhancing=False)
+    write_shell_case(tmp_path / "data" / "BraTS2021_1", (Modality.T2,), enhancing=False)
     blind_student().save(tmp_path / "blind.safetensors")
     result = evaluate_folder(
         tmp_path / "blind.safetensors", tmp_path / "data", tmp_path / "out", device="cpu", hd95_rule=rule
@@ -387,7 +342,7 @@ def test_rows_survive_the_csv(tmp_path: Path) -> None:
 
 
 def test_nothing_to_score_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
-    write_case(tmp_path / "data" / "BraTS2021_1", BOTH, label=False)
+    write_shell_case(tmp_path / "data" / "BraTS2021_1", BOTH, label=False)
     tiny_student().save(tmp_path / "tiny.safetensors")
     with pytest.raises(CaseError, match=r"BraTS2021_1: no label"):
         evaluate_folder(tmp_path / "tiny.safetensors", tmp_path / "data", tmp_path / "out", device="cpu")
@@ -395,7 +350,7 @@ def test_nothing_to_score_is_an_error_and_leaves_no_files(tmp_path: Path) -> Non
 
 
 def test_an_unlabeled_case_among_given_ones_is_an_error(tmp_path: Path) -> None:
-    write_case(tmp_path / "BraTS2021_1", BOTH, label=False)
+    write_shell_case(tmp_path / "BraTS2021_1", BOTH, label=False)
     with pytest.raises(CaseError, match=r"BraTS2021_1.*no label"):
         evaluate_student(tiny_student(), find_cases(tmp_path).cases, device="cpu")
 

@@ -216,7 +216,7 @@ def test_scoring_a_whole_case_takes_seconds() -> None:
     reference = np.select([distance < 15, distance < 20, distance < 40], [1, 3, 2]).astype(np.uint8)
     prediction = np.roll(reference, 7, axis=1)
     prediction[140:142, 20:25, 200:205] = 2
-    start = time.perf_counter()
+    start = time.process_time()  # what others do on a busy machine does not count
     scores = score_regions(prediction, reference, UNIT)
-    assert time.perf_counter() - start < 20  # 2 s on an idle core
+    assert time.process_time() - start < 20  # 2 s on one core
     assert scores["TC"].hd95 == pytest.approx(7, abs=0.5)

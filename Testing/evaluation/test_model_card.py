@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from test_evaluate import BOTH, write_case
 
-from MissingModalityLib import networks
 from MissingModalityLib.core.errors import CaseError, StudentError
 from MissingModalityLib.evaluation.evaluate import evaluate_folder
 from MissingModalityLib.evaluation.model_card import main, write_model_card
 from MissingModalityLib.inference.student import Student
+from small_cases import BOTH, write_shell_case
+from small_networks import small_network
 
 TRAINING = {
     "recipe": "segresnet",
@@ -35,8 +34,7 @@ NOTES = {
 
 
 def save_student(path: Path, seed: int = 3, **card: Any) -> Path:
-    torch.manual_seed(seed)
-    network = networks.build("segresnet", filters=8, blocks=(1, 1, 1))
+    network = small_network("segresnet", seed, blocks=(1, 1, 1))
     Student(network, {"window": [40, 40, 40], **card}).save(path)
     return path
 
@@ -45,7 +43,7 @@ def save_student(path: Path, seed: int = 3, **card: Any) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student file ``small.safetensors`` and its evaluation in ``scores``."""
     root = tmp_path_factory.mktemp("card")
-    write_case(root / "cases" / "BraTS2021_77777", BOTH)
+    write_shell_case(root / "cases" / "BraTS2021_77777", BOTH)
     save_student(root / "small.safetensors", training=TRAINING, license="CC BY 4.0", **NOTES)
     evaluate_folder(root / "small.safetensors", root / "cases", root / "scores", device="cpu")
     return root

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import shared_folder
 
-ROOT = Path(__file__).resolve().parents[2]
+from checkout import ROOT, shared_folder
+
 SOURCES = ("CMakeLists.txt", "MissingModalitySeg", "MissingModalityTrain", "Resources/Models", "Testing")
 generated = shutil.ignore_patterns("__pycache__", "*.egg-info", ".pytest_cache")
 

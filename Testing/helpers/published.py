@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from masks import flags
 from MissingModalityLib.networks.mstkdnet_transformer import Attention
 from MissingModalityLib.networks.reference import REFERENCES, load_reference
 
@@ -111,9 +112,9 @@ class Published:
         return table.get(name) or f"{table[module]}.{kind}"
 
 
-def flags(mask: str, batch: int = 1) -> Tensor:
+def available(mask: str, batch: int = 1) -> Tensor:
     """Bits in their order -> (batch, 4) bool in ours."""
-    return torch.tensor([[bit == "1" for bit in mask]])[:, CHANNELS].expand(batch, -1)
+    return flags(mask)[:, CHANNELS].expand(batch, -1)
 
 
 def without_dropout(network: nn.Module) -> nn.Module:

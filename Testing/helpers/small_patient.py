@@ -1,4 +1,4 @@
-"""Small volumes and untrained students that make a whole run last a second."""
+"""Small volumes of a brain."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-import torch
-
-from MissingModalityLib.inference.student import Student
-from MissingModalityLib.networks import build
 
 
 def brain_volume(
@@ -33,30 +29,4 @@ def brain_volume(
 def write_brain(path: Path, seed: int = 0, **geometry: tuple[float, ...]) -> Path:
     """:func:`brain_volume` as a file."""
     sitk.WriteImage(brain_volume(seed, **geometry), str(path))
-    return path
-
-
-def telling_student() -> Student:
-    """AdaMM that sees all lesions everywhere; of what is there at all, ED and (barely) ET."""
-    torch.manual_seed(0)
-    network = build("adamm", width=8, adapters=2, nodes=2)
-    with torch.no_grad():
-        network.classify.weight.zero_()
-        network.classify.bias.copy_(torch.tensor([-4.0, 6.0, 6.0, 6.0]))
-        network.presence[-1].weight.zero_()
-        network.presence[-1].bias.copy_(torch.tensor([-3.0, 3.0, 0.1]))
-    return Student(network, {"name": "telling", "window": [32, 32, 32]})
-
-
-def write_student(
-    path: Path, window: int = 64, overlap: float = 0.25, head: str = "classes", bias: float | None = None
-) -> Path:
-    """An untrained student of no opinion; small windows make it slow, a bias makes it sure of every logit."""
-    torch.manual_seed(0)
-    network = build("segresnet", filters=8, blocks=(1, 1), head=head)
-    last = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv3d)][-1]
-    torch.nn.init.constant_(last.bias, bias or 0)
-    if bias is not None:
-        torch.nn.init.zeros_(last.weight)
-    Student(network, {"name": "tiny", "window": [window] * 3, "overlap": overlap}).save(path)
     return path

@@ -1,4 +1,4 @@
-"""Training runs small enough for tests: tiny real cases, tiny networks, and a look into what they leave."""
+"""Settings of training runs small enough for tests, and a look into what they leave."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import torch
-from test_cache import write_case
 
-ALL = ("flair", "t1ce", "t1", "t2")
+from small_networks import SMALLEST
+
 QUICK = {
     "epochs": 3,
     "iterations_per_epoch": 2,
@@ -19,27 +19,12 @@ QUICK = {
     "num_workers": 0,
 }
 TINIEST = {
-    "baseline": {"network": {"filters": 8, "blocks": [1, 1]}},
-    "mst-kd": {
-        "network": {
-            **{"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16},
-            "grid": [1, 1, 1],
-        },
-        "patch_size": 32,
-    },
-    "adamm": {"network": {"width": 8, "adapters": 2, "nodes": 2}},
+    "baseline": {"network": SMALLEST["segresnet"]},
+    "mst-kd": {"network": SMALLEST["mstkdnet"], "patch_size": 32},
+    "adamm": {"network": SMALLEST["adamm"]},
 }
 """The smallest network of a recipe, and the crop that it needs."""
 TINY = {**QUICK, **TINIEST["baseline"]}
-
-
-def write_cases(folder: Path) -> Path:
-    """Three labelled cases, one of which lacks modalities, and one without label."""
-    write_case(folder / "patient_a", ALL)
-    write_case(folder / "patient_b", ALL)
-    write_case(folder / "patient_c", ("flair", "t1ce"))
-    write_case(folder / "patient_d", ALL, label=False)
-    return folder
 
 
 def record(run: Path) -> dict:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import slicer
-
 import qt_standin
 import slicer_standin
+from event_loop import run_events
 
 train = slicer_standin.load_module("MissingModalityTrain")
 
@@ -35,15 +33,6 @@ def new_panel() -> Any:
     panel.setup()
     panel.enter()
     return panel
-
-
-def run_events(until: Callable[[], Any], seconds: float = 120) -> None:
-    """Let the event loop turn until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < deadline, "nothing happened in time"
-        slicer.app.processEvents()
-        time.sleep(0.01)
 
 
 def choose(panel: Any, **paths: Path | str) -> None:

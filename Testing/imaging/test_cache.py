@@ -14,28 +14,13 @@ from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.cache import CachedCase, cache_case
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import read_label, read_study
+from small_cases import write_block_case
 from small_patient import brain_volume
-
-
-def write_case(folder: Path, names: tuple[str, ...] = ("flair", "t1ce"), label: bool = True) -> Path:
-    """A case with a block of each class in the middle of its brain."""
-    folder.mkdir(parents=True)
-    for seed, name in enumerate(names):
-        sitk.WriteImage(brain_volume(seed, spacing=(1.0, 1.0, 1.0)), str(folder / f"{name}.nii.gz"))
-    if label:
-        array = np.zeros(sitk.GetArrayFromImage(brain_volume()).shape, np.uint8)
-        array[8:14, 8:14, 8:14] = 2
-        array[9:12, 9:12, 9:12] = 1
-        array[10, 10, 10] = 4
-        image = sitk.GetImageFromArray(array)
-        image.CopyInformation(brain_volume(spacing=(1.0, 1.0, 1.0)))
-        sitk.WriteImage(image, str(folder / "seg.nii.gz"))
-    return folder
 
 
 @pytest.fixture
 def case(tmp_path: Path):
-    write_case(tmp_path / "data" / "patient")
+    write_block_case(tmp_path / "data" / "patient")
     return find_cases(tmp_path / "data").cases[0]
 
 
@@ -92,7 +77,7 @@ def test_a_truncated_file_is_made_anew(case, tmp_path: Path) -> None:
 
 
 def test_a_case_without_label_is_refused(tmp_path: Path) -> None:
-    write_case(tmp_path / "data" / "patient", label=False)
+    write_block_case(tmp_path / "data" / "patient", label=False)
     with pytest.raises(CaseError, match=r"'patient' has no label"):
         cache_case(find_cases(tmp_path / "data").cases[0], tmp_path / "prepared")
     assert not list(tmp_path.glob("prepared/*"))

@@ -12,9 +12,9 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import vtk
-from test_segments import TERMINOLOGY
 
 import slicer_standin
+from checkout import terminology
 from MissingModalityLib import mrml
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.core.modalities import Modality
@@ -372,7 +372,7 @@ def test_doubtful_guess_is_not_filled_in(scene: Any) -> None:
 
 def test_slicer_loads_the_own_terminology(scene: Any) -> None:
     logic = slicer.vtkSlicerTerminologiesModuleLogic()
-    assert logic.LoadTerminologyFromFile(str(TERMINOLOGY)) == OWN_CONTEXT
+    assert logic.LoadTerminologyFromFile(str(terminology())) == OWN_CONTEXT
     category, entry = slicer.vtkSlicerTerminologyCategory(), slicer.vtkSlicerTerminologyType()
     assert logic.GetNthCategoryInTerminology(OWN_CONTEXT, 0, category)
     colors = {}

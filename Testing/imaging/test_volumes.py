@@ -168,7 +168,11 @@ def test_damaged_compressed_bytes_are_refused(whole: Path) -> None:
     assert "damaged" in refusal(whole)
 
 
-@pytest.mark.parametrize("content", [b"not an image\n" * 100, b"x", gzip.compress(b"text\n" * 200)])
+@pytest.mark.parametrize(
+    "content",
+    [b"not an image\n" * 100, b"x", gzip.compress(b"text\n" * 200)],
+    ids=["text", "one letter", "compressed text"],
+)
 def test_text_named_as_nifti_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.nii.gz"
     path.write_bytes(content)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_name
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.expected_dice import Gain, Grade, expect
@@ -68,11 +67,8 @@ def test_a_subset_that_was_never_evaluated_has_no_expectation() -> None:
 
 
 def test_the_bundled_student_tells_what_to_expect_of_every_subset() -> None:
-    try:
-        path = bundled_student()
-    except MissingModalityError as error:
-        pytest.skip(str(error))
+    card = read_card(bundled_student())
     for subset in SUBSETS:
-        found = expect(read_card(path), subset)
+        found = expect(card, subset)
         assert found is not None and set(found.dice) == {"WT", "TC", "ET"}, subset_name(subset)
     assert found.gain is None, "all four sequences are there"

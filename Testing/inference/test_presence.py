@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_evaluate import tiny_student
 from torch import nn
 
 from MissingModalityLib.__main__ import main
@@ -25,7 +24,8 @@ from MissingModalityLib.inference.sliding_window import gated, infer, to_classes
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks.output import HEADS, Output
 from MissingModalityLib.training.run import train
-from small_patient import brain_volume, telling_student, write_brain
+from small_networks import SMALLEST, telling_student, tiny_student
+from small_patient import brain_volume, write_brain
 from tiny_run import TINY
 
 CPU = torch.device("cpu")
@@ -197,8 +197,7 @@ def test_the_table_of_a_folder_tells_presence_where_the_student_does(student: St
 
 
 def test_the_gate_is_chosen_at_export(tiny_cases: Path, tmp_path: Path, capsys) -> None:
-    network = {"width": 8, "adapters": 2, "nodes": 2}
-    settings = {**TINY, "network": network, "epochs": 1}
+    settings = {**TINY, "network": SMALLEST["adamm"], "epochs": 1}
     run = train(tiny_cases, tmp_path / "run", "adamm", device="cpu", settings=settings)
     output = tmp_path / "s.safetensors"
     command = ["export", "--run", str(run), "--output", str(output), "--progress", "none"]

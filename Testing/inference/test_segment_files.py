@@ -20,7 +20,8 @@ from MissingModalityLib.inference import segment_files as segmentation
 from MissingModalityLib.inference.segment_files import segment_files
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime.devices import choose_device, describe_device
-from small_patient import write_brain, write_student
+from small_networks import write_student
+from small_patient import write_brain
 
 OBLIQUE = (math.cos(0.2), -math.sin(0.2), 0.0, math.sin(0.2), math.cos(0.2), 0.0, 0.0, 0.0, 1.0)
 

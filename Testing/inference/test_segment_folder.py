@@ -14,7 +14,8 @@ from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.inference.segment_folder import segment_folder
-from small_patient import write_brain, write_student
+from small_networks import write_student
+from small_patient import write_brain
 
 
 @pytest.fixture

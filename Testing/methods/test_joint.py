@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_self_distillation import flags
 from torch import Tensor, nn
 
+from masks import flags
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.methods.attention import attention_distance, extreme_values, scale_distance
 from MissingModalityLib.methods.joint import JointDistillation
@@ -20,9 +20,10 @@ from MissingModalityLib.methods.style import Discriminator, fused_matrix, style_
 from MissingModalityLib.networks import build
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.training.run import train
+from small_networks import SMALLEST, small_network
 from tiny_run import QUICK, TINIEST
 
-TINY = {"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16, "grid": (1, 1, 2)}
+TINY = {**SMALLEST["mstkdnet"], "grid": (1, 1, 2)}
 DISTANCES = ("attention", "scales", "logits", "divergence", "style", "adversarial")
 
 
@@ -180,7 +181,7 @@ def started(student: nn.Module, **options) -> tuple[JointDistillation, nn.Module
 
 
 WITHOUT_TRANSFORMER = {"attention": 0.0, "scales": 0.0}
-TINY_ADAMM = {"width": 8, "adapters": 2, "nodes": 2, "dropout": 0.0}
+TINY_ADAMM = {**SMALLEST["adamm"], "dropout": 0.0}
 
 
 def started_adamm() -> tuple[JointDistillation, nn.Module]:
@@ -328,7 +329,7 @@ def test_divergence_is_zero_for_logits_that_differ_in_scale_and_offset_alone(axi
 
 def test_networks_without_the_features_are_refused():
     with pytest.raises(OptionError, match=r"attention.*segresnet.*Set joint\.attention=0"):
-        JointDistillation(JointOptions()).check(build("segresnet", filters=8, blocks=(1, 1)))
+        JointDistillation(JointOptions()).check(small_network("segresnet"))
     with pytest.raises(OptionError, match=r"presence.*mstkdnet"):
         JointDistillation(JointOptions(presence=1.0)).check(network())
 
@@ -342,7 +343,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path,
 
 def test_logits_alone_can_be_distilled_with_any_network():
     torch.manual_seed(0)
-    student = build("segresnet", filters=8, blocks=(1, 1))
+    student = small_network("segresnet")
     off = dict.fromkeys(("attention", "scales", "style", "adversarial"), 0.0)
     method, pair = started(student, **off)
     data = {**batch(), "image": batch()["image"]}

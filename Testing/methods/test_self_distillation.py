@@ -10,27 +10,23 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
+from masks import flags
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.methods.self_distillation import Distillation, imitation
 from MissingModalityLib.methods.supervised import Supervised
-from MissingModalityLib.networks import build
+from small_networks import small_network
 
 NETWORKS = {
-    "rfnet": ("rfnet", {"width": 4}),
-    "regions": ("segresnet", {"filters": 8, "blocks": (1, 1), "dropout": 0.3}),
-    "classes": ("segresnet", {"filters": 8, "blocks": (1, 1), "head": "classes"}),
+    "rfnet": ("rfnet", {}),
+    "regions": ("segresnet", {"dropout": 0.3}),
+    "classes": ("segresnet", {"head": "classes"}),
 }
 BOTH = pytest.mark.parametrize("name", NETWORKS)
 
 
 def network(name: str = "rfnet", seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
     architecture, options = NETWORKS[name]
-    return build(architecture, **options).train()
-
-
-def flags(*rows: str) -> Tensor:
-    return torch.tensor([[bit == "1" for bit in row] for row in rows])
+    return small_network(architecture, seed, **options).train()
 
 
 def batch(

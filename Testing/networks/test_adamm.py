@@ -9,7 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import published
 from freeze_joint import case, fixture, record, seeded
-from freeze_rfnet import assert_as_frozen, flags
+from freeze_rfnet import assert_as_frozen
+from masks import flags
 from MissingModalityLib import networks
 from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.core.modalities import SUBSETS, availability
@@ -55,19 +56,19 @@ class TestPublishedNumbers:
         network = public.network(dtype)
         graph = graph_outputs(network)
         with torch.no_grad():
-            output = network(public.image(dtype), published.flags(mask), features=True)
+            output = network(public.image(dtype), published.available(mask), features=True)
         assert bool(graph) == (mask != "1111")
         public.check(f"mask{mask}", {**outputs(output), **graph}, dtype)
 
     def test_of_a_batch(self, public, dtype):
         image = public.image(dtype, "in/x_extra")
         with torch.no_grad():
-            output = public.network(dtype)(image, published.flags(TRAINED, len(image)), features=True)
+            output = public.network(dtype)(image, published.available(TRAINED, len(image)), features=True)
         public.check("extra", outputs(output), dtype)
 
     def test_of_a_training_step(self, public, dtype):
         network = without_dropout(public.network(dtype))
-        output = network(public.image(dtype), published.flags(TRAINED), features=True)
+        output = network(public.image(dtype), published.available(TRAINED), features=True)
         public.check("train_nodrop", outputs(output), dtype)
         public.check_statistics(network)
         style, content = (output.features[f"style/{name}"] for name in ("style", "content"))

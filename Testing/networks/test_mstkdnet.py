@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 import published
 from freeze_joint import OPTIONS, case, fixture, record, seeded
-from freeze_rfnet import assert_as_frozen, flags
+from freeze_rfnet import assert_as_frozen
+from masks import flags
 from MissingModalityLib import networks
 from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.methods.losses import segmentation_loss
@@ -49,12 +50,12 @@ class TestPublishedNumbers:
     @pytest.mark.parametrize("mask", published.MASKS)
     def test_of_subsets(self, public, mask, dtype):
         with torch.no_grad():
-            found = outputs(public.network(dtype), public.image(dtype), published.flags(mask))
+            found = outputs(public.network(dtype), public.image(dtype), published.available(mask))
         public.check(f"mask{mask}", found, dtype)
 
     def test_of_a_training_step(self, public, dtype):
         network = without_dropout(public.network(dtype))
-        found = outputs(network, public.image(dtype), published.flags(TRAINED))
+        found = outputs(network, public.image(dtype), published.available(TRAINED))
         public.check("train_nodrop", found, dtype)
         public.check_statistics(network)
         loss = public.probe(found["uout"][:, 0], found["style"], found["content"])
@@ -72,7 +73,7 @@ class TestPublicCheckpoints:
         }
 
     def test_a_count_of_tokens_alone_fits_images_of_that_count(self, public):
-        network, available = public.network(torch.float32), published.flags("1111")
+        network, available = public.network(torch.float32), published.available("1111")
         with torch.no_grad():
             assert network(torch.zeros(1, 4, 96, 64, 32), available).logits.isfinite().all()
             with pytest.raises(ImageError, match="6 tokens, and this image has 4"):

@@ -9,18 +9,14 @@ from torch import Tensor, nn
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import SUBSETS, availability
 from MissingModalityLib.networks import build
+from small_networks import SMALLEST, small_network
 
-SMALL = {
-    "adamm": {"width": 8, "adapters": 2, "nodes": 4},
-    "rfnet": {"width": 4},
-    "segresnet": {"filters": 8, "blocks": (1, 1)},
-}
+SMALL = [name for name in SMALLEST if name != "mstkdnet"]
 
 
 @pytest.fixture(params=SMALL)
 def a_network(request: pytest.FixtureRequest) -> nn.Module:
-    torch.manual_seed(0)
-    return build(request.param, **SMALL[request.param]).eval()
+    return small_network(request.param).eval()
 
 
 def image(seed: int = 0) -> Tensor:
@@ -69,7 +65,7 @@ def test_flags_tell_a_missing_channel_from_an_empty_one() -> None:
     blank[:, 1] = 0
     with_t1ce, without = torch.tensor([[True] * 4]), torch.tensor([[True, False, True, True]])
     for flags, same in ((True, False), (False, True)):
-        network = build("segresnet", filters=8, blocks=(1, 1), flags=flags).eval()
+        network = small_network("segresnet", flags=flags).eval()
         assert torch.equal(network(blank, with_t1ce).logits, network(blank, without).logits) is same
 
 

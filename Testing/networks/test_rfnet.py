@@ -8,7 +8,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from freeze_rfnet import FROZEN, assert_as_frozen, flags, record, seeded_case, seeded_network
+from freeze_rfnet import FROZEN, assert_as_frozen, record, seeded_case, seeded_network
+from masks import flags
 from MissingModalityLib import networks
 from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, availability

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -20,11 +19,13 @@ from PySide6 import QtGui
 import qt_standin
 import slicer_standin
 from child_process import replace_process
+from event_loop import run_events
 from MissingModalityLib import mrml
 from MissingModalityLib.core.segments import SEGMENTS
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime import jobs
-from small_patient import brain_volume, telling_student, write_brain, write_student
+from small_networks import telling_student, write_student
+from small_patient import brain_volume, write_brain
 
 seg = slicer_standin.load_module("MissingModalitySeg")
 devicesection = slicer_standin.load_module("MissingModalitySegLib.devicesection")
@@ -79,15 +80,6 @@ def add_volumes(*names: str) -> list[Any]:
 def choose_student(panel: Any, path: Path) -> None:
     panel.ui.studentSelector.setCurrentIndex(panel.ui.studentSelector.count - 1)
     panel.ui.studentPathEdit.setCurrentPath(str(path))
-
-
-def run_events(until: Callable[[], bool], seconds: float = 300) -> None:
-    """Let the event loop turn until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < deadline, "nothing happened in time"
-        slicer.app.processEvents()
-        time.sleep(0.01)
 
 
 def scene_state() -> list[tuple[str, str]]:

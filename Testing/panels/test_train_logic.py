@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,10 +16,12 @@ import slicer.util
 import MissingModalityLib as mm
 import readme
 import slicer_standin
+from event_loop import run_events
 from MissingModalityLib.__main__ import build_parser
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime import jobs
-from tiny_run import TINY, write_cases
+from small_cases import write_block_cases
+from tiny_run import TINY
 
 train = slicer_standin.load_module("MissingModalityTrain")
 qt = slicer_standin.load_module("qt")
@@ -33,15 +34,6 @@ RESULT = '{"event": "result", "result": {"output": "run"}}'
 def logic() -> Any:
     slicer_standin.new_scene()
     return train.MissingModalityTrainLogic()
-
-
-def run_events(until: Callable[[], Any], seconds: float = 60) -> None:
-    """Let the event loop turn until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < deadline, "nothing happened in time"
-        slicer.app.processEvents()
-        time.sleep(0.01)
 
 
 def defaults(function: Callable[..., Any]) -> dict[str, Any]:
@@ -184,7 +176,7 @@ def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: p
     )
     settings = {**TINY, "epochs": 1, "iterations_per_epoch": 1}
     monkeypatch.setattr(panel.logic, "train", partial(panel.logic.train, settings=settings, device="cpu"))
-    write_cases(tmp_path / "cases")
+    write_block_cases(tmp_path / "cases")
     monkeypatch.chdir(tmp_path)
     names = {"slicer": slicer}
     exec(readme.lines_with("logic.train"), names)

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import slicer
 
+from event_loop import run_events
 from MissingModalityLib.core.labels import CONVENTIONS
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.datasets.splitting import split_cases
 from small_cases import write_patients
-from train_panel import choose, choose_item, look, opened_panel, run_events, texts, train
+from train_panel import choose, choose_item, look, opened_panel, texts, train
 
 
 @pytest.fixture

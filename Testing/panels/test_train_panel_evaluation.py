@@ -13,12 +13,13 @@ import pytest
 import slicer
 from matplotlib.image import imsave
 
+from event_loop import run_events
 from MissingModalityLib.inference.locations import user_models
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.training.recipes import make_plan
 from small_cases import PATIENTS, write_patients
-from small_patient import write_student
-from train_panel import choose, new_panel, opened_panel, run_events, write_run
+from small_networks import write_student
+from train_panel import choose, new_panel, opened_panel, write_run
 
 SCORES = {"WT": 0.8, "TC": 0.6, "ET": 0.4}
 SUBSET = {

@@ -12,8 +12,9 @@ import slicer
 from slicer.util import arrayFromVolume
 
 import slicer_standin
+from event_loop import run_events
 from small_cases import write_patients
-from train_panel import choose, choose_item, line, look, opened_panel, run_events
+from train_panel import choose, choose_item, line, look, opened_panel
 
 layouts = slicer_standin.load_module("MissingModalityTrainLib.viewlayouts")
 previewNodes = slicer_standin.load_module("MissingModalityTrainLib.synthesissection").previewNodes

@@ -12,10 +12,11 @@ import slicer
 from slicer.util import arrayFromTableColumn
 
 import slicer_standin
+from event_loop import run_events
 from MissingModalityLib.runtime import background as detached
 from MissingModalityLib.runtime import lock
 from MissingModalityLib.training.recipes import NETWORKS, RECIPES, make_plan
-from train_panel import choose, choose_item, line, new_panel, opened_panel, run_events, train, write_run
+from train_panel import choose, choose_item, line, new_panel, opened_panel, train, write_run
 
 qt = slicer_standin.load_module("qt")
 

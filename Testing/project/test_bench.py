@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_evaluate import tiny_student, write_case
 
 import bench
 import bench_training
+from small_cases import write_shell_case
+from small_networks import tiny_student
 
 
 def test_the_benchmark_covers_a_whole_case_with_75_windows() -> None:
@@ -27,7 +28,7 @@ def test_the_benchmark_covers_a_whole_case_with_75_windows() -> None:
 def test_the_benchmark_runs_and_says_what_it_scaled(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_case(tmp_path / "BraTS2021_1")
+    write_shell_case(tmp_path / "BraTS2021_1")
     tiny_student().save(tmp_path / "tiny.safetensors")
     sizes = ["--window", "16", "--width", "4", "--filters", "8", "--threads", "1"]
     places = ["--student", str(tmp_path / "tiny.safetensors"), "--output", str(tmp_path / "bench.json")]

@@ -16,14 +16,15 @@ import pytest
 import SimpleITK as sitk
 from matplotlib.image import imread
 
+from checkout import ROOT
 from demo import main
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.segments import SEGMENTS
 from MissingModalityLib.imaging.preparation import Study
 from MissingModalityLib.inference.overlay import draw_overlay
-from small_patient import brain_volume, write_student
+from small_networks import write_student
+from small_patient import brain_volume
 
-ROOT = Path(__file__).resolve().parents[2]
 SUFFIXES = ("flair", "t1ce", "t1", "t2")
 
 REOPEN = """

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_packaging import MODULES, runtime_files
 
-from install_tree import ROOT, configure, copy_sources, files_of, install, run, run_python, tool
+from checkout import MODULES, ROOT, bundled_files
+from install_tree import configure, copy_sources, files_of, install, run, run_python, tool
 
 PANELS = ("panels", "imaging")
 """Rooms of tests that run on real MRML nodes: apart from the others, as every process has one scene."""
-TEST_PATHS = "pythonpath=Testing/helpers Testing/tools " + " ".join(
-    f"Testing/{path.name}" for path in sorted((ROOT / "Testing").iterdir()) if path.is_dir()
-)
+TEST_PATHS = "pythonpath=Testing/helpers Testing/tools"
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +52,8 @@ def look(modules: Path, folder: Path) -> str:
 
 
 def test_tree_holds_every_file_of_both_modules_and_the_models(modules: Path) -> None:
-    expected = {file for module in MODULES for file in runtime_files(ROOT / module)}
-    expected |= {f"Resources/Models/{file}" for file in runtime_files(ROOT / "Resources" / "Models")}
+    expected = {file for module in MODULES for file in bundled_files(ROOT / module)}
+    expected |= {f"Resources/Models/{file}" for file in bundled_files(ROOT / "Resources" / "Models")}
     assert files_of(modules) == expected
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-MODULES = ("MissingModalitySeg", "MissingModalityTrain")
+from checkout import MODULES, ROOT, bundled_files
 
 
 def cmake_list(folder: Path, name: str) -> list[str]:
@@ -24,22 +23,9 @@ def cmake_list(folder: Path, name: str) -> list[str]:
     return found[1].split()
 
 
-def runtime_files(folder: Path) -> list[str]:
-    """Everything below a folder that the package must hold, relative to it."""
-    generated = {"__pycache__", "missing_modality.egg-info"}
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not generated.intersection(path.parts)
-        and path.name != "CMakeLists.txt"
-        and not path.name.startswith(".")
-    )
-
-
 def test_every_bundled_model_is_packaged() -> None:
     models = ROOT / "Resources" / "Models"
-    for file in runtime_files(models) if models.is_dir() else []:
+    for file in bundled_files(models) if models.is_dir() else []:
         entry = f"Resources/Models/{file}"
         assert entry in cmake_list(ROOT, "MODELS"), f"add the line '  {entry}' to MODELS in CMakeLists.txt"
 
@@ -85,6 +71,6 @@ def test_wheel_holds_the_library_and_the_models(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         packed = set(wheel.namelist())
-    library = {file for file in runtime_files(ROOT / MODULES[1]) if file.startswith("MissingModalityLib/")}
+    library = {file for file in bundled_files(ROOT / MODULES[1]) if file.startswith("MissingModalityLib/")}
     models = {f"MissingModalityLib/{entry}" for entry in cmake_list(ROOT, "MODELS")}
     assert library | models <= packed

@@ -22,7 +22,8 @@ from MissingModalityLib.runtime import lock
 from MissingModalityLib.runtime.background import State
 from MissingModalityLib.training.status import standing
 from processes import environment
-from tiny_run import TINY, write_cases
+from small_cases import write_block_cases
+from tiny_run import TINY
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the child of these tests is a shell script")
 
@@ -222,7 +223,7 @@ def test_the_command_line_too_refuses_a_folder_where_another_process_trains(
 @pytest.mark.slow
 def test_a_real_training_is_followed_to_its_end(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    cases = write_cases(tmp_path / "cases")
+    cases = write_block_cases(tmp_path / "cases")
     settings = [f"{key}={value}" for key, value in TINY.items() if key != "network"]
     arguments = ["train", "--data", cases, "--output", run, "--device", "cpu", "--set", *settings]
     training = detached.start([*arguments, "network.filters=8", "network.blocks=1,1"], run)

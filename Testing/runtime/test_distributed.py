@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_evaluate import BOTH, tiny_student, write_case
 
 from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.evaluation.evaluate import evaluate_folder
 from MissingModalityLib.runtime import distributed
 from processes import torchrun
+from small_cases import BOTH, write_shell_case
+from small_networks import tiny_student
 
 WORKER = """
 import json, sys
@@ -61,14 +62,14 @@ Path(folder / f"told{told['rank']}.json").write_text(json.dumps(told))
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three cases and a damaged one, evaluated by one process into ``one`` and by two into ``two``."""
     root = tmp_path_factory.mktemp("shared")
-    write_case(root / "data" / "BraTS2021_1", BOTH)
-    write_case(root / "data" / "BraTS2021_2", BOTH[:1], seed=1)
-    damaged = write_case(root / "data" / "BraTS2021_3", BOTH, seed=2) / "flair.nii.gz"
+    write_shell_case(root / "data" / "BraTS2021_1", BOTH)
+    write_shell_case(root / "data" / "BraTS2021_2", BOTH[:1], seed=1)
+    damaged = write_shell_case(root / "data" / "BraTS2021_3", BOTH, seed=2) / "flair.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:400])
-    write_case(root / "data" / "BraTS2021_4", BOTH[1:], seed=3)
+    write_shell_case(root / "data" / "BraTS2021_4", BOTH[1:], seed=3)
     (root / "empty").mkdir()
     tiny_student().save(root / "s.safetensors")
     evaluate_folder(root / "s.safetensors", root / "data", root / "one", device="cpu")

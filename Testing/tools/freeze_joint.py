@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from freeze_rfnet import flags
+from masks import flags
 from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.networks import build
 

@@ -1,4 +1,4 @@
-"""Record what RFNet computes now: `python Testing/freeze_rfnet.py` rewrites fixtures/rfnet_frozen.npz.
+"""Record what RFNet computes now: `python Testing/tools/freeze_rfnet.py` rewrites fixtures/rfnet_frozen.npz.
 
 Run it only after the network equals the published numbers (test_rfnet.py with the shared folder); the file
 then holds later versions to them where that folder is absent.
@@ -11,17 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from masks import flags
 from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.networks.rfnet import RFNet
 
 FROZEN = Path(__file__).resolve().parents[1] / "fixtures" / "rfnet_frozen.npz"
 MASKS = ("1111", "1000", "0101")
 SIDE = 16
-
-
-def flags(*masks: str) -> torch.Tensor:
-    """ "1000", "0101" -> (2, 4) bool."""
-    return torch.tensor([[bit == "1" for bit in mask] for mask in masks])
 
 
 def seeded_network(width: int = 4) -> RFNet:

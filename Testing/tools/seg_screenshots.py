@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from test_seg_panel import run_events
 
 import scene_view
 import slicer_standin
+from event_loop import run_events
 
 LONG_S = 3600
 

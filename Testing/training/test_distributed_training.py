@@ -9,61 +9,20 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_evaluate import tiny_student
 from torch import Tensor
 
 from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.evaluation.evaluate import evaluate_folder
-from MissingModalityLib.methods.joint import JointDistillation
-from MissingModalityLib.methods.method import Method
-from MissingModalityLib.methods.options import JointOptions
-from MissingModalityLib.methods.self_distillation import Distillation
-from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.networks import build
-from MissingModalityLib.training.recipes import flattened
 from MissingModalityLib.training.run import train
 from processes import TORCHRUN, environment, torchrun
+from small_networks import SMALLEST, tiny_student
 from tiny_run import QUICK, TINY, assert_same, log, record, timeless, weights
-
-TRANSFORMER = {
-    "width": 8,
-    "embedding": 16,
-    "layers": 4,
-    "heads": 4,
-    "hidden": 16,
-    "decoder": 16,
-    "grid": (1, 1, 1),
-    "dropout": 0.0,
-}
-NETWORKS = {
-    "adamm": ("adamm", {"width": 8, "adapters": 2, "nodes": 2, "dropout": 0.0}),
-    "rfnet": ("rfnet", {"width": 4}),
-    "regions": ("segresnet", {"filters": 8, "blocks": (1, 1)}),
-    "classes": ("segresnet", {"filters": 8, "blocks": (1, 1), "head": "classes"}),
-    "mstkdnet": ("mstkdnet", TRANSFORMER),
-}
-STYLE_ALONE = {"attention": 0.0, "scales": 0.0, "presence": 1.0}
-LOGITS_ALONE = dict.fromkeys(("attention", "scales", "style", "adversarial"), 0.0)
-METHODS = {
-    "supervised": Supervised,
-    "fused": Distillation,
-    "encoder": lambda: Distillation(features="encoder"),
-    "joint": lambda: JointDistillation(JointOptions(entropy=1.0)),
-    "presence": lambda: JointDistillation(JointOptions(**STYLE_ALONE)),
-    "logits": lambda: JointDistillation(JointOptions(**LOGITS_ALONE)),
-}
-STEPS = [
-    *((name, method) for name in NETWORKS for method in ("supervised", "fused")),
-    ("rfnet", "encoder"),
-    ("mstkdnet", "joint"),
-    ("adamm", "presence"),
-    ("rfnet", "logits"),
-]
+from two_processes import STEPS, command, evaluation, step
 
 WORKER = """
 import contextlib, io, json, sys
@@ -72,7 +31,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 from MissingModalityLib.runtime import distributed
 from MissingModalityLib.__main__ import main
-from test_distributed_training import STEPS, failures, step
+from two_processes import STEPS, failures, step
 
 folder, data = map(Path, sys.argv[1:])
 with distributed.start("cpu"):
@@ -90,89 +49,6 @@ for name, arguments in failures(folder, data).items():
     told[name] = (code, said.getvalue())
 Path(folder / f"told{rank}.json").write_text(json.dumps(told))
 """
-
-
-def batch(side: int) -> dict[str, Tensor]:
-    """Two samples, of which only the first has T1 and only the second FLAIR; nobody has T2."""
-    random = torch.Generator().manual_seed(5)
-    label = torch.randint(0, 4, (2, side, side, side), generator=random, dtype=torch.uint8)
-    label[0][label[0] == 3] = 2  # no class 3 in one of them: a mean of two Dice losses is another number
-    flags = {"available": ("0100", "1000"), "teacher": ("0110", "1100"), "present": ("0110", "1100")}
-    return {
-        "image": torch.randn(2, 4, side, side, side, generator=random).double(),
-        "label": label,
-        **{name: torch.tensor([[bit == "1" for bit in row] for row in rows]) for name, rows in flags.items()},
-    }
-
-
-def step(name: str, method: str, wrap: Any, rank: int | None = None) -> dict[str, dict[str, Tensor]]:
-    """Terms of a loss, of all processes together, and all gradients, in double precision where it is kept.
-
-    Args:
-        rank: which sample to take; both where None.
-    """
-    from MissingModalityLib.runtime import distributed
-
-    torch.manual_seed(0)
-    architecture, options = NETWORKS[name]
-    network = build(architecture, **options).double().train()
-    samples = batch(32 if name == "mstkdnet" else 16)
-    if rank is not None:
-        samples = {key: value[rank : rank + 1] for key, value in samples.items()}
-    chosen: Method = METHODS[method]()
-    trained = chosen.assemble(network)
-    chosen.begin_epoch(network, 0)
-    wrapped = wrap(trained, network.leaves_unused)  # must live until the gradients are there
-    terms = chosen.loss(wrapped, samples, 0)
-    terms["total"].backward()
-    chosen.finish_step()
-    values = distributed.mean(torch.stack([value.detach().double() for value in terms.values()]))
-    learning = {"": trained, "discriminator.": getattr(chosen, "discriminator", None)}
-    gradient = {
-        f"{kind}{key}": x.grad
-        for kind, module in learning.items()
-        if module is not None
-        for key, x in module.named_parameters()
-        if x.grad is not None
-    }
-    chosen.loss(wrapped, samples, 0)  # a wrapper that still waits for gradients says so now
-    return {"terms": dict(zip(terms, values, strict=True)), "gradient": gradient}
-
-
-def command(data: Path, output: Path, settings: Mapping[str, Any]) -> list[str]:
-    """A command that trains."""
-    pairs = [f"{key}={value}" for key, value in flattened(settings).items()]
-    common = ("train", "--data", data, "--output", output, "--device", "cpu", "--progress", "none")
-    return [*map(str, common), "--set", *pairs]
-
-
-def evaluation(student: Path, data: Path, output: Path) -> list[str]:
-    """A command that evaluates."""
-    pairs = {
-        "--student": student,
-        "--data": data,
-        "--output": output,
-        "--device": "cpu",
-        "--progress": "none",
-    }
-    return ["evaluate", *(str(word) for pair in pairs.items() for word in pair)]
-
-
-def failures(folder: Path, data: Path) -> dict[str, list[str]]:
-    """Commands that fail on all processes or on one of them."""
-    good = {**TINY, "batch_size": 2}
-    return {
-        "option": [*command(data, folder / "a", good), "--sed", "3"],
-        "setting": command(data, folder / "b", {**good, "epohcs": 3}),
-        "batch": command(data, folder / "c", {**good, "batch_size": 3}),
-        "data": command(folder / "nowhere", folder / "d", good),
-        "student": [*command(data, folder / "e", good), "--init", str(folder / "none.safetensors")],
-        "loss": command(data, folder / "f", {**good, "learning_rate": 1e30}),
-        "case": command(folder / "damaged", folder / "g", good),
-        "evaluated": evaluation(folder / "none.safetensors", data, folder / "h"),
-        "unlabeled": evaluation(folder / "s.safetensors", folder / "empty", folder / "i"),
-        "written": command(data, folder / "blocked", good),
-    }
 
 
 @pytest.fixture(scope="module")
@@ -235,9 +111,9 @@ CURVES = {
         "num_workers": 1,
         "validation_fraction": 0.4,
         "ema_decay": 0.5,
-        "network": {"filters": 8, "blocks": [1, 1]},
+        "network": SMALLEST["segresnet"],
     },
-    "rfnet": {"learning_rate": 1e-5, "validation_fraction": 0, "network": {"width": 4}},
+    "rfnet": {"learning_rate": 1e-5, "validation_fraction": 0, "network": SMALLEST["rfnet"]},
 }
 
 
@@ -354,7 +230,7 @@ def test_machines_go_on_together_though_only_one_of_them_counts_the_restart(
 
 
 @pytest.mark.slow
-def test_torchrun_evaluates_as_one_process_does(tiny_cases: Path, tmp_path: Path, one_thread: None) -> None:
+def test_torchrun_evaluates_as_one_process_does(tiny_cases: Path, tmp_path: Path) -> None:
     student = tmp_path / "s.safetensors"
     tiny_student().save(student)
     evaluate_folder(student, tiny_cases, tmp_path / "one", device="cpu")

@@ -12,11 +12,11 @@ import torch
 from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_of
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.cache import CachedCase, cache_case
-from MissingModalityLib.networks import build
 from MissingModalityLib.training import samples
 from MissingModalityLib.training.samples import Samples, choose_crop, steps_of_rank
 from MissingModalityLib.training.settings import Settings
 from MissingModalityLib.training.validation import validate
+from small_networks import small_network
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_order_of_cases_and_the_first_sample_are_drawn_apart(cached: dict) -
 
 
 def test_validation_scores_what_the_exported_student_predicts(cached: dict) -> None:
-    network = build("segresnet", filters=8, blocks=(1, 1))
+    network = small_network("segresnet")
     last = network.body.conv_final[-1].conv
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.constant_(last.bias, 10)  # everything is tumor, in the air around the brain too

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_cache import write_case
 
 from MissingModalityLib.core.errors import CaseError, MissingModalityError, OptionError, StudentError
 from MissingModalityLib.core.progress import Event
@@ -23,6 +22,7 @@ from MissingModalityLib.training.loop import Stage
 from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.stage_students import export
+from small_cases import write_block_case
 from tiny_run import QUICK, TINIEST, TINY, assert_same, log, record, weights
 
 
@@ -272,7 +272,7 @@ def test_misuse_of_folders_is_refused(tiny_cases: Path, tmp_path: Path) -> None:
 
 
 def test_data_without_labels_cannot_train(tmp_path: Path) -> None:
-    write_case(tmp_path / "data" / "patient", label=False)
+    write_block_case(tmp_path / "data" / "patient", label=False)
     with pytest.raises(CaseError, match="no case with a label"):
         train(tmp_path / "data", tmp_path / "run")
 

@@ -1,0 +1,127 @@
+"""What two processes do together and one does alone: steps of training, and commands that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from masks import flags
+from MissingModalityLib.methods.joint import JointDistillation
+from MissingModalityLib.methods.method import Method
+from MissingModalityLib.methods.options import JointOptions
+from MissingModalityLib.methods.self_distillation import Distillation
+from MissingModalityLib.methods.supervised import Supervised
+from MissingModalityLib.runtime import distributed
+from MissingModalityLib.training.recipes import flattened
+from small_networks import small_network
+from tiny_run import TINY
+
+NETWORKS = {
+    "adamm": ("adamm", {"dropout": 0.0}),
+    "rfnet": ("rfnet", {}),
+    "regions": ("segresnet", {}),
+    "classes": ("segresnet", {"head": "classes"}),
+    "mstkdnet": ("mstkdnet", {"dropout": 0.0}),
+}
+STYLE_ALONE = {"attention": 0.0, "scales": 0.0, "presence": 1.0}
+LOGITS_ALONE = dict.fromkeys(("attention", "scales", "style", "adversarial"), 0.0)
+METHODS = {
+    "supervised": Supervised,
+    "fused": Distillation,
+    "encoder": lambda: Distillation(features="encoder"),
+    "joint": lambda: JointDistillation(JointOptions(entropy=1.0)),
+    "presence": lambda: JointDistillation(JointOptions(**STYLE_ALONE)),
+    "logits": lambda: JointDistillation(JointOptions(**LOGITS_ALONE)),
+}
+STEPS = [
+    *((name, method) for name in NETWORKS for method in ("supervised", "fused")),
+    ("rfnet", "encoder"),
+    ("mstkdnet", "joint"),
+    ("adamm", "presence"),
+    ("rfnet", "logits"),
+]
+
+
+def batch(side: int) -> dict[str, Tensor]:
+    """Two samples, of which only the first has T1 and only the second FLAIR; nobody has T2."""
+    random = torch.Generator().manual_seed(5)
+    label = torch.randint(0, 4, (2, side, side, side), generator=random, dtype=torch.uint8)
+    label[0][label[0] == 3] = 2  # no class 3 in one of them: a mean of two Dice losses is another number
+    return {
+        "image": torch.randn(2, 4, side, side, side, generator=random).double(),
+        "label": label,
+        "available": flags("0100", "1000"),
+        "teacher": flags("0110", "1100"),
+        "present": flags("0110", "1100"),
+    }
+
+
+def step(name: str, method: str, wrap: Any, rank: int | None = None) -> dict[str, dict[str, Tensor]]:
+    """Terms of a loss, of all processes together, and all gradients, in double precision where it is kept.
+
+    Args:
+        rank: which sample to take; both where None.
+    """
+    architecture, options = NETWORKS[name]
+    network = small_network(architecture, **options).double().train()
+    samples = batch(32 if name == "mstkdnet" else 16)
+    if rank is not None:
+        samples = {key: value[rank : rank + 1] for key, value in samples.items()}
+    chosen: Method = METHODS[method]()
+    trained = chosen.assemble(network)
+    chosen.begin_epoch(network, 0)
+    wrapped = wrap(trained, network.leaves_unused)  # must live until the gradients are there
+    terms = chosen.loss(wrapped, samples, 0)
+    terms["total"].backward()
+    chosen.finish_step()
+    values = distributed.mean(torch.stack([value.detach().double() for value in terms.values()]))
+    learning = {"": trained, "discriminator.": getattr(chosen, "discriminator", None)}
+    gradient = {
+        f"{kind}{key}": x.grad
+        for kind, module in learning.items()
+        if module is not None
+        for key, x in module.named_parameters()
+        if x.grad is not None
+    }
+    chosen.loss(wrapped, samples, 0)  # a wrapper that still waits for gradients says so now
+    return {"terms": dict(zip(terms, values, strict=True)), "gradient": gradient}
+
+
+def command(data: Path, output: Path, settings: Mapping[str, Any]) -> list[str]:
+    """A command that trains."""
+    pairs = [f"{key}={value}" for key, value in flattened(settings).items()]
+    common = ("train", "--data", data, "--output", output, "--device", "cpu", "--progress", "none")
+    return [*map(str, common), "--set", *pairs]
+
+
+def evaluation(student: Path, data: Path, output: Path) -> list[str]:
+    """A command that evaluates."""
+    pairs = {
+        "--student": student,
+        "--data": data,
+        "--output": output,
+        "--device": "cpu",
+        "--progress": "none",
+    }
+    return ["evaluate", *(str(word) for pair in pairs.items() for word in pair)]
+
+
+def failures(folder: Path, data: Path) -> dict[str, list[str]]:
+    """Commands that fail on all processes or on one of them."""
+    good = {**TINY, "batch_size": 2}
+    return {
+        "option": [*command(data, folder / "a", good), "--sed", "3"],
+        "setting": command(data, folder / "b", {**good, "epohcs": 3}),
+        "batch": command(data, folder / "c", {**good, "batch_size": 3}),
+        "data": command(folder / "nowhere", folder / "d", good),
+        "student": [*command(data, folder / "e", good), "--init", str(folder / "none.safetensors")],
+        "loss": command(data, folder / "f", {**good, "learning_rate": 1e30}),
+        "case": command(folder / "damaged", folder / "g", good),
+        "evaluated": evaluation(folder / "none.safetensors", data, folder / "h"),
+        "unlabeled": evaluation(folder / "s.safetensors", folder / "empty", folder / "i"),
+        "written": command(data, folder / "blocked", good),
+    }
