@@ -4,6 +4,7 @@ import json
 
 import qt
 
+from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
 
 MOST_EPOCHS = 100000
@@ -43,6 +44,12 @@ class StagesTable:
             self._spinBoxes[name].setEnabled(not off)
         self._filling = False
 
+    def clear(self):
+        """Show no stage: the choices make no plan."""
+        self._table.setRowCount(0)
+        self._spinBoxes = {}
+        self._shown = None
+
     def _makeRows(self, stages):
         for spinBox in self._spinBoxes.values():
             spinBox.hide()  # those that are replaced live on until Qt is idle, over what comes after them
@@ -81,6 +88,21 @@ def planOf(state):
     return make_plan(state.recipe, state.network, state.preset, offered)
 
 
+def planProblem(state):
+    """Why the choices make no plan, such as a network that is not installed; empty where they make one."""
+    try:
+        planOf(state)
+    except OptionError as error:
+        return str(error)
+    return ""
+
+
+def chosenStages(state):
+    """Names of the stages that are ticked, in their order."""
+    off = chosenChanges(state)["off"]
+    return [name for name in planOf(state).stages if name not in off]
+
+
 def chosenChanges(state):
     """Changes to that plan: ``epochs`` by stage, and the stages that are ``off``."""
     changes = json.loads(state.stages) if state.stages else {}
@@ -93,7 +115,7 @@ def trainingChoices(state):
     """What the panel says about a training, as arguments of ``MissingModalityTrainLogic.train``."""
     changes = chosenChanges(state)
     stages = planOf(state).stages
-    kept = [name for name in stages if name not in changes["off"]]
+    kept = chosenStages(state)
     settings = {f"{name}.epochs": value for name, value in changes["epochs"].items() if name in kept}
     if state.validationPercent / 100 != Plan().validation_fraction:
         settings["validation_fraction"] = state.validationPercent / 100

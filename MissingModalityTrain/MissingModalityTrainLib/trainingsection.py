@@ -7,13 +7,14 @@ import slicer
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError
-from MissingModalityLib.training.recipes import NETWORKS, RECIPES
+from MissingModalityLib.training.recipes import RECIPES
 from MissingModalityPanelLib.device import Device
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import isFolder, makeTimer, setEnabledWithReason, setStatus
+from MissingModalityTrainLib.networkchoices import networkLabels, presetLabels, readEnumNames
 from MissingModalityTrainLib.plots import RunPlots
 from MissingModalityTrainLib.runmonitor import RunMonitor, epochText, runText
-from MissingModalityTrainLib.stagestable import StagesTable, chosenChanges, planOf, trainingChoices
+from MissingModalityTrainLib.stagestable import StagesTable, chosenStages, planProblem, trainingChoices
 
 POLL_MILLISECONDS = 1000
 LOG_LINES = 500
@@ -61,8 +62,9 @@ class TrainingSection(Section):
         self.offer("recipe", {name: name for name in RECIPES})
         for index, recipe in enumerate(RECIPES.values()):
             self.ui.recipeSelector.setItemData(index, _(recipe.summary), qt.Qt.ToolTipRole)
-        self.offer("network", {name: networkLabel(name) for name in NETWORKS})
+        self.offer("network", networkLabels())
         self._presets = None
+        self._problem = ""
         self._stages = StagesTable(self.ui.stagesTable, self._onStagesChanged)
         self.ui.logText.setMaximumBlockCount(LOG_LINES)
         self.ui.startButton.clicked.connect(lambda *_args: self.onStart(resume=False))
@@ -169,7 +171,7 @@ class TrainingSection(Section):
 
     def _offerPresets(self, state):
         """The presets of the chosen network; a network of another package may have others."""
-        labels = presetLabels(NETWORKS.get(state.network, ()))
+        labels = presetLabels(state.network)
         if labels != self._presets:
             self._presets = labels
             self.offer("preset", labels)
@@ -178,12 +180,15 @@ class TrainingSection(Section):
 
     def update(self):
         state = self.state
-        self._stages.show(state)
+        self._problem = planProblem(state)
+        if self._problem:
+            self._stages.clear()
+        else:
+            self._stages.show(state)
         if not self.alive and not self._follows(state.runPath):
             self._follow(RunMonitor(state.runPath) if state.runPath else None)
             return
-        for button, (toolTip, conditions) in self._unmetConditions().items():
-            setEnabledWithReason(button, toolTip, conditions)
+        self._updateButtons()
         for name in CHOICES:
             getattr(self.ui, name).setEnabled(not self.alive)
         self.ui.trainingProgressBar.setVisible(self.alive)
@@ -197,50 +202,51 @@ class TrainingSection(Section):
         if self.alive and self._ours and self.ui.stopOnExitCheckBox.checked:
             self._try(self._monitor.stop)
 
-    def _unmetConditions(self):
-        """For each button what it does, and what keeps it from working."""
-        state, monitor = self.state, self._monitor
-        alive, paused = self.alive, monitor is not None and monitor.paused
-        folder = monitor.folder if monitor else ""
+    def _updateButtons(self):
+        monitor = self._monitor
+        paused = monitor is not None and monitor.paused
         running = {
-            _("A training is running in {folder}.").format(folder=folder): alive,
+            _("A training is running in {folder}.").format(folder=monitor and monitor.folder): self.alive,
             _("A program outside of this panel is training there."): monitor and monitor.busy,
         }
-        noStage = len(chosenChanges(state)["off"]) == len(planOf(state).stages)
-        idle = {_("No training is running."): not alive}
+        idle = {_("No training is running."): not self.alive}
+        setEnabledWithReason(
+            self.ui.startButton, _("Train from the beginning"), {**running, **self._startConditions()}
+        )
+        setEnabledWithReason(
+            self.ui.pauseButton,
+            _("Halt the training where it is; it keeps its memory and loses nothing"),
+            {**idle, _("The training is paused already."): paused},
+        )
+        setEnabledWithReason(
+            self.ui.resumeButton,
+            _("Go on at the step where it was paused") if paused else _("Go on after the last whole epoch"),
+            {
+                **({} if paused else running),
+                _("Choose a run folder that holds a training."): not (paused or self.hasRun),
+                _("All stages of this training are over."): monitor is not None and monitor.finished,
+            },
+        )
+        setEnabledWithReason(
+            self.ui.stopButton,
+            _("End the training and free its memory; Resume goes on after the last whole epoch"),
+            idle,
+        )
+        setEnabledWithReason(
+            self.ui.plotsButton,
+            _("Show loss and validation Dice of the run in plot views"),
+            {_("No epoch is over yet."): monitor is None or not monitor.epochs},
+        )
+
+    def _startConditions(self):
+        """What a new training needs, see ``setEnabledWithReason``."""
+        state = self.state
         return {
-            self.ui.startButton: (
-                _("Train from the beginning"),
-                {
-                    **running,
-                    _("Choose the folder of cases."): not isFolder(state.dataPath),
-                    _("Choose a run folder."): not state.runPath,
-                    _("The run folder holds a training already: resume it, or choose another."): self.hasRun,
-                    _("Tick at least one stage."): noStage,
-                },
-            ),
-            self.ui.pauseButton: (
-                _("Halt the training where it is; it keeps its memory and loses nothing"),
-                {**idle, _("The training is paused already."): paused},
-            ),
-            self.ui.resumeButton: (
-                _("Go on at the step where it was paused")
-                if paused
-                else _("Go on after the last whole epoch"),
-                {
-                    **({} if paused else running),
-                    _("Choose a run folder that holds a training."): not (paused or self.hasRun),
-                    _("All stages of this training are over."): monitor is not None and monitor.finished,
-                },
-            ),
-            self.ui.stopButton: (
-                _("End the training and free its memory; Resume goes on after the last whole epoch"),
-                idle,
-            ),
-            self.ui.plotsButton: (
-                _("Show loss and validation Dice of the run in plot views"),
-                {_("No epoch is over yet."): monitor is None or not monitor.epochs},
-            ),
+            self._problem: bool(self._problem),
+            _("Choose the folder of cases."): not isFolder(state.dataPath),
+            _("Choose a run folder."): not state.runPath,
+            _("The run folder holds a training already: resume it, or choose another."): self.hasRun,
+            _("Tick at least one stage."): not self._problem and not chosenStages(state),
         }
 
     def _onStagesChanged(self):
@@ -298,33 +304,3 @@ class TrainingSection(Section):
     def _fail(self, message):
         setStatus(self.ui.trainingStatusLabel, message)
         self.panel.showError(message)
-
-
-def networkLabel(name):
-    """A network for people; one of another package by its name."""
-    labels = {
-        "segresnet": _("SegResNet (light)"),
-        "rfnet": _("RFNet (of AEM+KD; needs a GPU)"),
-        "mstkdnet": _("MST-KDNet (needs a GPU)"),
-        "adamm": _("AdaMM (needs a GPU)"),
-    }
-    return labels.get(name, name)
-
-
-def presetLabels(names):
-    """Presets for people by name, the shortest training first; one that only some network has by its name."""
-    labels = {
-        "quick": _("Quick (a trial of minutes)"),
-        "light": _("Light (a computer without GPU for hours or days)"),
-        "paper": _("Paper (a GPU for days)"),
-    }
-    known = {name: label for name, label in labels.items() if name in names}
-    return {**known, **{name: name for name in names if name not in known}}
-
-
-def readEnumNames(state):
-    """Network and preset of scenes saved when both were enumerations, stored by name: SEGRESNET, QUICK."""
-    for field in ("network", "preset"):
-        value = getattr(state, field)
-        if value.isupper() and value not in NETWORKS:
-            setattr(state, field, value.lower())

@@ -130,7 +130,7 @@ def test_detect_fills_the_selectors_and_tells_the_reason(panel: Any) -> None:
 
 def test_detect_in_an_empty_scene_says_so(panel: Any) -> None:
     panel.ui.detectButton.click()
-    assert panel.ui.detectionLabel.text == "No loaded volume tells its sequence; choose by hand."
+    assert "choose by hand" in panel.ui.detectionLabel.text
 
 
 def test_detect_tells_of_two_volumes_for_one_sequence(panel: Any) -> None:
@@ -146,8 +146,8 @@ def test_same_volume_twice_keeps_apply_off(panel: Any, student: Path) -> None:
     assert panel.ui.applyButton.enabled
     panel.ui.t2Selector.setCurrentNode(node)
     assert not panel.ui.applyButton.enabled
-    said = "'Brain' is chosen for both FLAIR and T2. Choose each volume once."
-    assert panel.ui.applyButton.toolTip == panel.ui.expectationLabel.text == said
+    assert "'Brain' is chosen for both FLAIR and T2" in panel.ui.applyButton.toolTip
+    assert panel.ui.expectationLabel.text == panel.ui.applyButton.toolTip
 
 
 def test_model_file_that_is_absent_keeps_apply_off(panel: Any, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_cancel_in_mid_run_leaves_the_scene_as_it_was(panel: Any, slow_student: 
     panel.ui.applyButton.click()
     run_events(lambda: panel.ui.statusLabel.text == "Segmenting...")
     panel.ui.cancelButton.click()
-    assert panel.ui.statusLabel.text == "Canceled. The scene is as it was."
+    assert panel.ui.statusLabel.text.startswith("Canceled.")
     assert scene_state() == before
     assert panel.ui.applyButton.enabled
     assert not panel.ui.cancelButton.enabled
@@ -477,7 +477,7 @@ def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
     panel.ui.folderDataPathEdit.setCurrentPath("x" * 5000)  # longer than any system allows
     assert "Choose the folder of patients." in panel.ui.folderButton.toolTip
     panel.ui.folderDataPathEdit.setCurrentPath(str(data))
-    assert panel.ui.folderButton.toolTip == "Choose a folder for the results."
+    assert "folder for the results" in panel.ui.folderButton.toolTip
     panel.ui.folderOutputPathEdit.setCurrentPath(str(tmp_path / "out"))
     before = scene_state()
     panel.ui.folderButton.click()

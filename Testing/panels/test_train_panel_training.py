@@ -85,6 +85,18 @@ def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> Non
         assert panel.logic.getParameterNode().network == name
 
 
+def test_a_network_that_is_not_installed_here_keeps_start_off_and_says_so(panel: Any, tmp_path: Path) -> None:
+    """As in a scene that was saved where another package brought the network."""
+    choose(panel, data=tmp_path, run=tmp_path / "run")
+    assert panel.ui.startButton.enabled
+    panel.logic.getParameterNode().network = "elsewhere"
+    assert not panel.ui.startButton.enabled and "elsewhere" in panel.ui.startButton.toolTip
+    assert panel.ui.stagesTable.rowCount == 0
+    choose_item(panel.ui.networkSelector, "segresnet")
+    assert panel.ui.startButton.enabled
+    assert panel.ui.stagesTable.rowCount == 1
+
+
 def test_the_table_of_stages_shows_what_the_choices_mean(panel: Any) -> None:
     choose_item(panel.ui.recipeSelector, "aem-kd")
     for preset, index in (("quick", 0), ("light", 1), ("paper", 2)):
@@ -141,11 +153,11 @@ def test_start_passes_stages_epochs_and_synthesis_on(
 
 def test_start_needs_data_a_fresh_run_folder_and_a_stage(panel: Any, tmp_path: Path) -> None:
     choose(panel, data=tmp_path)
-    assert panel.ui.startButton.toolTip == "Choose a run folder."
+    assert "run folder" in panel.ui.startButton.toolTip
     choose(panel, run=tmp_path / "run")
     assert panel.ui.startButton.enabled
     panel.ui.stagesTable.item(0, 0).setCheckState(qt.Qt.Unchecked)
-    assert panel.ui.startButton.toolTip == "Tick at least one stage."
+    assert "one stage" in panel.ui.startButton.toolTip
     panel.ui.stagesTable.item(0, 0).setCheckState(qt.Qt.Checked)
     write_run(tmp_path / "old")
     choose(panel, run=tmp_path / "old")
@@ -162,8 +174,8 @@ def test_a_folder_may_be_written_in_other_ways(panel: Any, tmp_path: Path) -> No
 
 def test_a_finished_run_can_be_exported_but_not_resumed(panel: Any, tmp_path: Path) -> None:
     choose(panel, run=write_run(tmp_path / "run", epochs=4, finished=True))
-    assert panel.ui.trainingStatusLabel.text == "Training has ended. Export writes the student file."
-    assert panel.ui.resumeButton.toolTip == "All stages of this training are over."
+    assert "Training has ended" in panel.ui.trainingStatusLabel.text
+    assert not panel.ui.resumeButton.enabled and "over" in panel.ui.resumeButton.toolTip
     made = "recipe aem, network rfnet, preset quick, cases 3, of them held out 1"
     assert panel.ui.logText.plainText.startswith(made)
     assert panel.ui.exportButton.enabled
@@ -248,17 +260,14 @@ def test_pause_resume_and_stop_say_what_they_mean(
     run_events(says(panel, "train 3/40"))
     panel.ui.pauseButton.click()
     run_events(says(panel, "Paused. Stage train: 2 epochs are done. The process keeps its memory"))
-    assert panel.ui.pauseButton.toolTip == "The training is paused already."
-    assert panel.ui.resumeButton.toolTip == "Go on at the step where it was paused"
+    assert "paused already" in panel.ui.pauseButton.toolTip
+    assert "where it was paused" in panel.ui.resumeButton.toolTip
     process = psutil.Process(detached.find(tmp_path / "run").pid)
     panel.ui.resumeButton.click()
     run_events(says(panel, "train 3/40"))
     assert process.is_running() and process.status() != psutil.STATUS_STOPPED
     panel.ui.stopButton.click()
-    assert panel.ui.trainingStatusLabel.text == (
-        "Stopped. Stage train: 2 epochs are done. Resume goes on from there; what came after is trained "
-        "again."
-    )
+    assert panel.ui.trainingStatusLabel.text.startswith("Stopped. Stage train: 2 epochs are done.")
     assert not process.is_running()
     assert panel.ui.resumeButton.enabled and not panel.ui.stopButton.enabled
 
@@ -271,7 +280,7 @@ def test_stop_before_anything_is_trained_leaves_start(
     run_events(says(panel, "Preparing the cases 1/3, patient_b"))
     assert (panel.ui.trainingProgressBar.value, panel.ui.trainingProgressBar.maximum) == (1, 3)
     panel.ui.stopButton.click()
-    assert panel.ui.trainingStatusLabel.text == "Stopped. Nothing is trained yet: Start begins anew."
+    assert panel.ui.trainingStatusLabel.text.startswith("Stopped. Nothing is trained yet")
     assert panel.ui.startButton.enabled and not panel.ui.resumeButton.enabled
 
 
