@@ -62,6 +62,22 @@ def tiny_cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_block_cases(tmp_path_factory.mktemp("data"))
 
 
+@pytest.fixture(scope="session")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of `small_networks.write_student`; not to be changed."""
+    from small_networks import write_student
+
+    return write_student(tmp_path_factory.mktemp("student") / "tiny.safetensors")
+
+
+@pytest.fixture
+def flair(tmp_path: Path) -> Path:
+    """A volume of a brain named flair.nii.gz."""
+    from small_patient import write_brain
+
+    return write_brain(tmp_path / "flair.nii.gz", seed=1)
+
+
 @pytest.fixture
 def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
     """`replaced_process(script)` makes child processes run a shell script instead of Python."""

@@ -23,16 +23,6 @@ from small_networks import write_student
 from small_patient import brain_volume, write_brain
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("student") / "tiny.safetensors")
-
-
-@pytest.fixture
-def flair(tmp_path: Path) -> Path:
-    return write_brain(tmp_path / "flair.nii.gz", seed=1)
-
-
 def test_segment_writes_result_and_report_and_says_what_it_used(flair, student, tmp_path, capsys):
     output = tmp_path / "tumor.nii.gz"
     arguments = ["segment", "--flair", flair, "--output", output, "--student", student, "--device", "cpu"]

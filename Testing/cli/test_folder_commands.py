@@ -20,11 +20,6 @@ from small_networks import write_student
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("student") / "tiny.safetensors")
-
-
-@pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of two labeled cases."""
     data = tmp_path_factory.mktemp("pair")

@@ -26,16 +26,6 @@ from small_patient import write_brain
 OBLIQUE = (math.cos(0.2), -math.sin(0.2), 0.0, math.sin(0.2), math.cos(0.2), 0.0, 0.0, 0.0, 1.0)
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("student") / "tiny.safetensors")
-
-
-@pytest.fixture
-def flair(tmp_path: Path) -> Path:
-    return write_brain(tmp_path / "flair.nii.gz", seed=1)
-
-
 @pytest.fixture
 def t1(tmp_path: Path) -> Path:
     """On another grid than FLAIR: oblique, anisotropic, shifted."""

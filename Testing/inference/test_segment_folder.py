@@ -29,11 +29,6 @@ def cases(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("s") / "tiny.safetensors")
-
-
 def table(output: Path) -> dict[str, dict[str, str]]:
     with (output / "volumes.csv").open(encoding="utf-8", newline="") as file:
         return {row["case"]: row for row in csv.DictReader(file)}

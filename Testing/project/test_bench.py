@@ -15,7 +15,7 @@ from small_networks import tiny_student
 
 
 def test_the_benchmark_covers_a_whole_case_with_75_windows() -> None:
-    boxes = list(bench._windows((155, 240, 240), 80))
+    boxes = list(bench.windows((155, 240, 240), 80))
     assert len(boxes) == 75
     covered = np.zeros((155, 240, 240), bool)
     for box in boxes:

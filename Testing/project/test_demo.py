@@ -22,7 +22,6 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.segments import SEGMENTS
 from MissingModalityLib.imaging.preparation import Study
 from MissingModalityLib.inference.overlay import draw_overlay
-from small_networks import write_student
 from small_patient import brain_volume
 
 SUFFIXES = ("flair", "t1ce", "t1", "t2")
@@ -84,11 +83,6 @@ class Run:
     @property
     def folder(self) -> Path:
         return self.output / "patient" / "FLAIR+T1ce"
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("student") / "tiny.safetensors")
 
 
 @pytest.fixture(scope="module")

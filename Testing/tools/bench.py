@@ -182,7 +182,7 @@ def _rfnet(options: argparse.Namespace) -> dict[str, Any]:
     network = networks.build("rfnet", width=options.width).eval()
     volume = torch.from_numpy(np.load(options.folder / ARRAY))[None]
     available = torch.ones(1, 4, dtype=torch.bool)
-    boxes = list(_windows(volume.shape[2:], options.window))
+    boxes = list(windows(volume.shape[2:], options.window))
     count = len(boxes) if options.full else min(options.windows, len(boxes))
     chosen = [boxes[index * len(boxes) // count] for index in range(count)]
     total = torch.zeros(1, 4, *volume.shape[2:])
@@ -310,7 +310,7 @@ def _asymmetry(options: argparse.Namespace, with_plane: bool) -> dict[str, Any]:
     return _result(title, seconds)
 
 
-def _windows(shape: Sequence[int], side: int) -> Iterator[tuple[slice, ...]]:
+def windows(shape: Sequence[int], side: int) -> Iterator[tuple[slice, ...]]:
     """Boxes at half-window steps, the last one of each axis flush with its end."""
     starts = [[*range(0, max(size - side, 0), side // 2), max(size - side, 0)] for size in shape]
     for corner in product(*starts):

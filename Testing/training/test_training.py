@@ -23,6 +23,7 @@ from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.stage_students import export
 from small_cases import write_block_case
+from small_networks import SMALLEST
 from tiny_run import QUICK, TINIEST, TINY, assert_same, log, record, weights
 
 
@@ -74,7 +75,13 @@ def test_a_stage_trains_on_what_is_not_held_out_and_what_is_made_of_it(
 
 
 def test_rfnet_goes_through_the_full_recipe(tiny_cases: Path, tmp_path: Path) -> None:
-    run = train(tiny_cases, tmp_path / "run", "aem-kd", "rfnet", settings={**QUICK, "epochs": 1})
+    run = train(
+        tiny_cases,
+        tmp_path / "run",
+        "aem-kd",
+        "rfnet",
+        settings={**QUICK, "epochs": 1, "network": SMALLEST["rfnet"]},
+    )
     post = log(run)[-1]["loss"]
     assert post.keys() >= {"fused_dice", "region_ce", "teacher_features", "teacher_region_kl"}
     assert Student.load(run / "posttrain.safetensors").network.name == "rfnet"
