@@ -8,6 +8,7 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
 from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityLib.training.log import LogLine
 from MissingModalityPanelLib.panel import SectionPanel
 from MissingModalityTrainLib.logic import MissingModalityTrainLogic
 from MissingModalityTrainLib.plots import RunPlots
@@ -74,8 +75,9 @@ class MissingModalityTrainTest(ScriptedLoadableModuleTest):
     def test_Plots(self):
         """A log of two epochs becomes two charts, however often it is shown."""
         self.delayDisplay("Plotting the log of a training")
-        first = {"loss": {"total": 0.9}}
-        second = {"loss": {"total": 0.7}, "dice": {"FLAIR WT": 0.5, "FLAIR TC": 0.4, "FLAIR ET": 0.3}}
+        dice = {"FLAIR WT": 0.5, "FLAIR TC": 0.4, "FLAIR ET": 0.3}
+        first = LogLine(stage="train", epoch=1, loss={"total": 0.9}, seconds=1.0)
+        second = LogLine(stage="train", epoch=2, loss={"total": 0.7}, seconds=1.0, dice=dice)
         plots = RunPlots()
         for epochs in ([first], [first, second]):
             plots.fill(epochs)

@@ -18,9 +18,10 @@ from MissingModalityLib.core.progress import progress_printer
 from MissingModalityLib.evaluation.attach import attach_evaluation
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
 from MissingModalityLib.evaluation.model_card import write_model_card
-from MissingModalityLib.training.recipes import from_json, make_plan
-from MissingModalityLib.training.record import read_record
+from MissingModalityLib.training.plan import make_plan
+from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run import train
+from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.stage_students import export
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +44,7 @@ SETTINGS = {
     "num_workers": "0",
     "validation_fraction": "0",
     "exclude": "brats_2013_pat0001_1",
-    "pretrain.synthetic.difference": "signed",
+    "pretrain.synthesis.difference": "signed",
 }
 FACTS = {
     "name": NAME,
@@ -83,8 +84,9 @@ def _make(data: Path, test: Path, run: Path, models: Path) -> None:
     models.mkdir(parents=True, exist_ok=True)
     student = models / f"{NAME}.safetensors"
     with progress_printer("bar") as progress:
-        if (run / "checkpoint.pt").exists():
-            if from_json(read_record(run)["settings"]) != make_plan(RECIPE, settings=SETTINGS):
+        folder = RunFolder(run)
+        if folder.has_checkpoint:
+            if RunRecord.read(folder).plan != make_plan(RECIPE, settings=SETTINGS):
                 raise OptionError(f"{run} was begun with other settings. Choose another --run.")
             train(data, run, resume=True, on_progress=progress)
         else:

@@ -31,9 +31,10 @@ from MissingModalityLib.core.progress import Progress, progress_printer
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
-from MissingModalityLib.training.recipes import Plan, from_json, make_plan
-from MissingModalityLib.training.record import read_record
+from MissingModalityLib.training.plan import Plan, make_plan
+from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run import train
+from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.stage_students import export
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,7 +63,7 @@ class Comparison:
     seeds: int
 
 
-SIGNED = {"pretrain.synthetic.difference": "signed"}
+SIGNED = {"pretrain.synthesis.difference": "signed"}
 COMPARISONS = {
     "recipes": Comparison(
         {
@@ -99,7 +100,7 @@ COMPARISONS = {
         {
             "iterations_per_epoch": 20,
             "patch_size": 96,
-            "fusion_start_epoch": 2,
+            "supervised.fusion_start_epoch": 2,
             "precision": "bfloat16",
             "validation_fraction": 0,
             "num_workers": 0,
@@ -236,7 +237,7 @@ def _side_by_side(jobs: Sequence[Job], options: argparse.Namespace) -> None:
 def _work(job: Job, options: argparse.Namespace, progress: Progress = lambda event: None) -> None:
     """Train, export and score, as far as that is not done."""
     choices = job.choices()
-    begun = (job.folder / "checkpoint.pt").exists()
+    begun = RunFolder(job.folder).has_checkpoint
     if begun and _plan(job.folder) != make_plan(**choices):
         raise OptionError(
             f"{job.folder} holds a training of another length or with other settings. "
@@ -258,7 +259,7 @@ def _work(job: Job, options: argparse.Namespace, progress: Progress = lambda eve
 
 
 def _plan(run: Path) -> Plan:
-    return from_json(read_record(run)["settings"])
+    return RunRecord.read(RunFolder(run)).plan
 
 
 def _report(jobs: list[Job], output: Path, folds: bool) -> str:

@@ -117,7 +117,7 @@ def _modality(name: str) -> Modality:
 def _case(options: argparse.Namespace) -> Case:
     """The case named, or a synthetic patient grown into the output folder."""
     if options.case is None:
-        from MissingModalityLib.phantom import write_patient
+        from MissingModalityLib.phantom.patient import write_patient
 
         print("Growing a synthetic patient ...", flush=True)
         folder = write_patient(options.output / "patients", SEED)

@@ -18,7 +18,7 @@ from typing import Any
 import slicer
 import vtk
 
-from MissingModalityLib.core.files import replacing
+from MissingModalityLib.core.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
 VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
@@ -100,7 +100,7 @@ class HeadlessSlicer:
             OSError: the file cannot be written.
         """
         storage = slicer.vtkMRMLSegmentationStorageNode()
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             storage.SetFileName(str(temporary))
             if not storage.WriteData(node):
                 raise OSError(f"{path}: the segmentation cannot be written. Choose another folder.")

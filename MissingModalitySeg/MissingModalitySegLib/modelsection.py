@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError, StudentError
 from MissingModalityLib.inference.card import read_card
-from MissingModalityLib.inference.locations import bundled_student, user_models
+from MissingModalityLib.inference.locations import STUDENT_SUFFIX, bundled_student, user_models
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import signalsBlocked
 
@@ -26,7 +26,7 @@ def trainedStudents():
 
 
 def _studentsIn(folder):
-    return sorted(folder.glob("*.safetensors"))
+    return sorted(folder.glob(f"*{STUDENT_SUFFIX}"))
 
 
 class ModelParameters:

@@ -29,7 +29,7 @@ def addSyntheticPatient(seed, **options):
         Volume nodes by ``Modality``.
     """
     from MissingModalityLib import mrml
-    from MissingModalityLib.phantom import grow_patient
+    from MissingModalityLib.phantom.patient import grow_patient
 
     images, _label = grow_patient(seed, **options)
     return {

@@ -28,6 +28,7 @@ from .cli import (
     train,
 )
 from .core.errors import MissingModalityError
+from .runtime.ranks import launched_rank, launched_world_size
 
 _COMMANDS = (
     segment,
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = build_parser().parse_args(arguments)
         options.run(options)
     except MissingModalityError as error:
-        if not error.told:
+        if not error.reported_elsewhere:
             print(f"missing-modality: error: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
@@ -84,8 +85,10 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        other = int(os.environ.get("RANK", "0"))  # torchrun gives all processes the same arguments
-        self.exit(2, None if other else f"missing-modality: error: {message} (see {self.prog} --help)\n")
+        # torchrun gives all processes the same arguments
+        self.exit(
+            2, None if launched_rank() else f"missing-modality: error: {message} (see {self.prog} --help)\n"
+        )
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -104,11 +107,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _end(code: int) -> NoReturn:
     """End the process; one of several at once, since torch's threads, not yet gone, may abort a slow end."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if launched_world_size() == 1:
         sys.exit(code)
     from .runtime import distributed
 
-    distributed.leave()
+    distributed.shut_down()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -2,14 +2,16 @@
 
 from slicer.i18n import tr as _
 
+from MissingModalityLib.core.progress import ProgressStage
+
 
 def jobText(event):
     """What a job on many cases is doing: stage, steps, case and numbers."""
     stages = {
-        "prepare": _("Preparing the cases"),
-        "tumors": _("Cutting out the tumors"),
-        "write": _("Writing"),
-        "Evaluating": _("Evaluating"),
+        ProgressStage.PREPARE: _("Preparing the cases"),
+        ProgressStage.CUT_TUMORS: _("Cutting out the tumors"),
+        ProgressStage.WRITE: _("Writing"),
+        ProgressStage.EVALUATE: _("Evaluating"),
     }
     done = f"{stages.get(event.stage, event.stage)} {event.step}/{event.total}"
     numbers = [f"{name} {value:.4g}" for name, value in event.values.items()]
@@ -19,10 +21,10 @@ def jobText(event):
 def segmentationText(event):
     """What the segmentation of one patient is doing."""
     stages = {
-        "read": _("Reading the volumes"),
-        "prepare": _("Bringing the volumes onto one grid"),
-        "segment": _("Segmenting"),
-        "write": _("Writing the result"),
+        ProgressStage.READ: _("Reading the volumes"),
+        ProgressStage.PREPARE: _("Bringing the volumes onto one grid"),
+        ProgressStage.SEGMENT: _("Segmenting"),
+        ProgressStage.WRITE: _("Writing the result"),
     }
     return f"{stages.get(event.stage, event.stage)}..."
 

@@ -10,13 +10,12 @@ import vtk
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.labels import REGIONS
-from MissingModalityLib.inference.locations import user_models
+from MissingModalityLib.inference.locations import STUDENT_SUFFIX, user_models
 from MissingModalityPanelLib.jobline import JobLine
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import isFolder, setEnabledWithReason
 from MissingModalityTrainLib.viewlayouts import showTable
 
-SUFFIX = ".safetensors"
 RESULTS, HEATMAP = "evaluation", "heatmap.png"
 """Folder inside the run's, and the picture in it."""
 
@@ -83,7 +82,9 @@ class EvaluationSection(Section):
         state = self.state
         self._propose()
         running = {_("Another job of this section is running."): self._job.isRunning}
-        student = {_("Choose a student file ending in .safetensors."): not state.studentPath.endswith(SUFFIX)}
+        student = {
+            _("Choose a student file ending in .safetensors."): not state.studentPath.endswith(STUDENT_SUFFIX)
+        }
         hasRun = self.panel.training.hasRun
         setEnabledWithReason(
             self.ui.exportButton,
@@ -113,7 +114,7 @@ class EvaluationSection(Section):
     def _propose(self):
         """Name the student after its run, in the folder whose files the segmentation module lists."""
         run = self.state.runPath
-        proposed = str(user_models() / f"{Path(run).name}{SUFFIX}") if run else ""
+        proposed = str(user_models() / f"{Path(run).name}{STUDENT_SUFFIX}") if run else ""
         before, self._proposed = self._proposed, proposed
         if proposed != before and self.state.studentPath in ("", before):
             self.ui.studentPathEdit.setCurrentPath(proposed)

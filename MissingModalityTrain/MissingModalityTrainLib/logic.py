@@ -7,13 +7,11 @@ import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from MissingModalityLib.core.errors import MissingModalityError
-from MissingModalityLib.core.settings import as_text
-from MissingModalityLib.runtime import background as detached
+from MissingModalityLib.runtime import background
 from MissingModalityLib.runtime.jobs import Job
-from MissingModalityLib.training.recipes import flattened
+from MissingModalityLib.training.request import TrainRequest
 from MissingModalityPanelLib.widgets import makeTimer
 from MissingModalityTrainLib.sections import MissingModalityTrainParameterNode
-from MissingModalityTrainLib.trainingsection import FIRST_RECIPE
 
 POLL_MILLISECONDS = 200
 WAIT_SECONDS = 0.02
@@ -29,70 +27,40 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self):
         return MissingModalityTrainParameterNode(super().getParameterNode())
 
-    def train(
-        self,
-        data,
-        output,
-        recipe=FIRST_RECIPE,
-        network=None,
-        preset="paper",
-        stages=None,
-        settings=None,
-        config=None,
-        initial=None,
-        resume=False,
-        restart=None,
-        seed=0,
-        device="auto",
-        convention=None,
-        prepared=None,
-        onProgress=None,
-        onFinished=None,
-    ):
+    def train(self, data, output, *choices, onProgress=None, onFinished=None, **named):
         """``MissingModalityLib.train`` in a process of its own.
 
         Args:
-            data ... prepared: as there; ``settings`` are values by key, no whole plan.
+            data, output, choices, named: as there; ``settings`` are values by key, no whole plan.
             onProgress: called with each ``MissingModalityLib.Event`` while Slicer's event loop turns.
             onFinished: called with the job at the end, whatever the end is.
 
         Returns:
             The running ``MissingModalityLib.runtime.jobs.Job``: :meth:`wait` for it, ``cancel()`` it, or
             look at ``running`` and ``error``.
-        """
-        arguments = trainArguments(
-            data,
-            output,
-            recipe,
-            network,
-            preset,
-            stages,
-            settings,
-            config,
-            initial,
-            resume,
-            restart,
-            seed,
-            device,
-            convention,
-            prepared,
-        )
-        return self.runCommand(arguments, onProgress, onFinished)
 
-    def startTraining(self, data, output, **choices):
+        Raises:
+            MissingModalityError: a choice of the wrong kind.
+        """
+        request = TrainRequest(data, output, *choices, **named)
+        return self.runCommand(request.to_arguments(), onProgress, onFinished)
+
+    def startTraining(self, data, output, *choices, **named):
         """Like :meth:`train`, in a process that goes on when the application ends.
 
         Args:
-            data, output: as for :meth:`train`.
-            choices: any further arguments of :meth:`train` but onProgress and onFinished.
+            data, output, choices, named: as for :meth:`train`, but for onProgress and onFinished.
 
         Returns:
-            The ``MissingModalityLib.runtime.background.Detached``; ``detached.find(output)`` finds it again.
+            The ``MissingModalityLib.runtime.background.BackgroundRun``; ``background.find(output)`` finds it
+            again.
 
         Raises:
-            MissingModalityError: a process trains in ``output`` already, or it cannot be written to.
+            MissingModalityError: a process trains in ``output`` already, it cannot be written to, or a choice
+                is of the wrong kind.
         """
-        return detached.start(trainArguments(data, output, **choices), Path(output))
+        request = TrainRequest(data, output, *choices, **named)
+        return background.start(request.to_arguments(), request.output)
 
     def export(self, run, output, onFinished=None):
         """``MissingModalityLib.export`` in a process of its own; returns the running job."""
@@ -132,44 +100,3 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
         self._timers[job] = makeTimer(POLL_MILLISECONDS, job.poll)
         self._timers[job].start()
         return job.start()
-
-
-def trainArguments(
-    data,
-    output,
-    recipe=FIRST_RECIPE,
-    network=None,
-    preset="paper",
-    stages=None,
-    settings=None,
-    config=None,
-    initial=None,
-    resume=False,
-    restart=None,
-    seed=0,
-    device="auto",
-    convention=None,
-    prepared=None,
-):
-    """The command line of ``MissingModalityTrainLogic.train``."""
-    given = {
-        "data": data,
-        "output": output,
-        "recipe": recipe,
-        "network": network,
-        "preset": preset,
-        "stages": ",".join(stages) if stages else None,
-        "config": config,
-        "init": initial,
-        "restart": restart,
-        "seed": seed,
-        "device": device,
-        "convention": convention,
-        "prepared": prepared,
-    }
-    arguments = ["train"]
-    for name, value in given.items():
-        arguments += [] if value is None else [f"--{name}", str(value)]
-    if settings:
-        arguments += ["--set", *(f"{key}={as_text(value)}" for key, value in flattened(settings).items())]
-    return [*arguments, *(["--resume"] if resume else [])]

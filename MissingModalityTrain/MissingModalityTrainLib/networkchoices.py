@@ -2,7 +2,7 @@
 
 from slicer.i18n import tr as _
 
-from MissingModalityLib.training.recipes import NETWORKS
+from MissingModalityLib.training.presets import PRESETS
 
 
 def networkLabels():
@@ -13,7 +13,7 @@ def networkLabels():
         "mstkdnet": _("MST-KDNet (needs a GPU)"),
         "adamm": _("AdaMM (needs a GPU)"),
     }
-    return {name: labels.get(name, name) for name in NETWORKS}
+    return {name: labels.get(name, name) for name in PRESETS}
 
 
 def presetLabels(network):
@@ -23,7 +23,7 @@ def presetLabels(network):
         "light": _("Light (a computer without GPU for hours or days)"),
         "paper": _("Paper (a GPU for days)"),
     }
-    names = NETWORKS.get(network, ())
+    names = PRESETS.get(network, ())
     known = {name: label for name, label in labels.items() if name in names}
     return {**known, **{name: name for name in names if name not in known}}
 
@@ -32,5 +32,5 @@ def readEnumNames(state):
     """Read network and preset of older scenes, which kept them as names of enumerations: SEGRESNET, QUICK."""
     for field in ("network", "preset"):
         value = getattr(state, field)
-        if value.isupper() and value not in NETWORKS:
+        if value.isupper() and value not in PRESETS:
             setattr(state, field, value.lower())

@@ -30,9 +30,9 @@ class RunPlots:
             epochs: lines of the run's log.
         """
         numbers = np.arange(1, len(epochs) + 1, dtype=float)
-        losses = np.array([line["loss"]["total"] for line in epochs], float)
+        losses = np.array([line.loss["total"] for line in epochs], float)
         _fill("loss", _("Training loss"), _("Loss"), numbers, {"Loss": losses})
-        scored = [index for index, line in enumerate(epochs) if line.get("dice")]
+        scored = [index for index, line in enumerate(epochs) if line.dice]
         dice = {
             region: np.array([regionDice(epochs[index], region) for index in scored]) for region in REGIONS
         }
@@ -45,7 +45,7 @@ class RunPlots:
 
 def regionDice(line, region):
     """Mean over the validated subsets; NaN where none was."""
-    scores = [score for name, score in line["dice"].items() if name.endswith(f" {region}")]
+    scores = [score for name, score in line.dice.items() if name.endswith(f" {region}")]
     return sum(scores) / len(scores) if scores else math.nan
 
 

@@ -1,15 +1,14 @@
 """A run's folder as the panel follows it: its process, how far it is, and both in words."""
 
 import importlib.util
-import os
 from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from MissingModalityLib.runtime import background as detached
-from MissingModalityLib.runtime import lock
+from MissingModalityLib.runtime import background, lock
 from MissingModalityLib.runtime.background import State
-from MissingModalityLib.training.status import CHECKPOINT_FILE, standing
+from MissingModalityLib.training.run_folder import RunFolder
+from MissingModalityLib.training.status import run_status
 from MissingModalityPanelLib.progresstexts import jobText
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -21,15 +20,15 @@ class RunMonitor:
     Attributes:
         folder: of the run.
         state: of the process that a panel has started there, a ``State``; None where there was none.
-        standing: see ``MissingModalityLib.training.status``; None before the run has begun.
+        status: see ``MissingModalityLib.training.status``; None before the run has begun.
         busy: whether some other program trains in the folder.
     """
 
     def __init__(self, folder, process=None):
-        """Follow a folder; ``process`` is the ``Detached`` that was just started there."""
+        """Follow a folder; ``process`` is the ``BackgroundRun`` that was just started there."""
         self.folder = Path(folder)
         # a process that a panel has started needed psutil
-        found = detached.find(self.folder) if importlib.util.find_spec("psutil") else None
+        found = background.find(self.folder) if importlib.util.find_spec("psutil") else None
         self._process = process or found
         self._event = None
         self.refresh()
@@ -37,10 +36,10 @@ class RunMonitor:
     def refresh(self):
         """Bring everything up to date."""
         process = self._process
-        for event in process.news() if process else ():
+        for event in process.new_events() if process else ():
             self._event = event
         self.state = process.state if process else None
-        self.standing = standing(self.folder, self._event if self.alive else None)
+        self.status = run_status(self.folder, self._event if self.alive else None)
         self.busy = not self.alive and lock.is_held(self.folder)
 
     @property
@@ -54,16 +53,16 @@ class RunMonitor:
 
     @property
     def finished(self):
-        return self.standing is not None and self.standing.finished and not self.alive
+        return self.status is not None and self.status.finished and not self.alive
 
     @property
     def hasCheckpoint(self):
-        return os.path.isfile(self.folder / CHECKPOINT_FILE)
+        return RunFolder(self.folder).has_checkpoint
 
     @property
     def epochs(self):
         """Lines of the run's log."""
-        return self.standing.epochs if self.standing else []
+        return self.status.epochs if self.status else []
 
     @property
     def error(self):
@@ -91,7 +90,7 @@ class RunMonitor:
         """Steps done and to do: of the whole run, or of the preparation before it."""
         if self._event is not None and self._isPreparing():
             return self._event.step, self._event.total
-        return (self.standing.step, self.standing.steps) if self.standing else (0, 0)
+        return (self.status.step, self.status.steps) if self.status else (0, 0)
 
     def text(self):
         """One or two sentences for people."""
@@ -123,19 +122,19 @@ class RunMonitor:
             return _("Starting...")
         if self._isPreparing():
             return jobText(self._event)
-        left = self.standing.seconds_left
+        left = self.status.seconds_left
         if left is None:
             return jobText(self._event)
         return ", ".join([jobText(self._event), _("about {time} left").format(time=duration(left))])
 
     def _isPreparing(self):
-        return self.standing is None or self._event.stage not in self.standing.record["settings"]["stages"]
+        return self.status is None or self._event.stage not in self.status.record.plan.stages
 
     def _doneText(self):
         if not self.epochs:
             return _("No epoch is over yet.")
         last = self.epochs[-1]
-        return _("Stage {stage}: {count} epochs are done.").format(stage=last["stage"], count=last["epoch"])
+        return _("Stage {stage}: {count} epochs are done.").format(stage=last.stage, count=last.epoch)
 
     def _resumeText(self):
         if self.hasCheckpoint:
@@ -148,24 +147,24 @@ class RunMonitor:
 def runText(record):
     """What a run is made of, which need not be what the panel's choices say."""
     known = {
-        _("recipe"): record.get("recipe"),
-        _("network"): record["settings"].get("network"),
-        _("preset"): record.get("preset"),
-        _("cases"): len(record.get("cases", ())),
-        _("of them held out"): len(record.get("validation", ())),
+        _("recipe"): record.recipe,
+        _("network"): record.plan.network,
+        _("preset"): record.preset,
+        _("cases"): len(record.cases),
+        _("of them held out"): len(record.validation),
     }
     return ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
 
 
 def epochText(line):
     """A line of the run's log in words."""
-    dice = line.get("dice") or {}
+    dice = line.dice or {}
     parts = [
         _("{stage}, epoch {epoch}: loss {loss:.4f}").format(
-            stage=line["stage"], epoch=line["epoch"], loss=line["loss"]["total"]
+            stage=line.stage, epoch=line.epoch, loss=line.loss["total"]
         ),
         *(f"{name} {score:.2f}" for name, score in dice.items()),
-        f"{line['seconds']:.1f} s",
+        f"{line.seconds:.1f} s",
     ]
     return ", ".join(parts)
 

@@ -5,7 +5,8 @@ import json
 import qt
 
 from MissingModalityLib.core.errors import OptionError
-from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
+from MissingModalityLib.training.plan import Plan, make_plan
+from MissingModalityLib.training.recipes import RECIPES
 
 MOST_EPOCHS = 100000
 
@@ -84,7 +85,7 @@ class StagesTable:
 
 def planOf(state):
     """The plan of recipe, network and preset, with all stages that the recipe offers."""
-    offered = list(RECIPES[state.recipe].stages)
+    offered = list(RECIPES.get(state.recipe).stages)
     return make_plan(state.recipe, state.network, state.preset, offered)
 
 
@@ -120,11 +121,12 @@ def trainingChoices(state):
     if state.validationPercent / 100 != Plan().validation_fraction:
         settings["validation_fraction"] = state.validationPercent / 100
     for name in kept:
-        if stages[name].synthesis != "none" and state.factor != stages[name].factor:
-            settings[f"{name}.factor"] = state.factor
-        if stages[name].synthesis == "aem":
+        synthesis = stages[name].synthesis
+        if synthesis.method != "none" and state.factor != synthesis.factor:
+            settings[f"{name}.synthesis.factor"] = state.factor
+        if synthesis.method == "aem":
             options = state.synthesisOptions()
-            settings |= {f"{name}.synthetic.{option}": value for option, value in options.items()}
+            settings |= {f"{name}.synthesis.{option}": value for option, value in options.items()}
     return {
         "recipe": state.recipe,
         "network": state.network,
@@ -138,7 +140,7 @@ def trainingChoices(state):
 
 
 def _onRequest(state):
-    return list(RECIPES[state.recipe].on_request)
+    return list(RECIPES.get(state.recipe).on_request)
 
 
 def _origin(state):

@@ -69,8 +69,8 @@ class SynthesisParameters:
         chosen = {
             "difference": (self.difference.value, "absolute"),
             "placement": (self.placement.value, "aligned"),
-            "clip": (str(self.clip).lower(), "false"),
-            "blend": (f"{self.blend:g}", "0"),
+            "clip_to_brain": (str(self.clip).lower(), "false"),
+            "feather_mm": (f"{self.blend:g}", "0"),
         }
         return {name: value for name, (value, default) in chosen.items() if value != default}
 

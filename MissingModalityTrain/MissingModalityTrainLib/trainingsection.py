@@ -37,7 +37,7 @@ class TrainingParameters:
     """Recipe, network and preset are names as on the command line; ``stages`` is of StagesTable."""
 
     recipe: str = FIRST_RECIPE
-    network: str = RECIPES[FIRST_RECIPE].network
+    network: str = RECIPES.get(FIRST_RECIPE).network
     preset: str = "quick"
     stages: str = ""
     device: Device = Device.AUTO
@@ -60,7 +60,8 @@ class TrainingSection(Section):
         self._ours = False  # another Slicer that only looks on must not end it
         self._plots = RunPlots()
         self.offer("recipe", {name: name for name in RECIPES})
-        for index, recipe in enumerate(RECIPES.values()):
+        for index, name in enumerate(RECIPES):
+            recipe = RECIPES.get(name)
             self.ui.recipeSelector.setItemData(index, _(recipe.summary), qt.Qt.ToolTipRole)
         self.offer("network", networkLabels())
         self._presets = None
@@ -84,8 +85,8 @@ class TrainingSection(Section):
         super().onChosen()
         if self.state is None or self.state.recipe == before or not before:
             return
-        network = RECIPES[self.state.recipe].network
-        if network != RECIPES[before].network:
+        network = RECIPES.get(self.state.recipe).network
+        if before not in RECIPES or network != RECIPES.get(before).network:
             self.state.network = network
 
     @property
@@ -101,8 +102,8 @@ class TrainingSection(Section):
     @property
     def record(self):
         """What the run is made of, see ``run.json``; None where there is none."""
-        standing = self._monitor and self._monitor.standing
-        return standing.record if standing else None
+        status = self._monitor and self._monitor.status
+        return status.record if status else None
 
     def findLastRun(self):
         """Take up the run that a panel was last used for, where the scene names none."""
@@ -110,7 +111,7 @@ class TrainingSection(Section):
         if not last or self.state.runPath:
             return
         found = RunMonitor(last)
-        if found.alive or found.standing:
+        if found.alive or found.status:
             self.ui.runPathEdit.setCurrentPath(last)
 
     def onStart(self, resume):
@@ -132,7 +133,7 @@ class TrainingSection(Section):
 
     def _dataMoved(self):
         """Whether the cases of the run are not where they were, and the panel names another folder."""
-        return bool(self.record) and not isFolder(self.record["data"]) and isFolder(self.state.dataPath)
+        return bool(self.record) and not isFolder(self.record.data) and isFolder(self.state.dataPath)
 
     def onPause(self):
         """Halt the process where it is."""

@@ -18,7 +18,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.evaluation.hd95_rules import HD95_RULES
 from MissingModalityLib.inference import segment_files as segmentation
-from MissingModalityLib.training.recipes import describe_settings
+from MissingModalityLib.training.describe import describe_settings
 from small_networks import write_student
 from small_patient import brain_volume, write_brain
 

@@ -71,14 +71,18 @@ def test_prepared_cases_are_those_that_training_looks_for(labeled, tmp_path, mon
 def test_synthesize_multiplies_a_folder_of_cases(pair, tmp_path, capfd):
     output = tmp_path / "synthetic"
     arguments = ["synthesize", "--data", str(pair), "--output", str(output), "--factor", "2", "--seed", "5"]
-    assert main([*arguments, "--set", "clip=true", "rotation=10", "--progress", "json"]) == 0
+    assert main([*arguments, "--set", "clip_to_brain=true", "max_rotation_deg=10", "--progress", "json"]) == 0
     records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert all(record["event"] == "progress" for record in records[:-1])
     report = json.loads((output / "synthesis.json").read_text())
     assert records[-1]["result"] == report
     plan = report["plan"]
     assert (plan["factor"], plan["method"], plan["seed"]) == (2, "aem", 5)
-    assert (plan["options"]["clip"], plan["options"]["rotation"], plan["options"]["flip"]) == (
+    assert (
+        plan["options"]["clip_to_brain"],
+        plan["options"]["max_rotation_deg"],
+        plan["options"]["flip"],
+    ) == (
         True,
         10,
         False,

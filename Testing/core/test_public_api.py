@@ -55,19 +55,17 @@ CLASSES = {
     ),
     "Settings": (
         "epochs=300, iterations_per_epoch=150, batch_size=2, patch_size=(80, 80, 80), "
-        "oversample_foreground=0.0, augmentation='paper', "
-        "training_subsets=(), synthesis='none', factor=4, synthetic=<factory>, method='supervised', "
-        "teacher_every=5, feature_weight=1.0, prediction_weight=1.0, distilled='fused', "
-        "joint=<factory>, learning_rate=0.0002, adam_beta2=0.999, weight_decay=0.0001, "
-        "lr_decay_power=0.9, max_grad_norm=0.0, "
-        "ema_decay=0.0, fusion_start_epoch=0, precision='auto', validation_interval=25, "
+        "oversample_foreground=0.0, augmentation='paper', training_subsets=(), synthesis=<factory>, "
+        "method='supervised', supervised=<factory>, distillation=<factory>, joint=<factory>, "
+        "other_methods=<factory>, learning_rate=0.0002, adam_beta2=0.999, weight_decay=0.0001, "
+        "lr_decay_power=0.9, max_grad_norm=0.0, ema_decay=0.0, precision='auto', validation_interval=25, "
         "validation_subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), num_workers=0"
     ),
     "Student": "network, card=None",
     "Study": "images, names",
     "SynthesisOptions": (
-        "difference='absolute', tumors=1, placement='aligned', clip=False, scale=0.0, rotation=0.0, "
-        "flip=False, blend=0.0, alpha=0.4"
+        "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
+        "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4"
     ),
 }
 METHODS = {

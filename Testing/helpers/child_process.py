@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from MissingModalityLib.runtime import jobs
+from MissingModalityLib.runtime import processes
 
 
 def replace_process(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
@@ -14,4 +14,4 @@ def replace_process(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) 
     program = folder / "program"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(jobs, "python_executable", lambda: str(program))
+    monkeypatch.setattr(processes, "python_executable", lambda: str(program))

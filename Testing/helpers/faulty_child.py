@@ -21,10 +21,12 @@ from pkgutil import resolve_name
 from typing import Any
 from unittest.mock import patch
 
+from MissingModalityLib.training.run_folder import RunFolder
+
 POINTS = {
-    "case": ("MissingModalityLib.training.run", "cache_case"),
+    "case": ("MissingModalityLib.training.run_cases", "cache_case"),
     "tumor": ("MissingModalityLib.synthesis.pairing", "cache_tumor"),
-    "record": ("MissingModalityLib.training.run", "write_record"),
+    "record": ("MissingModalityLib.training.record:RunRecord", "write"),
     "epoch": ("MissingModalityLib.training.loop:Trainer", "_train_epoch"),
     "step": ("MissingModalityLib.training.loop:Trainer", "_step"),
     "log": ("MissingModalityLib.training.log", "append"),
@@ -94,7 +96,7 @@ def kill(*_: Any) -> None:
 def fill_disk(*arguments: Any) -> None:
     """Refuse to write more than a little into any file from here on."""
     folder = arguments[0]  # the run's, where it is the log's turn, which alone grows
-    log = folder / "log.jsonl" if isinstance(folder, Path) else None
+    log = folder.log if isinstance(folder, RunFolder) else None
     room = _ROOM + (log.stat().st_size if log and log.exists() else 0)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from masks import flags
 from MissingModalityLib.methods.joint import JointDistillation
 from MissingModalityLib.methods.method import Method
-from MissingModalityLib.methods.options import JointOptions
+from MissingModalityLib.methods.options import DistillationOptions, JointOptions
 from MissingModalityLib.methods.self_distillation import Distillation
 from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.runtime import distributed
-from MissingModalityLib.training.recipes import flattened
+from MissingModalityLib.training.plan import flattened
 from small_networks import small_network
 from tiny_run import TINY
 
@@ -27,13 +27,13 @@ NETWORKS = {
     "classes": ("segresnet", {"head": "classes"}),
     "mstkdnet": ("mstkdnet", {"dropout": 0.0}),
 }
-STYLE_ALONE = {"attention": 0.0, "scales": 0.0, "presence": 1.0}
-LOGITS_ALONE = dict.fromkeys(("attention", "scales", "style", "adversarial"), 0.0)
+STYLE_ALONE = {"attention": 0.0, "multiscale": 0.0, "presence": 1.0}
+LOGITS_ALONE = dict.fromkeys(("attention", "multiscale", "style", "adversarial"), 0.0)
 METHODS = {
     "supervised": Supervised,
     "fused": Distillation,
-    "encoder": lambda: Distillation(features="encoder"),
-    "joint": lambda: JointDistillation(JointOptions(entropy=1.0)),
+    "encoder": lambda: Distillation(DistillationOptions(features="encoder")),
+    "joint": lambda: JointDistillation(JointOptions(cross_entropy=1.0)),
     "presence": lambda: JointDistillation(JointOptions(**STYLE_ALONE)),
     "logits": lambda: JointDistillation(JointOptions(**LOGITS_ALONE)),
 }
@@ -74,7 +74,7 @@ def step(name: str, method: str, wrap: Any, rank: int | None = None) -> dict[str
     chosen: Method = METHODS[method]()
     trained = chosen.assemble(network)
     chosen.begin_epoch(network, 0)
-    wrapped = wrap(trained, network.leaves_unused)  # must live until the gradients are there
+    wrapped = wrap(trained, network.find_unused_parameters)  # must live until the gradients are there
     terms = chosen.loss(wrapped, samples, 0)
     terms["total"].backward()
     chosen.finish_step()

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from masks import flags
 from MissingModalityLib.core.errors import OptionError
+from MissingModalityLib.methods.options import DistillationOptions
 from MissingModalityLib.methods.self_distillation import Distillation, imitation
 from MissingModalityLib.methods.supervised import Supervised
 from small_networks import small_network
@@ -55,7 +56,7 @@ def shift(student: nn.Module, amount: float = 0.02) -> None:
 
 
 def started(student: nn.Module, **options) -> Distillation:
-    method = Distillation(**options)
+    method = Distillation(DistillationOptions(**options))
     method.begin_epoch(student, 0)
     return method
 
@@ -137,7 +138,7 @@ class TestWhatIsDistilled:
 class TestTeacher:
     def test_it_is_replaced_every_k_epochs_and_not_between(self):
         student = network("regions")
-        method = Distillation(teacher_every=3)
+        method = Distillation(DistillationOptions(teacher_update_interval=3))
         for epoch in range(7):
             before = weights(method.teacher) if method.teacher else None
             shift(student)
@@ -355,12 +356,12 @@ class TestImitation:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"teacher_every": 0}, "at least 1 epoch"),
-        ({"feature_weight": -1.0}, "at least 0"),
-        ({"prediction_weight": -0.1}, "at least 0"),
-        ({"features": "logits"}, "fused or encoder"),
+        ({"teacher_update_interval": 0}, "teacher_update_interval=0.*1 or more"),
+        ({"feature_weight": -1.0}, "0 or more"),
+        ({"prediction_weight": -0.1}, "0 or more"),
+        ({"features": "logits"}, "one of fused, encoder"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(OptionError, match=message):
-        Distillation(**options)
+        DistillationOptions(**options)

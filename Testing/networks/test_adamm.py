@@ -200,7 +200,7 @@ def test_of_the_adapters_only_those_of_the_batchs_subsets_run_and_learn():
     output = network(image, flags("1010", "1111"))
     segmentation_loss(output, classes, "sigmoids")["total"].backward()
     learned = {name.split(".")[0] for name, p in network.banks.named_parameters() if p.grad is not None}
-    assert learned == {"1010"} and network.leaves_unused
+    assert learned == {"1010"} and network.find_unused_parameters
     untouched = [name for name, p in network.named_parameters() if p.grad is None]
     assert untouched and all(name.startswith("banks.") for name in untouched)
 

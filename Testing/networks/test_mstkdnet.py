@@ -15,7 +15,7 @@ from MissingModalityLib import networks
 from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.networks.reference import load_reference
-from MissingModalityLib.training.recipes import make_plan
+from MissingModalityLib.training.plan import make_plan
 from published import PRECISIONS, TRAINED, Published, theirs_of, without_dropout
 
 LEVELS = ("3", "6", "9", "12")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,8 @@ import slicer_standin
 from event_loop import run_events
 from MissingModalityLib.__main__ import build_parser
 from MissingModalityLib.inference.student import Student
-from MissingModalityLib.runtime import jobs
+from MissingModalityLib.runtime import processes
+from MissingModalityLib.runtime.jobs import Job
 from small_cases import write_block_cases
 from tiny_run import TINY
 
@@ -36,13 +36,11 @@ def logic() -> Any:
     return train.MissingModalityTrainLogic()
 
 
-def defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
-
-
-def test_train_takes_what_the_librarys_train_takes(logic: Any) -> None:
-    expected = {name: default for name, default in defaults(mm.train).items() if name != "on_progress"}
-    assert defaults(logic.train) == {**expected, "onProgress": None, "onFinished": None}
+def test_a_choice_that_the_librarys_train_does_not_have_is_refused_at_once(logic: Any) -> None:
+    with pytest.raises(TypeError, match="epoch"):
+        logic.train("cases", "run", epoch=3)
+    with pytest.raises(mm.MissingModalityError, match="settings='epochs=3'"):
+        logic.startTraining("cases", "run", settings="epochs=3")
 
 
 def test_every_choice_reaches_the_command_line(
@@ -68,7 +66,7 @@ def test_every_choice_reaches_the_command_line(
     settings = {
         "patch_size": (64, 64, 96),
         "train": {"epochs": 7, "training_subsets": ("T1", "FLAIR+T2")},
-        "posttrain.synthetic": {"clip": True, "scale": 0.1},
+        "posttrain.synthesis": {"clip": True, "scale": 0.1},
         "network.width": 4,
         "learning_rate": 1e-5,
         "exclude": ["a", "b"],
@@ -134,7 +132,7 @@ def test_an_interrupted_wait_ends_the_job(logic: Any, replaced_process: Callable
         raise KeyboardInterrupt
 
     # no timer, so that it is the wait which delivers the event
-    job = jobs.Job(["train"], interrupt).start()
+    job = Job(["train"], interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         logic.wait(job)
     assert job.cancelled
@@ -143,7 +141,7 @@ def test_an_interrupted_wait_ends_the_job(logic: Any, replaced_process: Callable
 def test_a_program_that_cannot_start_is_told(
     logic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "python_executable", lambda: str(tmp_path / "absent"))
+    monkeypatch.setattr(processes, "python_executable", lambda: str(tmp_path / "absent"))
     ended = []
     with pytest.raises(RuntimeError, match="cannot be started"):
         logic.wait(logic.train("cases", "run", onFinished=ended.append))

@@ -16,7 +16,7 @@ from matplotlib.image import imsave
 from event_loop import run_events
 from MissingModalityLib.inference.locations import user_models
 from MissingModalityLib.inference.student import Student
-from MissingModalityLib.training.recipes import make_plan
+from MissingModalityLib.training.plan import make_plan
 from small_cases import PATIENTS, write_patients
 from small_networks import write_student
 from train_panel import choose, new_panel, opened_panel, write_run

@@ -115,7 +115,10 @@ def test_options_reach_the_preview_and_cancel_leaves_the_scene(
     run_events(lambda: "Cutting out the tumors 0/1" in panel.ui.synthesisStatusLabel.text)
     said = (tmp_path / "said").read_text()
     assert "synthesize --pair patient_a patient_b --modality FLAIR" in said
-    assert f"--data {cases} --seed 4 --set difference=signed placement=random clip=true blend=1.5" in said
+    assert (
+        f"--data {cases} --seed 4 --set difference=signed placement=random clip_to_brain=true feather_mm=1.5"
+        in said
+    )
     panel.ui.synthesisCancelButton.click()
     assert panel.ui.synthesisStatusLabel.text == "Canceled."
     assert names() == []

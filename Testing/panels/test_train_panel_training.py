@@ -13,9 +13,10 @@ from slicer.util import arrayFromTableColumn
 
 import slicer_standin
 from event_loop import run_events
-from MissingModalityLib.runtime import background as detached
-from MissingModalityLib.runtime import lock
-from MissingModalityLib.training.recipes import NETWORKS, RECIPES, make_plan
+from MissingModalityLib.runtime import background, lock
+from MissingModalityLib.training.plan import make_plan
+from MissingModalityLib.training.presets import PRESETS
+from MissingModalityLib.training.recipes import RECIPES
 from train_panel import choose, choose_item, line, new_panel, opened_panel, train, write_run
 
 qt = slicer_standin.load_module("qt")
@@ -79,8 +80,8 @@ def test_a_recipe_brings_the_network_it_is_made_for(panel: Any) -> None:
 
 def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None:
     networks = [panel.ui.networkSelector.itemText(index) for index in range(panel.ui.networkSelector.count)]
-    assert len(networks) == len(NETWORKS)
-    for index, name in enumerate(NETWORKS):
+    assert len(networks) == len(PRESETS)
+    for index, name in enumerate(PRESETS):
         panel.ui.networkSelector.setCurrentIndex(index)
         assert panel.logic.getParameterNode().network == name
 
@@ -126,7 +127,7 @@ def test_stages_on_request_are_offered_unticked(
     panel.ui.startButton.click()
     run_events(lambda: not panel.training.alive)
     said = arguments(tmp_path / "run")
-    assert "--stages pretrain,train " in said and "--set pretrain.factor=2 --progress" in said
+    assert "--stages pretrain,train " in said and "--set pretrain.synthesis.factor=2 --" in said
 
 
 def test_start_passes_stages_epochs_and_synthesis_on(
@@ -147,8 +148,11 @@ def test_start_passes_stages_epochs_and_synthesis_on(
     said = arguments(tmp_path / "run")
     assert "--stages pretrain,train " in said
     assert "--convention brats2023" in said
-    settings = "pretrain.epochs=7 validation_fraction=0.25 pretrain.factor=2 pretrain.synthetic.clip=true"
-    assert f"--set {settings} --progress json" in said
+    settings = (
+        "pretrain.epochs=7 validation_fraction=0.25 pretrain.synthesis.factor=2 "
+        "pretrain.synthesis.clip_to_brain=true"
+    )
+    assert f"--set {settings} --" in said
 
 
 def test_start_needs_data_a_fresh_run_folder_and_a_stage(panel: Any, tmp_path: Path) -> None:
@@ -262,7 +266,7 @@ def test_pause_resume_and_stop_say_what_they_mean(
     run_events(says(panel, "Paused. Stage train: 2 epochs are done. The process keeps its memory"))
     assert "paused already" in panel.ui.pauseButton.toolTip
     assert "where it was paused" in panel.ui.resumeButton.toolTip
-    process = psutil.Process(detached.find(tmp_path / "run").pid)
+    process = psutil.Process(background.find(tmp_path / "run").pid)
     panel.ui.resumeButton.click()
     run_events(says(panel, "train 3/40"))
     assert process.is_running() and process.status() != psutil.STATUS_STOPPED
@@ -291,7 +295,7 @@ def test_a_killed_process_is_told_and_can_be_resumed(
     start(panel, tmp_path)
     write_run(tmp_path / "run")
     run_events(says(panel, "train 3/40"))
-    psutil.Process(detached.find(tmp_path / "run").pid).kill()
+    psutil.Process(background.find(tmp_path / "run").pid).kill()
     run_events(says(panel, "ended from outside: by the system, often because memory ran out"))
     assert "Resume goes on from there" in panel.ui.trainingStatusLabel.text
     assert len(errors) == 1
@@ -330,7 +334,7 @@ def test_a_new_panel_finds_the_training_again(
     write_run(tmp_path / "run")
     run_events(says(panel, "train 3/40"))
     panel.cleanup()
-    assert detached.find(tmp_path / "run").alive, "closing the application does not end it"
+    assert background.find(tmp_path / "run").alive, "closing the application does not end it"
     slicer.mrmlScene.Clear(0)
     other = new_panel()
     assert other.ui.runPathEdit.currentPath == str(tmp_path / "run")
@@ -363,7 +367,7 @@ def test_closing_ends_the_training_where_the_user_has_said_so(
     start(panel, tmp_path)
     run_events(says(panel, "train 3/40"))
     panel.cleanup()
-    assert not detached.find(tmp_path / "run").alive
+    assert not background.find(tmp_path / "run").alive
     other = new_panel()
     assert other.ui.stopOnExitCheckBox.checked, "the choice is the user's, not the scene's"
     other.cleanup()
@@ -397,5 +401,5 @@ def test_the_logic_starts_what_can_be_found_again(
     replaced_process(f"echo '{RESULT}'")
     training = train.MissingModalityTrainLogic().startTraining(tmp_path, tmp_path / "run", device="cpu")
     run_events(lambda: not training.alive)
-    assert training.state is detached.State.FINISHED
-    assert detached.find(tmp_path / "run").state is detached.State.FINISHED
+    assert training.state is background.State.FINISHED
+    assert background.find(tmp_path / "run").state is background.State.FINISHED

@@ -14,7 +14,7 @@ from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.metrics import dice
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import read_label, read_study
-from MissingModalityLib.phantom import grow_patient, write_patient
+from MissingModalityLib.phantom.patient import grow_patient, write_patient
 
 COARSE = {"shape": (44, 54, 46), "spacing": (4.0, 4.0, 4.0)}
 FINE = {"shape": (88, 108, 92), "spacing": (2.0, 2.0, 2.0)}

@@ -14,7 +14,7 @@ import pytest
 import MissingModalityLib as mm
 from checkout import ROOT
 from MissingModalityLib.__main__ import build_parser
-from MissingModalityLib.training.settings import changed
+from MissingModalityLib.core.settings import with_changes
 from small_cases import write_block_cases
 
 PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "Resources" / "Docs").glob("*.md")))
@@ -56,7 +56,7 @@ def test_commands_parse_and_their_settings_make_a_plan(page: str, command: str) 
     if name == "train":
         assert plan_of(options).stages
     elif name == "synthesize":
-        changed(mm.SynthesisOptions(), dict(options.settings))
+        with_changes(mm.SynthesisOptions(), dict(options.settings))
 
 
 def test_the_papers_comparisons_are_what_they_claim() -> None:
@@ -69,14 +69,14 @@ def test_the_papers_comparisons_are_what_they_claim() -> None:
     assert sum(stage.epochs for stage in full.values()) == plans["baseline-1500"].stages["train"].epochs
     for factor in (2, 4, 8):
         stages = plans[f"aem-x{factor}"].stages
-        assert (stages["pretrain"].factor, stages["pretrain"].synthesis) == (factor, "aem")
-        assert stages["train"].synthesis == "none"
+        assert (stages["pretrain"].synthesis.factor, stages["pretrain"].synthesis.method) == (factor, "aem")
+        assert stages["train"].synthesis.method == "none"
     assert plans["aem-x8"].stages == {name: full[name] for name in ("pretrain", "train")}
     mixed = plans["mixup"].stages["pretrain"]
-    assert mixed == replace(full["pretrain"], synthesis="mixup")
+    assert mixed == replace(full["pretrain"], synthesis=replace(full["pretrain"].synthesis, method="mixup"))
     synthetic = plans["synthetic"].stages
     assert synthetic["pretrain"] == full["pretrain"]
-    assert (synthetic["train"].synthesis, synthetic["train"].factor) == ("aem", 8)
+    assert (synthetic["train"].synthesis.method, synthetic["train"].synthesis.factor) == ("aem", 8)
     assert plans["synthetic-only-second"].stages["train"] == synthetic["train"]
     for name, subset in (("one-t1", "T1"), ("one-t1-t2", "T1+T2"), ("one-t1-t2-flair", "FLAIR+T1+T2")):
         stage = plans[name].stages["train"]
@@ -146,7 +146,7 @@ def test_the_weights_of_joint_distillation_are_those_in_the_guide() -> None:
         mm.make_plan(recipe, preset=preset)
         for recipe, preset in (("mst-kd", "light"), ("mst-kd", "paper"), ("adamm", "light"))
     ]
-    joint = [plan.stages["train"].joint_options() for plan in plans]
+    joint = [plan.stages["train"].joint for plan in plans]
     weights_of_terms = {
         name
         for name, value in asdict(joint[0]).items()

@@ -15,7 +15,8 @@ import choose_island
 import compare_recipes
 from compare_recipes import COMPARISONS, Line
 from MissingModalityLib.inference.card import read_card
-from MissingModalityLib.training.recipes import STAGES, make_plan
+from MissingModalityLib.training.plan import make_plan
+from MissingModalityLib.training.recipes import STAGES
 from tiny_run import log, record
 
 TINY = {

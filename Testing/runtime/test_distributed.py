@@ -49,7 +49,7 @@ with distributed.start("cpu") as device:
     told["gathered"] = distributed.gather([told["rank"]] * (told["rank"] + 1))
     told["known"] = attempt(fail_on(1, CaseError("bad case")))
     told["bug"] = attempt(fail_on(1, ValueError("bug")))
-    told["first"] = distributed.on_first(lambda: distributed.rank() + 7)
+    told["first"] = distributed.on_rank_zero(lambda: distributed.rank() + 7)
     told["nothing"] = attempt(
         lambda: evaluate_folder(folder / "s.safetensors", folder / "empty", folder / "none", device=device)
     )
@@ -117,7 +117,7 @@ def test_an_error_on_one_rank_stops_them_all(told: list[dict[str, Any]]) -> None
 
 def test_a_process_alone_is_a_world_of_one() -> None:
     with distributed.start("cpu") as device:
-        assert (device, distributed.rank(), distributed.world(), distributed.is_first()) == (
+        assert (device, distributed.rank(), distributed.world(), distributed.is_rank_zero()) == (
             "cpu",
             0,
             1,
@@ -125,7 +125,7 @@ def test_a_process_alone_is_a_world_of_one() -> None:
         )
         distributed.barrier()
         assert distributed.gather([3, 4]) == [3, 4]
-        assert distributed.on_first(lambda: "here") == "here"
+        assert distributed.on_rank_zero(lambda: "here") == "here"
         with pytest.raises(CaseError, match="alone"):
             distributed.gather_from(fail)
 

@@ -14,7 +14,7 @@ import pytest
 
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.progress import Event
-from MissingModalityLib.runtime import jobs
+from MissingModalityLib.runtime import processes
 from MissingModalityLib.runtime.jobs import Job
 from small_networks import write_student
 from small_patient import write_brain
@@ -33,7 +33,7 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launcher:
         script.write_text(code)
         shell.write_text(f'#!/bin/sh\n"{sys.executable}" "{script}" "$@"\nexit $?\n')
         shell.chmod(0o755)
-        monkeypatch.setattr(jobs, "python_executable", lambda: str(shell))
+        monkeypatch.setattr(processes, "python_executable", lambda: str(shell))
 
     return install
 
@@ -195,7 +195,7 @@ def test_a_process_that_the_system_killed_is_told_of_through_a_launcher_too(laun
 @pytest.mark.parametrize("end", ["poll", "wait", "cancel"])
 def test_an_absent_launcher_ends_the_job_with_a_message(tmp_path, monkeypatch, end):
     launcher = tmp_path / "PythonSlicer"
-    monkeypatch.setattr(jobs, "python_executable", lambda: str(launcher))
+    monkeypatch.setattr(processes, "python_executable", lambda: str(launcher))
     finished = []
     job = Job(["segment"], on_finish=finished.append).start()
     assert job.exit_code == 1 and not job.running and finished == []
@@ -275,6 +275,6 @@ def test_inside_slicer_the_launcher_of_slicer_is_used(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     application = ModuleType("slicer")
     monkeypatch.setitem(sys.modules, "slicer", application)
-    assert jobs.python_executable() == sys.executable
+    assert processes.python_executable() == sys.executable
     application.app = object()
-    assert jobs.python_executable() == str(launcher)
+    assert processes.python_executable() == str(launcher)

@@ -18,18 +18,18 @@ from MissingModalityLib.imaging.cache import CachedCase
 from MissingModalityLib.synthesis.options import SynthesisOptions
 from MissingModalityLib.synthesis.pairing import synthetic_cases
 from MissingModalityLib.synthesis.transplant import PRIORITY, centered
-from MissingModalityLib.synthesis.transplanted_case import GrownCase
+from MissingModalityLib.synthesis.transplanted_case import TransplantedCase
 from small_cases import prepared_patients
 
 EVERYTHING = SynthesisOptions(
     difference="signed",
     tumors=2,
     placement="random",
-    clip=True,
-    scale=0.3,
-    rotation=40.0,
+    clip_to_brain=True,
+    max_scale_change=0.3,
+    max_rotation_deg=40.0,
     flip=True,
-    blend=1.5,
+    feather_mm=1.5,
 )
 KINDS = {
     "paper": ("aem", SynthesisOptions()),
@@ -150,7 +150,7 @@ def test_mixup_mixes_images_and_keeps_the_recipients_label(patients) -> None:
 
 def test_shares_of_mixup_follow_the_distribution_that_makes_hard_labels_fair(patients) -> None:
     shares = [case.share for case in make(patients, "mixup", factor=500)]
-    alpha = SynthesisOptions().alpha
+    alpha = SynthesisOptions().mixup_alpha
     assert np.mean(shares) == pytest.approx((alpha + 1) / (2 * alpha + 1), abs=0.02)
 
 
@@ -228,7 +228,9 @@ def test_a_randomly_placed_tumor_is_centered_on_the_recipients_brain(patients) -
 
 
 def test_a_clipped_case_is_background_where_the_recipient_is(patients) -> None:
-    for case in synthetic_cases(patients, 6, options=SynthesisOptions(placement="random", clip=True)):
+    for case in synthetic_cases(
+        patients, 6, options=SynthesisOptions(placement="random", clip_to_brain=True)
+    ):
         before, own = everything(case.recipient)
         image, label = everything(case)
         background = ~before.any(axis=0)
@@ -238,7 +240,7 @@ def test_a_clipped_case_is_background_where_the_recipient_is(patients) -> None:
 
 def test_a_blended_tumor_fades_towards_its_border(patients) -> None:
     sharp, soft = (
-        synthetic_cases(patients, 2, options=SynthesisOptions(blend=width))[0].grafts[0].tumor
+        synthetic_cases(patients, 2, options=SynthesisOptions(feather_mm=width))[0].grafts[0].tumor
         for width in (0.0, 4.0)
     )
     label = sharp.label(sharp.box)
@@ -281,7 +283,7 @@ def test_tumors_are_cut_once_and_again_when_needed(tmp_path: Path) -> None:
     path, expected = case.grafts[0].tumor.path, everything(case)
     assert path.parent == patients[0].path.parent / "tumors"
     stamp, content, arrays = path.stat().st_mtime_ns, path.read_bytes(), load_file(path)
-    synthetic_cases(patients, 4, seed=9, options=SynthesisOptions(rotation=10.0))
+    synthetic_cases(patients, 4, seed=9, options=SynthesisOptions(max_rotation_deg=10.0))
     assert path.stat().st_mtime_ns == stamp
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(CaseError, match="can no longer be read"):
@@ -338,7 +340,7 @@ def test_real_tumors_grow_where_they_were(real_case, tmp_path: Path) -> None:
     names = ("BraTS2021_00000", "BraTS2021_00003")
     cases = [cache_case(find_cases(real_case(name)).cases[0], tmp_path) for name in names]
     made = synthetic_cases(cases, 2)
-    assert all(isinstance(case, GrownCase) for case in made)
+    assert all(isinstance(case, TransplantedCase) for case in made)
     for case, donor in zip(made, cases[::-1], strict=True):
         before, own = everything(case.recipient)
         image, label = everything(case)

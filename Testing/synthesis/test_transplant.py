@@ -12,8 +12,8 @@ from MissingModalityLib.synthesis.error_map import error_map, tumor_box, tumor_p
 from MissingModalityLib.synthesis.midsagittal_plane import Plane
 from MissingModalityLib.synthesis.options import SynthesisOptions
 from MissingModalityLib.synthesis.transplant import PRIORITY, centered, fuse_labels, transplant
-from MissingModalityLib.synthesis.tumor_cache import soft_border
-from MissingModalityLib.synthesis.tumor_transform import Change
+from MissingModalityLib.synthesis.tumor_cache import feather
+from MissingModalityLib.synthesis.tumor_transform import TumorTransform
 
 SHAPE = (6, 8, 11)
 MIDDLE = Plane((0.0, 0.0, 1.0), 5.0)
@@ -158,7 +158,7 @@ def test_a_clipped_tumor_stays_in_the_brain() -> None:
     image, label = torch.zeros((2, *SHAPE)), torch.zeros(SHAPE, dtype=torch.uint8)
     image[0, :, :, :5] = 1
     values, tumor = torch.ones((2, 3, 3, 4)), torch.full((3, 3, 4), 2, dtype=torch.uint8)
-    transplant(image, label, values, tumor, (0, 0, 3), clip=True)
+    transplant(image, label, values, tumor, (0, 0, 3), clip_to_brain=True)
     assert not image[..., 5:].any() and not label[..., 5:].any()
     assert image[0, :3, :3, 3:5].eq(2).all() and label[:3, :3, 3:5].eq(2).all()
 
@@ -172,27 +172,27 @@ def blob() -> tuple[torch.Tensor, torch.Tensor]:
     return values, label
 
 
-def whole(change: Change, label: torch.Tensor) -> tuple[slice, ...]:
-    return tuple(slice(0, size) for size in change.shape(tuple(label.shape)))
+def whole(transform: TumorTransform, label: torch.Tensor) -> tuple[slice, ...]:
+    return tuple(slice(0, size) for size in transform.shape(tuple(label.shape)))
 
 
-def linear(matrix: np.ndarray) -> Change:
-    return Change(tuple(map(tuple, np.asarray(matrix, float).tolist())))
+def linear(matrix: np.ndarray) -> TumorTransform:
+    return TumorTransform(tuple(map(tuple, np.asarray(matrix, float).tolist())))
 
 
 @pytest.mark.parametrize("axis", range(3))
 def test_a_mirrored_tumor_is_the_tumor_mirrored(axis: int) -> None:
     values, label = blob()
-    change = linear(np.diag(np.where(np.arange(3) == axis, -1, 1)))
-    mirrored, classes = change.apply(values, label, whole(change, label))
+    transform = linear(np.diag(np.where(np.arange(3) == axis, -1, 1)))
+    mirrored, classes = transform.apply(values, label, whole(transform, label))
     torch.testing.assert_close(mirrored, values.flip(axis + 1), atol=1e-4, rtol=0)
     assert torch.equal(classes, label.flip(axis))
 
 
 def test_a_quarter_turn_moves_voxels_onto_voxels() -> None:
     values, label = blob()
-    change = linear([[1, 0, 0], [0, 0, -1], [0, 1, 0]])
-    turned, classes = change.apply(values, label, whole(change, label))
+    transform = linear([[1, 0, 0], [0, 0, -1], [0, 1, 0]])
+    turned, classes = transform.apply(values, label, whole(transform, label))
     assert torch.equal(classes, torch.rot90(label, 1, (1, 2)))
     torch.testing.assert_close(turned, torch.rot90(values, 1, (2, 3)), atol=1e-4, rtol=0)
 
@@ -200,26 +200,28 @@ def test_a_quarter_turn_moves_voxels_onto_voxels() -> None:
 def test_a_larger_tumor_has_the_volume_of_its_scale() -> None:
     label = torch.zeros((12, 12, 12), dtype=torch.uint8)
     label[2:10, 2:10, 2:10] = 3
-    change = linear(1.5 * np.eye(3))
-    values, classes = change.apply(2.0 * (label > 0)[None], label, whole(change, label))
+    transform = linear(1.5 * np.eye(3))
+    values, classes = transform.apply(2.0 * (label > 0)[None], label, whole(transform, label))
     assert int((classes > 0).sum()) == pytest.approx(12**3, rel=0.05)
     assert values[0][classes > 0].median() == 2 and not values[0][classes == 0].any()
 
 
 def test_a_part_of_a_changed_tumor_is_cut_from_the_whole() -> None:
     values, label = blob()
-    change = Change.sample(SynthesisOptions(scale=0.3, rotation=40, flip=True), np.random.default_rng(5))
-    everything = change.apply(values, label, whole(change, label))
+    transform = TumorTransform.sample(
+        SynthesisOptions(max_scale_change=0.3, max_rotation_deg=40, flip=True), np.random.default_rng(5)
+    )
+    everything = transform.apply(values, label, whole(transform, label))
     part = (slice(1, 4), slice(0, 3), slice(2, 6))
-    some, classes = change.apply(values, label, part)
+    some, classes = transform.apply(values, label, part)
     torch.testing.assert_close(some, everything[0][(slice(None), *part)])
     assert torch.equal(classes, everything[1][part])
-    assert torch.equal(change.apply(None, label, part)[1], classes)
+    assert torch.equal(transform.apply(None, label, part)[1], classes)
 
 
 def test_nothing_changes_unless_asked_for() -> None:
-    assert Change.sample(SynthesisOptions(), np.random.default_rng(0)) is None
-    rows = Change.sample(SynthesisOptions(rotation=10), np.random.default_rng(0)).rows
+    assert TumorTransform.sample(SynthesisOptions(), np.random.default_rng(0)) is None
+    rows = TumorTransform.sample(SynthesisOptions(max_rotation_deg=10), np.random.default_rng(0)).rows
     np.testing.assert_allclose(np.array(rows) @ np.array(rows).T, np.eye(3), atol=1e-12)
     assert np.arccos((np.trace(rows) - 1) / 2) <= np.radians(10) * np.sqrt(3)
 
@@ -227,9 +229,9 @@ def test_nothing_changes_unless_asked_for() -> None:
 def test_a_soft_border_rises_from_the_edge_inwards() -> None:
     label = np.zeros((9, 9, 9), np.uint8)
     label[1:8, 1:8, 1:8] = 1
-    assert (soft_border(label, 0) == (label > 0)).all()
-    np.testing.assert_allclose(soft_border(label, 3)[4, 4], [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0])
-    assert soft_border(np.ones((3, 3, 3), np.uint8), 1)[0, 0, 0] == 0.5, "the edge of the box is a border too"
+    assert (feather(label, 0) == (label > 0)).all()
+    np.testing.assert_allclose(feather(label, 3)[4, 4], [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0])
+    assert feather(np.ones((3, 3, 3), np.uint8), 1)[0, 0, 0] == 0.5, "the edge of the box is a border too"
 
 
 # ---- options and frozen results
@@ -242,12 +244,12 @@ def test_a_soft_border_rises_from_the_edge_inwards() -> None:
         ("tumors", 0),
         ("tumors", 1.0),
         ("placement", "left"),
-        ("clip", 1),
-        ("scale", 0.6),
-        ("scale", "big"),
-        ("rotation", float("nan")),
-        ("blend", -1),
-        ("alpha", 0),
+        ("clip_to_brain", 1),
+        ("max_scale_change", 0.6),
+        ("max_scale_change", "big"),
+        ("max_rotation_deg", float("nan")),
+        ("feather_mm", -1),
+        ("mixup_alpha", 0),
     ],
 )
 def test_options_out_of_range_are_named_with_what_is_allowed(name: str, value: object) -> None:

@@ -53,7 +53,7 @@ def test_every_case_has_the_files_of_brats_2021_and_nothing_else_lies_there(resu
 @pytest.mark.parametrize("method", METHODS)
 def test_files_hold_what_training_sees_on_the_fly(tmp_path: Path, method: str) -> None:
     names = ("patient_a", "patient_b", "patient_c")
-    options = SynthesisOptions(scale=0.2, placement="random")
+    options = SynthesisOptions(max_scale_change=0.2, placement="random")
     made = synthetic_cases(prepared_patients(tmp_path, names), 3, 5, method, options)
     synthesize(tmp_path / "data", tmp_path / "out", 3, method, 5, options)
     found = find_cases(tmp_path / "out").cases

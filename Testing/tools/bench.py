@@ -146,7 +146,7 @@ def _images(options: argparse.Namespace) -> tuple[dict[Any, Any], str]:
         if not listing.cases:
             raise SystemExit(f"{options.case} holds no case.\n{listing.describe()}")
         return dict(read_study(listing.cases[0]).images), listing.cases[0].name
-    from MissingModalityLib.phantom import grow_patient
+    from MissingModalityLib.phantom.patient import grow_patient
 
     return grow_patient(SEED, shape=tuple(options.shape))[0], f"synthetic patient (seed {SEED})"
 
@@ -285,7 +285,7 @@ def _asymmetry(options: argparse.Namespace, with_plane: bool) -> dict[str, Any]:
     import torch
 
     from MissingModalityLib.imaging.preparation import Study, prepare
-    from MissingModalityLib.phantom import grow_patient
+    from MissingModalityLib.phantom.patient import grow_patient
     from MissingModalityLib.synthesis.error_map import tumor_box, tumor_part
     from MissingModalityLib.synthesis.midsagittal_plane import find_plane
     from MissingModalityLib.synthesis.transplant import centered, transplant

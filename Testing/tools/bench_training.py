@@ -28,7 +28,7 @@ from bench import in_child
 
 LINES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "baseline": ("baseline", "segresnet", "train", {}),
-    "rfnet": ("baseline", "rfnet", "train", {"fusion_start_epoch": 0}),
+    "rfnet": ("baseline", "rfnet", "train", {"supervised.fusion_start_epoch": 0}),
     "aem-kd": ("aem-kd", "rfnet", "posttrain", {}),
     "mst-kd": ("mst-kd", "mstkdnet", "train", {}),
     "mst-kd recompute": ("mst-kd", "mstkdnet", "train", {"network.recompute": True}),
@@ -73,7 +73,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
     folder = Path(options.folder)
     if line == "case":
-        from MissingModalityLib.phantom import write_patient
+        from MissingModalityLib.phantom.patient import write_patient
 
         return {"case": str(write_patient(folder / "cases", SEED))}
     trainer, settings = _trainer(line, options)
@@ -96,12 +96,14 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
     import torch
 
     from MissingModalityLib import networks
+    from MissingModalityLib.core.seeding import SEED_SEQUENCE_RULE
     from MissingModalityLib.datasets.discovery import find_cases
     from MissingModalityLib.imaging.cache import cache_case
+    from MissingModalityLib.methods.registry import METHODS
     from MissingModalityLib.runtime.devices import choose_device
-    from MissingModalityLib.training.loop import Stage, Trainer
-    from MissingModalityLib.training.recipes import make_plan
-    from MissingModalityLib.training.run import _method
+    from MissingModalityLib.training.loop import StageRun, Trainer
+    from MissingModalityLib.training.plan import make_plan
+    from MissingModalityLib.training.run_folder import RunFolder
 
     recipe, network, stage, changes = LINES[line]
     common = {
@@ -117,16 +119,17 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
     case = find_cases(Path(options.folder) / "cases").cases[0]
-    trained = Stage(
+    trained = StageRun(
         name=stage,
         stages=[stage],
-        folder=Path(options.folder),
+        folder=RunFolder(Path(options.folder)),
         network=networks.build(plan.network, **plan.network_options).to(device),
-        method=_method(settings, fresh=True),
+        method=METHODS.get(settings.method)(settings.method_options()),
         cases=[cache_case(case, Path(options.folder) / "prepared")],
         held_out=[],
         settings=settings,
         seed=SEED,
+        seeding=SEED_SEQUENCE_RULE,
         device=device,
         progress=lambda event: None,
     )

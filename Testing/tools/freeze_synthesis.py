@@ -15,7 +15,7 @@ from MissingModalityLib.synthesis.error_map import tumor_box, tumor_part
 from MissingModalityLib.synthesis.midsagittal_plane import Plane
 from MissingModalityLib.synthesis.options import SynthesisOptions
 from MissingModalityLib.synthesis.transplant import centered, transplant
-from MissingModalityLib.synthesis.tumor_transform import Change
+from MissingModalityLib.synthesis.tumor_transform import TumorTransform
 
 FROZEN = Path(__file__).resolve().parents[1] / "fixtures" / "synthesis_frozen.npz"
 
@@ -35,12 +35,12 @@ def record() -> dict[str, np.ndarray]:
         kind: tumor_part(donor, label, PLANE, box, kind).numpy() for kind in ("absolute", "signed", "none")
     }
     tumor, values = label[box], torch.from_numpy(results["absolute"])
-    options = SynthesisOptions(scale=0.2, rotation=25, flip=True)
-    change = Change.sample(options, np.random.default_rng(11))
-    whole = tuple(slice(0, size) for size in change.shape(tuple(tumor.shape)))
-    results["change"] = np.array(change.rows)
+    options = SynthesisOptions(max_scale_change=0.2, max_rotation_deg=25, flip=True)
+    transform = TumorTransform.sample(options, np.random.default_rng(11))
+    whole = tuple(slice(0, size) for size in transform.shape(tuple(tumor.shape)))
+    results["change"] = np.array(transform.rows)
     results["changed"], results["changed_label"] = (
-        part.numpy() for part in change.apply(values, tumor, whole)
+        part.numpy() for part in transform.apply(values, tumor, whole)
     )
     image, classes = donor.flip(3)[:, 1:, :11].clone(), label.flip(2)[1:, :11].clone()
     start = np.add(centered(classes.shape, label.shape), [edge.start for edge in box])

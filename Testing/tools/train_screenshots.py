@@ -20,7 +20,7 @@ from slicer.util import arrayFromTableColumn
 
 from event_loop import run_events
 from MissingModalityLib.core.labels import from_classes
-from MissingModalityLib.phantom import grow_patient
+from MissingModalityLib.phantom.patient import grow_patient
 from train_panel import choose, choose_item, look, new_panel
 
 SHAPE, SPACING = (78, 96, 96), (2.0, 2.0, 2.0)

@@ -18,12 +18,13 @@ import pytest
 import torch
 
 from MissingModalityLib.core.errors import OptionError, StudentError
-from MissingModalityLib.core.files import clear_leftovers, replacing
+from MissingModalityLib.core.files import atomic_write, remove_stale_temporaries
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.training.checkpoints import read_checkpoint
-from MissingModalityLib.training.recipes import flattened
+from MissingModalityLib.training.plan import flattened
 from MissingModalityLib.training.run import train
+from MissingModalityLib.training.run_folder import RunFolder
 from tiny_run import TINY, log, record, timeless, weights
 
 if sys.platform == "win32":
@@ -32,7 +33,13 @@ if sys.platform == "win32":
 import faulty_child
 from faulty_child import Child, Fault, fill_disk, kill, kill_inside_write
 
-SETTINGS = {**TINY, "teacher_every": 2, "network.dropout": 0.2, "ema_decay": 0.9, "learning_rate": 1e-3}
+SETTINGS = {
+    **TINY,
+    "distillation.teacher_update_interval": 2,
+    "network.dropout": 0.2,
+    "ema_decay": 0.9,
+    "learning_rate": 1e-3,
+}
 STAGES = ("pretrain", "train", "posttrain")
 KILLED = (-signal.SIGKILL, -signal.SIGXFSZ)
 
@@ -186,10 +193,10 @@ def test_a_full_disk_ends_a_run_with_one_message_and_costs_nothing_else(whole: R
 def test_files_lost_while_training_are_named_and_made_again(
     damage: Callable[..., None], place: str, workers: int, whole: Run, run: Run
 ) -> None:
-    message = run.fail(Fault("step", 2, partial(damage, run.folder / place)), workers=workers)
+    message = run.fail(Fault("step", 2, partial(damage, run.folder / place)), num_workers=workers)
     what = "tumor of case 'patient_" if "tumors" in place else "prepared case 'patient_"
     assert str(run.folder / place / "patient_") in message and what in message, message
-    run.finish(workers=0)
+    run.finish(num_workers=0)
     assert_twins(whole.folder, run.folder)
 
 
@@ -207,7 +214,7 @@ def test_a_volume_lost_before_a_resume_is_asked_for(whole: Run, tmp_path: Path) 
 
 
 def test_a_killed_worker_process_is_one_message(run: Run) -> None:
-    message = run.fail(Fault("step", 1, faulty_child.kill_worker), workers=1, iterations=20)
+    message = run.fail(Fault("step", 1, faulty_child.kill_worker), num_workers=1, iterations_per_epoch=20)
     assert "A process that cuts crops has ended" in message and "resume" in message, message
 
 
@@ -242,7 +249,7 @@ def test_a_restarted_stage_that_is_killed_goes_on_as_restarted(whole: Run, run: 
 def test_a_run_killed_while_a_stage_begins_anew_says_what_it_does(fault: Fault, whole: Run, run: Run) -> None:
     shutil.copytree(whole.folder, run.folder)
     run.die(fault, "--restart", "train", **{"train.learning_rate": 5e-4, "train.ema_decay": 0})
-    stages, state = record(run.folder)["settings"]["stages"], read_checkpoint(run.folder)
+    stages, state = record(run.folder)["settings"]["stages"], read_checkpoint(RunFolder(run.folder))
     begun = fault.point != "checkpoint" or fault.nth == 2 or fault.after
     assert (state["stage"], state["epoch"]) == (("train", 0) if begun else ("posttrain", 3))
     written = fault.nth == 2 or (fault.point == "record" and fault.after)
@@ -279,14 +286,14 @@ def test_a_run_that_is_asked_to_stop_stops_at_once_and_resumes(
     number: int, code: int, whole: Run, run: Run, tmp_path: Path
 ) -> None:
     told = tmp_path / "hangs"
-    child = run.start(Fault("step", 4, partial(faulty_child.hang, told)), workers=2)
+    child = run.start(Fault("step", 4, partial(faulty_child.hang, told)), num_workers=2)
     while not told.exists():
         assert child.process.is_alive()
         time.sleep(0.02)
     os.killpg(child.process.pid, number)
     assert child.end() == (code, "")
     age(list(run.folder.rglob(".*")))
-    run.finish(workers=0)
+    run.finish(num_workers=0)
     assert_twins(whole.folder, run.folder)
 
 
@@ -340,19 +347,19 @@ def test_gradients_that_overflow_in_half_precision_alone_stop_nothing(
 def test_a_damaged_checkpoint_is_named(size: int, whole: Run, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes((whole.folder / "checkpoint.pt").read_bytes()[:size])
     with pytest.raises(StudentError, match=r"checkpoint.pt: the checkpoint is damaged"):
-        read_checkpoint(tmp_path)
+        read_checkpoint(RunFolder(tmp_path))
 
 
 def test_only_temporary_files_that_nobody_writes_any_more_are_removed(tmp_path: Path) -> None:
     for name in ("old", "new"):
-        with pytest.raises(KeyboardInterrupt), replacing(tmp_path / name) as temporary:
+        with pytest.raises(KeyboardInterrupt), atomic_write(tmp_path / name) as temporary:
             temporary.write_text("half")
             shutil.copy2(temporary, tmp_path / f"{temporary.name}.left")
             raise KeyboardInterrupt
     old, new = sorted(tmp_path.iterdir(), key=lambda path: "new" in path.name)
     (tmp_path / ".hidden").touch()
     age([old, tmp_path / ".hidden"])
-    clear_leftovers(tmp_path)
+    remove_stale_temporaries(tmp_path)
     assert set(tmp_path.iterdir()) == {new, tmp_path / ".hidden"}
 
 

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import subprocess
 import sys
-from dataclasses import fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from MissingModalityLib.core.aliases import OLD_SETTINGS
+from MissingModalityLib.core.aliases import OLD_JOINT_OPTIONS, OLD_SETTINGS
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.core.registry import PLUGINS
+from MissingModalityLib.core.settings import as_text, at_least, check, flat
+from MissingModalityLib.methods.method import Method
+from MissingModalityLib.methods.options import DistillationOptions, JointOptions, SupervisedOptions
+from MissingModalityLib.methods.registry import METHODS
 from MissingModalityLib.networks import build, network_class
-from MissingModalityLib.training.recipes import (
-    NETWORKS,
-    RECIPES,
-    Plan,
-    change_plan,
-    describe_settings,
-    from_json,
-    make_plan,
-    read_config,
-    to_json,
-)
-from MissingModalityLib.training.settings import Settings, named_subsets
+from MissingModalityLib.training.describe import describe_settings, to_yaml
+from MissingModalityLib.training.plan import Plan, change_plan, from_json, make_plan, read_config, to_json
+from MissingModalityLib.training.presets import PRESET_NAMES, PRESETS
+from MissingModalityLib.training.recipes import RECIPES, Recipe
+from MissingModalityLib.training.settings import Settings, SynthesisSettings, named_subsets
+
+
+@pytest.fixture
+def clean_plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Registrations end with the test."""
+    monkeypatch.setenv(PLUGINS, "")
+    monkeypatch.setenv("PYTHONPATH", "")
+    for registry in (RECIPES, METHODS):
+        monkeypatch.setattr(registry, "_registered", {})
+    yield
 
 
 def test_validation_subsets_are_found_by_name_in_any_order() -> None:
@@ -72,13 +84,17 @@ def test_a_setting_out_of_range_is_answered_with_its_range(override: dict[str, s
 
 def test_settings_describe_themselves_without_loading_torch() -> None:
     code = (
-        "import sys; from MissingModalityLib.training.recipes import describe_settings as d; print(d()); "
+        "import sys; from MissingModalityLib.training.describe import describe_settings as d; print(d()); "
         "assert not {'torch', 'monai', 'numpy'} & sys.modules.keys()"
     )
     text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert text.strip() == describe_settings()
     for item in fields(Settings):
-        assert f"  {item.name} = " in text
+        group = getattr(Settings(), item.name)
+        names = (
+            [f"{item.name}.{option.name}" for option in fields(group)] if is_dataclass(group) else [item.name]
+        )
+        assert item.name == "other_methods" or all(f"  {name} = " in text for name in names)
     assert "epochs = 4 (quick), 80 (light), 300 (segresnet paper, rfnet paper), 250" in text
     assert "Allowed: 1 or more." in text
     words = " ".join(text.split())
@@ -86,7 +102,7 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
         "iterations_per_epoch = 10 (quick), 50 (light), 250 (segresnet paper), 150 (rfnet paper), 1080"
         in words
     )
-    options = {name: list(inspect.signature(network_class(name)).parameters) for name in NETWORKS}
+    options = {name: list(inspect.signature(network_class(name)).parameters) for name in PRESETS}
     options["rfnet"].remove("classes")
     assert "; ".join(f"{', '.join(names)} for {network}" for network, names in options.items()) in words
 
@@ -95,10 +111,9 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
     ("setting", "words"),
     [
         ("batch_size=two", "a whole number, such as 2"),
-        ("learning_rate=fast", "a number, such as 0.002"),
-        ("method=3", "a name, such as supervised"),
-        ("patch_size=1.5", "whole numbers joined by commas, such as 144,176,144"),
-        ("synthetic.clip=maybe", "true or false, such as False"),
+        ("learning_rate=fast", "a finite number, such as 0.0002"),
+        ("patch_size=1.5", "whole numbers joined by commas, such as 80,80,80"),
+        ("synthesis.clip_to_brain=maybe", "true or false, such as False"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_answered_with_the_right_one(setting: str, words: str) -> None:
@@ -108,11 +123,11 @@ def test_a_value_of_the_wrong_kind_is_answered_with_the_right_one(setting: str, 
 
 
 @pytest.mark.parametrize("preset", ["quick", "light"])
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", PRESETS)
 def test_every_recipe_has_a_plan_whose_network_can_be_built(network: str, preset: str) -> None:
     for recipe in RECIPES:
         plan = make_plan(recipe, network, preset)
-        stages = [name for name in RECIPES[recipe].stages if name not in RECIPES[recipe].on_request]
+        stages = [name for name in RECIPES.get(recipe).stages if name not in RECIPES.get(recipe).on_request]
         assert list(plan.stages) == stages
         assert build(plan.network, **plan.network_options).name == network
 
@@ -120,29 +135,32 @@ def test_every_recipe_has_a_plan_whose_network_can_be_built(network: str, preset
 def test_the_full_recipe_is_the_papers() -> None:
     stages = make_plan("aem-kd", "rfnet", "paper").stages
     assert list(stages) == ["pretrain", "train", "posttrain"]
-    assert [settings.synthesis for settings in stages.values()] == ["aem", "none", "none"]
-    assert stages["posttrain"].method == "distillation" and stages["posttrain"].teacher_every == 5
-    assert stages["pretrain"].factor == 4
+    assert [settings.synthesis.method for settings in stages.values()] == ["aem", "none", "none"]
+    assert (
+        stages["posttrain"].method == "distillation"
+        and stages["posttrain"].distillation.teacher_update_interval == 5
+    )
+    assert stages["pretrain"].synthesis.factor == 4
     for settings in stages.values():
         assert (settings.epochs, settings.learning_rate, settings.lr_decay_power) == (300, 2e-4, 0.9)
         assert settings.patch_size == (80, 80, 80)
-    assert stages["pretrain"].fusion_start_epoch == 20
+    assert stages["pretrain"].supervised.fusion_start_epoch == 20
 
 
 def test_a_setting_is_for_all_stages_or_for_one() -> None:
     changes = {
         "pretrain.epochs": 7,
         "epochs": "2",
-        "pretrain.synthetic.difference": "signed",
+        "pretrain.synthesis.difference": "signed",
         "validation_fraction": 0,
     }
     plan = make_plan("aem-kd", settings=changes)
     assert [settings.epochs for settings in plan.stages.values()] == [7, 2, 2]
-    assert plan.stages["pretrain"].synthesis_options().difference == "signed"
-    assert plan.stages["train"].synthetic == {}
+    assert plan.stages["pretrain"].synthesis.difference == "signed"
+    assert plan.stages["train"].synthesis == SynthesisSettings()
     assert plan.validation_fraction == 0
     nested = {
-        "pretrain": {"epochs": 7, "synthetic": {"difference": "signed"}},
+        "pretrain": {"epochs": 7, "synthesis": {"difference": "signed"}},
         "epochs": 2,
         "validation_fraction": 0,
     }
@@ -169,17 +187,18 @@ def test_a_stage_that_is_over_keeps_its_settings() -> None:
     assert [settings.epochs for settings in later.stages.values()] == [4, 9, 9]
     with pytest.raises(OptionError, match=r"pretrain\.epochs: stage pretrain is over"):
         change_plan(plan, {"pretrain.epochs": 9}, finished=["pretrain"])
-    same = {"pretrain": {"epochs": "4", "patch_size": 96, "synthesis": "aem"}}
+    same = {"pretrain": {"epochs": "4", "patch_size": 96, "synthesis": {"method": "aem"}}}
     assert change_plan(plan, same, finished=["pretrain"]) == plan
 
 
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"synthetic.difference": "squared"}, "difference=squared"),
-        ({"synthetic.depth": 3}, "synthetic.depth"),
-        ({"synthetic": "signed"}, "synthetic"),
-        ({"factor": 1}, "factor=1.*2 or more"),
+        ({"synthesis.difference": "squared"}, r"Setting synthesis\.difference=squared"),
+        ({"synthesis.depth": 3}, r"'synthesis\.depth'"),
+        ({"synthesis": 3}, "'synthesis'.*synthesis.OPTION"),
+        ({"synthesis.factor": 1}, r"synthesis\.factor=1.*2 or more"),
+        ({"joint.style": -1}, r"Setting joint\.style=-1.*0 or more"),
         ({"method": "magic"}, "one of supervised, distillation"),
         ({"training_subsets": "T7"}, "training_subsets names 'T7'"),
     ],
@@ -192,9 +211,11 @@ def test_settings_of_synthesis_and_distillation_are_checked(changes: dict, word:
 
 def test_a_yaml_file_holds_what_set_takes(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
-    path.write_text("epochs: 5\npatch_size: [32, 32, 32]\nnetwork:\n  filters: 8\npretrain:\n  factor: 2\n")
+    path.write_text(
+        "epochs: 5\npatch_size: [32, 32, 32]\nnetwork:\n  filters: 8\npretrain:\n  synthesis: {factor: 2}\n"
+    )
     plan = make_plan("aem", settings=read_config(path))
-    assert plan.stages["train"].epochs == 5 and plan.stages["pretrain"].factor == 2
+    assert plan.stages["train"].epochs == 5 and plan.stages["pretrain"].synthesis.factor == 2
     assert plan.stages["train"].patch_size == (32, 32, 32) and plan.network_options["filters"] == 8
 
 
@@ -213,7 +234,7 @@ def test_a_plan_is_checked() -> None:
         Plan("alexnet")
 
 
-FLAT_NAMES = {
+EARLIER = {
     "iterations": 7,
     "batch": 3,
     "crop": (16, 16, 16),
@@ -227,20 +248,81 @@ FLAT_NAMES = {
     "average": 0.5,
     "fusion_start": 3,
     "workers": 2,
+    "synthesis": "mixup",
+    "factor": 8,
+    "synthetic": {"clip": True, "alpha": 0.2, "difference": "signed"},
+    "teacher_every": 50,
+    "feature_weight": 2.0,
+    "prediction_weight": 0.5,
+    "distilled": "encoder",
+    "joint": {
+        "teacher": 0.1,
+        "student": 0.2,
+        "entropy": 0.3,
+        "scales": 0.4,
+        "divergence": 0.5,
+        "standardized": "space",
+        "discriminator_rate": 1e-3,
+    },
 }
+"""Every setting that had another name, as run.json held it."""
+
+TODAY = Settings(
+    iterations_per_epoch=7,
+    batch_size=3,
+    patch_size=(16, 16, 16),
+    oversample_foreground=0.5,
+    training_subsets=("T1",),
+    validation_subsets=("T2",),
+    validation_interval=4,
+    adam_beta2=0.9,
+    lr_decay_power=0.5,
+    max_grad_norm=2.0,
+    ema_decay=0.5,
+    supervised=SupervisedOptions(fusion_start_epoch=3),
+    num_workers=2,
+    synthesis=SynthesisSettings(
+        method="mixup", factor=8, clip_to_brain=True, mixup_alpha=0.2, difference="signed"
+    ),
+    distillation=DistillationOptions(50, 2.0, 0.5, "encoder"),
+    joint=JointOptions(
+        teacher_weight=0.1,
+        student_weight=0.2,
+        cross_entropy=0.3,
+        multiscale=0.4,
+        kl_divergence=0.5,
+        standardize_over="space",
+        discriminator_learning_rate=1e-3,
+    ),
+)
+
+
+def texts(settings: dict) -> dict[str, str]:
+    return {name: as_text(value) for name, value in flat(settings).items()}
 
 
 def test_settings_may_be_given_by_their_earlier_names(tmp_path: Path) -> None:
-    today = {OLD_SETTINGS[old]: value for old, value in FLAT_NAMES.items()}
-    assert today.keys() == set(OLD_SETTINGS.values())
-    assert Settings(**FLAT_NAMES) == Settings(**today) != Settings()
+    assert EARLIER.keys() - {"joint"} == OLD_SETTINGS.keys()
+    assert EARLIER["joint"].keys() == OLD_JOINT_OPTIONS.keys()
+    assert Settings(**EARLIER) == TODAY
     path = tmp_path / "plan.yaml"
-    path.write_text(json.dumps({**FLAT_NAMES, "validation": 0.25}))
-    plan = make_plan("aem-kd", settings={**today, "validation_fraction": 0.25})
-    for given in ({**FLAT_NAMES, "validation": 0.25}, read_config(path)):
-        assert make_plan("aem-kd", settings=given) == plan
+    path.write_text(json.dumps({**EARLIER, "validation": 0.25}))
+    for given in (
+        {**EARLIER, "validation": 0.25},
+        {**texts(EARLIER), "validation": "0.25"},
+        read_config(path),
+    ):
+        plan = make_plan("baseline", settings=given)
+        assert plan.stages["train"] == replace(
+            TODAY, **{name: getattr(plan.stages["train"], name) for name in KEPT}
+        )
+        assert plan.validation_fraction == 0.25
     of_one = make_plan("aem-kd", settings={"train.batch": "3", "posttrain": {"batch": 4}})
     assert [stage.batch_size for stage in of_one.stages.values()] == [2, 3, 4]
+
+
+KEPT = ("epochs", "augmentation", "method", "learning_rate", "weight_decay", "precision")
+"""Settings that never had another name."""
 
 
 def test_a_record_with_earlier_names_gives_the_same_plan() -> None:
@@ -249,12 +331,174 @@ def test_a_record_with_earlier_names_gives_the_same_plan() -> None:
         "network": {"width": 4},
         "validation": 0.25,
         "exclude": ["a"],
-        "stages": {"train": json.loads(json.dumps(FLAT_NAMES))},
+        "stages": {"train": json.loads(json.dumps(EARLIER))},
     }
-    stage = Settings(**{OLD_SETTINGS[old]: value for old, value in FLAT_NAMES.items()})
-    assert from_json(record) == Plan("rfnet", {"width": 4}, 0.25, ("a",), {"train": stage})
+    assert from_json(record) == Plan("rfnet", {"width": 4}, 0.25, ("a",), {"train": TODAY})
 
 
-def test_both_names_of_one_setting_are_refused() -> None:
-    with pytest.raises(OptionError, match="batch and batch_size are two names of one setting"):
-        make_plan(settings={"batch": 1, "batch_size": 2})
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("batch", "batch_size"), ("factor", "synthesis.factor"), ("joint.scales", "joint.multiscale")],
+)
+def test_both_names_of_one_setting_are_refused(old: str, new: str) -> None:
+    with pytest.raises(OptionError, match=f"{old} and {new} are two names of one setting"):
+        make_plan(settings={old: 2, new: 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 2.5),
+        ("epochs", True),
+        ("epochs", None),
+        ("epochs", "many"),
+        ("batch_size", 1.0),
+        ("learning_rate", math.inf),
+        ("learning_rate", 1e400),
+        ("learning_rate", math.nan),
+        ("learning_rate", 10**400),
+        ("max_grad_norm", math.inf),
+        ("patch_size", 1.5),
+        ("patch_size", (16, 16)),
+        ("patch_size", True),
+        ("augmentation", 3),
+        ("validation_subsets", 7),
+        ("joint", 3),
+        ("joint", {"style": math.inf}),
+        ("synthesis", {"flip": 1}),
+        ("synthesis", {"depth": 1}),
+    ],
+    ids=str,
+)
+def test_a_value_of_the_wrong_kind_is_refused_in_every_door(name: str, value: Any, tmp_path: Path) -> None:
+    """Keywords, ``settings={}``, texts of --set and YAML."""
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump({name: value}))
+    doors: list[Callable[[], Any]] = [
+        lambda: Settings(**{name: value}),
+        lambda: make_plan(settings={name: value}),
+        lambda: make_plan(settings={key: str(item) for key, item in flat({name: value}).items()}),
+        lambda: make_plan(settings=read_config(path)),
+    ]
+    for door in doors:
+        with pytest.raises(OptionError, match=name):
+            door()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("patch_size", 80, (80, 80, 80)),
+        ("patch_size", [16, 16, 24], (16, 16, 24)),
+        ("learning_rate", 1, 1.0),
+        ("training_subsets", ["T1"], ("T1",)),
+        ("joint", {"style": 1}, JointOptions(style=1.0)),
+        ("synthesis", {"flip": "yes"}, SynthesisSettings(flip=True)),
+    ],
+    ids=str,
+)
+def test_a_value_that_can_only_mean_one_thing_is_read_in_every_door(name: str, value: Any, read: Any) -> None:
+    base = getattr(Settings(), name)
+    expected = Settings(**{name: read})
+    assert Settings(**{name: value}) == expected and type(getattr(expected, name)) is type(base)
+    assert from_json({"stages": {"train": {name: value}}}).stages["train"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("no", False), ("False", False), ("off", False), ("yes", True), ("TRUE", True)]
+)
+def test_words_for_true_and_false_are_read_as_in_yaml(text: str, value: bool) -> None:
+    plan = make_plan("adamm", settings={"network.presence": text, "synthesis.flip": text})
+    assert plan.network_options["presence"] is value
+    assert plan.stages["train"].synthesis.flip is value
+
+
+def test_settings_without_names_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"'epochs=2' holds no settings by name"):
+        make_plan(settings="epochs=2")
+
+
+@pytest.mark.parametrize("preset", PRESET_NAMES)
+@pytest.mark.parametrize("network", PRESETS)
+@pytest.mark.parametrize("recipe", RECIPES.names())
+def test_a_plan_that_was_printed_is_read_as_the_same_plan(
+    recipe: str, network: str, preset: str, tmp_path: Path
+) -> None:
+    stages = list(RECIPES.get(recipe).stages)
+    plan = make_plan(recipe, network, preset, stages, {"exclude": "1234", "train.learning_rate": 1e-5})
+    path = tmp_path / "plan.yaml"
+    path.write_text(to_yaml(plan))
+    assert read_config(path) == plan
+
+
+def test_a_printed_plan_says_what_each_setting_means_once() -> None:
+    text = to_yaml(make_plan("aem-kd"))
+    assert text.count("# Optimizer steps in an epoch") == 1
+    assert text.count("iterations_per_epoch: 250") == 3
+    assert "      # Real and synthetic cases together" in text, "beside the setting that it is about"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"stages": {"train": {"epochs": 2.5}}}, "epochs=2.5"),
+        ({"stages": {"train": {"epoch": 2}}}, "'epoch'"),
+        ({"stages": ["train"]}, "holds no plan"),
+        ({"stages": {"train": 3}}, "holds no plan"),
+        ({"network": "alexnet", "stages": {"train": {}}}, "network=alexnet"),
+        ({"seed": 3, "stages": {"train": {}}}, "'seed'"),
+    ],
+    ids=str,
+)
+def test_a_file_that_is_no_plan_is_refused(content: dict, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(OptionError, match=words):
+        read_config(path)
+
+
+@pytest.mark.parametrize("stage", ["epochs", "joint", "clip", "network", "Train", "a/b", ""])
+def test_a_recipe_cannot_name_a_stage_like_a_setting(stage: str) -> None:
+    with pytest.raises(OptionError, match=f"'{stage}' cannot name a stage"):
+        Recipe("One stage.", {stage: {}})
+
+
+def test_a_recipe_of_ones_own_is_planned_by_name(clean_plugins: None) -> None:
+    mine = Recipe(
+        "Coarse, then fine.", {"coarse": {"patch_size": 64}, "fine": {"epochs": 5}}, network="rfnet"
+    )
+    RECIPES.register("two-steps", mine)
+    plan = make_plan("two-steps", preset="quick", settings={"coarse.batch": 2, "learning_rate": 0.5})
+    assert plan.network == "rfnet" and list(plan.stages) == ["coarse", "fine"]
+    assert (plan.stages["coarse"].batch_size, plan.stages["fine"].batch_size) == (2, 1)
+    assert plan.stages["fine"].epochs == 5 and plan.stages["fine"].learning_rate == 0.5
+
+
+@dataclass(frozen=True)
+class FocalOptions:
+    gamma: float = at_least(0, 2.0, "Focus on voxels that are told wrongly")
+
+    def __post_init__(self) -> None:
+        check(self, "focal.")
+
+
+class Focal(Method):
+    Options = FocalOptions
+
+    def loss(self, network: Any, batch: Any, epoch: int) -> dict:
+        return {}
+
+
+def test_a_method_of_ones_own_has_its_options_under_its_name(clean_plugins: None, tmp_path: Path) -> None:
+    METHODS.register("focal", Focal)
+    plan = make_plan(settings={"method": "focal", "focal.gamma": "3"})
+    assert plan.stages["train"].method_options() == FocalOptions(3.0)
+    assert change_plan(plan, {"epochs": 2}).stages["train"].method_options() == FocalOptions(3.0)
+    assert from_json(json.loads(json.dumps(to_json(plan)))) == plan
+    (tmp_path / "plan.yaml").write_text(to_yaml(plan))
+    assert read_config(tmp_path / "plan.yaml") == plan
+    assert make_plan(settings={"method": "focal"}).stages["train"].method_options() == FocalOptions()
+    with pytest.raises(OptionError, match=r"focal\.gamma=-1"):
+        make_plan(settings={"focal.gamma": -1})
+    with pytest.raises(OptionError, match=r"focal\.beta"):
+        make_plan(settings={"focal.beta": 1})

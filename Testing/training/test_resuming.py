@@ -18,8 +18,9 @@ from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
 from MissingModalityLib.training import loop
-from MissingModalityLib.training.recipes import flattened
+from MissingModalityLib.training.plan import flattened
 from MissingModalityLib.training.run import train
+from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.stage_students import export
 from tiny_run import QUICK, TINIEST, TINY, assert_same, log, record, timeless, weights
 
@@ -72,7 +73,7 @@ def test_a_run_killed_around_its_last_checkpoint_is_logged_and_validated(
     train(tiny_cases, tmp_path / "whole", settings=settings)
     write = loop.write_checkpoint
 
-    def killed(folder: Path, state: dict) -> None:
+    def killed(folder: RunFolder, state: dict) -> None:
         if written or state["epoch"] < 2:
             write(folder, state)
         if state["epoch"] == 2:
@@ -222,7 +223,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_its_run(
 
 
 def test_a_run_of_several_stages_resumes_in_any_of_them(tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**TINY, "teacher_every": 2, "network.dropout": 0.2}
+    settings = {**TINY, "distillation.teacher_update_interval": 2, "network.dropout": 0.2}
     whole = train(tiny_cases, tmp_path / "whole", "aem-kd", settings=settings)
     for stage, step in (("pretrain", 1), ("train", 1), ("posttrain", 3)):
 

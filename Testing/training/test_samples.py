@@ -13,7 +13,7 @@ from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_of
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.cache import CachedCase, cache_case
 from MissingModalityLib.training import samples
-from MissingModalityLib.training.samples import Samples, choose_crop, steps_of_rank
+from MissingModalityLib.training.samples import PatchDataset, choose_patch, steps_of_rank
 from MissingModalityLib.training.settings import Settings
 from MissingModalityLib.training.validation import validate
 from small_networks import small_network
@@ -36,7 +36,7 @@ def test_subsets_are_drawn_evenly_from_what_a_case_has(cached: dict) -> None:
     ):
         case = cached[name]
         drawn = Counter(
-            choose_crop(case, Settings(patch_size=(16, 16, 16)), random).subset for _ in range(1500)
+            choose_patch(case, Settings(patch_size=(16, 16, 16)), random).subset for _ in range(1500)
         )
         assert set(drawn) == expected
         assert max(drawn.values()) < 1.5 * 1500 / len(expected)
@@ -46,7 +46,7 @@ def test_foreground_crops_hold_tumor_and_stay_in_the_brain(cached: dict) -> None
     case, random = cached["patient_a"], np.random.default_rng(0)
     settings = Settings(patch_size=(8, 8, 8), oversample_foreground=1.0)
     for _ in range(50):
-        start = choose_crop(case, settings, random).start
+        start = choose_patch(case, settings, random).start
         assert all(0 <= s <= side - 8 for s, side in zip(start, case.shape, strict=True))
         assert case.crop(start, (8, 8, 8))[1].any()
 
@@ -57,7 +57,7 @@ def test_crops_lie_around_every_class_of_the_tumor(cached: dict, monkeypatch: py
     case, random = cached["patient_a"], np.random.default_rng(0)
     settings, held = Settings(patch_size=(8, 8, 8), oversample_foreground=1.0), Counter()
     for _ in range(300):
-        start = np.array(choose_crop(case, settings, random).start)
+        start = np.array(choose_patch(case, settings, random).start)
         inside = ((rows[:, 1:] >= start) & (rows[:, 1:] < start + 8)).all(axis=1)
         held.update(set(rows[inside, 0].tolist()))
     assert set(held) == {1, 2, 3} and held.total() == 300
@@ -66,13 +66,13 @@ def test_crops_lie_around_every_class_of_the_tumor(cached: dict, monkeypatch: py
 
 def test_a_crop_anywhere_does_not_read_the_tumor(cached: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CachedCase, "tumor_voxels", lambda case: pytest.fail("was read"))
-    choose_crop(cached["patient_a"], Settings(patch_size=(16, 16, 16)), np.random.default_rng(0))
+    choose_patch(cached["patient_a"], Settings(patch_size=(16, 16, 16)), np.random.default_rng(0))
 
 
 def test_an_epoch_visits_every_case_equally_often_in_an_order_of_its_own(cached: dict) -> None:
     cases = list(cached.values())
     settings = Settings(patch_size=(16, 16, 16), iterations_per_epoch=len(cases) * 4, batch_size=1)
-    orders = [Samples(cases, settings, seed=(0,), epoch=epoch).order.tolist() for epoch in range(4)]
+    orders = [PatchDataset(cases, settings, seed=(0,), epoch=epoch).order.tolist() for epoch in range(4)]
     assert all(Counter(order) == dict.fromkeys(range(len(cases)), 4) for order in orders)
     assert len({tuple(order) for order in orders}) == 4
 
@@ -82,15 +82,15 @@ def test_a_crop_larger_than_the_brain_holds_all_of_it(cached: dict) -> None:
     for foreground in (0.0, 1.0):
         settings = Settings(patch_size=(40, 40, 40), oversample_foreground=foreground)
         for _ in range(10):
-            start = choose_crop(case, settings, random).start
+            start = choose_patch(case, settings, random).start
             assert all(s <= 0 and s + 40 >= side for s, side in zip(start, case.shape, strict=True))
 
 
 def test_samples_can_be_replayed_and_keep_missing_channels_empty(cached: dict) -> None:
     settings = Settings(patch_size=(16, 16, 16), iterations_per_epoch=4, batch_size=1, augmentation="strong")
     cases = list(cached.values())
-    first, again = (Samples(cases, settings, seed=(5,), epoch=2) for _ in range(2))
-    other = Samples(cases, settings, seed=(5,), epoch=3)
+    first, again = (PatchDataset(cases, settings, seed=(5,), epoch=2) for _ in range(2))
+    other = PatchDataset(cases, settings, seed=(5,), epoch=3)
     for index in range(4):
         sample, twin = first[index], again[index]
         for key, value in sample.items():
@@ -113,12 +113,12 @@ def test_the_order_of_cases_and_the_first_sample_are_drawn_apart(cached: dict) -
 
     def choose(case: CachedCase, settings: Settings, random: np.random.Generator):
         drawn.append(random.bit_generator.state["state"])
-        return choose_crop(case, settings, random)
+        return choose_patch(case, settings, random)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(samples, "choose_crop", choose)
+        patched.setattr(samples, "choose_patch", choose)
         for seed, epoch in ((0, 0), (5, 2)):
-            whole = Samples(cases, settings, seed=(seed, 1), epoch=epoch)
+            whole = PatchDataset(cases, settings, seed=(seed, 1), epoch=epoch)
             for index in range(len(whole)):
                 whole[index]
             drawn.append(np.random.default_rng((seed, 1, epoch)).bit_generator.state["state"])
@@ -141,7 +141,7 @@ def test_validation_scores_what_the_exported_student_predicts(cached: dict) -> N
 def test_a_teacher_sees_one_modality_more_where_the_case_has_one(cached: dict) -> None:
     case, random, drawn = cached["patient_c"], np.random.default_rng(0), Counter()
     for _ in range(200):
-        choice = choose_crop(case, Settings(patch_size=(16, 16, 16)), random)
+        choice = choose_patch(case, Settings(patch_size=(16, 16, 16)), random)
         drawn[choice.subset, choice.teacher] += 1
     flair, t1ce, both = (Modality.FLAIR,), (Modality.T1CE,), (Modality.FLAIR, Modality.T1CE)
     assert set(drawn) == {(flair, both), (t1ce, both), (both, both)}
@@ -152,7 +152,7 @@ def test_a_teachers_modality_may_be_any_that_the_student_lacks(cached: dict) -> 
     settings = Settings(patch_size=(16, 16, 16))
     drawn = Counter()
     for _ in range(number):
-        choice = choose_crop(case, settings, random)
+        choice = choose_patch(case, settings, random)
         drawn[choice.subset, choice.teacher] += 1
     for (subset, teacher), count in drawn.items():
         assert set(subset) <= set(teacher) and len(teacher) == min(4, len(subset) + 1)
@@ -164,7 +164,7 @@ def test_a_teachers_modality_may_be_any_that_the_student_lacks(cached: dict) -> 
 def test_training_for_one_subset_draws_nothing_else(cached: dict) -> None:
     settings, random = Settings(patch_size=(16, 16, 16), training_subsets=("T1",)), np.random.default_rng(0)
     case = cached["patient_a"]
-    drawn = {choose_crop(case, settings, random).subset for _ in range(20)}
+    drawn = {choose_patch(case, settings, random).subset for _ in range(20)}
     assert drawn == {(Modality.T1,)}
 
 

@@ -18,8 +18,9 @@ from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.sliding_window import cuda_half
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.training import run as run_module
-from MissingModalityLib.training.loop import Stage
-from MissingModalityLib.training.recipes import RECIPES, Plan, make_plan
+from MissingModalityLib.training.loop import StageRun
+from MissingModalityLib.training.plan import Plan, make_plan
+from MissingModalityLib.training.recipes import RECIPES
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.stage_students import export
 from small_cases import write_block_case
@@ -27,11 +28,11 @@ from small_networks import SMALLEST
 from tiny_run import QUICK, TINIEST, TINY, assert_same, log, record, weights
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", RECIPES.names())
 def test_every_recipe_trains_logs_and_exports_a_student(
     recipe: str, tiny_cases: Path, tmp_path: Path
 ) -> None:
-    stages = list(RECIPES[recipe].stages)
+    stages = list(RECIPES.get(recipe).stages)
     settings = {**QUICK, **TINIEST.get(recipe, TINIEST["baseline"])}
     run = train(tiny_cases, tmp_path / "run", recipe, stages=stages, settings=settings)
     lines = log(run)
@@ -56,13 +57,13 @@ def test_a_stage_trains_on_what_is_not_held_out_and_what_is_made_of_it(
 ) -> None:
     seen = {}
 
-    class Watched(Stage):
+    class Watched(StageRun):
         def __init__(self, **facts: Any) -> None:
             super().__init__(**facts)
             seen[self.name] = self.cases
 
-    monkeypatch.setattr(run_module, "Stage", Watched)
-    settings = {**TINY, "epochs": 1, "validation_fraction": 0.3, "pretrain.factor": 3}
+    monkeypatch.setattr(run_module, "StageRun", Watched)
+    settings = {**TINY, "epochs": 1, "validation_fraction": 0.3, "pretrain.synthesis.factor": 3}
     run = train(tiny_cases, tmp_path / "run", "aem", settings=settings)
     (held_out,) = record(run)["validation"]
     real = sorted(set(record(run)["cases"]) - {held_out})

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
         )
     seen = trained_on(options.student, result)
     if options.store and not seen:
-        distributed.on_first(lambda: attach_evaluation(options.student, options.output))
+        distributed.on_rank_zero(lambda: attach_evaluation(options.student, options.output))
     warning = f"Warning: the student was trained on {', '.join(seen)}; scores on these flatter it"
     not_stored = ", so none were stored in its file" if options.store else ""
     told = [f"{warning}{not_stored}."] if seen else []

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.labels import CONVENTIONS
 from ..core.progress import STYLES
+from ..runtime.ranks import launched_rank
 
 Handler = Callable[[argparse.Namespace], None]
 
@@ -88,7 +88,7 @@ def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary:
 
     Of several processes that torchrun has started for one command, the first has it.
     """
-    if int(os.environ.get("RANK", "0")):
+    if launched_rank():
         return
     print(
         json.dumps({"event": "result", "result": result}) if options.progress == "json" else summary,

@@ -19,7 +19,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Grow."""
-    from ..phantom import write_patient
+    from ..phantom.patient import write_patient
 
     for seed in range(options.seed, options.seed + options.count):
         print(write_patient(options.output, seed))

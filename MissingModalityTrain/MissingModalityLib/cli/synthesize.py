@@ -11,9 +11,8 @@ from typing import Any
 from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, Modality
 from ..core.progress import progress_printer
-from ..core.settings import as_text
+from ..core.settings import as_text, with_changes
 from ..synthesis.options import METHODS, SynthesisOptions
-from ..training.settings import changed
 from .options import add_command, add_convention, add_progress, add_settings, at_least, show_result
 
 
@@ -86,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
     """Synthesize."""
     from ..synthesis.write import synthesize
 
-    synthesis = changed(SynthesisOptions(), dict(options.settings))
+    synthesis = with_changes(SynthesisOptions(), dict(options.settings))
     if options.pair:
         if options.method != "aem":
             raise OptionError(f"--pair shows the method aem alone, not {options.method}. Leave --method out.")

@@ -6,8 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import OptionError
 from ..core.progress import progress_printer
-from ..training.recipes import NETWORKS, describe_settings
+from ..training.describe import describe_settings, to_yaml
+from ..training.presets import PRESET_NAMES, PRESETS
+from ..training.request import TrainRequest
 from .options import (
     add_command,
     add_convention,
@@ -25,18 +28,18 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="folder of cases; with --resume only if it has moved"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--output", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument(
         "--recipe", default="baseline", metavar="NAME", help="its stages, see below (default: %(default)s)"
     )
     parser.add_argument(
         "--network",
         metavar="NAME",
-        help=f"one of {', '.join(NETWORKS)} (default: the one that the recipe is made for, else segresnet)",
+        help=f"one of {', '.join(PRESETS)} (default: the one that the recipe is made for, else segresnet)",
     )
     parser.add_argument(
         "--preset",
-        choices=("paper", "light", "quick"),
+        choices=PRESET_NAMES,
         default="paper",
         help="how large and how long (default: %(default)s)",
     )
@@ -64,7 +67,15 @@ def add(commands: Any) -> None:
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="YAML file of settings; --set replaces the same keys"
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="YAML file of settings, or of a plan that --show-plan has printed; --set replaces the same keys",
+    )
+    parser.add_argument(
+        "--show-plan",
+        action="store_true",
+        help="print the whole plan as YAML for --config, and train nothing",
     )
     add_settings(parser, "change single settings of the recipe, see below", describe_settings())
     add_convention(parser)
@@ -73,26 +84,23 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train."""
+    """Train, or print the plan of it."""
+    if options.show_plan:
+        print(_plan_of(options), end="")
+        return
+    if options.output is None:
+        raise OptionError("No folder for the run. Name it with --output.")
     from ..training.run import train
 
+    request = TrainRequest.from_options(options)
     with progress_printer(options.progress) as progress:
-        folder = train(
-            options.data,
-            options.output,
-            recipe=options.recipe,
-            network=options.network,
-            preset=options.preset,
-            stages=options.stages,
-            settings=dict(options.settings),
-            config=options.config,
-            initial=options.initial,
-            resume=options.resume,
-            restart=options.restart,
-            seed=options.seed,
-            device=options.device,
-            convention=options.convention,
-            prepared=options.prepared,
-            on_progress=progress,
-        )
+        folder = train(**vars(request), on_progress=progress)
     show_result(options, {"output": str(folder)}, f"Wrote {folder}")
+
+
+def _plan_of(options: argparse.Namespace) -> str:
+    if options.resume:
+        raise OptionError("A run that is resumed has its plan, in run.json. Leave out --show-plan.")
+    # no run is made, so it needs no folder
+    request = TrainRequest.from_options(argparse.Namespace(**{**vars(options), "output": Path()}))
+    return to_yaml(request.plan()[0])

@@ -22,10 +22,37 @@ OLD_SETTINGS = {
     "power": "lr_decay_power",
     "clip": "max_grad_norm",
     "average": "ema_decay",
-    "fusion_start": "fusion_start_epoch",
+    "fusion_start": "supervised.fusion_start_epoch",
     "workers": "num_workers",
+    "synthesis": "synthesis.method",
+    "factor": "synthesis.factor",
+    "synthetic": "synthesis",
+    "teacher_every": "distillation.teacher_update_interval",
+    "feature_weight": "distillation.feature_weight",
+    "prediction_weight": "distillation.prediction_weight",
+    "distilled": "distillation.features",
 }
-"""Of the settings of a stage."""
+"""Of the settings of a stage. Where a setting has moved into a group of options, the path to it."""
+
+OLD_JOINT_OPTIONS = {
+    "teacher": "teacher_weight",
+    "student": "student_weight",
+    "entropy": "cross_entropy",
+    "scales": "multiscale",
+    "divergence": "kl_divergence",
+    "standardized": "standardize_over",
+    "discriminator_rate": "discriminator_learning_rate",
+}
+"""Of the options of the method joint."""
+
+OLD_SYNTHESIS_OPTIONS = {
+    "clip": "clip_to_brain",
+    "scale": "max_scale_change",
+    "rotation": "max_rotation_deg",
+    "blend": "feather_mm",
+    "alpha": "mixup_alpha",
+}
+"""Of the options of synthetic cases."""
 
 OLD_PLAN_SETTINGS = {"validation": "validation_fraction"}
 """Of the settings of a run."""
@@ -53,7 +80,7 @@ def renamed(values: Mapping[str, Any], old_names: Mapping[str, str]) -> dict[str
 
     Args:
         values: by name, or by a path of names joined by dots.
-        old_names: name of today by earlier name; a path of names for what has moved, or lies deeper.
+        old_names: name of today by earlier name; paths of names where a setting has moved into a group.
 
     Raises:
         OptionError: both the earlier and today's name of one setting are given.
@@ -61,18 +88,21 @@ def renamed(values: Mapping[str, Any], old_names: Mapping[str, str]) -> dict[str
     today: dict[str, Any] = {}
     given: dict[str, str] = {}
     for key, value in values.items():
-        new = _name_of_today(key, old_names)
+        new = _name_of_today(key, value, old_names)
         if new in today:
             raise OptionError(f"{given[new]} and {key} are two names of one setting. Give {new} alone.")
         today[new], given[new] = value, key
     return today
 
 
-def _name_of_today(key: str, old_names: Mapping[str, str]) -> str:
-    """The longest beginning of the path that is an earlier name gives way to that of today."""
+def _name_of_today(key: str, value: Any, old_names: Mapping[str, str]) -> str:
+    """The longest beginning of a path that is an earlier name gives way to that of today, until none is."""
     parts = key.split(".")
     for length in range(len(parts), 0, -1):
-        new = old_names.get(".".join(parts[:length]))
-        if new is not None:
-            return ".".join((new, *parts[length:]))
+        old, rest = ".".join(parts[:length]), parts[length:]
+        new = old_names.get(old)
+        # "synthesis" was a name and is a group now: only a text in its place is the earlier setting
+        if new is None or (new.startswith(f"{old}.") and (rest or not isinstance(value, str))):
+            continue
+        return _name_of_today(".".join((new, *rest)), value, old_names)
     return key

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .files import replacing
+from .files import atomic_write
 
 _PACKAGES = ("torch", "monai", "numpy", "SimpleITK")
 
@@ -56,5 +56,5 @@ def file_sha256(path: Path) -> str:
 
 def write_report(report: dict[str, Any], path: Path) -> None:
     """Write JSON in one step, so that nobody ever reads half a report."""
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -7,10 +7,10 @@ class MissingModalityError(Exception):
     Panels show the message; the command line prints it without a traceback and exits with 2.
 
     Attributes:
-        told: another process at the same task tells it, so this one need not.
+        reported_elsewhere: another process at the same task prints it, so this one need not.
     """
 
-    told = False
+    reported_elsewhere = False
 
 
 class ImageError(MissingModalityError):

@@ -21,14 +21,14 @@ _umask_lock = threading.Lock()
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path`` with the same suffixes, renamed to it when the block ends well.
 
     After an error, or when the process is killed, ``path`` is as it was before; a killed one leaves the
-    temporary file for :func:`clear_leftovers`.
+    temporary file for :func:`remove_stale_temporaries`.
 
     Example:
-        >>> with replacing(Path("table.csv")) as temporary:
+        >>> with atomic_write(Path("table.csv")) as temporary:
         ...     temporary.write_text("case,dice")
     """
     # a process number would not do: containers that share a disk have the same ones
@@ -45,8 +45,8 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Remove what processes killed inside :func:`replacing` left in a folder.
+def remove_stale_temporaries(folder: Path) -> None:
+    """Remove what processes killed inside :func:`atomic_write` left in a folder.
 
     A temporary file that nobody has written to for ten minutes is one: a whole file is renamed at once.
     """

@@ -8,17 +8,33 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from .errors import OptionError
 
 
+class ProgressStage(StrEnum):
+    """What a long job is doing, beside the stages of a training, whose names are those of its recipe.
+
+    The values go over the wire as JSON and are what other programs wait for, so they stay as they are.
+    """
+
+    READ = "read"
+    PREPARE = "prepare"
+    CUT_TUMORS = "tumors"
+    SEGMENT = "segment"
+    CASES = "cases"
+    EVALUATE = "Evaluating"
+    WRITE = "write"
+
+
 @dataclass(frozen=True)
 class Event:
-    """One sign of life of a long job.
+    """How far a long job has come.
 
     Attributes:
-        stage: what is being done, e.g. ``"Segmenting"``; a new name starts a new bar.
+        stage: a :class:`ProgressStage` or a stage of a training; a new name starts a new bar.
         step: how much of the stage is done, 0..total.
         total: steps of the stage; 0 where nobody knows.
         message: a short text for people.

@@ -27,14 +27,14 @@ import SimpleITK as sitk
 from ..core.environment import versions, write_report
 from ..core.errors import CaseError, MissingModalityError
 from ..core.modalities import SUBSETS, Subset, subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.preparation import prepare, restore
 from ..imaging.reading import read_label, read_study
 from ..inference.student import Student
+from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
-from ..runtime.distributed import gather_from, is_first, on_first, rank, refuse, start, together, world
 from .hd95_rules import check_rule
 from .metrics import score_regions
 from .tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize, write_text
@@ -42,7 +42,6 @@ from .tables import Row, markdown_table, notes, read_rows, rows_to_csv, summariz
 if TYPE_CHECKING:
     import torch
 
-STAGE = "Evaluating"
 CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
 TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
 
@@ -119,11 +118,11 @@ def evaluate_folder(
     began = perf_counter()
     student, data, output = Path(student), Path(data), Path(output)
     check_rule(hd95_rule)
-    with start(device) as device:
-        chosen = together(choose_device, device)
-        network = together(Student.load, student)
-        on_first(lambda: _make_folder(output))
-        labeled, left_out = together(find_cases, data, convention).labeled()
+    with distributed.start(device) as device:
+        chosen = distributed.on_all_ranks(choose_device, device)
+        network = distributed.on_all_ranks(Student.load, student)
+        distributed.on_rank_zero(lambda: _make_folder(output))
+        labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
         rows, refused = _score_readable(network, labeled, chosen, hd95_rule, on_progress)
         skipped = [
             {"path": name, "reason": _inside(data, reason)}
@@ -131,7 +130,8 @@ def evaluate_folder(
         ]
         if not rows:
             reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
-            refuse(CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'})."))
+            error = CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
+            distributed.raise_on_all_ranks(error)
 
         def conclude() -> dict[str, Any]:
             evaluation = {
@@ -140,7 +140,7 @@ def evaluate_folder(
                 "data": data.resolve().name,
                 "date": datetime.now(UTC).date().isoformat(),
                 "device": describe_device(chosen),
-                "processes": world(),
+                "processes": distributed.world(),
                 "prediction": prediction_facts(network),
                 "versions": versions(),
                 "hd95_rule": hd95_rule,
@@ -152,7 +152,7 @@ def evaluate_folder(
             _write(evaluation, rows, output, draw_heatmap)
             return evaluation
 
-        return {**on_first(conclude), "rows": [_as_record(row) for row in rows]}
+        return {**distributed.on_rank_zero(conclude), "rows": [_as_record(row) for row in rows]}
 
 
 def read_evaluation(folder: Path | str) -> dict[str, Any]:
@@ -208,8 +208,10 @@ def _score_readable(
     """Rows of the cases that can be scored; why the others cannot, by name."""
 
     def score_share() -> list[tuple[int, list[Row], str]]:
-        share = range(rank(), len(cases), world())
-        report = _counter(on_progress if is_first() else None, [cases[index] for index in share])
+        share = range(distributed.rank(), len(cases), distributed.world())
+        report = _counter(
+            on_progress if distributed.is_rank_zero() else None, [cases[index] for index in share]
+        )
         outcomes = []
         for index in share:
             try:
@@ -218,7 +220,7 @@ def _score_readable(
                 outcomes.append((index, [], str(error)))
         return outcomes
 
-    outcomes = sorted(gather_from(score_share), key=itemgetter(0))
+    outcomes = sorted(distributed.gather_from(score_share), key=itemgetter(0))
     rows = [row for _, scored, _ in outcomes for row in scored]
     return rows, {cases[index].name: problem for index, _, problem in outcomes if problem}
 
@@ -262,7 +264,7 @@ def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
         nonlocal done
         done += predictions
         if on_progress:
-            on_progress(Event(STAGE, done, total, message))
+            on_progress(Event(ProgressStage.EVALUATE, done, total, message))
 
     return report
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.labels import REGIONS
 
 COLORS = "cividis"
@@ -45,5 +45,5 @@ def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:
         axes.axvline(edge, color="white", linewidth=1)
     figure.colorbar(picture, ax=axes, label="mean Dice")
     figure.suptitle(f"{evaluation['student']}\n{len(evaluation['cases'])} case(s) of {evaluation['data']}")
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import CaseError
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
 from .hd95_rules import HD95_RULES
 from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
@@ -255,5 +255,5 @@ def _row(record: dict[str, str]) -> Row:
 
 def write_text(text: str, path: Path) -> None:
     """Write a text file in one step, so that an existing one is replaced only by a whole one."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

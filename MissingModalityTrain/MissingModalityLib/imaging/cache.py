@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..core.errors import CaseError
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.modalities import MODALITIES, Modality, Subset
 from . import preparation
 
@@ -149,7 +149,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str,
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, header)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
         raise CaseError(

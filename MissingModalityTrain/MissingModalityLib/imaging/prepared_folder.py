@@ -9,7 +9,7 @@ from typing import Any
 from ..core.environment import versions, write_report
 from ..core.errors import CaseError, ImageError, LabelError
 from ..core.modalities import subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.discovery import find_cases
 
 REPORT_FILE = "report.json"
@@ -47,7 +47,7 @@ def prepare_cases(
     labeled, skipped = find_cases(data, convention).labeled()
     done = []
     for number, case in enumerate(labeled):
-        tell(Event("prepare", number, len(labeled), case.name))
+        tell(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
         try:
             done.append(cache_case(case, output))
         except (ImageError, LabelError) as error:
@@ -55,7 +55,11 @@ def prepare_cases(
     if not done:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:5])
         raise CaseError(f"{data} holds no case to train on ({reasons}). Check the folder.")
-    tell(Event("prepare", len(labeled), len(labeled), f"{len(done)} prepared, {len(skipped)} skipped"))
+    tell(
+        Event(
+            ProgressStage.PREPARE, len(labeled), len(labeled), f"{len(done)} prepared, {len(skipped)} skipped"
+        )
+    )
     report = {
         "data": str(data),
         "convention": convention,

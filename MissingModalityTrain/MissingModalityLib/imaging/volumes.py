@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError
-from ..core.files import image_suffix, replacing
+from ..core.files import atomic_write, image_suffix
 from .integrity import check_file, nearly_orthonormal
 
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -131,7 +131,7 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
     if path.is_dir():
         raise ImageError(f"Cannot write {path}: a folder has that name. Choose another name.")
     try:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             with _quiet():
                 sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
             yield

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ..core.errors import StudentError
 
+STUDENT_SUFFIX = ".safetensors"
+
 
 def bundled_student() -> Path:
     """The trained network that is used when nobody names another: the first by name, where several lie there.
@@ -20,7 +22,7 @@ def bundled_student() -> Path:
     """
     package = Path(__file__).resolve().parents[1]
     for base in (package, package.parent, package.parents[1]):
-        found = sorted((base / "Resources" / "Models").glob("*.safetensors"))
+        found = sorted((base / "Resources" / "Models").glob(f"*{STUDENT_SUFFIX}"))
         if found:
             return found[0]
     raise StudentError(

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.labels import class_volumes, region_mask
 from ..core.segments import SEGMENTS
 from ..imaging.preparation import ORIENTATION, Grid, Study
@@ -267,5 +267,5 @@ def _window(volume: np.ndarray) -> tuple[float, float]:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110)

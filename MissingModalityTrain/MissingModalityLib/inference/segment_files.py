@@ -19,7 +19,7 @@ from ..core.environment import file_sha256, peak_memory, versions, write_report
 from ..core.errors import ImageError, OptionError
 from ..core.labels import class_volumes, convention
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.diameters import axial_diameters
 from ..imaging.preparation import Study
 from ..imaging.segmentation_file import segmentation_image, split_suffix
@@ -104,7 +104,7 @@ class Segmenter:
         tell = on_progress or (lambda event: None)
         prediction = self._network.predict(study, self._device, tell)
         used = torch.device(prediction.device)
-        tell(Event("write", 0, 1, output.name))
+        tell(Event(ProgressStage.WRITE, 0, 1, output.name))
         report = {
             "command": "segment",
             "started": started.isoformat(timespec="seconds"),
@@ -121,7 +121,7 @@ class Segmenter:
             report["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
             report["peak_memory_bytes"] = peak_memory()
             _write_report(report, report_path(output))
-        tell(Event("write", 1, 1, output.name))
+        tell(Event(ProgressStage.WRITE, 1, 1, output.name))
         return report
 
 
@@ -206,13 +206,13 @@ def _same_file(path: Path, other: Path) -> bool:
 def _read_study(inputs: Mapping[Modality, Path], tell: Progress) -> Study:
     images: dict[Modality, sitk.Image] = {}
     for index, (modality, path) in enumerate(inputs.items()):
-        tell(Event("read", index, len(inputs), path.name))
+        tell(Event(ProgressStage.READ, index, len(inputs), path.name))
         image = read_image(path)
         for other, earlier in images.items():
             if _same_voxels(image, earlier):
                 raise ImageError(_twice(other, inputs[other], modality, path))
         images[modality] = image
-    tell(Event("read", len(inputs), len(inputs)))
+    tell(Event(ProgressStage.READ, len(inputs), len(inputs)))
     return Study(images, {modality: str(path) for modality, path in inputs.items()})
 
 

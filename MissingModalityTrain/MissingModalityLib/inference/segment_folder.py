@@ -12,9 +12,9 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from ..core.errors import CaseError, MissingModalityError, OptionError
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.labels import convention
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.reading import read_study
@@ -75,7 +75,7 @@ def segment_folder(
     kept, failed = [], {}
     for index, case in enumerate(cases):
         if on_progress:
-            on_progress(Event("cases", index, len(cases), case.name))
+            on_progress(Event(ProgressStage.CASES, index, len(cases), case.name))
         path = paths[case.name]
         done = _done_before(case, path, segmenter, labels)
         try:
@@ -87,7 +87,7 @@ def segment_folder(
         with suppress(OSError):  # somebody may be looking at it in a program that locks it
             _write_table(cases, reports, failed, output / TABLE_FILE)
     if on_progress:
-        on_progress(Event("cases", len(cases), len(cases)))
+        on_progress(Event(ProgressStage.CASES, len(cases), len(cases)))
     if not reports:
         name, reason = next(iter(failed.items()))
         raise CaseError(f"{data}: none of {len(failed)} cases could be segmented. {name}: {reason}")
@@ -143,7 +143,7 @@ def _write_table(
             table.writerow([case.name, report["modalities"], *numbers, " ".join(report["warnings"]), ""])
         elif case.name in failed:
             table.writerow([case.name, "", *[""] * len(columns), "", failed[case.name]])
-    with replacing(path) as unfinished:
+    with atomic_write(path) as unfinished:
         unfinished.write_text(text.getvalue(), encoding="utf-8")
 
 

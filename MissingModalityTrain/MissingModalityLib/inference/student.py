@@ -23,10 +23,10 @@ from torch import nn
 
 from .. import networks
 from ..core.errors import MissingModalityError, StudentError
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.labels import TumorClass
 from ..core.modalities import Subset, availability
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..imaging import preparation
 from ..networks.output import LESIONS
 from ..runtime.devices import choose_device
@@ -109,7 +109,7 @@ class Student:
             for name, value in self.network.state_dict().items()
         }
         try:
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_bytes(save(tensors, {HEADER_KEY: json.dumps(self.card)}))
         except OSError as error:
             raise StudentError(
@@ -157,9 +157,9 @@ class Student:
         begin = time.perf_counter()
         chosen = choose_device(device) if isinstance(device, str) else device
         report = on_progress or (lambda event: None)
-        report(Event("prepare", 0, 1, "Bringing the volumes onto one grid"))
+        report(Event(ProgressStage.PREPARE, 0, 1, "Bringing the volumes onto one grid"))
         prepared = preparation.prepare(study)
-        report(Event("prepare", 1, 1))
+        report(Event(ProgressStage.PREPARE, 1, 1))
         notes = list(prepared.warnings)
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
@@ -229,7 +229,11 @@ class Student:
         inferred: Callable[..., Any] = infer,
     ) -> Any:
         device = device or torch.device("cpu")
-        on_window = (lambda done, total: on_progress(Event("segment", done, total))) if on_progress else None
+        on_window = (
+            (lambda done, total: on_progress(Event(ProgressStage.SEGMENT, done, total)))
+            if on_progress
+            else None
+        )
         return inferred(
             self.network,
             image,

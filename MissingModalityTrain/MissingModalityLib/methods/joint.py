@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,11 @@ from ..runtime import distributed
 from .attention import attention_distance, scale_distance
 from .logits import logit_distance, standardized_divergence
 from .losses import channel_losses, presence_target
-from .method import Method, bare
+from .method import Method, unwrap_ddp
 from .options import JointOptions
 from .style import Discriminator, style_distance
 
-READ_BY = {"attention": "attention", "scales": "scale", "style": "style", "adversarial": "adversarial"}
+READ_BY = {"attention": "attention", "multiscale": "scale", "style": "style", "adversarial": "adversarial"}
 """Option -> kind of the features that its term reads."""
 
 
@@ -67,13 +67,12 @@ class JointDistillation(Method):
     """Both networks learn from the labels, and the student from the teacher of the same moment.
 
     The teacher begins with the student's weights.
-
-    Args:
-        options: which terms there are, and their weights.
     """
 
-    def __init__(self, options: JointOptions) -> None:
-        self.options = options
+    Options: ClassVar[type] = JointOptions
+
+    def __init__(self, options: JointOptions | None = None, fresh: bool = True) -> None:
+        super().__init__(options, fresh)
         self.teacher: nn.Module | None = None
         self.discriminator: Discriminator | None = None
         self._optimizer: torch.optim.Optimizer | None = None
@@ -98,16 +97,16 @@ class JointDistillation(Method):
                 "network.presence=false too."
             )
 
-    def assemble(self, network: nn.Module) -> nn.Module:
+    def assemble(self, network: nn.Module, seed: int = 0) -> nn.Module:
         """Student, teacher and, beside them, the discriminator."""
         self.teacher = deepcopy(network)
         if self.options.adversarial:
             device = next(network.parameters()).device
             with torch.random.fork_rng(devices=[]):  # alike on all processes
-                torch.manual_seed(0)
+                torch.manual_seed(seed)
                 self.discriminator = Discriminator(network.style_channels).to(device)
             self._optimizer = torch.optim.Adam(
-                self.discriminator.parameters(), self.options.discriminator_rate
+                self.discriminator.parameters(), self.options.discriminator_learning_rate
             )
         kinds = {kind for option, kind in READ_BY.items() if getattr(self.options, option)}
         return Pair(network, self.teacher, kinds)
@@ -135,7 +134,7 @@ class JointDistillation(Method):
             epoch: not read.
         """
         student, teacher = network(batch)
-        head = bare(network).head
+        head = unwrap_ddp(network).head
         with torch.autocast(student.logits.device.type, enabled=False):
             terms = self._own_losses("student", student, batch["label"], head)
             terms |= self._own_losses("teacher", teacher, batch["label"], head)
@@ -157,7 +156,7 @@ class JointDistillation(Method):
     def _own_losses(self, name: str, output: Output, label: Tensor, head: str) -> dict[str, Tensor]:
         """Segmentation and presence of one of the two networks."""
         options, terms = self.options, {}
-        weight = getattr(options, name)
+        weight = getattr(options, f"{name}_weight")
         dice, entropy = channel_losses(output.logits.float(), label, head)
         if options.presence:
             presence = output.presence
@@ -167,30 +166,34 @@ class JointDistillation(Method):
                 doubt = distributed.mean((presence - truth).detach().abs().mean(0))
                 dice = dice * torch.cat([dice.new_ones(1), 1 + doubt])
         terms[f"{name}_dice"] = weight * dice.mean()
-        if options.entropy:
-            terms[f"{name}_entropy"] = weight * options.entropy * entropy
+        if options.cross_entropy:
+            terms[f"{name}_entropy"] = weight * options.cross_entropy * entropy
         return terms
 
     def _distances(self, student: Output, teacher: Output) -> dict[str, Tensor]:
         """What the student learns from the teacher."""
         options = self.options
-        axis = 1 if options.standardized == "classes" else -1
+        axis = 1 if options.standardize_over == "classes" else -1
         kinds = {kind: _pairs(student, teacher, kind) for kind in READ_BY.values()}
+        # name in the log -> weight and distance
         terms = {
-            "attention": lambda: attention_distance(*kinds["attention"], options.extremes),
-            "scales": lambda: scale_distance(*kinds["scale"]),
-            "logits": lambda: logit_distance(student.logits, teacher.logits),
-            "divergence": lambda: standardized_divergence(
-                student.logits, teacher.logits, options.temperature, axis
+            "attention": (
+                options.attention,
+                lambda: attention_distance(*kinds["attention"], options.extremes),
             ),
-            "style": lambda: style_distance(*kinds["style"]),
-            "adversarial": lambda: self._adversarial(*(styles for (styles,) in kinds["adversarial"])),
+            "scales": (options.multiscale, lambda: scale_distance(*kinds["scale"])),
+            "logits": (options.logits, lambda: logit_distance(student.logits, teacher.logits)),
+            "divergence": (
+                options.kl_divergence,
+                lambda: standardized_divergence(student.logits, teacher.logits, options.temperature, axis),
+            ),
+            "style": (options.style, lambda: style_distance(*kinds["style"])),
+            "adversarial": (
+                options.adversarial,
+                lambda: self._adversarial(*(styles for (styles,) in kinds["adversarial"])),
+            ),
         }
-        return {
-            name: getattr(options, name) * distance()
-            for name, distance in terms.items()
-            if getattr(options, name)
-        }
+        return {name: weight * distance() for name, (weight, distance) in terms.items() if weight}
 
     def _adversarial(self, student: Tensor, teacher: Tensor) -> Tensor:
         """How badly the student passes for a teacher; keeps both styles for the discriminator's own step."""

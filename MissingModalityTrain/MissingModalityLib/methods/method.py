@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from .options import NoOptions
+
 
 class Method(ABC):
-    """Owns the loss of a stage and any network beside the one that is trained."""
+    """Owns the loss of a stage and any network beside the one that is trained.
+
+    Args:
+        options: of the class :attr:`Options`; default its defaults.
+        fresh: whether the weights that the stage begins with have never been trained.
+
+    Attributes:
+        Options: frozen dataclass of what can be set, each setting as METHOD.OPTION.
+        needs_trained_network: whether the weights that a stage begins with must have been trained.
+    """
+
+    Options: ClassVar[type] = NoOptions
+    needs_trained_network: ClassVar[bool] = False
+
+    def __init__(self, options: Any = None, fresh: bool = True) -> None:
+        self.options = self.Options() if options is None else options
+        self.fresh = fresh
 
     def check(self, network: nn.Module) -> None:
         """Called with a network of the kind to train before anything is written.
@@ -21,10 +39,14 @@ class Method(ABC):
         """
         return
 
-    def assemble(self, network: nn.Module) -> nn.Module:
+    def assemble(self, network: nn.Module, seed: int = 0) -> nn.Module:
         """What the optimizer trains and :meth:`loss` is called with: the network, or a module around it.
 
         Called once, before all that follows.
+
+        Args:
+            network: the one to train.
+            seed: of the weights of further networks that the method makes; the same on all processes.
         """
         return network
 
@@ -43,7 +65,7 @@ class Method(ABC):
 
         Args:
             network: from :meth:`assemble`, in training mode, possibly wrapped for distributed training.
-            batch: stacked :class:`samples.Samples`.
+            batch: stacked :class:`samples.PatchDataset`.
             epoch: counts from 0 within the stage.
         """
 
@@ -64,6 +86,6 @@ class Method(ABC):
         return
 
 
-def bare(network: nn.Module) -> nn.Module:
+def unwrap_ddp(network: nn.Module) -> nn.Module:
     """The network whose attributes may be read; a distributed wrapper shows only ``forward``."""
     return network.module if isinstance(network, DistributedDataParallel) else network

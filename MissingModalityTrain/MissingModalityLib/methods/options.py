@@ -1,34 +1,78 @@
-"""What can be set about distillation from a teacher that is trained along; imports nothing heavy."""
+"""What can be set about each method of training; imports nothing heavy, as panels and help read it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..core.settings import at_least, check, choice, setting
+from ..core.aliases import OLD_JOINT_OPTIONS
+from ..core.settings import at_least, check, choice, reads_old_names, setting
 
 
 @dataclass(frozen=True)
+class NoOptions:
+    """Of a method that has nothing to set."""
+
+
+@dataclass(frozen=True)
+class SupervisedOptions:
+    """Of :class:`~.supervised.Supervised`.
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    fusion_start_epoch: int = at_least(
+        0, 0, "Epochs in which a network with separate decoders, starting from scratch, trains those alone"
+    )
+
+    def __post_init__(self) -> None:
+        check(self, "supervised.")
+
+
+@dataclass(frozen=True)
+class DistillationOptions:
+    """Of :class:`~.self_distillation.Distillation`. Defaults: Liu et al., Sec. 3.3 and 4.1.
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    teacher_update_interval: int = at_least(1, 5, "Epochs after which the student replaces its teacher")
+    feature_weight: float = at_least(0, 1.0, "Weight of the distance between features")
+    prediction_weight: float = at_least(0, 1.0, "Weight of the teacher's predictions")
+    features: str = choice(
+        "fused",
+        "Features after fusion, or of the encoders, which no missing modality changes",
+        *("fused", "encoder"),
+    )
+
+    def __post_init__(self) -> None:
+        check(self, "distillation.")
+
+
+@reads_old_names(OLD_JOINT_OPTIONS)
+@dataclass(frozen=True)
 class JointOptions:
-    """Weights of the loss terms of :class:`~.joint.JointDistillation`; 0 leaves a term out.
+    """Of :class:`~.joint.JointDistillation`: weights of its loss terms; 0 leaves a term out.
 
     Defaults: MST-KDNet's terms. Each shall begin at 0.1 to 1 of the student's Dice loss, so presets have
     weights of their own where their learning rate or network asks for it. The public code has 0.5 for
-    attention, 0.2 for scales, 0.25 for the divergence in the units that are used here, and adversarial and
+    attention, 0.2 for multiscale, 0.25 for kl_divergence in the units that are used here, and adversarial and
     style terms that are too small to matter (2e-4 and about 1e-14 of Dice).
 
     Raises:
-        OptionError: a value out of its range.
+        OptionError: a value of the wrong kind or out of its range.
     """
 
-    teacher: float = at_least(0, 0.4, "Weight of the teacher's own segmentation loss")
-    student: float = at_least(0, 0.6, "Weight of the student's segmentation loss")
-    entropy: float = at_least(0, 0.0, "Cross entropy beside Dice in both; the papers have Dice alone")
+    teacher_weight: float = at_least(0, 0.4, "Weight of the teacher's own segmentation loss")
+    student_weight: float = at_least(0, 0.6, "Weight of the student's segmentation loss")
+    cross_entropy: float = at_least(0, 0.0, "Cross entropy beside Dice in both; the papers have Dice alone")
     attention: float = at_least(0, 0.3, "MS-TKD: extreme values of attention; 0 for networks without")
     extremes: str = choice("heads", "MS-TKD: over what extreme values are taken", "heads", "layers")
-    scales: float = at_least(0, 0.3, "MS-TKD: decoded maps of the Transformer; 0 for networks without")
+    multiscale: float = at_least(0, 0.3, "MS-TKD: decoded maps of the Transformer; 0 for networks without")
     logits: float = at_least(0, 0.05, "DMLD: difference of logits")
-    divergence: float = at_least(0, 1.0, "DMLD: divergence of standardized logits")
-    standardized: str = choice(
+    kl_divergence: float = at_least(0, 1.0, "DMLD: divergence of standardized logits")
+    standardize_over: str = choice(
         "classes",
         "DMLD: logits are standardized over the classes of a voxel, as in the paper, or over the last axis "
         "of space, as in its public code",
@@ -39,7 +83,7 @@ class JointOptions:
     )
     style: float = at_least(0, 0.1, "GSME: matrices of fused features")
     adversarial: float = at_least(0, 0.1, "GSME: a discriminator of the teacher's and the student's style")
-    discriminator_rate: float = setting(
+    discriminator_learning_rate: float = setting(
         1e-4, "GSME: learning rate of the discriminator", "more than 0", lambda value: value > 0
     )
     presence: float = at_least(

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,8 @@ from ..core.errors import OptionError
 from ..core.modalities import Modality
 from ..runtime.distributed import total
 from .losses import smooth_dice_loss
-from .method import bare
+from .method import unwrap_ddp
+from .options import DistillationOptions
 from .supervised import Supervised
 
 FEATURES = {"fused": ("fused", "decoder"), "encoder": ("encoder",)}
@@ -38,50 +39,24 @@ SMALLEST = 1e-7  # keeps logarithms of region maps finite
 class Distillation(Supervised):
     """Supervised training plus a frozen teacher that sees at least what the student sees.
 
-    The teacher is copied from the student before the first epoch and again after every ``teacher_every``
-    epochs. It runs in evaluation mode without gradients.
-
-    Args:
-        teacher_every: epochs between two copies; k = 5 in the paper.
-        feature_weight: factor of the distance between features; 1 in the paper.
-        prediction_weight: factor of the distances between segmentations (fused prediction and, where the
-            network has them, region maps).
-        features: "fused" (after fusion, depends on the subset) or "encoder" (single modalities before
-            masking, those the teacher sees: the public code's choice).
-
-    Raises:
-        OptionError: an option out of its range.
+    The teacher is copied from the student before the first epoch and again after every
+    ``teacher_update_interval`` epochs. It runs in evaluation mode without gradients.
     """
 
-    def __init__(
-        self,
-        teacher_every: int = 5,
-        feature_weight: float = 1.0,
-        prediction_weight: float = 1.0,
-        features: str = "fused",
-    ) -> None:
-        super().__init__()
-        if teacher_every < 1 or feature_weight < 0 or prediction_weight < 0:
-            raise OptionError(
-                f"Distillation with teacher_every={teacher_every}, feature_weight={feature_weight} and "
-                f"prediction_weight={prediction_weight} is not possible. Refresh the teacher after at least "
-                "1 epoch and give weights of at least 0."
-            )
-        if features not in FEATURES:
-            raise OptionError(f"Unknown features '{features}' to distill. Choose {' or '.join(FEATURES)}.")
-        self.teacher_every = teacher_every
-        self.feature_weight = feature_weight
-        self.prediction_weight = prediction_weight
-        self.features = features
+    Options: ClassVar[type] = DistillationOptions
+    needs_trained_network: ClassVar[bool] = True  # it teaches what it knows to itself
+
+    def __init__(self, options: DistillationOptions | None = None, fresh: bool = True) -> None:
+        super().__init__(options, fresh)
         self.teacher: nn.Module | None = None
         self._weights: Mapping[str, Tensor] = {}
 
     def begin_epoch(self, network: nn.Module, epoch: int) -> None:
         """Copy the student where the teacher is due; after a resume, make the stored teacher again."""
-        if self.teacher is not None and epoch % self.teacher_every:
+        if self.teacher is not None and epoch % self.options.teacher_update_interval:
             return
         self.teacher = deepcopy(network).requires_grad_(False).eval()
-        if epoch % self.teacher_every:
+        if epoch % self.options.teacher_update_interval:
             self.teacher.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
@@ -109,10 +84,10 @@ class Distillation(Supervised):
             taught = self.teacher(batch["image"], batch["teacher"], features=True)
         output, terms = self._outcome(network, batch, epoch, features=True)
         del terms["total"]
-        head = bare(network).head
+        head = unwrap_ddp(network).head
         with torch.autocast(output.logits.device.type, enabled=False):
             distance = self._feature_distance(output.features, taught.features, batch)
-            terms["teacher_features"] = self.feature_weight * distance
+            terms["teacher_features"] = self.options.feature_weight * distance
             pairs = {"": imitation(output.logits, taught.logits, head)}
             maps = [
                 imitation(_logarithm(output.features[name]), _logarithm(x), "classes")
@@ -123,7 +98,7 @@ class Distillation(Supervised):
                 pairs["region_"] = tuple(sum(of_levels) for of_levels in zip(*maps, strict=True))
         for group, pair in pairs.items():
             for kind, value in zip(("kl", "dice"), pair, strict=True):
-                terms[f"teacher_{group}{kind}"] = self.prediction_weight * value
+                terms[f"teacher_{group}{kind}"] = self.options.prediction_weight * value
         return {**terms, "total": sum(terms.values())}
 
     def _feature_distance(
@@ -137,8 +112,8 @@ class Distillation(Supervised):
             elements[level] = elements.get(level, 0) + target.numel()
         if not squares:
             raise OptionError(
-                f"The network has no '{self.features}' features to distill. "
-                f"Choose features={' or '.join(name for name in FEATURES if name != self.features)}."
+                f"The network has no '{self.options.features}' features to distill. "
+                f"Choose features={' or '.join(name for name in FEATURES if name != self.options.features)}."
             )
         # processes may hold different numbers of modalities, so the mean of their means would not do
         sums = total(torch.stack([sum(values) for values in squares.values()]))
@@ -150,7 +125,7 @@ class Distillation(Supervised):
         """(level, student's feature, teacher's feature) of the chosen kinds."""
         for name, target in teacher.items():
             kind, level, *modality = name.split("/")
-            if kind not in FEATURES[self.features]:
+            if kind not in FEATURES[self.options.features]:
                 continue
             x = student[name]
             if modality:  # one row per sample that has it: keep those whose teacher sees it

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from ..networks.output import Output
 from .losses import segmentation_loss
-from .method import Method, bare
+from .method import Method, unwrap_ddp
+from .options import SupervisedOptions
 
 
 class Supervised(Method):
-    """The paper's losses on a random subset of each case's modalities (RFNet: Ding et al., ICCV 2021).
+    """The paper's losses on a random subset of each case's modalities (RFNet: Ding et al., ICCV 2021)."""
 
-    Args:
-        fusion_start: epochs in which a network with separate decoders trains without its fused prediction.
-    """
-
-    def __init__(self, fusion_start: int = 0) -> None:
-        self.fusion_start = fusion_start
+    Options: ClassVar[type] = SupervisedOptions
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:
         """Terms of :func:`segmentation_loss`; reads ``image``, ``label``, ``available`` and ``present``."""
@@ -30,6 +27,8 @@ class Supervised(Method):
     ) -> tuple[Output, dict[str, Tensor]]:
         """What the network says of the subset it may see, and the terms of that."""
         output = network(batch["image"], batch["available"], batch["present"], features)
-        fused_weight = 0.0 if epoch < self.fusion_start else 1.0
-        head = bare(network).head
+        # weights that were trained before have learned each modality on its own
+        first_fused = self.options.fusion_start_epoch if self.fresh else 0
+        fused_weight = 0.0 if epoch < first_fused else 1.0
+        head = unwrap_ddp(network).head
         return output, segmentation_loss(output, batch["label"], head, batch["present"], fused_weight)

@@ -11,7 +11,8 @@ What a missing channel holds, NaN included, never reaches the output. Attributes
     divisor         every side of the image must be a multiple of it
     distilled       what joint distillation can read beside logits: "attention", "scale", "style" (with
                     ``adversarial`` and ``style_channels``), "presence"
-    leaves_unused   whether parameters can stay without a part in a batch's output, for lack of samples whose
+    find_unused_parameters
+                    whether parameters can stay without a part in a batch's output, for lack of samples whose
                     modalities need them; processes that average gradients must look for them then
 """
 

@@ -49,7 +49,7 @@ class AdaMM(nn.Module):
 
     name = "adamm"
     divisor = 2 ** (LEVELS - 1)
-    leaves_unused = True  # banks of subsets that no sample has
+    find_unused_parameters = True  # banks of subsets that no sample has
 
     def __init__(
         self,

@@ -51,7 +51,7 @@ class MSTKDNet(nn.Module):
     name = "mstkdnet"
     divisor = 2 ** (LEVELS - 1) * PATCH
     distilled = ("attention", "scale", "style", "adversarial")
-    leaves_unused = False
+    find_unused_parameters = False
 
     def __init__(
         self,

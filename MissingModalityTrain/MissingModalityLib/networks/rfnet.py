@@ -241,7 +241,7 @@ class RFNet(nn.Module):
     name = "rfnet"
     head = "classes"
     divisor = 2 ** (LEVELS - 1)
-    leaves_unused = True  # encoders of modalities that no sample has
+    find_unused_parameters = True  # encoders of modalities that no sample has
     distilled = ()
 
     def __init__(self, width: int = 16, classes: int = 4) -> None:

@@ -42,7 +42,7 @@ class EarlyFusionSegResNet(nn.Module):
     """
 
     name = "segresnet"
-    leaves_unused = False
+    find_unused_parameters = False
     distilled = ()
 
     def __init__(

@@ -8,8 +8,6 @@ import numpy as np
 
 from .random_fields import Field, Points, smoothstep
 
-CLASSES = ("ncr", "ed", "et")
-
 
 @dataclass(frozen=True)
 class TumorParameters:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,17 +18,21 @@ from torch import Tensor
 from torch import distributed as dist
 
 from ..core.errors import MissingModalityError
+from . import ranks
 from .devices import choose_device
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=1)
+TIMEOUT = timedelta(days=1)
 """How long a rank waits for the others. A process that died is noticed at once (its connection closes, and
 torchrun ends the rest); this bounds the wait for one that hangs. Ranks meet after whole shares of the cases,
 so it must exceed the time that one may be ahead of another then, and that the first one works for all."""
 
-ANSWER = timedelta(seconds=1)
-"""How long a rank waits before it looks whether the first one has begun anew."""
+POLL_INTERVAL = timedelta(seconds=1)
+"""How long a rank waits before it looks whether rank 0 has begun anew."""
+
+_OPEN_KEY = "rendezvous"
+"""Under this name the store holds the key of the round that ranks are meeting for."""
 
 
 @contextmanager
@@ -49,15 +52,15 @@ def start(device: str = "auto") -> Iterator[str]:
         OptionError: this machine has fewer CUDA devices than processes.
         MissingModalityError: another process has died.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if ranks.launched_world_size() == 1:
         yield device
         return
     cuda = torch.cuda.is_available()
     if not _joined():
         _join("cpu:gloo,cuda:nccl" if cuda else "gloo")
     if device.startswith("cuda") or (device == "auto" and cuda):
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-        chosen = together(choose_device, device)
+        device = f"cuda:{ranks.launched_local_rank()}"
+        chosen = on_all_ranks(choose_device, device)
         torch.cuda.set_device(chosen)
     try:
         yield device
@@ -71,10 +74,7 @@ def start(device: str = "auto") -> Iterator[str]:
 
 def restarted() -> bool:
     """Whether torchrun or Slurm has started any of the processes anew after a failure."""
-    here = any(
-        int(os.environ.get(name) or 0) for name in ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
-    )
-    return any(gather([here]))
+    return any(gather([ranks.was_relaunched()]))
 
 
 def rank() -> int:
@@ -87,7 +87,7 @@ def world() -> int:
     return dist.get_world_size() if _joined() else 1
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that writes files and shows progress."""
     return rank() == 0
 
@@ -107,7 +107,7 @@ def gather(items: list[T]) -> list[T]:
     return [item for share in shares for item in share]
 
 
-def together(work: Callable[..., T], *arguments: Any) -> T:
+def on_all_ranks(work: Callable[..., T], *arguments: Any) -> T:
     """Do ``work`` on every rank; where it fails on any, all raise, so that none waits for one that gave up.
 
     Args:
@@ -118,8 +118,8 @@ def together(work: Callable[..., T], *arguments: Any) -> T:
         What ``work`` returned here.
 
     Raises:
-        MissingModalityError: ``work`` raised this kind, here or elsewhere; the first rank that has one tells
-            it, to the others it is ``told``.
+        MissingModalityError: ``work`` raised this kind, here or elsewhere; at the first rank that has
+            one it is to be reported, at the others it is ``reported_elsewhere``.
         RuntimeError: it raised another kind on another rank, which is named.
     """
     result: T | None = None
@@ -134,13 +134,13 @@ def together(work: Callable[..., T], *arguments: Any) -> T:
     if failure is None:
         for number, problem in enumerate(problems):
             if isinstance(problem, MissingModalityError):
-                problem.told = True
+                problem.reported_elsewhere = True
                 raise problem
             if problem:
                 raise RuntimeError(f"Rank {number} failed: {problem}")
         return result
     if isinstance(failure, MissingModalityError):
-        failure.told = any(problems[: rank()])
+        failure.reported_elsewhere = any(problems[: rank()])
     raise failure
 
 
@@ -148,14 +148,14 @@ def gather_from(work: Callable[[], list[T]]) -> list[T]:
     """:func:`gather` what ``work`` returns.
 
     Raises:
-        MissingModalityError, RuntimeError: as :func:`together`.
+        MissingModalityError, RuntimeError: as :func:`on_all_ranks`.
     """
-    return gather(together(work))
+    return gather(on_all_ranks(work))
 
 
-def refuse(error: MissingModalityError) -> NoReturn:
-    """Raise what all ranks have come to know; each of them calls this, and the first one tells it."""
-    error.told = not is_first()
+def raise_on_all_ranks(error: MissingModalityError) -> NoReturn:
+    """Raise what all ranks have come to know; each of them calls this, and rank 0 reports it."""
+    error.reported_elsewhere = not is_rank_zero()
     raise error
 
 
@@ -182,16 +182,16 @@ def total(values: Tensor) -> Tensor:
     return share + (summed - share.detach())
 
 
-def on_first(work: Callable[[], T]) -> T:
+def on_rank_zero(work: Callable[[], T]) -> T:
     """Do ``work`` on the first rank only, while the others wait; its result, or its error, is everyone's.
 
     Raises:
-        MissingModalityError, RuntimeError: as :func:`together`.
+        MissingModalityError, RuntimeError: as :func:`on_all_ranks`.
     """
-    return gather_from(lambda: [work()] if is_first() else [])[0]
+    return gather_from(lambda: [work()] if is_rank_zero() else [])[0]
 
 
-def leave() -> None:
+def shut_down() -> None:
     """Part from the others for good, before the process ends, while what threads hold can still go."""
     if _joined():
         dist.destroy_process_group()
@@ -199,35 +199,36 @@ def leave() -> None:
 
 
 def _join(backend: str) -> None:
-    """Meet the other ranks, under a word that the first one makes up.
+    """Meet the other ranks, under a rendezvous key that rank 0 makes up.
 
-    torchrun keeps the store in which ranks find each other across restarts: without a new word for every
-    round they would find the addresses of the dead. The word lies open only until all have answered it, and
+    torchrun keeps the store in which ranks find each other across restarts: without a new key for every
+    round they would find the addresses of the dead. The key lies open only until all have answered it, and
     only then counts, so one that was left behind is never taken for good.
     """
-    store, rank, world = next(dist.rendezvous("env://", timeout=PATIENCE))
+    store, rank, world = next(dist.rendezvous("env://", timeout=TIMEOUT))
     if rank == 0:
-        word = uuid4().hex
-        store.set("word", word)
-        store.wait([f"{word}/{other}" for other in range(1, world)], PATIENCE)
-        store.delete_key("word")
-        store.set(f"{word}/counts", "")
+        key = uuid4().hex
+        store.set(_OPEN_KEY, key)
+        store.wait([f"{key}/{other}" for other in range(1, world)], TIMEOUT)
+        store.delete_key(_OPEN_KEY)
+        store.set(f"{key}/counts", "")
     else:
-        word = _word(store, rank)
-    store = dist.PrefixStore(word, store)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
-    atexit.register(leave)
+        key = _answered_key(store, rank)
+    store = dist.PrefixStore(key, store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=TIMEOUT)
+    atexit.register(shut_down)
 
 
-def _word(store: dist.Store, rank: int) -> str:
+def _answered_key(store: dist.Store, rank: int) -> str:
+    """The key that rank 0 has made up for this round, once all ranks have answered it."""
     while True:
-        word = store.get("word").decode()
-        store.set(f"{word}/{rank}", "")
+        key = store.get(_OPEN_KEY).decode()
+        store.set(f"{key}/{rank}", "")
         try:
-            store.wait([f"{word}/counts"], ANSWER)
-        except dist.DistStoreError:  # not yet, or not this word
+            store.wait([f"{key}/counts"], POLL_INTERVAL)
+        except dist.DistStoreError:  # not yet, or not this key
             continue
-        return word
+        return key
 
 
 def _joined() -> bool:

@@ -10,33 +10,21 @@ import atexit
 import json
 import os
 import queue
-import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any
 
 from ..core.progress import Event
-
-PROGRAM = __package__.partition(".")[0]
-"""What children run by ``-m``: the command line."""
+from . import processes
 
 _LOG_LINES = 200
 _ERROR_MARK = "missing-modality: error: "
 _GRACE_SECONDS = 2.0
 """How long to wait for the pipes after the child has ended; a grandchild may hold them open for ever."""
-
-
-def python_executable() -> str:
-    """The interpreter for child processes: the launcher ``PythonSlicer`` inside Slicer, else this one."""
-    inside_slicer = hasattr(sys.modules.get("slicer"), "app")
-    return (inside_slicer and shutil.which("PythonSlicer")) or sys.executable
 
 
 class Job:
@@ -75,7 +63,7 @@ class Job:
         self._readers: list[threading.Thread] = []
         self._ended_at: float | None = None
         self._failed_start: str | None = None
-        self._told = False
+        self._reported = False
 
     def start(self) -> Job:
         """Start the process and return this job; where that fails, the job has ended with ``error`` set.
@@ -85,21 +73,13 @@ class Job:
         """
         if self._process is not None or self.exit_code is not None:
             raise RuntimeError("A job runs once; make a new one.")
-        launcher = python_executable()
         try:
-            self._process = subprocess.Popen(
-                [launcher, "-m", PROGRAM, *self.arguments, "--progress", "json"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=child_environment(),
-                start_new_session=os.name == "posix",
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
+            self._process = processes.spawn(self.arguments)
         except OSError as error:
             self._failed_start = (
-                f"{launcher}: the Python process cannot be started ({error.strerror or error}). Repair or "
-                "reinstall the Python or Slicer that this program belongs to."
+                f"{processes.python_executable()}: the Python process cannot be started "
+                f"({error.strerror or error}). Repair or reinstall the Python or Slicer that this program "
+                "belongs to."
             )
             self.exit_code = 1
             return self
@@ -132,8 +112,8 @@ class Job:
         if not self.exit_code:
             return None
         lines = [line for line in self._log if line.strip()]
-        if self.exit_code == 2 and (told := told_error(lines)):
-            return told
+        if self.exit_code == 2 and (message := reported_error(lines)):
+            return message
         number = _signal_of(self.exit_code)
         if number:
             return _killed(number)
@@ -147,7 +127,7 @@ class Job:
             Whether the job is still running; False from the call on that has called ``on_finish``.
         """
         if not self.running:
-            self._tell_finish()
+            self._report_finish()
             return False
         self._deliver()
         if self._process.poll() is None:
@@ -180,10 +160,10 @@ class Job:
         were; an unfinished hidden temporary file may remain beside them.
         """
         if not self.running:
-            self._tell_finish()
+            self._report_finish()
             return
         self.cancelled = True
-        kill_tree(self._process.pid)
+        processes.kill_tree(self._process.pid)
         self._process.kill()
         for reader in self._readers:
             reader.join(_GRACE_SECONDS)
@@ -194,12 +174,12 @@ class Job:
         atexit.unregister(self.cancel)
         self._deliver()
         self.exit_code = code
-        self._tell_finish()
+        self._report_finish()
 
-    def _tell_finish(self) -> None:
-        if self.exit_code is None or self._told:
+    def _report_finish(self) -> None:
+        if self.exit_code is None or self._reported:
             return
-        self._told = True
+        self._reported = True
         if self._on_finish is not None:
             self._on_finish(self)
 
@@ -241,7 +221,7 @@ def _killed(number: int) -> str:
     return f"The process ended abnormally (signal {number}). Start again; the log has the details, if any."
 
 
-def told_error(lines: Sequence[str]) -> str | None:
+def reported_error(lines: Sequence[str]) -> str | None:
     """Of what a child printed, the message about bad input, to the end; None where it told none."""
     marked = [index for index, line in enumerate(lines) if line.startswith(_ERROR_MARK)]
     return "\n".join(lines[marked[-1] :]).removeprefix(_ERROR_MARK) if marked else None
@@ -254,41 +234,3 @@ def parse_line(line: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) and record.get("event") in ("progress", "result") else None
-
-
-def child_environment() -> dict[str, str]:
-    """This process's environment, so changed that the child finds the library and prints UTF-8 at once."""
-    library = str(Path(__file__).resolve().parents[2])
-    paths = [library, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PYTHONIOENCODING": "utf-8",
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-def kill_tree(pid: int) -> None:
-    """End a process that leads a group, and its descendants; a launcher would leave its child alive."""
-    try:
-        import psutil
-    except ImportError:
-        descendants = []
-    else:
-        try:
-            descendants = psutil.Process(pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            descendants = []
-        for descendant in descendants:
-            with suppress(psutil.NoSuchProcess):
-                descendant.kill()
-    if os.name == "posix":
-        with suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-    elif not descendants:
-        subprocess.run(
-            ["taskkill", "/F", "/T", "/PID", str(pid)],
-            capture_output=True,
-            check=False,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )

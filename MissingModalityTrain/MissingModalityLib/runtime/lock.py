@@ -15,7 +15,9 @@ from ..core.errors import CaseError
 
 FILE_NAME = "run.lock"
 
-_PATIENCE_SECONDS = 5.0
+_TAKE_TIMEOUT_S = 5.0
+"""Far above how long a process holds the lock that only looks (:func:`is_held`), and enough for one that was
+just killed to free its memory, before which its lock stays."""
 
 _TAKEN = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 """What systems say of a file that another process holds."""
@@ -63,7 +65,7 @@ def _opened(run: Path) -> Iterator[IO[bytes] | None]:
 
 def _take_soon(file: IO[bytes]) -> bool:
     """Lock it, patient with those who only look, and with a process that is just ending."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _TAKE_TIMEOUT_S
     while not _take(file):
         if time.monotonic() > deadline:
             return False

@@ -12,22 +12,21 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 
-from ..core.files import replacing
+from ..core.files import atomic_write
 from ..core.modalities import MODALITIES, Modality
 from ..core.segments import SEGMENTS
 from ..imaging.cache import CachedCase
-from .case import SyntheticCase
-from .error_map import error_map
 from .mixup import MixedCase
 from .options import SynthesisOptions
+from .synthetic_case import SyntheticCase
 from .transplant import centered
-from .transplanted_case import GrownCase
+from .transplanted_case import TransplantedCase
 from .tumor_cache import CachedTumor
 
 _COLUMNS = 5
 _SIDE_INCHES, _HEAD_INCHES = 0.3, 0.55
+# width and height of a block; an axial slice of a brain is higher than wide, about 1.85 to 1.5
 _BLOCK_INCHES = (_SIDE_INCHES + _COLUMNS * 1.5, _HEAD_INCHES + len(MODALITIES) * 1.85)
-"""Width and height of a case; axial slices of a brain are higher than wide."""
 
 _TITLES = {
     "absolute": "$D_B = |X_B - mirror(X_B)|$",
@@ -43,7 +42,7 @@ class _Column:
 
     Attributes:
         title: above the column.
-        slices: (4, h, w).
+        slices: (C, h, w), one of each modality.
         colors: "gray" for an image, "magma" for an amount, "RdBu_r" for one with a sign.
         classes: (h, w) labels to draw over the slices, or None.
     """
@@ -57,20 +56,21 @@ class _Column:
         """Draw one slice; ``window``: values shown black and white where the column is an image."""
         picture = np.ma.masked_equal(self.slices[modality], 0)
         if self.colors != "gray":
+            # a few voxels at the skull differ by far more than any tumor; they may saturate
             high = max(float(np.percentile(np.abs(picture.data), 99.8)), 1e-3)
             window = (0.0 if self.colors == "magma" else -high, high)
         axis.imshow(picture, cmap=self.colors, vmin=window[0], vmax=window[1])
         if self.classes is not None:
-            tint = np.zeros((*self.classes.shape, 4))
+            tint = np.zeros((*self.classes.shape, len("RGBA")))
             for cls, color in _COLORS.items():
-                tint[self.classes == cls] = (*color, 0.75)
+                tint[self.classes == cls] = (*color, 0.75)  # anatomy shows through
             axis.imshow(tint, interpolation="nearest")
 
 
 def draw_contact_sheet(
     path: Path, cases: Sequence[SyntheticCase], options: SynthesisOptions | None = None
 ) -> None:
-    """Write a PNG with a block for each case: rows FLAIR, T1ce, T1, T2; columns X_A, D_B, T_B, X_AB, Y_AB.
+    """Write a PNG with a block for each case: a row per modality; columns X_A, D_B, T_B, X_AB, Y_AB.
 
     A block shows axial slices through the largest area of the (first) new tumor. D_B is a slice of the donor
     on his own grid; T_B is all that was added to the recipient. MixUp has the donor and his part instead.
@@ -87,9 +87,9 @@ def draw_contact_sheet(
     FigureCanvasAgg(figure)
     blocks = figure.subfigures(len(cases), 1, squeeze=False)[:, 0]
     for block, case in zip(blocks, cases, strict=True):
-        columns = _grown(case, options) if isinstance(case, GrownCase) else _mixed(case)
+        columns = _transplanted(case, options) if isinstance(case, TransplantedCase) else _mixed(case)
         _draw_block(block, case, columns)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
 
@@ -103,18 +103,18 @@ def _draw_block(block: SubFigure, case: SyntheticCase, columns: Sequence[_Column
     edges = {"left": _SIDE_INCHES / width, "right": 1, "top": 1 - _HEAD_INCHES / height, "bottom": 0}
     axes = block.subplots(len(MODALITIES), _COLUMNS, gridspec_kw=edges | {"wspace": 0.02, "hspace": 0.02})
     for modality, row in zip(MODALITIES, axes, strict=True):
-        window = _window([column.slices[modality] for column in columns if column.colors == "gray"])
+        window = _gray_range([column.slices[modality] for column in columns if column.colors == "gray"])
         row[0].set_ylabel(modality.title, color="white", fontsize=10)
         for axis, column in zip(row, columns, strict=True):
             axis.set(xticks=[], yticks=[], facecolor="black")
             axis.spines[:].set_visible(False)
-            if modality is Modality.FLAIR:
+            if row is axes[0]:
                 axis.set_title(column.title, color="white", fontsize=9)
             if modality in case.subset:
                 column.draw(axis, modality, window)
 
 
-def _grown(case: GrownCase, options: SynthesisOptions) -> list[_Column]:
+def _transplanted(case: TransplantedCase, options: SynthesisOptions) -> list[_Column]:
     index = case.shape[0] // 2
     graft = case.grafts[0]
     shared = graft.shared(tuple(slice(0, size) for size in case.shape))
@@ -126,7 +126,7 @@ def _grown(case: GrownCase, options: SynthesisOptions) -> list[_Column]:
     colors = "magma" if options.difference == "absolute" else "RdBu_r"
     return [
         _Column("$X_A$", before),
-        _Column(_TITLES[options.difference], _donor_map(graft.tumor, options), colors),
+        _Column(_TITLES[options.difference], _donor_slice(graft.tumor, options), colors),
         _Column("$T_B = D_B\\,[Y_B > 0]$", after - before, colors),
         _Column("$X_{AB} = X_A + T_B$", after),
         _Column("$Y_{AB}$", after, classes=classes),
@@ -150,24 +150,23 @@ def _mixed(case: MixedCase) -> list[_Column]:
     ]
 
 
-def _donor_map(tumor: CachedTumor, options: SynthesisOptions) -> np.ndarray:
-    """D_B (4, h, w) in the donor's slice with most tumor."""
-    donor = tumor.donor
+def _donor_slice(tumor: CachedTumor, options: SynthesisOptions) -> np.ndarray:
+    """D_B (C, h, w) in the donor's slice with most tumor."""
+    _, height, width = tumor.donor.shape
     index = tumor.start[0] + _fullest(tumor.label(tumor.box))
-    box = (slice(index, index + 1), slice(0, donor.shape[1]), slice(0, donor.shape[2]))
-    image, _ = donor.crop((0, 0, 0), donor.shape)
-    return error_map(torch.from_numpy(image), tumor.plane, box, options.difference)[:, 0].numpy()
+    box = (slice(index, index + 1), slice(0, height), slice(0, width))
+    return tumor.donor_error_map(options.difference, box)[:, 0]
 
 
 def _slice(case: CachedCase | SyntheticCase, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Axial slice: image (4, h, w), label (h, w)."""
+    """Axial slice: image (C, h, w), label (h, w)."""
     image, label = case.crop((index, 0, 0), (1, *case.shape[1:]))
     return image[:, 0], label[0]
 
 
-def _window(slices: Sequence[np.ndarray]) -> tuple[float, float]:
+def _gray_range(slices: Sequence[np.ndarray]) -> tuple[float, float]:
     """Values shown black and white, the same for all images of a row."""
-    inside = np.concatenate([picture[picture != 0] for picture in slices])
+    inside = np.concatenate([picture[picture != 0] for picture in slices])  # 0 is background
     return tuple(np.percentile(inside, (0.5, 99.5)).tolist()) if len(inside) else (0.0, 1.0)
 
 

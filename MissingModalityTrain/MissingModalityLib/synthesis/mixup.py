@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.modalities import MODALITIES
 from ..imaging.cache import CachedCase
-from .case import SyntheticCase
+from .synthetic_case import SyntheticCase
 from .transplant import centered, overlap
 
 

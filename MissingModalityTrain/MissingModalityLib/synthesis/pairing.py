@@ -9,12 +9,12 @@ import numpy as np
 
 from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.cache import CachedCase
-from .case import SyntheticCase
 from .mixup import MixedCase
 from .options import METHODS, SynthesisOptions
-from .transplanted_case import GrownCase
+from .synthetic_case import SyntheticCase
+from .transplanted_case import TransplantedCase
 from .tumor_cache import CachedTumor, cache_tumor
 
 
@@ -64,9 +64,9 @@ def synthetic_cases(
         chosen = donors.draw(recipient, options.tumors if method == "aem" else 1, random)
         if method == "aem":
             grafted = [tumors[donor] for donor in chosen]
-            made.append(GrownCase.draw(name, cases[recipient], grafted, options, random))
+            made.append(TransplantedCase.draw(name, cases[recipient], grafted, options, random))
         else:
-            made.append(MixedCase.draw(name, cases[recipient], cases[chosen[0]], options.alpha, random))
+            made.append(MixedCase.draw(name, cases[recipient], cases[chosen[0]], options.mixup_alpha, random))
     return made
 
 
@@ -96,10 +96,14 @@ def _cut(
     tell = on_progress or (lambda event: None)
     tumors = {}
     for index, case in enumerate(cases):
-        tell(Event("tumors", index, len(cases), case.name))
+        tell(Event(ProgressStage.CUT_TUMORS, index, len(cases), case.name))
         if len(case.tumor_voxels()):
             tumors[index] = cache_tumor(case, folder, options)
-    tell(Event("tumors", len(cases), len(cases), f"{len(tumors)} tumors to grow in other brains"))
+    tell(
+        Event(
+            ProgressStage.CUT_TUMORS, len(cases), len(cases), f"{len(tumors)} tumors to grow in other brains"
+        )
+    )
     return tumors
 
 

@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
-from ..imaging.cache import CachedCase, cache_case
+from ..imaging.cache import cache_case
 from ..imaging.preparation import Grid
 from ..imaging.volumes import write_image
-from .error_map import error_map
 from .options import SynthesisOptions
 from .transplant import centered
-from .transplanted_case import GrownCase
+from .transplanted_case import TransplantedCase
 from .tumor_cache import CachedTumor, cache_tumor
 
 
@@ -67,13 +65,13 @@ def preview(
     folder = Path(prepared or output / "prepared")
     cases = []
     for number, case in enumerate(_chosen(data, convention, (recipient, donor), modality)):
-        tell(Event("prepare", number, 2, case.name))
+        tell(Event(ProgressStage.PREPARE, number, 2, case.name))
         cases.append(cache_case(case, folder))
-    tell(Event("tumors", 0, 1, donor))
+    tell(Event(ProgressStage.CUT_TUMORS, 0, 1, donor))
     tumor = cache_tumor(cases[1], folder / "tumors", options)
-    grown = GrownCase.draw("preview", cases[0], [tumor], options, np.random.default_rng(seed))
-    tell(Event("write", 0, 1, str(output)))
-    return _write(grown, tumor, modality, options, output)
+    case = TransplantedCase.draw("preview", cases[0], [tumor], options, np.random.default_rng(seed))
+    tell(Event(ProgressStage.WRITE, 0, 1, str(output)))
+    return _write(case, tumor, modality, options, output)
 
 
 def _chosen(
@@ -92,15 +90,15 @@ def _chosen(
 
 
 def _write(
-    grown: GrownCase, tumor: CachedTumor, modality: Modality, options: SynthesisOptions, output: Path
+    case: TransplantedCase, tumor: CachedTumor, modality: Modality, options: SynthesisOptions, output: Path
 ) -> dict[str, Any]:
-    before, after = grown.recipient.whole(), grown.whole()
+    before, after = case.recipient.whole(), case.whole()
     x_a, x_ab = before.image[modality], after.image[modality]
     grid = after.grid
-    d_b, donor_grid = _donor_map(grown.recipient, tumor, modality, options, grid)
+    d_b = tumor.donor_error_map(options.difference, modalities=[modality])[0]
     images = {
         "x_a": grid.image(x_a),
-        "d_b": donor_grid.image(d_b),
+        "d_b": _donor_grid(case, tumor, grid).image(d_b),
         "t_b": grid.image(x_ab - x_a),
         "x_ab": grid.image(x_ab),
         "y_ab": grid.image(after.label),
@@ -112,18 +110,13 @@ def _write(
             write_image(image, paths[name])
     except OSError as error:
         raise CaseError(f"{output}: the preview cannot be written ({error}). Free some space.") from error
-    graft = grown.grafts[0]
-    middle = np.clip(np.add(graft.start, np.array(graft.shape) // 2), 0, np.array(grown.shape) - 1)
+    graft = case.grafts[0]
+    middle = np.clip(np.add(graft.start, np.array(graft.shape) // 2), 0, np.array(case.shape) - 1)
     return {**{name: str(path) for name, path in paths.items()}, "center": middle[::-1].tolist()}
 
 
-def _donor_map(
-    recipient: CachedCase, tumor: CachedTumor, modality: Modality, options: SynthesisOptions, grid: Grid
-) -> tuple[np.ndarray, Grid]:
-    """D_B on the donor's own voxels, and where these lie in the recipient's space."""
+def _donor_grid(case: TransplantedCase, tumor: CachedTumor, grid: Grid) -> Grid:
+    """Where the donor's voxels lie in the recipient's space: the brains on each other by their centers."""
     donor = tumor.donor
-    image, _ = donor.crop((0, 0, 0), donor.shape)
-    channel = torch.from_numpy(image[[modality]])
-    d_b = error_map(channel, tumor.plane, None, options.difference)[0].numpy()
-    start = tuple(reversed(centered(recipient.shape, donor.shape)))
-    return d_b, grid.crop(start, tuple(reversed(donor.shape)))
+    start = centered(case.recipient.shape, donor.shape)
+    return grid.crop(tuple(reversed(start)), tuple(reversed(donor.shape)))

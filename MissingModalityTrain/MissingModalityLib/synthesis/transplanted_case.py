@@ -1,4 +1,4 @@
-"""Cases in which tumors of donors have grown, put together crop by crop (AEM+KD, Eq. 3)."""
+"""Cases with tumors transplanted from donors, put together crop by crop (AEM+KD, Eq. 3)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 from ..core.errors import CaseError
 from ..core.modalities import MODALITIES
 from ..imaging.cache import CachedCase, sample_tumor
-from .case import SyntheticCase
 from .error_map import Box
 from .options import SynthesisOptions
+from .synthetic_case import SyntheticCase
 from .transplant import centered, fuse_labels, overlap, transplant
 from .tumor_cache import CachedTumor
-from .tumor_transform import Change
+from .tumor_transform import TumorTransform
 
-_TRIALS = 1000
-"""A brain fills about half of its box, so that this many misses mean that there is none."""
+# A brain fills about half of its box, so this many misses in a row mean that there is none.
+_MAX_DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,16 @@ class Graft:
 
     Attributes:
         tumor: as it was cut from the donor.
-        start: voxel (z, y, x) of the recipient's box where the (changed) tumor's box begins; may be negative.
-        shape: (d, h, w) of the changed tumor's box.
-        change: of size, rotation and handedness; None for the tumor as it is.
+        start: voxel (z, y, x) of the recipient's box where the transformed tumor's box begins; may be
+            negative.
+        shape: (d, h, w) of the transformed tumor's box.
+        transform: scaling, rotation and mirroring; None for the tumor as it is.
     """
 
     tumor: CachedTumor
     start: tuple[int, int, int]
     shape: tuple[int, int, int]
-    change: Change | None
+    transform: TumorTransform | None
 
     @classmethod
     def draw(
@@ -48,47 +49,48 @@ class Graft:
         options: SynthesisOptions,
         random: np.random.Generator,
     ) -> Graft:
-        """Choose the place and the change that ``options`` allow."""
-        change = Change.sample(options, random)
-        shape = change.shape(tumor.shape) if change else tumor.shape
+        """Draw the place and the transform that ``options`` allow."""
+        # drawn before the place: the order of draws is part of what a seed means
+        transform = TumorTransform.sample(options, random)
+        shape = transform.shape(tumor.shape) if transform else tumor.shape
         if options.placement == "random":
             middle = _brain_voxel(recipient, random)
         else:
             offset = centered(recipient.shape, tumor.donor.shape)
             middle = np.add(offset, tumor.start) + np.array(tumor.shape) // 2
         start = middle - np.array(shape) // 2
-        return cls(tumor, tuple(start.tolist()), shape, change)
+        return cls(tumor, tuple(start.tolist()), shape, transform)
 
     def shared(self, box: Box) -> tuple[Box, Box] | None:
-        """What it shares with a box of the recipient: slices of that box and of its own, or None."""
+        """The intersection with a box of the recipient: slices of that box and of its own, or None."""
         start = [own - edge.start for own, edge in zip(self.start, box, strict=True)]
         return overlap(start, self.shape, [edge.stop - edge.start for edge in box])
 
     def label(self, part: Box) -> Tensor:
         """Classes of a part of its box, (d, h, w) uint8."""
-        if self.change is None:
+        if self.transform is None:
             return self.tumor.label(part)
-        return self.change.apply(None, self.tumor.label(self.tumor.box), part)[1]
+        return self.transform.apply(None, self.tumor.label(self.tumor.box), part)[1]
 
     def read(self, part: Box) -> tuple[Tensor, Tensor]:
-        """Values (4, d, h, w) float32 and label (d, h, w) uint8 of a part of its box."""
-        if self.change is None:
+        """Values (C, d, h, w) float32 and label (d, h, w) uint8 of a part of its box."""
+        if self.transform is None:
             return self.tumor.values(part), self.tumor.label(part)
         whole = self.tumor.box
-        return self.change.apply(self.tumor.values(whole), self.tumor.label(whole), part)
+        return self.transform.apply(self.tumor.values(whole), self.tumor.label(whole), part)
 
 
 @dataclass(frozen=True)
-class GrownCase(SyntheticCase):
+class TransplantedCase(SyntheticCase):
     """X_AB = X_A + T_B, labels fused by priority; the recipient keeps his own tumor.
 
     Attributes:
         grafts: one for each tumor added.
-        clip: whether tumors end where the recipient's brain does.
+        clip_to_brain: whether tumors end where the recipient's brain does.
     """
 
     grafts: tuple[Graft, ...]
-    clip: bool
+    clip_to_brain: bool
 
     @classmethod
     def draw(
@@ -98,17 +100,17 @@ class GrownCase(SyntheticCase):
         tumors: Sequence[CachedTumor],
         options: SynthesisOptions,
         random: np.random.Generator,
-    ) -> GrownCase:
-        """Place and change every tumor as ``options`` allow."""
+    ) -> TransplantedCase:
+        """Draw place and transform of every tumor as ``options`` allow."""
         grafts = tuple(Graft.draw(recipient, tumor, options, random) for tumor in tumors)
         shared = set(recipient.subset).intersection(*(tumor.donor.subset for tumor in tumors))
-        return cls(name, recipient, tuple(sorted(shared)), grafts, options.clip)
+        return cls(name, recipient, tuple(sorted(shared)), grafts, options.clip_to_brain)
 
     def crop(self, start: Iterable[int], size: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`CachedCase.crop`."""
         start, size = tuple(start), tuple(size)
         image, label = self.recipient.crop(start, size)
-        # tumors do not grow where a crop hangs over the recipient's grid
+        # a crop may hang over the recipient's grid, and no tumor goes there
         inside = overlap(start, size, self.shape)
         if inside:
             box, part = inside
@@ -117,7 +119,7 @@ class GrownCase(SyntheticCase):
                 shared = graft.shared(box)
                 if shared:
                     place = [edge.start for edge in shared[0]]
-                    transplant(volumes, classes, *graft.read(shared[1]), place, self.clip)
+                    transplant(volumes, classes, *graft.read(shared[1]), place, self.clip_to_brain)
         image[[modality for modality in MODALITIES if modality not in self.subset]] = 0
         return image, label
 
@@ -131,15 +133,16 @@ class GrownCase(SyntheticCase):
             box, _ = shared
             low, high = np.array([(edge.start, edge.stop) for edge in box]).T
             outside = ((rows[:, 1:] < low) | (rows[:, 1:] >= high)).any(axis=1)
-            grown = sample_tumor(self._label(box))
-            grown[:, 1:] += low.astype(np.int16)
-            rows = np.concatenate([rows[outside], grown])
+            fused = sample_tumor(self._label(box))
+            fused[:, 1:] += low.astype(np.int16)
+            rows = np.concatenate([rows[outside], fused])
         return rows
 
     def _label(self, box: Box) -> np.ndarray:
-        """Classes of a box inside the grid; images are read only where they decide what is clipped."""
-        if self.clip:
+        """Fused classes of a box inside the grid, (d, h, w) uint8."""
+        if self.clip_to_brain:
             return self.crop([edge.start for edge in box], [edge.stop - edge.start for edge in box])[1]
+        # without clipping images decide nothing, and labels are a ninth of the bytes of a full case
         with self.recipient.opened() as file:
             label = torch.from_numpy(file.get_slice("label")[box])
         for graft in self.grafts:
@@ -150,18 +153,18 @@ class GrownCase(SyntheticCase):
         return label.numpy()
 
     def describe(self) -> dict[str, Any]:
-        """Cases, and the place and change of every tumor."""
+        """Names of the cases, and place and transform (``changes``) of every tumor."""
         return {
             "recipient": self.recipient.name,
             "donors": [graft.tumor.donor.name for graft in self.grafts],
             "starts": [graft.start for graft in self.grafts],
-            "changes": [graft.change and graft.change.rows for graft in self.grafts],
+            "changes": [graft.transform and graft.transform.rows for graft in self.grafts],
         }
 
 
 def _brain_voxel(case: CachedCase, random: np.random.Generator) -> np.ndarray:
     """A random voxel (z, y, x) that is brain in any modality."""
-    for _ in range(_TRIALS):
+    for _ in range(_MAX_DRAWS):
         voxel = random.integers(case.shape)
         image, _ = case.crop(voxel.tolist(), (1, 1, 1))
         if image.any():

@@ -1,6 +1,6 @@
 """Tumors cut from donors, each computed once and kept in a file that is read box by box.
 
-A file holds ``values`` (4, d, h, w) float16, the intensities T in channel order with zeros for what the donor
+A file holds ``values`` (C, d, h, w) float16, the intensities T in channel order with zeros for what the donor
 lacks, and ``label`` (d, h, w) uint8. float16 as in the prepared-case cache, and for the same reason.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,14 +19,14 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from ..core.errors import CaseError, ImageError
-from ..core.modalities import MODALITIES
+from ..core.modalities import MODALITIES, Modality
 from ..imaging.cache import CachedCase, write_arrays
-from .error_map import Box, tumor_box, tumor_part
+from .error_map import Box, error_map, tumor_box, tumor_part
 from .midsagittal_plane import Plane, find_plane
 from .options import SynthesisOptions
 
+# part of every file's name: raised whenever the content changes, so that files are made anew
 VERSION = 1
-"""Raised whenever the content of the files changes, so that they are made anew."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class CachedTumor:
         return tuple(slice(0, size) for size in self.shape)
 
     def values(self, part: Box) -> Tensor:
-        """Intensities T of a part of the box: (4, d, h, w) float32 in channel order.
+        """Intensities T of a part of the box: (C, d, h, w) float32 in channel order.
 
         Raises:
             CaseError: the file has gone or is damaged.
@@ -66,6 +67,23 @@ class CachedTumor:
             CaseError: the file has gone or is damaged.
         """
         return torch.from_numpy(self._read("label", part))
+
+    def donor_error_map(
+        self, difference: str, box: Box | None = None, modalities: Sequence[Modality] = MODALITIES
+    ) -> np.ndarray:
+        """D_B (Eq. 2) of the donor's whole brain, which the cached tumor is a part of.
+
+        Args:
+            difference: as in :class:`SynthesisOptions`.
+            box: part of the donor's grid; None for all of it.
+            modalities: in this order.
+
+        Returns:
+            (C, d, h, w) float32.
+        """
+        image, _ = self.donor.crop((0, 0, 0), self.donor.shape)
+        channels = torch.from_numpy(image[list(modalities)])
+        return error_map(channels, self.plane, box, difference).numpy()
 
     def _read(self, name: str, part: tuple[slice, ...]) -> np.ndarray:
         try:
@@ -86,7 +104,7 @@ def cache_tumor(donor: CachedCase, folder: Path, options: SynthesisOptions) -> C
     Args:
         donor: a case with tumor.
         folder: made if needed.
-        options: ``difference`` and ``blend`` are read.
+        options: ``difference`` and ``feather_mm`` are read.
 
     Raises:
         CaseError: the donor has no tumor, or the folder cannot be written to.
@@ -99,8 +117,9 @@ def cache_tumor(donor: CachedCase, folder: Path, options: SynthesisOptions) -> C
     return _open(donor, path)
 
 
-def soft_border(label: np.ndarray, width: float) -> np.ndarray:
+def feather(label: np.ndarray, width: float) -> np.ndarray:
     """Weights that rise from the tumor's border to 1 over ``width`` voxels inside it; (d, h, w) float32."""
+    # the frame makes the edge of the box a border too: the box is tight, so the tumor ends there
     depth = distance_transform_edt(np.pad(label > 0, 1))[1:-1, 1:-1, 1:-1]
     return np.minimum(1, depth / (width + 1)).astype(np.float32)
 
@@ -116,8 +135,8 @@ def _cut(donor: CachedCase, options: SynthesisOptions) -> tuple[dict[str, np.nda
     label = classes[box].numpy()
     values = np.zeros((len(MODALITIES), *label.shape), np.float32)
     values[list(donor.subset)] = tumor_part(present, classes, plane, box, options.difference)
-    if options.blend:
-        values *= soft_border(label, options.blend)
+    if options.feather_mm:
+        values *= feather(label, options.feather_mm)  # voxels of prepared cases are 1 mm wide
     header = {
         "start": json.dumps([part.start for part in box]),
         "plane": json.dumps(plane and asdict(plane)),
@@ -151,8 +170,8 @@ def _open(donor: CachedCase, path: Path) -> CachedTumor | None:
 
 
 def _digest(donor: CachedCase, options: SynthesisOptions) -> str:
-    """Changes whenever the donor, the options that matter here or the computation change."""
+    """Differs between donors, versions of their files, the options read here, and versions of this code."""
     with donor.opened() as file:
         fingerprint = file.metadata()["fingerprint"]
-    text = json.dumps([VERSION, fingerprint, options.difference, options.blend])
+    text = json.dumps([VERSION, fingerprint, options.difference, options.feather_mm])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

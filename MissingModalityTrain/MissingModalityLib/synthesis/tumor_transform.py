@@ -14,7 +14,7 @@ from .options import SynthesisOptions
 
 
 @dataclass(frozen=True)
-class Change:
+class TumorTransform:
     """A linear map about the center of a tumor's box.
 
     Attributes:
@@ -24,18 +24,19 @@ class Change:
     rows: tuple[tuple[float, float, float], ...]
 
     @classmethod
-    def sample(cls, options: SynthesisOptions, random: np.random.Generator) -> Change | None:
-        """Draw what ``scale``, ``rotation`` and ``flip`` allow; None where they allow nothing."""
-        if not (options.scale or options.rotation or options.flip):
+    def sample(cls, options: SynthesisOptions, random: np.random.Generator) -> TumorTransform | None:
+        """Draw what ``options`` allow of scaling, rotation and mirroring; None if they allow nothing."""
+        # nothing is drawn then, so that the draws that follow are those of a synthesis without transforms
+        if not (options.max_scale_change or options.max_rotation_deg or options.flip):
             return None
-        scale = random.uniform(1 - options.scale, 1 + options.scale)
-        angles = np.radians(random.uniform(-options.rotation, options.rotation, 3))
+        scale = random.uniform(1 - options.max_scale_change, 1 + options.max_scale_change)
+        angles = np.radians(random.uniform(-options.max_rotation_deg, options.max_rotation_deg, 3))
         signs = random.choice([-1.0, 1.0], 3) if options.flip else np.ones(3)
         matrix = scale * _rotation(angles) @ np.diag(signs)
         return cls(tuple(tuple(row) for row in matrix.tolist()))
 
     def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Size of the box that holds a changed box of size ``shape``."""
+        """Size of the box that holds a transformed box of size ``shape``."""
         # without the rounding, float noise would add a voxel to a box that is only mirrored
         extent = np.abs(np.array(self.rows)) @ np.array(shape)
         return tuple(int(size) for size in np.ceil(extent.round(6)))
@@ -46,26 +47,28 @@ class Change:
         Args:
             values: (C, d, h, w) float32, 0 outside the tumor; None to leave them out.
             label: (d, h, w) uint8.
-            part: of the box that :meth:`shape` tells, to compute.
+            part: of the box of size :meth:`shape`, to compute.
 
         Returns:
             values and label of ``part``.
         """
-        # a frame of background keeps a box of one voxel across from filling the new box
+        # With aligned corners a box of one voxel across would be stretched over the whole new box; a frame of
+        # background gives it borders to end at.
         classes = F.pad(label, (1,) * 6).float()[None, None]
         old, new = np.array(classes.shape[2:]) - 1, np.array(self.shape(tuple(label.shape)))
-        theta = (np.linalg.inv(self.rows) * (new - 1) / old[:, None])[::-1, ::-1]  # of x, y, z
+        # affine_grid has coordinates of -1 to 1 in the order x, y, z
+        theta = (np.linalg.inv(self.rows) * (new - 1) / old[:, None])[::-1, ::-1]
         theta = torch.tensor(np.c_[theta, np.zeros(3)], dtype=torch.float32, device=label.device)
         grid = F.affine_grid(theta[None], [1, 1, *new.tolist()], align_corners=True)[(slice(None), *part)]
-        turned = F.grid_sample(classes, grid, mode="nearest", align_corners=True)[0, 0].to(label.dtype)
+        transformed = F.grid_sample(classes, grid, mode="nearest", align_corners=True)[0, 0].to(label.dtype)
         if values is None:
-            return None, turned
-        inside = turned > 0
-        result = values.new_zeros((len(values), *turned.shape))
+            return None, transformed
+        inside = transformed > 0
+        result = values.new_zeros((len(values), *transformed.shape))
         points = grid[0][inside][None, :, None, None]
         framed = F.pad(values, (1,) * 6)[None]
         result[:, inside] = F.grid_sample(framed, points, align_corners=True)[0, :, :, 0, 0]
-        return result, turned
+        return result, transformed
 
 
 def _rotation(angles: np.ndarray) -> np.ndarray:

@@ -11,18 +11,19 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ..core.aliases import OLD_SYNTHESIS_OPTIONS, renamed
 from ..core.environment import versions, write_report
 from ..core.errors import CaseError
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
-from ..core.progress import Event, Progress
+from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.discovery import find_cases
 from ..imaging.cache import cache_case, fingerprint
 from ..imaging.volumes import write_image
-from .case import SyntheticCase
 from .contact_sheet import draw_contact_sheet
 from .options import SynthesisOptions
 from .pairing import check_choices, synthetic_cases
+from .synthetic_case import SyntheticCase
 
 REPORT_FILE = "synthesis.json"
 SHEET_FILE = "contact_sheet.png"
@@ -85,13 +86,13 @@ def synthesize(
     _claim(output, data, plan)
     prepared = []
     for number, case in enumerate(labeled):
-        tell(Event("prepare", number, len(labeled), case.name))
+        tell(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
         prepared.append(cache_case(case, output / _WORK_FOLDER))
     cases = synthetic_cases(prepared, factor, seed, method, options, on_progress=on_progress)
     for number, case in enumerate(cases):
-        tell(Event("write", number, len(cases), case.name))
+        tell(Event(ProgressStage.WRITE, number, len(cases), case.name))
         _write_case(case, output)
-    tell(Event("write", len(cases), len(cases), str(output)))
+    tell(Event(ProgressStage.WRITE, len(cases), len(cases), str(output)))
     report = {
         "plan": plan,
         "synthetic": [
@@ -130,16 +131,22 @@ def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
         output.mkdir(parents=True, exist_ok=True)
         if not any(output.iterdir()):
             write_report({"plan": plan}, path)
-        elif not path.is_file() or json.loads(path.read_text("utf-8"))["plan"] != plan:
+        elif not path.is_file() or _plan_of(path) != plan:
             raise CaseError(
                 f"{output} already holds other files, or a synthesis with other data or options. Choose an "
                 "empty folder."
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CaseError(
             f"{output} cannot be used as the output folder ({error}). Choose an empty folder that you "
             "can write to."
         ) from error
+
+
+def _plan_of(report: Path) -> dict[str, Any]:
+    """The plan of a report, its options by the names of today."""
+    plan = json.loads(report.read_text("utf-8"))["plan"]
+    return {**plan, "options": renamed(plan["options"], OLD_SYNTHESIS_OPTIONS)}
 
 
 def _write_case(case: SyntheticCase, output: Path) -> None:

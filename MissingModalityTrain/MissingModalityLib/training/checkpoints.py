@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..core.errors import StudentError
-from ..core.files import replacing
+from ..core.files import atomic_write
+from .run_folder import RunFolder
 
-FILE_NAME = "checkpoint.pt"
 
-
-def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
+def write_checkpoint(folder: RunFolder, state: dict[str, Any]) -> None:
     """Replace the checkpoint of ``folder`` by ``state`` (tensors and plain values) in one step.
 
     Raises:
         StudentError: it cannot be written, say because the disk is full; the last one is as it was.
     """
-    path = folder / FILE_NAME
+    path = folder.checkpoint
     whole = io.BytesIO()  # torch, writing to a file, would hide what the file system says
     torch.save(state, whole)
     try:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(whole.getbuffer())
     except OSError as error:
         raise StudentError(
@@ -33,13 +31,13 @@ def write_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         ) from error
 
 
-def read_checkpoint(folder: Path) -> dict[str, Any]:
+def read_checkpoint(folder: RunFolder) -> dict[str, Any]:
     """The last whole state, on the CPU; tensors and plain values only, so nothing in the file can run.
 
     Raises:
         StudentError: there is none, or it is damaged.
     """
-    path = folder / FILE_NAME
+    path = folder.checkpoint
     if not path.is_file():
         raise StudentError(
             f"{path}: there is no checkpoint. If the run was stopped while its cases were prepared, start it "

@@ -1,41 +1,77 @@
-"""``log.jsonl`` of a run: one line per epoch."""
+"""``log.jsonl`` of a run: one line per epoch; imports nothing heavy."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..core.errors import CaseError
-from ..core.files import replacing
+from ..core.files import atomic_write
+from .run_folder import RunFolder
 
-FILE_NAME = "log.jsonl"
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """A line of ``log.jsonl``: what one epoch has brought.
+
+    Attributes:
+        stage: its stage.
+        epoch: its number within the stage, from 1.
+        learning_rate: of all its steps.
+        loss: mean over the epoch's steps of every term of the loss by name, ``total`` among them.
+        waiting: share of its time, 0 to 1, that steps waited for patches.
+        dice: scores of the validation by "SUBSET REGION" and their ``mean``, 0 to 1; empty where no case
+            allows any subset, absent after epochs that are not validated.
+        seconds: that it took, validation included.
+    """
+
+    stage: str
+    epoch: int
+    learning_rate: float | None = None
+    loss: Mapping[str, float]
+    waiting: float | None = None
+    dice: Mapping[str, float] | None = None
+    seconds: float
+
+    def to_json(self) -> str:
+        """The line, with its line break; without what is None."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value is not None}) + "\n"
+
+    @classmethod
+    def from_json(cls, line: str) -> LogLine | None:
+        """The inverse of :meth:`to_json`; None for what a killed run half wrote."""
+        try:
+            record: dict[str, Any] = json.loads(line)
+            return cls(**{item.name: record[item.name] for item in fields(cls) if item.name in record})
+        except (ValueError, TypeError):
+            return None
 
 
-def append(folder: Path, record: dict[str, Any]) -> None:
+def append(folder: RunFolder, line: LogLine) -> None:
     """Add a line.
 
     Raises:
         CaseError: it cannot be written, say because the disk is full; half of it may have been.
     """
     try:
-        with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
-            file.write(_line(record))
+        with folder.log.open("a", encoding="utf-8") as file:
+            file.write(line.to_json())
     except OSError as error:
         raise _unwritable(folder, error) from error
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
+def read(folder: RunFolder) -> list[LogLine]:
     """The whole lines; what a killed run half wrote is left out."""
     try:
-        lines = (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
+        lines = folder.log.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         lines = []
-    return [record for record in map(_parsed, lines) if record]
+    return [line for line in map(LogLine.from_json, lines) if line]
 
 
-def trim(folder: Path, stages: Sequence[str], stage: str, epochs: int) -> None:
+def trim(folder: RunFolder, stages: Sequence[str], stage: str, epochs: int) -> None:
     """Drop lines of what is made again: epochs of ``stage`` after ``epochs``, later stages, halves of lines.
 
     Raises:
@@ -43,32 +79,21 @@ def trim(folder: Path, stages: Sequence[str], stage: str, epochs: int) -> None:
     """
     earlier = stages[: list(stages).index(stage)]
     kept = [
-        record
-        for record in read(folder)
-        if record["stage"] in earlier or (record["stage"] == stage and record["epoch"] <= epochs)
+        line
+        for line in read(folder)
+        if line.stage in earlier or (line.stage == stage and line.epoch <= epochs)
     ]
-    path, text = folder / FILE_NAME, "".join(map(_line, kept))
+    text = "".join(line.to_json() for line in kept)
     try:
-        if path.exists() and path.read_text(encoding="utf-8") != text:
-            with replacing(path) as temporary:
+        if folder.log.exists() and folder.log.read_text(encoding="utf-8") != text:
+            with atomic_write(folder.log) as temporary:
                 temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise _unwritable(folder, error) from error
 
 
-def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record) + "\n"
-
-
-def _unwritable(folder: Path, error: OSError) -> CaseError:
+def _unwritable(folder: RunFolder, error: OSError) -> CaseError:
     return CaseError(
-        f"{folder / FILE_NAME}: the log cannot be written ({error}). The last checkpoint is whole: free some "
-        "space and resume."
+        f"{folder.log}: the log cannot be written ({error}). The last checkpoint is whole: free some space "
+        "and resume."
     )
-
-
-def _parsed(line: str) -> dict[str, Any] | None:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,43 +23,52 @@ from torch.utils.data import DataLoader
 
 from ..core.errors import MissingModalityError, OptionError
 from ..core.progress import Event, Progress
+from ..core.seeding import epoch_seed, method_seed
 from ..imaging.cache import CachedCase
 from ..inference.sliding_window import cuda_half
 from ..methods.method import Method
 from ..runtime import distributed
 from . import augmentation, log
 from .checkpoints import write_checkpoint
-from .samples import Samples, steps_of_rank
+from .log import LogLine
+from .run_folder import RunFolder
+from .samples import PatchDataset, steps_of_rank
 from .settings import Settings, named_subsets
 from .validation import validate
 
+_ADAM_BETA1 = 0.9
+"""Decay per step of Adam's running mean of gradients: Kingma and Ba's own value, which no paper followed here
+changes; unlike the second one it is no setting."""
+
 
 @dataclass
-class Stage:
+class StageRun:
     """One stage of a run on its way.
 
     Attributes:
         name: of the stage, for log and progress.
         stages: the names of all stages of the run, in order.
-        folder: of the run; checkpoint and log.jsonl go there.
+        folder: of the run; checkpoint and log go there.
         network: on ``device``.
         method: owns the loss.
         cases, held_out: prepared (or synthetic) cases to train on, prepared ones to validate on.
         settings: of the stage.
         seed: of the run; with the stage it fixes crops, subsets, augmentation and dropout.
+        seeding: the rule that gives generators their seeds, see :mod:`~..core.seeding`.
         device: where the network lives.
         progress: called after every step.
     """
 
     name: str
     stages: Sequence[str]
-    folder: Path
+    folder: RunFolder
     network: nn.Module
     method: Method
     cases: Sequence[CachedCase]
     held_out: Sequence[CachedCase]
     settings: Settings
     seed: int
+    seeding: int
     device: torch.device
     progress: Progress
 
@@ -77,29 +85,29 @@ class Trainer:
         stage: what to train.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: StageRun) -> None:
         settings, network = stage.settings, stage.network
         self.stage = stage
         self.done = 0
-        self.trained = stage.method.assemble(network)
+        self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
         self.optimizer = torch.optim.Adam(
             self.trained.parameters(),
             settings.learning_rate,
-            (0.9, settings.adam_beta2),
+            (_ADAM_BETA1, settings.adam_beta2),
             weight_decay=settings.weight_decay,
-            amsgrad=True,
+            amsgrad=True,  # as RFNet's public training script has it; the networks of other papers keep it
         )
         self.precision, self.scaler = _precision(settings.precision, stage.device)
-        self.averaged = (
+        self.ema_model = (
             AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
             if settings.ema_decay
             else None
         )
 
     @property
-    def result(self) -> nn.Module:
+    def model_to_export(self) -> nn.Module:
         """What to validate and export: the running average of the weights if the settings ask for it."""
-        return self.averaged.module if self.averaged else self.stage.network
+        return self.ema_model.module if self.ema_model else self.stage.network
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where a checkpoint was written.
@@ -117,12 +125,12 @@ class Trainer:
             self.done = int(state["epoch"])
         except KeyError as error:
             raise OptionError(
-                f"{self.stage.folder}: the checkpoint has no {error}. "
+                f"{self.stage.folder.path}: the checkpoint has no {error}. "
                 "Resume with the settings the run began with."
             ) from error
         except (RuntimeError, ValueError) as error:
             raise OptionError(
-                f"{self.stage.folder}: the checkpoint does not fit these settings ({error}). "
+                f"{self.stage.folder.path}: the checkpoint does not fit these settings ({error}). "
                 "Resume with the settings and on the kind of device the run began with."
             ) from error
 
@@ -153,25 +161,39 @@ class Trainer:
             started = time.perf_counter()
             rate = settings.learning_rate * (1 - epoch / settings.epochs) ** settings.lr_decay_power
             for group in self.optimizer.param_groups:
-                # a checkpoint brings back those of its own settings
-                group.update(lr=rate, betas=(0.9, settings.adam_beta2), weight_decay=settings.weight_decay)
-            torch.manual_seed(hash((*stage.entropy, epoch, distributed.rank())) % 2**63)
-            stage.method.begin_epoch(stage.network, epoch)
-            record = {"stage": stage.name, "epoch": epoch + 1, "learning_rate": rate}
-            record |= self._train_epoch(model, epoch)
-            last = epoch + 1 == settings.epochs
-            if stage.held_out and (last or (epoch + 1) % settings.validation_interval == 0):
-                subsets = named_subsets(settings.validation_subsets)
-                record["dice"] = validate(
-                    self.result, stage.held_out, subsets, settings.patch_size, stage.device
+                # a checkpoint brings back the values of its own settings, which may have changed since
+                group.update(
+                    lr=rate, betas=(_ADAM_BETA1, settings.adam_beta2), weight_decay=settings.weight_decay
                 )
+            torch.manual_seed(epoch_seed(stage.seeding, *stage.entropy, epoch, distributed.rank()))
+            stage.method.begin_epoch(stage.network, epoch)
+            loss, waiting = self._train_epoch(model, epoch)
+            dice = self._validate(epoch)
             self.done = epoch + 1
-            record["seconds"] = round(time.perf_counter() - started, 2)
-            distributed.on_first(partial(self._keep, record))
+            seconds = round(time.perf_counter() - started, 2)
+            line = LogLine(
+                stage=stage.name,
+                epoch=self.done,
+                learning_rate=rate,
+                loss=loss,
+                waiting=waiting,
+                dice=dice,
+                seconds=seconds,
+            )
+            distributed.on_rank_zero(partial(self._keep, line))
 
-    def _keep(self, record: dict[str, Any]) -> None:
+    def _validate(self, epoch: int) -> dict[str, float] | None:
+        """Dice on the cases held out; None after an epoch that the settings do not validate."""
+        stage, settings = self.stage, self.stage.settings
+        due = epoch + 1 == settings.epochs or (epoch + 1) % settings.validation_interval == 0
+        if not (stage.held_out and due):
+            return None
+        subsets = named_subsets(settings.validation_subsets)
+        return validate(self.model_to_export, stage.held_out, subsets, settings.patch_size, stage.device)
+
+    def _keep(self, line: LogLine) -> None:
         """Write what an epoch has brought."""
-        log.append(self.stage.folder, record)
+        log.append(self.stage.folder, line)
         self._save()  # last: a run killed before it makes the epoch again
 
     def _save(self) -> None:
@@ -187,7 +209,7 @@ class Trainer:
             "scaler": self.scaler,
             "method": self.stage.method,
         }
-        return {**parts, "averaged": self.averaged} if self.averaged else parts
+        return {**parts, "averaged": self.ema_model} if self.ema_model else parts
 
     def _distributed(self) -> nn.Module:
         """The network as the loss calls it: alone as it is, under torchrun averaging gradients."""
@@ -195,33 +217,33 @@ class Trainer:
             return self.trained
         network, device = self.stage.network, self.stage.device
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(self.trained, devices, find_unused_parameters=network.leaves_unused)
+        return DistributedDataParallel(
+            self.trained, devices, find_unused_parameters=network.find_unused_parameters
+        )
 
-    def _train_epoch(self, model: nn.Module, epoch: int) -> dict[str, Any]:
-        """One pass over the samples of an epoch: mean loss terms, and the share of time spent on waiting."""
+    def _train_epoch(self, model: nn.Module, epoch: int) -> tuple[dict[str, float], float]:
+        """One pass over the patches of an epoch: mean loss terms, and the share of time spent on waiting."""
         stage, settings = self.stage, self.stage.settings
-        self.trained.train()
+        self.trained.train()  # validation has left it in evaluation mode
         loader = DataLoader(
-            Samples(stage.cases, settings, stage.entropy, epoch),
+            PatchDataset(stage.cases, settings, stage.entropy, epoch),
             batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
             num_workers=min(settings.num_workers, os.cpu_count() or 1),
             pin_memory=stage.device.type == "cuda",
         )
-        message, total = (
-            f"epoch {epoch + 1} of {settings.epochs}",
-            settings.epochs * settings.iterations_per_epoch,
-        )
+        message = f"epoch {epoch + 1} of {settings.epochs}"
+        total = settings.epochs * settings.iterations_per_epoch
         sums: dict[str, float] = {}
-        watch = _Watch()
+        timer = _DataTimer()
         with _errors_of_workers():
-            for step, batch in enumerate(watch.waiting(loader), 1):
+            for step, batch in enumerate(timer.timed(loader), 1):
                 values = self._step(model, batch, epoch)
                 self._check(values["total"], values.pop("gradient"), batch["case"], epoch, step)
                 sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
                 done = epoch * settings.iterations_per_epoch + step
                 stage.progress(Event(stage.name, done, total, message, {"loss": values["total"]}))
         terms = {name: value / settings.iterations_per_epoch for name, value in sums.items()}
-        return {"loss": terms, "waiting": watch.share()}
+        return terms, timer.data_wait_fraction()
 
     def _step(self, model: nn.Module, batch: dict[str, Any], epoch: int) -> dict[str, float]:
         """One step of the optimizer: the loss terms of the whole batch and the norm of their ``gradient``."""
@@ -240,8 +262,8 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         stage.method.finish_step()
-        if self.averaged:
-            self.averaged.update_parameters(stage.network)
+        if self.ema_model:
+            self.ema_model.update_parameters(stage.network)
         values = torch.stack([term.detach().float() for term in terms.values()])
         return dict(zip(terms, distributed.mean(values).tolist(), strict=True))
 
@@ -261,25 +283,27 @@ class Trainer:
             "Lower learning_rate, or set precision=float32, and resume from the last checkpoint; should it "
             "happen with the same case again, look at its volumes."
         )
-        distributed.refuse(error)
+        distributed.raise_on_all_ranks(error)
 
 
-class _Watch:
-    """How much of the time a loop waits for its next item."""
+class _DataTimer:
+    """How much of the time of a loop it waits for its next batch."""
 
     def __init__(self) -> None:
-        self.began = time.perf_counter()
-        self.waited = 0.0
+        self._began = time.perf_counter()
+        self._waited = 0.0
 
-    def waiting(self, items: DataLoader) -> Iterator[dict[str, Any]]:
+    def timed(self, batches: DataLoader) -> Iterator[dict[str, Any]]:
+        """The batches, as they come."""
         asked = time.perf_counter()
-        for item in items:
-            self.waited += time.perf_counter() - asked
-            yield item
+        for batch in batches:
+            self._waited += time.perf_counter() - asked
+            yield batch
             asked = time.perf_counter()
 
-    def share(self) -> float:
-        return round(self.waited / max(time.perf_counter() - self.began, 1e-9), 4)
+    def data_wait_fraction(self) -> float:
+        """0 to 1, since the timer was made."""
+        return round(self._waited / max(time.perf_counter() - self._began, 1e-9), 4)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from .settings import Settings, named_subsets
 
 
 @dataclass(frozen=True)
-class CropChoice:
+class PatchChoice:
     """Which part of a case is a sample.
 
     Attributes:
@@ -30,7 +30,7 @@ class CropChoice:
     teacher: Subset
 
 
-def choose_crop(case: CachedCase, settings: Settings, random: np.random.Generator) -> CropChoice:
+def choose_patch(case: CachedCase, settings: Settings, random: np.random.Generator) -> PatchChoice:
     """Draw a crop and its subsets, uniformly among the subsets that the settings and the case allow.
 
     Args:
@@ -52,7 +52,7 @@ def choose_crop(case: CachedCase, settings: Settings, random: np.random.Generato
     subset = possible[random.integers(len(possible))]
     others = sorted(set(case.subset) - set(subset))
     more = (others[random.integers(len(others))],) if others else ()
-    return CropChoice(tuple(int(value) for value in start), subset, tuple(sorted((*subset, *more))))
+    return PatchChoice(tuple(int(value) for value in start), subset, tuple(sorted((*subset, *more))))
 
 
 def possible_subsets(case: CachedCase, settings: Settings) -> list[Subset]:
@@ -61,7 +61,7 @@ def possible_subsets(case: CachedCase, settings: Settings) -> list[Subset]:
     return [subset for subset in wanted if set(subset) <= set(case.subset)]
 
 
-class Samples(Dataset):
+class PatchDataset(Dataset):
     """Crops of an epoch. Sample ``index`` of epoch e depends on (seed, e, index) and on nothing else.
 
     Args:
@@ -96,7 +96,7 @@ class Samples(Dataset):
         case = self.cases[number]
         # from 1, because a 0 at the end of a seed changes nothing: the order would be drawn alike
         random = np.random.default_rng((*self.entropy, index + 1))
-        choice = choose_crop(case, self.settings, random)
+        choice = choose_patch(case, self.settings, random)
         image, label = case.crop(choice.start, self.settings.patch_size)
         return {
             "image": image,

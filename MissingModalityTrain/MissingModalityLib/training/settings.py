@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ..core.aliases import OLD_SETTINGS
+from ..core.aliases import OLD_SETTINGS, OLD_SYNTHESIS_OPTIONS
 from ..core.errors import OptionError
 from ..core.modalities import SUBSETS, Subset, subset_name
-from ..core.settings import as_text, at_least, check, choice, facts, reads_old_names, setting, share
-from ..methods.options import JointOptions
+from ..core.settings import (
+    at_least,
+    check,
+    choice,
+    facts,
+    flat,
+    fraction,
+    reads_old_names,
+    setting,
+    with_changes,
+    within,
+)
+from ..methods.options import DistillationOptions, JointOptions, SupervisedOptions
+from ..methods.registry import METHODS
+from ..synthesis.options import METHODS as SYNTHESIS_METHODS
 from ..synthesis.options import SynthesisOptions
 
-
-def _are_sides(value: tuple[Any, ...]) -> bool:
-    return len(value) == 3 and all(type(side) is int and side >= 8 for side in value)
+OWN_METHODS = ("supervised", "distillation", "joint")
+"""Those whose options are fields of :class:`Settings`."""
 
 
 def named_subsets(names: Iterable[str], setting_name: str = "validation_subsets") -> list[Subset]:
@@ -34,6 +45,31 @@ def named_subsets(names: Iterable[str], setting_name: str = "validation_subsets"
             f"Choose among: {', '.join(map(subset_name, SUBSETS))}."
         )
     return [subset for parts, subset in known.items() if parts in wanted.values()]
+
+
+@dataclass(frozen=True)
+class _SynthesisChoice:
+    """Whether there are synthetic cases, and how many."""
+
+    method: str = choice(
+        "none", "None, tumors transplanted (AEM), or images mixed (MixUp)", *("none", *SYNTHESIS_METHODS)
+    )
+    factor: int = at_least(2, 4, "Real and synthetic cases together, times the number of real ones")
+
+
+@reads_old_names(OLD_SYNTHESIS_OPTIONS)
+@dataclass(frozen=True)
+class SynthesisSettings(SynthesisOptions, _SynthesisChoice):
+    """The synthetic cases of a stage: whether there are any, how many, and how they are made.
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    @property
+    def options(self) -> SynthesisOptions:
+        """How they are made, without the rest."""
+        return SynthesisOptions(**{item.name: getattr(self, item.name) for item in fields(SynthesisOptions)})
 
 
 @reads_old_names(OLD_SETTINGS)
@@ -54,13 +90,14 @@ class Settings:
         (80, 80, 80),
         "Voxels (z, y, x) of 1 mm per crop; multiples of the network's divisor",
         "three whole numbers of 8 or more",
-        _are_sides,
+        # the divisor of rfnet and adamm, whose levels halve each side three times
+        lambda value: min(value) >= 8,
     )
-    oversample_foreground: float = setting(
+    oversample_foreground: float = within(
+        0,
+        1,
         0.0,
-        "Share of crops around a tumor voxel of a random class; the others lie anywhere in the brain box",
-        "0 to 1",
-        lambda value: 0 <= value <= 1,
+        "Share of crops around a tumor voxel of a random class; the others lie anywhere in the brain",
     )
     augmentation: str = choice("paper", "How much crops are changed at random", "none", "paper", "strong")
     training_subsets: tuple[str, ...] = setting(
@@ -68,54 +105,40 @@ class Settings:
         "Subsets to train for, each drawn as often, as far as a case allows; none named: all 15",
         "names joined by commas",
     )
-    synthesis: str = choice(
-        "none",
-        "Synthetic cases beside the real ones: tumors transplanted, or images mixed",
-        "none",
-        "aem",
-        "mixup",
+    synthesis: SynthesisSettings = field(
+        default_factory=SynthesisSettings, metadata=facts("Synthetic cases beside the real ones")
     )
-    factor: int = at_least(2, 4, "Real and synthetic cases together, times the number of real ones")
-    synthetic: dict[str, Any] = field(
-        default_factory=dict,
-        metadata=facts(
-            "Options of the synthesis, each set as synthetic.OPTION=VALUE",
-            ", ".join(item.name for item in fields(SynthesisOptions)),
-        ),
-    )
-    method: str = choice(
+    method: str = setting(
         "supervised",
         "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
         "a teacher that sees all and is trained along",
-        *("supervised", "distillation", "joint"),
+        "one of supervised, distillation, joint, or a method of another package",
+        lambda value: value in METHODS,
     )
-    teacher_every: int = at_least(1, 5, "Distillation: epochs after which the student replaces its teacher")
-    feature_weight: float = at_least(0, 1.0, "Distillation: weight of the distance between features")
-    prediction_weight: float = at_least(0, 1.0, "Distillation: weight of the teacher's predictions")
-    distilled: str = choice(
-        "fused",
-        "Distillation: features after fusion, or of the encoders, which no missing modality changes",
-        *("fused", "encoder"),
+    supervised: SupervisedOptions = field(
+        default_factory=SupervisedOptions, metadata=facts("Of the method supervised")
     )
-    joint: dict[str, Any] = field(
+    distillation: DistillationOptions = field(
+        default_factory=DistillationOptions, metadata=facts("Of the method distillation")
+    )
+    joint: JointOptions = field(
+        default_factory=JointOptions, metadata=facts("Of the method joint; weights of 0 leave a term out")
+    )
+    other_methods: dict[str, Any] = field(
         default_factory=dict,
         metadata=facts(
-            "Options of the method joint, each set as joint.OPTION=VALUE",
-            ", ".join(item.name for item in fields(JointOptions)),
+            "Of methods of other packages, each set as METHOD.OPTION=VALUE", "what the method says"
         ),
     )
     learning_rate: float = setting(
         2e-4, "Learning rate of the first epoch", "more than 0", lambda value: value > 0
     )
-    adam_beta2: float = share(0.999, "Adam: decay per step of the running mean of squared gradients")
+    adam_beta2: float = fraction(0.999, "Adam: decay per step of the running mean of squared gradients")
     weight_decay: float = at_least(0, 1e-4, "L2 penalty on the weights")
     lr_decay_power: float = at_least(0, 0.9, "Power of the polynomial decay of the learning rate, per epoch")
     max_grad_norm: float = at_least(0, 0.0, "Largest norm of the gradient, 0 for no limit")
-    ema_decay: float = share(
+    ema_decay: float = fraction(
         0.0, "Decay per step of the running average of weights that is validated and exported; 0: none"
-    )
-    fusion_start_epoch: int = at_least(
-        0, 0, "Epochs in which a network with separate decoders, starting from scratch, trains those alone"
     )
     precision: str = choice(
         "auto",
@@ -134,86 +157,46 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self)
-        named_subsets(self.validation_subsets)
+        named_subsets(self.validation_subsets, "validation_subsets")
         named_subsets(self.training_subsets, "training_subsets")
-        self.synthesis_options()
-        self.joint_options()
+        object.__setattr__(self, "other_methods", _checked_options(self.other_methods))
 
-    def synthesis_options(self) -> SynthesisOptions:
-        """``synthetic`` as checked options.
-
-        Raises:
-            OptionError: an unknown option or a value out of its range.
-        """
-        return changed(SynthesisOptions(), self.synthetic, "synthetic.")
-
-    def joint_options(self) -> JointOptions:
-        """``joint`` as checked options.
-
-        Raises:
-            OptionError: an unknown option or a value out of its range.
-        """
-        return changed(JointOptions(), self.joint, "joint.")
+    def method_options(self) -> Any:
+        """The options of the method that is chosen, a dataclass of its own."""
+        if self.method in OWN_METHODS:
+            return getattr(self, self.method)
+        return with_changes(
+            METHODS.get(self.method).Options(), self.other_methods.get(self.method, {}), f"{self.method}."
+        )
 
 
-def changed(settings: Any, changes: Mapping[str, Any], prefix: str = "") -> Any:
-    """A dataclass of settings with values put over it.
+def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Settings of a stage with others put over them.
 
     Args:
-        settings: an instance.
-        changes: values, or texts as ``--set`` takes them, by field; options of a dictionary field by
-            "FIELD.OPTION".
-        prefix: of the keys in messages.
+        settings: what to start from.
+        changes: values or texts as :func:`~..core.settings.with_changes` takes them; options of a method of
+            another package by METHOD.OPTION too.
 
     Raises:
         OptionError: an unknown key, or a value of the wrong kind or out of its range.
     """
-    values: dict[str, Any] = {}
-    names = {item.name: getattr(settings, item.name) for item in fields(settings)}
-    for key, given in changes.items():
-        name, _, option = key.partition(".")
-        if name not in names or bool(option) != isinstance(names[name], dict):
-            listed = ", ".join(f"{n}.OPTION" if isinstance(v, dict) else n for n, v in names.items())
-            raise OptionError(f"Unknown setting '{prefix}{key}'. Settings: {listed}.")
-        value = _literal(given) if isinstance(given, str) else given
-        if _are_names(names[name]) and not _are_names(value):
-            value = given  # names may look like numbers
-        if option:
-            values[name] = {**values.get(name, names[name]), option: value}
-        else:
-            values[name] = _coerce(prefix + key, value, names[name])
-    return replace(settings, **values)
+    names = {item.name for item in fields(Settings)}
+
+    def place(key: str) -> str:
+        method = key.partition(".")[0]
+        return key if method in names or method not in METHODS else f"other_methods.{key}"
+
+    return with_changes(settings, {place(key): value for key, value in flat(changes).items()})
 
 
-def _are_names(value: Any) -> bool:
-    return isinstance(value, (tuple, list)) and all(isinstance(part, str) for part in value)
-
-
-def _literal(text: str) -> Any:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def _coerce(key: str, value: Any, default: Any) -> Any:
-    """``value`` as the kind of ``default``; 80 becomes (80, 80, 80) for a crop, "a,b" a tuple of names."""
-    kind = type(default)
-    item = type(default[0]) if kind is tuple and default else str
-    if kind is tuple and item is int:
-        value = (value,) * 3 if isinstance(value, int) else value
-    elif kind is tuple and isinstance(value, str):
-        value = tuple(part.strip() for part in value.split(",")) if value != "none" else ()
-    elif kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if kind is tuple and isinstance(value, list):
-        value = tuple(value)
-    fits = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
-    if not fits or (kind is tuple and not all(isinstance(part, item) for part in value)):
-        kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}
-        items = "whole numbers" if item is int else "names"
-        words = f"{items} joined by commas" if kind is tuple else kinds[kind]
-        raise OptionError(f"Setting {key}={as_text(value)} must be {words}, such as {as_text(default)}.")
-    return value
+def _checked_options(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Options of methods of other packages by method, each with all that the method has."""
+    given: dict[str, dict[str, Any]] = {}
+    for key, value in flat(options).items():
+        method, _, option = key.partition(".")
+        given.setdefault(method, {})[option] = value
+    return {
+        method: asdict(with_changes(METHODS.get(method).Options(), values, f"{method}."))
+        for method, values in given.items()
+    }

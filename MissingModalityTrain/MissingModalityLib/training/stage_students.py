@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from .. import networks
 from ..core.errors import OptionError, StudentError
+from ..inference.locations import STUDENT_SUFFIX
 from ..inference.student import Student
 from .checkpoints import read_checkpoint
-from .recipes import Plan, from_json
-from .record import read_record
-
-SUFFIX = ".safetensors"
+from .record import RunRecord
+from .run_folder import RunFolder
 
 
 def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None = None) -> Path:
@@ -33,36 +32,30 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
         OptionError: ``output`` does not end in .safetensors, or there is nothing to gate.
     """
     run, output = Path(run), Path(output)
-    if output.suffix != SUFFIX:
-        raise OptionError(f"{output}: a student file ends in {SUFFIX}. Give it that ending.")
-    record = read_record(run)
-    state = read_checkpoint(run)
-    plan = from_json(record["settings"])
-    network = networks.build(plan.network, **plan.network_options)
+    if output.suffix != STUDENT_SUFFIX:
+        raise OptionError(f"{output}: a student file ends in {STUDENT_SUFFIX}. Give it that ending.")
+    folder = RunFolder(run)
+    record = RunRecord.read(folder)
+    state = read_checkpoint(folder)
+    network = networks.build(record.plan.network, **record.plan.network_options)
     network.load_state_dict(_trained_weights(state))
     if card and "gate" in card and "presence" not in network.distilled:
         raise OptionError(f"{run}: network {network.name} does not tell presence. Export it without a gate.")
-    facts = {**_card(record, plan, state["stage"], state["epoch"]), **(card or {})}
+    facts = {**_card(record, state["stage"], state["epoch"]), **(card or {})}
     Student(network, facts).save(output, half=True)
     return output
 
 
-def stage_file(run: Path, stage: str) -> Path:
-    """Where the student that a stage ended with is kept."""
-    return run / f"{stage}{SUFFIX}"
-
-
-def keep_stage(run: Path, record: Mapping[str, Any], stage: str, network: nn.Module) -> None:
+def keep_stage(folder: RunFolder, record: RunRecord, stage: str, network: nn.Module) -> None:
     """Write the student that a stage ended with; the next stage begins with its weights, to the bit."""
-    plan = from_json(record["settings"])
-    card = _card(record, plan, stage, plan.stages[stage].epochs)
-    Student(network, card).save(stage_file(run, stage))
+    card = _card(record, stage, record.plan.stages[stage].epochs)
+    Student(network, card).save(folder.student(stage))
 
 
-def drop_stages(run: Path, stages: Sequence[str]) -> None:
+def drop_stages(folder: RunFolder, stages: Sequence[str]) -> None:
     """Remove the students of stages that are to be made again."""
     for stage in stages:
-        path = stage_file(run, stage)
+        path = folder.student(stage)
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
@@ -96,16 +89,17 @@ def _trained_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in averaged if name.startswith(prefix)}
 
 
-def _card(record: Mapping[str, Any], plan: Plan, stage: str, epochs: int) -> dict[str, Any]:
+def _card(record: RunRecord, stage: str, epochs: int) -> dict[str, Any]:
+    content = record.to_json()
     training = {
         # a run of a whole plan has neither
-        **{name: record[name] for name in ("recipe", "preset") if record[name]},
-        "settings": record["settings"],
-        "seed": record["seed"],
+        **{name: content[name] for name in ("recipe", "preset") if content[name]},
+        "settings": content["settings"],
+        "seed": record.seed,
         "stage": stage,
         "epochs_done": epochs,
-        "cases": record["cases"],
-        "validation": record["validation"],
-        "versions": record["versions"],
+        "cases": content["cases"],
+        "validation": content["validation"],
+        "versions": content["versions"],
     }
-    return {"window": list(plan.stages[stage].patch_size), "training": training}
+    return {"window": list(record.plan.stages[stage].patch_size), "training": training}

@@ -1,4 +1,4 @@
-"""What training sees of a synthetic case: the same few members as of a prepared one on disk."""
+"""The interface of a synthetic case: what training reads of it, the same as of a prepared case on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..imaging.cache import CachedCase
 
 @dataclass(frozen=True)
 class SyntheticCase(ABC):
-    """A recipient with something of other cases in it, put together crop by crop while it is read.
+    """A recipient with parts of other cases in it, put together crop by crop while it is read.
 
     It can stand wherever training takes a :class:`CachedCase`: it has ``name``, ``subset``, ``shape``,
     ``crop``, ``tumor_voxels`` and ``whole``. It can be pickled, and reads from the files of its cases alone.
@@ -37,7 +37,7 @@ class SyntheticCase(ABC):
 
     @abstractmethod
     def crop(self, start: Iterable[int], size: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`CachedCase.crop`: image (4, d, h, w) float32, label (d, h, w) uint8."""
+        """As :meth:`CachedCase.crop`: image (C, d, h, w) float32, label (d, h, w) uint8."""
 
     @abstractmethod
     def tumor_voxels(self) -> np.ndarray:
@@ -45,7 +45,7 @@ class SyntheticCase(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Everything random about it, for a report in JSON."""
+        """Everything that was drawn for it, for a report in JSON."""
 
-    # it asks for crop, shape and subset, which are all here
+    # the same code as for prepared cases: it needs crop, shape and subset alone, which are all here
     whole = CachedCase.whole

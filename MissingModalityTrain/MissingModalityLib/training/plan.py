@@ -1,0 +1,218 @@
+"""Plans: the stages of one run with all their settings, and how choices, texts and files become one.
+
+A plan is put together from three choices: the recipe says which stages there are, the network and the preset
+("paper", "light" or "quick") what a stage looks like; then single settings are changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..core.aliases import OLD_PLAN_SETTINGS, renamed
+from ..core.errors import OptionError
+from ..core.settings import (
+    SettingError,
+    all_old_names,
+    check,
+    facts,
+    flat,
+    fraction,
+    reads_old_names,
+    setting,
+    with_changes,
+)
+from .presets import PRESETS, network_preset
+from .recipes import RECIPES, STAGES
+from .settings import Settings, change_settings
+
+
+@reads_old_names(OLD_PLAN_SETTINGS)
+@dataclass(frozen=True)
+class Plan:
+    """A whole run.
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    network: str = setting("segresnet", "Network", f"one of {', '.join(PRESETS)}", PRESETS.__contains__)
+    network_options: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=facts(
+            "Options of the network, each set as network.OPTION=VALUE",
+            "filters, blocks, flags, head, dropout, fold for segresnet; width for rfnet; "
+            "width, embedding, layers, heads, hidden, decoder, grid, head, norm, dropout, recompute for "
+            "mstkdnet; width, adapters, nodes, head, garm, presence, dropout, published, recompute for adamm",
+        ),
+    )
+    validation_fraction: float = fraction(
+        0.1, "Share of the cases held out to watch the training; at least one case unless 0"
+    )
+    exclude: tuple[str, ...] = setting((), "Cases of the folder to leave out", "names joined by commas")
+    stages: dict[str, Settings] = field(
+        default_factory=dict, metadata=facts("Stages by name, in the order in which they run", "")
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        for name, settings in self.stages.items():
+            if not isinstance(settings, Settings):
+                raise SettingError(f"stages.{name}", f"={settings!r} must be Settings.")
+
+
+OF_THE_RUN = {
+    "network": "network_options",
+    "network_options": "network_options",
+    "validation_fraction": "validation_fraction",
+    "exclude": "exclude",
+}
+"""Field of a plan by the name under which ``--set`` changes it; these hold for all stages."""
+
+
+def make_plan(
+    recipe: str = "baseline",
+    network: str | None = None,
+    preset: str = "paper",
+    stages: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Plan:
+    """The plan of a recipe, a network and a preset, with single settings put over it.
+
+    Args:
+        recipe: one of :data:`recipes.RECIPES`.
+        network: one of :data:`presets.PRESETS`; default the recipe's own.
+        preset: "paper", "light" or "quick".
+        stages: those of the recipe to go through; default all but those it has on request.
+        settings: as the changes of :func:`change_plan`.
+
+    Raises:
+        OptionError: an unknown name, or as :func:`change_plan`.
+    """
+    chosen = RECIPES.get(recipe)
+    network = network or chosen.network
+    common, options = network_preset(network, preset)
+    for stage in stages or ():
+        _known(f"stage of recipe {recipe}", stage, chosen.stages)
+    if stages is None:
+        stages = [stage for stage in chosen.stages if stage not in chosen.on_request]
+    of_stages = {
+        stage: change_settings(common, special) for stage, special in chosen.stages.items() if stage in stages
+    }
+    return change_plan(Plan(network, dict(options), stages=of_stages), settings or {})
+
+
+def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] = ()) -> Plan:
+    """A plan with settings put over it.
+
+    Args:
+        plan: what to start from.
+        changes: values or texts by key. "epochs" is set in every stage, "pretrain.epochs" in one,
+            "network.OPTION", "validation_fraction" and "exclude" for the run; mappings may be nested instead,
+            ``{"pretrain": {"epochs": 30}}``. Earlier names are read.
+        finished: stages that are over: a key that names one may only say what it was, one for all stages
+            passes them by.
+
+    Raises:
+        OptionError: an unknown key, or a value of the wrong kind or out of its range.
+    """
+    of_run: dict[str, Any] = {}
+    of_stage: dict[str, dict[str, Any]] = {name: {} for name in plan.stages}
+    for key, value in flattened(changes).items():
+        name, _, rest = key.partition(".")
+        if name in OF_THE_RUN:
+            of_run[".".join(filter(None, (OF_THE_RUN[name], rest)))] = value
+        elif name in STAGES or name in plan.stages:
+            _known("stage of this run", name, plan.stages)
+            if name in finished:
+                if change_settings(plan.stages[name], {rest: value}) != plan.stages[name]:
+                    raise OptionError(f"Setting {key}: stage {name} is over. Restart it to change it.")
+            else:
+                of_stage[name][rest] = value
+        else:
+            for stage in of_stage:
+                of_stage[stage].setdefault(key, value)
+    stages = {
+        name: settings if name in finished else change_settings(settings, of_stage[name])
+        for name, settings in plan.stages.items()
+    }
+    return replace(with_changes(plan, of_run), stages=stages)
+
+
+_OLD_STAGE_NAMES = all_old_names(Settings)
+_OLD_NAMES = {
+    **OLD_PLAN_SETTINGS,
+    **_OLD_STAGE_NAMES,
+    **{f"{stage}.{old}": f"{stage}.{new}" for stage in STAGES for old, new in _OLD_STAGE_NAMES.items()},
+}
+
+
+def flattened(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings as one, under the names of today, keys joined by dots.
+
+    Raises:
+        OptionError: no mapping, or a setting under its earlier and its name of today.
+    """
+    if not isinstance(changes, Mapping) or not all(isinstance(key, str) for key in changes):
+        raise OptionError(
+            f"{changes!r} holds no settings by name. Give them as a mapping such as {{'epochs': 100}}."
+        )
+    return renamed(flat(changes), _OLD_NAMES)
+
+
+def read_config(path: Path) -> dict[str, Any] | Plan:
+    """Settings from a YAML file, or the whole plan that it holds.
+
+    Args:
+        path: of settings, keys as for ``--set``, nested or with dots; or of a plan, as ``train --show-plan``
+            prints it.
+
+    Raises:
+        OptionError: the file cannot be read, or is no mapping of settings.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise OptionError(f"{path}: cannot be read as YAML ({error}). Correct the file.") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise OptionError(f"{path}: holds no settings. Write lines such as 'epochs: 100'.")
+    if "stages" not in content:
+        return flattened(content)
+    try:
+        return from_json(content)
+    except (TypeError, AttributeError) as error:
+        raise OptionError(
+            f"{path}: holds no plan ({error}). Write it as train --show-plan prints it."
+        ) from error
+
+
+def to_json(plan: Plan) -> dict[str, Any]:
+    """Plain values for a JSON file."""
+    return asdict(plan)
+
+
+def from_json(record: Mapping[str, Any]) -> Plan:
+    """The inverse of :func:`to_json` after a trip through JSON; reads plans with earlier names too.
+
+    Raises:
+        OptionError: an unknown setting, or a value of the wrong kind or out of its range.
+        KeyError, AttributeError: it is no plan.
+    """
+    record = dict(record)
+    if "architecture" in record:  # where the name of the network stood when "network" held its options
+        record["network_options"] = record.get("network", {})
+        record["network"] = record.pop("architecture")
+    stages = {name: change_settings(Settings(), values) for name, values in record.pop("stages").items()}
+    unknown = [name for name in renamed(record, OLD_PLAN_SETTINGS) if name not in Plan.__dataclass_fields__]
+    if unknown:
+        raise OptionError(f"Unknown setting '{unknown[0]}' of a plan. Settings: {', '.join(OF_THE_RUN)}.")
+    return Plan(**record, stages=stages)
+
+
+def _known(what: str, name: str, names: Mapping[str, Any]) -> None:
+    if name not in names:
+        raise OptionError(f"Unknown {what}: '{name}'. Choose one of: {', '.join(names)}.")

@@ -1,0 +1,136 @@
+"""Presets: for each network, how large it is and what its stages look like by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..core.errors import OptionError
+from ..methods.options import JointOptions, SupervisedOptions
+from .settings import Settings
+
+Preset = tuple[Settings, Mapping[str, Any]]
+"""The settings of a stage and the options of the network."""
+
+PRESET_NAMES = ("paper", "light", "quick")
+
+_QUICK = Settings(
+    epochs=4,
+    iterations_per_epoch=10,
+    batch_size=1,
+    patch_size=(64, 64, 64),
+    oversample_foreground=0.67,
+    learning_rate=1e-3,
+    validation_interval=4,
+    validation_subsets=("FLAIR+T1ce+T1+T2", "FLAIR+T1ce"),
+)
+
+_JOINT = Settings(
+    epochs=250,
+    iterations_per_epoch=1080,
+    batch_size=1,
+    learning_rate=1e-4,
+    adam_beta2=0.99,
+    weight_decay=1e-5,
+    num_workers=4,
+)
+"""MST-KDNet and AdaMM see every one of about 1,080 cases once in an epoch."""
+_LIGHT = Settings(
+    epochs=80,
+    iterations_per_epoch=50,
+    batch_size=1,
+    patch_size=(96, 96, 96),
+    oversample_foreground=0.67,
+    augmentation="strong",
+    learning_rate=1e-3,
+    max_grad_norm=1.0,
+    ema_decay=0.99,
+    validation_interval=10,
+    joint=JointOptions(cross_entropy=1.0),
+)
+"""Hours on two cores of a CPU; what the bundled student's stages are, but for their lengths and rates."""
+_QUICK_JOINT = replace(_QUICK, max_grad_norm=1.0, joint=JointOptions(cross_entropy=1.0))
+
+PRESETS: Mapping[str, Mapping[str, Preset]] = {
+    "segresnet": {
+        "paper": (
+            Settings(
+                iterations_per_epoch=250,
+                patch_size=(144, 176, 144),
+                oversample_foreground=0.67,
+                augmentation="strong",
+                learning_rate=2e-3,
+                max_grad_norm=1.0,
+                ema_decay=0.999,
+                num_workers=4,
+            ),
+            {"fold": 2},
+        ),
+        "light": (replace(_LIGHT, patch_size=(128, 128, 128)), {"fold": 2}),
+        "quick": (
+            replace(_QUICK, max_grad_norm=1.0, patch_size=(96, 96, 96), learning_rate=4e-3),
+            {"filters": 8, "fold": 2},
+        ),
+    },
+    "rfnet": {
+        "paper": (Settings(supervised=SupervisedOptions(20), num_workers=4), {}),
+        "light": (replace(_LIGHT, patch_size=(80, 80, 80), supervised=SupervisedOptions(10)), {"width": 8}),
+        "quick": (_QUICK, {"width": 4}),
+    },
+    "mstkdnet": {
+        # student and teacher part the more slowly, the lower the learning rate: so weights differ
+        "paper": (
+            replace(
+                _JOINT, patch_size=(128, 192, 160), joint=JointOptions(kl_divergence=3.0, multiscale=0.4)
+            ),
+            {},
+        ),
+        "light": (
+            replace(_LIGHT, joint=replace(_LIGHT.joint, attention=0.2, multiscale=0.2, logits=0.025)),
+            {
+                "embedding": 192,
+                "layers": 4,
+                "heads": 6,
+                "hidden": 512,
+                "decoder": 128,
+                "grid": [3, 3, 3],
+            },
+        ),
+        "quick": (
+            replace(_QUICK_JOINT, joint=replace(_QUICK_JOINT.joint, attention=0.2)),
+            {
+                "width": 8,
+                "embedding": 48,
+                "layers": 4,
+                "heads": 4,
+                "hidden": 96,
+                "decoder": 32,
+                "grid": [2, 2, 2],
+            },
+        ),
+    },
+    "adamm": {
+        "paper": (replace(_JOINT, epochs=200, patch_size=(128, 192, 160)), {}),
+        "light": (_LIGHT, {"width": 8, "adapters": 16}),
+        "quick": (_QUICK_JOINT, {"width": 8, "adapters": 8}),
+    },
+}
+"""For each network and preset, the settings of a stage and the options of the network.
+
+segresnet is the light network that a laptop can train and run; folding lets a step see a whole brain. rfnet
+is the one of the AEM+KD paper, with the settings of its public training script; mstkdnet and adamm are those
+of their papers. "light" networks have fewer or narrower layers, and crops that a laptop can hold.
+"""
+
+
+def network_preset(network: str, name: str) -> Preset:
+    """What a preset says of a network.
+
+    Raises:
+        OptionError: unknown network or preset.
+    """
+    for what, given, names in (("network", network, PRESETS), ("preset", name, PRESET_NAMES)):
+        if given not in names:
+            raise OptionError(f"Unknown {what}: '{given}'. Choose one of: {', '.join(names)}.")
+    return PRESETS[network][name]

@@ -1,0 +1,170 @@
+"""All that can be asked of a training, as one value that knows its command line; imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import OptionError
+from ..core.settings import as_text
+from .plan import Plan, change_plan, flattened, make_plan, read_config
+
+_PATHS = ("data", "output", "config", "initial", "prepared")
+_TEXTS = ("recipe", "network", "preset", "restart", "device", "convention")
+
+_OPTIONS = {"initial": "init", "settings": "set"}
+"""Options of the command line that are not called as their field."""
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Which training to begin or to resume.
+
+    A new field is an argument of :func:`~.run.train` and of the panel's logic by itself; the command line's
+    help and option stand in ``cli/train``.
+
+    Attributes:
+        data: folder in any layout that :func:`datasets.find_cases` knows; cases without a label are left out.
+            With ``resume`` it may be None; another folder than before means that the data have moved.
+        output: folder of the run, made if needed. With ``resume`` its checkpoint and settings are taken up.
+        recipe: one of :data:`recipes.RECIPES`: which stages there are.
+        network: one of the registered networks; default the recipe's own.
+        preset: "paper", "light" for a computer without GPU, or "quick" for a trial.
+        stages: those of the recipe to go through; default all.
+        settings: values or texts by key, put over the preset (when resuming: over the run's own settings, for
+            good), see :func:`plan.change_plan`; or a whole plan in place of recipe, network, preset,
+            stages and config.
+        config: YAML file of such settings, or of a whole plan; ``settings`` come on top of it.
+        initial: student file whose weights the first stage begins with.
+        resume: go on after the last whole epoch. Recipe, network, preset, stages, seed, convention, cases and
+            split are those of the run, whatever is given here. Processes that torchrun or Slurm has restarted
+            resume by themselves.
+        restart: with ``resume``, the stage to begin anew, with the weights that the one before it ended with.
+        seed: fixes everything random, 0 <= seed < 2**63. On one CPU device the result is the same to the bit,
+            resumed or not; on CUDA some kernels add in an order of their own, and results differ a little
+            from run to run.
+        device: "auto", "cpu", "cuda" or "cuda:i"; under torchrun every process takes its own CUDA device.
+        convention: label convention, where the layout does not tell.
+        prepared: folder of prepared cases to use and to fill; default that of the run when resuming, else
+            inside ``output``.
+
+    Raises:
+        OptionError: a value of the wrong kind.
+    """
+
+    data: Path | str | None
+    output: Path | str
+    recipe: str = "baseline"
+    network: str | None = None
+    preset: str = "paper"
+    stages: Sequence[str] | None = None
+    settings: Mapping[str, Any] | Plan | None = None
+    config: Path | str | None = None
+    initial: Path | str | None = None
+    resume: bool = False
+    restart: str | None = None
+    seed: int = 0
+    device: str = "auto"
+    convention: str | None = None
+    prepared: Path | str | None = None
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is None and (item.default is None or item.name == "data"):
+                continue
+            if item.name in _PATHS:
+                object.__setattr__(self, item.name, _path(item.name, value))
+            elif item.name in _TEXTS:
+                _require(item.name, value, isinstance(value, str), "a name")
+        _require("resume", self.resume, isinstance(self.resume, bool), "True or False")
+        if self.stages is not None:
+            names = isinstance(self.stages, Sequence) and not isinstance(self.stages, str)
+            _require("stages", self.stages, names, 'a list of names, such as ["train"]')
+            object.__setattr__(self, "stages", tuple(self.stages))
+        given = self.settings is None or isinstance(self.settings, (Mapping, Plan))
+        _require("settings", self.settings, given, 'values by key, such as {"epochs": 2}')
+
+    @classmethod
+    def from_options(cls, options: argparse.Namespace) -> TrainRequest:
+        """What the command ``train`` was given; ``settings`` are pairs there."""
+        values = {item.name: getattr(options, item.name) for item in fields(cls)}
+        return cls(**{**values, "settings": dict(options.settings) or None})
+
+    def changes(self) -> dict[str, Any] | Plan:
+        """What is given beside recipe, network and preset, or a whole plan in their place.
+
+        Raises:
+            OptionError: the file cannot be read, or a whole plan comes with what it has itself.
+        """
+        given = self.settings or {}
+        read = given if isinstance(given, Plan) or self.config is None else read_config(self.config)
+        if not isinstance(read, Plan):
+            return {**read, **flattened(given)}
+        if self.stages is not None or (self.config is not None and isinstance(given, Plan)):
+            raise OptionError("A whole plan has its stages and settings. Leave out stages and config.")
+        if self.network is not None:
+            raise OptionError(f"A whole plan has its network. Leave out network={self.network}.")
+        return read if isinstance(given, Plan) else change_plan(read, given)
+
+    def plan(self) -> tuple[Plan, bool]:
+        """The plan of a run that begins, and whether it was given as a whole.
+
+        Raises:
+            OptionError: an unknown name, or a value of the wrong kind or out of its range.
+        """
+        changes = self.changes()
+        if isinstance(changes, Plan):
+            return changes, True
+        return make_plan(self.recipe, self.network, self.preset, self.stages, changes), False
+
+    def to_arguments(self) -> list[str]:
+        """The command line that asks for the same, beginning with ``train``.
+
+        Raises:
+            OptionError: ``settings`` is a whole plan, which the command line does not take.
+        """
+        if isinstance(self.settings, Plan):
+            raise OptionError("settings: a process of its own takes no whole plan. Give values by key.")
+        arguments = ["train"]
+        for item in fields(self):
+            value = getattr(self, item.name)
+            empty = isinstance(value, (Mapping, tuple)) and not value
+            if value is not None and value is not False and not empty:
+                arguments += [f"--{_OPTIONS.get(item.name, item.name)}", *_texts(value)]
+        return arguments
+
+
+def takes_request(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Show a function of ``(*choices, on_progress=None, **named)`` as one of the fields of a request."""
+    parameters = list(inspect.signature(TrainRequest).parameters.values())
+    own = inspect.signature(function)
+    parameters.append(own.parameters["on_progress"])
+    function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    text, meanings = map(inspect.cleandoc, (function.__doc__ or "", TrainRequest.__doc__ or ""))
+    meanings = meanings.partition("Attributes:\n")[2].partition("\n\n")[0]
+    function.__doc__ = text.replace("    {choices}", meanings)
+    return function
+
+
+def _path(name: str, value: Any) -> Path:
+    _require(name, value, isinstance(value, (str, Path)), "a path")
+    return Path(value)
+
+
+def _texts(value: Any) -> list[str]:
+    """What follows an option of the command line for a value; nothing follows a switch."""
+    if value is True:
+        return []
+    if isinstance(value, Mapping):
+        return [f"{key}={as_text(part)}" for key, part in flattened(value).items()]
+    return [",".join(value) if isinstance(value, tuple) else str(value)]
+
+
+def _require(name: str, value: Any, fits: bool, kind: str) -> None:
+    if not fits:
+        raise OptionError(f"{name}={value!r}: give {kind}.")

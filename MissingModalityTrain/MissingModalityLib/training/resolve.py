@@ -1,0 +1,169 @@
+"""From what is asked for to what a run is made of: all that can be refused before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__, networks
+from ..core.errors import CaseError, OptionError
+from ..core.labels import TumorClass
+from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
+from ..methods.registry import METHODS
+from .checkpoints import read_checkpoint
+from .plan import Plan, change_plan
+from .record import RunRecord
+from .request import TrainRequest
+from .run_cases import list_cases
+from .run_folder import RunFolder
+from .stage_students import load_weights
+
+State = dict[str, Any]
+"""What a checkpoint holds: ``stage``, ``epoch`` (done within it) and the state of every part."""
+
+_FIXED = ("exclude", "validation_fraction", "network_options", "network")
+"""Settings that decide the cases and the weights of a run, and so cannot change when it resumes."""
+
+_ASKED = ("data", "recipe", "preset", "seed", "convention", "initial", "settings")
+"""Keys of run.json that say what was asked for; a run of the same ones was begun by the same command."""
+
+
+def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord, State | None]:
+    """What the run is made of and, where it goes on, the state to go on from. Writes nothing.
+
+    Args:
+        request: what is asked for.
+        relaunched: torchrun or Slurm has started the command anew: a run that it had begun goes on.
+
+    Raises:
+        CaseError: no usable case, or ``output`` already holds another run.
+        StudentError: nothing to resume, or a checkpoint or student is damaged or does not fit.
+        OptionError: an unknown name, a value out of range, or one that cannot change when resuming.
+    """
+    if request.resume:
+        return _resumed(request, request.changes())
+    if request.restart:
+        raise OptionError(f"Only a run that is resumed can restart stage {request.restart}. Add --resume.")
+    asked = _asked(request)
+    folder = RunFolder(request.output)
+    if folder.has_checkpoint:
+        if relaunched and _asks_for(asked, RunRecord.read(folder)):
+            return _resumed(request, {})
+        raise CaseError(
+            f"{request.output} already holds a training run. Add --resume to go on, or choose another folder."
+        )
+    return list_cases(asked), None
+
+
+def _asked(request: TrainRequest) -> RunRecord:
+    """The record of a run that begins, before its cases are looked for."""
+    check_seed(request.seed)
+    plan, whole_plan = request.plan()
+    _check_plan(plan, bool(request.initial))
+    if request.initial is not None:
+        load_weights(networks.build(plan.network, **plan.network_options), request.initial)
+    if request.data is None:
+        raise OptionError("No data to train on. Give the folder that holds the cases.")
+    return RunRecord(
+        data=_whole(request.data),
+        cases={},
+        validation=(),
+        plan=plan,
+        recipe=None if whole_plan else request.recipe,
+        preset=None if whole_plan else request.preset,
+        seed=request.seed,
+        seeding=SEED_SEQUENCE_RULE,
+        convention=request.convention,
+        initial=_whole(request.initial),
+        prepared=_whole(request.prepared),
+        versions={"missing_modality": __version__, "torch": torch.__version__},
+    )
+
+
+def _asks_for(asked: RunRecord, there: RunRecord) -> bool:
+    """Whether a run that is there is the one that is asked for; lists and tuples are alike, as in JSON."""
+    first, second = (json.loads(json.dumps(record.to_json())) for record in (asked, there))
+    return all(first[name] == second[name] for name in _ASKED)
+
+
+def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[RunRecord, State]:
+    """The record and the state that a resumed run goes on from."""
+    if isinstance(changes, Plan):
+        raise OptionError("A run that is resumed has its plan. Give only the settings that change.")
+    folder = RunFolder(request.output)
+    record = RunRecord.read(folder)
+    state = read_checkpoint(folder)
+    stages = list(record.plan.stages)
+    begun = stages[: stages.index(state["stage"]) + 1]
+    if request.restart:
+        if request.restart not in begun:
+            raise OptionError(
+                f"Stage '{request.restart}' cannot restart: {folder.path} has gone through "
+                f"{', '.join(begun)}."
+            )
+        state = {"stage": request.restart, "epoch": 0}
+    plan = change_plan(record.plan, changes, stages[: stages.index(state["stage"])])
+    _check_fixed(folder, record.plan, plan)
+    _check_plan(plan, bool(record.initial))
+    _check_epochs(plan, state)
+    return replace(
+        record,
+        plan=plan,
+        data=_whole(request.data) or record.data,
+        prepared=_whole(request.prepared) or record.prepared,
+    ), state
+
+
+def _check_fixed(folder: RunFolder, before: Plan, plan: Plan) -> None:
+    for name in _FIXED:
+        # as JSON, because the record has lists where settings may have tuples
+        if json.dumps(getattr(plan, name)) != json.dumps(getattr(before, name)):
+            raise OptionError(
+                f"{folder.path}: the setting {name} is fixed by the run and cannot change when it resumes. "
+                "Leave it out, or start a new run in another folder."
+            )
+
+
+def _check_epochs(plan: Plan, state: State) -> None:
+    stage, done = state["stage"], state["epoch"]
+    epochs = plan.stages[stage].epochs
+    if epochs < done:
+        raise OptionError(
+            f"Setting {stage}.epochs={epochs}: {done} are done already. Set {stage}.epochs={done} to end the "
+            f"stage there, or restart it."
+        )
+
+
+def _check_plan(plan: Plan, initial: bool) -> None:
+    """What would fail late, found before anything is written; ``initial``: the run begins with a student."""
+    if not plan.stages:
+        raise OptionError("The plan has no stage. Name at least one stage of its recipe.")
+    first, settings = next(iter(plan.stages.items()))
+    if METHODS.get(settings.method).needs_trained_network and not initial:
+        raise OptionError(
+            f"Stage {first} distills, so it needs a trained network to begin with. Add the stage train "
+            "before it, or give --init a student file."
+        )
+    network = networks.build(plan.network, **plan.network_options)
+    if network.options.get("classes", len(TumorClass)) != len(TumorClass):
+        raise OptionError(
+            f"Setting network.classes={network.options['classes']}: labels have {len(TumorClass)} classes, "
+            "background included. Leave it out."
+        )
+    for stage in plan.stages.values():
+        METHODS.get(stage.method)(stage.method_options()).check(network)
+        if any(side % network.divisor for side in stage.patch_size):
+            raise OptionError(
+                f"Setting patch_size={stage.patch_size}: every side must be a multiple of "
+                f"{network.divisor} for this network."
+            )
+
+
+def _whole(path: Path | None) -> str | None:
+    """A path that holds from any folder; None stays None."""
+    return None if path is None else str(path.resolve())

@@ -1,0 +1,193 @@
+"""Which cases a run trains on and validates on: found, prepared, left out with a reason, held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..core.errors import CaseError, ImageError, LabelError, OptionError
+from ..core.modalities import subset_name
+from ..core.progress import Event, Progress, ProgressStage
+from ..datasets.case import Case, Listing
+from ..datasets.discovery import find_cases
+from ..datasets.splitting import split_cases
+from ..imaging.cache import CachedCase, cache_case
+from ..runtime import distributed
+from ..synthesis.options import SynthesisOptions
+from ..synthesis.pairing import synthetic_cases
+from ..synthesis.tumor_cache import cache_tumor
+from .record import RunRecord
+from .samples import possible_subsets
+from .settings import Settings
+
+_NAMED = 5
+"""Left-out names per reason in the progress message, which is one line; run.json has them all."""
+
+
+def list_cases(record: RunRecord) -> RunRecord:
+    """The record of a run that begins, with the cases of its data that have a label; none is held out yet.
+
+    Raises:
+        CaseError: no case has a label.
+        OptionError: an excluded case is not there.
+    """
+    exclude = record.plan.exclude
+    listing = find_cases(Path(record.data), record.convention)
+    _check_excluded(listing, exclude)
+    labeled, left_out = listing.labeled()
+    cases = {case.name: subset_name(case.images) for case in labeled if case.name not in exclude}
+    if not cases:
+        raise CaseError(
+            f"{record.data}: no case with a label was found, and training needs labels. Check the folder."
+        )
+    return replace(record, cases=cases, left_out={**left_out, **dict.fromkeys(exclude, "excluded")})
+
+
+def prepare_run_cases(
+    record: RunRecord, new: bool, folder: Path, report: Progress
+) -> tuple[RunRecord, list[CachedCase]]:
+    """Prepare a run's cases into ``folder``; several processes share the work.
+
+    Of a run that begins, a case that cannot be read is left out, as ``prepare`` does, and so it stays; what
+    is held out is drawn from the others. A run that resumes has trained on its cases: without one of them it
+    would not go on to the same result, so it stops and asks for it.
+
+    Args:
+        record: of the run.
+        new: the run begins, so nothing is held out yet.
+        folder: of the cache; what it has and is up to date is kept.
+        report: called before each case and at the end.
+
+    Returns:
+        The record, of a run that begins without the cases that cannot be read, and the prepared files.
+
+    Raises:
+        CaseError: a case of the run has gone, the folder cannot be written to, or no case is left.
+        ImageError, LabelError: a case of a run that resumes can no longer be read.
+    """
+    cases = distributed.on_all_ranks(_found_cases, record)
+    mine = cases[distributed.rank() :: distributed.world()]
+    unreadable = dict(distributed.gather_from(lambda: _prepare(mine, folder, report, skip=new)))
+    if new:
+        cases = [case for case in cases if case.name not in unreadable]
+        record = distributed.on_all_ranks(_with_split, record, cases, unreadable)
+    report(Event(ProgressStage.PREPARE, len(mine), len(mine), describe_cases(record)))
+    return record, distributed.on_all_ranks(lambda: [cache_case(case, folder) for case in cases])
+
+
+def stage_cases(
+    settings: Settings, record: RunRecord, cases: Sequence[CachedCase], report: Progress
+) -> list[CachedCase]:
+    """The cases that a stage trains on: those not held out, and synthetic ones made of these.
+
+    Raises:
+        CaseError: none has the modalities of any subset to train for, or there is no donor.
+    """
+    real = [case for case in cases if case.name not in record.validation]
+    made = []
+    synthesis = settings.synthesis
+    if synthesis.method != "none":
+        folder, options = tumor_folder(real[0].path.parent), synthesis.options
+        if synthesis.method == "aem" and distributed.world() > 1:
+            distributed.on_all_ranks(_cut_share, real, folder, options)
+        arguments = (real, synthesis.factor, record.seed, synthesis.method, options, folder, report)
+        made = distributed.on_all_ranks(synthetic_cases, *arguments)
+    usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
+    if not usable:
+        subsets = ", ".join(settings.training_subsets)
+        distributed.raise_on_all_ranks(
+            CaseError(
+                f"{record.data}: no case has the modalities of {subsets}. Change the setting "
+                "training_subsets."
+            )
+        )
+    return usable
+
+
+def tumor_folder(prepared: Path) -> Path:
+    """Where tumors cut for transplantation lie, beside the prepared cases that they are cut from."""
+    return prepared / "tumors"
+
+
+def describe_cases(record: RunRecord) -> str:
+    """What a run trains on and what it leaves out, on one line."""
+    held_out = len(record.validation)
+    parts = [f"{len(record.cases) - held_out} cases to train on, {held_out} to validate on"]
+    if record.plan.validation_fraction and not held_out:
+        parts.append("no validation, because all cases are of one patient")
+    reasons: dict[str, list[str]] = {}
+    for name, reason in record.left_out.items():
+        reasons.setdefault(reason, []).append(name)
+    parts += [
+        f"left out {len(names)} ({reason}): {_listed(names, _NAMED)}" for reason, names in reasons.items()
+    ]
+    return "; ".join(parts)
+
+
+def _found_cases(record: RunRecord) -> Sequence[Case]:
+    """The run's cases, found again; one that has gone or lost a volume is an error, a new one no matter."""
+    found = {case.name: case for case in find_cases(Path(record.data), record.convention).cases}
+    gone = [name for name in record.cases if name not in found]
+    if gone:
+        raise CaseError(
+            f"{record.data}: case '{gone[0]}' of this run is not there. Put it back, or give the folder that "
+            "the data moved to."
+        )
+    for name, subset in record.cases.items():
+        if subset_name(found[name].images) != subset:
+            raise CaseError(
+                f"{found[name].folder}: case '{name}' of this run had {subset} and now has "
+                f"{subset_name(found[name].images)}. Put its volumes back as they were."
+            )
+    return [found[name] for name in record.cases]
+
+
+def _prepare(cases: Sequence[Case], folder: Path, report: Progress, skip: bool) -> list[tuple[str, str]]:
+    """Prepare what falls to this process; with ``skip``, names of those that cannot be read, and why."""
+    unreadable = []
+    for number, case in enumerate(cases):
+        report(Event(ProgressStage.PREPARE, number, len(cases), case.name))
+        try:
+            cache_case(case, folder)
+        except (ImageError, LabelError) as error:
+            if not skip:
+                raise
+            unreadable.append((case.name, str(error)))
+    return unreadable
+
+
+def _with_split(record: RunRecord, cases: Sequence[Case], unreadable: Mapping[str, str]) -> RunRecord:
+    """The record of a run of these cases, of which a share is held out."""
+    if not cases:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_NAMED])
+        raise CaseError(f"{record.data} holds no case to train on ({reasons}). Check the folder.")
+    _, held_out = split_cases(cases, record.plan.validation_fraction, record.seed)
+    return replace(
+        record,
+        cases={case.name: record.cases[case.name] for case in cases},
+        validation=tuple(case.name for case in held_out),
+        left_out={**record.left_out, **unreadable},
+    )
+
+
+def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions) -> None:
+    """Cut the tumors that fall to this process; then all find them all."""
+    for case in cases[distributed.rank() :: distributed.world()]:
+        if len(case.tumor_voxels()):
+            cache_tumor(case, folder, options)
+
+
+def _check_excluded(listing: Listing, exclude: Sequence[str]) -> None:
+    known = [case.name for case in listing.cases]
+    unknown = [f"'{name}'" for name in exclude if name not in known]
+    if unknown:
+        raise OptionError(
+            f"Setting exclude names {', '.join(unknown)}, which is no case of {listing.folder}. "
+            f"Its cases: {_listed(known, 20)}."
+        )
+
+
+def _listed(names: Sequence[str], limit: int) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
