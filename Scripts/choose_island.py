@@ -25,7 +25,7 @@ from MissingModalityLib.evaluation.evaluate import allowed_subsets
 from MissingModalityLib.evaluation.metrics import dice
 from MissingModalityLib.imaging.preparation import prepare, restore
 from MissingModalityLib.imaging.reading import read_label, read_study
-from MissingModalityLib.inference.sliding_window import drop_islands
+from MissingModalityLib.inference.sliding_window import remove_small_components
 from MissingModalityLib.inference.student import Student
 
 SIZES = {"0": 0, "100": 100, "500": 500, "1000": 1000, "2000": 2000, "5000": 5000, "largest": 2**40}
@@ -61,7 +61,7 @@ def _pairs(line: Path, folds: Path) -> Iterator[tuple[Student, Case]]:
         raise CaseError(f"{line} holds no students of folds. Run compare_recipes.py with --folds first.")
     for file in files:
         student = Student.load(file)
-        student.card["smallest_island"] = 0
+        student.card.min_component_voxels = 0
         for case in find_cases(folds / file.parent.name).labeled()[0]:
             yield student, case
 
@@ -72,7 +72,7 @@ def _score(student: Student, case: Case, scores: Scores) -> None:
     reference = sitk.GetArrayFromImage(label)
     for classes in student.classes_of(prepared, allowed_subsets(case)):
         for size, voxels in SIZES.items():
-            kept = sitk.GetArrayFromImage(restore(drop_islands(classes, voxels), prepared))
+            kept = sitk.GetArrayFromImage(restore(remove_small_components(classes, voxels), prepared))
             for region in REGIONS:
                 scores[size][region].append(dice(region_mask(kept, region), region_mask(reference, region)))
 

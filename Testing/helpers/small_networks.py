@@ -12,13 +12,13 @@ from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
 
 SMALLEST: dict[str, dict[str, Any]] = {
-    "adamm": {"width": 8, "adapters": 2, "nodes": 2},
+    "adamm": {"width": 8, "adapter_channels": 2, "graph_nodes": 2},
     "mstkdnet": {
-        **{"width": 8, "embedding": 16, "layers": 4, "heads": 4, "hidden": 16, "decoder": 16},
-        "grid": (1, 1, 1),
+        **{"width": 8, "embedding_size": 16, "num_layers": 4, "num_heads": 4, "mlp_size": 16},
+        **{"decoder_channels": 16, "position_grid": (1, 1, 1)},
     },
     "rfnet": {"width": 4},
-    "segresnet": {"filters": 8, "blocks": (1, 1)},
+    "segresnet": {"width": 8, "blocks": (1, 1)},
 }
 """Options that keep each network small. Sides of images: multiples of 2 (segresnet), 8, or 32 (mstkdnet)."""
 

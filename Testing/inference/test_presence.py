@@ -20,9 +20,10 @@ from MissingModalityLib.inference import sliding_window as inference
 from MissingModalityLib.inference.card import GATES, read_card
 from MissingModalityLib.inference.segment_files import segment_files
 from MissingModalityLib.inference.segment_folder import segment_folder
-from MissingModalityLib.inference.sliding_window import gated, infer, to_classes
+from MissingModalityLib.inference.sliding_window import apply_presence_gate, infer
 from MissingModalityLib.inference.student import Student
-from MissingModalityLib.networks.output import HEADS, Output
+from MissingModalityLib.networks.heads import HEADS
+from MissingModalityLib.networks.output import Output
 from MissingModalityLib.training.run import train
 from small_networks import SMALLEST, telling_student, tiny_student
 from small_patient import brain_volume, write_brain
@@ -39,7 +40,7 @@ class Told(nn.Module):
         sure: probability of each channel.
     """
 
-    head, divisor, name, options = "sigmoids", 4, "told", {}
+    head, divisor, name, options = HEADS["sigmoids"], 4, "told", {}
 
     def __init__(self, sure=(0.1, 0.7, 0.8, 0.9)) -> None:
         super().__init__()
@@ -59,55 +60,57 @@ def voxels(*columns: tuple[float, ...]) -> np.ndarray:
 class TestGate:
     def test_of_sigmoids_leaves_background_alone(self):
         given = voxels((0.3, 0.6, 0.8, 1.0))
-        soft = gated(given.copy(), TOLD, "sigmoids", "soft").ravel()
+        soft = apply_presence_gate(given.copy(), TOLD, HEADS["sigmoids"], "soft").ravel()
         np.testing.assert_allclose(soft, [0.3, 0.24, 0.8, 1.0], rtol=1e-6)
-        hard = gated(given.copy(), TOLD, "sigmoids", "hard").ravel()
+        hard = apply_presence_gate(given.copy(), TOLD, HEADS["sigmoids"], "hard").ravel()
         np.testing.assert_allclose(hard, [0.3, 0.0, 0.8, 1.0], rtol=1e-6)
-        assert np.array_equal(gated(given.copy(), TOLD, "sigmoids", "none"), given)
-        assert np.array_equal(gated(given.copy(), None, "sigmoids", "soft"), given)
+        assert np.array_equal(apply_presence_gate(given.copy(), TOLD, HEADS["sigmoids"], "none"), given)
+        assert np.array_equal(apply_presence_gate(given.copy(), None, HEADS["sigmoids"], "soft"), given)
 
     def test_of_classes_reweighs_them_and_leaves_no_hole(self):
         given = voxels((0.1, 0.6, 0.1, 0.2), (0.0, 1.0, 0.0, 0.0), (0.7, 0.1, 0.1, 0.1))
         for gate in ("soft", "hard"):
-            found = gated(given.copy(), TOLD, "classes", gate)
+            found = apply_presence_gate(given.copy(), TOLD, HEADS["classes"], gate)
             np.testing.assert_allclose(found.sum(0), 1, rtol=1e-6)
-        soft = gated(given.copy(), TOLD, "classes", "soft")[:, 0, 0, 0]
+        soft = apply_presence_gate(given.copy(), TOLD, HEADS["classes"], "soft")[:, 0, 0, 0]
         np.testing.assert_allclose(soft, np.array([0.1, 0.24, 0.1, 0.2]) / 0.64, rtol=1e-5)
-        hard = gated(given.copy(), TOLD, "classes", "hard")
-        assert to_classes(given, "classes").ravel().tolist() == [1, 1, 0]
-        assert to_classes(hard, "classes").ravel().tolist() == [3, 0, 0]
+        hard = apply_presence_gate(given.copy(), TOLD, HEADS["classes"], "hard")
+        assert HEADS["classes"].class_map(given).ravel().tolist() == [1, 1, 0]
+        assert HEADS["classes"].class_map(hard).ravel().tolist() == [3, 0, 0]
         assert hard[0, 1, 0, 0] == 1, "nothing but background is left"
 
     def test_of_regions_takes_the_likeliest_of_their_classes(self):
         given = voxels((0.9, 0.8, 0.7))
         only_edema = np.array([0.1, 0.8, 0.3], np.float32)
-        soft = gated(given.copy(), only_edema, "regions", "soft").ravel()
+        soft = apply_presence_gate(given.copy(), only_edema, HEADS["regions"], "soft").ravel()
         np.testing.assert_allclose(soft, [0.9, 0.48, 0.42], rtol=1e-6)
-        hard = gated(given.copy(), only_edema, "regions", "hard").ravel()
+        hard = apply_presence_gate(given.copy(), only_edema, HEADS["regions"], "hard").ravel()
         np.testing.assert_allclose(hard, [0.9, 0.0, 0.0], rtol=1e-6)
 
-    @pytest.mark.parametrize("head", HEADS)
+    @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
     def test_soft_keeps_what_hard_keeps_and_what_is_sure(self, head):
-        given = np.random.default_rng(3).random((HEADS[head], 10, 10, 10), np.float32)
+        given = np.random.default_rng(3).random((head.channels, 10, 10, 10), np.float32)
         for presence in np.linspace(0, 1, 11, dtype=np.float32):
             told = np.array([0.9, presence, presence], np.float32)
-            found = {gate: to_classes(gated(given.copy(), told, head, gate), head) for gate in GATES}
+            found = {
+                gate: head.class_map(apply_presence_gate(given.copy(), told, head, gate)) for gate in GATES
+            }
             assert (found["soft"] > 0)[found["hard"] > 0].all()
             assert presence <= 0.5 or np.array_equal(found["soft"], found["none"])
-        sure = np.full((HEADS[head], 1, 1, 1), 0.01, np.float32)
+        sure = np.full((head.channels, 1, 1, 1), 0.01, np.float32)
         sure[-1] = 0.97  # ET
         doubted = np.array([0.1, 0.1, 0.4], np.float32)
-        assert to_classes(gated(sure.copy(), doubted, head, "soft"), head) == 3
-        assert to_classes(gated(sure.copy(), doubted, head, "hard"), head) == 0
+        assert head.class_map(apply_presence_gate(sure.copy(), doubted, head, "soft")) == 3
+        assert head.class_map(apply_presence_gate(sure.copy(), doubted, head, "hard")) == 0
 
     def test_of_another_name_is_refused(self):
         with pytest.raises(OptionError, match="gently"):
-            gated(voxels((0, 0, 0, 1)), TOLD, "sigmoids", "gently")
+            apply_presence_gate(voxels((0, 0, 0, 1)), TOLD, HEADS["sigmoids"], "gently")
 
 
 def test_sigmoids_make_regions_of_every_class_above_one_half():
     given = voxels((0.9, 0.9, 0.9, 0.9), (0.9, 0.6, 0.9, 0.1), (0.1, 0.1, 0.6, 0.2), (0.1, 0.4, 0.4, 0.4))
-    assert to_classes(given, "sigmoids").ravel().tolist() == [3, 1, 2, 0]
+    assert HEADS["sigmoids"].class_map(given).ravel().tolist() == [3, 1, 2, 0]
 
 
 def test_a_case_holds_what_its_likeliest_window_holds(monkeypatch):

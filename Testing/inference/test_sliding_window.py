@@ -13,7 +13,7 @@ from torch import nn
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality, availability
 from MissingModalityLib.imaging.preparation import Study, prepare
 from MissingModalityLib.inference import sliding_window as inference
-from MissingModalityLib.inference.sliding_window import drop_islands, infer, infer_within_memory
+from MissingModalityLib.inference.sliding_window import infer, infer_within_memory, remove_small_components
 from MissingModalityLib.inference.student import Student
 from small_networks import SMALLEST, small_network
 from small_patient import brain_volume
@@ -103,16 +103,16 @@ def test_islands_go_and_the_largest_piece_stays() -> None:
     classes[12:14, 12:14, 12:14] = 1
     classes[17, 17, 17] = 3
     whole = classes.copy()
-    np.testing.assert_array_equal(drop_islands(classes, 0), whole)
-    np.testing.assert_array_equal(drop_islands(classes, 1), whole)
-    without_one = drop_islands(classes, 8)
+    np.testing.assert_array_equal(remove_small_components(classes, 0), whole)
+    np.testing.assert_array_equal(remove_small_components(classes, 1), whole)
+    without_one = remove_small_components(classes, 8)
     assert (whole != without_one).sum() == 1 and without_one[17, 17, 17] == 0
-    without_two = drop_islands(classes, 9)
+    without_two = remove_small_components(classes, 9)
     assert without_two[12:14, 12:14, 12:14].sum() == 0 and without_two[8, 8, 8] == 1
-    np.testing.assert_array_equal(drop_islands(classes, 10_000), without_two)
+    np.testing.assert_array_equal(remove_small_components(classes, 10_000), without_two)
     np.testing.assert_array_equal(classes, whole)
     assert without_two.dtype == np.uint8
-    assert not drop_islands(np.zeros((4, 4, 4), np.uint8), 5).any()
+    assert not remove_small_components(np.zeros((4, 4, 4), np.uint8), 5).any()
 
 
 def short_of_memory(limits: dict[str, int], calls: list[tuple[str, int]], kept: list[Any]):

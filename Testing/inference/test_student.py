@@ -20,9 +20,10 @@ from MissingModalityLib.core.modalities import SUBSETS, Modality
 from MissingModalityLib.imaging.preparation import Study, prepare
 from MissingModalityLib.inference import sliding_window as inference
 from MissingModalityLib.inference.card import read_card
-from MissingModalityLib.inference.sliding_window import infer, to_classes
+from MissingModalityLib.inference.sliding_window import infer
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
+from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.output import Output
 from processes import environment
 from small_networks import small_network
@@ -45,7 +46,7 @@ def student() -> Student:
 class Ramp(nn.Module):
     """A stand-in whose logits are its input, so that blending can be checked against the input itself."""
 
-    head, divisor = "regions", 4
+    head, divisor = HEADS["regions"], 4
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,9 +146,9 @@ def test_progress_counts_the_windows_to_the_end(student: Student) -> None:
 
 def test_regions_nest_and_classes_follow_the_largest_probability() -> None:
     regions = np.array([[0.9, 0.9, 0.9, 0.1], [0.2, 0.8, 0.8, 0.2], [0.1, 0.4, 0.7, 0.3]])[:, :, None, None]
-    assert to_classes(regions, "regions").ravel().tolist() == [2, 1, 3, 0]
+    assert HEADS["regions"].class_map(regions).ravel().tolist() == [2, 1, 3, 0]
     classes = np.array([[0.4, 0.1], [0.3, 0.2], [0.2, 0.3], [0.1, 0.4]])[:, :, None, None]
-    assert to_classes(classes, "classes").ravel().tolist() == [0, 3]
+    assert HEADS["classes"].class_map(classes).ravel().tolist() == [0, 3]
 
 
 def test_the_card_tells_how_to_use_the_student(student: Student, tmp_path: Path) -> None:
@@ -216,6 +217,142 @@ def test_a_wrong_file_is_refused_by_name(student: Student, tmp_path: Path, how: 
     spoil(path, how)
     with pytest.raises(StudentError, match=r"s\.safetensors"):
         Student.load(path)
+
+
+BAD_OPTIONS = [
+    {"width": -8},
+    {"width": 0},
+    {"width": 7},
+    {"width": 8.0},
+    {"width": "eight"},
+    {"width": None},
+    {"width": 10**12},
+    {"width": 16},
+    {"blocks": 1},
+    {"blocks": []},
+    {"blocks": [1, 0]},
+    {"blocks": [1] * 100},
+    {"blocks": [[1], [1]]},
+    {"blocks": [1, 10**9]},
+    {"blocks": [16, 16, 16]},
+    {"head": "voxels"},
+    {"head": "classes"},
+    {"head": ["regions"]},
+    {"availability_channels": "maybe"},
+    {"availability_channels": False},
+    {"dropout": -1},
+    {"dropout": 1e400},
+    {"space_to_depth": 0},
+    {"space_to_depth": 10**6},
+    {"space_to_depth": 2},
+    {"depth": 3},
+    {"name": "rfnet"},
+    {"": 1},
+    {"filters": 8},
+    {"self": 1},
+]
+"""Beside the rest of a small network's options."""
+
+BAD_CARDS = [
+    {"network": "os:system"},
+    {"network": "../segresnet"},
+    {"network": ""},
+    {"network": "rfnet"},
+    {"network": "rfnet", "options": {"width": 4, "classes": 5}},
+    {"network": "mstkdnet", "options": {"num_heads": 0}},
+    {"network": "mstkdnet", "options": {"heads": 5}},
+    {"network": "mstkdnet", "options": {"position_grid": [0, 1, 1]}},
+    {"network": "mstkdnet", "options": {"position_grid": [4096, 4096, 4096]}},
+    {"network": "mstkdnet", "options": {"embedding_size": 4096, "num_layers": 48, "mlp_size": 16384}},
+    {"network": "adamm", "options": {"graph_nodes": -1}},
+    {"network": "adamm", "options": {"width": 256, "adapter_channels": 1024}},
+    {"options": None},
+    {"window": [32, 32]},
+    {"window": [32, 32, 0]},
+    {"window": [32, 32, True]},
+    {"window": [32.0, 32.0, 32.0]},
+    {"overlap": -0.1},
+    {"overlap": float("nan")},
+    {"overlap": True},
+    {"min_component_voxels": -1},
+    {"min_component_voxels": 1.5},
+    {"min_component_voxels": 1, "smallest_island": 2},
+    {"gate": "gently"},
+    {"gate": ["soft"]},
+    {"modalities": []},
+    {"classes": 4},
+    {"format_version": "1"},
+    {"format_version": -1},
+    {"license": 1},
+    {"limits": "none"},
+    {"training": ["a"]},
+    {"network_package": None},
+]
+
+
+def save_with_card(student: Student, path: Path, change: dict) -> None:
+    """The student with its weights and a card that says otherwise."""
+    card = {key: value for key, value in {**student.card, **change}.items() if value is not ...}
+    tensors = student.network.state_dict()
+    save_file(tensors, path, {"missing_modality_student": json.dumps(card)})
+
+
+@pytest.mark.parametrize("change", [*({"options": options} for options in BAD_OPTIONS), *BAD_CARDS], ids=str)
+def test_a_card_that_cannot_be_true_is_refused_with_one_message(
+    student: Student, tmp_path: Path, change: dict
+) -> None:
+    path = tmp_path / "s.safetensors"
+    if "network" not in change and isinstance(change.get("options"), dict):
+        change = {"options": {**student.network.options, **change["options"]}}
+    save_with_card(student, path, change)
+    with pytest.raises(StudentError, match=r"s\.safetensors"):
+        Student.load(path)
+
+
+def test_wrong_options_are_refused_before_memory_is_asked_for(
+    student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_with_card(student, tmp_path / "s.safetensors", {"options": {"width": 256, "blocks": [16] * 6}})
+    asked = []
+
+    def count(self: torch.nn.Conv3d) -> None:
+        asked.append(0 if self.weight.is_meta else self.weight.nbytes)
+
+    monkeypatch.setattr(torch.nn.Conv3d, "reset_parameters", count)
+    with pytest.raises(StudentError, match="should be"):
+        Student.load(tmp_path / "s.safetensors")
+    assert len(asked) > 100 and not any(asked)
+
+
+def test_a_card_of_an_earlier_version_is_read(student: Student, tmp_path: Path) -> None:
+    options = {"filters": 8, "blocks": [1, 1], "flags": True, "head": "regions", "dropout": 0.0, "fold": 1}
+    earlier = {"options": options, "smallest_island": 9, "min_component_voxels": ..., "network_package": ...}
+    save_with_card(student, tmp_path / "s.safetensors", {**earlier, "gate": ..., "motto": "kept"})
+    loaded = Student.load(tmp_path / "s.safetensors")
+    assert loaded.card["min_component_voxels"] == 9 and loaded.card["motto"] == "kept"
+    assert loaded.card["gate"] == "none" and loaded.card["network_package"] == ""
+    assert loaded.card["options"] == loaded.network.options == student.network.options
+
+
+@pytest.mark.parametrize(
+    ("package", "words"), [("mm-deepnet", r"pip install mm-deepnet"), ("", "adamm, mstkdnet, rfnet")]
+)
+def test_an_absent_network_is_told_with_the_package_that_brings_it(
+    student: Student, tmp_path: Path, package: str, words: str
+) -> None:
+    path = tmp_path / "s.safetensors"
+    save_with_card(student, path, {"network": "deepnet", "network_package": package})
+    with pytest.raises(StudentError, match=rf"s\.safetensors: its network 'deepnet' .*{words}"):
+        Student.load(path)
+
+
+def test_a_file_never_decides_what_is_imported(student: Student, tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    for name in ("antigravity", "antigravity:geohash", "MissingModalityLib.cli.train:add"):
+        save_with_card(student, path, {"network": name, "network_package": "antigravity"})
+        with pytest.raises(StudentError, match="not installed"):
+            Student.load(path)
+    assert "antigravity" not in sys.modules
 
 
 def test_a_network_of_five_classes_is_no_student() -> None:

@@ -18,12 +18,13 @@ from MissingModalityLib.methods.losses import presence_target
 from MissingModalityLib.methods.options import JointOptions
 from MissingModalityLib.methods.style import Discriminator, fused_matrix, style_distance
 from MissingModalityLib.networks import build
+from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.output import Output
 from MissingModalityLib.training.run import train
 from small_networks import SMALLEST, small_network
 from tiny_run import QUICK, TINIEST
 
-TINY = {**SMALLEST["mstkdnet"], "grid": (1, 1, 2)}
+TINY = {**SMALLEST["mstkdnet"], "position_grid": (1, 1, 2)}
 DISTANCES = {
     **{name: name for name in ("attention", "logits", "style", "adversarial")},
     "scales": "multiscale",
@@ -75,13 +76,13 @@ class TestPublishedNumbers:
         close(1e-4 * theirs / (4 * channels**2 * (height * width) ** 2), public["loss/gsm"])
 
     def test_discriminator(self, public):
-        critic = Discriminator(6, 4, published=True).double()
+        discriminator = Discriminator(6, 4, as_public_code=True).double()
         state = {name.removeprefix("w_disc/"): public[name] for name in public if name.startswith("w_disc/")}
-        critic.layers.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+        discriminator.layers.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
         full, missing = value(public, "in/dstyle_f"), value(public, "in/dstyle_m")
-        close(critic(full), public["loss/d_out_f"], atol=1e-6)
-        close(critic.fooled(missing), public["loss/adv_fool"])
-        close(critic.loss(missing, full), (public["loss/d_src"] + public["loss/d_trg"]) / 2)
+        close(discriminator(full), public["loss/d_out_f"], atol=1e-6)
+        close(discriminator.generator_loss(missing), public["loss/adv_fool"])
+        close(discriminator.loss(missing, full), (public["loss/d_src"] + public["loss/d_trg"]) / 2)
 
 
 class TestPublishedNumbersOfAdaMM:
@@ -125,7 +126,7 @@ class TestPublishedNumbersOfAdaMM:
         held = presence_target(label, truth.dtype)
         output = Output(logits, presence=torch.where(truth == held, said, 1 - said))
         method = JointDistillation(JointOptions(student_weight=1.0, presence=1.0))
-        return method._own_losses("student", output, label, "sigmoids")
+        return method._own_losses("student", output, label, HEADS["sigmoids"])
 
     def test_fused_matrices_of_planes(self, public):
         teacher, student = series(public, "feat_t", 2), series(public, "feat_s", 2)
@@ -284,7 +285,7 @@ def test_half_precision_changes_little(name):
 def test_only_what_a_loss_reads_is_computed_and_held():
     pair = JointDistillation(JointOptions(attention=0.0, adversarial=0.0)).assemble(network()).train()
     for output in pair(batch()):
-        assert {name.partition("/")[0] for name in output.features} == {"scale", "style"}
+        assert {feature.kind for feature in output.features} == {"scale", "style"}
 
 
 def test_presence_that_nothing_would_train_is_refused():
@@ -308,9 +309,9 @@ def test_the_discriminator_learns_to_tell_styles_apart():
 
 
 def test_discriminator_takes_styles_of_any_size():
-    critic = Discriminator(8, 4)
+    discriminator = Discriminator(8, 4)
     for sides in ((1, 2, 3), (20, 24, 16), (9, 12, 31)):
-        assert critic(torch.randn(1, 8, *sides)).shape[:2] == (1, 1)
+        assert discriminator(torch.randn(1, 8, *sides)).shape[:2] == (1, 1)
 
 
 def test_style_distance_is_relative():

@@ -7,16 +7,28 @@ import pytest
 import torch
 
 from MissingModalityLib.core.errors import OptionError
+from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.methods.losses import (
-    dice_loss,
-    one_hot,
-    region_target,
+    EPSILON,
+    plain_loss,
+    region_aware_loss,
     segmentation_loss,
+    smooth_dice_loss,
     weighted_cross_entropy,
 )
-from MissingModalityLib.networks.output import Output
+from MissingModalityLib.networks import build
+from MissingModalityLib.networks.heads import HEADS, one_hot, region_target
+from MissingModalityLib.networks.output import Feature, Kind, Output
 
+CLASSES = HEADS["classes"]
 CASES = ("hard_b2", "class3_absent_clamped", "soft_target", "five_class")
+
+
+def dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """RFNet's."""
+    return smooth_dice_loss(probabilities, target, above=0.0, below=EPSILON)
+
+
 NAMES = {"softmax_weighted_loss": weighted_cross_entropy, "dice_loss": dice_loss}
 
 
@@ -62,15 +74,15 @@ def test_regions_are_nested():
 )
 def test_logits_alone_give_dice_and_entropy(head, channels, names):
     target = labels()
-    terms = segmentation_loss(Output(logits(channels=channels)), target, head)
-    assert set(terms) == names | {"total"}
-    assert torch.isclose(terms["total"], sum(terms[name] for name in names))
+    terms = plain_loss(Output(logits(channels=channels)), target, HEADS[head])
+    assert set(terms) == names
     truth = region_target(target, torch.float32) if channels == 3 else one_hot(target, 4, torch.float32)
-    assert segmentation_loss(Output(30 * truth - 15), target, head)["total"] < 1e-3 < terms["total"]
+    right = plain_loss(Output(30 * truth - 15), target, HEADS[head])
+    assert sum(right.values()) < 1e-3 < sum(terms.values())
 
 
 def test_sigmoids_count_background_and_square_the_denominator():
-    terms = segmentation_loss(Output(logits()), labels(), "sigmoids")
+    terms = plain_loss(Output(logits()), labels(), HEADS["sigmoids"])
     predicted, target = logits().sigmoid(), one_hot(labels(), 4, torch.float32)
     sizes = (predicted.square() + target.square()).sum((0, 2, 3, 4))
     dice = 2 * (predicted * target).sum((0, 2, 3, 4)) / sizes
@@ -82,32 +94,58 @@ def test_presence_is_scored_by_what_each_crop_holds(head, channels):
     target = labels()
     target[0][target[0] == 2] = 0
     told = torch.tensor([[0.9, 0.2, 0.8], [0.7, 0.6, 0.5]])
-    terms = segmentation_loss(Output(logits(channels=channels), presence=told), target, head)
+    terms = plain_loss(Output(logits(channels=channels), presence=told), target, HEADS[head])
     right = torch.tensor([[0.9, 0.8, 0.8], [0.7, 0.6, 0.5]])
     assert torch.isclose(terms["presence"], -right.log().mean())
-    assert torch.isclose(terms.pop("total"), sum(terms.values()))
 
 
-def test_unknown_head_is_refused():
-    with pytest.raises(OptionError, match="softmax"):
-        segmentation_loss(Output(logits()), labels(), "softmax")
+@pytest.mark.parametrize(("name", "options"), [("rfnet", {"width": 4}), ("adamm", {"width": 8})])
+def test_the_network_names_its_loss_and_what_that_reads(name, options):
+    torch.manual_seed(0)
+    network = build(name, **options).train()
+    available = torch.ones(1, 4, dtype=torch.bool)
+    output = network(torch.randn(1, 4, 16, 16, 16), available, None, network.loss_features)
+    assert {feature.kind for feature in output.features} == set(network.loss_features)
+    terms = segmentation_loss(network, output, labels(1, 16))
+    assert any(name.startswith("region") for name in terms) is (name == "rfnet")
+    total = terms.pop("total")
+    assert torch.isclose(total, sum(terms.values()))
 
 
-def features(rows: int = 2) -> dict[str, torch.Tensor]:
+def test_features_that_are_called_like_regions_do_not_choose_the_loss():
+    network = build("segresnet", width=8, blocks=(1, 1))
+    output = Output(logits(channels=3), {Feature(Kind.REGIONS, 1): logits(channels=3)})
+    assert set(segmentation_loss(network, output, labels())) == {"dice", "bce", "total"}
+
+
+def test_an_unknown_loss_is_refused_by_name():
+    network = build("segresnet", width=8, blocks=(1, 1))
+    network.loss = "focal"
+    with pytest.raises(OptionError, match=r"'focal'.*plain, region_aware"):
+        segmentation_loss(network, Output(logits(channels=3)), labels())
+
+
+def features(rows: int = 2) -> dict[Feature, torch.Tensor]:
+    counts = {Modality.FLAIR: 2, Modality.T1CE: 2, Modality.T1: 2, Modality.T2: rows}
     return {
-        **{f"separate/{name}": logits(seed=seed) for seed, name in enumerate(("FLAIR", "T1CE", "T1"), 5)},
-        "separate/T2": logits(rows, seed=9),
-        **{f"regions/{level}": logits(seed=level).softmax(1) for level in (1, 2, 3, 4)},
+        **{separate(m): logits(counts[m], seed=5 + number) for number, m in enumerate(Modality)},
+        **{Feature(Kind.REGIONS, level): logits(seed=level).softmax(1) for level in (1, 2, 3, 4)},
     }
 
 
+def separate(modality: Modality) -> Feature:
+    return Feature(Kind.SEPARATE, modality=modality)
+
+
 def test_total_is_the_sum_of_fused_separate_and_region_terms():
-    terms = segmentation_loss(Output(logits(), features()), labels(), "classes", fused_weight=0.25)
-    assert torch.isclose(terms.pop("total"), sum(terms.values())) and len(terms) == 6
+    terms = region_aware_loss(Output(logits(), features()), labels(), CLASSES, fused_weight=0.25)
+    assert len(terms) == 6
     target = one_hot(labels(), 4, torch.float32)
     assert torch.isclose(terms["fused_dice"], 0.25 * dice_loss(logits().softmax(1), target))
     by_hand = sum(
-        dice_loss(value.softmax(1), target) for name, value in features().items() if "separate" in name
+        dice_loss(value.softmax(1), target)
+        for feature, value in features().items()
+        if feature.kind == Kind.SEPARATE
     )
     assert torch.isclose(terms["separate_dice"], by_hand)
 
@@ -115,24 +153,26 @@ def test_total_is_the_sum_of_fused_separate_and_region_terms():
 def test_a_modality_of_one_sample_is_scored_against_that_sample_only():
     present = torch.tensor([[True, True, True, False], [True, True, True, True]])
     output = Output(logits(), features(rows=1))
-    terms = segmentation_loss(output, labels(), "classes", present=present)
+    terms = region_aware_loss(output, labels(), CLASSES, present)
     target = one_hot(labels(), 4, torch.float32)
-    everywhere = [features()[f"separate/{name}"].softmax(1) for name in ("FLAIR", "T1CE", "T1")]
+    everywhere = [features()[separate(m)].softmax(1) for m in Modality if m is not Modality.T2]
     by_hand = sum(weighted_cross_entropy(maps, target) for maps in everywhere)
-    by_hand = by_hand + weighted_cross_entropy(logits(1, seed=9).softmax(1), target[1:]) / 2
+    by_hand = by_hand + weighted_cross_entropy(logits(1, seed=8).softmax(1), target[1:]) / 2
     assert torch.isclose(terms["separate_ce"], by_hand)
 
 
 def test_present_must_match_what_the_network_decoded():
     with pytest.raises(OptionError, match="T2"):
-        segmentation_loss(Output(logits(), features(rows=1)), labels(), "classes")
+        region_aware_loss(Output(logits(), features(rows=1)), labels(), CLASSES)
     absent = torch.tensor([[True, True, True, False]] * 2)
     with pytest.raises(OptionError, match="T2"):
-        segmentation_loss(Output(logits(), features()), labels(), "classes", present=absent)
+        region_aware_loss(Output(logits(), features()), labels(), CLASSES, absent)
 
 
 def test_half_precision_output_gives_a_finite_single_precision_loss():
-    large = Output(logits(1, side=48).half(), {"regions/1": logits(1, side=48).softmax(1).half()})
+    maps = {Feature(Kind.REGIONS, 1): logits(1, side=48).softmax(1).half()}
+    large = Output(logits(1, side=48).half(), maps)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        terms = segmentation_loss(large, labels(1, 48), "classes")
+        terms = region_aware_loss(large, labels(1, 48), CLASSES)
+        terms |= plain_loss(large, labels(1, 48), CLASSES)
     assert all(term.dtype == torch.float32 and term.isfinite() for term in terms.values())

@@ -10,11 +10,13 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
+from features import named
 from masks import flags
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.methods.options import DistillationOptions
-from MissingModalityLib.methods.self_distillation import Distillation, imitation
+from MissingModalityLib.methods.self_distillation import Distillation, distillation_loss
 from MissingModalityLib.methods.supervised import Supervised
+from MissingModalityLib.networks.heads import HEADS
 from small_networks import small_network
 
 NETWORKS = {
@@ -73,6 +75,7 @@ def by_kind(student: nn.Module, mask: str, kind: str) -> dict[str, Tensor]:
     data = same(mask)
     with torch.no_grad():
         found = student(data["image"], data["available"], data["present"], features=True).features
+    found = named(found)
     return {name: x for name, x in found.items() if name.startswith(kind)}
 
 
@@ -129,8 +132,8 @@ class TestWhatIsDistilled:
         method = started(student, feature_weight=2.0)
         data = batch()
         with torch.no_grad():
-            seen = student(data["image"], data["available"], features=True).features
-            taught = student(data["image"], data["teacher"], features=True).features
+            seen = named(student(data["image"], data["available"], features=True).features)
+            taught = named(student(data["image"], data["teacher"], features=True).features)
         expected = 2 * sum((seen[name] - taught[name]).square().mean() for name in ("fused/2", "decoder/1"))
         torch.testing.assert_close(method.loss(student, data, 0)["teacher_features"], expected)
 
@@ -221,8 +224,8 @@ class TestLoss:
             for parameter in student.parameters():  # a teacher of other weights
                 parameter.add_(0.05 * torch.randn(parameter.shape))
         found = method.loss(student, data, 0)["teacher_region_kl"]
-        taught = method.teacher(data["image"], data["teacher"], features=True).features
-        mine = student(data["image"], data["available"], data["present"], features=True).features
+        taught = named(method.teacher(data["image"], data["teacher"], features=True).features)
+        mine = named(student(data["image"], data["available"], data["present"], features=True).features)
         expected = sum(
             (map_ * (map_.log() - mine[name].log())).sum(1).mean()
             for name, map_ in taught.items()
@@ -317,7 +320,7 @@ class TestLoss:
 
 
 @pytest.mark.parametrize("head", ["classes", "regions", "sigmoids"])
-class TestImitation:
+class TestDistillationLoss:
     def predictions(self, head: str, seed: int) -> Tensor:
         channels = {"classes": 4, "regions": 3, "sigmoids": 4}[head]
         random = torch.Generator().manual_seed(seed)
@@ -326,22 +329,24 @@ class TestImitation:
     def test_it_is_zero_and_least_where_the_student_agrees(self, head):
         teacher = self.predictions(head, 1)
         student = teacher.clone().requires_grad_()
-        terms = imitation(student, teacher, head)
+        terms = distillation_loss(student, teacher, HEADS[head])
         assert all(abs(term) < 1e-6 for term in terms)
         sum(terms).backward()
         assert student.grad.abs().max() < 1e-6
         for seed in range(2, 6):
             for amount in (0.1, 1.0):
-                moved = imitation(teacher + amount * self.predictions(head, seed), teacher, head)
+                moved = distillation_loss(
+                    teacher + amount * self.predictions(head, seed), teacher, HEADS[head]
+                )
                 assert all(term > 1e-4 for term in moved)
 
     def test_a_confident_teacher_is_like_a_label(self, head):
         teacher = 40 * self.predictions(head, 1).sign()
         student = self.predictions(head, 2)
-        divergence, dice = imitation(student, teacher, head)
+        divergence, dice = distillation_loss(student, teacher, HEADS[head])
         if head == "classes":
             teacher = 40.0 * nn.functional.one_hot(student.argmin(1), 4).movedim(-1, 1)
-            divergence, dice = imitation(student, teacher, head)
+            divergence, dice = distillation_loss(student, teacher, HEADS[head])
             expected = nn.functional.cross_entropy(student, student.argmin(1))
             truth, found = (x.softmax(1)[:, 1:] for x in (teacher, student))
         else:

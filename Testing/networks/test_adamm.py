@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import published
+from features import named
 from freeze_joint import case, fixture, record, seeded
 from freeze_rfnet import assert_as_frozen
 from masks import flags
@@ -16,6 +17,7 @@ from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.core.modalities import SUBSETS, availability
 from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.networks.adamm_graph import GraphRefinement, NodeAttention, NodeProjection
+from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.reference import load_reference
 from published import PRECISIONS, TRAINED, Published, theirs_of, without_dropout
 
@@ -44,7 +46,7 @@ def graph_outputs(network) -> dict[str, torch.Tensor]:
 
 
 def outputs(output) -> dict[str, torch.Tensor]:
-    style = [output.features[f"style/{name}"] for name in ("encoder", "style", "content")]
+    style = [named(output.features)[f"style/{name}"] for name in ("encoder", "style", "content")]
     found = {"style": style[1], "content": style[2], "global_gs": torch.cat(style, 1)}
     return {**theirs_of(output.logits), **found, "cls_probs": output.presence}
 
@@ -71,7 +73,7 @@ class TestPublishedNumbers:
         output = network(public.image(dtype), published.available(TRAINED), features=True)
         public.check("train_nodrop", outputs(output), dtype)
         public.check_statistics(network)
-        style, content = (output.features[f"style/{name}"] for name in ("style", "content"))
+        style, content = (named(output.features)[f"style/{name}"] for name in ("style", "content"))
         loss = public.probe(output.logits[:, 1].sigmoid(), style, content) + output.presence.sum()
         public.check_probe(loss, dtype)
         loss.backward()
@@ -81,8 +83,9 @@ class TestPublishedNumbers:
 class TestPublicCheckpoints:
     def test_are_loaded_as_published_without_what_is_never_read(self, public):
         network = public.network(torch.float32)
-        assert network.options["published"] and not network.training
-        assert (network.options["width"], network.options["adapters"], network.options["nodes"]) == (8, 8, 8)
+        assert network.options["as_public_code"] and not network.training
+        sizes = [network.options[name] for name in ("width", "adapter_channels", "graph_nodes")]
+        assert sizes == [8, 8, 8]
         read = {public.theirs(network, name) for name in network.state_dict() if "num_batches" not in name}
         left = {name for name in public.weights() if "num_batches" not in name} - read
         assert all(".0000." in name or name.startswith("adagem.") for name in left)
@@ -114,8 +117,8 @@ class TestGraph:
     def test_nodes_are_transposed_not_read_as_if_they_were(self):
         torch.manual_seed(0)
         voxels = torch.randn(2, 6, 50, dtype=torch.float64)
-        ours = NodeProjection(6, 3, published=False).double()
-        theirs = NodeProjection(6, 3, published=True).double()
+        ours = NodeProjection(6, 3, as_public_code=False).double()
+        theirs = NodeProjection(6, 3, as_public_code=True).double()
         theirs.load_state_dict(ours.state_dict())
         (nodes, assigned), (scrambled, same) = ours(voxels), theirs(voxels)
         assert torch.equal(assigned, same)
@@ -140,19 +143,19 @@ class TestGraph:
 
     def test_attention_is_scaled_by_channels_not_by_nodes(self):
         torch.manual_seed(0)
-        attention, nodes = NodeAttention(6, published=False), torch.randn(2, 3, 6)
+        attention, nodes = NodeAttention(6, as_public_code=False), torch.randn(2, 3, 6)
         mixed = attention.mix(nodes)
-        for attention.published, size in ((False, 6), (True, 3)):
+        for attention.as_public_code, size in ((False, 6), (True, 3)):
             shares = (mixed @ mixed.transpose(1, 2) / size**0.5).softmax(-1)
             torch.testing.assert_close(attention(nodes), attention.out(shares @ mixed))
 
     def test_each_graph_looks_at_the_other_by_its_own_similarity(self):
         torch.manual_seed(0)
-        graph = GraphRefinement(8, 3, published=False)
+        graph = GraphRefinement(8, 3, as_public_code=False)
         specific, general = torch.randn(1, 8, 3), torch.randn(1, 8, 3)
         given = []
         graph.attention.register_forward_hook(lambda module, inputs, output: given.append(inputs[0]))
-        for graph.published in (False, True):
+        for graph.as_public_code in (False, True):
             graph._exchanged(specific, general)
         alike = specific.transpose(1, 2) @ general  # row: node of the subset's graph
         to_specific = alike.softmax(-1) @ general.transpose(1, 2) @ graph.exchange
@@ -163,7 +166,7 @@ class TestGraph:
         assert not torch.allclose(given[3], to_specific)
 
     def test_only_the_published_one_has_statistics_over_the_batch(self):
-        names = [name for name, _ in seeded("adamm", published=True).named_buffers()]
+        names = [name for name, _ in seeded("adamm", as_public_code=True).named_buffers()]
         assert {name.rpartition(".")[0] for name in names} == {
             *(f"garm.{part}.1" for part in ("sharpen", "place", "merge")),
             "presence.1",
@@ -171,10 +174,10 @@ class TestGraph:
         assert not list(seeded("adamm").buffers())
 
 
-@pytest.mark.parametrize("variant", [{}, {"garm": False}, {"published": True}], ids=str)
+@pytest.mark.parametrize("variant", [{}, {"garm": False}, {"as_public_code": True}], ids=str)
 def test_samples_of_unlike_subsets_equal_single_runs(variant):
     network, (image, _) = seeded("adamm", **variant), case("adamm", 4)
-    network.train(not variant.get("published"))
+    network.train(not variant.get("as_public_code"))
     image[1, 0] = float("nan")
     available = flags("1111", "0101", "1000", "0101")
     with torch.no_grad():
@@ -188,7 +191,7 @@ def test_samples_of_unlike_subsets_equal_single_runs(variant):
 
 
 def test_in_training_the_published_variant_makes_samples_depend_on_others():
-    network, (image, _) = seeded("adamm", published=True).train(), case("adamm")
+    network, (image, _) = seeded("adamm", as_public_code=True).train(), case("adamm")
     available = flags("0101", "0101")
     with torch.no_grad():
         batch, single = network(image, available).logits[:1], network(image[:1], available[:1]).logits
@@ -198,7 +201,7 @@ def test_in_training_the_published_variant_makes_samples_depend_on_others():
 def test_of_the_adapters_only_those_of_the_batchs_subsets_run_and_learn():
     network, (image, classes) = seeded("adamm").train(), case("adamm")
     output = network(image, flags("1010", "1111"))
-    segmentation_loss(output, classes, "sigmoids")["total"].backward()
+    segmentation_loss(network, output, classes)["total"].backward()
     learned = {name.split(".")[0] for name, p in network.banks.named_parameters() if p.grad is not None}
     assert learned == {"1010"} and network.find_unused_parameters
     untouched = [name for name, p in network.named_parameters() if p.grad is None]
@@ -228,8 +231,13 @@ def test_content_of_missing_channels_never_reaches_outputs_or_gradients(value):
         fed[~available] = filling
         fed.requires_grad_()
         output = network(fed, available, features=True)
-        segmentation_loss(output, classes, "sigmoids")["total"].backward()
-        tensors = {"logits": output.logits, "presence": output.presence, "input": fed.grad, **output.features}
+        segmentation_loss(network, output, classes)["total"].backward()
+        tensors = {
+            "logits": output.logits,
+            "presence": output.presence,
+            "input": fed.grad,
+            **named(output.features),
+        }
         tensors |= {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
         results.append(tensors)
     assert results[0].keys() == results[1].keys()
@@ -243,7 +251,7 @@ def test_ablations_leave_out_their_part_and_no_parameter_is_dead(options):
     image = torch.randn(len(LACKING), 4, 8, 8, 8)
     output = network(image, LACKING)
     classes = torch.randint(0, 4, (len(image), 8, 8, 8), dtype=torch.uint8)
-    terms = segmentation_loss(output, classes, network.head)
+    terms = segmentation_loss(network, output, classes)
     terms["total"].backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
     assert (output.presence is None) == ("presence" not in terms) == ("presence" in options)
@@ -266,8 +274,8 @@ def test_without_the_graph_both_bottlenecks_are_averaged():
 def test_options_build_the_same_network_again_and_decide_its_size():
     network = networks.build("adamm")
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(6.78e6, rel=5e-3)
-    assert (network.name, network.head, network.divisor) == ("adamm", "sigmoids", 8)
-    network = seeded("adamm", nodes=3, garm=True, head="regions", recompute=True)
+    assert (network.name, network.head, network.divisor) == ("adamm", HEADS["sigmoids"], 8)
+    network = seeded("adamm", graph_nodes=3, garm=True, head="regions", activation_checkpointing=True)
     again = networks.build("adamm", **network.options).double().eval()
     again.load_state_dict(network.state_dict())
     image, available = case("adamm", 1)[0], flags("0110")
@@ -280,8 +288,8 @@ def test_recomputing_gives_the_same_gradients():
     image, classes = case("adamm")
     found = []
     for recompute in (False, True):
-        network = seeded("adamm", recompute=recompute).train()
-        segmentation_loss(network(image, flags("0101", "1111")), classes, "sigmoids")["total"].backward()
+        network = seeded("adamm", activation_checkpointing=recompute).train()
+        segmentation_loss(network, network(image, flags("0101", "1111")), classes)["total"].backward()
         found.append([p.grad for p in network.parameters() if p.grad is not None])
     torch.testing.assert_close(*found)
 
@@ -289,11 +297,11 @@ def test_recomputing_gives_the_same_gradients():
 def test_mixed_precision_stays_close_and_the_graph_keeps_to_single():
     network, (image, classes) = seeded("adamm").float(), case("adamm")
     available = flags("0101", "1111")
-    exact = segmentation_loss(network(image.float(), available), classes, "sigmoids")["total"]
+    exact = segmentation_loss(network, network(image.float(), available), classes)["total"]
     nodes = graph_outputs(network)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = network(image.float(), available)
-        terms = segmentation_loss(output, classes, "sigmoids")
+        terms = segmentation_loss(network, output, classes)
     assert output.presence.dtype == nodes["gem/region_nodes"].dtype == torch.float32
     assert terms["total"].item() == pytest.approx(exact.item(), rel=0.03)
     terms["presence"].backward()  # not of all: some CPUs fill parts of 3x3x3 gradients at random
@@ -301,8 +309,8 @@ def test_mixed_precision_stays_close_and_the_graph_keeps_to_single():
 
 
 def test_what_does_not_fit_is_refused():
-    for options in ({"head": "voxels"}, {"adapters": 0}, {"nodes": 0}, {"width": 6}):
-        with pytest.raises(OptionError, match="adamm"):
-            networks.build("adamm", **options)
+    for option, value in {"head": "voxels", "adapter_channels": 0, "graph_nodes": 0, "width": 6}.items():
+        with pytest.raises(OptionError, match=rf"network\.{option}={value}"):
+            networks.build("adamm", **{option: value})
     with pytest.raises(ImageError, match="at least one"):
         seeded("adamm")(case("adamm")[0], flags("1000", "0000"))

@@ -8,12 +8,14 @@ import torch
 from torch.nn import functional as F
 
 import published
+from features import named
 from freeze_joint import OPTIONS, case, fixture, record, seeded
 from freeze_rfnet import assert_as_frozen
 from masks import flags
 from MissingModalityLib import networks
 from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.methods.losses import segmentation_loss
+from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.reference import load_reference
 from MissingModalityLib.training.plan import make_plan
 from published import PRECISIONS, TRAINED, Published, theirs_of, without_dropout
@@ -31,7 +33,7 @@ def outputs(network, *inputs) -> dict[str, torch.Tensor]:
     fused = []
     with network.style.register_forward_pre_hook(lambda module, inputs: fused.append(inputs[0])):
         output = network(*inputs, features=True)
-    features = output.features
+    features = named(output.features)
     pooled, deepest, mixed = fused[0].split([features["style/encoder"].shape[1], 64, 64], 1)
     assert torch.equal(pooled, features["style/encoder"])
     assert torch.equal(mixed, features["style/transformer"])
@@ -68,8 +70,9 @@ class TestPublicCheckpoints:
     def test_tell_every_option_but_the_shape_of_the_grid(self, public):
         options = public.network(torch.float32).options
         assert options == {
-            **{"width": 8, "embedding": 24, "layers": 12, "heads": 12, "hidden": 48, "decoder": 32},
-            **{"grid": [6], "head": "sigmoids", "norm": "batch", "dropout": 0.2, "recompute": False},
+            **{"width": 8, "embedding_size": 24, "num_layers": 12, "num_heads": 12, "mlp_size": 48},
+            **{"decoder_channels": 32, "position_grid": [6], "head": "sigmoids", "norm": "batch"},
+            **{"dropout": 0.2, "activation_checkpointing": False},
         }
 
     def test_a_count_of_tokens_alone_fits_images_of_that_count(self, public):
@@ -83,7 +86,7 @@ class TestPublicCheckpoints:
         weights = public.weights()
         name = "Unetr.transformer.embeddings.position_embeddings"
         network = load_reference("mstkdnet", {**weights, name: np.zeros((1, 120, 24), np.float16)})
-        assert network.options["grid"] == [5, 6, 4]
+        assert network.options["position_grid"] == [5, 6, 4]
 
     def test_prefixes_and_whole_checkpoints_are_understood(self, public):
         expected = public.network(torch.float32).state_dict()
@@ -113,14 +116,13 @@ def test_outputs_equal_the_frozen_ones(dtype, tolerance):
 @pytest.mark.parametrize("preset", ["paper", "light", "quick"])
 def test_every_preset_learns_positions_for_its_own_crops(preset):
     plan = make_plan("mst-kd", preset=preset)
-    with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("MissingModalityLib.networks.mstkdnet.expect_background", lambda bias, head: None)
+    with torch.device("meta"):
         network = networks.build(plan.network, **plan.network_options)
-    assert network.transformer.grid == tuple(s // network.divisor for s in plan.stages["train"].crop)
+    assert network.transformer.grid == tuple(s // network.divisor for s in plan.stages["train"].patch_size)
 
 
 def test_positions_are_interpolated_to_other_grids():
-    network = seeded("mstkdnet", grid=(2, 1, 2)).float()
+    network = seeded("mstkdnet", position_grid=(2, 1, 2)).float()
     seen = []
     network.transformer.layers[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     network.transformer.embed.register_forward_hook(
@@ -140,12 +142,12 @@ def test_positions_are_interpolated_to_other_grids():
 
 
 def test_attention_weights_are_formed_only_where_they_are_asked_for():
-    network, (image, _) = seeded("mstkdnet", layers=8), case("mstkdnet", 1)
+    network, (image, _) = seeded("mstkdnet", num_layers=8), case("mstkdnet", 1)
     with torch.no_grad():
         plain, told = network(image, flags("1111")), network(image, flags("1111"), features=True)
     torch.testing.assert_close(plain.logits, told.logits)
     assert not plain.features and plain.presence is None
-    weights = [told.features[f"attention/{level}"] for level in LEVELS]
+    weights = [named(told.features)[f"attention/{level}"] for level in LEVELS]
     for shares in weights:
         assert shares.shape == (1, 2, 2, 2)
         torch.testing.assert_close(shares.sum(-1), torch.ones(1, 2, 2, dtype=torch.float64))
@@ -162,8 +164,8 @@ def test_content_of_missing_channels_never_reaches_outputs_or_gradients(value):
         fed[~available] = filling
         fed.requires_grad_()
         output = network(fed, available, features=True)
-        segmentation_loss(output, classes, "sigmoids")["total"].backward()
-        tensors = {"logits": output.logits, "input": fed.grad, **output.features}
+        segmentation_loss(network, output, classes)["total"].backward()
+        tensors = {"logits": output.logits, "input": fed.grad, **named(output.features)}
         tensors |= {name: p.grad for name, p in network.named_parameters()}
         results.append(tensors)
     for name, tensor in results[0].items():
@@ -193,7 +195,7 @@ def kept_bytes(network, image, classes) -> tuple[int, list[torch.Tensor]]:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = network(image, flags("0101", "1111"), features=("attention", "scale"))
-        terms = segmentation_loss(output, classes, "sigmoids")
+        terms = segmentation_loss(network, output, classes)
         terms["total"] = terms["total"] + sum(x.square().sum() for x in output.features.values())
     terms["total"].backward()
     return sum(sizes.values()), [p.grad for p in network.parameters()]
@@ -204,14 +206,17 @@ def test_recomputing_gives_the_same_gradients_with_less_memory():
     found = []
     for recompute in (False, True):
         torch.manual_seed(0)  # the same dropout
-        network = seeded("mstkdnet", recompute=recompute, dropout=0.3).float().train()
+        network = seeded("mstkdnet", activation_checkpointing=recompute, dropout=0.3).float().train()
         found.append(kept_bytes(network, image.float(), classes))
     torch.testing.assert_close(found[0][1], found[1][1])
     assert found[1][0] < 0.6 * found[0][0]
 
 
 def test_layers_whose_attention_is_distilled_are_recomputed_too():
-    network, (image, _) = seeded("mstkdnet", recompute=True).float().train(), case("mstkdnet", 1)
+    network, (image, _) = (
+        seeded("mstkdnet", activation_checkpointing=True).float().train(),
+        case("mstkdnet", 1),
+    )
     computed = []
     for layer in network.transformer.layers:
         layer.register_forward_pre_hook(lambda *_: computed.append("forward"))
@@ -225,25 +230,24 @@ def test_layers_whose_attention_is_distilled_are_recomputed_too():
 def test_only_the_kinds_of_features_that_are_wanted_are_given():
     network, (image, _) = seeded("mstkdnet"), case("mstkdnet", 1)
     with torch.no_grad():
-        every = network(image, flags("0110"), features=True).features
+        every = named(network(image, flags("0110"), features=True).features)
         kinds = {name.partition("/")[0] for name in every}
-        assert set(network.distilled) < kinds
+        assert set(network.distillable_features) < kinds
         for kind in kinds:
-            some = network(image, flags("0110"), features={kind}).features
+            some = named(network(image, flags("0110"), features={kind}).features)
             assert set(some) == {name for name in every if name.startswith(f"{kind}/")}
             torch.testing.assert_close(some, {name: every[name] for name in some})
 
 
 def test_options_build_the_same_network_again_and_decide_its_size():
-    network = seeded("mstkdnet", head="classes", grid=(1, 2, 1))
+    network = seeded("mstkdnet", head="classes", position_grid=(1, 2, 1))
     again = networks.build("mstkdnet", **network.options).double().eval()
     again.load_state_dict(network.state_dict())
     with torch.no_grad():
         image = case("mstkdnet", 1)[0]
         assert torch.equal(network(image, flags("0110")).logits, again(image, flags("0110")).logits)
-    assert (network.name, network.head, network.divisor) == ("mstkdnet", "classes", 32)
-    with torch.device("meta"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("MissingModalityLib.networks.mstkdnet.expect_background", lambda bias, head: None)
+    assert (network.name, network.head, network.divisor) == ("mstkdnet", HEADS["classes"], 32)
+    with torch.device("meta"):
         published_size = networks.build("mstkdnet")
     assert sum(p.numel() for p in published_size.parameters()) == pytest.approx(154e6, rel=0.02)
 
@@ -253,15 +257,16 @@ def test_options_build_the_same_network_again_and_decide_its_size():
     [
         {"head": "voxels"},
         {"norm": "none"},
-        {"heads": 3},
-        {"layers": 6},
-        {"decoder": 24},
+        {"num_heads": 3},
+        {"num_layers": 6},
+        {"decoder_channels": 24},
         {"width": 6},
-        {"grid": 3},
-        {"grid": (0, 1, 1)},
+        {"position_grid": 3},
+        {"position_grid": (0, 1, 1)},
+        {"position_grid": (64, 64, 64)},
     ],
     ids=str,
 )
 def test_options_out_of_range_are_refused(options):
-    with pytest.raises(OptionError, match=f"mstkdnet.*{next(iter(options))}"):
+    with pytest.raises(OptionError, match=rf"network\.{next(iter(options))}="):
         networks.build("mstkdnet", **{**OPTIONS["mstkdnet"], **options})

@@ -8,12 +8,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from features import named
 from freeze_rfnet import FROZEN, assert_as_frozen, record, seeded_case, seeded_network
 from masks import flags
 from MissingModalityLib import networks
 from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, availability
-from MissingModalityLib.methods.losses import segmentation_loss
+from MissingModalityLib.methods.losses import region_aware_loss, segmentation_loss
+from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.reference import REFERENCES, load_reference
 from MissingModalityLib.networks.rfnet import RegionFusion, RFNet
 
@@ -82,12 +84,12 @@ class TestPublishedNumbers:
         output = self.training_output(public, dtype)
         close(output.logits.softmax(1), public, "train/fuse", atol)
         for modality in MODALITIES:
-            own = output.features[f"separate/{modality.name}"].softmax(1)
+            own = named(output.features)[f"separate/{modality.name}"].softmax(1)
             close(own, public, f"train/sep/{modality.name.lower()}", atol)
         for name, level in MAPS.items():
-            close(output.features[f"regions/{level}"], public, f"train/prm/{name}", atol)
+            close(named(output.features)[f"regions/{level}"], public, f"train/prm/{name}", atol)
         for level in (1, 2, 3, 4):
-            levels = [output.features[f"encoder/{level}/{modality.name}"] for modality in MODALITIES]
+            levels = [named(output.features)[f"encoder/{level}/{modality.name}"] for modality in MODALITIES]
             close(torch.stack(levels, 1), public, f"train/enc/x{level}", atol)
 
     @pytest.mark.parametrize(
@@ -128,10 +130,12 @@ class TestPublishedNumbers:
         return self.run_training(published_network(public, dtype).train(), public, dtype)
 
     def run_training(self, network, public, dtype):
-        return network(volume(public, "in/x", dtype), flags("0101"), EVERYTHING)
+        return network(volume(public, "in/x", dtype), flags("0101"), EVERYTHING, features=True)
 
     def losses(self, public, output):
-        return segmentation_loss(output, torch.from_numpy(public["in/target_labels"]), "classes", EVERYTHING)
+        classes = torch.from_numpy(public["in/target_labels"])
+        terms = region_aware_loss(output, classes, HEADS["classes"], EVERYTHING)
+        return {**terms, "total": sum(terms.values())}
 
 
 class TestPublicCheckpoints:
@@ -149,7 +153,7 @@ class TestPublicCheckpoints:
             assert all(torch.equal(expected[name], value) for name, value in loaded.state_dict().items())
 
     def test_missing_unknown_and_misshapen_entries_are_named(self):
-        weights = reference_weights(RFNet(4, 5))
+        weights = reference_weights(networks.build("rfnet", width=4, classes=5))
         assert load_reference("rfnet", weights).options == {"width": 4, "classes": 5}
         lacking = {name: value for name, value in weights.items() if name != "t1_encoder.e2_c1.conv.bias"}
         with pytest.raises(StudentError, match=r"missing t1_encoder\.e2_c1\.conv\.bias"):
@@ -193,9 +197,9 @@ def test_content_of_missing_channels_never_reaches_outputs_or_gradients(value):
     for fed in (image, garbage(image, present, value)):
         network = seeded_network().train()
         fed = fed.requires_grad_()
-        output = network(fed, available, present)
-        segmentation_loss(output, classes, "classes", present)["total"].backward()
-        tensors = {"logits": output.logits, **output.features, "input": fed.grad}
+        output = network(fed, available, present, features=True)
+        segmentation_loss(network, output, classes, present)["total"].backward()
+        tensors = {"logits": output.logits, **named(output.features), "input": fed.grad}
         tensors |= {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
         results.append(tensors)
     assert results[0].keys() == results[1].keys()
@@ -222,19 +226,21 @@ def test_samples_of_unlike_subsets_equal_single_runs():
     available, present = flags("0101", "0010", "1000"), flags("0101", "0011", "1110")
     network = seeded_network().train()
     with torch.no_grad():
-        batch = network(image, available, present)
-        singles = [network(image[i : i + 1], available[i : i + 1], present[i : i + 1]) for i in range(3)]
+        batch = network(image, available, present, features=True)
+        singles = [
+            network(image[i : i + 1], available[i : i + 1], present[i : i + 1], True) for i in range(3)
+        ]
     for i, single in enumerate(singles):
         torch.testing.assert_close(batch.logits[i], single.logits[0])
         for level in (1, 2, 3, 4):
             for kind in ("regions", "fused", "decoder"):
                 name = f"{kind}/{level}"
-                torch.testing.assert_close(batch.features[name][i], single.features[name][0])
+                torch.testing.assert_close(named(batch.features)[name][i], named(single.features)[name][0])
     for modality in MODALITIES:
         having = [single for i, single in enumerate(singles) if present[i, modality]]
         for name in (f"separate/{modality.name}", f"encoder/3/{modality.name}"):
             torch.testing.assert_close(
-                batch.features[name], torch.cat([single.features[name] for single in having])
+                named(batch.features)[name], torch.cat([named(single.features)[name] for single in having])
             )
 
 
@@ -246,8 +252,8 @@ def test_encoding_and_fusing_in_two_steps_is_the_same(training):
     with torch.no_grad():
         encoded = network.encode(image, present)
         for available in (flags("0101", "0010", "1000"), flags("1100", "0011", "0110"), present):
-            expected = network(image, available, present)
-            found = network.fuse(encoded, available)
+            expected = network(image, available, present, features=training)
+            found = network.fuse(encoded, available, features=training)
             torch.testing.assert_close(found.logits, expected.logits, rtol=1e-12, atol=1e-12)
             assert found.features.keys() == expected.features.keys()
             for name, value in expected.features.items():
@@ -273,7 +279,9 @@ def test_encoder_sees_only_samples_that_have_its_modality():
 
 def test_encoder_levels_do_not_depend_on_the_subset_being_fused():
     network, (image, _) = seeded_network().train(), seeded_case(1)
-    first, second = (network(image, flags(mask), EVERYTHING).features for mask in ("1000", "0110"))
+    first, second = (
+        named(network(image, flags(mask), EVERYTHING, features=True).features) for mask in ("1000", "0110")
+    )
     own = [name for name in first if name.startswith(("encoder/", "separate/"))]
     assert len(own) == 20 and all(torch.equal(first[name], second[name]) for name in own)
     assert not torch.allclose(first["fused/1"], second["fused/1"])
@@ -326,20 +334,20 @@ def test_an_absent_modality_saves_its_encoder_and_its_channels():
 def test_mixed_precision_training_stays_close_and_finite():
     network, (image, classes) = seeded_network().float().train(), seeded_case()
     available, present = flags("0101", "1000"), flags("1111", "1101")
-    exact = network(image.float(), available, present)
+    exact = network(image.float(), available, present, network.loss_features)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = network(image.float(), available, present)
-        terms = segmentation_loss(output, classes, "classes", present)
+        output = network(image.float(), available, present, network.loss_features)
+        terms = segmentation_loss(network, output, classes, present)
     terms["total"].backward()
     assert all(p.grad.isfinite().all() for p in network.parameters())
-    total = segmentation_loss(exact, classes, "classes", present)["total"]
+    total = segmentation_loss(network, exact, classes, present)["total"]
     assert terms["total"].item() == pytest.approx(total.item(), rel=0.02)
 
 
 def test_options_decide_size_and_classes():
     network = networks.build("rfnet", width=16)
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(8.985e6, rel=1e-4)
-    assert (network.name, network.head, network.divisor) == ("rfnet", "classes", 8)
+    assert (network.name, network.head, network.divisor) == ("rfnet", HEADS["classes"], 8)
     assert network.options == {"width": 16, "classes": 4}
     small = networks.build("rfnet", width=4, classes=5)
     assert small(seeded_case(1)[0].float(), EVERYTHING).logits.shape == (1, 5, 16, 16, 16)
@@ -347,7 +355,7 @@ def test_options_decide_size_and_classes():
 
 @pytest.mark.parametrize("options", [{"width": 6}, {"width": 0}, {"classes": 1}])
 def test_options_out_of_range_are_refused(options):
-    with pytest.raises(OptionError, match="multiple of 4"):
+    with pytest.raises(OptionError, match=rf"network\.{next(iter(options))}="):
         networks.build("rfnet", **options)
 
 

@@ -6,19 +6,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from MissingModalityLib.networks.segresnet import EarlyFusionSegResNet, folded, unfolded
+from features import named
+from MissingModalityLib.core.errors import OptionError
+from MissingModalityLib.networks import build
+from MissingModalityLib.networks.segresnet import EarlyFusionSegResNet, depth_to_space, space_to_depth
 
 OPTIONS = [
-    {"filters": 8, "blocks": (1, 1)},
-    {"filters": 8, "blocks": (1, 2, 2, 4), "head": "classes", "flags": False},
-    {"filters": 8, "blocks": (2, 1, 1), "dropout": 0.5},
+    {"width": 8, "blocks": (1, 1)},
+    {"width": 8, "blocks": (1, 2, 2, 4), "head": "classes", "availability_channels": False},
+    {"width": 8, "blocks": (2, 1, 1), "dropout": 0.5},
 ]
 AVAILABLE = torch.tensor([[True, False, True, True], [False, True, False, False]])
 
 
 def a_network(options: dict) -> EarlyFusionSegResNet:
     torch.manual_seed(0)
-    return EarlyFusionSegResNet(**options)
+    return build("segresnet", **options)
 
 
 def image() -> Tensor:
@@ -35,7 +38,7 @@ def test_logits_with_features_are_those_of_the_body(options, training):
     output = network(image(), AVAILABLE, features=True)
     handle.remove()
     torch.manual_seed(2)  # the same dropout
-    assert torch.equal(output.logits, unfolded(network.body(seen[0]), network.fold))
+    assert torch.equal(output.logits, depth_to_space(network.body(seen[0]), network.side))
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -43,8 +46,8 @@ def test_every_level_has_its_feature(options):
     network, levels = a_network(options).train(), len(options["blocks"])
     output = network(image(), AVAILABLE, features=True)
     names = [f"fused/{levels}", *(f"decoder/{level}" for level in range(levels - 1, 0, -1))]
-    assert list(output.features) == names
-    for name, x in output.features.items():
+    assert list(named(output.features)) == names
+    for name, x in named(output.features).items():
         factor = 2 ** (int(name.split("/")[1]) - 1)
         assert x.shape == (2, 8 * factor, *(16 // factor,) * 3)
         assert x.requires_grad
@@ -73,28 +76,28 @@ def test_every_parameter_learns():
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("fold", [1, 2])
+@pytest.mark.parametrize("side", [1, 2])
 @pytest.mark.parametrize("head", ["regions", "classes"])
-def test_a_new_network_takes_nearly_all_for_background(head, fold):
-    network = a_network({"filters": 8, "blocks": (1, 1), "head": head, "fold": fold})
+def test_a_new_network_takes_nearly_all_for_background(head, side):
+    network = a_network({"width": 8, "blocks": (1, 1), "head": head, "space_to_depth": side})
     logits = network(image(), AVAILABLE).logits
     tumor = logits.sigmoid() if head == "regions" else logits.softmax(1)[:, 1:].sum(1)
     assert 0.001 < tumor.mean() < 0.1
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])
-def test_folding_keeps_every_voxel_and_can_be_undone(side):
+def test_space_to_depth_keeps_every_voxel_and_can_be_undone(side):
     volume = torch.randn(2, 3, 6, 12, 18)
-    channels = folded(volume, side)
+    channels = space_to_depth(volume, side)
     assert channels.shape == (2, 3 * side**3, 6 // side, 12 // side, 18 // side)
-    assert torch.equal(unfolded(channels, side), volume)
+    assert torch.equal(depth_to_space(channels, side), volume)
     block = volume[1, 2, :side, side : 2 * side, :side].flatten()
     assert torch.equal(channels[1, 2 * side**3 :, 0, 1, 0], block)
 
 
 @pytest.mark.parametrize("head", ["classes", "regions"])
-def test_a_folding_network_sees_and_tells_single_voxels(head):
-    network = a_network({"filters": 8, "blocks": (1, 1), "head": head, "fold": 2})
+def test_space_to_depth_sees_and_tells_single_voxels(head):
+    network = a_network({"width": 8, "blocks": (1, 1), "head": head, "space_to_depth": 2})
     assert network.divisor == 4 and network.body.convInit.conv.in_channels == 4 * (8 + 1)
     logits = network.eval()(image(), AVAILABLE).logits
     assert logits.shape == (2, 4 if head == "classes" else 3, 16, 16, 16)
@@ -105,10 +108,10 @@ def test_a_folding_network_sees_and_tells_single_voxels(head):
     assert not torch.equal(network(changed, AVAILABLE).logits[0], logits[0])
     observed = network(image(), AVAILABLE, features=True)
     assert torch.equal(observed.logits, logits)
-    assert observed.features["decoder/1"].shape == (2, 8, 8, 8, 8)
+    assert named(observed.features)["decoder/1"].shape == (2, 8, 8, 8, 8)
 
 
-@pytest.mark.parametrize("fold", [0, 1.5, True])
-def test_a_side_that_is_no_whole_number_is_refused(fold):
-    with pytest.raises(ValueError, match="fold"):
-        EarlyFusionSegResNet(fold=fold)
+@pytest.mark.parametrize("side", [0, 1.5, True])
+def test_a_side_that_is_no_whole_number_is_refused(side):
+    with pytest.raises(OptionError, match=r"network\.space_to_depth="):
+        build("segresnet", space_to_depth=side)

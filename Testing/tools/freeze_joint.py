@@ -12,21 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from features import named
 from masks import flags
 from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.networks import build
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 OPTIONS = {
-    "adamm": {"width": 8, "adapters": 4, "nodes": 4, "dropout": 0.0},
+    "adamm": {"width": 8, "adapter_channels": 4, "graph_nodes": 4, "dropout": 0.0},
     "mstkdnet": {
         "width": 8,
-        "embedding": 8,
-        "layers": 4,
-        "heads": 2,
-        "hidden": 16,
-        "decoder": 16,
-        "grid": (1, 1, 2),
+        "embedding_size": 8,
+        "num_layers": 4,
+        "num_heads": 2,
+        "mlp_size": 16,
+        "decoder_channels": 16,
+        "position_grid": (1, 1, 2),
         "dropout": 0.0,
     },
 }
@@ -59,10 +60,10 @@ def record(network: nn.Module) -> dict[str, np.ndarray]:
     image = image.to(next(network.parameters()).dtype)
     available = flags("1111", "0101")
     output = network.train()(image, available, features=True)
-    terms = segmentation_loss(output, classes, network.head)
+    terms = segmentation_loss(network, output, classes)
     terms["total"].backward()
     found = {"logits": output.logits[..., ::4, ::4, ::4]}
-    found |= {f"features/{name}": thinned(x) for name, x in output.features.items()}
+    found |= {f"features/{name}": thinned(x) for name, x in named(output.features).items()}
     found |= {f"loss/{name}": value for name, value in terms.items()}
     if output.presence is not None:
         found["presence"] = output.presence

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from features import named
 from masks import flags
 from MissingModalityLib.methods.losses import segmentation_loss
+from MissingModalityLib.networks import build
 from MissingModalityLib.networks.rfnet import RFNet
 
 FROZEN = Path(__file__).resolve().parents[1] / "fixtures" / "rfnet_frozen.npz"
@@ -22,7 +24,7 @@ SIDE = 16
 
 def seeded_network(width: int = 4) -> RFNet:
     """Weights from numpy's frozen legacy generator, the same on every machine and version; float64."""
-    network = RFNet(width).double()
+    network = build("rfnet", width=width).double()
     random = np.random.RandomState(2021)
     for name, value in sorted(network.state_dict().items()):
         fan_in = value[0].numel() if name.endswith("weight") else 100
@@ -55,10 +57,10 @@ def record(network: RFNet) -> dict[str, np.ndarray]:
     with torch.no_grad():
         found = {f"logits/{mask}": network(image[:1], flags(mask)).logits for mask in MASKS}
     present = flags("1111", "1101")
-    output = network.train()(image, flags("0101", "1000"), present)
-    terms = segmentation_loss(output, classes, network.head, present)
+    output = network.train()(image, flags("0101", "1000"), present, features=True)
+    terms = segmentation_loss(network, output, classes, present)
     terms["total"].backward()
-    found |= {f"features/{name}": x[..., ::4, ::4, ::4] for name, x in output.features.items()}
+    found |= {f"features/{name}": x[..., ::4, ::4, ::4] for name, x in named(output.features).items()}
     found |= {f"loss/{name}": value for name, value in terms.items()}
     norms = [value.grad.norm() for _, value in sorted(network.named_parameters())]
     found["gradient_norms"] = torch.stack(norms)

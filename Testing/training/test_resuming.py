@@ -215,7 +215,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_its_run(
     with pytest.raises(OptionError, match=rf"{run}.*averaged"):
         train(tiny_cases, run, resume=True, settings={"ema_decay": "0.9"})
     state = torch.load(run / "checkpoint.pt", weights_only=True)
-    other = build("segresnet", filters=16, blocks=(1, 1)).state_dict()
+    other = build("segresnet", width=16, blocks=(1, 1)).state_dict()
     torch.save({**state, "network": other}, run / "checkpoint.pt")
     with pytest.raises(OptionError, match=rf"{run}.*does not fit"):
         train(tiny_cases, run, resume=True, settings={"epochs": 2})

@@ -74,6 +74,9 @@ OLD_NETWORK_OPTIONS = {
 }
 """Of the options of the networks that the library brings; those from outside have no earlier names."""
 
+OLD_CARD_KEYS = {"smallest_island": "min_component_voxels"}
+"""Of the card in a student file."""
+
 
 def renamed(values: Mapping[str, Any], old_names: Mapping[str, str]) -> dict[str, Any]:
     """``values`` under the names of today.

@@ -190,7 +190,10 @@ def weights_sha256(student: Student) -> str:
 
 def prediction_facts(student: Student) -> dict[str, Any]:
     """What beside the weights decides a prediction, from the student's card."""
-    return {name: student.card[name] for name in ("window", "overlap", "smallest_island", "gate")}
+    facts = {name: student.card[name] for name in ("window", "overlap", "min_component_voxels", "gate")}
+    # summary.json has kept the earlier name, so that results of earlier versions can still be compared
+    facts["smallest_island"] = facts.pop("min_component_voxels")
+    return facts
 
 
 def _inside(data: Path, reason: str) -> str:

@@ -8,10 +8,15 @@ https://huggingface.co/docs/safetensors. The card is one of these texts.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import StudentError
+from ..core.aliases import OLD_CARD_KEYS, renamed
+from ..core.errors import OptionError, StudentError
+from ..core.labels import TumorClass
 from ..core.modalities import MODALITIES
 
 FORMAT_VERSION = 1
@@ -25,17 +30,162 @@ _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000
 """Bytes; the same limit as in the safetensors library."""
 
-_KINDS = {
-    "format_version": int,
-    "network": str,
-    "options": dict,
-    "modalities": list,
-    "window": list,
-    "overlap": int | float,
+_DIMENSIONS = 3
+
+
+@dataclass
+class Card(MutableMapping[str, Any]):
+    """What a student file says of itself: one JSON object with the keys below.
+
+    A card is a mapping too, of the keys that are there: ``card["window"]``, ``card.get("license")``. Keys
+    that are not listed are kept as they are.
+
+    Attributes:
+        network: name in the registry of networks.
+        options: of the network, as :func:`networks.build` takes them; absent ones have their defaults.
+        network_package: distribution that brings the network; "" for one of this library, and in files older
+            than this key.
+        head: what the network's logits are, "classes", "regions" or "sigmoids".
+        window: sides (d, h, w) of the sliding window in voxels, multiples of the network's divisor.
+        overlap: fraction that neighboring windows share, 0 to below 1.
+        min_component_voxels: connected pieces of tumor of fewer voxels are removed, 0: none. Earlier files
+            call it ``smallest_island``.
+        gate: one of :data:`GATES`; where it is absent, "soft" if the network tells presence.
+        format_version: of this format.
+        modalities: names of the image's channels, in order.
+        classes: names of the class numbers, in order.
+        spacing_mm: side of a voxel of the grid that volumes are brought to.
+        orientation: of its axes x, y, z.
+        normalization: of intensities, in words.
+        name: for people. This and all further ones may be absent.
+        license: of the weights.
+        data_note: what the network was trained on.
+        limits: what users should know, one sentence each.
+        training: record of the run: recipe, preset, settings, seed, stage, epochs_done, cases, validation,
+            versions.
+        evaluation: scores per subset, see :func:`..evaluation.attach.summary_of`.
+        further: other keys.
+    """
+
+    network: str
+    options: dict[str, Any]
+    network_package: str = ""
+    head: str = ""
+    window: list[int] = field(default_factory=lambda: [80] * _DIMENSIONS)
+    overlap: float = 0.5
+    min_component_voxels: int = 0
+    gate: str | None = None
+    format_version: int = FORMAT_VERSION
+    modalities: list[str] = field(default_factory=lambda: list(MODALITY_ORDER))
+    classes: list[str] = field(default_factory=lambda: [cls.name for cls in TumorClass])
+    spacing_mm: float = 1.0
+    orientation: str = "LPS"
+    normalization: str = "z-score inside the brain, 0 outside"
+    name: str | None = None
+    license: str | None = None
+    data_note: str | None = None
+    limits: list[str] | None = None
+    training: dict[str, Any] | None = None
+    evaluation: dict[str, Any] | None = None
+    further: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Card:
+        """A card from its keys and values, under today's names or earlier ones.
+
+        Raises:
+            OptionError: a key is missing, of another kind or out of its range.
+        """
+        values = renamed(values, OLD_CARD_KEYS)
+        missing = [name for name in ("network", "options") if name not in values]
+        if missing:
+            raise OptionError(f"{missing[0]} is missing.")
+        known = {name: values[name] for name in _NAMES if name in values}
+        card = cls(**known, further={key: value for key, value in values.items() if key not in _NAMES})
+        for name, is_valid in _VALID.items():
+            if name in known and not is_valid(known[name]):
+                raise OptionError(f"{name} is {known[name]!r:.60}.")
+        return card
+
+    def __getitem__(self, key: str) -> Any:
+        value = getattr(self, key) if key in _NAMES else self.further[key]
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key in _NAMES:
+            setattr(self, key, value)
+        else:
+            self.further[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        if key in _NAMES:
+            setattr(self, key, None)
+        else:
+            del self.further[key]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (name for name in _NAMES if getattr(self, name) is not None)
+        yield from self.further
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def to_json(self) -> str:
+        """The text that stands in the file's header."""
+        return json.dumps(dict(self))
+
+
+_NAMES = tuple(item.name for item in fields(Card) if item.name != "further")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_whole(value: Any, least: int = 0) -> bool:
+    return type(value) is int and value >= least
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _or_none(is_valid: Any) -> Any:
+    return lambda value: value is None or is_valid(value)
+
+
+_VALID = {
+    **dict.fromkeys(("network", "network_package", "head", "orientation", "normalization"), _is_text),
+    **dict.fromkeys(("name", "license", "data_note"), _or_none(_is_text)),
+    **dict.fromkeys(("training", "evaluation"), _or_none(_is_mapping)),
+    **dict.fromkeys(("modalities", "classes"), _are_texts),
+    "options": _is_mapping,
+    "limits": _or_none(_are_texts),
+    "window": lambda value: (
+        isinstance(value, list)
+        and len(value) == _DIMENSIONS
+        and all(_is_whole(side, least=1) for side in value)
+    ),
+    "overlap": lambda value: _is_number(value) and 0 <= value < 1,
+    "min_component_voxels": _is_whole,
+    "gate": lambda value: value is None or value in GATES,
+    "format_version": _is_whole,
+    "spacing_mm": lambda value: _is_number(value) and value > 0,
 }
+"""Whether a value, as it comes from JSON, is one that the key may have."""
 
 
-def read_card(path: Path | str) -> dict[str, Any]:
+def read_card(path: Path | str) -> Card:
     """The card of a student file, without its weights.
 
     Raises:
@@ -46,20 +196,21 @@ def read_card(path: Path | str) -> dict[str, Any]:
         raise StudentError(
             f"{path}: there is no such student file. Choose a .safetensors file made by 'export'."
         )
-    card = _parsed(path, _read_header(path).get("__metadata__", {}).get(HEADER_KEY))
-    if card["format_version"] != FORMAT_VERSION:
+    card = _parsed(path, _read_header(path))
+    if card.format_version != FORMAT_VERSION:
         raise StudentError(
-            f"{path}: student format {card['format_version']}, but this version reads {FORMAT_VERSION}. "
+            f"{path}: student format {card.format_version}, but this version reads {FORMAT_VERSION}. "
             "Update the extension or export the student again."
         )
-    if card["modalities"] != MODALITY_ORDER:
+    if card.modalities != MODALITY_ORDER:
         raise StudentError(
-            f"{path}: modality order {card['modalities']} is not {MODALITY_ORDER}. Export it again."
+            f"{path}: modality order {card.modalities} is not {MODALITY_ORDER}. Export it again."
         )
     return card
 
 
 def _read_header(path: Path) -> dict[str, Any]:
+    """The texts under ``__metadata__``."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
@@ -69,28 +220,24 @@ def _read_header(path: Path) -> dict[str, Any]:
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         if path.stat().st_size < _LENGTH_BYTES + length + max(ends, default=0):
             raise ValueError("weights are missing at its end")
-        return header
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        return dict(header.get("__metadata__") or {})
+    # whatever a file of other content makes of these lines, brackets too deep for JSON's parser included
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
         raise StudentError(
             f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
             "Copy it again or choose another file."
         ) from error
 
 
-def _parsed(path: Path, text: str | None) -> dict[str, Any]:
+def _parsed(path: Path, texts: Mapping[str, Any]) -> Card:
     """The card as JSON of the right kinds; what the network makes of its options shows when it is built."""
     try:
-        card = json.loads(text)
-        complete = all(isinstance(card[key], kind) for key, kind in _KINDS.items())
-        window, overlap, island = card["window"], card["overlap"], card.get("smallest_island", 0)
-        sides = len(window) == 3 and all(type(side) is int and side > 0 for side in window)
-        usable = sides and 0 <= overlap < 1 and type(island) is int and island >= 0
-        usable = usable and card.get("gate", GATES[0]) in GATES
-    except (TypeError, ValueError, KeyError, IndexError):
-        complete = usable = False
-    if not (complete and usable):
+        values = json.loads(texts[HEADER_KEY])
+        if not isinstance(values, dict):
+            raise ValueError("it is no object")
+        return Card.from_json(values)
+    except (KeyError, TypeError, ValueError, RecursionError, OptionError) as error:
         raise StudentError(
-            f"{path}: a .safetensors file, but not a student with a complete card. "
+            f"{path}: a .safetensors file, but not a student with a complete card ({error}). "
             "Choose one made by 'export'."
-        )
-    return card
+        ) from error

@@ -19,7 +19,7 @@ from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.reading import read_study
 from ..imaging.segmentation_file import SUFFIXES
-from ..networks.output import LESIONS
+from ..networks.output import TUMOR_CLASSES
 from .locations import bundled_student
 from .segment_files import Segmenter, report_path
 
@@ -130,7 +130,7 @@ def _write_table(
 ) -> None:
     """Written anew after each case, so that an interrupted run leaves what it has."""
     columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _NAMES]
-    told = LESIONS if any("presence" in report for report in reports.values()) else ()
+    told = TUMOR_CLASSES if any("presence" in report for report in reports.values()) else ()
     columns += [f"{name}_present" for name in told]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -18,17 +18,19 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 from monai.inferers import sliding_window_inference
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.errors import OptionError
 from ..core.labels import TumorClass
-from ..networks.output import LESIONS, Output
+from ..networks.heads import Head
+from ..networks.network import Network
+from ..networks.output import TUMOR_CLASSES, Output
 from .card import GATES
 
 
 @dataclass(frozen=True)
-class Inferred:
-    """What a network says of a whole case, as it says it; see :func:`gated`.
+class RawPrediction:
+    """What a network tells of a whole case, before :func:`apply_presence_gate`.
 
     Attributes:
         probabilities: (K, D, H, W) float32, or (S, K, D, H, W) for S subsets.
@@ -40,40 +42,15 @@ class Inferred:
     presence: np.ndarray | None
 
 
-def to_probabilities(logits: Tensor, head: str) -> Tensor:
-    """Logits (B, K, ...) -> softmax for a "classes" head, sigmoid for the others; float32."""
-    return logits.float().softmax(1) if head == "classes" else logits.float().sigmoid()
-
-
-def to_classes(probabilities: np.ndarray, head: str) -> np.ndarray:
-    """Probabilities (K, D, H, W) -> uint8 class map (D, H, W).
-
-    Classes: the most probable one. Regions: WT, TC and ET at 0.5, the inner region overwriting the outer one.
-    Sigmoids: ED, NCR and ET at 0.5, the later overwriting the earlier one, so that WT, TC and ET hold every
-    voxel in which any of their classes exceeds 0.5; background is what none of them claims.
-    """
-    if head == "classes":
-        return probabilities.argmax(0).astype(np.uint8)
-    classes = np.zeros(probabilities.shape[1:], np.uint8)
-    order = (TumorClass.ED, TumorClass.NCR, TumorClass.ET)
-    maps = probabilities if head == "regions" else probabilities[list(order)]
-    for found, cls in zip(maps, order, strict=True):
-        classes[found > 0.5] = cls
-    return classes
-
-
-def gated(probabilities: np.ndarray, presence: np.ndarray | None, head: str, gate: str) -> np.ndarray:
+def apply_presence_gate(
+    probabilities: np.ndarray, presence: np.ndarray | None, head: Head, gate: str
+) -> np.ndarray:
     """Probabilities less what the network takes for false: classes that the case does not seem to hold.
 
     "soft" multiplies what a class gets with twice its presence, at most 1: what is more likely there than not
     stays as it is, below that voxels must be the surer, the less likely the class is. "hard" (as AdaMM is
     published) removes classes of a presence up to 0.5, "none" changes nothing. What that means depends on
-    the head:
-
-    - sigmoids: NCR, ED and ET are independent statements, so each is multiplied and background stays.
-    - classes: presence re-weighs the classes' prior and the result sums to 1 again (Bayes' rule), so that a
-      voxel whose class is ruled out becomes the next likely one, not a hole in the tumor.
-    - regions: a region is there if one of its classes is: its factor is the largest of theirs.
+    the head, see :meth:`.heads.Head.apply_presence`.
 
     Args:
         probabilities: (K, D, H, W), changed in place.
@@ -86,38 +63,31 @@ def gated(probabilities: np.ndarray, presence: np.ndarray | None, head: str, gat
     """
     if gate not in GATES:
         raise OptionError(f"Unknown gate '{gate}' of a student. Choose one of {', '.join(GATES)}.")
-    if presence is None or gate == "none":
-        return probabilities
-    ncr, ed, et = np.minimum(1, 2 * presence) if gate == "soft" else (presence > 0.5).astype(np.float32)
-    factors = (max(ncr, ed, et), max(ncr, et), et) if head == "regions" else (1.0, ncr, ed, et)
-    for channel, factor in zip(probabilities, factors, strict=True):
-        channel *= factor
-    if head == "classes":
-        background = probabilities[TumorClass.BACKGROUND]
-        np.maximum(background, np.finfo(np.float32).tiny, out=background)  # where nothing else is left
-        probabilities /= probabilities.sum(0)
+    if presence is not None and gate != "none":
+        factors = np.minimum(1, 2 * presence) if gate == "soft" else (presence > 0.5).astype(np.float32)
+        head.apply_presence(probabilities, factors)
     return probabilities
 
 
-def drop_islands(classes: np.ndarray, smallest: int) -> np.ndarray:
-    """Remove connected pieces of tumor, whatever their class, of fewer than ``smallest`` voxels.
+def remove_small_components(classes: np.ndarray, min_voxels: int) -> np.ndarray:
+    """Remove connected pieces of tumor, whatever their class, of fewer than ``min_voxels`` voxels.
 
     The largest piece always stays. Voxels that share a corner are connected.
 
     Args:
         classes: (D, H, W) uint8.
-        smallest: voxels (mm^3 on the common grid); 0 and 1 keep everything.
+        min_voxels: voxels (mm^3 on the common grid); 0 and 1 keep everything.
 
     Returns:
         (D, H, W) uint8.
     """
-    if smallest < 2:
+    if min_voxels < 2:
         return classes
     mask = sitk.GetImageFromArray((classes > 0).astype(np.uint8))
     # numbered from the largest piece to the smallest
     pieces = sitk.GetArrayFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask, True)))
     sizes = np.bincount(pieces.ravel())[1:]
-    kept = max(1, np.count_nonzero(sizes >= smallest))
+    kept = max(1, np.count_nonzero(sizes >= min_voxels))
     return np.where(pieces > kept, TumorClass.BACKGROUND, classes).astype(np.uint8)
 
 
@@ -147,7 +117,7 @@ def cpu_has_bfloat16() -> bool:
 
 @torch.inference_mode()
 def infer(
-    network: nn.Module,
+    network: Network,
     image: np.ndarray,
     available: np.ndarray,
     *,
@@ -155,7 +125,7 @@ def infer(
     overlap: float,
     device: torch.device,
     on_window: Callable[[int, int], None] | None = None,
-) -> Inferred:
+) -> RawPrediction:
     """Probabilities of a whole case, from one subset of its modalities or from several.
 
     Several cost less than one call for each, and give the same numbers: a network that can encode the
@@ -167,7 +137,7 @@ def infer(
         image: (4, D, H, W) float32, 0 outside the brain; channels in none of the subsets are never read.
         available: (4,) bool, or (S, 4) for S subsets.
         window: (d, h, w), multiples of ``network.divisor``; clipped where the case is smaller.
-        overlap: fraction shared by neighbouring windows, 0 to below 1.
+        overlap: fraction shared by neighboring windows, 0 to below 1.
         on_window: called with (windows done, windows in all).
     """
     network.to(device)
@@ -186,12 +156,12 @@ def infer(
         nonlocal done
         brain = (patch[0] != 0).flatten(1).any(1)
         seen = (subsets & brain).any(1).tolist()
-        parts = [_background(network.head, patch.shape)] * len(seen)
+        parts = [network.head.background(patch.shape)] * len(seen)
         with fast_precision(device):
             outputs = _outputs(network, patch.to(device), subsets[seen].to(device))
             for number in itertools.compress(itertools.count(), seen):
                 output = next(outputs)
-                parts[number] = to_probabilities(output.logits, network.head).cpu()
+                parts[number] = network.head.probabilities(output.logits.float()).cpu()
                 if output.presence is not None:
                     told = output.presence[0].float().cpu()
                     presence[number] = torch.maximum(told, presence.get(number, told))
@@ -206,14 +176,14 @@ def infer(
     several = np.shape(available)[:-1]
     probabilities = blended.numpy().reshape(*several, -1, *image.shape[1:])
     if not presence:
-        return Inferred(probabilities, None)
-    nothing = torch.zeros(len(LESIONS))  # of a subset that no window with brain was seen from
+        return RawPrediction(probabilities, None)
+    nothing = torch.zeros(len(TUMOR_CLASSES))  # of a subset that no window with brain was seen from
     told = torch.stack([presence.get(number, nothing) for number in range(len(subsets))])
-    return Inferred(probabilities, told.numpy().reshape(*several, -1))
+    return RawPrediction(probabilities, told.numpy().reshape(*several, -1))
 
 
 def infer_within_memory(
-    network: nn.Module,
+    network: Network,
     image: np.ndarray,
     available: np.ndarray,
     *,
@@ -221,7 +191,7 @@ def infer_within_memory(
     device: torch.device,
     on_note: Callable[[str], None],
     **options: Any,
-) -> tuple[Inferred, torch.device]:
+) -> tuple[RawPrediction, torch.device]:
     """:func:`infer`; where a GPU's memory does not suffice, with smaller windows there, else on the CPU.
 
     Args:
@@ -257,22 +227,13 @@ def _attempts(
     yield torch.device("cpu"), window, f"{short}; the CPU was used, which takes longer."
 
 
-def _outputs(network: nn.Module, patch: Tensor, subsets: Tensor) -> Iterator[Output]:
+def _outputs(network: Network, patch: Tensor, subsets: Tensor) -> Iterator[Output]:
     """What the network says of one window (1, 4, d, h, w) from each subset (n, 4) bool."""
     if len(subsets) > 1 and hasattr(network, "encode"):
         encoded = network.encode(patch, subsets.any(0, keepdim=True))
         yield from (network.fuse(encoded, subset[None]) for subset in subsets)
     else:
         yield from (network(patch, subset[None]) for subset in subsets)
-
-
-def _background(head: str, shape: Sequence[int]) -> Tensor:
-    """What a window without brain gets without asking the network: background for certain."""
-    if head == "regions":
-        return torch.zeros(shape[0], 3, *shape[2:])
-    result = torch.zeros(shape[0], len(TumorClass), *shape[2:])
-    result[:, TumorClass.BACKGROUND] = 1
-    return result
 
 
 def _round_up(value: int, multiple: int) -> int:

@@ -1,13 +1,13 @@
 """A trained network in one .safetensors file with everything needed to use it.
 
-The file holds the weights and, in the header, a card in JSON: architecture, modality order, normalization,
-spacing, classes, window, how and on what it was trained, license, evaluation. Nothing in it can execute code.
+The file holds the weights and, in the header, a :class:`.card.Card` in JSON: network, modality order,
+normalization, spacing, classes, window, how and on what it was trained, license, evaluation. Nothing in it
+can execute code, and the network that it names must be known already.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,19 +19,25 @@ import SimpleITK as sitk
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
 
-from .. import networks
-from ..core.errors import MissingModalityError, StudentError
+from ..core.errors import StudentError
 from ..core.files import atomic_write
 from ..core.labels import TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging import preparation
-from ..networks.output import LESIONS
+from ..networks.network import Network
+from ..networks.output import PRESENCE, TUMOR_CLASSES
+from ..networks.registry import NETWORKS, network_class, network_options
 from ..runtime.devices import choose_device
-from .card import FORMAT_VERSION, GATES, HEADER_KEY, MODALITY_ORDER, read_card
-from .sliding_window import Inferred, drop_islands, gated, infer, infer_within_memory, to_classes
+from .card import GATES, HEADER_KEY, Card, read_card
+from .sliding_window import (
+    RawPrediction,
+    apply_presence_gate,
+    infer,
+    infer_within_memory,
+    remove_small_components,
+)
 
 
 @dataclass(frozen=True)
@@ -59,39 +65,32 @@ class Student:
     """A network with its card.
 
     Args:
-        network: made by :func:`networks.build`.
-        card: facts to keep with it; what can be derived from the network is added here. ``window`` (d, h, w)
-            and ``overlap`` say how whole cases are covered, ``smallest_island`` which pieces of tumor are
-            too small to be kept (voxels; see :func:`.sliding_window.drop_islands`), ``gate`` what the
-            network's word on which classes a case holds at all does (see :func:`.sliding_window.gated`).
+        network: made by :func:`networks.build`; it is put into evaluation mode.
+        card: facts to keep with it, see :class:`.card.Card`; what can be derived from the network is added
+            here.
 
     Raises:
         StudentError: the network was made for other classes, such as the five of BraTS 2015.
+        OptionError: a fact of the wrong kind or out of its range.
     """
 
-    def __init__(self, network: nn.Module, card: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, network: Network, card: Mapping[str, Any] | None = None) -> None:
         if network.options.get("classes", len(TumorClass)) != len(TumorClass):
             raise StudentError(
-                f"This network has {network.options['classes']} classes; a student has four: background, "
-                "NCR, ED and ET. Train it on labels of these."
+                f"This network has {network.options['classes']} classes; a student has {len(TumorClass)}: "
+                f"{', '.join(cls.name for cls in TumorClass)}. Train it on labels of these."
             )
         self.network = network.eval()
-        self.card = {
-            "window": [80, 80, 80],
-            "overlap": 0.5,
-            "smallest_island": 0,
-            "gate": GATES[0] if "presence" in network.distilled else "none",
-            **(card or {}),
-            "format_version": FORMAT_VERSION,
+        derived = {
             "network": network.name,
             "options": network.options,
-            "head": network.head,
-            "modalities": MODALITY_ORDER,
-            "classes": [cls.name for cls in TumorClass],
+            "network_package": NETWORKS.package(network.name),
+            "head": network.head.name,
             "spacing_mm": preparation.SPACING_MM,
             "orientation": preparation.ORIENTATION,
-            "normalization": "z-score inside the brain, 0 outside",
         }
+        gate = GATES[0] if PRESENCE in network.distillable_features else "none"
+        self.card = Card.from_json({"gate": gate, **(card or {}), **derived})
 
     def save(self, path: Path, half: bool = False) -> None:
         """Write the file; an existing one is replaced only when the new one is whole.
@@ -110,7 +109,7 @@ class Student:
         }
         try:
             with atomic_write(path) as temporary:
-                temporary.write_bytes(save(tensors, {HEADER_KEY: json.dumps(self.card)}))
+                temporary.write_bytes(save(tensors, {HEADER_KEY: self.card.to_json()}))
         except OSError as error:
             raise StudentError(
                 f"{path}: the student cannot be written ({error}). Choose an existing folder on a disk with "
@@ -122,23 +121,23 @@ class Student:
         """Read a student file.
 
         Raises:
-            StudentError: absent, truncated, not a student, of another format version or unknown architecture.
+            StudentError: absent, truncated, not a student, of another format version, of a network that is
+                not there, or weights that do not fit it.
         """
         path = Path(path)
         card, tensors = read_card(path), _read_weights(path)
+        if card.network not in NETWORKS:
+            raise StudentError(f"{path}: {_absent_network(card)}")
         try:
-            network = networks.build(card["network"], **card["options"])
-            floats = {
-                name: value.float() if value.is_floating_point() else value for name, value in tensors.items()
-            }
-            network.load_state_dict(floats)
-            if any(side % network.divisor for side in card["window"]):
-                raise StudentError(f"a window of {card['window']} is no multiple of {network.divisor}")
-        except (RuntimeError, MissingModalityError) as error:
+            network = _network_of(card, tensors)
+            if any(side % network.divisor for side in card.window):
+                raise StudentError(f"a window of {card.window} is no multiple of {network.divisor}")
+            return cls(network, card)
+        except Exception as error:  # a network from outside may raise anything on options that it cannot use
             raise StudentError(
-                f"{path}: the weights do not fit the architecture it names ({error})."
+                f"{path}: the weights do not fit the network '{card.network}' that it names ({error}). "
+                "Export it again, with the version that it was trained with."
             ) from error
-        return cls(network, card)
 
     def predict(
         self,
@@ -163,10 +162,10 @@ class Student:
         notes = list(prepared.warnings)
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
-        probabilities = self._gated(found.probabilities, found.presence)
+        probabilities = self._apply_gate(found.probabilities, found.presence)
         labels = preparation.restore(self._decided(probabilities, prepared.brain), prepared)
         told = found.presence
-        presence = None if told is None else dict(zip(LESIONS, told.tolist(), strict=True))
+        presence = None if told is None else dict(zip(TUMOR_CLASSES, told.tolist(), strict=True))
         seconds = time.perf_counter() - begin
         return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence)
 
@@ -198,17 +197,17 @@ class Student:
         found = self._infer(prepared.image, available, device, on_progress)
         for number, subset in enumerate(subsets):
             presence = None if found.presence is None else found.presence[number]
-            probabilities = self._gated(found.probabilities[number], presence)
+            probabilities = self._apply_gate(found.probabilities[number], presence)
             yield self._decided(probabilities, prepared.image[list(subset)].any(axis=0))
 
-    def _gated(self, probabilities: np.ndarray, presence: np.ndarray | None) -> np.ndarray:
-        return gated(probabilities, presence, self.network.head, self.card["gate"])
+    def _apply_gate(self, probabilities: np.ndarray, presence: np.ndarray | None) -> np.ndarray:
+        return apply_presence_gate(probabilities, presence, self.network.head, self.card.gate)
 
     def _decided(self, probabilities: np.ndarray, brain: np.ndarray) -> np.ndarray:
-        """The class map of probabilities (K, D, H, W): nothing outside the brain, no islands."""
-        classes = to_classes(probabilities, self.network.head)
+        """The class map of probabilities (K, D, H, W): nothing outside the brain, no small pieces."""
+        classes = self.network.head.class_map(probabilities)
         classes[~brain] = TumorClass.BACKGROUND
-        return drop_islands(classes, self.card["smallest_island"])
+        return remove_small_components(classes, self.card.min_component_voxels)
 
     def probabilities(
         self,
@@ -217,8 +216,8 @@ class Student:
         on_progress: Progress | None = None,
     ) -> np.ndarray:
         """Gated probabilities (K, D, H, W) float32 on the prepared grid; K as ``network.head`` says."""
-        found: Inferred = self._infer(prepared.image, prepared.available, device, on_progress)
-        return self._gated(found.probabilities, found.presence)
+        found: RawPrediction = self._infer(prepared.image, prepared.available, device, on_progress)
+        return self._apply_gate(found.probabilities, found.presence)
 
     def _infer(
         self,
@@ -238,11 +237,51 @@ class Student:
             self.network,
             image,
             available,
-            window=self.card["window"],
-            overlap=self.card["overlap"],
+            window=self.card.window,
+            overlap=self.card.overlap,
             device=device,
             on_window=on_window,
         )
+
+
+def _absent_network(card: Card) -> str:
+    """What is wrong where the network of a card is not known, and what to do."""
+    if card.network_package:
+        return (
+            f"its network '{card.network}' comes with the package '{card.network_package}', which is not "
+            f"installed. Install it (pip install {card.network_package}), or register the network."
+        )
+    return f"its network '{card.network}' is unknown. Choose a student of one of: {', '.join(NETWORKS)}."
+
+
+def _network_of(card: Card, tensors: Mapping[str, torch.Tensor]) -> Network:
+    """The network that a card names, with weights."""
+    make, options = network_class(card.network), network_options(card.network, **card.options)
+    _check_shapes(lambda: make(options), tensors)
+    network = make(options)
+    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    network.load_state_dict(floats)
+    return network
+
+
+def _check_shapes(make: Callable[[], Network], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Hold the weights against the network before that takes memory, of which wrong options may ask too much.
+
+    Raises:
+        StudentError: a weight is missing, too many or of another shape.
+    """
+    try:
+        with torch.device("meta"):
+            state = make().state_dict()
+    except RuntimeError:  # one from outside may compute with its weights when made; then their use tells
+        return
+    expected = {name: tuple(value.shape) for name, value in state.items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    for name in {**expected, **found}:
+        if expected.get(name) != found.get(name):
+            raise StudentError(
+                f"{name} is {found.get(name, 'absent')} and should be {expected.get(name, 'absent')}"
+            )
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
-from ..networks.output import Output, chosen
+from ..networks.heads import Head
+from ..networks.output import PRESENCE, TUMOR_CLASSES, Feature, Kind, Output, chosen
 from ..runtime import distributed
 from .attention import attention_distance, scale_distance
 from .logits import logit_distance, standardized_divergence
@@ -26,11 +27,16 @@ from .method import Method, unwrap_ddp
 from .options import JointOptions
 from .style import Discriminator, style_distance
 
-READ_BY = {"attention": "attention", "multiscale": "scale", "style": "style", "adversarial": "adversarial"}
+READ_BY = {
+    "attention": Kind.ATTENTION,
+    "multiscale": Kind.SCALE,
+    "style": Kind.STYLE,
+    "adversarial": Kind.ADVERSARIAL,
+}
 """Option -> kind of the features that its term reads."""
 
 
-class Pair(nn.Module):
+class TeacherStudent(nn.Module):
     """Student and teacher as one module, so that one optimizer and one distributed wrapper hold both.
 
     Both keep their activations until the gradients of the sum of all losses are computed together.
@@ -47,11 +53,12 @@ class Pair(nn.Module):
         self.kinds = kinds
 
     @property
-    def head(self) -> str:
+    def head(self) -> Head:
+        """The student's, which is the teacher's too."""
         return self.student.head
 
     def forward(self, batch: Mapping[str, Tensor]) -> tuple[Output, Output]:
-        """What the student says of the subset it may see, and the teacher of all that is present."""
+        """Outputs of the student, from its subset, and of the teacher, from all that is present."""
         image, present = batch["image"], batch["present"]
         return (
             self._read(self.student(image, batch["available"], present, self.kinds)),
@@ -85,13 +92,13 @@ class JointDistillation(Method):
             OptionError: a term with a weight reads what the network does not have, or nothing would train
                 what the network says of presence.
         """
-        for option, kind in (*READ_BY.items(), ("presence", "presence")):
-            if getattr(self.options, option) and kind not in network.distilled:
+        for option, kind in (*READ_BY.items(), ("presence", PRESENCE)):
+            if getattr(self.options, option) and kind not in network.distillable_features:
                 raise OptionError(
                     f"Setting joint.{option}={getattr(self.options, option)}: network {network.name} has no "
                     f"such features to distill. Set joint.{option}=0."
                 )
-        if "presence" in network.distilled and not self.options.presence:
+        if PRESENCE in network.distillable_features and not self.options.presence:
             raise OptionError(
                 "Setting joint.presence=0.0: nothing would teach the network which classes are present. Set "
                 "network.presence=false too."
@@ -109,7 +116,7 @@ class JointDistillation(Method):
                 self.discriminator.parameters(), self.options.discriminator_learning_rate
             )
         kinds = {kind for option, kind in READ_BY.items() if getattr(self.options, option)}
-        return Pair(network, self.teacher, kinds)
+        return TeacherStudent(network, self.teacher, kinds)
 
     def state_dict(self) -> dict[str, Any]:
         """Teacher, discriminator and the discriminator's optimizer."""
@@ -153,7 +160,7 @@ class JointDistillation(Method):
         self._optimizer.step()
         self._styles = None
 
-    def _own_losses(self, name: str, output: Output, label: Tensor, head: str) -> dict[str, Tensor]:
+    def _own_losses(self, name: str, output: Output, label: Tensor, head: Head) -> dict[str, Tensor]:
         """Segmentation and presence of one of the two networks."""
         options, terms = self.options, {}
         weight = getattr(options, f"{name}_weight")
@@ -162,7 +169,7 @@ class JointDistillation(Method):
             presence = output.presence
             truth = presence_target(label, presence.dtype)
             terms[f"{name}_presence"] = options.presence * F.binary_cross_entropy(presence, truth)
-            if head != "regions":
+            if head.channels == 1 + len(TUMOR_CLASSES):  # a channel for each class, background first
                 doubt = distributed.mean((presence - truth).detach().abs().mean(0))
                 dice = dice * torch.cat([dice.new_ones(1), 1 + doubt])
         terms[f"{name}_dice"] = weight * dice.mean()
@@ -179,18 +186,18 @@ class JointDistillation(Method):
         terms = {
             "attention": (
                 options.attention,
-                lambda: attention_distance(*kinds["attention"], options.extremes),
+                lambda: attention_distance(*kinds[Kind.ATTENTION], options.extremes),
             ),
-            "scales": (options.multiscale, lambda: scale_distance(*kinds["scale"])),
+            "scales": (options.multiscale, lambda: scale_distance(*kinds[Kind.SCALE])),
             "logits": (options.logits, lambda: logit_distance(student.logits, teacher.logits)),
             "divergence": (
                 options.kl_divergence,
                 lambda: standardized_divergence(student.logits, teacher.logits, options.temperature, axis),
             ),
-            "style": (options.style, lambda: style_distance(*kinds["style"])),
+            "style": (options.style, lambda: style_distance(*kinds[Kind.STYLE])),
             "adversarial": (
                 options.adversarial,
-                lambda: self._adversarial(*(styles for (styles,) in kinds["adversarial"])),
+                lambda: self._adversarial(*(styles for (styles,) in kinds[Kind.ADVERSARIAL])),
             ),
         }
         return {name: weight * distance() for name, (weight, distance) in terms.items() if weight}
@@ -199,15 +206,15 @@ class JointDistillation(Method):
         """How badly the student passes for a teacher; keeps both styles for the discriminator's own step."""
         self._styles = student.detach().float(), teacher.float()
         self.discriminator.requires_grad_(False)
-        return self.discriminator.fooled(student.float())
+        return self.discriminator.generator_loss(student.float())
 
 
 def _pairs(student: Output, teacher: Output, kind: str) -> tuple[list[Tensor], list[Tensor]]:
     """The student's and the teacher's features of a kind, in the same order."""
-    names = list(chosen(teacher.features, {kind}))
-    return [student.features[name] for name in names], [teacher.features[name] for name in names]
+    features = list(chosen(teacher.features, {kind}))
+    return [student.features[key] for key in features], [teacher.features[key] for key in features]
 
 
 def _detached(output: Output) -> Output:
-    features = {name: x.detach() for name, x in output.features.items()}
+    features: dict[Feature, Tensor] = {key: x.detach() for key, x in output.features.items()}
     return Output(output.logits.detach(), features)

@@ -24,15 +24,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
-from ..core.modalities import Modality
+from ..networks.heads import HEADS, Head
+from ..networks.output import Feature, Kind, chosen
 from ..runtime.distributed import total
 from .losses import smooth_dice_loss
 from .method import unwrap_ddp
 from .options import DistillationOptions
 from .supervised import Supervised
 
-FEATURES = {"fused": ("fused", "decoder"), "encoder": ("encoder",)}
-"""Option -> kinds of features, the first part of their names in ``Output.features``."""
+FEATURES = {"fused": (Kind.FUSED, Kind.DECODER), "encoder": (Kind.ENCODER,)}
+"""Option -> kinds of features."""
 SMALLEST = 1e-7  # keeps logarithms of region maps finite
 
 
@@ -88,11 +89,11 @@ class Distillation(Supervised):
         with torch.autocast(output.logits.device.type, enabled=False):
             distance = self._feature_distance(output.features, taught.features, batch)
             terms["teacher_features"] = self.options.feature_weight * distance
-            pairs = {"": imitation(output.logits, taught.logits, head)}
+            pairs = {"": distillation_loss(output.logits, taught.logits, head)}
             maps = [
-                imitation(_logarithm(output.features[name]), _logarithm(x), "classes")
-                for name, x in taught.features.items()
-                if name.startswith("regions/")
+                distillation_loss(_logarithm(output.features[feature]), _logarithm(x), HEADS["classes"])
+                for feature, x in taught.features.items()
+                if feature.kind == Kind.REGIONS
             ]
             if maps:
                 pairs["region_"] = tuple(sum(of_levels) for of_levels in zip(*maps, strict=True))
@@ -102,11 +103,14 @@ class Distillation(Supervised):
         return {**terms, "total": sum(terms.values())}
 
     def _feature_distance(
-        self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], batch: Mapping[str, Tensor]
+        self,
+        student: Mapping[Feature, Tensor],
+        teacher: Mapping[Feature, Tensor],
+        batch: Mapping[str, Tensor],
     ) -> Tensor:
         """Eq. 7: mean square over the elements of a level, summed over the levels."""
-        squares: dict[str, list[Tensor]] = {}
-        elements: dict[str, int] = {}
+        squares: dict[int | str, list[Tensor]] = {}
+        elements: dict[int | str, int] = {}
         for level, x, target in self._pairs(student, teacher, batch):
             squares.setdefault(level, []).append(F.mse_loss(x.float(), target.float(), reduction="sum"))
             elements[level] = elements.get(level, 0) + target.numel()
@@ -120,21 +124,20 @@ class Distillation(Supervised):
         return (sums / total(sums.new_tensor(list(elements.values())))).sum()
 
     def _pairs(
-        self, student: Mapping[str, Tensor], teacher: Mapping[str, Tensor], batch: Mapping[str, Tensor]
-    ) -> Iterator[tuple[str, Tensor, Tensor]]:
+        self,
+        student: Mapping[Feature, Tensor],
+        teacher: Mapping[Feature, Tensor],
+        batch: Mapping[str, Tensor],
+    ) -> Iterator[tuple[int | str, Tensor, Tensor]]:
         """(level, student's feature, teacher's feature) of the chosen kinds."""
-        for name, target in teacher.items():
-            kind, level, *modality = name.split("/")
-            if kind not in FEATURES[self.options.features]:
-                continue
-            x = student[name]
-            if modality:  # one row per sample that has it: keep those whose teacher sees it
-                m = Modality[modality[0]]
+        for feature, target in chosen(teacher, FEATURES[self.options.features]).items():
+            x, m = student[feature], feature.modality
+            if m is not None:  # one row per sample that has it: keep those whose teacher sees it
                 x = x[batch["teacher"][batch["present"][:, m], m]]
-            yield level, x, target
+            yield feature.level, x, target
 
 
-def imitation(student: Tensor, teacher: Tensor, head: str) -> tuple[Tensor, Tensor]:
+def distillation_loss(student: Tensor, teacher: Tensor, head: Head) -> tuple[Tensor, Tensor]:
     """Divergence and Dice distance of two predictions; both 0 exactly where they agree.
 
     Args:
@@ -146,12 +149,10 @@ def imitation(student: Tensor, teacher: Tensor, head: str) -> tuple[Tensor, Tens
         mean over classes without background (or regions, or sigmoids), in 0..1.
     """
     student, teacher = student.float(), teacher.float()
-    classes = head == "classes"
-    entropy = F.cross_entropy if classes else F.binary_cross_entropy_with_logits
-    target, predicted = (x.softmax(1) if classes else x.sigmoid() for x in (teacher, student))
-    divergence = entropy(student, target) - entropy(teacher, target)
-    first = 1 if classes else 0
-    return divergence, smooth_dice_loss(predicted[:, first:], target[:, first:], squared=True)
+    target, predicted = head.probabilities(teacher), head.probabilities(student)
+    divergence = head.cross_entropy(student, target) - head.cross_entropy(teacher, target)
+    scored = slice(head.first_scored, None)
+    return divergence, smooth_dice_loss(predicted[:, scored], target[:, scored], squared=True)
 
 
 def _logarithm(probabilities: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Global style matching (GSME; in AdaMM the bi-bottleneck distillation): products of features, and a critic.
+"""Global style matching (GSME; in AdaMM bi-bottleneck distillation): feature products, and a discriminator.
 
 Zhu et al., "Bridging the gap in missing modalities", MICCAI 2025, Sec. 2.4, Eq. 9-11; "No modality left
 behind" (AdaMM, arXiv 2509.15017) matches styles and aligns features alike.
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SLOPE = 0.2
+"""Of LeakyReLU, as in the public code."""
 
 
 def fused_matrix(first: Tensor, second: Tensor) -> Tensor:
@@ -56,18 +57,18 @@ class Discriminator(nn.Module):
     Args:
         channels: of the style.
         width: channels of the first layer.
-        published: as the public code has it, larger kernels, of which the last one fits styles of 20x24x16
-            alone; otherwise a style of any size will do.
+        as_public_code: as the public code has it, larger kernels, of which the last one fits styles of
+            20x24x16 alone; otherwise a style of any size will do.
     """
 
-    def __init__(self, channels: int, width: int = 64, published: bool = False) -> None:
+    def __init__(self, channels: int, width: int = 64, as_public_code: bool = False) -> None:
         super().__init__()
         widths = [channels, width, 2 * width, 4 * width]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
-            halving = nn.Conv3d(inputs, outputs, 4 if published else 3, stride=2, padding=1)
+            halving = nn.Conv3d(inputs, outputs, 4 if as_public_code else 3, stride=2, padding=1)
             layers += [halving, nn.LeakyReLU(SLOPE, True)]
-        last = nn.Conv3d(widths[-1], 1, (2, 3, 2)) if published else nn.Conv3d(widths[-1], 1, 1)
+        last = nn.Conv3d(widths[-1], 1, (2, 3, 2)) if as_public_code else nn.Conv3d(widths[-1], 1, 1)
         self.layers = nn.Sequential(*layers, last)
 
     def forward(self, style: Tensor) -> Tensor:
@@ -78,7 +79,7 @@ class Discriminator(nn.Module):
         """What the discriminator itself minimizes: Eq. 9 with the sign turned, mean over both kinds."""
         return (self._entropy(teacher, 0.0) + self._entropy(student, 1.0)) / 2
 
-    def fooled(self, student: Tensor) -> Tensor:
+    def generator_loss(self, student: Tensor) -> Tensor:
         """What the student minimizes: that its style is taken for a teacher's."""
         return self._entropy(student, 0.0)
 

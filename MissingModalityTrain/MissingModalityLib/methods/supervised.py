@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -23,12 +23,19 @@ class Supervised(Method):
         return self._outcome(network, batch, epoch)[1]
 
     def _outcome(
-        self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int, features: bool = False
+        self,
+        network: nn.Module,
+        batch: Mapping[str, Tensor],
+        epoch: int,
+        features: bool | Collection[str] = (),
     ) -> tuple[Output, dict[str, Tensor]]:
-        """What the network says of the subset it may see, and the terms of that."""
+        """Output of the subset that the network may see, with some features, and the terms of it."""
+        trained = unwrap_ddp(network)
+        if features is not True:
+            features = {*trained.loss_features, *(features or ())}
         output = network(batch["image"], batch["available"], batch["present"], features)
         # weights that were trained before have learned each modality on its own
         first_fused = self.options.fusion_start_epoch if self.fresh else 0
         fused_weight = 0.0 if epoch < first_fused else 1.0
-        head = unwrap_ddp(network).head
-        return output, segmentation_loss(output, batch["label"], head, batch["present"], fused_weight)
+        terms = segmentation_loss(trained, output, batch["label"], batch["present"], fused_weight)
+        return output, terms

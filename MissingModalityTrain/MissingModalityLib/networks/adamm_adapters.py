@@ -37,33 +37,37 @@ class Adapter(nn.Module):
         return x + self.dropout(self.up(F.gelu(self.down(x))))
 
 
-class Bank(nn.Module):
+class SubsetAdapters(nn.Module):
     """What one subset has of its own: seven adapters, and both convolutions that make the bottleneck."""
 
     def __init__(self, width: int, inner: int, dropout: float) -> None:
         super().__init__()
-        levels = (2 * width, 4 * width, 8 * width)
+        halved = (2 * width, 4 * width, 8 * width)  # channels after each strided convolution
+        deepest = halved[-1]
         self.adapters = nn.ModuleList(
-            Adapter(channels, inner, dropout) for channels in (*levels, 8 * width, *levels[1::-1], width)
+            Adapter(channels, inner, dropout) for channels in (*halved, deepest, *halved[1::-1], width)
         )
-        self.style = nn.Conv3d(20 * width, 8 * width, 1)
-        self.bottleneck = nn.Conv3d(16 * width, 8 * width, 1)
+        # the two lower levels of the encoder and the content; then the style from these and the content
+        self.style = nn.Conv3d(halved[-2] + deepest + deepest, deepest, 1)
+        self.bottleneck = nn.Conv3d(deepest + deepest, deepest, 1)
 
 
-class Banks(nn.ModuleDict):
+class AllAdapters(nn.ModuleDict):
     """A bank for each of the 14 subsets that lack a modality, by their bits, such as "1010" for FLAIR and T1.
 
     Args:
-        width: channels of the trunk's first level.
+        width: channels of the U-Net's first level.
         inner: of the adapters.
         dropout: of the adapters.
     """
 
     def __init__(self, width: int, inner: int, dropout: float) -> None:
         lacking = (subset for subset in SUBSETS if len(subset) < len(MODALITIES))
-        super().__init__({_bits(availability(subset)): Bank(width, inner, dropout) for subset in lacking})
+        super().__init__(
+            {_bits(availability(subset)): SubsetAdapters(width, inner, dropout) for subset in lacking}
+        )
 
-    def routes(self, available: Tensor) -> Routes:
+    def routes(self, available: Tensor) -> SubsetRouting:
         """Ways of a batch's samples through the banks.
 
         Args:
@@ -78,17 +82,19 @@ class Banks(nn.ModuleDict):
         complete, nothing = "1" * len(MODALITIES), "0" * len(MODALITIES)
         if nothing in rows:
             raise ImageError("adamm: every sample needs at least one available modality.")
-        return Routes([(None if bits == complete else self[bits], found) for bits, found in rows.items()])
+        return SubsetRouting(
+            [(None if bits == complete else self[bits], found) for bits, found in rows.items()]
+        )
 
 
-class Routes:
+class SubsetRouting:
     """Which samples of a batch go through which bank, none where nothing is missing.
 
     Args:
         groups: bank and rows; every row of the batch in one of them.
     """
 
-    def __init__(self, groups: list[tuple[Bank | None, list[int]]]) -> None:
+    def __init__(self, groups: list[tuple[SubsetAdapters | None, list[int]]]) -> None:
         self._groups = groups
         mixed = [row for _, rows in groups for row in rows]
         self._order = sorted(range(len(mixed)), key=mixed.__getitem__)

@@ -21,16 +21,16 @@ class NodeProjection(nn.Module):
     Args:
         channels: of a voxel and of a node.
         nodes: anchors.
-        published: read the nodes' memory as if it had been transposed, as the public code does: then every
-            "node" is a mixture of pieces of all.
+        as_public_code: read the nodes' memory as if it had been transposed, as the public code does: then
+            every "node" is a mixture of pieces of all.
     """
 
-    def __init__(self, channels: int, nodes: int, published: bool) -> None:
+    def __init__(self, channels: int, nodes: int, as_public_code: bool) -> None:
         super().__init__()
         # close together and equally wide, or sums over so many channels leave every voxel to one or two nodes
         self.anchor = nn.Parameter(0.1 * torch.randn(nodes, channels))
         self.sigma = nn.Parameter(torch.zeros(nodes, channels))
-        self.published = published
+        self.as_public_code = as_public_code
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, N) voxels -> (B, C, K) nodes and (B, K, N) assignments that sum to 1 over K."""
@@ -45,7 +45,7 @@ class NodeProjection(nn.Module):
         nodes = F.normalize(offsets * sharpness, dim=2)
         nodes = F.normalize(nodes.flatten(1), dim=1).view_as(nodes)
         batch, count, channels = nodes.shape
-        turned = nodes.view(batch, channels, count) if self.published else nodes.transpose(1, 2)
+        turned = nodes.view(batch, channels, count) if self.as_public_code else nodes.transpose(1, 2)
         return turned, assigned
 
 
@@ -54,19 +54,19 @@ class NodeAttention(nn.Module):
 
     Args:
         channels: of a node.
-        published: scale by the root of the number of nodes in place of the channels'.
+        as_public_code: scale by the root of the number of nodes in place of the channels'.
     """
 
-    def __init__(self, channels: int, published: bool) -> None:
+    def __init__(self, channels: int, as_public_code: bool) -> None:
         super().__init__()
         self.mix = nn.Linear(channels, channels)
         self.out = nn.Linear(channels, channels)
-        self.published = published
+        self.as_public_code = as_public_code
 
     def forward(self, nodes: Tensor) -> Tensor:
         """(B, K, C) -> the same shape."""
         mixed = self.mix(nodes)
-        scale = mixed.shape[1 if self.published else 2] ** -0.5
+        scale = mixed.shape[1 if self.as_public_code else 2] ** -0.5
         return self.out(F.scaled_dot_product_attention(mixed, mixed, mixed, scale=scale))
 
 
@@ -76,19 +76,19 @@ class GraphRefinement(nn.Module):
     Args:
         channels: of both bottlenecks.
         nodes: K, how many each is summed up in.
-        published: with the faults of the public code, which its weights need: nodes not transposed, one
+        as_public_code: with the faults of the public code, which its weights need: nodes not transposed, one
             similarity for both directions, attention scaled by the number of nodes, batch normalization.
     """
 
-    def __init__(self, channels: int, nodes: int, published: bool) -> None:
+    def __init__(self, channels: int, nodes: int, as_public_code: bool) -> None:
         super().__init__()
-        norm = "batch" if published else "group"
-        self.published = published
-        self.specific = NodeProjection(channels, nodes, published)
-        self.general = NodeProjection(channels, nodes, published)
+        norm = "batch" if as_public_code else "group"
+        self.as_public_code = as_public_code
+        self.specific = NodeProjection(channels, nodes, as_public_code)
+        self.general = NodeProjection(channels, nodes, as_public_code)
         self.sharpen = _unit(channels, norm)
         self.exchange = nn.Parameter(nn.init.xavier_uniform_(torch.empty(channels, channels)))
-        self.attention = NodeAttention(channels, published)
+        self.attention = NodeAttention(channels, as_public_code)
         self.place = _unit(channels, norm)
         self.merge = _unit(channels, norm)
         self.out = nn.Conv3d(channels, channels, 1)
@@ -117,7 +117,7 @@ class GraphRefinement(nn.Module):
         """(B, C, K) nodes of both -> (B, K, C) the specific ones after looking at the general ones."""
         specific, general = specific.transpose(1, 2), general.transpose(1, 2)
         alike = general @ specific.transpose(1, 2)
-        back = alike if self.published else alike.transpose(1, 2)
+        back = alike if self.as_public_code else alike.transpose(1, 2)
         found = back.softmax(-1) @ general @ self.exchange, alike.softmax(-1) @ specific @ self.exchange
         both = torch.cat([self.attention(nodes) for nodes in found], 1)
         return self.attention(both).chunk(2, 1)[0]

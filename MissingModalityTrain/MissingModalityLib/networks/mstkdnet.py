@@ -6,98 +6,76 @@ brain tumor segmentation", MICCAI 2025. Teacher and student are two of these net
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.modalities import MODALITIES
+from .heads import HEADS
 from .mstkdnet_transformer import PATCH, MultiScaleDecoder, Transformer
-from .output import HEADS, Output, asked, chosen, expect_background, visible
-from .unet import LEVELS, Decoder, Encoder, ResidualBlock, common_features, set_recompute
+from .network import Network
+from .options import MSTKDNetOptions
+from .output import Feature, Kind, Output, asked, chosen, mask_missing
+from .unet import (
+    LEVELS,
+    Decoder,
+    Encoder,
+    ResidualBlock,
+    common_features,
+    set_activation_checkpointing,
+)
 
-SCALE_NAMES = ("3", "6", "9", "12")
+OUTPUT_LAYERS = ("3", "6", "9", "12")
 """Of the layers of the published network, the shallowest first."""
 
 
-class MSTKDNet(nn.Module):
+class MSTKDNet(Network):
     """All modalities enter together; a missing one is a zero channel.
 
     If asked for, ``Output.features`` holds (C = 8 ``width``, sides an eighth of the image's):
 
-    - ``attention/<layer>`` (B, heads, N, N): attention weights after each quarter of the layers;
-    - ``scale/<layer>``: the four decoded maps of the Transformer, coarse and fine;
-    - ``style/encoder`` (B, C/2, d, h, w), ``style/transformer``, ``style/content`` (B, C, d, h, w): what
+    - ``attention`` of each layer that comes out (B, heads, N, N): attention weights after each quarter of the
+      layers;
+    - ``scale`` of the same layers: the four decoded maps of the Transformer, coarse and fine;
+    - ``style`` at ``encoder`` (B, C/2, d, h, w), ``transformer`` and ``content`` (B, C, d, h, w): what
       fused matrices are made of, Eq. 10: the encoder's last level but one, pooled; the Transformer's map; the
       decoder's first features;
-    - ``adversarial/style`` (B, C, d, h, w): what the discriminator sees, Eq. 9: both fused;
-    - ``fused/4``, ``decoder/<level>``: content and decoder, group-normalized, for the distillation that all
-      networks offer.
-
-    Args:
-        width: channels of the first level, a multiple of 8.
-        embedding, layers, heads, hidden: size of tokens, number of layers (a multiple of 4), attention heads
-            (a divisor of ``embedding``), inner size of the layers.
-        decoder: channels of the Transformer's coarsest decoded map, a multiple of 16.
-        grid: tokens (of 32 voxels a side) per axis z, y, x that positions are learned for, others
-            interpolated; default the paper's, 160x192x128 voxels (x, y, z).
-        head: "sigmoids" as published, "classes" or "regions".
-        norm: of the Transformer's decoder, "group", or "batch" as published.
-        dropout: of the bottleneck; the Transformer has half of it.
-        recompute: forget inner activations in training and compute them again for the gradient.
+    - ``adversarial`` (B, C, d, h, w): what the discriminator sees, Eq. 9: both fused;
+    - ``fused`` of level 4, ``decoder`` of levels 3 to 1: content and decoder, group-normalized, for the
+      distillation that all networks offer.
     """
 
     name = "mstkdnet"
+    Options = MSTKDNetOptions
     divisor = 2 ** (LEVELS - 1) * PATCH
-    distilled = ("attention", "scale", "style", "adversarial")
-    find_unused_parameters = False
+    distillable_features = (Kind.ATTENTION, Kind.SCALE, Kind.STYLE, Kind.ADVERSARIAL)
 
-    def __init__(
-        self,
-        width: int = 16,
-        embedding: int = 768,
-        layers: int = 12,
-        heads: int = 12,
-        hidden: int = 2048,
-        decoder: int = 512,
-        grid: Sequence[int] = (4, 6, 5),
-        head: str = "sigmoids",
-        norm: str = "group",
-        dropout: float = 0.2,
-        recompute: bool = False,
-    ) -> None:
-        super().__init__()
-        if head not in HEADS:
-            raise ValueError(f"head must be one of {', '.join(HEADS)}, not '{head}'")
-        if not isinstance(grid, list | tuple):
-            raise ValueError(f"grid={grid} must be three numbers, such as 4,6,5")
-        self.options = {
-            "width": width,
-            "embedding": embedding,
-            "layers": layers,
-            "heads": heads,
-            "hidden": hidden,
-            "decoder": decoder,
-            "grid": list(grid),
-            "head": head,
-            "norm": norm,
-            "dropout": dropout,
-            "recompute": recompute,
-        }
-        self.head = head
+    def __init__(self, options: MSTKDNetOptions) -> None:
+        super().__init__(options)
+        width, size = options.width, options.embedding_size
+        self.head = HEADS[options.head]
         self.style_channels = deepest = width * 2 ** (LEVELS - 1)
         self.encoder = Encoder(len(MODALITIES), width)
-        self.transformer = Transformer(deepest, embedding, layers, heads, hidden, dropout / 2, grid)
-        self.multiscale = MultiScaleDecoder(deepest, embedding, decoder, norm)
+        self.transformer = Transformer(
+            deepest,
+            size,
+            options.num_layers,
+            options.num_heads,
+            options.mlp_size,
+            options.dropout / 2,
+            options.position_grid,
+        )
+        self.multiscale = MultiScaleDecoder(deepest, size, options.decoder_channels, options.norm)
         self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(4)))
         self.style = nn.Conv3d(deepest // 2 + 2 * deepest, deepest, 1)
         self.bottleneck = nn.Conv3d(2 * deepest, deepest, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(options.dropout)
         self.decoder = Decoder(width)
-        self.classify = nn.Conv3d(width, HEADS[head], 1)
-        expect_background(self.classify.bias, head)
-        set_recompute(self, recompute)
+        self.classify = nn.Conv3d(width, self.head.channels, 1)
+        self.head.init_background_bias(self.classify.bias)
+        set_activation_checkpointing(self, options.activation_checkpointing)
 
     def forward(
         self,
@@ -106,31 +84,21 @@ class MSTKDNet(nn.Module):
         present: Tensor | None = None,
         features: bool | Collection[str] = False,
     ) -> Output:
-        """Segment; voxels of a missing channel are never read.
-
-        Args:
-            image: (B, 4, D, H, W), z-scored; sides multiples of 32.
-            available: (B, 4) bool, the modalities to look at.
-            present: not read; networks that train on single modalities beside the subset need it.
-            features: give features too, all or these kinds.
-
-        Returns:
-            Logits (B, 4 or 3, D, H, W); features if asked for.
-        """
-        skips, (_, halved, deepest), _ = self.encoder(visible(image, available))
-        tokens, attention = self.transformer(deepest, weights=asked(features, "attention"))
+        """See :meth:`.network.Network.forward`."""
+        skips, (_, halved, deepest), _ = self.encoder(mask_missing(image, available))
+        tokens, attention = self.transformer(deepest, weights=asked(features, Kind.ATTENTION))
         mixed, scales = self.multiscale(deepest, tokens)
         mixed = mixed + deepest
         content, pooled = self.content(mixed), F.max_pool3d(halved, 2)
         style = self.style(torch.cat([pooled, deepest, mixed], 1))
         decoded = self.decoder(self.dropout(self.bottleneck(torch.cat([style, content], 1))), skips)
         found = {
-            **{f"attention/{name}": x for name, x in zip(SCALE_NAMES, attention, strict=False)},
-            **{f"scale/{name}": x for name, x in zip(SCALE_NAMES, scales, strict=True)},
-            "style/encoder": pooled,
-            "style/transformer": mixed,
-            "style/content": content,
-            "adversarial/style": style,
+            **{Feature(Kind.ATTENTION, name): x for name, x in zip(OUTPUT_LAYERS, attention, strict=False)},
+            **{Feature(Kind.SCALE, name): x for name, x in zip(OUTPUT_LAYERS, scales, strict=True)},
+            Feature(Kind.STYLE, "encoder"): pooled,
+            Feature(Kind.STYLE, "transformer"): mixed,
+            Feature(Kind.STYLE, "content"): content,
+            Feature(Kind.ADVERSARIAL, "style"): style,
             **common_features(content, decoded, features),
         }
         return Output(self.classify(decoded[-1]), chosen(found, features))

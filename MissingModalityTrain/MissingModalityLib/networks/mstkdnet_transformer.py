@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import ImageError
-from .unet import Recomputed, normalization
+from .options import TRANSFORMER_OUTPUTS
+from .unet import ActivationCheckpointed, normalization
 
 PATCH = 4
 """Side of the blocks that become tokens; the decoder below is made for it."""
-SCALES = 4
 
 
 class Attention(nn.Module):
@@ -32,8 +32,6 @@ class Attention(nn.Module):
 
     def __init__(self, size: int, heads: int, dropout: float) -> None:
         super().__init__()
-        if size % heads:
-            raise ValueError(f"heads={heads} must divide embedding={size}")
         self.heads = heads
         self.dropout = dropout
         self.query, self.key, self.value, self.out = (nn.Linear(size, size) for _ in range(4))
@@ -53,7 +51,7 @@ class Attention(nn.Module):
         return F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), dropout), shares
 
 
-class Layer(Recomputed):
+class Layer(ActivationCheckpointed):
     """Attention and two linear layers with ReLU, each on normalized tokens and added to them."""
 
     def __init__(self, size: int, heads: int, hidden: int, dropout: float) -> None:
@@ -93,10 +91,6 @@ class Transformer(nn.Module):
         grid: Sequence[int],
     ) -> None:
         super().__init__()
-        if layers < SCALES or layers % SCALES:
-            raise ValueError(f"layers={layers} must be a multiple of {SCALES}")
-        if not all(type(side) is int and side > 0 for side in grid):
-            raise ValueError(f"grid={grid} must be whole numbers of 1 or more")
         self.grid = tuple(grid)
         self.embed = nn.Conv3d(inputs, size, PATCH, stride=PATCH)
         self.positions = nn.Parameter(torch.zeros(1, prod(grid), size))
@@ -117,7 +111,7 @@ class Transformer(nn.Module):
         embedded = self.embed(x)
         grid = tuple(embedded.shape[2:])
         tokens = self.dropout(embedded.flatten(2).transpose(1, 2) + self._positions(grid))
-        every, maps, shares = len(self.layers) // SCALES, [], []
+        every, maps, shares = len(self.layers) // TRANSFORMER_OUTPUTS, [], []
         for number, layer in enumerate(self.layers, 1):
             comes_out = number % every == 0
             tokens, share = layer(tokens, weights and comes_out)
@@ -152,14 +146,14 @@ class MultiScaleDecoder(nn.Module):
 
     def __init__(self, outputs: int, size: int, width: int, norm: str) -> None:
         super().__init__()
-        if width < 16 or width % 16:
-            raise ValueError(f"decoder={width} must be a multiple of 16")
         self.map_0 = nn.Sequential(_conv(outputs, width // 16, norm), _conv(width // 16, width // 8, norm))
         self.lift_3 = nn.Sequential(
-            _lift(size, width, norm), _lift(width, width // 2, norm), _lift(width // 2, width // 4, norm)
+            _upsample(size, width, norm),
+            _upsample(width, width // 2, norm),
+            _upsample(width // 2, width // 4, norm),
         )
-        self.lift_6 = nn.Sequential(_lift(size, width, norm), _lift(width, width // 2, norm))
-        self.lift_9 = _lift(size, width, norm)
+        self.lift_6 = nn.Sequential(_upsample(size, width, norm), _upsample(width, width // 2, norm))
+        self.lift_9 = _upsample(size, width, norm)
         self.map_12 = _double(size, width)
         self.map_9 = nn.Sequential(
             _conv(2 * width, width, norm),
@@ -213,6 +207,6 @@ def _double(inputs: int, outputs: int) -> nn.ConvTranspose3d:
     return nn.ConvTranspose3d(inputs, outputs, 2, stride=2)
 
 
-def _lift(inputs: int, outputs: int, norm: str) -> nn.Sequential:
+def _upsample(inputs: int, outputs: int, norm: str) -> nn.Sequential:
     """Twice the sides, then :func:`_conv`."""
     return nn.Sequential(_double(inputs, outputs), *_conv(outputs, outputs, norm))

@@ -1,22 +1,66 @@
-"""What every network returns, and what early-fusion networks do alike at both ends."""
+"""What every network returns, and how intermediate features are named and chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..core.labels import REGIONS, TumorClass
+from ..core.labels import TumorClass
+from ..core.modalities import Modality
 
-HEADS = {"classes": len(TumorClass), "regions": len(REGIONS), "sigmoids": len(TumorClass)}
-"""Kind of prediction -> its channels. classes: one softmax over background, NCR/NET, ED, ET; regions:
-sigmoids for WT, TC, ET; sigmoids: one for each class, background included, that need not agree."""
-LESIONS = tuple(cls.name for cls in TumorClass if cls is not TumorClass.BACKGROUND)
+TUMOR_CLASSES = tuple(cls.name for cls in TumorClass if cls is not TumorClass.BACKGROUND)
 """What presence is told of."""
-RARE = 4.0
-"""Logit by which a new network takes a voxel for background: tumor fills about 2 % of a crop."""
+
+
+class Kind(StrEnum):
+    """Kinds of features that methods know; networks and methods from outside may use further names."""
+
+    ATTENTION = "attention"
+    """(B, heads, N, N): weights of self-attention, each row sums to 1."""
+    SCALE = "scale"
+    """Maps that a Transformer's depths are decoded to."""
+    STYLE = "style"
+    """(B, C, d, h, w): what fused matrices are made of."""
+    ADVERSARIAL = "adversarial"
+    """(B, C, d, h, w): what a discriminator of styles sees."""
+    ENCODER = "encoder"
+    """(n, C, d, h, w): of one modality alone, for the n samples that have it."""
+    FUSED = "fused"
+    """(B, C, d, h, w): after the modalities have met."""
+    DECODER = "decoder"
+    """(B, C, d, h, w): on the way back to full resolution."""
+    REGIONS = "regions"
+    """(B, K, D, H, W): probabilities of each class, estimated at a coarser level."""
+    SEPARATE = "separate"
+    """(n, K, D, H, W): logits from one modality alone, for the n samples that have it."""
+
+
+PRESENCE = "presence"
+"""Stands among what can be distilled for :attr:`Output.presence`."""
+
+
+class Feature(NamedTuple):
+    """Key of an intermediate tensor.
+
+    Attributes:
+        kind: a :class:`Kind`, or a name of an outside network's own.
+        level: resolution (1 is full), or the name of the layer or place; "" where the kind has one tensor.
+        modality: that the tensor belongs to, if it belongs to one.
+    """
+
+    kind: str
+    level: int | str = ""
+    modality: Modality | None = None
+
+    def __str__(self) -> str:
+        """``kind/level/MODALITY``, without what is not there."""
+        modality = "" if self.modality is None else self.modality.name
+        return "/".join(filter(None, (str(self.kind), str(self.level), modality)))
 
 
 @dataclass
@@ -24,49 +68,30 @@ class Output:
     """Result of ``network(image, available)``.
 
     Attributes:
-        logits: (B, K, D, H, W); K as :data:`HEADS` says of ``network.head``.
-        features: named intermediate tensors; in training mode those that the network's own loss reads,
-            all that can be distilled if asked for.
-        presence: (B, 3), never in half precision: probability that the image holds each of :data:`LESIONS` at
-            all; None where the network does not tell. ``logits`` know nothing of it, see
-            :func:`..sliding_window.gated`.
+        logits: (B, K, D, H, W); what they mean says the network's :class:`.heads.Head`.
+        features: intermediate tensors of the kinds that were asked for.
+        presence: (B, 3), never in half precision: probability that the image holds each of
+            :data:`TUMOR_CLASSES` at all; None where the network does not tell. ``logits`` know nothing of it,
+            see :meth:`.heads.Head.apply_presence`.
     """
 
     logits: Tensor
-    features: dict[str, Tensor] = field(default_factory=dict)
+    features: dict[Feature, Tensor] = field(default_factory=dict)
     presence: Tensor | None = None
 
 
 def asked(features: bool | Collection[str], kind: str) -> bool:
-    """Whether features of a kind, the first part of their names, are wanted."""
+    """Whether features of a kind are wanted."""
     return features if isinstance(features, bool) else kind in features
 
 
-def chosen(found: Mapping[str, Tensor], features: bool | Collection[str]) -> dict[str, Tensor]:
-    """Of features by name those of the kinds that are wanted."""
-    return {name: x for name, x in found.items() if asked(features, name.partition("/")[0])}
+def chosen(found: Mapping[Feature, Tensor], features: bool | Collection[str]) -> dict[Feature, Tensor]:
+    """Those features whose kind is wanted, in their order."""
+    return {feature: x for feature, x in found.items() if asked(features, feature.kind)}
 
 
-def visible(image: Tensor, available: Tensor) -> Tensor:
+def mask_missing(image: Tensor, available: Tensor) -> Tensor:
     """(B, 4, D, H, W) with zeros in channels that ``available`` (B, 4) does not name, whatever they hold."""
     # where(), not a product: NaN * 0 is NaN
     zero = torch.zeros((), dtype=image.dtype, device=image.device)
     return torch.where(available[:, :, None, None, None], image, zero)
-
-
-@torch.no_grad()
-def expect_background(bias: Tensor, head: str) -> None:
-    """Spare training the hundreds of steps that learning the rarity of tumor from zero takes.
-
-    Lin et al., "Focal loss for dense object detection", ICCV 2017, Sec. 4.1.
-
-    Args:
-        bias: of the last convolution, K blocks of one or more channels.
-        head: the network's.
-    """
-    if head == "classes":
-        bias.view(HEADS[head], -1)[TumorClass.BACKGROUND] += RARE
-        return
-    bias.fill_(-RARE)
-    if head == "sigmoids":
-        bias.view(HEADS[head], -1)[TumorClass.BACKGROUND] = RARE

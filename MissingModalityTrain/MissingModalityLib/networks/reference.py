@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..core.errors import OptionError, StudentError
 from ..core.modalities import MODALITIES, SUBSETS, availability
-from .adamm import AdaMM
-from .mstkdnet import MSTKDNet
-from .rfnet import LEVELS, RFNet
+from .network import Network
+from .registry import build
+from .rfnet import LEVELS
 
 
 @dataclass(frozen=True)
@@ -25,22 +25,20 @@ class Reference:
     """How to read one public code's checkpoints.
 
     Attributes:
-        network: our class.
-        options: reference weights by name -> options of ``network``; KeyError or IndexError where they cannot
+        options: reference weights by name -> options of our network; KeyError or IndexError where they cannot
             tell.
         names: options -> (reference name, our name) of a module, with all of its weights, or of one weight.
         ignored: beginnings of names that the public code never reads.
         orders: our name of a weight -> the axis and the order in which its channels become ours.
     """
 
-    network: Callable[..., nn.Module]
     options: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     names: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]
     ignored: tuple[str, ...] = ()
     orders: Mapping[str, tuple[int, Sequence[int]]] = field(default_factory=dict)
 
 
-def load_reference(name: str, weights: Mapping[str, Any]) -> nn.Module:
+def load_reference(name: str, weights: Mapping[str, Any]) -> Network:
     """Our network with the weights of a public checkpoint.
 
     Args:
@@ -65,14 +63,15 @@ def load_reference(name: str, weights: Mapping[str, Any]) -> nn.Module:
     reference = REFERENCES[name]
     found = _tensors(weights)
     try:
-        options = reference.options(found)
+        network = build(name, **reference.options(found))
+    except OptionError as error:
+        raise StudentError(f"These are not weights of {name}: {error}") from None
     except (KeyError, IndexError) as error:
         raise StudentError(
             f"These are not weights of {name}: {error} is missing. Give its state_dict."
         ) from None
-    network = reference.network(**options)
     state = network.state_dict()
-    table = dict(_weights(reference.names(options), state))
+    table = dict(_weights(reference.names(network.options), state))
     found = {key: value for key, value in found.items() if not key.startswith(reference.ignored)}
     _require_same_names(name, found, table)
     for theirs, ours in table.items():
@@ -186,16 +185,17 @@ def _mstkdnet_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     layers = {key.split(".")[3] for key in weights if key.startswith("Unetr.transformer.layer.")}
     return {
         "width": weights["conv1a.weight"].shape[0],
-        "embedding": embedding,
-        "layers": len(layers),
-        "hidden": weights["Unetr.transformer.layer.0.mlp.w_1.weight"].shape[0],
-        "decoder": weights["Unetr.decoder12_upsampler.block.weight"].shape[1],
-        "grid": (5, 6, 4) if tokens == 120 else (tokens,),  # x, y, z
+        "embedding_size": embedding,
+        "num_layers": len(layers),
+        "mlp_size": weights["Unetr.transformer.layer.0.mlp.w_1.weight"].shape[0],
+        "decoder_channels": weights["Unetr.decoder12_upsampler.block.weight"].shape[1],
+        # 120 are the 5x6x4 patches of 32 voxels that the paper's crops of 160x192x128 hold, in x, y, z
+        "position_grid": (5, 6, 4) if tokens == 120 else (tokens,),
         "norm": "batch",
     }
 
 
-def _trunk_names() -> Iterable[tuple[str, str]]:
+def _unet_names() -> Iterable[tuple[str, str]]:
     """What MST-KDNet and AdaMM have in common."""
 
     def block(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
@@ -219,10 +219,10 @@ def _trunk_names() -> Iterable[tuple[str, str]]:
 
 
 def _mstkdnet_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    yield from _trunk_names()
+    yield from _unet_names()
     yield "Unetr.transformer.embeddings.position_embeddings", "transformer.positions"
     yield "Unetr.transformer.embeddings.patch_embeddings", "transformer.embed"
-    for layer in range(options["layers"]):
+    for layer in range(options["num_layers"]):
         theirs, ours = f"Unetr.transformer.layer.{layer}", f"transformer.layers.{layer}"
         yield f"{theirs}.attention_norm", f"{ours}.norms.0"
         yield f"{theirs}.mlp_norm", f"{ours}.norms.1"
@@ -259,14 +259,14 @@ def _multiscale_block(theirs: str, ours: str, kind: str) -> Iterable[tuple[str, 
 def _adamm_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     return {
         "width": weights["conv1a.weight"].shape[0],
-        "adapters": weights["enc_adapters.0001.0.down.weight"].shape[0],
-        "nodes": weights["adagem.contour_proj0.anchor"].shape[0],
-        "published": True,
+        "adapter_channels": weights["enc_adapters.0001.0.down.weight"].shape[0],
+        "graph_nodes": weights["adagem.contour_proj0.anchor"].shape[0],
+        "as_public_code": True,
     }
 
 
 def _adamm_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    yield from _trunk_names()
+    yield from _unet_names()
     for subset in SUBSETS[:-1]:
         flags = availability(subset)
         ours = "banks." + "".join(str(int(flag)) for flag in flags)
@@ -304,13 +304,12 @@ _ORDERS = {
 }
 
 REFERENCES: Mapping[str, Reference] = {
-    "rfnet": Reference(RFNet, _rfnet_options, _rfnet_names),
+    "rfnet": Reference(_rfnet_options, _rfnet_names),
     "mstkdnet": Reference(
-        MSTKDNet,
         _mstkdnet_options,
         _mstkdnet_names,
         ignored=("Unetr.transformer.encoder_norm.",),
         orders=_ORDERS,
     ),
-    "adamm": Reference(AdaMM, _adamm_options, _adamm_names, ignored=_ADAMM_NEVER_READ, orders=_ORDERS),
+    "adamm": Reference(_adamm_options, _adamm_names, ignored=_ADAMM_NEVER_READ, orders=_ORDERS),
 }

@@ -7,7 +7,7 @@ While training, one further decoder shared by all modalities segments each of th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,13 +15,17 @@ from torch import Tensor, nn
 
 from ..core.errors import ImageError, OptionError
 from ..core.modalities import MODALITIES
-from .output import Output
-from .rfnet_blocks import SLOPE, ConvBlock, StackBlock, pick, spread, upsample
+from .heads import HEADS, ClassesHead
+from .network import Network
+from .options import RFNetOptions
+from .output import Feature, Kind, Output, asked, chosen
+from .rfnet_blocks import SLOPE, ConvBlock, FusionBlock, gather_rows, scatter_rows, upsample
 
 LEVELS = 4
 HIDDEN = 128  # hidden units of a region's modality weighting, whatever the width
 MAP_CHANNELS = 16  # channels before the region maps, whatever the width
-EPSILON = 1e-7
+EPSILON = 1e-7  # keeps the mean over an empty region finite
+LEAST_SIDE = 16  # reflect padding of the coarsest level needs two voxels
 
 Pyramid = list[Tensor]
 """Feature maps from fine (index 0, level 1) to coarse (index 3, level 4)."""
@@ -48,6 +52,7 @@ class EncoderLevel(nn.Module):
         self.residual = nn.Sequential(ConvBlock(outputs, outputs), ConvBlock(outputs, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, D, H, W) -> (B, outputs, D/stride, H/stride, W/stride)."""
         x = self.entry(x)
         return x + self.residual(x)
 
@@ -62,6 +67,7 @@ class Encoder(nn.Module):
         self.levels = nn.ModuleList(map(EncoderLevel, inputs, widths, strides))
 
     def forward(self, x: Tensor) -> Pyramid:
+        """(n, 1, D, H, W) -> (n, C, D, H, W), (n, 2C, D/2, H/2, W/2) and so on."""
         pyramid = []
         for level in self.levels:
             x = level(x)
@@ -70,7 +76,7 @@ class Encoder(nn.Module):
 
 
 class DecoderStep(nn.Module):
-    """From one level to the next finer one: ``lift`` doubles the resolution, ``merge`` takes the skip in."""
+    """To the next finer level: ``upsample`` doubles the resolution, ``merge`` takes the skip in."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -78,10 +84,12 @@ class DecoderStep(nn.Module):
         self.merging = ConvBlock(2 * outputs, outputs)
         self.refining = ConvBlock(outputs, outputs, kernel=1)
 
-    def lift(self, coarse: Tensor) -> Tensor:
+    def upsample(self, coarse: Tensor) -> Tensor:
+        """(B, inputs, d, h, w) -> (B, outputs, 2d, 2h, 2w)."""
         return self.lifting(upsample(coarse))
 
     def merge(self, first: Tensor, second: Tensor) -> Tensor:
+        """(B, outputs, D, H, W) twice -> the same shape."""
         return self.refining(self.merging(torch.cat((first, second), 1)))
 
 
@@ -99,9 +107,10 @@ class SeparateDecoder(nn.Module):
         self.head = nn.Conv3d(widths[0], classes, 1)
 
     def forward(self, pyramid: Pyramid) -> Tensor:
+        """Levels of one modality, (n, C, d, h, w) each -> logits (n, classes, D, H, W)."""
         x = pyramid[-1]
         for step, skip in zip(reversed(self.steps), reversed(pyramid[:-1]), strict=True):
-            x = step.merge(step.lift(x), skip)
+            x = step.merge(step.upsample(x), skip)
         return self.head(x)
 
 
@@ -111,7 +120,7 @@ class RegionMaps(nn.Module):
     def __init__(self, channels: int, classes: int, coarsest: bool) -> None:
         super().__init__()
         squeezed = channels // 4
-        self.squeeze = StackBlock(channels, squeezed)
+        self.squeeze = FusionBlock(channels, squeezed)
         self.embed = nn.Sequential(ConvBlock(squeezed, squeezed), ConvBlock(squeezed, channels, kernel=1))
         inputs = channels if coarsest else 2 * channels
         self.classify = nn.Sequential(
@@ -143,7 +152,7 @@ class RegionFusion(nn.Module):
             ConvBlock(channels, channels),
             ConvBlock(channels, channels // 2, kernel=1),
         )
-        self.squeeze = StackBlock(channels, channels)
+        self.squeeze = FusionBlock(channels, channels)
         self.shortcut = nn.Sequential(
             ConvBlock(channels, channels), ConvBlock(channels, channels // 2, kernel=1)
         )
@@ -199,59 +208,53 @@ class FusedDecoder(nn.Module):
         self.steps = _decoder_steps(widths)
         self.head = nn.Conv3d(widths[0], classes, 1)
 
-    def forward(self, stacks: Pyramid, used: Sequence[int], keep: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """Features, each (B, A, C, D, H, W), of modalities ``used`` -> logits, features if to be kept."""
-        features = {}
+    def forward(
+        self, stacks: Pyramid, used: Sequence[int], features: bool | Collection[str]
+    ) -> tuple[Tensor, dict[Feature, Tensor]]:
+        """Features, each (B, A, C, D, H, W), of modalities ``used`` -> logits, features as asked for."""
+        found = {}
         x = decoded = None
         for i in reversed(range(len(stacks))):
-            decoded = None if x is None else self.steps[i].lift(x)
+            decoded = None if x is None else self.steps[i].upsample(x)
             maps = self.maps[i](stacks[i], used, decoded)
             # the maps learn from their own loss only
             x = fused = self.fusion[i](stacks[i], used, maps.detach())
             if decoded is not None:
                 x = self.steps[i].merge(fused, decoded)
-            if keep:
-                features |= {f"maps/{i + 1}": maps, f"fused/{i + 1}": fused, f"decoder/{i + 1}": x}
-        return self.head(x), features
+            level = i + 1
+            if asked(features, Kind.REGIONS):
+                found[Feature(Kind.REGIONS, level)] = upsample(maps, 2**i) if i else maps
+            given = {Feature(Kind.FUSED, level): fused, Feature(Kind.DECODER, level): x}
+            found |= chosen(given, features)
+        return self.head(x), found
 
 
-class RFNet(nn.Module):
+class RFNet(Network):
     """Region-aware fusion network; any non-empty subset of modalities per sample.
 
-    In training mode, or if asked for, ``Output.features`` holds, with n_m the samples that have modality m,
-    in batch order:
+    If asked for, ``Output.features`` holds, with n_m the samples that have modality m, in batch order:
 
-    - ``separate/<MODALITY>`` (n_m, K, D, H, W): logits of the separate decoder, in training mode only;
-    - ``regions/<level>`` (B, K, D, H, W): region maps (probabilities) of levels 1 to 4 at full resolution;
-    - ``encoder/<level>/<MODALITY>`` (n_m, C, d, h, w): encoder levels, before masking;
-    - ``fused/<level>`` (B, C, d, h, w): output of the region-aware fusion;
-    - ``decoder/<level>`` (B, C, d, h, w): the decoder's features after merging them.
+    - ``separate`` of a modality (n_m, K, D, H, W): logits of the separate decoder, in training mode only;
+    - ``regions`` of a level (B, K, D, H, W): region maps (probabilities) of levels 1 to 4 at full resolution;
+    - ``encoder`` of a level and a modality (n_m, C, d, h, w): encoder levels, before masking;
+    - ``fused`` of a level (B, C, d, h, w): output of the region-aware fusion;
+    - ``decoder`` of a level (B, C, d, h, w): the decoder's features after merging them.
 
     Level 1 is full resolution and ``width`` channels wide; each further one halves the sides and doubles the
     width. A modality that no sample has is left out.
-
-    Args:
-        width: channels of level 1; a multiple of 4 (16 in the paper).
-        classes: K, background included.
-
-    Raises:
-        OptionError: an option out of its range.
     """
 
     name = "rfnet"
-    head = "classes"
+    Options = RFNetOptions
     divisor = 2 ** (LEVELS - 1)
     find_unused_parameters = True  # encoders of modalities that no sample has
-    distilled = ()
+    loss = "region_aware"
+    loss_features = (Kind.SEPARATE, Kind.REGIONS)
 
-    def __init__(self, width: int = 16, classes: int = 4) -> None:
-        super().__init__()
-        if width < 4 or width % 4 or classes < 2:
-            raise OptionError(
-                f"rfnet: width {width} and {classes} classes do not fit. "
-                "Choose a width that is a multiple of 4 and at least 2 classes."
-            )
-        self.options = {"width": width, "classes": classes}
+    def __init__(self, options: RFNetOptions) -> None:
+        super().__init__(options)
+        width, classes = options.width, options.classes
+        self.head = HEADS["classes"] if classes == HEADS["classes"].channels else ClassesHead(classes)
         widths = [width * 2**level for level in range(LEVELS)]
         self.encoders = nn.ModuleList(Encoder(widths) for _ in MODALITIES)
         self.separate = SeparateDecoder(widths, classes)
@@ -267,28 +270,24 @@ class RFNet(nn.Module):
         present: Tensor | None = None,
         features: bool | Collection[str] = False,
     ) -> Output:
-        """Segment; voxels of a missing channel are never read.
+        """See :meth:`.network.Network.forward`; sides of at least 16.
 
-        Args:
-            image: (B, 4, D, H, W), z-scored; sides multiples of 8 and at least 16.
-            available: (B, 4) bool, modalities that may be fused; at least one per sample.
-            present: (B, 4) bool, modalities the case really has, ``available`` among them. Only training
-                reads it: encoders and separate decoder run on all of these, whatever the random subset that
-                is fused. Default ``available``.
-            features: give features in evaluation mode too, as a teacher does; always all.
-
-        Returns:
-            Logits (B, K, D, H, W) of the fused decoder; features in training mode or if asked for.
+        In training mode, if features of single modalities are asked for, encoders and separate decoder run on
+        all modalities that are ``present``, whatever the random subset that is fused.
 
         Raises:
             ImageError: image or availability of the wrong shape, or a sample without modality.
             OptionError: ``available`` names a modality that is not present.
         """
         available = available.cpu()
-        encoded = self.encode(image, available if present is None or not self.training else present)
-        chosen = self._choose(encoded, available, bool(features) or self.training)
+        single = asked(features, Kind.SEPARATE) or asked(features, Kind.ENCODER)
+        encoded = self.encode(
+            image, present if present is not None and self.training and single else available
+        )
+        stacks, used = self._stacks(encoded, available)
+        own = self._own_features(encoded.pyramids, features)
         del encoded  # while predicting, the chosen stacks are the only copy left
-        return self._decode(*chosen)
+        return self._decode(stacks, used, own, features)
 
     def encode(self, image: Tensor, present: Tensor) -> Encoded:
         """The first half of :meth:`forward`: every modality on its own, once for any number of subsets.
@@ -308,19 +307,18 @@ class RFNet(nn.Module):
         }
         return Encoded(pyramids, present)
 
-    def fuse(self, encoded: Encoded, available: Tensor) -> Output:
+    def fuse(self, encoded: Encoded, available: Tensor, features: bool | Collection[str] = False) -> Output:
         """The second half of :meth:`forward`: what the modalities ``available`` (B, 4) say together.
 
         Raises:
             ImageError: ``available`` has the wrong shape, or a sample without modality.
             OptionError: ``available`` names a modality that was not encoded.
         """
-        return self._decode(*self._choose(encoded, available, self.training))
+        stacks, used = self._stacks(encoded, available)
+        return self._decode(stacks, used, self._own_features(encoded.pyramids, features), features)
 
-    def _choose(
-        self, encoded: Encoded, available: Tensor, keep: bool
-    ) -> tuple[Pyramid, Sequence[int], dict[str, Tensor]]:
-        """Stacks of the modalities that any sample fuses, these modalities, and single ones' features."""
+    def _stacks(self, encoded: Encoded, available: Tensor) -> tuple[Pyramid, Sequence[int]]:
+        """Levels of the modalities that any sample fuses, side by side, and which modalities these are."""
         available, (pyramids, present) = available.cpu(), encoded
         _check_flags(available, len(present))
         if (available & ~present).any():
@@ -328,43 +326,38 @@ class RFNet(nn.Module):
                 "rfnet: a modality is marked available but not present. Mark it in both or neither."
             )
         used = [m for m in MODALITIES if available[:, m].any()]
-        stacks = [_stack(pyramids, level, used, available, present) for level in range(LEVELS)]
-        return stacks, used, self._own_features(pyramids) if keep else {}
+        return [_stack(pyramids, level, used, available, present) for level in range(LEVELS)], used
 
-    def _decode(self, stacks: Pyramid, used: Sequence[int], own: dict[str, Tensor]) -> Output:
-        logits, features = self.fused(stacks, used, keep=bool(own))
-        return Output(logits, {**own, **_full_size_maps(features)})
+    def _decode(
+        self,
+        stacks: Pyramid,
+        used: Sequence[int],
+        own: Mapping[Feature, Tensor],
+        features: bool | Collection[str],
+    ) -> Output:
+        logits, found = self.fused(stacks, used, features)
+        return Output(logits, {**own, **found})
 
-    def _own_features(self, pyramids: dict[int, Pyramid]) -> dict[str, Tensor]:
+    def _own_features(
+        self, pyramids: Mapping[int, Pyramid], features: bool | Collection[str]
+    ) -> dict[Feature, Tensor]:
         """Features of single modalities: encoder levels and, while training, separate logits."""
-        features = {}
-        for modality, pyramid in pyramids.items():
-            name = MODALITIES[modality].name
-            features |= {f"encoder/{level}/{name}": x for level, x in enumerate(pyramid, 1)}
-            if self.training:
-                features[f"separate/{name}"] = self.separate(pyramid)
-        return features
+        found = {}
+        for number, pyramid in pyramids.items():
+            modality = MODALITIES[number]
+            if asked(features, Kind.ENCODER):
+                found |= {Feature(Kind.ENCODER, level, modality): x for level, x in enumerate(pyramid, 1)}
+            if self.training and asked(features, Kind.SEPARATE):
+                found[Feature(Kind.SEPARATE, modality=modality)] = self.separate(pyramid)
+        return found
 
 
 def _stack(
     pyramids: dict[int, Pyramid], level: int, used: Sequence[int], available: Tensor, present: Tensor
 ) -> Tensor:
     """One level of the modalities ``used``, (B, A, C, D, H, W), zero where a sample lacks one."""
-    rows = (pick(pyramids[m][level], available[present[:, m], m]) for m in used)
-    return torch.stack([spread(x, available[:, m]) for x, m in zip(rows, used, strict=True)], 1)
-
-
-def _full_size_maps(features: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename ``maps/<level>`` to ``regions/<level>``, at full resolution."""
-    renamed = {}
-    for name, x in features.items():
-        kind, level = name.split("/")
-        factor = 2 ** (int(level) - 1)
-        if kind == "maps":
-            renamed[f"regions/{level}"] = upsample(x, factor) if factor > 1 else x
-        else:
-            renamed[name] = x
-    return renamed
+    rows = (gather_rows(pyramids[m][level], available[present[:, m], m]) for m in used)
+    return torch.stack([scatter_rows(x, available[:, m]) for x, m in zip(rows, used, strict=True)], 1)
 
 
 def _check_image(image: Tensor) -> None:
@@ -372,11 +365,11 @@ def _check_image(image: Tensor) -> None:
     if (
         image.ndim != 5
         or image.shape[1] != len(MODALITIES)
-        or any(s < 16 or s % RFNet.divisor for s in sides)
+        or any(s < LEAST_SIDE or s % RFNet.divisor for s in sides)
     ):
         raise ImageError(
-            f"rfnet: an image of shape {tuple(image.shape)} does not fit. Give (batch, 4, depth, height, "
-            f"width) with sides that are multiples of {RFNet.divisor} and at least 16."
+            f"rfnet: an image of shape {tuple(image.shape)} does not fit. Give (batch, {len(MODALITIES)}, "
+            f"depth, height, width) with sides that are multiples of {RFNet.divisor}, at least {LEAST_SIDE}."
         )
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ..core.modalities import MODALITIES
 
 SLOPE = 0.2
+"""Of LeakyReLU, as in RFNet's public code."""
 
 
 class ConvBlock(nn.Module):
@@ -34,7 +35,7 @@ class ConvBlock(nn.Module):
         return activate(self.conv(x))
 
 
-class StackBlock(ConvBlock):
+class FusionBlock(ConvBlock):
     """1x1x1 block over the channels of all modalities side by side; absent modalities are left out, not zero.
 
     Args:
@@ -61,12 +62,12 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="trilinear", align_corners=True)
 
 
-def pick(rows: Tensor, chosen: Tensor) -> Tensor:
+def gather_rows(rows: Tensor, chosen: Tensor) -> Tensor:
     """Rows where ``chosen`` (n,) is True; no copy where all are."""
     return rows if chosen.all() else rows[chosen]
 
 
-def spread(rows: Tensor, chosen: Tensor) -> Tensor:
+def scatter_rows(rows: Tensor, chosen: Tensor) -> Tensor:
     """Rows of the chosen samples -> the whole batch, zero in the other samples.
 
     Args:

@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .output import chosen
+from .options import NORM_GROUPS
+from .output import Feature, Kind, chosen
 
-GROUPS = 8
 LEVELS = 4
-NORMS = ("group", "batch")
 
 
 def unchanged(place: int, x: Tensor) -> Tensor:
@@ -29,27 +28,26 @@ def unchanged(place: int, x: Tensor) -> Tensor:
 
 def normalization(channels: int, norm: str) -> nn.Module:
     """Of volumes: "group", or "batch", whose statistics make samples depend on what they are trained with."""
-    if norm not in NORMS:
-        raise ValueError(f"norm must be one of {', '.join(NORMS)}, not '{norm}'")
-    return nn.BatchNorm3d(channels) if norm == "batch" else nn.GroupNorm(gcd(GROUPS, channels), channels)
+    return nn.BatchNorm3d(channels) if norm == "batch" else nn.GroupNorm(gcd(NORM_GROUPS, channels), channels)
 
 
-class Recomputed(nn.Module):
+class ActivationCheckpointed(nn.Module):
     """A module that can forget its inner activations and compute them again for the gradient.
 
     Attributes:
-        recompute: whether it does, in training.
+        checkpointing: whether it does, in training.
     """
 
-    recompute = False
+    checkpointing = False
 
     def forward(self, *inputs: Any) -> Any:
-        if self.recompute and self.training and torch.is_grad_enabled():
+        """Tensors of any shape, as the subclass's ``compute`` takes and gives them."""
+        if self.checkpointing and self.training and torch.is_grad_enabled():
             return checkpoint(self.compute, *inputs, use_reentrant=False)
         return self.compute(*inputs)
 
 
-class ResidualBlock(Recomputed):
+class ResidualBlock(ActivationCheckpointed):
     """Twice group normalization, ReLU, 3x3x3 convolution, around an identity.
 
     Args:
@@ -58,10 +56,11 @@ class ResidualBlock(Recomputed):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.GroupNorm(GROUPS, channels) for _ in range(2))
+        self.norms = nn.ModuleList(nn.GroupNorm(NORM_GROUPS, channels) for _ in range(2))
         self.convs = nn.ModuleList(nn.Conv3d(channels, channels, 3, padding=1) for _ in range(2))
 
     def compute(self, x: Tensor) -> Tensor:
+        """(B, channels, D, H, W) -> the same shape."""
         y = x
         for norm, conv in zip(self.norms, self.convs, strict=True):
             y = conv(F.relu(norm(y), inplace=True))
@@ -78,8 +77,6 @@ class Encoder(nn.Module):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        if width < GROUPS or width % GROUPS:
-            raise ValueError(f"width={width} must be a multiple of {GROUPS}")
         widths = [width * 2**level for level in range(LEVELS)]
         self.entry = nn.Conv3d(inputs, width, 3, padding=1)
         self.refine = nn.ModuleList(
@@ -122,6 +119,7 @@ class Decoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         widths = [width * 2**level for level in reversed(range(LEVELS - 1))]
+        # the names of modules stand in weights on disk
         self.lift = nn.ModuleList(nn.Conv3d(2 * channels, channels, 1) for channels in widths)
         self.refine = nn.ModuleList(ResidualBlock(channels) for channels in widths)
 
@@ -140,15 +138,15 @@ class Decoder(nn.Module):
 
 def common_features(
     content: Tensor, decoded: Sequence[Tensor], features: bool | Collection[str]
-) -> dict[str, Tensor]:
-    """What any network of this trunk offers for distillation, if wanted, on a scale of its own per group."""
-    found = {f"fused/{LEVELS}": content}
-    found |= {f"decoder/{LEVELS - 1 - number}": x for number, x in enumerate(decoded)}
-    return {name: F.group_norm(x, GROUPS) for name, x in chosen(found, features).items()}
+) -> dict[Feature, Tensor]:
+    """What any network of this U-Net offers for distillation, if wanted, on a scale of its own per group."""
+    found = {Feature(Kind.FUSED, LEVELS): content}
+    found |= {Feature(Kind.DECODER, LEVELS - 1 - number): x for number, x in enumerate(decoded)}
+    return {feature: F.group_norm(x, NORM_GROUPS) for feature, x in chosen(found, features).items()}
 
 
-def set_recompute(network: nn.Module, wanted: bool) -> None:
+def set_activation_checkpointing(network: nn.Module, wanted: bool) -> None:
     """Let all blocks of a network that can do so forget their activations in training, or keep them."""
     for module in network.modules():
-        if isinstance(module, Recomputed):
-            module.recompute = wanted
+        if isinstance(module, ActivationCheckpointed):
+            module.checkpointing = wanted

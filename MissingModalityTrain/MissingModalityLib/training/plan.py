@@ -7,7 +7,7 @@ A plan is put together from three choices: the recipe says which stages there ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from ..core.settings import (
     setting,
     with_changes,
 )
-from .presets import PRESETS, network_preset
+from ..networks.options import OPTIONS, PREFIX, named_today
+from ..networks.registry import NETWORKS
+from .presets import network_preset
 from .recipes import RECIPES, STAGES
 from .settings import Settings, change_settings
 
@@ -38,14 +40,17 @@ class Plan:
         OptionError: a value of the wrong kind or out of its range.
     """
 
-    network: str = setting("segresnet", "Network", f"one of {', '.join(PRESETS)}", PRESETS.__contains__)
+    network: str = setting(
+        "segresnet", "Network", f"one of {', '.join(NETWORKS)}", lambda value: value in NETWORKS
+    )
     network_options: dict[str, Any] = field(
         default_factory=dict,
         metadata=facts(
             "Options of the network, each set as network.OPTION=VALUE",
-            "filters, blocks, flags, head, dropout, fold for segresnet; width for rfnet; "
-            "width, embedding, layers, heads, hidden, decoder, grid, head, norm, dropout, recompute for "
-            "mstkdnet; width, adapters, nodes, head, garm, presence, dropout, published, recompute for adamm",
+            "; ".join(
+                f"{', '.join(item.name for item in fields(options))} for {name}"
+                for name, options in OPTIONS.items()
+            ),
         ),
     )
     validation_fraction: float = fraction(
@@ -58,6 +63,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         check(self)
+        options = named_today(self.network, self.network_options)
+        object.__setattr__(self, "network_options", options)
+        if self.network in OPTIONS:  # one from outside would load PyTorch; it is checked when built
+            with_changes(OPTIONS[self.network](), options, PREFIX)
         for name, settings in self.stages.items():
             if not isinstance(settings, Settings):
                 raise SettingError(f"stages.{name}", f"={settings!r} must be Settings.")
@@ -123,6 +132,7 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     for key, value in flattened(changes).items():
         name, _, rest = key.partition(".")
         if name in OF_THE_RUN:
+            rest = next(iter(named_today(plan.network, {rest: value})))
             of_run[".".join(filter(None, (OF_THE_RUN[name], rest)))] = value
         elif name in STAGES or name in plan.stages:
             _known("stage of this run", name, plan.stages)

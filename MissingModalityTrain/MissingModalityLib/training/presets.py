@@ -8,7 +8,8 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..methods.options import JointOptions, SupervisedOptions
-from .settings import Settings
+from ..networks.registry import NETWORKS
+from .settings import Settings, change_settings
 
 Preset = tuple[Settings, Mapping[str, Any]]
 """The settings of a stage and the options of the network."""
@@ -65,12 +66,12 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
                 ema_decay=0.999,
                 num_workers=4,
             ),
-            {"fold": 2},
+            {"space_to_depth": 2},
         ),
-        "light": (replace(_LIGHT, patch_size=(128, 128, 128)), {"fold": 2}),
+        "light": (replace(_LIGHT, patch_size=(128, 128, 128)), {"space_to_depth": 2}),
         "quick": (
             replace(_QUICK, max_grad_norm=1.0, patch_size=(96, 96, 96), learning_rate=4e-3),
-            {"filters": 8, "fold": 2},
+            {"width": 8, "space_to_depth": 2},
         ),
     },
     "rfnet": {
@@ -89,31 +90,31 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "light": (
             replace(_LIGHT, joint=replace(_LIGHT.joint, attention=0.2, multiscale=0.2, logits=0.025)),
             {
-                "embedding": 192,
-                "layers": 4,
-                "heads": 6,
-                "hidden": 512,
-                "decoder": 128,
-                "grid": [3, 3, 3],
+                "embedding_size": 192,
+                "num_layers": 4,
+                "num_heads": 6,
+                "mlp_size": 512,
+                "decoder_channels": 128,
+                "position_grid": [3, 3, 3],
             },
         ),
         "quick": (
             replace(_QUICK_JOINT, joint=replace(_QUICK_JOINT.joint, attention=0.2)),
             {
                 "width": 8,
-                "embedding": 48,
-                "layers": 4,
-                "heads": 4,
-                "hidden": 96,
-                "decoder": 32,
-                "grid": [2, 2, 2],
+                "embedding_size": 48,
+                "num_layers": 4,
+                "num_heads": 4,
+                "mlp_size": 96,
+                "decoder_channels": 32,
+                "position_grid": [2, 2, 2],
             },
         ),
     },
     "adamm": {
         "paper": (replace(_JOINT, epochs=200, patch_size=(128, 192, 160)), {}),
-        "light": (_LIGHT, {"width": 8, "adapters": 16}),
-        "quick": (_QUICK_JOINT, {"width": 8, "adapters": 8}),
+        "light": (_LIGHT, {"width": 8, "adapter_channels": 16}),
+        "quick": (_QUICK_JOINT, {"width": 8, "adapter_channels": 8}),
     },
 }
 """For each network and preset, the settings of a stage and the options of the network.
@@ -124,13 +125,20 @@ of their papers. "light" networks have fewer or narrower layers, and crops that 
 """
 
 
+_OF_ANY_NETWORK = {"paper": Settings(), "light": _LIGHT, "quick": _QUICK}
+"""What the settings of a network from outside begin with; the network's own ``presets`` come on top."""
+
+
 def network_preset(network: str, name: str) -> Preset:
     """What a preset says of a network.
 
     Raises:
         OptionError: unknown network or preset.
     """
-    for what, given, names in (("network", network, PRESETS), ("preset", name, PRESET_NAMES)):
+    for what, given, names in (("network", network, NETWORKS), ("preset", name, PRESET_NAMES)):
         if given not in names:
             raise OptionError(f"Unknown {what}: '{given}'. Choose one of: {', '.join(names)}.")
-    return PRESETS[network][name]
+    if network in PRESETS:
+        return PRESETS[network][name]
+    settings, options = NETWORKS.get(network).presets.get(name, ({}, {}))
+    return change_settings(_OF_ANY_NETWORK[name], settings), options

@@ -39,7 +39,7 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     state = read_checkpoint(folder)
     network = networks.build(record.plan.network, **record.plan.network_options)
     network.load_state_dict(_trained_weights(state))
-    if card and "gate" in card and "presence" not in network.distilled:
+    if card and "gate" in card and "presence" not in network.distillable_features:
         raise OptionError(f"{run}: network {network.name} does not tell presence. Export it without a gate.")
     facts = {**_card(record, state["stage"], state["epoch"]), **(card or {})}
     Student(network, facts).save(output, half=True)

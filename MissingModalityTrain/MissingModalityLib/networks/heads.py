@@ -1,0 +1,237 @@
+"""What the last layer of a network tells, and everything that follows from it: loss, class map, gate.
+
+Three heads: "classes" is one softmax over background, NCR/NET, ED and ET; "regions" are sigmoids of the
+nested WT, TC and ET; "sigmoids" is one for each class, background included, that need not agree.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..core.labels import REGIONS, TumorClass
+
+BACKGROUND_LOGIT = 4.0
+"""By how much a new network takes a voxel for background: tumor fills about 2 % of a crop, and
+sigmoid(-4) = 1.8 %."""
+
+THRESHOLD = 0.5
+"""Probability above which a sigmoid claims a voxel."""
+
+# The later overwrites the earlier: each region lies within the one before, and a voxel claimed as enhancing
+# is enhancing whatever else claims it. So WT, TC and ET hold every voxel that one of their classes claims.
+_PAINTED = (TumorClass.ED, TumorClass.NCR, TumorClass.ET)
+
+
+def one_hot(classes: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    """(B, D, H, W) integer classes -> (B, count, D, H, W) of ``dtype``, without an int64 copy."""
+    numbers = torch.arange(count, device=classes.device, dtype=classes.dtype).view(1, -1, 1, 1, 1)
+    return (classes.unsqueeze(1) == numbers).to(dtype)
+
+
+def region_target(classes: Tensor, dtype: torch.dtype) -> Tensor:
+    """(B, D, H, W) integer classes -> (B, 3, D, H, W) masks of WT, TC, ET."""
+    members = (torch.tensor(numbers, device=classes.device) for numbers in REGIONS.values())
+    return torch.stack([torch.isin(classes, numbers) for numbers in members], 1).to(dtype)
+
+
+@dataclass(frozen=True)
+class Head(ABC):
+    """One way to tell the classes of a voxel. A network from outside may bring a further one.
+
+    Attributes:
+        channels: K of the logits (B, K, D, H, W).
+        name: as options and student files call it.
+        entropy_name: of its cross entropy among the terms of a loss.
+        first_scored: channel from which on Dice counts; 1 leaves the background out.
+        squares_dice: whether the plain loss squares the denominator of Dice.
+    """
+
+    channels: int
+
+    name: ClassVar[str]
+    entropy_name: ClassVar[str]
+    first_scored: ClassVar[int] = 0
+    squares_dice: ClassVar[bool] = False
+
+    @abstractmethod
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(B, K, ...) logits -> the same shape, 0..1."""
+
+    @abstractmethod
+    def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
+        """(B, D, H, W) integer classes -> (B, K, D, H, W) of 0 and 1, what the probabilities should be."""
+
+    @abstractmethod
+    def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean cross entropy in nats.
+
+        Args:
+            logits: (B, K, ...).
+            target: (B, K, ...) probabilities, as :meth:`target` or a teacher gives them.
+        """
+
+    def label_entropy(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
+        """:meth:`cross_entropy` of integer classes (B, D, H, W), whose :meth:`target` is at hand."""
+        return self.cross_entropy(logits, target)
+
+    @abstractmethod
+    def init_background_bias(self, bias: Tensor) -> None:
+        """Spare training the hundreds of steps that learning the rarity of tumor from zero takes.
+
+        Lin et al., "Focal loss for dense object detection", ICCV 2017, Sec. 4.1.
+
+        Args:
+            bias: of the last convolution, K blocks of one or more channels; changed in place.
+        """
+
+    @abstractmethod
+    def background(self, shape: Sequence[int]) -> Tensor:
+        """Probabilities (B, K, D, H, W) of background for certain; ``shape`` (B, any, D, H, W)."""
+
+    @abstractmethod
+    def class_map(self, probabilities: np.ndarray) -> np.ndarray:
+        """Probabilities (K, D, H, W) -> uint8 class map (D, H, W)."""
+
+    @abstractmethod
+    def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
+        """Lower what is told of classes that the case does not seem to hold.
+
+        Args:
+            probabilities: (K, D, H, W), changed in place.
+            factors: (3,) of NCR, ED and ET, 0..1; 1 leaves a class as it is.
+        """
+
+
+class ClassesHead(Head):
+    """One softmax over the classes; the most probable one is the voxel's."""
+
+    name = "classes"
+    entropy_name = "ce"
+    first_scored = 1
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return logits.softmax(1)
+
+    def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
+        return one_hot(classes, self.channels, dtype)
+
+    def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, target)
+
+    def label_entropy(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
+        # from class numbers: products of every channel with its target would be K times as large
+        return F.cross_entropy(logits, classes.long())
+
+    @torch.no_grad()
+    def init_background_bias(self, bias: Tensor) -> None:
+        bias.view(self.channels, -1)[TumorClass.BACKGROUND] += BACKGROUND_LOGIT
+
+    def background(self, shape: Sequence[int]) -> Tensor:
+        return _background_class(shape, self.channels)
+
+    def class_map(self, probabilities: np.ndarray) -> np.ndarray:
+        return probabilities.argmax(0).astype(np.uint8)
+
+    def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
+        """Presence re-weighs the classes' prior and the result sums to 1 again (Bayes' rule).
+
+        So a voxel whose class is ruled out becomes the next likely one, not a hole in the tumor.
+        """
+        _scale(probabilities, (1.0, *factors))
+        background = probabilities[TumorClass.BACKGROUND]
+        np.maximum(background, np.finfo(np.float32).tiny, out=background)  # where nothing else is left
+        probabilities /= probabilities.sum(0)
+
+
+class _SigmoidHead(Head):
+    """K two-sided choices of their own."""
+
+    entropy_name = "bce"
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+    def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, target)
+
+
+class RegionsHead(_SigmoidHead):
+    """Sigmoids of the nested regions; the inner one overwrites the outer one."""
+
+    name = "regions"
+
+    def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
+        return region_target(classes, dtype)
+
+    @torch.no_grad()
+    def init_background_bias(self, bias: Tensor) -> None:
+        bias.fill_(-BACKGROUND_LOGIT)
+
+    def background(self, shape: Sequence[int]) -> Tensor:
+        return torch.zeros(shape[0], self.channels, *shape[2:])
+
+    def class_map(self, probabilities: np.ndarray) -> np.ndarray:
+        return _painted(probabilities)
+
+    def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
+        """A region is there if one of its classes is: its factor is the largest of theirs."""
+        _scale(probabilities, [max(factors[cls - 1] for cls in members) for members in REGIONS.values()])
+
+
+class SigmoidsHead(_SigmoidHead):
+    """A sigmoid for each class; background is what none of the others claims."""
+
+    name = "sigmoids"
+    squares_dice = True  # as the public codes of MST-KDNet and AdaMM
+
+    def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
+        return one_hot(classes, self.channels, dtype)
+
+    @torch.no_grad()
+    def init_background_bias(self, bias: Tensor) -> None:
+        bias.fill_(-BACKGROUND_LOGIT)
+        bias.view(self.channels, -1)[TumorClass.BACKGROUND] = BACKGROUND_LOGIT
+
+    def background(self, shape: Sequence[int]) -> Tensor:
+        return _background_class(shape, self.channels)
+
+    def class_map(self, probabilities: np.ndarray) -> np.ndarray:
+        return _painted(probabilities[list(_PAINTED)])
+
+    def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
+        """NCR, ED and ET are independent statements: each is multiplied, and background stays."""
+        _scale(probabilities, (1.0, *factors))
+
+
+def _background_class(shape: Sequence[int], channels: int) -> Tensor:
+    result = torch.zeros(shape[0], channels, *shape[2:])
+    result[:, TumorClass.BACKGROUND] = 1
+    return result
+
+
+def _painted(maps: np.ndarray) -> np.ndarray:
+    """(3, D, H, W) probabilities in the order of :data:`_PAINTED` -> class map."""
+    classes = np.zeros(maps.shape[1:], np.uint8)
+    for found, cls in zip(maps, _PAINTED, strict=True):
+        classes[found > THRESHOLD] = cls
+    return classes
+
+
+def _scale(probabilities: np.ndarray, factors: Sequence[float]) -> None:
+    for channel, factor in zip(probabilities, factors, strict=True):
+        channel *= factor
+
+
+HEADS: dict[str, Head] = {
+    head.name: head
+    for head in (ClassesHead(len(TumorClass)), RegionsHead(len(REGIONS)), SigmoidsHead(len(TumorClass)))
+}
+"""By the name that options give."""

@@ -1,0 +1,176 @@
+"""Options of the networks that come with the library, with their ranges; imports nothing heavy.
+
+Upper bounds are several times what the papers use. They are there for mistyped numbers and damaged files,
+which would otherwise fill the memory before anyone notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+from ..core.aliases import OLD_NETWORK_OPTIONS, renamed
+from ..core.errors import OptionError
+from ..core.labels import TumorClass
+from ..core.settings import check, choice, fraction, setting, switch
+
+PREFIX = "network."
+"""What options of a network are called by in ``--set``."""
+
+HEAD_NAMES = ("classes", "regions", "sigmoids")
+"""Ways to tell the classes of a voxel, see :mod:`.heads`."""
+
+NORM_GROUPS = 8
+"""Groups of a group normalization; widths are multiples, so that groups are equal."""
+
+TRANSFORMER_OUTPUTS = 4
+"""Depths of the Transformer that MST-KDNet decodes; its layers are shared out evenly among them."""
+
+_HEAD = "What the last layer tells: one softmax over the classes, or sigmoids of regions or classes"
+
+
+def whole(default: int, low: int, high: int, meaning: str, multiple_of: int = 1) -> Any:
+    """A whole number from ``low`` to ``high`` (included), if asked for a multiple of another."""
+    kind = "a whole number" if multiple_of == 1 else f"a multiple of {multiple_of}"
+    return setting(default, meaning, f"{kind} from {low} to {high}", _whole(low, high, multiple_of))
+
+
+def _whole(low: int, high: int, multiple_of: int = 1) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and low <= value <= high and value % multiple_of == 0
+
+
+def _are_blocks(value: Any) -> bool:
+    return 1 <= len(value) <= 6 and all(map(_whole(1, 16), value))
+
+
+def _is_grid(value: Any) -> bool:
+    # one number: public weights tell how many tokens there are, not how they lie
+    most = 4096
+    return len(value) in (1, 3) and all(map(_whole(1, most), value)) and prod(value) <= most
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Base of the options of a network: frozen, checked when made, and plain values for JSON files.
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range, named as ``network.OPTION=value``.
+    """
+
+    def __post_init__(self) -> None:
+        check(self, PREFIX)
+
+    def to_json(self) -> dict[str, Any]:
+        """Values by option; lists in place of tuples, as they come back from a file."""
+        return {name: list(x) if isinstance(x, tuple) else x for name, x in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class SegResNetOptions(NetworkOptions):
+    """Of :class:`.segresnet.EarlyFusionSegResNet`."""
+
+    width: int = whole(
+        16, 8, 256, "Channels of the finest level; they double at each lower one", multiple_of=NORM_GROUPS
+    )
+    blocks: tuple[int, ...] = setting(
+        (1, 2, 2, 4),
+        "Residual blocks of each level going down",
+        "1 to 6 whole numbers from 1 to 16",
+        _are_blocks,
+    )
+    availability_channels: bool = switch(
+        True, "Add a constant channel per modality that tells whether it is available"
+    )
+    head: str = choice("regions", _HEAD, *HEAD_NAMES)
+    dropout: float = fraction(0.0, "Probability after the first convolution")
+    space_to_depth: int = whole(
+        1,
+        1,
+        4,
+        "Side in voxels of the blocks that become one voxel of the body, their voxels channels; 2 makes "
+        "windows of eight times as many voxels cost the same",
+    )
+
+
+@dataclass(frozen=True)
+class RFNetOptions(NetworkOptions):
+    """Of :class:`.rfnet.RFNet`."""
+
+    width: int = whole(16, 4, 256, "Channels of the finest level; 16 in the paper", multiple_of=4)
+    classes: int = whole(
+        len(TumorClass), 2, 16, "Classes, background included; students need the library's own"
+    )
+
+
+@dataclass(frozen=True)
+class MSTKDNetOptions(NetworkOptions):
+    """Of :class:`.mstkdnet.MSTKDNet`."""
+
+    width: int = whole(16, 8, 256, "Channels of the finest level", multiple_of=NORM_GROUPS)
+    embedding_size: int = whole(768, 1, 4096, "Channels of a token")
+    num_layers: int = whole(12, 4, 48, "Layers of the Transformer", multiple_of=TRANSFORMER_OUTPUTS)
+    num_heads: int = whole(12, 1, 64, "Attention heads, a divisor of embedding_size")
+    mlp_size: int = whole(2048, 1, 16384, "Inner size of the layers")
+    decoder_channels: int = whole(
+        512, 16, 2048, "Channels of the Transformer's coarsest decoded map", multiple_of=16
+    )
+    position_grid: tuple[int, ...] = setting(
+        (4, 6, 5),
+        "Tokens (of 32 voxels a side) per axis z, y, x that positions are learned for; other grids get them "
+        "interpolated. The default are the paper's 128x192x160 voxels",
+        "three whole numbers (or one: their product) of 1 or more, at most 4096 tokens",
+        _is_grid,
+    )
+    head: str = choice("sigmoids", f"{_HEAD}; sigmoids in the public code", *HEAD_NAMES)
+    norm: str = choice(
+        "group", "Normalization of the Transformer's decoder; batch in the public code", "group", "batch"
+    )
+    dropout: float = fraction(0.2, "Probability at the bottleneck; half of it in the Transformer")
+    activation_checkpointing: bool = switch(
+        False, "Compute activations again for the gradient instead of keeping them: less memory, more time"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.embedding_size % self.num_heads:
+            raise OptionError(
+                f"Setting {PREFIX}num_heads={self.num_heads} must be a divisor of "
+                f"{PREFIX}embedding_size={self.embedding_size}. Change one of them."
+            )
+
+
+@dataclass(frozen=True)
+class AdaMMOptions(NetworkOptions):
+    """Of :class:`.adamm.AdaMM`."""
+
+    width: int = whole(16, 8, 256, "Channels of the finest level", multiple_of=NORM_GROUPS)
+    adapter_channels: int = whole(64, 1, 1024, "Channels within the adapters")
+    graph_nodes: int = whole(8, 1, 1024, "Nodes of each graph")
+    head: str = choice("sigmoids", f"{_HEAD}; sigmoids in the public code", *HEAD_NAMES)
+    garm: bool = switch(True, "Refine the bottleneck by a graph; else the mean of both bottlenecks is taken")
+    presence: bool = switch(True, "Tell which classes are in the image at all")
+    dropout: float = fraction(0.2, "Probability at bottleneck and adapters")
+    as_public_code: bool = switch(False, "With the faults of the public code, which its weights need")
+    activation_checkpointing: bool = switch(
+        False, "Compute activations again for the gradient instead of keeping them: less memory, more time"
+    )
+
+
+OPTIONS: dict[str, type[NetworkOptions]] = {
+    "adamm": AdaMMOptions,
+    "mstkdnet": MSTKDNetOptions,
+    "rfnet": RFNetOptions,
+    "segresnet": SegResNetOptions,
+}
+"""By name of the network, for what must know them without loading PyTorch."""
+
+
+def named_today(network: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options under the names of today; networks from outside have no earlier ones.
+
+    Raises:
+        OptionError: an option under both its names.
+    """
+    return renamed(options, OLD_NETWORK_OPTIONS) if network in OPTIONS else dict(options)
