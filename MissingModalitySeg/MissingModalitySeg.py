@@ -78,9 +78,9 @@ class MissingModalitySegTest(ScriptedLoadableModuleTest):
         """Each volume of the patient is recognized by its name."""
         self.delayDisplay("Detecting the sequences of a synthetic patient")
         patient = self._addPatient()
-        inputs, remarks = MissingModalitySegLogic().proposeInputs()
+        inputs, warnings = MissingModalitySegLogic().proposeInputs()
         assert inputs == patient, f"proposed {inputs} for {patient}"
-        assert not remarks, remarks
+        assert not warnings, warnings
 
     def test_Segmentation(self):
         """Two of four sequences give segments on the first volume's grid."""

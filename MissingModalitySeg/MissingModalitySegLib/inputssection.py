@@ -61,7 +61,7 @@ class InputsSection(Section):
     def onDetect(self):
         """Fill the selectors with the volumes that fit best, and give the reasons."""
         guesses = self.logic.detectInputs()
-        inputs, remarks = self.logic.proposeInputs()
+        inputs, warnings = self.logic.proposeInputs()
         for modality, node in self.state.inputs().items():
             guess = guesses.get(node.GetID())  # none for volumes that cannot be an input
             if guess is None or guess.modality is None:  # chosen by hand, and nothing speaks against it
@@ -79,7 +79,7 @@ class InputsSection(Section):
             if node.GetID() in guesses
         ]
         nothing = [] if inputs else [_("No loaded volume tells its sequence; choose by hand.")]
-        setStatus(self.ui.detectionLabel, "\n".join([*found, *nothing, *remarks]))
+        setStatus(self.ui.detectionLabel, "\n".join([*found, *nothing, *warnings]))
 
     @property
     def problem(self):

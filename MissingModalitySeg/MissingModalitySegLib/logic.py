@@ -158,7 +158,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         """The most likely volume for each sequence.
 
         Returns:
-            Volume nodes by ``Modality``, and remarks for people about volumes that were left out.
+            Volume nodes by ``Modality``, and warnings for people about volumes that were left out.
         """
         from MissingModalityLib import mrml
 

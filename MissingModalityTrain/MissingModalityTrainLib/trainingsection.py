@@ -64,7 +64,7 @@ class TrainingSection(Section):
             recipe = RECIPES.get(name)
             self.ui.recipeSelector.setItemData(index, _(recipe.summary), qt.Qt.ToolTipRole)
         self.offer("network", networkLabels())
-        self._presets = None
+        self.offer("preset", presetLabels())
         self._problem = ""
         self._stages = StagesTable(self.ui.stagesTable, self._onStagesChanged)
         self.ui.logText.setMaximumBlockCount(LOG_LINES)
@@ -167,17 +167,7 @@ class TrainingSection(Section):
         if self.alive and not self._follows(state.runPath):
             state.runPath = str(self._monitor.folder)  # the run goes on, whatever scene there is
         readEnumNames(state)
-        self._offerPresets(state)
         super().show(state)
-
-    def _offerPresets(self, state):
-        """The presets of the chosen network; a network of another package may have others."""
-        labels = presetLabels(state.network)
-        if labels != self._presets:
-            self._presets = labels
-            self.offer("preset", labels)
-        if labels and state.preset not in labels:
-            state.preset = next(iter(labels))
 
     def update(self):
         state = self.state

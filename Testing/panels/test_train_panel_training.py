@@ -86,6 +86,38 @@ def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> Non
         assert panel.logic.getParameterNode().network == name
 
 
+OUTSIDE = """
+from dataclasses import dataclass
+from MissingModalityLib.networks.network import Network
+from MissingModalityLib.networks.options import NetworkOptions
+
+@dataclass(frozen=True)
+class Options(NetworkOptions):
+    pass
+
+class Outside(Network):
+    name = "outside"
+    Options = Options
+    presets = {"quick": ({"epochs": 2}, {})}
+"""
+
+
+def test_a_network_of_another_package_can_be_chosen_and_brings_its_preset(
+    tmp_path: Path, replaced_process: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outside_package.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("MISSINGMODALITY_PLUGINS", "network.outside=outside_package:Outside")
+    replaced_process('echo "arguments: $*" >&2')
+    with opened_panel(tmp_path) as panel:
+        choose_item(panel.ui.networkSelector, "outside")
+        assert panel.ui.networkSelector.currentText == "outside"
+        assert panel.ui.stagesTable.cellWidget(0, 1).value == 2
+        start(panel, tmp_path)
+        run_events(lambda: not panel.training.alive)
+        assert "--network outside --preset quick" in arguments(tmp_path / "run")
+
+
 def test_a_network_that_is_not_installed_here_keeps_start_off_and_says_so(panel: Any, tmp_path: Path) -> None:
     """As in a scene that was saved where another package brought the network."""
     choose(panel, data=tmp_path, run=tmp_path / "run")
