@@ -3,7 +3,7 @@
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.modalities import MODALITIES, subset_name
-from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
+from MissingModalityLib.core.segments import segment_of
 from MissingModalityLib.inference.expected_dice import Grade, expect
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import setStatus
@@ -69,8 +69,7 @@ def _advice(found):
 
 
 def _regionName(region):
-    names = {segment.id: segment.name for segment in (*REGION_SEGMENTS, *SEGMENTS)}
-    return _(names[region])
+    return _(segment_of(region).name)
 
 
 def _gradeName(grade):

@@ -162,10 +162,10 @@ def test_bad_nodes_are_refused_before_any_process_starts(logic: Any, monkeypatch
 def test_proposal_covers_the_loaded_sequences(logic: Any) -> None:
     names = {"T2w": Modality.T2, "t1_gd": Modality.T1CE, "FLAIR": Modality.FLAIR, "T1 pre": Modality.T1}
     nodes = {modality: add_volume(name) for name, modality in names.items()}
-    inputs, remarks = logic.proposeInputs()
+    inputs, warnings = logic.proposeInputs()
     assert inputs == nodes
     assert list(inputs) == list(Modality)
-    assert remarks == []
+    assert warnings == []
 
 
 def test_module_registers_its_terminology_and_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:

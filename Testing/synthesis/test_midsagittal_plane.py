@@ -13,7 +13,8 @@ from scipy import ndimage
 
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.datasets.discovery import find_cases
-from MissingModalityLib.imaging.preparation import Grid, prepare
+from MissingModalityLib.imaging.grid import Grid
+from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import read_study
 from MissingModalityLib.phantom.random_fields import Field
 from MissingModalityLib.synthesis.midsagittal_plane import Plane, find_plane, find_plane_in_image

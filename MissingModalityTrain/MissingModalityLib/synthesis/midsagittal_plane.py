@@ -22,7 +22,8 @@ from torch import Tensor
 
 from ..core.errors import ImageError
 from ..core.modalities import Modality
-from ..imaging.preparation import Study, prepare
+from ..imaging.preparation import prepare
+from ..imaging.reading import Study
 
 LARGEST_ANGLE = math.radians(35)
 """How far the plane's normal may be turned away from the last axis, about each of the other two."""

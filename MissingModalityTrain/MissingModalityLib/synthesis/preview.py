@@ -14,7 +14,7 @@ from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import cache_case
-from ..imaging.preparation import Grid
+from ..imaging.grid import Grid
 from ..imaging.volumes import write_image
 from .options import SynthesisOptions
 from .transplant import centered
@@ -92,16 +92,16 @@ def _chosen(
 def _write(
     case: TransplantedCase, tumor: CachedTumor, modality: Modality, options: SynthesisOptions, output: Path
 ) -> dict[str, Any]:
-    before, after = case.recipient.whole(), case.whole()
+    before, after = case.recipient.load(), case.load()
     x_a, x_ab = before.image[modality], after.image[modality]
     grid = after.grid
     d_b = tumor.donor_error_map(options.difference, modalities=[modality])[0]
     images = {
-        "x_a": grid.image(x_a),
-        "d_b": _donor_grid(case, tumor, grid).image(d_b),
-        "t_b": grid.image(x_ab - x_a),
-        "x_ab": grid.image(x_ab),
-        "y_ab": grid.image(after.label),
+        "x_a": grid.to_image(x_a),
+        "d_b": _donor_grid(case, tumor, grid).to_image(d_b),
+        "t_b": grid.to_image(x_ab - x_a),
+        "x_ab": grid.to_image(x_ab),
+        "y_ab": grid.to_image(after.label),
     }
     paths = {name: output / f"{name}.nrrd" for name in images}
     try:

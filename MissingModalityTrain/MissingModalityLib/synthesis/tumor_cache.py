@@ -113,7 +113,7 @@ def cache_tumor(donor: CachedCase, folder: Path, options: SynthesisOptions) -> C
     cached = _open(donor, path)
     if cached:
         return cached
-    write_arrays(path, *_cut(donor, options), f"the tumor of case '{donor.name}'")
+    write_arrays(path, *_cut(donor, options))
     return _open(donor, path)
 
 
@@ -171,7 +171,7 @@ def _open(donor: CachedCase, path: Path) -> CachedTumor | None:
 
 def _digest(donor: CachedCase, options: SynthesisOptions) -> str:
     """Differs between donors, versions of their files, the options read here, and versions of this code."""
-    with donor.opened() as file:
+    with donor.open() as file:
         fingerprint = file.metadata()["fingerprint"]
     text = json.dumps([VERSION, fingerprint, options.difference, options.feather_mm])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -12,8 +12,9 @@ from time import perf_counter
 from typing import Any
 
 from ..core.aliases import OLD_SYNTHESIS_OPTIONS, renamed
-from ..core.environment import versions, write_report
+from ..core.environment import versions
 from ..core.errors import CaseError
+from ..core.files import write_report
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
@@ -154,9 +155,9 @@ def _write_case(case: SyntheticCase, output: Path) -> None:
     folder, unfinished = output / case.name, output / f".{case.name}"
     if folder.exists():
         return
-    whole = case.whole()
-    images = {modality.name.lower(): whole.grid.image(whole.image[modality]) for modality in case.subset}
-    images["seg"] = whole.grid.image(from_classes(whole.label, "brats2021"))
+    whole = case.load()
+    images = {modality.name.lower(): whole.grid.to_image(whole.image[modality]) for modality in case.subset}
+    images["seg"] = whole.grid.to_image(from_classes(whole.label, "brats2021"))
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
