@@ -74,6 +74,7 @@ class ContrastParameters:
         for tissue, mean in MEANS.items():
             draw = 0.7 * shared + 0.7 * random.normal(size=len(MODALITIES))
             means[tissue] = np.array(mean) + np.array(SPREADS[tissue]) * draw.clip(-1.5, 1.5)
+        # that the rim enhances is what tells ET from NCR; independent draws could undo it
         means["et"][Modality.T1CE] = max(means["et"][Modality.T1CE], means["ncr"][Modality.T1CE] + 0.35, 1.35)
         return cls(
             means=means,
@@ -104,6 +105,7 @@ def render(
         parameters: of the scanner.
         spacing: voxel size (z, y, x), mm.
     """
+    # 0.7 squared is a half, so the sum of two fields of variance 1 has variance 1
     texture = 0.7 * parameters.fine(points) + 0.7 * parameters.coarse(points)
     random = np.random.default_rng(parameters.seed)
     volumes = {}
