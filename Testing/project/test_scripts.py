@@ -25,7 +25,7 @@ TINY = {
     "patch_size": 16,
     "validation_fraction": 0,
     "num_workers": 0,
-    "network.filters": 8,
+    "network.width": 8,
     "network.blocks": [1, 1],
 }
 Script = Callable[..., int]

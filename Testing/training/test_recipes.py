@@ -48,7 +48,7 @@ def test_validation_subsets_are_found_by_name_in_any_order() -> None:
 def test_settings_are_checked_and_survive_json() -> None:
     changes = {
         "patch_size": "64",
-        "network.filters": "16",
+        "network.width": "16",
         "validation_subsets": "T2,FLAIR+T1",
         "batch_size": "3",
     }
@@ -56,7 +56,7 @@ def test_settings_are_checked_and_survive_json() -> None:
     settings = plan.stages["train"]
     assert (
         settings.patch_size == (64, 64, 64)
-        and plan.network_options["filters"] == 16
+        and plan.network_options["width"] == 16
         and settings.batch_size == 3
     )
     assert settings.validation_subsets == ("T2", "FLAIR+T1")
@@ -212,11 +212,11 @@ def test_settings_of_synthesis_and_distillation_are_checked(changes: dict, word:
 def test_a_yaml_file_holds_what_set_takes(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(
-        "epochs: 5\npatch_size: [32, 32, 32]\nnetwork:\n  filters: 8\npretrain:\n  synthesis: {factor: 2}\n"
+        "epochs: 5\npatch_size: [32, 32, 32]\nnetwork:\n  width: 8\npretrain:\n  synthesis: {factor: 2}\n"
     )
     plan = make_plan("aem", settings=read_config(path))
     assert plan.stages["train"].epochs == 5 and plan.stages["pretrain"].synthesis.factor == 2
-    assert plan.stages["train"].patch_size == (32, 32, 32) and plan.network_options["filters"] == 8
+    assert plan.stages["train"].patch_size == (32, 32, 32) and plan.network_options["width"] == 8
 
 
 @pytest.mark.parametrize("text", ["- 1\n- 2\n", "a: [", "", "1: 2\n"])

@@ -182,7 +182,7 @@ def test_a_run_resumes_on_data_that_moved(tiny_cases: Path, run: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "override", [{"exclude": "patient_a"}, {"validation_fraction": "0"}, {"network.filters": "16"}], ids=str
+    "override", [{"exclude": "patient_a"}, {"validation_fraction": "0"}, {"network.width": "16"}], ids=str
 )
 def test_what_decides_cases_and_weights_cannot_change_when_resuming(
     override: dict[str, str], tiny_cases: Path, run: Path

@@ -115,12 +115,12 @@ def test_post_training_from_nothing_is_refused(tiny_cases: Path, tmp_path: Path)
 
 def test_weights_of_another_network_are_refused(tiny_cases: Path, tmp_path: Path) -> None:
     run = train(tiny_cases, tmp_path / "run", settings={**TINY, "epochs": 1})
-    with pytest.raises(StudentError, match=r"'filters': 8.*'filters': 16"):
+    with pytest.raises(StudentError, match=r"'width': 8.*'width': 16"):
         train(
             tiny_cases,
             tmp_path / "other",
             initial=run / "train.safetensors",
-            settings={**TINY, "network.filters": 16},
+            settings={**TINY, "network.width": 16},
         )
     assert not (tmp_path / "other").exists()
 
@@ -238,7 +238,7 @@ def test_unknown_subsets_and_cases_are_named_beside_the_known_ones(tiny_cases: P
         ({"augmentation": "wild"}, "augmentation"),
         ({"network": "8"}, "network"),
         ({"patch_size": "20"}, "patch_size"),
-        ({"network.filters": "7"}, "filters"),
+        ({"network.width": "7"}, "network.width=7"),
         ({"validation_subsets": "T7"}, "T7"),
         ({"validation_subsets": "(1, 2)"}, "validation_subsets"),
         ({"patch_size": "(16, 16, 16.5)"}, "patch_size"),

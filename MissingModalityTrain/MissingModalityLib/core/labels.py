@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from .errors import LabelError, OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class TumorClass(IntEnum):
@@ -102,6 +104,8 @@ def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndar
     Raises:
         LabelError: a value is no whole number or unknown to the convention.
     """
+    import numpy as np  # here, so that panels can read the tables without it
+
     table = convention(convention_name).to_class
     found = np.unique(values)
     unknown = [value for value in found.tolist() if value not in table]
@@ -122,6 +126,8 @@ def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndar
 
 def from_classes(classes: np.ndarray, convention_name: str) -> np.ndarray:
     """Classes 0..3 -> file label values of a convention, uint8."""
+    import numpy as np  # here, so that panels can read the tables without it
+
     table = np.zeros(256, np.uint8)
     for cls, value in convention(convention_name).from_class.items():
         table[cls] = value
@@ -130,6 +136,8 @@ def from_classes(classes: np.ndarray, convention_name: str) -> np.ndarray:
 
 def region_mask(classes: np.ndarray, region: str) -> np.ndarray:
     """Boolean mask of WT, TC or ET in an array of classes."""
+    import numpy as np  # here, so that panels can read the tables without it
+
     return np.isin(classes, REGIONS[region])
 
 
@@ -140,6 +148,8 @@ def class_volumes(classes: np.ndarray, voxel_mm3: float) -> dict[str, float]:
         classes: any shape, integers 0..3.
         voxel_mm3: volume of one voxel in mm3.
     """
+    import numpy as np  # here, so that panels can read the tables without it
+
     counts = np.bincount(np.ravel(classes), minlength=len(TumorClass))
     groups = {cls.name: (cls,) for cls in TUMOR_CLASSES} | dict(REGIONS)
     return {name: float(counts[list(values)].sum() * voxel_mm3 / 1000) for name, values in groups.items()}
