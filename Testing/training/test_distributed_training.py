@@ -140,7 +140,7 @@ def test_torchrun_trains_as_one_process_does(network: str, tiny_cases: Path, tmp
         assert mine["loss"] == pytest.approx(other["loss"], rel=1e-3)
         assert mine.get("dice", {}) == pytest.approx(other.get("dice", {}), abs=1e-2)
     torch.manual_seed(0)
-    begin = build(network, **record(tmp_path / "one")["settings"]["network"]).state_dict()
+    begin = build(network, **record(tmp_path / "one")["settings"]["network_options"]).state_dict()
     for stage in stages["stages"]:
         alone, shared = (moved(begin, tmp_path / run / f"{stage}.safetensors") for run in ("one", "two"))
         # under 0.1 by rounding alone; 0.8 and more where gradients are not averaged
