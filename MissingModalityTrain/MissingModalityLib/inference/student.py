@@ -26,6 +26,8 @@ from ..core.labels import TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging import preparation
+from ..imaging.grid import ORIENTATION, SPACING_MM
+from ..imaging.reading import Study
 from ..networks.network import Network
 from ..networks.output import PRESENCE, TUMOR_CLASSES
 from ..networks.registry import NETWORKS, network_class, network_options
@@ -86,8 +88,8 @@ class Student:
             "options": network.options,
             "network_package": NETWORKS.package(network.name),
             "head": network.head.name,
-            "spacing_mm": preparation.SPACING_MM,
-            "orientation": preparation.ORIENTATION,
+            "spacing_mm": SPACING_MM,
+            "orientation": ORIENTATION,
         }
         gate = GATES[0] if PRESENCE in network.distillable_features else "none"
         self.card = Card.from_json({"gate": gate, **(card or {}), **derived})
@@ -105,7 +107,7 @@ class Student:
         path = Path(path)
         tensors = {
             name: (value.half() if half and value.is_floating_point() else value).contiguous()
-            for name, value in self.network.state_dict().items()
+            for name, value in _distinct_weights(self.network).items()
         }
         try:
             with atomic_write(path) as temporary:
@@ -141,7 +143,7 @@ class Student:
 
     def predict(
         self,
-        study: preparation.Study,
+        study: Study,
         device: str | torch.device = "auto",
         on_progress: Progress | None = None,
     ) -> Prediction:
@@ -163,7 +165,7 @@ class Student:
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         probabilities = self._apply_gate(found.probabilities, found.presence)
-        labels = preparation.restore(self._decided(probabilities, prepared.brain), prepared)
+        labels = preparation.to_reference_grid(self._decided(probabilities, prepared.brain), prepared)
         told = found.presence
         presence = None if told is None else dict(zip(TUMOR_CLASSES, told.tolist(), strict=True))
         seconds = time.perf_counter() - begin
@@ -255,27 +257,34 @@ def _absent_network(card: Card) -> str:
 
 
 def _network_of(card: Card, tensors: Mapping[str, torch.Tensor]) -> Network:
-    """The network that a card names, with weights."""
-    make, options = network_class(card.network), network_options(card.network, **card.options)
-    _check_shapes(lambda: make(options), tensors)
-    network = make(options)
-    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    network.load_state_dict(floats)
-    return network
-
-
-def _check_shapes(make: Callable[[], Network], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Hold the weights against the network before that takes memory, of which wrong options may ask too much.
+    """The network that a card names, with weights.
 
     Raises:
         StudentError: a weight is missing, too many or of another shape.
     """
+    make, options = network_class(card.network), network_options(card.network, **card.options)
     try:
         with torch.device("meta"):
-            state = make().state_dict()
-    except RuntimeError:  # one from outside may compute with its weights when made; then their use tells
-        return
-    expected = {name: tuple(value.shape) for name, value in state.items()}
+            skeleton = make(options)
+    except RuntimeError:  # one from outside may compute with its weights when made
+        pass
+    else:  # before the network takes memory, of which wrong options may ask too much
+        _check_weights(skeleton, tensors)
+    network = make(options)
+    _check_weights(network, tensors)
+    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    network.load_state_dict(floats, strict=False)  # names of weights that have two stand there once
+    return network
+
+
+def _distinct_weights(network: Network) -> dict[str, torch.Tensor]:
+    """Weights by name; one that the network holds under two names under the first."""
+    names = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
+    return {name: value for name, value in network.state_dict().items() if name in names}
+
+
+def _check_weights(network: Network, tensors: Mapping[str, torch.Tensor]) -> None:
+    expected = {name: tuple(value.shape) for name, value in _distinct_weights(network).items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     for name in {**expected, **found}:
         if expected.get(name) != found.get(name):

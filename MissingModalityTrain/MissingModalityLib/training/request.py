@@ -103,7 +103,10 @@ class TrainRequest:
             OptionError: the file cannot be read, or a whole plan comes with what it has itself.
         """
         given = self.settings or {}
-        read = given if isinstance(given, Plan) or self.config is None else read_config(self.config)
+        if isinstance(given, Plan):
+            read: dict[str, Any] | Plan = given
+        else:
+            read = {} if self.config is None else read_config(self.config)
         if not isinstance(read, Plan):
             return {**read, **flattened(given)}
         if self.stages is not None or (self.config is not None and isinstance(given, Plan)):

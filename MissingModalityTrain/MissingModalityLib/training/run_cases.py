@@ -9,7 +9,7 @@ from pathlib import Path
 from ..core.errors import CaseError, ImageError, LabelError, OptionError
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
-from ..datasets.case import Case, Listing
+from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..datasets.splitting import split_cases
 from ..imaging.cache import CachedCase, cache_case
@@ -173,7 +173,7 @@ def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOpti
             cache_tumor(case, folder, options)
 
 
-def _check_excluded(listing: Listing, exclude: Sequence[str]) -> None:
+def _check_excluded(listing: CaseListing, exclude: Sequence[str]) -> None:
     known = [case.name for case in listing.cases]
     unknown = [f"'{name}'" for name in exclude if name not in known]
     if unknown:
