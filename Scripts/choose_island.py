@@ -23,7 +23,7 @@ from MissingModalityLib.datasets.case import Case
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.evaluate import allowed_subsets
 from MissingModalityLib.evaluation.metrics import dice
-from MissingModalityLib.imaging.preparation import prepare, restore
+from MissingModalityLib.imaging.preparation import prepare, to_reference_grid
 from MissingModalityLib.imaging.reading import read_label, read_study
 from MissingModalityLib.inference.sliding_window import remove_small_components
 from MissingModalityLib.inference.student import Student
@@ -72,7 +72,9 @@ def _score(student: Student, case: Case, scores: Scores) -> None:
     reference = sitk.GetArrayFromImage(label)
     for classes in student.classes_of(prepared, allowed_subsets(case)):
         for size, voxels in SIZES.items():
-            kept = sitk.GetArrayFromImage(restore(remove_small_components(classes, voxels), prepared))
+            kept = sitk.GetArrayFromImage(
+                to_reference_grid(remove_small_components(classes, voxels), prepared)
+            )
             for region in REGIONS:
                 scores[size][region].append(dice(region_mask(kept, region), region_mask(reference, region)))
 

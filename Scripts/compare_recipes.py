@@ -26,11 +26,14 @@ from typing import Any
 
 import torch
 
+from bundled_student import EXPERIMENTS_ONLY
 from MissingModalityLib.core.errors import MissingModalityError, OptionError
+from MissingModalityLib.core.labels import REGIONS
 from MissingModalityLib.core.progress import Progress, progress_printer
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
+from MissingModalityLib.evaluation.tables import GROUPS
 from MissingModalityLib.training.plan import Plan, make_plan
 from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run import train
@@ -38,8 +41,8 @@ from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.stage_students import export
 
 ROOT = Path(__file__).resolve().parents[1]
-EXCLUDED = "brats_2013_pat0001_1"
-"""Its license allows experiments only; left out so that the comparison tells of what could ship."""
+EXCLUDED = EXPERIMENTS_ONLY
+"""Left out as the bundled student leaves it out: a comparison tells of what could ship."""
 
 
 @dataclass(frozen=True)
@@ -280,8 +283,8 @@ def _mean_averages(evaluations: list[dict[str, Any]]) -> dict[str, float]:
     """Mean Dice over folds, weighted by their cases: over all subsets, with FLAIR and with T1ce."""
     weights = [len(evaluation["cases"]) for evaluation in evaluations]
     means = {}
-    for group in ("all", "with FLAIR", "with T1ce"):
-        for region in ("WT", "TC", "ET"):
+    for group in GROUPS:
+        for region in REGIONS:
             scores = [evaluation["averages"][group]["dice"][region] for evaluation in evaluations]
             means[f"{group} {region}"] = round(fmean(scores, weights), 4)
     return means

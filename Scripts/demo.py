@@ -20,21 +20,22 @@ import vtk
 
 from headless import ROOT, HeadlessSlicer, segmentation_logic
 from MissingModalityLib import mrml
-from MissingModalityLib.core.environment import write_report
 from MissingModalityLib.core.errors import CaseError, MissingModalityError, OptionError
+from MissingModalityLib.core.files import write_report
 from MissingModalityLib.core.labels import CONVENTIONS, REGIONS, region_mask
-from MissingModalityLib.core.modalities import MODALITIES, Modality, subset_name
+from MissingModalityLib.core.modalities import MODALITIES, Modality, in_words, subset_name
 from MissingModalityLib.core.progress import progress_printer
+from MissingModalityLib.core.segments import segment_of
 from MissingModalityLib.datasets.case import Case
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.metrics import dice
-from MissingModalityLib.imaging.preparation import Grid, Study
-from MissingModalityLib.imaging.reading import read_label
+from MissingModalityLib.imaging.grid import Grid
+from MissingModalityLib.imaging.reading import Study, read_label
 from MissingModalityLib.inference.overlay import draw_overlay
 
 DEFAULT_MODALITIES = (Modality.FLAIR, Modality.T1CE)
 SEED = 1
-TITLES = {"WT": "Whole tumor (WT)", "TC": "Tumor core (TC)", "ET": "Enhancing tumor (ET)"}
+TITLES = {region: f"{segment_of(region).name} ({region})" for region in REGIONS}
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Result:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 0 done, 2 bad input with one message."""
     options = _options(arguments)
-    # VTK would tell about the missing desktop on every node
+    # VTK would warn of the missing desktop on every node
     vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
     try:
         _run(options)
@@ -78,10 +79,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--modalities",
         nargs="+",
         metavar="M",
-        help="volumes to load, of FLAIR, T1ce, T1, T2; default: FLAIR T1ce",
+        help=f"volumes to load, of {in_words()}; default: {' '.join(m.title for m in DEFAULT_MODALITIES)}",
     )
     parser.add_argument(
-        "--convention", choices=tuple(CONVENTIONS), help="label numbers, where the file names do not tell"
+        "--convention", choices=tuple(CONVENTIONS), help="label numbers, where the file names do not fix them"
     )
     parser.add_argument("--student", type=Path, help="a trained network; default: the bundled one")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -162,9 +163,9 @@ def _segment(headless: HeadlessSlicer, options: argparse.Namespace) -> Result:
         name = headless.scene.GetNodeByID(node_id).GetName()
         title = guess.modality.title if guess.modality is not None else "unknown"
         print(f"Detected        {name} is {title} (confidence {guess.confidence:.0%})")
-    inputs, remarks = logic.proposeInputs(headless.scene)
-    for remark in remarks:
-        print(f"Note            {remark}")
+    inputs, warnings = logic.proposeInputs(headless.scene)
+    for warning in warnings:
+        print(f"Note            {warning}")
     print("Segmenting ...", flush=True)
     begin = time.perf_counter()
     with progress_printer("bar" if sys.stderr.isatty() else "none") as show:
@@ -174,7 +175,7 @@ def _segment(headless: HeadlessSlicer, options: argparse.Namespace) -> Result:
         raise run.exception
     seconds = time.perf_counter() - begin
     reference = next(iter(inputs.values()))
-    classes = Grid.of(mrml.image_of(reference)).image(mrml.classes_of(run.segmentation, reference))
+    classes = Grid.from_image(mrml.image_of(reference)).to_image(mrml.classes_of(run.segmentation, reference))
     return Result(inputs, run.segmentation, classes, logic.volumes(run.segmentation), run.report, seconds)
 
 
@@ -183,7 +184,7 @@ def _scores(label: sitk.Image | None, classes: sitk.Image) -> dict[str, float]:
     if label is None:
         return {}
     found = sitk.GetArrayFromImage(classes)
-    truth = sitk.GetArrayFromImage(Grid.of(classes).resample(label, sitk.sitkNearestNeighbor, 0))
+    truth = sitk.GetArrayFromImage(Grid.from_image(classes).resample(label, sitk.sitkNearestNeighbor, 0))
     return {region: dice(region_mask(found, region), region_mask(truth, region)) for region in REGIONS}
 
 

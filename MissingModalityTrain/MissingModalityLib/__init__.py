@@ -23,7 +23,7 @@ _PUBLIC = {
     "Plan": "training.plan",
     "Settings": "training.settings",
     "Student": "inference.student",
-    "Study": "imaging.preparation",
+    "Study": "imaging.reading",
     "SynthesisOptions": "synthesis.options",
     "attach_evaluation": "evaluation.attach",
     "compare_folders": "evaluation.comparison",

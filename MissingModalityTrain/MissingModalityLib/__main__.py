@@ -28,6 +28,7 @@ from .cli import (
     train,
 )
 from .core.errors import MissingModalityError
+from .core.modalities import in_words
 from .runtime.ranks import launched_rank, launched_world_size
 
 _COMMANDS = (
@@ -95,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; the options that it returns hold the command's function as ``run``."""
     parser = _Parser(
         prog="missing-modality",
-        description="Brain tumor segmentation from any subset of FLAIR, T1ce, T1 and T2 MRI. "
+        description=f"Brain tumor segmentation from any subset of {in_words()} MRI. "
         "Research use only, not a medical device.",
     )
     parser.add_argument("--version", action="version", version=f"missing-modality {__version__}")

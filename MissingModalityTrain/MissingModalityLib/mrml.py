@@ -17,18 +17,18 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .core.errors import ImageError
-from .core.modalities import Modality
+from .core.modalities import Modality, in_words
 from .core.segments import REGION_SEGMENTS, SEGMENTS, Segment
-from .datasets.detection import Guess, guess_modality
+from .datasets.detection import Guess, detect_modality
+from .imaging.grid import straight_axes
 from .imaging.volumes import check_volume
 
 _BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_SHEAR_TOLERANCE = 1e-3
 _MM3_PER_CM3 = 1000.0
 _FIT_TO_FILL_IN = 0.5
-"""Guesses below this confidence are told, not filled in."""
+"""Guesses below this confidence are reported, not filled in."""
 
 _DICOM_TAGS = {
     "SeriesDescription": "0008,103e",
@@ -44,7 +44,7 @@ Node = Any
 """A MRML node; slicer's classes are known to no type checker."""
 
 
-def complaint(node: Node) -> str | None:
+def input_problem(node: Node) -> str | None:
     """What keeps a node from being an input volume, as the rest of a sentence; None when nothing does."""
     if node is None:
         return "is not there; choose a loaded volume"
@@ -73,10 +73,10 @@ def check_nodes(nodes: Mapping[Modality, Node]) -> None:
             that voxels cannot follow, or an image that :func:`volumes.check_volume` refuses.
     """
     if not nodes:
-        raise ImageError("No volume is chosen. Choose at least one of FLAIR, T1ce, T1 and T2.")
+        raise ImageError(f"No volume is chosen. Choose at least one of {in_words()}.")
     first_use: dict[int, Modality] = {}
     for modality, node in nodes.items():
-        problem = complaint(node)
+        problem = input_problem(node)
         if problem:
             name = f"'{node.GetName()}'" if node is not None else "The volume"
             raise ImageError(f"{name} chosen for {modality.title} {problem}.")
@@ -109,8 +109,8 @@ def image_of(node: Node) -> sitk.Image:
         raise ImageError(
             f"'{node.GetName()}' has a voxel size of zero. Correct its spacing in the Volumes module."
         )
-    direction = lps[:3, :3] / spacing
-    if not np.allclose(direction.T @ direction, np.eye(3), atol=_SHEAR_TOLERANCE):
+    direction = straight_axes(lps[:3, :3] / spacing)
+    if direction is None:
         raise ImageError(
             f"'{node.GetName()}' has slanted voxel axes (scanner tilt or a transform that shears it). "
             "Resample it to straight axes first, e.g. with the Resample Scalar/Vector/DWI Volume module."
@@ -162,9 +162,9 @@ def detect_inputs(scene: Node) -> dict[str, Guess]:
     found.UnRegister(None)  # the caller owns it, and with it every node
     nodes = [found.GetItemAsObject(index) for index in range(found.GetNumberOfItems())]
     return {
-        node.GetID(): guess_modality(node.GetName() or "", _file_name(node), header=_dicom_header(node))
+        node.GetID(): detect_modality(node.GetName() or "", _file_name(node), header=_dicom_header(node))
         for node in nodes
-        if complaint(node) is None and not node.GetHideFromEditors()
+        if input_problem(node) is None and not node.GetHideFromEditors()
     }
 
 
@@ -176,22 +176,22 @@ def assign_inputs(scene: Node, guesses: Mapping[str, Guess]) -> tuple[dict[Modal
         guesses: from :func:`detect_inputs`.
 
     Returns:
-        Volume nodes by modality in channel order; remarks about volumes left out, one sentence each.
+        Volume nodes by modality in channel order; warnings about volumes left out, one sentence each.
     """
     chosen: dict[Modality, str] = {}
-    remarks = []
+    warnings = []
     for node_id in sorted(guesses, key=lambda key: -guesses[key].confidence):
         guess, name = guesses[node_id], scene.GetNodeByID(node_id).GetName()
         if guess.modality is None or guess.confidence < _FIT_TO_FILL_IN:
-            remarks.append(f"'{name}' was left out. {guess.reason}")
+            warnings.append(f"'{name}' was left out. {guess.reason}")
         elif guess.modality in chosen:
             winner = chosen[guess.modality]
             taken = f"'{scene.GetNodeByID(winner).GetName()}' ({guesses[winner].confidence:.0%}) was taken"
             title = guess.modality.title
-            remarks.append(f"'{name}' ({guess.confidence:.0%}) looks like {title} too; {taken}.")
+            warnings.append(f"'{name}' ({guess.confidence:.0%}) looks like {title} too; {taken}.")
         else:
             chosen[guess.modality] = node_id
-    return {modality: scene.GetNodeByID(chosen[modality]) for modality in sorted(chosen)}, remarks
+    return {modality: scene.GetNodeByID(chosen[modality]) for modality in sorted(chosen)}, warnings
 
 
 def write_inputs(nodes: Mapping[Modality, Node], folder: Path) -> dict[Modality, Path]:
@@ -218,7 +218,7 @@ def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = Fal
     Raises:
         ImageError: the volume has lost or changed its voxels since.
     """
-    if complaint(reference) or voxels_of(reference).shape != classes.shape:
+    if input_problem(reference) or voxels_of(reference).shape != classes.shape:
         raise ImageError(
             "The reference volume was changed or removed during the segmentation. Start it again."
         )
@@ -346,7 +346,7 @@ def _ijk_to_world(node: Node) -> np.ndarray:
         world = vtk.vtkMatrix4x4()
         transform.GetMatrixTransformToWorld(world)
         vtk.vtkMatrix4x4.Multiply4x4(world, matrix, matrix)
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+    return np.reshape([matrix.GetElement(*place) for place in np.ndindex(4, 4)], (4, 4))
 
 
 def _oriented_image(values: np.ndarray, reference: Node) -> Node:

@@ -308,6 +308,49 @@ def test_seeds_are_whole_numbers_from_0(wrong, capsys):
     assert capsys.readouterr().err.count("not a whole number of at least 0") == 2
 
 
+def test_a_plan_that_is_shown_can_be_trained_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    chosen = ["--recipe", "aem-kd", "--network", "rfnet", "--stages", "train,posttrain", "--set", "epochs=7"]
+    assert main(["train", *chosen, "--show-plan"]) == 0
+    shown = capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "plan.yaml").write_text(shown)
+    assert main(["train", "--config", "plan.yaml", "--show-plan"]) == 0
+    assert capsys.readouterr().out == shown
+    assert main(["train", "--config", "plan.yaml", "--set", "posttrain.batch=3", "--show-plan"]) == 0
+    assert capsys.readouterr().out == "".join(
+        line.replace("batch_size: 2", "batch_size: 3") if "posttrain:" in before else line
+        for before, line in with_text_before(shown)
+    )
+
+
+def with_text_before(text):
+    """Each line with all that stands before it."""
+    lines = text.splitlines(keepends=True)
+    return [("".join(lines[:number]), line) for number, line in enumerate(lines)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config", "plan.yaml", "--network", "rfnet"], "whole plan has its network"),
+        (["--config", "plan.yaml", "--stages", "train"], "whole plan has its stages"),
+        (["--resume"], "run.json"),
+        (["--set", "epochs=2.5"], "epochs=2.5"),
+    ],
+)
+def test_what_a_plan_cannot_be_shown_of_is_refused(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.yaml").write_text("stages: {train: {epochs: 2}}")
+    assert main(["train", *arguments, "--show-plan"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_training_needs_a_folder_for_the_run(capsys):
+    assert main(["train", "--data", "d"]) == 2
+    assert "--output" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -11,6 +11,12 @@ from MissingModalityLib.core.labels import REGIONS, TumorClass
 from MissingModalityLib.core.segments import OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS, Segment
 
 
+def type_code(segment: Segment) -> tuple[str, str, str]:
+    """Coding scheme, code value and code meaning of a segment's type."""
+    scheme, value, meaning = segment.terminology.split("~")[2].split("^")
+    return scheme, value, meaning
+
+
 def test_disjoint_segments_cover_each_tumor_class_once_in_order() -> None:
     assert [segment.tumor_class for segment in SEGMENTS] == [TumorClass.NCR, TumorClass.ED, TumorClass.ET]
 
@@ -28,7 +34,7 @@ def test_a_region_has_no_single_class() -> None:
 
 def test_ids_names_colors_and_codes_are_distinct() -> None:
     everything = (*SEGMENTS, *REGION_SEGMENTS)
-    for key in (lambda s: s.id, lambda s: s.name, lambda s: s.color, lambda s: s.type_code):
+    for key in (lambda s: s.id, lambda s: s.name, lambda s: s.color, type_code):
         assert len({key(segment) for segment in everything}) == len(everything)
 
 
@@ -50,7 +56,7 @@ def test_own_terminology_file_holds_exactly_the_codes_that_name_it() -> None:
         for entry in category["Type"]
     }
     own = {
-        s.type_code: s.color for s in (*SEGMENTS, *REGION_SEGMENTS) if s.terminology.startswith(OWN_CONTEXT)
+        type_code(s): s.color for s in (*SEGMENTS, *REGION_SEGMENTS) if s.terminology.startswith(OWN_CONTEXT)
     }
     assert content["SegmentationCategoryTypeContextName"] == OWN_CONTEXT
     assert listed == own

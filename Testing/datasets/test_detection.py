@@ -11,7 +11,7 @@ import pytest
 
 import MissingModalityLib
 from MissingModalityLib.core.modalities import MODALITIES, Modality
-from MissingModalityLib.datasets.detection import guess_modality
+from MissingModalityLib.datasets.detection import detect_modality
 
 FLAIR, T1CE, T1, T2 = MODALITIES
 LIBRARY = Path(MissingModalityLib.__file__).parents[1]
@@ -89,14 +89,14 @@ TIMES = {
     ("modality", "name"), [(key, name) for key, names in CLEAR.items() for name in names]
 )
 def test_usual_names_are_recognized_with_confidence(modality: Modality, name: str) -> None:
-    guess = guess_modality(name)
+    guess = detect_modality(name)
     assert guess.modality is modality, guess.reason
     assert 0.8 <= guess.confidence <= 1
 
 
 @pytest.mark.parametrize("name", (*UNCLEAR, *OTHER))
 def test_other_images_and_unclear_names_get_no_modality(name: str) -> None:
-    guess = guess_modality(name)
+    guess = detect_modality(name)
     assert guess.modality is None, guess.reason
     assert guess.confidence == 0 and guess.reason
 
@@ -104,37 +104,37 @@ def test_other_images_and_unclear_names_get_no_modality(name: str) -> None:
 @pytest.mark.parametrize("name", OTHER)
 def test_header_times_do_not_turn_another_image_into_a_modality(name: str) -> None:
     if "OT" not in name:
-        assert guess_modality(name, header=TIMES[T2]).modality is None
+        assert detect_modality(name, header=TIMES[T2]).modality is None
 
 
 def test_t1_weighted_flair_is_proposed_with_doubt() -> None:
-    guess = guess_modality("Ax T1 FLAIR")
+    guess = detect_modality("Ax T1 FLAIR")
     assert guess.modality is T1 and guess.confidence <= 0.5 and "check" in guess.reason
-    assert guess_modality("Ax T1 FLAIR +C").modality is T1CE
+    assert detect_modality("Ax T1 FLAIR +C").modality is T1CE
 
 
 def test_contrast_without_weighting_is_too_little_to_fill_in() -> None:
-    assert guess_modality("POST GAD").confidence < 0.5
+    assert detect_modality("POST GAD").confidence < 0.5
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_texts_add_up_in_any_order(order: tuple[int, ...]) -> None:
     texts = ("Series 7", "IM0001.nii", "t1_tse_tra Gd")
-    assert guess_modality(*(texts[index] for index in order)).modality is T1CE
+    assert detect_modality(*(texts[index] for index in order)).modality is T1CE
 
 
 def test_texts_that_contradict_each_other_get_no_modality() -> None:
-    assert guess_modality("T1", "patient_t2.nii.gz").modality is None
+    assert detect_modality("T1", "patient_t2.nii.gz").modality is None
 
 
 def test_description_in_the_header_counts_as_a_text() -> None:
-    assert guess_modality("5: unnamed", header={"SeriesDescription": "Ax T2 FLAIR"}).modality is FLAIR
-    assert guess_modality(header={"ProtocolName": "t2_tse"}).modality is T2
+    assert detect_modality("5: unnamed", header={"SeriesDescription": "Ax T2 FLAIR"}).modality is FLAIR
+    assert detect_modality(header={"ProtocolName": "t2_tse"}).modality is T2
 
 
 @pytest.mark.parametrize("modality", TIMES)
 def test_times_in_the_header_decide_where_names_are_silent(modality: Modality) -> None:
-    guess = guess_modality("Series 5", header=TIMES[modality])
+    guess = detect_modality("Series 5", header=TIMES[modality])
     assert guess.modality is modality
     assert 0.5 <= guess.confidence < 0.8
     assert f"TE {float(TIMES[modality]['EchoTime']):g} ms" in guess.reason
@@ -142,37 +142,37 @@ def test_times_in_the_header_decide_where_names_are_silent(modality: Modality) -
 
 def test_contrast_agent_makes_t1_a_t1ce() -> None:
     agent = {"ContrastBolusAgent": "Gadovist"}
-    assert guess_modality("t1_mprage", header=agent).modality is T1CE
-    assert guess_modality("Series 5", header=TIMES[T1] | agent).modality is T1CE
-    assert guess_modality("t2_tse", header=agent).modality is T2
-    assert guess_modality("FLAIR", header=agent).modality is FLAIR
-    native = guess_modality("T1 pre", header=agent)
+    assert detect_modality("t1_mprage", header=agent).modality is T1CE
+    assert detect_modality("Series 5", header=TIMES[T1] | agent).modality is T1CE
+    assert detect_modality("t2_tse", header=agent).modality is T2
+    assert detect_modality("FLAIR", header=agent).modality is FLAIR
+    native = detect_modality("T1 pre", header=agent)
     assert native.modality is T1 and native.confidence < 0.8
 
 
 @pytest.mark.parametrize("nothing", ["", "NONE", "no", "N", "0", "Without contrast"])
 def test_empty_entries_for_the_contrast_agent_do_not_count(nothing: str) -> None:
-    assert guess_modality("T1", header={"ContrastBolusAgent": nothing}).modality is T1
+    assert detect_modality("T1", header={"ContrastBolusAgent": nothing}).modality is T1
 
 
 def test_times_confirm_a_name_or_cast_doubt_on_it() -> None:
-    alone = guess_modality("T2").confidence
-    assert guess_modality("T2", header=TIMES[T2]).confidence > alone
-    doubtful = guess_modality("T2", header=TIMES[FLAIR])
+    alone = detect_modality("T2").confidence
+    assert detect_modality("T2", header=TIMES[T2]).confidence > alone
+    doubtful = detect_modality("T2", header=TIMES[FLAIR])
     assert doubtful.modality is T2 and doubtful.confidence < 0.5 and "But" in doubtful.reason
 
 
 @pytest.mark.parametrize("broken", ["", "abc", "-1", "nan", None])
 def test_unusable_numbers_in_the_header_are_ignored(broken: str | None) -> None:
     header = TIMES[FLAIR] | {"EchoTime": broken}
-    assert guess_modality("image", header=header).modality is None
-    assert guess_modality("FLAIR", header=header).modality is FLAIR
+    assert detect_modality("image", header=header).modality is None
+    assert detect_modality("FLAIR", header=header).modality is FLAIR
 
 
 def test_proton_density_and_echo_planar_times_tell_nothing() -> None:
-    assert guess_modality("x", header={"EchoTime": "20", "RepetitionTime": "3000"}).modality is None
+    assert detect_modality("x", header={"EchoTime": "20", "RepetitionTime": "3000"}).modality is None
     planar = {"EchoTime": "90", "RepetitionTime": "8000", "ScanningSequence": "EP"}
-    assert guess_modality("x", header=planar).modality is None
+    assert detect_modality("x", header=planar).modality is None
 
 
 def test_guessing_needs_no_heavy_import() -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from itertools import chain, combinations
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import CaseError, ImageError, LabelError, OptionError
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality
-from MissingModalityLib.datasets.case import Case, ImageFile, Listing
+from MissingModalityLib.datasets import discovery
+from MissingModalityLib.datasets.case import Case, CaseListing, ImageFile
 from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.datasets.layout import LABEL, SuffixLayout
+from MissingModalityLib.datasets.registry import all_layouts
 from MissingModalityLib.datasets.splitting import split_cases
 from MissingModalityLib.imaging.reading import read_label, read_study
 
@@ -103,7 +107,7 @@ def classes(case: Case) -> list[int]:
     return [int(value) for value in array[1:5, 0, 0]]
 
 
-def reasons(listing: Listing) -> dict[str, str]:
+def reasons(listing: CaseListing) -> dict[str, str]:
     return {entry.path.name: entry.reason for entry in listing.skipped}
 
 
@@ -490,3 +494,27 @@ def test_cases_with_a_label_are_told_from_what_is_left_out(tmp_path: Path) -> No
     assert [case.name for case in labeled] == ["a"]
     assert list(left_out) == ["b", "b/notes.txt"] and left_out["b"] == "no label"
     assert find_cases(tmp_path / "a").labeled()[1] == {}
+
+
+class Tumors(SuffixLayout):
+    endings: ClassVar = {"tumor": LABEL, "t2": Modality.T2}
+
+
+def test_layout_of_another_package_is_asked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "all_layouts", lambda: {"tumors": Tumors(), **all_layouts()})
+    for name in ("a_t2", "a_tumor", "b_t2", "b_seg"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    first, second = find_cases(tmp_path).cases
+    assert (first.name, first.layout, first.label) == ("a", "tumors", tmp_path / "a_tumor.nii.gz")
+    assert (second.name, second.layout, second.label) == ("b", "brats2021", tmp_path / "b_seg.nii.gz")
+
+
+def test_case_that_no_layout_explains_whole_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "all_layouts", lambda: {"tumors": Tumors(), **all_layouts()})
+    for name in ("a_flair", "a_tumor", "b_t2"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    listing = find_cases(tmp_path)
+    assert [case.name for case in listing.cases] == ["b"]
+    assert set(reasons(listing).values()) == {"case a left out, because no layout fits all of its files"}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -101,6 +102,29 @@ def test_shear_is_refused_by_node_name(scene: Any) -> None:
     node.SetAndObserveTransformNodeID(add_transform(np.array([[1, 0.3, 0, 0], *np.eye(4)[1:]])).GetID())
     with pytest.raises(ImageError, match=r"'Tilted'.*Resample"):
         mrml.image_of(node)
+
+
+@pytest.mark.parametrize("degrees", [0.02, 0.5, 1.0, 1.2, 3.0])
+def test_sheared_volume_is_judged_alike_as_file_and_as_node(
+    scene: Any, tmp_path: Path, degrees: float
+) -> None:
+    matrix = GEOMETRIES["oblique"].copy()
+    matrix[:3, 1] += np.tan(np.radians(degrees)) * 0.9 * matrix[:3, 0]
+    node = add_volume("Tilted", matrix)
+    file = nibabel.Nifti1Image(mrml.voxels_of(node).T, None)
+    file.header.set_sform(matrix, 1)
+    file.header.set_qform(np.diag(np.linalg.norm(matrix, axis=0)), 0)
+    nibabel.save(file, tmp_path / "tilted.nii")
+    if degrees > 1.1:
+        with pytest.raises(ImageError, match="sheared"):
+            read_image(tmp_path / "tilted.nii")
+        with pytest.raises(ImageError, match="slanted"):
+            mrml.image_of(node)
+        return
+    from_file, from_node = read_image(tmp_path / "tilted.nii"), mrml.image_of(node)
+    np.testing.assert_allclose(from_file.GetDirection(), from_node.GetDirection(), atol=1e-4)
+    np.testing.assert_allclose(from_file.GetSpacing(), from_node.GetSpacing(), rtol=1e-4)
+    np.testing.assert_allclose(from_file.GetOrigin(), from_node.GetOrigin(), atol=1e-4)
 
 
 def test_bending_transform_is_refused_with_the_remedy(scene: Any) -> None:
@@ -348,26 +372,26 @@ def test_file_name_counts_when_the_node_has_another_name(scene: Any, tmp_path: P
 def test_of_two_volumes_for_one_sequence_the_more_confident_is_taken(scene: Any) -> None:
     weak = add_volume("T1 FLAIR")
     strong = add_volume("T1 pre contrast")
-    chosen, remarks = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    chosen, warnings = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
     assert chosen == {Modality.T1: strong}
-    (remark,) = remarks
-    assert weak.GetName() in remark
-    assert strong.GetName() in remark
+    (warning,) = warnings
+    assert weak.GetName() in warning
+    assert strong.GetName() in warning
 
 
 def test_of_equal_volumes_the_first_is_taken_and_the_other_told(scene: Any) -> None:
     first = add_volume("FLAIR a")
     add_volume("FLAIR b")
-    chosen, remarks = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    chosen, warnings = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
     assert chosen == {Modality.FLAIR: first}
-    assert remarks == ["'FLAIR b' (95%) looks like FLAIR too; 'FLAIR a' (95%) was taken."]
+    assert warnings == ["'FLAIR b' (95%) looks like FLAIR too; 'FLAIR a' (95%) was taken."]
 
 
 def test_doubtful_guess_is_not_filled_in(scene: Any) -> None:
     add_volume("post contrast")
-    chosen, remarks = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    chosen, warnings = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
     assert chosen == {}
-    assert "'post contrast' was left out" in remarks[0]
+    assert "'post contrast' was left out" in warnings[0]
 
 
 def test_slicer_loads_the_own_terminology(scene: Any) -> None:
@@ -380,4 +404,4 @@ def test_slicer_loads_the_own_terminology(scene: Any) -> None:
         logic.GetNthTypeInTerminologyCategory(OWN_CONTEXT, category, index, entry)
         colors[entry.GetCodeValue()] = entry.GetRecommendedDisplayRGBValue()
     own = [s for s in (*SEGMENTS, *REGION_SEGMENTS) if s.terminology.startswith(OWN_CONTEXT)]
-    assert colors == {segment.type_code[1]: segment.color for segment in own}
+    assert colors == {segment.terminology.split("~")[2].split("^")[1]: segment.color for segment in own}

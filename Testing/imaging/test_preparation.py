@@ -10,8 +10,9 @@ from scipy import ndimage
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.core.modalities import Modality, subset_name
 from MissingModalityLib.datasets.discovery import find_cases
-from MissingModalityLib.imaging.preparation import Grid, Study, common_grid, prepare, restore
-from MissingModalityLib.imaging.reading import read_label, read_study
+from MissingModalityLib.imaging.grid import Grid, common_grid
+from MissingModalityLib.imaging.preparation import prepare, to_reference_grid
+from MissingModalityLib.imaging.reading import Study, read_label, read_study
 
 CENTER = np.array([12.0, -20.0, 35.0])
 RADII = np.array([40.0, 50.0, 38.0])
@@ -41,7 +42,7 @@ def scan(grid: Grid, background: float = 0.0, seed: int = 0) -> tuple[sitk.Image
     lesion = ((points - LESION) ** 2).sum(-1) < LESION_RADIUS**2
     noise = np.random.default_rng(seed).normal(0, 20, head.shape)
     array = np.where(head, 400 + 300 * lesion + noise, background).astype(np.float32)
-    return grid.image(array), grid.image((lesion & head).astype(np.uint8) * 3)
+    return grid.to_image(array), grid.to_image((lesion & head).astype(np.uint8) * 3)
 
 
 def positions(grid: Grid) -> np.ndarray:
@@ -64,14 +65,14 @@ GRIDS = {
 
 
 def center_of(label: sitk.Image) -> np.ndarray:
-    return positions(Grid.of(label))[sitk.GetArrayFromImage(label) > 0].mean(axis=0)
+    return positions(Grid.from_image(label))[sitk.GetArrayFromImage(label) > 0].mean(axis=0)
 
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_a_label_returns_to_the_patients_grid_within_a_voxel(name: str) -> None:
     image, label = scan(GRIDS[name])
     prepared = prepare(Study({Modality.FLAIR: image}, {Modality.FLAIR: name}), label)
-    back = restore(prepared.label, prepared)
+    back = to_reference_grid(prepared.label, prepared)
     assert (back.GetSize(), back.GetSpacing(), back.GetOrigin(), back.GetDirection()) == (
         image.GetSize(),
         image.GetSpacing(),
@@ -112,7 +113,7 @@ def test_volumes_of_different_geometry_meet_on_the_reference_grid() -> None:
     study = Study(images, names)
     prepared = prepare(study, scan(GRIDS["oblique"])[1])
     assert study.reference is Modality.T1CE
-    assert prepared.reference == Grid.of(images[Modality.T1CE])
+    assert prepared.reference == Grid.from_image(images[Modality.T1CE])
     assert prepared.available.all()
     points = positions(prepared.grid)
     for modality in images:
@@ -142,7 +143,7 @@ def test_the_background_may_be_any_constant(background: float) -> None:
     plain = prepare(Study({Modality.T1: scan(grid)[0]}, {Modality.T1: "plain"}))
     shifted, _ = scan(grid)
     array = sitk.GetArrayFromImage(shifted)
-    moved = grid.image(np.where(array == 0, background, array + background).astype(np.float32))
+    moved = grid.to_image(np.where(array == 0, background, array + background).astype(np.float32))
     other = prepare(Study({Modality.T1: moved}, {Modality.T1: "moved"}))
     np.testing.assert_array_equal(plain.brain, other.brain)
     np.testing.assert_allclose(plain.image, other.image, atol=1e-3)
@@ -153,7 +154,7 @@ def test_a_volume_z_scored_over_a_zero_background_keeps_its_dark_tissue() -> Non
     array = sitk.GetArrayFromImage(image)
     brain = array > 0
     array[brain] = (array[brain] - array[brain].mean()) / array[brain].std()
-    prepared = prepare(Study({Modality.T1: GRIDS["isotropic"].image(array)}, {Modality.T1: "z"}))
+    prepared = prepare(Study({Modality.T1: GRIDS["isotropic"].to_image(array)}, {Modality.T1: "z"}))
     np.testing.assert_array_equal(ndimage.binary_fill_holes(prepared.brain), prepared.brain)
     assert prepared.brain.sum() == pytest.approx(brain.sum(), rel=2e-3)
 
@@ -164,7 +165,7 @@ def test_small_negative_interpolation_values_do_not_widen_the_brain() -> None:
     brain = array > 0
     air = np.flatnonzero(~brain.ravel())
     array.ravel()[air[::7]] = -4.0
-    prepared = prepare(Study({Modality.T1: GRIDS["isotropic"].image(array)}, {Modality.T1: "ringing"}))
+    prepared = prepare(Study({Modality.T1: GRIDS["isotropic"].to_image(array)}, {Modality.T1: "ringing"}))
     assert prepared.brain.sum() == brain.sum()
     assert not prepared.warnings
 
@@ -172,7 +173,7 @@ def test_small_negative_interpolation_values_do_not_widen_the_brain() -> None:
 def test_an_unstripped_head_is_used_with_a_warning() -> None:
     image, _ = scan(GRIDS["isotropic"])
     noise = np.abs(np.random.default_rng(1).normal(0, 8, image.GetSize()[::-1]))
-    noisy = GRIDS["isotropic"].image((sitk.GetArrayFromImage(image) + noise).astype(np.float32))
+    noisy = GRIDS["isotropic"].to_image((sitk.GetArrayFromImage(image) + noise).astype(np.float32))
     prepared = prepare(Study({Modality.T1: noisy}, {Modality.T1: "raw_t1"}))
     assert len(prepared.warnings) == 1
     assert "raw_t1" in prepared.warnings[0] and "skull" in prepared.warnings[0]
@@ -210,7 +211,7 @@ def test_a_head_with_skull_on_black_air_is_used_with_a_warning() -> None:
     points = positions(grid)
     head = (((points - CENTER) / (RADII * 2)) ** 2).sum(-1) < 1
     noise = np.random.default_rng(0).normal(500, 50, head.shape)
-    image = grid.image(np.where(head, noise, 0).astype(np.float32))
+    image = grid.to_image(np.where(head, noise, 0).astype(np.float32))
     (warning,) = prepare(Study({Modality.T2: image}, {Modality.T2: "whole_head"})).warnings
     assert "whole_head" in warning and "skull" in warning
 
@@ -231,12 +232,12 @@ def test_no_volume_at_all_is_refused() -> None:
 def test_keeping_a_subset_equals_never_having_had_the_rest() -> None:
     images = {m: scan(GRIDS["isotropic"], seed=m)[0] for m in Modality}
     whole = prepare(Study(images, {m: m.title for m in Modality}))
-    kept = whole.keep([Modality.T1])
+    kept = whole.with_modalities([Modality.T1])
     alone = prepare(Study({Modality.T1: images[Modality.T1]}, {Modality.T1: "T1"}))
     np.testing.assert_array_equal(kept.image, alone.image)
     assert kept.subset == (Modality.T1,)
     with pytest.raises(ImageError):
-        alone.keep([Modality.T2])
+        alone.with_modalities([Modality.T2])
 
 
 def test_float_noise_in_a_header_does_not_cause_resampling() -> None:
@@ -250,7 +251,7 @@ def test_real_cases_return_voxel_for_voxel(shared) -> None:
     for case in find_cases(shared / "data" / "cases" / "test").cases[:2]:
         label = read_label(case)
         prepared = prepare(read_study(case), label)
-        back = sitk.GetArrayFromImage(restore(prepared.label, prepared))
+        back = sitk.GetArrayFromImage(to_reference_grid(prepared.label, prepared))
         np.testing.assert_array_equal(back, sitk.GetArrayFromImage(label))
         assert 1.0e6 < prepared.brain.sum() < 1.9e6
 

@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
 
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.imaging.volumes import check_volume, read_channel, read_image, write_image
@@ -349,6 +350,45 @@ def test_threads_that_write_leave_warnings_and_permissions_as_they_were(whole: P
     assert sitk.ProcessObject.GetGlobalWarningDisplay()
     (tmp_path / "later").touch()
     assert len({path.stat().st_mode for path in tmp_path.iterdir() if path.is_file()}) == 1
+
+
+def sheared(path: Path, shear: float, turn: np.ndarray | None = None) -> Path:
+    affine = np.eye(4)
+    affine[0, 1] = shear
+    affine[:3, :3] = (np.eye(3) if turn is None else turn) @ affine[:3, :3]
+    return nifti(path, affine)
+
+
+@pytest.mark.parametrize("shear", [0, 5e-5, 3e-4, 0.003, 0.0087])
+def test_oblique_volume_with_nearly_straight_axes_keeps_its_orientation(tmp_path: Path, shear: float) -> None:
+    turn = Rotation.from_euler("xyz", [25, -10, 33], degrees=True).as_matrix()
+    image = read_image(sheared(tmp_path / "x.nii", shear, turn))
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    np.testing.assert_allclose(direction, np.diag([-1, -1, 1]) @ turn, atol=max(1e-6, shear))
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_shear_is_refused_in_files_of_every_kind(tmp_path: Path, suffix: str) -> None:
+    image = volume()
+    image.SetDirection((1, 0.0998, 0, 0, 0.995, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(tmp_path / f"x{suffix}"))
+    assert "sheared" in refusal(tmp_path / f"x{suffix}")
+
+
+def test_threads_that_read_nearly_straight_volumes_leave_sheared_ones_refused(tmp_path: Path) -> None:
+    nearly, truly = sheared(tmp_path / "nearly.nii", 0.01), sheared(tmp_path / "truly.nii", 0.3)
+
+    def read(path: Path) -> bool:
+        try:
+            return bool(read_image(path))
+        except ImageError:
+            return False
+
+    with ThreadPoolExecutor(4) as threads:
+        known = list(threads.map(read, [nearly, nearly, truly] * 60))
+    assert known == [True, True, False] * 60
+    assert "ITK_NIFTI_SFORM_PERMISSIVE" not in os.environ
+    assert not read(truly)
 
 
 def test_real_headers_keep_their_directions(real_case) -> None:

@@ -15,7 +15,8 @@ from MissingModalityLib.__main__ import main
 from MissingModalityLib.cli.segment import _summary
 from MissingModalityLib.core.errors import OptionError, StudentError
 from MissingModalityLib.core.modalities import SUBSETS, Modality
-from MissingModalityLib.imaging.preparation import Study, prepare
+from MissingModalityLib.imaging.preparation import prepare
+from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import sliding_window as inference
 from MissingModalityLib.inference.card import GATES, read_card
 from MissingModalityLib.inference.segment_files import segment_files

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.core.labels import class_volumes
 from MissingModalityLib.core.modalities import Modality
-from MissingModalityLib.imaging.preparation import Study
+from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import locations as models
 from MissingModalityLib.inference import segment_files as segmentation
 from MissingModalityLib.inference.segment_files import segment_files
@@ -140,7 +140,7 @@ class TestRefused:
         assert not hidden
 
     def test_no_volume(self, student):
-        with pytest.raises(ImageError, match="at least one of --flair, --t1ce, --t1 and --t2"):
+        with pytest.raises(ImageError, match="at least one of --flair, --t1ce, --t1, --t2"):
             segment_files({}, self.output, student)
 
     def test_same_file_twice(self, flair, student):

@@ -78,6 +78,16 @@ def test_what_is_done_stays_and_what_changed_is_done_again(
     assert segment_folder(cases, output, other, "cpu")["kept"] == []
 
 
+@pytest.mark.parametrize("version", ["segment_folder.__version__", "segment_folder.VERSION"])
+def test_results_of_another_version_are_made_anew(
+    cases: Path, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    segment_folder(cases, tmp_path / "out", student, "cpu")
+    assert segment_folder(cases, tmp_path / "out", student, "cpu")["kept"] == ["A_1", "B_2"]
+    monkeypatch.setattr(f"MissingModalityLib.inference.{version}", "newer")
+    assert segment_folder(cases, tmp_path / "out", student, "cpu")["segmented"] == ["A_1", "B_2"]
+
+
 def test_files_that_belong_to_no_case_are_told(
     cases: Path, student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,7 +111,7 @@ def test_no_input_is_overwritten(cases: Path, student: Path) -> None:
 
 def test_a_table_that_cannot_be_written_costs_no_result(cases: Path, student: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "volumes.csv").mkdir(parents=True)
-    with pytest.raises(OptionError, match=r"volumes\.csv: the table cannot be written"):
+    with pytest.raises(OptionError, match=r"volumes\.csv: cannot be written"):
         segment_folder(cases, tmp_path / "out", student, "cpu")
     (tmp_path / "out" / "volumes.csv").rmdir()
     assert segment_folder(cases, tmp_path / "out", student, "cpu")["kept"] == ["A_1", "B_2"]
@@ -113,7 +123,7 @@ def test_a_folder_without_write_permission_is_told_before_anything_is_computed(
 ) -> None:
     (tmp_path / "out").mkdir(mode=0o500)
     events: list[Event] = []
-    with pytest.raises(OptionError, match="cannot be made or written to"):
+    with pytest.raises(OptionError, match="cannot be written"):
         segment_folder(cases, tmp_path / "out", student, "cpu", on_progress=events.append)
     assert not events
 
@@ -126,7 +136,7 @@ def test_nothing_usable_is_an_error(cases: Path, student: Path, tmp_path: Path) 
     with pytest.raises(OptionError, match="kind of output"):
         segment_folder(cases, tmp_path / "out", student, "cpu", suffix=".png")
     (tmp_path / "file").touch()
-    with pytest.raises(OptionError, match="cannot be made or written to"):
+    with pytest.raises(OptionError, match="cannot be written"):
         segment_folder(cases, tmp_path / "file" / "out", student, "cpu")
 
 

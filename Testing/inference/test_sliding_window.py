@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality, availability
-from MissingModalityLib.imaging.preparation import Study, prepare
+from MissingModalityLib.imaging.preparation import prepare
+from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import sliding_window as inference
 from MissingModalityLib.inference.sliding_window import infer, infer_within_memory, remove_small_components
 from MissingModalityLib.inference.student import Student
@@ -87,7 +88,7 @@ def test_class_maps_of_subsets_are_those_of_the_volumes_alone() -> None:
     subsets = (SUBSETS[0], SUBSETS[4], SUBSETS[-1])
     maps = list(student.classes_of(whole, subsets))
     for subset, found in zip(subsets, maps, strict=True):
-        expected = student.classes(whole.keep(subset))
+        expected = student.classes(whole.with_modalities(subset))
         brain = whole.image[list(subset)].any(axis=0)
         np.testing.assert_array_equal(found, np.where(brain, expected, 0))
         assert found.dtype == np.uint8

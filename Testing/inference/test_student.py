@@ -17,7 +17,8 @@ from torch import nn
 
 from MissingModalityLib.core.errors import OptionError, StudentError
 from MissingModalityLib.core.modalities import SUBSETS, Modality
-from MissingModalityLib.imaging.preparation import Study, prepare
+from MissingModalityLib.imaging.preparation import prepare
+from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import sliding_window as inference
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.sliding_window import infer
@@ -98,7 +99,7 @@ def test_the_result_lies_on_the_first_volumes_own_grid(student: Student) -> None
 def test_all_fifteen_subsets_run_and_stay_inside_the_brain(student: Student) -> None:
     whole = prepare(study(*Modality))
     for subset in SUBSETS:
-        classes = student.classes(whole.keep(subset), CPU)
+        classes = student.classes(whole.with_modalities(subset), CPU)
         assert classes.shape == whole.brain.shape and classes.dtype == np.uint8
         assert classes.max() <= 3 and not classes[~whole.brain].any()
 

@@ -20,7 +20,7 @@ from checkout import ROOT
 from demo import main
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.segments import SEGMENTS
-from MissingModalityLib.imaging.preparation import Study
+from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference.overlay import draw_overlay
 from small_patient import brain_volume
 

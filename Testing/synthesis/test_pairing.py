@@ -192,7 +192,7 @@ def test_tumor_voxels_name_every_class_where_it_is(patients, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_can_be_had_whole_like_a_real_case(patients, kind: str) -> None:
     case = next(case for case in make(patients, kind) if len(case.subset) == 2)
-    whole, (image, label) = case.whole(), everything(case)
+    whole, (image, label) = case.load(), everything(case)
     np.testing.assert_array_equal(whole.image, image)
     np.testing.assert_array_equal(whole.label, label)
     assert whole.subset == case.subset and whole.grid.size == tuple(reversed(case.shape))

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import affine_transform
+from scipy.spatial.transform import Rotation
 from scipy.stats import norm
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from MissingModalityLib.training import augmentation
 from MissingModalityLib.training.augmentation import LEVELS, apply, draw
 from MissingModalityLib.training.settings import Settings
 
@@ -308,3 +310,16 @@ def test_a_drawn_batch_can_be_replayed(tmp_path):
     np.savez(tmp_path / "drawn.npz", **{name: value.numpy() for name, value in drawn.items()})
     stored = {name: torch.from_numpy(value) for name, value in np.load(tmp_path / "drawn.npz").items()}
     assert all(map(torch.equal, apply(image, label, drawn), apply(image, label, stored)))
+
+
+def test_label_keeps_its_classes_whatever_the_number_of_modalities(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(augmentation, "MODALITIES", range(5))
+    image, label = batch()
+    label[:, 5:8, 4:9, 6:9] = 2
+    label[label == 1] = 0
+    five = torch.cat([image, image[:, :1]], dim=1)
+    turn = Rotation.from_euler("x", 5, degrees=True).as_matrix().astype(np.float32)
+    drawn = drawn_for("strong", 3, affine=turn)
+    moved, classes = apply(five, label, drawn)
+    assert set(label.unique().tolist()) == set(classes.unique().tolist()) == {0, 2, 3}
+    assert torch.equal(moved[:, 4] != 0, moved[:, 0] != 0)

@@ -56,8 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_cases: Path) -> Path:
     """What two processes have left."""
     root = tmp_path_factory.mktemp("two")
     shutil.copytree(tiny_cases, root / "damaged")
-    scan = root / "damaged" / "patient_b" / "t1.nii.gz"
-    scan.write_bytes(scan.read_bytes()[:-400])
+    for scan in (root / "damaged").glob("*/flair.nii.gz"):
+        scan.write_bytes(scan.read_bytes()[:-400])
     (root / "empty").mkdir()
     (root / "blocked" / "train.safetensors").mkdir(parents=True)  # where the first process wants to write
     tiny_student().save(root / "s.safetensors")
@@ -91,7 +91,7 @@ def test_two_processes_make_the_step_that_one_makes(name: str, method: str, fold
         "data": "nowhere",
         "student": "none.safetensors",
         "loss": "in stage train, epoch",
-        "case": "t1.nii.gz",
+        "case": "holds no case to train on",
         "evaluated": "none.safetensors",
         "unlabeled": "empty",
         "written": "train.safetensors",

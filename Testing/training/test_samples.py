@@ -131,7 +131,7 @@ def test_validation_scores_what_the_exported_student_predicts(cached: dict) -> N
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.constant_(last.bias, 10)  # everything is tumor, in the air around the brain too
     case = cached["patient_a"]
-    brain, tumor = case.whole().brain, case.whole().label > 0
+    brain, tumor = case.load().brain, case.load().label > 0
     scores = validate(network, [case], SUBSETS[-1:], (16, 16, 16), torch.device("cpu"))
     assert not brain.all()
     expected = 2 * (brain & tumor).sum() / (brain.sum() + tumor.sum())

@@ -238,7 +238,7 @@ def test_unknown_subsets_and_cases_are_named_beside_the_known_ones(tiny_cases: P
         ({"augmentation": "wild"}, "augmentation"),
         ({"network": "8"}, "network"),
         ({"patch_size": "20"}, "patch_size"),
-        ({"network.width": "7"}, "width"),
+        ({"network.width": "7"}, "network.width=7"),
         ({"validation_subsets": "T7"}, "T7"),
         ({"validation_subsets": "(1, 2)"}, "validation_subsets"),
         ({"patch_size": "(16, 16, 16.5)"}, "patch_size"),

@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> None:
     for name, folders in options.lines:
         if name in lines:
             raise OptionError(f"'{name}' was given twice. Join the folders of one line by commas.")
+        # a comma in the name of a folder cannot be told from one between two; the library takes lists
         lines[name] = [Path(folder) for folder in folders.split(",")]
     comparison = compare_folders(lines, options.output)
     print(comparison["markdown"].strip() if options.output is None else f"Wrote {options.output}")

@@ -54,9 +54,10 @@ def run(options: argparse.Namespace) -> None:
             hd95_rule=options.hd95_rule,
         )
     seen = trained_on(options.student, result)
+    # scores on cases that it learned from would stand in the file as if they were of new ones
     if options.store and not seen:
         distributed.on_rank_zero(lambda: attach_evaluation(options.student, options.output))
     warning = f"Warning: the student was trained on {', '.join(seen)}; scores on these flatter it"
     not_stored = ", so none were stored in its file" if options.store else ""
-    told = [f"{warning}{not_stored}."] if seen else []
-    show_result(options, {**result, "seen": seen}, "\n".join([*told, f"Wrote {options.output}"]))
+    warnings = [f"{warning}{not_stored}."] if seen else []
+    show_result(options, {**result, "seen": seen}, "\n".join([*warnings, f"Wrote {options.output}"]))

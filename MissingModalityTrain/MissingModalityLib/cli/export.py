@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> None:
 
     if options.evaluation:
         read_evaluation(options.evaluation)  # refuse what is no evaluation before anything is written
+    # what was not given is left to the run
     facts = {"name": options.name, "license": options.license, "gate": options.gate}
     student = export(options.folder, options.output, {key: text for key, text in facts.items() if text})
     if options.evaluation:

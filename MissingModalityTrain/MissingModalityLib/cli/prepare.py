@@ -11,7 +11,7 @@ from ..core.progress import progress_printer
 from .options import add_command, add_convention, add_progress, show_result
 
 _NAMED = 20
-"""Skipped cases and files that the summary names; the report has them all."""
+"""Skipped cases and files that the summary names, a screenful; the report has them all."""
 
 
 def add(commands: Any) -> None:

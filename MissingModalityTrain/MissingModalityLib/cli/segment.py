@@ -24,8 +24,10 @@ class _Volume(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         modality = Modality[self.const]
+        # one mapping for all options keeps their order: the first volume gives the grid of the result
         if modality in namespace.inputs:
             parser.error(f"{option_string} was given twice: {namespace.inputs[modality]} and {values}")
+        # a new mapping, for the default belongs to the parser
         namespace.inputs = {**namespace.inputs, modality: values}
 
 

@@ -1,19 +1,16 @@
-"""The machine-readable report that every job leaves beside its output."""
+"""What a job ran on: versions of the software, and the most memory it held."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from .. import __version__
-from .files import atomic_write
 
 _PACKAGES = ("torch", "monai", "numpy", "SimpleITK")
+"""Those whose version can change the last digit of a result."""
 
 
 def versions() -> dict[str, str]:
@@ -32,12 +29,12 @@ def versions() -> dict[str, str]:
 
 
 def peak_memory() -> int:
-    """The most main memory that this process has held so far, bytes; 0 where the system does not tell."""
+    """The most main memory that this process has held so far, bytes; 0 where the system does not say."""
     if sys.platform == "linux":
         # not getrusage: there a child process starts from the peak of the parent that launched it
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-    if sys.platform == "darwin":
+    if sys.platform == "darwin":  # in bytes there, in kilobytes on other systems
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -46,15 +43,3 @@ def peak_memory() -> int:
     except ImportError:
         return 0
     return psutil.Process().memory_info().peak_wset
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_report(report: dict[str, Any], path: Path) -> None:
-    """Write JSON in one step, so that nobody ever reads half a report."""
-    with atomic_write(path) as unfinished:
-        unfinished.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
 import threading
@@ -9,13 +11,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
+
+from .errors import CaseError, MissingModalityError
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 
 _MARK = ".unfinished-"
+
 _STALE_S = 600.0
+# A file system may keep a write waiting for minutes; one that stood still for ten lost its process.
+
 _WINDOWS_TRIES = 50
+# 5 seconds in all: a panel or a table program reads a file of ours for a moment only.
 
 _umask_lock = threading.Lock()
 
@@ -54,6 +63,43 @@ def remove_stale_temporaries(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _STALE_S:
                 path.unlink()
+
+
+@contextmanager
+def explain_write_errors(
+    path: Path, remedy: str, kind: type[MissingModalityError] = CaseError
+) -> Iterator[None]:
+    """Turn what the system says about writing into an error for people.
+
+    Args:
+        path: the file or folder that is written.
+        remedy: a sentence: what to do about it.
+        kind: of the error.
+
+    Raises:
+        MissingModalityError: of that kind, in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{path}: cannot be written ({error.strerror or error}). {remedy}") from error
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text file in one step, so that an existing one is replaced only by a whole one."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_report(report: dict[str, Any], path: Path) -> None:
+    """Write strict JSON in one step, so that nobody ever reads half a report."""
+    write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", path)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rename(temporary: Path, path: Path) -> None:

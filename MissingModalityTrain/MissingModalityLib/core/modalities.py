@@ -1,4 +1,4 @@
-"""The four MRI sequences and their 15 non-empty subsets: the one place that fixes their order."""
+"""The MRI sequences and their non-empty subsets: the one place that fixes their number and order."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ Subset = tuple[Modality, ...]
 """Available modalities of one case in channel order, e.g. ``(FLAIR, T1CE)``."""
 
 
+# One digit per channel, in their order, as the tables of the papers print the dots.
 def _subset(bits: str) -> Subset:
     return tuple(compress(MODALITIES, map(int, bits)))
 
@@ -49,7 +50,13 @@ def subset_name(subset: Iterable[Modality]) -> str:
     return "+".join(modality.title for modality in sorted(subset))
 
 
-def availability(subset: Iterable[Modality]) -> tuple[bool, bool, bool, bool]:
+def in_words(modalities: Iterable[Modality] = MODALITIES) -> str:
+    """``(FLAIR, T1, T2)`` -> ``"FLAIR, T1 and T2"``, for sentences."""
+    *most, last = [modality.title for modality in modalities]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def availability(subset: Iterable[Modality]) -> tuple[bool, ...]:
     """``(FLAIR, T1)`` -> ``(True, False, True, False)``: one flag per channel."""
     present = set(subset)
     return tuple(modality in present for modality in MODALITIES)

@@ -17,6 +17,7 @@ from .labels import REGIONS, TumorClass
 
 SLICER_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 OWN_CONTEXT = "Segmentation category and type - MissingModality brain tumor list"
+# Entries of one context with one category: Slicer then offers all segments in one list.
 _CATEGORY = "SCT^49755003^Morphologically Altered Structure"
 _BRAIN = "Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"
 
@@ -29,7 +30,8 @@ class Segment:
         id: segment ID inside a segmentation node and in a .seg.nrrd header.
         name: as shown to people.
         classes: the values of the label map that it covers.
-        color: red, green, blue in 0..255.
+        color: red, green, blue in 0..255, as Slicer's terminology has it for this tissue.
+        plot_color: red, green, blue in 0..1, dark enough for a line on white paper.
         terminology: an entry in 3D Slicer's format, ``context~category~type~type modifier~anatomic
             context~region~region modifier``, each code written ``scheme^value^meaning``.
     """
@@ -38,6 +40,7 @@ class Segment:
     name: str
     classes: tuple[int, ...]
     color: tuple[int, int, int]
+    plot_color: tuple[float, float, float]
     terminology: str
 
     @property
@@ -49,12 +52,6 @@ class Segment:
         """
         (value,) = self.classes
         return TumorClass(value)
-
-    @property
-    def type_code(self) -> tuple[str, str, str]:
-        """Coding scheme, code value and code meaning of the segment's type."""
-        scheme, value, meaning = self.terminology.split("~")[2].split("^")
-        return scheme, value, meaning
 
     @property
     def unit_color(self) -> tuple[float, float, float]:
@@ -73,6 +70,7 @@ SEGMENTS: tuple[Segment, ...] = (
         "Necrotic/non-enhancing tumor core",
         (TumorClass.NCR,),
         (216, 191, 216),
+        (0.50, 0.35, 0.50),
         _terminology(SLICER_CONTEXT, "SCT^6574001^Necrosis"),
     ),
     Segment(
@@ -80,6 +78,7 @@ SEGMENTS: tuple[Segment, ...] = (
         "Edema",
         (TumorClass.ED,),
         (140, 224, 228),
+        (0.10, 0.50, 0.55),
         _terminology(SLICER_CONTEXT, "SCT^79654002^Edema"),
     ),
     Segment(
@@ -87,6 +86,7 @@ SEGMENTS: tuple[Segment, ...] = (
         "Enhancing tumor",
         (TumorClass.ET,),
         (230, 92, 64),
+        (0.75, 0.10, 0.10),
         _terminology(OWN_CONTEXT, "NCIt^C113842^Enhancing Lesion"),
     ),
 )
@@ -98,6 +98,7 @@ REGION_SEGMENTS: tuple[Segment, ...] = (
         "Whole tumor",
         REGIONS["WT"],
         (144, 238, 144),
+        (0.10, 0.55, 0.25),
         _terminology(OWN_CONTEXT, "SCT^52988006^Lesion"),
     ),
     Segment(
@@ -105,7 +106,19 @@ REGION_SEGMENTS: tuple[Segment, ...] = (
         "Tumor core",
         REGIONS["TC"],
         (245, 205, 90),
+        (0.80, 0.45, 0.0),
         _terminology(OWN_CONTEXT, "SCT^108369006^Neoplasm"),
     ),
 )
 """Optional segments that overlap the disjoint ones: whole tumor and tumor core."""
+
+_BY_ID = {segment.id: segment for segment in (*SEGMENTS, *REGION_SEGMENTS)}
+
+
+def segment_of(name: str) -> Segment:
+    """Names and colors of a class or region: NCR, ED, ET, WT or TC (the region ET is the class).
+
+    Raises:
+        KeyError: there is no class or region of that name.
+    """
+    return _BY_ID[name]

@@ -12,7 +12,7 @@ from typing import Any
 from ..core.modalities import Modality, Subset, subset_name
 
 _LISTED = 20
-"""Files named per reason in a description; Listing.skipped has them all."""
+"""Files named per reason in a description, a screenful; CaseListing.skipped has them all."""
 
 # Visits of one patient differ in the last number: BraTS-GLI-00005-100, brats_tcia_pat103_0002.
 _VISIT = re.compile(r"^(BraTS-[A-Za-z-]+-\d+)-\d{3}$|^(brats_\w+_pat\d+)_\d+$", re.IGNORECASE)
@@ -41,8 +41,7 @@ class Case:
     Attributes:
         name: unique in its listing.
         folder: where its files lie.
-        layout: ``brats2015``, ``brats2021`` (2017 to 2021), ``brats2023`` (2023 and later), ``fets``,
-            ``msd``, or ``mixed`` when the file names follow more than one.
+        layout: name of a layout in :data:`.registry.LAYOUTS`.
         images: non-empty, in channel order.
         label: label map, or None.
         convention: how the label map is numbered; None where neither the layout nor the user says.
@@ -63,6 +62,7 @@ class Case:
     def patient(self) -> str:
         """The case's name without the number of the visit, where the data set has one."""
         match = _VISIT.match(self.name)
+        # the pattern has a group for each naming rule, of which one has matched
         return next(filter(None, match.groups())) if match else self.name
 
 
@@ -75,7 +75,7 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Listing:
+class CaseListing:
     """The outcome of a search.
 
     Attributes:

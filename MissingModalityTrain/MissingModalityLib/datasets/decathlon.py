@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from ..core.files import image_suffix
 from ..core.modalities import Modality
 from .case import Case, ImageFile, Skipped
-from .layouts import unusable
+from .layout import FolderContents, Layout, stem, unusable
 
 IMAGE_FOLDERS = ("imagesTr", "imagesTs")
 LABEL_FOLDERS = ("labelsTr", "labelsTs")
@@ -21,11 +20,34 @@ _CHANNELS = {
     **dict.fromkeys(("t1w", "t1", "t1n"), Modality.T1),
     **dict.fromkeys(("t2w", "t2"), Modality.T2),
 }
+# the order in the dataset.json that comes with Task01_BrainTumour
 _PUBLISHED_CHANNELS = ("FLAIR", "T1w", "t1gd", "T2w")
+# copies of dataset.json differ in the spelling
 _PUBLISHED_LABELS = {"1": ("edema", "oedema"), "2": "non-enhancing", "3": "enhancing"}
 
 
-def decathlon_cases(root: Path) -> Iterator[Case | Skipped]:
+class Decathlon(Layout):
+    """A folder with ``imagesTr`` or ``imagesTs``, ``labelsTr`` and ``dataset.json``."""
+
+    def contents(self, folder: Path, entries: Collection[str]) -> FolderContents | None:
+        """See :meth:`.Layout.contents`."""
+        if not any(name in entries and (folder / name).is_dir() for name in IMAGE_FOLDERS):
+            return None
+        found = list(_search(folder))
+        return FolderContents(
+            tuple(item for item in found if isinstance(item, Case)),
+            tuple(item for item in found if isinstance(item, Skipped)),
+            frozenset((*IMAGE_FOLDERS, *LABEL_FOLDERS, DESCRIPTION)),
+        )
+
+    def hint(self, path: Path) -> str | None:
+        """Files found without the folder above them."""
+        if path.parent.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS):
+            return "file of the Decathlon; give the folder above imagesTr, where its dataset.json is"
+        return None
+
+
+def _search(root: Path) -> Iterator[Case | Skipped]:
     """Cases of a folder that holds imagesTr or imagesTs, and what could not be used."""
     files = [path for name in IMAGE_FOLDERS for path in _files(root / name)]
     try:
@@ -41,8 +63,7 @@ def decathlon_cases(root: Path) -> Iterator[Case | Skipped]:
             label = _label_of(path)
             used.add(label)
             images = {modality: ImageFile(path, channels[modality]) for modality in sorted(channels)}
-            name = path.name[: -len(image_suffix(path))]
-            yield Case(name, path.parent, "msd", images, label, convention)
+            yield Case(stem(path), path.parent, "msd", images, label, convention)
     for path in (path for name in LABEL_FOLDERS for path in _files(root / name)):
         if path not in used:
             yield Skipped(path, unusable(path) or "label without any volume of the same case")
@@ -67,6 +88,7 @@ def _description(root: Path, files: list[Path]) -> tuple[dict[Modality, int], st
     """
     path = root / DESCRIPTION
     if not path.is_file():
+        # a guess about foreign files could swap modalities without anyone noticing
         if not any(file.name.startswith("BRATS_") for file in files):
             raise ValueError(f"there is no {DESCRIPTION} beside imagesTr that names the channels")
         return _channels(list(_PUBLISHED_CHANNELS)), "msd"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..core.modalities import Modality
+from ..core.modalities import Modality, in_words
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ _CONTRAST = _set(
     "postgad ce km contrast enhanced enhancement cplus kontrast injected"
 )
 _NO_CONTRAST = _set("pre precontrast native nativ noncontrast unenhanced nonenhanced nocontrast plain")
+# a T1ce is T1 by its weighting; contrast has words of its own
+_WEIGHTINGS = frozenset(modality.name for modality in Modality if modality is not Modality.T1CE)
 _T1_SEQUENCES = _set("mprage mpr bravo spgr fspgr mp2rage vibe tfl ffe tfe irfspgr thrive lava")
 _FLAIR_WORDS = frozenset(("darkfluid", "tirm"))
 
@@ -68,7 +70,7 @@ _REPLACED = (
 )
 
 
-def guess_modality(*texts: str, header: Mapping[str, str] | None = None) -> Guess:
+def detect_modality(*texts: str, header: Mapping[str, str] | None = None) -> Guess:
     """Guess the modality of one volume.
 
     Args:
@@ -84,7 +86,7 @@ def guess_modality(*texts: str, header: Mapping[str, str] | None = None) -> Gues
     words = [word for text in described if text for word in _words(str(text))]
     other = next((word for word in words if word in _OTHER), None)
     if other:
-        return Guess(None, 0.0, f"'{other}' in the name says that it is none of FLAIR, T1ce, T1 and T2.")
+        return Guess(None, 0.0, f"'{other}' in the name says that it is none of {in_words()}.")
     by_words = _by_words(words, _agent(header))
     by_times = _by_times(header)
     if by_words.modality is None:
@@ -134,11 +136,11 @@ def _weightings(words: Iterable[str]) -> set[str]:
 
 def _by_words(words: Iterable[str], agent: str) -> Guess:
     found = _weightings(words)
-    kinds = found & {"T1", "T2", "FLAIR"}
+    kinds = found & _WEIGHTINGS
     contrast = "CONTRAST" in found
-    if kinds == {"T1", "T2", "FLAIR"} or kinds == {"T1", "T2"}:
+    if kinds >= _WEIGHTINGS - {"FLAIR"}:
         return Guess(None, 0.0, "The name speaks of T1 and of T2; choose the modality yourself.")
-    if kinds == {"T1", "FLAIR"}:
+    if kinds == _WEIGHTINGS - {"T2"}:
         # GE and others sell an inversion-prepared T1-weighted sequence as "T1 FLAIR"
         modality = Modality.T1CE if contrast else Modality.T1
         return Guess(modality, 0.5, "'T1 FLAIR' usually is a T1-weighted volume; check it.")
@@ -176,8 +178,27 @@ def _agent(header: Mapping[str, str]) -> str:
     )
 
 
+_CSF_NULLED_MS = (1400, 4000)
+"""Least inversion and repetition time of FLAIR.
+
+Fluid (T1 about 4 s) gives no signal at TI = T1 (ln 2 - ln(1 + exp(-TR / T1))): 1.5 s where TR is 4 s, later
+where it is longer.
+"""
+
+_T1_MS = {"echo": 30, "repetition": 1000, "inversion": 1300, "gradient echo": 8}
+"""Longest times of a T1-weighted sequence.
+
+Brain tissue has a T1 of about 0.8 to 1.4 s and a T2 of about 80 to 100 ms: spins must not recover between two
+pulses, nor lose much signal before the echo. With an inversion pulse or small flip angles the repetition time
+does not count.
+"""
+
+_T2_MS = (60, 1800)
+"""Least echo and repetition time of a T2-weighted sequence: near tissue's T2, well above its T1."""
+
+
 def _by_times(header: Mapping[str, str]) -> Guess:
-    """From echo, repetition and inversion time in ms, by the usual ranges at 1.5 and 3 T."""
+    """From echo, repetition and inversion time in ms, as physics has them at 1.5 and 3 T."""
     echo, repetition, inversion = (
         _number(header.get(key)) for key in ("EchoTime", "RepetitionTime", "InversionTime")
     )
@@ -185,18 +206,19 @@ def _by_times(header: Mapping[str, str]) -> Guess:
     if echo is None or repetition is None:
         return nothing
     times = f"(TE {echo:g} ms, TR {repetition:g} ms{f', TI {inversion:g} ms' if inversion else ''})"
-    if inversion and inversion >= 1400 and repetition >= 4000:
+    if inversion and inversion >= _CSF_NULLED_MS[0] and repetition >= _CSF_NULLED_MS[1]:
         return Guess(Modality.FLAIR, 0.6, f"Times in the header are those of FLAIR {times}.")
     sequence = str(header.get("ScanningSequence") or "").upper()
-    if "EP" in sequence:
+    if "EP" in sequence:  # echo-planar: diffusion or perfusion, whatever its times
         return nothing
     gradient = "GR" in sequence
-    if echo <= 30 and (repetition <= 1000 or (inversion and inversion <= 1300) or (gradient and echo <= 8)):
+    recovers = repetition > _T1_MS["repetition"] and not (inversion and inversion <= _T1_MS["inversion"])
+    if echo <= _T1_MS["echo"] and (not recovers or (gradient and echo <= _T1_MS["gradient echo"])):
         agent = _agent(header)
         modality = Modality.T1CE if agent else Modality.T1
         suffix = f" and names the contrast agent '{agent}'" if agent else ""
         return Guess(modality, 0.55, f"The header has the times of a T1-weighted sequence {times}{suffix}.")
-    if echo >= 60 and repetition >= 1800 and not inversion and not gradient:
+    if echo >= _T2_MS[0] and repetition >= _T2_MS[1] and not inversion and not gradient:
         return Guess(Modality.T2, 0.55, f"Times in the header are those of a T2-weighted sequence {times}.")
     return nothing
 

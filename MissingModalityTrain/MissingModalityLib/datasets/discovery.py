@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..core import labels as regions
 from ..core.errors import CaseError
+from ..core.labels import convention as check_convention
 from ..core.modalities import MODALITIES
-from .case import Case, ImageFile, Listing, Skipped
-from .decathlon import DESCRIPTION, IMAGE_FOLDERS, LABEL_FOLDERS, decathlon_cases
-from .layouts import LABEL, Place, convention_of, layout_of, place, unusable
+from .case import Case, CaseListing, ImageFile, Skipped
+from .layout import LABEL, FileMatch, Layout, Role, unusable
+from .registry import all_layouts
 
 
-def find_cases(folder: Path | str, convention: str | None = None) -> Listing:
+def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing:
     """All cases in a folder and its subfolders; only names are looked at, no file is opened.
 
     Recognized layouts: BraTS 2015 (``VSD.Brain...MR_Flair...``), BraTS 2017-2021
     (``*_flair|t1|t1ce|t2|seg``), BraTS 2023 and later and FeTS (``*-t2f|t1n|t1c|t2w|seg``), files with just
-    these endings as names in one folder per case, and Task01 of the Medical Segmentation Decathlon
-    (``imagesTr``, ``labelsTr``, ``dataset.json``).
+    these endings as names in one folder per case, Task01 of the Medical Segmentation Decathlon (``imagesTr``,
+    ``labelsTr``, ``dataset.json``), and the layouts of other packages, see :data:`.registry.LAYOUTS`.
 
     Args:
         folder: a data set, a split of one, or one case.
@@ -39,16 +39,15 @@ def find_cases(folder: Path | str, convention: str | None = None) -> Listing:
     """
     folder = Path(folder)
     if convention is not None:
-        regions.convention(convention)
+        check_convention(convention)
     if not folder.is_dir():
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
         raise CaseError(f"{folder} {problem}. Give the folder that holds the cases.")
-    found = list(_search(folder))
-    cases = _with_unique_names([item for item in found if isinstance(item, Case)], folder)
+    cases, skipped = _search(folder)
+    cases = _with_unique_names(cases, folder)
     if convention is not None:
         cases = [replace(case, convention=convention) for case in cases]
-    skipped = tuple(item for item in found if isinstance(item, Skipped))
-    listing = Listing(tuple(sorted(cases, key=lambda case: case.name)), skipped, folder)
+    listing = CaseListing(tuple(sorted(cases, key=lambda case: case.name)), tuple(skipped), folder)
     if not cases:
         detail = "\n".join(["", *listing.describe_skipped()]) if skipped else " It is empty."
         raise CaseError(
@@ -58,65 +57,97 @@ def find_cases(folder: Path | str, convention: str | None = None) -> Listing:
     return listing
 
 
-def _search(folder: Path) -> Iterator[Case | Skipped]:
-    places: dict[tuple[Path, str], list[tuple[Path, Place]]] = defaultdict(list)
-    for path in _walk(folder):
-        if path.is_dir():
-            yield from decathlon_cases(path)
-            continue
-        where = unusable(path) or place(path)
-        if isinstance(where, str):
-            yield Skipped(path, where)
+@dataclass(frozen=True)
+class _Member:
+    """A file of a case, with its role in every layout that counts it to this case."""
+
+    path: Path
+    roles: Mapping[str, Role]
+
+
+def _search(folder: Path) -> tuple[list[Case], list[Skipped]]:
+    layouts = all_layouts()
+    cases: list[Case] = []
+    skipped: list[Skipped] = []
+    members: dict[tuple[Path, str], list[_Member]] = defaultdict(list)
+    for parent, entries, files in _walk(folder):
+        taken: set[str] = set()
+        for layout in layouts.values():
+            if contents := layout.contents(parent, [name for name in entries if name not in taken]):
+                cases += contents.cases
+                skipped += contents.skipped
+                taken |= contents.entries
+        entries[:] = [name for name in entries if name not in taken]
+        for path in (parent / name for name in files if name not in taken):
+            matches = {} if (reason := unusable(path)) else _matches(layouts, path)
+            if matches:
+                place = next(iter(matches.values()))  # the first layout decides which case; see all_layouts
+                members[place.folder, place.prefix].append(_Member(path, _roles(matches, place)))
+            else:
+                skipped.append(Skipped(path, reason or _hint(layouts, path)))
+    for (parent, prefix), files in members.items():
+        case = _case(layouts, prefix or parent.resolve().name, parent, files)
+        if isinstance(case, Case):
+            cases.append(case)
         else:
-            places[where.folder, where.prefix].append((path, where))
-    for (parent, prefix), members in places.items():
-        yield from _case(prefix or parent.resolve().name, parent, members)
+            skipped += [Skipped(member.path, case) for member in files]
+    return cases, skipped
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files in a stable order; a folder of the Decathlon is yielded itself instead of its image files."""
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Every folder with its entries and its files, in a stable order; entries taken out are not entered."""
     seen = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
+        real = os.path.realpath(parent)  # links are followed, for data sets are often made of links
+        if real in seen:  # a link that leads back
             folders.clear()
             continue
         seen.add(real)
-        decathlon = any(name in IMAGE_FOLDERS for name in folders)
-        if decathlon:
-            yield Path(parent)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not (name.startswith(".") or (decathlon and name in (*IMAGE_FOLDERS, *LABEL_FOLDERS)))
-        )
-        yield from (Path(parent, name) for name in sorted(files) if not (decathlon and name == DESCRIPTION))
+        entries = sorted((*folders, *files))
+        yield Path(parent), entries, sorted(files)
+        folders[:] = sorted(name for name in folders if name in entries and not name.startswith("."))
 
 
-def _case(name: str, folder: Path, members: list[tuple[Path, Place]]) -> Iterator[Case | Skipped]:
-    slots: dict[object, list[Path]] = defaultdict(list)
-    for path, where in members:
-        slots[where.slot].append(path)
-    reason = None
-    for slot, paths in slots.items():
+def _matches(layouts: Mapping[str, Layout], path: Path) -> dict[str, FileMatch]:
+    found = {name: layout.match(path) for name, layout in layouts.items()}
+    return {name: match for name, match in found.items() if match is not None}
+
+
+def _roles(matches: Mapping[str, FileMatch], place: FileMatch) -> dict[str, Role]:
+    """The file's role in the layouts that count it to the same case as the first one does."""
+    case = (place.folder, place.prefix)
+    return {name: match.role for name, match in matches.items() if (match.folder, match.prefix) == case}
+
+
+def _hint(layouts: Mapping[str, Layout], path: Path) -> str:
+    hints = (layout.hint(path) for layout in layouts.values())
+    known = next((hint for hint in hints if hint), None)
+    return known or "the name fits no known layout (expected an ending like _flair, _t1ce, _t2w or _seg)"
+
+
+def _case(layouts: Mapping[str, Layout], name: str, folder: Path, members: list[_Member]) -> Case | str:
+    """The case that files make up, or why they do not."""
+    layout = next((key for key in layouts if all(key in member.roles for member in members)), None)
+    if layout is None:
+        return f"case {name} left out, because no layout fits all of its files"
+    files: dict[Role, list[Path]] = defaultdict(list)
+    for member in members:
+        files[member.roles[layout]].append(member.path)
+    for role, paths in files.items():
         if len(paths) > 1:
-            what = "label" if slot == LABEL else f"{slot.title} volume"
+            what = "label" if role == LABEL else f"{role.title} volume"
             listed = " and ".join(path.name for path in paths)
-            reason = f"case {name} left out, because {listed} both are its {what}; keep one of them"
-    if reason is None and set(slots) == {LABEL}:
-        reason = "label without any volume of the same case"
-    if reason:
-        yield from (Skipped(path, reason) for path, _ in members)
-        return
-    styles = {where.style for _, where in members if where.style}
-    layout = layout_of(styles, name)
-    images = {modality: ImageFile(slots[modality][0]) for modality in MODALITIES if modality in slots}
-    label = slots[LABEL][0] if LABEL in slots else None
-    yield Case(name, folder, layout, images, label, convention_of(layout, name))
+            return f"case {name} left out, because {listed} both are its {what}; keep one of them"
+    if set(files) == {LABEL}:
+        return "label without any volume of the same case"
+    images = {modality: ImageFile(files[modality][0]) for modality in MODALITIES if modality in files}
+    label = files[LABEL][0] if LABEL in files else None
+    return Case(name, folder, layout, images, label, layouts[layout].convention(name))
 
 
 def _with_unique_names(cases: list[Case], root: Path) -> list[Case]:
     """Cases of equal name in different folders are told apart by the folders' names."""
+    # names become names of files, in the cache and in results
     counts = Counter(case.name for case in cases)
     return [case if counts[case.name] == 1 else replace(case, name=_long_name(case, root)) for case in cases]
 

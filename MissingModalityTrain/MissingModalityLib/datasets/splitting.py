@@ -34,8 +34,9 @@ def split_cases(
     patients: dict[str, list[Case]] = defaultdict(list)
     for case in sorted(cases, key=lambda case: case.name):
         patients[case.patient].append(case)
-    order = sorted(patients)
+    order = sorted(patients)  # neither the file system's order nor that of the caller may decide
     random.Random(seed).shuffle(order)
+    # a fraction that rounds to no case still gets one: it was asked for
     wanted = round(fraction * len(cases)) or (1 if fraction and len(order) > 1 else 0)
     validation: list[Case] = []
     while len(validation) < wanted and len(order) > 1:

@@ -1,4 +1,4 @@
-"""Puts an evaluation into the student file that it is of, so that the file tells how good it is."""
+"""Puts an evaluation into the student file that it is of, so that the file says how good it is."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .evaluate import prediction_facts, read_evaluation, weights_sha256
 
 _FACTS = ("data", "date", "device", "hd95_rule", "weights_sha256")
 _DECIMALS = {"dice": 4, "hd95": 2}
+"""A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
 
 
 def attach_evaluation(student: Path | str, evaluation: Path | str) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def attach_evaluation(student: Path | str, evaluation: Path | str) -> dict[str, 
 def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
     """Names of the evaluated cases that the student learned from, as far as its card tells."""
     training = read_card(student).get("training") or {}
+    # cases held out to validate on stand among the cases of the run, but nothing was learned from them
     learned = set(training.get("cases") or ()) - set(training.get("validation") or ())
     return [case["name"] for case in evaluation["cases"] if case["name"] in learned]
 
@@ -95,6 +97,7 @@ def _gains(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         dice.setdefault(row["subset"], {}).setdefault(row["case"], {})[row["region"]] = row["dice"]
     for subset in SUBSETS:
         for modality in sorted(set(MODALITIES) - set(subset)):
+            # only cases that have both subsets: a mean over other cases would differ because of the cases
             before = dice.get(subset_name(subset), {})
             after = dice.get(subset_name((*subset, modality)), {})
             shared = before.keys() & after.keys()

@@ -7,13 +7,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from ..core.environment import write_report
-from ..core.errors import CaseError, OptionError
+from ..core.errors import OptionError
+from ..core.files import explain_write_errors, write_report, write_text
 from ..core.labels import REGIONS
 from .evaluate import read_evaluation
 from .metrics import SCORED_REGIONS
 from .significance import Evaluation, check_comparable, compare_evaluations
-from .tables import METRICS, PRINTED_ORDER, dots, markdown_lines, score_notes, spread_text, write_text
+from .tables import METRICS, PRINTED_ORDER, dots, markdown_lines, score_notes, spread_text
 
 COLUMNS = (
     *(("dice", "all", region) for region in SCORED_REGIONS),
@@ -59,6 +59,7 @@ def compare_folders(
     if not groups or not all(groups.values()):
         raise OptionError("Nothing to compare. Give at least one folder of an evaluation for every line.")
     (baseline, reference), *others = groups.items()
+    # HD95 stands in every table, so its rule must agree whatever is tested
     for evaluations in groups.values():
         for evaluation in evaluations:
             check_comparable(reference[0], evaluation, "hd95")
@@ -81,7 +82,7 @@ def _named(folders: Sequence[Path | str]) -> dict[str, list[Path]]:
     """One line per folder, called like it, with its parent's name where that is needed to tell them apart."""
     paths = [Path(folder).resolve() for folder in folders]
     names = [path.name for path in paths]
-    if len(set(names)) < len(names):
+    if len(set(names)) < len(names):  # such as RUN/evaluation of several runs
         names = [f"{path.parent.name}/{path.name}" for path in paths]
     if len(set(names)) < len(names):
         raise OptionError("Two folders of an evaluation have the same name. Give each line a name.")
@@ -181,11 +182,9 @@ def _cell(score: Mapping[str, Any]) -> str:
 
 
 def _write(comparison: dict[str, Any], output: Path) -> None:
-    try:
+    with explain_write_errors(output, "Choose another output folder."):
         output.mkdir(parents=True, exist_ok=True)
         write_text(comparison["markdown"], output / TABLE_FILE)
         write_report(
             {name: value for name, value in comparison.items() if name != "markdown"}, output / REPORT_FILE
         )
-    except OSError as error:
-        raise CaseError(f"{output}: cannot be written to ({error}). Choose another output folder.") from error

@@ -24,20 +24,23 @@ from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 
-from ..core.environment import versions, write_report
+from ..core.environment import versions
 from ..core.errors import CaseError, MissingModalityError
+from ..core.files import explain_write_errors, write_report, write_text
+from ..core.labels import REGIONS
 from ..core.modalities import SUBSETS, Subset, subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
-from ..imaging.preparation import prepare, restore
+from ..imaging.preparation import prepare, to_reference_grid
 from ..imaging.reading import read_label, read_study
 from ..inference.student import Student
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
 from .hd95_rules import check_rule
 from .metrics import score_regions
-from .tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize, write_text
+from .summary import EvaluationSummary
+from .tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize
 
 if TYPE_CHECKING:
     import torch
@@ -45,38 +48,13 @@ if TYPE_CHECKING:
 CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
 TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
 
+_NAMED = 5
+"""Reasons that one message can hold; where nothing could be scored they are mostly alike."""
+
+_OTHER_FOLDER = "Choose another output folder."
+
 Report = Callable[[str, int], None]
 """Called with a short text and the number of predictions scored since the last call, 0 while predicting."""
-
-
-def evaluate_student(
-    student: Student,
-    cases: Sequence[Case],
-    device: str = "auto",
-    hd95_rule: str = "penalty",
-    on_progress: Progress | None = None,
-) -> list[Row]:
-    """Scores of every case, subset and region.
-
-    Args:
-        student: the network to score.
-        cases: labeled cases; each is scored on the subsets of the modalities that it has.
-        device: as in :func:`~..devices.choose_device`.
-        hd95_rule: what a distance to an empty region is; a key of :data:`~.hd95_rules.HD95_RULES`.
-        on_progress: told of each window and prediction; steps are predictions.
-
-    Returns:
-        Rows by case, then subset in the papers' order, then region.
-
-    Raises:
-        CaseError: a case has no label.
-        ImageError, LabelError: a file cannot be used.
-        OptionError: there is no such device or rule.
-    """
-    check_rule(hd95_rule)
-    chosen = choose_device(device)
-    report = _counter(on_progress, cases)
-    return [row for case in cases for row in _score_case(student, case, chosen, hd95_rule, report)]
 
 
 def evaluate_folder(
@@ -101,19 +79,20 @@ def evaluate_folder(
             ``table.md`` (the papers' table) and ``heatmap.png`` (Dice); made if absent, files of these names
             are replaced.
         device: as in :func:`~..devices.choose_device`; under torchrun each process takes its own GPU.
-        convention: label convention, where the layout does not tell.
+        convention: label convention, where the layout does not fix it.
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
-        on_progress: told of each window and prediction; steps are predictions.
+        on_progress: called for each window and prediction; steps are predictions.
 
     Returns:
-        The content of ``summary.json`` (see :func:`~.tables.summarize`) and ``rows``, one dict per score.
+        The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
 
     Raises:
         StudentError: the student file cannot be used.
         CaseError: no case can be scored, or the output folder cannot be written to.
         OptionError: there is no such device, convention or rule.
     """
-    from .heatmap import draw_heatmap  # a missing package shows before the long part
+    # matplotlib is not needed to read evaluations, and a missing package shows before the long part
+    from .heatmap import draw_heatmap
 
     began = perf_counter()
     student, data, output = Path(student), Path(data), Path(output)
@@ -122,35 +101,26 @@ def evaluate_folder(
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
         distributed.on_rank_zero(lambda: _make_folder(output))
-        labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
-        rows, refused = _score_readable(network, labeled, chosen, hd95_rule, on_progress)
-        skipped = [
-            {"path": name, "reason": _inside(data, reason)}
-            for name, reason in {**left_out, **refused}.items()
-        ]
-        if not rows:
-            reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:5])
-            error = CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
-            distributed.raise_on_all_ranks(error)
+        cases, rows, skipped = _score_data(network, data, convention, chosen, hd95_rule, on_progress)
 
         def conclude() -> dict[str, Any]:
-            evaluation = {
-                "student": student.name,
-                "weights_sha256": weights_sha256(network),
-                "data": data.resolve().name,
-                "date": datetime.now(UTC).date().isoformat(),
-                "device": describe_device(chosen),
-                "processes": distributed.world(),
-                "prediction": prediction_facts(network),
-                "versions": versions(),
-                "hd95_rule": hd95_rule,
-                "cases": _describe(labeled, rows),
-                "skipped": skipped,
+            summary = EvaluationSummary(
+                student=student.name,
+                weights_sha256=weights_sha256(network),
+                data=data.resolve().name,
+                date=datetime.now(UTC).date().isoformat(),
+                device=describe_device(chosen),
+                processes=distributed.world(),
+                prediction=prediction_facts(network),
+                versions=versions(),
+                hd95_rule=hd95_rule,
+                cases=_describe(cases, rows),
+                skipped=skipped,
                 **summarize(rows),
-                "seconds": round(perf_counter() - began, 1),
-            }
-            _write(evaluation, rows, output, draw_heatmap)
-            return evaluation
+                seconds=round(perf_counter() - began, 1),
+            ).to_json()
+            _write(summary, rows, output, draw_heatmap)
+            return summary
 
         return {**distributed.on_rank_zero(conclude), "rows": [_as_record(row) for row in rows]}
 
@@ -171,6 +141,7 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
             f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
         ) from error
     rows = read_rows(folder / CASES_FILE)
+    # means may be defined otherwise in the version that wrote them
     return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
 
 
@@ -182,6 +153,7 @@ def allowed_subsets(case: Case) -> list[Subset]:
 def weights_sha256(student: Student) -> str:
     """SHA-256 of the weights as float32, by name: the same whatever the file's header and precision."""
     digest = hashlib.sha256()
+    # float32, because a file may hold the same weights in half precision
     for name, tensor in sorted(student.network.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().float().numpy().tobytes())
@@ -201,6 +173,28 @@ def _inside(data: Path, reason: str) -> str:
     return reason.replace(f"{data}{os.sep}", "")
 
 
+def _score_data(
+    network: Student,
+    data: Path,
+    convention: str | None,
+    device: torch.device,
+    hd95_rule: str,
+    on_progress: Progress | None,
+) -> tuple[list[Case], list[Row], list[dict[str, str]]]:
+    """The labeled cases of a folder, their scores, and what was skipped: ``path`` and ``reason``."""
+    labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
+    rows, refused = _score_readable(network, labeled, device, hd95_rule, on_progress)
+    skipped = [
+        {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
+    ]
+    if not rows:
+        reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_NAMED])
+        distributed.raise_on_all_ranks(
+            CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
+        )
+    return labeled, rows, skipped
+
+
 def _score_readable(
     student: Student,
     cases: Sequence[Case],
@@ -211,6 +205,7 @@ def _score_readable(
     """Rows of the cases that can be scored; why the others cannot, by name."""
 
     def score_share() -> list[tuple[int, list[Row], str]]:
+        # every n-th case and no blocks: cases with alike names are often alike in size and modalities
         share = range(distributed.rank(), len(cases), distributed.world())
         report = _counter(
             on_progress if distributed.is_rank_zero() else None, [cases[index] for index in share]
@@ -248,7 +243,7 @@ def _score_case(
     for subset, classes in zip(
         subsets, student.classes_of(prepared, subsets, device, on_window), strict=True
     ):
-        prediction = sitk.GetArrayFromImage(restore(classes, prepared))
+        prediction = sitk.GetArrayFromImage(to_reference_grid(classes, prepared))
         scores = score_regions(prediction, reference, spacing, hd95_rule)
         rows += [
             Row(case.name, subset, region, score.dice, score.hd95, score.predicted, score.reference)
@@ -259,7 +254,7 @@ def _score_case(
 
 
 def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
-    """Counts the predictions of all those to come and passes every sign of life on."""
+    """Counts predictions of all those to come and passes on every event."""
     total = sum(len(allowed_subsets(case)) for case in cases)
     done = 0
 
@@ -281,7 +276,7 @@ def _describe(cases: Sequence[Case], rows: Sequence[Row]) -> list[dict[str, Any]
         {
             "name": case.name,
             "modalities": subset_name(case.images),
-            "reference_voxels": {region: volumes[case.name][region] for region in ("WT", "TC", "ET")},
+            "reference_voxels": {region: volumes[case.name][region] for region in REGIONS},
         }
         for case in cases
         if case.name in volumes
@@ -293,12 +288,8 @@ def _as_record(row: Row) -> dict[str, Any]:
 
 
 def _make_folder(folder: Path) -> None:
-    try:
+    with explain_write_errors(folder, _OTHER_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CaseError(
-            f"{folder}: cannot make this folder ({error}). Choose another output folder."
-        ) from error
 
 
 def _write(
@@ -309,10 +300,8 @@ def _write(
 ) -> None:
     title = f"# {evaluation['student']} on {len(evaluation['cases'])} case(s) of {evaluation['data']}\n"
     table = "\n".join((title, markdown_table(evaluation), notes(evaluation)))
-    try:
+    with explain_write_errors(output, _OTHER_FOLDER):
         write_text(rows_to_csv(rows), output / CASES_FILE)
         write_text(table, output / TABLE_FILE)
         draw(evaluation, output / HEATMAP_FILE)
         write_report(evaluation, output / SUMMARY_FILE)
-    except OSError as error:
-        raise CaseError(f"{output}: cannot be written to ({error}). Choose another output folder.") from error

@@ -16,7 +16,8 @@ from ..core.labels import REGIONS
 COLORS = "cividis"
 """Dark blue for 0 to yellow for 1; readable with any kind of color vision and in gray."""
 
-_BRIGHT = 0.5  # above this value cells need dark text
+_BRIGHT = 0.5
+"""Above this value the colormap is lighter than a middle gray, so cells need dark text."""
 
 
 def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:

@@ -15,13 +15,14 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.environment import file_sha256
-from ..core.errors import CaseError, MissingModalityError
+from ..core.errors import MissingModalityError
+from ..core.files import explain_write_errors, file_sha256, write_text
+from ..core.modalities import in_words
 from ..inference.student import Student
 from .attach import check_weights
 from .evaluate import read_evaluation
 from .metrics import SCORED_REGIONS
-from .tables import markdown_lines, markdown_table, notes, write_text
+from .tables import markdown_lines, markdown_table, notes
 
 REFERENCES = (
     "B. H. Menze et al., The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), IEEE Transactions "
@@ -66,17 +67,14 @@ def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: 
         _limits(student.card, evaluation),
         _references(),
     )
-    try:
+    with explain_write_errors(output, "Choose a file in an existing folder."):
         write_text("\n".join(sections), output)
-    except OSError as error:
-        raise CaseError(
-            f"{output}: cannot be written ({error}). Choose a file in an existing folder."
-        ) from error
 
 
 def _summary(student: Student, path: Path) -> str:
     card = student.card
     parameters = sum(tensor.numel() for tensor in student.network.parameters())
+    # megabytes of 10^6 bytes, as the pages that students are downloaded from count them
     facts = {
         "file": f"{path.name}, {path.stat().st_size / 1e6:.2f} MB",
         "SHA-256": file_sha256(path),
@@ -85,7 +83,7 @@ def _summary(student: Student, path: Path) -> str:
         **_flatten({key: value for key, value in card.items() if key not in _TOLD_ELSEWHERE}),
     }
     text = (
-        "Segments brain tumors in MRI from any non-empty subset of FLAIR, T1ce, T1 and T2: necrotic "
+        f"Segments brain tumors in MRI from any non-empty subset of {in_words()}: necrotic "
         "or non-enhancing core, edema and enhancing tumor (ET); whole tumor (WT) is all three, tumor core "
         "(TC) all but edema. Made for the 3D Slicer extension MissingModality."
     )
@@ -131,7 +129,7 @@ def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
 
 def _overlap(tested: Sequence[str], trained: Container[str]) -> str:
     """Which evaluated cases the student knows, as far as the file tells."""
-    if not trained:
+    if not trained:  # silence is no proof that the cases are new
         return "The student file names no training cases, so it is not known whether these are among them."
     seen = [name for name in tested if name in trained]
     if seen:

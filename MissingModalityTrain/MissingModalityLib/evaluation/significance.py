@@ -22,6 +22,7 @@ Evaluation = Mapping[str, Any]
 """A result of :func:`.evaluate.evaluate_folder` or :func:`.evaluate.read_evaluation`."""
 
 SIGNIFICANT = 0.05
+"""The level that papers on segmentation use; a note is written where no test could reach it."""
 
 _DECIMALS = 12
 """Differences beyond these are noise of averaging, which must neither break ties nor undo zeros."""
@@ -74,6 +75,7 @@ def compare_evaluations(
         regions[region] = _test(differences.round(_DECIMALS))
     for region, p in zip(REGIONS, holm([regions[region]["p"] for region in REGIONS]), strict=True):
         regions[region]["p_holm"] = p
+    # all n differences of one sign are one of 2^n equally likely patterns, on either of two sides
     smallest = min(1.0, 2.0 ** (1 - len(cases)))
     return {
         "metric": metric,
@@ -114,6 +116,7 @@ def holm(values: Sequence[float]) -> list[float]:
     """Holm's step-down correction of p values, in the order given (Scand. J. Statist. 6, 1979)."""
     corrected = [0.0] * len(values)
     least = 0.0
+    # a smaller p never gets a larger correction than the next one: the running maximum is the step down
     for place, index in enumerate(np.argsort(values, kind="stable")):
         least = max(least, min(1.0, (len(values) - place) * values[index]))
         corrected[index] = least

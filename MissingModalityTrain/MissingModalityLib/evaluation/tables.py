@@ -11,7 +11,6 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import CaseError
-from ..core.files import atomic_write
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
 from .hd95_rules import HD95_RULES
 from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
@@ -21,7 +20,7 @@ PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
 PRESENT, ABSENT = "\N{BLACK CIRCLE}", "\N{WHITE CIRCLE}"
 
 _LISTED = 20
-"""Skipped files that a table names; the summary has them all."""
+"""Skipped files that a table names, about as many lines as the table has; the summary has them all."""
 
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
 
@@ -81,6 +80,7 @@ def summarize(rows: Sequence[Row]) -> dict[str, Any]:
         entries = [entry for entry in subsets if _SUBSETS_BY_NAME[entry["subset"]] in members]
         if entries:
             chosen = [row for row in rows if row.subset in members]
+            # _average comes last: its means replace those of _means, whose deviations stay
             averages[title] = {"subsets": len(entries), **_means(chosen), **_average(entries)}
     return {"subsets": subsets, "averages": averages, "empty": _count_empty(rows)}
 
@@ -251,9 +251,3 @@ def _row(record: dict[str, str]) -> Row:
         predicted=int(record["predicted"]),
         reference=int(record["reference"]),
     )
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write a text file in one step, so that an existing one is replaced only by a whole one."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
 """The prepared-case cache: one safetensors file per case, read crop by crop from the memory-mapped file.
 
 A file holds ``image`` (n, D, H, W) float16, the n available modalities in channel order; ``label`` (D, H, W)
-uint8; and ``tumor`` (m, 4) int16, a sample of tumour voxels as (class, z, y, x) to centre crops on. float16
+uint8; and ``tumor`` (m, 4) int16, a sample of tumor voxels as (class, z, y, x) to center crops on. float16
 halves what a crop reads; its error on z-scores is below 0.004, far under the noise of MRI.
 """
 
@@ -20,19 +20,27 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..core.errors import CaseError
-from ..core.files import atomic_write
+from ..core.files import atomic_write, explain_write_errors
+from ..core.labels import TUMOR_CLASSES
 from ..core.modalities import MODALITIES, Modality, Subset
 from . import preparation
+from .boxes import shared_part
+from .grid import SPACING_MM, Grid
+from .reading import read_label, read_study
 
 if TYPE_CHECKING:
     from ..datasets.case import Case
 
 _SAMPLES_PER_CLASS = 4000
+"""Centers for crops that a case keeps of each class: few are drawn twice, and they take less than 0.1 MB.
+
+A whole tumor of 100 cm3 would be 0.8 MB to read for every crop, beside the 2 to 4 MB of the crop itself.
+"""
 
 
 @dataclass(frozen=True)
 class CachedCase:
-    """A prepared and labelled case on disk.
+    """A prepared and labeled case on disk.
 
     Attributes:
         name: the case's name.
@@ -54,33 +62,30 @@ class CachedCase:
             size: (d, h, w).
 
         Returns:
-            image (4, d, h, w) float32 with zeros in missing channels, label (d, h, w) uint8.
+            image (C, d, h, w) float32 with zeros in missing channels, label (d, h, w) uint8.
 
         Raises:
             CaseError: the file has gone or is damaged.
         """
-        start, size = tuple(start), tuple(size)
-        inside = tuple(
-            slice(max(0, s), max(0, min(s + n, limit)))
-            for s, n, limit in zip(start, size, self.shape, strict=True)
-        )
-        target = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
+        size = tuple(size)
         image = np.zeros((len(MODALITIES), *size), np.float32)
         label = np.zeros(size, np.uint8)
-        if any(part.start >= part.stop for part in inside):
+        shared = shared_part(tuple(start), size, self.shape)
+        if shared is None:
             return image, label
-        with self.opened() as file:
+        inside, target = shared
+        with self.open() as file:
             image[(list(self.subset), *target)] = file.get_slice("image")[(slice(None), *inside)]
             label[target] = file.get_slice("label")[inside]
         return image, label
 
     def tumor_voxels(self) -> np.ndarray:
-        """(m, 4) int16 rows (class, z, y, x); empty when the case has no tumour."""
-        with self.opened() as file:
+        """(m, 4) int16 rows (class, z, y, x); empty when the case has no tumor."""
+        with self.open() as file:
             return file.get_tensor("tumor")
 
     @contextmanager
-    def opened(self) -> Iterator[safe_open]:
+    def open(self) -> Iterator[safe_open]:
         """The file, memory-mapped, for reading parts of its arrays or its metadata.
 
         Raises:
@@ -95,25 +100,22 @@ class CachedCase:
                 "run, which prepares it again."
             ) from error
 
-    def whole(self) -> preparation.Prepared:
+    def load(self) -> preparation.Prepared:
         """The case in memory, as :func:`preparation.prepare` returned it; the reference grid is the box."""
         image, label = self.crop((0, 0, 0), self.shape)
-        size = tuple(reversed(self.shape))
-        grid = preparation.Grid(
-            size, (preparation.SPACING_MM,) * 3, (0.0,) * 3, (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0)
+        grid = Grid(
+            tuple(reversed(self.shape)), (SPACING_MM,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel().tolist())
         )
         available = np.isin(MODALITIES, self.subset)
         return preparation.Prepared(image, available, (image != 0).any(axis=0), label, grid, grid)
 
 
 def cache_case(case: Case, folder: Path) -> CachedCase:
-    """Prepare a labelled case into ``folder``, unless an up-to-date file is already there.
+    """Prepare a labeled case into ``folder``, unless an up-to-date file is already there.
 
     Raises:
         CaseError: the case has no label, a file of it has gone, or the folder cannot be written to.
     """
-    from .reading import read_label, read_study
-
     path = folder / f"{case.name}.safetensors"
     own = fingerprint(case)
     cached = _open(path, own)
@@ -135,27 +137,23 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
         "case": case.name,
         "subset": json.dumps([m.name for m in prepared.subset]),
     }
-    write_arrays(path, arrays, header, f"the prepared case '{case.name}'")
+    write_arrays(path, arrays, header)
     return _open(path, own)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str], what: str) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str]) -> None:
     """Write a safetensors file, whole or not at all; its folder is made if needed.
 
     Raises:
-        CaseError: ``what`` cannot be written.
+        CaseError: it cannot be written.
     """
     # safetensors takes an array's memory as it lies, whatever its strides
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, header)
-    try:
+    remedy = "Free some space and start again, or choose a folder you can write to."
+    with explain_write_errors(path, remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
             temporary.write_bytes(content)
-    except OSError as error:
-        raise CaseError(
-            f"{path.parent}: cannot write {what} ({error}). Free some space and start again, or choose a "
-            "folder you can write to."
-        ) from error
 
 
 def fingerprint(case: Case) -> str:
@@ -174,6 +172,7 @@ def fingerprint(case: Case) -> str:
         ) from error
     facts = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     roles = [(modality.name, image.channel) for modality, image in case.images.items()]
+    # names, sizes and times stand for the content; hashing gigabytes would take longer than preparing them
     text = json.dumps([preparation.VERSION, facts, roles, case.convention])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -188,8 +187,9 @@ def sample_tumor(label: np.ndarray) -> np.ndarray:
         (m, 4) int16 rows (class, z, y, x); empty without tumor.
     """
     rows = []
-    for cls in (1, 2, 3):
+    for cls in TUMOR_CLASSES:
         voxels = np.argwhere(label == cls)
+        # every n-th voxel in scan order spreads the sample evenly over the tumor
         step = max(1, len(voxels) // _SAMPLES_PER_CLASS)
         rows.append(np.insert(voxels[::step], 0, cls, axis=1))
     return np.concatenate(rows).astype(np.int16)

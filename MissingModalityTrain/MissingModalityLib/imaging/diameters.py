@@ -48,6 +48,7 @@ def _longest(mask: np.ndarray, axis: int, spacing: Sequence[float]) -> float:
 
 
 def _longest_in_slice(mask: np.ndarray, spacing: Sequence[float]) -> float:
+    # voxels that touch at a corner belong together, as the eye joins them
     pieces, _ = ndimage.label(mask, np.ones((3, 3)))
     places = enumerate(ndimage.find_objects(pieces), start=1)
     return max(_longest_of_piece(pieces[place] == number, spacing) for number, place in places)

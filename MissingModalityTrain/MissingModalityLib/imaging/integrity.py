@@ -20,9 +20,21 @@ import numpy as np
 
 from ..core.errors import ImageError
 from ..core.files import IMAGE_SUFFIXES, image_suffix
+from .grid import RAS_TO_LPS
 
-_SHEAR_TOLERANCE = 0.02
 _CHUNK = 1 << 20
+"""Bytes read at a time: whole volumes need not fit into memory twice."""
+
+_INFLATE_CHUNK = 1 << 16
+"""Compressed bytes at a time; zeros inflate a thousandfold."""
+
+_LONGEST_METAIMAGE_HEADER = 1 << 14
+"""Bytes; a text of some twenty short lines."""
+
+_NAMED = 6
+"""Files that a message names: one case's volumes, label and a spare one."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
 
 _ELEMENT_BYTES = {
     "CHAR": 1,
@@ -41,9 +53,10 @@ _ELEMENT_BYTES = {
 """Bytes per value of MetaImage's element types, which are named MET_CHAR and so on."""
 
 
-def nearly_orthonormal(path: Path) -> bool:
-    """Whether this is a NIfTI file whose axes are at right angles up to float noise (about 1 degree)."""
-    return image_suffix(path) in (".nii", ".nii.gz") and _nifti_header(path).is_nearly_orthonormal()
+def nifti_matrix(path: Path) -> np.ndarray | None:
+    """A NIfTI file's sform (3, 3): voxel axes as columns, mm, LPS; None without one and for other files."""
+    rows = _nifti_header(path).rows if image_suffix(path) in (".nii", ".nii.gz") else None
+    return None if rows is None else RAS_TO_LPS @ rows
 
 
 def check_file(path: Path) -> None:
@@ -73,7 +86,7 @@ def check_file(path: Path) -> None:
         raise ImageError(f"{path} cannot be opened ({error.strerror}). Check its permissions.") from error
     if size == 0:
         raise ImageError(f"{path} is an empty file (0 bytes). Copy it again from its source.")
-    if suffix == ".nii" and start == b"\x1f\x8b":
+    if suffix == ".nii" and start == _GZIP_MAGIC:
         raise ImageError(f"{path} is compressed but not named so. Rename it to {path.name}.gz.")
     if suffix in (".nii", ".nii.gz"):
         _check_nifti_length(path)
@@ -91,8 +104,8 @@ def _suggestion(path: Path) -> str:
     near = [name for name in images if stem and name.lower().startswith(stem)] or images
     if not near:
         return f" The folder {parent} holds no volume; check the path."
-    more = ", ..." if len(near) > 6 else ""
-    return f" The folder {parent} holds {', '.join(near[:6])}{more}."
+    more = ", ..." if len(near) > _NAMED else ""
+    return f" The folder {parent} holds {', '.join(near[:_NAMED])}{more}."
 
 
 @dataclass(frozen=True)
@@ -103,18 +116,11 @@ class _NiftiHeader:
     bits: int
     offset: int
     rows: np.ndarray | None
-    """(3, 3) sform matrix: columns are the voxel axes in mm; None without a usable sform."""
+    """(3, 3) sform matrix: columns are the voxel axes in mm (RAS); None without a usable sform."""
 
     @property
     def length(self) -> int:
         return self.offset + math.prod(self.shape) * self.bits // 8
-
-    def is_nearly_orthonormal(self) -> bool:
-        """Axes at right angles up to float noise (about 1 degree)."""
-        if self.rows is None:
-            return False
-        axes = self.rows / np.linalg.norm(self.rows, axis=0)
-        return bool(np.abs(axes.T @ axes - np.eye(3)).max() < _SHEAR_TOLERANCE)
 
 
 def _nifti_header(path: Path) -> _NiftiHeader:
@@ -124,7 +130,7 @@ def _nifti_header(path: Path) -> _NiftiHeader:
         ImageError: this is no NIfTI file.
     """
     with _stream(path) as stream:
-        raw = stream.read(540)
+        raw = stream.read(540)  # the longer header, that of NIfTI-2
     parsed = _parse_nifti(raw)
     if parsed is None:
         raise ImageError(
@@ -135,6 +141,8 @@ def _nifti_header(path: Path) -> _NiftiHeader:
 
 
 def _parse_nifti(raw: bytes) -> _NiftiHeader | None:
+    # either byte order, NIfTI-1 and NIfTI-2: where dimensions, bits per voxel, data offset, sform code and
+    # sform stand, in bytes from the start
     for order in "<>":
         for size, first, dim, bits, offset, code, rows in (
             (348, 40, "8h", (72, "h"), (108, "f"), (254, "h"), (280, "12f")),
@@ -160,7 +168,7 @@ def _stream(path: Path) -> Iterator[gzip.GzipFile]:
         ImageError: compressed data that is damaged or ends early.
     """
     with path.open("rb") as raw:
-        compressed = raw.read(2) == b"\x1f\x8b"
+        compressed = raw.read(2) == _GZIP_MAGIC
     try:
         with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
             yield stream
@@ -184,7 +192,7 @@ def _check_nifti_length(path: Path) -> None:
 def _check_metaimage_length(path: Path) -> None:
     """Count the bytes of the voxels, in the file itself or in the one that its header names."""
     with path.open("rb") as stream:
-        fields, local_start = _metaimage_header(stream.read(1 << 14))
+        fields, local_start = _metaimage_header(stream.read(_LONGEST_METAIMAGE_HEADER))
     try:
         source = fields["ElementDataFile"]
         expected = _metaimage_length(fields)
@@ -258,7 +266,7 @@ def _inflated(path: Path, start: int) -> int:
     with path.open("rb") as stream:
         stream.seek(start)
         while not inflate.eof:
-            chunk = stream.read(_CHUNK >> 4)
+            chunk = stream.read(_INFLATE_CHUNK)
             if not chunk:
                 raise EOFError("the compressed data ends early")
             found += len(inflate.decompress(chunk))

@@ -6,11 +6,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..core.environment import versions, write_report
+from ..core.environment import versions
 from ..core.errors import CaseError, ImageError, LabelError
+from ..core.files import explain_write_errors, write_report
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.discovery import find_cases
+from .cache import cache_case
 
 REPORT_FILE = "report.json"
 
@@ -27,8 +29,8 @@ def prepare_cases(
     Args:
         data: folder of cases in any layout that :func:`datasets.find_cases` knows.
         output: folder of the cache, made if needed; ``report.json`` lies in it too.
-        convention: label convention, where the layout does not tell.
-        on_progress: told before each case and at the end; steps are cases.
+        convention: label convention, where the layout does not fix it.
+        on_progress: called before each case and at the end; steps are cases.
 
     Returns:
         The content of ``report.json``: ``data``, ``convention``, ``output``, ``cases`` (name to modalities),
@@ -39,15 +41,13 @@ def prepare_cases(
         CaseError: no case can be prepared, or ``output`` cannot be written to.
         OptionError: there is no such convention.
     """
-    from .cache import cache_case
-
-    start, tell = perf_counter(), on_progress or (lambda event: None)
+    start, notify = perf_counter(), on_progress or (lambda event: None)
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
     labeled, skipped = find_cases(data, convention).labeled()
     done = []
     for number, case in enumerate(labeled):
-        tell(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
+        notify(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
         try:
             done.append(cache_case(case, output))
         except (ImageError, LabelError) as error:
@@ -55,7 +55,7 @@ def prepare_cases(
     if not done:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:5])
         raise CaseError(f"{data} holds no case to train on ({reasons}). Check the folder.")
-    tell(
+    notify(
         Event(
             ProgressStage.PREPARE, len(labeled), len(labeled), f"{len(done)} prepared, {len(skipped)} skipped"
         )
@@ -70,10 +70,6 @@ def prepare_cases(
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),
     }
-    try:
+    with explain_write_errors(output / REPORT_FILE, "Choose a folder you can write to."):
         write_report(report, output / REPORT_FILE)
-    except OSError as error:
-        raise CaseError(
-            f"{output}: cannot write {REPORT_FILE} ({error}). Choose a folder you can write to."
-        ) from error
     return report

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import SimpleITK as sitk
 
 from ..core.errors import LabelError
 from ..core.labels import CONVENTIONS, to_classes
+from ..core.modalities import Modality
 from ..datasets.case import Case, ImageFile
 from .volumes import read_channel, read_image
 
-if TYPE_CHECKING:
-    from .preparation import Study
+
+@dataclass(frozen=True)
+class Study:
+    """Volumes of one patient and one time point, any non-empty subset of the four modalities.
+
+    Attributes:
+        images: 3-D scalar volumes; the first inserted is the reference volume, whose grid the result is on.
+        names: file or node name of each, for messages.
+    """
+
+    images: Mapping[Modality, sitk.Image]
+    names: Mapping[Modality, str]
+
+    @property
+    def reference(self) -> Modality:
+        return next(iter(self.images))
 
 
 def read_study(case: Case) -> Study:
@@ -21,8 +37,6 @@ def read_study(case: Case) -> Study:
     Raises:
         ImageError: a file cannot be read.
     """
-    from .preparation import Study
-
     images = {modality: _read(file) for modality, file in case.images.items()}
     return Study(images=images, names={modality: str(file) for modality, file in case.images.items()})
 
@@ -46,6 +60,7 @@ def read_label(case: Case) -> sitk.Image | None:
             f"convention explicitly, one of: {', '.join(CONVENTIONS)}."
         )
     image = read_image(case.label)
+    # whole numbers stored as float come back as such; to_classes refuses anything in between
     values = sitk.GetArrayViewFromImage(image)
     classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label)))
     classes.CopyInformation(image)

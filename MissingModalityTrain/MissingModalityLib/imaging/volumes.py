@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,9 @@ import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..core.files import atomic_write, image_suffix
-from .integrity import check_file, nearly_orthonormal
+from .grid import RAS_TO_LPS, is_straight, nearest_orthonormal, straight_axes, unit_axes
+from .integrity import check_file, nifti_matrix
+from .process_switch import ProcessSwitch
 
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
@@ -21,15 +22,29 @@ MIN_VOXELS = 8
 """Fewest voxels along any direction: fewer slices are no volume a 3-D network can judge."""
 
 MAX_LABEL_VALUES = 10
-"""A volume with no more different whole numbers than this is taken for a label map, not for an image."""
+"""A volume with no more different whole numbers than this is taken for a label map, not for an image.
+
+Label maps of tumors hold up to 5 values, MRI volumes hundreds.
+"""
+
+_LOOK_AT = 100_000
+"""Voxels of a volume that are looked at first."""
+
+_SHEARED = (
+    "the axes in its header are not at right angles (sheared volume). Resample it onto a regular grid first, "
+    "for instance with Slicer's 'Resample Scalar/Vector/DWI Volume'."
+)
+
+_PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
+"""Environment variable that ITK reads with every NIfTI header."""
 
 
 def read_image(path: Path) -> sitk.Image:
     """Read a 3-D scalar volume.
 
     Orientation is what the header says: a header that claims another orientation than the voxels have looks
-    like a correct one, so it is not corrected. A NIfTI direction matrix that is orthonormal up to float noise
-    is replaced by the nearest orthonormal one.
+    like a correct one, so it is not corrected. Axes that are nearly at right angles are straightened, see
+    :func:`.grid.straight_axes`.
 
     Args:
         path: NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd) or NRRD file.
@@ -38,13 +53,13 @@ def read_image(path: Path) -> sitk.Image:
         The volume in its own pixel type; voxel values are not looked at (see :func:`check_volume`).
 
     Raises:
-        ImageError: absent, a folder, empty, truncated, damaged, of another format, 4-D, colored, or fewer
-            than 8 voxels along a direction.
+        ImageError: absent, a folder, empty, truncated, damaged, of another format, 4-D, colored, sheared, or
+            fewer than 8 voxels along a direction.
     """
     path = Path(path)
     with _reader(path) as reader:
         _check_shape(reader.GetSize(), reader.GetNumberOfComponents(), str(path))
-        return reader.Execute()
+        return _with_straight_axes(reader.Execute(), path)
 
 
 def read_channel(path: Path, channel: int) -> sitk.Image:
@@ -71,7 +86,7 @@ def read_channel(path: Path, channel: int) -> sitk.Image:
         _check_shape(size[:3], reader.GetNumberOfComponents(), str(path))
         reader.SetExtractSize([*size[:3], 0])
         reader.SetExtractIndex([0, 0, 0, channel])
-        return reader.Execute()
+        return _with_straight_axes(reader.Execute(), path)
 
 
 def check_volume(image: sitk.Image, name: str) -> None:
@@ -132,7 +147,7 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
         raise ImageError(f"Cannot write {path}: a folder has that name. Choose another name.")
     try:
         with atomic_write(path) as temporary:
-            with _quiet():
+            with _warnings.hold():
                 sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
             yield
     except (RuntimeError, OSError) as error:
@@ -149,19 +164,50 @@ def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        with _quiet(), _permissive_directions(nearly_orthonormal(path)):
+        with _warnings.hold(), _permissive.hold(_straightens(path)):
             reader.ReadImageInformation()
             yield reader
     except RuntimeError as error:
         if "orthonormal" in str(error):
-            raise ImageError(
-                f"{path}: the axes in its header are not at right angles (sheared volume). Resample it onto "
-                "a regular grid first, for instance with Slicer's 'Resample Scalar/Vector/DWI Volume'."
-            ) from error
+            raise ImageError(f"{path}: {_SHEARED}") from error
         raise ImageError(
             f"{path} cannot be read ({_last_line(error)}). The file is damaged or not an image; copy it "
             "again from its source."
         ) from error
+
+
+def _with_straight_axes(image: sitk.Image, path: Path) -> sitk.Image:
+    """The image with straight axes where its file's are nearly so.
+
+    Raises:
+        ImageError: the axes are sheared.
+    """
+    axes = np.reshape(image.GetDirection(), (3, 3))
+    if _is_inverted(axes, path):
+        axes = unit_axes(nifti_matrix(path))
+    straight = straight_axes(axes)
+    if straight is None:
+        raise ImageError(f"{path}: {_SHEARED}")
+    image.SetDirection(straight.ravel().tolist())
+    return image
+
+
+def _is_inverted(axes: np.ndarray, path: Path) -> bool:
+    """Whether these are the axes that ITK gives a NIfTI file whose sform it had to straighten.
+
+    ITK 5.4 replaces a matrix U S V' in RAS by V U', the inverse of the nearest orthonormal one, U V'. That is
+    right for axes along the patient's and far off for oblique ones.
+    """
+    matrix = nifti_matrix(path)
+    if matrix is None or is_straight(unit_axes(matrix)):
+        return False
+    inverse = nearest_orthonormal(RAS_TO_LPS @ matrix).T
+    return bool(np.abs(axes - RAS_TO_LPS @ inverse).max() < 1e-5)  # ITK computes in float32
+
+
+def _straightens(path: Path) -> bool:
+    matrix = nifti_matrix(path)
+    return matrix is not None and straight_axes(unit_axes(matrix)) is not None
 
 
 def _check_shape(size: Sequence[int], components: int, name: str) -> None:
@@ -193,53 +239,30 @@ def _check_finite(array: np.ndarray, name: str) -> None:
 
 def _few_whole_values(array: np.ndarray) -> np.ndarray | None:
     """The values of an array that holds at most MAX_LABEL_VALUES different whole numbers, else None."""
-    for part in (array.reshape(-1)[:: max(1, array.size // 100_000)], array):
+    # np.unique sorts: 0.2 s for a whole volume, 1 ms for a part, which already tells an image from a mask
+    for part in (array.reshape(-1)[:: max(1, array.size // _LOOK_AT)], array):
         values = np.unique(part)
         if len(values) > MAX_LABEL_VALUES or (values != np.round(values)).any():
             return None
     return values
 
 
-_quiet_lock = threading.Lock()
-_quiet_users = 0
-_displayed = True
+def _set_permissive(value: str | None) -> None:
+    if value is None:
+        os.environ.pop(_PERMISSIVE, None)
+    else:
+        os.environ[_PERMISSIVE] = value
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep ITK's warnings off the terminal; a user can do nothing about them.
-
-    Several threads may be inside: the last one out restores what the first one found.
-    """
-    global _quiet_users, _displayed
-    with _quiet_lock:
-        if not _quiet_users:
-            _displayed = sitk.ProcessObject.GetGlobalWarningDisplay()
-            sitk.ProcessObject.SetGlobalWarningDisplay(False)
-        _quiet_users += 1
-    try:
-        yield
-    finally:
-        with _quiet_lock:
-            _quiet_users -= 1
-            if not _quiet_users:
-                sitk.ProcessObject.SetGlobalWarningDisplay(_displayed)
-
-
-@contextmanager
-def _permissive_directions(wanted: bool) -> Iterator[None]:
-    """Let ITK replace a nearly orthonormal NIfTI matrix by the nearest orthonormal one while it reads."""
-    name = "ITK_NIFTI_SFORM_PERMISSIVE"
-    before = os.environ.get(name)
-    if wanted:
-        os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if wanted and before is None:
-            del os.environ[name]
-        elif wanted:
-            os.environ[name] = str(before)
+# A user can do nothing about ITK's warnings, so they stay off the terminal.
+_warnings = ProcessSwitch(
+    read=sitk.ProcessObject.GetGlobalWarningDisplay,
+    write=sitk.ProcessObject.SetGlobalWarningDisplay,
+    changed=False,
+)
+# Lets ITK replace a nearly orthonormal NIfTI matrix by the nearest orthonormal one. It would do so with any
+# sheared matrix, so it is on for files only whose matrix was looked at before.
+_permissive = ProcessSwitch(read=lambda: os.environ.get(_PERMISSIVE), write=_set_permissive, changed="1")
 
 
 def _times(size: Sequence[int]) -> str:

@@ -22,6 +22,8 @@ _NOTICEABLE = 0.01
 class Grade(Enum):
     """How far to trust a region; the value is the least Dice."""
 
+    # the lower end of what experts reach among each other; under a half, most of what is found is not there
+    # or most of what is there is not found
     GOOD = 0.75
     DOUBTFUL = 0.5
     UNRELIABLE = 0.0
@@ -57,7 +59,7 @@ class Expectation:
         dice: mean Dice, 0..1, of WT, TC and ET.
         spread: standard deviation over cases; None for a single one.
         cases: how many there were.
-        gain: what would help most; None where nothing helps noticeably or nobody has compared.
+        gain: what would help most; None where nothing helps noticeably or no case allows a comparison.
     """
 
     dice: Mapping[str, float]

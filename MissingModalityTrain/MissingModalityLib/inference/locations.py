@@ -20,7 +20,7 @@ def bundled_student() -> Path:
     Raises:
         StudentError: none of these folders holds a student.
     """
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[1]  # of the library; this file lies in one of its rooms
     for base in (package, package.parent, package.parents[1]):
         found = sorted((base / "Resources" / "Models").glob(f"*{STUDENT_SUFFIX}"))
         if found:

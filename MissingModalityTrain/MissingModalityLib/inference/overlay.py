@@ -18,13 +18,25 @@ from matplotlib.patheffects import withStroke
 from ..core.files import atomic_write
 from ..core.labels import class_volumes, region_mask
 from ..core.segments import SEGMENTS
-from ..imaging.preparation import ORIENTATION, Grid, Study
+from ..imaging.boxes import tightest_box
+from ..imaging.grid import ORIENTATION, Grid
+from ..imaging.reading import Study
 
 _PANEL_INCHES = 3.4
 _HEAD_INCHES = 0.85
 _FOOT_INCHES = 0.85
 _FILL_OPACITY = 0.2
+"""The texture of the tissue stays visible under the tint."""
+
 _MARGIN_MM = 8.0
+"""Of air around the head, so that no outline runs along the edge of the picture."""
+
+_HEAD_SHARE = 0.02
+"""Of the range of intensities: a voxel of the head differs by more from the corner, noise of air by less."""
+
+_AIR_SHARE, _WHITE_PERCENTILE = 0.01, 99.5
+"""Air has no part in the gray scale, and the few voxels above the percentile turn white."""
+
 _EDGE = (withStroke(linewidth=2.2, foreground="black", alpha=0.5),)
 """Dark rim of the outlines, which keeps light colors visible on bright tissue."""
 
@@ -76,7 +88,7 @@ def draw_overlay(
         label: reference classes on any grid; its whole tumor is drawn as a dashed line.
     """
     oriented = sitk.DICOMOrient(classes, ORIENTATION)
-    grid, array = Grid.of(oriented), sitk.GetArrayFromImage(oriented)
+    grid, array = Grid.from_image(oriented), sitk.GetArrayFromImage(oriented)
     volumes = [_on_grid(image, grid, sitk.sitkLinear) for image in study.images.values()]
     reference = None if label is None else region_mask(_on_grid(label, grid, sitk.sitkNearestNeighbor), "WT")
     box = _box(volumes[0], grid)
@@ -136,7 +148,7 @@ class _View:
         for segment in SEGMENTS:
             mask = np.isin(found, segment.classes)
             if mask.any():
-                tint = np.zeros((*mask.shape, 4))
+                tint = np.zeros((*mask.shape, 4))  # red, green, blue, opacity
                 tint[mask] = (*segment.unit_color, _FILL_OPACITY)
                 axis.imshow(tint, extent=extent, interpolation="nearest")
                 axis.contour(x, y, mask, [0.5], colors=[segment.unit_color], linewidths=1.2).set(
@@ -246,13 +258,12 @@ def _middle(classes: np.ndarray) -> list[int]:
 
 def _box(volume: np.ndarray, grid: Grid) -> tuple[slice, ...]:
     """Where the head is, with a margin: voxels that differ from the corner of the volume."""
-    head = np.abs(volume - volume[0, 0, 0]) > 0.02 * np.ptp(volume)
-    box = []
-    for axis, spacing in enumerate(reversed(grid.spacing)):
-        inside = np.flatnonzero(head.any(axis=tuple(other for other in range(3) if other != axis)))
-        margin = round(_MARGIN_MM / spacing)
-        box.append(slice(max(0, int(inside[0]) - margin), int(inside[-1]) + 1 + margin))
-    return tuple(box)
+    head = np.abs(volume - volume[0, 0, 0]) > _HEAD_SHARE * np.ptp(volume)
+    margins = [round(_MARGIN_MM / spacing) for spacing in reversed(grid.spacing)]
+    return tuple(
+        slice(max(0, part.start - margin), part.stop + margin)
+        for part, margin in zip(tightest_box(head), margins, strict=True)
+    )
 
 
 def _crop(mask: np.ndarray | None, box: tuple[slice, ...]) -> np.ndarray | None:
@@ -262,8 +273,8 @@ def _crop(mask: np.ndarray | None, box: tuple[slice, ...]) -> np.ndarray | None:
 def _window(volume: np.ndarray) -> tuple[float, float]:
     """Gray values shown black and white."""
     low = float(volume.min())
-    inside = volume[volume > low + 0.01 * np.ptp(volume)]
-    return low, float(np.percentile(inside, 99.5))
+    inside = volume[volume > low + _AIR_SHARE * np.ptp(volume)]
+    return low, float(np.percentile(inside, _WHITE_PERCENTILE))
 
 
 def _save(figure: Figure, path: Path) -> None:

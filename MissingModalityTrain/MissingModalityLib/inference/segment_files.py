@@ -15,18 +15,23 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from ..core.environment import file_sha256, peak_memory, versions, write_report
+from ..core.environment import peak_memory, versions
 from ..core.errors import ImageError, OptionError
+from ..core.files import explain_write_errors, file_sha256, write_report
 from ..core.labels import class_volumes, convention
-from ..core.modalities import Modality, subset_name
+from ..core.modalities import MODALITIES, Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.diameters import axial_diameters
-from ..imaging.preparation import Study
+from ..imaging.preparation import VERSION
+from ..imaging.reading import Study
 from ..imaging.segmentation_file import segmentation_image, split_suffix
 from ..imaging.volumes import placing_image, read_image
 from ..runtime.devices import choose_device, describe_device
 from .locations import bundled_student
+from .segmentation_report import SegmentationReport, report_path
 from .student import Prediction, Student
+
+_NO_REPORT = "Without its report no output was kept. Choose another output folder or a shorter name."
 
 
 def segment_files(
@@ -49,9 +54,7 @@ def segment_files(
         on_progress: called with the stages ``read``, ``prepare``, ``segment`` and ``write``.
 
     Returns:
-        The report: versions, device, inputs, modalities used, volumes in cm3, longest axial diameters in mm
-        (see :func:`diameters.axial_diameters`), where the student tells the probability that the case holds
-        NCR, ED and ET at all (``presence``), seconds, peak memory, warnings.
+        The report, see :class:`.SegmentationReport`.
 
     Raises:
         ImageError: no volume, one given twice, one unfit, or volumes that do not overlap.
@@ -62,8 +65,8 @@ def segment_files(
     inputs = {modality: Path(path) for modality, path in inputs.items()}
     output, student = Path(output), Path(student or bundled_student())
     _check_request(inputs, output, student, labels)
-    segmenter, tell = Segmenter(student, device), on_progress or (lambda event: None)
-    return segmenter.segment(_read_study(inputs, tell), output, labels, tell, begin)
+    segmenter, notify = Segmenter(student, device), on_progress or (lambda event: None)
+    return segmenter.segment(_read_study(inputs, notify), output, labels, notify, begin)
 
 
 class Segmenter:
@@ -74,7 +77,7 @@ class Segmenter:
         device: see :func:`devices.choose_device`.
 
     Attributes:
-        student: path, name and SHA-256 of the file, as reports tell them.
+        student: path, name and SHA-256 of the file, as reports name them.
 
     Raises:
         StudentError: there is no student, or the file is none.
@@ -101,39 +104,37 @@ class Segmenter:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
-        tell = on_progress or (lambda event: None)
-        prediction = self._network.predict(study, self._device, tell)
+        notify = on_progress or (lambda event: None)
+        prediction = self._network.predict(study, self._device, notify)
+        # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)
-        tell(Event(ProgressStage.WRITE, 0, 1, output.name))
-        report = {
-            "command": "segment",
-            "started": started.isoformat(timespec="seconds"),
-            "versions": versions(),
-            "device": {"name": prediction.device, "description": describe_device(used)},
-            "student": self.student,
-            "inputs": {modality.name: name for modality, name in study.names.items()},
-            "output": str(output),
-            "labels": labels,
-            **_findings(prediction),
-        }
+        notify(Event(ProgressStage.WRITE, 0, 1, output.name))
+        findings = _findings(prediction)
+        # the image appears when its report is written: neither is ever there alone
         with placing_image(segmentation_image(prediction.labels, output, labels), output):
             seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
-            report["seconds"] = {name: round(value, 3) for name, value in seconds.items()}
-            report["peak_memory_bytes"] = peak_memory()
-            _write_report(report, report_path(output))
-        tell(Event(ProgressStage.WRITE, 1, 1, output.name))
+            report = SegmentationReport(
+                command="segment",
+                started=started.isoformat(timespec="seconds"),
+                versions=versions(),
+                preparation=VERSION,
+                device={"name": prediction.device, "description": describe_device(used)},
+                student=self.student,
+                inputs={modality.name: name for modality, name in study.names.items()},
+                output=str(output),
+                labels=labels,
+                **findings,
+                seconds={name: round(value, 3) for name, value in seconds.items()},
+                peak_memory_bytes=peak_memory(),
+            ).to_json()
+            with explain_write_errors(report_path(output), _NO_REPORT, OptionError):
+                write_report(report, report_path(output))
+        notify(Event(ProgressStage.WRITE, 1, 1, output.name))
         return report
 
 
-def report_path(output: Path) -> Path:
-    """Where the report on ``output`` goes: ``tumor.nii.gz`` -> ``tumor.nii.gz.report.json``.
-
-    Not ``tumor.json``, which many data sets keep beside a volume for facts of their own.
-    """
-    return output.with_name(f"{output.name}.report.json")
-
-
 def _findings(prediction: Prediction) -> dict[str, Any]:
+    """What a report says about the tumor."""
     array = sitk.GetArrayViewFromImage(prediction.labels)
     volumes = class_volumes(array, math.prod(prediction.labels.GetSpacing()))
     warnings = list(prediction.warnings)
@@ -145,25 +146,17 @@ def _findings(prediction: Prediction) -> dict[str, Any]:
         "modalities": subset_name(prediction.subset),
         "volumes_cm3": {name: round(value, 3) for name, value in volumes.items()},
         "axial_diameters_mm": {name: round(value, 1) for name, value in diameters.items()},
-        **({"presence": presence} if presence else {}),
+        "presence": presence or None,
         "warnings": warnings,
     }
-
-
-def _write_report(report: dict[str, Any], path: Path) -> None:
-    try:
-        write_report(report, path)
-    except OSError as error:
-        raise OptionError(
-            f"{path}: the report cannot be written ({error.strerror or error}), so no output was kept. "
-            "Choose another output folder or a shorter name."
-        ) from error
 
 
 def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path, labels: str) -> None:
     """Refuse what cannot succeed before anything heavy is done."""
     if not inputs:
-        raise ImageError("No volume given. Name at least one of --flair, --t1ce, --t1 and --t2.")
+        options = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
+        raise ImageError(f"No volume given. Name at least one of {options}.")
+    # both only to be refused here and not after minutes of work
     convention(labels)
     split_suffix(output)
     for written in (output, report_path(output)):
@@ -188,7 +181,7 @@ def _check_writable(path: Path) -> None:
         )
     try:
         taken = path.is_dir()
-    except OSError as error:
+    except OSError as error:  # a name too long for the file system
         raise OptionError(f"{path} cannot be written to ({error.strerror}). Choose another name.") from error
     if taken:
         raise OptionError(f"{path} is a folder. Choose a file name for the output.")
@@ -203,16 +196,17 @@ def _same_file(path: Path, other: Path) -> bool:
         return False
 
 
-def _read_study(inputs: Mapping[Modality, Path], tell: Progress) -> Study:
+def _read_study(inputs: Mapping[Modality, Path], notify: Progress) -> Study:
     images: dict[Modality, sitk.Image] = {}
     for index, (modality, path) in enumerate(inputs.items()):
-        tell(Event(ProgressStage.READ, index, len(inputs), path.name))
+        notify(Event(ProgressStage.READ, index, len(inputs), path.name))
         image = read_image(path)
         for other, earlier in images.items():
+            # a copy under another name would count as a sequence of its own
             if _same_voxels(image, earlier):
                 raise ImageError(_twice(other, inputs[other], modality, path))
         images[modality] = image
-    tell(Event(ProgressStage.READ, len(inputs), len(inputs)))
+    notify(Event(ProgressStage.READ, len(inputs), len(inputs)))
     return Study(images, {modality: str(path) for modality, path in inputs.items()})
 
 

@@ -7,25 +7,30 @@ import io
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from .. import __version__
 from ..core.errors import CaseError, MissingModalityError, OptionError
-from ..core.files import atomic_write
-from ..core.labels import convention
+from ..core.files import explain_write_errors, write_text
+from ..core.labels import REGIONS, TUMOR_CLASSES, convention
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
+from ..imaging.preparation import VERSION
 from ..imaging.reading import read_study
 from ..imaging.segmentation_file import SUFFIXES
-from ..networks.output import TUMOR_CLASSES
 from .locations import bundled_student
-from .segment_files import Segmenter, report_path
+from .segment_files import Segmenter
+from .segmentation_report import report_path
 
 TABLE_FILE = "volumes.csv"
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
-_NAMES = ("WT", "TC", "ET", "NCR", "ED")
+_CLASSES = tuple(cls.name for cls in TUMOR_CLASSES)
+_NAMES = (*REGIONS, *(name for name in _CLASSES if name not in REGIONS))
+_CLOSE_IT = "Close it in other programs and start again; what is segmented is kept."
 
 
 def segment_folder(
@@ -39,18 +44,19 @@ def segment_folder(
 ) -> dict[str, Any]:
     """Segment all cases under a folder from whatever modalities each has.
 
-    A case that cannot be segmented is told of and does not stop the others. Called again, only cases are
-    segmented that have no result of this very student from these very files.
+    A case that cannot be segmented is reported and does not stop the others. Called again, only cases are
+    segmented that have no result of this very student from these very files, made by this version of the
+    library and of its preparation.
 
     Args:
         data: folder of cases in any layout that :func:`.datasets.find_cases` knows; labels are not read.
         output: folder, made if absent, for ``CASE.seg.nrrd`` with its report (see
             :func:`.segment_files.segment_files`) and for ``volumes.csv``: per case the modalities, volumes
-            (cm3), longest axial diameters (mm), where the student tells it the presence of the classes, and
+            (cm3), longest axial diameters (mm), where the student knows it the presence of the classes, and
             warnings, or why there is no result.
         student, device, labels: as in :func:`.segment_files.segment_files`.
         suffix: kind of file, one of :data:`.segmentation_file.SUFFIXES`.
-        on_progress: told of each case begun, stage ``cases``.
+        on_progress: called for each case begun, stage ``cases``.
 
     Returns:
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
@@ -66,85 +72,110 @@ def segment_folder(
         raise OptionError(f"Unknown kind of output file '{suffix}'. Choose one of {', '.join(SUFFIXES)}.")
     convention(labels)
     listing = find_cases(data)
-    cases = listing.cases
-    paths = {case.name: output / f"{case.name}{suffix}" for case in cases}
-    _refuse_overwriting(cases, student, [*paths.values(), output / TABLE_FILE])
+    table = output / TABLE_FILE
+    paths = {case.name: output / f"{case.name}{suffix}" for case in listing.cases}
+    # results may lie beside the cases, so a result's name can be that of an input
+    _refuse_overwriting(listing.cases, student, [*paths.values(), table])
     _make_folder(output)
-    segmenter = Segmenter(student, device)
-    reports: dict[str, dict[str, Any]] = {}
-    kept, failed = [], {}
-    for index, case in enumerate(cases):
-        if on_progress:
-            on_progress(Event(ProgressStage.CASES, index, len(cases), case.name))
-        path = paths[case.name]
-        done = _done_before(case, path, segmenter, labels)
-        try:
-            reports[case.name] = done or segmenter.segment(read_study(case), path, labels)
-        except MissingModalityError as error:
-            failed[case.name] = str(error)
-        if done:
-            kept.append(case.name)
-        with suppress(OSError):  # somebody may be looking at it in a program that locks it
-            _write_table(cases, reports, failed, output / TABLE_FILE)
-    if on_progress:
-        on_progress(Event(ProgressStage.CASES, len(cases), len(cases)))
-    if not reports:
-        name, reason = next(iter(failed.items()))
-        raise CaseError(f"{data}: none of {len(failed)} cases could be segmented. {name}: {reason}")
-    try:
-        _write_table(cases, reports, failed, output / TABLE_FILE)
-    except OSError as error:
-        raise OptionError(
-            f"{output / TABLE_FILE}: the table cannot be written ({error.strerror or error}). Close it in "
-            "other programs and start again; what is segmented is kept."
-        ) from error
+    outcome = _Outcome(listing.cases)
+    _segment_cases(outcome, paths, Segmenter(student, device), labels, table, on_progress)
+    if not outcome.reports:
+        name, reason = next(iter(outcome.failed.items()))
+        raise CaseError(f"{data}: none of {len(paths)} cases could be segmented. {name}: {reason}")
+    with explain_write_errors(table, _CLOSE_IT, OptionError):
+        write_text(outcome.table(), table)
     return {
         "output": str(output),
-        "table": str(output / TABLE_FILE),
-        "segmented": [name for name in reports if name not in kept],
-        "kept": kept,
-        "failed": failed,
+        "table": str(table),
+        "segmented": [name for name in outcome.reports if name not in outcome.kept],
+        "kept": outcome.kept,
+        "failed": outcome.failed,
         "skipped": [
             {"path": str(entry.path.relative_to(data)), "reason": entry.reason} for entry in listing.skipped
         ],
     }
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """How far a folder has come: reports and reasons by name of the case."""
+
+    cases: tuple[Case, ...]
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+
+    def table(self) -> str:
+        """One line as CSV for each case that is done or failed."""
+        columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _NAMES]
+        present = _CLASSES if any("presence" in report for report in self.reports.values()) else ()
+        columns += [f"{name}_present" for name in present]
+        text = io.StringIO()
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow(["case", "modalities", *columns, "warnings", "error"])
+        for case in self.cases:
+            report = self.reports.get(case.name)
+            if report:
+                numbers = [report[measure][name] for measure in _MEASURES for name in _NAMES]
+                numbers += [report.get("presence", {}).get(name, "") for name in present]
+                lines.writerow([case.name, report["modalities"], *numbers, " ".join(report["warnings"]), ""])
+            elif case.name in self.failed:
+                lines.writerow([case.name, "", *[""] * len(columns), "", self.failed[case.name]])
+        return text.getvalue()
+
+
+def _segment_cases(
+    outcome: _Outcome,
+    paths: Mapping[str, Path],
+    segmenter: Segmenter,
+    labels: str,
+    table: Path,
+    on_progress: Progress | None,
+) -> None:
+    """Fill in the outcome case by case, with its table written anew after each: a stopped run leaves both."""
+    notify, total = on_progress or (lambda event: None), len(outcome.cases)
+    for index, case in enumerate(outcome.cases):
+        notify(Event(ProgressStage.CASES, index, total, case.name))
+        path = paths[case.name]
+        done = _done_before(case, path, segmenter, labels)
+        if done:
+            outcome.kept.append(case.name)
+        try:
+            outcome.reports[case.name] = done or segmenter.segment(read_study(case), path, labels)
+        except MissingModalityError as error:
+            outcome.failed[case.name] = str(error)
+        with suppress(OSError):  # a table program may hold the file; the last write tells the user
+            write_text(outcome.table(), table)
+    notify(Event(ProgressStage.CASES, total, total))
+
+
 def _done_before(case: Case, path: Path, segmenter: Segmenter, labels: str) -> dict[str, Any] | None:
     """The report of an earlier run that would come out the same."""
     try:
         report = json.loads(report_path(path).read_text(encoding="utf-8"))
-        same = (report["student"]["sha256"], report["labels"], report["inputs"]) == (
-            segmenter.student["sha256"],
-            labels,
-            {modality.name: str(file) for modality, file in case.images.items()},
-        )
+        same = _origin(report) == {
+            "student": segmenter.student["sha256"],
+            "labels": labels,
+            "inputs": {modality.name: str(file) for modality, file in case.images.items()},
+            "preparation": VERSION,
+            "library": __version__,
+        }
+        # a volume that was replaced under its old name is newer than the result
         newest = max(file.path.stat().st_mtime for file in case.images.values())
         return report if same and path.stat().st_mtime >= newest else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # no report, or one that somebody has changed
         return None
 
 
-def _write_table(
-    cases: tuple[Case, ...], reports: Mapping[str, Any], failed: Mapping[str, str], path: Path
-) -> None:
-    """Written anew after each case, so that an interrupted run leaves what it has."""
-    columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _NAMES]
-    told = TUMOR_CLASSES if any("presence" in report for report in reports.values()) else ()
-    columns += [f"{name}_present" for name in told]
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["case", "modalities", *columns, "warnings", "error"])
-    for case in cases:
-        report = reports.get(case.name)
-        if report:
-            numbers = [report[measure][name] for measure in _MEASURES for name in _NAMES]
-            numbers += [report.get("presence", {}).get(name, "") for name in told]
-            table.writerow([case.name, report["modalities"], *numbers, " ".join(report["warnings"]), ""])
-        elif case.name in failed:
-            table.writerow([case.name, "", *[""] * len(columns), "", failed[case.name]])
-    with atomic_write(path) as unfinished:
-        unfinished.write_text(text.getvalue(), encoding="utf-8")
+def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result depends on beside the device; reports of older versions lack the preparation's."""
+    return {
+        "student": report["student"]["sha256"],
+        "labels": report["labels"],
+        "inputs": report["inputs"],
+        "preparation": report.get("preparation"),
+        "library": report["versions"]["MissingModality"],
+    }
 
 
 def _refuse_overwriting(cases: tuple[Case, ...], student: Path, outputs: list[Path]) -> None:
@@ -156,11 +187,6 @@ def _refuse_overwriting(cases: tuple[Case, ...], student: Path, outputs: list[Pa
 
 
 def _make_folder(output: Path) -> None:
-    try:
+    with explain_write_errors(output, "Choose another output folder.", OptionError):
         output.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=output).close()  # whether it can be written to shows now, not after the first case
-    except OSError as error:
-        raise OptionError(
-            f"{output}: the output folder cannot be made or written to ({error.strerror or error}). Choose "
-            "another one."
-        ) from error
+        TemporaryFile(dir=output).close()  # a folder without write permission shows now, not after a case

@@ -26,6 +26,8 @@ from ..core.labels import TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging import preparation
+from ..imaging.grid import ORIENTATION, SPACING_MM
+from ..imaging.reading import Study
 from ..networks.network import Network
 from ..networks.output import PRESENCE, TUMOR_CLASSES
 from ..networks.registry import NETWORKS, network_class, network_options
@@ -86,8 +88,8 @@ class Student:
             "options": network.options,
             "network_package": NETWORKS.package(network.name),
             "head": network.head.name,
-            "spacing_mm": preparation.SPACING_MM,
-            "orientation": preparation.ORIENTATION,
+            "spacing_mm": SPACING_MM,
+            "orientation": ORIENTATION,
         }
         gate = GATES[0] if PRESENCE in network.distillable_features else "none"
         self.card = Card.from_json({"gate": gate, **(card or {}), **derived})
@@ -141,7 +143,7 @@ class Student:
 
     def predict(
         self,
-        study: preparation.Study,
+        study: Study,
         device: str | torch.device = "auto",
         on_progress: Progress | None = None,
     ) -> Prediction:
@@ -163,7 +165,7 @@ class Student:
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         probabilities = self._apply_gate(found.probabilities, found.presence)
-        labels = preparation.restore(self._decided(probabilities, prepared.brain), prepared)
+        labels = preparation.to_reference_grid(self._decided(probabilities, prepared.brain), prepared)
         told = found.presence
         presence = None if told is None else dict(zip(TUMOR_CLASSES, told.tolist(), strict=True))
         seconds = time.perf_counter() - begin

@@ -29,6 +29,7 @@ def estimated_seconds(student: Path | str, device: torch.device) -> float:
     """
     loaded = Student.load(Path(student))
     window, overlap = loaded.card["window"], loaded.card["overlap"]
+    # one window of brain, or the whole brain where that is smaller
     side = [min(w, b) for w, b in zip(window, BRAIN_MM, strict=True)]
     image = np.random.default_rng(0).normal(size=(len(MODALITIES), *side)).astype(np.float32)
     for _ in range(2):  # the first one pays for what is done once per process

@@ -48,4 +48,4 @@ class SyntheticCase(ABC):
         """Everything that was drawn for it, for a report in JSON."""
 
     # the same code as for prepared cases: it needs crop, shape and subset alone, which are all here
-    whole = CachedCase.whole
+    load = CachedCase.load

@@ -18,6 +18,9 @@ from torch.nn.functional import grid_sample
 
 from ..core.modalities import MODALITIES
 
+_SPACE = (-3, -2, -1)
+"""The axes z, y, x of any tensor of volumes."""
+
 _BLUR_RADIUS = 4
 """Voxels after which the widest blur is cut off, 4 standard deviations."""
 
@@ -194,17 +197,18 @@ def _resample(image: Tensor, label: Tensor, matrix: Tensor) -> tuple[Tensor, Ten
     # grid_sample counts from -1 to 1 between a volume's outer borders, x first
     matrix = (matrix * 2 / matrix.new_tensor(size)[:, None]).flip(1)
     z, y, x = (
-        offset.view([-1 if axis == place else 1 for place in range(4)]) * matrix[:, None, None, None, :, axis]
-        for axis, offset in enumerate(offsets)
+        _along(offset, 3 - axis) * matrix[:, None, None, None, :, axis] for axis, offset in enumerate(offsets)
     )
     grid = (z + y) + x
-    # The label and, as one bit each, the brains of the four modalities share one volume.
-    bits = torch.arange(len(MODALITIES), device=image.device)
+    # Brains (one bit for each modality) and, above these bits, the label share one volume: one resampling to
+    # the nearest voxel in place of one for each. 7 modalities and labels up to 255 would still fit 16 bits.
+    brain_bits = image.shape[1]
+    bits = torch.arange(brain_bits, device=image.device)
     brains = torch.einsum("bmdhw,m->bdhw", _brain(image), 2.0**bits)
-    code = (16.0 * label + brains)[:, None]
+    code = (2.0**brain_bits * label + brains)[:, None]
     code = grid_sample(code, grid, mode="nearest", align_corners=False).short()
     moved = grid_sample(image, grid, mode="bilinear", align_corners=False)
-    return moved.mul_((code >> bits.short().view(-1, 1, 1, 1)) & 1), (code[:, 0] >> 4).byte()
+    return moved.mul_((code >> _along(bits.short(), 3)) & 1), (code[:, 0] >> brain_bits).byte()
 
 
 def _brain(volumes: Tensor) -> Tensor:
@@ -226,8 +230,7 @@ def _biased(volumes: Tensor, coefficients: Tensor) -> Tensor:
     """Times the exponential of a sum of Legendre polynomials over -1 to 1 along each axis."""
     field = coefficients  # (V, 3, 3, 3) becomes (V, 3, 3, W), (V, 3, H, W), (V, D, H, W)
     for axis in (3, 2, 1):
-        x = torch.linspace(-1, 1, volumes.shape[axis], device=volumes.device)
-        x = x.view([-1 if axis == place else 1 for place in range(4)])
+        x = _along(torch.linspace(-1, 1, volumes.shape[axis], device=volumes.device), 3 - axis)
         constant, linear, square = field.split(1, dim=axis)
         field = constant + linear * x + square * (1.5 * x * x - 0.5)
     return volumes * field.exp()
@@ -249,9 +252,9 @@ def _blurred(volumes: Tensor, sigmas: Tensor) -> Tensor:
 
 def _with_gamma(volumes: Tensor, gamma: Tensor) -> Tensor:
     """Intensities stretched to 0 to 1, raised to ``gamma`` (V,) and stretched back."""
-    low, high = volumes.amin((1, 2, 3), keepdim=True), volumes.amax((1, 2, 3), keepdim=True)
-    extent = (high - low).clamp_min(1e-7)
-    return ((volumes - low) / extent).pow(gamma.view(-1, 1, 1, 1)) * extent + low
+    low, high = volumes.amin(_SPACE, keepdim=True), volumes.amax(_SPACE, keepdim=True)
+    extent = (high - low).clamp_min(1e-7)  # an all-zero (missing) volume stays 0 and not 0 / 0
+    return ((volumes - low) / extent).pow(_along(gamma, 3)) * extent + low
 
 
 def _add_noise(volumes: Tensor, deviations: Tensor, seeds: Tensor) -> None:
@@ -264,4 +267,10 @@ def _add_noise(volumes: Tensor, deviations: Tensor, seeds: Tensor) -> None:
 
 
 def _like(values: Tensor, volumes: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1).to(volumes.device)
+    """One value for each of ``volumes`` (V, D, H, W), beside them: (V, 1, 1, 1)."""
+    return _along(values, 3).to(volumes.device)
+
+
+def _along(values: Tensor, axes_after: int) -> Tensor:
+    """A vector (N,) along an axis that so many others follow: (N, 1, ...)."""
+    return values.view(-1, *(1,) * axes_after)

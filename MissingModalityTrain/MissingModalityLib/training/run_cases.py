@@ -9,14 +9,14 @@ from pathlib import Path
 from ..core.errors import CaseError, ImageError, LabelError, OptionError
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
-from ..datasets.case import Case, Listing
+from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..datasets.splitting import split_cases
 from ..imaging.cache import CachedCase, cache_case
 from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
 from ..synthesis.pairing import synthetic_cases
-from ..synthesis.tumor_cache import cache_tumor
+from ..synthesis.tumor_cache import cache_tumor, tumor_folder
 from .record import RunRecord
 from .samples import possible_subsets
 from .settings import Settings
@@ -105,11 +105,6 @@ def stage_cases(
     return usable
 
 
-def tumor_folder(prepared: Path) -> Path:
-    """Where tumors cut for transplantation lie, beside the prepared cases that they are cut from."""
-    return prepared / "tumors"
-
-
 def describe_cases(record: RunRecord) -> str:
     """What a run trains on and what it leaves out, on one line."""
     held_out = len(record.validation)
@@ -178,7 +173,7 @@ def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOpti
             cache_tumor(case, folder, options)
 
 
-def _check_excluded(listing: Listing, exclude: Sequence[str]) -> None:
+def _check_excluded(listing: CaseListing, exclude: Sequence[str]) -> None:
     known = [case.name for case in listing.cases]
     unknown = [f"'{name}'" for name in exclude if name not in known]
     if unknown:

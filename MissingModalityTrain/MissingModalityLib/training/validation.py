@@ -58,7 +58,7 @@ def _scores(
     scores = []
     for case in cases:
         allowed = [subset for subset in subsets if set(subset) <= set(case.subset)]
-        whole = case.whole()
+        whole = case.load()
         for subset, classes in zip(allowed, student.classes_of(whole, allowed, device), strict=True):
             for region in REGIONS:
                 score = dice(region_mask(classes, region), region_mask(whole.label, region))

@@ -1,0 +1,51 @@
+"""The summary of an evaluation: the file ``summary.json`` in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """What is written into the folder of an evaluation, as JSON with these keys.
+
+    Results are passed on, so it holds no path of the machine: files are named inside the folder of the data.
+
+    Attributes:
+        student: name of the student file.
+        weights_sha256: of its weights, see :func:`.evaluate.weights_sha256`.
+        data: name of the folder of the cases.
+        date: of the evaluation (ISO 8601, UTC).
+        device: description of what computed.
+        processes: that shared the cases.
+        prediction: what beside the weights decides a prediction, see :func:`.evaluate.prediction_facts`;
+            older summaries lack it.
+        versions: of the library and what computes, see :func:`.environment.versions`.
+        hd95_rule: a key of :data:`.hd95_rules.HD95_RULES`.
+        cases: per scored case its ``name``, ``modalities`` and ``reference_voxels`` of WT, TC and ET.
+        skipped: ``path`` inside the data, or name of a case, and ``reason``.
+        subsets, averages, empty: see :func:`.tables.summarize`; Dice is 0..1, HD95 in mm.
+        seconds: from the first file read to the last score.
+    """
+
+    student: str
+    weights_sha256: str
+    data: str
+    date: str
+    device: str
+    processes: int
+    prediction: Mapping[str, Any]
+    versions: Mapping[str, str]
+    hd95_rule: str
+    cases: Sequence[Mapping[str, Any]]
+    skipped: Sequence[Mapping[str, str]]
+    subsets: Sequence[Mapping[str, Any]]
+    averages: Mapping[str, Any]
+    empty: Mapping[str, Any]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values in the order above."""
+        return asdict(self)

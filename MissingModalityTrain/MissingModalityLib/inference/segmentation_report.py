@@ -1,0 +1,63 @@
+"""The report on a segmentation: the file ``OUTPUT.report.json`` beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SegmentationReport:
+    """What is written beside a segmentation, as JSON with these keys.
+
+    Attributes:
+        command: always ``segment``.
+        started: date and time (ISO 8601, UTC).
+        versions: of the library and what computes, see :func:`.environment.versions`.
+        preparation: version of the preparation, see :data:`.preparation.VERSION`; reports of library versions
+            before it lack it.
+        device: ``name`` (cpu, cuda:0 ...) and ``description`` of what computed.
+        student: ``path``, ``name`` and ``sha256`` of the student file.
+        inputs: file or node name of each volume by modality, e.g. ``FLAIR``; the first is the reference.
+        output: path of the segmentation.
+        labels: convention of the numbers in it, a key of :data:`.labels.CONVENTIONS`.
+        modalities: the subset that was used, e.g. ``FLAIR+T1ce``.
+        volumes_cm3: of NCR, ED, ET and the regions WT and TC.
+        axial_diameters_mm: longest, of the same, see :func:`.diameters.axial_diameters`.
+        presence: probability, 0..1, that the case holds NCR, ED and ET at all; the key is absent for students
+            without that output.
+        warnings: sentences for the user.
+        seconds: ``total`` and ``prediction``.
+        peak_memory_bytes: most main memory that the process held; 0 where the system does not report it.
+    """
+
+    command: str
+    started: str
+    versions: Mapping[str, str]
+    preparation: int
+    device: Mapping[str, str]
+    student: Mapping[str, str]
+    inputs: Mapping[str, str]
+    output: str
+    labels: str
+    modalities: str
+    volumes_cm3: Mapping[str, float]
+    axial_diameters_mm: Mapping[str, float]
+    presence: Mapping[str, float] | None
+    warnings: list[str]
+    seconds: Mapping[str, float]
+    peak_memory_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values in the order above."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def report_path(output: Path) -> Path:
+    """Where the report on ``output`` goes: ``tumor.nii.gz`` -> ``tumor.nii.gz.report.json``.
+
+    Not ``tumor.json``, which many data sets keep beside a volume for facts of their own.
+    """
+    return output.with_name(f"{output.name}.report.json")

@@ -1,0 +1,115 @@
+"""A layout of another package, installed beside ours, works by name in every command that looks for cases."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import MissingModalityLib
+from MissingModalityLib.core.errors import OptionError
+from MissingModalityLib.core.registry import PLUGINS
+from MissingModalityLib.datasets.registry import LAYOUTS
+from small_cases import write_patients
+
+# the example of Resources/Docs/extending.md
+CODE = '''
+"""Volumes as our archive exports them: PATIENT/VISIT/Axial_T2.nii.gz."""
+
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.datasets.layout import LABEL, FileMatch, Layout, stem
+
+ROLES = {
+    "Axial_T2": Modality.T2,
+    "Axial_FLAIR": Modality.FLAIR,
+    "Sagittal_T1": Modality.T1,
+    "Sagittal_T1_Gd": Modality.T1CE,
+    "Tumor": LABEL,
+}
+
+
+class Archive(Layout):
+    def match(self, path):
+        visit = path.parent
+        if stem(path) in ROLES and visit.name.startswith("visit"):
+            return FileMatch(visit.parent, visit.name, ROLES[stem(path)])
+        return None
+
+    def convention(self, case_name):
+        return "brats2021"  # 1 necrosis, 2 edema, 4 enhancing tumor
+'''
+NAMES = {
+    "t2": "Axial_T2",
+    "flair": "Axial_FLAIR",
+    "t1": "Sagittal_T1",
+    "t1ce": "Sagittal_T1_Gd",
+    "seg": "Tumor",
+}
+SETTINGS = (
+    *("epochs=1", "iterations_per_epoch=1", "batch_size=1", "patch_size=16", "num_workers=0"),
+    *("network.filters=8", "network.blocks=1,1"),
+)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """With the package on the path, as pip installs it."""
+    folder = tmp_path / "site"
+    info = folder / "our_archive-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "our_archive.py").write_text(CODE)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: our-archive\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[missing_modality.layouts]\narchive = our_archive:Archive\n")
+    library = Path(MissingModalityLib.__file__).parents[1]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (library, folder)))}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two patients in the archive's layout, one of BraTS 2021 beside them."""
+    folder = write_patients(tmp_path / "data", ["patient_a", "patient_b", "patient_c"])
+    for patient in ("patient_a", "patient_b"):
+        (folder / patient / "visit_1").mkdir()
+        for path in (folder / patient).glob("*.nii.gz"):
+            ending = path.name.removesuffix(".nii.gz").rpartition("_")[2]
+            path.rename(folder / patient / "visit_1" / f"{NAMES[ending]}.nii.gz")
+    return folder
+
+
+def run(environment: dict[str, str], *arguments: object) -> dict:
+    """The result of a command in a process of its own."""
+    command = [sys.executable, "-m", "MissingModalityLib", *map(str, arguments), "--progress", "json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])["result"]
+
+
+def test_layout_of_an_installed_package_is_found_by_name(
+    environment: dict[str, str], data: Path, tmp_path: Path
+) -> None:
+    cases = run(environment, "cases", data)["cases"]
+    assert [(case["name"], case["layout"], len(case["modalities"]), case["label"]) for case in cases] == [
+        ("patient_a__visit_1", "archive", 4, True),
+        ("patient_b__visit_1", "archive", 4, True),
+        ("patient_c", "brats2021", 2, True),
+    ]
+    report = run(environment, "prepare", "--data", data, "--output", tmp_path / "prepared")
+    assert list(report["cases"]) == ["patient_a__visit_1", "patient_b__visit_1", "patient_c"]
+    options = ("--data", data, "--output", tmp_path / "run", "--device", "cpu")
+    run(environment, "train", *options, "--recipe", "baseline", "--set", *SETTINGS)
+    trained = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert "patient_b__visit_1" in str(trained["cases"]) + str(trained["validation"])
+
+
+def test_example_is_as_short_as_promised() -> None:
+    assert len(CODE.strip().splitlines()) <= 30
+
+
+def test_only_layouts_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PLUGINS, "")
+    with pytest.raises(OptionError, match="no class derived from"):
+        LAYOUTS.register("numbers", int)
+    assert "numbers" not in LAYOUTS
