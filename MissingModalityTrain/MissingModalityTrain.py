@@ -3,24 +3,16 @@
 import tempfile
 
 import slicer
-import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import (
-    ScriptedLoadableModule,
-    ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
-)
-from slicer.util import VTKObservationMixin
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.training.log import LogLine
-from MissingModalityTrainLib.data import DataSection
-from MissingModalityTrainLib.evaluation import EvaluationSection
+from MissingModalityPanelLib.panel import SectionPanel
 from MissingModalityTrainLib.logic import MissingModalityTrainLogic
 from MissingModalityTrainLib.plots import RunPlots
-from MissingModalityTrainLib.synthesis import SynthesisSection
-from MissingModalityTrainLib.training import TrainingSection
+from MissingModalityTrainLib.sections import SECTIONS
 
 
 class MissingModalityTrain(ScriptedLoadableModule):
@@ -48,108 +40,17 @@ class MissingModalityTrain(ScriptedLoadableModule):
         )
 
 
-class MissingModalityTrainWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel: four sections in working order, over one parameter node.
+class MissingModalityTrainWidget(SectionPanel):
+    """The panel; what is on it lies in its sections."""
 
-    Attributes:
-        state: the parameter node; None while the scene changes.
-        data, synthesis, training, evaluation: the sections.
-    """
-
-    def __init__(self, parent=None):
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self.logic = None
-        self.state = None
-        self._guiTag = None
-        self._sections = ()
+    title = _("Brain tumor segmentation training")
+    requirements = "requirements-training.txt"
+    logicClass = MissingModalityTrainLogic
+    sectionClasses = SECTIONS
 
     def setup(self):
         super().setup()
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MissingModalityTrain.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = MissingModalityTrainLogic()
-        self.data = DataSection(self)
-        self.synthesis = SynthesisSection(self)
-        self.training = TrainingSection(self)
-        self.evaluation = EvaluationSection(self)
-        self._sections = (self.data, self.synthesis, self.training, self.evaluation)
-        for section in self._sections:
-            section.connect()
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.initializeParameterNode()
         self.training.findLastRun()
-
-    def cleanup(self):
-        """The application is about to delete the panel."""
-        for section in self._sections:
-            section.cleanup()
-        self.setParameterNode(None)
-        self.removeObservers()
-
-    def enter(self):
-        self.initializeParameterNode()
-
-    def exit(self):
-        """What runs goes on while another module is shown, so the state is kept."""
-
-    def onSceneStartClose(self, caller, event):
-        """A training does not depend on the scene and goes on."""
-        self.setParameterNode(None)
-
-    def onSceneEndClose(self, caller, event):
-        for section in self._sections:
-            section.reset()
-        self.initializeParameterNode()
-
-    def initializeParameterNode(self):
-        parameterNode = self.logic.getParameterNode()
-        shown = self.state and self.state.parameterNode
-        if parameterNode.parameterNode is not shown:
-            self.setParameterNode(parameterNode)
-
-    def setParameterNode(self, parameterNode):
-        """Show another parameter node, or none."""
-        from MissingModalityPanelLib.widgets import connectParameters
-
-        modified = vtk.vtkCommand.ModifiedEvent
-        if self.state is not None:
-            self.state.disconnectGui(self._guiTag)
-            self.removeObserver(self.state.parameterNode, modified, self.onStateModified)
-        self.state = None
-        if parameterNode is not None:
-            self._guiTag = connectParameters(parameterNode, self.ui)
-            for section in self._sections:
-                section.show(parameterNode)
-            self.state = parameterNode
-            self.addObserver(parameterNode.parameterNode, modified, self.onStateModified)
-            self.updateGui()
-
-    def onStateModified(self, caller, event):
-        """By the panel itself, by a script, or by a scene that was loaded."""
-        for section in self._sections:
-            section.show(self.state)
-        self.updateGui()
-
-    def updateGui(self):
-        """Bring all sections up to date."""
-        for section in self._sections:
-            if self.state is not None:
-                section.update()
-
-    def ensureDependencies(self):
-        """Make sure that what the library needs is installed.
-
-        Raises:
-            RuntimeError: it is not; the message says what to do.
-        """
-        from MissingModalityPanelLib.dependencies import ensureDependencies
-
-        requirements = self.resourcePath("requirements-training.txt")
-        ensureDependencies(_("Brain tumor segmentation training"), requirements)
 
 
 class MissingModalityTrainTest(ScriptedLoadableModuleTest):

@@ -27,6 +27,9 @@ from MissingModalityLib.training.stage_students import export
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "glioma-any-subset"
 RECIPE = "aem-kd"
+EXPERIMENTS_ONLY = "brats_2013_pat0001_1"
+"""The case whose license allows experiments but no weights that are passed on."""
+
 SETTINGS = {
     # held-out cases of the training set asked for context: most of the brain in every crop
     "patch_size": "128",
@@ -43,7 +46,7 @@ SETTINGS = {
     "precision": "bfloat16",
     "num_workers": "0",
     "validation_fraction": "0",
-    "exclude": "brats_2013_pat0001_1",
+    "exclude": EXPERIMENTS_ONLY,
     "pretrain.synthesis.difference": "signed",
 }
 FACTS = {

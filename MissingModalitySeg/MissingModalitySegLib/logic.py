@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import slicer
+from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
+from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.runtime.jobs import Job
-from MissingModalitySegLib.parameternode import MissingModalitySegParameterNode
-from MissingModalitySegLib.results import saveDicomSeg
+from MissingModalitySegLib.sections import MissingModalitySegParameterNode
 from MissingModalitySegLib.segmentationrun import SegmentationRun, nodesByModality
 
 FILL_SHARE = 0.5
@@ -64,14 +65,15 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             onFinished: called with the SegmentationRun at the end, whatever the end is.
 
         Returns:
-            The SegmentationRun: call its ``poll()`` from a timer; ``cancel()`` ends it.
+            The SegmentationRun, a ``Job``: call its ``poll()`` from a timer; ``cancel()`` ends it.
 
         Raises:
             MissingModalityError: as :meth:`segment`, as far as known before the start.
         """
         nodes = nodesByModality(inputs)
         finished = onFinished or (lambda run: None)
-        return SegmentationRun(nodes, outputSegmentation, student, device, regions, onProgress, finished)
+        run = SegmentationRun(nodes, outputSegmentation, student, device, regions, onProgress, finished)
+        return run.start()
 
     def startFolder(self, data, output, student=None, device="auto", onProgress=None, onFinished=None):
         """``MissingModalityLib.segment_folder`` in a process of its own.
@@ -111,12 +113,36 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         write_segmentation(mrml.label_map_of(segmentationNode), Path(path))
 
     def saveDicomSeg(self, segmentationNode, folder):
-        """Write the segments as DICOM SEG; needs the extension QuantitativeReporting.
+        """Write the segments as DICOM SEG with the plugin of the extension QuantitativeReporting.
 
         Raises:
-            MissingModalityError: the extension is absent, or it refuses the segmentation.
+            MissingModalityError: the extension is absent or fails, or the reference volume did not come from
+                DICOM.
         """
-        saveDicomSeg(segmentationNode, folder)
+        name = segmentationNode.GetName()
+        try:
+            import DICOMSegmentationPlugin
+        except ImportError:
+            raise MissingModalityError(
+                _(
+                    "DICOM SEG needs the extension QuantitativeReporting. Install it with the Extensions "
+                    "Manager."
+                )
+            ) from None
+        role = segmentationNode.GetReferenceImageGeometryReferenceRole()
+        reference = segmentationNode.GetNodeReference(role)
+        if reference is None or not reference.GetAttribute("DICOM.instanceUIDs"):
+            raise MissingModalityError(
+                _(
+                    "'{name}' cannot be written as DICOM SEG, since the volume it lies on was not loaded "
+                    "from DICOM. Load that volume with the DICOM module and segment again."
+                ).format(name=name)
+            )
+        exporter = DICOMSegmentationPlugin.DICOMSegmentationPluginClass()
+        problem = exportDicom(exporter, segmentationNode, folder)
+        if problem:
+            message = _("'{name}' was not written as DICOM SEG: {problem}")
+            raise MissingModalityError(message.format(name=name, problem=problem))
 
     def detectInputs(self, scene=None):
         """Guess the MRI sequence of each loaded volume.
@@ -144,3 +170,15 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         from MissingModalityLib import mrml
 
         return mrml.region_volumes(segmentationNode)
+
+
+def exportDicom(exporter, node, folder):
+    """Let a DICOM plugin write a node; returns what went wrong, empty where nothing did."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    try:
+        exportables = exporter.examineForExport(hierarchy.GetItemByDataNode(node))
+        for exportable in exportables:
+            exportable.directory = str(Path(folder))
+        return exporter.export(exportables)
+    except Exception as error:  # the plugin is another extension's: any kind may come
+        return str(error)

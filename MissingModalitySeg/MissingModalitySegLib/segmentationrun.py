@@ -11,19 +11,20 @@ from MissingModalityLib.core.modalities import MODALITIES, Modality
 from MissingModalityLib.runtime.jobs import Job
 
 
-class SegmentationRun:
-    """A running segmentation.
+class SegmentationRun(Job):
+    """A job that ends with a segmentation node in the scene.
 
     The scene is touched in one place only: after the process has succeeded, when all to be shown is ready.
 
     Attributes:
-        exception: why there is no result; None before the end and after success.
-        segmentation: the finished segmentation node.
-        report: what the command reports: model, device, seconds, warnings.
+        exception: why there is no segmentation; None before the end and after success.
+        segmentation: the segmentation node; None before the end and where there is none.
+        report: what the command reports: model, device, seconds, warnings; None like ``segmentation``.
+        reference: the volume node on whose grid the segments lie.
     """
 
     def __init__(self, inputs, output, student, device, regions, onProgress, onFinished):
-        """Write the volumes to files and start the process.
+        """Write the volumes to files, which the process reads once the run is started.
 
         Args:
             inputs: volume nodes by ``Modality``; the first is the reference.
@@ -39,12 +40,11 @@ class SegmentationRun:
         """
         from MissingModalityLib import mrml
 
-        self.exception = None
-        self.segmentation = None
-        self.report = None
+        mrml.check_nodes(inputs)
+        self.exception = self.segmentation = self.report = None
+        self.reference = next(iter(inputs.values()))
         self._nodes, self._output, self._regions = dict(inputs), output, regions
         self._onFinished = onFinished
-        mrml.check_nodes(inputs)
         self._folder = tempfile.TemporaryDirectory(
             prefix="MissingModality-",
             ignore_cleanup_errors=True,  # on Windows others may still hold a file of it
@@ -52,53 +52,32 @@ class SegmentationRun:
         folder = Path(self._folder.name)
         self._paths = mrml.write_inputs(inputs, folder)
         self._result = folder / "classes.nrrd"
-        self._job = Job(self._arguments(student, device), onProgress, self._finish).start()
+        super().__init__(self._commandLine(student, device), onProgress, self._onProcessEnded)
 
-    def _arguments(self, student, device):
+    def _commandLine(self, student, device):
         arguments = ["segment", "--output", self._result, "--device", device]
         for modality, path in self._paths.items():
             arguments += [f"--{modality.name.lower()}", path]
         return [*arguments, "--student", student] if student else arguments
 
-    @property
-    def reference(self):
-        """The volume node on whose grid the segments lie."""
-        return next(iter(self._nodes.values()))
-
-    @property
-    def running(self):
-        return self._job.running
-
-    @property
-    def cancelled(self):
-        return self._job.cancelled
-
-    def poll(self):
-        """Deliver news without waiting, from a timer. Returns whether it still runs."""
-        return self._job.poll()
-
-    def wait(self):
+    def wait(self, timeout=None):
         """Block until the end; an interrupted wait ends the process too."""
         try:
-            self._job.wait()
+            return super().wait(timeout)
         except BaseException:
             self.cancel()
             raise
 
-    def cancel(self):
-        """Kill the process tree; the scene stays as it was."""
-        self._job.cancel()
-
-    def _finish(self, job):
+    def _onProcessEnded(self, _job):
         try:
-            if job.error is None:
+            if self.error is None:
                 self._import()
-                self.report = job.result
-            elif job.exit_code == 2 or job.cancelled:
-                self.exception = MissingModalityError(self._inNodeNames(job.error))
+                self.report = self.result
+            elif self.exit_code == 2 or self.cancelled:
+                self.exception = MissingModalityError(self._inNodeNames(self.error))
             else:
-                logging.error("Log of the segmentation process:\n%s", job.log)
-                self.exception = RuntimeError(self._inNodeNames(job.error))
+                logging.error("Log of the segmentation process:\n%s", self.log)
+                self.exception = RuntimeError(self._inNodeNames(self.error))
         except Exception as error:
             self.exception = error
         finally:
@@ -119,7 +98,7 @@ class SegmentationRun:
         self.segmentation = mrml.place_segmentation(built, reference, self._output if kept else None)
 
     def _inNodeNames(self, message):
-        """The process knows files; people know their volumes."""
+        """A message with the names of the volumes in place of the paths that the process was given."""
         for modality, path in self._paths.items():
             message = message.replace(str(path), f"'{self._nodes[modality].GetName()}'")
         return message

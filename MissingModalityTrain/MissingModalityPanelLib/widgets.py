@@ -1,12 +1,14 @@
-"""What panels do with widgets and texts of any kind."""
+"""What both panels do with widgets of any kind."""
 
+import os
 from contextlib import contextmanager
 
+import qt
 from slicer.i18n import tr as _
 
 
 def connectParameters(parameterNode, ui):
-    """Tie every widget of a panel that names a parameter to that parameter.
+    """Tie every widget that names a parameter in its property SlicerParameterName to that parameter.
 
     ``connectGui`` does the same, but in Slicer 5.12 and before it returns no tag to disconnect by, so that
     widgets would stay tied to the parameter nodes of closed scenes.
@@ -19,8 +21,8 @@ def connectParameters(parameterNode, ui):
 
 
 @contextmanager
-def silenced(*widgets):
-    """Meanwhile, these widgets tell nobody what happens to them."""
+def signalsBlocked(*widgets):
+    """Block the signals of widgets for the time of a ``with`` statement."""
     for widget in widgets:
         widget.blockSignals(True)
     try:
@@ -30,8 +32,51 @@ def silenced(*widgets):
             widget.blockSignals(False)
 
 
+def setStatus(label, text):
+    """Set the text of a label that is hidden while it has none."""
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
+def setEnabledWithReason(button, toolTip, conditions):
+    """Enable a button unless a condition is unmet; its tooltip says which, or what the button does.
+
+    Args:
+        button: to change.
+        toolTip: what the button does.
+        conditions: for each text that says what to do, whether it still has to be done.
+    """
+    unmet = [text for text, isUnmet in conditions.items() if isUnmet]
+    button.setEnabled(not unmet)
+    button.setToolTip("\n".join(unmet) or toolTip)
+
+
+def fillTable(table, rows):
+    """Show rows of texts in a table widget."""
+    table.setRowCount(len(rows))
+    for row, texts in enumerate(rows):
+        for column, text in enumerate(texts):
+            table.setItem(row, column, qt.QTableWidgetItem(text))
+
+
+def makeTimer(milliseconds, onTimeout):
+    """A timer that calls a function again and again once it is started."""
+    timer = qt.QTimer()
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(onTimeout)
+    return timer
+
+
+def isFolder(path):
+    """Whether a text is the path of a folder; an empty one is not.
+
+    ``os.path.isdir`` says no to a path that is longer than the system allows; ``Path.is_dir`` raises OSError.
+    """
+    return os.path.isdir(path)
+
+
 def describeGrid(node):
-    """Size and spacing of a volume node for people; empty for one without voxels."""
+    """Size and spacing (mm) of a volume node as text; empty for one without voxels."""
     image = node.GetImageData()
     if image is None:
         return ""

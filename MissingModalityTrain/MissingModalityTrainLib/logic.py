@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import qt
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
@@ -11,7 +10,8 @@ from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.runtime import background
 from MissingModalityLib.runtime.jobs import Job
 from MissingModalityLib.training.request import TrainRequest
-from MissingModalityTrainLib.parameternode import MissingModalityTrainParameterNode
+from MissingModalityPanelLib.widgets import makeTimer
+from MissingModalityTrainLib.sections import MissingModalityTrainParameterNode
 
 POLL_MILLISECONDS = 200
 WAIT_SECONDS = 0.02
@@ -97,8 +97,6 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
                 onFinished(job)
 
         job = Job(arguments, onProgress, finish)
-        timer = self._timers[job] = qt.QTimer()
-        timer.setInterval(POLL_MILLISECONDS)
-        timer.timeout.connect(job.poll)
-        timer.start()
+        self._timers[job] = makeTimer(POLL_MILLISECONDS, job.poll)
+        self._timers[job].start()
         return job.start()

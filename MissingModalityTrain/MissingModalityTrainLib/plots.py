@@ -7,17 +7,15 @@ import slicer
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.labels import REGIONS
+from MissingModalityLib.core.segments import segment_of
 from MissingModalityTrainLib.viewlayouts import showCharts
 
 OWN = "MissingModality.plot"
 """Attribute that tells our nodes, those of a scene that was loaded too."""
 
-COLORS = {
-    "Loss": (0.12, 0.35, 0.65),
-    "WT": (0.10, 0.55, 0.25),
-    "TC": (0.80, 0.45, 0.0),
-    "ET": (0.75, 0.1, 0.1),
-}
+LOSS = "Loss"
+LOSS_COLOR = (0.12, 0.35, 0.65)
+"""Blue, since the regions beside it are plotted in green, orange and red."""
 
 
 class RunPlots:
@@ -31,7 +29,7 @@ class RunPlots:
         """
         numbers = np.arange(1, len(epochs) + 1, dtype=float)
         losses = np.array([line.loss["total"] for line in epochs], float)
-        _fill("loss", _("Training loss"), _("Loss"), numbers, {"Loss": losses})
+        _fill("loss", _("Training loss"), _("Loss"), numbers, {LOSS: losses})
         scored = [index for index, line in enumerate(epochs) if line.dice]
         dice = {
             region: np.array([regionDice(epochs[index], region) for index in scored]) for region in REGIONS
@@ -69,7 +67,8 @@ def _fill(key, title, axis, epochs, columns):
         series.SetYColumnName(column)
         series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
         series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
-        series.SetColor(*COLORS[column])
+        color = segment_of(column).plot_color if column in REGIONS else LOSS_COLOR
+        series.SetColor(*color)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
 
 

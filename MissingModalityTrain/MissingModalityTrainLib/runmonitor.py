@@ -9,13 +9,13 @@ from MissingModalityLib.runtime import background, lock
 from MissingModalityLib.runtime.background import State
 from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.status import run_status
-from MissingModalityPanelLib.section import progressText
+from MissingModalityPanelLib.progresstexts import jobText
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
-class Following:
-    """What :meth:`look` has found last.
+class RunMonitor:
+    """What :meth:`refresh` has found last.
 
     Attributes:
         folder: of the run.
@@ -31,9 +31,9 @@ class Following:
         found = background.find(self.folder) if importlib.util.find_spec("psutil") else None
         self._process = process or found
         self._event = None
-        self.look()
+        self.refresh()
 
-    def look(self):
+    def refresh(self):
         """Bring everything up to date."""
         process = self._process
         for event in process.new_events() if process else ():
@@ -76,15 +76,15 @@ class Following:
 
     def pause(self):
         self._process.pause()
-        self.look()
+        self.refresh()
 
-    def goOn(self):
+    def resume(self):
         self._process.go_on()
-        self.look()
+        self.refresh()
 
     def stop(self):
         self._process.stop()
-        self.look()
+        self.refresh()
 
     def progress(self):
         """Steps done and to do: of the whole run, or of the preparation before it."""
@@ -95,10 +95,10 @@ class Following:
     def text(self):
         """One or two sentences for people."""
         if self.alive:
-            return self._textOfLiving()
+            return self._aliveText()
         if self.busy:
             return _("A program outside of this panel is training in this folder. {progress}").format(
-                progress=self._done()
+                progress=self._doneText()
             )
         if self.finished:
             return _("Training has ended. Export writes the student file.")
@@ -110,36 +110,36 @@ class Following:
                 "the computer was switched off."
             ),
         }
-        return " ".join(filter(None, [ends.get(self.state), self._wayOn()]))
+        return " ".join(filter(None, [ends.get(self.state), self._resumeText()]))
 
-    def _textOfLiving(self):
+    def _aliveText(self):
         if self.paused:
             return _(
                 "Paused. {progress} The process keeps its memory, on a GPU too; Resume goes on at this very "
                 "step, Stop frees the memory."
-            ).format(progress=self._done())
+            ).format(progress=self._doneText())
         if self._event is None:
             return _("Starting...")
         if self._isPreparing():
-            return progressText(self._event)
+            return jobText(self._event)
         left = self.status.seconds_left
         if left is None:
-            return progressText(self._event)
-        return ", ".join([progressText(self._event), _("about {time} left").format(time=duration(left))])
+            return jobText(self._event)
+        return ", ".join([jobText(self._event), _("about {time} left").format(time=duration(left))])
 
     def _isPreparing(self):
         return self.status is None or self._event.stage not in self.status.record.plan.stages
 
-    def _done(self):
+    def _doneText(self):
         if not self.epochs:
             return _("No epoch is over yet.")
         last = self.epochs[-1]
         return _("Stage {stage}: {count} epochs are done.").format(stage=last.stage, count=last.epoch)
 
-    def _wayOn(self):
+    def _resumeText(self):
         if self.hasCheckpoint:
             return _("{progress} Resume goes on from there; what came after is trained again.").format(
-                progress=self._done()
+                progress=self._doneText()
             )
         return _("Nothing is trained yet: Start begins anew.") if self.state else ""
 

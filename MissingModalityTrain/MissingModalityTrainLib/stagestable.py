@@ -4,6 +4,7 @@ import json
 
 import qt
 
+from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.training.plan import Plan, make_plan
 from MissingModalityLib.training.recipes import RECIPES
 
@@ -44,6 +45,12 @@ class StagesTable:
             self._spinBoxes[name].setEnabled(not off)
         self._filling = False
 
+    def clear(self):
+        """Show no stage: the choices make no plan."""
+        self._table.setRowCount(0)
+        self._spinBoxes = {}
+        self._shown = None
+
     def _makeRows(self, stages):
         for spinBox in self._spinBoxes.values():
             spinBox.hide()  # those that are replaced live on until Qt is idle, over what comes after them
@@ -79,7 +86,22 @@ class StagesTable:
 def planOf(state):
     """The plan of recipe, network and preset, with all stages that the recipe offers."""
     offered = list(RECIPES.get(state.recipe).stages)
-    return make_plan(state.recipe, state.network.value, state.preset.value, offered)
+    return make_plan(state.recipe, state.network, state.preset, offered)
+
+
+def planProblem(state):
+    """Why the choices make no plan, such as a network that is not installed; empty where they make one."""
+    try:
+        planOf(state)
+    except OptionError as error:
+        return str(error)
+    return ""
+
+
+def chosenStages(state):
+    """Names of the stages that are ticked, in their order."""
+    off = chosenChanges(state)["off"]
+    return [name for name in planOf(state).stages if name not in off]
 
 
 def chosenChanges(state):
@@ -94,7 +116,7 @@ def trainingChoices(state):
     """What the panel says about a training, as arguments of ``MissingModalityTrainLogic.train``."""
     changes = chosenChanges(state)
     stages = planOf(state).stages
-    kept = [name for name in stages if name not in changes["off"]]
+    kept = chosenStages(state)
     settings = {f"{name}.epochs": value for name, value in changes["epochs"].items() if name in kept}
     if state.validationPercent / 100 != Plan().validation_fraction:
         settings["validation_fraction"] = state.validationPercent / 100
@@ -107,8 +129,8 @@ def trainingChoices(state):
             settings |= {f"{name}.synthesis.{option}": value for option, value in options.items()}
     return {
         "recipe": state.recipe,
-        "network": state.network.value,
-        "preset": state.preset.value,
+        "network": state.network,
+        "preset": state.preset,
         "stages": kept if changes["off"] != _onRequest(state) else None,
         "settings": settings,
         "seed": state.seed,
@@ -122,4 +144,4 @@ def _onRequest(state):
 
 
 def _origin(state):
-    return f"{state.recipe}/{state.network.value}/{state.preset.value}"
+    return f"{state.recipe}/{state.network}/{state.preset}"

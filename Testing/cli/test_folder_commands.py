@@ -78,15 +78,8 @@ def test_synthesize_multiplies_a_folder_of_cases(pair, tmp_path, capfd):
     assert records[-1]["result"] == report
     plan = report["plan"]
     assert (plan["factor"], plan["method"], plan["seed"]) == (2, "aem", 5)
-    assert (
-        plan["options"]["clip_to_brain"],
-        plan["options"]["max_rotation_deg"],
-        plan["options"]["flip"],
-    ) == (
-        True,
-        10,
-        False,
-    )
+    options = plan["options"]
+    assert (options["clip_to_brain"], options["max_rotation_deg"], options["flip"]) == (True, 10, False)
     made = find_cases(output).cases
     assert [case.name for case in made] == [case["name"] for case in report["synthetic"]]
     assert len(made) == 2 and all(case.label for case in made)

@@ -24,7 +24,8 @@ def look_at(folder: Path) -> None:
         module = slicer_standin.load_module(name)
         widget = getattr(module, f"{name}Widget")(slicer_standin.module_area())
         widget.setup()
-        for resource in re.findall(r'resourcePath\("([^"]+)"\)', Path(module.__file__).read_text("utf-8")):
+        named = re.findall(r'resourcePath\("([^"]+)"\)', Path(module.__file__).read_text("utf-8"))
+        for resource in (*named, widget.requirements):
             assert Path(widget.resourcePath(resource)).is_file(), f"{name} misses Resources/{resource}"
         widget.cleanup()
     from MissingModalityLib.inference.locations import bundled_student

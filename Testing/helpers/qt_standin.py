@@ -72,6 +72,10 @@ class qMRMLNodeComboBox(_styled["QComboBox"]):
     """Lists the nodes of ``nodeTypes``; offers None first. Subclasses are left out, as the panels ask for."""
 
     currentNodeChanged = Signal("QVariant")
+    nodeTypes, showChildNodeTypes = _attribute("nodeTypes"), _attribute("showChildNodeTypes")
+    noneEnabled, noneDisplay = _attribute("noneEnabled"), _attribute("noneDisplay")
+    addEnabled, removeEnabled = _attribute("addEnabled"), _attribute("removeEnabled")
+    renameEnabled = _attribute("renameEnabled")
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -100,8 +104,8 @@ class qMRMLNodeComboBox(_styled["QComboBox"]):
         chosen = self.itemData(QtWidgets.QComboBox.currentIndex(self))
         self.blockSignals(True)
         self.clear()
-        self.addItem(self.property("noneDisplay") or "None", "")
-        for kind in self.property("nodeTypes") or ():
+        self.addItem(self.noneDisplay or "None", "")
+        for kind in self.nodeTypes or ():
             found = self._scene.GetNodesByClass(kind)
             for position in range(found.GetNumberOfItems()):
                 node = found.GetItemAsObject(position)

@@ -131,11 +131,13 @@ def _parameter(name: str, kind: type, default: Any) -> property:
         text = self.parameterNode.GetParameter(name)
         if not text:
             return default if default is not None else kind()
+        if issubclass(kind, Enum):
+            return kind[text]
         return text == "True" if kind is bool else kind(text)
 
     def write(self: Any, value: Any) -> None:
-        text = str(value.value if isinstance(value, Enum) else value)
-        self.parameterNode.SetParameter(name, text)
+        # an Enum is stored by its name, as in Slicer
+        self.parameterNode.SetParameter(name, value.name if isinstance(value, Enum) else str(value))
 
     return property(read, write)
 

@@ -123,13 +123,8 @@ def test_temporary_files_are_gone_after_a_failure(
     assert list(folder.iterdir()) == []
 
 
-def test_volume_removed_during_the_run_is_told(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def finish_at_once(arguments: list[Any], on_event: Any, on_finish: Callable[[Any], None]) -> Any:
-        ended = SimpleNamespace(error=None, exit_code=0, cancelled=False, result={}, wait=lambda: None)
-        ended.wait = lambda: on_finish(ended)
-        return SimpleNamespace(start=lambda: ended)
-
-    monkeypatch.setattr("MissingModalitySegLib.segmentationrun.Job", finish_at_once)
+def test_volume_removed_during_the_run_is_told(logic: Any, replaced_process: Callable[[str], None]) -> None:
+    replaced_process("""echo '{"event": "result", "result": {}}'""")
     node = add_volume("T1")
     run = logic.startSegmentation({"T1": node})
     slicer.mrmlScene.RemoveNode(node)
@@ -156,7 +151,7 @@ def test_unknown_sequence_name_is_refused(logic: Any) -> None:
 
 
 def test_bad_nodes_are_refused_before_any_process_starts(logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("MissingModalitySegLib.segmentationrun.Job")
+    monkeypatch.delattr("MissingModalityLib.runtime.jobs.Job.start")
     node = add_volume("Brain")
     with pytest.raises(ImageError, match="'Brain' is chosen for both FLAIR and T1"):
         logic.segment({"FLAIR": node, "T1": node})

@@ -60,7 +60,7 @@ def test_all_state_lives_in_the_parameter_node(panel: Any, tmp_path: Path) -> No
     assert (state.dataPath, state.runPath) == (str(tmp_path), str(tmp_path / "r"))
     assert (state.synthesisPath, state.evaluationPath) == (str(tmp_path / "s"), str(tmp_path / "e"))
     assert (state.validationPercent, state.seed, state.blend, state.clip) == (30, 5, 1.5, True)
-    assert (state.factor, state.modality.value, state.convention) == (8, "T2", "brats2023")
+    assert (state.factor, state.modality, state.convention) == (8, "T2", "brats2023")
 
 
 def test_closing_the_scene_resets_the_panel(panel: Any, cases: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_student_is_named_after_its_run_where_the_other_panel_looks(panel: A
 
 def test_export_needs_the_right_ending(panel: Any, tmp_path: Path) -> None:
     choose(panel, run=write_run(tmp_path / "run"), student=tmp_path / "out.pt")
-    assert panel.ui.exportButton.toolTip == "Choose a student file ending in .safetensors."
+    assert "ending in .safetensors" in panel.ui.exportButton.toolTip
 
 
 def test_export_makes_the_folder_and_tells_where(
@@ -76,7 +76,8 @@ def test_export_makes_the_folder_and_tells_where(
     replaced_process(f"echo \"$*\" > '{tmp_path}/said'; echo '{result}'")
     panel.ui.exportButton.click()
     finish(panel)
-    assert panel.ui.evaluationStatusLabel.text == f"Wrote {path}. The segmentation module lists it."
+    assert str(path) in panel.ui.evaluationStatusLabel.text
+    assert "lists it" in panel.ui.evaluationStatusLabel.text
     said = (tmp_path / "said").read_text()
     assert f"export --run {tmp_path / 'run'} --output {path} --name run" in said
     assert user_models().is_dir()
@@ -90,7 +91,7 @@ def test_an_existing_student_is_replaced_only_after_asking(
     asked = []
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: asked.append(text))
     panel.ui.exportButton.click()
-    assert asked == [f"{tmp_path / 'mine.safetensors'} is there already. Replace it?"]
+    assert len(asked) == 1 and str(tmp_path / "mine.safetensors") in asked[0]
     assert panel.ui.evaluationCancelButton.isHidden()
     assert (tmp_path / "mine.safetensors").read_text() == "old"
 

@@ -65,17 +65,17 @@ def test_every_recipe_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None
     panel.ui.presetSelector.setCurrentIndex(2)
     state = panel.logic.getParameterNode()
     assert state.recipe == list(RECIPES)[1]
-    assert state.preset.value == "paper"
+    assert state.preset == "paper"
 
 
 def test_a_recipe_brings_the_network_it_is_made_for(panel: Any) -> None:
     state = panel.logic.getParameterNode()
     panel.ui.networkSelector.setCurrentIndex(1)
     choose_item(panel.ui.recipeSelector, "aem-kd")
-    assert state.network.value == "rfnet", "both recipes are for any network"
+    assert state.network == "rfnet", "both recipes are for any network"
     for recipe, network in (("mst-kd", "mstkdnet"), ("adamm", "adamm"), ("baseline", "segresnet")):
         choose_item(panel.ui.recipeSelector, recipe)
-        assert state.network.value == network
+        assert state.network == network
 
 
 def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None:
@@ -83,7 +83,51 @@ def test_every_network_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> Non
     assert len(networks) == len(PRESETS)
     for index, name in enumerate(PRESETS):
         panel.ui.networkSelector.setCurrentIndex(index)
-        assert panel.logic.getParameterNode().network.value == name
+        assert panel.logic.getParameterNode().network == name
+
+
+OUTSIDE = """
+from dataclasses import dataclass
+from MissingModalityLib.networks.network import Network
+from MissingModalityLib.networks.options import NetworkOptions
+
+@dataclass(frozen=True)
+class Options(NetworkOptions):
+    pass
+
+class Outside(Network):
+    name = "outside"
+    Options = Options
+    presets = {"quick": ({"epochs": 2}, {})}
+"""
+
+
+def test_a_network_of_another_package_can_be_chosen_and_brings_its_preset(
+    tmp_path: Path, replaced_process: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outside_package.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("MISSINGMODALITY_PLUGINS", "network.outside=outside_package:Outside")
+    replaced_process('echo "arguments: $*" >&2')
+    with opened_panel(tmp_path) as panel:
+        choose_item(panel.ui.networkSelector, "outside")
+        assert panel.ui.networkSelector.currentText == "outside"
+        assert panel.ui.stagesTable.cellWidget(0, 1).value == 2
+        start(panel, tmp_path)
+        run_events(lambda: not panel.training.alive)
+        assert "--network outside --preset quick" in arguments(tmp_path / "run")
+
+
+def test_a_network_that_is_not_installed_here_keeps_start_off_and_says_so(panel: Any, tmp_path: Path) -> None:
+    """As in a scene that was saved where another package brought the network."""
+    choose(panel, data=tmp_path, run=tmp_path / "run")
+    assert panel.ui.startButton.enabled
+    panel.logic.getParameterNode().network = "elsewhere"
+    assert not panel.ui.startButton.enabled and "elsewhere" in panel.ui.startButton.toolTip
+    assert panel.ui.stagesTable.rowCount == 0
+    choose_item(panel.ui.networkSelector, "segresnet")
+    assert panel.ui.startButton.enabled
+    assert panel.ui.stagesTable.rowCount == 1
 
 
 def test_the_table_of_stages_shows_what_the_choices_mean(panel: Any) -> None:
@@ -115,7 +159,7 @@ def test_stages_on_request_are_offered_unticked(
     panel.ui.startButton.click()
     run_events(lambda: not panel.training.alive)
     said = arguments(tmp_path / "run")
-    assert "--stages pretrain,train " in said and "--set pretrain.synthesis.factor=2 --progress" in said
+    assert "--stages pretrain,train " in said and "--set pretrain.synthesis.factor=2 " in said
 
 
 def test_start_passes_stages_epochs_and_synthesis_on(
@@ -140,16 +184,16 @@ def test_start_passes_stages_epochs_and_synthesis_on(
         "pretrain.epochs=7 validation_fraction=0.25 pretrain.synthesis.factor=2 "
         "pretrain.synthesis.clip_to_brain=true"
     )
-    assert f"--set {settings} --progress json" in said
+    assert f"--set {settings} " in said
 
 
 def test_start_needs_data_a_fresh_run_folder_and_a_stage(panel: Any, tmp_path: Path) -> None:
     choose(panel, data=tmp_path)
-    assert panel.ui.startButton.toolTip == "Choose a run folder."
+    assert "run folder" in panel.ui.startButton.toolTip
     choose(panel, run=tmp_path / "run")
     assert panel.ui.startButton.enabled
     panel.ui.stagesTable.item(0, 0).setCheckState(qt.Qt.Unchecked)
-    assert panel.ui.startButton.toolTip == "Tick at least one stage."
+    assert "one stage" in panel.ui.startButton.toolTip
     panel.ui.stagesTable.item(0, 0).setCheckState(qt.Qt.Checked)
     write_run(tmp_path / "old")
     choose(panel, run=tmp_path / "old")
@@ -166,8 +210,8 @@ def test_a_folder_may_be_written_in_other_ways(panel: Any, tmp_path: Path) -> No
 
 def test_a_finished_run_can_be_exported_but_not_resumed(panel: Any, tmp_path: Path) -> None:
     choose(panel, run=write_run(tmp_path / "run", epochs=4, finished=True))
-    assert panel.ui.trainingStatusLabel.text == "Training has ended. Export writes the student file."
-    assert panel.ui.resumeButton.toolTip == "All stages of this training are over."
+    assert "Training has ended" in panel.ui.trainingStatusLabel.text
+    assert not panel.ui.resumeButton.enabled and "over" in panel.ui.resumeButton.toolTip
     made = "recipe aem, network rfnet, preset quick, cases 3, of them held out 1"
     assert panel.ui.logText.plainText.startswith(made)
     assert panel.ui.exportButton.enabled
@@ -252,17 +296,14 @@ def test_pause_resume_and_stop_say_what_they_mean(
     run_events(says(panel, "train 3/40"))
     panel.ui.pauseButton.click()
     run_events(says(panel, "Paused. Stage train: 2 epochs are done. The process keeps its memory"))
-    assert panel.ui.pauseButton.toolTip == "The training is paused already."
-    assert panel.ui.resumeButton.toolTip == "Go on at the step where it was paused"
+    assert "paused already" in panel.ui.pauseButton.toolTip
+    assert "where it was paused" in panel.ui.resumeButton.toolTip
     process = psutil.Process(background.find(tmp_path / "run").pid)
     panel.ui.resumeButton.click()
     run_events(says(panel, "train 3/40"))
     assert process.is_running() and process.status() != psutil.STATUS_STOPPED
     panel.ui.stopButton.click()
-    assert panel.ui.trainingStatusLabel.text == (
-        "Stopped. Stage train: 2 epochs are done. Resume goes on from there; what came after is trained "
-        "again."
-    )
+    assert panel.ui.trainingStatusLabel.text.startswith("Stopped. Stage train: 2 epochs are done.")
     assert not process.is_running()
     assert panel.ui.resumeButton.enabled and not panel.ui.stopButton.enabled
 
@@ -275,7 +316,7 @@ def test_stop_before_anything_is_trained_leaves_start(
     run_events(says(panel, "Preparing the cases 1/3, patient_b"))
     assert (panel.ui.trainingProgressBar.value, panel.ui.trainingProgressBar.maximum) == (1, 3)
     panel.ui.stopButton.click()
-    assert panel.ui.trainingStatusLabel.text == "Stopped. Nothing is trained yet: Start begins anew."
+    assert panel.ui.trainingStatusLabel.text.startswith("Stopped. Nothing is trained yet")
     assert panel.ui.startButton.enabled and not panel.ui.resumeButton.enabled
 
 

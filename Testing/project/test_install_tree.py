@@ -70,7 +70,7 @@ def test_everything_imports_and_both_panels_open_from_the_tree_alone(modules: Pa
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            *("MissingModalitySeg/Resources/UI/MissingModalitySeg.ui", "MissingModalitySeg.ui"),
+            *("MissingModalitySeg/Resources/UI/Inputs.ui", "Inputs.ui"),
             marks=pytest.mark.slow,
         ),
         pytest.param(

@@ -8,12 +8,14 @@ import torch
 
 from freeze_synthesis import FROZEN, record
 from MissingModalityLib.core.errors import OptionError
-from MissingModalityLib.synthesis.error_map import error_map, tumor_box, tumor_part
+from MissingModalityLib.imaging.boxes import tightest_box
+from MissingModalityLib.synthesis.error_map import error_map, tumor_part
 from MissingModalityLib.synthesis.midsagittal_plane import Plane
 from MissingModalityLib.synthesis.options import SynthesisOptions
 from MissingModalityLib.synthesis.transplant import PRIORITY, centered, fuse_labels, transplant
 from MissingModalityLib.synthesis.tumor_cache import feather
 from MissingModalityLib.synthesis.tumor_transform import TumorTransform
+from MissingModalityLib.training.settings import Settings
 
 SHAPE = (6, 8, 11)
 MIDDLE = Plane((0.0, 0.0, 1.0), 5.0)
@@ -52,7 +54,7 @@ def test_one_sided_intensities_appear_on_both_sides_of_the_map_and_once_in_the_t
     healthy, label = symmetric(), torch.zeros(SHAPE, dtype=torch.uint8)
     label[2:4, 3:6, 1:4] = 2
     tumor = (label > 0) * torch.tensor([0.7, -0.4])[:, None, None, None]
-    image, box = healthy + tumor, tumor_box(label)
+    image, box = healthy + tumor, tightest_box(label.numpy() > 0)
     torch.testing.assert_close(
         error_map(image, MIDDLE), tumor.abs() + tumor.abs().flip(-1), atol=1e-5, rtol=0
     )
@@ -83,9 +85,9 @@ def test_where_the_mirror_side_has_no_brain_the_difference_is_that_to_average_ti
 
 def test_the_box_of_a_tumor_is_tight() -> None:
     label = torch.zeros(SHAPE, dtype=torch.uint8)
-    assert tumor_box(label) is None
+    assert tightest_box(label.numpy() > 0) is None
     label[5, 2, 0], label[4, 7, 3] = 1, 3
-    assert tumor_box(label) == (slice(4, 6), slice(2, 8), slice(0, 4))
+    assert tightest_box(label.numpy() > 0) == (slice(4, 6), slice(2, 8), slice(0, 4))
 
 
 @pytest.mark.parametrize("case", SHIFTED)
@@ -238,23 +240,33 @@ def test_a_soft_border_rises_from_the_edge_inwards() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "problem"),
     [
-        ("difference", "relative"),
-        ("tumors", 0),
-        ("tumors", 1.0),
-        ("placement", "left"),
-        ("clip_to_brain", 1),
-        ("max_scale_change", 0.6),
-        ("max_scale_change", "big"),
-        ("max_rotation_deg", float("nan")),
-        ("feather_mm", -1),
-        ("mixup_alpha", 0),
+        ("difference", "relative", "Allowed: one of absolute"),
+        ("tumors", 0, "Allowed: 1 to 8"),
+        ("tumors", 1.0, "whole number"),
+        ("placement", "left", "Allowed: one of aligned"),
+        ("clip_to_brain", 1, "true or false"),
+        ("max_scale_change", 0.6, "Allowed: 0 to 0.5"),
+        ("max_scale_change", "big", "number"),
+        ("max_rotation_deg", float("nan"), "number"),
+        ("feather_mm", -1, "Allowed: 0 to 10"),
+        ("mixup_alpha", 0, "Allowed: more than 0"),
     ],
 )
-def test_options_out_of_range_are_named_with_what_is_allowed(name: str, value: object) -> None:
-    with pytest.raises(OptionError, match=rf"{name}=.* Allowed: "):
+def test_options_of_the_wrong_kind_or_out_of_range_are_named(name: str, value: object, problem: str) -> None:
+    with pytest.raises(OptionError, match=f"{name}=.*{problem}"):
         SynthesisOptions(**{name: value})
+
+
+def test_earlier_names_of_options_are_read() -> None:
+    earlier = {"clip": True, "scale": 0.2, "rotation": 15.0, "blend": 2.0, "alpha": 0.3}
+    assert SynthesisOptions(**earlier) == SynthesisOptions(
+        clip_to_brain=True, max_scale_change=0.2, max_rotation_deg=15.0, feather_mm=2.0, mixup_alpha=0.3
+    )
+    assert Settings(synthetic=earlier).synthesis.options == SynthesisOptions(**earlier)
+    with pytest.raises(OptionError, match="clip_to_brain alone"):
+        SynthesisOptions(clip=True, clip_to_brain=True)
 
 
 def test_results_are_those_of_before() -> None:

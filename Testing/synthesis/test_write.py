@@ -16,7 +16,7 @@ from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import read_label, read_study
 from MissingModalityLib.synthesis import write
 from MissingModalityLib.synthesis.contact_sheet import draw_contact_sheet
-from MissingModalityLib.synthesis.options import METHODS, SynthesisOptions
+from MissingModalityLib.synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
 from MissingModalityLib.synthesis.pairing import synthetic_cases
 from MissingModalityLib.synthesis.write import REPORT_FILE, SHEET_FILE, synthesize
 from small_cases import PATIENTS, prepared_patients, write_patients
@@ -50,7 +50,7 @@ def test_every_case_has_the_files_of_brats_2021_and_nothing_else_lies_there(resu
     assert [entry["name"] for entry in report["synthetic"]] == [f"synthetic_{i:04d}" for i in range(4)]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SYNTHESIS_METHODS)
 def test_files_hold_what_training_sees_on_the_fly(tmp_path: Path, method: str) -> None:
     names = ("patient_a", "patient_b", "patient_c")
     options = SynthesisOptions(max_scale_change=0.2, placement="random")
@@ -96,7 +96,7 @@ def test_the_report_tells_how_to_make_them_again(result, data: Path, tmp_path: P
     assert report["versions"]["MissingModality"] and report["seconds"] > 0
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SYNTHESIS_METHODS)
 def test_a_contact_sheet_shows_modalities_by_steps(tmp_path: Path, method: str) -> None:
     options = SynthesisOptions(difference="signed")
     made = synthetic_cases(prepared_patients(tmp_path), 2, 0, method, options)
@@ -136,6 +136,16 @@ def test_a_stopped_synthesis_leaves_whole_cases_and_goes_on(data, tmp_path: Path
     assert first.stat().st_mtime_ns == stamp, "what is whole is kept"
     assert len(find_cases(output).cases) == 4 and len(report["synthetic"]) == 4
     assert not list(output.glob(".*")) and (output / SHEET_FILE).exists()
+
+
+def test_a_folder_begun_with_earlier_names_of_options_is_finished(data: Path, tmp_path: Path) -> None:
+    options = SynthesisOptions(clip_to_brain=True)
+    synthesize(data, tmp_path / "out", 2, options=options)
+    report = json.loads((tmp_path / "out" / REPORT_FILE).read_text())
+    report["plan"]["options"]["clip"] = report["plan"]["options"].pop("clip_to_brain")
+    (tmp_path / "out" / REPORT_FILE).write_text(json.dumps(report))
+    again = synthesize(data, tmp_path / "out", 2, options=options)
+    assert again["plan"]["options"]["clip_to_brain"] is True
 
 
 def test_cases_that_have_changed_are_not_mixed_with_those_before(tmp_path: Path) -> None:
@@ -183,7 +193,7 @@ def test_wrong_choices_are_refused_before_any_work(data: Path, tmp_path: Path) -
 def test_too_few_labeled_cases_leave_nothing_behind(tmp_path: Path) -> None:
     source = write_patients(tmp_path / "data", ("patient_a", "patient_b"))
     (source / "patient_b" / "patient_b_seg.nii.gz").unlink()
-    for method in METHODS:
+    for method in SYNTHESIS_METHODS:
         with pytest.raises(CaseError, match="at least two labeled cases"):
             synthesize(source, tmp_path / "out", 2, method)
     assert not (tmp_path / "out").exists()

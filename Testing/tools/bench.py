@@ -17,7 +17,7 @@ The last one times what growing a donor's tumor in a recipient takes, from prepa
 
     make bench                          a synthetic patient of 240x240x155 voxels
     make bench CASE=folder              a case of your own
-    python Testing/bench.py --full      time every window (several minutes)
+    python Testing/tools/bench.py --full      time every window (several minutes)
 """
 
 from __future__ import annotations
@@ -284,10 +284,11 @@ def _asymmetry(options: argparse.Namespace, with_plane: bool) -> dict[str, Any]:
     import numpy as np
     import torch
 
+    from MissingModalityLib.imaging.boxes import tightest_box
     from MissingModalityLib.imaging.preparation import prepare
     from MissingModalityLib.imaging.reading import Study
     from MissingModalityLib.phantom.patient import grow_patient
-    from MissingModalityLib.synthesis.error_map import tumor_box, tumor_part
+    from MissingModalityLib.synthesis.error_map import tumor_part
     from MissingModalityLib.synthesis.midsagittal_plane import find_plane
     from MissingModalityLib.synthesis.transplant import centered, transplant
 
@@ -302,7 +303,7 @@ def _asymmetry(options: argparse.Namespace, with_plane: bool) -> dict[str, Any]:
     start = time.perf_counter()
     if with_plane:
         plane = find_plane(donor)
-    box = tumor_box(tumor)
+    box = tightest_box(tumor.numpy() > 0)
     place = np.add(centered(label.shape, tumor.shape), [edge.start for edge in box])
     transplant(image, label, tumor_part(donor, tumor, plane, box), tumor[box], place.tolist())
     seconds = time.perf_counter() - start

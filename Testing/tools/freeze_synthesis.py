@@ -1,7 +1,7 @@
-"""Record what the synthesis computes now: `python Testing/freeze_synthesis.py` rewrites its fixture.
+"""Record what the synthesis computes now: `python Testing/tools/freeze_synthesis.py` rewrites its fixture.
 
-Run it only after maps and transplants equal the published numbers (test_asymmetry.py with the shared folder);
-the file then holds later versions to them where that folder is absent.
+Run it only after maps and transplants equal the published numbers (test_transplant.py with the shared
+folder); the file then holds later versions to them where that folder is absent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from MissingModalityLib.synthesis.error_map import tumor_box, tumor_part
+from MissingModalityLib.imaging.boxes import tightest_box
+from MissingModalityLib.synthesis.error_map import tumor_part
 from MissingModalityLib.synthesis.midsagittal_plane import Plane
 from MissingModalityLib.synthesis.options import SynthesisOptions
 from MissingModalityLib.synthesis.transplant import centered, transplant
@@ -30,7 +31,7 @@ def record() -> dict[str, np.ndarray]:
     distance = (x - 0.3) ** 2 + y**2 + (z + 0.2) ** 2
     label = torch.from_numpy(np.select([distance < 0.05, distance < 0.12, distance < 0.3], [1, 3, 2], 0))
     label = label.to(torch.uint8)
-    box = tumor_box(label)
+    box = tightest_box(label.numpy() > 0)
     results = {
         kind: tumor_part(donor, label, PLANE, box, kind).numpy() for kind in ("absolute", "signed", "none")
     }

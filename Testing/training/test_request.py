@@ -94,3 +94,12 @@ def test_a_value_of_the_wrong_kind_is_named(name: str, value: Any, tmp_path: Pat
 def test_a_whole_plan_has_no_command_line() -> None:
     with pytest.raises(OptionError, match="no whole plan"):
         TrainRequest("cases", "run", settings=mm.make_plan()).to_arguments()
+
+
+@pytest.mark.parametrize("with_file", [False, True])
+def test_settings_may_have_earlier_names_with_and_without_a_file(with_file: bool, tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("workers: 2\n")
+    request = TrainRequest("cases", "run", settings={"batch": "3"}, config=config if with_file else None)
+    (settings,) = request.plan()[0].stages.values()
+    assert settings.batch_size == 3 and (settings.num_workers == 2 or not with_file)

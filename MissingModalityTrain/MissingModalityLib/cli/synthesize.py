@@ -12,7 +12,7 @@ from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, Modality
 from ..core.progress import progress_printer
 from ..core.settings import as_text, with_changes
-from ..synthesis.options import METHODS, SynthesisOptions
+from ..synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
 from .options import add_command, add_convention, add_progress, add_settings, at_least, show_result
 
 
@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=METHODS,
+        choices=SYNTHESIS_METHODS,
         default="aem",
         help="aem: asymmetry error maps of tumors; mixup: whole images mixed (default: %(default)s)",
     )

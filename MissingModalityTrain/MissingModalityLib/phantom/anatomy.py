@@ -137,7 +137,8 @@ def _cortex(
     wound = [value + 2.2 * field(side) for value, field in zip(side, parameters.winding, strict=True)]
     round_head = (wound[0] / 0.8, wound[1], wound[2] / 0.75)
     radius = np.sqrt(sum(value * value for value in round_head)) + np.float32(1e-3)
-    # on a sphere, so that sulci run down from the surface
+    # On a sphere of a brain's mean radius, so that sulci run down from the surface: a field of x, y, z alone
+    # would cut the cortex at any angle.
     sphere = tuple(72 * value / radius for value in round_head)
     depth = parameters.sulcus_depth * np.clip(1 + 0.25 * parameters.depth(side), 0.4, 1.6)
     sheets = [

@@ -12,8 +12,8 @@ from ..core.modalities import MODALITIES, Modality
 from .random_fields import Field, Points
 
 # Median intensity relative to white matter in FLAIR, T1ce, T1, T2, and its standard deviation between
-# patients, of ten real four-modality cases: Testing/measure_tissues.py prints them. "deep" lies between grey
-# and white matter, vessels enhance in T1ce.
+# patients, of ten real four-modality cases: Testing/tools/measure_tissues.py prints them. "deep" lies between
+# grey and white matter, vessels enhance in T1ce.
 MEANS: Mapping[str, tuple[float, ...]] = {
     "white": (1.00, 1.00, 1.00, 1.00),
     "grey": (1.19, 0.83, 0.87, 1.24),
@@ -74,6 +74,7 @@ class ContrastParameters:
         for tissue, mean in MEANS.items():
             draw = 0.7 * shared + 0.7 * random.normal(size=len(MODALITIES))
             means[tissue] = np.array(mean) + np.array(SPREADS[tissue]) * draw.clip(-1.5, 1.5)
+        # that the rim enhances is what tells ET from NCR; independent draws could undo it
         means["et"][Modality.T1CE] = max(means["et"][Modality.T1CE], means["ncr"][Modality.T1CE] + 0.35, 1.35)
         return cls(
             means=means,
@@ -104,6 +105,7 @@ def render(
         parameters: of the scanner.
         spacing: voxel size (z, y, x), mm.
     """
+    # 0.7 squared is a half, so the sum of two fields of variance 1 has variance 1
     texture = 0.7 * parameters.fine(points) + 0.7 * parameters.coarse(points)
     random = np.random.default_rng(parameters.seed)
     volumes = {}

@@ -35,6 +35,7 @@ class PatientParameters:
     @classmethod
     def sample(cls, seed: int, tumor: bool = True) -> PatientParameters:
         """The patient of a seed; with and without tumor it is the same brain and scanner."""
+        # a stream for each part: a brain stays the same when another part draws more, or is not there
         streams = [np.random.default_rng([seed, number]) for number in range(3)]
         return cls(
             AnatomyParameters.sample(streams[0]),
@@ -109,17 +110,18 @@ def _render(
     parameters: PatientParameters, points: Points, spacing: tuple[float, float, float]
 ) -> tuple[dict[Modality, np.ndarray], np.ndarray]:
     voxel = float(np.cbrt(np.prod(spacing)))
-    grown = parameters.tumor
-    tissue = tissues(grown.displacement(points) if grown else points, parameters.anatomy, voxel)
+    tumor = parameters.tumor
+    # the anatomy is asked where each point lay before the tumor pushed it
+    tissue = tissues(tumor.displacement(points) if tumor else points, parameters.anatomy, voxel)
     brain = tissue.pop("brain")
     inside = brain > 0.5
     shares = dict(tissue)
     label = np.zeros(brain.shape, np.uint8)
-    if grown:
-        parts = tumor_shares(points, grown, tissue | {"brain": brain}, voxel)
+    if tumor:
+        parts = tumor_shares(points, tumor, tissue | {"brain": brain}, voxel)
         healthy = 1 - sum(parts.values())
         shares = {name: share * healthy for name, share in shares.items()} | parts
-        stacked = np.stack([healthy, parts["ncr"], parts["ed"], parts["et"]])
+        stacked = np.stack([healthy, *(parts[cls.name.lower()] for cls in TumorClass if cls)])
         label = np.where(inside, stacked.argmax(0), TumorClass.BACKGROUND).astype(np.uint8)
     # soft rims of the head darken as in a stripped volume; inside, every voxel is filled
     return render(shares, inside, points, parameters.contrast, spacing), label

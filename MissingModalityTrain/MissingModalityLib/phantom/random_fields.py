@@ -46,6 +46,7 @@ class Field:
         total = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape), np.float32)
         for (kx, ky, kz), phase in zip(self.waves, self.phases, strict=True):
             total += np.cos(kx * x + ky * y + (kz * z + phase))
+        # a cosine of random phase has variance 1/2
         return total * np.float32(np.sqrt(2 / len(self.phases)))
 
 
@@ -58,6 +59,7 @@ def smoothstep(distance: np.ndarray, width: float) -> np.ndarray:
 def ellipsoid(points: Points, center: tuple[float, ...], radii: tuple[float, ...]) -> np.ndarray:
     """Signed distance in mm to an ellipsoid along the axes, positive inside; first order at the border."""
     scaled = [(p - np.float32(c)) / np.float32(r) for p, c, r in zip(points, center, radii, strict=True)]
+    # 1e-6 keeps the center, where the slope is 0, from dividing 0 by 0
     norm = np.sqrt(sum(value * value for value in scaled)) + np.float32(1e-6)
     slope = np.sqrt(sum((value / np.float32(r)) ** 2 for value, r in zip(scaled, radii, strict=True)))
     return (1 - norm) * norm / (slope + np.float32(1e-6))

@@ -37,6 +37,7 @@ class TumorParameters:
     @classmethod
     def sample(cls, random: np.random.Generator) -> TumorParameters:
         radius = random.uniform(12, 23)
+        # off the midline and above the brain stem: in the white matter of one hemisphere
         center = np.array(
             [random.choice([-1, 1]) * random.uniform(26, 40), random.uniform(-42, 45), random.uniform(4, 34)]
         )
@@ -57,6 +58,7 @@ class TumorParameters:
         """Where the tissue now at ``points`` was before the tumor pushed it, mm."""
         offsets = tuple(p - np.float32(c) for p, c in zip(points, self.center, strict=True))
         distance = np.sqrt(sum(offset * offset for offset in offsets)) + np.float32(1e-3)
+        # none at the center, most at the core's border, then fading over 22 mm as tissue gives way
         reach = np.clip(distance / self.radius, 0, 1) * np.exp(-np.maximum(distance - self.radius, 0) / 22.0)
         factor = (self.push * reach / distance).astype(np.float32)
         return tuple(p - offset * factor for p, offset in zip(points, offsets, strict=True))

@@ -115,6 +115,7 @@ def _draw_block(block: SubFigure, case: SyntheticCase, columns: Sequence[_Column
 
 
 def _transplanted(case: TransplantedCase, options: SynthesisOptions) -> list[_Column]:
+    # a tumor may lie outside the grid altogether; the middle slice shows then that nothing was added
     index = case.shape[0] // 2
     graft = case.grafts[0]
     shared = graft.shared(tuple(slice(0, size) for size in case.shape))

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..imaging.boxes import Box
 from .midsagittal_plane import Plane
-
-Box = tuple[slice, slice, slice]
-"""Part of a volume (z, y, x), with start and stop."""
 
 
 def error_map(image: Tensor, plane: Plane, box: Box | None = None, difference: str = "absolute") -> Tensor:
@@ -33,24 +31,9 @@ def error_map(image: Tensor, plane: Plane, box: Box | None = None, difference: s
     own = image[(slice(None), *box)]
     if difference == "none":
         return own.clone()
+    # the whole image goes in: the mirror image of the box may come from anywhere in it
     error = own - plane.reflect(image, box)
     return error.abs_() if difference == "absolute" else error
-
-
-def tumor_box(label: Tensor) -> Box | None:
-    """The smallest box that holds every voxel with a class other than background; None without tumor.
-
-    Args:
-        label: (D, H, W) classes.
-    """
-    mask = label > 0
-    box = []
-    for axis in range(3):
-        inside = mask.any(dim=tuple(other for other in range(3) if other != axis)).nonzero()
-        if not len(inside):
-            return None
-        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
-    return tuple(box)
 
 
 def tumor_part(image: Tensor, label: Tensor, plane: Plane, box: Box, difference: str = "absolute") -> Tensor:
@@ -60,7 +43,7 @@ def tumor_part(image: Tensor, label: Tensor, plane: Plane, box: Box, difference:
         image: as for :func:`error_map`.
         label: (D, H, W) classes.
         plane: of the case.
-        box: see :func:`tumor_box`.
+        box: around the tumor; the rest is 0 anyway.
         difference: as for :func:`error_map`.
 
     Returns:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..core.modalities import MODALITIES
+from ..imaging.boxes import shared_part
 from ..imaging.cache import CachedCase
 from .synthetic_case import SyntheticCase
-from .transplant import centered, overlap
+from .transplant import centered
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,15 @@ class MixedCase(SyntheticCase):
         start, size = tuple(start), tuple(size)
         image, label = self.recipient.crop(start, size)
         image *= np.float32(self.share)
-        # the donor ends where the recipient's grid does
-        inside = overlap(start, size, self.shape)
+        # the donor may be larger: it ends where the recipient's grid does, as a transplanted tumor would
+        inside = shared_part(start, size, self.shape)
         if inside:
             box, part = inside
             offset = centered(self.shape, self.donor.shape)
             first = [edge.start - step for edge, step in zip(box, offset, strict=True)]
             other, _ = self.donor.crop(first, [edge.stop - edge.start for edge in box])
             image[(slice(None), *part)] += np.float32(1 - self.share) * other
+        # after the sum, not before: what either case lacks must not show, whatever its file holds there
         image[[modality for modality in MODALITIES if modality not in self.subset]] = 0
         return image, label
 

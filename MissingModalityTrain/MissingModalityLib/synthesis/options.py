@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..core.aliases import OLD_SYNTHESIS_OPTIONS
 from ..core.settings import check, choice, reads_old_names, setting, switch, within
 
-METHODS = ("aem", "mixup")
+SYNTHESIS_METHODS = ("aem", "mixup")
 """Tumors transplanted as asymmetry error maps, or whole images mixed (the paper's comparison, Table 6)."""
 
 DIFFERENCES = ("absolute", "signed", "none")

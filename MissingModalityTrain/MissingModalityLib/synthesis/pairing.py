@@ -12,10 +12,10 @@ from ..core.modalities import Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.cache import CachedCase
 from .mixup import MixedCase
-from .options import METHODS, SynthesisOptions
+from .options import SYNTHESIS_METHODS, SynthesisOptions
 from .synthetic_case import SyntheticCase
 from .transplanted_case import TransplantedCase
-from .tumor_cache import CachedTumor, cache_tumor
+from .tumor_cache import CachedTumor, cache_tumor, tumor_folder
 
 
 def synthetic_cases(
@@ -53,12 +53,13 @@ def synthetic_cases(
     check_choices(method, factor, len(cases))
     options, cases = options or SynthesisOptions(), sorted(cases, key=lambda case: case.name)
     if method == "aem":
-        tumors = _cut(cases, folder or cases[0].path.parent / "tumors", options, on_progress)
+        tumors = _cut(cases, folder or tumor_folder(cases[0].path.parent), options, on_progress)
         donors = _Donors(cases, list(tumors))
     else:
         donors = _Donors(cases, list(range(len(cases))))
     made: list[SyntheticCase] = []
     for number in range((factor - 1) * len(cases)):
+        # a generator per case: what one draws does not move the next, and larger sets begin with smaller ones
         random = np.random.default_rng([seed, number])
         name, recipient = f"synthetic_{number:04d}", number % len(cases)
         chosen = donors.draw(recipient, options.tumors if method == "aem" else 1, random)
@@ -81,8 +82,8 @@ def check_choices(method: str, factor: int, cases: int) -> None:
         OptionError: unknown method, or a factor below 2.
         CaseError: fewer than two cases.
     """
-    if method not in METHODS:
-        raise OptionError(f"Unknown synthesis '{method}'. Choose one of: {', '.join(METHODS)}.")
+    if method not in SYNTHESIS_METHODS:
+        raise OptionError(f"Unknown synthesis '{method}'. Choose one of: {', '.join(SYNTHESIS_METHODS)}.")
     if factor < 2:
         raise OptionError(f"A factor of {factor} leaves no synthetic case. Choose 2 or more.")
     if cases < 2:
@@ -92,7 +93,7 @@ def check_choices(method: str, factor: int, cases: int) -> None:
 def _cut(
     cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions, on_progress: Progress | None
 ) -> dict[int, CachedTumor]:
-    """The tumors of all cases that have one, by the case's index."""
+    """The tumors of all cases that have one, by the index of the case."""
     tell = on_progress or (lambda event: None)
     tumors = {}
     for index, case in enumerate(cases):
@@ -112,12 +113,13 @@ class _Donors:
 
     Args:
         cases: all of them.
-        able: indices of those that can be donors.
+        eligible: indices of those that can be donors.
     """
 
-    def __init__(self, cases: Sequence[CachedCase], able: list[int]) -> None:
+    def __init__(self, cases: Sequence[CachedCase], eligible: list[int]) -> None:
         self.cases = cases
-        self.able = able
+        self.eligible = eligible
+        # subsets are few and cases many, so each subset's donors are searched for once
         self._sharing: dict[frozenset[Modality], np.ndarray] = {}
 
     def draw(self, recipient: int, count: int, random: np.random.Generator) -> list[int]:
@@ -132,14 +134,16 @@ class _Donors:
                     f"Case '{case.name}' ({subset_name(case.subset)}) shares no modality with another case "
                     "that could be its donor. Leave it out, or add cases with tumors and its modalities."
                 )
+            # aligned tumors of one donor would lie on top of each other
             fresh = np.setdiff1d(possible, chosen)
             chosen.append(int(random.choice(fresh if len(fresh) else possible)))
+            # the next donor has to share a modality with all, or the case would end up with none
             subset &= frozenset(self.cases[chosen[-1]].subset)
         return chosen
 
     def _with_any_of(self, subset: frozenset[Modality]) -> np.ndarray:
-        """Indices of the able cases with a modality of ``subset``."""
+        """Indices of the eligible cases with a modality of ``subset``."""
         if subset not in self._sharing:
-            found = [index for index in self.able if subset.intersection(self.cases[index].subset)]
+            found = [index for index in self.eligible if subset.intersection(self.cases[index].subset)]
             self._sharing[subset] = np.array(found, int)
         return self._sharing[subset]

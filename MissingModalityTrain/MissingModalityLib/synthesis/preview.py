@@ -19,7 +19,7 @@ from ..imaging.volumes import write_image
 from .options import SynthesisOptions
 from .transplant import centered
 from .transplanted_case import TransplantedCase
-from .tumor_cache import CachedTumor, cache_tumor
+from .tumor_cache import CachedTumor, cache_tumor, tumor_folder
 
 
 def preview(
@@ -59,16 +59,18 @@ def preview(
         OptionError: recipient and donor are one case.
     """
     output, tell = Path(output), on_progress or (lambda event: None)
+    # one donor is given, and another tumor of it would lie on top of the first
     options = replace(options or SynthesisOptions(), tumors=1)
     if recipient == donor:
         raise OptionError(f"Case '{donor}' is both recipient and donor. Choose two cases.")
     folder = Path(prepared or output / "prepared")
     cases = []
-    for number, case in enumerate(_chosen(data, convention, (recipient, donor), modality)):
-        tell(Event(ProgressStage.PREPARE, number, 2, case.name))
+    pair = _chosen(data, convention, (recipient, donor), modality)
+    for number, case in enumerate(pair):
+        tell(Event(ProgressStage.PREPARE, number, len(pair), case.name))
         cases.append(cache_case(case, folder))
     tell(Event(ProgressStage.CUT_TUMORS, 0, 1, donor))
-    tumor = cache_tumor(cases[1], folder / "tumors", options)
+    tumor = cache_tumor(cases[1], tumor_folder(folder), options)
     case = TransplantedCase.draw("preview", cases[0], [tumor], options, np.random.default_rng(seed))
     tell(Event(ProgressStage.WRITE, 0, 1, str(output)))
     return _write(case, tumor, modality, options, output)
@@ -111,7 +113,9 @@ def _write(
     except OSError as error:
         raise CaseError(f"{output}: the preview cannot be written ({error}). Free some space.") from error
     graft = case.grafts[0]
+    # a tumor placed near the border may have its middle outside, where a viewer shows nothing
     middle = np.clip(np.add(graft.start, np.array(graft.shape) // 2), 0, np.array(case.shape) - 1)
+    # (z, y, x) of arrays here, (x, y, z) of images there
     return {**{name: str(path) for name, path in paths.items()}, "center": middle[::-1].tolist()}
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.labels import TumorClass
+from ..imaging.boxes import shared_part
 
 PRIORITY = (TumorClass.BACKGROUND, TumorClass.ED, TumorClass.NCR, TumorClass.ET)
 """Where two tumors overlap, the class further right stays (AEM+KD, Sec. 3.2)."""
@@ -39,19 +40,6 @@ def centered(recipient: Sequence[int], donor: Sequence[int]) -> tuple[int, int, 
     )
 
 
-def overlap(
-    start: Sequence[int], size: Sequence[int], shape: Sequence[int]
-) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
-    """Intersection of a box at ``start`` and a grid of ``shape``: slices of grid and of box, or None."""
-    ranges = [(max(0, s), min(s + n, limit), s) for s, n, limit in zip(start, size, shape, strict=True)]
-    if any(low >= high for low, high, _ in ranges):
-        return None
-    return (
-        tuple(slice(low, high) for low, high, _ in ranges),
-        tuple(slice(low - s, high - s) for low, high, s in ranges),
-    )
-
-
 def transplant(
     image: Tensor,
     label: Tensor,
@@ -72,7 +60,7 @@ def transplant(
         start: voxel (z, y, x) of the recipient where the tumor's box begins.
         clip_to_brain: leave out what would lie outside of the recipient's brain.
     """
-    shared = overlap(start, tumor.shape, label.shape)
+    shared = shared_part(start, tumor.shape, label.shape)
     if shared is None:
         return
     place, part = shared

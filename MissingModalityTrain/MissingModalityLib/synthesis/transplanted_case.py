@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..core.errors import CaseError
 from ..core.modalities import MODALITIES
+from ..imaging.boxes import Box, shared_part
 from ..imaging.cache import CachedCase, sample_tumor
-from .error_map import Box
 from .options import SynthesisOptions
 from .synthetic_case import SyntheticCase
-from .transplant import centered, fuse_labels, overlap, transplant
+from .transplant import centered, fuse_labels, transplant
 from .tumor_cache import CachedTumor
 from .tumor_transform import TumorTransform
 
@@ -64,7 +64,7 @@ class Graft:
     def shared(self, box: Box) -> tuple[Box, Box] | None:
         """The intersection with a box of the recipient: slices of that box and of its own, or None."""
         start = [own - edge.start for own, edge in zip(self.start, box, strict=True)]
-        return overlap(start, self.shape, [edge.stop - edge.start for edge in box])
+        return shared_part(start, self.shape, [edge.stop - edge.start for edge in box])
 
     def label(self, part: Box) -> Tensor:
         """Classes of a part of its box, (d, h, w) uint8."""
@@ -111,7 +111,7 @@ class TransplantedCase(SyntheticCase):
         start, size = tuple(start), tuple(size)
         image, label = self.recipient.crop(start, size)
         # a crop may hang over the recipient's grid, and no tumor goes there
-        inside = overlap(start, size, self.shape)
+        inside = shared_part(start, size, self.shape)
         if inside:
             box, part = inside
             volumes, classes = torch.from_numpy(image)[(slice(None), *part)], torch.from_numpy(label)[part]
@@ -120,6 +120,7 @@ class TransplantedCase(SyntheticCase):
                 if shared:
                     place = [edge.start for edge in shared[0]]
                     transplant(volumes, classes, *graft.read(shared[1]), place, self.clip_to_brain)
+        # last, so that what a donor's file holds in a modality that others lack does not show
         image[[modality for modality in MODALITIES if modality not in self.subset]] = 0
         return image, label
 
@@ -127,7 +128,7 @@ class TransplantedCase(SyntheticCase):
         """As :meth:`CachedCase.tumor_voxels`; of the recipient and of every graft, with the fused classes."""
         rows = self.recipient.tumor_voxels()
         for graft in self.grafts:
-            shared = overlap(graft.start, graft.shape, self.shape)
+            shared = shared_part(graft.start, graft.shape, self.shape)
             if shared is None:
                 continue
             box, _ = shared

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from ..core.errors import CaseError, ImageError
 from ..core.modalities import MODALITIES, Modality
+from ..imaging.boxes import Box, tightest_box
 from ..imaging.cache import CachedCase, write_arrays
-from .error_map import Box, error_map, tumor_box, tumor_part
+from .error_map import error_map, tumor_part
 from .midsagittal_plane import Plane, find_plane
 from .options import SynthesisOptions
 
@@ -96,6 +97,11 @@ class CachedTumor:
             ) from error
 
 
+def tumor_folder(prepared: Path) -> Path:
+    """Where cut tumors lie, in the folder of the prepared cases that they are cut from."""
+    return prepared / "tumors"
+
+
 def cache_tumor(donor: CachedCase, folder: Path, options: SynthesisOptions) -> CachedTumor:
     """Cut a donor's tumor into ``folder``, unless an up-to-date file is already there.
 
@@ -127,7 +133,7 @@ def feather(label: np.ndarray, width: float) -> np.ndarray:
 def _cut(donor: CachedCase, options: SynthesisOptions) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays and header of a tumor's file."""
     image, classes = map(torch.from_numpy, donor.crop((0, 0, 0), donor.shape))
-    box = tumor_box(classes)
+    box = tightest_box(classes.numpy() > 0)
     if box is None:
         raise CaseError(f"Case '{donor.name}' has no tumor in its label, so it cannot give one away.")
     present = image[list(donor.subset)]

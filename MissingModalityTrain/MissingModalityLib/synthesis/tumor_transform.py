@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .error_map import Box
+from ..imaging.boxes import Box
 from .options import SynthesisOptions
 
 

@@ -18,8 +18,9 @@ from ..core.files import write_report
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
+from ..datasets.case import Case
 from ..datasets.discovery import find_cases
-from ..imaging.cache import cache_case, fingerprint
+from ..imaging.cache import CachedCase, cache_case, fingerprint
 from ..imaging.volumes import write_image
 from .contact_sheet import draw_contact_sheet
 from .options import SynthesisOptions
@@ -29,7 +30,9 @@ from .synthetic_case import SyntheticCase
 REPORT_FILE = "synthesis.json"
 SHEET_FILE = "contact_sheet.png"
 
+# hidden, since it is gone when the synthesis is done
 _WORK_FOLDER = ".prepared"
+# enough to judge the options by; each makes the sheet 800 pixels higher
 _SHEET_CASES = 2
 
 
@@ -85,10 +88,7 @@ def synthesize(
         "options": asdict(options),
     }
     _claim(output, data, plan)
-    prepared = []
-    for number, case in enumerate(labeled):
-        tell(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
-        prepared.append(cache_case(case, output / _WORK_FOLDER))
+    prepared = _prepare(labeled, output / _WORK_FOLDER, tell)
     cases = synthetic_cases(prepared, factor, seed, method, options, on_progress=on_progress)
     for number, case in enumerate(cases):
         tell(Event(ProgressStage.WRITE, number, len(cases), case.name))
@@ -104,6 +104,15 @@ def synthesize(
     }
     _conclude(output, cases, options, report)
     return report
+
+
+def _prepare(cases: Sequence[Case], folder: Path, tell: Progress) -> list[CachedCase]:
+    """Prepared in the output folder, so that a stopped synthesis goes on without preparing anew."""
+    prepared = []
+    for number, case in enumerate(cases):
+        tell(Event(ProgressStage.PREPARE, number, len(cases), case.name))
+        prepared.append(cache_case(case, folder))
+    return prepared
 
 
 def _conclude(
@@ -152,6 +161,7 @@ def _plan_of(report: Path) -> dict[str, Any]:
 
 def _write_case(case: SyntheticCase, output: Path) -> None:
     """A folder with all files of the case, or none."""
+    # written under a hidden name, then renamed: a folder with a case's name holds all of its files
     folder, unfinished = output / case.name, output / f".{case.name}"
     if folder.exists():
         return
@@ -161,7 +171,7 @@ def _write_case(case: SyntheticCase, output: Path) -> None:
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        # zlib works outside of Python's lock
+        # threads are enough: zlib works outside of Python's lock
         with ThreadPoolExecutor() as pool:
             paths = [unfinished / f"{case.name}_{name}.nii.gz" for name in images]
             list(pool.map(write_image, images.values(), paths))

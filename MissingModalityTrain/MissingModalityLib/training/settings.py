@@ -23,8 +23,7 @@ from ..core.settings import (
 )
 from ..methods.options import DistillationOptions, JointOptions, SupervisedOptions
 from ..methods.registry import METHODS
-from ..synthesis.options import METHODS as SYNTHESIS_METHODS
-from ..synthesis.options import SynthesisOptions
+from ..synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
 
 OWN_METHODS = ("supervised", "distillation", "joint")
 """Those whose options are fields of :class:`Settings`."""

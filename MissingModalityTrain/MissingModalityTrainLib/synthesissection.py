@@ -1,13 +1,18 @@
 """The section Synthesis: look at what one tumor does in another brain, and write a whole synthetic set."""
 
 import tempfile
+from enum import Enum
 from pathlib import Path
+from typing import Annotated
 
 import slicer
 from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import WithinRange
 
-from MissingModalityLib.core.modalities import Modality
-from MissingModalityPanelLib.section import JobLine, Section, explain, isFolder, tell
+from MissingModalityLib.core.modalities import MODALITIES, Modality
+from MissingModalityPanelLib.jobline import JobLine
+from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.widgets import isFolder, setEnabledWithReason, setStatus, signalsBlocked
 from MissingModalityTrainLib.viewlayouts import showVolumes
 
 OWN = "MissingModality.preview"
@@ -21,18 +26,70 @@ NAMES = {
 }
 
 
+class Difference(Enum):
+    """What a tumor brings along; values as the option of the synthesis."""
+
+    ABSOLUTE = "absolute"
+    SIGNED = "signed"
+    NONE = "none"
+
+    def label(self):
+        return {
+            "absolute": _("Absolute (as in the paper)"),
+            "signed": _("Signed (as in its public code)"),
+            "none": _("None: the tumor's own intensities"),
+        }[self.value]
+
+
+class Placement(Enum):
+    """Where a tumor goes; values as the option of the synthesis."""
+
+    ALIGNED = "aligned"
+    RANDOM = "random"
+
+    def label(self):
+        return {"aligned": _("Where the donor has it"), "random": _("Anywhere in the brain")}[self.value]
+
+
+class SynthesisParameters:
+    """Empty texts are not chosen yet; ``modality`` is the name of the ``Modality`` that a preview shows."""
+
+    recipient: str = ""
+    donor: str = ""
+    modality: str = MODALITIES[0].name
+    difference: Difference = Difference.ABSOLUTE
+    placement: Placement = Placement.ALIGNED
+    clip: bool = False
+    blend: Annotated[float, WithinRange(0, 10)] = 0.0
+    factor: Annotated[int, WithinRange(2, 32)] = 4
+    synthesisPath: str = ""
+
+    def synthesisOptions(self):
+        """What differs from the paper's options, as texts by name."""
+        chosen = {
+            "difference": (self.difference.value, "absolute"),
+            "placement": (self.placement.value, "aligned"),
+            "clip_to_brain": (str(self.clip).lower(), "false"),
+            "feather_mm": (f"{self.blend:g}", "0"),
+        }
+        return {name: value for name, (value, default) in chosen.items() if value != default}
+
+
 class SynthesisSection(Section):
     """Donors and recipients are the labeled cases that the section Data has found."""
 
+    name = "synthesis"
+    Parameters = SynthesisParameters
     paths = ("synthesisPath",)
-    choices = ("recipient", "donor")
+    choices = ("recipient", "donor", "modality")
 
     def __init__(self, panel):
         super().__init__(panel)
         self._folder = None
         self._offered = []
         self._previews = False
-        self._job = JobLine(self, "synthesis")
+        self._job = JobLine(self)
+        self.offer("modality", {modality.name: modality.title for modality in MODALITIES})
         self.ui.previewButton.clicked.connect(self.onPreview)
         self.ui.generateButton.clicked.connect(self.onGenerate)
 
@@ -46,12 +103,12 @@ class SynthesisSection(Section):
             self._folder = tempfile.TemporaryDirectory(prefix="MissingModality-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
         arguments = [
-            *("synthesize", "--pair", state.recipient, state.donor, "--modality", state.modality.value),
+            *("synthesize", "--pair", state.recipient, state.donor, "--modality", state.modality),
             *("--output", folder / "preview", "--prepared", folder / "prepared"),
             *self._common(),
         ]
         words = {
-            "sequence": Modality[state.modality.value].title,
+            "sequence": Modality[state.modality].title,
             "recipient": state.recipient,
             "donor": state.donor,
         }
@@ -78,13 +135,13 @@ class SynthesisSection(Section):
         state = self.state
         names = [case["name"] for case in self.panel.data.labeled()]
         if names != self._offered:
-            self._offer(names)
+            self._offerCases(names)
         common = {
-            _("A synthesis is running."): self._job.running,
+            _("A synthesis is running."): self._job.isRunning,
             _("Choose the folder of cases."): not isFolder(state.dataPath),
         }
         count = self.ui.recipientSelector.count
-        explain(
+        setEnabledWithReason(
             self.ui.previewButton,
             _("Show each step for the chosen pair in the slice views"),
             {
@@ -93,7 +150,7 @@ class SynthesisSection(Section):
                 _("Choose two different cases."): count > 1 and state.recipient == state.donor,
             },
         )
-        explain(
+        setEnabledWithReason(
             self.ui.generateButton,
             _("Write the synthetic cases of the whole folder; the recipes make theirs while they train"),
             {**common, _("Choose the output folder."): not state.synthesisPath},
@@ -104,7 +161,7 @@ class SynthesisSection(Section):
         """A preview belongs to the scene; cases that are being written do not."""
         if self._previews:
             self._job.cancel()
-            tell(self.ui.synthesisStatusLabel, "")
+            setStatus(self.ui.synthesisStatusLabel, "")
 
     def cleanup(self):
         self._job.cancel()
@@ -112,19 +169,16 @@ class SynthesisSection(Section):
             self._folder.cleanup()
             self._folder = None
 
-    def _offer(self, names):
+    def _offerCases(self, names):
         """Fill both selectors with cases; what was chosen stays if it is among them."""
         self._offered = names
-        for number, (field, selector) in enumerate(self._selectors.items()):
-            selector.blockSignals(True)
-            selector.clear()
-            for name in names:
-                selector.addItem(name, name)
-            known = getattr(self.state, field) in names
-            first = number if len(names) > number else 0
-            selector.setCurrentIndex(selector.findData(getattr(self.state, field)) if known else first)
-            selector.blockSignals(False)
-        self._onChosen()
+        for number, field in enumerate(("recipient", "donor")):
+            self.offer(field, {name: name for name in names})
+            selector = self._selectors[field]
+            if selector.currentIndex < 0:
+                with signalsBlocked(selector):
+                    selector.setCurrentIndex(number if len(names) > number else 0)
+        self.onChosen()
 
     def _canCompute(self):
         try:

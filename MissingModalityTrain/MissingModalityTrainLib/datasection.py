@@ -1,22 +1,40 @@
 """The section Data: which cases a folder holds, which are left out and why, and how they are split."""
 
 from types import SimpleNamespace
+from typing import Annotated
 
 import qt
 from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import WithinRange
 
 from MissingModalityLib.core.labels import CONVENTIONS
 from MissingModalityLib.core.modalities import Modality
-from MissingModalityPanelLib.section import JobLine, Section, explain, tell
+from MissingModalityPanelLib.jobline import JobLine
+from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.widgets import fillTable, setEnabledWithReason, setStatus
 
 USE_COLUMN = 1
 MOST_ROWS = 8
 """Rows of a table that are seen at once; the others are scrolled to."""
 
 
-class DataSection(Section):
-    """Attributes: ``cases``, records of the cases that were found last, see ``CaseListing.to_json``."""
+class DataParameters:
+    """An empty path is not chosen yet; an empty convention is told by the files' names.
 
+    Ranges stand here, since tying a spin box to a parameter overwrites those of the .ui file.
+    """
+
+    dataPath: str = ""
+    convention: str = ""
+    validationPercent: Annotated[int, WithinRange(0, 90)] = 10
+    seed: Annotated[int, WithinRange(0, 999999)] = 0
+
+
+class DataSection(Section):
+    """Attributes: ``cases``, records of the cases that were found last, as the command ``cases`` has them."""
+
+    name = "data"
+    Parameters = DataParameters
     paths = ("dataPath",)
     choices = ("convention",)
 
@@ -24,10 +42,9 @@ class DataSection(Section):
         super().__init__(panel)
         self.cases = []
         self._looked = self._shown = None
-        self._job = JobLine(self, "data")
-        self.ui.conventionSelector.addItem(_("As the files' names tell"), "")
-        for name in CONVENTIONS:
-            self.ui.conventionSelector.addItem(name, name)
+        self._job = JobLine(self)
+        names = {name: name for name in CONVENTIONS}
+        self.offer("convention", {"": _("As the files' names tell"), **names})
         self.ui.lookButton.clicked.connect(self.onLook)
         self.reset()
 
@@ -47,16 +64,16 @@ class DataSection(Section):
 
     def reset(self):
         self._show([], [])
-        tell(self.ui.dataStatusLabel, "")
+        setStatus(self.ui.dataStatusLabel, "")
 
     def update(self):
         state = self.state
         folder = _("Choose the folder of cases.")
         running = _("The folder is being looked at.")
-        explain(
+        setEnabledWithReason(
             self.ui.lookButton,
             _("List the cases in the folder, and what is left out and why"),
-            {running: self._job.running, folder: not state.dataPath},
+            {running: self._job.isRunning, folder: not state.dataPath},
         )
         self._job.update()
         if self.cases and self._looked != (state.dataPath, state.convention):
@@ -74,7 +91,7 @@ class DataSection(Section):
 
     def _show(self, cases, skipped):
         self.cases, self._shown = cases, None
-        fillTable(
+        showRows(
             self.ui.casesTable,
             [
                 (
@@ -88,7 +105,7 @@ class DataSection(Section):
                 for case in cases
             ],
         )
-        fillTable(self.ui.skippedTable, [(entry["path"], entry["reason"]) for entry in skipped])
+        showRows(self.ui.skippedTable, [(entry["path"], entry["reason"]) for entry in skipped])
         self.ui.casesTable.setVisible(bool(cases))
         self.ui.skippedTable.setVisible(bool(skipped))
 
@@ -118,15 +135,12 @@ class DataSection(Section):
         if any(case["convention"] is None for case in self.labeled()):
             advice = _("Choose how the label numbers are to be read: some files' names do not tell.")
             text = f"{text} {advice}"
-        tell(self.ui.dataStatusLabel, text)
+        setStatus(self.ui.dataStatusLabel, text)
 
 
-def fillTable(table, rows):
-    """Show rows of texts."""
-    table.setRowCount(len(rows))
-    for row, texts in enumerate(rows):
-        for column, text in enumerate(texts):
-            table.setItem(row, column, qt.QTableWidgetItem(text))
+def showRows(table, rows):
+    """Fill a table and make it as high as its rows, up to MOST_ROWS of them."""
+    fillTable(table, rows)
     table.resizeColumnsToContents()
     if rows:
         # the header and the bar to scroll sideways are about as high as a row each

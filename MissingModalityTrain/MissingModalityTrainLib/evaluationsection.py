@@ -11,7 +11,9 @@ from slicer.i18n import tr as _
 
 from MissingModalityLib.core.labels import REGIONS
 from MissingModalityLib.inference.locations import STUDENT_SUFFIX, user_models
-from MissingModalityPanelLib.section import JobLine, Section, explain, isFolder
+from MissingModalityPanelLib.jobline import JobLine
+from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.widgets import isFolder, setEnabledWithReason
 from MissingModalityTrainLib.viewlayouts import showTable
 
 RESULTS, HEATMAP = "evaluation", "heatmap.png"
@@ -22,14 +24,23 @@ OWN = "MissingModality.evaluation"
 """Attribute that tells our table, that of a scene that was loaded too."""
 
 
+class EvaluationParameters:
+    """Empty means not chosen yet; without test cases the folder of cases is taken."""
+
+    studentPath: str = ""
+    evaluationPath: str = ""
+
+
 class EvaluationSection(Section):
     """Works on the chosen run; what it writes can be read without the panel."""
 
+    name = "evaluation"
+    Parameters = EvaluationParameters
     paths = ("studentPath", "evaluationPath")
 
     def __init__(self, panel):
         super().__init__(panel)
-        self._job = JobLine(self, "evaluation")
+        self._job = JobLine(self)
         self._proposed = ""
         self._pictured = None
         self.ui.exportButton.clicked.connect(self.onExport)
@@ -70,18 +81,18 @@ class EvaluationSection(Section):
     def update(self):
         state = self.state
         self._propose()
-        running = {_("Another job of this section is running."): self._job.running}
+        running = {_("Another job of this section is running."): self._job.isRunning}
         student = {
             _("Choose a student file ending in .safetensors."): not state.studentPath.endswith(STUDENT_SUFFIX)
         }
         hasRun = self.panel.training.hasRun
-        explain(
+        setEnabledWithReason(
             self.ui.exportButton,
             _("Write the trained network as one file; the segmentation module lists it"),
             {**running, _("Choose a run folder that holds a training."): not hasRun, **student},
         )
         data = state.evaluationPath or state.dataPath
-        explain(
+        setEnabledWithReason(
             self.ui.evaluateButton,
             _("Score the student file on all subsets of sequences that the test cases allow"),
             {

@@ -1,32 +1,47 @@
-"""The line that says what to expect of the chosen model with the chosen sequences."""
+"""The line below the sequences: the expected accuracy of the chosen model on them."""
 
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.modalities import MODALITIES, subset_name
+from MissingModalityLib.core.segments import segment_of
 from MissingModalityLib.inference.expected_dice import Grade, expect
+from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.widgets import setStatus
 
-_COLORS = {Grade.GOOD: "#2e9e44", Grade.DOUBTFUL: "#c98500", Grade.UNRELIABLE: "#d64545"}
-"""Legible on Slicer's light and dark styles."""
+COLORS = {Grade.GOOD: "#2e9e44", Grade.DOUBTFUL: "#c98500", Grade.UNRELIABLE: "#d64545"}
+"""Green, amber and red that stand out from the background in Slicer's light and in its dark style."""
 
 
-def outlook(card, subset):
-    """What to expect, as rich text.
+class ExpectationSection(Section):
+    name = "expectation"
+
+    def update(self):
+        inputs = self.state.inputs()
+        text = self.panel.inputs.problem or self.panel.model.problem
+        if inputs and not text:
+            text = expectationText(self.panel.model.card, tuple(inputs))
+        setStatus(self.ui.expectationLabel, text if inputs else "")
+
+
+def expectationText(card, subset):
+    """Expected Dice of each region, and which sequence would add most, as rich text.
 
     Args:
         card: the model's card.
         subset: the chosen modalities, at least one, in channel order.
     """
-    count = _("all 4 sequences") if len(subset) == len(MODALITIES) else _("{count} of 4 sequences")
-    title = f"<b>{subset_name(subset)}</b> ({count.format(count=len(subset))})"
+    total = len(MODALITIES)
+    count = _("all {total} sequences") if len(subset) == total else _("{count} of {total} sequences")
+    title = f"<b>{subset_name(subset)}</b> ({count.format(count=len(subset), total=total)})"
     found = expect(card, subset)
     if found is None:
         return "{title}: {text}".format(
             title=title, text=_("this model was never evaluated on these; nothing tells how good it is.")
         )
-    asked = _("{title}: what to expect, by mean Dice ± spread over {cases} evaluated patients").format(
+    heading = _("{title}: what to expect, by mean Dice ± spread over {cases} evaluated patients").format(
         title=title, cases=found.cases
     )
-    lines = [asked, *(_regionLine(region, found) for region in found.dice)]
+    lines = [heading, *(_regionLine(region, found) for region in found.dice)]
     return "<br>".join([*lines, *_advice(found)])
 
 
@@ -35,11 +50,11 @@ def _regionLine(region, found):
     grade = Grade.of(dice)
     numbers = f"{dice:.2f}" if spread is None else f"{dice:.2f} ± {spread:.2f}"
     text = f"&#9679; {_regionName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
-    return f'<span style="color:{_COLORS[grade]}">{text}</span>'
+    return f'<span style="color:{COLORS[grade]}">{text}</span>'
 
 
 def _advice(found):
-    """Every region is told, also one that would get worse."""
+    """The sequence that would add most; every region is listed, also one that would get worse."""
     gain = found.gain
     if gain is None:
         return []
@@ -54,7 +69,7 @@ def _advice(found):
 
 
 def _regionName(region):
-    return {"WT": _("Whole tumor"), "TC": _("Tumor core"), "ET": _("Enhancing tumor")}[region]
+    return _(segment_of(region).name)
 
 
 def _gradeName(grade):

@@ -8,14 +8,17 @@ from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.training.recipes import RECIPES
-from MissingModalityPanelLib.section import Section, explain, isFolder, showError, tell
-from MissingModalityTrainLib.parameternode import Network
+from MissingModalityPanelLib.device import Device
+from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.widgets import isFolder, makeTimer, setEnabledWithReason, setStatus
+from MissingModalityTrainLib.networkchoices import networkLabels, presetLabels, readEnumNames
 from MissingModalityTrainLib.plots import RunPlots
-from MissingModalityTrainLib.runmonitor import Following, epochText, runText
-from MissingModalityTrainLib.stagestable import StagesTable, chosenChanges, planOf, trainingChoices
+from MissingModalityTrainLib.runmonitor import RunMonitor, epochText, runText
+from MissingModalityTrainLib.stagestable import StagesTable, chosenStages, planProblem, trainingChoices
 
 POLL_MILLISECONDS = 1000
 LOG_LINES = 500
+FIRST_RECIPE = next(iter(RECIPES))
 CHOICES = (
     "recipeSelector",
     "networkSelector",
@@ -23,29 +26,46 @@ CHOICES = (
     "stagesTable",
     "runPathEdit",
 )
-"""Widgets whose choices a running training has taken; they say nothing to it."""
+"""Widgets with no effect on a training that runs: it has read its choices at the start."""
 
 RUN_SETTING = "MissingModality/RunFolder"
 STOP_SETTING = "MissingModality/StopTrainingOnExit"
-"""Not kept in the scene: a run, and what becomes of it when the application closes, outlive scenes."""
+"""Keys of the application's settings, since a run outlives scenes."""
+
+
+class TrainingParameters:
+    """Recipe, network and preset are names as on the command line; ``stages`` is of StagesTable."""
+
+    recipe: str = FIRST_RECIPE
+    network: str = RECIPES.get(FIRST_RECIPE).network
+    preset: str = "quick"
+    stages: str = ""
+    device: Device = Device.AUTO
+    runPath: str = ""
 
 
 class TrainingSection(Section):
     """Follows one run: that of the chosen folder, and while a process trains there no other."""
 
+    name = "training"
+    Parameters = TrainingParameters
     paths = ("runPath",)
-    choices = ("recipe",)
+    choices = ("recipe", "network", "preset")
 
     def __init__(self, panel):
         super().__init__(panel)
-        self._following = None
+        self._monitor = None
         self._epochsShown = self._textShown = None
         self._watched = False
         self._ours = False  # another Slicer that only looks on must not end it
         self._plots = RunPlots()
-        for index, (name, recipe) in enumerate((name, RECIPES.get(name)) for name in RECIPES):
-            self.ui.recipeSelector.addItem(name, name)
+        self.offer("recipe", {name: name for name in RECIPES})
+        for index, name in enumerate(RECIPES):
+            recipe = RECIPES.get(name)
             self.ui.recipeSelector.setItemData(index, _(recipe.summary), qt.Qt.ToolTipRole)
+        self.offer("network", networkLabels())
+        self.offer("preset", presetLabels())
+        self._problem = ""
         self._stages = StagesTable(self.ui.stagesTable, self._onStagesChanged)
         self.ui.logText.setMaximumBlockCount(LOG_LINES)
         self.ui.startButton.clicked.connect(lambda *_args: self.onStart(resume=False))
@@ -56,35 +76,33 @@ class TrainingSection(Section):
         stop = slicer.util.settingsValue(STOP_SETTING, False, converter=slicer.util.toBool)
         self.ui.stopOnExitCheckBox.setChecked(stop)
         self.ui.stopOnExitCheckBox.toggled.connect(lambda on: qt.QSettings().setValue(STOP_SETTING, on))
-        self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_MILLISECONDS)
-        self._timer.timeout.connect(self._onTimer)
+        self._timer = makeTimer(POLL_MILLISECONDS, self._onTimer)
         self._timer.start()
 
-    def _onChosen(self, *_arguments):
+    def onChosen(self, *_arguments):
         """A recipe made for a network of its own brings it along; the user may choose another."""
         before = self.state and self.state.recipe
-        super()._onChosen()
+        super().onChosen()
         if self.state is None or self.state.recipe == before or not before:
             return
         network = RECIPES.get(self.state.recipe).network
-        if network != RECIPES.get(before).network:
-            self.state.network = Network(network)
+        if before not in RECIPES or network != RECIPES.get(before).network:
+            self.state.network = network
 
     @property
     def alive(self):
         """Whether a process is training that this panel can pause and stop."""
-        return self._following is not None and self._following.alive
+        return self._monitor is not None and self._monitor.alive
 
     @property
     def hasRun(self):
         """Whether the chosen folder holds a training with a checkpoint."""
-        return self._following is not None and self._following.hasCheckpoint
+        return self._monitor is not None and self._monitor.hasCheckpoint
 
     @property
     def record(self):
         """What the run is made of, see ``run.json``; None where there is none."""
-        status = self._following and self._following.status
+        status = self._monitor and self._monitor.status
         return status.record if status else None
 
     def findLastRun(self):
@@ -92,7 +110,7 @@ class TrainingSection(Section):
         last = slicer.util.settingsValue(RUN_SETTING, "")
         if not last or self.state.runPath:
             return
-        found = Following(last)
+        found = RunMonitor(last)
         if found.alive or found.status:
             self.ui.runPathEdit.setCurrentPath(last)
 
@@ -109,8 +127,8 @@ class TrainingSection(Section):
             return
         qt.QSettings().setValue(RUN_SETTING, state.runPath)
         self._ours = True
-        self._follow(Following(state.runPath, process), started=True)
-        self._plots.fill(self._following.epochs)
+        self._follow(RunMonitor(state.runPath, process), started=True)
+        self._plots.fill(self._monitor.epochs)
         self._plots.show()
 
     def _dataMoved(self):
@@ -119,18 +137,18 @@ class TrainingSection(Section):
 
     def onPause(self):
         """Halt the process where it is."""
-        self._try(self._following.pause)
+        self._try(self._monitor.pause)
 
     def onResume(self):
         """Let a paused process go on, or start one that goes on after the last whole epoch."""
         if self.alive:
-            self._try(self._following.goOn)
+            self._try(self._monitor.resume)
         else:
             self.onStart(resume=True)
 
     def onStop(self):
         """End the process."""
-        self._try(self._following.stop)
+        self._try(self._monitor.stop)
 
     def _try(self, act):
         """Do something to the process, which may be another user's or stuck."""
@@ -142,22 +160,26 @@ class TrainingSection(Section):
 
     def onShowPlots(self):
         """Show loss and Dice of the run so far."""
-        self._plots.fill(self._following.epochs)
+        self._plots.fill(self._monitor.epochs)
         self._plots.show()
 
     def show(self, state):
         if self.alive and not self._follows(state.runPath):
-            state.runPath = str(self._following.folder)  # the run goes on, whatever scene there is
+            state.runPath = str(self._monitor.folder)  # the run goes on, whatever scene there is
+        readEnumNames(state)
         super().show(state)
 
     def update(self):
         state = self.state
-        self._stages.show(state)
+        self._problem = planProblem(state)
+        if self._problem:
+            self._stages.clear()
+        else:
+            self._stages.show(state)
         if not self.alive and not self._follows(state.runPath):
-            self._follow(Following(state.runPath) if state.runPath else None)
+            self._follow(RunMonitor(state.runPath) if state.runPath else None)
             return
-        for button, (ready, conditions) in self._unmetConditions().items():
-            explain(button, ready, conditions)
+        self._updateButtons()
         for name in CHOICES:
             getattr(self.ui, name).setEnabled(not self.alive)
         self.ui.trainingProgressBar.setVisible(self.alive)
@@ -169,52 +191,53 @@ class TrainingSection(Section):
     def cleanup(self):
         self._timer.stop()
         if self.alive and self._ours and self.ui.stopOnExitCheckBox.checked:
-            self._try(self._following.stop)
+            self._try(self._monitor.stop)
 
-    def _unmetConditions(self):
-        """For each button what it does, and what keeps it from working."""
-        state, following = self.state, self._following
-        alive, paused = self.alive, following is not None and following.paused
-        folder = following.folder if following else ""
+    def _updateButtons(self):
+        monitor = self._monitor
+        paused = monitor is not None and monitor.paused
         running = {
-            _("A training is running in {folder}.").format(folder=folder): alive,
-            _("A program outside of this panel is training there."): following and following.busy,
+            _("A training is running in {folder}.").format(folder=monitor and monitor.folder): self.alive,
+            _("A program outside of this panel is training there."): monitor and monitor.busy,
         }
-        noStage = len(chosenChanges(state)["off"]) == len(planOf(state).stages)
-        idle = {_("No training is running."): not alive}
+        idle = {_("No training is running."): not self.alive}
+        setEnabledWithReason(
+            self.ui.startButton, _("Train from the beginning"), {**running, **self._startConditions()}
+        )
+        setEnabledWithReason(
+            self.ui.pauseButton,
+            _("Halt the training where it is; it keeps its memory and loses nothing"),
+            {**idle, _("The training is paused already."): paused},
+        )
+        setEnabledWithReason(
+            self.ui.resumeButton,
+            _("Go on at the step where it was paused") if paused else _("Go on after the last whole epoch"),
+            {
+                **({} if paused else running),
+                _("Choose a run folder that holds a training."): not (paused or self.hasRun),
+                _("All stages of this training are over."): monitor is not None and monitor.finished,
+            },
+        )
+        setEnabledWithReason(
+            self.ui.stopButton,
+            _("End the training and free its memory; Resume goes on after the last whole epoch"),
+            idle,
+        )
+        setEnabledWithReason(
+            self.ui.plotsButton,
+            _("Show loss and validation Dice of the run in plot views"),
+            {_("No epoch is over yet."): monitor is None or not monitor.epochs},
+        )
+
+    def _startConditions(self):
+        """What a new training needs, see ``setEnabledWithReason``."""
+        state = self.state
         return {
-            self.ui.startButton: (
-                _("Train from the beginning"),
-                {
-                    **running,
-                    _("Choose the folder of cases."): not isFolder(state.dataPath),
-                    _("Choose a run folder."): not state.runPath,
-                    _("The run folder holds a training already: resume it, or choose another."): self.hasRun,
-                    _("Tick at least one stage."): noStage,
-                },
-            ),
-            self.ui.pauseButton: (
-                _("Halt the training where it is; it keeps its memory and loses nothing"),
-                {**idle, _("The training is paused already."): paused},
-            ),
-            self.ui.resumeButton: (
-                _("Go on at the step where it was paused")
-                if paused
-                else _("Go on after the last whole epoch"),
-                {
-                    **({} if paused else running),
-                    _("Choose a run folder that holds a training."): not (paused or self.hasRun),
-                    _("All stages of this training are over."): following is not None and following.finished,
-                },
-            ),
-            self.ui.stopButton: (
-                _("End the training and free its memory; Resume goes on after the last whole epoch"),
-                idle,
-            ),
-            self.ui.plotsButton: (
-                _("Show loss and validation Dice of the run in plot views"),
-                {_("No epoch is over yet."): following is None or not following.epochs},
-            ),
+            self._problem: bool(self._problem),
+            _("Choose the folder of cases."): not isFolder(state.dataPath),
+            _("Choose a run folder."): not state.runPath,
+            _("The run folder holds a training already: resume it, or choose another."): self.hasRun,
+            _("Tick at least one stage."): not self._problem and not chosenStages(state),
         }
 
     def _onStagesChanged(self):
@@ -222,47 +245,47 @@ class TrainingSection(Section):
             self.state.stages = self._stages.texts(self.state)
 
     def _onTimer(self):
-        if self._following is None or self.state is None:
+        if self._monitor is None or self.state is None:
             return
-        self._following.look()
+        self._monitor.refresh()
         self._show()
-        if self._watched and self._following.error:
+        if self._watched and self._monitor.error:
             self._watched = False
-            showError(self._following.error)
+            self.panel.showError(self._monitor.error)
 
     def _follows(self, path):
         """Whether it is this folder that is shown, however it is written; none for an empty path."""
-        folder = self._following.folder if self._following else None
+        folder = self._monitor.folder if self._monitor else None
         return folder == (Path(path) if path else None)
 
-    def _follow(self, following, started=False):
+    def _follow(self, monitor, started=False):
         """``started``: the process may have ended by now, and its end is to be told."""
-        self._following, self._epochsShown, self._textShown = following, None, None
+        self._monitor, self._epochsShown, self._textShown = monitor, None, None
         self._watched = started or self.alive
         self._show()
 
     def _show(self):
         """What the followed run is doing."""
-        following = self._following
-        text = following.text() if following else ""
+        monitor = self._monitor
+        text = monitor.text() if monitor else ""
         if text != self._textShown:  # else what went wrong since would be gone after a second
             self._textShown = text
-            tell(self.ui.trainingStatusLabel, text)
-        if following is not None:
-            step, steps = following.progress()
+            setStatus(self.ui.trainingStatusLabel, text)
+        if monitor is not None:
+            step, steps = monitor.progress()
             self.ui.trainingProgressBar.setMaximum(steps)
             self.ui.trainingProgressBar.setValue(step)
         self._showEpochs()
         self.panel.updateGui()
 
     def _showEpochs(self):
-        following = self._following
-        epochs = following.epochs if following else []
-        shown = (len(epochs), following and following.state, self.record is None)
+        monitor = self._monitor
+        epochs = monitor.epochs if monitor else []
+        shown = (len(epochs), monitor and monitor.state, self.record is None)
         if shown == self._epochsShown:
             return
         self._epochsShown = shown
-        printed = following.log if following and not following.alive else ""
+        printed = monitor.log if monitor and not monitor.alive else ""
         made = runText(self.record) if self.record else ""
         lines = [made, *map(epochText, epochs[-LOG_LINES:]), printed]
         self.ui.logText.setPlainText("\n".join(filter(None, lines)))
@@ -270,5 +293,5 @@ class TrainingSection(Section):
             self._plots.fill(epochs)
 
     def _fail(self, message):
-        tell(self.ui.trainingStatusLabel, message)
-        showError(message)
+        setStatus(self.ui.trainingStatusLabel, message)
+        self.panel.showError(message)

@@ -1,0 +1,106 @@
+"""The section Result: measures, display and export of one segmentation node."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
+from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.widgets import fillTable, setStatus, signalsBlocked
+
+DICOM_PLUGIN = "DICOMSegmentationPlugin"
+"""Of the extension QuantitativeReporting."""
+
+
+class ResultSection(Section):
+    """Shows the chosen output segmentation, else the one that the last run has made."""
+
+    name = "result"
+
+    def __init__(self, panel):
+        super().__init__(panel)
+        self._node = self._made = None
+        header = self.ui.volumesTable.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        self.ui.opacitySlider.valueChanged.connect(self._onOpacity)
+        self.ui.saveButton.clicked.connect(self._onSave)
+        self.ui.dicomButton.clicked.connect(self._onDicom)
+
+    def showRun(self, run):
+        """Fill the table from the report of the run that has made a segmentation."""
+        # the output selector stays as it is: a second run must not overwrite what came of this one
+        self._made = run.segmentation
+        fillTable(
+            self.ui.volumesTable,
+            [
+                (
+                    _(segment.name),
+                    f"{run.report['volumes_cm3'][segment.id]:.2f}",
+                    f"{run.report['axial_diameters_mm'][segment.id]:.0f}",
+                )
+                for segment in (*REGION_SEGMENTS, *SEGMENTS)
+            ],
+        )
+        # only models with a presence head report it
+        presence = run.report.get("presence", {})
+        shares = [f"{_(s.name)} {100 * presence[s.id]:.0f} %" for s in SEGMENTS if s.id in presence]
+        text = _("Present at all: {shares}").format(shares=", ".join(shares))
+        setStatus(self.ui.presenceLabel, text if shares else "")
+
+    def update(self):
+        if self._made is not None and self._made.GetScene() is None:  # the user has deleted it
+            self._made = None
+        self._showNode(self.state.outputSegmentation or self._made)
+
+    def reset(self):
+        self._made = None
+
+    def _showNode(self, node):
+        """Tie display and export to a segmentation node, or to none."""
+        self._node = node
+        if node is None or node is not self._made:  # the table is of what the last run has made
+            self.ui.volumesTable.setRowCount(0)
+            setStatus(self.ui.presenceLabel, "")
+        setStatus(self.ui.resultLabel, node.GetName() if node is not None else "")
+        display = node.GetDisplayNode() if node is not None else None
+        self.ui.show3DButton.setSegmentationNode(node)
+        for widget in (self.ui.show3DButton, self.ui.opacitySlider, self.ui.saveButton):
+            widget.setEnabled(display is not None)
+        if display is not None:
+            with signalsBlocked(self.ui.opacitySlider):
+                self.ui.opacitySlider.setValue(display.GetOpacity3D())
+        hasPlugin = DICOM_PLUGIN in getattr(slicer.modules, "dicomPlugins", {})
+        self.ui.dicomButton.setEnabled(display is not None and hasPlugin)
+        self.ui.dicomButton.setToolTip(
+            _("Write the segmentation as a DICOM object; the volumes must have been loaded from DICOM")
+            if hasPlugin
+            else _("Install the extension QuantitativeReporting to write DICOM SEG")
+        )
+
+    def _onOpacity(self, value):
+        if self._node is not None:
+            self.logic.setOpacity(self._node, value)
+
+    def _onSave(self, *_arguments):
+        name = f"{self._node.GetName()}.nii.gz"
+        path = qt.QFileDialog.getSaveFileName(
+            None, _("Save label map"), name, _("Label map (*.nii.gz *.nrrd)")
+        )
+        if path:
+            self._write(self.logic.saveLabelMap, path)
+
+    def _onDicom(self, *_arguments):
+        folder = qt.QFileDialog.getExistingDirectory(None, _("Folder for the DICOM file"))
+        if folder:
+            self._write(self.logic.saveDicomSeg, folder)
+
+    def _write(self, save, path):
+        try:
+            save(self._node, path)
+        except MissingModalityError as error:
+            self.panel.run.setStatus(str(error))
+            self.panel.showError(str(error))
+        else:
+            self.panel.run.setStatus(_("Wrote {path}").format(path=path))

@@ -1,0 +1,143 @@
+"""The section with Output, Apply and Cancel: the one run of the panel, its progress and its end."""
+
+import slicer
+from slicer import vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+
+from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityPanelLib.progresstexts import segmentationText
+from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.widgets import makeTimer, setEnabledWithReason, setStatus
+
+POLL_MILLISECONDS = 100
+
+
+class RunParameters:
+    outputSegmentation: vtkMRMLSegmentationNode
+    regions: bool = False
+
+
+class RunSection(Section):
+    """Segments the chosen volumes; other sections run what they have by :meth:`start`."""
+
+    name = "run"
+    Parameters = RunParameters
+
+    def __init__(self, panel):
+        super().__init__(panel)
+        self._run = None
+        self._timer = makeTimer(POLL_MILLISECONDS, self._poll)
+        self.ui.applyButton.clicked.connect(self.onApply)
+        self.ui.cancelButton.clicked.connect(self.onCancel)
+
+    @property
+    def isRunning(self):
+        return self._run is not None
+
+    def onApply(self):
+        """Segment the chosen volumes; what is wrong with them is said, and nothing changes."""
+        self.start(self._startSegmentation)
+
+    def onCancel(self):
+        if self._run is not None:
+            self._run.cancel()
+
+    def start(self, startRun):
+        """Start the panel's run; what keeps it from starting is said.
+
+        Args:
+            startRun: called without arguments; returns the run, which has ``poll()`` and ``cancel()``, and at
+                whose end :meth:`finish` or :meth:`fail` is to be called.
+        """
+        try:
+            self.panel.ensureDependencies()
+            self._run = startRun()
+        except (MissingModalityError, RuntimeError, OSError) as error:
+            self.fail(str(error))
+            return
+        self._timer.start()
+        self.ui.progressBar.setValue(0)
+        self.setStatus(_("Starting..."))
+        self.panel.updateGui()
+
+    def finish(self, text):
+        """The run has ended."""
+        self._timer.stop()
+        self._run = None
+        self.setStatus(text)
+        self.panel.updateGui()
+
+    def fail(self, message):
+        """The run has failed, or could not start."""
+        self.finish(message)
+        self.panel.showError(message)
+
+    def setStatus(self, text):
+        """Show a text below the buttons."""
+        setStatus(self.ui.statusLabel, text)
+
+    def showStep(self, event, text):
+        """Show how far the run is."""
+        self.ui.progressBar.setMaximum(event.total)
+        self.ui.progressBar.setValue(event.step)
+        self.setStatus(text)
+
+    def update(self):
+        inputs, model = self.panel.inputs, self.panel.model
+        setEnabledWithReason(
+            self.ui.applyButton,
+            _("Segment the tumor in the chosen volumes"),
+            {
+                _("A segmentation is running."): self.isRunning,
+                model.problem: bool(model.problem),
+                _("Choose at least one volume."): not self.state.inputs(),
+                inputs.problem: bool(inputs.problem),
+            },
+        )
+        self.ui.cancelButton.setEnabled(self.isRunning)
+        self.ui.progressBar.setVisible(self.isRunning)
+
+    def stop(self):
+        self.onCancel()
+
+    def reset(self):
+        self.setStatus("")
+
+    def cleanup(self):
+        self.onCancel()
+
+    def _poll(self):
+        if self._run is not None:
+            self._run.poll()
+
+    def _startSegmentation(self):
+        state = self.state
+        return self.logic.startSegmentation(
+            {modality.name: node for modality, node in state.inputs().items()},
+            state.outputSegmentation,
+            state.studentPath or None,
+            state.device.value,
+            state.regions,
+            lambda event: self.showStep(event, segmentationText(event)),
+            self._onFinished,
+        )
+
+    def _onFinished(self, run):
+        if run.cancelled:
+            self.finish(_("Canceled. The scene is as it was."))
+        elif run.exception is not None:
+            self.fail(str(run.exception))
+        else:
+            self.panel.result.showRun(run)
+            slicer.util.setSliceViewerLayers(background=run.reference, fit=True)
+            self.finish(doneText(run.report))
+
+
+def doneText(report):
+    """The end of a segmentation in words, with the report's warnings."""
+    done = _("Done in {seconds} s on {device} with {sequences}.").format(
+        seconds=round(report["seconds"]["total"]),
+        device=report["device"]["description"],
+        sequences=report["modalities"],
+    )
+    return "\n".join([done, *report["warnings"]])

@@ -1,0 +1,147 @@
+"""A module's panel that consists of sections, over the module's one parameter node."""
+
+from types import SimpleNamespace
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from MissingModalityPanelLib.dependencies import ensureDependencies
+from MissingModalityPanelLib.widgets import connectParameters
+
+
+class SectionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Base of a module's widget. It holds no choices: they lie in the parameter node.
+
+    Attributes:
+        title: of windows with messages and questions.
+        requirements: file in the module's Resources, the Python packages that its commands need.
+        logicClass: of the module's logic.
+        sectionClasses: the sections from top to bottom; each becomes the attribute of its ``name``.
+        logic: the module's logic.
+        ui: the widgets of all sections by name.
+        state: the parameter node; None while the scene changes.
+        isShown: whether the module is the one that is open.
+    """
+
+    title = ""
+    requirements = ""
+    logicClass = None
+    sectionClasses = ()
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = self.ui = self.state = None
+        self.isShown = False
+        self._guiTag = None
+        self._sections = []
+
+    def setup(self):
+        super().setup()
+        self.logic = self.logicClass()
+        self.ui = SimpleNamespace()
+        for sectionClass in self.sectionClasses:
+            section = sectionClass(self)
+            setattr(self, section.name, section)
+            self._sections.append(section)
+            vars(self.ui).update(vars(section.ui))
+        self._addNotice()
+        for section in self._sections:
+            section.connect()
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.updateGui)
+        self.initializeParameterNode()
+
+    def _addNotice(self):
+        label = qt.QLabel(_("Research use only, not a medical device. Check every result before you use it."))
+        label.setWordWrap(True)
+        self.layout.addWidget(label)
+        self.layout.addStretch(1)
+        self.ui.noticeLabel = label
+
+    def cleanup(self):
+        """The application is about to delete the panel."""
+        for section in self._sections:
+            section.cleanup()
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self):
+        self.isShown = True
+        self.initializeParameterNode()
+        for section in self._sections:
+            section.enter()
+        self.updateGui()
+
+    def exit(self):
+        self.isShown = False
+        for section in self._sections:
+            section.exit()
+
+    def onSceneStartClose(self, caller, event):
+        for section in self._sections:
+            section.stop()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event):
+        for section in self._sections:
+            section.reset()
+        self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller, event):
+        """The parameters of a loaded scene may name nodes that came in after them."""
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def initializeParameterNode(self):
+        """Show the parameter node of the scene where it is not shown yet."""
+        parameterNode = self.logic.getParameterNode()
+        shown = self.state and self.state.parameterNode
+        if parameterNode.parameterNode is not shown:
+            self.setParameterNode(parameterNode)
+
+    def setParameterNode(self, parameterNode):
+        """Show another parameter node, or none."""
+        modified = vtk.vtkCommand.ModifiedEvent
+        if self.state is not None:
+            self.state.disconnectGui(self._guiTag)
+            self.removeObserver(self.state.parameterNode, modified, self.onStateModified)
+        self.state = None
+        if parameterNode is not None:
+            self._guiTag = connectParameters(parameterNode, self.ui)
+            for section in self._sections:
+                section.show(parameterNode)
+            self.state = parameterNode
+            self.addObserver(parameterNode.parameterNode, modified, self.onStateModified)
+            self.updateGui()
+
+    def onStateModified(self, caller, event):
+        """A parameter was changed: by the panel itself, by a script, or by a scene that was loaded."""
+        if self.state is not None:
+            for section in self._sections:
+                section.show(self.state)
+            self.updateGui()
+
+    def updateGui(self, *_arguments):
+        """Bring all sections up to date."""
+        for section in self._sections:
+            if self.state is not None:
+                section.update()
+
+    def ensureDependencies(self):
+        """Install the Python packages that are missing, after asking.
+
+        Raises:
+            RuntimeError: a package is missing; the message says what to do.
+        """
+        ensureDependencies(self.title, self.resourcePath(self.requirements))
+
+    def showError(self, message):
+        """Say in a window what went wrong."""
+        slicer.util.errorDisplay(message, windowTitle=self.title)

@@ -1,0 +1,36 @@
+"""Networks and presets to choose from, networks of other packages among them, and what to call them."""
+
+from slicer.i18n import tr as _
+
+from MissingModalityLib.networks.registry import NETWORKS
+from MissingModalityLib.training.presets import PRESET_NAMES
+
+
+def networkLabels():
+    """Texts by network. One of another package goes by its name: to ask for its title would import it."""
+    labels = {
+        "segresnet": _("SegResNet (light)"),
+        "rfnet": _("RFNet (of AEM+KD; needs a GPU)"),
+        "mstkdnet": _("MST-KDNet (needs a GPU)"),
+        "adamm": _("AdaMM (needs a GPU)"),
+    }
+    ours = {name: label for name, label in labels.items() if name in NETWORKS}
+    return {**ours, **{name: name for name in NETWORKS if name not in ours}}
+
+
+def presetLabels():
+    """Texts by preset, the shortest training first."""
+    labels = {
+        "quick": _("Quick (a trial of minutes)"),
+        "light": _("Light (a computer without GPU for hours or days)"),
+        "paper": _("Paper (a GPU for days)"),
+    }
+    return {name: labels.get(name, name) for name in reversed(PRESET_NAMES)}
+
+
+def readEnumNames(state):
+    """Read network and preset of older scenes, which kept them as names of enumerations: SEGRESNET, QUICK."""
+    for field, names in (("network", NETWORKS), ("preset", PRESET_NAMES)):
+        value = getattr(state, field)
+        if value not in names and value.lower() in names:
+            setattr(state, field, value.lower())
