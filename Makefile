@@ -76,7 +76,7 @@ bench: install
 	$(BIN)/python Testing/tools/bench_training.py
 
 screenshots: install
-	$(BIN)/python Testing/tools/screenshots.py Resources/Screenshots
+	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots
 
 clean:
 	rm -rf $(VENV) demo build .pytest_cache .ruff_cache MissingModalityTrain/*.egg-info

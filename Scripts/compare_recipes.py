@@ -86,7 +86,7 @@ COMPARISONS = {
             "precision": "bfloat16",
             "validation_fraction": 0,
             "patch_size": 96,
-            "network.filters": 8,
+            "network.width": 8,
             "num_workers": 0,
         },
         steps=600,

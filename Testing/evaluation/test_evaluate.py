@@ -200,7 +200,7 @@ def test_an_evaluation_of_other_weights_is_not_attached(evaluated: Evaluated, tm
 
 
 @pytest.mark.parametrize(
-    "change", [{"window": [16, 40, 40]}, {"overlap": 0.25}, {"smallest_island": 9}], ids=str
+    "change", [{"window": [16, 40, 40]}, {"overlap": 0.25}, {"min_component_voxels": 9}], ids=str
 )
 def test_an_evaluation_made_with_another_way_of_predicting_is_not_attached(
     evaluated: Evaluated, tmp_path: Path, change: dict[str, Any]

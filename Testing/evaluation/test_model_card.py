@@ -66,7 +66,7 @@ def test_it_identifies_the_file(card: str, folder: Path) -> None:
     assert hashlib.sha256(content).hexdigest() in card
     assert f"{len(content) / 1e6:.2f} MB" in card
     assert "| network | segresnet |" in card
-    assert "| options: filters | 8 |" in card
+    assert "| options: width | 8 |" in card
     assert "| license | CC BY 4.0 |" in card
 
 

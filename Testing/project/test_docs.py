@@ -131,6 +131,15 @@ def test_links_lead_to_files(page: Path) -> None:
         assert "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_programs_and_tests_that_are_named_with_their_folder_are_there() -> None:
+    """On pages, in the Makefile, and in what the code says of itself."""
+    folders = [ROOT / name for name in ("MissingModalitySeg", "MissingModalityTrain", "Scripts", "Testing")]
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
+    for file in (*PAGES, ROOT / "Makefile", *sources):
+        for name in re.findall(r"\b(?:Testing|Scripts)/[\w/]+\.py\b", file.read_text("utf-8")):
+            assert (ROOT / name).is_file(), f"{file.name} names {name}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_is_python_and_names_are_public(page: Path) -> None:
     assert set(re.findall(r"\bmm\.(\w+)", page.read_text("utf-8"))) <= set(mm.__all__)

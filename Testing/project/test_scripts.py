@@ -6,7 +6,9 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -31,18 +33,17 @@ TINY = {
 Script = Callable[..., int]
 
 
+def call(monkeypatch: pytest.MonkeyPatch, module: ModuleType, **options: object) -> int:
+    """A script's `main` with its options, given by name."""
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    monkeypatch.setattr(sys, "argv", ["script", *words])
+    return module.main()
+
+
 @pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
-    """Calls a script's `main` with its options, given by name."""
-
-    def run(module: object, **options: object) -> int:
-        words = [
-            word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))
-        ]
-        monkeypatch.setattr(sys, "argv", ["script", *words])
-        return module.main()
-
-    return run
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    """:func:`call` in this test."""
+    return partial(call, monkeypatch)
 
 
 def test_the_bundled_student_is_trained_scored_and_described(
@@ -81,28 +82,49 @@ def change_lines(monkeypatch: pytest.MonkeyPatch, lines: dict[str, Line]) -> Non
     monkeypatch.setitem(COMPARISONS, "recipes", short)
 
 
-@pytest.fixture
-def short_lines(tiny_cases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two lines of the comparison of recipes."""
+def take_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the comparison of recipes have two lines."""
     lines = COMPARISONS["recipes"].lines
     change_lines(monkeypatch, {name: lines[name] for name in ("baseline", "+AEM signed +KD")})
     monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b")
 
 
-@pytest.mark.usefixtures("short_lines")
+@pytest.fixture
+def two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """:func:`take_two_lines` in this test."""
+    take_two_lines(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def compared(tiny_cases: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two lines of one seed have left, trained in turn for 3 steps each."""
+    output = tmp_path_factory.mktemp("compared") / "out"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        take_two_lines(monkeypatch)
+        places = {"train": tiny_cases, "test": tiny_cases, "output": output}
+        assert call(monkeypatch, compare_recipes, **places, seeds=1, steps=3) == 0
+    return output
+
+
+def scores(output: Path) -> list[str]:
+    """What was scored in a comparison, line by line."""
+    return [(path / "cases.csv").read_text("utf-8") for path in sorted(output.glob("*/*/evaluation"))]
+
+
+@pytest.mark.usefixtures("two_lines")
 def test_all_recipes_make_the_same_number_of_steps_and_stand_in_one_table(
-    script: Script, tiny_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    script: Script, compared: Path, tiny_cases: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    options = {"train": tiny_cases, "test": tiny_cases, "output": tmp_path / "out", "seeds": 1}
-    assert script(compare_recipes, **options, steps=3) == 0
-    assert "| +AEM signed +KD | 1 |" in capsys.readouterr().out
-    runs = [tmp_path / "out" / name / "seed0" for name in ("baseline", "aem-signed--kd")]
+    options = {"train": tiny_cases, "test": tiny_cases, "output": compared, "seeds": 1}
+    runs = [compared / name / "seed0" for name in ("baseline", "aem-signed--kd")]
     assert [len(log(run)) for run in runs] == [3, 3]
     assert [line["stage"] for line in log(runs[1])] == ["pretrain", "train", "posttrain"]
     assert all("patient_b" not in record(run)["cases"] for run in runs)
+    before = scores(compared)
     shutil.rmtree(runs[1] / "evaluation")
     assert script(compare_recipes, **options, steps=3) == 0
-    assert (runs[1] / "evaluation" / "summary.json").exists() and len(log(runs[1])) == 3
+    assert "| +AEM signed +KD | 1 |" in capsys.readouterr().out
+    assert scores(compared) == before and len(log(runs[1])) == 3
     assert script(compare_recipes, **options, steps=6) == 2
     assert "another length" in capsys.readouterr().err
 
@@ -125,7 +147,7 @@ def test_all_systems_make_the_same_steps_on_crops_of_the_same_size(
     assert {(stage.batch_size, stage.patch_size) for each in stages for stage in each} == {(1, (96, 96, 96))}
 
 
-@pytest.mark.usefixtures("short_lines")
+@pytest.mark.usefixtures("two_lines")
 def test_no_case_is_scored_by_a_network_that_trained_on_it(
     script: Script, tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,22 +164,16 @@ def test_no_case_is_scored_by_a_network_that_trained_on_it(
         assert len(set(scored)) == len(scored)
 
 
-@pytest.mark.usefixtures("short_lines")
+@pytest.mark.usefixtures("two_lines")
 def test_trainings_side_by_side_are_those_made_in_turn(
-    script: Script, tiny_cases: Path, tmp_path: Path
+    script: Script, compared: Path, tiny_cases: Path, tmp_path: Path
 ) -> None:
-    scores = []
-    for at_once in (1, 2):
-        out = tmp_path / str(at_once)
-        places = {"train": tiny_cases, "test": tiny_cases, "output": out}
-        assert script(compare_recipes, **places, seeds=1, steps=3, at_once=at_once) == 0
-        scores.append(
-            [(path / "cases.csv").read_text("utf-8") for path in sorted(out.glob("*/*/evaluation"))]
-        )
-    assert len(scores[0]) == 2 and scores[0] == scores[1]
+    places = {"train": tiny_cases, "test": tiny_cases, "output": tmp_path / "out"}
+    assert script(compare_recipes, **places, seeds=1, steps=3, at_once=2) == 0
+    assert len(scores(compared)) == 2 and scores(tmp_path / "out") == scores(compared)
 
 
-@pytest.mark.usefixtures("short_lines")
+@pytest.mark.usefixtures("two_lines")
 def test_sizes_of_islands_are_scored_on_cases_the_students_have_not_seen(
     script: Script,
     tiny_cases: Path,

@@ -225,7 +225,7 @@ def test_a_real_training_is_followed_to_its_end(tmp_path: Path) -> None:
     cases = write_block_cases(tmp_path / "cases")
     settings = [f"{key}={value}" for key, value in TINY.items() if key != "network"]
     arguments = ["train", "--data", cases, "--output", run, "--device", "cpu", "--set", *settings]
-    training = background.start([*arguments, "network.filters=8", "network.blocks=1,1"], run)
+    training = background.start([*arguments, "network.width=8", "network.blocks=1,1"], run)
     events = []
     wait_for(lambda: events.extend(training.new_events()) or not training.alive, 300)
     events.extend(training.new_events())

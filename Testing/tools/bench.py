@@ -17,7 +17,7 @@ The last one times what growing a donor's tumor in a recipient takes, from prepa
 
     make bench                          a synthetic patient of 240x240x155 voxels
     make bench CASE=folder              a case of your own
-    python Testing/bench.py --full      time every window (several minutes)
+    python Testing/tools/bench.py --full      time every window (several minutes)
 """
 
 from __future__ import annotations

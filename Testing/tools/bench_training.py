@@ -4,10 +4,10 @@ Every line is measured in a process of its own, on crops of one synthetic patien
 one step to warm up, then the mean of the next ones; loss terms are means over all of them. Memory on a CPU
 is the process's own, with some 0.6 GiB that Python and PyTorch take; on a GPU it is what PyTorch allocates.
 
-    make bench                                                    this too: crops of 64^3, preset "light"
-    python Testing/bench_training.py --preset paper               networks of the papers' sizes
-    python Testing/bench_training.py --preset paper --crop own    and their crops; minutes a step on a CPU
-    python Testing/bench_training.py --lines mst-kd --device cuda
+    make bench                                                         this too: crops of 64^3, preset "light"
+    python Testing/tools/bench_training.py --preset paper              networks of the papers' sizes
+    python Testing/tools/bench_training.py --preset paper --crop own   and their crops; minutes a step
+    python Testing/tools/bench_training.py --lines mst-kd --device cuda
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ LINES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "rfnet": ("baseline", "rfnet", "train", {"supervised.fusion_start_epoch": 0}),
     "aem-kd": ("aem-kd", "rfnet", "posttrain", {}),
     "mst-kd": ("mst-kd", "mstkdnet", "train", {}),
-    "mst-kd recompute": ("mst-kd", "mstkdnet", "train", {"network.recompute": True}),
+    "mst-kd checkpointing": ("mst-kd", "mstkdnet", "train", {"network.activation_checkpointing": True}),
     "adamm": ("adamm", "adamm", "train", {}),
-    "adamm recompute": ("adamm", "adamm", "train", {"network.recompute": True}),
+    "adamm checkpointing": ("adamm", "adamm", "train", {"network.activation_checkpointing": True}),
 }
 """Recipe, network, stage and settings; crops one at a time."""
 SEED = 2021

@@ -1,4 +1,6 @@
-"""Record what AdaMM and MST-KDNet compute now: `python Testing/freeze_joint.py` rewrites their fixtures.
+"""Record what AdaMM and MST-KDNet compute now, into their fixtures.
+
+    PYTHONPATH=Testing/helpers python Testing/tools/freeze_joint.py
 
 Run it only after the networks equal the published numbers (test_adamm.py and test_mstkdnet.py with the shared
 folder); the files then hold later versions to what our own variants, which have no public numbers, give.

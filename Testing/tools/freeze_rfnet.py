@@ -1,4 +1,6 @@
-"""Record what RFNet computes now: `python Testing/tools/freeze_rfnet.py` rewrites fixtures/rfnet_frozen.npz.
+"""Record what RFNet computes now, into fixtures/rfnet_frozen.npz.
+
+    PYTHONPATH=Testing/helpers python Testing/tools/freeze_rfnet.py
 
 Run it only after the network equals the published numbers (test_rfnet.py with the shared folder); the file
 then holds later versions to them where that folder is absent.

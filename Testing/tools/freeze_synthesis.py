@@ -1,7 +1,7 @@
-"""Record what the synthesis computes now: `python Testing/freeze_synthesis.py` rewrites its fixture.
+"""Record what the synthesis computes now: `python Testing/tools/freeze_synthesis.py` rewrites its fixture.
 
-Run it only after maps and transplants equal the published numbers (test_asymmetry.py with the shared folder);
-the file then holds later versions to them where that folder is absent.
+Run it only after maps and transplants equal the published numbers (test_transplant.py with the shared
+folder); the file then holds later versions to them where that folder is absent.
 """
 
 from __future__ import annotations

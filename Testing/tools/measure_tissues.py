@@ -1,6 +1,6 @@
 """Prints the tissue statistics behind MissingModalityLib/phantom/contrast.py.
 
-    python Testing/measure_tissues.py FOLDER_OF_CASES
+    python Testing/tools/measure_tissues.py FOLDER_OF_CASES
 
 For each labeled four-modality case: median intensity of cerebrospinal fluid, grey matter (k-means over FLAIR,
 T1 and T2, away from the tumor; fluid eroded by a voxel against partial volume) and of the tumor classes,

@@ -1,4 +1,4 @@
-"""Pictures of the panels for people to look at: ``python Testing/screenshots.py FOLDER``.
+"""Pictures of the panels for people to look at: ``make screenshots``.
 
 Drawn by real Qt without a screen; Slicer's own widgets are plain stand-ins (see qt_standin.py), so the
 pictures show what is on the panels and how it is laid out, not the exact looks inside Slicer.

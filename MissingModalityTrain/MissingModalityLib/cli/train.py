@@ -8,8 +8,9 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..core.progress import progress_printer
+from ..networks.registry import NETWORKS
 from ..training.describe import describe_settings, to_yaml
-from ..training.presets import PRESET_NAMES, PRESETS
+from ..training.presets import PRESET_NAMES
 from ..training.request import TrainRequest
 from .options import (
     add_command,
@@ -35,7 +36,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--network",
         metavar="NAME",
-        help=f"one of {', '.join(PRESETS)} (default: the one that the recipe is made for, else segresnet)",
+        help=f"one of {', '.join(NETWORKS)} (default: the one that the recipe is made for, else segresnet)",
     )
     parser.add_argument(
         "--preset",

@@ -107,7 +107,7 @@ class Student:
         path = Path(path)
         tensors = {
             name: (value.half() if half and value.is_floating_point() else value).contiguous()
-            for name, value in self.network.state_dict().items()
+            for name, value in _distinct_weights(self.network).items()
         }
         try:
             with atomic_write(path) as temporary:
@@ -257,27 +257,34 @@ def _absent_network(card: Card) -> str:
 
 
 def _network_of(card: Card, tensors: Mapping[str, torch.Tensor]) -> Network:
-    """The network that a card names, with weights."""
-    make, options = network_class(card.network), network_options(card.network, **card.options)
-    _check_shapes(lambda: make(options), tensors)
-    network = make(options)
-    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    network.load_state_dict(floats)
-    return network
-
-
-def _check_shapes(make: Callable[[], Network], tensors: Mapping[str, torch.Tensor]) -> None:
-    """Hold the weights against the network before that takes memory, of which wrong options may ask too much.
+    """The network that a card names, with weights.
 
     Raises:
         StudentError: a weight is missing, too many or of another shape.
     """
+    make, options = network_class(card.network), network_options(card.network, **card.options)
     try:
         with torch.device("meta"):
-            state = make().state_dict()
-    except RuntimeError:  # one from outside may compute with its weights when made; then their use tells
-        return
-    expected = {name: tuple(value.shape) for name, value in state.items()}
+            skeleton = make(options)
+    except RuntimeError:  # one from outside may compute with its weights when made
+        pass
+    else:  # before the network takes memory, of which wrong options may ask too much
+        _check_weights(skeleton, tensors)
+    network = make(options)
+    _check_weights(network, tensors)
+    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    network.load_state_dict(floats, strict=False)  # names of weights that have two stand there once
+    return network
+
+
+def _distinct_weights(network: Network) -> dict[str, torch.Tensor]:
+    """Weights by name; one that the network holds under two names under the first."""
+    names = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
+    return {name: value for name, value in network.state_dict().items() if name in names}
+
+
+def _check_weights(network: Network, tensors: Mapping[str, torch.Tensor]) -> None:
+    expected = {name: tuple(value.shape) for name, value in _distinct_weights(network).items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     for name in {**expected, **found}:
         if expected.get(name) != found.get(name):

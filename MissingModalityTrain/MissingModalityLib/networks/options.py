@@ -7,14 +7,13 @@ which would otherwise fill the memory before anyone notices.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any
 
 from ..core.aliases import OLD_NETWORK_OPTIONS, renamed
 from ..core.errors import OptionError
-from ..core.labels import TumorClass
-from ..core.settings import check, choice, fraction, setting, switch
+from ..core.settings import check, choice, facts, fraction, setting, switch
 
 PREFIX = "network."
 """What options of a network are called by in ``--set``."""
@@ -39,6 +38,12 @@ def whole(default: int, low: int, high: int, meaning: str, multiple_of: int = 1)
 
 def _whole(low: int, high: int, multiple_of: int = 1) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and low <= value <= high and value % multiple_of == 0
+
+
+def _class_count() -> int:
+    from ..core.labels import TumorClass  # brings numpy, which listing options must do without
+
+    return len(TumorClass)
 
 
 def _are_blocks(value: Any) -> bool:
@@ -99,8 +104,11 @@ class RFNetOptions(NetworkOptions):
     """Of :class:`.rfnet.RFNet`."""
 
     width: int = whole(16, 4, 256, "Channels of the finest level; 16 in the paper", multiple_of=4)
-    classes: int = whole(
-        len(TumorClass), 2, 16, "Classes, background included; students need the library's own"
+    classes: int = field(
+        default_factory=_class_count,
+        metadata=facts(
+            "Classes, background included; students need the library's own", "2 to 16", _whole(2, 16)
+        ),
     )
 
 

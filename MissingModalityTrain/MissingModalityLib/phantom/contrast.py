@@ -12,8 +12,8 @@ from ..core.modalities import MODALITIES, Modality
 from .random_fields import Field, Points
 
 # Median intensity relative to white matter in FLAIR, T1ce, T1, T2, and its standard deviation between
-# patients, of ten real four-modality cases: Testing/measure_tissues.py prints them. "deep" lies between grey
-# and white matter, vessels enhance in T1ce.
+# patients, of ten real four-modality cases: Testing/tools/measure_tissues.py prints them. "deep" lies between
+# grey and white matter, vessels enhance in T1ce.
 MEANS: Mapping[str, tuple[float, ...]] = {
     "white": (1.00, 1.00, 1.00, 1.00),
     "grey": (1.19, 0.83, 0.87, 1.24),

@@ -15,7 +15,7 @@ from .mixup import MixedCase
 from .options import SYNTHESIS_METHODS, SynthesisOptions
 from .synthetic_case import SyntheticCase
 from .transplanted_case import TransplantedCase
-from .tumor_cache import CachedTumor, cache_tumor
+from .tumor_cache import CachedTumor, cache_tumor, tumor_folder
 
 
 def synthetic_cases(
@@ -53,7 +53,7 @@ def synthetic_cases(
     check_choices(method, factor, len(cases))
     options, cases = options or SynthesisOptions(), sorted(cases, key=lambda case: case.name)
     if method == "aem":
-        tumors = _cut(cases, folder or cases[0].path.parent / "tumors", options, on_progress)
+        tumors = _cut(cases, folder or tumor_folder(cases[0].path.parent), options, on_progress)
         donors = _Donors(cases, list(tumors))
     else:
         donors = _Donors(cases, list(range(len(cases))))

@@ -19,7 +19,7 @@ from ..imaging.volumes import write_image
 from .options import SynthesisOptions
 from .transplant import centered
 from .transplanted_case import TransplantedCase
-from .tumor_cache import CachedTumor, cache_tumor
+from .tumor_cache import CachedTumor, cache_tumor, tumor_folder
 
 
 def preview(
@@ -70,7 +70,7 @@ def preview(
         tell(Event(ProgressStage.PREPARE, number, len(pair), case.name))
         cases.append(cache_case(case, folder))
     tell(Event(ProgressStage.CUT_TUMORS, 0, 1, donor))
-    tumor = cache_tumor(cases[1], folder / "tumors", options)
+    tumor = cache_tumor(cases[1], tumor_folder(folder), options)
     case = TransplantedCase.draw("preview", cases[0], [tumor], options, np.random.default_rng(seed))
     tell(Event(ProgressStage.WRITE, 0, 1, str(output)))
     return _write(case, tumor, modality, options, output)

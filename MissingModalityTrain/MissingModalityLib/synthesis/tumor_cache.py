@@ -97,6 +97,11 @@ class CachedTumor:
             ) from error
 
 
+def tumor_folder(prepared: Path) -> Path:
+    """Where cut tumors lie, in the folder of the prepared cases that they are cut from."""
+    return prepared / "tumors"
+
+
 def cache_tumor(donor: CachedCase, folder: Path, options: SynthesisOptions) -> CachedTumor:
     """Cut a donor's tumor into ``folder``, unless an up-to-date file is already there.
 

@@ -1,4 +1,10 @@
-"""The state of a stage between two epochs, written so that a killed run never leaves a broken one."""
+"""``checkpoint.pt``: the state of a stage between two epochs; a killed run never leaves a broken one.
+
+A dictionary that ``torch.save`` writes, of tensors and plain values only. ``stage`` and ``epoch`` say where
+the run stands (``epoch`` counts those that are over, 0 before the first); ``network``, ``optimizer``,
+``scaler`` and ``method`` are the states of these parts, the scaler's empty unless the precision is float16;
+``averaged`` is the state of the running average of the weights, in runs that have one.
+"""
 
 from __future__ import annotations
 

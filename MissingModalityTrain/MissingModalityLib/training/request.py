@@ -6,6 +6,7 @@ import argparse
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ class TrainRequest:
         if isinstance(self.settings, Plan):
             raise OptionError("settings: a process of its own takes no whole plan. Give values by key.")
         arguments = ["train"]
-        for item in fields(self):
+        # the settings last: there may be many
+        for item in sorted(fields(self), key=lambda item: item.name == "settings"):
             value = getattr(self, item.name)
             empty = isinstance(value, (Mapping, tuple)) and not value
             if value is not None and value is not False and not empty:
@@ -143,15 +145,20 @@ class TrainRequest:
 
 
 def takes_request(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Show a function of ``(*choices, on_progress=None, **named)`` as one of the fields of a request."""
-    parameters = list(inspect.signature(TrainRequest).parameters.values())
+    """Make a function of ``(on_progress, **choices)`` one of the fields of a request and ``on_progress``."""
     own = inspect.signature(function)
-    parameters.append(own.parameters["on_progress"])
-    function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    fields_of_request = inspect.signature(TrainRequest).parameters.values()
+    signature = own.replace(parameters=[*fields_of_request, own.parameters["on_progress"]])
+
+    @wraps(function)
+    def call(*values: Any, **named: Any) -> Any:
+        return function(**signature.bind(*values, **named).arguments)
+
     text, meanings = map(inspect.cleandoc, (function.__doc__ or "", TrainRequest.__doc__ or ""))
     meanings = meanings.partition("Attributes:\n")[2].partition("\n\n")[0]
-    function.__doc__ = text.replace("    {choices}", meanings)
-    return function
+    call.__doc__ = text.replace("    {choices}", meanings)
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    return call
 
 
 def _path(name: str, value: Any) -> Path:

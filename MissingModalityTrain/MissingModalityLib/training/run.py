@@ -18,18 +18,19 @@ from ..core.progress import Event, Progress
 from ..methods.registry import METHODS
 from ..runtime import distributed, lock
 from ..runtime.devices import choose_device
+from ..synthesis.tumor_cache import tumor_folder
 from .loop import StageRun, Trainer
 from .plan import Plan
 from .record import RunRecord
 from .request import TrainRequest, takes_request
 from .resolve import State, resolve
-from .run_cases import prepare_run_cases, stage_cases, tumor_folder
+from .run_cases import prepare_run_cases, stage_cases
 from .run_folder import RunFolder
 from .stage_students import drop_stages, keep_stage, load_weights
 
 
 @takes_request
-def train(*choices: Any, on_progress: Progress | None = None, **named: Any) -> Path:
+def train(on_progress: Progress | None = None, **choices: Any) -> Path:
     """Train a network on a folder of cases, through all stages of a recipe.
 
     Args:
@@ -46,7 +47,7 @@ def train(*choices: Any, on_progress: Progress | None = None, **named: Any) -> P
         OptionError: an unknown name, a value out of range, one that cannot change when resuming, or a loss
             that is no longer a number.
     """
-    request = TrainRequest(*choices, **named)
+    request = TrainRequest(**choices)
     report = on_progress or _silent
     with distributed.start(request.device) as name:
         device = distributed.on_all_ranks(choose_device, name)

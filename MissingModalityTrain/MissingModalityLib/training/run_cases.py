@@ -16,7 +16,7 @@ from ..imaging.cache import CachedCase, cache_case
 from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
 from ..synthesis.pairing import synthetic_cases
-from ..synthesis.tumor_cache import cache_tumor
+from ..synthesis.tumor_cache import cache_tumor, tumor_folder
 from .record import RunRecord
 from .samples import possible_subsets
 from .settings import Settings
@@ -103,11 +103,6 @@ def stage_cases(
             )
         )
     return usable
-
-
-def tumor_folder(prepared: Path) -> Path:
-    """Where tumors cut for transplantation lie, beside the prepared cases that they are cut from."""
-    return prepared / "tumors"
 
 
 def describe_cases(record: RunRecord) -> str:

@@ -1,4 +1,4 @@
-"""Training samples: which crop of which case, which modalities of it the network may see."""
+"""Training samples: which patch of which case, which modalities of it the network may see."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PatchChoice:
     """Which part of a case is a sample.
 
     Attributes:
-        start: first voxel (z, y, x) of the crop in the case's brain box; may be negative.
+        start: first voxel (z, y, x) of the patch in the case's brain box; may be negative.
         subset: the modalities the network sees.
         teacher: the modalities a teacher sees: ``subset`` and one more, if the case has more.
     """
@@ -31,23 +31,25 @@ class PatchChoice:
 
 
 def choose_patch(case: CachedCase, settings: Settings, random: np.random.Generator) -> PatchChoice:
-    """Draw a crop and its subsets, uniformly among the subsets that the settings and the case allow.
+    """Draw a patch and its subsets, uniformly among the subsets that the settings and the case allow.
 
     Args:
-        case: the case to cut from; its tumor is looked up only where a crop shall lie around it.
+        case: the case to cut from; its tumor is looked up only where a patch shall lie around it.
         settings: ``patch_size``, ``oversample_foreground`` and ``training_subsets`` are read.
         random: source of all choices.
     """
-    crop, shape = np.array(settings.patch_size), np.array(case.shape)
+    size, shape = np.array(settings.patch_size), np.array(case.shape)
     tumor = case.tumor_voxels() if random.random() < settings.oversample_foreground else np.empty((0, 4))
     if len(tumor):
+        # a class first, so that a small one (enhancing tumor, say) is met as often as a large one
         cls = random.choice(np.unique(tumor[:, 0]))
         center = random.choice(tumor[tumor[:, 0] == cls])[1:]
-        start = center - random.integers(crop // 4, crop - crop // 4)
+        # the voxel falls into the middle half, so the network sees a quarter of the patch around it at least
+        start = center - random.integers(size // 4, size - size // 4)
     else:
-        start = random.integers(np.minimum(0, shape - crop), np.maximum(0, shape - crop) + 1)
-    # a crop hanging over the brain box wastes its voxels; one larger than the box must hold all of it
-    start = np.clip(start, np.minimum(0, shape - crop), np.maximum(0, shape - crop))
+        start = random.integers(np.minimum(0, shape - size), np.maximum(0, shape - size) + 1)
+    # a patch hanging over the brain box wastes its voxels; one larger than the box must hold all of it
+    start = np.clip(start, np.minimum(0, shape - size), np.maximum(0, shape - size))
     possible = possible_subsets(case, settings)
     subset = possible[random.integers(len(possible))]
     others = sorted(set(case.subset) - set(subset))
@@ -62,7 +64,7 @@ def possible_subsets(case: CachedCase, settings: Settings) -> list[Subset]:
 
 
 class PatchDataset(Dataset):
-    """Crops of an epoch. Sample ``index`` of epoch e depends on (seed, e, index) and on nothing else.
+    """Patches of an epoch. Sample ``index`` of epoch e depends on (seed, e, index) and on nothing else.
 
     Args:
         cases: prepared or synthetic training cases.

@@ -17,7 +17,8 @@ from .run_folder import RunFolder
 from .settings import Settings
 
 _RECENT = 20
-"""Epochs that the pace is taken from; enough to have validations among them."""
+"""Epochs that the pace is taken from: enough that a single slow one, validated say, hardly counts, few
+enough to follow a machine that others have come to share."""
 
 
 @dataclass(frozen=True)

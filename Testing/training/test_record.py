@@ -1,0 +1,72 @@
+"""Formats of a run's files: what is written is read again, and what earlier versions wrote is read too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from MissingModalityLib.core.errors import CaseError
+from MissingModalityLib.training.log import LogLine
+from MissingModalityLib.training.recipes import make_plan
+from MissingModalityLib.training.record import RunRecord
+from MissingModalityLib.training.run_folder import RunFolder
+
+RECORD = RunRecord(
+    data="/cases",
+    cases={"a": "FLAIR+T1ce", "b": "T1"},
+    validation=("b",),
+    plan=make_plan("aem-kd", settings={"epochs": 3, "exclude": ["c"]}),
+    recipe="aem-kd",
+    preset="paper",
+    seed=7,
+    seeding=2,
+    convention="brats2021",
+    initial="/first.safetensors",
+    prepared="/prepared",
+    left_out={"c": "excluded", "d": "no label"},
+    versions={"torch": "2.9"},
+)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    RECORD.write(RunFolder(tmp_path / "run"))
+    assert RunRecord.read(RunFolder(tmp_path / "run")) == RECORD
+    assert set(RECORD.to_json()) == set(json.loads((tmp_path / "run" / "run.json").read_text()))
+
+
+def test_a_record_of_an_earlier_version_lacks_keys(tmp_path: Path) -> None:
+    content = RECORD.to_json()
+    for name in ("seeding", "prepared", "left_out"):
+        del content[name]
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    record = RunRecord.read(RunFolder(tmp_path))
+    assert (record.seeding, record.prepared, record.left_out) == (1, None, {})
+    assert record.plan == RECORD.plan and record.cases == RECORD.cases
+
+
+def test_a_rule_of_seeds_that_is_not_known_yet_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({**RECORD.to_json(), "seeding": 3}))
+    with pytest.raises(CaseError, match=r"run\.json.*seeding=3.*version"):
+        RunRecord.read(RunFolder(tmp_path))
+
+
+def test_a_line_of_the_log_is_read_as_it_was_written() -> None:
+    line = LogLine(stage="train", epoch=2, learning_rate=0.1, loss={"total": 0.5}, waiting=0.0, seconds=3.5)
+    assert LogLine.from_json(line.to_json()) == line
+    assert list(json.loads(line.to_json())) == [
+        "stage",
+        "epoch",
+        "learning_rate",
+        "loss",
+        "waiting",
+        "seconds",
+    ]
+    scored = LogLine(stage="train", epoch=2, loss={}, seconds=1.0, dice={"FLAIR WT": 0.5, "mean": 0.5})
+    assert LogLine.from_json(scored.to_json()) == scored
+
+
+@pytest.mark.parametrize("text", ["", '{"stage": "train", "epo', "[1]", "3", '{"stage": "train"}'])
+def test_what_is_no_whole_line_of_the_log_is_left_out(text: str) -> None:
+    assert LogLine.from_json(text) is None
