@@ -44,7 +44,7 @@ FUNCTIONS = {
     "train": (
         "data, output, recipe='baseline', network=None, preset='paper', stages=None, settings=None, "
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
-        "prepared=None, *, on_progress=None"
+        "prepared=None, on_progress=None"
     ),
     "write_segmentation": "classes, output, labels='classes'",
 }

@@ -102,7 +102,7 @@ def test_settings_describe_themselves_without_loading_torch() -> None:
         settings = make_plan(preset=preset).stages["train"]
         for name in ("epochs", "iterations_per_epoch"):
             value = getattr(settings, name)
-            assert re.search(rf"{name} = [^.]*{value} \({preset}\)", words), (name, preset)
+            assert re.search(rf"\b{name} = [^.]*\b{value} \({preset}\)", words), (name, preset)
     for network, options in OPTIONS.items():
         assert f"{', '.join(item.name for item in fields(options))} for {network}" in words
 
