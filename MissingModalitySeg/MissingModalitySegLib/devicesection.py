@@ -8,10 +8,12 @@ from MissingModalityPanelLib.device import Device
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import makeTimer, setStatus
 
-POLL_MILLISECONDS = 100
+POLL_MILLISECONDS = 100  # short beside the seconds that PyTorch takes to load
 
 
 class DeviceParameters:
+    """Where the network runs; the folder of patients uses the same."""
+
     device: Device = Device.AUTO
 
 

@@ -13,6 +13,8 @@ COLORS = {Grade.GOOD: "#2e9e44", Grade.DOUBTFUL: "#c98500", Grade.UNRELIABLE: "#
 
 
 class ExpectationSection(Section):
+    """A line without frame, so that it reads as part of the sequences above it."""
+
     name = "expectation"
 
     def update(self):

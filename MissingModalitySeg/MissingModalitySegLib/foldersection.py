@@ -11,6 +11,8 @@ MOST_LINES = 5
 
 
 class FolderParameters:
+    """Empty paths are not chosen yet."""
+
     folderDataPath: str = ""
     folderOutputPath: str = ""
 

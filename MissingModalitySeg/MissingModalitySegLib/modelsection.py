@@ -98,6 +98,7 @@ class ModelSection(Section):
         return self.ui.studentSelector.itemData(self.ui.studentSelector.currentIndex)
 
     def _onModelChosen(self, *_arguments):
+        # the default is kept as empty: its path changes with every update of the extension
         self._chosen = "" if self.ui.studentSelector.currentIndex == 0 else self.path
         self._readModel()
         if self.state is not None:

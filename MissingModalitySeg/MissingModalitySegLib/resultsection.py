@@ -23,6 +23,7 @@ class ResultSection(Section):
         self._node = self._made = None
         header = self.ui.volumesTable.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        # names are the widest cells, and wrap; numbers would be cut off
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         self.ui.opacitySlider.valueChanged.connect(self._onOpacity)
         self.ui.saveButton.clicked.connect(self._onSave)

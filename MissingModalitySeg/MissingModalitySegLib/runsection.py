@@ -9,10 +9,12 @@ from MissingModalityPanelLib.progresstexts import segmentationText
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import makeTimer, setEnabledWithReason, setStatus
 
-POLL_MILLISECONDS = 100
+POLL_MILLISECONDS = 100  # so that the bar moves without jumps: a run takes seconds on a GPU
 
 
 class RunParameters:
+    """Without an output segmentation every run makes a new one."""
+
     outputSegmentation: vtkMRMLSegmentationNode
     regions: bool = False
 

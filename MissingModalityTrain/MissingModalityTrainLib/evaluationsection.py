@@ -19,7 +19,7 @@ from MissingModalityTrainLib.viewlayouts import showTable
 RESULTS, HEATMAP = "evaluation", "heatmap.png"
 """Folder inside the run's, and the picture in it."""
 
-HEATMAP_WIDTH = 400
+HEATMAP_WIDTH = 400  # pixels
 OWN = "MissingModality.evaluation"
 """Attribute that tells our table, that of a scene that was loaded too."""
 

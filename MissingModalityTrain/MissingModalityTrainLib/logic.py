@@ -14,7 +14,10 @@ from MissingModalityPanelLib.widgets import makeTimer
 from MissingModalityTrainLib.sections import MissingModalityTrainParameterNode
 
 POLL_MILLISECONDS = 200
+"""Time between two deliveries of a job's progress."""
+
 WAIT_SECONDS = 0.02
+"""Pause between two turns of the event loop in a wait: the application answers as if it were idle."""
 
 
 class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
@@ -89,7 +92,7 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
         return Path(job.result["output"])
 
     def runCommand(self, arguments, onProgress=None, onFinished=None):
-        """Any command of ``missing-modality`` as a running job that delivers its news from a timer."""
+        """Any command of ``missing-modality`` as a running job that delivers its progress from a timer."""
 
         def finish(job):
             self._timers.pop(job).stop()

@@ -9,6 +9,7 @@ from MissingModalityLib.training.plan import Plan, make_plan
 from MissingModalityLib.training.recipes import RECIPES
 
 MOST_EPOCHS = 100000
+"""A spin box needs a limit (its own is 99); no training comes near this one."""
 
 
 class StagesTable:

@@ -17,7 +17,11 @@ from MissingModalityTrainLib.runmonitor import RunMonitor, epochText, runText
 from MissingModalityTrainLib.stagestable import StagesTable, chosenStages, planProblem, trainingChoices
 
 POLL_MILLISECONDS = 1000
+"""Seldom, since each poll reads the run's record and log from a disk that may be slow."""
+
 LOG_LINES = 500
+"""The last ones of the log, to scroll through; log.jsonl in the run's folder has all."""
+
 FIRST_RECIPE = next(iter(RECIPES))
 CHOICES = (
     "recipeSelector",

@@ -1,36 +1,20 @@
-"""The guide's network and method as installed packages, used by name from the command line to the end."""
+"""The guide's network, method and recipe as installed packages, used by name to the end."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from checkout import LIBRARY, ROOT
+from checkout import LIBRARY
 from command_line import exit_code
+from guide import install
 
-GUIDE = ROOT / "Resources" / "Docs" / "extending.md"
 SMALL = ("epochs=1", "iterations_per_epoch=1", "batch_size=1", "validation_interval=1", "num_workers=0")
-
-
-def install(folder: Path, section: str) -> str:
-    """What pip makes of the code in a section of the guide; the name of the package."""
-    text = GUIDE.read_text("utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
-    code, toml = (re.search(rf"```{kind}\n(.*?)```", text, re.DOTALL)[1] for kind in ("python", "toml"))
-    module = re.match(r"# (\w+)\.py", code)[1]
-    (folder / f"{module}.py").write_text(code)
-    group, entry, place = re.match(r'\[project\.entry-points\."(\S+)"\]\n(\w+) = "(\S+)"', toml).groups()
-    info = folder / f"{module}-1.0.dist-info"
-    info.mkdir()
-    name = module.replace("_", "-")
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{group}]\n{entry} = {place}\n")
-    return name
 
 
 def in_child(site: Path, *arguments: object) -> None:
@@ -64,12 +48,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    for module in ("dynunet_plugin", "focal_plugin"):
+    for module in ("dynunet_plugin", "focal_plugin", "short_first_plugin"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return folder
 
 
-@pytest.mark.parametrize("section", ["A network", "A method"])
+@pytest.mark.parametrize("section", ["A network", "A method", "A recipe", "A layout"])
 def test_the_guides_code_is_short(site: Path, section: str) -> None:
     install(site, section)
     (module,) = site.glob("*.py")
@@ -116,3 +100,14 @@ def test_a_method_of_another_package_works_by_name(
     chosen[4] = tmp_path / "no"
     assert here(*chosen, "--set", "focal.gamma=-1") == 2
     assert "focal.gamma=-1" in capsys.readouterr().err and not (tmp_path / "no").exists()
+
+
+def test_a_recipe_of_another_package_goes_through_its_stages(
+    site: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    install(site, "A recipe")
+    small = ("--set", "network.width=8", "--set", "network.blocks=1,1", "--set", "patch_size=16")
+    in_child(site, *training(tiny_cases, tmp_path / "run", "--recipe", "whole_first", *small))
+    assert [line["stage"] for line in steps(tmp_path / "run")] == ["whole", "any"]
+    assert here("train", "--output", tmp_path / "run", "--resume", "--set", "any.epochs=2") == 0
+    assert [line["stage"] for line in steps(tmp_path / "run")] == ["whole", "any", "any"]

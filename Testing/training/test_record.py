@@ -9,7 +9,7 @@ import pytest
 
 from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.training.log import LogLine
-from MissingModalityLib.training.recipes import make_plan
+from MissingModalityLib.training.plan import make_plan
 from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run_folder import RunFolder
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import CaseError
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
@@ -53,7 +54,7 @@ def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -> None:
-    """Refuse an evaluation of other weights, or made with another window, overlap or smallest island.
+    """Refuse an evaluation of other weights, or made with another window, overlap or component size.
 
     Raises:
         CaseError: naming the student file ``path`` and the student that was evaluated.
@@ -63,8 +64,9 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
             f"The evaluation is not one of {path.name}: it was made with other weights "
             f"({evaluation.get('student', 'unknown student')}). Evaluate this student and try again."
         )
-    facts = prediction_facts(student)
-    for name, value in evaluation.get("prediction", facts).items():  # older summaries lack it
+    facts = renamed(prediction_facts(student), OLD_CARD_KEYS)
+    # older summaries lack it, and all have earlier names of the card's facts
+    for name, value in renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS).items():
         if value != facts.get(name):
             raise CaseError(
                 f"The evaluation is not one of {path.name} as it is now: it was made with {name} {value}, "

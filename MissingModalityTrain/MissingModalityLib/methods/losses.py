@@ -12,7 +12,7 @@ from ..core.errors import OptionError
 from ..core.modalities import MODALITIES
 from ..networks.heads import Head, one_hot
 from ..networks.output import TUMOR_CLASSES, Feature, Kind, Output
-from ..runtime.distributed import total, world
+from ..runtime import distributed
 
 CLAMP = 0.005
 """Least probability that weighted cross entropy tells apart, as in RFNet's public code."""
@@ -66,7 +66,7 @@ def smooth_dice_loss(
     Returns:
         Scalar in 0..1: mean over the K channels.
     """
-    return _dice(total(_overlaps(predicted, target, squared)), above, below).mean()
+    return _dice(distributed.total(_overlaps(predicted, target, squared)), above, below).mean()
 
 
 def channel_losses(logits: Tensor, classes: Tensor, head: Head) -> tuple[Tensor, Tensor]:
@@ -82,7 +82,7 @@ def channel_losses(logits: Tensor, classes: Tensor, head: Head) -> tuple[Tensor,
     """
     target = head.target(classes, logits.dtype)
     entropy = head.label_entropy(logits, classes, target)
-    sums = total(_overlaps(head.probabilities(logits), target, squared=True))
+    sums = distributed.total(_overlaps(head.probabilities(logits), target, squared=True))
     return _dice(sums, SMOOTH, SMOOTH), entropy
 
 
@@ -195,8 +195,12 @@ def region_aware_loss(
             "region": maps,
         }
         pairs = [pair for group in groups.values() for pair in group]
-        shares = total(target.new_tensor([len(rows) for _, rows in pairs])) / (len(target) * world())
-        dice = shares * _dice(total(torch.stack([_overlaps(*pair) for pair in pairs])), 0.0, EPSILON).mean(-1)
+        shares = distributed.total(target.new_tensor([len(rows) for _, rows in pairs])) / (
+            len(target) * distributed.world()
+        )
+        dice = shares * _dice(
+            distributed.total(torch.stack([_overlaps(*pair) for pair in pairs])), 0.0, EPSILON
+        ).mean(-1)
         parts = dice.split([len(group) for group in groups.values()])
         terms: dict[str, Tensor] = {}
         for (name, group), part in zip(groups.items(), parts, strict=True):

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from ..core.errors import OptionError
 from ..networks.heads import HEADS, Head
 from ..networks.output import Feature, Kind, chosen
-from ..runtime.distributed import total
+from ..runtime import distributed
 from .losses import smooth_dice_loss
 from .method import unwrap_ddp
 from .options import DistillationOptions
@@ -120,8 +120,8 @@ class Distillation(Supervised):
                 f"Choose features={' or '.join(name for name in FEATURES if name != self.options.features)}."
             )
         # processes may hold different numbers of modalities, so the mean of their means would not do
-        sums = total(torch.stack([sum(values) for values in squares.values()]))
-        return (sums / total(sums.new_tensor(list(elements.values())))).sum()
+        sums = distributed.total(torch.stack([sum(values) for values in squares.values()]))
+        return (sums / distributed.total(sums.new_tensor(list(elements.values())))).sum()
 
     def _pairs(
         self,
