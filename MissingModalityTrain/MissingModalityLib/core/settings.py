@@ -167,7 +167,9 @@ def with_changes(settings: T, changes: Mapping[str, Any], prefix: str = "") -> T
     for name, given in _nested(renamed(flat(changes), all_old_names(type(settings)))).items():
         present = getattr(settings, name, None)
         is_group = is_dataclass(present) or isinstance(present, dict)
-        if name not in _kinds(type(settings)) or is_group != isinstance(given, Mapping):
+        if is_group and not isinstance(given, Mapping):
+            raise SettingError(prefix + name, _not_options(prefix + name, given))
+        if name not in _kinds(type(settings)) or isinstance(given, Mapping) > is_group:
             path = next(iter(flat({name: given})))
             raise OptionError(f"Unknown setting '{prefix}{path}'. Settings: {_listed(settings)}.")
         if isinstance(present, dict):
@@ -265,8 +267,12 @@ def _read_group(name: str, value: Any, kind: type) -> Any:
     if isinstance(value, kind):
         return value
     if not isinstance(value, Mapping):
-        raise SettingError(name, f"={as_text(value)} must be options, each given as {name}.OPTION=VALUE.")
+        raise SettingError(name, _not_options(name, value))
     return with_changes(kind(), value, f"{name}.")
+
+
+def _not_options(name: str, value: Any) -> str:
+    return f"={as_text(value)} must be options, each given as {name}.OPTION=VALUE."
 
 
 def _read_one(value: Any, kind: Any) -> Any:

@@ -28,7 +28,7 @@ from ..networks.options import OPTIONS, PREFIX, named_today
 from ..networks.registry import NETWORKS
 from .presets import network_preset
 from .recipes import RECIPES, STAGES
-from .settings import Settings, change_settings
+from .settings import Settings, change_settings, check_known
 
 
 @reads_old_names(OLD_PLAN_SETTINGS, plan_of_today)
@@ -142,6 +142,7 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
             else:
                 of_stage[name][rest] = value
         else:
+            check_known(key, ("network.OPTION", "validation_fraction", "exclude"))
             for stage in of_stage:
                 of_stage[stage].setdefault(key, value)
     stages = {
@@ -216,7 +217,9 @@ def from_json(record: Mapping[str, Any]) -> Plan:
     stages = {name: change_settings(Settings(), values) for name, values in record.pop("stages").items()}
     unknown = [name for name in renamed(record, OLD_PLAN_SETTINGS) if name not in Plan.__dataclass_fields__]
     if unknown:
-        raise OptionError(f"Unknown setting '{unknown[0]}' of a plan. Settings: {', '.join(OF_THE_RUN)}.")
+        raise OptionError(
+            f"Unknown setting '{unknown[0]}' of a plan. Settings: {', '.join(OF_THE_RUN)}, stages."
+        )
     return Plan(**record, stages=stages)
 
 

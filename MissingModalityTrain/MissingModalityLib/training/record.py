@@ -115,8 +115,8 @@ class RunRecord:
             raise CaseError(f"{path}: cannot be read ({error}). Start the run again.") from error
         except (KeyError, TypeError, AttributeError, OptionError) as error:
             raise CaseError(
-                f"{path}: holds other settings than this version knows ({error}). Use the version that the "
-                "run began with, or start a new run."
+                f"{path}: holds other settings than this version knows ({error}). Use the version and the "
+                "packages that the run began with, or start a new run."
             ) from error
 
     def write(self, folder: RunFolder) -> None:

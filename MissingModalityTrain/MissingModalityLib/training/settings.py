@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from ..core.aliases import OLD_SETTINGS, OLD_SYNTHESIS_OPTIONS
 from ..core.errors import OptionError
 from ..core.modalities import SUBSETS, Subset, subset_name
 from ..core.settings import (
+    SettingError,
     at_least,
     check,
     choice,
@@ -77,7 +78,7 @@ class Settings:
     """One stage. Defaults: the papers' (RFNet: Ding et al., ICCV 2021; AEM+KD: Liu et al., Sec. 4.1).
 
     Raises:
-        OptionError: a value out of its range, or an unknown subset.
+        OptionError: a value out of its range, or an unknown subset or method.
     """
 
     epochs: int = at_least(1, 300, "Epochs of the stage; the learning rate reaches 0 at the end of the last")
@@ -112,7 +113,6 @@ class Settings:
         "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
         "a teacher that sees all and is trained along",
         "one of supervised, distillation, joint, or a method of another package",
-        lambda value: value in METHODS,
     )
     supervised: SupervisedOptions = field(
         default_factory=SupervisedOptions, metadata=facts("Of the method supervised")
@@ -156,6 +156,12 @@ class Settings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.method not in METHODS:
+            raise SettingError(
+                "method",
+                f"={self.method} is unknown. Choose one of: {', '.join(METHODS)}. If it comes with another "
+                "package, install that one.",
+            )
         named_subsets(self.validation_subsets, "validation_subsets")
         named_subsets(self.training_subsets, "training_subsets")
         object.__setattr__(self, "other_methods", _checked_options(self.other_methods))
@@ -183,10 +189,25 @@ def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     names = {item.name for item in fields(Settings)}
 
     def place(key: str) -> str:
+        check_known(key)
         method = key.partition(".")[0]
         return key if method in names or method not in METHODS else f"other_methods.{key}"
 
     return with_changes(settings, {place(key): value for key, value in flat(changes).items()})
+
+
+def check_known(key: str, others: Iterable[str] = ()) -> None:
+    """Raise OptionError where no setting of a stage, nor one of its groups, is called so.
+
+    Args:
+        key: as for ``--set``, without the stage.
+        others: settings that could have been meant too, for the message.
+    """
+    plain = [item.name for item in fields(Settings) if item.default_factory is MISSING]
+    groups = ["synthesis", *METHODS]  # those of other packages are set by their own names too
+    if key.partition(".")[0] not in {*plain, *groups, *OLD_SETTINGS, "other_methods"}:
+        listed = [*others, *plain, *(f"{group}.OPTION" for group in groups)]
+        raise OptionError(f"Unknown setting '{key}'. Settings: {', '.join(listed)}.")
 
 
 def _checked_options(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
