@@ -219,7 +219,18 @@ def test_a_yaml_file_holds_what_set_takes(tmp_path: Path) -> None:
     assert plan.stages["train"].patch_size == (32, 32, 32) and plan.network_options["width"] == 8
 
 
-@pytest.mark.parametrize("text", ["- 1\n- 2\n", "a: [", "", "1: 2\n"])
+UNREADABLE = [
+    "- 1\n- 2\n",
+    "a: [",
+    "",
+    "1: 2\n",
+    "synthesis: &a {factor: *a}\n",
+    "epochs: 1\nepochs: 2\n",
+    "[" * 9999,
+]
+
+
+@pytest.mark.parametrize("text", UNREADABLE, ids=lambda text: text[:20])
 def test_a_file_without_settings_is_named(text: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(text)
@@ -227,6 +238,43 @@ def test_a_file_without_settings_is_named(text: str, tmp_path: Path) -> None:
         read_config(path)
     with pytest.raises(OptionError, match=r"absent\.yaml"):
         read_config(tmp_path / "absent.yaml")
+
+
+def test_a_key_that_a_file_gives_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text("epochs: 1\ntrain:\n  batch_size: 1\n  batch_size: 2\n")
+    with pytest.raises(OptionError, match=r"(?s)'batch_size' is given twice.*line 4"):
+        read_config(tmp_path / "plan.yaml")
+    (tmp_path / "merged.yaml").write_text("train: &a {epochs: 1}\nposttrain: {<<: *a, batch_size: 3}\n")
+    assert read_config(tmp_path / "merged.yaml")["posttrain.epochs"] == 1
+
+
+@pytest.mark.parametrize("name", ["epoch", "exclud", "netwrok.width", "focal.gamma"])
+def test_an_unknown_setting_is_answered_with_all_that_can_be_set(name: str, clean_plugins: None) -> None:
+    METHODS.register("tversky", "MissingModalityLib.methods.supervised:Supervised")
+    with pytest.raises(OptionError, match=f"Unknown setting '{name}'") as caught:
+        make_plan(settings={name: 1})
+    listed = str(caught.value).partition("Settings: ")[2].rstrip(".").split(", ")
+    assert {"network.OPTION", "exclude", "validation_fraction", "epochs", "joint.OPTION"} <= set(listed)
+    assert "tversky.OPTION" in listed and "other_methods.OPTION" not in listed
+    assert len(listed) == len(set(listed))
+
+
+def test_an_unknown_setting_of_a_stage_is_not_answered_with_those_of_the_run() -> None:
+    with pytest.raises(OptionError, match=r"Unknown setting 'exclude'\. Settings: epochs, "):
+        make_plan(settings={"train.exclude": "a"})
+
+
+def test_a_group_of_options_is_told_from_an_unknown_setting() -> None:
+    with pytest.raises(OptionError, match=r"Setting synthesis=3 must be .* synthesis\.OPTION=VALUE"):
+        make_plan(settings={"synthesis": 3})
+    with pytest.raises(OptionError, match=r"Setting network_options=8 must be .* network"):
+        make_plan(settings={"network": 8})
+
+
+def test_an_unknown_method_is_answered_with_the_known_ones(clean_plugins: None) -> None:
+    METHODS.register("tversky", "MissingModalityLib.methods.supervised:Supervised")
+    with pytest.raises(OptionError, match=r"method=focal is unknown\..* joint, tversky\..* install"):
+        make_plan(settings={"method": "focal"})
 
 
 def test_a_plan_is_checked() -> None:

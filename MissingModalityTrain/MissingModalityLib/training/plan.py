@@ -186,19 +186,39 @@ def read_config(path: Path) -> dict[str, Any] | Plan:
     import yaml
 
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _yaml_loader())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise OptionError(f"{path}: cannot be read as YAML ({error}). Correct the file.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise OptionError(f"{path}: holds no settings. Write lines such as 'epochs: 100'.")
-    if "stages" not in content:
-        return flattened(content)
     try:
-        return from_json(content)
+        return from_json(content) if "stages" in content else flattened(content)
+    except RecursionError:
+        raise OptionError(f"{path}: an alias in it stands within itself. Write the settings out.") from None
     except (TypeError, AttributeError) as error:
         raise OptionError(
             f"{path}: holds no plan ({error}). Write it as train --show-plan prints it."
         ) from error
+
+
+def _yaml_loader() -> type:
+    """A SafeLoader that refuses a key given twice, of which YAML itself would silently take the last."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        problem=f"'{key.value}' is given twice", problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
