@@ -497,6 +497,8 @@ def test_a_printed_plan_says_what_each_setting_means_once() -> None:
         ({"stages": {"train": 3}}, "holds no plan"),
         ({"network": "alexnet", "stages": {"train": {}}}, "network=alexnet"),
         ({"seed": 3, "stages": {"train": {}}}, "'seed'"),
+        ({"stages": {"../train": {}}}, r"'\.\./train' cannot name a stage"),
+        ({"stages": {1: {}}}, "'1' cannot name a stage"),
     ],
     ids=str,
 )

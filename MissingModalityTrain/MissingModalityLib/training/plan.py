@@ -27,7 +27,7 @@ from ..core.settings import (
 from ..networks.options import OPTIONS, PREFIX, named_today
 from ..networks.registry import NETWORKS
 from .presets import network_preset
-from .recipes import RECIPES, STAGES
+from .recipes import RECIPES, STAGES, check_stage_names
 from .settings import Settings, change_settings, check_known
 
 
@@ -37,7 +37,7 @@ class Plan:
     """A whole run.
 
     Raises:
-        OptionError: a value of the wrong kind or out of its range.
+        OptionError: a value of the wrong kind or out of its range, or a name that no stage can have.
     """
 
     network: str = setting(
@@ -67,6 +67,7 @@ class Plan:
         object.__setattr__(self, "network_options", options)
         if self.network in OPTIONS:  # one from outside would load PyTorch; it is checked when built
             with_changes(OPTIONS[self.network](), options, PREFIX)
+        check_stage_names(self.stages)
         for name, settings in self.stages.items():
             if not isinstance(settings, Settings):
                 raise SettingError(f"stages.{name}", f"={settings!r} must be Settings.")

@@ -6,7 +6,7 @@ A network and a preset say what a stage looks like otherwise (:mod:`presets`); :
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -40,14 +40,19 @@ class Recipe:
     on_request: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        taken = {item.name for item in fields(Settings)} | {"network", "stages", *OLD_SETTINGS, *METHODS}
-        for stage in self.stages:
-            # names files of the run's folder and begins keys such as train.epochs
-            if stage in taken or not re.fullmatch(r"[a-z][a-z0-9_-]*", stage):
-                raise OptionError(
-                    f"'{stage}' cannot name a stage. Use lower-case letters, digits, - and _, and no name "
-                    "of a setting or method."
-                )
+        check_stage_names(self.stages)
+
+
+def check_stage_names(names: Iterable[str]) -> None:
+    """Raise OptionError for a name of a stage that names no file or stands for something else in settings."""
+    taken = {item.name for item in fields(Settings)} | {"network", "stages", *OLD_SETTINGS, *METHODS}
+    for name in names:
+        # names files of the run's folder and begins keys such as train.epochs
+        if name in taken or not re.fullmatch(r"[a-z][a-z0-9_-]*", str(name)):
+            raise OptionError(
+                f"'{name}' cannot name a stage. Use lower-case letters, digits, - and _, and no name "
+                "of a setting or method."
+            )
 
 
 _BUILTIN: Mapping[str, Recipe] = {
