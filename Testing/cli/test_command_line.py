@@ -335,6 +335,11 @@ def with_text_before(text):
     [
         (["--config", "plan.yaml", "--network", "rfnet"], "whole plan has its network"),
         (["--config", "plan.yaml", "--stages", "train"], "whole plan has its stages"),
+        (
+            ["--config", "plan.yaml", "--recipe", "aem"],
+            "Leave out recipe=aem",
+        ),
+        (["--config", "plan.yaml", "--preset", "light"], "Leave out preset=light"),
         (["--resume"], "run.json"),
         (["--set", "epochs=2.5"], "epochs=2.5"),
     ],

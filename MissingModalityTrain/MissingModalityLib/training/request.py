@@ -113,6 +113,10 @@ class TrainRequest:
             raise OptionError("A whole plan has its stages and settings. Leave out stages and config.")
         if self.network is not None:
             raise OptionError(f"A whole plan has its network. Leave out network={self.network}.")
+        for item in fields(self):  # what was asked for beside the plan would be passed over without a word
+            value = getattr(self, item.name)
+            if item.name in ("recipe", "preset") and value != item.default:
+                raise OptionError(f"A whole plan has its stages and settings. Leave out {item.name}={value}.")
         return read if isinstance(given, Plan) else change_plan(read, given)
 
     def plan(self) -> tuple[Plan, bool]:
