@@ -80,10 +80,16 @@ def _remedy(module: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse without abbreviated options and with errors in the form of our own."""
+    """argparse without abbreviated options, with errors in the form of our own, and with late epilogs."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
+
+    def format_help(self) -> str:
+        # one that lists recipes imports other packages, which only this help may do, and no other command
+        if callable(self.epilog):
+            self.epilog = self.epilog()
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         # torchrun gives all processes the same arguments

@@ -44,10 +44,10 @@ def add_convention(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_settings(parser: argparse.ArgumentParser, text: str, epilog: str) -> None:
+def add_settings(parser: argparse.ArgumentParser, text: str, epilog: Callable[[], str]) -> None:
     """``--set KEY=VALUE ...`` as pairs in ``settings``; the epilog says which there are."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = epilog
+    parser.epilog = epilog  # type: ignore[assignment]  # called by the parser of __main__ for its help
     parser.add_argument(
         "--set",
         nargs="+",

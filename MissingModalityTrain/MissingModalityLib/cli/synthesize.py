@@ -60,7 +60,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--prepared", type=Path, metavar="DIR", help="with --pair: folder where prepared cases are kept"
     )
-    add_settings(parser, "change single options of the synthesis, see below", _describe_options())
+    add_settings(parser, "change single options of the synthesis, see below", _describe_options)
     add_convention(parser)
     add_progress(parser)
 

@@ -78,7 +78,7 @@ def add(commands: Any) -> None:
         action="store_true",
         help="print the whole plan as YAML for --config, and train nothing",
     )
-    add_settings(parser, "change single settings of the recipe, see below", describe_settings())
+    add_settings(parser, "change single settings of the recipe, see below", describe_settings)
     add_convention(parser)
     add_device(parser)
     add_progress(parser)

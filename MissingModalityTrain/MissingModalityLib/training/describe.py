@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
+from ..core.errors import OptionError
 from ..core.settings import as_text
+from ..methods.registry import METHODS
 from .plan import OF_THE_RUN, Plan
 from .presets import PRESET_NAMES, PRESETS
 from .recipes import RECIPES, Recipe
-from .settings import Settings
+from .settings import OWN_METHODS, Settings
 
 _WIDTH = 79
 """Of lines of help and comments: terminals are 80 wide."""
@@ -20,8 +22,7 @@ _WIDTH = 79
 def describe_settings() -> str:
     """What ``--set`` can change, for people: every setting's name, defaults, meaning and range."""
     lines = ["Recipes, stages that --stages must name in brackets:"]
-    recipes = {name: RECIPES.get(name) for name in RECIPES}
-    lines += [f"  {name} ({_stages_of(recipe)}): {recipe.summary}" for name, recipe in recipes.items()]
+    lines += [f"  {_about_recipe(name)}" for name in RECIPES]
     lines += ["", "Settings of the run, changed by --set NAME=VALUE:"]
     of_plan = {item.name: item for item in fields(Plan)}
     for name, field_name in OF_THE_RUN.items():
@@ -34,6 +35,9 @@ def describe_settings() -> str:
     ]
     for path, item in _settings_of(Settings()):
         lines += _about(path, item, _defaults(path))
+    for method in METHODS:
+        if method not in OWN_METHODS:  # naming its options would import it
+            lines += [f"  {method}.OPTION", f"      Of the method {method}, which another package brings."]
     return "\n".join(lines)
 
 
@@ -101,6 +105,14 @@ def _about(name: str, item: Field[Any], default: str) -> list[str]:
         f"  {name} = {default}",
         *textwrap.wrap(_meaning(item), _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6),
     ]
+
+
+def _about_recipe(name: str) -> str:
+    try:
+        recipe = RECIPES.get(name)
+    except OptionError as error:  # of a broken package; the help is for all others too
+        return f"{name}: {error}"
+    return f"{name} ({_stages_of(recipe)}): {recipe.summary}"
 
 
 def _stages_of(recipe: Recipe) -> str:
