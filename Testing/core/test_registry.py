@@ -133,6 +133,18 @@ def test_items_that_are_no_classes_are_registered_by_their_place(tools, on_path)
     assert in_child("print(tools.get('nails'))") == "[1, 2, 3]"
 
 
+def test_objects_that_a_module_has_reach_child_processes_too(tools, on_path):
+    (on_path / "outside_screws.py").write_text("SCREWS = [4, 5]\n")
+    from outside_screws import SCREWS
+
+    tools.register("screws", SCREWS)
+    tools.register("typed", [6])
+    assert tools.package("screws") == "outside_screws"
+    assert in_child("print(tools.get('screws'))") == "[4, 5]"
+    told = in_child("try: tools.get('typed')\nexcept Exception as error: print(type(error).__name__, error)")
+    assert told.startswith("OptionError The tool 'typed' was registered from an object that only the process")
+
+
 @pytest.mark.parametrize("place", ["outside_absent:X", "outside_absent", "a b:c", "x:y;z=w"])
 def test_place_that_cannot_be_found_is_refused(tools, place):
     with pytest.raises(OptionError, match="module:attribute"):

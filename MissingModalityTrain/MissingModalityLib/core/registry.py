@@ -118,8 +118,8 @@ class Registry(Generic[T]):
 
         Args:
             name: letters, digits, ``-`` and ``_``; one that was registered before is replaced.
-            item: the item, or ``"module:attribute"`` where it is to be found. Child processes find a class or
-                function by itself, anything else only by such a text.
+            item: the item, or ``"module:attribute"`` where it is to be found. Child processes find an item
+                that a module has, or what such a text names.
 
         Raises:
             OptionError: the name is built in, taken by an installed package or not a name, or the item does
@@ -169,14 +169,26 @@ def _load(location: str) -> Any:
 
 
 def _location(item: Any) -> str:
-    """Where another process can import a class or function from, :data:`_UNREACHABLE` if nowhere."""
+    """Where another process can import an item from, :data:`_UNREACHABLE` if nowhere."""
     module, attribute = getattr(item, "__module__", None), getattr(item, "__qualname__", None)
-    if not module or not attribute or module == "__main__":
+    if not attribute:  # neither class nor function, such as a recipe
+        return _location_of_object(item)
+    if not module or module == "__main__":
         return _UNREACHABLE
     try:
         return f"{module}:{attribute}" if _load(f"{module}:{attribute}") is item else _UNREACHABLE
     except (ImportError, AttributeError):  # made within a function
         return _UNREACHABLE
+
+
+def _location_of_object(item: Any) -> str:
+    """The same of an object that does not know its name: the module that has it by one."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) and module.__name__ != "__main__":
+            for attribute, value in list(vars(module).items()):
+                if value is item:
+                    return f"{module.__name__}:{attribute}"
+    return _UNREACHABLE
 
 
 def _plugins() -> dict[str, str]:
