@@ -271,6 +271,17 @@ def test_a_group_of_options_is_told_from_an_unknown_setting() -> None:
         make_plan(settings={"network": 8})
 
 
+def test_two_names_of_one_option_of_the_network_are_refused() -> None:
+    for both in ({"filters": 8, "width": 16}, {"width": 8, "filters": 16}):
+        with pytest.raises(OptionError, match=r"another name too\. Give network\.width alone"):
+            make_plan(settings={"network": both})
+
+
+def test_a_stage_is_told_from_an_unknown_setting() -> None:
+    with pytest.raises(OptionError, match=r"train=3: a stage has settings\. Give train\.SETTING"):
+        make_plan(settings={"train": 3})
+
+
 def test_an_unknown_method_is_answered_with_the_known_ones(clean_plugins: None) -> None:
     METHODS.register("tversky", "MissingModalityLib.methods.supervised:Supervised")
     with pytest.raises(OptionError, match=r"method=focal is unknown\..* joint, tversky\..* install"):

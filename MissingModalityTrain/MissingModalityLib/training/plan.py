@@ -16,6 +16,7 @@ from ..core.errors import OptionError
 from ..core.settings import (
     SettingError,
     all_old_names,
+    as_text,
     check,
     facts,
     flat,
@@ -134,9 +135,16 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
         name, _, rest = key.partition(".")
         if name in OF_THE_RUN:
             rest = next(iter(named_today(plan.network, {rest: value})))
-            of_run[".".join(filter(None, (OF_THE_RUN[name], rest)))] = value
+            path = ".".join(filter(None, (OF_THE_RUN[name], rest)))
+            if path in of_run:
+                raise OptionError(f"{key} is given by another name too. Give {name}.{rest} alone.")
+            of_run[path] = value
         elif name in STAGES or name in plan.stages:
             _known("stage of this run", name, plan.stages)
+            if not rest:
+                raise OptionError(
+                    f"{key}={as_text(value)}: a stage has settings. Give them as {name}.SETTING."
+                )
             if name in finished:
                 if change_settings(plan.stages[name], {rest: value}) != plan.stages[name]:
                     raise OptionError(f"Setting {key}: stage {name} is over. Restart it to change it.")
