@@ -224,10 +224,16 @@ def test_devices_that_are_not_there_are_refused():
     assert choose_device("auto").type in ("cpu", "cuda")
     with pytest.raises(OptionError, match="cuda:99"):
         choose_device("cuda:99")
-    for unknown in ("gpu", "cuda:", "cuda:x", ""):
+    for unknown in ("gpu", "cuda:", "cuda:x", "", 0, None):
         with pytest.raises(OptionError, match="auto, cpu, cuda"):
             choose_device(unknown)
     assert "GiB" in describe_device(choose_device("cpu"))
+
+
+@pytest.mark.parametrize("key", ["T2", 3])
+def test_what_is_no_modality_is_named_with_those_there_are(key, tmp_path):
+    with pytest.raises(OptionError, match=rf"{key!r} is no modality\..*Modality\.FLAIR, .*Modality\.T2"):
+        segment_files({key: tmp_path / "t2.nii.gz"}, tmp_path / "tumor.nii.gz")
 
 
 @pytest.mark.parametrize("place", ["checkout/Train/Lib", "installed/Lib", "Lib"])

@@ -59,7 +59,7 @@ def segment_files(
     Raises:
         ImageError: no volume, one given twice, one unfit, or volumes that do not overlap.
         StudentError: there is no student, or the file is none.
-        OptionError: unknown kind of output, convention or device; no place to write to.
+        OptionError: unknown modality, kind of output, convention or device; no place to write to.
     """
     begin = time.perf_counter()
     inputs = {modality: Path(path) for modality, path in inputs.items()}
@@ -153,6 +153,10 @@ def _findings(prediction: Prediction) -> dict[str, Any]:
 
 def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path, labels: str) -> None:
     """Refuse what cannot succeed before anything heavy is done."""
+    for modality in inputs:
+        if not isinstance(modality, Modality):
+            known = ", ".join(f"Modality.{known.name}" for known in MODALITIES)
+            raise OptionError(f"{modality!r} is no modality. Give files by {known}.")
     if not inputs:
         options = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
         raise ImageError(f"No volume given. Name at least one of {options}.")

@@ -25,7 +25,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
         return torch.device("cpu")
-    if not re.fullmatch(r"cuda(:\d+)?", name):
+    if not isinstance(name, str) or not re.fullmatch(r"cuda(:\d+)?", name):
         raise OptionError(f"Unknown device '{name}'. Choose auto, cpu, cuda or cuda:0, cuda:1, ...")
     index = int(name.partition(":")[2] or 0)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
