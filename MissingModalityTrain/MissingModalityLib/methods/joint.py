@@ -109,7 +109,8 @@ class JointDistillation(Method):
         self.teacher = deepcopy(network)
         if self.options.adversarial:
             device = next(network.parameters()).device
-            with torch.random.fork_rng(devices=[]):  # alike on all processes
+            # its own draw, alike on all processes, which leaves the run's other draws as they are without it
+            with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 self.discriminator = Discriminator(network.style_channels).to(device)
             self._optimizer = torch.optim.Adam(
@@ -155,6 +156,7 @@ class JointDistillation(Method):
         self._optimizer.zero_grad(set_to_none=True)
         self.discriminator.requires_grad_(True)
         self.discriminator.loss(*self._styles).backward()
+        # by hand, since the discriminator is outside the module that the distributed wrapper holds
         for parameter in self.discriminator.parameters():
             parameter.grad = distributed.mean(parameter.grad)
         self._optimizer.step()
@@ -205,6 +207,7 @@ class JointDistillation(Method):
     def _adversarial(self, student: Tensor, teacher: Tensor) -> Tensor:
         """How badly the student passes for a teacher; keeps both styles for the discriminator's own step."""
         self._styles = student.detach().float(), teacher.float()
+        # frozen: the student's loss must leave no gradient in it, and it saves computing them
         self.discriminator.requires_grad_(False)
         return self.discriminator.generator_loss(student.float())
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TEMPERATURE = 7.0
-SMALLEST = 1e-7
+SMALLEST = 1e-7  # logits that are all alike have no deviation to divide by
 
 
 def logit_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -44,4 +44,6 @@ def standardized_divergence(
     """
     logs, target = ((standardized(x.float(), axis) / temperature).log_softmax(1) for x in (student, teacher))
     divergence = F.kl_div(logs, target, reduction="none", log_target=True).sum(1).mean()
+    # gradients of softened distributions shrink by its square (Hinton et al., 2015): so weights stay
+    # comparable when the temperature changes
     return temperature**2 * divergence

@@ -43,6 +43,7 @@ class Attention(nn.Module):
             for linear in (self.query, self.key, self.value)
         )
         dropout, shares = self.dropout if self.training else 0.0, None
+        # the fused kernel never forms the (N, N) matrix, which is why it cannot give it
         if weights:
             shares = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
             mixed = F.dropout(shares, dropout) @ value

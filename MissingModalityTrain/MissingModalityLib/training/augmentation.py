@@ -184,6 +184,7 @@ def _move(image: Tensor, label: Tensor, affine: Tensor, flip: Tensor) -> tuple[T
         moved_image[sample] = image[sample].flip(axes)
         moved_label[sample] = label[sample].flip(axes)
     if not still.all():
+        # a mirrored axis of the result is a negative column
         matrix = torch.where(flip[:, None], -affine, affine)[~still].to(image.device)
         rows = (~still).nonzero()[:, 0].to(image.device)
         moved_image[rows], moved_label[rows] = _resample(image[rows], label[rows], matrix)

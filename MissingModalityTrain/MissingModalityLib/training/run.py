@@ -76,6 +76,7 @@ def run(
         CaseError, StudentError, OptionError: as :func:`train`.
     """
     distributed.on_all_ranks(_check_batches, record.plan)
+    # before the network is built: its first weights follow from the seed, alike on all processes
     torch.manual_seed(record.seed)
     network = networks.build(record.plan.network, **record.plan.network_options)
     prepared = Path(record.prepared or folder.prepared)
