@@ -265,8 +265,9 @@ class TrainingSection(Section):
         return folder == (Path(path) if path else None)
 
     def _follow(self, monitor, started=False):
-        """``started``: the process may have ended by now, and its end is to be told."""
+        """Show another run, or none; ``started``: its process was just started, and may have ended by now."""
         self._monitor, self._epochsShown, self._textShown = monitor, None, None
+        # a process whose end is to be shown in a window
         self._watched = started or self.alive
         self._show()
 

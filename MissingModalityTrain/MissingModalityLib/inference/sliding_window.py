@@ -217,7 +217,7 @@ def infer_within_memory(
 def _attempts(
     window: Sequence[int], divisor: int, device: torch.device
 ) -> Iterator[tuple[torch.device, list[int], str]]:
-    """Device, window and what to say about it, in the order to try."""
+    """Device, window and message for the user, in the order to try."""
     window = list(window)
     yield device, window, ""
     if device.type == "cpu":
@@ -231,7 +231,7 @@ def _attempts(
 
 
 def _outputs(network: Network, patch: Tensor, subsets: Tensor) -> Iterator[Output]:
-    """What the network says of one window (1, 4, d, h, w) from each subset (n, 4) bool."""
+    """Output of one window (1, 4, d, h, w) for each subset (n, 4) bool."""
     if len(subsets) > 1 and hasattr(network, "encode"):
         encoded = network.encode(patch, subsets.any(0, keepdim=True))
         yield from (network.fuse(encoded, subset[None]) for subset in subsets)

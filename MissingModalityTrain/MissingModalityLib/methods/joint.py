@@ -180,11 +180,11 @@ class JointDistillation(Method):
         return terms
 
     def _distances(self, student: Output, teacher: Output) -> dict[str, Tensor]:
-        """What the student learns from the teacher."""
+        """Weighted distances between student and teacher, by name in the log."""
         options = self.options
         axis = 1 if options.standardize_over == "classes" else -1
         kinds = {kind: _pairs(student, teacher, kind) for kind in READ_BY.values()}
-        # name in the log -> weight and distance
+        # distances as functions: a term of weight 0 may read features that the network does not have
         terms = {
             "attention": (
                 options.attention,
@@ -205,7 +205,7 @@ class JointDistillation(Method):
         return {name: weight * distance() for name, (weight, distance) in terms.items() if weight}
 
     def _adversarial(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """How badly the student passes for a teacher; keeps both styles for the discriminator's own step."""
+        """The generator's loss of the student's style; keeps both styles for the discriminator's step."""
         self._styles = student.detach().float(), teacher.float()
         # frozen: the student's loss must leave no gradient in it, and it saves computing them
         self.discriminator.requires_grad_(False)

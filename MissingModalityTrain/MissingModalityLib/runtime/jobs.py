@@ -212,7 +212,7 @@ def _signal_of(exit_code: int) -> int | None:
 
 
 def _killed(number: int) -> str:
-    """What to tell when a signal ended the child."""
+    """Message about a child that a signal has ended."""
     if number == getattr(signal, "SIGKILL", None):
         return (
             "The system ended the process (signal 9), as it does when memory runs out. Close other programs "

@@ -193,7 +193,7 @@ class Trainer:
         return validate(self.model_to_export, stage.held_out, subsets, settings.patch_size, stage.device)
 
     def _keep(self, line: LogLine) -> None:
-        """Write what an epoch has brought."""
+        """Write log line and checkpoint of an epoch."""
         log.append(self.stage.folder, line)
         self._save()  # last: a run killed before it makes the epoch again
 
@@ -274,12 +274,14 @@ class Trainer:
         return dict(zip(terms, distributed.mean(values).tolist(), strict=True))
 
     def _check(self, loss: float, gradient: float, cases: Tensor, epoch: int, step: int) -> None:
-        """Stop at a loss or gradient that is no number, before a checkpoint could keep what it did.
+        """Stop at a loss or gradient that is no number, before a checkpoint is written.
 
-        Gradients that overflow only because the scaler scaled them up are its own business: it has skipped
-        the step.
+        Raises:
+            OptionError: on all ranks.
         """
-        # each overflow halves the scale; below 1 it makes gradients smaller, and they overflow by themselves
+        # A gradient that overflows only because the scaler has scaled it up stops nothing: the scaler skips
+        # the step.
+        # Each overflow halves the scale; below 1 it makes gradients smaller, so they overflow by themselves.
         skipped = self.scaler.is_enabled() and not math.isfinite(gradient) and self.scaler.get_scale() >= 1
         if math.isfinite(loss) and (math.isfinite(gradient) or skipped):
             return

@@ -125,7 +125,8 @@ def _silent(event: Event) -> None:
 
 
 def _check_start(folder: RunFolder, state: State | None) -> None:
-    """Processes that do not share a disk would begin at different epochs, and wait for each other forever."""
+    """Refuse to start where the ranks have read different checkpoints."""
+    # ranks without a common disk would begin at different epochs, and wait for each other for a day, TIMEOUT
     places = distributed.gather([state and (state["stage"], state["epoch"])])
     if len(set(places)) > 1:
         distributed.raise_on_all_ranks(
@@ -137,18 +138,18 @@ def _check_start(folder: RunFolder, state: State | None) -> None:
 
 
 def _settle(trainer: Trainer, record: RunRecord, new: bool) -> None:
-    """Write down that a stage begins or goes on; settings that do not fit its checkpoint are refused by now.
+    """Write record, checkpoint and log of a stage that begins or goes on.
 
-    A kill in between leaves a run that is true: without a record it is none yet, so a new one begins with it;
-    the record of one that resumes comes last, lest its new settings pass for those of the old checkpoint.
+    Called when settings that do not fit the checkpoint have been refused. Killed at any line it leaves a run
+    that can be resumed.
     """
     stage = trainer.stage
-    if new:
+    if new:  # first: a folder without a record is no run
         record.write(stage.folder)
     trainer.begin()
     if not trainer.done:
         drop_stages(stage.folder, stage.stages[stage.stages.index(stage.name) :])
-    if not new:
+    if not new:  # last: or new settings would be taken for those that the old checkpoint was made with
         record.write(stage.folder)
 
 
