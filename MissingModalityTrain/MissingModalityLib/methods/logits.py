@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TEMPERATURE = 7.0
-SMALLEST = 1e-7  # logits that are all alike have no deviation to divide by
+"""As in the public code."""
+SMALLEST = 1e-7  # keeps voxels whose logits are all alike from a division by 0
 
 
 def logit_distance(student: Tensor, teacher: Tensor) -> Tensor:

@@ -43,11 +43,11 @@ class Attention(nn.Module):
             for linear in (self.query, self.key, self.value)
         )
         dropout, shares = self.dropout if self.training else 0.0, None
-        # the fused kernel never forms the (N, N) matrix, which is why it cannot give it
         if weights:
             shares = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
             mixed = F.dropout(shares, dropout) @ value
         else:
+            # fused kernels do without the matrix of weights, N x N per head
             mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
         return F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), dropout), shares
 
