@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from .options import NORM_GROUPS
 from .output import Feature, Kind, chosen
 
-LEVELS = 4
+LEVELS = 4  # as in the papers of both networks
 
 
 def unchanged(place: int, x: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from typing import IO, Any
 from ..core.progress import Event
 from . import processes
 
-_LOG_LINES = 200
+_LOG_LINES = 200  # the last ones: a training prints for days, a traceback of PyTorch some dozens
 _ERROR_MARK = "missing-modality: error: "
 _GRACE_SECONDS = 2.0
 """How long to wait for the pipes after the child has ended; a grandchild may hold them open for ever."""

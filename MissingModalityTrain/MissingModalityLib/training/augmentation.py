@@ -64,6 +64,7 @@ class _Level:
 _LEVELS = {
     "none": None,
     "paper": _Level(moved=1.0, axes=1, degrees=10, scale=(1.0, 0.9, 1.1), shift=(1.0, -0.1, 0.1)),
+    # our own: no paper is followed
     "strong": _Level(
         moved=0.7,
         axes=3,

@@ -26,6 +26,7 @@ _QUICK = Settings(
     validation_interval=4,
     validation_subsets=("FLAIR+T1ce+T1+T2", "FLAIR+T1ce"),
 )
+"""A trial of minutes that shows whether data and machine work; 40 steps a stage teach little."""
 
 _JOINT = Settings(
     epochs=250,
