@@ -206,7 +206,7 @@ def _folds(options: argparse.Namespace) -> Iterator[Job]:
         test.mkdir(parents=True, exist_ok=True)
         for case in left_out:
             if not (test / case.name).exists():
-                # a link, since volumes are large; Windows allows it in developer mode only
+                # a link, since volumes are large; Windows allows it to administrators and in developer mode
                 os.symlink(case.folder.resolve(), test / case.name)
         names = (*always, *(case.name for case in left_out))
         for name, line in COMPARISONS[options.lines].lines.items():

@@ -258,7 +258,7 @@ class Trainer:
             terms = stage.method.loss(model, batch, epoch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(terms["total"]).backward()
-        # the limit is one of true gradients, not of those that the scaler has blown up for float16
+        # the limit is one of true gradients, not of those that the scaler has scaled up for float16
         self.scaler.unscale_(self.optimizer)
         # without a limit nothing is clipped, but _check reads the norm
         terms["gradient"] = nn.utils.clip_grad_norm_(
