@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--stages",
-        type=lambda text: tuple(text.split(",")),
+        type=lambda text: tuple(text.split(",")),  # checked with the recipe, which knows its stages
         metavar="STAGE[,STAGE...]",
         help="go through these stages of the recipe only",
     )
@@ -64,6 +64,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--restart", metavar="STAGE", help="with --resume: begin this stage anew, with what went before it"
     )
+    # from 0, since numpy's SeedSequence takes no negative number
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
@@ -91,7 +92,7 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.output is None:
         raise OptionError("No folder for the run. Name it with --output.")
-    from ..training.run import train
+    from ..training.run import train  # loads PyTorch, some seconds; what help lists comes from light files
 
     request = TrainRequest.from_options(options)
     with progress_printer(options.progress) as progress:

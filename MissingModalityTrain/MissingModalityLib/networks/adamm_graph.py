@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from .unet import normalization
 
-EPSILON = 1e-9
+EPSILON = 1e-9  # keeps an anchor that no voxel is near from a division by 0
 
 
 class NodeProjection(nn.Module):
