@@ -42,7 +42,8 @@ class Card(MutableMapping[str, Any]):
 
     Attributes:
         network: name in the registry of networks.
-        options: of the network, as :func:`networks.build` takes them; absent ones have their defaults.
+        options: of the network, as :func:`~..networks.registry.build` takes them; absent ones have their
+            defaults.
         network_package: distribution that brings the network; "" for one of this library, and in files older
             than this key.
         head: what the network's logits are, "classes", "regions" or "sigmoids".

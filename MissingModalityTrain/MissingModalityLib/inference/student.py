@@ -67,7 +67,7 @@ class Student:
     """A network with its card.
 
     Args:
-        network: made by :func:`networks.build`; it is put into evaluation mode.
+        network: made by :func:`~..networks.registry.build`; it is put into evaluation mode.
         card: facts to keep with it, see :class:`.card.Card`; what can be derived from the network is added
             here.
 
