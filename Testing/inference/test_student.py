@@ -345,6 +345,15 @@ def test_a_card_is_a_mapping_of_the_keys_that_are_there() -> None:
     assert not {"license", "motto"} & set(card)
 
 
+def test_given_facts_cannot_say_what_the_version_that_writes_the_file_fixes(
+    student: Student, tmp_path: Path
+) -> None:
+    wrong = {"format_version": 7, "modalities": ["T1"], "classes": ["TUMOR"], "normalization": "none"}
+    Student(student.network, wrong).save(tmp_path / "s.safetensors")
+    loaded = Student.load(tmp_path / "s.safetensors").card
+    assert {name: loaded[name] for name in wrong} == {name: student.card[name] for name in wrong}
+
+
 def test_a_card_may_be_given_tuples(student: Student, tmp_path: Path) -> None:
     """The window is often a patch size, and the sizes of settings are tuples."""
     Student(student.network, {"window": (24, 24, 24), "limits": ("one",)}).save(tmp_path / "s.safetensors")

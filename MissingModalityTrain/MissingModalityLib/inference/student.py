@@ -83,7 +83,10 @@ class Student:
                 f"{', '.join(cls.name for cls in TumorClass)}. Train it on labels of these."
             )
         self.network = network.eval()
+        defaults = Card(network.name, network.options)
         derived = {
+            # of files that this version writes, whatever the facts were taken from
+            **{name: defaults[name] for name in ("format_version", "modalities", "classes", "normalization")},
             "network": network.name,
             "options": network.options,
             "network_package": NETWORKS.package(network.name),
