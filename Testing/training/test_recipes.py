@@ -461,7 +461,10 @@ def test_a_file_that_is_no_plan_is_refused(content: dict, words: str, tmp_path: 
         read_config(path)
 
 
-@pytest.mark.parametrize("stage", ["epochs", "joint", "clip", "network", "Train", "a/b", ""])
+@pytest.mark.parametrize(
+    "stage",
+    ["epochs", "joint", "clip", "Train", "a/b", "", "validation", *(item.name for item in fields(Plan))],
+)
 def test_a_recipe_cannot_name_a_stage_like_a_setting(stage: str) -> None:
     with pytest.raises(OptionError, match=f"'{stage}' cannot name a stage"):
         Recipe("One stage.", {stage: {}})

@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..core.aliases import OLD_SETTINGS
+from ..core.aliases import OLD_PLAN_SETTINGS, OLD_SETTINGS
 from ..core.errors import OptionError
 from ..core.registry import Registry
 from .settings import Settings
 
 STAGES = ("pretrain", "train", "posttrain")
 """Of the recipes that the library brings, in the order in which they run."""
+
+
+_OF_THE_RUN = {"network", "network_options", "validation_fraction", "exclude", "stages", *OLD_PLAN_SETTINGS}
+"""Fields of a :class:`.plan.Plan`, which imports this file, and their earlier names."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         # methods of other packages are no part of this: what happens to be installed must not forbid a recipe
-        taken = {item.name for item in fields(Settings)} | {"network", "stages", *OLD_SETTINGS}
+        taken = {item.name for item in fields(Settings)} | {*OLD_SETTINGS, *_OF_THE_RUN}
         for stage in self.stages:
             # names files of the run's folder and begins keys such as train.epochs
             if stage in taken or not re.fullmatch(r"[a-z][a-z0-9_-]*", stage):
