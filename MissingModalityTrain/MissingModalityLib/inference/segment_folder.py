@@ -16,7 +16,7 @@ from .. import __version__
 from ..core.errors import CaseError, MissingModalityError, OptionError
 from ..core.files import explain_write_errors, write_text
 from ..core.labels import REGIONS, TUMOR_CLASSES, convention
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.preparation import VERSION
@@ -133,7 +133,7 @@ def _segment_cases(
     on_progress: Progress | None,
 ) -> None:
     """Fill in the outcome case by case, with its table written anew after each: a stopped run leaves both."""
-    notify, total = on_progress or (lambda event: None), len(outcome.cases)
+    notify, total = on_progress or silent, len(outcome.cases)
     for index, case in enumerate(outcome.cases):
         notify(Event(ProgressStage.CASES, index, total, case.name))
         path = paths[case.name]

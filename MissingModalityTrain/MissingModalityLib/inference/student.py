@@ -24,7 +24,7 @@ from ..core.errors import StudentError
 from ..core.files import atomic_write
 from ..core.labels import TumorClass
 from ..core.modalities import Subset, availability
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging import preparation
 from ..imaging.grid import ORIENTATION, SPACING_MM
 from ..imaging.reading import Study
@@ -157,7 +157,7 @@ class Student:
         """
         begin = time.perf_counter()
         chosen = choose_device(device) if isinstance(device, str) else device
-        report = on_progress or (lambda event: None)
+        report = on_progress or silent
         report(Event(ProgressStage.PREPARE, 0, 1, "Bringing the volumes onto one grid"))
         prepared = preparation.prepare(study)
         report(Event(ProgressStage.PREPARE, 1, 1))

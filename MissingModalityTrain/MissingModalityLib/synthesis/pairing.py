@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging.cache import CachedCase
 from .mixup import MixedCase
 from .options import SYNTHESIS_METHODS, SynthesisOptions
@@ -94,7 +94,7 @@ def _cut(
     cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions, on_progress: Progress | None
 ) -> dict[int, CachedTumor]:
     """The tumors of all cases that have one, by the index of the case."""
-    tell = on_progress or (lambda event: None)
+    tell = on_progress or silent
     tumors = {}
     for index, case in enumerate(cases):
         tell(Event(ProgressStage.CUT_TUMORS, index, len(cases), case.name))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import cache_case
@@ -58,7 +58,7 @@ def preview(
             cannot be written to.
         OptionError: recipient and donor are one case.
     """
-    output, tell = Path(output), on_progress or (lambda event: None)
+    output, tell = Path(output), on_progress or silent
     # one donor is given, and another tumor of it would lie on top of the first
     options = replace(options or SynthesisOptions(), tumors=1)
     if recipient == donor:

@@ -17,7 +17,7 @@ from ..core.errors import CaseError
 from ..core.files import write_report
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import CachedCase, cache_case, fingerprint
@@ -74,7 +74,7 @@ def synthesize(
         ImageError, LabelError: a real case cannot be read; the message names the file.
         OptionError: unknown method or convention, or a factor below 2.
     """
-    start, tell = perf_counter(), on_progress or (lambda event: None)
+    start, tell = perf_counter(), on_progress or silent
     data, output, options = Path(data).resolve(), Path(output).resolve(), options or SynthesisOptions()
     labeled, _ = find_cases(data, convention).labeled()
     check_choices(method, factor, len(labeled))
