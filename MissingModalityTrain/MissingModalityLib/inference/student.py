@@ -22,14 +22,14 @@ from safetensors.torch import save
 
 from ..core.errors import StudentError
 from ..core.files import atomic_write
-from ..core.labels import TumorClass
+from ..core.labels import TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging import preparation
 from ..imaging.grid import ORIENTATION, SPACING_MM
 from ..imaging.reading import Study
 from ..networks.network import Network
-from ..networks.output import PRESENCE, TUMOR_CLASSES
+from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS, network_class, network_options
 from ..runtime.devices import choose_device
 from .card import GATES, HEADER_KEY, Card, read_card
@@ -166,8 +166,10 @@ class Student:
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         probabilities = self._apply_gate(found.probabilities, found.presence)
         labels = preparation.to_reference_grid(self._decided(probabilities, prepared.brain), prepared)
-        told = found.presence
-        presence = None if told is None else dict(zip(TUMOR_CLASSES, told.tolist(), strict=True))
+        presence = None
+        if found.presence is not None:
+            names = (cls.name for cls in TUMOR_CLASSES)
+            presence = dict(zip(names, found.presence.tolist(), strict=True))
         seconds = time.perf_counter() - begin
         return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence)
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
+from ..core.labels import TUMOR_CLASSES
 from ..networks.heads import Head
-from ..networks.output import PRESENCE, TUMOR_CLASSES, Feature, Kind, Output, chosen
+from ..networks.output import PRESENCE, Feature, Kind, Output, chosen
 from ..runtime import distributed
 from .attention import attention_distance, scale_distance
 from .logits import logit_distance, standardized_divergence

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
+from ..core.labels import TUMOR_CLASSES
 from ..core.modalities import MODALITIES
 from ..networks.heads import Head, one_hot
-from ..networks.output import TUMOR_CLASSES, Feature, Kind, Output
+from ..networks.output import Feature, Kind, Output
 from ..runtime import distributed
 
 CLAMP = 0.005

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..core.labels import TUMOR_CLASSES
 from ..core.modalities import MODALITIES
 from .adamm_adapters import CONTENT, AllAdapters, SubsetAdapters, SubsetRouting
 from .adamm_graph import GraphRefinement
 from .heads import HEADS
 from .network import Network
 from .options import AdaMMOptions
-from .output import PRESENCE, TUMOR_CLASSES, Feature, Kind, Output, chosen, mask_missing
+from .output import PRESENCE, Feature, Kind, Output, chosen, mask_missing
 from .unet import (
     LEVELS,
     Decoder,
