@@ -121,11 +121,6 @@ def image_of(node: Node) -> sitk.Image:
     return image
 
 
-def array_of(image: sitk.Image) -> np.ndarray:
-    """The voxels (z, y, x) of an image, as a copy."""
-    return sitk.GetArrayFromImage(image)
-
-
 def add_volume(scene: Node, image: sitk.Image, name: str) -> Node:
     """The inverse of :func:`image_of`: a new scalar volume node with default display in ``scene``."""
     lps = np.eye(4)
