@@ -100,33 +100,33 @@ class Card(MutableMapping[str, Any]):
         missing = [name for name in ("network", "options") if name not in values]
         if missing:
             raise OptionError(f"{missing[0]} is missing.")
-        known = {name: values[name] for name in _NAMES if name in values}
-        card = cls(**known, further={key: value for key, value in values.items() if key not in _NAMES})
+        known = {name: values[name] for name in _FIELD_NAMES if name in values}
+        card = cls(**known, further={key: value for key, value in values.items() if key not in _FIELD_NAMES})
         for name, is_valid in _VALID.items():
             if name in known and not is_valid(known[name]):
                 raise OptionError(f"{name} is {known[name]!r:.60}.")
         return card
 
     def __getitem__(self, key: str) -> Any:
-        value = getattr(self, key) if key in _NAMES else self.further[key]
+        value = getattr(self, key) if key in _FIELD_NAMES else self.further[key]
         if value is None:
             raise KeyError(key)
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key in _NAMES:
+        if key in _FIELD_NAMES:
             setattr(self, key, value)
         else:
             self.further[key] = value
 
     def __delitem__(self, key: str) -> None:
-        if key in _NAMES:
+        if key in _FIELD_NAMES:
             setattr(self, key, None)
         else:
             del self.further[key]
 
     def __iter__(self) -> Iterator[str]:
-        yield from (name for name in _NAMES if getattr(self, name) is not None)
+        yield from (name for name in _FIELD_NAMES if getattr(self, name) is not None)
         yield from self.further
 
     def __len__(self) -> int:
@@ -137,7 +137,7 @@ class Card(MutableMapping[str, Any]):
         return json.dumps(dict(self))
 
 
-_NAMES = tuple(item.name for item in fields(Card) if item.name != "further")
+_FIELD_NAMES = tuple(item.name for item in fields(Card) if item.name != "further")
 
 
 def _is_text(value: Any) -> bool:

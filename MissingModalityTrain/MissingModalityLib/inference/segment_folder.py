@@ -29,7 +29,7 @@ from .segmentation_report import report_path
 TABLE_FILE = "volumes.csv"
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
 _CLASSES = tuple(cls.name for cls in TUMOR_CLASSES)
-_NAMES = (*REGIONS, *(name for name in _CLASSES if name not in REGIONS))
+_COLUMN_NAMES = (*REGIONS, *(name for name in _CLASSES if name not in REGIONS))
 _CLOSE_IT = "Close it in other programs and start again; what is segmented is kept."
 
 
@@ -107,7 +107,7 @@ class _Outcome:
 
     def table(self) -> str:
         """One line as CSV for each case that is done or failed."""
-        columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _NAMES]
+        columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _COLUMN_NAMES]
         present = _CLASSES if any("presence" in report for report in self.reports.values()) else ()
         columns += [f"{name}_present" for name in present]
         text = io.StringIO()
@@ -116,7 +116,7 @@ class _Outcome:
         for case in self.cases:
             report = self.reports.get(case.name)
             if report:
-                numbers = [report[measure][name] for measure in _MEASURES for name in _NAMES]
+                numbers = [report[measure][name] for measure in _MEASURES for name in _COLUMN_NAMES]
                 numbers += [report.get("presence", {}).get(name, "") for name in present]
                 lines.writerow([case.name, report["modalities"], *numbers, " ".join(report["warnings"]), ""])
             elif case.name in self.failed:

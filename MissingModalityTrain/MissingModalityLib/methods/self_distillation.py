@@ -34,7 +34,8 @@ from .supervised import Supervised
 
 FEATURES = {"fused": (Kind.FUSED, Kind.DECODER), "encoder": (Kind.ENCODER,)}
 """Option -> kinds of features."""
-SMALLEST = 1e-7  # keeps logarithms of region maps finite
+LEAST_PROBABILITY = 1e-7
+"""Keeps logarithms of region maps finite."""
 
 
 class Distillation(Supervised):
@@ -157,4 +158,4 @@ def distillation_loss(student: Tensor, teacher: Tensor, head: Head) -> tuple[Ten
 
 def _logarithm(probabilities: Tensor) -> Tensor:
     """Logits of probabilities (softmax undoes it)."""
-    return probabilities.float().clamp(min=SMALLEST).log()
+    return probabilities.float().clamp(min=LEAST_PROBABILITY).log()

@@ -22,7 +22,7 @@ from .network import Network
 from .options import AdaMMOptions
 from .output import PRESENCE, Feature, Kind, Output, chosen, mask_missing
 from .unet import (
-    LEVELS,
+    UNET_LEVELS,
     Decoder,
     Encoder,
     ResidualBlock,
@@ -52,7 +52,7 @@ class AdaMM(Network):
 
     name = "adamm"
     Options = AdaMMOptions
-    divisor = 2 ** (LEVELS - 1)
+    divisor = 2 ** (UNET_LEVELS - 1)
     find_unused_parameters = True  # adapters of subsets that no sample has
 
     def __init__(self, options: AdaMMOptions) -> None:
@@ -61,7 +61,7 @@ class AdaMM(Network):
         self.head = HEADS[options.head]
         self.as_public_code = as_public_code
         self.distillable_features = (Kind.STYLE, Kind.ADVERSARIAL, *((PRESENCE,) if options.presence else ()))
-        self.style_channels = deepest = width * 2 ** (LEVELS - 1)
+        self.style_channels = deepest = width * 2 ** (UNET_LEVELS - 1)
         self.encoder = Encoder(len(MODALITIES), width)
         self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(4)))
         self.style = nn.Conv3d(deepest // 2 + 2 * deepest, deepest, 1)

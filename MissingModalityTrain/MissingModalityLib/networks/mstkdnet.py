@@ -19,7 +19,7 @@ from .network import Network
 from .options import MSTKDNetOptions
 from .output import Feature, Kind, Output, asked, chosen, mask_missing
 from .unet import (
-    LEVELS,
+    UNET_LEVELS,
     Decoder,
     Encoder,
     ResidualBlock,
@@ -49,14 +49,14 @@ class MSTKDNet(Network):
 
     name = "mstkdnet"
     Options = MSTKDNetOptions
-    divisor = 2 ** (LEVELS - 1) * PATCH
+    divisor = 2 ** (UNET_LEVELS - 1) * PATCH
     distillable_features = (Kind.ATTENTION, Kind.SCALE, Kind.STYLE, Kind.ADVERSARIAL)
 
     def __init__(self, options: MSTKDNetOptions) -> None:
         super().__init__(options)
         width, size = options.width, options.embedding_size
         self.head = HEADS[options.head]
-        self.style_channels = deepest = width * 2 ** (LEVELS - 1)
+        self.style_channels = deepest = width * 2 ** (UNET_LEVELS - 1)
         self.encoder = Encoder(len(MODALITIES), width)
         self.transformer = Transformer(
             deepest,

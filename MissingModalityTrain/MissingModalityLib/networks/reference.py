@@ -17,7 +17,7 @@ from ..core.errors import OptionError, StudentError
 from ..core.modalities import MODALITIES, SUBSETS, availability
 from .network import Network
 from .registry import build
-from .rfnet import LEVELS
+from .rfnet import RFNET_LEVELS
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _rfnet_options(weights: Mapping[str, Tensor]) -> dict[str, int]:
 def _rfnet_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     # file names and channel order agree with ours: flair, t1ce, t1, t2
     for modality in MODALITIES:
-        for level in range(1, LEVELS + 1):
+        for level in range(1, RFNET_LEVELS + 1):
             theirs, ours = (
                 f"{modality.name.lower()}_encoder.e{level}",
                 f"encoders.{modality:d}.levels.{level - 1}",
@@ -147,11 +147,11 @@ def _rfnet_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield f"{theirs}_c3.conv", f"{ours}.residual.1.conv"
     for theirs, ours in (("decoder_sep", "separate"), ("decoder_fuse", "fused")):
         yield f"{theirs}.seg_layer", f"{ours}.head"
-        for level in range(1, LEVELS):
+        for level in range(1, RFNET_LEVELS):
             yield f"{theirs}.d{level}_c1.conv", f"{ours}.steps.{level - 1}.lifting.conv"
             yield f"{theirs}.d{level}_c2.conv", f"{ours}.steps.{level - 1}.merging.conv"
             yield f"{theirs}.d{level}_out.conv", f"{ours}.steps.{level - 1}.refining.conv"
-    for level in range(1, LEVELS + 1):
+    for level in range(1, RFNET_LEVELS + 1):
         yield from _rfnet_level(level, options["classes"])
 
 

@@ -19,12 +19,12 @@ from .heads import HEADS, ClassesHead
 from .network import Network
 from .options import RFNetOptions
 from .output import Feature, Kind, Output, asked, chosen
-from .rfnet_blocks import SLOPE, ConvBlock, FusionBlock, gather_rows, scatter_rows, upsample
+from .rfnet_blocks import LEAKY_SLOPE, ConvBlock, FusionBlock, gather_rows, scatter_rows, upsample
 
-LEVELS = 4
+RFNET_LEVELS = 4  # resolutions of each encoder, each half the one before
 HIDDEN = 128  # hidden units of a region's modality weighting, whatever the width
 MAP_CHANNELS = 16  # channels before the region maps, whatever the width
-EPSILON = 1e-7  # keeps the mean over an empty region finite
+REGION_EPSILON = 1e-7  # keeps the mean over an empty region finite
 LEAST_SIDE = 16  # reflect padding of the coarsest level needs two voxels
 
 Pyramid = list[Tensor]
@@ -176,7 +176,7 @@ class RegionFusion(nn.Module):
             flat = maps.flatten(2).to(self.weigh[0][0].weight.dtype)
             share = flat.mean(2, keepdim=True)
             sums = torch.bmm(flat, stack.flatten(1, 2).flatten(2).to(flat.dtype).transpose(1, 2))
-            means = (sums / flat.shape[2] / (share + EPSILON)).unflatten(2, stack.shape[1:3])
+            means = (sums / flat.shape[2] / (share + REGION_EPSILON)).unflatten(2, stack.shape[1:3])
             whole = means.new_zeros(*means.shape[:2], len(MODALITIES), means.shape[3])
             whole[:, :, list(used)] = means
             described = torch.cat((whole.flatten(2), share), 2)
@@ -189,7 +189,7 @@ def _modality_weights(channels: int) -> nn.Sequential:
     modalities = len(MODALITIES)
     return nn.Sequential(
         nn.Linear(modalities * channels + 1, HIDDEN),
-        nn.LeakyReLU(SLOPE),
+        nn.LeakyReLU(LEAKY_SLOPE),
         nn.Linear(HIDDEN, modalities),
         nn.Sigmoid(),
     )
@@ -246,7 +246,7 @@ class RFNet(Network):
 
     name = "rfnet"
     Options = RFNetOptions
-    divisor = 2 ** (LEVELS - 1)
+    divisor = 2 ** (RFNET_LEVELS - 1)
     find_unused_parameters = True  # encoders of modalities that no sample has
     loss = "region_aware"
     loss_features = (Kind.SEPARATE, Kind.REGIONS)
@@ -255,7 +255,7 @@ class RFNet(Network):
         super().__init__(options)
         width, classes = options.width, options.classes
         self.head = HEADS["classes"] if classes == HEADS["classes"].channels else ClassesHead(classes)
-        widths = [width * 2**level for level in range(LEVELS)]
+        widths = [width * 2**level for level in range(RFNET_LEVELS)]
         self.encoders = nn.ModuleList(Encoder(widths) for _ in MODALITIES)
         self.separate = SeparateDecoder(widths, classes)
         self.fused = FusedDecoder(widths, classes)
@@ -326,7 +326,7 @@ class RFNet(Network):
                 "rfnet: a modality is marked available but not present. Mark it in both or neither."
             )
         used = [m for m in MODALITIES if available[:, m].any()]
-        return [_stack(pyramids, level, used, available, present) for level in range(LEVELS)], used
+        return [_stack(pyramids, level, used, available, present) for level in range(RFNET_LEVELS)], used
 
     def _decode(
         self,

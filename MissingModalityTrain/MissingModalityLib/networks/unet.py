@@ -18,7 +18,8 @@ from torch.utils.checkpoint import checkpoint
 from .options import NORM_GROUPS
 from .output import Feature, Kind, chosen
 
-LEVELS = 4
+UNET_LEVELS = 4
+"""Resolutions of the U-Net, each half the one before, as in the paper (Fig. 1)."""
 
 
 def unchanged(place: int, x: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ class Encoder(nn.Module):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        widths = [width * 2**level for level in range(LEVELS)]
+        widths = [width * 2**level for level in range(UNET_LEVELS)]
         self.entry = nn.Conv3d(inputs, width, 3, padding=1)
         self.refine = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(channels) for _ in range(min(level, 1) + 1)))
@@ -118,7 +119,7 @@ class Decoder(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        widths = [width * 2**level for level in reversed(range(LEVELS - 1))]
+        widths = [width * 2**level for level in reversed(range(UNET_LEVELS - 1))]
         # the names of modules stand in weights on disk
         self.lift = nn.ModuleList(nn.Conv3d(2 * channels, channels, 1) for channels in widths)
         self.refine = nn.ModuleList(ResidualBlock(channels) for channels in widths)
@@ -140,8 +141,8 @@ def common_features(
     content: Tensor, decoded: Sequence[Tensor], features: bool | Collection[str]
 ) -> dict[Feature, Tensor]:
     """What any network of this U-Net offers for distillation, if wanted, on a scale of its own per group."""
-    found = {Feature(Kind.FUSED, LEVELS): content}
-    found |= {Feature(Kind.DECODER, LEVELS - 1 - number): x for number, x in enumerate(decoded)}
+    found = {Feature(Kind.FUSED, UNET_LEVELS): content}
+    found |= {Feature(Kind.DECODER, UNET_LEVELS - 1 - number): x for number, x in enumerate(decoded)}
     return {feature: F.group_norm(x, NORM_GROUPS) for feature, x in chosen(found, features).items()}
 
 

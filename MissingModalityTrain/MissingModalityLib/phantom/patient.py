@@ -20,7 +20,7 @@ from .tumor import TumorParameters, tumor_shares
 CENTER_MM = np.array([119.5, -119.5, 77.0])
 """Middle of the brain in the patient's space (LPS): the middle of a BraTS volume."""
 
-_MARGIN_MM = np.array([82.0, 100.0, 84.0])
+_HALF_EXTENT_MM = np.array([82.0, 100.0, 84.0])
 """Half the box that surely holds a brain."""
 
 
@@ -132,7 +132,7 @@ def _brain_box(
 ) -> tuple[tuple[slice, ...], Points]:
     """The part of the grid around the brain, and its patient coordinates x, y, z (arrays that broadcast)."""
     box, axes = [], []
-    for size, step, margin in zip(shape, spacing, _MARGIN_MM[::-1], strict=True):
+    for size, step, margin in zip(shape, spacing, _HALF_EXTENT_MM[::-1], strict=True):
         positions = (np.arange(size) - (size - 1) / 2) * step
         inside = np.flatnonzero(np.abs(positions) <= margin)
         start, stop = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, size)
