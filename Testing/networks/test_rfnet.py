@@ -17,7 +17,8 @@ from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, availability
 from MissingModalityLib.methods.losses import region_aware_loss, segmentation_loss
 from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.reference import REFERENCES, load_reference
-from MissingModalityLib.networks.rfnet import RegionFusion, RFNet
+from MissingModalityLib.networks.rfnet import RFNet
+from MissingModalityLib.networks.rfnet_fusion import RegionFusion
 
 MASKS = ("1111", "1000", "0101")
 EVERYTHING = flags("1111")

@@ -231,7 +231,7 @@ def _segresnet(options: argparse.Namespace) -> dict[str, Any]:
 def _fusion(options: argparse.Namespace, copies: bool) -> dict[str, Any]:
     import torch
 
-    from MissingModalityLib.networks.rfnet import RegionFusion
+    from MissingModalityLib.networks.rfnet_fusion import RegionFusion
 
     torch.manual_seed(SEED)
     fusion = RegionFusion(options.width, regions=4).eval()

@@ -333,7 +333,9 @@ def test_a_record_with_earlier_names_gives_the_same_plan() -> None:
         "exclude": ["a"],
         "stages": {"train": json.loads(json.dumps(EARLIER))},
     }
-    assert from_json(record) == Plan("rfnet", {"width": 4}, 0.25, ("a",), {"train": TODAY})
+    today = Plan("rfnet", {"width": 4}, 0.25, ("a",), {"train": TODAY})
+    assert from_json(record) == today
+    assert Plan(**{**record, "exclude": ("a",), "stages": {"train": TODAY}}) == today
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ OLD_SYNTHESIS_OPTIONS = {
 """Of the options of synthetic cases."""
 
 OLD_PLAN_SETTINGS = {"validation": "validation_fraction"}
-"""Of the settings of a run."""
+"""Of the settings of a run; see :func:`plan_of_today` too."""
 
 OLD_NETWORK_OPTIONS = {
     "filters": "width",
@@ -95,6 +95,15 @@ def renamed(values: Mapping[str, Any], old_names: Mapping[str, str]) -> dict[str
         if new in today:
             raise OptionError(f"{given[new]} and {key} are two names of one setting. Give {new} alone.")
         today[new], given[new] = value, key
+    return today
+
+
+def plan_of_today(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a plan in which ``architecture`` may name the network and ``network`` hold its options."""
+    today = dict(values)
+    if "architecture" in today:
+        today["network_options"] = today.get("network", {})
+        today["network"] = today.pop("architecture")
     return today
 
 

@@ -74,15 +74,22 @@ def switch(default: bool, meaning: str) -> Any:
     return setting(default, meaning, "true or false")
 
 
-def reads_old_names(old_names: Mapping[str, str]) -> Callable[[type[T]], type[T]]:
-    """A dataclass of settings whose fields may be given by earlier names too, see :mod:`aliases`."""
+def reads_old_names(
+    old_names: Mapping[str, str], rearranged: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+) -> Callable[[type[T]], type[T]]:
+    """A dataclass of settings whose fields may be given by earlier names too, see :mod:`aliases`.
+
+    Args:
+        old_names: name of today by earlier name.
+        rearranged: called with the values first, where an earlier name means something else today.
+    """
 
     def decorate(cls: type[T]) -> type[T]:
         construct = cls.__init__
 
         @wraps(construct)
         def __init__(self: Any, *args: Any, **values: Any) -> None:
-            construct(self, *args, **_nested(renamed(values, old_names)))
+            construct(self, *args, **_nested(renamed(rearranged(values), old_names)))
 
         cls.__init__ = __init__  # type: ignore[misc]
         cls._old_names = dict(old_names)  # type: ignore[attr-defined]

@@ -82,9 +82,11 @@ def channel_losses(logits: Tensor, classes: Tensor, head: Head) -> tuple[Tensor,
         (K,) 1 - soft Dice over the whole batch, in 0..1; mean cross entropy in nats.
     """
     target = head.target(classes, logits.dtype)
+    # Before the entropy: gradients of the logits are added up in the reverse order of their uses, and where
+    # there are more than two of these, the order decides the last digit. Runs resume to the bit.
+    predicted = head.probabilities(logits)
     entropy = head.label_entropy(logits, classes, target)
-    sums = distributed.total(_overlaps(head.probabilities(logits), target, squared=True))
-    return _dice(sums, SMOOTH, SMOOTH), entropy
+    return _dice(distributed.total(_overlaps(predicted, target, squared=True)), SMOOTH, SMOOTH), entropy
 
 
 def _overlaps(predicted: Tensor, target: Tensor, squared: bool = False) -> Tensor:

@@ -109,6 +109,7 @@ class AdaMM(Network):
         output = Output(self.classify(decoded[-1]), chosen(found, features))
         if self.presence is not None:
             evidence = self.presence(seen)
+            # the mean over all voxels leaves the range of half precision
             evidence = evidence.float() if evidence.dtype.itemsize < 4 else evidence
             output.presence = evidence.mean((2, 3, 4)).sigmoid()
         return output

@@ -176,6 +176,7 @@ class RegionsHead(_SigmoidHead):
         bias.fill_(-BACKGROUND_LOGIT)
 
     def background(self, shape: Sequence[int]) -> Tensor:
+        # no region at all
         return torch.zeros(shape[0], self.channels, *shape[2:])
 
     def class_map(self, probabilities: np.ndarray) -> np.ndarray:

@@ -47,6 +47,7 @@ class Attention(nn.Module):
             shares = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
             mixed = F.dropout(shares, dropout) @ value
         else:
+            # fused kernels do without the matrix of weights, N x N per head
             mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
         return F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), dropout), shares
 

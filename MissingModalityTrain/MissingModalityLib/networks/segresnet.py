@@ -48,7 +48,7 @@ class EarlyFusionSegResNet(Network):
             init_filters=options.width,
             in_channels=len(MODALITIES) * (side**3 + options.availability_channels),
             out_channels=self.head.channels * side**3,
-            dropout_prob=options.dropout or None,
+            dropout_prob=options.dropout or None,  # 0 would add a layer that does nothing
             blocks_down=options.blocks,
             blocks_up=(1,) * (levels - 1),
         )

@@ -44,6 +44,7 @@ class ActivationCheckpointed(nn.Module):
     def forward(self, *inputs: Any) -> Any:
         """Tensors of any shape, as the subclass's ``compute`` takes and gives them."""
         if self.checkpointing and self.training and torch.is_grad_enabled():
+            # the reentrant kind does not go with DistributedDataParallel's search for unused parameters
             return checkpoint(self.compute, *inputs, use_reentrant=False)
         return self.compute(*inputs)
 
@@ -120,7 +121,7 @@ class Decoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         widths = [width * 2**level for level in reversed(range(UNET_LEVELS - 1))]
-        # the names of modules stand in weights on disk
+        # modules keep the names that stand in weights on disk
         self.lift = nn.ModuleList(nn.Conv3d(2 * channels, channels, 1) for channels in widths)
         self.refine = nn.ModuleList(ResidualBlock(channels) for channels in widths)
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.aliases import OLD_PLAN_SETTINGS, renamed
+from ..core.aliases import OLD_PLAN_SETTINGS, plan_of_today, renamed
 from ..core.errors import OptionError
 from ..core.settings import (
     SettingError,
@@ -31,7 +31,7 @@ from .recipes import RECIPES, STAGES
 from .settings import Settings, change_settings
 
 
-@reads_old_names(OLD_PLAN_SETTINGS)
+@reads_old_names(OLD_PLAN_SETTINGS, plan_of_today)
 @dataclass(frozen=True)
 class Plan:
     """A whole run.
@@ -212,10 +212,7 @@ def from_json(record: Mapping[str, Any]) -> Plan:
         OptionError: an unknown setting, or a value of the wrong kind or out of its range.
         KeyError, AttributeError: it is no plan.
     """
-    record = dict(record)
-    if "architecture" in record:  # where the name of the network stood when "network" held its options
-        record["network_options"] = record.get("network", {})
-        record["network"] = record.pop("architecture")
+    record = plan_of_today(record)
     stages = {name: change_settings(Settings(), values) for name, values in record.pop("stages").items()}
     unknown = [name for name in renamed(record, OLD_PLAN_SETTINGS) if name not in Plan.__dataclass_fields__]
     if unknown:
