@@ -179,10 +179,8 @@ def _check_writable(path: Path) -> None:
         raise OptionError(
             f"{path}: the output folder {folder} does not exist. Create it or choose another one."
         )
-    try:
+    with explain_write_errors(path, "Choose another name.", OptionError):  # it may be too long
         taken = path.is_dir()
-    except OSError as error:  # a name too long for the file system
-        raise OptionError(f"{path} cannot be written to ({error.strerror}). Choose another name.") from error
     if taken:
         raise OptionError(f"{path} is a folder. Choose a file name for the output.")
     if not os.access(folder, os.W_OK):

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..core.errors import StudentError
-from ..core.files import atomic_write
+from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, silent
@@ -109,14 +109,9 @@ class Student:
             name: (value.half() if half and value.is_floating_point() else value).contiguous()
             for name, value in _distinct_weights(self.network).items()
         }
-        try:
-            with atomic_write(path) as temporary:
-                temporary.write_bytes(save(tensors, {HEADER_KEY: self.card.to_json()}))
-        except OSError as error:
-            raise StudentError(
-                f"{path}: the student cannot be written ({error}). Choose an existing folder on a disk with "
-                "free space."
-            ) from error
+        remedy = "Choose an existing folder on a disk with free space."
+        with explain_write_errors(path, remedy, StudentError), atomic_write(path) as temporary:
+            temporary.write_bytes(save(tensors, {HEADER_KEY: self.card.to_json()}))
 
     @classmethod
     def load(cls, path: Path) -> Student:

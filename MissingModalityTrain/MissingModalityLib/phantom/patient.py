@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import OptionError
+from ..core.files import explain_write_errors
 from ..core.labels import TumorClass, from_classes
 from ..core.modalities import Modality
 from ..imaging.volumes import write_image
@@ -93,10 +94,8 @@ def write_patient(folder: Path, seed: int, **options: object) -> Path:
         OptionError: the folder cannot be made.
     """
     target = Path(folder) / f"patient_{seed:04d}"
-    try:
+    with explain_write_errors(target, "Choose a folder you can write to.", OptionError):
         target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(f"{target}: cannot be made ({error}). Choose a folder you can write to.") from error
     volumes, label = grow_patient(seed, **options)
     for modality, volume in volumes.items():
         write_image(volume, target / f"{modality.name.lower()}.nii.gz")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import CaseError, OptionError
+from ..core.files import explain_write_errors
 from ..core.modalities import Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.case import Case
@@ -106,12 +107,10 @@ def _write(
         "y_ab": grid.to_image(after.label),
     }
     paths = {name: output / f"{name}.nrrd" for name in images}
-    try:
+    with explain_write_errors(output, "Free some space, or choose a folder you can write to."):
         output.mkdir(parents=True, exist_ok=True)
         for name, image in images.items():
             write_image(image, paths[name])
-    except OSError as error:
-        raise CaseError(f"{output}: the preview cannot be written ({error}). Free some space.") from error
     graft = case.grafts[0]
     # a tumor placed near the border may have its middle outside, where a viewer shows nothing
     middle = np.clip(np.add(graft.start, np.array(graft.shape) // 2), 0, np.array(case.shape) - 1)

@@ -14,7 +14,7 @@ from typing import Any
 from ..core.aliases import OLD_SYNTHESIS_OPTIONS, renamed
 from ..core.environment import versions
 from ..core.errors import CaseError
-from ..core.files import write_report
+from ..core.files import explain_write_errors, write_report
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage, silent
@@ -119,14 +119,10 @@ def _conclude(
     output: Path, cases: Sequence[SyntheticCase], options: SynthesisOptions, report: dict[str, Any]
 ) -> None:
     """Sheet and report; what only the work itself needed goes."""
-    try:
+    with explain_write_errors(output, "Free some space and start the same synthesis again."):
         draw_contact_sheet(output / SHEET_FILE, cases[:_SHEET_CASES], options)
         write_report(report, output / REPORT_FILE)
         shutil.rmtree(output / _WORK_FOLDER)
-    except OSError as error:
-        raise CaseError(
-            f"{output} cannot be written to ({error}). Free some space and start the same synthesis again."
-        ) from error
 
 
 def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
@@ -168,7 +164,7 @@ def _write_case(case: SyntheticCase, output: Path) -> None:
     whole = case.load()
     images = {modality.name.lower(): whole.grid.to_image(whole.image[modality]) for modality in case.subset}
     images["seg"] = whole.grid.to_image(from_classes(whole.label, "brats2021"))
-    try:
+    with explain_write_errors(folder, "Check that the folder is writable and the disk not full."):
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         # threads are enough: zlib works outside of Python's lock
@@ -176,7 +172,3 @@ def _write_case(case: SyntheticCase, output: Path) -> None:
             paths = [unfinished / f"{case.name}_{name}.nii.gz" for name in images]
             list(pool.map(write_image, images.values(), paths))
         unfinished.rename(folder)
-    except OSError as error:
-        raise CaseError(
-            f"{folder} cannot be written ({error}). Check that the folder is writable and the disk not full."
-        ) from error
