@@ -74,11 +74,11 @@ def evaluate_folder(
 
     Args:
         student: a student file.
-        data: folder of cases in any layout that :func:`~..datasets.find_cases` knows.
+        data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows.
         output: folder for ``cases.csv`` (every score), ``summary.json`` (means, versions, settings),
             ``table.md`` (the papers' table) and ``heatmap.png`` (Dice); made if absent, files of these names
             are replaced.
-        device: as in :func:`~..devices.choose_device`; under torchrun each process takes its own GPU.
+        device: as in :func:`~..runtime.devices.choose_device`; under torchrun each process takes its own GPU.
         convention: label convention, where the layout does not fix it.
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
         on_progress: called for each window and prediction; steps are predictions.

@@ -49,7 +49,7 @@ def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: 
 
     Args:
         student_path: a student file; its header tells architecture, training and license.
-        evaluation: a result of :func:`.evaluation.run.evaluate_folder` or ``read_evaluation`` for it.
+        evaluation: a result of :func:`.evaluate.evaluate_folder` or ``read_evaluation`` for it.
         output: a ``.md`` file; an existing one is replaced.
 
     Raises:

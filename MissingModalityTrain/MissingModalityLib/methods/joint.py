@@ -138,7 +138,7 @@ class JointDistillation(Method):
 
         Args:
             network: from :meth:`assemble`, possibly wrapped.
-            batch: as for :class:`~..training.supervised.Supervised`.
+            batch: as for :class:`.supervised.Supervised`.
             epoch: not read.
         """
         student, teacher = network(batch)

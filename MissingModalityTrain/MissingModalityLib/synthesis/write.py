@@ -56,7 +56,7 @@ def synthesize(
     A run that was stopped left whole cases only; the same call again makes those that are missing.
 
     Args:
-        data: folder of real cases in any layout that :func:`datasets.find_cases` knows; cases without a label
+        data: folder of real cases in any layout that :func:`.discovery.find_cases` knows; cases without a label
             are left out.
         output: folder to fill, absent, empty or begun by the same call; not inside ``data``.
         factor, method, seed, options: as for :func:`synthetic_cases`.

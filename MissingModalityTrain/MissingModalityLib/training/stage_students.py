@@ -24,7 +24,7 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
         run: folder of the run, finished or not.
         output: the .safetensors file to write.
         card: further facts for the header, e.g. ``{"license": "...", "gate": "hard"}``; see
-            :class:`~..student.Student`.
+            :class:`~..inference.student.Student`.
 
     Raises:
         CaseError: ``run`` is not a training run.
