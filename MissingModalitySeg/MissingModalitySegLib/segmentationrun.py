@@ -73,7 +73,7 @@ class SegmentationRun(Job):
             if self.error is None:
                 self._import()
                 self.report = self.result
-            elif self.exit_code == 2 or self.cancelled:
+            elif self.exit_code == 2 or self.canceled:
                 self.exception = MissingModalityError(self._inNodeNames(self.error))
             else:
                 logging.error("Log of the segmentation process:\n%s", self.log)

@@ -65,7 +65,7 @@ class JobLine:
     def _onFinished(self, job):
         self._job = None
         try:
-            if job.cancelled:
+            if job.canceled:
                 self.setStatus(self._canceledText)
             elif job.error:
                 self.fail(job.error)

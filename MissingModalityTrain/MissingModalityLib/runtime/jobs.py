@@ -34,7 +34,7 @@ class Job:
         arguments: what follows ``missing-modality``, e.g. ``["segment", "--flair", "f.nii.gz", ...]``.
         result: what the command prints in the end, e.g. the report of ``segment``; None until then.
         exit_code: None while running; 0 success, 2 bad input, negative or 1 a crash or no process at all.
-        cancelled: whether :meth:`cancel` ended it.
+        canceled: whether :meth:`cancel` ended it.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Job:
         self.arguments = [os.fspath(argument) for argument in arguments]
         self.result: dict[str, Any] | None = None
         self.exit_code: int | None = None
-        self.cancelled = False
+        self.canceled = False
         self._on_event = on_event
         self._on_finish = on_finish
         self._process: subprocess.Popen[bytes] | None = None
@@ -105,7 +105,7 @@ class Job:
     @property
     def error(self) -> str | None:
         """One message for people when the job failed or was canceled; None otherwise."""
-        if self.cancelled:
+        if self.canceled:
             return "Canceled."
         if self._failed_start:
             return self._failed_start
@@ -162,7 +162,7 @@ class Job:
         if not self.running:
             self._report_finish()
             return
-        self.cancelled = True
+        self.canceled = True
         processes.kill_tree(self._process.pid)
         self._process.kill()
         for reader in self._readers:
@@ -201,7 +201,7 @@ class Job:
                 self._log.append(line)
             elif record["event"] == "result":
                 self.result = record["result"]
-            elif self._on_event is not None and not self.cancelled:
+            elif self._on_event is not None and not self.canceled:
                 self._on_event(Event.from_json(record))
 
 
