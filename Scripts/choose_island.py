@@ -28,6 +28,7 @@ from MissingModalityLib.imaging.reading import read_label, read_study
 from MissingModalityLib.inference.sliding_window import remove_small_components
 from MissingModalityLib.inference.student import Student
 
+# in voxels, which are 1 mm^3; no volume has 2**40 of them, and the largest piece always stays
 SIZES = {"0": 0, "100": 100, "500": 500, "1000": 1000, "2000": 2000, "5000": 5000, "largest": 2**40}
 Scores = dict[str, dict[str, list[float]]]
 
@@ -61,6 +62,7 @@ def _pairs(line: Path, folds: Path) -> Iterator[tuple[Student, Case]]:
         raise CaseError(f"{line} holds no students of folds. Run compare_recipes.py with --folds first.")
     for file in files:
         student = Student.load(file)
+        # nothing is removed while predicting, so that one prediction serves all sizes
         student.card.min_component_voxels = 0
         for case in find_cases(folds / file.parent.name).labeled()[0]:
             yield student, case

@@ -56,11 +56,11 @@ class FolderSection(Section):
         )
 
     def _onProgress(self, event):
-        if event.message:
+        if event.message:  # the last event, when all are done, names no patient
             self.panel.run.showStep(event, patientText(event))
 
     def _onFinished(self, job):
-        if job.error and not job.canceled:
+        if job.error and not job.canceled:  # a canceled job has an error too, the word "Canceled."
             self.panel.run.fail(job.error)
         else:
             self.panel.run.finish(outcomeText(job))

@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _remedy(module: str) -> str:
+    # the one module that is not called as its package
     package = {"yaml": "pyyaml"}.get(module, module)
     return (
         f"The Python package '{package}' is not installed. In 3D Slicer: install the extension PyTorch and "

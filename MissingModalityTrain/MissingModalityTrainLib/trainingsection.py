@@ -72,11 +72,13 @@ class TrainingSection(Section):
         self._problem = ""
         self._stages = StagesTable(self.ui.stagesTable, self._onStagesChanged)
         self.ui.logText.setMaximumBlockCount(LOG_LINES)
+        # clicked tells whether the button is checked, which would arrive as resume
         self.ui.startButton.clicked.connect(lambda *_args: self.onStart(resume=False))
         self.ui.pauseButton.clicked.connect(self.onPause)
         self.ui.resumeButton.clicked.connect(self.onResume)
         self.ui.stopButton.clicked.connect(self.onStop)
         self.ui.plotsButton.clicked.connect(self.onShowPlots)
+        # an .ini file gives back texts, and the text "false" is true
         stop = slicer.util.settingsValue(STOP_SETTING, False, converter=slicer.util.toBool)
         self.ui.stopOnExitCheckBox.setChecked(stop)
         self.ui.stopOnExitCheckBox.toggled.connect(lambda on: qt.QSettings().setValue(STOP_SETTING, on))
@@ -158,7 +160,7 @@ class TrainingSection(Section):
         """Do something to the process, which may be another user's or stuck."""
         try:
             act()
-        except Exception as error:
+        except Exception as error:  # psutil's too, which has no name here: it may not be installed
             self._fail(_("The training's process does not obey: {error}").format(error=error))
         self._show()
 
@@ -263,8 +265,9 @@ class TrainingSection(Section):
         return folder == (Path(path) if path else None)
 
     def _follow(self, monitor, started=False):
-        """``started``: the process may have ended by now, and its end is to be told."""
+        """Show another run, or none; ``started``: its process was just started, and may have ended by now."""
         self._monitor, self._epochsShown, self._textShown = monitor, None, None
+        # a process whose end is to be shown in a window
         self._watched = started or self.alive
         self._show()
 

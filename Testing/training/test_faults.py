@@ -166,7 +166,7 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(whole: Run, run: 
 
 def test_a_full_disk_ends_a_run_with_one_message_and_costs_nothing_else(whole: Run, run: Run) -> None:
     for fault, file in (
-        (Fault("case", 2, fill_disk), "patient_b.safetensors"),
+        (Fault("case", 2, fill_disk), "patient_b"),
         (Fault("tumor", 2, fill_disk), "patient_c"),
         (Fault("record", 1, fill_disk), str(run.folder)),
         (Fault("checkpoint", 1, fill_disk), "checkpoint.pt"),

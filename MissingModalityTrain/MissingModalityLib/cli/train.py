@@ -57,7 +57,7 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--stages",
-        type=lambda text: tuple(text.split(",")),
+        type=lambda text: tuple(text.split(",")),  # checked with the recipe, which knows its stages
         metavar="STAGE[,STAGE...]",
         help="go through these stages of the recipe only",
     )
@@ -79,6 +79,7 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--restart", metavar="STAGE", help="with --resume: begin this stage anew, with what went before it"
     )
+    # from 0, since numpy's SeedSequence takes no negative number
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
@@ -106,7 +107,7 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.output is None:
         raise OptionError("No folder for the run. Name it with --output.")
-    from ..training.run import train
+    from ..training.run import train  # loads PyTorch, some seconds; what help lists comes from light files
 
     request = TrainRequest.from_options(options)
     with progress_printer(options.progress) as progress:

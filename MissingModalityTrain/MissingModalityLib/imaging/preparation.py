@@ -148,7 +148,8 @@ def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
 
 
 def _check_extent(image: sitk.Image, name: str) -> None:
-    """A head measures centimeters; a header in other units would ask for a gigantic grid or an empty one."""
+    """Refuse volumes of no head's size, such as those whose header is not in millimeters."""
+    # at 1 mm they would become a grid beyond any memory, or one of no voxel
     extent = [count * step for count, step in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     low, high = EXTENT_MM
     if min(extent) < low or max(extent) > high:

@@ -71,6 +71,7 @@ class Card(MutableMapping[str, Any]):
     options: dict[str, Any]
     network_package: str = ""
     head: str = ""
+    # as RFNet's public code predicts: windows of 80 voxels, 40 apart
     window: list[int] = field(default_factory=lambda: [80] * _DIMENSIONS)
     overlap: float = 0.5
     min_component_voxels: int = 0

@@ -134,7 +134,7 @@ class Segmenter:
 
 
 def _findings(prediction: Prediction) -> dict[str, Any]:
-    """What a report says about the tumor."""
+    """The entries of the report about the tumor."""
     array = sitk.GetArrayViewFromImage(prediction.labels)
     volumes = class_volumes(array, math.prod(prediction.labels.GetSpacing()))
     warnings = list(prediction.warnings)

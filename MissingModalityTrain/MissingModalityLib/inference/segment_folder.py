@@ -142,7 +142,7 @@ def _segment_cases(
             outcome.kept.append(case.name)
         try:
             outcome.reports[case.name] = done or segmenter.segment(read_study(case), path, labels)
-        except MissingModalityError as error:
+        except MissingModalityError as error:  # bad input alone: a bug shall end in a traceback
             outcome.failed[case.name] = str(error)
         with suppress(OSError):  # a table program may hold the file; the last write tells the user
             write_text(outcome.table(), table)

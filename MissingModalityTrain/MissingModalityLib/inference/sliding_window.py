@@ -161,6 +161,7 @@ def infer(
             outputs = _outputs(network, patch.to(device), subsets[seen].to(device))
             for number in itertools.compress(itertools.count(), seen):
                 output = next(outputs)
+                # windows are blended in main memory: a GPU holds one window, whatever the case's size
                 parts[number] = network.head.probabilities(output.logits.float()).cpu()
                 if output.presence is not None:
                     here = output.presence[0].float().cpu()
@@ -170,6 +171,7 @@ def infer(
             on_window(done, total)
         return torch.cat(parts, 1)
 
+    # Gaussian weights, since a network knows least about the edge of its window: no seams where windows meet
     blended = sliding_window_inference(
         torch.from_numpy(image)[None], size, 1, predict, overlap=overlap, mode="gaussian"
     )
@@ -201,7 +203,7 @@ def infer_within_memory(
         What :func:`infer` gives, and the device that it was computed on.
     """
     for where, size, note in _attempts(window, network.divisor, device):
-        if note:
+        if note:  # PyTorch keeps freed memory in pieces of the old window's sizes
             torch.cuda.empty_cache()
             on_note(note)
         try:
@@ -215,11 +217,12 @@ def infer_within_memory(
 def _attempts(
     window: Sequence[int], divisor: int, device: torch.device
 ) -> Iterator[tuple[torch.device, list[int], str]]:
-    """Device, window and what to say about it, in the order to try."""
+    """Device, window and message for the user, in the order to try."""
     window = list(window)
     yield device, window, ""
     if device.type == "cpu":
         return
+    # half the sides: an eighth of the memory that activations take
     half = [max(2 * divisor, side // 2 // divisor * divisor) for side in window]
     short = f"The memory of {device} did not suffice"
     if half != window:
@@ -228,7 +231,7 @@ def _attempts(
 
 
 def _outputs(network: Network, patch: Tensor, subsets: Tensor) -> Iterator[Output]:
-    """What the network says of one window (1, 4, d, h, w) from each subset (n, 4) bool."""
+    """Output of one window (1, 4, d, h, w) for each subset (n, 4) bool."""
     if len(subsets) > 1 and hasattr(network, "encode"):
         encoded = network.encode(patch, subsets.any(0, keepdim=True))
         yield from (network.fuse(encoded, subset[None]) for subset in subsets)

@@ -92,6 +92,7 @@ class Student:
             "orientation": ORIENTATION,
         }
         gate = GATES[0] if PRESENCE in network.distillable_features else "none"
+        # what follows from the network comes last: facts of an earlier card cannot say otherwise
         self.card = Card.from_json({"gate": gate, **(card or {}), **derived})
 
     def save(self, path: Path, half: bool = False) -> None:

@@ -46,4 +46,6 @@ def standardized_divergence(
     """
     logs, target = ((standardized(x.float(), axis) / temperature).log_softmax(1) for x in (student, teacher))
     divergence = F.kl_div(logs, target, reduction="none", log_target=True).sum(1).mean()
+    # gradients of softened distributions shrink by its square (Hinton et al., 2015): so weights stay
+    # comparable when the temperature changes
     return temperature**2 * divergence

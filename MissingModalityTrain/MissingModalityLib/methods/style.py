@@ -46,6 +46,7 @@ def style_distance(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tens
     for i, j in combinations(range(len(teacher)), 2):
         target = fused_matrix(teacher[i], teacher[j])
         difference = fused_matrix(student[i], student[j]) - target
+        # a teacher whose matrix is all zero must not divide by zero
         size = target.square().sum((1, 2)).clamp(min=torch.finfo(target.dtype).tiny)
         distances.append((difference.square().sum((1, 2)) / size).mean())
     return torch.stack(distances).mean()

@@ -120,7 +120,7 @@ class AdaMM(Network):
         return (general + specific) / 2 if self.garm is None else self.garm(specific, general)
 
     def _decoded(self, x: Tensor, skips: list[Tensor], routes: SubsetRouting) -> tuple[list[Tensor], Tensor]:
-        """Features of the three levels, finest last, and the one that tells what is there."""
+        """Features of the three levels, finest last, and the presence head's input (B, width, D, H, W)."""
         features = []
         for number, skip in enumerate(reversed(skips)):
             x = self.decoder.step(number, x)

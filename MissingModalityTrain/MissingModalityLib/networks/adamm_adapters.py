@@ -34,6 +34,7 @@ class Adapter(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, D, H, W) -> the same shape."""
         return x + self.dropout(self.up(F.gelu(self.down(x))))
 
 
@@ -77,6 +78,7 @@ class AllAdapters(nn.ModuleDict):
             ImageError: a sample without modality.
         """
         rows: dict[str, list[int]] = {}
+        # one wait for the device, which cannot decide by itself which adapters are computed
         for row, flags in enumerate(available.tolist()):
             rows.setdefault(_bits(flags), []).append(row)
         complete, nothing = "1" * len(MODALITIES), "0" * len(MODALITIES)
@@ -113,10 +115,10 @@ class SubsetRouting:
             x[rows] if bank is None else apply(bank, x[rows], *(other[rows] for other in others))
             for bank, rows in self._groups
         ]
-        return torch.cat(parts)[self._order]
+        return torch.cat(parts)[self._order]  # back into the batch's order: parts stand subset by subset
 
     def adapt(self, place: int, x: Tensor) -> Tensor:
-        """Every sample through its own adapter, the ``place``-th of its bank."""
+        """(B, C, D, H, W), every sample through its own adapter, the ``place``-th of its bank."""
         return self.through(lambda bank, rows: bank.adapters[place](rows), x)
 
 

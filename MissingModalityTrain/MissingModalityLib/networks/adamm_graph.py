@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from .unet import normalization
 
-NODE_EPSILON = 1e-9
-"""Keeps the mean over a node that no voxel belongs to finite."""
+NODE_EPSILON = 1e-9  # keeps an anchor that no voxel is near from a division by 0
 
 
 class NodeProjection(nn.Module):

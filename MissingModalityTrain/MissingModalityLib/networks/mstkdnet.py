@@ -93,6 +93,7 @@ class MSTKDNet(Network):
         style = self.style(torch.cat([pooled, deepest, mixed], 1))
         decoded = self.decoder(self.dropout(self.bottleneck(torch.cat([style, content], 1))), skips)
         found = {
+            # not strict: attention is empty unless it is asked for
             **{Feature(Kind.ATTENTION, name): x for name, x in zip(OUTPUT_LAYERS, attention, strict=False)},
             **{Feature(Kind.SCALE, name): x for name, x in zip(OUTPUT_LAYERS, scales, strict=True)},
             Feature(Kind.STYLE, "encoder"): pooled,

@@ -83,6 +83,7 @@ class RegionFusion(nn.Module):
             share = flat.mean(2, keepdim=True)
             sums = torch.bmm(flat, stack.flatten(1, 2).flatten(2).to(flat.dtype).transpose(1, 2))
             means = (sums / flat.shape[2] / (share + REGION_EPSILON)).unflatten(2, stack.shape[1:3])
+            # the layer has inputs for all modalities; absent ones are zeros to it
             whole = means.new_zeros(*means.shape[:2], len(MODALITIES), means.shape[3])
             whole[:, :, list(used)] = means
             described = torch.cat((whole.flatten(2), share), 2)

@@ -18,12 +18,11 @@ from torch.utils.checkpoint import checkpoint
 from .options import NORM_GROUPS
 from .output import Feature, Kind, chosen
 
-UNET_LEVELS = 4
-"""Resolutions of the U-Net, each half the one before, as in the paper (Fig. 1)."""
+UNET_LEVELS = 4  # as in the papers of both networks
 
 
 def unchanged(place: int, x: Tensor) -> Tensor:
-    """What happens to a feature where a network adds nothing of its own."""
+    """(B, C, D, H, W), as it is: what happens to a feature where a network adds nothing of its own."""
     return x
 
 
@@ -141,7 +140,13 @@ class Decoder(nn.Module):
 def common_features(
     content: Tensor, decoded: Sequence[Tensor], features: bool | Collection[str]
 ) -> dict[Feature, Tensor]:
-    """What any network of this U-Net offers for distillation, if wanted, on a scale of its own per group."""
+    """What any network of this U-Net offers for distillation, if wanted, on a scale of its own per group.
+
+    Args:
+        content: (B, 8 width, D/8, H/8, W/8).
+        decoded: (B, 4 width, D/4, H/4, W/4) to (B, width, D, H, W), finest last.
+        features: all, none, or kinds.
+    """
     found = {Feature(Kind.FUSED, UNET_LEVELS): content}
     found |= {Feature(Kind.DECODER, UNET_LEVELS - 1 - number): x for number, x in enumerate(decoded)}
     return {feature: F.group_norm(x, NORM_GROUPS) for feature, x in chosen(found, features).items()}

@@ -249,12 +249,12 @@ class BackgroundRun:
 
 
 def _descendants(process: Any) -> list[Any]:
-    """Those that are there; one may end while they are counted."""
+    """All processes below one; none where they cannot be listed."""
     import psutil
 
     try:
         return process.children(recursive=True)
-    except psutil.Error:
+    except psutil.Error:  # one of them may end while they are listed
         return []
 
 

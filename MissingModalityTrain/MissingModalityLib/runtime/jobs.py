@@ -21,7 +21,7 @@ from typing import IO, Any
 from ..core.progress import Event
 from . import processes
 
-_LOG_LINES = 200
+_LOG_LINES = 200  # the last ones: a training prints for days, a traceback of PyTorch some dozens
 _ERROR_MARK = "missing-modality: error: "
 _GRACE_SECONDS = 2.0
 """How long to wait for the pipes after the child has ended; a grandchild may hold them open for ever."""
@@ -212,7 +212,7 @@ def _signal_of(exit_code: int) -> int | None:
 
 
 def _killed(number: int) -> str:
-    """What to tell when a signal ended the child."""
+    """Message about a child that a signal has ended."""
     if number == getattr(signal, "SIGKILL", None):
         return (
             "The system ended the process (signal 9), as it does when memory runs out. Close other programs "

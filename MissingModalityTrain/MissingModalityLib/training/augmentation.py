@@ -64,6 +64,7 @@ class _Level:
 _STRENGTHS = {
     "none": None,
     "paper": _Level(moved=1.0, axes=1, degrees=10, scale=(1.0, 0.9, 1.1), shift=(1.0, -0.1, 0.1)),
+    # our own: no paper is followed
     "strong": _Level(
         moved=0.7,
         axes=3,
@@ -184,6 +185,7 @@ def _move(image: Tensor, label: Tensor, affine: Tensor, flip: Tensor) -> tuple[T
         moved_image[sample] = image[sample].flip(axes)
         moved_label[sample] = label[sample].flip(axes)
     if not still.all():
+        # a mirrored axis of the result is a negative column
         matrix = torch.where(flip[:, None], -affine, affine)[~still].to(image.device)
         rows = (~still).nonzero()[:, 0].to(image.device)
         moved_image[rows], moved_label[rows] = _resample(image[rows], label[rows], matrix)

@@ -26,6 +26,7 @@ _QUICK = Settings(
     validation_interval=4,
     validation_subsets=("FLAIR+T1ce+T1+T2", "FLAIR+T1ce"),
 )
+"""A trial of minutes that shows whether data and machine work; 40 steps a stage teach little."""
 
 _JOINT = Settings(
     epochs=250,
@@ -46,7 +47,7 @@ _LIGHT = Settings(
     augmentation="strong",
     learning_rate=1e-3,
     max_grad_norm=1.0,
-    ema_decay=0.99,
+    ema_decay=0.99,  # a mean over about 100 steps, two epochs
     validation_interval=10,
     joint=JointOptions(cross_entropy=1.0),
 )
@@ -58,12 +59,13 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "paper": (
             Settings(
                 iterations_per_epoch=250,
+                # the box of a brain, about 140 x 172 x 140 mm, in multiples of the divisor, 16
                 patch_size=(144, 176, 144),
                 oversample_foreground=0.67,
                 augmentation="strong",
                 learning_rate=2e-3,
                 max_grad_norm=1.0,
-                ema_decay=0.999,
+                ema_decay=0.999,  # a mean over about 1 / (1 - 0.999) = 1,000 steps, four epochs
                 num_workers=4,
             ),
             {"space_to_depth": 2},
@@ -95,7 +97,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
                 "num_heads": 6,
                 "mlp_size": 512,
                 "decoder_channels": 128,
-                "position_grid": [3, 3, 3],
+                "position_grid": [3, 3, 3],  # crops of 96 voxels in tokens of 32
             },
         ),
         "quick": (
@@ -107,7 +109,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
                 "num_heads": 4,
                 "mlp_size": 96,
                 "decoder_channels": 32,
-                "position_grid": [2, 2, 2],
+                "position_grid": [2, 2, 2],  # crops of 64 voxels in tokens of 32
             },
         ),
     },

@@ -76,6 +76,7 @@ def run(
         CaseError, StudentError, OptionError: as :func:`train`.
     """
     distributed.on_all_ranks(_check_batches, record.plan)
+    # before the network is built: its first weights follow from the seed, alike on all processes
     torch.manual_seed(record.seed)
     network = networks.build(record.plan.network, **record.plan.network_options)
     prepared = Path(record.prepared or folder.prepared)
@@ -120,7 +121,8 @@ def _run_stage(stage: StageRun, record: RunRecord, begun: State | None, new: boo
 
 
 def _check_start(folder: RunFolder, state: State | None) -> None:
-    """Processes that do not share a disk would begin at different epochs, and wait for each other forever."""
+    """Refuse to start where the ranks have read different checkpoints."""
+    # ranks without a common disk would begin at different epochs, and wait for each other for a day, TIMEOUT
     places = distributed.gather([state and (state["stage"], state["epoch"])])
     if len(set(places)) > 1:
         distributed.raise_on_all_ranks(
@@ -132,18 +134,18 @@ def _check_start(folder: RunFolder, state: State | None) -> None:
 
 
 def _settle(trainer: Trainer, record: RunRecord, new: bool) -> None:
-    """Write down that a stage begins or goes on; settings that do not fit its checkpoint are refused by now.
+    """Write record, checkpoint and log of a stage that begins or goes on.
 
-    A kill in between leaves a run that is true: without a record it is none yet, so a new one begins with it;
-    the record of one that resumes comes last, lest its new settings pass for those of the old checkpoint.
+    Called when settings that do not fit the checkpoint have been refused. Killed at any line it leaves a run
+    that can be resumed.
     """
     stage = trainer.stage
-    if new:
+    if new:  # first: a folder without a record is no run
         record.write(stage.folder)
     trainer.begin()
     if not trainer.done:
         drop_stages(stage.folder, stage.stages[stage.stages.index(stage.name) :])
-    if not new:
+    if not new:  # last: or new settings would be taken for those that the old checkpoint was made with
         record.write(stage.folder)
 
 

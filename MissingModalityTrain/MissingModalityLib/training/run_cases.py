@@ -122,7 +122,11 @@ def describe_cases(record: RunRecord) -> str:
 
 
 def _found_cases(record: RunRecord) -> Sequence[Case]:
-    """The run's cases, found again; one that has gone or lost a volume is an error, a new one no matter."""
+    """The run's cases, found again in its data; cases that were added since are not used.
+
+    Raises:
+        CaseError: one has gone, or has other volumes than when the run began.
+    """
     found = {case.name: case for case in find_cases(Path(record.data), record.convention).cases}
     gone = [name for name in record.cases if name not in found]
     if gone:

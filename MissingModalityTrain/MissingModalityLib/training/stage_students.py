@@ -84,7 +84,7 @@ def _trained_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Of a checkpoint: the running average where there is one."""
     if "averaged" not in state:
         return state["network"]
-    prefix = "module."
+    prefix = "module."  # of PyTorch's AveragedModel, whose state also counts its updates
     averaged = state["averaged"].items()
     return {name.removeprefix(prefix): value for name, value in averaged if name.startswith(prefix)}
 
