@@ -22,6 +22,7 @@ from .network import Network
 from .options import AdaMMOptions
 from .output import PRESENCE, Feature, Kind, Output, chosen, mask_missing
 from .unet import (
+    CONTENT_BLOCKS,
     UNET_LEVELS,
     Decoder,
     Encoder,
@@ -63,7 +64,7 @@ class AdaMM(Network):
         self.distillable_features = (Kind.STYLE, Kind.ADVERSARIAL, *((PRESENCE,) if options.presence else ()))
         self.style_channels = deepest = width * 2 ** (UNET_LEVELS - 1)
         self.encoder = Encoder(len(MODALITIES), width)
-        self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(4)))
+        self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(CONTENT_BLOCKS)))
         self.style = nn.Conv3d(deepest // 2 + 2 * deepest, deepest, 1)
         self.bottleneck = nn.Conv3d(2 * deepest, deepest, 1)
         self.banks = AllAdapters(width, options.adapter_channels, options.dropout)

@@ -19,6 +19,7 @@ from .network import Network
 from .options import MSTKDNetOptions
 from .output import Feature, Kind, Output, asked, chosen, mask_missing
 from .unet import (
+    CONTENT_BLOCKS,
     UNET_LEVELS,
     Decoder,
     Encoder,
@@ -68,7 +69,7 @@ class MSTKDNet(Network):
             options.position_grid,
         )
         self.multiscale = MultiScaleDecoder(deepest, size, options.decoder_channels, options.norm)
-        self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(4)))
+        self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(CONTENT_BLOCKS)))
         self.style = nn.Conv3d(deepest // 2 + 2 * deepest, deepest, 1)
         self.bottleneck = nn.Conv3d(2 * deepest, deepest, 1)
         self.dropout = nn.Dropout(options.dropout)

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from .options import NORM_GROUPS
 from .output import Feature, Kind, chosen
 
+CONTENT_BLOCKS = 4  # of the deepest level, as in both public codes
 UNET_LEVELS = 4  # as in the papers of both networks
 
 

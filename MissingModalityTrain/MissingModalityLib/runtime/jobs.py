@@ -21,7 +21,7 @@ from typing import IO, Any
 from ..core.progress import Event
 from . import processes
 
-_LOG_LINES = 200  # the last ones: a training prints for days, a traceback of PyTorch some dozens
+_KEPT_LINES = 200  # the last ones: a training prints for days, a traceback of PyTorch some dozens
 _ERROR_MARK = "missing-modality: error: "
 _GRACE_SECONDS = 2.0
 """How long to wait for the pipes after the child has ended; a grandchild may hold them open for ever."""
@@ -59,7 +59,7 @@ class Job:
         self._on_finish = on_finish
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
-        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._log: deque[str] = deque(maxlen=_KEPT_LINES)
         self._readers: list[threading.Thread] = []
         self._ended_at: float | None = None
         self._failed_start: str | None = None
