@@ -56,6 +56,7 @@ class Case:
 
     @property
     def subset(self) -> Subset:
+        """Modalities with a volume, in channel order."""
         return tuple(self.images)
 
     @property

@@ -120,6 +120,7 @@ class _NiftiHeader:
 
     @property
     def length(self) -> int:
+        """Bytes of the whole file, uncompressed."""
         return self.offset + math.prod(self.shape) * self.bits // 8
 
 

@@ -224,10 +224,15 @@ def _read_header(path: Path) -> dict[str, Any]:
         return dict(header.get("__metadata__") or {})
     # whatever a file of other content makes of these lines, brackets too deep for JSON's parser included
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise StudentError(
-            f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
-            "Copy it again or choose another file."
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> StudentError:
+    """What is said of a file that cannot be read as safetensors."""
+    return StudentError(
+        f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
+        "Copy it again or choose another file."
+    )
 
 
 def _parsed(path: Path, texts: Mapping[str, Any]) -> Card:

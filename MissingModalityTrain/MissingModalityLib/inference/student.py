@@ -32,7 +32,7 @@ from ..networks.network import Network
 from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS, network_class, network_options
 from ..runtime.devices import choose_device
-from .card import GATES, HEADER_KEY, Card, read_card
+from .card import GATES, HEADER_KEY, Card, read_card, unreadable
 from .sliding_window import (
     RawPrediction,
     apply_presence_gate,
@@ -296,7 +296,4 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise StudentError(
-            f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
-            "Copy it again or choose another file."
-        ) from error
+        raise unreadable(path, error) from error

@@ -129,6 +129,7 @@ class JointDistillation(Method):
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See :meth:`.method.Method.load_state_dict`."""
         self.teacher.load_state_dict(state["teacher"])
         if self.discriminator is not None:
             self.discriminator.load_state_dict(state["discriminator"])

@@ -66,6 +66,7 @@ class Distillation(Supervised):
         return {"teacher": self._weights if self.teacher is None else self.teacher.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See :meth:`.method.Method.load_state_dict`."""
         # kept until begin_epoch, which has the network that the teacher is copied from
         self._weights, self.teacher = state["teacher"], None
 

@@ -56,6 +56,7 @@ class AnatomyParameters:
 
     @classmethod
     def sample(cls, random: np.random.Generator) -> AnatomyParameters:
+        """Draw a patient's parameters."""
         return cls(
             scale=random.normal(1.0, 0.03, 3).clip(0.93, 1.07),
             ventricles=float(np.exp(random.normal(0.0, 0.18))),

@@ -68,6 +68,7 @@ class ContrastParameters:
 
     @classmethod
     def sample(cls, random: np.random.Generator) -> ContrastParameters:
+        """Draw a patient's parameters."""
         # a patient's tumor tissues vary together: one draw per sequence and half of it per tissue
         shared = random.normal(size=len(MODALITIES))
         means = {}

@@ -36,6 +36,7 @@ class TumorParameters:
 
     @classmethod
     def sample(cls, random: np.random.Generator) -> TumorParameters:
+        """Draw a patient's parameters."""
         radius = random.uniform(12, 23)
         # off the midline and above the brain stem: in the white matter of one hemisphere
         center = np.array(
