@@ -24,7 +24,7 @@ HEADER_KEY = "missing_modality_student"
 MODALITY_ORDER = [modality.name for modality in MODALITIES]
 
 GATES = ("soft", "hard", "none")
-"""What a network's word on which classes a case holds at all does to its probabilities."""
+"""How the presence of a class, where a network gives it, changes the class's probabilities."""
 
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000

@@ -102,7 +102,7 @@ class Head(ABC):
 
     @abstractmethod
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
-        """Lower what is told of classes that the case does not seem to hold.
+        """Lower the probabilities of classes that the case does not seem to hold.
 
         Args:
             probabilities: (K, D, H, W), changed in place.

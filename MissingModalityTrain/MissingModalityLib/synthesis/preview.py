@@ -46,10 +46,10 @@ def preview(
         recipient, donor: names of cases.
         modality: one that both have.
         options: of the synthesis; the first of its ``tumors`` is shown.
-        convention: label convention of ``data``, where the layout does not tell.
+        convention: label convention of ``data``, where the layout does not fix it.
         seed: of what is drawn at random.
         prepared: folder where prepared cases are kept; default ``prepared`` in ``output``.
-        on_progress: told before each step.
+        on_progress: called before each step.
 
     Returns:
         Paths by name, and ``center``: voxel (x, y, z) in the middle of the new tumor.
@@ -59,7 +59,7 @@ def preview(
             cannot be written to.
         OptionError: recipient and donor are one case.
     """
-    output, tell = Path(output), on_progress or silent
+    output, notify = Path(output), on_progress or silent
     # one donor is given, and another tumor of it would lie on top of the first
     options = replace(options or SynthesisOptions(), tumors=1)
     if recipient == donor:
@@ -68,12 +68,12 @@ def preview(
     cases = []
     pair = _chosen(data, convention, (recipient, donor), modality)
     for number, case in enumerate(pair):
-        tell(Event(ProgressStage.PREPARE, number, len(pair), case.name))
+        notify(Event(ProgressStage.PREPARE, number, len(pair), case.name))
         cases.append(cache_case(case, folder))
-    tell(Event(ProgressStage.CUT_TUMORS, 0, 1, donor))
+    notify(Event(ProgressStage.CUT_TUMORS, 0, 1, donor))
     tumor = cache_tumor(cases[1], tumor_folder(folder), options)
     case = TransplantedCase.draw("preview", cases[0], [tumor], options, np.random.default_rng(seed))
-    tell(Event(ProgressStage.WRITE, 0, 1, str(output)))
+    notify(Event(ProgressStage.WRITE, 0, 1, str(output)))
     return _write(case, tumor, modality, options, output)
 
 

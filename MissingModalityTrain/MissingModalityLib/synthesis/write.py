@@ -60,8 +60,8 @@ def synthesize(
             label are left out.
         output: folder to fill, absent, empty or begun by the same call; not inside ``data``.
         factor, method, seed, options: as for :func:`synthetic_cases`.
-        convention: label convention of ``data``, where the layout does not tell.
-        on_progress: told before each case of each step.
+        convention: label convention of ``data``, where the layout does not fix it.
+        on_progress: called before each case of each step.
 
     Returns:
         What ``synthesis.json`` in ``output`` holds: ``plan`` (everything that decides the result, cases with
@@ -74,7 +74,7 @@ def synthesize(
         ImageError, LabelError: a real case cannot be read; the message names the file.
         OptionError: unknown method or convention, or a factor below 2.
     """
-    start, tell = perf_counter(), on_progress or silent
+    start, notify = perf_counter(), on_progress or silent
     data, output, options = Path(data).resolve(), Path(output).resolve(), options or SynthesisOptions()
     labeled, _ = find_cases(data, convention).labeled()
     check_choices(method, factor, len(labeled))
@@ -88,12 +88,12 @@ def synthesize(
         "options": asdict(options),
     }
     _claim(output, data, plan)
-    prepared = _prepare(labeled, output / _WORK_FOLDER, tell)
+    prepared = _prepare(labeled, output / _WORK_FOLDER, notify)
     cases = synthetic_cases(prepared, factor, seed, method, options, on_progress=on_progress)
     for number, case in enumerate(cases):
-        tell(Event(ProgressStage.WRITE, number, len(cases), case.name))
+        notify(Event(ProgressStage.WRITE, number, len(cases), case.name))
         _write_case(case, output)
-    tell(Event(ProgressStage.WRITE, len(cases), len(cases), str(output)))
+    notify(Event(ProgressStage.WRITE, len(cases), len(cases), str(output)))
     report = {
         "plan": plan,
         "synthetic": [
@@ -106,11 +106,11 @@ def synthesize(
     return report
 
 
-def _prepare(cases: Sequence[Case], folder: Path, tell: Progress) -> list[CachedCase]:
+def _prepare(cases: Sequence[Case], folder: Path, notify: Progress) -> list[CachedCase]:
     """Prepared in the output folder, so that a stopped synthesis goes on without preparing anew."""
     prepared = []
     for number, case in enumerate(cases):
-        tell(Event(ProgressStage.PREPARE, number, len(cases), case.name))
+        notify(Event(ProgressStage.PREPARE, number, len(cases), case.name))
         prepared.append(cache_case(case, folder))
     return prepared
 
