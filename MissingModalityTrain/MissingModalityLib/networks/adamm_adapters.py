@@ -54,7 +54,7 @@ class SubsetAdapters(nn.Module):
 
 
 class AllAdapters(nn.ModuleDict):
-    """Adapters for each of the 14 subsets that lack a modality, by their bits, such as "1010" for FLAIR and T1.
+    """Adapters for each of the 14 subsets that lack a modality, by bits, such as "1010" for FLAIR and T1.
 
     Args:
         width: channels of the U-Net's first level.
