@@ -1,7 +1,7 @@
 """The command line: ``missing-modality COMMAND ...`` or ``python -m MissingModalityLib COMMAND ...``.
 
 Exit codes: 0 done; 2 bad input or options or a package that is not installed, one message on stderr; 130
-interrupted; 1 a bug, with a traceback. Each command is a file of ``commands``.
+interrupted; 1 a bug, with a traceback. Each command is a file of ``cli``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityLib.core.errors import MissingModalityError, OptionError
 from MissingModalityLib.training.recipes import RECIPES
 from MissingModalityPanelLib.device import Device
 from MissingModalityPanelLib.section import Section
@@ -64,9 +64,9 @@ class TrainingSection(Section):
         self._ours = False  # another Slicer that only looks on must not end it
         self._plots = RunPlots()
         self.offer("recipe", {name: name for name in RECIPES})
-        for index, name in enumerate(RECIPES):
-            recipe = RECIPES.get(name)
-            self.ui.recipeSelector.setItemData(index, _(recipe.summary), qt.Qt.ToolTipRole)
+        # the library's come first; those of other packages would be imported, and may fail to be
+        for index, name in enumerate(RECIPES.own_names()):
+            self.ui.recipeSelector.setItemData(index, _(RECIPES.get(name).summary), qt.Qt.ToolTipRole)
         self.offer("network", networkLabels())
         self.offer("preset", presetLabels())
         self._problem = ""
@@ -91,8 +91,8 @@ class TrainingSection(Section):
         super().onChosen()
         if self.state is None or self.state.recipe == before or not before:
             return
-        network = RECIPES.get(self.state.recipe).network
-        if before not in RECIPES or network != RECIPES.get(before).network:
+        network = _networkOf(self.state.recipe)
+        if network and network != _networkOf(before):
             self.state.network = network
 
     @property
@@ -302,3 +302,11 @@ class TrainingSection(Section):
     def _fail(self, message):
         setStatus(self.ui.trainingStatusLabel, message)
         self.panel.showError(message)
+
+
+def _networkOf(recipe):
+    """The network that a recipe is made for; None for a recipe that is not there or cannot be imported."""
+    try:
+        return RECIPES.get(recipe).network
+    except OptionError:  # what is wrong stands beside Start, see planProblem
+        return None

@@ -67,6 +67,14 @@ def test_what_a_channel_outside_a_subset_holds_changes_nothing(name: str, garbag
     np.testing.assert_array_equal(infer(net, spoiled, subsets, **HOW).probabilities[0], expected[0])
 
 
+def test_a_layer_called_encode_makes_no_network_that_encodes_apart() -> None:
+    net = network("segresnet")
+    net.encode = nn.Identity()
+    subsets, volume = ALL[:2], image()
+    expected = infer(network("segresnet"), volume, subsets, **HOW).probabilities
+    np.testing.assert_array_equal(infer(net, volume, subsets, **HOW).probabilities, expected)
+
+
 def test_every_modality_is_encoded_once_per_window() -> None:
     net, volume = network("rfnet"), image()
     runs = [0] * len(MODALITIES)

@@ -20,7 +20,7 @@ from MissingModalityLib.core.modalities import SUBSETS, Modality
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import sliding_window as inference
-from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.card import Card, read_card
 from MissingModalityLib.inference.sliding_window import infer
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
@@ -334,6 +334,32 @@ def test_a_card_of_an_earlier_version_is_read(student: Student, tmp_path: Path) 
     assert loaded.card["min_component_voxels"] == 9 and loaded.card["motto"] == "kept"
     assert loaded.card["gate"] == "none" and loaded.card["network_package"] == ""
     assert loaded.card["options"] == loaded.network.options == student.network.options
+
+
+def test_a_card_is_a_mapping_of_the_keys_that_are_there() -> None:
+    card = Card("segresnet", {"width": 8})
+    assert card == dict(card) and card != {**card, "window": [8, 8, 8]}
+    assert "license" not in card and card.get("limits", ()) == ()
+    card.update(license="CC0", motto="further keys too")
+    assert card.license == card["license"] == "CC0" and {"license", "motto"} <= set(card)
+    del card["license"], card["motto"]
+    assert not {"license", "motto"} & set(card)
+
+
+def test_given_facts_cannot_say_what_the_version_that_writes_the_file_fixes(
+    student: Student, tmp_path: Path
+) -> None:
+    wrong = {"format_version": 7, "modalities": ["T1"], "classes": ["TUMOR"], "normalization": "none"}
+    Student(student.network, wrong).save(tmp_path / "s.safetensors")
+    loaded = Student.load(tmp_path / "s.safetensors").card
+    assert {name: loaded[name] for name in wrong} == {name: student.card[name] for name in wrong}
+
+
+def test_a_card_may_be_given_tuples(student: Student, tmp_path: Path) -> None:
+    """The window is often a patch size, and the sizes of settings are tuples."""
+    Student(student.network, {"window": (24, 24, 24), "limits": ("one",)}).save(tmp_path / "s.safetensors")
+    loaded = Student.load(tmp_path / "s.safetensors").card
+    assert loaded["window"] == [24, 24, 24] and loaded["limits"] == ["one"]
 
 
 @pytest.mark.parametrize(

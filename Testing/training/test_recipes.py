@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from MissingModalityLib.methods.options import DistillationOptions, JointOptions
 from MissingModalityLib.methods.registry import METHODS
 from MissingModalityLib.networks import build
 from MissingModalityLib.networks.options import OPTIONS
+from MissingModalityLib.runtime.processes import child_environment
 from MissingModalityLib.training.describe import describe_settings, to_yaml
 from MissingModalityLib.training.plan import Plan, change_plan, from_json, make_plan, read_config, to_json
 from MissingModalityLib.training.presets import PRESET_NAMES, PRESETS
@@ -474,6 +476,27 @@ def test_a_recipe_of_ones_own_is_planned_by_name(clean_plugins: None) -> None:
     assert plan.network == "rfnet" and list(plan.stages) == ["coarse", "fine"]
     assert (plan.stages["coarse"].batch_size, plan.stages["fine"].batch_size) == (2, 1)
     assert plan.stages["fine"].epochs == 5 and plan.stages["fine"].learning_rate == 0.5
+
+
+def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of the command line, in a process that knows this one's registrations."""
+    command = [sys.executable, "-m", "MissingModalityLib", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=child_environment())
+
+
+def test_recipes_of_other_packages_are_listed_and_not_imported(clean_plugins: None, tmp_path: Path) -> None:
+    """Every command makes the list: also one that a job of a panel runs, beside whatever is installed."""
+    RECIPES.register("typed-in", Recipe("An object that no other process can see.", {"train": {}}))
+    os.environ[PLUGINS] += ";recipe.broken=package_that_is_not_there:RECIPE"
+    shown = run_command("train", "--help")
+    assert shown.returncode == 0, shown.stderr
+    for name in ("typed-in", "broken"):
+        assert f"  {name}: of another package\n" in shown.stdout
+
+
+def test_a_method_of_another_package_may_be_called_like_a_stage_of_ours(clean_plugins: None) -> None:
+    os.environ[PLUGINS] = "method.train=package_that_is_not_there:Method"
+    assert run_command("--version").returncode == 0
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,14 @@ def test_a_rule_of_seeds_that_is_not_known_yet_is_refused(tmp_path: Path) -> Non
         RunRecord.read(RunFolder(tmp_path))
 
 
+def test_a_run_of_a_package_that_is_not_installed_says_so(tmp_path: Path) -> None:
+    content = RECORD.to_json()
+    content["settings"]["stages"]["train"]["method"] = "focal"
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(CaseError, match=r"method=focal.*install the packages"):
+        RunRecord.read(RunFolder(tmp_path))
+
+
 def test_a_line_of_the_log_is_read_as_it_was_written() -> None:
     line = LogLine(stage="train", epoch=2, learning_rate=0.1, loss={"total": 0.5}, waiting=0.0, seconds=3.5)
     assert LogLine.from_json(line.to_json()) == line

@@ -27,7 +27,7 @@ def prepare_cases(
     fill ``output`` at the same time; any number of trainings may read it.
 
     Args:
-        data: folder of cases in any layout that :func:`.discovery.find_cases` knows.
+        data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows.
         output: folder of the cache, made if needed; ``report.json`` lies in it too.
         convention: label convention, where the layout does not fix it.
         on_progress: called before each case and at the end; steps are cases.

@@ -33,7 +33,7 @@ _LONGEST_HEADER = 100_000_000
 _DIMENSIONS = 3
 
 
-@dataclass
+@dataclass(eq=False)  # of a mapping: a card equals the dictionary of its keys
 class Card(MutableMapping[str, Any]):
     """What a student file says of itself: one JSON object with the keys below.
 
@@ -42,7 +42,8 @@ class Card(MutableMapping[str, Any]):
 
     Attributes:
         network: name in the registry of networks.
-        options: of the network, as :func:`networks.build` takes them; absent ones have their defaults.
+        options: of the network, as :func:`~..networks.registry.build` takes them; absent ones have their
+            defaults.
         network_package: distribution that brings the network; "" for one of this library, and in files older
             than this key.
         head: what the network's logits are, "classes", "regions" or "sigmoids".
@@ -150,7 +151,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
+    return _is_list(value) and all(map(_is_text, value))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))  # the latter from a program, never from a file
 
 
 def _is_whole(value: Any, least: int = 0) -> bool:
@@ -173,9 +178,7 @@ _VALID = {
     "options": _is_mapping,
     "limits": _or_none(_are_texts),
     "window": lambda value: (
-        isinstance(value, list)
-        and len(value) == _DIMENSIONS
-        and all(_is_whole(side, least=1) for side in value)
+        _is_list(value) and len(value) == _DIMENSIONS and all(_is_whole(side, least=1) for side in value)
     ),
     "overlap": lambda value: _is_number(value) and 0 <= value < 1,
     "min_component_voxels": _is_whole,

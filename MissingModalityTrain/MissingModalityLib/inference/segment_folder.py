@@ -49,7 +49,8 @@ def segment_folder(
     library and of its preparation.
 
     Args:
-        data: folder of cases in any layout that :func:`.discovery.find_cases` knows; labels are not read.
+        data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows; labels are
+            not read.
         output: folder, made if absent, for ``CASE.seg.nrrd`` with its report (see
             :func:`.segment_files.segment_files`) and for ``volumes.csv``: per case the modalities, volumes
             (cm3), longest axial diameters (mm), where the student knows it the presence of the classes, and

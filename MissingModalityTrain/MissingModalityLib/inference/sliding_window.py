@@ -50,7 +50,7 @@ def apply_presence_gate(
     "soft" multiplies what a class gets with twice its presence, at most 1: what is more likely there than not
     stays as it is, below that voxels must be the surer, the less likely the class is. "hard" (as AdaMM is
     published) removes classes of a presence up to 0.5, "none" changes nothing. What that means depends on
-    the head, see :meth:`.heads.Head.apply_presence`.
+    the head, see :meth:`~..networks.heads.Head.apply_presence`.
 
     Args:
         probabilities: (K, D, H, W), changed in place.
@@ -232,7 +232,8 @@ def _attempts(
 
 def _outputs(network: Network, patch: Tensor, subsets: Tensor) -> Iterator[Output]:
     """Output of one window (1, 4, d, h, w) for each subset (n, 4) bool."""
-    if len(subsets) > 1 and hasattr(network, "encode"):
+    # both: a network from outside may call a layer of its own "encode"
+    if len(subsets) > 1 and hasattr(network, "encode") and hasattr(network, "fuse"):
         encoded = network.encode(patch, subsets.any(0, keepdim=True))
         yield from (network.fuse(encoded, subset[None]) for subset in subsets)
     else:

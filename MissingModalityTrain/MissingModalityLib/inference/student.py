@@ -67,7 +67,7 @@ class Student:
     """A network with its card.
 
     Args:
-        network: made by :func:`networks.build`; it is put into evaluation mode.
+        network: made by :func:`~..networks.registry.build`; it is put into evaluation mode.
         card: facts to keep with it, see :class:`.card.Card`; what can be derived from the network is added
             here.
 
@@ -83,7 +83,10 @@ class Student:
                 f"{', '.join(cls.name for cls in TumorClass)}. Train it on labels of these."
             )
         self.network = network.eval()
+        defaults = Card(network.name, network.options)
         derived = {
+            # of files that this version writes, whatever the facts were taken from
+            **{name: defaults[name] for name in ("format_version", "modalities", "classes", "normalization")},
             "network": network.name,
             "options": network.options,
             "network_package": NETWORKS.package(network.name),

@@ -49,7 +49,7 @@ class Distillation(Supervised):
     needs_trained_network: ClassVar[bool] = True  # it teaches what it knows to itself
 
     def __init__(self, options: DistillationOptions | None = None, fresh: bool = True) -> None:
-        super().__init__(options, fresh=False)  # it teaches what it knows to itself
+        super().__init__(options, fresh=False)
         self.teacher: nn.Module | None = None
         self._weights: Mapping[str, Tensor] = {}
 

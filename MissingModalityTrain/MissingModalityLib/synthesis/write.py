@@ -56,8 +56,8 @@ def synthesize(
     A run that was stopped left whole cases only; the same call again makes those that are missing.
 
     Args:
-        data: folder of real cases in any layout that :func:`.discovery.find_cases` knows; cases without a
-            label are left out.
+        data: folder of real cases in any layout that :func:`~..datasets.discovery.find_cases` knows; cases
+            without a label are left out.
         output: folder to fill, absent, empty or begun by the same call; not inside ``data``.
         factor, method, seed, options: as for :func:`synthetic_cases`.
         convention: label convention of ``data``, where the layout does not fix it.

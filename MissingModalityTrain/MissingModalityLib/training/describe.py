@@ -20,8 +20,11 @@ _WIDTH = 79
 def describe_settings() -> str:
     """What ``--set`` can change, for people: every setting's name, defaults, meaning and range."""
     lines = ["Recipes, stages that --stages must name in brackets:"]
-    recipes = {name: RECIPES.get(name) for name in RECIPES}
-    lines += [f"  {name} ({_stages_of(recipe)}): {recipe.summary}" for name, recipe in recipes.items()]
+    own = {name: RECIPES.get(name) for name in RECIPES.own_names()}
+    lines += [f"  {name} ({_stages_of(recipe)}): {recipe.summary}" for name, recipe in own.items()]
+    # every command makes this text: to look at those of other packages would import them each time, and one
+    # that cannot be imported would stop commands that have nothing to do with it
+    lines += [f"  {name}: of another package" for name in RECIPES if name not in own]
     lines += ["", "Settings of the run, changed by --set NAME=VALUE:"]
     of_plan = {item.name: item for item in fields(Plan)}
     for name, field_name in OF_THE_RUN.items():

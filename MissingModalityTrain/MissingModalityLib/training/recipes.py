@@ -13,7 +13,6 @@ from typing import Any
 from ..core.aliases import OLD_SETTINGS
 from ..core.errors import OptionError
 from ..core.registry import Registry
-from ..methods.registry import METHODS
 from .settings import Settings
 
 STAGES = ("pretrain", "train", "posttrain")
@@ -40,13 +39,14 @@ class Recipe:
     on_request: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        taken = {item.name for item in fields(Settings)} | {"network", "stages", *OLD_SETTINGS, *METHODS}
+        # methods of other packages are no part of this: what happens to be installed must not forbid a recipe
+        taken = {item.name for item in fields(Settings)} | {"network", "stages", *OLD_SETTINGS}
         for stage in self.stages:
             # names files of the run's folder and begins keys such as train.epochs
             if stage in taken or not re.fullmatch(r"[a-z][a-z0-9_-]*", stage):
                 raise OptionError(
                     f"'{stage}' cannot name a stage. Use lower-case letters, digits, - and _, and no name "
-                    "of a setting or method."
+                    "of a setting or of a method of this library."
                 )
 
 

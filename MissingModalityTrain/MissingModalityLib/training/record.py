@@ -116,7 +116,8 @@ class RunRecord:
         except (KeyError, TypeError, AttributeError, OptionError) as error:
             raise CaseError(
                 f"{path}: holds other settings than this version knows ({error}). Use the version that the "
-                "run began with, or start a new run."
+                "run began with, and install the packages that its network and methods are from, or start a "
+                "new run."
             ) from error
 
     def write(self, folder: RunFolder) -> None:

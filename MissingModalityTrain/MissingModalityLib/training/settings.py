@@ -114,7 +114,7 @@ class Settings:
         "supervised",
         "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
         "a teacher that sees all and is trained along",
-        "one of supervised, distillation, joint, or a method of another package",
+        f"one of {', '.join(OWN_METHODS)}, or a method of another package that is installed",
         lambda value: value in METHODS,
     )
     supervised: SupervisedOptions = field(
