@@ -76,7 +76,7 @@ class DeviceSection(Section):
             self._job.poll()
 
     def _onFound(self, job):
-        if job.cancelled:
+        if job.canceled:
             return
         self._timer.stop()
         self._job = None

@@ -125,7 +125,7 @@ class RunSection(Section):
         )
 
     def _onFinished(self, run):
-        if run.cancelled:
+        if run.canceled:
             self.finish(_("Canceled. The scene is as it was."))
         elif run.exception is not None:
             self.fail(str(run.exception))

@@ -20,12 +20,12 @@ from .core.errors import ImageError
 from .core.modalities import Modality, in_words
 from .core.segments import REGION_SEGMENTS, SEGMENTS, Segment
 from .datasets.detection import Guess, detect_modality
-from .imaging.grid import straight_axes
+from .imaging.grid import RAS_TO_LPS, straight_axes
 from .imaging.volumes import check_volume
 
 _BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_RAS_TO_LPS_AFFINE = np.diag([*np.diag(RAS_TO_LPS), 1.0])
 _MM3_PER_CM3 = 1000.0
 _FIT_TO_FILL_IN = 0.5
 """Guesses below this confidence are reported, not filled in."""
@@ -103,7 +103,7 @@ def image_of(node: Node) -> sitk.Image:
         ImageError: a parent transform bends or shears the volume.
     """
     image = sitk.GetImageFromArray(np.array(voxels_of(node)))
-    lps = _RAS_TO_LPS @ _ijk_to_world(node)
+    lps = _RAS_TO_LPS_AFFINE @ _ijk_to_world(node)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     if not (spacing > 0).all():
         raise ImageError(
@@ -121,18 +121,13 @@ def image_of(node: Node) -> sitk.Image:
     return image
 
 
-def array_of(image: sitk.Image) -> np.ndarray:
-    """The voxels (z, y, x) of an image, as a copy."""
-    return sitk.GetArrayFromImage(image)
-
-
 def add_volume(scene: Node, image: sitk.Image, name: str) -> Node:
     """The inverse of :func:`image_of`: a new scalar volume node with default display in ``scene``."""
     lps = np.eye(4)
     lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     lps[:3, 3] = image.GetOrigin()
     matrix = vtk.vtkMatrix4x4()
-    matrix.DeepCopy((_RAS_TO_LPS @ lps).ravel().tolist())
+    matrix.DeepCopy((_RAS_TO_LPS_AFFINE @ lps).ravel().tolist())
     voxels = sitk.GetArrayViewFromImage(image)
     data = vtk.vtkImageData()
     data.SetDimensions(*image.GetSize())

@@ -66,7 +66,7 @@ class JobLine:
         # first: a window with a message turns the event loop, in which the job would still seem to run
         self._job = None
         try:
-            if job.cancelled:
+            if job.canceled:
                 self.setStatus(self._canceledText)
             elif job.error:
                 self.fail(job.error)

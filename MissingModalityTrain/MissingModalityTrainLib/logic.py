@@ -87,7 +87,7 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
             job.cancel()
             raise
         if job.error:
-            expected = job.cancelled or job.exit_code == 2
+            expected = job.canceled or job.exit_code == 2
             raise (MissingModalityError if expected else RuntimeError)(job.error)
         return Path(job.result["output"])
 

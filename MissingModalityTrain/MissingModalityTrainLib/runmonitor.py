@@ -79,7 +79,7 @@ class RunMonitor:
         self.refresh()
 
     def resume(self):
-        self._process.go_on()
+        self._process.resume()
         self.refresh()
 
     def stop(self):

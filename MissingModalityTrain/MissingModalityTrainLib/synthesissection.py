@@ -203,6 +203,8 @@ class SynthesisSection(Section):
 
     def _onPreviewed(self, result, words):
         """Everything is built before anything of the last preview goes."""
+        import SimpleITK as sitk
+
         from MissingModalityLib import mrml
         from MissingModalityLib.imaging.volumes import read_image
 
@@ -212,7 +214,7 @@ class SynthesisSection(Section):
             mrml.add_volume(slicer.mrmlScene, images[name], text.format(**words))
             for name, text in NAMES.items()
         ]
-        labels = mrml.build_segmentation(mrml.array_of(images["y_ab"]), volumes[-1])
+        labels = mrml.build_segmentation(sitk.GetArrayFromImage(images["y_ab"]), volumes[-1])
         segmentation = mrml.place_segmentation(labels, volumes[-1])
         segmentation.SetName(_("Y_AB labels"))
         for node in (*volumes, segmentation):

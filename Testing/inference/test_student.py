@@ -29,6 +29,7 @@ from MissingModalityLib.networks.output import Output
 from processes import environment
 from small_networks import small_network
 from small_patient import brain_volume
+from subsets import with_modalities
 
 CPU = torch.device("cpu")
 
@@ -99,7 +100,7 @@ def test_the_result_lies_on_the_first_volumes_own_grid(student: Student) -> None
 def test_all_fifteen_subsets_run_and_stay_inside_the_brain(student: Student) -> None:
     whole = prepare(study(*Modality))
     for subset in SUBSETS:
-        classes = student.classes(whole.with_modalities(subset), CPU)
+        classes = student.classes(with_modalities(whole, subset), CPU)
         assert classes.shape == whole.brain.shape and classes.dtype == np.uint8
         assert classes.max() <= 3 and not classes[~whole.brain].any()
 

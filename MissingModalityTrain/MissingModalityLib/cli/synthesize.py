@@ -44,6 +44,14 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
+    _add_preview(parser)
+    add_settings(parser, "change single options of the synthesis, see below", _describe_options())
+    add_convention(parser)
+    add_progress(parser)
+
+
+def _add_preview(parser: argparse.ArgumentParser) -> None:
+    """Of the steps from one pair of cases to a synthetic one."""
     parser.add_argument(
         "--pair",
         nargs=2,
@@ -60,9 +68,6 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--prepared", type=Path, metavar="DIR", help="with --pair: folder where prepared cases are kept"
     )
-    add_settings(parser, "change single options of the synthesis, see below", _describe_options())
-    add_convention(parser)
-    add_progress(parser)
 
 
 def _modality(text: str) -> Modality:

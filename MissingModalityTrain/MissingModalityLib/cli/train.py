@@ -30,6 +30,17 @@ def add(commands: Any) -> None:
         "--data", type=Path, metavar="DIR", help="folder of cases; with --resume only if it has moved"
     )
     parser.add_argument("--output", type=Path, metavar="RUN", help="folder of the run")
+    _add_choices(parser)
+    _add_course(parser)
+    _add_plan(parser)
+    add_settings(parser, "change single settings of the recipe, see below", describe_settings())
+    add_convention(parser)
+    add_device(parser)
+    add_progress(parser)
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    """What is trained."""
     parser.add_argument(
         "--recipe", default="baseline", metavar="NAME", help="its stages, see below (default: %(default)s)"
     )
@@ -53,6 +64,10 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--init", type=Path, metavar="STUDENT", dest="initial", help="begin with the weights of this student"
     )
+
+
+def _add_course(parser: argparse.ArgumentParser) -> None:
+    """How the run goes on, and what fixes its course."""
     parser.add_argument(
         "--prepared",
         type=Path,
@@ -68,6 +83,10 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    """Settings from a file, and into one."""
     parser.add_argument(
         "--config",
         type=Path,
@@ -79,10 +98,6 @@ def add(commands: Any) -> None:
         action="store_true",
         help="print the whole plan as YAML for --config, and train nothing",
     )
-    add_settings(parser, "change single settings of the recipe, see below", describe_settings())
-    add_convention(parser)
-    add_device(parser)
-    add_progress(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
 TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
 
-_NAMED = 5
+_MOST_REASONS = 5
 """Reasons that one message can hold; where nothing could be scored they are mostly alike."""
 
 _OTHER_FOLDER = "Choose another output folder."
@@ -188,7 +188,7 @@ def _score_data(
         {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
     ]
     if not rows:
-        reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_NAMED])
+        reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_REASONS])
         distributed.raise_on_all_ranks(
             CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
         )

@@ -21,10 +21,10 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor
 
 from ..core.errors import OptionError
-from ..core.labels import TumorClass
+from ..core.labels import TUMOR_CLASSES, TumorClass
 from ..networks.heads import Head
 from ..networks.network import Network
-from ..networks.output import TUMOR_CLASSES, Output
+from ..networks.output import Output
 from .card import GATES
 
 
@@ -164,8 +164,8 @@ def infer(
                 # windows are blended in main memory: a GPU holds one window, whatever the case's size
                 parts[number] = network.head.probabilities(output.logits.float()).cpu()
                 if output.presence is not None:
-                    told = output.presence[0].float().cpu()
-                    presence[number] = torch.maximum(told, presence.get(number, told))
+                    here = output.presence[0].float().cpu()
+                    presence[number] = torch.maximum(here, presence.get(number, here))
         done += 1
         if on_window:
             on_window(done, total)
@@ -180,8 +180,8 @@ def infer(
     if not presence:
         return RawPrediction(probabilities, None)
     nothing = torch.zeros(len(TUMOR_CLASSES))  # of a subset that no window with brain was seen from
-    told = torch.stack([presence.get(number, nothing) for number in range(len(subsets))])
-    return RawPrediction(probabilities, told.numpy().reshape(*several, -1))
+    of_subsets = torch.stack([presence.get(number, nothing) for number in range(len(subsets))])
+    return RawPrediction(probabilities, of_subsets.numpy().reshape(*several, -1))
 
 
 def infer_within_memory(

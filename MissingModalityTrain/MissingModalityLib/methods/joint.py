@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
+from ..core.labels import TUMOR_CLASSES
 from ..networks.heads import Head
-from ..networks.output import PRESENCE, TUMOR_CLASSES, Feature, Kind, Output, chosen
+from ..networks.output import PRESENCE, Feature, Kind, Output, chosen
 from ..runtime import distributed
 from .attention import attention_distance, scale_distance
 from .logits import logit_distance, standardized_divergence
@@ -128,6 +129,7 @@ class JointDistillation(Method):
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See :meth:`.method.Method.load_state_dict`."""
         self.teacher.load_state_dict(state["teacher"])
         if self.discriminator is not None:
             self.discriminator.load_state_dict(state["discriminator"])

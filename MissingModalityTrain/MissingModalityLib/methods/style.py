@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SLOPE = 0.2
-"""Of LeakyReLU, as in the public code."""
+DISCRIMINATOR_SLOPE = 0.2
+"""Of the discriminator's LeakyReLU below 0, as in the public code."""
 
 
 def fused_matrix(first: Tensor, second: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
             halving = nn.Conv3d(inputs, outputs, 4 if as_public_code else 3, stride=2, padding=1)
-            layers += [halving, nn.LeakyReLU(SLOPE, True)]
+            layers += [halving, nn.LeakyReLU(DISCRIMINATOR_SLOPE, True)]
         last = nn.Conv3d(widths[-1], 1, (2, 3, 2)) if as_public_code else nn.Conv3d(widths[-1], 1, 1)
         self.layers = nn.Sequential(*layers, last)
 

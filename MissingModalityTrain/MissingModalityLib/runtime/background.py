@@ -190,7 +190,7 @@ class BackgroundRun:
             with suppress(psutil.NoSuchProcess):
                 child.suspend()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Undo :meth:`pause`."""
         process = self._living()
         if process is None:

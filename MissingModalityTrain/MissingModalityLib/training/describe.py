@@ -43,33 +43,33 @@ def describe_settings() -> str:
 def to_yaml(plan: Plan) -> str:
     """A plan as YAML that ``train --config`` reads, the meaning of each setting where it first stands."""
     lines = ["# Plan of a training run; train --config FILE carries it out."]
-    told: set[str] = set()
+    commented: set[str] = set()
     for item in fields(Plan):
         if item.name != "stages":
-            lines += _entry(item.name, item, getattr(plan, item.name), "", told)
+            lines += _entry(item.name, item, getattr(plan, item.name), "", commented)
     lines.append("stages:")
     for name, settings in plan.stages.items():
-        lines += [f"  {name}:", *_entries(settings, "    ", told)]
+        lines += [f"  {name}:", *_entries(settings, "    ", commented)]
     return "\n".join(lines) + "\n"
 
 
-def _entries(settings: Any, indent: str, told: set[str], path: str = "") -> Iterator[str]:
-    """Lines of a dataclass of settings, comments for those whose path is not yet ``told``."""
+def _entries(settings: Any, indent: str, commented: set[str], path: str = "") -> Iterator[str]:
+    """Lines of a dataclass of settings, comments for those whose path is not yet ``commented``."""
     for item in fields(settings):
         value = getattr(settings, item.name)
         if is_dataclass(value):
             yield f"{indent}{item.name}:"
-            yield from _entries(value, indent + "  ", told, f"{path}{item.name}.")
+            yield from _entries(value, indent + "  ", commented, f"{path}{item.name}.")
         elif item.name == "other_methods":
             for method, options in value.items():
                 yield f"{indent}{method}: {_yaml(options)}"
         else:
-            yield from _entry(path + item.name, item, value, indent, told)
+            yield from _entry(path + item.name, item, value, indent, commented)
 
 
-def _entry(path: str, item: Field[Any], value: Any, indent: str, told: set[str]) -> Iterator[str]:
-    if path not in told:
-        told.add(path)
+def _entry(path: str, item: Field[Any], value: Any, indent: str, commented: set[str]) -> Iterator[str]:
+    if path not in commented:
+        commented.add(path)
         yield from textwrap.wrap(
             _meaning(item), _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
         )

@@ -329,8 +329,8 @@ def _errors_of_workers() -> Iterator[None]:
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise OptionError(
-            f"A process that cuts crops has ended ({error}). Memory may have run out: set fewer workers, or "
-            "none, and resume."
+            f"A process that cuts crops has ended ({error}). Memory may have run out: lower "
+            "num_workers, to 0 if need be, and resume."
         ) from error
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.errors import OptionError
+from ..core.modalities import MODALITIES, subset_name
 from ..methods.options import JointOptions, SupervisedOptions
 from ..networks.registry import NETWORKS
-from .settings import Settings, change_settings
+from .settings import CONTRAST_PAIR, Settings, change_settings
 
 Preset = tuple[Settings, Mapping[str, Any]]
 """The settings of a stage and the options of the network."""
@@ -24,7 +25,7 @@ _QUICK = Settings(
     oversample_foreground=0.67,
     learning_rate=1e-3,
     validation_interval=4,
-    validation_subsets=("FLAIR+T1ce+T1+T2", "FLAIR+T1ce"),
+    validation_subsets=(subset_name(MODALITIES), subset_name(CONTRAST_PAIR)),
 )
 """A trial of minutes that shows whether data and machine work; 40 steps a stage teach little."""
 
@@ -121,9 +122,10 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
 }
 """For each network and preset, the settings of a stage and the options of the network.
 
-segresnet is the light network that a laptop can train and run; folding lets a step see a whole brain. rfnet
-is the one of the AEM+KD paper, with the settings of its public training script; mstkdnet and adamm are those
-of their papers. "light" networks have fewer or narrower layers, and crops that a laptop can hold.
+segresnet is the light network that a laptop can train and run, of no paper: its "paper" preset has the
+AEM+KD paper's 300 epochs, and space_to_depth lets a step see a whole brain. rfnet is the one of that paper,
+with the settings of its public training script; mstkdnet and adamm are those of their papers. "light"
+networks have fewer or narrower layers, and crops that a laptop can hold.
 """
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from .. import networks
 from ..core.errors import CaseError, OptionError
 from ..core.files import remove_stale_temporaries
-from ..core.progress import Event, Progress
+from ..core.progress import Progress, silent
 from ..methods.registry import METHODS
 from ..runtime import distributed, lock
 from ..runtime.devices import choose_device
@@ -48,7 +48,7 @@ def train(on_progress: Progress | None = None, **choices: Any) -> Path:
             that is no longer a number.
     """
     request = TrainRequest(**choices)
-    report = on_progress or _silent
+    report = on_progress or silent
     with distributed.start(request.device) as name:
         device = distributed.on_all_ranks(choose_device, name)
         relaunched = distributed.restarted()
@@ -57,7 +57,7 @@ def train(on_progress: Progress | None = None, **choices: Any) -> Path:
         _check_start(folder, state)
         with ExitStack() as held:
             distributed.on_rank_zero(lambda: held.enter_context(lock.held(folder.path)))
-            run(record, state, folder, device, report if distributed.is_rank_zero() else _silent)
+            run(record, state, folder, device, report if distributed.is_rank_zero() else silent)
     return folder.path
 
 
@@ -118,10 +118,6 @@ def _run_stage(stage: StageRun, record: RunRecord, begun: State | None, new: boo
     trainer.fit()
     distributed.on_rank_zero(partial(keep_stage, stage.folder, record, stage.name, trainer.model_to_export))
     distributed.barrier()  # a process that ends while another still answers it is aborted
-
-
-def _silent(event: Event) -> None:
-    """Show nothing: of several processes, rank 0 alone does."""
 
 
 def _check_start(folder: RunFolder, state: State | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.aliases import OLD_SETTINGS, OLD_SYNTHESIS_OPTIONS
 from ..core.errors import OptionError
-from ..core.modalities import SUBSETS, Subset, subset_name
+from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name
 from ..core.settings import (
     at_least,
     check,
@@ -24,6 +24,9 @@ from ..core.settings import (
 from ..methods.options import DistillationOptions, JointOptions, SupervisedOptions
 from ..methods.registry import METHODS
 from ..synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
+
+CONTRAST_PAIR = (Modality.FLAIR, Modality.T1CE)
+"""One sequence that shows the edema, and one that shows the enhancing tumor."""
 
 OWN_METHODS = ("supervised", "distillation", "joint")
 """Those whose options are fields of :class:`Settings`."""
@@ -146,7 +149,7 @@ class Settings:
     )
     validation_interval: int = at_least(1, 25, "Epochs between validations")
     validation_subsets: tuple[str, ...] = setting(
-        ("FLAIR+T1ce+T1+T2", "FLAIR+T1ce", "T1ce", "T2"),
+        tuple(map(subset_name, (MODALITIES, CONTRAST_PAIR, (Modality.T1CE,), (Modality.T2,)))),
         "Subsets that validation scores, as far as a case allows",
         "names joined by commas",
     )

@@ -1,6 +1,6 @@
-"""Scores cross-validated students with ever larger islands removed, to choose the bundled student's size.
+"""Scores cross-validated students with ever larger components removed, to choose the bundled student's size.
 
-    python Scripts/choose_island.py --line runs/comparison/aem-absolute --folds runs/comparison/folds
+    python Scripts/choose_component_size.py --line runs/comparison/aem-absolute --folds runs/comparison/folds
 
 Reads what `compare_recipes.py --folds` left: under --line a student for each fold, under --folds the cases
 that this student has not seen. Prints mean Dice (%) over cases and subsets, of WT, TC and ET and of the three
@@ -45,9 +45,9 @@ def main() -> int:
             print(case.name, file=sys.stderr, flush=True)
             _score(student, case, scores)
     except (MissingModalityError, OSError) as error:
-        print(f"choose_island: error: {error}", file=sys.stderr)
+        print(f"choose_component_size: error: {error}", file=sys.stderr)
         return 2
-    print("| smallest island | " + " | ".join(REGIONS) + " | mean |")
+    print("| smallest component | " + " | ".join(REGIONS) + " | mean |")
     print("| --- " * (len(REGIONS) + 2) + "|")
     for size, found in scores.items():
         means = [100 * fmean(found[region]) for region in REGIONS]
