@@ -13,6 +13,7 @@ if importlib.util.find_spec("MissingModalityLib") is None:
     # In a source tree the library lies beside the other module; an installed extension has all in one folder.
     sys.path.append(str(Path(__file__).resolve().parents[1] / "MissingModalityTrain"))
 
+# Slicer imports this file whenever it starts, so nothing that follows may bring PyTorch, which takes seconds.
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
@@ -45,6 +46,7 @@ class MissingModalitySeg(ScriptedLoadableModule):
             "the sequences. The card of each model names the data that it was trained on; please cite "
             "those too."
         )
+        # modules are made one after another: Terminologies and Sample Data need not be there yet
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
 
     def onStartupCompleted(self):
@@ -110,4 +112,5 @@ class MissingModalitySegTest(ScriptedLoadableModuleTest):
         assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 
     def _addPatient(self):
+        # voxels of 2 mm: a whole head of an eighth of the usual number, since people wait for this test
         return addSyntheticPatient(seed=1, shape=(78, 120, 120), spacing=(2.0, 2.0, 2.0))

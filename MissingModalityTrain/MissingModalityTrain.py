@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
+# Slicer imports this file whenever it starts, so nothing that follows may bring PyTorch, which takes seconds.
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.training.log import LogLine
 from MissingModalityPanelLib.panel import SectionPanel
@@ -22,6 +23,7 @@ class MissingModalityTrain(ScriptedLoadableModule):
         super().__init__(parent)
         parent.title = _("Brain Tumor Segmentation Training")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        # segments of a preview carry codes of the terminology that this module loads
         parent.dependencies = ["MissingModalitySeg"]
         parent.contributors = ["MissingModality contributors"]
         parent.helpText = _(
@@ -50,6 +52,7 @@ class MissingModalityTrainWidget(SectionPanel):
 
     def setup(self):
         super().setup()
+        # last: a run that the parameter node of the scene names goes before the one used last
         self.training.findLastRun()
 
 

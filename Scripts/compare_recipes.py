@@ -79,6 +79,7 @@ COMPARISONS = {
         },
         "paper",
         {
+            # 600 steps are 30 epochs: 10 for each of three stages, 6 for the line with a fifth of them
             "iterations_per_epoch": 20,
             "batch_size": 1,
             "learning_rate": 4e-3,
@@ -103,6 +104,7 @@ COMPARISONS = {
         {
             "iterations_per_epoch": 20,
             "patch_size": 96,
+            # 300 steps are 5 epochs for each of three stages: the preset's 10 would never fuse in the first
             "supervised.fusion_start_epoch": 2,
             "precision": "bfloat16",
             "validation_fraction": 0,
@@ -204,6 +206,7 @@ def _folds(options: argparse.Namespace) -> Iterator[Job]:
         test.mkdir(parents=True, exist_ok=True)
         for case in left_out:
             if not (test / case.name).exists():
+                # a link, since volumes are large; Windows allows it to administrators and in developer mode
                 os.symlink(case.folder.resolve(), test / case.name)
         names = (*always, *(case.name for case in left_out))
         for name, line in COMPARISONS[options.lines].lines.items():
@@ -224,6 +227,7 @@ def _job(
 def _side_by_side(jobs: Sequence[Job], options: argparse.Namespace) -> None:
     """All jobs in processes of their own, as many at a time as asked for; a line for each that is done."""
     threads = max(1, torch.get_num_threads() // options.at_once)
+    # spawned, because a forked process may hang in PyTorch's threads, which it has no copy of
     with ProcessPoolExecutor(
         options.at_once, get_context("spawn"), torch.set_num_threads, (threads,)
     ) as processes:
@@ -232,7 +236,7 @@ def _side_by_side(jobs: Sequence[Job], options: argparse.Namespace) -> None:
             for number, done in enumerate(as_completed(waiting), 1):
                 done.result()
                 print(f"{number} of {len(jobs)}: {waiting[done].folder}", file=sys.stderr, flush=True)
-        except BaseException:
+        except BaseException:  # else leaving the block would first wait for every training in the queue
             processes.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -258,6 +262,7 @@ def _work(job: Job, options: argparse.Namespace, progress: Progress = lambda eve
         train(options.train, job.folder, **choices, seed=job.seed, prepared=prepared, on_progress=progress)
     # a quarter of overlap in place of half saves time, for all lines alike
     student = export(job.folder, job.folder / "student.safetensors", {"name": job.name, "overlap": 0.25})
+    # last, and its summary last of all: a job that has one is done
     evaluate_folder(student, job.test, job.folder / "evaluation", on_progress=progress)
 
 

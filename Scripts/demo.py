@@ -230,6 +230,7 @@ def _center(classes: sitk.Image) -> tuple[float, float, float]:
     """Middle of the tumor, or of the volume where there is none, in RAS (mm)."""
     array = sitk.GetArrayViewFromImage(classes)
     voxels = np.argwhere(array) if array.any() else np.array([array.shape]) / 2
+    # numpy's order is z, y, x, ITK's x, y, z; ITK's points are LPS, Slicer's views RAS
     x, y, z = classes.TransformContinuousIndexToPhysicalPoint(voxels.mean(0)[::-1].tolist())
     return -x, -y, z
 

@@ -49,6 +49,7 @@ class HeadlessSlicer:
         self._files.GetCacheManager().SetRemoteCacheDirectory(str(cache or ""))
         self._files.SetMRMLScene(self.scene)
         self._files.AddDataIOToScene()
+        # without, a slice node knows no orientation by name, not even Axial
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
         self.scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, self._list_in_hierarchy)
         self._views: list[Any] = []
@@ -60,6 +61,7 @@ class HeadlessSlicer:
         logic.SetMRMLScene(self.scene)
         return logic
 
+    # without this mark VTK calls an observer with sender and event alone
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _list_in_hierarchy(self, scene: Any, event: str, node: Any) -> None:
         """On the desktop a plugin gives each new data node its place in the subject hierarchy."""
@@ -116,7 +118,7 @@ class HeadlessSlicer:
             unfinished = Path(folder) / path.name
             if not self.scene.WriteToMRB(str(unfinished)):
                 raise OSError(f"{path}: the scene cannot be written. Choose another folder.")
-            os.replace(unfinished, path)
+            os.replace(unfinished, path)  # on the same disk, as the folder lies beside the file
 
     def load(self, path: Path) -> None:
         """Read a .mrb file into the scene.
@@ -140,6 +142,7 @@ def segmentation_logic() -> Any:
         "slicer.ScriptedLoadableModule",
         **{f"ScriptedLoadableModule{base}": type(f"ScriptedLoadableModule{base}", (), {}) for base in bases},
     )
+    # only now: the module file imports what was provided above
     from MissingModalitySeg import MissingModalitySegLogic
 
     return MissingModalitySegLogic()

@@ -66,6 +66,7 @@ class DeviceSection(Section):
     def _forget(self):
         """End the process and forget what was asked."""
         self._timer.stop()
+        # forgotten before it is canceled, because cancel() calls _onFound before it returns
         job, self._job, self._asked = self._job, None, None
         if job is not None:
             job.cancel()
@@ -75,7 +76,7 @@ class DeviceSection(Section):
             self._job.poll()
 
     def _onFound(self, job):
-        if job.cancelled:
+        if job.canceled:
             return
         self._timer.stop()
         self._job = None

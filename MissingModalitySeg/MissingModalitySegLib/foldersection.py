@@ -56,11 +56,11 @@ class FolderSection(Section):
         )
 
     def _onProgress(self, event):
-        if event.message:
+        if event.message:  # the last event, when all are done, names no patient
             self.panel.run.showStep(event, patientText(event))
 
     def _onFinished(self, job):
-        if job.error and not job.cancelled:
+        if job.error and not job.canceled:  # a canceled job has an error too, the word "Canceled."
             self.panel.run.fail(job.error)
         else:
             self.panel.run.finish(outcomeText(job))
@@ -68,7 +68,7 @@ class FolderSection(Section):
 
 def outcomeText(job):
     """The end of a job that was canceled or has succeeded, with the patients that failed."""
-    if job.cancelled:
+    if job.canceled:
         return _("Canceled. Patients done so far are kept; starting again goes on after them.")
     text = _("{done} segmented, {kept} done before, {failed} failed. Volumes of all: {table}")
     counts = {name: len(job.result[name]) for name in ("kept", "failed")}

@@ -13,6 +13,7 @@ from MissingModalityPanelLib.widgets import describeGrid, setStatus
 class InputsParameters:
     """One volume node for each sequence, under the sequence's name in lower case."""
 
+    # parameterNodeWrapper makes a parameter of each annotation, here one for each modality of the library
     __annotations__ = {modality.name.lower(): vtkMRMLScalarVolumeNode for modality in MODALITIES}
 
     def inputs(self):
@@ -37,7 +38,7 @@ class InputsSection(Section):
         name = modality.name.lower()
         selector = slicer.qMRMLNodeComboBox()
         selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
-        selector.showChildNodeTypes = False
+        selector.showChildNodeTypes = False  # label maps are a kind of scalar volumes
         selector.addEnabled = selector.removeEnabled = selector.renameEnabled = False
         selector.noneEnabled = True
         selector.noneDisplay = _("None")
@@ -46,6 +47,7 @@ class InputsSection(Section):
                 sequence=modality.title
             )
         )
+        # a dynamic property, as .ui files set it; the panel ties widgets that have it when all are made
         selector.setProperty("SlicerParameterName", name)
         selector.setMRMLScene(slicer.mrmlScene)
         caption = qt.QLabel()

@@ -107,6 +107,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         Raises:
             MissingModalityError: the reference volume is gone, or the file cannot be written.
         """
+        # here as in all methods below: SimpleITK, which these bring, would delay each start of Slicer
         from MissingModalityLib import mrml
         from MissingModalityLib.imaging.segmentation_file import write_segmentation
 
@@ -129,6 +130,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
                     "Manager."
                 )
             ) from None
+        # patient and study of a DICOM object come from the instances of the reference volume
         role = segmentationNode.GetReferenceImageGeometryReferenceRole()
         reference = segmentationNode.GetNodeReference(role)
         if reference is None or not reference.GetAttribute("DICOM.instanceUIDs"):

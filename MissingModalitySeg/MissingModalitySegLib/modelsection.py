@@ -67,6 +67,7 @@ class ModelSection(Section):
 
     def refresh(self):
         """Look again which models there are; the choice stays."""
+        # None, or _showPath would find the emptied combo box up to date
         chosen, self._chosen = self._chosen or "", None
         selector = self.ui.studentSelector
         with signalsBlocked(selector):
@@ -117,6 +118,7 @@ class ModelSection(Section):
             self.card, self.problem, self._read = None, _("Choose a model file."), None
             return
         path = Path(self.path)
+        # the time too, because the training panel may export to the same name again
         found = (path, os.path.getmtime(path) if os.path.isfile(path) else None)
         if found == self._read:
             return

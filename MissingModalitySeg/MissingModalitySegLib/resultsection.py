@@ -22,7 +22,7 @@ class ResultSection(Section):
         super().__init__(panel)
         self._node = self._made = None
         header = self.ui.volumesTable.horizontalHeader()
-        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)  # of every column, so it comes first
         # names are the widest cells, and wrap; numbers would be cut off
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         self.ui.opacitySlider.valueChanged.connect(self._onOpacity)
@@ -72,6 +72,7 @@ class ResultSection(Section):
         if display is not None:
             with signalsBlocked(self.ui.opacitySlider):
                 self.ui.opacitySlider.setValue(display.GetOpacity3D())
+        # made by the first DICOM plugin, so absent in a Slicer that was built without DICOM
         hasPlugin = DICOM_PLUGIN in getattr(slicer.modules, "dicomPlugins", {})
         self.ui.dicomButton.setEnabled(display is not None and hasPlugin)
         self.ui.dicomButton.setToolTip(

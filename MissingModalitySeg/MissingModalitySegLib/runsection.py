@@ -57,7 +57,7 @@ class RunSection(Section):
         except (MissingModalityError, RuntimeError, OSError) as error:
             self.fail(str(error))
             return
-        self._timer.start()
+        self._timer.start()  # of a run that has failed to start, too: it reports so at the first poll
         self.ui.progressBar.setValue(0)
         self.setStatus(_("Starting..."))
         self.panel.updateGui()
@@ -71,7 +71,7 @@ class RunSection(Section):
 
     def fail(self, message):
         """The run has failed, or could not start."""
-        self.finish(message)
+        self.finish(message)  # first: the window turns the event loop, in which the panel must be idle
         self.panel.showError(message)
 
     def setStatus(self, text):
@@ -125,7 +125,7 @@ class RunSection(Section):
         )
 
     def _onFinished(self, run):
-        if run.cancelled:
+        if run.canceled:
             self.finish(_("Canceled. The scene is as it was."))
         elif run.exception is not None:
             self.fail(str(run.exception))

@@ -7,12 +7,12 @@ SAMPLE_NAME = "SyntheticBrainTumor"
 
 def registerSampleData():
     """Offer the patient in Slicer's Sample Data module."""
-    import SampleData
+    import SampleData  # a module of Slicer, which is there when all modules are
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="MissingModality",
         sampleName=SAMPLE_NAME,
-        uris=[],
+        uris=[],  # nothing to download: the function below makes the nodes itself
         fileNames=[],
         customDownloader=lambda source: list(addSyntheticPatient(seed=1).values()),
     )

@@ -73,7 +73,7 @@ class SegmentationRun(Job):
             if self.error is None:
                 self._import()
                 self.report = self.result
-            elif self.exit_code == 2 or self.cancelled:
+            elif self.exit_code == 2 or self.canceled:  # 2: bad input, with a message for people
                 self.exception = MissingModalityError(self._inNodeNames(self.error))
             else:
                 logging.error("Log of the segmentation process:\n%s", self.log)
@@ -81,10 +81,12 @@ class SegmentationRun(Job):
         except Exception as error:
             self.exception = error
         finally:
-            self._folder.cleanup()
+            self._folder.cleanup()  # before the end is told, which may open a window and wait for the user
         self._onFinished(self)
 
     def _import(self):
+        import SimpleITK as sitk
+
         from MissingModalityLib import mrml
         from MissingModalityLib.imaging.volumes import read_image
 
@@ -93,7 +95,9 @@ class SegmentationRun(Job):
             raise ImageError(
                 _("The first volume was removed during the segmentation. Load it and start again.")
             )
-        built = mrml.build_segmentation(mrml.array_of(read_image(self._result)), reference, self._regions)
+        classes = sitk.GetArrayFromImage(read_image(self._result))
+        built = mrml.build_segmentation(classes, reference, self._regions)
+        # a node that the user has deleted meanwhile lives on here, without a scene to be shown in
         kept = self._output is not None and self._output.GetScene() is not None
         self.segmentation = mrml.place_segmentation(built, reference, self._output if kept else None)
 

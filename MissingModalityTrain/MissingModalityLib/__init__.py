@@ -15,6 +15,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+# Imported with this file, they would bring PyTorch, some seconds, to panels and helps that need a card alone.
 _PUBLIC = {
     "Case": "datasets.case",
     "Event": "core.progress",
@@ -52,4 +53,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
+    # else a console would complete only what was used before
     return sorted({*globals(), *_PUBLIC})

@@ -1,7 +1,7 @@
 """The command line: ``missing-modality COMMAND ...`` or ``python -m MissingModalityLib COMMAND ...``.
 
 Exit codes: 0 done; 2 bad input or options or a package that is not installed, one message on stderr; 130
-interrupted; 1 a bug, with a traceback. Each command is a file of ``commands``.
+interrupted; 1 a bug, with a traceback. Each command is a file of ``cli``.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _remedy(module: str) -> str:
+    # the one module that is not called as its package
     package = {"yaml": "pyyaml"}.get(module, module)
     return (
         f"The Python package '{package}' is not installed. In 3D Slicer: install the extension PyTorch and "
@@ -80,16 +81,10 @@ def _remedy(module: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse without abbreviated options, with errors in the form of our own, and with late epilogs."""
+    """argparse without abbreviated options and with errors in the form of our own."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
-
-    def format_help(self) -> str:
-        # one that lists recipes imports other packages, which only this help may do, and no other command
-        if callable(self.epilog):
-            self.epilog = self.epilog()
-        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         # torchrun gives all processes the same arguments

@@ -20,12 +20,12 @@ from .core.errors import ImageError
 from .core.modalities import Modality, in_words
 from .core.segments import REGION_SEGMENTS, SEGMENTS, Segment
 from .datasets.detection import Guess, detect_modality
-from .imaging.grid import straight_axes
+from .imaging.grid import RAS_TO_LPS, straight_axes
 from .imaging.volumes import check_volume
 
 _BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_RAS_TO_LPS_AFFINE = np.diag([*np.diag(RAS_TO_LPS), 1.0])
 _MM3_PER_CM3 = 1000.0
 _FIT_TO_FILL_IN = 0.5
 """Guesses below this confidence are reported, not filled in."""
@@ -103,7 +103,7 @@ def image_of(node: Node) -> sitk.Image:
         ImageError: a parent transform bends or shears the volume.
     """
     image = sitk.GetImageFromArray(np.array(voxels_of(node)))
-    lps = _RAS_TO_LPS @ _ijk_to_world(node)
+    lps = _RAS_TO_LPS_AFFINE @ _ijk_to_world(node)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     if not (spacing > 0).all():
         raise ImageError(
@@ -121,21 +121,17 @@ def image_of(node: Node) -> sitk.Image:
     return image
 
 
-def array_of(image: sitk.Image) -> np.ndarray:
-    """The voxels (z, y, x) of an image, as a copy."""
-    return sitk.GetArrayFromImage(image)
-
-
 def add_volume(scene: Node, image: sitk.Image, name: str) -> Node:
     """The inverse of :func:`image_of`: a new scalar volume node with default display in ``scene``."""
     lps = np.eye(4)
     lps[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     lps[:3, 3] = image.GetOrigin()
     matrix = vtk.vtkMatrix4x4()
-    matrix.DeepCopy((_RAS_TO_LPS @ lps).ravel().tolist())
+    matrix.DeepCopy((_RAS_TO_LPS_AFFINE @ lps).ravel().tolist())
     voxels = sitk.GetArrayViewFromImage(image)
     data = vtk.vtkImageData()
     data.SetDimensions(*image.GetSize())
+    # deep, because a view of an ITK image's memory is void once Python drops the image
     data.GetPointData().SetScalars(numpy_to_vtk(voxels.ravel(), deep=True))
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
     node.SetAndObserveImageData(data)
@@ -199,6 +195,7 @@ def write_inputs(nodes: Mapping[Modality, Node], folder: Path) -> dict[Modality,
     paths = {}
     for modality, node in nodes.items():
         paths[modality] = folder / f"{modality.name}.nrrd"
+        # read once and deleted: compressing a volume of BraTS takes 0.7 s, writing it as it is 0.03 s
         sitk.WriteImage(image_of(node), str(paths[modality]), useCompression=False)
     return paths
 
@@ -224,6 +221,7 @@ def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = Fal
         )
     segmentation = slicer.vtkSegmentation()
     segmentation.SetSourceRepresentationName(_BINARY)
+    # one image of all classes for all segments, as Slicer shares label maps: a third of the memory
     shared = _oriented_image(classes, reference)
     for segment in SEGMENTS:
         _add_segment(segmentation, segment, shared, int(segment.tumor_class))
@@ -253,6 +251,7 @@ def place_segmentation(segmentation: Node, reference: Node, output: Node = None)
     node.CreateDefaultDisplayNodes()
     node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
     node.GetSegmentation().DeepCopy(segmentation)
+    # by this reference label_map_of and the DICOM export find the volume again
     node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
     display = node.GetDisplayNode()
     display.SetPreferredDisplayRepresentationName3D(_SURFACE)
@@ -384,13 +383,14 @@ def _segment_volume(node: Node, segment_id: str) -> float:
     node.GetBinaryLabelmapRepresentation(segment_id, image)
     if image.IsEmpty():
         return 0.0
+    # the image is of this segment alone, 0 and 1, though segments share a label map
     count = np.count_nonzero(vtk_to_numpy(image.GetPointData().GetScalars()))
     scale = 1.0
     transform = node.GetParentTransformNode()
     if transform is not None and transform.IsTransformToWorldLinear():
         world = vtk.vtkMatrix4x4()
         transform.GetMatrixTransformToWorld(world)
-        scale = abs(world.Determinant())
+        scale = abs(world.Determinant())  # negative for a transform that mirrors
     return float(count * np.prod(image.GetSpacing()) * scale / _MM3_PER_CM3)
 
 

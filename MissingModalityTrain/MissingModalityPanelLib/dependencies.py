@@ -38,11 +38,13 @@ def ensureDependencies(requester, requirementsPath):
 
 def isTorchInstalled():
     """Whether PyTorch is there as a whole and new enough; a failed installation may leave half of it."""
+    # what pip has just written is not found where Python still remembers the folder's old content
     importlib.invalidate_caches()
     try:
         spec = importlib.util.find_spec("torch")
     except (ImportError, ValueError):
         return False
+    # a folder without __init__.py, all that is left of some failed installations, has a spec but no origin
     return spec is not None and spec.origin is not None and _isTorchRecorded()
 
 

@@ -34,7 +34,7 @@ class JobLine:
         """
         self._onResult, self._canceledText = onResult, canceled or _("Canceled.")
         self.setStatus(doing)
-        self._bar.setMaximum(0)
+        self._bar.setMaximum(0)  # from 0 to 0, Qt's bar shows that something runs and not how far it is
         self._job = self._section.logic.runCommand(arguments, self._onProgress, self._onFinished)
         self._section.panel.updateGui()
 
@@ -63,9 +63,10 @@ class JobLine:
         self.setStatus(jobText(event))
 
     def _onFinished(self, job):
+        # first: a window with a message turns the event loop, in which the job would still seem to run
         self._job = None
         try:
-            if job.cancelled:
+            if job.canceled:
                 self.setStatus(self._canceledText)
             elif job.error:
                 self.fail(job.error)

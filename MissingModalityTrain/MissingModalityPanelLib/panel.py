@@ -56,6 +56,7 @@ class SectionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        # a volume or result that a section shows may be deleted in any module
         self.addObserver(scene, scene.NodeRemovedEvent, self.updateGui)
         self.initializeParameterNode()
 
@@ -102,6 +103,7 @@ class SectionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def initializeParameterNode(self):
         """Show the parameter node of the scene where it is not shown yet."""
         parameterNode = self.logic.getParameterNode()
+        # the nodes in the scene are compared: the logic wraps the same one anew at every call
         shown = self.state and self.state.parameterNode
         if parameterNode.parameterNode is not shown:
             self.setParameterNode(parameterNode)
@@ -112,6 +114,7 @@ class SectionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.state is not None:
             self.state.disconnectGui(self._guiTag)
             self.removeObserver(self.state.parameterNode, modified, self.onStateModified)
+        # None while widgets are filled: their signals would write back what the others do not show yet
         self.state = None
         if parameterNode is not None:
             self._guiTag = connectParameters(parameterNode, self.ui)

@@ -26,4 +26,5 @@ def makeParameterNodeClass(name, sections):
             if parameter in owners:
                 raise TypeError(f"{owners[parameter]} and {base.__name__} both have a parameter {parameter}.")
             owners[parameter] = base.__name__
+    # the wrapper reads annotations of bases too; methods such as inputs() come along
     return parameterNodeWrapper(type(name, bases, {}))

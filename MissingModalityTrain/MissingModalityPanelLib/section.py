@@ -60,6 +60,7 @@ class Section:
             if edit.currentPath != getattr(state, field):  # else the cursor jumps while somebody types
                 edit.setCurrentPath(getattr(state, field))
         for field, selector in self._selectors.items():
+            # -1, nothing chosen, where the item is not offered (yet): the first one must not take its place
             selector.setCurrentIndex(selector.findData(getattr(state, field)))
         self._isShowing = False
 
@@ -74,6 +75,7 @@ class Section:
         # as one change: after each change the widgets show what the scene has
         with slicer.util.NodeModify(self.state.parameterNode):
             for field, value in chosen.items():
+                # None: the combo box shows nothing, because what the scene has is not among its items
                 if value is not None and getattr(self.state, field) != value:
                     setattr(self.state, field, value)
         self.panel.updateGui()

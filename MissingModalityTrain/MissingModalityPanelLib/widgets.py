@@ -61,7 +61,7 @@ def fillTable(table, rows):
 
 def makeTimer(milliseconds, onTimeout):
     """A timer that calls a function again and again once it is started."""
-    timer = qt.QTimer()
+    timer = qt.QTimer()  # without a parent: it is deleted when the caller no longer holds it
     timer.setInterval(milliseconds)
     timer.timeout.connect(onTimeout)
     return timer

@@ -78,6 +78,7 @@ class DataSection(Section):
         self._job.update()
         if self.cases and self._looked != (state.dataPath, state.convention):
             self.reset()
+        # drawn anew at every change of either, without reading the folder again
         split = (state.validationPercent, state.seed)
         if self.cases and split != self._shown:
             self._showSplit(split)
@@ -115,6 +116,7 @@ class DataSection(Section):
 
         self._shown = split
         percent, seed = split
+        # the function reads attributes, as cases have them; the command has told keys of JSON objects
         labeled = [SimpleNamespace(**case) for case in self.labeled()]
         heldOut = {case.name for case in split_cases(labeled, percent / 100, seed)[1]} if labeled else set()
         for row, case in enumerate(self.cases):

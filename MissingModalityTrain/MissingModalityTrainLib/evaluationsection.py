@@ -54,6 +54,7 @@ class EvaluationSection(Section):
             return
         try:
             self.panel.ensureDependencies()
+            # our own folder is proposed before it exists; one that was mistyped is not made but refused
             if path.parent == user_models():
                 path.parent.mkdir(parents=True, exist_ok=True)
         except (RuntimeError, OSError) as error:
@@ -147,7 +148,7 @@ class EvaluationSection(Section):
         if found == self._pictured:
             return
         self._pictured = found
-        if found:
+        if found:  # scaled here, since a label cuts off what is larger
             picture = qt.QPixmap(str(path))
             self.ui.heatmapLabel.setPixmap(picture.scaledToWidth(HEATMAP_WIDTH, qt.Qt.SmoothTransformation))
         self.ui.heatmapLabel.setVisible(bool(found))
@@ -172,6 +173,7 @@ def fillEvaluationTable(table, subsets):
         for region in REGIONS:
             for key, heading in ((metric, title), (f"{metric}_std", _("{title} SD").format(title=title))):
                 numbers = [entry[key][region] for entry in subsets]
+                # a column of a VTK table cannot lack single values
                 rounded = [math.nan if number is None else round(number, decimals) for number in numbers]
                 addColumn(table, vtk.vtkDoubleArray(), f"{region} {heading}", rounded)
 

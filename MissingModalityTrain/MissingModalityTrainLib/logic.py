@@ -87,7 +87,7 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
             job.cancel()
             raise
         if job.error:
-            expected = job.cancelled or job.exit_code == 2
+            expected = job.canceled or job.exit_code == 2
             raise (MissingModalityError if expected else RuntimeError)(job.error)
         return Path(job.result["output"])
 
@@ -95,11 +95,13 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
         """Any command of ``missing-modality`` as a running job that delivers its progress from a timer."""
 
         def finish(job):
+            # first: what is called next may open a window, whose event loop would go on firing the timer
             self._timers.pop(job).stop()
             if onFinished is not None:
                 onFinished(job)
 
         job = Job(arguments, onProgress, finish)
+        # held here, as a timer without parent is deleted with its last reference
         self._timers[job] = makeTimer(POLL_MILLISECONDS, job.poll)
-        self._timers[job].start()
+        self._timers[job].start()  # before the job: one that fails to start tells so at its first poll
         return job.start()

@@ -51,6 +51,7 @@ def _fill(key, title, axis, epochs, columns):
     table = _own("vtkMRMLTableNode", key, _("{title} of the training").format(title=title))
     slicer.util.updateTableFromArray(table, [epochs, *columns.values()], [_("Epoch"), *columns])
     chart = _own("vtkMRMLPlotChartNode", key, title)
+    # made before, in this session or in a scene that was loaded: series follow their table by themselves
     if chart.GetNumberOfPlotSeriesNodes() == len(columns):
         return
     chart.SetTitle(title)
@@ -58,6 +59,7 @@ def _fill(key, title, axis, epochs, columns):
     chart.SetYAxisTitle(axis)
     chart.SetLegendVisibility(len(columns) > 1)
     if key == "dice":
+        # all that Dice can be, so that epochs and runs compare by eye
         chart.SetYAxisRangeAuto(False)
         chart.SetYAxisRange(0, 1)
     for column in columns:
@@ -65,6 +67,7 @@ def _fill(key, title, axis, epochs, columns):
         series.SetAndObserveTableNodeID(table.GetID())
         series.SetXColumnName(_("Epoch"))
         series.SetYColumnName(column)
+        # the line type has no column for x: it would number the validated epochs 0, 1, 2
         series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
         series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
         color = segment_of(column).plot_color if column in REGIONS else LOSS_COLOR

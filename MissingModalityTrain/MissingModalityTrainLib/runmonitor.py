@@ -11,7 +11,7 @@ from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.status import run_status
 from MissingModalityPanelLib.progresstexts import jobText
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
+MINUTE, HOUR, DAY = 60, 3600, 86400  # in seconds
 
 
 class RunMonitor:
@@ -79,7 +79,7 @@ class RunMonitor:
         self.refresh()
 
     def resume(self):
-        self._process.go_on()
+        self._process.resume()
         self.refresh()
 
     def stop(self):

@@ -59,6 +59,7 @@ class SynthesisParameters:
     modality: str = MODALITIES[0].name
     difference: Difference = Difference.ABSOLUTE
     placement: Placement = Placement.ALIGNED
+    # scenes keep parameters by name, so these two stay though the options have new ones
     clip: bool = False
     blend: Annotated[float, WithinRange(0, 10)] = 0.0
     factor: Annotated[int, WithinRange(2, 32)] = 4
@@ -99,7 +100,8 @@ class SynthesisSection(Section):
         if not self._canCompute():
             return
         if self._folder is None:
-            # the prepared cases stay, so that another look at the same pair is quick
+            # the prepared cases stay, so that another look at the same pair is quick; on Windows others may
+            # still hold a file when the folder goes
             self._folder = tempfile.TemporaryDirectory(prefix="MissingModality-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
         arguments = [
@@ -201,22 +203,25 @@ class SynthesisSection(Section):
 
     def _onPreviewed(self, result, words):
         """Everything is built before anything of the last preview goes."""
+        import SimpleITK as sitk
+
         from MissingModalityLib import mrml
         from MissingModalityLib.imaging.volumes import read_image
 
         images = {name: read_image(Path(result[name])) for name in (*NAMES, "y_ab")}
-        before = previewNodes()
+        before = previewNodes()  # asked before the new nodes get the same mark
         volumes = [
             mrml.add_volume(slicer.mrmlScene, images[name], text.format(**words))
             for name, text in NAMES.items()
         ]
-        labels = mrml.build_segmentation(mrml.array_of(images["y_ab"]), volumes[-1])
+        labels = mrml.build_segmentation(sitk.GetArrayFromImage(images["y_ab"]), volumes[-1])
         segmentation = mrml.place_segmentation(labels, volumes[-1])
         segmentation.SetName(_("Y_AB labels"))
         for node in (*volumes, segmentation):
             node.SetAttribute(OWN, "1")
         for node in before:
             slicer.mrmlScene.RemoveNode(node)
+        # ITK's points are LPS, Slicer's views RAS
         x, y, z = images["x_ab"].TransformIndexToPhysicalPoint(result["center"])
         showVolumes(volumes, segmentation, (-x, -y, z))
         return _(

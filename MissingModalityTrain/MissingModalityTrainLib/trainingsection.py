@@ -6,7 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityLib.core.errors import MissingModalityError, OptionError
 from MissingModalityLib.training.recipes import RECIPES
 from MissingModalityPanelLib.device import Device
 from MissingModalityPanelLib.section import Section
@@ -64,19 +64,21 @@ class TrainingSection(Section):
         self._ours = False  # another Slicer that only looks on must not end it
         self._plots = RunPlots()
         self.offer("recipe", {name: name for name in RECIPES})
-        for index, name in enumerate(RECIPES):
-            recipe = RECIPES.get(name)
-            self.ui.recipeSelector.setItemData(index, _(recipe.summary), qt.Qt.ToolTipRole)
+        # the library's come first; those of other packages would be imported, and may fail to be
+        for index, name in enumerate(RECIPES.own_names()):
+            self.ui.recipeSelector.setItemData(index, _(RECIPES.get(name).summary), qt.Qt.ToolTipRole)
         self.offer("network", networkLabels())
         self.offer("preset", presetLabels())
         self._problem = ""
         self._stages = StagesTable(self.ui.stagesTable, self._onStagesChanged)
         self.ui.logText.setMaximumBlockCount(LOG_LINES)
+        # clicked tells whether the button is checked, which would arrive as resume
         self.ui.startButton.clicked.connect(lambda *_args: self.onStart(resume=False))
         self.ui.pauseButton.clicked.connect(self.onPause)
         self.ui.resumeButton.clicked.connect(self.onResume)
         self.ui.stopButton.clicked.connect(self.onStop)
         self.ui.plotsButton.clicked.connect(self.onShowPlots)
+        # an .ini file gives back texts, and the text "false" is true
         stop = slicer.util.settingsValue(STOP_SETTING, False, converter=slicer.util.toBool)
         self.ui.stopOnExitCheckBox.setChecked(stop)
         self.ui.stopOnExitCheckBox.toggled.connect(lambda on: qt.QSettings().setValue(STOP_SETTING, on))
@@ -89,8 +91,8 @@ class TrainingSection(Section):
         super().onChosen()
         if self.state is None or self.state.recipe == before or not before:
             return
-        network = RECIPES.get(self.state.recipe).network
-        if before not in RECIPES or network != RECIPES.get(before).network:
+        network = _networkOf(self.state.recipe)
+        if network and network != _networkOf(before):
             self.state.network = network
 
     @property
@@ -158,7 +160,7 @@ class TrainingSection(Section):
         """Do something to the process, which may be another user's or stuck."""
         try:
             act()
-        except Exception as error:
+        except Exception as error:  # psutil's too, which has no name here: it may not be installed
             self._fail(_("The training's process does not obey: {error}").format(error=error))
         self._show()
 
@@ -263,8 +265,9 @@ class TrainingSection(Section):
         return folder == (Path(path) if path else None)
 
     def _follow(self, monitor, started=False):
-        """``started``: the process may have ended by now, and its end is to be told."""
+        """Show another run, or none; ``started``: its process was just started, and may have ended by now."""
         self._monitor, self._epochsShown, self._textShown = monitor, None, None
+        # a process whose end is to be shown in a window
         self._watched = started or self.alive
         self._show()
 
@@ -299,3 +302,11 @@ class TrainingSection(Section):
     def _fail(self, message):
         setStatus(self.ui.trainingStatusLabel, message)
         self.panel.showError(message)
+
+
+def _networkOf(recipe):
+    """The network that a recipe is made for; None for a recipe that is not there or cannot be imported."""
+    try:
+        return RECIPES.get(recipe).network
+    except OptionError:  # what is wrong stands beside Start, see planProblem
+        return None

@@ -3,7 +3,7 @@
 import slicer
 
 PLOTS_LAYOUT, PREVIEW_LAYOUT = 52401, 52402
-"""Numbers that no other layout has."""
+"""Numbers that no other layout has: Slicer's own end at 100, and extensions pick theirs at random."""
 
 LOSS_VIEW, DICE_VIEW = "MissingModalityLoss", "MissingModalityDice"
 PREVIEW_VIEWS = ("X_A", "D_B", "T_B", "X_AB")
@@ -14,6 +14,7 @@ def showCharts(loss, dice):
     views = "".join(_view("vtkMRMLPlotViewNode", name, name[-4:]) for name in (LOSS_VIEW, DICE_VIEW))
     if not _arrange(PLOTS_LAYOUT, f'<layout type="vertical">{views}</layout>'):
         return
+    # a layout makes its views when it is first shown, so they are looked up only now
     for name, chart in ((LOSS_VIEW, loss), (DICE_VIEW, dice)):
         view = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLPlotViewNode")
         view.SetPlotChartNodeID(chart.GetID())
@@ -39,6 +40,7 @@ def showVolumes(volumes, segmentation, position):
         logic.GetSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
         logic.FitSliceToAll()
         logic.GetSliceNode().JumpSliceByCentering(*position)
+    # a display node that names a view is shown there alone; without, the labels would lie on all four
     segmentation.GetDisplayNode().AddViewNodeID(logic.GetSliceNode().GetID())
 
 

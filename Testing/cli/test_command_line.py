@@ -290,20 +290,15 @@ def test_help_lists_the_settings_of_train_and_the_rules_of_evaluate(capsys):
     assert "penalty" in capsys.readouterr().err
 
 
-def test_a_recipe_that_cannot_be_loaded_stops_no_other_command(tmp_path, monkeypatch):
+def test_help_lists_methods_of_other_packages_without_importing_them(tmp_path, monkeypatch):
     (tmp_path / "broken_plugin.py").write_text("raise RuntimeError('boom')")
-    monkeypatch.setenv(
-        "MISSINGMODALITY_PLUGINS", "recipe.broken=broken_plugin:RECIPE;method.mine=broken_plugin:Mine"
-    )
+    monkeypatch.setenv("MISSINGMODALITY_PLUGINS", "method.mine=broken_plugin:Mine")
     code = (
         f"import sys\nsys.path.append({str(tmp_path)!r})\nfrom MissingModalityLib.__main__ import main\n"
-        "assert main(['train', '--show-plan']) == 0 and 'broken_plugin' not in sys.modules\n"
         "main(['train', '--help'])"
     )
     result = run_child(code=code)
-    assert result.returncode == 0, result.stderr
-    assert "broken: The recipe 'broken' cannot be loaded" in result.stdout and "boom" in result.stdout
-    assert "aem-kd (pretrain, train, posttrain)" in result.stdout and "mine.OPTION" in result.stdout
+    assert result.returncode == 0 and "mine.OPTION" in result.stdout, result.stderr
 
 
 def test_settings_of_train_are_pairs(capsys):

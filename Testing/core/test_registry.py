@@ -73,6 +73,12 @@ def test_unknown_name_lists_the_names(tools):
     assert "writer" not in tools
 
 
+def test_own_names_are_those_of_the_library_alone(tools):
+    tools.register("mine", "json:dumps")
+    assert tools.own_names() == ("reader", "number")
+    assert set(tools.names()) == {"reader", "number", "mine"}
+
+
 def test_entry_points_are_listed_without_being_imported(tools, on_path):
     install(on_path, "outside_hammer", "def hit(): return 'hit'", "hammer = outside_hammer:hit")
     assert "hammer" in tools

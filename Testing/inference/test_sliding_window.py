@@ -18,6 +18,7 @@ from MissingModalityLib.inference.sliding_window import infer, infer_within_memo
 from MissingModalityLib.inference.student import Student
 from small_networks import SMALLEST, small_network
 from small_patient import brain_volume
+from subsets import with_modalities
 
 HOW = {"window": (16, 16, 16), "overlap": 0.5, "device": torch.device("cpu")}
 SMALL = [name for name in SMALLEST if name != "mstkdnet"]
@@ -66,6 +67,14 @@ def test_what_a_channel_outside_a_subset_holds_changes_nothing(name: str, garbag
     np.testing.assert_array_equal(infer(net, spoiled, subsets, **HOW).probabilities[0], expected[0])
 
 
+def test_a_layer_called_encode_makes_no_network_that_encodes_apart() -> None:
+    net = network("segresnet")
+    net.encode = nn.Identity()
+    subsets, volume = ALL[:2], image()
+    expected = infer(network("segresnet"), volume, subsets, **HOW).probabilities
+    np.testing.assert_array_equal(infer(net, volume, subsets, **HOW).probabilities, expected)
+
+
 def test_every_modality_is_encoded_once_per_window() -> None:
     net, volume = network("rfnet"), image()
     runs = [0] * len(MODALITIES)
@@ -88,7 +97,7 @@ def test_class_maps_of_subsets_are_those_of_the_volumes_alone() -> None:
     subsets = (SUBSETS[0], SUBSETS[4], SUBSETS[-1])
     maps = list(student.classes_of(whole, subsets))
     for subset, found in zip(subsets, maps, strict=True):
-        expected = student.classes(whole.with_modalities(subset))
+        expected = student.classes(with_modalities(whole, subset))
         brain = whole.image[list(subset)].any(axis=0)
         np.testing.assert_array_equal(found, np.where(brain, expected, 0))
         assert found.dtype == np.uint8

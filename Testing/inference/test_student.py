@@ -20,7 +20,7 @@ from MissingModalityLib.core.modalities import SUBSETS, Modality
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import sliding_window as inference
-from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.card import Card, read_card
 from MissingModalityLib.inference.sliding_window import infer
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
@@ -29,6 +29,7 @@ from MissingModalityLib.networks.output import Output
 from processes import environment
 from small_networks import small_network
 from small_patient import brain_volume
+from subsets import with_modalities
 
 CPU = torch.device("cpu")
 
@@ -99,7 +100,7 @@ def test_the_result_lies_on_the_first_volumes_own_grid(student: Student) -> None
 def test_all_fifteen_subsets_run_and_stay_inside_the_brain(student: Student) -> None:
     whole = prepare(study(*Modality))
     for subset in SUBSETS:
-        classes = student.classes(whole.with_modalities(subset), CPU)
+        classes = student.classes(with_modalities(whole, subset), CPU)
         assert classes.shape == whole.brain.shape and classes.dtype == np.uint8
         assert classes.max() <= 3 and not classes[~whole.brain].any()
 
@@ -333,6 +334,32 @@ def test_a_card_of_an_earlier_version_is_read(student: Student, tmp_path: Path) 
     assert loaded.card["min_component_voxels"] == 9 and loaded.card["motto"] == "kept"
     assert loaded.card["gate"] == "none" and loaded.card["network_package"] == ""
     assert loaded.card["options"] == loaded.network.options == student.network.options
+
+
+def test_a_card_is_a_mapping_of_the_keys_that_are_there() -> None:
+    card = Card("segresnet", {"width": 8})
+    assert card == dict(card) and card != {**card, "window": [8, 8, 8]}
+    assert "license" not in card and card.get("limits", ()) == ()
+    card.update(license="CC0", motto="further keys too")
+    assert card.license == card["license"] == "CC0" and {"license", "motto"} <= set(card)
+    del card["license"], card["motto"]
+    assert not {"license", "motto"} & set(card)
+
+
+def test_given_facts_cannot_say_what_the_version_that_writes_the_file_fixes(
+    student: Student, tmp_path: Path
+) -> None:
+    wrong = {"format_version": 7, "modalities": ["T1"], "classes": ["TUMOR"], "normalization": "none"}
+    Student(student.network, wrong).save(tmp_path / "s.safetensors")
+    loaded = Student.load(tmp_path / "s.safetensors").card
+    assert {name: loaded[name] for name in wrong} == {name: student.card[name] for name in wrong}
+
+
+def test_a_card_may_be_given_tuples(student: Student, tmp_path: Path) -> None:
+    """The window is often a patch size, and the sizes of settings are tuples."""
+    Student(student.network, {"window": (24, 24, 24), "limits": ("one",)}).save(tmp_path / "s.safetensors")
+    loaded = Student.load(tmp_path / "s.safetensors").card
+    assert loaded["window"] == [24, 24, 24] and loaded["limits"] == ["one"]
 
 
 @pytest.mark.parametrize(

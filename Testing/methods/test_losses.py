@@ -9,7 +9,7 @@ import torch
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.methods.losses import (
-    EPSILON,
+    RFNET_DICE_EPSILON,
     channel_losses,
     plain_loss,
     region_aware_loss,
@@ -27,7 +27,7 @@ CASES = ("hard_b2", "class3_absent_clamped", "soft_target", "five_class")
 
 def dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """RFNet's."""
-    return smooth_dice_loss(probabilities, target, above=0.0, below=EPSILON)
+    return smooth_dice_loss(probabilities, target, above=0.0, below=RFNET_DICE_EPSILON)
 
 
 NAMES = {"softmax_weighted_loss": weighted_cross_entropy, "dice_loss": dice_loss}

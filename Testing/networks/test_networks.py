@@ -212,3 +212,15 @@ class NoNetwork:
 def test_what_is_no_network_cannot_be_registered() -> None:
     with pytest.raises(OptionError, match="no subclass"):
         NETWORKS.register("none", NoNetwork)
+
+
+class DictOptions(Network):
+    """Its options are not those that student files are made from."""
+
+    name = "dict-options"
+    Options = dict
+
+
+def test_what_has_no_options_of_a_network_cannot_be_registered() -> None:
+    with pytest.raises(OptionError, match="NetworkOptions"):
+        NETWORKS.register("dict-options", DictOptions)

@@ -88,7 +88,7 @@ def test_news_arrive_without_anyone_asking(logic: Any, replaced_process: Callabl
     assert (events[0].stage, events[0].step, events[0].total) == ("train", 3, 40)
     assert job.running and not ended
     job.cancel()
-    assert ended == [job] and job.cancelled
+    assert ended == [job] and job.canceled
 
 
 def test_the_application_stays_alive_during_a_wait(
@@ -135,7 +135,7 @@ def test_an_interrupted_wait_ends_the_job(logic: Any, replaced_process: Callable
     job = Job(["train"], interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         logic.wait(job)
-    assert job.cancelled
+    assert job.canceled
 
 
 def test_a_program_that_cannot_start_is_told(

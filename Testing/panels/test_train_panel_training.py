@@ -118,6 +118,19 @@ def test_a_network_of_another_package_can_be_chosen_and_brings_its_preset(
         assert "--network outside --preset quick" in arguments(tmp_path / "run")
 
 
+def test_a_recipe_that_cannot_be_imported_can_be_left_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MISSINGMODALITY_PLUGINS", "recipe.broken=package_that_is_not_there:RECIPE")
+    with opened_panel(tmp_path) as panel:
+        choose(panel, data=tmp_path, run=tmp_path / "run")
+        choose_item(panel.ui.recipeSelector, "broken")
+        assert not panel.ui.startButton.enabled
+        assert "package_that_is_not_there" in panel.ui.startButton.toolTip
+        choose_item(panel.ui.recipeSelector, "adamm")
+        assert panel.ui.startButton.enabled and panel.logic.getParameterNode().network == "adamm"
+
+
 def test_a_network_that_is_not_installed_here_keeps_start_off_and_says_so(panel: Any, tmp_path: Path) -> None:
     """As in a scene that was saved where another package brought the network."""
     choose(panel, data=tmp_path, run=tmp_path / "run")

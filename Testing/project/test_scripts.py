@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 import bundled_student
-import choose_island
+import choose_component_size
 import compare_recipes
 from compare_recipes import COMPARISONS, Line
 from MissingModalityLib.inference.card import read_card
@@ -174,7 +174,7 @@ def test_trainings_side_by_side_are_those_made_in_turn(
 
 
 @pytest.mark.usefixtures("two_lines")
-def test_sizes_of_islands_are_scored_on_cases_the_students_have_not_seen(
+def test_sizes_of_components_are_scored_on_cases_the_students_have_not_seen(
     script: Script,
     tiny_cases: Path,
     tmp_path: Path,
@@ -186,9 +186,9 @@ def test_sizes_of_islands_are_scored_on_cases_the_students_have_not_seen(
     change_lines(monkeypatch, {"baseline": Line("baseline")})
     assert script(compare_recipes, train=tiny_cases, output=out, folds=2, steps=1) == 0
     capsys.readouterr()
-    assert script(choose_island, line=out / "baseline", folds=out / "folds") == 0
+    assert script(choose_component_size, line=out / "baseline", folds=out / "folds") == 0
     printed = capsys.readouterr()
     assert sorted(printed.err.split()) == ["patient_a", "patient_c"]
-    assert len(printed.out.splitlines()) == 2 + len(choose_island.SIZES)
-    assert script(choose_island, line=out, folds=out / "folds") == 2
+    assert len(printed.out.splitlines()) == 2 + len(choose_component_size.SIZES)
+    assert script(choose_component_size, line=out, folds=out / "folds") == 2
     assert "no students of folds" in capsys.readouterr().err

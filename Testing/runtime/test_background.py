@@ -113,7 +113,7 @@ def test_a_pause_halts_it_and_going_on_loses_nothing(started: Script) -> None:
     assert background.find(run.folder).state is State.PAUSED
     assert (run.folder / background.EVENTS_FILE).stat().st_size == size
     last = json.loads((run.folder / background.EVENTS_FILE).read_text().splitlines()[-1])["step"]
-    run.go_on()
+    run.resume()
     news = []
     wait_for(lambda: news.extend(run.new_events()) or news)
     assert run.state is State.RUNNING

@@ -129,7 +129,7 @@ def test_cancel_kills_launcher_child_and_grandchild(launcher, tmp_path, monkeypa
             patch.setitem(sys.modules, "psutil", None)
         job.cancel()
     wait_for(lambda: not any(map(alive, pids)), 5)
-    assert job.cancelled and job.error == "Canceled." and job.exit_code != 0
+    assert job.canceled and job.error == "Canceled." and job.exit_code != 0
     assert finished == [job] and not job.running
     job.cancel()
     assert finished == [job]
@@ -201,7 +201,7 @@ def test_an_absent_launcher_ends_the_job_with_a_message(tmp_path, monkeypatch, e
     assert job.exit_code == 1 and not job.running and finished == []
     assert job.error.startswith(f"{launcher}: the Python process cannot be started (No such file")
     getattr(job, end)()
-    assert finished == [job] and job.result is None and not job.cancelled
+    assert finished == [job] and job.result is None and not job.canceled
     job.poll()
     assert finished == [job]
     with pytest.raises(RuntimeError, match="once"):

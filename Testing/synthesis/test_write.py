@@ -207,7 +207,7 @@ def test_a_full_disk_at_the_end_is_told_and_the_same_call_finishes(
 
     with monkeypatch.context() as patch:
         patch.setattr(write, "draw_contact_sheet", full_disk)
-        with pytest.raises(CaseError, match=rf"{tmp_path / 'out'} .*No space left.*Free some space"):
+        with pytest.raises(CaseError, match=rf"{tmp_path / 'out'}: .*No space left.*Free some space"):
             synthesize(data, tmp_path / "out", 2)
     report = synthesize(data, tmp_path / "out", 2)
     assert len(report["synthetic"]) == 4 and (tmp_path / "out" / SHEET_FILE).exists()

@@ -2,7 +2,7 @@
 
     python Testing/tools/measure_tissues.py FOLDER_OF_CASES
 
-For each labeled four-modality case: median intensity of cerebrospinal fluid, grey matter (k-means over FLAIR,
+For each labeled four-modality case: median intensity of cerebrospinal fluid, gray matter (k-means over FLAIR,
 T1 and T2, away from the tumor; fluid eroded by a voxel against partial volume) and of the tumor classes,
 relative to white matter. Then mean and standard deviation over the cases.
 """
@@ -22,10 +22,10 @@ from MissingModalityLib.datasets.case import Case
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.reading import read_label, read_study
 
-TISSUES = ("csf", "grey", "ncr", "ed", "et")
+TISSUES = ("csf", "gray", "ncr", "ed", "et")
 CLUSTERING = [Modality.T1, Modality.T2, Modality.FLAIR]
 SEEDS = np.array([[8, 97, 5], [40, 65, 65], [80, 25, 35]])
-"""Percentiles of T1, T2 and FLAIR that k-means starts from: fluid, grey matter, white matter."""
+"""Percentiles of T1, T2 and FLAIR that k-means starts from: fluid, gray matter, white matter."""
 
 
 def measure(case: Case) -> dict[str, np.ndarray]:
@@ -43,7 +43,7 @@ def measure(case: Case) -> dict[str, np.ndarray]:
     white = np.median(volumes[:, clusters == 2], axis=1)
     masks = {
         "csf": ndimage.binary_erosion(clusters == 0),
-        "grey": clusters == 1,
+        "gray": clusters == 1,
         **{name: label == cls for cls, name in ((1, "ncr"), (2, "ed"), (3, "et"))},
     }
     return {

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from MissingModalityLib.training import augmentation
-from MissingModalityLib.training.augmentation import LEVELS, apply, draw
+from MissingModalityLib.training.augmentation import AUGMENTATIONS, apply, draw
 from MissingModalityLib.training.settings import Settings
 
 SIZE = (22, 27, 25)
@@ -73,7 +73,7 @@ def rotation_degrees(affine: np.ndarray) -> float:
 
 def test_settings_offer_the_levels_there_are():
     allowed = next(item.metadata["allowed"] for item in fields(Settings) if item.name == "augmentation")
-    assert allowed == f"one of {', '.join(LEVELS)}"
+    assert allowed == f"one of {', '.join(AUGMENTATIONS)}"
 
 
 def test_level_none_draws_and_changes_nothing():

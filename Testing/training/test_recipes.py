@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from MissingModalityLib.methods.options import DistillationOptions, JointOptions
 from MissingModalityLib.methods.registry import METHODS
 from MissingModalityLib.networks import build
 from MissingModalityLib.networks.options import OPTIONS
+from MissingModalityLib.runtime.processes import child_environment
 from MissingModalityLib.training.describe import describe_settings, to_yaml
 from MissingModalityLib.training.plan import Plan, change_plan, from_json, make_plan, read_config, to_json
 from MissingModalityLib.training.presets import PRESET_NAMES, PRESETS
@@ -244,8 +246,8 @@ def test_a_key_that_a_file_gives_twice_is_named_with_its_line(tmp_path: Path) ->
     (tmp_path / "plan.yaml").write_text("epochs: 1\ntrain:\n  batch_size: 1\n  batch_size: 2\n")
     with pytest.raises(OptionError, match=r"(?s)'batch_size' is given twice.*line 4"):
         read_config(tmp_path / "plan.yaml")
-    (tmp_path / "merged.yaml").write_text("train: &a {epochs: 1}\nposttrain: {<<: *a, batch_size: 3}\n")
-    assert read_config(tmp_path / "merged.yaml")["posttrain.epochs"] == 1
+    (tmp_path / "merged.yaml").write_text("train: &a {epochs: 1}\nposttrain: {<<: *a, epochs: 3}\n")
+    assert read_config(tmp_path / "merged.yaml") == {"train.epochs": 1, "posttrain.epochs": 3}
 
 
 @pytest.mark.parametrize("name", ["epoch", "exclud", "netwrok.width", "focal.gamma"])
@@ -520,7 +522,10 @@ def test_a_file_that_is_no_plan_is_refused(content: dict, words: str, tmp_path: 
         read_config(path)
 
 
-@pytest.mark.parametrize("stage", ["epochs", "joint", "clip", "network", "Train", "a/b", ""])
+@pytest.mark.parametrize(
+    "stage",
+    ["epochs", "joint", "clip", "Train", "a/b", "", "validation", *(item.name for item in fields(Plan))],
+)
 def test_a_recipe_cannot_name_a_stage_like_a_setting(stage: str) -> None:
     with pytest.raises(OptionError, match=f"'{stage}' cannot name a stage"):
         Recipe("One stage.", {stage: {}})
@@ -535,6 +540,27 @@ def test_a_recipe_of_ones_own_is_planned_by_name(clean_plugins: None) -> None:
     assert plan.network == "rfnet" and list(plan.stages) == ["coarse", "fine"]
     assert (plan.stages["coarse"].batch_size, plan.stages["fine"].batch_size) == (2, 1)
     assert plan.stages["fine"].epochs == 5 and plan.stages["fine"].learning_rate == 0.5
+
+
+def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of the command line, in a process that knows this one's registrations."""
+    command = [sys.executable, "-m", "MissingModalityLib", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=child_environment())
+
+
+def test_recipes_of_other_packages_are_listed_and_not_imported(clean_plugins: None, tmp_path: Path) -> None:
+    """Every command makes the list: also one that a job of a panel runs, beside whatever is installed."""
+    RECIPES.register("typed-in", Recipe("An object that no other process can see.", {"train": {}}))
+    os.environ[PLUGINS] += ";recipe.broken=package_that_is_not_there:RECIPE"
+    shown = run_command("train", "--help")
+    assert shown.returncode == 0, shown.stderr
+    for name in ("typed-in", "broken"):
+        assert f"  {name}: of another package\n" in shown.stdout
+
+
+def test_a_method_of_another_package_may_be_called_like_a_stage_of_ours(clean_plugins: None) -> None:
+    os.environ[PLUGINS] = "method.train=package_that_is_not_there:Method"
+    assert run_command("--version").returncode == 0
 
 
 @dataclass(frozen=True)

@@ -50,13 +50,21 @@ def test_a_record_whose_method_is_not_installed_asks_for_its_package(tmp_path: P
     content = RECORD.to_json()
     content["settings"]["stages"]["train"]["method"] = "tversky"
     (tmp_path / "run.json").write_text(json.dumps(content))
-    with pytest.raises(CaseError, match=r"method=tversky is unknown\..*the packages that the run began with"):
+    with pytest.raises(CaseError, match=r"method=tversky is unknown\..*install the packages"):
         RunRecord.read(RunFolder(tmp_path))
 
 
 def test_a_rule_of_seeds_that_is_not_known_yet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({**RECORD.to_json(), "seeding": 3}))
     with pytest.raises(CaseError, match=r"run\.json.*seeding=3.*version"):
+        RunRecord.read(RunFolder(tmp_path))
+
+
+def test_a_run_of_a_package_that_is_not_installed_says_so(tmp_path: Path) -> None:
+    content = RECORD.to_json()
+    content["settings"]["stages"]["train"]["method"] = "focal"
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(CaseError, match=r"method=focal.*install the packages"):
         RunRecord.read(RunFolder(tmp_path))
 
 

@@ -21,5 +21,6 @@ def run(options: argparse.Namespace) -> None:
     """List."""
     from ..datasets.discovery import find_cases
 
+    # no voxel is read, so a case listed here can still turn out to be damaged
     listing = find_cases(options.folder, options.convention)
     show_result(options, listing.to_json(), listing.describe())

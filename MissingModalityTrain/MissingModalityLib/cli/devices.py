@@ -28,13 +28,14 @@ def run(options: argparse.Namespace) -> None:
     from ..inference.time_estimate import estimated_seconds
     from ..runtime.devices import available_devices, choose_device, describe_device
 
-    chosen = choose_device(options.device)
+    chosen = choose_device(options.device)  # first: refuses a device that is not there
     result = {
         "devices": [
             {"name": str(device), "description": describe_device(device)} for device in available_devices()
         ],
         "chosen": str(chosen),
         "description": describe_device(chosen),
+        # measured here and now, since no table knows this machine and what else runs on it
         "seconds": round(estimated_seconds(options.student or bundled_student(), chosen), 1),
     }
     show_result(options, result, _summary(result))

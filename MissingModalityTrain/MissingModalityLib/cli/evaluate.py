@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.progress import progress_printer
-from ..evaluation.hd95_rules import HD95_RULES
+from ..evaluation.hd95_rules import HD95_RULES  # of a light file: help must not load PyTorch
 from .options import add_command, add_convention, add_device, add_progress, show_result
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..inference.card import GATES
+from ..inference.card import GATES  # reads headers alone: help must not load PyTorch
 from .options import add_command, add_progress, show_result
 
 
@@ -46,5 +46,6 @@ def run(options: argparse.Namespace) -> None:
     facts = {"name": options.name, "license": options.license, "gate": options.gate}
     student = export(options.folder, options.output, {key: text for key, text in facts.items() if text})
     if options.evaluation:
+        # refuses an evaluation of other weights, so an earlier export of another epoch is found out
         attach_evaluation(student, options.evaluation)
     show_result(options, {"output": str(student)}, f"Wrote {student}")

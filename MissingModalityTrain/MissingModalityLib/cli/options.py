@@ -44,14 +44,15 @@ def add_convention(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_settings(parser: argparse.ArgumentParser, text: str, epilog: Callable[[], str]) -> None:
+def add_settings(parser: argparse.ArgumentParser, text: str, epilog: str) -> None:
     """``--set KEY=VALUE ...`` as pairs in ``settings``; the epilog says which there are."""
+    # argparse would fill the list of settings into one paragraph
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = epilog  # type: ignore[assignment]  # called by the parser of __main__ for its help
+    parser.epilog = epilog
     parser.add_argument(
         "--set",
         nargs="+",
-        action="extend",
+        action="extend",  # --set may stand more than once; of one key given twice the last value holds
         default=[],
         metavar="KEY=VALUE",
         dest="settings",
@@ -67,7 +68,7 @@ def at_least(minimum: int) -> Callable[[str], int]:
         try:
             value = int(text)
         except ValueError:
-            value = minimum - 1
+            value = minimum - 1  # one message for words and for numbers that are too small
         if value < minimum:
             raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {minimum}")
         return value
@@ -90,6 +91,7 @@ def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary:
     """
     if launched_rank():
         return
+    # to a pipe Python prints in blocks, and who waits for this line shall not wait for the process's end
     print(
         json.dumps({"event": "result", "result": result}) if options.progress == "json" else summary,
         flush=True,

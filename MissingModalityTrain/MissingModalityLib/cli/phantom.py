@@ -21,5 +21,6 @@ def run(options: argparse.Namespace) -> None:
     """Grow."""
     from ..phantom.patient import write_patient
 
+    # a patient depends on its own seed alone: a larger --count adds patients and changes none
     for seed in range(options.seed, options.seed + options.count):
         print(write_patient(options.output, seed))

@@ -10,7 +10,7 @@ from typing import Any
 from ..core.progress import progress_printer
 from .options import add_command, add_convention, add_progress, show_result
 
-_NAMED = 20
+_MOST_SKIPPED_LINES = 20
 """Skipped cases and files that the summary names, a screenful; the report has them all."""
 
 
@@ -38,9 +38,9 @@ def run(options: argparse.Namespace) -> None:
 
 def _summary(report: Mapping[str, Any]) -> str:
     skipped = report["skipped"]
-    lines = [f"Skipped {entry['path']}: {entry['reason']}" for entry in skipped[:_NAMED]]
-    if len(skipped) > _NAMED:
-        lines.append(f"Skipped {len(skipped) - _NAMED} more, see {report['output']}/report.json")
+    lines = [f"Skipped {entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_SKIPPED_LINES]]
+    if len(skipped) > _MOST_SKIPPED_LINES:
+        lines.append(f"Skipped {len(skipped) - _MOST_SKIPPED_LINES} more, see {report['output']}/report.json")
     lines.append(
         f"{len(report['cases'])} cases, {report['bytes'] / 2**20:.0f} MiB, in {report['seconds']:.1f} s"
     )

@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         "--student", type=Path, metavar="S", help="trained network (default: the bundled one)"
     )
     parser.add_argument(
-        "--suffix",
+        "--suffix",  # without choices: their list lies in a file that loads SimpleITK
         default=".seg.nrrd",
         metavar="S",
         help="kind of file: .seg.nrrd, .nii.gz, .nii or .nrrd (default: %(default)s)",

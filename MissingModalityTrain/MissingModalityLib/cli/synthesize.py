@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--factor",
-        type=at_least(2),
+        type=at_least(2),  # once the real ones would leave none to make
         default=4,
         metavar="N",
         help="real and synthetic cases together, times the number of real ones (default: 4, as in the paper)",
@@ -44,6 +44,14 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
+    _add_preview(parser)
+    add_settings(parser, "change single options of the synthesis, see below", _describe_options())
+    add_convention(parser)
+    add_progress(parser)
+
+
+def _add_preview(parser: argparse.ArgumentParser) -> None:
+    """Of the steps from one pair of cases to a synthetic one."""
     parser.add_argument(
         "--pair",
         nargs=2,
@@ -60,9 +68,6 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--prepared", type=Path, metavar="DIR", help="with --pair: folder where prepared cases are kept"
     )
-    add_settings(parser, "change single options of the synthesis, see below", _describe_options)
-    add_convention(parser)
-    add_progress(parser)
 
 
 def _modality(text: str) -> Modality:
@@ -77,6 +82,7 @@ def _describe_options() -> str:
     for item in fields(SynthesisOptions):
         about = f"{item.metadata['meaning']}. Allowed: {item.metadata['allowed']}."
         lines.append(f"  {item.name} = {as_text(item.default)}")
+        # a terminal has 80 columns, and one that is filled to the last may break the line itself
         lines += textwrap.wrap(about, 79, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
@@ -87,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
 
     synthesis = with_changes(SynthesisOptions(), dict(options.settings))
     if options.pair:
-        if options.method != "aem":
+        if options.method != "aem":  # mixed images have no steps to look at
             raise OptionError(f"--pair shows the method aem alone, not {options.method}. Leave --method out.")
         _preview(options, synthesis)
         return

@@ -30,6 +30,17 @@ def add(commands: Any) -> None:
         "--data", type=Path, metavar="DIR", help="folder of cases; with --resume only if it has moved"
     )
     parser.add_argument("--output", type=Path, metavar="RUN", help="folder of the run")
+    _add_choices(parser)
+    _add_course(parser)
+    _add_plan(parser)
+    add_settings(parser, "change single settings of the recipe, see below", describe_settings())
+    add_convention(parser)
+    add_device(parser)
+    add_progress(parser)
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    """What is trained."""
     parser.add_argument(
         "--recipe", default="baseline", metavar="NAME", help="its stages, see below (default: %(default)s)"
     )
@@ -46,13 +57,17 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--stages",
-        type=lambda text: tuple(text.split(",")),
+        type=lambda text: tuple(text.split(",")),  # checked with the recipe, which knows its stages
         metavar="STAGE[,STAGE...]",
         help="go through these stages of the recipe only",
     )
     parser.add_argument(
         "--init", type=Path, metavar="STUDENT", dest="initial", help="begin with the weights of this student"
     )
+
+
+def _add_course(parser: argparse.ArgumentParser) -> None:
+    """How the run goes on, and what fixes its course."""
     parser.add_argument(
         "--prepared",
         type=Path,
@@ -64,9 +79,14 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--restart", metavar="STAGE", help="with --resume: begin this stage anew, with what went before it"
     )
+    # from 0, since numpy's SeedSequence takes no negative number
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    """Settings from a file, and into one."""
     parser.add_argument(
         "--config",
         type=Path,
@@ -78,10 +98,6 @@ def add(commands: Any) -> None:
         action="store_true",
         help="print the whole plan as YAML for --config, and train nothing",
     )
-    add_settings(parser, "change single settings of the recipe, see below", describe_settings)
-    add_convention(parser)
-    add_device(parser)
-    add_progress(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -91,7 +107,7 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.output is None:
         raise OptionError("No folder for the run. Name it with --output.")
-    from ..training.run import train
+    from ..training.run import train  # loads PyTorch, some seconds; what help lists comes from light files
 
     request = TrainRequest.from_options(options)
     with progress_printer(options.progress) as progress:

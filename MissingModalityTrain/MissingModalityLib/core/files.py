@@ -103,7 +103,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _rename(temporary: Path, path: Path) -> None:
-    """Windows refuses while somebody reads the old file; readers are soon done."""
+    """Replace ``path``; Windows refuses while another process reads the old file, so there it is retried."""
     for _ in range(_WINDOWS_TRIES if sys.platform == "win32" else 0):
         try:
             os.replace(temporary, path)

@@ -73,6 +73,11 @@ class Event:
 Progress = Callable[[Event], None]
 """What long functions accept as ``on_progress``; it must return fast and may raise to stop the work."""
 
+
+def silent(event: Event) -> None:
+    """Show nothing: the :data:`Progress` of whoever asked for none."""
+
+
 STYLES: tuple[str, ...] = ("bar", "json", "none")
 
 
@@ -92,7 +97,7 @@ def progress_printer(style: str) -> Iterator[Progress]:
     elif style == "json":
         yield lambda event: print(event.to_json(), flush=True)
     elif style == "none":
-        yield lambda event: None
+        yield silent
     else:
         raise OptionError(f"Unknown progress style '{style}'. Choose one of: {', '.join(STYLES)}.")
 

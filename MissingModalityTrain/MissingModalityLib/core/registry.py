@@ -71,6 +71,10 @@ class Registry(Generic[T]):
         sources = (self._builtin, self._registered, self._inherited(), self._installed())
         return tuple(dict.fromkeys(name for source in sources for name in source))
 
+    def own_names(self) -> tuple[str, ...]:
+        """Names that come with this library: their items can be looked at wherever a list is shown."""
+        return tuple(self._builtin)
+
     def get(self, name: str) -> T:
         """The item of a name, imported if need be.
 

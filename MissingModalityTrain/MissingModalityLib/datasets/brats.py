@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from ..core.modalities import Modality
+from ..core.modalities import MODALITIES, Modality
 from .layout import LABEL, FileMatch, Layout, Role, SuffixLayout, stem
 
 _SMIR_NAME = re.compile(
@@ -54,11 +54,9 @@ class Brats2015(Layout):
 class Brats2021(SuffixLayout):
     """``BraTS2021_00000_flair.nii.gz``, ``..._t1ce``, ``..._seg``: 2017 to 2021."""
 
+    # these years call sequences as this library does, so a further one needs no line here
     endings: ClassVar[Mapping[str, Role]] = {
-        "flair": Modality.FLAIR,
-        "t1ce": Modality.T1CE,
-        "t1": Modality.T1,
-        "t2": Modality.T2,
+        **{modality.name.lower(): modality for modality in MODALITIES},
         "seg": LABEL,
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.modalities import Modality, Subset, subset_name
 
-_LISTED = 20
+_MOST_FILES = 20
 """Files named per reason in a description, a screenful; CaseListing.skipped has them all."""
 
 # Visits of one patient differ in the last number: BraTS-GLI-00005-100, brats_tcia_pat103_0002.
@@ -56,6 +56,7 @@ class Case:
 
     @property
     def subset(self) -> Subset:
+        """Modalities with a volume, in channel order."""
         return tuple(self.images)
 
     @property
@@ -142,8 +143,8 @@ class CaseListing:
             reasons[entry.reason].append(_relative(entry.path, self.folder))
         lines = [f"{_count(len(self.skipped), 'file')} skipped"]
         for reason, files in reasons.items():
-            more = f" and {len(files) - _LISTED} more" if len(files) > _LISTED else ""
-            lines.append(f"  {reason}: {', '.join(files[:_LISTED])}{more}")
+            more = f" and {len(files) - _MOST_FILES} more" if len(files) > _MOST_FILES else ""
+            lines.append(f"  {reason}: {', '.join(files[:_MOST_FILES])}{more}")
         return lines
 
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
 TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
 
-_NAMED = 5
+_MOST_REASONS = 5
 """Reasons that one message can hold; where nothing could be scored they are mostly alike."""
 
 _OTHER_FOLDER = "Choose another output folder."
@@ -74,11 +74,11 @@ def evaluate_folder(
 
     Args:
         student: a student file.
-        data: folder of cases in any layout that :func:`~..datasets.find_cases` knows.
+        data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows.
         output: folder for ``cases.csv`` (every score), ``summary.json`` (means, versions, settings),
             ``table.md`` (the papers' table) and ``heatmap.png`` (Dice); made if absent, files of these names
             are replaced.
-        device: as in :func:`~..devices.choose_device`; under torchrun each process takes its own GPU.
+        device: as in :func:`~..runtime.devices.choose_device`; under torchrun each process takes its own GPU.
         convention: label convention, where the layout does not fix it.
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
         on_progress: called for each window and prediction; steps are predictions.
@@ -188,7 +188,7 @@ def _score_data(
         {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
     ]
     if not rows:
-        reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_NAMED])
+        reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_REASONS])
         distributed.raise_on_all_ranks(
             CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
         )

@@ -24,7 +24,7 @@ from .evaluate import read_evaluation
 from .metrics import SCORED_REGIONS
 from .tables import markdown_lines, markdown_table, notes
 
-REFERENCES = (
+_LITERATURE = (
     "B. H. Menze et al., The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), IEEE Transactions "
     "on Medical Imaging 34(10), 2015. doi:10.1109/TMI.2014.2377694",
     "S. Bakas et al., Advancing The Cancer Genome Atlas glioma MRI collections with expert segmentation "
@@ -49,7 +49,7 @@ def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: 
 
     Args:
         student_path: a student file; its header tells architecture, training and license.
-        evaluation: a result of :func:`.evaluation.run.evaluate_folder` or ``read_evaluation`` for it.
+        evaluation: a result of :func:`.evaluate.evaluate_folder` or ``read_evaluation`` for it.
         output: a ``.md`` file; an existing one is replaced.
 
     Raises:
@@ -171,7 +171,7 @@ def _limits(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
 
 
 def _references() -> str:
-    lines = "".join(f"- {reference}\n" for reference in REFERENCES)
+    lines = "".join(f"- {reference}\n" for reference in _LITERATURE)
     return f"## References\n\nClasses, regions and scores are those of the BraTS challenges:\n\n{lines}"
 
 

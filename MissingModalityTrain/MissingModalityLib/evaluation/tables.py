@@ -19,7 +19,7 @@ from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
 PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
 PRESENT, ABSENT = "\N{BLACK CIRCLE}", "\N{WHITE CIRCLE}"
 
-_LISTED = 20
+_MOST_SKIPPED = 20
 """Skipped files that a table names, about as many lines as the table has; the summary has them all."""
 
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
@@ -173,10 +173,10 @@ def notes(evaluation: dict[str, Any]) -> str:
         "A line is mean \N{PLUS-MINUS SIGN} sample standard deviation over its cases. A mean at the end is "
         "the plain mean of the lines it names, with the deviation over cases of each case's mean over them.",
         *_empty_notes(evaluation["empty"]),
-        *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"][:_LISTED]),
+        *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"][:_MOST_SKIPPED]),
     ]
-    if len(evaluation["skipped"]) > _LISTED:
-        lines.append(f"Skipped: {len(evaluation['skipped']) - _LISTED} more, see the summary.")
+    if len(evaluation["skipped"]) > _MOST_SKIPPED:
+        lines.append(f"Skipped: {len(evaluation['skipped']) - _MOST_SKIPPED} more, see the summary.")
     return "".join(f"- {line}\n" for line in lines)
 
 

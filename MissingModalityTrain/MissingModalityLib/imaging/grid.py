@@ -39,6 +39,7 @@ class Grid:
 
     @classmethod
     def from_image(cls, image: sitk.Image) -> Grid:
+        """Where the voxels of an image lie."""
         return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
     def matches(self, other: Grid) -> bool:

@@ -31,7 +31,7 @@ _INFLATE_CHUNK = 1 << 16
 _LONGEST_METAIMAGE_HEADER = 1 << 14
 """Bytes; a text of some twenty short lines."""
 
-_NAMED = 6
+_MOST_NEIGHBORS = 6
 """Files that a message names: one case's volumes, label and a spare one."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -104,8 +104,8 @@ def _suggestion(path: Path) -> str:
     near = [name for name in images if stem and name.lower().startswith(stem)] or images
     if not near:
         return f" The folder {parent} holds no volume; check the path."
-    more = ", ..." if len(near) > _NAMED else ""
-    return f" The folder {parent} holds {', '.join(near[:_NAMED])}{more}."
+    more = ", ..." if len(near) > _MOST_NEIGHBORS else ""
+    return f" The folder {parent} holds {', '.join(near[:_MOST_NEIGHBORS])}{more}."
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ class _NiftiHeader:
 
     @property
     def length(self) -> int:
+        """Bytes of the whole file, uncompressed."""
         return self.offset + math.prod(self.shape) * self.bits // 8
 
 

@@ -8,8 +8,8 @@ so that :func:`to_reference_grid` can undo every step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -81,14 +81,8 @@ class Prepared:
 
     @property
     def subset(self) -> Subset:
+        """Available modalities in channel order."""
         return subset_of(self.available)
-
-    def with_modalities(self, subset: Iterable[Modality]) -> Prepared:
-        """The same case as if only ``subset`` had been acquired (brain mask and crop stay)."""
-        available = self.available & np.array(availability(subset))
-        if not available.any():
-            raise ImageError("None of the modalities asked for is available in this case.")
-        return replace(self, image=self.image * available[:, None, None, None], available=available)
 
 
 def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
@@ -148,7 +142,8 @@ def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
 
 
 def _check_extent(image: sitk.Image, name: str) -> None:
-    """A head measures centimeters; a header in other units would ask for a gigantic grid or an empty one."""
+    """Refuse volumes of no head's size, such as those whose header is not in millimeters."""
+    # at 1 mm they would become a grid beyond any memory, or one of no voxel
     extent = [count * step for count, step in zip(image.GetSize(), image.GetSpacing(), strict=True)]
     low, high = EXTENT_MM
     if min(extent) < low or max(extent) > high:

@@ -10,7 +10,7 @@ from ..core.environment import versions
 from ..core.errors import CaseError, ImageError, LabelError
 from ..core.files import explain_write_errors, write_report
 from ..core.modalities import subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.discovery import find_cases
 from .cache import cache_case
 
@@ -27,7 +27,7 @@ def prepare_cases(
     fill ``output`` at the same time; any number of trainings may read it.
 
     Args:
-        data: folder of cases in any layout that :func:`datasets.find_cases` knows.
+        data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows.
         output: folder of the cache, made if needed; ``report.json`` lies in it too.
         convention: label convention, where the layout does not fix it.
         on_progress: called before each case and at the end; steps are cases.
@@ -41,7 +41,7 @@ def prepare_cases(
         CaseError: no case can be prepared, or ``output`` cannot be written to.
         OptionError: there is no such convention.
     """
-    start, notify = perf_counter(), on_progress or (lambda event: None)
+    start, notify = perf_counter(), on_progress or silent
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
     labeled, skipped = find_cases(data, convention).labeled()

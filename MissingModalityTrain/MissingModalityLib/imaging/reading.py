@@ -28,6 +28,7 @@ class Study:
 
     @property
     def reference(self) -> Modality:
+        """Of the first volume, on whose grid results lie."""
         return next(iter(self.images))
 
 

@@ -24,7 +24,7 @@ HEADER_KEY = "missing_modality_student"
 MODALITY_ORDER = [modality.name for modality in MODALITIES]
 
 GATES = ("soft", "hard", "none")
-"""What a network's word on which classes a case holds at all does to its probabilities."""
+"""How the presence of a class, where a network gives it, changes the class's probabilities."""
 
 _LENGTH_BYTES = 8
 _LONGEST_HEADER = 100_000_000
@@ -33,7 +33,7 @@ _LONGEST_HEADER = 100_000_000
 _DIMENSIONS = 3
 
 
-@dataclass
+@dataclass(eq=False)  # of a mapping: a card equals the dictionary of its keys
 class Card(MutableMapping[str, Any]):
     """What a student file says of itself: one JSON object with the keys below.
 
@@ -42,7 +42,8 @@ class Card(MutableMapping[str, Any]):
 
     Attributes:
         network: name in the registry of networks.
-        options: of the network, as :func:`networks.build` takes them; absent ones have their defaults.
+        options: of the network, as :func:`~..networks.registry.build` takes them; absent ones have their
+            defaults.
         network_package: distribution that brings the network; "" for one of this library, and in files older
             than this key.
         head: what the network's logits are, "classes", "regions" or "sigmoids".
@@ -71,6 +72,7 @@ class Card(MutableMapping[str, Any]):
     options: dict[str, Any]
     network_package: str = ""
     head: str = ""
+    # as RFNet's public code predicts: windows of 80 voxels, 40 apart
     window: list[int] = field(default_factory=lambda: [80] * _DIMENSIONS)
     overlap: float = 0.5
     min_component_voxels: int = 0
@@ -100,33 +102,33 @@ class Card(MutableMapping[str, Any]):
         missing = [name for name in ("network", "options") if name not in values]
         if missing:
             raise OptionError(f"{missing[0]} is missing.")
-        known = {name: values[name] for name in _NAMES if name in values}
-        card = cls(**known, further={key: value for key, value in values.items() if key not in _NAMES})
+        known = {name: values[name] for name in _FIELD_NAMES if name in values}
+        card = cls(**known, further={key: value for key, value in values.items() if key not in _FIELD_NAMES})
         for name, is_valid in _VALID.items():
             if name in known and not is_valid(known[name]):
                 raise OptionError(f"{name} is {known[name]!r:.60}.")
         return card
 
     def __getitem__(self, key: str) -> Any:
-        value = getattr(self, key) if key in _NAMES else self.further[key]
+        value = getattr(self, key) if key in _FIELD_NAMES else self.further[key]
         if value is None:
             raise KeyError(key)
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key in _NAMES:
+        if key in _FIELD_NAMES:
             setattr(self, key, value)
         else:
             self.further[key] = value
 
     def __delitem__(self, key: str) -> None:
-        if key in _NAMES:
+        if key in _FIELD_NAMES:
             setattr(self, key, None)
         else:
             del self.further[key]
 
     def __iter__(self) -> Iterator[str]:
-        yield from (name for name in _NAMES if getattr(self, name) is not None)
+        yield from (name for name in _FIELD_NAMES if getattr(self, name) is not None)
         yield from self.further
 
     def __len__(self) -> int:
@@ -137,7 +139,7 @@ class Card(MutableMapping[str, Any]):
         return json.dumps(dict(self))
 
 
-_NAMES = tuple(item.name for item in fields(Card) if item.name != "further")
+_FIELD_NAMES = tuple(item.name for item in fields(Card) if item.name != "further")
 
 
 def _is_text(value: Any) -> bool:
@@ -149,7 +151,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
+    return _is_list(value) and all(map(_is_text, value))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))  # the latter from a program, never from a file
 
 
 def _is_whole(value: Any, least: int = 0) -> bool:
@@ -172,9 +178,7 @@ _VALID = {
     "options": _is_mapping,
     "limits": _or_none(_are_texts),
     "window": lambda value: (
-        isinstance(value, list)
-        and len(value) == _DIMENSIONS
-        and all(_is_whole(side, least=1) for side in value)
+        _is_list(value) and len(value) == _DIMENSIONS and all(_is_whole(side, least=1) for side in value)
     ),
     "overlap": lambda value: _is_number(value) and 0 <= value < 1,
     "min_component_voxels": _is_whole,
@@ -223,10 +227,15 @@ def _read_header(path: Path) -> dict[str, Any]:
         return dict(header.get("__metadata__") or {})
     # whatever a file of other content makes of these lines, brackets too deep for JSON's parser included
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise StudentError(
-            f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
-            "Copy it again or choose another file."
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> StudentError:
+    """What is said of a file that cannot be read as safetensors."""
+    return StudentError(
+        f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
+        "Copy it again or choose another file."
+    )
 
 
 def _parsed(path: Path, texts: Mapping[str, Any]) -> Card:

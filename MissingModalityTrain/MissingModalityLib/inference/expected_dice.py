@@ -72,7 +72,8 @@ def expect(card: Mapping[str, Any], subset: Subset) -> Expectation | None:
     """Look up what a student's card says about a subset.
 
     Args:
-        card: see :func:`.card.read_card`; ``evaluation`` is read, see :func:`.evaluation.attach.summary_of`.
+        card: see :func:`.card.read_card`; ``evaluation`` is read, see
+            :func:`~..evaluation.attach.summary_of`.
         subset: modalities in channel order.
 
     Returns:

@@ -183,7 +183,7 @@ def _canvas(views: Sequence[Sequence[_View]]) -> tuple[Figure, list[list[Axes]]]
     scale = _PANEL_INCHES / height
     size = (sum(widths) * scale + 0.6, len(views) * _PANEL_INCHES + _HEAD_INCHES + _FOOT_INCHES)
     figure = Figure(size, facecolor="black")
-    FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)  # not pyplot, whose backend and current figure belong to the whole process
     layout = figure.add_gridspec(
         len(views),
         len(widths),

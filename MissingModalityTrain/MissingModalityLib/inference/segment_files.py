@@ -20,7 +20,7 @@ from ..core.errors import ImageError, OptionError
 from ..core.files import explain_write_errors, file_sha256, write_report
 from ..core.labels import class_volumes, convention
 from ..core.modalities import MODALITIES, Modality, subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging.diameters import axial_diameters
 from ..imaging.preparation import VERSION
 from ..imaging.reading import Study
@@ -65,7 +65,7 @@ def segment_files(
     inputs = {modality: Path(path) for modality, path in inputs.items()}
     output, student = Path(output), Path(student or bundled_student())
     _check_request(inputs, output, student, labels)
-    segmenter, notify = Segmenter(student, device), on_progress or (lambda event: None)
+    segmenter, notify = Segmenter(student, device), on_progress or silent
     return segmenter.segment(_read_study(inputs, notify), output, labels, notify, begin)
 
 
@@ -104,7 +104,7 @@ class Segmenter:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
-        notify = on_progress or (lambda event: None)
+        notify = on_progress or silent
         prediction = self._network.predict(study, self._device, notify)
         # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)
@@ -134,7 +134,7 @@ class Segmenter:
 
 
 def _findings(prediction: Prediction) -> dict[str, Any]:
-    """What a report says about the tumor."""
+    """The entries of the report about the tumor."""
     array = sitk.GetArrayViewFromImage(prediction.labels)
     volumes = class_volumes(array, math.prod(prediction.labels.GetSpacing()))
     warnings = list(prediction.warnings)
@@ -183,10 +183,8 @@ def _check_writable(path: Path) -> None:
         raise OptionError(
             f"{path}: the output folder {folder} does not exist. Create it or choose another one."
         )
-    try:
+    with explain_write_errors(path, "Choose another name.", OptionError):  # it may be too long
         taken = path.is_dir()
-    except OSError as error:  # a name too long for the file system
-        raise OptionError(f"{path} cannot be written to ({error.strerror}). Choose another name.") from error
     if taken:
         raise OptionError(f"{path} is a folder. Choose a file name for the output.")
     if not os.access(folder, os.W_OK):

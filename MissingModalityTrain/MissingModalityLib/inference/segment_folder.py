@@ -16,7 +16,7 @@ from .. import __version__
 from ..core.errors import CaseError, MissingModalityError, OptionError
 from ..core.files import explain_write_errors, write_text
 from ..core.labels import REGIONS, TUMOR_CLASSES, convention
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.preparation import VERSION
@@ -29,7 +29,7 @@ from .segmentation_report import report_path
 TABLE_FILE = "volumes.csv"
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
 _CLASSES = tuple(cls.name for cls in TUMOR_CLASSES)
-_NAMES = (*REGIONS, *(name for name in _CLASSES if name not in REGIONS))
+_COLUMN_NAMES = (*REGIONS, *(name for name in _CLASSES if name not in REGIONS))
 _CLOSE_IT = "Close it in other programs and start again; what is segmented is kept."
 
 
@@ -49,7 +49,8 @@ def segment_folder(
     library and of its preparation.
 
     Args:
-        data: folder of cases in any layout that :func:`.datasets.find_cases` knows; labels are not read.
+        data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows; labels are
+            not read.
         output: folder, made if absent, for ``CASE.seg.nrrd`` with its report (see
             :func:`.segment_files.segment_files`) and for ``volumes.csv``: per case the modalities, volumes
             (cm3), longest axial diameters (mm), where the student knows it the presence of the classes, and
@@ -107,7 +108,7 @@ class _Outcome:
 
     def table(self) -> str:
         """One line as CSV for each case that is done or failed."""
-        columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _NAMES]
+        columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _COLUMN_NAMES]
         present = _CLASSES if any("presence" in report for report in self.reports.values()) else ()
         columns += [f"{name}_present" for name in present]
         text = io.StringIO()
@@ -116,7 +117,7 @@ class _Outcome:
         for case in self.cases:
             report = self.reports.get(case.name)
             if report:
-                numbers = [report[measure][name] for measure in _MEASURES for name in _NAMES]
+                numbers = [report[measure][name] for measure in _MEASURES for name in _COLUMN_NAMES]
                 numbers += [report.get("presence", {}).get(name, "") for name in present]
                 lines.writerow([case.name, report["modalities"], *numbers, " ".join(report["warnings"]), ""])
             elif case.name in self.failed:
@@ -133,7 +134,7 @@ def _segment_cases(
     on_progress: Progress | None,
 ) -> None:
     """Fill in the outcome case by case, with its table written anew after each: a stopped run leaves both."""
-    notify, total = on_progress or (lambda event: None), len(outcome.cases)
+    notify, total = on_progress or silent, len(outcome.cases)
     for index, case in enumerate(outcome.cases):
         notify(Event(ProgressStage.CASES, index, total, case.name))
         path = paths[case.name]
@@ -142,7 +143,7 @@ def _segment_cases(
             outcome.kept.append(case.name)
         try:
             outcome.reports[case.name] = done or segmenter.segment(read_study(case), path, labels)
-        except MissingModalityError as error:
+        except MissingModalityError as error:  # bad input alone: a bug shall end in a traceback
             outcome.failed[case.name] = str(error)
         with suppress(OSError):  # a table program may hold the file; the last write tells the user
             write_text(outcome.table(), table)

@@ -21,10 +21,10 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor
 
 from ..core.errors import OptionError
-from ..core.labels import TumorClass
+from ..core.labels import TUMOR_CLASSES, TumorClass
 from ..networks.heads import Head
 from ..networks.network import Network
-from ..networks.output import TUMOR_CLASSES, Output
+from ..networks.output import Output
 from .card import GATES
 
 
@@ -50,7 +50,7 @@ def apply_presence_gate(
     "soft" multiplies what a class gets with twice its presence, at most 1: what is more likely there than not
     stays as it is, below that voxels must be the surer, the less likely the class is. "hard" (as AdaMM is
     published) removes classes of a presence up to 0.5, "none" changes nothing. What that means depends on
-    the head, see :meth:`.heads.Head.apply_presence`.
+    the head, see :meth:`~..networks.heads.Head.apply_presence`.
 
     Args:
         probabilities: (K, D, H, W), changed in place.
@@ -161,15 +161,17 @@ def infer(
             outputs = _outputs(network, patch.to(device), subsets[seen].to(device))
             for number in itertools.compress(itertools.count(), seen):
                 output = next(outputs)
+                # windows are blended in main memory: a GPU holds one window, whatever the case's size
                 parts[number] = network.head.probabilities(output.logits.float()).cpu()
                 if output.presence is not None:
-                    told = output.presence[0].float().cpu()
-                    presence[number] = torch.maximum(told, presence.get(number, told))
+                    here = output.presence[0].float().cpu()
+                    presence[number] = torch.maximum(here, presence.get(number, here))
         done += 1
         if on_window:
             on_window(done, total)
         return torch.cat(parts, 1)
 
+    # Gaussian weights, since a network knows least about the edge of its window: no seams where windows meet
     blended = sliding_window_inference(
         torch.from_numpy(image)[None], size, 1, predict, overlap=overlap, mode="gaussian"
     )
@@ -178,8 +180,8 @@ def infer(
     if not presence:
         return RawPrediction(probabilities, None)
     nothing = torch.zeros(len(TUMOR_CLASSES))  # of a subset that no window with brain was seen from
-    told = torch.stack([presence.get(number, nothing) for number in range(len(subsets))])
-    return RawPrediction(probabilities, told.numpy().reshape(*several, -1))
+    of_subsets = torch.stack([presence.get(number, nothing) for number in range(len(subsets))])
+    return RawPrediction(probabilities, of_subsets.numpy().reshape(*several, -1))
 
 
 def infer_within_memory(
@@ -201,7 +203,7 @@ def infer_within_memory(
         What :func:`infer` gives, and the device that it was computed on.
     """
     for where, size, note in _attempts(window, network.divisor, device):
-        if note:
+        if note:  # PyTorch keeps freed memory in pieces of the old window's sizes
             torch.cuda.empty_cache()
             on_note(note)
         try:
@@ -215,11 +217,12 @@ def infer_within_memory(
 def _attempts(
     window: Sequence[int], divisor: int, device: torch.device
 ) -> Iterator[tuple[torch.device, list[int], str]]:
-    """Device, window and what to say about it, in the order to try."""
+    """Device, window and message for the user, in the order to try."""
     window = list(window)
     yield device, window, ""
     if device.type == "cpu":
         return
+    # half the sides: an eighth of the memory that activations take
     half = [max(2 * divisor, side // 2 // divisor * divisor) for side in window]
     short = f"The memory of {device} did not suffice"
     if half != window:
@@ -228,8 +231,9 @@ def _attempts(
 
 
 def _outputs(network: Network, patch: Tensor, subsets: Tensor) -> Iterator[Output]:
-    """What the network says of one window (1, 4, d, h, w) from each subset (n, 4) bool."""
-    if len(subsets) > 1 and hasattr(network, "encode"):
+    """Output of one window (1, 4, d, h, w) for each subset (n, 4) bool."""
+    # both: a network from outside may call a layer of its own "encode"
+    if len(subsets) > 1 and hasattr(network, "encode") and hasattr(network, "fuse"):
         encoded = network.encode(patch, subsets.any(0, keepdim=True))
         yield from (network.fuse(encoded, subset[None]) for subset in subsets)
     else:

@@ -21,18 +21,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..core.errors import StudentError
-from ..core.files import atomic_write
-from ..core.labels import TumorClass
+from ..core.files import atomic_write, explain_write_errors
+from ..core.labels import TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging import preparation
 from ..imaging.grid import ORIENTATION, SPACING_MM
 from ..imaging.reading import Study
 from ..networks.network import Network
-from ..networks.output import PRESENCE, TUMOR_CLASSES
+from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS, network_class, network_options
 from ..runtime.devices import choose_device
-from .card import GATES, HEADER_KEY, Card, read_card
+from .card import GATES, HEADER_KEY, Card, read_card, unreadable
 from .sliding_window import (
     RawPrediction,
     apply_presence_gate,
@@ -67,7 +67,7 @@ class Student:
     """A network with its card.
 
     Args:
-        network: made by :func:`networks.build`; it is put into evaluation mode.
+        network: made by :func:`~..networks.registry.build`; it is put into evaluation mode.
         card: facts to keep with it, see :class:`.card.Card`; what can be derived from the network is added
             here.
 
@@ -83,7 +83,10 @@ class Student:
                 f"{', '.join(cls.name for cls in TumorClass)}. Train it on labels of these."
             )
         self.network = network.eval()
+        defaults = Card(network.name, network.options)
         derived = {
+            # of files that this version writes, whatever the facts were taken from
+            **{name: defaults[name] for name in ("format_version", "modalities", "classes", "normalization")},
             "network": network.name,
             "options": network.options,
             "network_package": NETWORKS.package(network.name),
@@ -92,6 +95,7 @@ class Student:
             "orientation": ORIENTATION,
         }
         gate = GATES[0] if PRESENCE in network.distillable_features else "none"
+        # what follows from the network comes last: facts of an earlier card cannot say otherwise
         self.card = Card.from_json({"gate": gate, **(card or {}), **derived})
 
     def save(self, path: Path, half: bool = False) -> None:
@@ -109,14 +113,9 @@ class Student:
             name: (value.half() if half and value.is_floating_point() else value).contiguous()
             for name, value in _distinct_weights(self.network).items()
         }
-        try:
-            with atomic_write(path) as temporary:
-                temporary.write_bytes(save(tensors, {HEADER_KEY: self.card.to_json()}))
-        except OSError as error:
-            raise StudentError(
-                f"{path}: the student cannot be written ({error}). Choose an existing folder on a disk with "
-                "free space."
-            ) from error
+        remedy = "Choose an existing folder on a disk with free space."
+        with explain_write_errors(path, remedy, StudentError), atomic_write(path) as temporary:
+            temporary.write_bytes(save(tensors, {HEADER_KEY: self.card.to_json()}))
 
     @classmethod
     def load(cls, path: Path) -> Student:
@@ -157,7 +156,7 @@ class Student:
         """
         begin = time.perf_counter()
         chosen = choose_device(device) if isinstance(device, str) else device
-        report = on_progress or (lambda event: None)
+        report = on_progress or silent
         report(Event(ProgressStage.PREPARE, 0, 1, "Bringing the volumes onto one grid"))
         prepared = preparation.prepare(study)
         report(Event(ProgressStage.PREPARE, 1, 1))
@@ -166,8 +165,10 @@ class Student:
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         probabilities = self._apply_gate(found.probabilities, found.presence)
         labels = preparation.to_reference_grid(self._decided(probabilities, prepared.brain), prepared)
-        told = found.presence
-        presence = None if told is None else dict(zip(TUMOR_CLASSES, told.tolist(), strict=True))
+        presence = None
+        if found.presence is not None:
+            names = (cls.name for cls in TUMOR_CLASSES)
+            presence = dict(zip(names, found.presence.tolist(), strict=True))
         seconds = time.perf_counter() - begin
         return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence)
 
@@ -298,7 +299,4 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise StudentError(
-            f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
-            "Copy it again or choose another file."
-        ) from error
+        raise unreadable(path, error) from error

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
+from ..core.labels import TUMOR_CLASSES
 from ..networks.heads import Head
-from ..networks.output import PRESENCE, TUMOR_CLASSES, Feature, Kind, Output, chosen
+from ..networks.output import PRESENCE, Feature, Kind, Output, chosen
 from ..runtime import distributed
 from .attention import attention_distance, scale_distance
 from .logits import logit_distance, standardized_divergence
@@ -109,7 +110,8 @@ class JointDistillation(Method):
         self.teacher = deepcopy(network)
         if self.options.adversarial:
             device = next(network.parameters()).device
-            with torch.random.fork_rng(devices=[]):  # alike on all processes
+            # its own draw, alike on all processes, which leaves the run's other draws as they are without it
+            with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 self.discriminator = Discriminator(network.style_channels).to(device)
             self._optimizer = torch.optim.Adam(
@@ -127,6 +129,7 @@ class JointDistillation(Method):
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See :meth:`.method.Method.load_state_dict`."""
         self.teacher.load_state_dict(state["teacher"])
         if self.discriminator is not None:
             self.discriminator.load_state_dict(state["discriminator"])
@@ -137,7 +140,7 @@ class JointDistillation(Method):
 
         Args:
             network: from :meth:`assemble`, possibly wrapped.
-            batch: as for :class:`~..training.supervised.Supervised`.
+            batch: as for :class:`.supervised.Supervised`.
             epoch: not read.
         """
         student, teacher = network(batch)
@@ -155,6 +158,7 @@ class JointDistillation(Method):
         self._optimizer.zero_grad(set_to_none=True)
         self.discriminator.requires_grad_(True)
         self.discriminator.loss(*self._styles).backward()
+        # by hand, since the discriminator is outside the module that the distributed wrapper holds
         for parameter in self.discriminator.parameters():
             parameter.grad = distributed.mean(parameter.grad)
         self._optimizer.step()
@@ -178,11 +182,11 @@ class JointDistillation(Method):
         return terms
 
     def _distances(self, student: Output, teacher: Output) -> dict[str, Tensor]:
-        """What the student learns from the teacher."""
+        """Weighted distances between student and teacher, by name in the log."""
         options = self.options
         axis = 1 if options.standardize_over == "classes" else -1
         kinds = {kind: _pairs(student, teacher, kind) for kind in READ_BY.values()}
-        # name in the log -> weight and distance
+        # distances as functions: a term of weight 0 may read features that the network does not have
         terms = {
             "attention": (
                 options.attention,
@@ -203,8 +207,9 @@ class JointDistillation(Method):
         return {name: weight * distance() for name, (weight, distance) in terms.items() if weight}
 
     def _adversarial(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """How badly the student passes for a teacher; keeps both styles for the discriminator's own step."""
+        """The generator's loss of the student's style; keeps both styles for the discriminator's step."""
         self._styles = student.detach().float(), teacher.float()
+        # frozen: the student's loss must leave no gradient in it, and it saves computing them
         self.discriminator.requires_grad_(False)
         return self.discriminator.generator_loss(student.float())
 

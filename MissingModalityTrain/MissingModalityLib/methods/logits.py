@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TEMPERATURE = 7.0
-"""As in the public code."""
-SMALLEST = 1e-7  # keeps voxels whose logits are all alike from a division by 0
+"""As in the public code of MST-KDNet."""
+STD_EPSILON = 1e-7
+"""Keeps logits finite that are all alike, whose deviation is 0."""
 
 
 def logit_distance(student: Tensor, teacher: Tensor) -> Tensor:
@@ -27,7 +28,7 @@ def standardized(logits: Tensor, axis: int = 1) -> Tensor:
         axis: 1, the logits of each voxel as in the paper; the public code takes the last axis of space.
     """
     centered = logits - logits.mean(axis, keepdim=True)
-    return centered / (logits.std(axis, keepdim=True) + SMALLEST)
+    return centered / (logits.std(axis, keepdim=True) + STD_EPSILON)
 
 
 def standardized_divergence(
@@ -45,4 +46,6 @@ def standardized_divergence(
     """
     logs, target = ((standardized(x.float(), axis) / temperature).log_softmax(1) for x in (student, teacher))
     divergence = F.kl_div(logs, target, reduction="none", log_target=True).sum(1).mean()
+    # gradients of softened distributions shrink by its square (Hinton et al., 2015): so weights stay
+    # comparable when the temperature changes
     return temperature**2 * divergence

@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
+from ..core.labels import TUMOR_CLASSES
 from ..core.modalities import MODALITIES
 from ..networks.heads import Head, one_hot
-from ..networks.output import TUMOR_CLASSES, Feature, Kind, Output
+from ..networks.output import Feature, Kind, Output
 from ..runtime import distributed
 
 CLAMP = 0.005
 """Least probability that weighted cross entropy tells apart, as in RFNet's public code."""
-EPSILON = 1e-7
+RFNET_DICE_EPSILON = 1e-7
 """In the denominator of RFNet's Dice, as in its code: an absent class that is not predicted costs 1."""
 SMOOTH = 1e-5
 """Above and below in Dice, MONAI's default: an absent class that is not predicted costs nothing."""
@@ -201,7 +202,7 @@ def region_aware_loss(
             len(target) * distributed.world()
         )
         dice = shares * _dice(
-            distributed.total(torch.stack([_overlaps(*pair) for pair in pairs])), 0.0, EPSILON
+            distributed.total(torch.stack([_overlaps(*pair) for pair in pairs])), 0.0, RFNET_DICE_EPSILON
         ).mean(-1)
         parts = dice.split([len(group) for group in groups.values()])
         terms: dict[str, Tensor] = {}

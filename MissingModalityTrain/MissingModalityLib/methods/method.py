@@ -65,7 +65,7 @@ class Method(ABC):
 
         Args:
             network: from :meth:`assemble`, in training mode, possibly wrapped for distributed training.
-            batch: stacked :class:`samples.PatchDataset`.
+            batch: stacked :class:`~..training.samples.PatchDataset`.
             epoch: counts from 0 within the stage.
         """
 

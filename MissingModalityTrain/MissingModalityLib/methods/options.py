@@ -64,6 +64,7 @@ class JointOptions:
         OptionError: a value of the wrong kind or out of its range.
     """
 
+    # 0.4 and 0.6 as in the public codes of MST-KDNet and AdaMM
     teacher_weight: float = at_least(0, 0.4, "Weight of the teacher's own segmentation loss")
     student_weight: float = at_least(0, 0.6, "Weight of the student's segmentation loss")
     cross_entropy: float = at_least(0, 0.0, "Cross entropy beside Dice in both; the papers have Dice alone")

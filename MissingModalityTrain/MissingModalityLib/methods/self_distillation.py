@@ -34,7 +34,8 @@ from .supervised import Supervised
 
 FEATURES = {"fused": (Kind.FUSED, Kind.DECODER), "encoder": (Kind.ENCODER,)}
 """Option -> kinds of features."""
-SMALLEST = 1e-7  # keeps logarithms of region maps finite
+LEAST_PROBABILITY = 1e-7
+"""Keeps logarithms of region maps finite."""
 
 
 class Distillation(Supervised):
@@ -48,7 +49,7 @@ class Distillation(Supervised):
     needs_trained_network: ClassVar[bool] = True  # it teaches what it knows to itself
 
     def __init__(self, options: DistillationOptions | None = None, fresh: bool = True) -> None:
-        super().__init__(options, fresh=False)  # it teaches what it knows to itself
+        super().__init__(options, fresh=False)
         self.teacher: nn.Module | None = None
         self._weights: Mapping[str, Tensor] = {}
 
@@ -65,6 +66,8 @@ class Distillation(Supervised):
         return {"teacher": self._weights if self.teacher is None else self.teacher.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See :meth:`.method.Method.load_state_dict`."""
+        # kept until begin_epoch, which has the network that the teacher is copied from
         self._weights, self.teacher = state["teacher"], None
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:
@@ -157,4 +160,4 @@ def distillation_loss(student: Tensor, teacher: Tensor, head: Head) -> tuple[Ten
 
 def _logarithm(probabilities: Tensor) -> Tensor:
     """Logits of probabilities (softmax undoes it)."""
-    return probabilities.float().clamp(min=SMALLEST).log()
+    return probabilities.float().clamp(min=LEAST_PROBABILITY).log()

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SLOPE = 0.2
-"""Of LeakyReLU, as in the public code."""
+DISCRIMINATOR_SLOPE = 0.2
+"""Of the discriminator's LeakyReLU below 0, as in the public code."""
 
 
 def fused_matrix(first: Tensor, second: Tensor) -> Tensor:
@@ -46,6 +46,7 @@ def style_distance(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tens
     for i, j in combinations(range(len(teacher)), 2):
         target = fused_matrix(teacher[i], teacher[j])
         difference = fused_matrix(student[i], student[j]) - target
+        # a teacher whose matrix is all zero must not divide by zero
         size = target.square().sum((1, 2)).clamp(min=torch.finfo(target.dtype).tiny)
         distances.append((difference.square().sum((1, 2)) / size).mean())
     return torch.stack(distances).mean()
@@ -67,7 +68,7 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
             halving = nn.Conv3d(inputs, outputs, 4 if as_public_code else 3, stride=2, padding=1)
-            layers += [halving, nn.LeakyReLU(SLOPE, True)]
+            layers += [halving, nn.LeakyReLU(DISCRIMINATOR_SLOPE, True)]
         last = nn.Conv3d(widths[-1], 1, (2, 3, 2)) if as_public_code else nn.Conv3d(widths[-1], 1, 1)
         self.layers = nn.Sequential(*layers, last)
 

@@ -13,15 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..core.labels import TUMOR_CLASSES
 from ..core.modalities import MODALITIES
 from .adamm_adapters import CONTENT, AllAdapters, SubsetAdapters, SubsetRouting
 from .adamm_graph import GraphRefinement
 from .heads import HEADS
 from .network import Network
 from .options import AdaMMOptions
-from .output import PRESENCE, TUMOR_CLASSES, Feature, Kind, Output, chosen, mask_missing
+from .output import PRESENCE, Feature, Kind, Output, chosen, mask_missing
 from .unet import (
-    LEVELS,
+    CONTENT_BLOCKS,
+    UNET_LEVELS,
     Decoder,
     Encoder,
     ResidualBlock,
@@ -51,7 +53,7 @@ class AdaMM(Network):
 
     name = "adamm"
     Options = AdaMMOptions
-    divisor = 2 ** (LEVELS - 1)
+    divisor = 2 ** (UNET_LEVELS - 1)
     find_unused_parameters = True  # adapters of subsets that no sample has
 
     def __init__(self, options: AdaMMOptions) -> None:
@@ -60,11 +62,12 @@ class AdaMM(Network):
         self.head = HEADS[options.head]
         self.as_public_code = as_public_code
         self.distillable_features = (Kind.STYLE, Kind.ADVERSARIAL, *((PRESENCE,) if options.presence else ()))
-        self.style_channels = deepest = width * 2 ** (LEVELS - 1)
+        self.style_channels = deepest = width * 2 ** (UNET_LEVELS - 1)
         self.encoder = Encoder(len(MODALITIES), width)
-        self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(4)))
+        self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(CONTENT_BLOCKS)))
         self.style = nn.Conv3d(deepest // 2 + 2 * deepest, deepest, 1)
         self.bottleneck = nn.Conv3d(2 * deepest, deepest, 1)
+        # weights on disk have this name
         self.banks = AllAdapters(width, options.adapter_channels, options.dropout)
         graph = GraphRefinement(deepest, options.graph_nodes, as_public_code) if options.garm else None
         self.garm = graph
@@ -89,15 +92,15 @@ class AdaMM(Network):
         Raises:
             ImageError: a sample without modality.
         """
-        routes = self.banks.routes(available)
-        skips, halved, adapted = self.encoder(mask_missing(image, available), routes.adapt)
+        routing = self.banks.routing(available)
+        skips, halved, adapted = self.encoder(mask_missing(image, available), routing.adapt)
         earlier = self.content[:-1](adapted[-1])
         content = self.content[-1](earlier)
         style = self.style(_levels(halved[1:], content))
-        own = routes.adapt(CONTENT, earlier if self.as_public_code else content)
+        own = routing.adapt(CONTENT, earlier if self.as_public_code else content)
         general = self.bottleneck(torch.cat([style, content], 1))
-        fused = routes.through(self._refined, general, _levels(adapted[1:], own), own)
-        decoded, seen = self._decoded(self.dropout(fused), skips, routes)
+        fused = routing.through(self._refined, general, _levels(adapted[1:], own), own)
+        decoded, seen = self._decoded(self.dropout(fused), skips, routing)
         found = {
             Feature(Kind.STYLE, "encoder"): halved[-1],
             Feature(Kind.STYLE, "style"): style,
@@ -113,21 +116,21 @@ class AdaMM(Network):
             output.presence = evidence.mean((2, 3, 4)).sigmoid()
         return output
 
-    def _refined(self, bank: SubsetAdapters, general: Tensor, levels: Tensor, content: Tensor) -> Tensor:
+    def _refined(self, own: SubsetAdapters, general: Tensor, levels: Tensor, content: Tensor) -> Tensor:
         """The bottleneck of samples of one subset, from the general one and from what its adapters made."""
-        specific = bank.bottleneck(torch.cat([bank.style(levels), content], 1))
+        specific = own.bottleneck(torch.cat([own.style(levels), content], 1))
         return (general + specific) / 2 if self.garm is None else self.garm(specific, general)
 
-    def _decoded(self, x: Tensor, skips: list[Tensor], routes: SubsetRouting) -> tuple[list[Tensor], Tensor]:
-        """Features of the three levels, finest last, and the one that tells what is there."""
+    def _decoded(self, x: Tensor, skips: list[Tensor], routing: SubsetRouting) -> tuple[list[Tensor], Tensor]:
+        """Features of the three levels, finest last, and the presence head's input (B, width, D, H, W)."""
         features = []
         for number, skip in enumerate(reversed(skips)):
             x = self.decoder.step(number, x)
             place, finest = CONTENT + 1 + number, number + 1 == len(skips)
             if self.as_public_code and finest:
-                before = routes.adapt(place, x) + skip
+                before = routing.adapt(place, x) + skip
                 return [*features, self.decoder.refine[number](before)], before
-            x = routes.adapt(place, self.decoder.refine[number](x + skip))
+            x = routing.adapt(place, self.decoder.refine[number](x + skip))
             features.append(x)
         return features, x
 

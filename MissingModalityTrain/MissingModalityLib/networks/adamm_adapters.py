@@ -34,6 +34,7 @@ class Adapter(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, D, H, W) -> the same shape."""
         return x + self.dropout(self.up(F.gelu(self.down(x))))
 
 
@@ -53,7 +54,7 @@ class SubsetAdapters(nn.Module):
 
 
 class AllAdapters(nn.ModuleDict):
-    """A bank for each of the 14 subsets that lack a modality, by their bits, such as "1010" for FLAIR and T1.
+    """Adapters for each of the 14 subsets that lack a modality, by bits, such as "1010" for FLAIR and T1.
 
     Args:
         width: channels of the U-Net's first level.
@@ -67,8 +68,8 @@ class AllAdapters(nn.ModuleDict):
             {_bits(availability(subset)): SubsetAdapters(width, inner, dropout) for subset in lacking}
         )
 
-    def routes(self, available: Tensor) -> SubsetRouting:
-        """Ways of a batch's samples through the banks.
+    def routing(self, available: Tensor) -> SubsetRouting:
+        """Which samples of a batch go through which subset's adapters.
 
         Args:
             available: (B, 4) bool.
@@ -77,6 +78,7 @@ class AllAdapters(nn.ModuleDict):
             ImageError: a sample without modality.
         """
         rows: dict[str, list[int]] = {}
+        # one wait for the device, which cannot decide by itself which adapters are computed
         for row, flags in enumerate(available.tolist()):
             rows.setdefault(_bits(flags), []).append(row)
         complete, nothing = "1" * len(MODALITIES), "0" * len(MODALITIES)
@@ -88,10 +90,10 @@ class AllAdapters(nn.ModuleDict):
 
 
 class SubsetRouting:
-    """Which samples of a batch go through which bank, none where nothing is missing.
+    """Which samples of a batch go through which adapters, none where nothing is missing.
 
     Args:
-        groups: bank and rows; every row of the batch in one of them.
+        groups: adapters and rows; every row of the batch in one of them.
     """
 
     def __init__(self, groups: list[tuple[SubsetAdapters | None, list[int]]]) -> None:
@@ -100,24 +102,24 @@ class SubsetRouting:
         self._order = sorted(range(len(mixed)), key=mixed.__getitem__)
 
     def through(self, apply: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
-        """``apply(bank, x, *others)`` of the samples that lack a modality, ``x`` itself of the complete ones.
+        """``apply(own, x, *others)`` of the samples that lack a modality, ``x`` itself of the complete ones.
 
         Args:
             apply: called once per subset, with the rows of its samples.
             x, others: (B, ...).
         """
         if len(self._groups) == 1:
-            bank = self._groups[0][0]
-            return x if bank is None else apply(bank, x, *others)
+            own = self._groups[0][0]
+            return x if own is None else apply(own, x, *others)
         parts = [
-            x[rows] if bank is None else apply(bank, x[rows], *(other[rows] for other in others))
-            for bank, rows in self._groups
+            x[rows] if own is None else apply(own, x[rows], *(other[rows] for other in others))
+            for own, rows in self._groups
         ]
-        return torch.cat(parts)[self._order]
+        return torch.cat(parts)[self._order]  # back into the batch's order: parts stand subset by subset
 
     def adapt(self, place: int, x: Tensor) -> Tensor:
-        """Every sample through its own adapter, the ``place``-th of its bank."""
-        return self.through(lambda bank, rows: bank.adapters[place](rows), x)
+        """(B, C, D, H, W), every sample through its own adapter, the ``place``-th of its subset."""
+        return self.through(lambda own, rows: own.adapters[place](rows), x)
 
 
 def _bits(flags: tuple[bool, ...] | list[bool]) -> str:

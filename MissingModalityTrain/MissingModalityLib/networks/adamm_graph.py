@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from .unet import normalization
 
-EPSILON = 1e-9
+NODE_EPSILON = 1e-9  # keeps an anchor that no voxel is near from a division by 0
 
 
 class NodeProjection(nn.Module):
@@ -40,7 +40,7 @@ class NodeProjection(nn.Module):
         distance = squared @ x**2 - 2 * (squared * self.anchor) @ x
         distance = distance + (squared * self.anchor**2).sum(1, keepdim=True)
         assigned = (-distance / 2).softmax(1)
-        shares = assigned / (assigned.sum(2, keepdim=True) + EPSILON)
+        shares = assigned / (assigned.sum(2, keepdim=True) + NODE_EPSILON)
         offsets = shares @ x.transpose(1, 2) - shares.sum(2, keepdim=True) * self.anchor
         nodes = F.normalize(offsets * sharpness, dim=2)
         nodes = F.normalize(nodes.flatten(1), dim=1).view_as(nodes)

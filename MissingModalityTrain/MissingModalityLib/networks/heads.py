@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -38,8 +39,9 @@ def one_hot(classes: Tensor, count: int, dtype: torch.dtype) -> Tensor:
 
 def region_target(classes: Tensor, dtype: torch.dtype) -> Tensor:
     """(B, D, H, W) integer classes -> (B, 3, D, H, W) masks of WT, TC, ET."""
-    members = (torch.tensor(numbers, device=classes.device) for numbers in REGIONS.values())
-    return torch.stack([torch.isin(classes, numbers) for numbers in members], 1).to(dtype)
+    # compared class by class: torch.isin sorts, which took 8 % of a step of training on the CPU
+    masks = [reduce(torch.logical_or, (classes == n for n in numbers)) for numbers in REGIONS.values()]
+    return torch.stack(masks, 1).to(dtype)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Head(ABC):
 
     @abstractmethod
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
-        """Lower what is told of classes that the case does not seem to hold.
+        """Lower the probabilities of classes that the case does not seem to hold.
 
         Args:
             probabilities: (K, D, H, W), changed in place.

@@ -19,7 +19,8 @@ from .network import Network
 from .options import MSTKDNetOptions
 from .output import Feature, Kind, Output, asked, chosen, mask_missing
 from .unet import (
-    LEVELS,
+    CONTENT_BLOCKS,
+    UNET_LEVELS,
     Decoder,
     Encoder,
     ResidualBlock,
@@ -49,14 +50,14 @@ class MSTKDNet(Network):
 
     name = "mstkdnet"
     Options = MSTKDNetOptions
-    divisor = 2 ** (LEVELS - 1) * PATCH
+    divisor = 2 ** (UNET_LEVELS - 1) * PATCH
     distillable_features = (Kind.ATTENTION, Kind.SCALE, Kind.STYLE, Kind.ADVERSARIAL)
 
     def __init__(self, options: MSTKDNetOptions) -> None:
         super().__init__(options)
         width, size = options.width, options.embedding_size
         self.head = HEADS[options.head]
-        self.style_channels = deepest = width * 2 ** (LEVELS - 1)
+        self.style_channels = deepest = width * 2 ** (UNET_LEVELS - 1)
         self.encoder = Encoder(len(MODALITIES), width)
         self.transformer = Transformer(
             deepest,
@@ -68,7 +69,7 @@ class MSTKDNet(Network):
             options.position_grid,
         )
         self.multiscale = MultiScaleDecoder(deepest, size, options.decoder_channels, options.norm)
-        self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(4)))
+        self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(CONTENT_BLOCKS)))
         self.style = nn.Conv3d(deepest // 2 + 2 * deepest, deepest, 1)
         self.bottleneck = nn.Conv3d(2 * deepest, deepest, 1)
         self.dropout = nn.Dropout(options.dropout)
@@ -93,6 +94,7 @@ class MSTKDNet(Network):
         style = self.style(torch.cat([pooled, deepest, mixed], 1))
         decoded = self.decoder(self.dropout(self.bottleneck(torch.cat([style, content], 1))), skips)
         found = {
+            # not strict: attention is empty unless it is asked for
             **{Feature(Kind.ATTENTION, name): x for name, x in zip(OUTPUT_LAYERS, attention, strict=False)},
             **{Feature(Kind.SCALE, name): x for name, x in zip(OUTPUT_LAYERS, scales, strict=True)},
             Feature(Kind.STYLE, "encoder"): pooled,

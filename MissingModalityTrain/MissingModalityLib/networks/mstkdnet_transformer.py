@@ -34,7 +34,10 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.dropout = dropout
-        self.query, self.key, self.value, self.out = (nn.Linear(size, size) for _ in range(4))
+        self.query = nn.Linear(size, size)
+        self.key = nn.Linear(size, size)
+        self.value = nn.Linear(size, size)
+        self.out = nn.Linear(size, size)
 
     def forward(self, x: Tensor, weights: bool = False) -> tuple[Tensor, Tensor | None]:
         """(B, N, size) -> the same shape, and the weights (B, heads, N, N) if asked for."""

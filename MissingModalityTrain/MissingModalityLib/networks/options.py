@@ -114,7 +114,7 @@ class RFNetOptions(NetworkOptions):
 
 @dataclass(frozen=True)
 class MSTKDNetOptions(NetworkOptions):
-    """Of :class:`.mstkdnet.MSTKDNet`."""
+    """Of :class:`.mstkdnet.MSTKDNet`. Default sizes and dropout: those of its public code."""
 
     width: int = whole(16, 8, 256, "Channels of the finest level", multiple_of=NORM_GROUPS)
     embedding_size: int = whole(768, 1, 4096, "Channels of a token")
@@ -151,7 +151,7 @@ class MSTKDNetOptions(NetworkOptions):
 
 @dataclass(frozen=True)
 class AdaMMOptions(NetworkOptions):
-    """Of :class:`.adamm.AdaMM`."""
+    """Of :class:`.adamm.AdaMM`. Default sizes and dropout: those of its public code."""
 
     width: int = whole(16, 8, 256, "Channels of the finest level", multiple_of=NORM_GROUPS)
     adapter_channels: int = whole(64, 1, 1024, "Channels within the adapters")

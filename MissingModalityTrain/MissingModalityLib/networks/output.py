@@ -10,11 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..core.labels import TumorClass
 from ..core.modalities import Modality
-
-TUMOR_CLASSES = tuple(cls.name for cls in TumorClass if cls is not TumorClass.BACKGROUND)
-"""What presence is told of."""
 
 
 class Kind(StrEnum):
@@ -71,8 +67,8 @@ class Output:
         logits: (B, K, D, H, W); what they mean says the network's :class:`.heads.Head`.
         features: intermediate tensors of the kinds that were asked for.
         presence: (B, 3), never in half precision: probability that the image holds each of
-            :data:`TUMOR_CLASSES` at all; None where the network does not tell. ``logits`` know nothing of it,
-            see :meth:`.heads.Head.apply_presence`.
+            :data:`.labels.TUMOR_CLASSES` at all; None where the network does not tell. ``logits`` know
+            nothing of it, see :meth:`.heads.Head.apply_presence`.
     """
 
     logits: Tensor

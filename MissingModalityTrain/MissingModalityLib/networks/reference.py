@@ -15,9 +15,11 @@ from torch import Tensor
 
 from ..core.errors import OptionError, StudentError
 from ..core.modalities import MODALITIES, SUBSETS, availability
+from .adamm_adapters import CONTENT
 from .network import Network
 from .registry import build
-from .rfnet import LEVELS
+from .rfnet import RFNET_LEVELS
+from .unet import UNET_LEVELS
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _rfnet_options(weights: Mapping[str, Tensor]) -> dict[str, int]:
 def _rfnet_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     # file names and channel order agree with ours: flair, t1ce, t1, t2
     for modality in MODALITIES:
-        for level in range(1, LEVELS + 1):
+        for level in range(1, RFNET_LEVELS + 1):
             theirs, ours = (
                 f"{modality.name.lower()}_encoder.e{level}",
                 f"encoders.{modality:d}.levels.{level - 1}",
@@ -147,11 +149,11 @@ def _rfnet_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield f"{theirs}_c3.conv", f"{ours}.residual.1.conv"
     for theirs, ours in (("decoder_sep", "separate"), ("decoder_fuse", "fused")):
         yield f"{theirs}.seg_layer", f"{ours}.head"
-        for level in range(1, LEVELS):
+        for level in range(1, RFNET_LEVELS):
             yield f"{theirs}.d{level}_c1.conv", f"{ours}.steps.{level - 1}.lifting.conv"
             yield f"{theirs}.d{level}_c2.conv", f"{ours}.steps.{level - 1}.merging.conv"
             yield f"{theirs}.d{level}_out.conv", f"{ours}.steps.{level - 1}.refining.conv"
-    for level in range(1, LEVELS + 1):
+    for level in range(1, RFNET_LEVELS + 1):
         yield from _rfnet_level(level, options["classes"])
 
 
@@ -205,7 +207,7 @@ def _unet_names() -> Iterable[tuple[str, str]]:
 
     yield "conv1a", "encoder.entry"
     yield from block("conv1b", "encoder.refine.0.0")
-    for level in (1, 2, 3):
+    for level in range(1, UNET_LEVELS):
         yield f"ds{level}", f"encoder.down.{level - 1}"
     for level in (1, 2):
         for number, letter in enumerate("ab"):
@@ -273,10 +275,10 @@ def _adamm_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         theirs = "".join(str(int(flags[channel])) for channel in T1_AND_T1CE_SWAPPED)
         yield from ((f"convc_.{theirs}", f"{ours}.style"), (f"convco_.{theirs}", f"{ours}.bottleneck"))
         for part in ("down", "up"):
-            for place in range(4):
+            for place in range(CONTENT + 1):
                 yield f"enc_adapters.{theirs}.{place}.{part}", f"{ours}.adapters.{place}.{part}"
-            for place in range(3):
-                yield f"dec_adapters.{theirs}.{place}.{part}", f"{ours}.adapters.{place + 4}.{part}"
+            for place in range(UNET_LEVELS - 1):
+                yield f"dec_adapters.{theirs}.{place}.{part}", f"{ours}.adapters.{CONTENT + 1 + place}.{part}"
     for theirs, ours in (("contour", "specific"), ("region", "general")):
         for part in ("anchor", "sigma"):
             yield f"adagem.{theirs}_proj0.{part}", f"garm.{ours}.{part}"

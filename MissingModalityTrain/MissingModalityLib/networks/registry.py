@@ -24,6 +24,11 @@ def _check(name: str, item: Any) -> None:
             f"The network class {item.__qualname__} is registered as '{name}'. Give it name = '{name}' and "
             "its Options as class attributes."
         )
+    if not (isinstance(item.Options, type) and issubclass(item.Options, NetworkOptions)):
+        raise OptionError(
+            f"The options of the network '{name}' are {item.Options!r}. Derive them from "
+            "networks.options.NetworkOptions."
+        )
 
 
 NETWORKS: Registry[type[Network]] = Registry(

@@ -22,7 +22,7 @@ from .output import Feature, Kind, Output, asked, chosen
 from .rfnet_blocks import ConvBlock, gather_rows, scatter_rows, upsample
 from .rfnet_fusion import RegionFusion, RegionMaps
 
-LEVELS = 4
+RFNET_LEVELS = 4  # resolutions of each encoder, each half the one before
 LEAST_SIDE = 16  # reflect padding of the coarsest level needs two voxels
 
 Pyramid = list[Tensor]
@@ -163,7 +163,7 @@ class RFNet(Network):
 
     name = "rfnet"
     Options = RFNetOptions
-    divisor = 2 ** (LEVELS - 1)
+    divisor = 2 ** (RFNET_LEVELS - 1)
     find_unused_parameters = True  # encoders of modalities that no sample has
     loss = "region_aware"
     loss_features = (Kind.SEPARATE, Kind.REGIONS)
@@ -172,7 +172,7 @@ class RFNet(Network):
         super().__init__(options)
         width, classes = options.width, options.classes
         self.head = HEADS["classes"] if classes == HEADS["classes"].channels else ClassesHead(classes)
-        widths = [width * 2**level for level in range(LEVELS)]
+        widths = [width * 2**level for level in range(RFNET_LEVELS)]
         self.encoders = nn.ModuleList(Encoder(widths) for _ in MODALITIES)
         self.separate = SeparateDecoder(widths, classes)
         self.fused = FusedDecoder(widths, classes)
@@ -242,7 +242,7 @@ class RFNet(Network):
         _check_flags(available, len(present))
         _check_present(available, present)
         used = [m for m in MODALITIES if available[:, m].any()]
-        return [_stack(pyramids, level, used, available, present) for level in range(LEVELS)], used
+        return [_stack(pyramids, level, used, available, present) for level in range(RFNET_LEVELS)], used
 
     def _decode(
         self,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..core.modalities import MODALITIES
 
-SLOPE = 0.2
+LEAKY_SLOPE = 0.2
 """Of LeakyReLU, as in RFNet's public code."""
 
 
@@ -54,7 +54,7 @@ class FusionBlock(ConvBlock):
 
 def activate(x: Tensor) -> Tensor:
     """Instance normalization, then LeakyReLU in place of the normalized copy."""
-    return F.leaky_relu(F.instance_norm(x), SLOPE, inplace=True)
+    return F.leaky_relu(F.instance_norm(x), LEAKY_SLOPE, inplace=True)
 
 
 def upsample(x: Tensor, factor: int = 2) -> Tensor:

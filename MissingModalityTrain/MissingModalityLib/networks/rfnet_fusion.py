@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ..core.modalities import MODALITIES
-from .rfnet_blocks import SLOPE, ConvBlock, FusionBlock
+from .rfnet_blocks import LEAKY_SLOPE, ConvBlock, FusionBlock
 
 # as the public code has them, whatever the width
 HIDDEN = 128  # hidden units of a region's modality weighting
 MAP_CHANNELS = 16  # channels before the region maps
-EPSILON = 1e-7  # keeps the mean over an empty region finite
+REGION_EPSILON = 1e-7  # keeps the mean over an empty region finite
 
 
 class RegionMaps(nn.Module):
@@ -82,7 +82,8 @@ class RegionFusion(nn.Module):
             flat = maps.flatten(2).to(self.weigh[0][0].weight.dtype)
             share = flat.mean(2, keepdim=True)
             sums = torch.bmm(flat, stack.flatten(1, 2).flatten(2).to(flat.dtype).transpose(1, 2))
-            means = (sums / flat.shape[2] / (share + EPSILON)).unflatten(2, stack.shape[1:3])
+            means = (sums / flat.shape[2] / (share + REGION_EPSILON)).unflatten(2, stack.shape[1:3])
+            # the layer has inputs for all modalities; absent ones are zeros to it
             whole = means.new_zeros(*means.shape[:2], len(MODALITIES), means.shape[3])
             whole[:, :, list(used)] = means
             described = torch.cat((whole.flatten(2), share), 2)
@@ -95,7 +96,7 @@ def _modality_weights(channels: int) -> nn.Sequential:
     modalities = len(MODALITIES)
     return nn.Sequential(
         nn.Linear(modalities * channels + 1, HIDDEN),
-        nn.LeakyReLU(SLOPE),
+        nn.LeakyReLU(LEAKY_SLOPE),
         nn.Linear(HIDDEN, modalities),
         nn.Sigmoid(),
     )

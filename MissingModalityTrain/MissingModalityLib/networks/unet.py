@@ -18,11 +18,12 @@ from torch.utils.checkpoint import checkpoint
 from .options import NORM_GROUPS
 from .output import Feature, Kind, chosen
 
-LEVELS = 4
+CONTENT_BLOCKS = 4  # of the deepest level, as in both public codes
+UNET_LEVELS = 4  # as in the papers of both networks
 
 
 def unchanged(place: int, x: Tensor) -> Tensor:
-    """What happens to a feature where a network adds nothing of its own."""
+    """(B, C, D, H, W), as it is: what happens to a feature where a network adds nothing of its own."""
     return x
 
 
@@ -78,7 +79,7 @@ class Encoder(nn.Module):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        widths = [width * 2**level for level in range(LEVELS)]
+        widths = [width * 2**level for level in range(UNET_LEVELS)]
         self.entry = nn.Conv3d(inputs, width, 3, padding=1)
         self.refine = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(channels) for _ in range(min(level, 1) + 1)))
@@ -119,7 +120,7 @@ class Decoder(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        widths = [width * 2**level for level in reversed(range(LEVELS - 1))]
+        widths = [width * 2**level for level in reversed(range(UNET_LEVELS - 1))]
         # modules keep the names that stand in weights on disk
         self.lift = nn.ModuleList(nn.Conv3d(2 * channels, channels, 1) for channels in widths)
         self.refine = nn.ModuleList(ResidualBlock(channels) for channels in widths)
@@ -140,9 +141,15 @@ class Decoder(nn.Module):
 def common_features(
     content: Tensor, decoded: Sequence[Tensor], features: bool | Collection[str]
 ) -> dict[Feature, Tensor]:
-    """What any network of this U-Net offers for distillation, if wanted, on a scale of its own per group."""
-    found = {Feature(Kind.FUSED, LEVELS): content}
-    found |= {Feature(Kind.DECODER, LEVELS - 1 - number): x for number, x in enumerate(decoded)}
+    """What any network of this U-Net offers for distillation, if wanted, on a scale of its own per group.
+
+    Args:
+        content: (B, 8 width, D/8, H/8, W/8).
+        decoded: (B, 4 width, D/4, H/4, W/4) to (B, width, D, H, W), finest last.
+        features: all, none, or kinds.
+    """
+    found = {Feature(Kind.FUSED, UNET_LEVELS): content}
+    found |= {Feature(Kind.DECODER, UNET_LEVELS - 1 - number): x for number, x in enumerate(decoded)}
     return {feature: F.group_norm(x, NORM_GROUPS) for feature, x in chosen(found, features).items()}
 
 

@@ -18,7 +18,7 @@ GYRI_MM, FOLDS_MM = 38.0, 25.0
 RIBBON_MM = 3.0
 """Thickness of the cortical ribbon; 2 to 4.5 mm in people (Fischl and Dale, PNAS 2000)."""
 
-TISSUES = ("csf", "grey", "white", "deep", "vessel")
+TISSUES = ("csf", "gray", "white", "deep", "vessel")
 
 # Lateral ventricle of one side: frontal horn, body, atrium, occipital horn; and atrium, temporal horn.
 _UPPER = np.array([[9, -42, 12], [8, -26, 18], [10, -2, 24], [15, 20, 21], [22, 32, 13], [21, 52, 8]], float)
@@ -56,6 +56,7 @@ class AnatomyParameters:
 
     @classmethod
     def sample(cls, random: np.random.Generator) -> AnatomyParameters:
+        """Draw a patient's parameters."""
         return cls(
             scale=random.normal(1.0, 0.03, 3).clip(0.93, 1.07),
             ventricles=float(np.exp(random.normal(0.0, 0.18))),
@@ -99,7 +100,7 @@ def tissues(points: Points, parameters: AnatomyParameters, voxel: float) -> dict
     core = smoothstep(white, edge)
     shares = {
         "white": core * (1 - hindbrain) + (1 - folia) * hindbrain,
-        "grey": (inside - core) * (1 - hindbrain) + folia * hindbrain,
+        "gray": (inside - core) * (1 - hindbrain) + folia * hindbrain,
     }
     keep = (1 - ventricle) * (1 - deep)
     result = {name: (share * keep * brain).astype(np.float32) for name, share in shares.items()}
@@ -133,7 +134,7 @@ def _hulls(half: Points) -> tuple[np.ndarray, np.ndarray]:
 def _cortex(
     half: Points, side: Points, cerebrum: np.ndarray, parameters: AnatomyParameters
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Signed distances to the pial surface and to the border of grey and white matter."""
+    """Signed distances to the pial surface and to the border of gray and white matter."""
     wound = [value + 2.2 * field(side) for value, field in zip(side, parameters.winding, strict=True)]
     round_head = (wound[0] / 0.8, wound[1], wound[2] / 0.75)
     radius = np.sqrt(sum(value * value for value in round_head)) + np.float32(1e-3)
@@ -196,7 +197,7 @@ def _deep_nuclei(half: Points) -> np.ndarray:
 
 
 def _folia(points: Points, below: np.ndarray, field: Field) -> np.ndarray:
-    """Share of grey matter in cerebellum and brain stem: a finely folded shell around white matter."""
+    """Share of gray matter in cerebellum and brain stem: a finely folded shell around white matter."""
     x, y, z = points
     stripes = np.cos(2 * np.pi / 5.5 * (z + 0.35 * (y - 50) + 3 * field(points)))
     shell = smoothstep(11 + 4 * stripes - below, 3.0)

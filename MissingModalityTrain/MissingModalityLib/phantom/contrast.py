@@ -13,10 +13,10 @@ from .random_fields import Field, Points
 
 # Median intensity relative to white matter in FLAIR, T1ce, T1, T2, and its standard deviation between
 # patients, of ten real four-modality cases: Testing/tools/measure_tissues.py prints them. "deep" lies between
-# grey and white matter, vessels enhance in T1ce.
+# gray and white matter, vessels enhance in T1ce.
 MEANS: Mapping[str, tuple[float, ...]] = {
     "white": (1.00, 1.00, 1.00, 1.00),
-    "grey": (1.19, 0.83, 0.87, 1.24),
+    "gray": (1.19, 0.83, 0.87, 1.24),
     "deep": (1.10, 0.91, 0.93, 1.10),
     "csf": (0.37, 0.48, 0.57, 3.40),
     "vessel": (0.75, 1.80, 0.85, 1.40),
@@ -26,7 +26,7 @@ MEANS: Mapping[str, tuple[float, ...]] = {
 }
 SPREADS: Mapping[str, tuple[float, ...]] = {
     "white": (0.00, 0.00, 0.00, 0.00),
-    "grey": (0.15, 0.06, 0.07, 0.14),
+    "gray": (0.15, 0.06, 0.07, 0.14),
     "deep": (0.07, 0.04, 0.03, 0.05),
     "csf": (0.13, 0.16, 0.07, 1.00),
     "vessel": (0.10, 0.25, 0.08, 0.30),
@@ -35,7 +35,7 @@ SPREADS: Mapping[str, tuple[float, ...]] = {
     "et": (0.44, 0.22, 0.15, 0.40),
 }
 TEXTURE: Mapping[str, float] = {
-    "white": 0.025, "grey": 0.04, "deep": 0.03, "csf": 0.08, "vessel": 0.1,
+    "white": 0.025, "gray": 0.04, "deep": 0.03, "csf": 0.08, "vessel": 0.1,
     "ncr": 0.12, "ed": 0.12, "et": 0.18,
 }  # fmt: skip
 """Standard deviation inside a tissue, of its own mean."""
@@ -68,6 +68,7 @@ class ContrastParameters:
 
     @classmethod
     def sample(cls, random: np.random.Generator) -> ContrastParameters:
+        """Draw a patient's parameters."""
         # a patient's tumor tissues vary together: one draw per sequence and half of it per tissue
         shared = random.normal(size=len(MODALITIES))
         means = {}

@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import OptionError
+from ..core.files import explain_write_errors
 from ..core.labels import TumorClass, from_classes
 from ..core.modalities import Modality
 from ..imaging.volumes import write_image
@@ -20,7 +21,7 @@ from .tumor import TumorParameters, tumor_shares
 CENTER_MM = np.array([119.5, -119.5, 77.0])
 """Middle of the brain in the patient's space (LPS): the middle of a BraTS volume."""
 
-_MARGIN_MM = np.array([82.0, 100.0, 84.0])
+_HALF_EXTENT_MM = np.array([82.0, 100.0, 84.0])
 """Half the box that surely holds a brain."""
 
 
@@ -93,10 +94,8 @@ def write_patient(folder: Path, seed: int, **options: object) -> Path:
         OptionError: the folder cannot be made.
     """
     target = Path(folder) / f"patient_{seed:04d}"
-    try:
+    with explain_write_errors(target, "Choose a folder you can write to.", OptionError):
         target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OptionError(f"{target}: cannot be made ({error}). Choose a folder you can write to.") from error
     volumes, label = grow_patient(seed, **options)
     for modality, volume in volumes.items():
         write_image(volume, target / f"{modality.name.lower()}.nii.gz")
@@ -132,7 +131,7 @@ def _brain_box(
 ) -> tuple[tuple[slice, ...], Points]:
     """The part of the grid around the brain, and its patient coordinates x, y, z (arrays that broadcast)."""
     box, axes = [], []
-    for size, step, margin in zip(shape, spacing, _MARGIN_MM[::-1], strict=True):
+    for size, step, margin in zip(shape, spacing, _HALF_EXTENT_MM[::-1], strict=True):
         positions = (np.arange(size) - (size - 1) / 2) * step
         inside = np.flatnonzero(np.abs(positions) <= margin)
         start, stop = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, size)

@@ -36,6 +36,7 @@ class TumorParameters:
 
     @classmethod
     def sample(cls, random: np.random.Generator) -> TumorParameters:
+        """Draw a patient's parameters."""
         radius = random.uniform(12, 23)
         # off the midline and above the brain stem: in the white matter of one hemisphere
         center = np.array(
@@ -87,7 +88,7 @@ def tumor_shares(
     core = smoothstep(depth, edge) * solid
     thickness = parameters.rim * (1 + 0.6 * parameters.patches(points)) + 0.9 * parameters.inner(points)
     rim = core * smoothstep(thickness - depth, edge)
-    conduct = tissue["white"] + 0.45 * tissue["grey"] + 0.55 * tissue["deep"]
+    conduct = tissue["white"] + 0.45 * tissue["gray"] + 0.55 * tissue["deep"]
     reach = parameters.edema * (0.85 + 0.3 * parameters.fingers(points)) * (0.5 + 0.5 * conduct)
     # the other half is reached only through the corpus callosum
     across = np.maximum(-points[0] * np.sign(parameters.center[0]), 0)

@@ -190,7 +190,7 @@ class BackgroundRun:
             with suppress(psutil.NoSuchProcess):
                 child.suspend()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Undo :meth:`pause`."""
         process = self._living()
         if process is None:
@@ -249,12 +249,12 @@ class BackgroundRun:
 
 
 def _descendants(process: Any) -> list[Any]:
-    """Those that are there; one may end while they are counted."""
+    """All processes below one; none where they cannot be listed."""
     import psutil
 
     try:
         return process.children(recursive=True)
-    except psutil.Error:
+    except psutil.Error:  # one of them may end while they are listed
         return []
 
 

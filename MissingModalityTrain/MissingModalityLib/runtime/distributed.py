@@ -199,12 +199,10 @@ def shut_down() -> None:
 
 
 def _join(backend: str) -> None:
-    """Meet the other ranks, under a rendezvous key that rank 0 makes up.
-
-    torchrun keeps the store in which ranks find each other across restarts: without a new key for every
-    round they would find the addresses of the dead. The key lies open only until all have answered it, and
-    only then counts, so one that was left behind is never taken for good.
-    """
+    """Join the process group, under a rendezvous key that rank 0 makes."""
+    # torchrun keeps the store in which ranks find each other across restarts: without a new key for every
+    # round they would find the addresses of processes that have ended. The key is listed until all ranks have
+    # answered it and is valid only then, so one that a killed round left behind is never used.
     store, rank, world = next(dist.rendezvous("env://", timeout=TIMEOUT))
     if rank == 0:
         key = uuid4().hex
@@ -220,7 +218,7 @@ def _join(backend: str) -> None:
 
 
 def _answered_key(store: dist.Store, rank: int) -> str:
-    """The key that rank 0 has made up for this round, once all ranks have answered it."""
+    """The key that rank 0 has made for this round, once all ranks have answered it."""
     while True:
         key = store.get(_OPEN_KEY).decode()
         store.set(f"{key}/{rank}", "")

@@ -21,7 +21,7 @@ from typing import IO, Any
 from ..core.progress import Event
 from . import processes
 
-_LOG_LINES = 200
+_KEPT_LINES = 200  # the last ones: a training prints for days, a traceback of PyTorch some dozens
 _ERROR_MARK = "missing-modality: error: "
 _GRACE_SECONDS = 2.0
 """How long to wait for the pipes after the child has ended; a grandchild may hold them open for ever."""
@@ -34,7 +34,7 @@ class Job:
         arguments: what follows ``missing-modality``, e.g. ``["segment", "--flair", "f.nii.gz", ...]``.
         result: what the command prints in the end, e.g. the report of ``segment``; None until then.
         exit_code: None while running; 0 success, 2 bad input, negative or 1 a crash or no process at all.
-        cancelled: whether :meth:`cancel` ended it.
+        canceled: whether :meth:`cancel` ended it.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Job:
         self.arguments = [os.fspath(argument) for argument in arguments]
         self.result: dict[str, Any] | None = None
         self.exit_code: int | None = None
-        self.cancelled = False
+        self.canceled = False
         self._on_event = on_event
         self._on_finish = on_finish
         self._process: subprocess.Popen[bytes] | None = None
         self._lines: queue.SimpleQueue[tuple[str, bool]] = queue.SimpleQueue()
-        self._log: deque[str] = deque(maxlen=_LOG_LINES)
+        self._log: deque[str] = deque(maxlen=_KEPT_LINES)
         self._readers: list[threading.Thread] = []
         self._ended_at: float | None = None
         self._failed_start: str | None = None
@@ -105,7 +105,7 @@ class Job:
     @property
     def error(self) -> str | None:
         """One message for people when the job failed or was canceled; None otherwise."""
-        if self.cancelled:
+        if self.canceled:
             return "Canceled."
         if self._failed_start:
             return self._failed_start
@@ -162,7 +162,7 @@ class Job:
         if not self.running:
             self._report_finish()
             return
-        self.cancelled = True
+        self.canceled = True
         processes.kill_tree(self._process.pid)
         self._process.kill()
         for reader in self._readers:
@@ -201,7 +201,7 @@ class Job:
                 self._log.append(line)
             elif record["event"] == "result":
                 self.result = record["result"]
-            elif self._on_event is not None and not self.cancelled:
+            elif self._on_event is not None and not self.canceled:
                 self._on_event(Event.from_json(record))
 
 
@@ -212,7 +212,7 @@ def _signal_of(exit_code: int) -> int | None:
 
 
 def _killed(number: int) -> str:
-    """What to tell when a signal ended the child."""
+    """Message about a child that a signal has ended."""
     if number == getattr(signal, "SIGKILL", None):
         return (
             "The system ended the process (signal 9), as it does when memory runs out. Close other programs "

@@ -53,10 +53,10 @@ def is_held(run: Path) -> bool:
 
 @contextmanager
 def _opened(run: Path) -> Iterator[IO[bytes] | None]:
-    """The lock's file; None where it cannot be written, which is for others to tell."""
+    """The lock's file, open; None where it cannot be written."""
     try:
         file = (run / FILE_NAME).open("ab")
-    except OSError:
+    except OSError:  # the record or the checkpoint, which are written next, will say so
         yield None
         return
     with file:
@@ -64,7 +64,8 @@ def _opened(run: Path) -> Iterator[IO[bytes] | None]:
 
 
 def _take_soon(file: IO[bytes]) -> bool:
-    """Lock it, patient with those who only look, and with a process that is just ending."""
+    """:func:`_take`, tried for some seconds."""
+    # is_held() in a panel takes the lock for a moment; a process that is ending has it a little longer
     deadline = time.monotonic() + _TAKE_TIMEOUT_S
     while not _take(file):
         if time.monotonic() > deadline:

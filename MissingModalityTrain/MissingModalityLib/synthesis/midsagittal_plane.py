@@ -60,7 +60,7 @@ _OUTLINE = 30.0
 # Voxel in mm, difference in standard deviations beyond which intensities lose influence, and Gauss-Newton
 # steps, coarse to fine. Half of the planes under trial is given up after each. With two steps each the angle
 # is 1.4 degrees off; with twice as many it moves by another 0.5, with twice the differences by 0.2.
-_LEVELS = ((8, 1.0, 4), (4, 0.7, 3), (2, 0.5, 4))
+_RESOLUTIONS = ((8, 1.0, 4), (4, 0.7, 3), (2, 0.5, 4))
 
 # Planes taken on from the search. One alone ends at the same plane in all six cases; the others are for
 # brains whose coarse image is as symmetric about a wrong plane, and cost next to nothing.
@@ -145,9 +145,9 @@ def find_plane(
         raise ImageError(
             "The volume holds NaN or infinite voxels, so its symmetry cannot be judged. Replace them by 0."
         )
-    center = _center_of_mass(levels[0][-1], _LEVELS[-1][0])
+    center = _center_of_mass(levels[0][-1], _RESOLUTIONS[-1][0])
     planes = _search(levels[-1], center)
-    for level, (voxel, tolerance, steps) in zip(reversed(levels), _LEVELS, strict=True):
+    for level, (voxel, tolerance, steps) in zip(reversed(levels), _RESOLUTIONS, strict=True):
         planes = _refine(level, voxel, center, planes, tolerance, steps)
     best = planes[0].double()
     normal = _frames(best[:2])[2]
@@ -164,7 +164,7 @@ def _pyramid(volume: Tensor, brain: Tensor) -> list[Tensor]:
     mean = F.interpolate(mean[None, :-1], scale_factor=float(_STRUCTURE), mode="trilinear")[0]
     depth, height, width = level.shape[1:]
     level[:-1] -= mean[:, :depth, :height, :width] * level[-1]
-    return list(itertools.accumulate(_LEVELS[1:], lambda finer, _: _shrink(finer), initial=level))
+    return list(itertools.accumulate(_RESOLUTIONS[1:], lambda finer, _: _shrink(finer), initial=level))
 
 
 def _shrink(volume: Tensor, factor: int = 2) -> Tensor:
@@ -212,7 +212,7 @@ def _search(volume: Tensor, center: Tensor) -> Tensor:
     Returns:
         (K, 3): angles about z and y in rad and shift from the center in full-size voxels.
     """
-    voxel = _LEVELS[0][0]
+    voxel = _RESOLUTIONS[0][0]
     turns = torch.linspace(-LARGEST_ANGLE, LARGEST_ANGLE, _TURNS, device=volume.device)
     angles = torch.cartesian_prod(turns, turns)
     reach = [

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging.cache import CachedCase
 from .mixup import MixedCase
 from .options import SYNTHESIS_METHODS, SynthesisOptions
@@ -41,7 +41,7 @@ def synthetic_cases(
         method: "aem" transplants tumors, "mixup" mixes images.
         options: of the synthesis; the paper's by default.
         folder: where tumors are kept, each computed once; by default ``tumors`` beside the first case's file.
-        on_progress: told before each tumor is cut, and at the end.
+        on_progress: called before each tumor is cut, and at the end.
 
     Returns:
         Cases that read from disk when asked for a crop, named synthetic_0000 and so on.
@@ -94,13 +94,13 @@ def _cut(
     cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions, on_progress: Progress | None
 ) -> dict[int, CachedTumor]:
     """The tumors of all cases that have one, by the index of the case."""
-    tell = on_progress or (lambda event: None)
+    notify = on_progress or silent
     tumors = {}
     for index, case in enumerate(cases):
-        tell(Event(ProgressStage.CUT_TUMORS, index, len(cases), case.name))
+        notify(Event(ProgressStage.CUT_TUMORS, index, len(cases), case.name))
         if len(case.tumor_voxels()):
             tumors[index] = cache_tumor(case, folder, options)
-    tell(
+    notify(
         Event(
             ProgressStage.CUT_TUMORS, len(cases), len(cases), f"{len(tumors)} tumors to grow in other brains"
         )

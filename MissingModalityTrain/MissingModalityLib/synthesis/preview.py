@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import CaseError, OptionError
+from ..core.files import explain_write_errors
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import cache_case
@@ -45,10 +46,10 @@ def preview(
         recipient, donor: names of cases.
         modality: one that both have.
         options: of the synthesis; the first of its ``tumors`` is shown.
-        convention: label convention of ``data``, where the layout does not tell.
+        convention: label convention of ``data``, where the layout does not fix it.
         seed: of what is drawn at random.
         prepared: folder where prepared cases are kept; default ``prepared`` in ``output``.
-        on_progress: told before each step.
+        on_progress: called before each step.
 
     Returns:
         Paths by name, and ``center``: voxel (x, y, z) in the middle of the new tumor.
@@ -58,7 +59,7 @@ def preview(
             cannot be written to.
         OptionError: recipient and donor are one case.
     """
-    output, tell = Path(output), on_progress or (lambda event: None)
+    output, notify = Path(output), on_progress or silent
     # one donor is given, and another tumor of it would lie on top of the first
     options = replace(options or SynthesisOptions(), tumors=1)
     if recipient == donor:
@@ -67,12 +68,12 @@ def preview(
     cases = []
     pair = _chosen(data, convention, (recipient, donor), modality)
     for number, case in enumerate(pair):
-        tell(Event(ProgressStage.PREPARE, number, len(pair), case.name))
+        notify(Event(ProgressStage.PREPARE, number, len(pair), case.name))
         cases.append(cache_case(case, folder))
-    tell(Event(ProgressStage.CUT_TUMORS, 0, 1, donor))
+    notify(Event(ProgressStage.CUT_TUMORS, 0, 1, donor))
     tumor = cache_tumor(cases[1], tumor_folder(folder), options)
     case = TransplantedCase.draw("preview", cases[0], [tumor], options, np.random.default_rng(seed))
-    tell(Event(ProgressStage.WRITE, 0, 1, str(output)))
+    notify(Event(ProgressStage.WRITE, 0, 1, str(output)))
     return _write(case, tumor, modality, options, output)
 
 
@@ -106,12 +107,10 @@ def _write(
         "y_ab": grid.to_image(after.label),
     }
     paths = {name: output / f"{name}.nrrd" for name in images}
-    try:
+    with explain_write_errors(output, "Free some space, or choose a folder you can write to."):
         output.mkdir(parents=True, exist_ok=True)
         for name, image in images.items():
             write_image(image, paths[name])
-    except OSError as error:
-        raise CaseError(f"{output}: the preview cannot be written ({error}). Free some space.") from error
     graft = case.grafts[0]
     # a tumor placed near the border may have its middle outside, where a viewer shows nothing
     middle = np.clip(np.add(graft.start, np.array(graft.shape) // 2), 0, np.array(case.shape) - 1)

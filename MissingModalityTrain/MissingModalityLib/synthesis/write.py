@@ -14,10 +14,10 @@ from typing import Any
 from ..core.aliases import OLD_SYNTHESIS_OPTIONS, renamed
 from ..core.environment import versions
 from ..core.errors import CaseError
-from ..core.files import write_report
+from ..core.files import explain_write_errors, write_report
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import CachedCase, cache_case, fingerprint
@@ -56,12 +56,12 @@ def synthesize(
     A run that was stopped left whole cases only; the same call again makes those that are missing.
 
     Args:
-        data: folder of real cases in any layout that :func:`datasets.find_cases` knows; cases without a label
-            are left out.
+        data: folder of real cases in any layout that :func:`~..datasets.discovery.find_cases` knows; cases
+            without a label are left out.
         output: folder to fill, absent, empty or begun by the same call; not inside ``data``.
         factor, method, seed, options: as for :func:`synthetic_cases`.
-        convention: label convention of ``data``, where the layout does not tell.
-        on_progress: told before each case of each step.
+        convention: label convention of ``data``, where the layout does not fix it.
+        on_progress: called before each case of each step.
 
     Returns:
         What ``synthesis.json`` in ``output`` holds: ``plan`` (everything that decides the result, cases with
@@ -74,7 +74,7 @@ def synthesize(
         ImageError, LabelError: a real case cannot be read; the message names the file.
         OptionError: unknown method or convention, or a factor below 2.
     """
-    start, tell = perf_counter(), on_progress or (lambda event: None)
+    start, notify = perf_counter(), on_progress or silent
     data, output, options = Path(data).resolve(), Path(output).resolve(), options or SynthesisOptions()
     labeled, _ = find_cases(data, convention).labeled()
     check_choices(method, factor, len(labeled))
@@ -88,12 +88,12 @@ def synthesize(
         "options": asdict(options),
     }
     _claim(output, data, plan)
-    prepared = _prepare(labeled, output / _WORK_FOLDER, tell)
+    prepared = _prepare(labeled, output / _WORK_FOLDER, notify)
     cases = synthetic_cases(prepared, factor, seed, method, options, on_progress=on_progress)
     for number, case in enumerate(cases):
-        tell(Event(ProgressStage.WRITE, number, len(cases), case.name))
+        notify(Event(ProgressStage.WRITE, number, len(cases), case.name))
         _write_case(case, output)
-    tell(Event(ProgressStage.WRITE, len(cases), len(cases), str(output)))
+    notify(Event(ProgressStage.WRITE, len(cases), len(cases), str(output)))
     report = {
         "plan": plan,
         "synthetic": [
@@ -106,11 +106,11 @@ def synthesize(
     return report
 
 
-def _prepare(cases: Sequence[Case], folder: Path, tell: Progress) -> list[CachedCase]:
+def _prepare(cases: Sequence[Case], folder: Path, notify: Progress) -> list[CachedCase]:
     """Prepared in the output folder, so that a stopped synthesis goes on without preparing anew."""
     prepared = []
     for number, case in enumerate(cases):
-        tell(Event(ProgressStage.PREPARE, number, len(cases), case.name))
+        notify(Event(ProgressStage.PREPARE, number, len(cases), case.name))
         prepared.append(cache_case(case, folder))
     return prepared
 
@@ -119,14 +119,10 @@ def _conclude(
     output: Path, cases: Sequence[SyntheticCase], options: SynthesisOptions, report: dict[str, Any]
 ) -> None:
     """Sheet and report; what only the work itself needed goes."""
-    try:
+    with explain_write_errors(output, "Free some space and start the same synthesis again."):
         draw_contact_sheet(output / SHEET_FILE, cases[:_SHEET_CASES], options)
         write_report(report, output / REPORT_FILE)
         shutil.rmtree(output / _WORK_FOLDER)
-    except OSError as error:
-        raise CaseError(
-            f"{output} cannot be written to ({error}). Free some space and start the same synthesis again."
-        ) from error
 
 
 def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
@@ -168,7 +164,7 @@ def _write_case(case: SyntheticCase, output: Path) -> None:
     whole = case.load()
     images = {modality.name.lower(): whole.grid.to_image(whole.image[modality]) for modality in case.subset}
     images["seg"] = whole.grid.to_image(from_classes(whole.label, "brats2021"))
-    try:
+    with explain_write_errors(folder, "Check that the folder is writable and the disk not full."):
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         # threads are enough: zlib works outside of Python's lock
@@ -176,7 +172,3 @@ def _write_case(case: SyntheticCase, output: Path) -> None:
             paths = [unfinished / f"{case.name}_{name}.nii.gz" for name in images]
             list(pool.map(write_image, images.values(), paths))
         unfinished.rename(folder)
-    except OSError as error:
-        raise CaseError(
-            f"{folder} cannot be written ({error}). Check that the folder is writable and the disk not full."
-        ) from error

@@ -61,9 +61,10 @@ class _Level:
     noise: _Range = _NEVER
 
 
-_LEVELS = {
+_STRENGTHS = {
     "none": None,
     "paper": _Level(moved=1.0, axes=1, degrees=10, scale=(1.0, 0.9, 1.1), shift=(1.0, -0.1, 0.1)),
+    # our own: no paper is followed
     "strong": _Level(
         moved=0.7,
         axes=3,
@@ -79,7 +80,7 @@ _LEVELS = {
     ),
 }
 
-LEVELS = tuple(_LEVELS)
+AUGMENTATIONS = tuple(_STRENGTHS)
 """Names of the levels. "none"; "paper", as in RFNet (Ding et al., ICCV 2021), with one draw per volume:
 rotation within 10 degrees about one axis, flips, scale and shift of intensities within 0.1; "strong", for few
 cases: rotation about all axes, zoom, shear, flips, bias field, blur, gamma, scale, shift and noise."""
@@ -89,7 +90,7 @@ def draw(level: str, random: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw all that is random about one sample's augmentation.
 
     Args:
-        level: one of :data:`LEVELS`.
+        level: one of :data:`AUGMENTATIONS`.
         random: source of all choices.
 
     Returns:
@@ -105,7 +106,7 @@ def draw(level: str, random: np.random.Generator) -> dict[str, np.ndarray]:
         - ``gamma`` (4,) float32 (1); ``scale`` (4,) float32: factor (1); ``shift`` (4,) float32 (0);
         - ``noise`` (4,) float32: standard deviation (0); ``seed`` (4,) int64: of the noise.
     """
-    strength = _LEVELS[level]
+    strength = _STRENGTHS[level]
     if strength is None:
         return {}
     low_degree = np.indices((3, 3, 3)).sum(axis=0) <= 2
@@ -184,6 +185,7 @@ def _move(image: Tensor, label: Tensor, affine: Tensor, flip: Tensor) -> tuple[T
         moved_image[sample] = image[sample].flip(axes)
         moved_label[sample] = label[sample].flip(axes)
     if not still.all():
+        # a mirrored axis of the result is a negative column
         matrix = torch.where(flip[:, None], -affine, affine)[~still].to(image.device)
         rows = (~still).nonzero()[:, 0].to(image.device)
         moved_image[rows], moved_label[rows] = _resample(image[rows], label[rows], matrix)

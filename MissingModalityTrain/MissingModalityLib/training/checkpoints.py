@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..core.errors import StudentError
-from ..core.files import atomic_write
+from ..core.files import atomic_write, explain_write_errors
 from .run_folder import RunFolder
 
 
@@ -27,14 +27,9 @@ def write_checkpoint(folder: RunFolder, state: dict[str, Any]) -> None:
     path = folder.checkpoint
     whole = io.BytesIO()  # torch, writing to a file, would hide what the file system says
     torch.save(state, whole)
-    try:
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(whole.getbuffer())
-    except OSError as error:
-        raise StudentError(
-            f"{path}: the checkpoint cannot be written ({error}). The last one is whole: free some space and "
-            "resume."
-        ) from error
+    remedy = "The last checkpoint is whole: free some space and resume."
+    with explain_write_errors(path, remedy, StudentError), atomic_write(path) as temporary:
+        temporary.write_bytes(whole.getbuffer())
 
 
 def read_checkpoint(folder: RunFolder) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
-from ..core.errors import OptionError
 from ..core.settings import as_text
 from ..methods.registry import METHODS
 from .plan import OF_THE_RUN, Plan
@@ -22,7 +21,11 @@ _WIDTH = 79
 def describe_settings() -> str:
     """What ``--set`` can change, for people: every setting's name, defaults, meaning and range."""
     lines = ["Recipes, stages that --stages must name in brackets:"]
-    lines += [f"  {_about_recipe(name)}" for name in RECIPES]
+    own = {name: RECIPES.get(name) for name in RECIPES.own_names()}
+    lines += [f"  {name} ({_stages_of(recipe)}): {recipe.summary}" for name, recipe in own.items()]
+    # every command makes this text: to look at those of other packages would import them each time, and one
+    # that cannot be imported would stop commands that have nothing to do with it
+    lines += [f"  {name}: of another package" for name in RECIPES if name not in own]
     lines += ["", "Settings of the run, changed by --set NAME=VALUE:"]
     of_plan = {item.name: item for item in fields(Plan)}
     for name, field_name in OF_THE_RUN.items():
@@ -44,33 +47,33 @@ def describe_settings() -> str:
 def to_yaml(plan: Plan) -> str:
     """A plan as YAML that ``train --config`` reads, the meaning of each setting where it first stands."""
     lines = ["# Plan of a training run; train --config FILE carries it out."]
-    told: set[str] = set()
+    commented: set[str] = set()
     for item in fields(Plan):
         if item.name != "stages":
-            lines += _entry(item.name, item, getattr(plan, item.name), "", told)
+            lines += _entry(item.name, item, getattr(plan, item.name), "", commented)
     lines.append("stages:")
     for name, settings in plan.stages.items():
-        lines += [f"  {name}:", *_entries(settings, "    ", told)]
+        lines += [f"  {name}:", *_entries(settings, "    ", commented)]
     return "\n".join(lines) + "\n"
 
 
-def _entries(settings: Any, indent: str, told: set[str], path: str = "") -> Iterator[str]:
-    """Lines of a dataclass of settings, comments for those whose path is not yet ``told``."""
+def _entries(settings: Any, indent: str, commented: set[str], path: str = "") -> Iterator[str]:
+    """Lines of a dataclass of settings, comments for those whose path is not yet ``commented``."""
     for item in fields(settings):
         value = getattr(settings, item.name)
         if is_dataclass(value):
             yield f"{indent}{item.name}:"
-            yield from _entries(value, indent + "  ", told, f"{path}{item.name}.")
+            yield from _entries(value, indent + "  ", commented, f"{path}{item.name}.")
         elif item.name == "other_methods":
             for method, options in value.items():
                 yield f"{indent}{method}: {_yaml(options)}"
         else:
-            yield from _entry(path + item.name, item, value, indent, told)
+            yield from _entry(path + item.name, item, value, indent, commented)
 
 
-def _entry(path: str, item: Field[Any], value: Any, indent: str, told: set[str]) -> Iterator[str]:
-    if path not in told:
-        told.add(path)
+def _entry(path: str, item: Field[Any], value: Any, indent: str, commented: set[str]) -> Iterator[str]:
+    if path not in commented:
+        commented.add(path)
         yield from textwrap.wrap(
             _meaning(item), _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
         )
@@ -105,14 +108,6 @@ def _about(name: str, item: Field[Any], default: str) -> list[str]:
         f"  {name} = {default}",
         *textwrap.wrap(_meaning(item), _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6),
     ]
-
-
-def _about_recipe(name: str) -> str:
-    try:
-        recipe = RECIPES.get(name)
-    except OptionError as error:  # of a broken package; the help is for all others too
-        return f"{name}: {error}"
-    return f"{name} ({_stages_of(recipe)}): {recipe.summary}"
 
 
 def _stages_of(recipe: Recipe) -> str:

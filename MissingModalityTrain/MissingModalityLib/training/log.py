@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ..core.errors import CaseError
-from ..core.files import atomic_write
+from ..core.files import explain_write_errors, write_text
 from .run_folder import RunFolder
+
+_REMEDY = "The last checkpoint is whole: free some space and resume."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +56,8 @@ def append(folder: RunFolder, line: LogLine) -> None:
     Raises:
         CaseError: it cannot be written, say because the disk is full; half of it may have been.
     """
-    try:
-        with folder.log.open("a", encoding="utf-8") as file:
-            file.write(line.to_json())
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+    with explain_write_errors(folder.log, _REMEDY), folder.log.open("a", encoding="utf-8") as file:
+        file.write(line.to_json())
 
 
 def read(folder: RunFolder) -> list[LogLine]:
@@ -84,16 +82,6 @@ def trim(folder: RunFolder, stages: Sequence[str], stage: str, epochs: int) -> N
         if line.stage in earlier or (line.stage == stage and line.epoch <= epochs)
     ]
     text = "".join(line.to_json() for line in kept)
-    try:
+    with explain_write_errors(folder.log, _REMEDY):
         if folder.log.exists() and folder.log.read_text(encoding="utf-8") != text:
-            with atomic_write(folder.log) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(folder: RunFolder, error: OSError) -> CaseError:
-    return CaseError(
-        f"{folder.log}: the log cannot be written ({error}). The last checkpoint is whole: free some space "
-        "and resume."
-    )
+            write_text(text, folder.log)

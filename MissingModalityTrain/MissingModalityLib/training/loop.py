@@ -165,6 +165,7 @@ class Trainer:
                 group.update(
                     lr=rate, betas=(_ADAM_BETA1, settings.adam_beta2), weight_decay=settings.weight_decay
                 )
+            # of each epoch anew, so that a run resumed here draws the dropout that an unbroken one would
             torch.manual_seed(epoch_seed(stage.seeding, *stage.entropy, epoch, distributed.rank()))
             stage.method.begin_epoch(stage.network, epoch)
             loss, waiting = self._train_epoch(model, epoch)
@@ -192,7 +193,7 @@ class Trainer:
         return validate(self.model_to_export, stage.held_out, subsets, settings.patch_size, stage.device)
 
     def _keep(self, line: LogLine) -> None:
-        """Write what an epoch has brought."""
+        """Write log line and checkpoint of an epoch."""
         log.append(self.stage.folder, line)
         self._save()  # last: a run killed before it makes the epoch again
 
@@ -209,6 +210,7 @@ class Trainer:
             "scaler": self.scaler,
             "method": self.stage.method,
         }
+        # keys of checkpoint.pt, so earlier than the names in this file
         return {**parts, "averaged": self.ema_model} if self.ema_model else parts
 
     def _distributed(self) -> nn.Module:
@@ -216,7 +218,7 @@ class Trainer:
         if distributed.world() == 1:
             return self.trained
         network, device = self.stage.network, self.stage.device
-        devices = [device] if device.type == "cuda" else None
+        devices = [device] if device.type == "cuda" else None  # the wrapper takes None for a CPU
         return DistributedDataParallel(
             self.trained, devices, find_unused_parameters=network.find_unused_parameters
         )
@@ -225,11 +227,12 @@ class Trainer:
         """One pass over the patches of an epoch: mean loss terms, and the share of time spent on waiting."""
         stage, settings = self.stage, self.stage.settings
         self.trained.train()  # validation has left it in evaluation mode
+        # made for each epoch, as its patches depend on the epoch: workers hold a copy of the data set
         loader = DataLoader(
             PatchDataset(stage.cases, settings, stage.entropy, epoch),
             batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
             num_workers=min(settings.num_workers, os.cpu_count() or 1),
-            pin_memory=stage.device.type == "cuda",
+            pin_memory=stage.device.type == "cuda",  # else non_blocking copies below would block
         )
         message = f"epoch {epoch + 1} of {settings.epochs}"
         total = settings.epochs * settings.iterations_per_epoch
@@ -255,7 +258,9 @@ class Trainer:
             terms = stage.method.loss(model, batch, epoch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(terms["total"]).backward()
+        # the limit is one of true gradients, not of those that the scaler has scaled up for float16
         self.scaler.unscale_(self.optimizer)
+        # without a limit nothing is clipped, but _check reads the norm
         terms["gradient"] = nn.utils.clip_grad_norm_(
             self.trained.parameters(), stage.settings.max_grad_norm or math.inf
         )
@@ -264,15 +269,19 @@ class Trainer:
         stage.method.finish_step()
         if self.ema_model:
             self.ema_model.update_parameters(stage.network)
+        # in one tensor, because each number that is read from a GPU waits for it
         values = torch.stack([term.detach().float() for term in terms.values()])
         return dict(zip(terms, distributed.mean(values).tolist(), strict=True))
 
     def _check(self, loss: float, gradient: float, cases: Tensor, epoch: int, step: int) -> None:
-        """Stop at a loss or gradient that is no number, before a checkpoint could keep what it did.
+        """Stop at a loss or gradient that is no number, before a checkpoint is written.
 
-        Gradients that overflow only because the scaler scaled them up are its own business: it has skipped
-        the step.
+        Raises:
+            OptionError: on all ranks.
         """
+        # A gradient that overflows only because the scaler has scaled it up stops nothing: the scaler skips
+        # the step.
+        # Each overflow halves the scale; below 1 it makes gradients smaller, so they overflow by themselves.
         skipped = self.scaler.is_enabled() and not math.isfinite(gradient) and self.scaler.get_scale() >= 1
         if math.isfinite(loss) and (math.isfinite(gradient) or skipped):
             return
@@ -320,8 +329,8 @@ def _errors_of_workers() -> Iterator[None]:
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise OptionError(
-            f"A process that cuts crops has ended ({error}). Memory may have run out: set fewer workers, or "
-            "none, and resume."
+            f"A process that cuts crops has ended ({error}). Memory may have run out: lower "
+            "num_workers, to 0 if need be, and resume."
         ) from error
 
 

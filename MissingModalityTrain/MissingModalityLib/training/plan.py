@@ -142,9 +142,7 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
         elif name in STAGES or name in plan.stages:
             _known("stage of this run", name, plan.stages)
             if not rest:
-                raise OptionError(
-                    f"{key}={as_text(value)}: a stage has settings. Give them as {name}.SETTING."
-                )
+                raise OptionError(f"{key}={as_text(value)}: a stage has settings. Give {name}.SETTING.")
             if name in finished:
                 if change_settings(plan.stages[name], {rest: value}) != plan.stages[name]:
                     raise OptionError(f"Setting {key}: stage {name} is over. Restart it to change it.")
@@ -215,17 +213,17 @@ def _yaml_loader() -> type:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+            # before "<<" puts the keys of another mapping beside its own, which may be the same
+            node = super().compose_mapping_node(anchor)
             seen: set[str] = set()
-            for key, _ in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    continue
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        problem=f"'{key.value}' is given twice", problem_mark=key.start_mark
+                    raise yaml.composer.ComposerError(
+                        None, None, f"'{key.value}' is given twice", key.start_mark
                     )
                 seen.add(key.value)
-            return super().construct_mapping(node, deep)
+            return node
 
     return Loader
 

@@ -10,14 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..core.aliases import OLD_SETTINGS
+from ..core.aliases import OLD_PLAN_SETTINGS, OLD_SETTINGS
 from ..core.errors import OptionError
 from ..core.registry import Registry
-from ..methods.registry import METHODS
 from .settings import Settings
 
 STAGES = ("pretrain", "train", "posttrain")
 """Of the recipes that the library brings, in the order in which they run."""
+
+
+_OF_THE_RUN = {"network", "network_options", "validation_fraction", "exclude", "stages", *OLD_PLAN_SETTINGS}
+"""Fields of a :class:`.plan.Plan`, which imports this file, and their earlier names."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,14 @@ class Recipe:
 
 def check_stage_names(names: Iterable[str]) -> None:
     """Raise OptionError for a name of a stage that names no file or stands for something else in settings."""
-    taken = {item.name for item in fields(Settings)} | {"network", "stages", *OLD_SETTINGS, *METHODS}
+    # methods of other packages are no part of this: what happens to be installed must not forbid a recipe
+    taken = {item.name for item in fields(Settings)} | {*OLD_SETTINGS, *_OF_THE_RUN}
     for name in names:
         # names files of the run's folder and begins keys such as train.epochs
         if name in taken or not re.fullmatch(r"[a-z][a-z0-9_-]*", str(name)):
             raise OptionError(
                 f"'{name}' cannot name a stage. Use lower-case letters, digits, - and _, and no name "
-                "of a setting or method."
+                "of a setting or of a method of this library."
             )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import CaseError, OptionError
-from ..core.files import atomic_write
+from ..core.files import explain_write_errors, write_text
 from ..core.seeding import HASH_RULE, RULES
 from .plan import Plan, from_json, to_json
 from .run_folder import RunFolder
@@ -115,8 +115,9 @@ class RunRecord:
             raise CaseError(f"{path}: cannot be read ({error}). Start the run again.") from error
         except (KeyError, TypeError, AttributeError, OptionError) as error:
             raise CaseError(
-                f"{path}: holds other settings than this version knows ({error}). Use the version and the "
-                "packages that the run began with, or start a new run."
+                f"{path}: holds other settings than this version knows ({error}). Use the version that the "
+                "run began with, and install the packages that its network and methods are from, or start a "
+                "new run."
             ) from error
 
     def write(self, folder: RunFolder) -> None:
@@ -125,11 +126,6 @@ class RunRecord:
         Raises:
             CaseError: the folder cannot be written to.
         """
-        try:
+        with explain_write_errors(folder.path, "Choose a folder on a disk with free space."):
             folder.path.mkdir(parents=True, exist_ok=True)
-            with atomic_write(folder.record) as temporary:
-                temporary.write_text(json.dumps(self.to_json(), indent=2), encoding="utf-8")
-        except OSError as error:
-            raise CaseError(
-                f"{folder.path}: cannot be written to ({error}). Choose a folder on a disk with free space."
-            ) from error
+            write_text(json.dumps(self.to_json(), indent=2), folder.record)

@@ -29,8 +29,9 @@ class TrainRequest:
     help and option stand in ``cli/train``.
 
     Attributes:
-        data: folder in any layout that :func:`datasets.find_cases` knows; cases without a label are left out.
-            With ``resume`` it may be None; another folder than before means that the data have moved.
+        data: folder in any layout that :func:`~..datasets.discovery.find_cases` knows; cases without a label
+            are left out. With ``resume`` it may be None; another folder than before means that the data have
+            moved.
         output: folder of the run, made if needed. With ``resume`` its checkpoint and settings are taken up.
         recipe: one of :data:`recipes.RECIPES`: which stages there are.
         network: one of the registered networks; default the recipe's own.

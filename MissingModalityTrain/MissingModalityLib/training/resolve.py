@@ -140,7 +140,7 @@ def _check_epochs(plan: Plan, state: State) -> None:
 
 
 def _check_plan(plan: Plan, initial: bool) -> None:
-    """What would fail late, found before anything is written; ``initial``: the run begins with a student."""
+    """Refuse a plan that would fail after hours; ``initial``: the run begins with a student."""
     if not plan.stages:
         raise OptionError("The plan has no stage. Name at least one stage of its recipe.")
     first, settings = next(iter(plan.stages.items()))

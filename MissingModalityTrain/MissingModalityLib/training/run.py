@@ -14,7 +14,7 @@ from torch import nn
 from .. import networks
 from ..core.errors import CaseError, OptionError
 from ..core.files import remove_stale_temporaries
-from ..core.progress import Event, Progress
+from ..core.progress import Progress, silent
 from ..methods.registry import METHODS
 from ..runtime import distributed, lock
 from ..runtime.devices import choose_device
@@ -48,7 +48,7 @@ def train(on_progress: Progress | None = None, **choices: Any) -> Path:
             that is no longer a number.
     """
     request = TrainRequest(**choices)
-    report = on_progress or _silent
+    report = on_progress or silent
     with distributed.start(request.device) as name:
         device = distributed.on_all_ranks(choose_device, name)
         relaunched = distributed.restarted()
@@ -57,7 +57,7 @@ def train(on_progress: Progress | None = None, **choices: Any) -> Path:
         _check_start(folder, state)
         with ExitStack() as held:
             distributed.on_rank_zero(lambda: held.enter_context(lock.held(folder.path)))
-            run(record, state, folder, device, report if distributed.is_rank_zero() else _silent)
+            run(record, state, folder, device, report if distributed.is_rank_zero() else silent)
     return folder.path
 
 
@@ -76,6 +76,7 @@ def run(
         CaseError, StudentError, OptionError: as :func:`train`.
     """
     distributed.on_all_ranks(_check_batches, record.plan)
+    # before the network is built: its first weights follow from the seed, alike on all processes
     torch.manual_seed(record.seed)
     network = networks.build(record.plan.network, **record.plan.network_options)
     prepared = Path(record.prepared or folder.prepared)
@@ -119,12 +120,9 @@ def _run_stage(stage: StageRun, record: RunRecord, begun: State | None, new: boo
     distributed.barrier()  # a process that ends while another still answers it is aborted
 
 
-def _silent(event: Event) -> None:
-    """Show nothing: of several processes, rank 0 alone does."""
-
-
 def _check_start(folder: RunFolder, state: State | None) -> None:
-    """Processes that do not share a disk would begin at different epochs, and wait for each other forever."""
+    """Refuse to start where the ranks have read different checkpoints."""
+    # ranks without a common disk would begin at different epochs, and wait for each other for a day, TIMEOUT
     places = distributed.gather([state and (state["stage"], state["epoch"])])
     if len(set(places)) > 1:
         distributed.raise_on_all_ranks(
@@ -136,18 +134,18 @@ def _check_start(folder: RunFolder, state: State | None) -> None:
 
 
 def _settle(trainer: Trainer, record: RunRecord, new: bool) -> None:
-    """Write down that a stage begins or goes on; settings that do not fit its checkpoint are refused by now.
+    """Write record, checkpoint and log of a stage that begins or goes on.
 
-    A kill in between leaves a run that is true: without a record it is none yet, so a new one begins with it;
-    the record of one that resumes comes last, lest its new settings pass for those of the old checkpoint.
+    Called when settings that do not fit the checkpoint have been refused. Killed at any line it leaves a run
+    that can be resumed.
     """
     stage = trainer.stage
-    if new:
+    if new:  # first: a folder without a record is no run
         record.write(stage.folder)
     trainer.begin()
     if not trainer.done:
         drop_stages(stage.folder, stage.stages[stage.stages.index(stage.name) :])
-    if not new:
+    if not new:  # last: or new settings would be taken for those that the old checkpoint was made with
         record.write(stage.folder)
 
 

@@ -21,7 +21,7 @@ from .record import RunRecord
 from .samples import possible_subsets
 from .settings import Settings
 
-_NAMED = 5
+_MOST_NAMES = 5
 """Left-out names per reason in the progress message, which is one line; run.json has them all."""
 
 
@@ -115,13 +115,18 @@ def describe_cases(record: RunRecord) -> str:
     for name, reason in record.left_out.items():
         reasons.setdefault(reason, []).append(name)
     parts += [
-        f"left out {len(names)} ({reason}): {_listed(names, _NAMED)}" for reason, names in reasons.items()
+        f"left out {len(names)} ({reason}): {_listed(names, _MOST_NAMES)}"
+        for reason, names in reasons.items()
     ]
     return "; ".join(parts)
 
 
 def _found_cases(record: RunRecord) -> Sequence[Case]:
-    """The run's cases, found again; one that has gone or lost a volume is an error, a new one no matter."""
+    """The run's cases, found again in its data; cases that were added since are not used.
+
+    Raises:
+        CaseError: one has gone, or has other volumes than when the run began.
+    """
     found = {case.name: case for case in find_cases(Path(record.data), record.convention).cases}
     gone = [name for name in record.cases if name not in found]
     if gone:
@@ -155,7 +160,7 @@ def _prepare(cases: Sequence[Case], folder: Path, report: Progress, skip: bool) 
 def _with_split(record: RunRecord, cases: Sequence[Case], unreadable: Mapping[str, str]) -> RunRecord:
     """The record of a run of these cases, of which a share is held out."""
     if not cases:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_NAMED])
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_MOST_NAMES])
         raise CaseError(f"{record.data} holds no case to train on ({reasons}). Check the folder.")
     _, held_out = split_cases(cases, record.plan.validation_fraction, record.seed)
     return replace(

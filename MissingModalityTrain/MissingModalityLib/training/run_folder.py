@@ -29,14 +29,17 @@ class RunFolder:
 
     @property
     def record(self) -> Path:
+        """See :class:`.record.RunRecord`."""
         return self.path / "run.json"
 
     @property
     def checkpoint(self) -> Path:
+        """See :mod:`.checkpoints`."""
         return self.path / "checkpoint.pt"
 
     @property
     def log(self) -> Path:
+        """See :class:`.log.LogLine`."""
         return self.path / "log.jsonl"
 
     @property
@@ -51,6 +54,5 @@ class RunFolder:
     @property
     def has_checkpoint(self) -> bool:
         """Whether there is something to resume or export; asked of any text that a user may have typed."""
-        return os.path.isfile(
-            self.checkpoint
-        )  # unlike Path, it takes a name that no system can have for none
+        # unlike Path.is_file, it takes a name that no system can have for none
+        return os.path.isfile(self.checkpoint)

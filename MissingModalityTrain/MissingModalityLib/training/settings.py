@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.aliases import OLD_SETTINGS, OLD_SYNTHESIS_OPTIONS
 from ..core.errors import OptionError
-from ..core.modalities import SUBSETS, Subset, subset_name
+from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name
 from ..core.settings import (
     SettingError,
     at_least,
@@ -25,6 +25,9 @@ from ..core.settings import (
 from ..methods.options import DistillationOptions, JointOptions, SupervisedOptions
 from ..methods.registry import METHODS
 from ..synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
+
+CONTRAST_PAIR = (Modality.FLAIR, Modality.T1CE)
+"""One sequence that shows the edema, and one that shows the enhancing tumor."""
 
 OWN_METHODS = ("supervised", "distillation", "joint")
 """Those whose options are fields of :class:`Settings`."""
@@ -112,7 +115,7 @@ class Settings:
         "supervised",
         "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
         "a teacher that sees all and is trained along",
-        "one of supervised, distillation, joint, or a method of another package",
+        f"one of {', '.join(OWN_METHODS)}, or a method of another package that is installed",
     )
     supervised: SupervisedOptions = field(
         default_factory=SupervisedOptions, metadata=facts("Of the method supervised")
@@ -146,7 +149,7 @@ class Settings:
     )
     validation_interval: int = at_least(1, 25, "Epochs between validations")
     validation_subsets: tuple[str, ...] = setting(
-        ("FLAIR+T1ce+T1+T2", "FLAIR+T1ce", "T1ce", "T2"),
+        tuple(map(subset_name, (MODALITIES, CONTRAST_PAIR, (Modality.T1CE,), (Modality.T2,)))),
         "Subsets that validation scores, as far as a case allows",
         "names joined by commas",
     )

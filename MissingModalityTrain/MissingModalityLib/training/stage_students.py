@@ -24,7 +24,7 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
         run: folder of the run, finished or not.
         output: the .safetensors file to write.
         card: further facts for the header, e.g. ``{"license": "...", "gate": "hard"}``; see
-            :class:`~..student.Student`.
+            :class:`~..inference.student.Student`.
 
     Raises:
         CaseError: ``run`` is not a training run.
@@ -84,7 +84,7 @@ def _trained_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Of a checkpoint: the running average where there is one."""
     if "averaged" not in state:
         return state["network"]
-    prefix = "module."
+    prefix = "module."  # of PyTorch's AveragedModel, whose state also counts its updates
     averaged = state["averaged"].items()
     return {name.removeprefix(prefix): value for name, value in averaged if name.startswith(prefix)}
 

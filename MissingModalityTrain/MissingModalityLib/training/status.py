@@ -70,7 +70,7 @@ def _steps_done(stage: str, settings: Settings, epochs: Sequence[LogLine], event
 
 
 def _paces(epochs: Sequence[LogLine], stages: Mapping[str, Settings]) -> dict[str, float]:
-    """Seconds per step of each stage; of one that has not begun as of the latest one, all that is known."""
+    """Seconds per step of each stage; {} before the first epoch is over."""
     seconds: dict[str, list[float]] = {}
     for line in epochs:
         if line.stage in stages:
@@ -79,5 +79,5 @@ def _paces(epochs: Sequence[LogLine], stages: Mapping[str, Settings]) -> dict[st
     known = {name: fmean(values[-_RECENT:]) for name, values in seconds.items()}
     if not known:
         return {}
-    latest = list(known.values())[-1]
+    latest = list(known.values())[-1]  # the best guess for a stage that has not begun
     return {name: known.get(name, latest) for name in stages}

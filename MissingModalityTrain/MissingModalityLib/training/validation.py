@@ -54,6 +54,7 @@ def _scores(
     """("FLAIR+T1ce WT", Dice) of every case, subset that it allows and region."""
     from ..evaluation.metrics import dice
 
+    # puts the network into evaluation mode; the next epoch puts it back
     student = Student(network, {"window": list(window)})
     scores = []
     for case in cases:

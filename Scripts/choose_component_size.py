@@ -1,6 +1,6 @@
-"""Scores cross-validated students with ever larger islands removed, to choose the bundled student's size.
+"""Scores cross-validated students with ever larger components removed, to choose the bundled student's size.
 
-    python Scripts/choose_island.py --line runs/comparison/aem-absolute --folds runs/comparison/folds
+    python Scripts/choose_component_size.py --line runs/comparison/aem-absolute --folds runs/comparison/folds
 
 Reads what `compare_recipes.py --folds` left: under --line a student for each fold, under --folds the cases
 that this student has not seen. Prints mean Dice (%) over cases and subsets, of WT, TC and ET and of the three
@@ -28,6 +28,7 @@ from MissingModalityLib.imaging.reading import read_label, read_study
 from MissingModalityLib.inference.sliding_window import remove_small_components
 from MissingModalityLib.inference.student import Student
 
+# in voxels, which are 1 mm^3; no volume has 2**40 of them, and the largest piece always stays
 SIZES = {"0": 0, "100": 100, "500": 500, "1000": 1000, "2000": 2000, "5000": 5000, "largest": 2**40}
 Scores = dict[str, dict[str, list[float]]]
 
@@ -44,9 +45,9 @@ def main() -> int:
             print(case.name, file=sys.stderr, flush=True)
             _score(student, case, scores)
     except (MissingModalityError, OSError) as error:
-        print(f"choose_island: error: {error}", file=sys.stderr)
+        print(f"choose_component_size: error: {error}", file=sys.stderr)
         return 2
-    print("| smallest island | " + " | ".join(REGIONS) + " | mean |")
+    print("| smallest component | " + " | ".join(REGIONS) + " | mean |")
     print("| --- " * (len(REGIONS) + 2) + "|")
     for size, found in scores.items():
         means = [100 * fmean(found[region]) for region in REGIONS]
@@ -61,6 +62,7 @@ def _pairs(line: Path, folds: Path) -> Iterator[tuple[Student, Case]]:
         raise CaseError(f"{line} holds no students of folds. Run compare_recipes.py with --folds first.")
     for file in files:
         student = Student.load(file)
+        # nothing is removed while predicting, so that one prediction serves all sizes
         student.card.min_component_voxels = 0
         for case in find_cases(folds / file.parent.name).labeled()[0]:
             yield student, case
