@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError, OptionError
 from MissingModalityLib.training.recipes import RECIPES
+from MissingModalityPanelLib.dependencies import isTorchInstalled
 from MissingModalityPanelLib.device import Device
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import isFolder, makeTimer, setEnabledWithReason, setStatus
@@ -123,10 +124,11 @@ class TrainingSection(Section):
     def onStart(self, resume):
         """Start a training of the chosen run folder, or go on with it."""
         state = self.state
-        choices = {"device": state.device.value} if resume else trainingChoices(state)
         data = state.dataPath if not resume or self._dataMoved() else None
         try:
             self.panel.ensureDependencies()
+            # after them: networks of other packages are imported only now
+            choices = {"device": state.device.value} if resume else trainingChoices(state)
             process = self.logic.startTraining(data, state.runPath, resume=resume, **choices)
         except (MissingModalityError, RuntimeError) as error:
             self._fail(str(error))
@@ -239,7 +241,8 @@ class TrainingSection(Section):
         """What a new training needs, see ``setEnabledWithReason``."""
         state = self.state
         return {
-            self._problem: bool(self._problem),
+            # a network of another package cannot be looked at without PyTorch, which Start offers to install
+            self._problem: bool(self._problem) and isTorchInstalled(),
             _("Choose the folder of cases."): not isFolder(state.dataPath),
             _("Choose a run folder."): not state.runPath,
             _("The run folder holds a training already: resume it, or choose another."): self.hasRun,

@@ -1,4 +1,4 @@
-"""The application's event loop in tests of panels and their logic."""
+"""The application's event loop and scene in tests of panels and their logic."""
 
 from __future__ import annotations
 
@@ -15,3 +15,10 @@ def run_events(until: Callable[[], object], seconds: float = 300) -> None:
         assert time.monotonic() < deadline, f"nothing happened in {seconds:.0f} s"
         slicer.app.processEvents()
         time.sleep(0.01)
+
+
+def scene_state() -> list[tuple[str, str]]:
+    """ID and name of every node of the scene."""
+    nodes = slicer.mrmlScene.GetNodes()
+    every = (nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems()))
+    return [(node.GetID(), node.GetName()) for node in every]

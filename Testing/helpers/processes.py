@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 from checkout import LIBRARY
 
@@ -25,3 +27,11 @@ def torchrun(*arguments: object, options: tuple[str, ...] = ()) -> subprocess.Co
 def environment() -> dict[str, str]:
     """Of processes that find the library under test."""
     return {**os.environ, "PYTHONPATH": str(LIBRARY)}
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Sleep until a condition holds; fails after a while, long on purpose."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.02)

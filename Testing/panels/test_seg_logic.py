@@ -16,6 +16,7 @@ import slicer
 import slicer.util
 
 import slicer_standin
+from event_loop import scene_state
 from MissingModalityLib import mrml
 from MissingModalityLib.core.errors import ImageError, MissingModalityError, OptionError
 from MissingModalityLib.core.modalities import Modality
@@ -49,12 +50,6 @@ CRASH = "echo something broke >&2; exit 3"
 
 def add_volume(name: str, seed: int = 0, **geometry: tuple[float, ...]) -> Any:
     return mrml.add_volume(slicer.mrmlScene, brain_volume(seed, **geometry), name)
-
-
-def scene_state() -> list[tuple[str, str]]:
-    nodes = slicer.mrmlScene.GetNodes()
-    every = (nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems()))
-    return [(node.GetID(), node.GetName()) for node in every]
 
 
 def test_logic_and_command_line_give_the_same_label_map(logic: Any, student: Path, tmp_path: Path) -> None:

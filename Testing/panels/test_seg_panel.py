@@ -19,7 +19,7 @@ from PySide6 import QtGui
 import qt_standin
 import slicer_standin
 from child_process import replace_process
-from event_loop import run_events
+from event_loop import run_events, scene_state
 from MissingModalityLib import mrml
 from MissingModalityLib.core.segments import SEGMENTS
 from MissingModalityLib.inference.student import Student
@@ -80,12 +80,6 @@ def add_volumes(*names: str) -> list[Any]:
 def choose_student(panel: Any, path: Path) -> None:
     panel.ui.studentSelector.setCurrentIndex(panel.ui.studentSelector.count - 1)
     panel.ui.studentPathEdit.setCurrentPath(str(path))
-
-
-def scene_state() -> list[tuple[str, str]]:
-    nodes = slicer.mrmlScene.GetNodes()
-    every = (nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems()))
-    return [(node.GetID(), node.GetName()) for node in every]
 
 
 def table_rows(panel: Any) -> list[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,24 @@ def test_a_recipe_that_cannot_be_imported_can_be_left_again(
         assert "package_that_is_not_there" in panel.ui.startButton.toolTip
         choose_item(panel.ui.recipeSelector, "adamm")
         assert panel.ui.startButton.enabled and panel.logic.getParameterNode().network == "adamm"
+
+
+def test_start_offers_pytorch_to_a_network_that_cannot_be_looked_at_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outside_package.py").write_text(f"import torch_that_is_absent\n{OUTSIDE}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "outside_package", raising=False)
+    monkeypatch.setenv("MISSINGMODALITY_PLUGINS", "network.outside=outside_package:Outside")
+    with opened_panel(tmp_path) as panel:
+        choose(panel, data=tmp_path, run=tmp_path / "run")
+        choose_item(panel.ui.networkSelector, "outside")
+        assert not panel.ui.startButton.enabled
+        assert "Install the Python package 'torch_that_is_absent'" in panel.ui.startButton.toolTip
+        section = sys.modules[type(panel.training).__module__]
+        monkeypatch.setattr(section, "isTorchInstalled", lambda: False)
+        panel.updateGui()
+        assert panel.ui.startButton.enabled
 
 
 def test_a_network_that_is_not_installed_here_keeps_start_off_and_says_so(panel: Any, tmp_path: Path) -> None:

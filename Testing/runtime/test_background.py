@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.runtime import background, lock
 from MissingModalityLib.runtime.background import State
 from MissingModalityLib.training.status import run_status
-from processes import environment
+from processes import environment, wait_for
 from small_cases import write_block_cases
 from tiny_run import TINY
 
@@ -32,13 +31,6 @@ COUNTING = f"i=0; while :; do i=$((i+1)); printf '{STEP % '%d'}\\n' $i; sleep 0.
 LONG_S = 60.0
 
 Script = Callable[[str], background.BackgroundRun]
-
-
-def wait_for(condition: Callable[[], object], seconds: float = LONG_S) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.runtime import processes
 from MissingModalityLib.runtime.jobs import Job
+from processes import wait_for
 from small_networks import write_student
 from small_patient import write_brain
 
@@ -36,13 +37,6 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launcher:
         monkeypatch.setattr(processes, "python_executable", lambda: str(shell))
 
     return install
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.runtime import ranks
 from processes import environment
 
@@ -28,6 +29,12 @@ def test_what_the_launcher_says_is_taken(monkeypatch: pytest.MonkeyPatch) -> Non
     for name, value in zip(NAMES[:3], ("5", "1", "8"), strict=True):
         monkeypatch.setenv(name, value)
     assert (ranks.launched_rank(), ranks.launched_local_rank(), ranks.launched_world_size()) == (5, 1, 8)
+
+
+def test_one_of_several_processes_is_told_its_number_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(OptionError, match="LOCAL_RANK"):
+        ranks.launched_local_rank()
 
 
 @pytest.mark.parametrize("name", NAMES[3:])

@@ -95,9 +95,12 @@ class Registry(Generic[T]):
         try:
             item = _load(location)
         except Exception as error:  # the import runs another package's code, which may raise anything
+            remedy = "Mend or remove the package that brings it."
+            if isinstance(error, ModuleNotFoundError) and error.name:
+                remedy = f"Install the Python package '{error.name}', which it needs."
             raise OptionError(
                 f"The {self.kind} '{name}' cannot be loaded from {location} "
-                f"({type(error).__name__}: {error}). Mend or remove the package that brings it."
+                f"({type(error).__name__}: {error}). {remedy}"
             ) from error
         self._check(name, item)
         return item

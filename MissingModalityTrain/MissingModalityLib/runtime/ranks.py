@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from ..core.errors import OptionError
+
 _RESTART_COUNTS = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 
 
@@ -16,7 +18,16 @@ def launched_rank() -> int:
 
 
 def launched_local_rank() -> int:
-    """Number of this process on its machine, from 0; its CUDA device has the same."""
+    """Number of this process on its machine, from 0; its CUDA device has the same.
+
+    Raises:
+        OptionError: one of several processes was started without it, so all would take the first device.
+    """
+    if launched_world_size() > 1 and not os.environ.get("LOCAL_RANK"):
+        raise OptionError(
+            "WORLD_SIZE is set and LOCAL_RANK is not, so processes cannot share the devices. Start them by "
+            "torchrun, or set LOCAL_RANK for each (with srun: LOCAL_RANK=$SLURM_LOCALID)."
+        )
     return _whole_number("LOCAL_RANK", 0)
 
 
