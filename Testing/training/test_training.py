@@ -285,6 +285,12 @@ def test_data_without_labels_cannot_train(tmp_path: Path) -> None:
         train(tmp_path / "data", tmp_path / "run")
 
 
+def test_a_run_without_any_of_its_labeled_cases_says_so(tmp_path: Path) -> None:
+    write_block_case(tmp_path / "data" / "patient")
+    with pytest.raises(CaseError, match="all 1 cases with a label are excluded"):
+        train(tmp_path / "data", tmp_path / "run", settings={"exclude": "patient"})
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_run_on_cuda_resumes_and_its_student_predicts(tiny_cases: Path, tmp_path: Path) -> None:
     settings = {**TINY, "epochs": 2, "validation_interval": "1", "ema_decay": "0.9"}

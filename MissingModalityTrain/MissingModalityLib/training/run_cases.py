@@ -37,6 +37,8 @@ def list_cases(record: RunRecord) -> RunRecord:
     _check_excluded(listing, exclude)
     labeled, left_out = listing.labeled()
     cases = {case.name: subset_name(case.images) for case in labeled if case.name not in exclude}
+    if labeled and not cases:
+        raise CaseError(f"{record.data}: all {len(labeled)} cases with a label are excluded. Exclude fewer.")
     if not cases:
         raise CaseError(
             f"{record.data}: no case with a label was found, and training needs labels. Check the folder."
