@@ -250,9 +250,10 @@ class Student:
 def _absent_network(card: Card) -> str:
     """What is wrong where the network of a card is not known, and what to do."""
     if card.network_package:
+        # no command to copy: whoever made the file chose the name, and an index may have another's under it
         return (
             f"its network '{card.network}' comes with the package '{card.network_package}', which is not "
-            f"installed. Install it (pip install {card.network_package}), or register the network."
+            "installed here. Install that package from whoever gave you the student, or register the network."
         )
     return f"its network '{card.network}' is unknown. Choose a student of one of: {', '.join(NETWORKS)}."
 
