@@ -167,7 +167,7 @@ class Settings:
             )
         named_subsets(self.validation_subsets, "validation_subsets")
         named_subsets(self.training_subsets, "training_subsets")
-        object.__setattr__(self, "other_methods", _checked_options(self.other_methods))
+        object.__setattr__(self, "other_methods", _checked_options(self.other_methods, self.method))
 
     def method_options(self) -> Any:
         """The options of the method that is chosen, a dataclass of its own."""
@@ -213,9 +213,13 @@ def check_known(key: str, others: Iterable[str] = ()) -> None:
         raise OptionError(f"Unknown setting '{key}'. Settings: {', '.join(listed)}.")
 
 
-def _checked_options(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Options of methods of other packages by method, each with all that the method has."""
-    given: dict[str, dict[str, Any]] = {}
+def _checked_options(options: Mapping[str, Any], chosen: str) -> dict[str, dict[str, Any]]:
+    """Options of methods of other packages by method, each with all that the method has.
+
+    Those of the chosen method are there even if none was given: a run keeps its defaults, whatever a later
+    version of the package has.
+    """
+    given: dict[str, dict[str, Any]] = {} if chosen in OWN_METHODS else {chosen: {}}
     for key, value in flat(options).items():
         method, _, option = key.partition(".")
         given.setdefault(method, {})[option] = value
