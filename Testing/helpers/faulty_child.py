@@ -27,7 +27,7 @@ POINTS = {
     "case": ("MissingModalityLib.training.run_cases", "cache_case"),
     "tumor": ("MissingModalityLib.synthesis.pairing", "cache_tumor"),
     "record": ("MissingModalityLib.training.record:RunRecord", "write"),
-    "epoch": ("MissingModalityLib.training.loop:Trainer", "_train_epoch"),
+    "epoch": ("MissingModalityLib.training.loop:Trainer", "train_epoch"),
     "step": ("MissingModalityLib.training.loop:Trainer", "_step"),
     "log": ("MissingModalityLib.training.log", "append"),
     "trim": ("MissingModalityLib.training.log", "trim"),

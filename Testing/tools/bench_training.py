@@ -77,9 +77,9 @@ def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
 
         return {"case": str(write_patient(folder / "cases", SEED))}
     trainer, settings = _trainer(line, options)
-    losses = [trainer._train_epoch(trainer.trained, 0)["loss"]]
+    losses = [trainer.train_epoch(trainer.trained, 0)[0]]
     start = time.perf_counter()
-    losses += [trainer._train_epoch(trainer.trained, epoch)["loss"] for epoch in range(1, 1 + options.steps)]
+    losses += [trainer.train_epoch(trainer.trained, epoch)[0] for epoch in range(1, 1 + options.steps)]
     seconds = (time.perf_counter() - start) / options.steps
     return {
         "line": line,

@@ -168,7 +168,7 @@ class Trainer:
             # of each epoch anew, so that a run resumed here draws the dropout that an unbroken one would
             torch.manual_seed(epoch_seed(stage.seeding, *stage.entropy, epoch, distributed.rank()))
             stage.method.begin_epoch(stage.network, epoch)
-            loss, waiting = self._train_epoch(model, epoch)
+            loss, waiting = self.train_epoch(model, epoch)
             dice = self._validate(epoch)
             self.done = epoch + 1
             seconds = round(time.perf_counter() - started, 2)
@@ -223,7 +223,7 @@ class Trainer:
             self.trained, devices, find_unused_parameters=network.find_unused_parameters
         )
 
-    def _train_epoch(self, model: nn.Module, epoch: int) -> tuple[dict[str, float], float]:
+    def train_epoch(self, model: nn.Module, epoch: int) -> tuple[dict[str, float], float]:
         """One pass over the patches of an epoch: mean loss terms, and the share of time spent on waiting."""
         stage, settings = self.stage, self.stage.settings
         self.trained.train()  # validation has left it in evaluation mode
