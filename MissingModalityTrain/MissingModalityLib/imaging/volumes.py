@@ -239,7 +239,7 @@ def _check_finite(array: np.ndarray, name: str) -> None:
 
 def _few_whole_values(array: np.ndarray) -> np.ndarray | None:
     """The values of an array that holds at most MAX_LABEL_VALUES different whole numbers, else None."""
-    # np.unique sorts: 0.2 s for a whole volume, 1 ms for a part, which already tells an image from a mask
+    # np.unique sorts, which takes long for a whole volume; a part already tells an image from a mask
     for part in (array.reshape(-1)[:: max(1, array.size // _LOOK_AT)], array):
         values = np.unique(part)
         if len(values) > MAX_LABEL_VALUES or (values != np.round(values)).any():
