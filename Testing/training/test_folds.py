@@ -12,6 +12,7 @@ from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import read_evaluation
+from MissingModalityLib.training import selection
 from MissingModalityLib.training.run import train
 from tiny_run import TINY, assert_same, record, weights
 
@@ -158,3 +159,29 @@ def test_another_number_of_folds_is_refused(validated: Path, tmp_path: Path) -> 
         train(None, run, resume=True, folds=2)
     with pytest.raises(CaseError, match="fold 0 of 3"):
         train(None, run, resume=True, folds=4, fold=3)
+
+
+def test_choices_are_made_on_what_each_fold_has_held_out(
+    validated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, seen = Path(shutil.copytree(validated, tmp_path / "run")), {}
+    monkeypatch.setattr(
+        selection,
+        "choose",
+        lambda pairs, variants, *rest: seen.update(pairs=pairs, variants=variants) or {"chosen": {}},
+    )
+    assert selection.select(run, smoothing_mm=[1.0], mirror=[(2,)]) == {"chosen": {}}
+    assert json.loads((run / "selection.json").read_text()) == {"chosen": {}}
+    assert seen["variants"] == {"smoothing_mm": [1.0], "overlap": (), "mirror": [[2]]}
+    for fold, (student, cases) in enumerate(seen["pairs"]):
+        assert [case.name for case in cases] == record(run / f"fold{fold}")["validation"]
+        assert_same(student.network.state_dict(), weights(run / f"fold{fold}"))
+
+
+def test_choices_wait_for_the_last_fold(validated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    (run / "fold2" / "train.safetensors").unlink()
+    with pytest.raises(CaseError, match="not all of its 3 folds"):
+        selection.select(run)
+    with pytest.raises(CaseError, match="holds no cross-validation"):
+        selection.select(run / "fold0")

@@ -34,6 +34,7 @@ from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.preparation import prepare, to_reference_grid
 from ..imaging.reading import read_label, read_study
+from ..inference.card import CHOICES
 from ..inference.student import Student
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
@@ -176,7 +177,9 @@ def weights_sha256(student: Student) -> str:
 
 def prediction_facts(student: Student) -> dict[str, Any]:
     """What beside the weights decides a prediction, from the student's card."""
-    facts = {name: student.card[name] for name in ("window", "overlap", "min_component_voxels", "gate")}
+    names = dict.fromkeys(("window", "overlap", "min_component_voxels", "gate", *CHOICES))
+    # those that nobody has chosen are absent, as in results of earlier versions
+    facts = {name: student.card[name] for name in names if name in student.card}
     # summary.json has kept the earlier name, so that results of earlier versions can still be compared
     facts["smallest_island"] = facts.pop("min_component_voxels")
     return facts

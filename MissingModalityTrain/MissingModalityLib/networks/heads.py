@@ -54,6 +54,7 @@ class Head(ABC):
         entropy_name: of its cross entropy among the terms of a loss.
         first_scored: channel from which on Dice counts; 1 leaves the background out.
         squares_dice: whether the plain loss squares the denominator of Dice.
+        takes_thresholds: whether :meth:`class_map` can be given a threshold for each region.
     """
 
     channels: int
@@ -62,6 +63,7 @@ class Head(ABC):
     entropy_name: ClassVar[str]
     first_scored: ClassVar[int] = 0
     squares_dice: ClassVar[bool] = False
+    takes_thresholds: ClassVar[bool] = False
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -180,6 +182,7 @@ class RegionsHead(_SigmoidHead):
     """Sigmoids of the nested regions; the inner one overwrites the outer one."""
 
     name = "regions"
+    takes_thresholds = True
 
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
         return region_target(classes, dtype)
@@ -192,8 +195,9 @@ class RegionsHead(_SigmoidHead):
         # no region at all
         return torch.zeros(shape[0], self.channels, *shape[2:])
 
-    def class_map(self, probabilities: np.ndarray) -> np.ndarray:
-        return _painted(probabilities)
+    def class_map(self, probabilities: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
+        """See :meth:`Head.class_map`; ``thresholds`` of WT, TC and ET in place of 0.5."""
+        return _painted(probabilities, thresholds)
 
     def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
         return probabilities
@@ -234,11 +238,11 @@ def _background_class(shape: Sequence[int], channels: int) -> Tensor:
     return result
 
 
-def _painted(maps: np.ndarray) -> np.ndarray:
+def _painted(maps: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
     """(3, D, H, W) probabilities in the order of :data:`_PAINTED` -> class map."""
     classes = np.zeros(maps.shape[1:], np.uint8)
-    for found, cls in zip(maps, _PAINTED, strict=True):
-        classes[found > THRESHOLD] = cls
+    for found, cls, threshold in zip(maps, _PAINTED, thresholds or (THRESHOLD,) * len(maps), strict=True):
+        classes[found > threshold] = cls
     return classes
 
 

@@ -37,12 +37,13 @@ def fold_requests(request: TrainRequest) -> Iterator[TrainRequest]:
     """
     if request.restart:
         raise OptionError(
-            f"restart={request.restart} is for one fold. Leave out folds and give that fold's folder as output."
+            f"restart={request.restart} is for one fold. Leave out folds, and give that fold's "
+            "folder as output."
         )
     folds = range(request.folds) if request.fold is None else [request.fold]
     for fold in folds:
         prepared = request.prepared or request.output / RunFolder(request.output).prepared.name
-        yield replace(request, output=_folder(request.output, fold), prepared=prepared, fold=fold)
+        yield replace(request, output=fold_folder(request.output, fold).path, prepared=prepared, fold=fold)
 
 
 def record_beside(request: TrainRequest) -> RunRecord | None:
@@ -59,7 +60,7 @@ def record_beside(request: TrainRequest) -> RunRecord | None:
         CaseError: the other fold is one of another number of folds, or its record cannot be read.
     """
     for other in range(request.folds):
-        folder = RunFolder(_folder(request.output.parent, other))
+        folder = fold_folder(request.output.parent, other)
         if not folder.has_checkpoint:
             continue
         record = RunRecord.read(folder)
@@ -110,8 +111,8 @@ def join_folds(output: Path) -> bool:
         CaseError: folds were trained with different plans or on different cases.
     """
     records = fold_records(output)
-    folders = [_folder(output, fold) / EVALUATION_FOLDER for fold in range(records[0].folds)]
-    students = [last_student(RunFolder(_folder(output, record.fold)), record) for record in records]
+    folders = [fold_folder(output, fold).path / EVALUATION_FOLDER for fold in range(records[0].folds)]
+    students = [last_student(fold_folder(output, record.fold), record) for record in records]
     if len(records) < len(folders) or not all(map(_is_scored, students, folders)):
         return False
     first = records[0]
@@ -145,8 +146,9 @@ def last_student(folder: RunFolder, record: RunRecord) -> Path:
     return folder.student(list(record.plan.stages)[-1])
 
 
-def _folder(output: Path, fold: int) -> Path:
-    return output / f"fold{fold}"
+def fold_folder(output: Path, fold: int) -> RunFolder:
+    """Of one fold inside the folder of a cross-validation."""
+    return RunFolder(output / f"fold{fold}")
 
 
 def _made_of(record: RunRecord) -> tuple[Any, ...]:
