@@ -14,7 +14,7 @@ from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import read_evaluation
 from MissingModalityLib.training import selection
 from MissingModalityLib.training.run import train
-from tiny_run import TINY, assert_same, record, weights
+from tiny_run import TINY, assert_same, log, record, weights
 
 ONE = {**TINY, "epochs": 1}
 CASES = ["patient_a", "patient_b", "patient_c"]
@@ -185,3 +185,27 @@ def test_choices_wait_for_the_last_fold(validated: Path, tmp_path: Path) -> None
         selection.select(run)
     with pytest.raises(CaseError, match="holds no cross-validation"):
         selection.select(run / "fold0")
+
+
+def test_folds_teach_one_network_of_all_cases_that_resumes_to_the_same_bits(
+    validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    files = [str(validated / f"fold{fold}" / "train.safetensors") for fold in range(3)]
+    settings = {
+        **TINY,
+        "epochs": 2,
+        "method": "ensemble",
+        "ensemble.teachers": files,
+        "validation_fraction": 0,
+    }
+    whole = train(tiny_cases, tmp_path / "whole", settings=settings)
+    assert {"ensemble_kl", "ensemble_dice", "total"} <= set(log(whole)[-1]["loss"])
+
+    def stop_in_the_second_epoch(event: Event) -> None:
+        if event.stage == "train" and event.step == TINY["iterations_per_epoch"] + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_cases, tmp_path / "cut", settings=settings, on_progress=stop_in_the_second_epoch)
+    train(None, tmp_path / "cut", resume=True)
+    assert_same(weights(whole), weights(tmp_path / "cut"))

@@ -23,6 +23,9 @@ BACKGROUND_LOGIT = 4.0
 """By how much a new network takes a voxel for background: tumor fills about 2 % of a crop, and
 sigmoid(-4) = 1.8 %."""
 
+LEAST_PROBABILITY = 1e-6
+"""Keeps logits of probabilities finite, and both ends apart in single precision."""
+
 THRESHOLD = 0.5
 """Probability above which a sigmoid claims a voxel."""
 
@@ -68,6 +71,10 @@ class Head(ABC):
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
         """(B, K, ...) logits -> the same shape, 0..1."""
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Logits (B, K, ...) that have these probabilities; of sigmoids, if a head does not say otherwise."""
+        return probabilities.logit(LEAST_PROBABILITY)
 
     @abstractmethod
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
@@ -130,6 +137,9 @@ class ClassesHead(Head):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         return logits.softmax(1)
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        return probabilities.clamp(LEAST_PROBABILITY).log()  # softmax undoes it, up to a constant
 
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
         return one_hot(classes, self.channels, dtype)

@@ -90,6 +90,7 @@ class Trainer:
         self.stage = stage
         self.done = 0
         self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
+        stage.method.know_cases([case.name for case in stage.cases])
         self.optimizer = torch.optim.Adam(
             self.trained.parameters(),
             settings.learning_rate,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,9 @@ class TrainRequest:
     device: str = "auto"
     convention: str | None = None
     prepared: Path | str | None = None
-    folds: int | None = None
-    fold: int | None = None
+    # by name alone: whoever gives on_progress by its place shall find it there
+    folds: int | None = field(default=None, kw_only=True)
+    fold: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -172,8 +173,9 @@ class TrainRequest:
 def takes_request(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of ``(on_progress, **choices)`` one of the fields of a request and ``on_progress``."""
     own = inspect.signature(function)
-    fields_of_request = inspect.signature(TrainRequest).parameters.values()
-    signature = own.replace(parameters=[*fields_of_request, own.parameters["on_progress"]])
+    of_request = inspect.signature(TrainRequest).parameters.values()
+    by_kind = sorted([*of_request, own.parameters["on_progress"]], key=lambda parameter: parameter.kind)
+    signature = own.replace(parameters=by_kind)
 
     @wraps(function)
     def call(*values: Any, **named: Any) -> Any:
