@@ -100,6 +100,26 @@ class SegResNetOptions(NetworkOptions):
 
 
 @dataclass(frozen=True)
+class GatedFusionOptions(NetworkOptions):
+    """Of :class:`.gatedfusion.GatedFusion`."""
+
+    width: int = whole(
+        16, 8, 256, "Channels of the finest level; they double at each lower one", multiple_of=NORM_GROUPS
+    )
+    blocks: tuple[int, ...] = setting(
+        (1, 1, 2),
+        "Residual blocks of each level going down, from the second one on",
+        "1 to 6 whole numbers from 1 to 16",
+        _are_blocks,
+    )
+    head: str = choice("regions", _HEAD, *HEAD_NAMES)
+    dropout: float = fraction(0.0, "Probability at the bottleneck")
+    space_to_depth: int = whole(
+        2, 1, 4, "Side in voxels of the blocks that become one voxel of the body, their voxels channels"
+    )
+
+
+@dataclass(frozen=True)
 class RFNetOptions(NetworkOptions):
     """Of :class:`.rfnet.RFNet`."""
 
@@ -168,6 +188,7 @@ class AdaMMOptions(NetworkOptions):
 
 OPTIONS: dict[str, type[NetworkOptions]] = {
     "adamm": AdaMMOptions,
+    "gatedfusion": GatedFusionOptions,
     "mstkdnet": MSTKDNetOptions,
     "rfnet": RFNetOptions,
     "segresnet": SegResNetOptions,

@@ -1,8 +1,7 @@
 """The light early-fusion network: MONAI's SegResNet on zeroed channels, trained with modality dropout.
 
 SegResNet: Myronenko, "3D MRI brain tumor segmentation using autoencoder regularization", BrainLes 2018.
-Space to depth at its beginning and depth to space at its end: Shi et al., "Real-time single image and video
-super-resolution using an efficient sub-pixel convolutional neural network", CVPR 2016, here in 3-D.
+Space to depth at its beginning and depth to space at its end, see :mod:`.space`.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from .heads import HEADS
 from .network import Network
 from .options import SegResNetOptions
 from .output import Feature, Kind, Output, asked, chosen, mask_missing
+from .space import depth_to_space, space_to_depth
 
 
 class EarlyFusionSegResNet(Network):
@@ -85,21 +85,3 @@ class EarlyFusionSegResNet(Network):
             x = refine(upsample(x) + skip)
             features[Feature(Kind.DECODER, level)] = F.group_norm(x, groups)
         return self.body.conv_final(x), features
-
-
-def space_to_depth(volume: Tensor, side: int) -> Tensor:
-    """(B, C, D, H, W) -> (B, C side^3, D/side, H/side, W/side), blocks of voxels side by side as channels."""
-    if side == 1:
-        return volume
-    batch, channels, *sides = volume.shape
-    blocks = volume.view(batch, channels, *(part for n in sides for part in (n // side, side)))
-    return blocks.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, -1, *(n // side for n in sides))
-
-
-def depth_to_space(channels: Tensor, side: int) -> Tensor:
-    """The inverse of :func:`space_to_depth`."""
-    if side == 1:
-        return channels
-    batch, count, *sides = channels.shape
-    blocks = channels.reshape(batch, count // side**3, side, side, side, *sides)
-    return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, count // side**3, *(n * side for n in sides))
