@@ -31,14 +31,11 @@ from ..runtime import distributed
 from . import augmentation, log
 from .checkpoints import write_checkpoint
 from .log import LogLine
+from .optimization import learning_rate, load_optimizer, make_optimizer
 from .run_folder import RunFolder
 from .samples import PatchDataset, steps_of_rank
 from .settings import Settings, named_subsets
 from .validation import validate
-
-_ADAM_BETA1 = 0.9
-"""Decay per step of Adam's running mean of gradients: Kingma and Ba's own value, which no paper followed here
-changes; unlike the second one it is no setting."""
 
 
 @dataclass
@@ -90,13 +87,7 @@ class Trainer:
         self.stage = stage
         self.done = 0
         self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
-        self.optimizer = torch.optim.Adam(
-            self.trained.parameters(),
-            settings.learning_rate,
-            (_ADAM_BETA1, settings.adam_beta2),
-            weight_decay=settings.weight_decay,
-            amsgrad=True,  # as RFNet's public training script has it; the networks of other papers keep it
-        )
+        self.optimizer = make_optimizer(self.trained.parameters(), settings)
         self.precision, self.scaler = _precision(settings.precision, stage.device)
         self.ema_model = (
             AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
@@ -120,7 +111,9 @@ class Trainer:
         """
         try:
             for name, part in self._parts().items():
-                if name != "scaler" or state[name]:  # empty after epochs in another precision
+                if name == "optimizer":
+                    load_optimizer(self.optimizer, state[name])
+                elif name != "scaler" or state[name]:  # empty after epochs in another precision
                     part.load_state_dict(state[name])
             self.done = int(state["epoch"])
         except KeyError as error:
@@ -159,12 +152,6 @@ class Trainer:
         model = self._distributed()
         for epoch in range(self.done, settings.epochs):
             started = time.perf_counter()
-            rate = settings.learning_rate * (1 - epoch / settings.epochs) ** settings.lr_decay_power
-            for group in self.optimizer.param_groups:
-                # a checkpoint brings back the values of its own settings, which may have changed since
-                group.update(
-                    lr=rate, betas=(_ADAM_BETA1, settings.adam_beta2), weight_decay=settings.weight_decay
-                )
             # of each epoch anew, so that a run resumed here draws the dropout that an unbroken one would
             torch.manual_seed(epoch_seed(stage.seeding, *stage.entropy, epoch, distributed.rank()))
             stage.method.begin_epoch(stage.network, epoch)
@@ -175,7 +162,7 @@ class Trainer:
             line = LogLine(
                 stage=stage.name,
                 epoch=self.done,
-                learning_rate=rate,
+                learning_rate=learning_rate(settings, self.done * settings.iterations_per_epoch - 1),
                 loss=loss,
                 waiting=waiting,
                 dice=dice,
@@ -240,10 +227,12 @@ class Trainer:
         timer = _DataTimer()
         with _errors_of_workers():
             for step, batch in enumerate(timer.timed(loader), 1):
+                done = epoch * settings.iterations_per_epoch + step
+                for group in self.optimizer.param_groups:
+                    group["lr"] = learning_rate(settings, done - 1)
                 values = self._step(model, batch, epoch)
                 self._check(values["total"], values.pop("gradient"), batch["case"], epoch, step)
                 sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-                done = epoch * settings.iterations_per_epoch + step
                 stage.progress(Event(stage.name, done, total, message, {"loss": values["total"]}))
         terms = {name: value / settings.iterations_per_epoch for name, value in sums.items()}
         return terms, timer.data_wait_fraction()

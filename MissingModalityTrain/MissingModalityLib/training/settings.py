@@ -168,6 +168,20 @@ class Settings:
     num_workers: int = at_least(
         0, 0, "Processes that cut crops beside the training one, at most one per core"
     )
+    optimizer: str = choice(
+        "adam",
+        "Adam with AMSGrad, or AdamW, whose weight decay does not pass through its running means",
+        *("adam", "adamw"),
+    )
+    lr_schedule: str = choice(
+        "poly",
+        "Course of the learning rate: polynomial decay, or constant and linear to 0 at the end",
+        *("poly", "constant-linear"),
+    )
+    lr_warmup_steps: int = at_least(0, 0, "First steps of the stage, over which the learning rate rises")
+    lr_decay_fraction: float = within(
+        0, 1, 0.2, "Last share of the steps, over which constant-linear lets the learning rate fall"
+    )
 
     def __post_init__(self) -> None:
         check(self)
