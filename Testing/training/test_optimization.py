@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from MissingModalityLib.core.errors import OptionError
-from MissingModalityLib.training.optimization import learning_rate, make_optimizer
+from MissingModalityLib.training import optimization
+from MissingModalityLib.training.optimization import (
+    WeightAverage,
+    clip_gradients,
+    learning_rate,
+    make_optimizer,
+    skip_where_not_finite,
+)
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.settings import Settings
 from tiny_run import TINY, assert_same, log, weights
 
+CPU = torch.device("cpu")
 CONSTANT = {"lr_schedule": "constant-linear", "learning_rate": 0.5}
 
 
@@ -67,7 +77,8 @@ def test_a_run_made_longer_in_its_constant_part_ends_like_one_that_was_planned_s
 
 def test_adamw_decays_weights_apart_from_the_gradient() -> None:
     parameter = nn.Parameter(torch.ones(3))
-    optimizer = make_optimizer([parameter], Settings(optimizer="adamw", learning_rate=0.1, weight_decay=0.5))
+    settings = Settings(optimizer="adamw", learning_rate=0.1, weight_decay=0.5)
+    optimizer = make_optimizer([parameter], settings, CPU)
     parameter.grad = torch.zeros(3)
     optimizer.step()
     torch.testing.assert_close(parameter.detach(), torch.full((3,), 1 - 0.1 * 0.5))
@@ -89,3 +100,69 @@ def test_a_run_keeps_its_optimizer(before: str, after: str, tiny_cases: Path, tm
     run = train(tiny_cases, tmp_path / "run", settings={**TINY, "epochs": 1, "optimizer": before})
     with pytest.raises(OptionError, match=r"does not fit these settings \(another optimizer\)"):
         train(None, run, resume=True, settings={"epochs": 2, "optimizer": after})
+
+
+def gradients_of(parameters: list[nn.Parameter], seed: int) -> None:
+    torch.manual_seed(seed)
+    for parameter in parameters:
+        parameter.grad = torch.randn_like(parameter)
+
+
+def test_the_default_optimizer_makes_the_steps_of_adam_with_amsgrad() -> None:
+    steps = []
+    for make in (
+        lambda weights: make_optimizer(weights, Settings(learning_rate=0.1), CPU),
+        lambda weights: torch.optim.Adam(weights, 0.1, (0.9, 0.999), weight_decay=1e-4, amsgrad=True),
+    ):
+        torch.manual_seed(0)
+        weights = list(nn.Conv3d(3, 5, 3).parameters())
+        optimizer = make(weights)
+        for step in range(5):
+            gradients_of(weights, step)
+            optimizer.step()
+        steps.append(weights)
+    assert all(mine.equal(theirs) for mine, theirs in zip(*steps, strict=True))
+
+
+@pytest.mark.parametrize(("largest", "expected"), [(2.5, 0.5), (10.0, 1.0), (0.0, 1.0)])
+def test_gradients_are_scaled_down_to_their_largest_norm(largest: float, expected: float) -> None:
+    weights = [nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(2))]
+    weights[0].grad, weights[1].grad = torch.tensor([3.0]), torch.tensor([0.0, 4.0])
+    assert clip_gradients(weights, largest).item() == 5
+    torch.testing.assert_close(weights[0].grad, torch.tensor([3.0 * expected]))
+    torch.testing.assert_close(weights[1].grad, torch.tensor([0.0, 4.0 * expected]))
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_a_fused_step_on_a_gradient_that_is_no_number_changes_nothing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimization, "FUSED_ON", {"cpu"})
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = make_optimizer([weight], Settings(optimizer=name), CPU)
+    moved = []
+    for value in (1.0, math.nan, math.inf, 1.0):
+        before = weight.detach().clone()
+        weight.grad = torch.full((3,), value)
+        skip_where_not_finite(optimizer, clip_gradients([weight], 1.0))
+        optimizer.step()
+        moved.append(not weight.equal(before))
+    assert moved == [True, False, False, True] and weight.isfinite().all()
+    assert optimizer.state[weight]["step"] == 2
+
+
+def test_a_running_average_is_that_of_pytorch_to_the_bit() -> None:
+    network = nn.Sequential(nn.Conv3d(2, 3, 3), nn.BatchNorm3d(3))
+    mine = WeightAverage(network, 0.9)
+    theirs = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.9))
+    for step in range(5):
+        with torch.no_grad():
+            for value in (*network.parameters(), network[1].running_mean):
+                value.add_(torch.randn_like(value))
+        for average in (mine, theirs):
+            average.update_parameters(network)
+        assert_same(mine.state_dict(), theirs.state_dict())
+        if step == 2:
+            resumed = WeightAverage(network, 0.9)
+            resumed.load_state_dict(mine.state_dict())
+            mine = resumed

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from ..core.errors import MissingModalityError, OptionError
@@ -31,7 +30,14 @@ from ..runtime import distributed
 from . import augmentation, log
 from .checkpoints import write_checkpoint
 from .log import LogLine
-from .optimization import learning_rate, load_optimizer, make_optimizer
+from .optimization import (
+    WeightAverage,
+    clip_gradients,
+    learning_rate,
+    load_optimizer,
+    make_optimizer,
+    skip_where_not_finite,
+)
 from .run_folder import RunFolder
 from .samples import PatchDataset, steps_of_rank
 from .settings import Settings, named_subsets
@@ -87,13 +93,9 @@ class Trainer:
         self.stage = stage
         self.done = 0
         self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
-        self.optimizer = make_optimizer(self.trained.parameters(), settings)
+        self.optimizer = make_optimizer(self.trained.parameters(), settings, stage.device)
         self.precision, self.scaler = _precision(settings.precision, stage.device)
-        self.ema_model = (
-            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-            if settings.ema_decay
-            else None
-        )
+        self.ema_model = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
 
     @property
     def model_to_export(self) -> nn.Module:
@@ -250,9 +252,9 @@ class Trainer:
         # the limit is one of true gradients, not of those that the scaler has scaled up for float16
         self.scaler.unscale_(self.optimizer)
         # without a limit nothing is clipped, but _check reads the norm
-        terms["gradient"] = nn.utils.clip_grad_norm_(
-            self.trained.parameters(), stage.settings.max_grad_norm or math.inf
-        )
+        terms["gradient"] = clip_gradients(self.trained.parameters(), stage.settings.max_grad_norm)
+        if not self.scaler.is_enabled():  # which skips such steps by itself
+            skip_where_not_finite(self.optimizer, terms["gradient"])
         self.scaler.step(self.optimizer)
         self.scaler.update()
         stage.method.finish_step()
