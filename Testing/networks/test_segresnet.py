@@ -9,7 +9,8 @@ from torch import Tensor
 from features import named
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.networks import build
-from MissingModalityLib.networks.segresnet import EarlyFusionSegResNet, depth_to_space, space_to_depth
+from MissingModalityLib.networks.segresnet import EarlyFusionSegResNet
+from MissingModalityLib.networks.space import depth_to_space, space_to_depth
 
 OPTIONS = [
     {"width": 8, "blocks": (1, 1)},

@@ -49,7 +49,6 @@ class GatedFusion(Network):
 
     name = "gatedfusion"
     Options = GatedFusionOptions
-    title = "Gated fusion"
     find_unused_parameters = True  # a stem has no part in a batch without its modality
 
     def __init__(self, options: GatedFusionOptions) -> None:
@@ -66,12 +65,8 @@ class GatedFusion(Network):
             nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
             for width, count in zip(widths[1:], options.blocks, strict=True)
         )
-        self.down = nn.ModuleList(
-            Convolution(fewer, more, stride=2) for fewer, more in pairwise(widths[1:])
-        )
-        self.up = nn.ModuleList(
-            nn.Conv3d(more, fewer, 1) for fewer, more in pairwise(widths)
-        )
+        self.down = nn.ModuleList(Convolution(fewer, more, stride=2) for fewer, more in pairwise(widths[1:]))
+        self.up = nn.ModuleList(nn.Conv3d(more, fewer, 1) for fewer, more in pairwise(widths))
         # the finest level has half of all voxels: one convolution there costs what a block costs elsewhere
         self.refine = nn.ModuleList([Convolution(widths[0], widths[0]), *map(ResidualBlock, widths[1:-1])])
         self.dropout = nn.Dropout3d(options.dropout)
