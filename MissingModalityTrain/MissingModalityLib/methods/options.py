@@ -24,8 +24,8 @@ class LossOptions:
 
     dice_over: str = choice(
         "batch",
-        "Dice of all crops of a step together, or the mean Dice of crops; a region that a crop lacks costs "
-        "nothing in the former if others hold it, and about 1 in the latter unless almost none is predicted",
+        "Dice of all crops of a step together, or the mean Dice of crops, which is about 0 for a region that "
+        "a crop lacks unless almost none of it is predicted",
         *("batch", "sample"),
     )
     focal_gamma: float = at_least(
