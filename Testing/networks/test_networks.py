@@ -186,7 +186,7 @@ def test_earlier_names_of_options_are_read() -> None:
     network = build("segresnet", filters=8, blocks=[1, 1], flags=False, fold=2)
     assert network.options == {
         **{"width": 8, "blocks": [1, 1], "availability_channels": False, "head": "regions"},
-        **{"dropout": 0.0, "space_to_depth": 2},
+        **{"dropout": 0.0, "space_to_depth": 2, "deep_supervision": False, "presence": False},
     }
     with pytest.raises(OptionError, match="two names"):
         build("segresnet", filters=8, width=8)

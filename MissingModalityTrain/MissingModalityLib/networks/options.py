@@ -97,6 +97,19 @@ class SegResNetOptions(NetworkOptions):
         "Side in voxels of the blocks that become one voxel of the body, their voxels channels; 2 makes "
         "windows of eight times as many voxels cost the same",
     )
+    deep_supervision: bool = switch(
+        False, "Train logits of coarser levels too; needs three levels, and a method that trains them"
+    )
+    presence: bool = switch(False, "Tell which classes are in the image at all, from its coarsest level")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # between the coarsest level, which nnU-Net leaves out too, and the finest, which has its own logits
+        if self.deep_supervision and len(self.blocks) < 3:
+            raise OptionError(
+                f"Setting {PREFIX}deep_supervision=True needs three levels or more, and {PREFIX}blocks="
+                f"{','.join(map(str, self.blocks))} has {len(self.blocks)}. Change one of them."
+            )
 
 
 @dataclass(frozen=True)
