@@ -6,17 +6,16 @@ Under torchrun every process takes its share of each batch and gradients are ave
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
@@ -36,11 +35,13 @@ from .optimization import (
     learning_rate,
     load_optimizer,
     make_optimizer,
+    set_learning_rate,
     skip_where_not_finite,
 )
 from .run_folder import RunFolder
 from .samples import PatchDataset, steps_of_rank
 from .settings import Settings, named_subsets
+from .step_values import Step, StepValues
 from .validation import validate
 
 
@@ -59,7 +60,7 @@ class StageRun:
         seed: of the run; with the stage it fixes crops, subsets, augmentation and dropout.
         seeding: the rule that gives generators their seeds, see :mod:`~..core.seeding`.
         device: where the network lives.
-        progress: called after every step.
+        progress: called after every step, with the loss of the last one that has been read from the device.
     """
 
     name: str
@@ -223,26 +224,26 @@ class Trainer:
             num_workers=min(settings.num_workers, os.cpu_count() or 1),
             pin_memory=stage.device.type == "cuda",  # else non_blocking copies below would block
         )
-        message = f"epoch {epoch + 1} of {settings.epochs}"
         total = settings.epochs * settings.iterations_per_epoch
-        sums: dict[str, float] = {}
-        timer = _DataTimer()
+        values, timer = StepValues(stage.device), _DataTimer()
         with _errors_of_workers():
-            for step, batch in enumerate(timer.timed(loader), 1):
-                done = epoch * settings.iterations_per_epoch + step
-                for group in self.optimizer.param_groups:
-                    group["lr"] = learning_rate(settings, done - 1)
-                values = self._step(model, batch, epoch)
-                self._check(values["total"], values.pop("gradient"), batch["case"], epoch, step)
-                sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-                stage.progress(Event(stage.name, done, total, message, {"loss": values["total"]}))
-        terms = {name: value / settings.iterations_per_epoch for name, value in sums.items()}
+            for done, batch in enumerate(timer.timed(loader), epoch * settings.iterations_per_epoch + 1):
+                set_learning_rate(self.optimizer, learning_rate(settings, done - 1))
+                self._step(model, batch, epoch, values)
+                if values.due:
+                    self._check(values.read(), epoch)
+                known = {} if values.loss is None else {"loss": values.loss}
+                message = f"epoch {epoch + 1} of {settings.epochs}"
+                stage.progress(Event(stage.name, done, total, message, known))
+            self._check(values.read(), epoch)
+        terms = {name: value / settings.iterations_per_epoch for name, value in values.sums.items()}
         return terms, timer.data_wait_fraction()
 
-    def _step(self, model: nn.Module, batch: dict[str, Any], epoch: int) -> dict[str, float]:
-        """One step of the optimizer: the loss terms of the whole batch and the norm of their ``gradient``."""
+    def _step(self, model: nn.Module, batch: dict[str, Any], epoch: int, values: StepValues) -> None:
+        """One step of the optimizer, which goes into ``values``."""
         stage = self.stage
         drawn = batch.pop("augmentation")  # stays on the host, where decisions on it cost no waiting
+        cases = batch["case"].tolist()
         batch = {name: value.to(stage.device, non_blocking=True) for name, value in batch.items()}
         batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn)
         with self.precision:
@@ -251,39 +252,33 @@ class Trainer:
         self.scaler.scale(terms["total"]).backward()
         # the limit is one of true gradients, not of those that the scaler has scaled up for float16
         self.scaler.unscale_(self.optimizer)
-        # without a limit nothing is clipped, but _check reads the norm
-        terms["gradient"] = clip_gradients(self.trained.parameters(), stage.settings.max_grad_norm)
+        gradient = clip_gradients(self.trained.parameters(), stage.settings.max_grad_norm)
         if not self.scaler.is_enabled():  # which skips such steps by itself
-            skip_where_not_finite(self.optimizer, terms["gradient"])
+            skip_where_not_finite(self.optimizer, gradient)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         stage.method.finish_step()
         if self.ema_model:
             self.ema_model.update_parameters(stage.network)
-        # in one tensor, because each number that is read from a GPU waits for it
-        values = torch.stack([term.detach().float() for term in terms.values()])
-        return dict(zip(terms, distributed.mean(values).tolist(), strict=True))
+        scale = self.scaler.scale(torch.ones_like(gradient)) if self.scaler.is_enabled() else None
+        values.add(cases, terms, gradient, scale)
 
-    def _check(self, loss: float, gradient: float, cases: Tensor, epoch: int, step: int) -> None:
-        """Stop at a loss or gradient that is no number, before a checkpoint is written.
+    def _check(self, steps: Iterable[Step], epoch: int) -> None:
+        """Stop at the first step whose loss or gradient is no number, before a checkpoint is written.
 
         Raises:
             OptionError: on all ranks.
         """
-        # A gradient that overflows only because the scaler has scaled it up stops nothing: the scaler skips
-        # the step.
-        # Each overflow halves the scale; below 1 it makes gradients smaller, so they overflow by themselves.
-        skipped = self.scaler.is_enabled() and not math.isfinite(gradient) and self.scaler.get_scale() >= 1
-        if math.isfinite(loss) and (math.isfinite(gradient) or skipped):
-            return
-        names = distributed.gather([self.stage.cases[number].name for number in cases.tolist()])
-        what = f"gradient became {gradient}" if math.isfinite(loss) else f"loss became {loss}"
-        error = OptionError(
-            f"The {what} in stage {self.stage.name}, epoch {epoch + 1}, step {step}, on {', '.join(names)}. "
-            "Lower learning_rate, or set precision=float32, and resume from the last checkpoint; should it "
-            "happen with the same case again, look at its volumes."
-        )
-        distributed.raise_on_all_ranks(error)
+        for step in steps:
+            if step.problem is None:
+                continue
+            names = distributed.gather([self.stage.cases[number].name for number in step.cases])
+            error = OptionError(
+                f"The {step.problem} in stage {self.stage.name}, epoch {epoch + 1}, step {step.number}, on "
+                f"{', '.join(names)}. Lower learning_rate, or set precision=float32, and resume from the "
+                "last checkpoint; should it happen with the same case again, look at its volumes."
+            )
+            distributed.raise_on_all_ranks(error)
 
 
 class _DataTimer:
