@@ -6,20 +6,18 @@ Under torchrun every process takes its share of each batch and gradients are ave
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
-from ..core.errors import MissingModalityError, OptionError
+from ..core.errors import OptionError
 from ..core.progress import Event, Progress
 from ..core.seeding import epoch_seed, method_seed
 from ..imaging.cache import CachedCase
@@ -28,6 +26,8 @@ from ..methods.method import Method
 from ..runtime import distributed
 from . import augmentation, log
 from .checkpoints import write_checkpoint
+from .device_cases import keep_cases
+from .loading import DataTimer, batches, errors_of_workers
 from .log import LogLine
 from .optimization import (
     WeightAverage,
@@ -39,7 +39,7 @@ from .optimization import (
     skip_where_not_finite,
 )
 from .run_folder import RunFolder
-from .samples import PatchDataset, steps_of_rank
+from .samples import PatchDataset
 from .settings import Settings, named_subsets
 from .step_values import Step, StepValues
 from .validation import validate
@@ -87,6 +87,10 @@ class Trainer:
 
     Args:
         stage: what to train.
+
+    Raises:
+        CaseError: a prepared case has gone or is damaged.
+        OptionError: the cases shall be kept on a device whose memory does not suffice.
     """
 
     def __init__(self, stage: StageRun) -> None:
@@ -95,6 +99,7 @@ class Trainer:
         self.done = 0
         self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
         self.optimizer = make_optimizer(self.trained.parameters(), settings, stage.device)
+        self.kept = distributed.on_all_ranks(keep_cases, stage.cases, settings.case_cache, stage.device)
         self.precision, self.scaler = _precision(settings.precision, stage.device)
         self.ema_model = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
 
@@ -217,17 +222,13 @@ class Trainer:
         """One pass over the patches of an epoch: mean loss terms, and the share of time spent on waiting."""
         stage, settings = self.stage, self.stage.settings
         self.trained.train()  # validation has left it in evaluation mode
-        # made for each epoch, as its patches depend on the epoch: workers hold a copy of the data set
-        loader = DataLoader(
-            PatchDataset(stage.cases, settings, stage.entropy, epoch),
-            batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
-            num_workers=min(settings.num_workers, os.cpu_count() or 1),
-            pin_memory=stage.device.type == "cuda",  # else non_blocking copies below would block
-        )
+        # made for each epoch, as its patches depend on the epoch
+        patches = PatchDataset(stage.cases, settings, stage.entropy, epoch, cut=self.kept is None)
         total = settings.epochs * settings.iterations_per_epoch
-        values, timer = StepValues(stage.device), _DataTimer()
-        with _errors_of_workers():
-            for done, batch in enumerate(timer.timed(loader), epoch * settings.iterations_per_epoch + 1):
+        values, timer = StepValues(stage.device), DataTimer()
+        loader = timer.timed(batches(patches, stage.device))
+        with errors_of_workers():
+            for done, batch in enumerate(loader, epoch * settings.iterations_per_epoch + 1):
                 set_learning_rate(self.optimizer, learning_rate(settings, done - 1))
                 self._step(model, batch, epoch, values)
                 if values.due:
@@ -244,7 +245,7 @@ class Trainer:
         stage = self.stage
         drawn = batch.pop("augmentation")  # stays on the host, where decisions on it cost no waiting
         cases = batch["case"].tolist()
-        batch = {name: value.to(stage.device, non_blocking=True) for name, value in batch.items()}
+        batch = self._sent(batch, cases)
         batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn)
         with self.precision:
             terms = stage.method.loss(model, batch, epoch)
@@ -263,6 +264,13 @@ class Trainer:
         scale = self.scaler.scale(torch.ones_like(gradient)) if self.scaler.is_enabled() else None
         values.add(cases, terms, gradient, scale)
 
+    def _sent(self, batch: dict[str, Tensor], cases: Sequence[int]) -> dict[str, Tensor]:
+        """A batch on the device; its crops are cut there, where the cases are kept there."""
+        device, size = self.stage.device, self.stage.settings.patch_size
+        if self.kept:
+            batch["image"], batch["label"] = self.kept.cut(cases, batch.pop("start").tolist(), size)
+        return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
     def _check(self, steps: Iterable[Step], epoch: int) -> None:
         """Stop at the first step whose loss or gradient is no number, before a checkpoint is written.
 
@@ -279,45 +287,6 @@ class Trainer:
                 "last checkpoint; should it happen with the same case again, look at its volumes."
             )
             distributed.raise_on_all_ranks(error)
-
-
-class _DataTimer:
-    """How much of the time of a loop it waits for its next batch."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-        self._waited = 0.0
-
-    def timed(self, batches: DataLoader) -> Iterator[dict[str, Any]]:
-        """The batches, as they come."""
-        asked = time.perf_counter()
-        for batch in batches:
-            self._waited += time.perf_counter() - asked
-            yield batch
-            asked = time.perf_counter()
-
-    def data_wait_fraction(self) -> float:
-        """0 to 1, since the timer was made."""
-        return round(self._waited / max(time.perf_counter() - self._began, 1e-9), 4)
-
-
-@contextmanager
-def _errors_of_workers() -> Iterator[None]:
-    """What goes wrong in the processes of a DataLoader, as one message."""
-    try:
-        yield
-    except MissingModalityError as error:
-        # a worker wraps the message in its traceback
-        error.args = (str(error).rpartition(f"{type(error).__name__}: ")[2].rstrip(),)
-        raise
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        # one that is killed while it hands something over breaks the connection
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-            raise
-        raise OptionError(
-            f"A process that cuts crops has ended ({error}). Memory may have run out: lower "
-            "num_workers, to 0 if need be, and resume."
-        ) from error
 
 
 def _precision(name: str, device: torch.device) -> tuple[AbstractContextManager, torch.amp.GradScaler]:
