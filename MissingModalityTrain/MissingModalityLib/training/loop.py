@@ -26,6 +26,7 @@ from ..methods.method import Method
 from ..runtime import distributed
 from . import augmentation, log
 from .checkpoints import write_checkpoint
+from .compilation import compiled, compiled_step
 from .device_cases import keep_cases
 from .loading import DataTimer, batches, errors_of_workers
 from .log import LogLine
@@ -152,12 +153,12 @@ class Trainer:
 
         Raises:
             OptionError: the loss is no longer a number; the learning rate is too high for these data. Or a
-                worker process has been killed.
+                worker process has been killed, or the network cannot be compiled.
             CaseError: a prepared case has gone or is damaged, or the log cannot be written.
             StudentError: the checkpoint cannot be written.
         """
         stage, settings = self.stage, self.stage.settings
-        model = self._distributed()
+        model = self._model()
         for epoch in range(self.done, settings.epochs):
             started = time.perf_counter()
             # of each epoch anew, so that a run resumed here draws the dropout that an unbroken one would
@@ -208,14 +209,15 @@ class Trainer:
         # keys of checkpoint.pt, so earlier than the names in this file
         return {**parts, "averaged": self.ema_model} if self.ema_model else parts
 
-    def _distributed(self) -> nn.Module:
-        """The network as the loss calls it: alone as it is, under torchrun averaging gradients."""
+    def _model(self) -> nn.Module:
+        """The network as the loss calls it: compiled if asked for, under torchrun averaging gradients."""
+        trained = compiled(self.trained, self.stage.settings.compile)
         if distributed.world() == 1:
-            return self.trained
+            return trained
         network, device = self.stage.network, self.stage.device
         devices = [device] if device.type == "cuda" else None  # the wrapper takes None for a CPU
         return DistributedDataParallel(
-            self.trained, devices, find_unused_parameters=network.find_unused_parameters
+            trained, devices, find_unused_parameters=network.find_unused_parameters
         )
 
     def train_epoch(self, model: nn.Module, epoch: int) -> tuple[dict[str, float], float]:
@@ -230,7 +232,8 @@ class Trainer:
         with errors_of_workers():
             for done, batch in enumerate(loader, epoch * settings.iterations_per_epoch + 1):
                 set_learning_rate(self.optimizer, learning_rate(settings, done - 1))
-                self._step(model, batch, epoch, values)
+                with compiled_step(settings.compile):
+                    self._step(model, batch, epoch, values)
                 if values.due:
                     self._check(values.read(), epoch)
                 known = {} if values.loss is None else {"loss": values.loss}
@@ -247,9 +250,9 @@ class Trainer:
         cases = batch["case"].tolist()
         batch = self._sent(batch, cases)
         batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn)
+        self.optimizer.zero_grad(set_to_none=True)  # before the activations take its memory
         with self.precision:
             terms = stage.method.loss(model, batch, epoch)
-        self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(terms["total"]).backward()
         # the limit is one of true gradients, not of those that the scaler has scaled up for float16
         self.scaler.unscale_(self.optimizer)

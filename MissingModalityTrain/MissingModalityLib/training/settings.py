@@ -176,6 +176,12 @@ class Settings:
         "device where it is a GPU and they take a quarter of its free memory at most",
         *("auto", "disk", "device"),
     )
+    compile: str = choice(
+        "none",
+        "Mode in which torch.compile makes kernels of the network for training; reduce-overhead starts those "
+        "of a GPU all at once (CUDA graphs)",
+        *("none", "default", "reduce-overhead"),
+    )
 
     def __post_init__(self) -> None:
         check(self)
