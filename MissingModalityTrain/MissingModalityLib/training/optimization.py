@@ -72,6 +72,12 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     optimizer.load_state_dict({**state, "param_groups": groups})
 
 
+def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
+    """Of the next steps."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
 def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
     """Scale gradients down to a largest norm, 0 for none.
 

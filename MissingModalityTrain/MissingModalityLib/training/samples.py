@@ -80,12 +80,19 @@ class PatchDataset(Dataset):
         settings: of the stage.
         seed: whole numbers that tell this run and stage from others.
         epoch: counts from 0.
+        cut: whether samples hold their crops, or only say where these are to be cut.
     """
 
     def __init__(
-        self, cases: Sequence[CachedCase], settings: Settings, seed: Sequence[int], epoch: int
+        self,
+        cases: Sequence[CachedCase],
+        settings: Settings,
+        seed: Sequence[int],
+        epoch: int,
+        cut: bool = True,
     ) -> None:
         self.cases = cases
+        self.cut = cut
         self.settings = settings
         self.shows_all = epoch < settings.all_modalities_epochs
         self.entropy = (*seed, epoch)
@@ -100,9 +107,10 @@ class PatchDataset(Dataset):
         """One sample.
 
         Returns:
-            ``image`` (4, d, h, w) float32, ``label`` (d, h, w) uint8; ``present``, what the case has,
-            ``available``, what the network may fuse, and ``teacher``, one modality more, all (4,) bool;
-            ``augmentation``, what :func:`augmentation.apply` will do; ``case``, its number in ``cases``.
+            ``image`` (4, d, h, w) float32 and ``label`` (d, h, w) uint8, or ``start`` (3,) int64, the first
+            voxel of a crop that is not cut; ``present``, what the case has, ``available``, what the network
+            may fuse, and ``teacher``, one modality more, all (4,) bool; ``augmentation``, what
+            :func:`augmentation.apply` will do; ``case``, its number in ``cases``.
         """
         number = int(self.order[index])
         case = self.cases[number]
@@ -111,10 +119,14 @@ class PatchDataset(Dataset):
         choice = choose_patch(case, self.settings, random)
         if self.shows_all:  # after the draws, so that crop and augmentation are those of any other epoch
             choice = replace(choice, subset=case.subset, teacher=case.subset)
-        image, label = case.crop(choice.start, self.settings.patch_size)
+        if self.cut:
+            crop = dict(
+                zip(("image", "label"), case.crop(choice.start, self.settings.patch_size), strict=True)
+            )
+        else:
+            crop = {"start": np.array(choice.start)}
         return {
-            "image": image,
-            "label": label,
+            **crop,
             "available": np.array(availability(choice.subset)),
             "teacher": np.array(availability(choice.teacher)),
             "present": np.array(availability(case.subset)),

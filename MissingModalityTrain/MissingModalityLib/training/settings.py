@@ -182,6 +182,18 @@ class Settings:
     lr_decay_fraction: float = within(
         0, 1, 0.2, "Last share of the steps, over which constant-linear lets the learning rate fall"
     )
+    case_cache: str = choice(
+        "auto",
+        "Where crops are cut from: files on disk, or whole cases in the memory of the device; auto is the "
+        "device where it is a GPU and they take a quarter of its free memory at most",
+        *("auto", "disk", "device"),
+    )
+    compile: str = choice(
+        "none",
+        "Mode in which torch.compile makes kernels of the network for training; reduce-overhead starts those "
+        "of a GPU all at once (CUDA graphs)",
+        *("none", "default", "reduce-overhead"),
+    )
 
     def __post_init__(self) -> None:
         check(self)
