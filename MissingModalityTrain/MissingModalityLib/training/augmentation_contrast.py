@@ -13,48 +13,64 @@ from math import comb
 import numpy as np
 from torch import Tensor
 
-CONTRAST_DEGREE = 5
+from ..core.modalities import MODALITIES
+
+CONTRAST_DEGREE = 7
 """Of the polynomial: its bends are about one standard deviation wide, the distance between tissues."""
 
-_LIMIT = 4.0
-"""Z-scores beyond which a mapping only shifts: they are lesions and vessels, too few to have a contrast."""
+_LIMIT = 3.0
+"""Z-scores beyond which a mapping only shifts: few voxels lie there, so they say nothing about contrast."""
 
-_SPREAD = 0.7
+_SPREAD = 1.7
 """Standard deviation of the logarithm of a step from one control point to the next."""
-_FALLING = 0.25
-"""Probability that one of the steps falls."""
+_LEAST_STEP = 0.3
+"""Of what steps would be if they were equal: tissues that a clinician tells apart stay apart."""
+_FALLING, _FALL = 0.4, -0.7
+"""Probability that one of the steps falls, and how far, in mean steps."""
+_LEAST_CORRELATION = 0.8
+"""Of normal intensities before and after: below, most tissues are exchanged, which no protocol does."""
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 
 
 def _bernstein() -> np.ndarray:
-    """(6, 6): coefficients of u^0 to u^5, u from -1 to 1, of each Bernstein polynomial over that range."""
+    """(8, 8): coefficients of u^0 to u^7, u from -1 to 1, of each Bernstein polynomial over that range."""
     below, above = np.polynomial.Polynomial([0.5, -0.5]), np.polynomial.Polynomial([0.5, 0.5])
     n = CONTRAST_DEGREE
     return np.stack([(comb(n, k) * below ** (n - k) * above**k).coef for k in range(n + 1)])
 
 
 _BERNSTEIN = _bernstein()
+_POWERS = np.vander(np.clip(_NODES / _LIMIT, -1, 1), CONTRAST_DEGREE + 1, increasing=True)
 
 
 def draw_contrast(random: np.random.Generator) -> np.ndarray:
-    """Draw a mapping of intensities that keeps mean 0 and standard deviation 1 of normal ones.
+    """Draw a mapping for each modality that keeps mean 0 and standard deviation 1 of normal intensities.
 
     Args:
         random: source of all choices.
 
     Returns:
-        (6,) float64: coefficients of u^0 to u^5, where u is the z-score over 4, cut to -1 to 1.
+        (4, 8) float64: coefficients of u^0 to u^7, where u is the z-score over 3, cut to -1 to 1.
     """
-    steps = np.exp(_SPREAD * random.normal(size=CONTRAST_DEGREE))
-    falling = random.integers(CONTRAST_DEGREE), random.random() < _FALLING
-    steps[falling[0]] *= -0.25 if falling[1] else 1
-    coefficients = np.concatenate([[0], np.cumsum(steps)]) @ _BERNSTEIN
+    count = len(MODALITIES)
+    rising = np.exp(_SPREAD * random.normal(size=(count, CONTRAST_DEGREE)))
+    rising += _LEAST_STEP * rising.mean(axis=1, keepdims=True)
+    falling = rising.copy()
+    falling[np.arange(count), random.integers(CONTRAST_DEGREE, size=count)] = _FALL * rising.mean(axis=1)
+    (risen, _), (fallen, falls) = _standardized(rising), _standardized(falling)
+    wanted = (random.random(count) < _FALLING) & (falls > _LEAST_CORRELATION)
+    return np.where(wanted[:, None], fallen, risen)
+
+
+def _standardized(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (4, 8) for ``steps`` (4, 7) of control points; correlation (4,) with no mapping."""
+    coefficients = np.cumsum(np.pad(steps, ((0, 0), (1, 0))), axis=1) @ _BERNSTEIN
     # the input is z-scored, so what a scanner adds or multiplies has gone from it already
-    values = np.polynomial.polynomial.polyval(np.clip(_NODES / _LIMIT, -1, 1), coefficients)
-    mean = np.average(values, weights=_WEIGHTS)
-    coefficients[0] -= mean
-    return coefficients / np.sqrt(np.average((values - mean) ** 2, weights=_WEIGHTS))
+    coefficients[:, 0] -= coefficients @ _POWERS.T @ _WEIGHTS
+    coefficients /= np.sqrt((coefficients @ _POWERS.T) ** 2 @ _WEIGHTS)[:, None]
+    return coefficients, coefficients @ _POWERS.T @ (_WEIGHTS * _NODES)
 
 
 def with_contrast(volumes: Tensor, coefficients: Tensor) -> Tensor:
@@ -62,13 +78,11 @@ def with_contrast(volumes: Tensor, coefficients: Tensor) -> Tensor:
 
     Args:
         volumes: (V, D, H, W), z-scores.
-        coefficients: (V, 6), on the same device.
+        coefficients: (V, 8), on the same device.
     """
-    inside = volumes.clamp(-_LIMIT, _LIMIT)
-    beyond = volumes - inside
-    scaled = inside.div_(_LIMIT)
-    *lower, result = (column.view(-1, 1, 1, 1) for column in coefficients.unbind(1))
-    result = scaled * result
-    for constant in reversed(lower[1:]):
-        result.add_(constant).mul_(scaled)
-    return result.add_(lower[0]).add_(beyond)
+    scaled = (volumes / _LIMIT).clamp_(-1, 1)
+    first, *others = (column.view(-1, 1, 1, 1) for column in coefficients.unbind(1))
+    result = scaled * others.pop()
+    for coefficient in reversed(others):
+        result.add_(coefficient).mul_(scaled)
+    return result.add_(first).add_(volumes).sub_(scaled, alpha=_LIMIT)

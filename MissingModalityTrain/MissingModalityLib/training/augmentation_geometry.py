@@ -7,21 +7,30 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from .augmentation_intensities import along, brain_of
+from .augmentation_selection import Selection
 
 
-def move(image: Tensor, label: Tensor, affine: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
-    """Geometry into new tensors; ``affine`` (B, 3, 3) and ``flip`` (B, 3) on the host."""
+def move(image: Tensor, label: Tensor, flip: Tensor, turned: Selection | None) -> tuple[Tensor, Tensor]:
+    """Geometry into new tensors.
+
+    Args:
+        image: (B, C, D, H, W), 0 outside the brain.
+        label: (B, D, H, W) uint8.
+        flip: (B, 3) bool on the host, axes to mirror in samples that are not turned.
+        turned: samples to interpolate, and their matrices (R, 3, 3) with the flips in them.
+    """
+    rows = [] if turned is None else turned.host_rows
+    if len(rows) == len(image):
+        return _resample(image, label, *turned.parameters)
     moved_image, moved_label = torch.empty_like(image), torch.empty_like(label)
-    still = (affine == torch.eye(3)).flatten(1).all(dim=1)
-    for sample in still.nonzero()[:, 0].tolist():
+    for sample in sorted(set(range(len(image))) - set(rows)):
         axes = [axis - 3 for axis in range(3) if flip[sample, axis]]
         moved_image[sample] = image[sample].flip(axes)
         moved_label[sample] = label[sample].flip(axes)
-    if not still.all():
-        # a mirrored axis of the result is a negative column
-        matrix = torch.where(flip[:, None], -affine, affine)[~still].to(image.device)
-        rows = (~still).nonzero()[:, 0].to(image.device)
-        moved_image[rows], moved_label[rows] = _resample(image[rows], label[rows], matrix)
+    if turned is not None:
+        moved_image[turned.rows], moved_label[turned.rows] = _resample(
+            image[turned.rows], label[turned.rows], *turned.parameters
+        )
     return moved_image, moved_label
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,8 +11,11 @@ _SPACE = (-3, -2, -1)
 """The axes z, y, x of any tensor of volumes."""
 
 _BLUR_RADIUS = 4
-"""Voxels after which the widest blur is cut off, 4 standard deviations."""
+"""Voxels after which the widest blur of intensities is cut off, 4 standard deviations."""
 
+
+_RAW_MEAN = 3.0
+"""Mean of a brain's raw intensities in standard deviations: 2 to 6 in clinical volumes of BraTS 2021."""
 
 _PRODUCTS = ("vij,vjhw->vihw", "vij,vdjw->vdiw", "vij,vdhj->vdhi")
 """Matrices times the lines along z, y, x."""
@@ -24,27 +26,31 @@ def brain_of(volumes: Tensor) -> Tensor:
     return torch.ne(volumes, 0, out=torch.empty_like(volumes))
 
 
-def change_drawn(
-    volumes: Tensor, parameters: Tensor, neutral: float | Tensor, change: Callable[[Tensor, Tensor], Tensor]
-) -> None:
-    """Change those of ``volumes`` (V, D, H, W), in place, whose ``parameters`` (V, ...) are not neutral."""
-    drawn = (parameters != neutral).reshape(len(parameters), -1).any(dim=1)
-    if drawn.any():
-        rows = drawn.nonzero()[:, 0].to(volumes.device)
-        volumes[rows] = change(volumes[rows], parameters[drawn].to(volumes.device))
-
-
 def biased(volumes: Tensor, coefficients: Tensor) -> Tensor:
-    """Times the exponential of a sum of Legendre polynomials over -1 to 1 along each axis."""
+    """Z-scores times a bias field whose logarithm has these ``coefficients`` (V, 3, 3, 3)."""
+    return volumes * _field(coefficients, volumes.shape[1:])
+
+
+def shaded(volumes: Tensor, coefficients: Tensor) -> Tensor:
+    """Z-scores of raw intensities times a bias field with these ``coefficients`` (V, 3, 3, 3).
+
+    The field multiplies what a coil receives, so tissues at the mean, 0, become brighter and darker too.
+    """
+    field = _field(coefficients, volumes.shape[1:])
+    return (volumes + _RAW_MEAN).mul_(field).sub_(_RAW_MEAN)
+
+
+def _field(coefficients: Tensor, size: torch.Size) -> Tensor:
+    """Exponential (V, D, H, W) of a sum of Legendre polynomials over -1 to 1 along each axis."""
     field = coefficients  # (V, 3, 3, 3) becomes (V, 3, 3, W), (V, 3, H, W), (V, D, H, W)
     for axis in (3, 2, 1):
-        x = along(torch.linspace(-1, 1, volumes.shape[axis], device=volumes.device), 3 - axis)
+        x = along(torch.linspace(-1, 1, size[axis - 1], device=coefficients.device), 3 - axis)
         constant, linear, square = field.split(1, dim=axis)
         field = constant + linear * x + square * (1.5 * x * x - 0.5)
-    return volumes * field.exp()
+    return field.exp()
 
 
-def blurred(volumes: Tensor, sigmas: Tensor) -> Tensor:
+def blurred(volumes: Tensor, sigmas: Tensor, radius: int = _BLUR_RADIUS) -> Tensor:
     """Convolved with Gaussians, voxel by voxel integrated, of ``sigmas`` (V, 3); beyond the crop lies 0.
 
     One banded matrix per axis: matrix products beat convolutions of one channel on CPU and GPU.
@@ -54,7 +60,7 @@ def blurred(volumes: Tensor, sigmas: Tensor) -> Tensor:
         distance = (place[:, None] - place).float()
         width = sigmas[:, axis, None, None] * math.sqrt(2)
         band = (torch.erf((distance + 0.5) / width) - torch.erf((distance - 0.5) / width)) / 2
-        volumes = multiplied(volumes, band * (distance.abs() <= _BLUR_RADIUS), axis)
+        volumes = multiplied(volumes, band * (distance.abs() <= radius), axis)
     return volumes
 
 
@@ -77,11 +83,6 @@ def add_noise(volumes: Tensor, deviations: Tensor, seeds: Tensor) -> None:
         if deviation:
             generator.manual_seed(seed)
             volume.add_(torch.randn(volume.shape, generator=generator, device=volume.device) * deviation)
-
-
-def like(values: Tensor, volumes: Tensor) -> Tensor:
-    """One value for each of ``volumes`` (V, D, H, W), beside them: (V, 1, 1, 1)."""
-    return along(values, 3).to(volumes.device)
 
 
 def along(values: Tensor, axes_after: int) -> Tensor:
