@@ -22,6 +22,10 @@ class Supervised(Method):
         """Terms of :func:`segmentation_loss`; reads ``image``, ``label``, ``available`` and ``present``."""
         return self._outcome(network, batch, epoch)[1]
 
+    def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """The subset, and all that is present for networks that train on single modalities beside it."""
+        return batch["present"] if network.reads_present else batch["available"]
+
     def _outcome(
         self,
         network: nn.Module,

@@ -252,8 +252,9 @@ class Trainer:
         """One step of the optimizer: the loss terms of the whole batch and the norm of their ``gradient``."""
         stage = self.stage
         drawn = batch.pop("augmentation")  # stays on the host, where decisions on it cost no waiting
+        read = stage.method.modalities_read(stage.network, batch)
         batch = {name: value.to(stage.device, non_blocking=True) for name, value in batch.items()}
-        batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn)
+        batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn, read)
         with self.precision:
             terms = stage.method.loss(model, batch, epoch)
         self.optimizer.zero_grad(set_to_none=True)
