@@ -106,6 +106,10 @@ class Distillation(Supervised):
                 terms[f"teacher_{group}{kind}"] = self.options.prediction_weight * value
         return {**terms, "total": sum(terms.values())}
 
+    def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """What the teacher sees too; see :meth:`.method.Method.modalities_read`."""
+        return super().modalities_read(network, batch) | batch["teacher"]
+
     def _feature_distance(
         self,
         student: Mapping[Feature, Tensor],

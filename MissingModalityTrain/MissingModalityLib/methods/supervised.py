@@ -74,6 +74,12 @@ class Supervised(Method):
                 terms[f"consistency_{kind}"] = weight * value
         return {**terms, "total": sum(terms.values())}
 
+    def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """The subset, its superset, and all that is present for networks that train on single modalities too."""
+        read = batch["present"] if network.reads_present else batch["available"]
+        options = self.options
+        return read | batch[SUPERSETS[options.consistency_superset]] if options.consistency_weight else read
+
     def _outcome(
         self,
         network: nn.Module,

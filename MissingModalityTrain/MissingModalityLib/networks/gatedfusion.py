@@ -49,6 +49,7 @@ class GatedFusion(Network):
 
     name = "gatedfusion"
     Options = GatedFusionOptions
+    reads_present = False
     find_unused_parameters = True  # a stem has no part in a batch without its modality
 
     def __init__(self, options: GatedFusionOptions) -> None:

@@ -39,6 +39,7 @@ class EarlyFusionSegResNet(Network):
     """
 
     name = "segresnet"
+    reads_present = False
     Options = SegResNetOptions
 
     def __init__(self, options: SegResNetOptions) -> None:

@@ -102,7 +102,9 @@ class Settings:
         0.0,
         "Share of crops around a tumor voxel of a random class; the others lie anywhere in the brain",
     )
-    augmentation: str = choice("paper", "How much crops are changed at random", "none", "paper", "strong")
+    augmentation: str = choice(
+        "paper", "How much crops are changed at random", "none", "paper", "strong", "clinical"
+    )
     training_subsets: tuple[str, ...] = setting(
         (),
         "Subsets to train for, as far as a case allows; none named: all 15",
