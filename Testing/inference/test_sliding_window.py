@@ -129,9 +129,8 @@ def test_islands_go_and_the_largest_piece_stays() -> None:
 def test_pieces_are_those_that_itk_finds_and_of_equal_ones_the_first_stays() -> None:
     random = np.random.default_rng(0)
     for share in (0.02, 0.05, 0.1, 0.2):
-        classes = ((random.random((11, 12, 13)) < share) * random.integers(1, 4, (11, 12, 13))).astype(
-            np.uint8
-        )
+        tumor = random.random((11, 12, 13)) < share
+        classes = (tumor * random.integers(1, 4, tumor.shape)).astype(np.uint8)
         mask = sitk.GetImageFromArray(tumor.astype(np.uint8))
         pieces = sitk.GetArrayFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask, True)))
         sizes = np.bincount(pieces.ravel())[1:]
