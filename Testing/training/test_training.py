@@ -12,8 +12,6 @@ import torch
 
 from MissingModalityLib.core.errors import CaseError, MissingModalityError, OptionError, StudentError
 from MissingModalityLib.core.progress import Event
-from MissingModalityLib.datasets.discovery import find_cases
-from MissingModalityLib.imaging.reading import read_study
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.sliding_window import cuda_half
 from MissingModalityLib.inference.student import Student
@@ -314,16 +312,3 @@ def test_a_run_without_any_of_its_labeled_cases_says_so(tmp_path: Path) -> None:
     write_block_case(tmp_path / "data" / "patient")
     with pytest.raises(CaseError, match="all 1 cases with a label are excluded"):
         train(tmp_path / "data", tmp_path / "run", settings={"exclude": "patient"})
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_run_on_cuda_resumes_and_its_student_predicts(tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**TINY, "epochs": 2, "validation_interval": "1", "ema_decay": "0.9"}
-    train(tiny_cases, tmp_path / "run", device="cuda", settings=settings)
-    train(tiny_cases, tmp_path / "run", device="cuda", settings={"epochs": 4}, resume=True)
-    assert [line["epoch"] for line in log(tmp_path / "run")] == [1, 2, 3, 4]
-    assert all(np.isfinite(line["loss"]["total"]) for line in log(tmp_path / "run"))
-    student = Student.load(export(tmp_path / "run", tmp_path / "student.safetensors"))
-    case = find_cases(tiny_cases).cases[0]
-    prediction = student.predict(read_study(case), device="cuda")
-    assert prediction.device.startswith("cuda") and len(prediction.subset) == 4
