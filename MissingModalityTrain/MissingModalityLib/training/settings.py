@@ -55,7 +55,9 @@ class _SynthesisChoice:
     """Whether there are synthetic cases, and how many."""
 
     method: str = choice(
-        "none", "None, tumors transplanted (AEM), or images mixed (MixUp)", *("none", *SYNTHESIS_METHODS)
+        "none",
+        "None, tumors transplanted (AEM), images mixed (MixUp), or tumors grown in healed brains",
+        *("none", *SYNTHESIS_METHODS),
     )
     factor: int = at_least(2, 4, "Real and synthetic cases together, times the number of real ones")
 
