@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ from MissingModalityLib.evaluation.evaluate import (
 from MissingModalityLib.evaluation.heatmap import draw_heatmap
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, score_regions
 from MissingModalityLib.evaluation.tables import Row, markdown_table, read_rows, rows_to_csv, summarize
+from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study, read_label, read_study
 from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.doubt import FEATURES
 from MissingModalityLib.inference.student import Student
 from small_cases import BOTH, write_shell_case
 from small_networks import tiny_student
@@ -107,7 +109,8 @@ def test_files_and_result_agree(evaluated: Evaluated) -> None:
     ]
     with (evaluated.output / "cases.csv").open() as file:
         head = next(csv.reader(file))
-    assert head == ["case", "subset", "region", "dice", "hd95", "predicted", "reference"]
+    assert head[:7] == ["case", "subset", "region", "dice", "hd95", "predicted", "reference"]
+    assert head[7:] == ["lesion_dice", "lesion_hd95", *FEATURES]
     assert read_evaluation(evaluated.output) == json.loads(json.dumps(evaluated.result))
     rows = read_rows(evaluated.output / "cases.csv")
     assert summarize(rows)["averages"] == evaluated.result["averages"]
@@ -130,7 +133,7 @@ def test_a_student_file_keeps_its_evaluation_and_its_precision(
     }
     assert (torch.float16 in {value.dtype for value in after.values()}) == half
     assert all(torch.equal(after[name], before[name]) for name in before)
-    assert size < path.stat().st_size < size + 5000
+    assert size < path.stat().st_size < size + 8000
     card = Student.load(path).card
     assert card["evaluation"] == entry
     assert (entry["cases"], entry["hd95_rule"], entry["data"]) == (1, "penalty", "BraTS2021_90002")
@@ -337,10 +340,45 @@ def test_the_heat_map_shows_dice_on_one_scale_from_0_to_1(tmp_path: Path, value:
 def test_rows_survive_the_csv(tmp_path: Path) -> None:
     rows = [
         Row('a "name", with commas', BOTH, "ET>=500", 1 / 3, 0.1 + 0.2, 0, 12),
-        Row("b", SUBSETS[-1], "WT", 1e-11, 373.1, 1, 0),
+        Row("b", SUBSETS[-1], "WT", 1e-11, 373.1, 1, 0, 0.0, 374.0, {name: 1 / 7 for name in FEATURES}),
     ]
     (tmp_path / "cases.csv").write_text(rows_to_csv(rows))
     assert read_rows(tmp_path / "cases.csv") == rows
+
+
+def test_rows_of_earlier_versions_are_still_read(tmp_path: Path) -> None:
+    text = "case,subset,region,dice,hd95,predicted,reference\na,T2,WT,0.5,7.0,12,13\n"
+    (tmp_path / "cases.csv").write_text(text)
+    (row,) = read_rows(tmp_path / "cases.csv")
+    assert row == Row("a", (Modality.T2,), "WT", 0.5, 7.0, 12, 13)
+    assert (
+        "lesion_dice" not in summarize([replace(row, region=region) for region in SCORED_REGIONS])["averages"]
+    )
+
+
+def test_rows_tell_what_the_probabilities_told(evaluated: Evaluated) -> None:
+    (case,) = find_cases(evaluated.data / "BraTS2021_90002").cases
+    student, prepared = Student.load(evaluated.student), prepare(read_study(case))
+    (result,) = student.results_of(prepared, [BOTH])
+    np.testing.assert_array_equal(result.classes, student.classes(prepared))
+    rows = {
+        row["region"]: row["features"]
+        for row in evaluated.result["rows"]
+        if (row["case"], row["subset"]) == (case.name, subset_name(BOTH))
+    }
+    assert rows.pop("ET>=500") is None, "a region of the scores alone"
+    assert rows == {region: pytest.approx(numbers) for region, numbers in result.features.items()}
+    assert rows["WT"]["log_volume"] > 0
+
+
+def test_the_table_has_lesion_wise_scores_beneath(evaluated: Evaluated) -> None:
+    table = (evaluated.output / "table.md").read_text()
+    assert table.count("| **mean of 15** |") == 2
+    assert "| lesion-wise Dice WT |" in table and "as BraTS 2023 ranks" in table
+    # an untrained student finds tumor all over the brain and some where there is none at all
+    entry = evaluated.result["averages"]["all"]
+    assert 0 < entry["lesion_dice"]["TC"] <= entry["dice"]["TC"]
+    assert entry["lesion_hd95"]["ET"] > entry["hd95"]["ET"] > 0, "374 mm is more than these small images"
 
 
 def test_nothing_to_score_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:

@@ -28,8 +28,9 @@ from ..imaging.segmentation_file import segmentation_image, split_suffix
 from ..imaging.volumes import placing_image, read_image
 from ..runtime.devices import choose_device, describe_device
 from .locations import bundled_student
+from .prediction import Prediction
 from .segmentation_report import SegmentationReport, report_path
-from .student import Prediction, Student
+from .student import Student
 
 _NO_REPORT = "Without its report no output was kept. Choose another output folder or a shorter name."
 

@@ -10,29 +10,30 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..core.errors import StudentError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging import preparation
 from ..imaging.grid import ORIENTATION, SPACING_MM
 from ..imaging.reading import Study
+from ..networks.heads import THRESHOLD
 from ..networks.network import Network
 from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS, network_class, network_options
 from ..runtime.devices import choose_device
 from .card import GATES, HEADER_KEY, Card, read_card, unreadable
+from .doubt import features
+from .prediction import Prediction, SubsetResult
 from .sliding_window import (
     RawPrediction,
     apply_presence_gate,
@@ -40,27 +41,6 @@ from .sliding_window import (
     infer_within_memory,
     remove_small_components,
 )
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Result of :meth:`Student.predict`.
-
-    Attributes:
-        labels: uint8 classes 0..3 on the reference volume's own grid.
-        subset: the modalities used.
-        seconds: wall-clock time of preparation, inference and restoring.
-        device: where the network ran.
-        warnings: what the user should know, one sentence each.
-        presence: probability that the case holds NCR, ED and ET at all; None where the network does not tell.
-    """
-
-    labels: sitk.Image
-    subset: Subset
-    seconds: float
-    device: str
-    warnings: tuple[str, ...]
-    presence: dict[str, float] | None = None
 
 
 class Student:
@@ -194,6 +174,32 @@ class Student:
         :func:`.sliding_window.infer`; a map is background outside the brain in the subset's own volumes. The
         crop is that of all volumes.
         """
+        for _, classes in self._decisions(prepared, subsets, device, on_progress):
+            yield classes
+
+    def results_of(
+        self,
+        prepared: preparation.Prepared,
+        subsets: Sequence[Subset],
+        device: torch.device | None = None,
+        on_progress: Progress | None = None,
+    ) -> Iterator[SubsetResult]:
+        """What :meth:`classes_of` gives, with what the probabilities tell of it."""
+        for probabilities, classes in self._decisions(prepared, subsets, device, on_progress):
+            yield SubsetResult(classes, self._features(probabilities, classes))
+
+    def _features(self, probabilities: np.ndarray, classes: np.ndarray) -> dict[str, dict[str, float]]:
+        regions = self.network.head.region_probabilities(probabilities)
+        return features(regions, dict.fromkeys(REGIONS, THRESHOLD), classes)
+
+    def _decisions(
+        self,
+        prepared: preparation.Prepared,
+        subsets: Sequence[Subset],
+        device: torch.device | None,
+        on_progress: Progress | None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Gated probabilities (K, D, H, W) and class map (D, H, W) of each subset."""
         if not subsets:
             return
         available = np.array([availability(subset) for subset in subsets])
@@ -201,7 +207,7 @@ class Student:
         for number, subset in enumerate(subsets):
             presence = None if found.presence is None else found.presence[number]
             probabilities = self._apply_gate(found.probabilities[number], presence)
-            yield self._decided(probabilities, prepared.image[list(subset)].any(axis=0))
+            yield probabilities, self._decided(probabilities, prepared.image[list(subset)].any(axis=0))
 
     def _apply_gate(self, probabilities: np.ndarray, presence: np.ndarray | None) -> np.ndarray:
         return apply_presence_gate(probabilities, presence, self.network.head, self.card.gate)
