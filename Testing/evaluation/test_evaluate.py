@@ -150,6 +150,7 @@ def test_the_card_tells_what_a_further_sequence_brings_to_the_same_cases() -> No
     def rows(case: str, **dice: float) -> list[dict[str, Any]]:
         return [
             {"case": case, "subset": name.replace("_", "+"), "region": region, "dice": value}
+            | {"hd95": 1.0, "predicted": 7, "reference": 7}
             for name, value in dice.items()
             for region in SCORED_REGIONS
         ]
@@ -160,9 +161,12 @@ def test_the_card_tells_what_a_further_sequence_brings_to_the_same_cases() -> No
         *rows("easy", FLAIR=1.0),
     ]
     summary = summary_of(
-        {**dict.fromkeys(("data", "date", "device", "hd95_rule", "weights_sha256"), ""), "cases": [1, 2, 3]}
-        | {"subsets": [], "averages": {}, "rows": scored}
+        [
+            {**dict.fromkeys(("data", "date", "device", "hd95_rule"), ""), "skipped": [], "rows": scored}
+            | {"cases": [{"name": name} for name in ("a", "b", "easy")]}
+        ]
     )
+    assert (summary["cases"], summary["left_out"]) == (2, 1)
     told = {(gain["subset"], gain["added"]): gain for gain in summary["gains"]}
     assert set(told) == {("FLAIR", "T1ce"), ("T1ce", "FLAIR")}
     assert told["FLAIR", "T1ce"]["cases"] == 2, "the easy case lacks T1ce"
@@ -219,7 +223,8 @@ def test_an_evaluation_made_with_another_way_of_predicting_is_not_attached(
     summary = json.loads(older.read_text())
     del summary["prediction"]
     older.write_text(json.dumps(summary))
-    assert attach_evaluation(path, older.parent)["cases"] == 2
+    entry = attach_evaluation(path, older.parent)
+    assert (entry["cases"], entry["left_out"]) == (1, 1), "one of the two lacks T1 and T2"
 
 
 def test_the_table_is_the_papers(evaluated: Evaluated) -> None:

@@ -312,9 +312,9 @@ def test_the_panel_says_what_to_expect_and_which_sequence_would_help(panel: Any,
     plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.expectationLabel.text).toPlainText()
     assert plain.splitlines() == [
         "T2 (1 of 4 sequences): what to expect, by mean Dice \u00b1 spread over 7 evaluated patients",
-        "\u25cf Whole tumor: good (0.80 \u00b1 0.12)",
-        "\u25cf Tumor core: doubtful (0.60 \u00b1 0.12)",
-        "\u25cf Enhancing tumor: unreliable (0.31 \u00b1 0.12)",
+        "\u25cf Whole tumor: reliable (0.80 \u00b1 0.12)",
+        "\u25cf Tumor core: check (0.60 \u00b1 0.12)",
+        "\u25cf Enhancing tumor: doubtful (0.31 \u00b1 0.12)",
         "Adding T1ce would help most: whole tumor 0.80 to 0.81, tumor core 0.60 to 0.70, enhancing tumor "
         "0.31 to 0.70 (the 6 patients who have it).",
     ]

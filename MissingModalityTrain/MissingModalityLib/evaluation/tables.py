@@ -295,6 +295,11 @@ def read_rows(path: Path) -> list[Row]:
         ) from error
 
 
+def row_of(record: Mapping[str, Any]) -> Row:
+    """A row from one of the dicts that evaluations hold."""
+    return Row(**{**record, "subset": _SUBSETS_BY_NAME[record["subset"]]})
+
+
 def _row(record: dict[str, str]) -> Row:
     lesions = {name: float(record[name]) for name in LESION_METRICS if record.get(name)}
     features = {name: float(record[name]) for name in FEATURES if record.get(name)}

@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.modalities import Subset
+from .expected_dice import Grade
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class Prediction:
         device: where the network ran.
         warnings: what the user should know, one sentence each.
         presence: probability that the case holds NCR, ED and ET at all; None where the network does not tell.
+        estimated_dice: of WT, TC and ET, 0..1, see :mod:`.dice_estimate`; None where the student is not
+            calibrated.
+        grades: how far to trust each of them; None likewise.
     """
 
     labels: sitk.Image
@@ -29,6 +33,8 @@ class Prediction:
     device: str
     warnings: tuple[str, ...]
     presence: dict[str, float] | None = None
+    estimated_dice: dict[str, float] | None = None
+    grades: dict[str, Grade] | None = None
 
 
 @dataclass(frozen=True)

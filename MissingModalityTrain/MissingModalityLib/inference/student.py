@@ -32,7 +32,9 @@ from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS, network_class, network_options
 from ..runtime.devices import choose_device
 from .card import GATES, HEADER_KEY, Card, read_card, unreadable
+from .dice_estimate import estimate, grades
 from .doubt import features
+from .expected_dice import Grade
 from .prediction import Prediction, SubsetResult
 from .sliding_window import (
     RawPrediction,
@@ -144,13 +146,25 @@ class Student:
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         probabilities = self._apply_gate(found.probabilities, found.presence)
-        labels = preparation.to_reference_grid(self._decided(probabilities, prepared.brain), prepared)
+        classes = self._decided(probabilities, prepared.brain)
+        labels = preparation.to_reference_grid(classes, prepared)
         presence = None
         if found.presence is not None:
             names = (cls.name for cls in TUMOR_CLASSES)
             presence = dict(zip(names, found.presence.tolist(), strict=True))
+        estimates = self._estimates(probabilities, classes, prepared.subset)
         seconds = time.perf_counter() - begin
-        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence)
+        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence, *estimates)
+
+    def _estimates(
+        self, probabilities: np.ndarray, classes: np.ndarray, subset: Subset
+    ) -> tuple[dict[str, float] | None, dict[str, Grade] | None]:
+        """Dice of each region and how far to trust it; None where the card has no calibration."""
+        calibration = self.card.calibration
+        if calibration is None:
+            return None, None
+        estimated = estimate(self._features(probabilities, classes), subset, calibration)
+        return estimated, grades(estimated, calibration)
 
     def classes(
         self,
