@@ -23,6 +23,7 @@ from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_name
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.attach import attach_evaluation, summary_of
+from MissingModalityLib.evaluation.calibration import FEWEST_PATIENTS
 from MissingModalityLib.evaluation.evaluate import (
     evaluate_folder,
     read_evaluation,
@@ -225,6 +226,49 @@ def test_an_evaluation_made_with_another_way_of_predicting_is_not_attached(
     older.write_text(json.dumps(summary))
     entry = attach_evaluation(path, older.parent)
     assert (entry["cases"], entry["left_out"]) == (1, 1), "one of the two lacks T1 and T2"
+
+
+def test_a_cross_validation_counts_beside_the_students_own_evaluation(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(evaluated.student, tmp_path / "tiny.safetensors"))
+    other = tmp_path / "other.safetensors"
+    tiny_student(seed=4).save(other)
+    write_shell_case(tmp_path / "data" / "BraTS2021_90005", seed=5)
+    evaluate_folder(other, tmp_path / "data", tmp_path / "folds", device="cpu")
+    entry = attach_evaluation(path, evaluated.output, [tmp_path / "folds"])
+    assert (entry["cases"], entry["cross_validated"], entry["left_out"]) == (2, 1, 1)
+    assert entry["weights_sha256"] == weights_sha256(Student.load(path))
+    rows = [*evaluated.result["rows"], *read_evaluation(tmp_path / "folds")["rows"]]
+    dice = [row["dice"] for row in rows if (row["subset"], row["region"]) == ("FLAIR", "WT")]
+    assert len(dice) == 3, "of whom one lacks T1 and T2"
+    flair = next(line for line in entry["subsets"] if line["subset"] == "FLAIR")
+    assert flair["dice"]["WT"] == pytest.approx((dice[0] + dice[2]) / 2, abs=1e-4)
+    assert "calibration" not in read_card(path), "three patients are too few"
+
+
+def test_enough_patients_calibrate_the_student_but_for_those_it_learned_from(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
+    path, scores = tmp_path / "s.safetensors", tmp_path / "scores"
+    student = Student.load(evaluated.student)
+    student.card["training"] = {"cases": {"p00": "T2"}}
+    student.save(path)
+    shutil.copytree(evaluated.output, scores)
+    rows, summary = read_rows(scores / "cases.csv"), json.loads((scores / "summary.json").read_text())
+
+    def attach(patients: int) -> dict[str, Any] | None:
+        several = [replace(row, case=f"p{number:02}") for number in range(patients) for row in rows[:60]]
+        (scores / "cases.csv").write_text(rows_to_csv(several))
+        cases = [{"name": f"p{number:02}"} for number in range(patients)]
+        (scores / "summary.json").write_text(json.dumps({**summary, "cases": cases}))
+        attach_evaluation(path, scores)
+        return read_card(path).get("calibration")
+
+    assert attach(FEWEST_PATIENTS) is None, "it learned from one of them"
+    found = attach(FEWEST_PATIENTS + 1)
+    assert found is not None and found["patients"] == FEWEST_PATIENTS
+    assert attach(FEWEST_PATIENTS) is None, "an estimate that was not fitted to this evaluation is gone"
 
 
 def test_the_table_is_the_papers(evaluated: Evaluated) -> None:

@@ -37,6 +37,9 @@ _CAUGHT = {"WT": 0.95}
 on others. Where most of the whole tumor is wrong, nothing else is right. Of the inner regions, whose
 estimates err more, as many would take most of the good results along: there the estimate itself decides."""
 
+_SMALLEST_SPREAD = 0.01
+"""Features that differ less than this from result to result tell nothing, and get hardly any weight."""
+
 _MOST_FOLDS = 10
 
 
@@ -175,7 +178,8 @@ def _fit(sample: _Sample) -> dict[str, Any]:
     """Intercept, weights and ranges of the features, and offsets of the subsets."""
     expected = _expected(sample)
     columns = np.column_stack([sample.inputs, [expected[subset] for subset in sample.subsets]])
-    mean, scale = columns.mean(0), columns.std(0) + 1e-9  # a feature may be the same everywhere
+    mean = sample.weights() @ columns
+    scale = np.maximum(np.sqrt(sample.weights() @ (columns - mean) ** 2), _SMALLEST_SPREAD)
     weights, intercept = _minimize((columns - mean) / scale, sample)
     weights = weights / scale
     *of_features, of_subset = weights.tolist()
@@ -193,10 +197,11 @@ def _fit(sample: _Sample) -> dict[str, Any]:
 
 def _expected(sample: _Sample) -> dict[str, float]:
     """Logit of the mean Dice of each subset that any patient has."""
+    of_subset = {name: sample.subsets == name for name in map(subset_name, SUBSETS)}
     means = {
-        name: float(sample.dice[sample.subsets == name].mean())
-        for name in map(subset_name, SUBSETS)
-        if (sample.subsets == name).any()
+        name: float(np.average(sample.dice[chosen], weights=sample.weights()[chosen]))
+        for name, chosen in of_subset.items()
+        if chosen.any()
     }
     return {name: logit(mean) for name, mean in means.items()}
 
