@@ -12,6 +12,8 @@ import torch
 
 from MissingModalityLib.core.errors import CaseError, MissingModalityError, OptionError, StudentError
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.imaging.reading import read_study
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.sliding_window import cuda_half
 from MissingModalityLib.inference.student import Student

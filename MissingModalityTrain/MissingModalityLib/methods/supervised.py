@@ -75,7 +75,7 @@ class Supervised(Method):
         return {**terms, "total": sum(terms.values())}
 
     def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """The subset, its superset, and all that is present for networks that train on single modalities too."""
+        """Subset and superset; all that is present for networks that train on single modalities."""
         read = batch["present"] if network.reads_present else batch["available"]
         options = self.options
         return read | batch[SUPERSETS[options.consistency_superset]] if options.consistency_weight else read

@@ -132,6 +132,13 @@ class Head(ABC):
     def class_map(self, probabilities: np.ndarray) -> np.ndarray:
         """Probabilities (K, D, H, W) -> uint8 class map (D, H, W)."""
 
+    def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        """Probabilities (K, D, H, W) -> (3, D, H, W) of WT, TC and ET.
+
+        Of statements about each class by themselves, that of the class that claims a voxel most.
+        """
+        return np.stack([probabilities[list(members)].max(0) for members in REGIONS.values()])
+
     @abstractmethod
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """Lower the probabilities of classes that the case does not seem to hold.
@@ -182,6 +189,10 @@ class ClassesHead(Head):
     def class_map(self, probabilities: np.ndarray) -> np.ndarray:
         return probabilities.argmax(0).astype(np.uint8)
 
+    def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        """One of its classes is a voxel's, so they add up."""
+        return np.stack([probabilities[list(members)].sum(0) for members in REGIONS.values()])
+
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """Presence re-weighs the classes' prior and the result sums to 1 again (Bayes' rule).
 
@@ -229,6 +240,9 @@ class RegionsHead(_SigmoidHead):
 
     def class_map(self, probabilities: np.ndarray) -> np.ndarray:
         return _painted(probabilities)
+
+    def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        return probabilities
 
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """A region is there if one of its classes is: its factor is the largest of theirs."""
