@@ -21,7 +21,7 @@ from ..core.modalities import SUBSETS, Subset, availability
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
-from ..imaging.preparation import Prepared
+from ..imaging.prepared import Prepared
 from ..inference.decision import drop_little_enhancing
 from ..inference.sliding_window import remove_small_components
 from ..inference.student import Student

@@ -14,13 +14,7 @@ from typing import Any
 
 from ..core.errors import CaseError, OptionError
 from ..core.progress import Progress
-from ..evaluation.evaluate import (
-    EVALUATION_FOLDER,
-    evaluate_folder,
-    read_evaluation,
-    weights_sha256,
-)
-from ..evaluation.joining import join_evaluations
+from ..evaluation.summary import EVALUATION_FOLDER
 from ..inference.student import Student
 from ..runtime import distributed
 from .plan import Plan, change_plan, to_json
@@ -85,6 +79,9 @@ def score_fold(request: TrainRequest, report: Progress) -> None:
     Raises:
         CaseError: no case can be scored, or the scores cannot be written.
     """
+    # here, because training from prepared cases does without what reads volumes
+    from ..evaluation.evaluate import evaluate_folder
+
     folder = RunFolder(request.output)
     record = RunRecord.read(folder)
     student, output = last_student(folder, record), folder.path / EVALUATION_FOLDER
@@ -110,6 +107,8 @@ def join_folds(output: Path) -> bool:
     Raises:
         CaseError: folds were trained with different plans or on different cases.
     """
+    from ..evaluation.joining import join_evaluations
+
     records = fold_records(output)
     folders = [fold_folder(output, fold).path / EVALUATION_FOLDER for fold in range(records[0].folds)]
     students = [last_student(fold_folder(output, record.fold), record) for record in records]
@@ -158,6 +157,8 @@ def _made_of(record: RunRecord) -> tuple[Any, ...]:
 
 def _is_scored(student: Path, output: Path) -> bool:
     """Whether ``output`` holds scores of these very weights: a fold may have been trained on since."""
+    from ..evaluation.evaluate import read_evaluation, weights_sha256
+
     try:
         return read_evaluation(output)["weights_sha256"] == weights_sha256(Student.load(student))
     except CaseError:
