@@ -247,9 +247,10 @@ class Trainer:
         """One step of the optimizer, which goes into ``values``."""
         stage = self.stage
         drawn = batch.pop("augmentation")  # stays on the host, where decisions on it cost no waiting
+        read = stage.method.modalities_read(stage.network, batch)
         cases = batch["case"].tolist()
         batch = self._sent(batch, cases)
-        batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn)
+        batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn, read)
         self.optimizer.zero_grad(set_to_none=True)  # before the activations take its memory
         with self.precision:
             terms = stage.method.loss(model, batch, epoch)
