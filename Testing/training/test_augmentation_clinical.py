@@ -265,3 +265,16 @@ def test_what_a_batch_does_not_use_is_not_interpolated(monkeypatch):
     turn = Rotation.from_rotvec([5, 5, 5], degrees=True).as_matrix()
     apply(*case(), only(affine=turn), torch.tensor([[True, False, False, True]]))
     assert sampled == [1, 2], "labels and brains in one volume, and two modalities"
+
+
+def test_nothing_is_read_back_from_the_device(monkeypatch):
+    from MissingModalityLib.training import augmentation
+
+    # tensors without values: whatever the host reads of them is an error
+    monkeypatch.setattr(augmentation, "add_noise", lambda *_: None)
+    image, label = (values.to("meta") for values in case(6))
+    used = torch.tensor([[True, True, False, True]] * 5 + [[False, True, False, False]])
+    drawn = drawn_for(*range(6))
+    assert all((drawn[kind].numpy() != NEUTRAL[kind]).any() for kind in KINDS)
+    changed, target = apply(image, label, drawn, used)
+    assert changed.shape == image.shape and target.shape == label.shape
