@@ -123,6 +123,10 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
         "num_workers": 0,
         "precision": options.precision,
         "oversample_foreground": 1.0,
+        # as many epochs as are made here, at the learning rate of the first one
+        "epochs": 1 + options.steps,
+        "lr_schedule": "constant-linear",
+        "lr_decay_fraction": 0,
     }
     crop = {} if options.crop == "own" else {"patch_size": int(options.crop)}
     plan = make_plan(recipe, network, options.preset, settings={**common, **crop, **changes})

@@ -12,6 +12,8 @@ import torch
 
 from MissingModalityLib.core.errors import CaseError, MissingModalityError, OptionError, StudentError
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.imaging.reading import read_study
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.sliding_window import cuda_half
 from MissingModalityLib.inference.student import Student
@@ -214,6 +216,31 @@ def test_the_running_average_is_what_is_exported(tiny_cases: Path, tmp_path: Pat
     assert any(
         (value - exported[name]).abs().max() > 1e-3 for name, value in weights(tmp_path / "run").items()
     )
+
+
+def test_every_option_of_the_loss_is_logged_and_its_student_tells_presence(
+    tiny_cases: Path, tmp_path: Path
+) -> None:
+    network = {"blocks": (1, 1, 1), "deep_supervision": True, "presence": True}
+    losses = {"dice_over": "sample", "top_k_fraction": 0.2, "consistency_weight": 0.5}
+    changes = {"network": {"width": 8, **network}, "supervised": losses, "all_modalities_epochs": 1}
+    run = train(tiny_cases, tmp_path / "run", settings={**TINY, "epochs": 2, **changes})
+    of_epoch = [line["loss"] for line in log(run)]
+    consistency = {"consistency_kl", "consistency_dice"}
+    assert set(of_epoch[0]) == {"dice", "bce", "deep_dice", "deep_bce", "presence", "total", *consistency}
+    assert max(abs(of_epoch[0][name]) for name in consistency) < 1e-6, "subset and superset are the same"
+    assert of_epoch[1]["consistency_dice"] > 1e-6
+    student = Student.load(run / "train.safetensors")
+    case = find_cases(tiny_cases).cases[0]
+    assert set(student.predict(read_study(case), device="cpu").presence) == {"NCR", "ED", "ET"}
+    post = {**TINY, "epochs": 1, "network": changes["network"], "distillation": {"focal_gamma": 2}}
+    taught = train(
+        *(tiny_cases, tmp_path / "post", "aem-kd"),
+        stages=["posttrain"],
+        initial=run / "train.safetensors",
+        settings=post,
+    )
+    assert {"deep_dice", "presence", "teacher_kl"} <= set(log(taught)[0]["loss"])
 
 
 def test_unknown_subsets_and_cases_are_named_beside_the_known_ones(tiny_cases: Path, tmp_path: Path) -> None:

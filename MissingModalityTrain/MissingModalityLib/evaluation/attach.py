@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,34 +15,62 @@ from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
 from ..inference.card import read_card
 from ..inference.student import Student
+from .calibration import FEWEST_PATIENTS, fit_calibration
 from .evaluate import prediction_facts, read_evaluation, weights_sha256
+from .pooling import pool_evaluations
+from .tables import Row
 
-_FACTS = ("data", "date", "device", "hd95_rule", "weights_sha256")
-_DECIMALS = {"dice": 4, "hd95": 2}
+_FACTS = ("data", "date", "device", "hd95_rule")
+_DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
 
 
-def attach_evaluation(student: Path | str, evaluation: Path | str) -> dict[str, Any]:
-    """Store the summary of an evaluation in a student file, in place and in the file's own precision.
+def attach_evaluation(
+    student: Path | str, evaluation: Path | str, cross_validation: Sequence[Path | str] = ()
+) -> dict[str, Any]:
+    """Store the summary of evaluations in a student file, in place and in the file's own precision.
+
+    Where they are of enough patients and tell what the probabilities told, the estimate of Dice for each
+    result is fitted to them too, see :func:`.calibration.fit_calibration`; else the file gets none.
 
     Args:
-        student: a student file; its card gets the entry ``evaluation``, an earlier one is replaced.
+        student: a student file; its card gets the entries ``evaluation`` and ``calibration``, earlier ones
+            are replaced.
         evaluation: folder that :func:`.evaluate.evaluate_folder` has written for these very weights.
+        cross_validation: folders of evaluations by students that were trained like this one without the
+            patients that they were scored on; their patients count like the others.
 
     Returns:
-        The entry, see :func:`summary_of`.
+        The entry ``evaluation``, see :func:`summary_of`.
 
     Raises:
         StudentError: the student file cannot be used or written.
-        CaseError: the folder holds no evaluation, or one of another student; the file is as it was.
+        CaseError: a folder holds no evaluation, the first one is of another student, or they have different
+            rules for HD95; the file is as it was.
     """
     student = Path(student)
-    found = read_evaluation(evaluation)
+    found, others = read_evaluation(evaluation), [read_evaluation(folder) for folder in cross_validation]
     network = Student.load(student)
     check_weights(network, found, student)
-    network.card["evaluation"] = summary_of(found)
+    network.card["evaluation"] = {
+        **summary_of([found, *others]),
+        "weights_sha256": found["weights_sha256"],
+        "cross_validated": len({case["name"] for other in others for case in other["cases"]}),
+    }
+    network.card["calibration"] = _calibration([found, *others], set(trained_on(student, found)))
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
+
+
+def _calibration(
+    evaluations: Sequence[Mapping[str, Any]], learned_from: Collection[str]
+) -> dict[str, Any] | None:
+    """Fitted to all but what the student itself was scored on and had learned from."""
+    own, *others = ([row for row in evaluation["rows"] if row.get("features")] for evaluation in evaluations)
+    rows = [row for row in own if row["case"] not in learned_from]
+    rows += [row for other in others for row in other]
+    enough = len({row["case"] for row in rows}) >= FEWEST_PATIENTS
+    return fit_calibration(rows) if enough else None
 
 
 def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
@@ -74,29 +102,32 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
             )
 
 
-def summary_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of an evaluation that fits into a header.
+def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The part of evaluations that fits into a header.
 
     Returns:
-        ``data`` (name of the folder), ``date``, ``device``, ``hd95_rule``, ``weights_sha256``, ``cases`` (how
-        many), and ``subsets`` and ``averages`` as in :func:`.tables.summarize`: mean and standard deviation
-        of Dice (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region; ``gains``: for each subset and each
-        modality ``added`` to it, mean Dice per region ``before`` and ``after`` over the ``cases`` that allow
-        both, for the means of two subsets may be over different cases. No case is named.
+        ``data`` (names of the folders), ``date``, ``device``, ``hd95_rule``, ``cases`` (how many, the same in
+        every row where any has all sequences that others have), ``left_out`` (how many lack one), and
+        ``subsets`` and ``averages`` as in :func:`.tables.summarize`: mean and standard deviation of Dice
+        (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region, whole and lesion-wise; ``gains``: for each
+        subset and each modality ``added`` to it, mean Dice per region ``before`` and ``after`` over the
+        ``cases`` that allow both. No case is named.
     """
+    pooled = pool_evaluations(evaluations)
     return {
-        **{name: evaluation[name] for name in _FACTS},
-        "cases": len(evaluation["cases"]),
-        "subsets": [_rounded(entry) for entry in evaluation["subsets"]],
-        "averages": {title: _rounded(entry) for title, entry in evaluation["averages"].items()},
-        "gains": list(_gains(evaluation["rows"])),
+        **{name: pooled[name] for name in _FACTS},
+        "cases": len(pooled["cases"]),
+        "left_out": len(pooled["left_out"]),
+        "subsets": [_rounded(entry) for entry in pooled["subsets"]],
+        "averages": {title: _rounded(entry) for title, entry in pooled["averages"].items()},
+        "gains": list(_gains(pooled["rows"])),
     }
 
 
-def _gains(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _gains(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
     dice: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
-        dice.setdefault(row["subset"], {}).setdefault(row["case"], {})[row["region"]] = row["dice"]
+        dice.setdefault(subset_name(row.subset), {}).setdefault(row.case, {})[row.region] = row.dice
     for subset in SUBSETS:
         for modality in sorted(set(MODALITIES) - set(subset)):
             # only cases that have both subsets: a mean over other cases would differ because of the cases
@@ -124,6 +155,7 @@ def _rounded(entry: Mapping[str, Any]) -> dict[str, Any]:
         }
         for metric, decimals in _DECIMALS.items()
         for name in (metric, f"{metric}_std")
+        if name in entry
     }
     return {**entry, **rounded}
 

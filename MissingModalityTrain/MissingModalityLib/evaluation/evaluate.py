@@ -38,9 +38,10 @@ from ..inference.student import Student
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
 from .hd95_rules import check_rule
+from .lesions import score_lesions
 from .metrics import score_regions
 from .summary import EvaluationSummary
-from .tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize
+from .tables import Row, notes, read_rows, rows_to_csv, score_tables, summarize
 
 if TYPE_CHECKING:
     import torch
@@ -75,9 +76,9 @@ def evaluate_folder(
     Args:
         student: a student file.
         data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows.
-        output: folder for ``cases.csv`` (every score), ``summary.json`` (means, versions, settings),
-            ``table.md`` (the papers' table) and ``heatmap.png`` (Dice); made if absent, files of these names
-            are replaced.
+        output: folder for ``cases.csv`` (every score, and what the student's probabilities tell),
+            ``summary.json`` (means, versions, settings), ``table.md`` (the papers' table) and ``heatmap.png``
+            (Dice); made if absent, files of these names are replaced.
         device: as in :func:`~..runtime.devices.choose_device`; under torchrun each process takes its own GPU.
         convention: label convention, where the layout does not fix it.
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
@@ -240,13 +241,20 @@ def _score_case(
 
     rows = []
     subsets = allowed_subsets(case)
-    for subset, classes in zip(
-        subsets, student.classes_of(prepared, subsets, device, on_window), strict=True
-    ):
-        prediction = sitk.GetArrayFromImage(to_reference_grid(classes, prepared))
+    for subset, result in zip(subsets, student.results_of(prepared, subsets, device, on_window), strict=True):
+        prediction = sitk.GetArrayFromImage(to_reference_grid(result.classes, prepared))
         scores = score_regions(prediction, reference, spacing, hd95_rule)
+        lesions = score_lesions(prediction, reference, spacing)
         rows += [
-            Row(case.name, subset, region, score.dice, score.hd95, score.predicted, score.reference)
+            Row(
+                case.name,
+                subset,
+                region,
+                **asdict(score),
+                lesion_dice=lesions[region].dice,
+                lesion_hd95=lesions[region].hd95,
+                features=result.features.get(region),
+            )
             for region, score in scores.items()
         ]
         report(f"{case.name}, {subset_name(subset)}: WT {100 * scores['WT'].dice:.1f} %", 1)
@@ -299,7 +307,7 @@ def _write(
     draw: Callable[[dict[str, Any], Path], None],
 ) -> None:
     title = f"# {evaluation['student']} on {len(evaluation['cases'])} case(s) of {evaluation['data']}\n"
-    table = "\n".join((title, markdown_table(evaluation), notes(evaluation)))
+    table = "\n".join((title, *score_tables(evaluation), notes(evaluation)))
     with explain_write_errors(output, _OTHER_FOLDER):
         write_text(rows_to_csv(rows), output / CASES_FILE)
         write_text(table, output / TABLE_FILE)

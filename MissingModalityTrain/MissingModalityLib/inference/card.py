@@ -19,6 +19,7 @@ from ..core.errors import OptionError, StudentError
 from ..core.files import TEXTS, safetensors_header
 from ..core.labels import TumorClass
 from ..core.modalities import MODALITIES
+from .dice_estimate import check_calibration
 
 FORMAT_VERSION = 1
 HEADER_KEY = "missing_modality_student"
@@ -62,6 +63,7 @@ class Card(MutableMapping[str, Any]):
         training: record of the run: recipe, preset, settings, seed, stage, epochs_done, cases, validation,
             versions.
         evaluation: scores per subset, see :func:`..evaluation.attach.summary_of`.
+        calibration: of the estimate of Dice for each result, see :func:`.dice_estimate.check_calibration`.
         further: other keys.
     """
 
@@ -86,6 +88,7 @@ class Card(MutableMapping[str, Any]):
     limits: list[str] | None = None
     training: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     further: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -174,6 +177,8 @@ _VALID = {
     **dict.fromkeys(("modalities", "classes"), _are_texts),
     "options": _is_mapping,
     "limits": _or_none(_are_texts),
+    # says itself what is wrong, since there is much in it
+    "calibration": lambda value: value is None or check_calibration(value) is None,
     "window": lambda value: (
         _is_list(value) and len(value) == _DIMENSIONS and all(_is_whole(side, least=1) for side in value)
     ),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +20,21 @@ from safetensors.torch import save
 
 from ..core.errors import StudentError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging.grid import ORIENTATION, SPACING_MM
 from ..imaging.prepared import Prepared
+from ..networks.heads import THRESHOLD
 from ..networks.network import Network
 from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS, network_class, network_options
 from ..runtime.devices import choose_device
 from .card import GATES, HEADER_KEY, Card, read_card, unreadable
+from .dice_estimate import estimate, grades
+from .doubt import features
+from .expected_dice import Grade
+from .prediction import Prediction, SubsetResult
 from .sliding_window import (
     RawPrediction,
     apply_presence_gate,
@@ -40,30 +44,7 @@ from .sliding_window import (
 )
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
-
     from ..imaging.reading import Study
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Result of :meth:`Student.predict`.
-
-    Attributes:
-        labels: uint8 classes 0..3 on the reference volume's own grid.
-        subset: the modalities used.
-        seconds: wall-clock time of preparation, inference and restoring.
-        device: where the network ran.
-        warnings: what the user should know, one sentence each.
-        presence: probability that the case holds NCR, ED and ET at all; None where the network does not tell.
-    """
-
-    labels: sitk.Image
-    subset: Subset
-    seconds: float
-    device: str
-    warnings: tuple[str, ...]
-    presence: dict[str, float] | None = None
 
 
 class Student:
@@ -170,13 +151,25 @@ class Student:
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         probabilities = self._apply_gate(found.probabilities, found.presence)
-        labels = to_reference_grid(self._decided(probabilities, prepared.brain), prepared)
+        classes = self._decided(probabilities, prepared.brain)
+        labels = to_reference_grid(classes, prepared)
         presence = None
         if found.presence is not None:
             names = (cls.name for cls in TUMOR_CLASSES)
             presence = dict(zip(names, found.presence.tolist(), strict=True))
+        estimates = self._estimates(probabilities, classes, prepared.subset)
         seconds = time.perf_counter() - begin
-        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence)
+        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence, *estimates)
+
+    def _estimates(
+        self, probabilities: np.ndarray, classes: np.ndarray, subset: Subset
+    ) -> tuple[dict[str, float] | None, dict[str, Grade] | None]:
+        """Dice of each region and how far to trust it; None where the card has no calibration."""
+        calibration = self.card.calibration
+        if calibration is None:
+            return None, None
+        estimated = estimate(self._features(probabilities, classes), subset, calibration)
+        return estimated, grades(estimated, calibration)
 
     def classes(
         self,
@@ -200,6 +193,32 @@ class Student:
         :func:`.sliding_window.infer`; a map is background outside the brain in the subset's own volumes. The
         crop is that of all volumes.
         """
+        for _, classes in self._decisions(prepared, subsets, device, on_progress):
+            yield classes
+
+    def results_of(
+        self,
+        prepared: Prepared,
+        subsets: Sequence[Subset],
+        device: torch.device | None = None,
+        on_progress: Progress | None = None,
+    ) -> Iterator[SubsetResult]:
+        """What :meth:`classes_of` gives, with what the probabilities tell of it."""
+        for probabilities, classes in self._decisions(prepared, subsets, device, on_progress):
+            yield SubsetResult(classes, self._features(probabilities, classes))
+
+    def _features(self, probabilities: np.ndarray, classes: np.ndarray) -> dict[str, dict[str, float]]:
+        regions = self.network.head.region_probabilities(probabilities)
+        return features(regions, dict.fromkeys(REGIONS, THRESHOLD), classes)
+
+    def _decisions(
+        self,
+        prepared: Prepared,
+        subsets: Sequence[Subset],
+        device: torch.device | None,
+        on_progress: Progress | None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Gated probabilities (K, D, H, W) and class map (D, H, W) of each subset."""
         if not subsets:
             return
         available = np.array([availability(subset) for subset in subsets])
@@ -207,7 +226,7 @@ class Student:
         for number, subset in enumerate(subsets):
             presence = None if found.presence is None else found.presence[number]
             probabilities = self._apply_gate(found.probabilities[number], presence)
-            yield self._decided(probabilities, prepared.image[list(subset)].any(axis=0))
+            yield probabilities, self._decided(probabilities, prepared.image[list(subset)].any(axis=0))
 
     def _apply_gate(self, probabilities: np.ndarray, presence: np.ndarray | None) -> np.ndarray:
         return apply_presence_gate(probabilities, presence, self.network.head, self.card.gate)
