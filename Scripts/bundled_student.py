@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from MissingModalityLib.core.errors import MissingModalityError, OptionError
 from MissingModalityLib.core.progress import progress_printer
-from MissingModalityLib.evaluation.attach import attach_evaluation
-from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
-from MissingModalityLib.evaluation.model_card import write_model_card
 from MissingModalityLib.training.plan import make_plan
 from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run import train
@@ -27,6 +26,9 @@ from MissingModalityLib.training.stage_students import export
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "glioma-any-subset"
 RECIPE = "aem-kd"
+NETWORK = None
+"""None: the one that the recipe is made for."""
+
 EXPERIMENTS_ONLY = "brats_2013_pat0001_1"
 """The case whose license allows experiments but no weights that are passed on."""
 
@@ -87,18 +89,28 @@ def main() -> int:
     return 0
 
 
+def begin(data: Path, run: Path, settings: Mapping[str, Any] | None = None, **choices: Any) -> None:
+    """Train the bundled student's recipe in a new run, with other settings over its own where given."""
+    train(data, run, RECIPE, NETWORK, settings={**SETTINGS, **(settings or {})}, **choices)
+
+
 def _make(data: Path, test: Path, run: Path, models: Path) -> None:
+    # here: scoring reads volumes, and the recipe is also trained where nothing is installed that does
+    from MissingModalityLib.evaluation.attach import attach_evaluation
+    from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
+    from MissingModalityLib.evaluation.model_card import write_model_card
+
     models.mkdir(parents=True, exist_ok=True)
     student = models / f"{NAME}.safetensors"
     with progress_printer("bar") as progress:
         folder = RunFolder(run)
         if folder.has_checkpoint:
             # a run that goes on keeps the settings it began with, and the window above belongs to these
-            if RunRecord.read(folder).plan != make_plan(RECIPE, settings=SETTINGS):
+            if RunRecord.read(folder).plan != make_plan(RECIPE, NETWORK, settings=SETTINGS):
                 raise OptionError(f"{run} was begun with other settings. Choose another --run.")
             train(data, run, resume=True, on_progress=progress)
         else:
-            train(data, run, RECIPE, settings=SETTINGS, on_progress=progress)
+            begin(data, run, on_progress=progress)
         export(run, student, FACTS)
         evaluate_folder(student, test, run / "evaluation", on_progress=progress)
     attach_evaluation(student, run / "evaluation")

@@ -57,11 +57,14 @@ CLASSES = {
     ),
     "Settings": (
         "epochs=300, iterations_per_epoch=150, batch_size=2, patch_size=(80, 80, 80), "
-        "oversample_foreground=0.0, augmentation='paper', training_subsets=(), synthesis=<factory>, "
+        "oversample_foreground=0.0, augmentation='paper', training_subsets=(), subset_weights=('uniform',), "
+        "all_modalities_epochs=0, synthesis=<factory>, "
         "method='supervised', supervised=<factory>, distillation=<factory>, joint=<factory>, "
         "other_methods=<factory>, learning_rate=0.0002, adam_beta2=0.999, weight_decay=0.0001, "
         "lr_decay_power=0.9, max_grad_norm=0.0, ema_decay=0.0, precision='auto', validation_interval=25, "
-        "validation_subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), num_workers=0"
+        "validation_subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), num_workers=0, "
+        "optimizer='adam', lr_schedule='poly', lr_warmup_steps=0, lr_decay_fraction=0.2, "
+        "case_cache='auto', compile='none'"
     ),
     "Student": "network, card=None",
     "Study": "images, names",

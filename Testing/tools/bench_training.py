@@ -1,6 +1,6 @@
 """Seconds and peak memory of a training step, and how large loss terms are when training begins.
 
-Every line is measured in a process of its own, on crops of one synthetic patient, by the loop that trains:
+Every line is measured in a process of its own, on crops of one patient, by the loop that trains:
 one step to warm up, then the mean of the next ones; loss terms are means over all of them. Memory on a CPU
 is the process's own, with some 0.6 GiB that Python and PyTorch take; on a GPU it is what PyTorch allocates.
 
@@ -23,6 +23,7 @@ from statistics import fmean
 from typing import Any
 
 from bench import in_child
+from MissingModalityLib.networks.registry import NETWORKS
 
 # The parent imports nothing heavy: the peak memory of a child, as Linux counts it, starts from its parent's.
 
@@ -36,6 +37,11 @@ LINES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "adamm checkpointing": ("adamm", "adamm", "train", {"network.activation_checkpointing": True}),
 }
 """Recipe, network, stage and settings; crops one at a time."""
+LINES |= {
+    name: ("baseline", name, "train", {})
+    for name in NETWORKS
+    if name not in {network for _, network, _, _ in LINES.values()}
+}
 SEED = 2021
 
 
@@ -46,23 +52,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         options.folder = folder
-        in_child(__file__, "case", options)
-        results = [in_child(__file__, name, options) or {"line": name} for name in options.lines]
+        if not options.data:
+            in_child(__file__, "case", options)
+        results = []
+        for name in options.lines:
+            results.append(in_child(__file__, name, options, options.limit) or {"line": name})
+            if options.output:  # after each line: somebody may end all of this before the last one
+                options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(_table(results, options), flush=True)
-    if options.output:
-        options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--lines", nargs="+", choices=LINES, default=list(LINES), metavar="LINE")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="of cases (default: a synthetic patient)")
     parser.add_argument("--preset", default="light", help="of the networks (default: %(default)s)")
     parser.add_argument("--crop", default="64", help="side, or 'own': that of the preset (default: 64)")
     parser.add_argument("--precision", default="auto", help="as the setting (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3, help="to time (default: %(default)s)")
+    parser.add_argument("--limit", type=float, metavar="SECONDS", help="that a line may take; then it failed")
     parser.add_argument("--output", type=Path, help="write the figures as JSON too")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
@@ -112,13 +123,18 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
         "num_workers": 0,
         "precision": options.precision,
         "oversample_foreground": 1.0,
+        # as many epochs as are made here, at the learning rate of the first one
+        "epochs": 1 + options.steps,
+        "lr_schedule": "constant-linear",
+        "lr_decay_fraction": 0,
     }
     crop = {} if options.crop == "own" else {"patch_size": int(options.crop)}
     plan = make_plan(recipe, network, options.preset, settings={**common, **crop, **changes})
     settings, device = plan.stages[stage], choose_device(options.device)
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
-    case = find_cases(Path(options.folder) / "cases").cases[0]
+    cases = find_cases(options.data or Path(options.folder) / "cases").cases
+    case = max(cases, key=lambda case: len(case.images))
     trained = StageRun(
         name=stage,
         stages=[stage],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def add(commands: Any) -> None:
         commands,
         "synthesize",
         run,
-        "Make synthetic cases: tumors transplanted between patients, or mixtures.",
+        "Make synthetic cases: tumors transplanted between patients, mixtures, or grown tumors.",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases with labels")
     parser.add_argument(
@@ -39,7 +40,8 @@ def add(commands: Any) -> None:
         "--method",
         choices=SYNTHESIS_METHODS,
         default="aem",
-        help="aem: asymmetry error maps of tumors; mixup: whole images mixed (default: %(default)s)",
+        help="aem: asymmetry error maps of tumors; mixup: whole images mixed; grown: tumors grown from label "
+        "maps in healed brains (default: %(default)s)",
     )
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
@@ -79,12 +81,22 @@ def _modality(text: str) -> Modality:
 
 def _describe_options() -> str:
     lines = ["Options of the synthesis, changed by --set NAME=VALUE, with their defaults:"]
-    for item in fields(SynthesisOptions):
+    for name, item in _options_of(SynthesisOptions()):
         about = f"{item.metadata['meaning']}. Allowed: {item.metadata['allowed']}."
-        lines.append(f"  {item.name} = {as_text(item.default)}")
+        lines.append(f"  {name} = {as_text(item.default)}")
         # a terminal has 80 columns, and one that is filled to the last may break the line itself
         lines += textwrap.wrap(about, 79, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
+
+
+def _options_of(options: Any, path: str = "") -> Iterator[tuple[str, Field[Any]]]:
+    """Path and field of every option, those of a group by GROUP.OPTION."""
+    for item in fields(options):
+        value = getattr(options, item.name)
+        if is_dataclass(value):
+            yield from _options_of(value, f"{path}{item.name}.")
+        else:
+            yield path + item.name, item
 
 
 def run(options: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ class ProgressStage(StrEnum):
     READ = "read"
     PREPARE = "prepare"
     CUT_TUMORS = "tumors"
+    GROW_TUMORS = "growing tumors"
     SEGMENT = "segment"
     CASES = "cases"
     EVALUATE = "Evaluating"

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import OptionError, StudentError
+from ..core.files import TEXTS, safetensors_header
 from ..core.labels import TumorClass
 from ..core.modalities import MODALITIES
 from .dice_estimate import check_calibration
@@ -26,10 +27,6 @@ MODALITY_ORDER = [modality.name for modality in MODALITIES]
 
 GATES = ("soft", "hard", "none")
 """How the presence of a class, where a network gives it, changes the class's probabilities."""
-
-_LENGTH_BYTES = 8
-_LONGEST_HEADER = 100_000_000
-"""Bytes; the same limit as in the safetensors library."""
 
 _DIMENSIONS = 3
 
@@ -205,7 +202,7 @@ def read_card(path: Path | str) -> Card:
         raise StudentError(
             f"{path}: there is no such student file. Choose a .safetensors file made by 'export'."
         )
-    card = _parsed(path, _read_header(path))
+    card = _parsed(path, _read_texts(path))
     if card.format_version != FORMAT_VERSION:
         raise StudentError(
             f"{path}: student format {card.format_version}, but this version reads {FORMAT_VERSION}. "
@@ -218,20 +215,11 @@ def read_card(path: Path | str) -> Card:
     return card
 
 
-def _read_header(path: Path) -> dict[str, Any]:
-    """The texts under ``__metadata__``."""
+def _read_texts(path: Path) -> dict[str, Any]:
+    """The texts of its header."""
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            if not 0 < length <= min(_LONGEST_HEADER, path.stat().st_size):
-                raise ValueError("no header")
-            header = json.loads(file.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        if path.stat().st_size < _LENGTH_BYTES + length + max(ends, default=0):
-            raise ValueError("weights are missing at its end")
-        return dict(header.get("__metadata__") or {})
-    # whatever a file of other content makes of these lines, brackets too deep for JSON's parser included
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        return dict(safetensors_header(path).get(TEXTS) or {})
+    except (OSError, ValueError, TypeError) as error:
         raise unreadable(path, error) from error
 
 

@@ -22,7 +22,7 @@ from ..core.labels import class_volumes, convention
 from ..core.modalities import MODALITIES, Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging.diameters import axial_diameters
-from ..imaging.preparation import VERSION
+from ..imaging.prepared import VERSION
 from ..imaging.reading import Study
 from ..imaging.segmentation_file import segmentation_image, split_suffix
 from ..imaging.volumes import placing_image, read_image

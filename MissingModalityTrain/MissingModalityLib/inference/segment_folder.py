@@ -19,7 +19,7 @@ from ..core.labels import REGIONS, TUMOR_CLASSES, convention
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
-from ..imaging.preparation import VERSION
+from ..imaging.prepared import VERSION
 from ..imaging.reading import read_study
 from ..imaging.segmentation_file import SUFFIXES
 from .locations import bundled_student

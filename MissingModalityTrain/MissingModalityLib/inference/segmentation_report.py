@@ -16,7 +16,7 @@ class SegmentationReport:
         command: always ``segment``.
         started: date and time (ISO 8601, UTC).
         versions: of the library and what computes, see :func:`.environment.versions`.
-        preparation: version of the preparation, see :data:`.preparation.VERSION`; reports of library versions
+        preparation: version of the preparation, see :data:`.prepared.VERSION`; reports of library versions
             before it lack it.
         device: ``name`` (cpu, cuda:0 ...) and ``description`` of what computed.
         student: ``path``, ``name`` and ``sha256`` of the student file.

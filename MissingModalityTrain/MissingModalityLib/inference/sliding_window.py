@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from monai.inferers import sliding_window_inference
+from scipy import ndimage
 from torch import Tensor
 
 from ..core.errors import OptionError
@@ -83,12 +83,12 @@ def remove_small_components(classes: np.ndarray, min_voxels: int) -> np.ndarray:
     """
     if min_voxels < 2:
         return classes
-    mask = sitk.GetImageFromArray((classes > 0).astype(np.uint8))
-    # numbered from the largest piece to the smallest
-    pieces = sitk.GetArrayFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask, True)))
-    sizes = np.bincount(pieces.ravel())[1:]
-    kept = max(1, np.count_nonzero(sizes >= min_voxels))
-    return np.where(pieces > kept, TumorClass.BACKGROUND, classes).astype(np.uint8)
+    pieces, _ = ndimage.label(classes, np.ones((3,) * classes.ndim))
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0  # the background
+    kept = sizes >= min_voxels
+    kept[sizes.argmax()] = True
+    return np.where(kept[pieces], classes, TumorClass.BACKGROUND).astype(np.uint8)
 
 
 def fast_precision(device: torch.device) -> AbstractContextManager:

@@ -11,7 +11,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,9 +23,8 @@ from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, silent
-from ..imaging import preparation
 from ..imaging.grid import ORIENTATION, SPACING_MM
-from ..imaging.reading import Study
+from ..imaging.prepared import Prepared
 from ..networks.heads import THRESHOLD
 from ..networks.network import Network
 from ..networks.output import PRESENCE
@@ -43,6 +42,9 @@ from .sliding_window import (
     infer_within_memory,
     remove_small_components,
 )
+
+if TYPE_CHECKING:
+    from ..imaging.reading import Study
 
 
 class Student:
@@ -133,21 +135,24 @@ class Student:
         Where a GPU's memory does not suffice, smaller windows or the CPU are used; ``warnings`` says so.
 
         Raises:
-            ImageError: see :func:`preparation.prepare`.
+            ImageError: see :func:`~..imaging.preparation.prepare`.
             OptionError: the device is not there.
         """
+        # training scores prepared cases with a student, where there may be no SimpleITK to read volumes with
+        from ..imaging.preparation import prepare, to_reference_grid
+
         begin = time.perf_counter()
         chosen = choose_device(device) if isinstance(device, str) else device
         report = on_progress or silent
         report(Event(ProgressStage.PREPARE, 0, 1, "Bringing the volumes onto one grid"))
-        prepared = preparation.prepare(study)
+        prepared = prepare(study)
         report(Event(ProgressStage.PREPARE, 1, 1))
         notes = list(prepared.warnings)
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         probabilities = self._apply_gate(found.probabilities, found.presence)
         classes = self._decided(probabilities, prepared.brain)
-        labels = preparation.to_reference_grid(classes, prepared)
+        labels = to_reference_grid(classes, prepared)
         presence = None
         if found.presence is not None:
             names = (cls.name for cls in TUMOR_CLASSES)
@@ -168,7 +173,7 @@ class Student:
 
     def classes(
         self,
-        prepared: preparation.Prepared,
+        prepared: Prepared,
         device: torch.device | None = None,
         on_progress: Progress | None = None,
     ) -> np.ndarray:
@@ -177,7 +182,7 @@ class Student:
 
     def classes_of(
         self,
-        prepared: preparation.Prepared,
+        prepared: Prepared,
         subsets: Sequence[Subset],
         device: torch.device | None = None,
         on_progress: Progress | None = None,
@@ -193,7 +198,7 @@ class Student:
 
     def results_of(
         self,
-        prepared: preparation.Prepared,
+        prepared: Prepared,
         subsets: Sequence[Subset],
         device: torch.device | None = None,
         on_progress: Progress | None = None,
@@ -208,7 +213,7 @@ class Student:
 
     def _decisions(
         self,
-        prepared: preparation.Prepared,
+        prepared: Prepared,
         subsets: Sequence[Subset],
         device: torch.device | None,
         on_progress: Progress | None,
@@ -234,7 +239,7 @@ class Student:
 
     def probabilities(
         self,
-        prepared: preparation.Prepared,
+        prepared: Prepared,
         device: torch.device | None = None,
         on_progress: Progress | None = None,
     ) -> np.ndarray:

@@ -59,6 +59,15 @@ class Method(ABC):
         """
         return
 
+    def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """(B, 4) bool, modalities whose voxels :meth:`loss` looks at; others are neither moved nor augmented.
+
+        Args:
+            network: the trained one itself, never its distributed wrapper.
+            batch: as for :meth:`loss`, before it goes to the device of the network.
+        """
+        return batch["present"]
+
     @abstractmethod
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:
         """Named scalars; ``total`` is minimized and is the sum of all others.

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.labels import REGIONS, TumorClass
+from ..core.errors import OptionError
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 
 BACKGROUND_LOGIT = 4.0
 """By how much a new network takes a voxel for background: tumor fills about 2 % of a crop, and
@@ -84,6 +85,35 @@ class Head(ABC):
         """:meth:`cross_entropy` of integer classes (B, D, H, W), whose :meth:`target` is at hand."""
         return self.cross_entropy(logits, target)
 
+    def voxel_entropies(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
+        """Cross entropy in nats of each choice, as :meth:`label_entropy` before its mean.
+
+        Returns:
+            (B, n, D, H, W): n = 1 choice among classes, or n = K two-sided ones.
+
+        Raises:
+            OptionError: the head does not offer it.
+        """
+        raise OptionError(
+            f"The head '{self.name}' tells no cross entropy per voxel. Leave focal_gamma, top_k_fraction, "
+            "region_weights and consistency_weight as they are."
+        )
+
+    def channel_weights(self, regions: Sequence[float]) -> list[float]:
+        """Weights of the K channels; those of tumor have the mean 1, that of background is 1.
+
+        Args:
+            regions: weights of WT, TC and ET; a class has the mean weight of the regions that hold it.
+
+        Raises:
+            OptionError: the head does not offer it.
+        """
+        raise OptionError(f"The head '{self.name}' knows no regions. Leave region_weights as they are.")
+
+    def voxel_weights(self, channels: Tensor, classes: Tensor) -> Tensor:
+        """Weights (K,) of channels as factors of :meth:`voxel_entropies`: the weight of each channel."""
+        return channels.view(1, -1, 1, 1, 1)
+
     @abstractmethod
     def init_background_bias(self, bias: Tensor) -> None:
         """Spare training the hundreds of steps that learning the rarity of tumor from zero takes.
@@ -139,6 +169,16 @@ class ClassesHead(Head):
         # from class numbers: products of every channel with its target would be K times as large
         return F.cross_entropy(logits, classes.long())
 
+    def voxel_entropies(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, classes.long(), reduction="none").unsqueeze(1)
+
+    def channel_weights(self, regions: Sequence[float]) -> list[float]:
+        return _class_weights(regions)
+
+    def voxel_weights(self, channels: Tensor, classes: Tensor) -> Tensor:
+        """The weight of each voxel's class."""
+        return channels[classes.long()].unsqueeze(1)
+
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
         bias.view(self.channels, -1)[TumorClass.BACKGROUND] += BACKGROUND_LOGIT
@@ -175,6 +215,9 @@ class _SigmoidHead(Head):
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(logits, target)
 
+    def voxel_entropies(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
 
 class RegionsHead(_SigmoidHead):
     """Sigmoids of the nested regions; the inner one overwrites the outer one."""
@@ -183,6 +226,9 @@ class RegionsHead(_SigmoidHead):
 
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
         return region_target(classes, dtype)
+
+    def channel_weights(self, regions: Sequence[float]) -> list[float]:
+        return _with_mean_one(regions)
 
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
@@ -212,6 +258,9 @@ class SigmoidsHead(_SigmoidHead):
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
         return one_hot(classes, self.channels, dtype)
 
+    def channel_weights(self, regions: Sequence[float]) -> list[float]:
+        return _class_weights(regions)
+
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
         bias.fill_(-BACKGROUND_LOGIT)
@@ -232,6 +281,19 @@ def _background_class(shape: Sequence[int], channels: int) -> Tensor:
     result = torch.zeros(shape[0], channels, *shape[2:])
     result[:, TumorClass.BACKGROUND] = 1
     return result
+
+
+def _with_mean_one(weights: Sequence[float]) -> list[float]:
+    return [weight * len(weights) / sum(weights) for weight in weights]
+
+
+def _class_weights(regions: Sequence[float]) -> list[float]:
+    """Weights of WT, TC and ET -> of background, NCR, ED and ET."""
+    holding = [
+        [weight for weight, members in zip(regions, REGIONS.values(), strict=True) if cls in members]
+        for cls in TUMOR_CLASSES
+    ]
+    return [1.0, *_with_mean_one([sum(weights) / len(weights) for weights in holding])]
 
 
 def _painted(maps: np.ndarray) -> np.ndarray:

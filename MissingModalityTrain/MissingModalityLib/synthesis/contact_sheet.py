@@ -16,6 +16,7 @@ from ..core.files import atomic_write
 from ..core.modalities import MODALITIES, Modality
 from ..core.segments import SEGMENTS
 from ..imaging.cache import CachedCase
+from .grown_case import GrownCase
 from .mixup import MixedCase
 from .options import SynthesisOptions
 from .synthetic_case import SyntheticCase
@@ -73,7 +74,8 @@ def draw_contact_sheet(
     """Write a PNG with a block for each case: a row per modality; columns X_A, D_B, T_B, X_AB, Y_AB.
 
     A block shows axial slices through the largest area of the (first) new tumor. D_B is a slice of the donor
-    on his own grid; T_B is all that was added to the recipient. MixUp has the donor and his part instead.
+    on his own grid; T_B is all that was added to the recipient. MixUp has the donor and his part instead, a
+    grown tumor the healed recipient, the new image, its labels, and a training tumor to compare with.
     Modalities that the synthetic case lacks stay black.
 
     Args:
@@ -87,7 +89,10 @@ def draw_contact_sheet(
     FigureCanvasAgg(figure)
     blocks = figure.subfigures(len(cases), 1, squeeze=False)[:, 0]
     for block, case in zip(blocks, cases, strict=True):
-        columns = _transplanted(case, options) if isinstance(case, TransplantedCase) else _mixed(case)
+        if isinstance(case, TransplantedCase):
+            columns = _transplanted(case, options)
+        else:
+            columns = _grown(case) if isinstance(case, GrownCase) else _mixed(case)
         _draw_block(block, case, columns)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)
@@ -148,6 +153,24 @@ def _mixed(case: MixedCase) -> list[_Column]:
         _Column(f"${1 - case.share:.2f}\\, X_B$", (1 - case.share) * donor[:, 0]),
         _Column(f"$X_{{AB}} = {case.share:.2f}\\, X_A + {1 - case.share:.2f}\\, X_B$", after),
         _Column("$Y_{AB} = Y_A$", after, classes=classes),
+    ]
+
+
+def _grown(case: GrownCase) -> list[_Column]:
+    _, label = case.crop((0, 0, 0), case.shape)
+    index = _fullest(torch.from_numpy(label))
+    before, own = _slice(case.recipient, index)
+    healed, _ = case.healed_crop((index, 0, 0), (1, *case.shape[1:]))
+    after, classes = _slice(case, index)
+    real = case.look
+    _, theirs = real.crop((0, 0, 0), real.shape)
+    compared, _ = _slice(real, _fullest(torch.from_numpy(theirs)))
+    return [
+        _Column("$X_A$", before, classes=own),
+        _Column("healed", healed[:, 0]),
+        _Column("grown", after),
+        _Column("its labels", after, classes=classes),
+        _Column(f"real: {real.name}", compared),
     ]
 
 

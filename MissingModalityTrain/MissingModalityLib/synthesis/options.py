@@ -2,16 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..core.aliases import OLD_SYNTHESIS_OPTIONS
-from ..core.settings import check, choice, reads_old_names, setting, switch, within
+from ..core.labels import CONVENTIONS
+from ..core.settings import check, choice, facts, reads_old_names, setting, switch, within
 
-SYNTHESIS_METHODS = ("aem", "mixup")
-"""Tumors transplanted as asymmetry error maps, or whole images mixed (the paper's comparison, Table 6)."""
+SYNTHESIS_METHODS = ("aem", "mixup", "grown")
+"""Tumors transplanted as asymmetry error maps, whole images mixed (the paper's comparison, Table 6), or
+tumors grown from label maps."""
 
 DIFFERENCES = ("absolute", "signed", "none")
 PLACEMENTS = ("aligned", "random")
+
+
+@dataclass(frozen=True)
+class GrownOptions:
+    """How tumors grow from label maps; of the method grown alone.
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    label_maps: str = setting(
+        "",
+        "Where shapes of tumors come from: a folder of label files, or a .npz with seg (N, X, Y, Z), patient "
+        "and spacing; without one, the label maps of the training cases",
+        "a folder or a .npz file",
+    )
+    label_convention: str = setting(
+        "brats2021",
+        "How label_maps are numbered",
+        f"one of {', '.join(CONVENTIONS)}",
+        lambda value: value in CONVENTIONS,
+    )
+    exclude: tuple[str, ...] = setting(
+        (),
+        "Label maps not to use, such as those of patients to test on: names, or .txt files with a name in "
+        "each line",
+        "names or files joined by commas",
+    )
+    # beyond a half, sizes would leave the range of those in the label maps
+    max_scale_change: float = within(0.0, 0.5, 0.2, "Largest relative change of a tumor's size along an axis")
+    # places are those of the label map, and tumors lie along tracts: a few times a head's own tilt
+    max_rotation_deg: float = within(
+        0.0, 45.0, 10.0, "Largest rotation of a tumor about each axis in degrees"
+    )
+    bend_mm: float = within(0.0, 6.0, 2.0, "Standard deviation in mm of the bends of a tumor's outline")
+    max_mass_effect_mm: float = within(
+        0.0, 10.0, 5.0, "Largest distance in mm by which a tumor's core pushes the tissue around it"
+    )
+    contrast_jitter: float = within(
+        0.0, 0.5, 0.1, "Standard deviation of contrasts relative to those of the training tumors"
+    )
+    low_grade_share: float = within(
+        0.0, 1.0, 0.15, "Share of tumors made low-grade: no enhancement, no necrosis, a faint core"
+    )
+    non_enhancing_share: float = within(
+        0.0, 1.0, 0.1, "Share of tumors that are not low-grade whose enhancing part is taken for the core"
+    )
+    thin_rim_share: float = within(
+        0.0, 1.0, 0.1, "Share of the other tumors whose enhancing part is thinned to a rim of 1 to 2 mm"
+    )
+
+    def __post_init__(self) -> None:
+        check(self, "grown.")
 
 
 @reads_old_names(OLD_SYNTHESIS_OPTIONS)
@@ -59,6 +114,7 @@ class SynthesisOptions:
         "more than 0, at most 10",
         lambda value: 0 < value <= 10,
     )
+    grown: GrownOptions = field(default_factory=GrownOptions, metadata=facts("Of the method grown"))
 
     def __post_init__(self) -> None:
         check(self)

@@ -11,6 +11,7 @@ from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging.cache import CachedCase
+from .grower import Grower
 from .mixup import MixedCase
 from .options import SYNTHESIS_METHODS, SynthesisOptions
 from .synthetic_case import SyntheticCase
@@ -38,22 +39,28 @@ def synthetic_cases(
         cases: prepared real cases, at least two.
         factor: 2 or more.
         seed: of all draws.
-        method: "aem" transplants tumors, "mixup" mixes images.
+        method: "aem" transplants tumors, "mixup" mixes images, "grown" grows tumors from label maps; where a
+            recipient has tumor on both sides, "grown" takes another one.
         options: of the synthesis; the paper's by default.
-        folder: where tumors are kept, each computed once; by default ``tumors`` beside the first case's file.
-        on_progress: called before each tumor is cut, and at the end.
+        folder: where tumors are kept, each cut or grown once; by default ``tumors`` beside the first case's
+            file.
+        on_progress: called before each tumor is cut or grown, and at the end.
 
     Returns:
         Cases that read from disk when asked for a crop, named synthetic_0000 and so on.
 
     Raises:
-        CaseError: a recipient without a possible donor, or ``folder`` cannot be written to.
+        CaseError: a recipient without a possible donor, for "grown" no label map or no recipient at all, or
+            ``folder`` cannot be written to.
         OptionError: unknown method, or a factor below 2.
     """
     check_choices(method, factor, len(cases))
     options, cases = options or SynthesisOptions(), sorted(cases, key=lambda case: case.name)
+    folder = folder or tumor_folder(cases[0].path.parent)
+    if method == "grown":
+        return grow_cases(cases, range((factor - 1) * len(cases)), seed, options, folder, on_progress)
     if method == "aem":
-        tumors = _cut(cases, folder or tumor_folder(cases[0].path.parent), options, on_progress)
+        tumors = _cut(cases, folder, options, on_progress)
         donors = _Donors(cases, list(tumors))
     else:
         donors = _Donors(cases, list(range(len(cases))))
@@ -68,6 +75,31 @@ def synthetic_cases(
             made.append(TransplantedCase.draw(name, cases[recipient], grafted, options, random))
         else:
             made.append(MixedCase.draw(name, cases[recipient], cases[chosen[0]], options.mixup_alpha, random))
+    return made
+
+
+def grow_cases(
+    cases: Sequence[CachedCase],
+    numbers: Sequence[int],
+    seed: int,
+    options: SynthesisOptions,
+    folder: Path,
+    on_progress: Progress | None = None,
+) -> list[SyntheticCase]:
+    """Some of the cases that :func:`synthetic_cases` makes by the method "grown".
+
+    Args:
+        cases: all real ones, sorted by name.
+        numbers: which, from 0.
+        seed, options, folder, on_progress: as there.
+    """
+    notify = on_progress or silent
+    grower, made = Grower(cases, options.grown, folder), []
+    for step, number in enumerate(numbers):
+        name = f"synthetic_{number:04d}"
+        notify(Event(ProgressStage.GROW_TUMORS, step, len(numbers), name))
+        made.append(grower.case(name, number % len(cases), [seed, number]))
+    notify(Event(ProgressStage.GROW_TUMORS, len(numbers), len(numbers), f"{len(made)} tumors grown"))
     return made
 
 

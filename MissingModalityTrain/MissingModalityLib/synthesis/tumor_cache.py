@@ -137,7 +137,7 @@ def _cut(donor: CachedCase, options: SynthesisOptions) -> tuple[dict[str, np.nda
     if box is None:
         raise CaseError(f"Case '{donor.name}' has no tumor in its label, so it cannot give one away.")
     present = image[list(donor.subset)]
-    plane = None if options.difference == "none" else _plane(donor, present)
+    plane = None if options.difference == "none" else plane_of(donor, present)
     label = classes[box].numpy()
     values = np.zeros((len(MODALITIES), *label.shape), np.float32)
     values[list(donor.subset)] = tumor_part(present, classes, plane, box, options.difference)
@@ -150,7 +150,12 @@ def _cut(donor: CachedCase, options: SynthesisOptions) -> tuple[dict[str, np.nda
     return {"values": values.astype(np.float16), "label": label}, header
 
 
-def _plane(donor: CachedCase, present: Tensor) -> Plane:
+def plane_of(donor: CachedCase, present: Tensor) -> Plane:
+    """The mid-sagittal plane of a case, from the sequences that it has.
+
+    Raises:
+        CaseError: there is none that could be found.
+    """
     try:
         return find_plane(present)
     except ImageError as error:

@@ -32,7 +32,7 @@ class TumorTransform:
         scale = random.uniform(1 - options.max_scale_change, 1 + options.max_scale_change)
         angles = np.radians(random.uniform(-options.max_rotation_deg, options.max_rotation_deg, 3))
         signs = random.choice([-1.0, 1.0], 3) if options.flip else np.ones(3)
-        matrix = scale * _rotation(angles) @ np.diag(signs)
+        matrix = scale * rotation(angles) @ np.diag(signs)
         return cls(tuple(tuple(row) for row in matrix.tolist()))
 
     def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -71,7 +71,7 @@ class TumorTransform:
         return result, transformed
 
 
-def _rotation(angles: np.ndarray) -> np.ndarray:
+def rotation(angles: np.ndarray) -> np.ndarray:
     """(3, 3) rotation about the axes z, y and x in turn, angles in radians."""
     result = np.eye(3)
     for axis, angle in enumerate(angles):

@@ -11,7 +11,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ..core.aliases import OLD_SYNTHESIS_OPTIONS, renamed
 from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.files import explain_write_errors, write_report
@@ -85,7 +84,7 @@ def synthesize(
         "factor": factor,
         "method": method,
         "seed": seed,
-        "options": asdict(options),
+        "options": _as_json(options),
     }
     _claim(output, data, plan)
     prepared = _prepare(labeled, output / _WORK_FOLDER, notify)
@@ -150,9 +149,13 @@ def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
 
 
 def _plan_of(report: Path) -> dict[str, Any]:
-    """The plan of a report, its options by the names of today."""
+    """The plan of a report; its options by the names of today, with what earlier versions did not have."""
     plan = json.loads(report.read_text("utf-8"))["plan"]
-    return {**plan, "options": renamed(plan["options"], OLD_SYNTHESIS_OPTIONS)}
+    return {**plan, "options": _as_json(SynthesisOptions(**plan["options"]))}
+
+
+def _as_json(options: SynthesisOptions) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(options)))
 
 
 def _write_case(case: SyntheticCase, output: Path) -> None:

@@ -15,7 +15,7 @@ from ..datasets.splitting import split_cases
 from ..imaging.cache import CachedCase, cache_case
 from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
-from ..synthesis.pairing import synthetic_cases
+from ..synthesis.pairing import grow_cases, synthetic_cases
 from ..synthesis.tumor_cache import cache_tumor, tumor_folder
 from .record import RunRecord
 from .samples import possible_subsets
@@ -93,6 +93,8 @@ def stage_cases(
         folder, options = tumor_folder(real[0].path.parent), synthesis.options
         if synthesis.method == "aem" and distributed.world() > 1:
             distributed.on_all_ranks(_cut_share, real, folder, options)
+        if synthesis.method == "grown" and distributed.world() > 1:
+            distributed.on_all_ranks(_grow_share, real, synthesis.factor, record.seed, folder, options)
         arguments = (real, synthesis.factor, record.seed, synthesis.method, options, folder, report)
         made = distributed.on_all_ranks(synthetic_cases, *arguments)
     usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
@@ -178,6 +180,14 @@ def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOpti
     for case in cases[distributed.rank() :: distributed.world()]:
         if len(case.tumor_voxels()):
             cache_tumor(case, folder, options)
+
+
+def _grow_share(
+    cases: Sequence[CachedCase], factor: int, seed: int, folder: Path, options: SynthesisOptions
+) -> None:
+    """Grow the tumors that fall to this process; then all find them all."""
+    numbers = range((factor - 1) * len(cases))[distributed.rank() :: distributed.world()]
+    grow_cases(sorted(cases, key=lambda case: case.name), numbers, seed, options, folder)
 
 
 def _check_excluded(listing: CaseListing, exclude: Sequence[str]) -> None:

@@ -1,0 +1,202 @@
+"""Where shapes of tumors come from: label maps of any patients, whose images are not needed."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..core.errors import CaseError, ImageError, OptionError
+from ..core.files import image_suffix
+from ..core.labels import to_classes
+from ..imaging.boxes import tightest_box
+from ..imaging.cache import CachedCase
+from ..imaging.grid import ORIENTATION
+from ..imaging.volumes import read_image
+
+ATLAS_BRAIN_MM = ((4.0, 143.0), (39.0, 212.0), (51.0, 189.0))
+"""Where brains lie in the volumes of BraTS, 155 x 240 x 240 mm along z, y, x, on the atlas SRI24.
+
+Mean borders of four brains of BraTS 2021; each differs by up to 6 mm.
+"""
+
+LEAST_TUMOR_MM3 = 100.0
+"""Smaller tumors are mostly stray voxels of a label map."""
+
+_LABEL_WORDS = ("seg", "label", "mask")
+
+
+@dataclass(frozen=True)
+class TumorShape:
+    """The box around a tumor in a label map.
+
+    Attributes:
+        classes: (d, h, w) uint8, axes (z, y, x) of LPS.
+        spacing: (z, y, x) in mm.
+        start: center of its first voxel from the beginning of the brain's box, (z, y, x) in mm.
+        brain: size of the brain's box, (z, y, x) in mm.
+    """
+
+    classes: np.ndarray
+    spacing: tuple[float, ...]
+    start: tuple[float, ...]
+    brain: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A label map that is read when it is needed.
+
+    Attributes:
+        name: of the patient or file.
+        read: returns the shape in it, or None where there is next to no tumor.
+    """
+
+    name: str
+    read: Callable[[], TumorShape | None]
+
+
+def of_cases(cases: Sequence[CachedCase]) -> list[LabelMap]:
+    """The label maps of prepared cases, whose brain boxes are known."""
+    return [LabelMap(case.name, partial(_of_case, case)) for case in cases]
+
+
+def find_label_maps(source: Path, exclude: Sequence[str], convention: str) -> list[LabelMap]:
+    """The label maps in a folder or an archive, sorted by name.
+
+    The brain's place is not in a label map: volumes are taken to lie as those of BraTS do.
+
+    Args:
+        source: a folder with label files in it or in its subfolders; or a .npz with ``seg`` (N, X, Y, Z),
+            axes as LPS, ``patient`` (N,) names and ``spacing`` (3,) in mm along X, Y, Z. Where names of files
+            say seg, label or mask, the others are passed over.
+        exclude: names not to use, or text files (.txt) that hold one in each line.
+        convention: how the labels are numbered.
+
+    Raises:
+        CaseError: there is none, or all are excluded.
+        OptionError: an excluded name is not there, or a text file of names cannot be read.
+        ImageError: the archive cannot be read.
+        LabelError: the archive holds a number that the convention does not know.
+    """
+    read = _in_archive if source.suffix == ".npz" else _in_folder
+    found = {label_map.name: label_map for label_map in read(source, convention)}
+    if not found:
+        raise CaseError(
+            f"{source}: no label map is there. Give a folder of label files (such as x_seg.nii.gz) or a "
+            ".npz with the arrays seg, patient and spacing."
+        )
+    excluded = set(_names(exclude))
+    unknown = sorted(excluded - found.keys())
+    if unknown:
+        raise OptionError(
+            f"Setting grown.exclude names '{unknown[0]}', which is no label map of {source}. Names there "
+            f"look like '{min(found)}'. Correct the name, or take it off the list."
+        )
+    kept = [found[name] for name in sorted(found.keys() - excluded)]
+    if not kept:
+        raise CaseError(f"{source}: all {len(found)} label maps are excluded. Exclude fewer.")
+    return kept
+
+
+def source_state(source: str) -> list[list[str | float]]:
+    """Names, sizes and times of the files in a folder, or of a file; empty for no source.
+
+    Raises:
+        CaseError: it does not exist.
+    """
+    if not source:
+        return []
+    path = Path(source)
+    if not path.exists():
+        raise CaseError(f"{path} does not exist. Give a folder of label maps or a .npz file.")
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [[str(file), file.stat().st_size, file.stat().st_mtime] for file in files if file.is_file()]
+
+
+def _of_case(case: CachedCase) -> TumorShape | None:
+    with case.open() as file:
+        label = file.get_tensor("label")
+    return _shape(label, (1.0,) * label.ndim, (0.0,) * label.ndim, tuple(map(float, label.shape)))
+
+
+def _of_file(path: Path, convention: str) -> TumorShape | None:
+    image = sitk.DICOMOrient(read_image(path), ORIENTATION)
+    label = to_classes(sitk.GetArrayFromImage(image), convention, str(path))
+    return _on_atlas(label, tuple(reversed(image.GetSpacing())))
+
+
+def _in_folder(folder: Path, convention: str) -> Iterator[LabelMap]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and image_suffix(path)]
+    names = {path: path.name[: -len(image_suffix(path))] for path in files}
+    labels = [path for path in files if any(word in names[path].lower() for word in _LABEL_WORDS)]
+    for path in labels or files:
+        # patient_seg.nii.gz is called patient, patient/seg.nii.gz too
+        stem = names[path]
+        for word in _LABEL_WORDS:
+            stem = stem.removesuffix(word).removesuffix(word.title())
+        yield LabelMap(stem.strip("-_. ") or path.parent.name, partial(_of_file, path, convention))
+
+
+def _in_archive(path: Path, convention: str) -> Iterator[LabelMap]:
+    """Read map by map and cut to the tumors: whole, a few hundred maps are a gigabyte."""
+    try:
+        with np.load(path) as arrays:
+            names, spacing = arrays["patient"].tolist(), arrays["spacing"].tolist()
+        with zipfile.ZipFile(path) as archive, archive.open("seg.npy") as file:
+            np.lib.format.read_magic(file)
+            size, by_columns, kind = np.lib.format.read_array_header_1_0(file)
+            if by_columns or len(size) != 4 or size[0] != len(names):
+                raise ValueError(f"seg of shape {size} does not fit {len(names)} patients")
+            for name in names:
+                content = file.read(int(np.prod(size[1:])) * kind.itemsize)
+                label = np.frombuffer(content, kind).reshape(size[1:]).transpose(2, 1, 0)
+                shape = _on_atlas(label, tuple(reversed(spacing)))
+                if shape:
+                    classes = to_classes(shape.classes, convention, f"{path}: {name}")
+                    shape = replace(shape, classes=classes)
+                yield LabelMap(name, partial(_same, shape))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ImageError(
+            f"{path}: no archive of label maps ({error}). It needs the arrays seg (N, X, Y, Z), patient (N,) "
+            "and spacing (3,)."
+        ) from error
+
+
+def _same(shape: TumorShape | None) -> TumorShape | None:
+    return shape
+
+
+def _on_atlas(label: np.ndarray, spacing: tuple[float, ...]) -> TumorShape | None:
+    first = tuple(-low for low, _ in ATLAS_BRAIN_MM)
+    return _shape(label, spacing, first, tuple(high - low for low, high in ATLAS_BRAIN_MM))
+
+
+def _shape(
+    label: np.ndarray, spacing: tuple[float, ...], first: tuple[float, ...], brain: tuple[float, ...]
+) -> TumorShape | None:
+    """The tumor of a label map whose first voxel lies at ``first`` mm from the brain's box."""
+    if (label > 0).sum() * np.prod(spacing) < LEAST_TUMOR_MM3:
+        return None
+    box = tightest_box(label > 0)
+    start = tuple(f + part.start * s for f, part, s in zip(first, box, spacing, strict=True))
+    return TumorShape(np.ascontiguousarray(label[box]), spacing, start, brain)
+
+
+def _names(exclude: Sequence[str]) -> Iterator[str]:
+    for entry in exclude:
+        if not entry.endswith(".txt"):
+            yield entry
+            continue
+        try:
+            lines = Path(entry).read_text("utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise OptionError(
+                f"Setting grown.exclude: {entry} cannot be read ({error}). Give a text file of names."
+            ) from error
+        yield from filter(None, map(str.strip, lines))

@@ -1,0 +1,156 @@
+"""A tumor's shape in a recipient: moved there, changed, and kept where a tumor can be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..imaging.boxes import Box
+from .label_maps import TumorShape
+from .midsagittal_plane import Plane
+from .options import GrownOptions
+from .texture import smooth_noise
+from .tumor_transform import rotation
+
+_BENDS_MM = 30.0
+"""Size of the bumps by which a shape is bent."""
+
+_SHIFT_MM = 6.0
+"""Standard deviation of the place about that of the label map."""
+
+_MARGIN = 8
+"""Voxels that bending may add around the box of a shape."""
+
+PLAUSIBLE = 0.88
+"""Share of a tumor that has to be in the brain and on one side of the falx; the rest is cut off.
+
+Tumors in label maps lie to 97 % (median) on one side; the brains' outlines differ by a few millimeters.
+"""
+
+_STRIDE = 3
+"""Of every so many voxels one is looked at to judge a place."""
+
+_FALX_MM = 1.5
+"""How near a tumor comes to the plane of symmetry, where the falx lies."""
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where a shape goes, before it is bent.
+
+    Attributes:
+        matrix: (3, 3) from mm about the recipient's place to mm about the shape's center.
+        center: voxel (z, y, x) of the recipient where the shape's center goes.
+        mirrored: whether left and right were exchanged.
+    """
+
+    matrix: np.ndarray
+    center: np.ndarray
+    mirrored: bool
+
+    @classmethod
+    def draw(
+        cls, shape: TumorShape, size: tuple[int, ...], options: GrownOptions, random: np.random.Generator
+    ) -> Pose:
+        """The same place of the aligned brain boxes, moved, turned and scaled a little.
+
+        Args:
+            shape: to place.
+            size: (D, H, W) of the recipient's brain box, 1 mm voxels.
+            options: that limit the change.
+            random: source of all draws.
+        """
+        brain = np.array(shape.brain)
+        middle = (np.array(shape.start) + (np.array(shape.classes.shape) - 1) * shape.spacing / 2) / brain
+        mirrored = bool(random.random() < 0.5)
+        if mirrored:
+            middle[-1] = 1 - middle[-1]
+        center = middle * size + random.normal(0, _SHIFT_MM * min(1.0, min(size) / 100), 3)
+        scale = np.exp(random.uniform(-1, 1, 3) * np.log1p(options.max_scale_change)) * size / brain
+        turn = rotation(np.radians(random.uniform(-options.max_rotation_deg, options.max_rotation_deg, 3)))
+        matrix = turn @ np.diag(1 / scale)
+        if mirrored:
+            matrix = np.diag([1.0, 1.0, -1.0]) @ matrix
+        return cls(matrix, center, mirrored)
+
+    def box(self, shape: TumorShape, size: tuple[int, ...]) -> Box | None:
+        """The box of the recipient that the bent shape may reach; None where it is outside of the brain."""
+        half = np.abs(np.linalg.inv(self.matrix)) @ (np.array(shape.classes.shape) * shape.spacing / 2)
+        low = np.floor(self.center - half - _MARGIN).astype(int).clip(0)
+        high = np.minimum(np.ceil(self.center + half + _MARGIN).astype(int) + 1, size)
+        if (low >= high).any():
+            return None
+        return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+
+    def classes(self, shape: TumorShape, points: np.ndarray) -> np.ndarray:
+        """Classes uint8 at voxels (3, ...) of the recipient; borders of coarse label maps are rounded."""
+        points = np.tensordot(self.matrix, points - _column(self.center), 1)
+        points = points / _column(shape.spacing) + _column((np.array(shape.classes.shape) - 1) / 2)
+        masks = [(shape.classes == cls).astype(np.float32) for cls in TUMOR_CLASSES]
+        shares = np.stack([ndimage.map_coordinates(mask, points, order=1) for mask in masks])
+        best = np.array(TUMOR_CLASSES, np.uint8)[shares.argmax(axis=0)]
+        return np.where(shares.sum(axis=0) > 0.5, best, np.uint8(TumorClass.BACKGROUND))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A shape with its pose in a recipient.
+
+    Attributes:
+        name: of the label map.
+        shape, pose: of the tumor.
+        box: of the recipient, that holds it.
+        side: 1 or -1, the side of the falx that most of it lies on.
+        plausibility: share of the tumor that lies in the brain and on that side.
+    """
+
+    name: str
+    shape: TumorShape
+    pose: Pose
+    box: Box
+    side: float
+    plausibility: float
+
+    @classmethod
+    def of(cls, name: str, shape: TumorShape, pose: Pose, brain: np.ndarray, plane: Plane) -> Place | None:
+        """Judge a pose by every few voxels; None where nothing lies in the brain (D, H, W)."""
+        box = pose.box(shape, brain.shape)
+        if box is None:
+            return None
+        coarse = tuple(slice(part.start, part.stop, _STRIDE) for part in box)
+        points = np.stack(np.meshgrid(*(np.arange(p.start, p.stop, _STRIDE) for p in box), indexing="ij"))
+        tumor = pose.classes(shape, points.astype(float)) > 0
+        inside = tumor & brain[coarse]
+        right = inside & hemisphere(plane, coarse, 1.0)
+        side = 1.0 if 2 * right.sum() >= inside.sum() else -1.0
+        kept = (inside & hemisphere(plane, coarse, side)).sum()
+        # what bending and the recipient's grid cut off counts too
+        volume = (shape.classes > 0).sum() * np.prod(shape.spacing) / abs(np.linalg.det(pose.matrix))
+        share = float(kept) * _STRIDE**3 / max(volume, float(tumor.sum()) * _STRIDE**3)
+        return cls(name, shape, pose, box, side, share) if kept else None
+
+    def classes(self, bend_mm: float, random: np.random.Generator) -> np.ndarray:
+        """Classes (d, h, w) of the box, the shape bent at random."""
+        points = np.stack(np.meshgrid(*(np.arange(p.start, p.stop) for p in self.box), indexing="ij"))
+        points = points.astype(float)
+        if bend_mm:
+            points += bend_mm * np.stack([smooth_noise(points.shape[1:], _BENDS_MM, random) for _ in points])
+        return self.pose.classes(self.shape, points)
+
+
+def hemisphere(plane: Plane, box: Box, sign: float) -> np.ndarray:
+    """Voxels (d, h, w) bool of a box on one side of the falx; ``sign`` 1 is the side of growing x."""
+    axes = np.meshgrid(
+        *(np.arange(p.start, p.stop, p.step or 1, dtype=np.float32) for p in box), indexing="ij", sparse=True
+    )
+    distance = sum(n * axis for n, axis in zip(plane.normal, axes, strict=True)) - plane.offset
+    return sign * distance > _FALX_MM
+
+
+def _column(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """(3, 1, 1, 1), to go with points."""
+    return np.array(values)[:, None, None, None]
