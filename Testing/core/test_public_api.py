@@ -23,7 +23,7 @@ from small_cases import write_block_cases
 from tiny_run import TINY
 
 FUNCTIONS = {
-    "attach_evaluation": "student, evaluation, cross_validation",
+    "attach_evaluation": "student, evaluation, cross_validation=()",
     "compare_folders": "folders, output=None",
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
@@ -72,7 +72,8 @@ CLASSES = {
     "Study": "images, names",
     "SynthesisOptions": (
         "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
-        "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4"
+        "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4, "
+        "grown=<factory>"
     ),
 }
 METHODS = {
