@@ -13,6 +13,7 @@ from typing import Any
 from ..core.errors import CaseError
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
 from ..inference.doubt import FEATURES
+from .checks import check_row
 from .hd95_rules import HD95_RULES
 from .lesions import DILATION_VOXELS, PENALTY_MM, SMALLEST_MM3
 from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
@@ -284,20 +285,39 @@ def read_rows(path: Path) -> list[Row]:
     """The inverse of :func:`rows_to_csv`, also of files of earlier versions with fewer columns.
 
     Raises:
-        CaseError: the file is absent or was not written by :func:`rows_to_csv`.
+        CaseError: the file is absent or was not written by :func:`rows_to_csv`, or a number in it cannot be
+            the score that its column names.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [_row(record) for record in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+            records = csv.DictReader(file)
+            return [_checked_row(record, records.line_num) for record in records]
+    except (OSError, ValueError, csv.Error) as error:
         raise CaseError(
-            f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written."
+            f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written, or "
+            "evaluate again."
         ) from error
 
 
 def row_of(record: Mapping[str, Any]) -> Row:
     """A row from one of the dicts that evaluations hold."""
     return Row(**{**record, "subset": _SUBSETS_BY_NAME[record["subset"]]})
+
+
+def _checked_row(record: dict[str, str], line: int) -> Row:
+    """A row of the file.
+
+    Raises:
+        ValueError: it is none, with the number of its line.
+    """
+    try:
+        row = _row(record)
+        check_row(row)
+    except KeyError as error:
+        raise ValueError(f"line {line}: there is no {error}") from error
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"line {line}: {error}") from error
+    return row
 
 
 def _row(record: dict[str, str]) -> Row:
