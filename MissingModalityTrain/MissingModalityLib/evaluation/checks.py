@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.labels import REGIONS
 from ..core.modalities import subset_name
 from .hd95_rules import HD95_RULES
 from .metrics import SCORED_REGIONS
-
-if TYPE_CHECKING:
-    from .tables import Row
+from .row import Row
 
 _SHARES = ("dice", "lesion_dice")
 _DISTANCES = ("hd95", "lesion_hd95")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -17,6 +17,7 @@ from .checks import check_row
 from .hd95_rules import HD95_RULES
 from .lesions import DILATION_VOXELS, PENALTY_MM, SMALLEST_MM3
 from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
+from .row import Row
 
 # The papers print the modalities in this order, whatever the order of the channels.
 PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
@@ -52,37 +53,6 @@ GROUPS: Mapping[str, tuple[Subset, ...]] = {
     "with T1ce": tuple(subset for subset in SUBSETS if Modality.T1CE in subset),
 }
 """Subsets that are averaged over."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Score of one region of one case, predicted from one subset.
-
-    Attributes:
-        case: name of the case.
-        subset: modalities the student was given.
-        region: an entry of :data:`~.metrics.SCORED_REGIONS`.
-        dice: 0..1.
-        hd95: mm.
-        predicted: voxels of the region in the prediction.
-        reference: voxels of the region in the reference.
-        lesion_dice: 0..1, mean over lesions, see :mod:`.lesions`; None in evaluations of earlier versions, as
-            are the further ones.
-        lesion_hd95: mm, likewise.
-        features: what the student's probabilities tell, see :func:`~..inference.doubt.features`; None for a
-            region that is none of its own.
-    """
-
-    case: str
-    subset: Subset
-    region: str
-    dice: float
-    hd95: float
-    predicted: int
-    reference: int
-    lesion_dice: float | None = None
-    lesion_hd95: float | None = None
-    features: Mapping[str, float] | None = None
 
 
 _COLUMNS = tuple(field.name for field in fields(Row) if field.name != "features")
