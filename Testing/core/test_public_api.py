@@ -23,7 +23,7 @@ from small_cases import write_block_cases
 from tiny_run import TINY
 
 FUNCTIONS = {
-    "attach_evaluation": "student, evaluation, cross_validation",
+    "attach_evaluation": "student, evaluation, cross_validation=()",
     "compare_folders": "folders, output=None",
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None"
