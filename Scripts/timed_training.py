@@ -1,6 +1,6 @@
 """The recipe of the bundled student, trained for a given time: as many epochs as end in it.
 
-    python Scripts/timed_training.py --data PREPARED --output FOLDER --seconds 400
+    python Scripts/timed_training.py --data PREPARED --output FOLDER --until $(($(date +%s) + 400))
 
 Epochs are chosen from the speed that the first ones of each stage had, in the recipe's proportions, and
 chosen again where the speed changes; the run is resumed with them, so learning rates fall as in a run that
@@ -134,7 +134,7 @@ class TimedRun:
         keep: Callable[[], None],
         settings: Mapping[str, Any] | None = None,
         device: str = "auto",
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.data, self.folder, self.ends, self.keep = data, RunFolder(run), ends, keep
         self.settings, self.device, self.clock = dict(settings or {}), device, clock
@@ -259,7 +259,6 @@ def keep_result(run: Path, output: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train; 0 done, 2 with a message where that cannot be."""
     options = _options(arguments)
-    ends = time.monotonic() + options.seconds
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / "run"
         try:
@@ -268,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cut_tumors(options.data, own["exclude"])
             keep = partial(keep_result, run, options.output)
             settings = {**own, **dict(options.settings)}
-            TimedRun(options.data, run, ends, keep, settings, options.device).train()
+            TimedRun(options.data, run, options.until, keep, settings, options.device).train()
         except (MissingModalityError, OSError) as error:
             print(f"timed_training: error: {error}", file=sys.stderr)
             return 2
@@ -279,7 +278,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for student and state")
-    parser.add_argument("--seconds", type=float, required=True, help="after which training is over")
+    # a time of day, not a duration: on a busy machine the imports above take their share of it
+    parser.add_argument(
+        "--until", type=float, required=True, metavar="TIME", help="end of training, in seconds since 1970"
+    )
     parser.add_argument("--device", default="auto", help="default: %(default)s")
     add_settings(parser, "other settings than the recipe's, such as patch_size=32 to try the script", "")
     return parser.parse_args(arguments)

@@ -13,7 +13,6 @@ from types import ModuleType
 import pytest
 
 import bundled_student
-import choose_component_size
 import compare_recipes
 from compare_recipes import COMPARISONS, Line
 from MissingModalityLib.inference.card import read_card
@@ -171,24 +170,3 @@ def test_trainings_side_by_side_are_those_made_in_turn(
     places = {"train": tiny_cases, "test": tiny_cases, "output": tmp_path / "out"}
     assert script(compare_recipes, **places, seeds=1, steps=3, at_once=2) == 0
     assert len(scores(compared)) == 2 and scores(tmp_path / "out") == scores(compared)
-
-
-@pytest.mark.usefixtures("two_lines")
-def test_sizes_of_components_are_scored_on_cases_the_students_have_not_seen(
-    script: Script,
-    tiny_cases: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    out = tmp_path / "out"
-    # the other line needs more cases than a fold has
-    change_lines(monkeypatch, {"baseline": Line("baseline")})
-    assert script(compare_recipes, train=tiny_cases, output=out, folds=2, steps=1) == 0
-    capsys.readouterr()
-    assert script(choose_component_size, line=out / "baseline", folds=out / "folds") == 0
-    printed = capsys.readouterr()
-    assert sorted(printed.err.split()) == ["patient_a", "patient_c"]
-    assert len(printed.out.splitlines()) == 2 + len(choose_component_size.SIZES)
-    assert script(choose_component_size, line=out, folds=out / "folds") == 2
-    assert "no students of folds" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import CaseError
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
-from ..inference.card import read_card
+from ..inference.card import CHOICES, read_card
 from ..inference.student import Student
 from .calibration import FEWEST_PATIENTS, fit_calibration
 from .evaluate import prediction_facts, read_evaluation, weights_sha256
@@ -21,6 +21,7 @@ from .pooling import pool_evaluations
 from .tables import Row
 
 _FACTS = ("data", "date", "device", "hd95_rule")
+_OF_SCORES = ("evaluation", "calibration")
 _DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
 
@@ -62,6 +63,25 @@ def attach_evaluation(
     return network.card["evaluation"]
 
 
+def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> None:
+    """Put what was chosen for a student into its file, in place and in the file's own precision.
+
+    An evaluation and an estimate of Dice that the file held are of what it was before, and are taken out.
+
+    Args:
+        student: a student file.
+        chosen: keys of :data:`~..inference.card.CHOICES`, as :func:`.selection.choose` returns them.
+
+    Raises:
+        StudentError: the student file cannot be used or written.
+        OptionError: a fact of another kind, out of its range or not for this network.
+    """
+    student = Path(student)
+    loaded = Student.load(student)
+    facts = {name: value for name, value in loaded.card.items() if name not in _OF_SCORES}
+    Student(loaded.network, {**facts, **chosen}).save(student, half=_is_half(student))
+
+
 def _calibration(
     evaluations: Sequence[Mapping[str, Any]], learned_from: Collection[str]
 ) -> dict[str, Any] | None:
@@ -82,7 +102,7 @@ def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -> None:
-    """Refuse an evaluation of other weights, or made with another window, overlap or component size.
+    """Refuse an evaluation of other weights, or of another window or choice (:data:`.card.CHOICES`).
 
     Raises:
         CaseError: naming the student file ``path`` and the student that was evaluated.
@@ -94,11 +114,12 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
         )
     facts = renamed(prediction_facts(student), OLD_CARD_KEYS)
     # older summaries lack it, and all have earlier names of the card's facts
-    for name, value in renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS).items():
-        if value != facts.get(name):
+    found = renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS)
+    for name in dict.fromkeys([*found, *(choice for choice in CHOICES if choice in facts)]):
+        if found.get(name) != facts.get(name):
             raise CaseError(
-                f"The evaluation is not one of {path.name} as it is now: it was made with {name} {value}, "
-                f"the file has {facts.get(name)}. Evaluate this student and try again."
+                f"The evaluation is not one of {path.name} as it is now: it was made with {name} "
+                f"{found.get(name)}, the file has {facts.get(name)}. Evaluate this student and try again."
             )
 
 

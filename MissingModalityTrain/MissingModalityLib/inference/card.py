@@ -17,7 +17,7 @@ from typing import Any
 from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import OptionError, StudentError
 from ..core.files import TEXTS, safetensors_header
-from ..core.labels import TumorClass
+from ..core.labels import REGIONS, TumorClass
 from ..core.modalities import MODALITIES
 from .dice_estimate import check_calibration
 
@@ -29,6 +29,12 @@ GATES = ("soft", "hard", "none")
 """How the presence of a class, where a network gives it, changes the class's probabilities."""
 
 _DIMENSIONS = 3
+
+_MOST_SMOOTHING_MM = 5
+"""A Gaussian that is wider takes away whole lesions."""
+
+CHOICES = ("thresholds", "min_component_voxels", "min_enhancing_voxels", "mirror", "overlap", "smoothing_mm")
+"""What can be chosen for a trained network: all but its weights and window that decides a prediction."""
 
 
 @dataclass(eq=False)  # of a mapping: a card equals the dictionary of its keys
@@ -50,6 +56,12 @@ class Card(MutableMapping[str, Any]):
         min_component_voxels: connected pieces of tumor of fewer voxels are removed, 0: none. Earlier files
             call it ``smallest_island``.
         gate: one of :data:`GATES`; where it is absent, "soft" if the network tells presence.
+        thresholds: by region the probability, above 0 and below 1, from which on a voxel belongs to it; for
+            networks whose head is "regions". This and the next three are absent where nothing was chosen.
+        min_enhancing_voxels: enhancing tumor of fewer voxels in all is taken for necrosis.
+        mirror: axes (0: z, 1: y, 2: x) along which the case is mirrored too; probabilities are the mean over
+            all combinations, two for each axis.
+        smoothing_mm: deviation of the Gaussian that probabilities are averaged with, 0 to 5 mm.
         format_version: of this format.
         modalities: names of the image's channels, in order.
         classes: names of the class numbers, in order.
@@ -76,6 +88,10 @@ class Card(MutableMapping[str, Any]):
     overlap: float = 0.5
     min_component_voxels: int = 0
     gate: str | None = None
+    thresholds: dict[str, float] | None = None
+    min_enhancing_voxels: int | None = None
+    mirror: list[int] | None = None
+    smoothing_mm: float | None = None
     format_version: int = FORMAT_VERSION
     modalities: list[str] = field(default_factory=lambda: list(MODALITY_ORDER))
     classes: list[str] = field(default_factory=lambda: [cls.name for cls in TumorClass])
@@ -170,6 +186,22 @@ def _or_none(is_valid: Any) -> Any:
     return lambda value: value is None or is_valid(value)
 
 
+def _are_thresholds(value: Any) -> bool:
+    return (
+        _is_mapping(value)
+        and set(value) == set(REGIONS)
+        and all(_is_number(threshold) and 0 < threshold < 1 for threshold in value.values())
+    )
+
+
+def _are_axes(value: Any) -> bool:
+    return (
+        _is_list(value)
+        and len(set(map(str, value))) == len(value)
+        and all(_is_whole(axis) and axis < _DIMENSIONS for axis in value)
+    )
+
+
 _VALID = {
     **dict.fromkeys(("network", "network_package", "head", "orientation", "normalization"), _is_text),
     **dict.fromkeys(("name", "license", "data_note"), _or_none(_is_text)),
@@ -185,6 +217,10 @@ _VALID = {
     "overlap": lambda value: _is_number(value) and 0 <= value < 1,
     "min_component_voxels": _is_whole,
     "gate": lambda value: value is None or value in GATES,
+    "thresholds": _or_none(_are_thresholds),
+    "min_enhancing_voxels": _or_none(_is_whole),
+    "mirror": _or_none(_are_axes),
+    "smoothing_mm": _or_none(lambda value: _is_number(value) and 0 <= value <= _MOST_SMOOTHING_MM),
     "format_version": _is_whole,
     "spacing_mm": lambda value: _is_number(value) and value > 0,
 }

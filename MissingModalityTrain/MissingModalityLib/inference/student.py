@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ..core.errors import StudentError
+from ..core.errors import OptionError, StudentError
 from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
@@ -31,6 +31,7 @@ from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS, network_class, network_options
 from ..runtime.devices import choose_device
 from .card import GATES, HEADER_KEY, Card, read_card, unreadable
+from .decision import decide, smooth
 from .dice_estimate import estimate, grades
 from .doubt import features
 from .expected_dice import Grade
@@ -40,7 +41,6 @@ from .sliding_window import (
     apply_presence_gate,
     infer,
     infer_within_memory,
-    remove_small_components,
 )
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ class Student:
         gate = GATES[0] if PRESENCE in network.distillable_features else "none"
         # what follows from the network comes last: facts of an earlier card cannot say otherwise
         self.card = Card.from_json({"gate": gate, **(card or {}), **derived})
+        if self.card.thresholds is not None and not network.head.takes_thresholds:
+            raise OptionError(
+                f"thresholds cannot be set for a network with the head '{network.head.name}'. "
+                "Leave them out, or choose a network whose head is regions."
+            )
 
     def save(self, path: Path, half: bool = False) -> None:
         """Write the file; an existing one is replaced only when the new one is whole.
@@ -209,7 +214,7 @@ class Student:
 
     def _features(self, probabilities: np.ndarray, classes: np.ndarray) -> dict[str, dict[str, float]]:
         regions = self.network.head.region_probabilities(probabilities)
-        return features(regions, dict.fromkeys(REGIONS, THRESHOLD), classes)
+        return features(regions, self.thresholds, classes)
 
     def _decisions(
         self,
@@ -228,14 +233,18 @@ class Student:
             probabilities = self._apply_gate(found.probabilities[number], presence)
             yield probabilities, self._decided(probabilities, prepared.image[list(subset)].any(axis=0))
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """By region the probability from which on a voxel belongs to it."""
+        return self.card.thresholds or dict.fromkeys(REGIONS, THRESHOLD)
+
     def _apply_gate(self, probabilities: np.ndarray, presence: np.ndarray | None) -> np.ndarray:
-        return apply_presence_gate(probabilities, presence, self.network.head, self.card.gate)
+        gated = apply_presence_gate(probabilities, presence, self.network.head, self.card.gate)
+        return smooth(gated, self.card.smoothing_mm or 0)
 
     def _decided(self, probabilities: np.ndarray, brain: np.ndarray) -> np.ndarray:
-        """The class map of probabilities (K, D, H, W): nothing outside the brain, no small pieces."""
-        classes = self.network.head.class_map(probabilities)
-        classes[~brain] = TumorClass.BACKGROUND
-        return remove_small_components(classes, self.card.min_component_voxels)
+        """The class map of probabilities (K, D, H, W), see :func:`.decision.decide`."""
+        return decide(probabilities, brain, self.network.head, self.card)
 
     def probabilities(
         self,
@@ -243,7 +252,7 @@ class Student:
         device: torch.device | None = None,
         on_progress: Progress | None = None,
     ) -> np.ndarray:
-        """Gated probabilities (K, D, H, W) float32 on the prepared grid; K as ``network.head`` says."""
+        """Gated, smoothed probabilities (K, D, H, W) float32 on the prepared grid, see ``network.head``."""
         found: RawPrediction = self._infer(prepared.image, prepared.available, device, on_progress)
         return self._apply_gate(found.probabilities, found.presence)
 
@@ -267,6 +276,7 @@ class Student:
             available,
             window=self.card.window,
             overlap=self.card.overlap,
+            mirror=self.card.mirror or (),
             device=device,
             on_window=on_window,
         )

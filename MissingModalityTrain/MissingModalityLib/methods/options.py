@@ -98,6 +98,25 @@ class DistillationOptions(LossOptions):
         check(self, "distillation.")
 
 
+@dataclass(frozen=True)
+class EnsembleOptions(SupervisedOptions):
+    """Of :class:`~.ensemble.Ensemble`, which learns from the labels as the method supervised does.
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    teachers: tuple[str, ...] = setting(
+        (),
+        "Student files that teach, each the cases that it was not trained on",
+        "paths joined by commas",
+    )
+    weight: float = at_least(0, 1.0, "Weight of the teachers' predictions")
+
+    def __post_init__(self) -> None:
+        check(self, "ensemble.")
+
+
 @reads_old_names(OLD_JOINT_OPTIONS)
 @dataclass(frozen=True)
 class JointOptions:

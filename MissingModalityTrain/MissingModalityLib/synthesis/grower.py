@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from .growth import Tissue, fit_label, paint
 from .healing import LARGEST_OVERLAP, heal, mirror_overlap, not_zero
 from .label_maps import LabelMap, find_label_maps, of_cases, source_state
 from .looks import CORE, choose_looks, make_kind
-from .mass_effect import push
+from .mass_effect import MARGIN, push
 from .midsagittal_plane import Plane
 from .options import GrownOptions
 from .placement import PLAUSIBLE, Place, Pose, hemisphere
@@ -35,9 +35,6 @@ VERSION = 1
 
 _TRIES = 30
 """Draws of shape and place, of which the most plausible is taken where none is good enough."""
-
-_PUSHED_MM = 30
-"""Margin around a tumor in which the tissue that it pushes aside is kept; 2 times the reach."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Host:
     def of(cls, case: CachedCase, image: np.ndarray, healed: Patch) -> Host:
         """Of all channels of a case whose tumor is healed."""
         facts = healed.facts
-        reference = Reference(np.array(facts["median"]), np.array(facts["spread"]))
+        reference = Reference(*(np.array(facts[item.name]) for item in fields(Reference)))
         plane = Plane(tuple(facts["normal"]), facts["offset"])
         return cls(case, image[list(case.subset)], plane, reference)
 
@@ -127,7 +124,7 @@ class Grower:
         place = self._place(host, random)
         label, kind = make_kind(place.classes(self.options.bend_mm, random), self.options, random)
         looks = choose_looks(self.appearances, host.case.subset, label, kind, self.options, random)
-        box = part_of(place.box, _PUSHED_MM, host.case.shape)
+        box = part_of(place.box, MARGIN, host.case.shape)
         label = np.pad(label, margins(place.box, box))
         image = host.image[(slice(None), *box)]
         brain = (image != 0).any(axis=0)
@@ -138,7 +135,9 @@ class Grower:
         allowed = brain & hemisphere(host.plane, box, place.side)
         label = fit_label(label, tissue, allowed, random)
         rows = [host.case.subset.index(modality) for modality in looks.subset]
-        painted = host.reference.absolute(paint(relative[rows], label, tissue, looks, random), rows)
+        painted = host.reference.absolute(
+            paint(relative[rows], label, tissue, looks, host.reference, rows, random), rows
+        )
         image = np.where(image[rows] != 0, not_zero(painted), 0)
         facts = {
             "recipient": host.case.name,
@@ -186,6 +185,8 @@ class Grower:
             "offset": plane.offset,
             "median": reference.median.tolist(),
             "spread": reference.spread.tolist(),
+            "blur": reference.blur.tolist(),
+            "grain": reference.grain.tolist(),
         }
         box: Box = (slice(0, 0),) * label.ndim
         if label.any() and overlap <= LARGEST_OVERLAP:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +11,15 @@ from scipy import ndimage
 from ..core.labels import TUMOR_CLASSES, TumorClass
 from ..core.modalities import Modality, Subset
 from ..imaging.boxes import tightest_box
-from .appearance import ClassAppearance, class_depth, depth_scores
+from .appearance import ClassAppearance, Reference, class_depth, depth_scores
+from .distances import depth_in, distance_to
 from .looks import CORE, Looks
 from .texture import part_of, random_fields, smooth_noise
 
 _FLUID_SCORE = 1.2
 """Distances between quartiles beyond the median, darker or in T2 brighter, from which on tissue is fluid."""
 
-_TRACTS_MM = 2.5
+_TRACTS_MM = 3.5
 """By how much the border of edema follows white matter outwards and stays back in gray matter."""
 
 _ROUGH_MM = 1.0
@@ -29,8 +31,14 @@ _BORDER_MM = 6.0
 _ANATOMY = {TumorClass.ED: 0.6, TumorClass.NCR: 0.0, TumorClass.ET: 0.15}
 """Share of texture that is the tissue's own, which shimmers through edema."""
 
-_SOFT_MM = {TumorClass.ED: 1.0, TumorClass.NCR: 0.7, TumorClass.ET: 0.6}
+_SOFT_MM = {TumorClass.ED: 1.2, TumorClass.NCR: 0.7, TumorClass.ET: 0.6}
 """Width of the Gaussian that blends borders: partial volume, and infiltration beyond the edema."""
+
+_GRAIN = 0.6
+"""Share of the finest structure that is noise; the rest of it are edges between parts of a class."""
+
+_LEAST_BLUR = 0.3
+"""Width in voxels of a Gaussian that changes nothing visible."""
 
 _LEAST_PIECE = 30
 """Voxels of the smallest piece of tumor that stays, as in hand-drawn labels."""
@@ -75,8 +83,7 @@ def fit_label(
     Edema follows white matter and leaves fluid out; nothing is in the ventricles or outside ``allowed``.
     """
     tumor, core = label > 0, np.isin(label, CORE)
-    inside = ndimage.distance_transform_edt(np.pad(tumor, 1))[1:-1, 1:-1, 1:-1]
-    away = ndimage.distance_transform_edt(~tumor)
+    inside, away = depth_in(tumor), distance_to(tumor)
     border = np.where(tumor, inside - 0.5, 0.5 - away)
     bends = _TRACTS_MM * tissue.white + _ROUGH_MM * smooth_noise(label.shape, 5.0, random)
     reached = (border + bends > 0) & (np.abs(border) < _BORDER_MM) | (border >= _BORDER_MM)
@@ -98,6 +105,8 @@ def paint(
     label: np.ndarray,
     tissue: Tissue,
     looks: Looks,
+    reference: Reference,
+    rows: Sequence[int],
     random: np.random.Generator,
 ) -> np.ndarray:
     """Relative intensities (n, d, h, w) of tissue replaced by a tumor.
@@ -107,10 +116,13 @@ def paint(
         label: (d, h, w) classes.
         tissue: of the same box.
         looks: of every class in the label, for the n sequences.
+        reference: of the recipient, whose sharpness and noise the tumor gets.
+        rows: indices of the n sequences in it.
         random: source of textures.
     """
-    total = np.zeros_like(healthy)
+    change = np.zeros_like(healthy)
     covered = np.zeros(label.shape, np.float32)
+    grain = np.zeros(len(healthy))
     for cls in TUMOR_CLASSES:
         mask = label == cls
         box = tightest_box(mask)
@@ -121,9 +133,17 @@ def paint(
         place = (slice(None), *box)
         look = looks.classes[cls]
         scores = _scores(healthy[place], label[box], cls, tissue.white[box], looks.subset, look, random)
-        total[place] += share * look.intensities(scores)
+        change[place] += share * (look.intensities(scores) - healthy[place])
         covered[box] += share
-    return healthy * (1 - covered) + total
+        grain = np.maximum(grain, _GRAIN * look.noise())
+    for channel, widths in enumerate(reference.blur[rows]):
+        for axis, width in enumerate(widths):
+            if width > _LEAST_BLUR:
+                change[channel] = ndimage.gaussian_filter1d(change[channel], width, axis)
+    # of noise, no tumor has more than the tissue around it
+    grain = np.minimum(grain, (reference.grain / reference.spread)[rows])
+    noise = random.standard_normal(change.shape, dtype=np.float32)
+    return healthy + change + covered * noise * _column(grain)
 
 
 def _scores(
@@ -142,7 +162,11 @@ def _scores(
     # beyond the border the trend goes on as at the border
     deep = np.full(label.shape, known.min(), np.float32)
     deep[mask] = known
-    scores = random_fields(label.shape, look.scales, look.correlation, random)
+    smooth = look.scales.copy()
+    # Single voxels differ by noise, which is added to intensities: before the map to them, long tails of a
+    # distribution would turn it into specks that no scan shows.
+    smooth[:, 0] = 0
+    scores = random_fields(label.shape, smooth, look.correlation, random)
     share = _ANATOMY[cls]
     if share:
         for channel, modality in enumerate(subset):
@@ -158,6 +182,10 @@ def _anatomy(healthy: np.ndarray, white: np.ndarray, modality: Modality) -> np.n
     if modality in (Modality.FLAIR, Modality.T2):
         return white
     return healthy - ndimage.gaussian_filter(healthy, 4.0)
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    return values[:, None, None, None]
 
 
 def _standard(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

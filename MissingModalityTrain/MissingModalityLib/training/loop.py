@@ -99,6 +99,7 @@ class Trainer:
         self.stage = stage
         self.done = 0
         self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
+        stage.method.know_cases([case.name for case in stage.cases])
         self.optimizer = make_optimizer(self.trained.parameters(), settings, stage.device)
         self.kept = distributed.on_all_ranks(keep_cases, stage.cases, settings.case_cache, stage.device)
         self.precision, self.scaler = _precision(settings.precision, stage.device)

@@ -22,7 +22,7 @@ from ..core.settings import (
     with_changes,
     within,
 )
-from ..methods.options import DistillationOptions, JointOptions, SupervisedOptions
+from ..methods.options import DistillationOptions, EnsembleOptions, JointOptions, SupervisedOptions
 from ..methods.registry import METHODS
 from ..synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
 from .subset_weights import NAMED_WEIGHTS, subset_weights
@@ -30,7 +30,7 @@ from .subset_weights import NAMED_WEIGHTS, subset_weights
 CONTRAST_PAIR = (Modality.FLAIR, Modality.T1CE)
 """One sequence that shows the edema, and one that shows the enhancing tumor."""
 
-OWN_METHODS = ("supervised", "distillation", "joint")
+OWN_METHODS = ("supervised", "distillation", "joint", "ensemble")
 """Those whose options are fields of :class:`Settings`."""
 
 
@@ -130,7 +130,7 @@ class Settings:
     method: str = setting(
         "supervised",
         "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
-        "a teacher that sees all and is trained along",
+        "a teacher that sees all and is trained along; or also students that are there already and see all",
         f"one of {', '.join(OWN_METHODS)}, or a method of another package that is installed",
     )
     supervised: SupervisedOptions = field(
@@ -197,6 +197,9 @@ class Settings:
         "Mode in which torch.compile makes kernels of the network for training; reduce-overhead starts those "
         "of a GPU all at once (CUDA graphs)",
         *("none", "default", "reduce-overhead"),
+    )
+    ensemble: EnsembleOptions = field(
+        default_factory=EnsembleOptions, metadata=facts("Of the method ensemble")
     )
 
     def __post_init__(self) -> None:
