@@ -60,6 +60,9 @@ MOST_WORKERS = 8
 _DRIFT = 0.1
 """Of the time left: how far a run may be from ending in time before its epochs are chosen anew."""
 
+_SPARE = 0.02
+"""Of the time left: not planned with, since the last epochs may be slower than those measured."""
+
 _LEAST_PAUSE = 30.0
 """Seconds between two choices of epochs, each of which costs a start of the training."""
 
@@ -211,7 +214,7 @@ class TimedRun:
         names = list(self.wanted)
         wanted = {name: self.wanted[name] for name in names[names.index(stage) :]}
         # other epochs mean one start more; a first one, which may also make files, took longer
-        left = self.ends - now - self.pace.startup
+        left = (1 - _SPARE) * (self.ends - now - self.pace.startup)
         costs = {name: self.pace.seconds.get(name, cost) for name in wanted}
         planned = sum(self.epochs[name] * costs[name] for name in wanted) - done * cost
         self._chosen[stage] = now
