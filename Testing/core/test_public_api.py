@@ -67,7 +67,7 @@ CLASSES = {
     "Study": "images, names",
     "SynthesisOptions": (
         "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
-        "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4"
+        "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4, grown=<factory>"
     ),
 }
 METHODS = {
