@@ -188,7 +188,7 @@ def _defaults(name: str) -> str:
 
 def _repeats(options: argparse.Namespace) -> Iterator[Job]:
     """Every line with every seed; whole rounds, so that a stopped comparison is still a fair one."""
-    left_out = tuple(case.name for case in find_cases(options.train).cases if case.name == EXCLUDED)
+    left_out = tuple(case.name for case in find_cases(options.train).cases if case.name in EXCLUDED)
     for seed in range(options.seeds):
         for name in COMPARISONS[options.lines].lines:
             yield _job(name, options, seed, f"seed{seed}", left_out, options.test)
@@ -197,7 +197,7 @@ def _repeats(options: argparse.Namespace) -> Iterator[Job]:
 def _folds(options: argparse.Namespace) -> Iterator[Job]:
     """Every line but the short one on every fold; fold k scores the cases k, k + K, k + 2K, ..."""
     listing = find_cases(options.train)
-    always = tuple(case.name for case in listing.cases if case.name == EXCLUDED)
+    always = tuple(case.name for case in listing.cases if case.name in EXCLUDED)
     cases = [case for case in listing.labeled()[0] if case.name not in always]
     for fold in range(options.folds):
         left_out = cases[fold :: options.folds]

@@ -41,7 +41,6 @@ from MissingModalityLib.runtime.devices import choose_device
 from MissingModalityLib.synthesis.options import SynthesisOptions
 from MissingModalityLib.synthesis.pairing import grow_cases
 from MissingModalityLib.synthesis.tumor_cache import cache_tumor, tumor_folder
-from MissingModalityLib.training.plan import Plan, make_plan
 from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.run_folder import RunFolder
@@ -233,7 +232,7 @@ def make_tumors(data: Path, exclude: Sequence[str] = ()) -> None:
         data: folder of prepared cases; the tumors go where training looks for them.
         exclude: names of cases that are not trained on.
     """
-    plan, folder = _plan(), tumor_folder(data)
+    plan, folder = bundled_student.plan(), tumor_folder(data)
     usable = [case for case in find_cases(data).cases if case.name not in exclude]
     real = [cache_case(case, data) for case in split_cases(usable, plan.validation_fraction, SEED)[0]]
     shares = os.cpu_count() or 1
@@ -254,10 +253,6 @@ def make_tumors(data: Path, exclude: Sequence[str] = ()) -> None:
 
 def _grow(cases: Sequence[CachedCase], numbers: range, folder: Path, options: SynthesisOptions) -> None:
     grow_cases(cases, numbers, SEED, options, folder)
-
-
-def _plan() -> Plan:
-    return make_plan(bundled_student.RECIPE, bundled_student.NETWORK, settings=bundled_student.SETTINGS)
 
 
 def keep_result(run: Path, output: Path) -> None:
@@ -283,9 +278,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / "run"
         try:
-            own = _settings(options.data, options.device)
+            own = _settings(options.device)
             options.output.mkdir(parents=True, exist_ok=True)
-            make_tumors(options.data, own["exclude"])
+            make_tumors(options.data, bundled_student.excluded(options.data))
             keep = partial(keep_result, run, options.output)
             settings = {**own, **dict(options.settings)}
             TimedRun(options.data, run, options.until, keep, settings, options.device).train()
@@ -308,14 +303,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _settings(data: Path, device: str) -> dict[str, Any]:
-    """What differs from the bundled recipe because of the cases and of the machine."""
-    names = {case.name for case in find_cases(data).cases}
-    # a run refuses names that are not there
-    changed: dict[str, Any] = {"exclude": tuple(name for name in _plan().exclude if name in names)}
-    if choose_device(device).type == "cuda":
-        changed["num_workers"] = min(MOST_WORKERS, (os.cpu_count() or 1) - 1)
-    return changed
+def _settings(device: str) -> dict[str, Any]:
+    """What differs from the bundled recipe because of the machine."""
+    if choose_device(device).type != "cuda":
+        return {}
+    return {"num_workers": min(MOST_WORKERS, (os.cpu_count() or 1) - 1)}
 
 
 if __name__ == "__main__":

@@ -213,8 +213,8 @@ def test_what_is_kept_of_a_run_goes_on_elsewhere(tmp_path: Path) -> None:
 def test_tumors_are_made_ahead_as_training_wants_them(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(bundled_student.SETTINGS, "pretrain.synthesis.method", method)
-    write_prepared_cases(tmp_path)
+    monkeypatch.setitem(bundled_student.SETTINGS, "train.synthesis.method", method)
+    write_prepared_cases(tmp_path, count=4)  # one of them is held out
     timed_training.make_tumors(tmp_path, exclude=["patient_1"])
     made = sorted(tumor_folder(tmp_path).iterdir())
     assert len(made) >= 2 and not any("patient_1" in path.name for path in made)
