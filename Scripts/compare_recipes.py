@@ -2,6 +2,7 @@
 
     make comparison TRAIN=folder TEST=folder                    recipes of AEM+KD with one light network
     make comparison TRAIN=folder TEST=folder LINES=systems      RFNet, AEM+KD, MST-KDNet and AdaMM
+    make comparison TRAIN=folder TEST=folder LINES=synthesis    tumors cut out or grown, both light networks
 
 All lines make the same number of optimizer steps, spread evenly over their stages (to whole epochs:
 a multiple of 300 divides without rest). One of the recipes makes a fifth of them, which is how the
@@ -67,6 +68,8 @@ class Comparison:
 
 
 SIGNED = {"pretrain.synthesis.difference": "signed"}
+RFNET = {"patch_size": 80, "supervised.fusion_start_epoch": 5}
+GROWN = {"pretrain.synthesis.method": "grown"}
 COMPARISONS = {
     "recipes": Comparison(
         {
@@ -113,8 +116,33 @@ COMPARISONS = {
         steps=300,
         seeds=1,
     ),
+    "synthesis": Comparison(
+        {
+            "SegResNet": Line("baseline"),
+            "+AEM": Line("aem"),
+            "+grown": Line("aem", GROWN),
+            "+AEM +KD": Line("aem-kd"),
+            "+grown +KD": Line("aem-kd", GROWN),
+            "gated fusion": Line("baseline", network="gatedfusion"),
+            # the crop of its paper; one of 128 takes minutes a step
+            "RFNet": Line(
+                "baseline", {"patch_size": 80, "supervised.fusion_start_epoch": 5}, network="rfnet"
+            ),
+        },
+        "light",
+        {
+            "iterations_per_epoch": 50,
+            "ema_decay": 0.998,
+            "subset_weights": "clinical",
+            "precision": "bfloat16",
+            "validation_fraction": 0,
+            "num_workers": 0,
+        },
+        steps=1800,
+        seeds=3,
+    ),
 }
-"""What two cores of a CPU can train in one to two hours."""
+"""What two cores of a CPU can train in one to two hours; "synthesis" asks for a night."""
 
 
 @dataclass(frozen=True)
