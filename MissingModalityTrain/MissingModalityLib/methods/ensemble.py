@@ -85,6 +85,10 @@ class Ensemble(Supervised):
             terms[f"ensemble_{kind}"] = self.options.weight * value
         return {**terms, "total": sum(terms.values())}
 
+    def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """All that a case has, which is what the teachers see."""
+        return batch["present"]
+
     def _mean(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Probabilities (B, K, D, H, W), of each sample the mean over the teachers of its case."""
         # one number per sample is read from the device; asking all teachers of all would take far longer
