@@ -51,7 +51,7 @@ class Patch:
         rows[:, 1:] += np.array(start, np.int16)
         arrays = {"image": image.astype(np.float16), "label": label, "tumor": rows}
         write_arrays(path, arrays, {"start": json.dumps(start), "facts": json.dumps(facts)})
-        return cls(path, tuple(start), label.shape, facts)
+        return cls(path, tuple(start), label.shape, json.loads(json.dumps(facts)))
 
     @classmethod
     def open(cls, path: Path) -> Patch | None:

@@ -105,8 +105,8 @@ class Place:
         shape, pose: of the tumor.
         box: of the recipient, that holds it.
         side: 1 or -1, the side of the falx that most of it lies on.
-        plausibility: share of the tumor that lies in the brain and on that side, less the share whose core
-            lies in the ventricles.
+        plausibility: share of the tumor that lies in the brain and on that side, less the share of its core
+            that lies in the ventricles.
     """
 
     name: str
@@ -140,8 +140,9 @@ class Place:
         kept = (inside & hemisphere(plane, coarse, side)).sum()
         # what bending and the recipient's grid cut off counts too
         volume = (shape.classes > 0).sum() * np.prod(shape.spacing) / abs(np.linalg.det(pose.matrix))
-        drowned = (np.isin(label, REGIONS["TC"]) & ventricles[coarse]).sum()
-        share = float(kept - drowned) * _STRIDE**3 / max(volume, float(tumor.sum()) * _STRIDE**3)
+        share = float(kept) * _STRIDE**3 / max(volume, float(tumor.sum()) * _STRIDE**3)
+        core = np.isin(label, REGIONS["TC"])
+        share -= float((core & ventricles[coarse]).sum() / max(1, core.sum()))
         return cls(name, shape, pose, box, side, share) if kept else None
 
     def classes(self, bend_mm: float, random: np.random.Generator) -> np.ndarray:
