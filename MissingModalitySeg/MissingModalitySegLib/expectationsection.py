@@ -8,7 +8,7 @@ from MissingModalityLib.inference.expected_dice import Grade, expect
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import setStatus
 
-COLORS = {Grade.GOOD: "#2e9e44", Grade.DOUBTFUL: "#c98500", Grade.UNRELIABLE: "#d64545"}
+COLORS = {Grade.RELIABLE: "#2e9e44", Grade.CHECK: "#c98500", Grade.DOUBTFUL: "#d64545"}
 """Green, amber and red that stand out from the background in Slicer's light and in its dark style."""
 
 
@@ -49,8 +49,12 @@ def expectationText(card, subset):
 
 def _regionLine(region, found):
     dice, spread = found.dice[region], found.spread[region]
-    grade = Grade.of(dice)
     numbers = f"{dice:.2f}" if spread is None else f"{dice:.2f} ± {spread:.2f}"
+    return gradedLine(region, Grade.of(dice), numbers)
+
+
+def gradedLine(region, grade, numbers):
+    """One line of rich text in the color of a grade: the region, how far to trust it, and its Dice."""
     text = f"&#9679; {_regionName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
     return f'<span style="color:{COLORS[grade]}">{text}</span>'
 
@@ -76,7 +80,7 @@ def _regionName(region):
 
 def _gradeName(grade):
     return {
-        Grade.GOOD: _("good"),
+        Grade.RELIABLE: _("reliable"),
+        Grade.CHECK: _("check"),
         Grade.DOUBTFUL: _("doubtful"),
-        Grade.UNRELIABLE: _("unreliable"),
     }[grade]

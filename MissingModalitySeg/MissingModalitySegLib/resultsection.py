@@ -6,8 +6,10 @@ from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
+from MissingModalityLib.inference.expected_dice import Grade
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import fillTable, setStatus, signalsBlocked
+from MissingModalitySegLib.expectationsection import gradedLine
 
 DICOM_PLUGIN = "DICOMSegmentationPlugin"
 """Of the extension QuantitativeReporting."""
@@ -44,6 +46,7 @@ class ResultSection(Section):
                 for segment in (*REGION_SEGMENTS, *SEGMENTS)
             ],
         )
+        setStatus(self.ui.estimateLabel, estimateText(run.report))
         # only models with a presence head report it
         presence = run.report.get("presence", {})
         shares = [f"{_(s.name)} {100 * presence[s.id]:.0f} %" for s in SEGMENTS if s.id in presence]
@@ -63,6 +66,7 @@ class ResultSection(Section):
         self._node = node
         if node is None or node is not self._made:  # the table is of what the last run has made
             self.ui.volumesTable.setRowCount(0)
+            setStatus(self.ui.estimateLabel, "")
             setStatus(self.ui.presenceLabel, "")
         setStatus(self.ui.resultLabel, node.GetName() if node is not None else "")
         display = node.GetDisplayNode() if node is not None else None
@@ -106,3 +110,19 @@ class ResultSection(Section):
             self.panel.showError(str(error))
         else:
             self.panel.run.setStatus(_("Wrote {path}").format(path=path))
+
+
+def estimateText(report):
+    """How far to trust this very result, region by region, as rich text; empty where no model tells."""
+    estimated = report.get("estimated_dice", {})
+    if not estimated:
+        return ""
+    grades = {region: Grade[word.upper()] for region, word in report["grades"].items()}
+    heading = _("How far to trust <b>this result</b>, by the Dice that the model estimates for it")
+    lines = [gradedLine(region, grades[region], f"{dice:.2f}") for region, dice in estimated.items()]
+    advice = {
+        Grade.RELIABLE: "",
+        Grade.CHECK: _("Look at every slice before you use it."),
+        Grade.DOUBTFUL: _("Do not use it unchecked: most of it may be wrong."),
+    }[grades["WT"]]
+    return "<br>".join([heading, *lines, *filter(None, [advice])])

@@ -10,6 +10,7 @@ def networkLabels():
     """Texts by network. One of another package goes by its name: to ask for its title would import it."""
     labels = {
         "segresnet": _("SegResNet (light)"),
+        "gatedfusion": _("Gated fusion (light)"),
         "rfnet": _("RFNet (of AEM+KD; needs a GPU)"),
         "mstkdnet": _("MST-KDNet (needs a GPU)"),
         "adamm": _("AdaMM (needs a GPU)"),

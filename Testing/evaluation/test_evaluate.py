@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_name
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.attach import attach_evaluation, summary_of
+from MissingModalityLib.evaluation.calibration import FEWEST_PATIENTS
 from MissingModalityLib.evaluation.evaluate import (
     evaluate_folder,
     read_evaluation,
@@ -31,8 +32,10 @@ from MissingModalityLib.evaluation.evaluate import (
 from MissingModalityLib.evaluation.heatmap import draw_heatmap
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, score_regions
 from MissingModalityLib.evaluation.tables import Row, markdown_table, read_rows, rows_to_csv, summarize
+from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study, read_label, read_study
 from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.doubt import FEATURES
 from MissingModalityLib.inference.student import Student
 from small_cases import BOTH, write_shell_case
 from small_networks import tiny_student
@@ -107,7 +110,8 @@ def test_files_and_result_agree(evaluated: Evaluated) -> None:
     ]
     with (evaluated.output / "cases.csv").open() as file:
         head = next(csv.reader(file))
-    assert head == ["case", "subset", "region", "dice", "hd95", "predicted", "reference"]
+    assert head[:7] == ["case", "subset", "region", "dice", "hd95", "predicted", "reference"]
+    assert head[7:] == ["lesion_dice", "lesion_hd95", *FEATURES]
     assert read_evaluation(evaluated.output) == json.loads(json.dumps(evaluated.result))
     rows = read_rows(evaluated.output / "cases.csv")
     assert summarize(rows)["averages"] == evaluated.result["averages"]
@@ -130,7 +134,7 @@ def test_a_student_file_keeps_its_evaluation_and_its_precision(
     }
     assert (torch.float16 in {value.dtype for value in after.values()}) == half
     assert all(torch.equal(after[name], before[name]) for name in before)
-    assert size < path.stat().st_size < size + 5000
+    assert size < path.stat().st_size < size + 8000
     card = Student.load(path).card
     assert card["evaluation"] == entry
     assert (entry["cases"], entry["hd95_rule"], entry["data"]) == (1, "penalty", "BraTS2021_90002")
@@ -147,6 +151,7 @@ def test_the_card_tells_what_a_further_sequence_brings_to_the_same_cases() -> No
     def rows(case: str, **dice: float) -> list[dict[str, Any]]:
         return [
             {"case": case, "subset": name.replace("_", "+"), "region": region, "dice": value}
+            | {"hd95": 1.0, "predicted": 7, "reference": 7}
             for name, value in dice.items()
             for region in SCORED_REGIONS
         ]
@@ -157,9 +162,12 @@ def test_the_card_tells_what_a_further_sequence_brings_to_the_same_cases() -> No
         *rows("easy", FLAIR=1.0),
     ]
     summary = summary_of(
-        {**dict.fromkeys(("data", "date", "device", "hd95_rule", "weights_sha256"), ""), "cases": [1, 2, 3]}
-        | {"subsets": [], "averages": {}, "rows": scored}
+        [
+            {**dict.fromkeys(("data", "date", "device", "hd95_rule"), ""), "skipped": [], "rows": scored}
+            | {"cases": [{"name": name} for name in ("a", "b", "easy")]}
+        ]
     )
+    assert (summary["cases"], summary["left_out"]) == (2, 1)
     told = {(gain["subset"], gain["added"]): gain for gain in summary["gains"]}
     assert set(told) == {("FLAIR", "T1ce"), ("T1ce", "FLAIR")}
     assert told["FLAIR", "T1ce"]["cases"] == 2, "the easy case lacks T1ce"
@@ -216,7 +224,52 @@ def test_an_evaluation_made_with_another_way_of_predicting_is_not_attached(
     summary = json.loads(older.read_text())
     del summary["prediction"]
     older.write_text(json.dumps(summary))
-    assert attach_evaluation(path, older.parent)["cases"] == 2
+    entry = attach_evaluation(path, older.parent)
+    assert (entry["cases"], entry["left_out"]) == (1, 1), "one of the two lacks T1 and T2"
+
+
+def test_a_cross_validation_counts_beside_the_students_own_evaluation(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(evaluated.student, tmp_path / "tiny.safetensors"))
+    other = tmp_path / "other.safetensors"
+    tiny_student(seed=4).save(other)
+    write_shell_case(tmp_path / "data" / "BraTS2021_90005", seed=5)
+    evaluate_folder(other, tmp_path / "data", tmp_path / "folds", device="cpu")
+    entry = attach_evaluation(path, evaluated.output, [tmp_path / "folds"])
+    assert (entry["cases"], entry["cross_validated"], entry["left_out"]) == (2, 1, 1)
+    assert entry["weights_sha256"] == weights_sha256(Student.load(path))
+    rows = [*evaluated.result["rows"], *read_evaluation(tmp_path / "folds")["rows"]]
+    dice = [row["dice"] for row in rows if (row["subset"], row["region"]) == ("FLAIR", "WT")]
+    assert len(dice) == 3, "of whom one lacks T1 and T2"
+    flair = next(line for line in entry["subsets"] if line["subset"] == "FLAIR")
+    assert flair["dice"]["WT"] == pytest.approx((dice[0] + dice[2]) / 2, abs=1e-4)
+    assert "calibration" not in read_card(path), "three patients are too few"
+
+
+def test_enough_patients_held_out_calibrate_the_student_but_for_those_it_learned_from(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
+    path, scores = tmp_path / "s.safetensors", tmp_path / "scores"
+    student = Student.load(evaluated.student)
+    student.card["training"] = {"cases": {"p00": "T2"}}
+    student.save(path)
+    shutil.copytree(evaluated.output, scores)
+    rows, summary = read_rows(scores / "cases.csv"), json.loads((scores / "summary.json").read_text())
+
+    def attach(patients: int) -> dict[str, Any] | None:
+        several = [replace(row, case=f"p{number:02}") for number in range(patients) for row in rows[:60]]
+        (scores / "cases.csv").write_text(rows_to_csv(several))
+        cases = [{"name": f"p{number:02}"} for number in range(patients)]
+        (scores / "summary.json").write_text(json.dumps({**summary, "cases": cases}))
+        attach_evaluation(path, evaluated.output, [scores])
+        return read_card(path).get("calibration")
+
+    assert attach(FEWEST_PATIENTS) is None, "it learned from one of them"
+    found = attach(FEWEST_PATIENTS + 1)
+    assert found is not None and found["patients"] == FEWEST_PATIENTS
+    attach_evaluation(path, scores)
+    assert "calibration" not in read_card(path), "patients to report on choose nothing"
 
 
 def test_the_table_is_the_papers(evaluated: Evaluated) -> None:
@@ -337,10 +390,45 @@ def test_the_heat_map_shows_dice_on_one_scale_from_0_to_1(tmp_path: Path, value:
 def test_rows_survive_the_csv(tmp_path: Path) -> None:
     rows = [
         Row('a "name", with commas', BOTH, "ET>=500", 1 / 3, 0.1 + 0.2, 0, 12),
-        Row("b", SUBSETS[-1], "WT", 1e-11, 373.1, 1, 0),
+        Row("b", SUBSETS[-1], "WT", 1e-11, 373.1, 1, 0, 0.0, 374.0, {name: 1 / 7 for name in FEATURES}),
     ]
     (tmp_path / "cases.csv").write_text(rows_to_csv(rows))
     assert read_rows(tmp_path / "cases.csv") == rows
+
+
+def test_rows_of_earlier_versions_are_still_read(tmp_path: Path) -> None:
+    text = "case,subset,region,dice,hd95,predicted,reference\na,T2,WT,0.5,7.0,12,13\n"
+    (tmp_path / "cases.csv").write_text(text)
+    (row,) = read_rows(tmp_path / "cases.csv")
+    assert row == Row("a", (Modality.T2,), "WT", 0.5, 7.0, 12, 13)
+    assert (
+        "lesion_dice" not in summarize([replace(row, region=region) for region in SCORED_REGIONS])["averages"]
+    )
+
+
+def test_rows_tell_what_the_probabilities_told(evaluated: Evaluated) -> None:
+    (case,) = find_cases(evaluated.data / "BraTS2021_90002").cases
+    student, prepared = Student.load(evaluated.student), prepare(read_study(case))
+    (result,) = student.results_of(prepared, [BOTH])
+    np.testing.assert_array_equal(result.classes, student.classes(prepared))
+    rows = {
+        row["region"]: row["features"]
+        for row in evaluated.result["rows"]
+        if (row["case"], row["subset"]) == (case.name, subset_name(BOTH))
+    }
+    assert rows.pop("ET>=500") is None, "a region of the scores alone"
+    assert rows == {region: pytest.approx(numbers) for region, numbers in result.features.items()}
+    assert rows["WT"]["log_volume"] > 0
+
+
+def test_the_table_has_lesion_wise_scores_beneath(evaluated: Evaluated) -> None:
+    table = (evaluated.output / "table.md").read_text()
+    assert table.count("| **mean of 15** |") == 2
+    assert "| lesion-wise Dice WT |" in table and "as BraTS 2023 ranks" in table
+    # an untrained student finds tumor all over the brain and some where there is none at all
+    entry = evaluated.result["averages"]["all"]
+    assert 0 < entry["lesion_dice"]["TC"] <= entry["dice"]["TC"]
+    assert entry["lesion_hd95"]["ET"] > entry["hd95"]["ET"] > 0, "374 mm is more than these small images"
 
 
 def test_nothing_to_score_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from calibrations import constant_calibration
 from MissingModalityLib.core.errors import CaseError, StudentError
 from MissingModalityLib.evaluation.evaluate import evaluate_folder
 from MissingModalityLib.evaluation.model_card import main, write_model_card
@@ -117,6 +118,34 @@ def test_it_admits_when_it_was_tested_on_training_cases(card: str, folder: Path,
     again = save_student(tmp_path / "again.safetensors", training={"cases": cases})
     assert main([str(again), str(folder / "scores"), str(tmp_path / "card.md")]) == 0
     assert "Known from training: BraTS2021_77777." in (tmp_path / "card.md").read_text()
+
+
+def test_it_shows_lesion_wise_scores_and_every_row_over_the_same_patients(
+    folder: Path, tmp_path: Path
+) -> None:
+    write_shell_case(tmp_path / "cases" / "BraTS2021_1")
+    write_shell_case(tmp_path / "cases" / "BraTS2021_2", BOTH)
+    student = folder / "small.safetensors"
+    evaluate_folder(student, tmp_path / "cases", tmp_path / "scores", device="cpu")
+    assert main([str(student), str(tmp_path / "scores"), str(tmp_path / "card.md")]) == 0
+    section = (tmp_path / "card.md").read_text().split("## Evaluation")[1].split("### ")[0]
+    lines = [line for line in section.splitlines() if line.startswith(("| ●", "| ○"))]
+    assert len(lines) == 2 * 15 and all(line.endswith("| 1 |") for line in lines)
+    assert "lesion-wise HD95 ET" in section
+    assert "same 1 case(s); left out of all rows for lack of a sequence: 1 (BraTS2021_2)." in section
+
+
+def test_it_tells_cross_validation_and_calibration(card: str, folder: Path, tmp_path: Path) -> None:
+    student, scores = str(folder / "small.safetensors"), str(folder / "scores")
+    assert "Estimated Dice" not in card and "cross-validation" not in card
+    path = save_student(tmp_path / "s.safetensors", calibration=constant_calibration())
+    arguments = [str(path), scores, str(tmp_path / "card.md"), "--cross-validation", scores]
+    assert main(arguments) == 0
+    text = (tmp_path / "card.md").read_text()
+    assert "## Evaluation and cross-validation together\n\n1 case(s) of cases: " in text
+    assert "180 results of 12 patients" in text and "| WT | 0.06 | 0.94 |  |" in text
+    assert "intercept" not in text
+    assert main([student, scores, str(tmp_path / "b.md"), "--cross-validation", str(tmp_path)]) == 2
 
 
 def test_every_table_has_as_many_cells_in_each_line(card: str) -> None:

@@ -19,6 +19,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     },
     "rfnet": {"width": 4},
     "segresnet": {"width": 8, "blocks": (1, 1)},
+    "gatedfusion": {"width": 8, "blocks": (1, 1)},
 }
 """Options that keep each network small. Sides of images: multiples of 2 (segresnet), 8, or 32 (mstkdnet)."""
 

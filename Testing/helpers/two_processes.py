@@ -12,7 +12,7 @@ from torch import Tensor
 from masks import flags
 from MissingModalityLib.methods.joint import JointDistillation
 from MissingModalityLib.methods.method import Method
-from MissingModalityLib.methods.options import DistillationOptions, JointOptions
+from MissingModalityLib.methods.options import DistillationOptions, JointOptions, SupervisedOptions
 from MissingModalityLib.methods.self_distillation import Distillation
 from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.runtime import distributed
@@ -26,11 +26,19 @@ NETWORKS = {
     "regions": ("segresnet", {}),
     "classes": ("segresnet", {"head": "classes"}),
     "mstkdnet": ("mstkdnet", {"dropout": 0.0}),
+    "deep": ("segresnet", {"blocks": (1, 1, 1), "deep_supervision": True, "presence": True}),
 }
 STYLE_ALONE = {"attention": 0.0, "multiscale": 0.0, "presence": 1.0}
 LOGITS_ALONE = dict.fromkeys(("attention", "multiscale", "style", "adversarial"), 0.0)
 METHODS = {
     "supervised": Supervised,
+    "consistency": lambda: Supervised(SupervisedOptions(consistency_weight=1.0)),
+    "hard voxels": lambda: Supervised(
+        SupervisedOptions(
+            **{"dice_over": "sample", "focal_gamma": 2.0, "top_k_fraction": 0.1, "region_weights": (1, 1, 2)},
+            **{"consistency_weight": 1.0, "consistency_trains_superset": True},
+        )
+    ),
     "fused": Distillation,
     "encoder": lambda: Distillation(DistillationOptions(features="encoder")),
     "joint": lambda: JointDistillation(JointOptions(cross_entropy=1.0)),
@@ -40,6 +48,9 @@ METHODS = {
 STEPS = [
     *((name, method) for name in NETWORKS for method in ("supervised", "fused")),
     ("rfnet", "encoder"),
+    ("rfnet", "consistency"),
+    ("regions", "hard voxels"),
+    ("classes", "hard voxels"),
     ("mstkdnet", "joint"),
     ("adamm", "presence"),
     ("rfnet", "logits"),

@@ -36,12 +36,12 @@ def card(dice: tuple[float, float, float], **gains: tuple[float, float, float]) 
 @pytest.mark.parametrize(
     ("dice", "grade"),
     [
-        (1.0, Grade.GOOD),
-        (0.75, Grade.GOOD),
-        (0.7499, Grade.DOUBTFUL),
-        (0.5, Grade.DOUBTFUL),
-        (0.4999, Grade.UNRELIABLE),
-        (0.0, Grade.UNRELIABLE),
+        (1.0, Grade.RELIABLE),
+        (0.75, Grade.RELIABLE),
+        (0.7499, Grade.CHECK),
+        (0.5, Grade.CHECK),
+        (0.4999, Grade.DOUBTFUL),
+        (0.0, Grade.DOUBTFUL),
     ],
 )
 def test_grades_begin_at_their_least_dice(dice: float, grade: Grade) -> None:

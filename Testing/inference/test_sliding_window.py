@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from torch import nn
 
@@ -40,7 +41,7 @@ def image() -> np.ndarray:
 def test_subsets_together_equal_each_alone(name: str) -> None:
     net, volume = network(name), image()
     together = infer(net, volume, ALL, **HOW)
-    assert together.probabilities.shape == (15, 3 if name == "segresnet" else 4, 24, 16, 19)
+    assert together.probabilities.shape == (15, network(name).head.channels, 24, 16, 19)
     for number, available in enumerate(ALL):
         alone = infer(net, volume, available, **HOW)
         np.testing.assert_array_equal(together.probabilities[number], alone.probabilities)
@@ -123,6 +124,19 @@ def test_islands_go_and_the_largest_piece_stays() -> None:
     np.testing.assert_array_equal(classes, whole)
     assert without_two.dtype == np.uint8
     assert not remove_small_components(np.zeros((4, 4, 4), np.uint8), 5).any()
+
+
+def test_pieces_are_those_that_itk_finds_and_of_equal_ones_the_first_stays() -> None:
+    random = np.random.default_rng(0)
+    for share in (0.02, 0.05, 0.1, 0.2):
+        tumor = random.random((11, 12, 13)) < share
+        classes = (tumor * random.integers(1, 4, tumor.shape)).astype(np.uint8)
+        mask = sitk.GetImageFromArray(tumor.astype(np.uint8))
+        pieces = sitk.GetArrayFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask, True)))
+        sizes = np.bincount(pieces.ravel())[1:]
+        for least in (2, 3, 6, 10_000):
+            kept = pieces <= max(1, (sizes >= least).sum())
+            np.testing.assert_array_equal(remove_small_components(classes, least), classes * kept)
 
 
 def short_of_memory(limits: dict[str, int], calls: list[tuple[str, int]], kept: list[Any]):

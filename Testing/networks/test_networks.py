@@ -125,7 +125,7 @@ def test_flags_tell_a_missing_channel_from_an_empty_one() -> None:
 
 @pytest.mark.parametrize("name", ["unet", "", "os:system"])
 def test_unknown_networks_are_refused_and_the_known_ones_listed(name: str) -> None:
-    with pytest.raises(OptionError, match="adamm, mstkdnet, rfnet, segresnet"):
+    with pytest.raises(OptionError, match="adamm, gatedfusion, mstkdnet, rfnet, segresnet"):
         build(name)
 
 
@@ -149,6 +149,8 @@ def test_an_impossible_width_is_refused_as_it_was_given(name: str, width: object
         ("segresnet", "dropout", 1.0),
         ("segresnet", "dropout", float("inf")),
         ("segresnet", "space_to_depth", 0),
+        ("gatedfusion", "blocks", (0,)),
+        ("gatedfusion", "space_to_depth", 5),
         ("rfnet", "classes", 1),
         ("rfnet", "classes", 10**6),
         ("mstkdnet", "num_heads", 0),
@@ -184,7 +186,7 @@ def test_earlier_names_of_options_are_read() -> None:
     network = build("segresnet", filters=8, blocks=[1, 1], flags=False, fold=2)
     assert network.options == {
         **{"width": 8, "blocks": [1, 1], "availability_channels": False, "head": "regions"},
-        **{"dropout": 0.0, "space_to_depth": 2},
+        **{"dropout": 0.0, "space_to_depth": 2, "deep_supervision": False, "presence": False},
     }
     with pytest.raises(OptionError, match="two names"):
         build("segresnet", filters=8, width=8)

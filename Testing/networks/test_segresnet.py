@@ -8,8 +8,12 @@ from torch import Tensor
 
 from features import named
 from MissingModalityLib.core.errors import OptionError
+from MissingModalityLib.inference.sliding_window import apply_presence_gate, infer
+from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.networks import build
-from MissingModalityLib.networks.segresnet import EarlyFusionSegResNet, depth_to_space, space_to_depth
+from MissingModalityLib.networks.output import PRESENCE
+from MissingModalityLib.networks.segresnet import EarlyFusionSegResNet
+from MissingModalityLib.networks.space import depth_to_space, space_to_depth
 
 OPTIONS = [
     {"width": 8, "blocks": (1, 1)},
@@ -115,3 +119,81 @@ def test_space_to_depth_sees_and_tells_single_voxels(head):
 def test_a_side_that_is_no_whole_number_is_refused(side):
     with pytest.raises(OptionError, match=r"network\.space_to_depth="):
         build("segresnet", space_to_depth=side)
+
+
+DEEP = {"width": 8, "blocks": (1, 1, 1, 1), "deep_supervision": True}
+
+
+@pytest.mark.parametrize("side", [1, 2])
+@pytest.mark.parametrize("head", ["regions", "classes", "sigmoids"])
+def test_deep_supervision_gives_logits_between_the_coarsest_and_the_finest_level(side, head):
+    network = a_network({**DEEP, "head": head, "space_to_depth": side}).train()
+    output = network(image(), AVAILABLE, features=network.loss_features)
+    assert list(named(output.features)) == ["deep/2", "deep/3"]
+    for level, x in zip((2, 3), output.features.values(), strict=True):
+        assert x.shape == (2, network.head.channels, *(16 // (side * 2 ** (level - 1)),) * 3)
+        target = network.head.target(torch.zeros(2, *x.shape[2:], dtype=torch.uint8), x.dtype)
+        assert (network.head.probabilities(x) - target).abs().mean() < 0.1, "nearly all is background"
+    terms = segmentation_loss(network, output, torch.ones(2, 16, 16, 16, dtype=torch.uint8))
+    terms["total"].backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_options_that_are_off_leave_weights_as_they_were():
+    plain = a_network({**DEEP, "deep_supervision": False})
+    assert set(plain.state_dict()) == {f"body.{name}" for name in plain.body.state_dict()}
+    assert not plain.loss_features and not plain.distillable_features
+    full = a_network({**DEEP, "presence": True})
+    assert all(torch.equal(x, full.state_dict()[name]) for name, x in plain.state_dict().items())
+    assert torch.equal(plain(image(), AVAILABLE).logits, full(image(), AVAILABLE).logits)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_coarser_logits_are_computed_only_where_they_are_asked_for(training):
+    network = a_network(DEEP).train(training)
+    network.deep.register_forward_pre_hook(lambda *_: pytest.fail("was computed"))
+    for features in (False, ("fused",), ("decoder",)):
+        network(image(), AVAILABLE, features=features)
+
+
+def test_deep_supervision_needs_a_level_between():
+    with pytest.raises(OptionError, match=r"deep_supervision=True.*blocks=1,1 has 2"):
+        a_network({**DEEP, "blocks": (1, 1)})
+
+
+def test_presence_notices_a_few_bright_voxels_and_no_missing_channel():
+    network = a_network({"width": 8, "blocks": (1, 1, 1), "presence": True}).eval()
+    assert network.distillable_features == (PRESENCE,)
+    crop = torch.zeros(2, 4, 16, 16, 16)
+    crop[0, 0, 4:6, 4:6, 4:6] = 5
+    with torch.no_grad():
+        told = network(crop, AVAILABLE).presence
+        assert told.shape == (2, 3) and ((told > 0) & (told < 1)).all()
+        alone = network(crop[:1] * 0, AVAILABLE[:1]).presence
+        assert (told[0] - alone[0]).abs().max() > 1e-3
+        crop[~AVAILABLE] = float("nan")
+        assert torch.equal(network(crop, AVAILABLE).presence, told)
+
+
+def test_presence_is_never_in_half_precision():
+    network = a_network({"width": 8, "blocks": (1, 1), "presence": True}).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = network(image(), AVAILABLE)
+        assert output.logits.dtype == torch.bfloat16 and output.presence.dtype == torch.float32
+        terms = segmentation_loss(network, output, torch.ones(2, 16, 16, 16, dtype=torch.uint8))
+    terms["total"].backward()
+    assert terms["presence"] > 0 and network.presence.classify.weight.grad.any()
+
+
+def test_presence_of_a_student_gates_its_classes():
+    network = a_network({"width": 8, "blocks": (1, 1), "presence": True, "head": "classes"}).eval()
+    with torch.no_grad():
+        for weights in (network.presence.classify.weight, network.body.conv_final[-1].conv.weight):
+            weights.zero_()
+        network.presence.classify.bias.copy_(torch.tensor([-9.0, 9.0, 9.0]))
+        network.body.conv_final[-1].conv.bias.copy_(torch.tensor([0.0, 6.0, 4.0, 2.0]))
+    how = {"window": (16, 16, 16), "overlap": 0.5, "device": torch.device("cpu")}
+    found = infer(network, image()[0].numpy(), AVAILABLE[0].numpy(), **how)
+    assert (found.probabilities.argmax(0) == 1).all()
+    gated = apply_presence_gate(found.probabilities, found.presence, network.head, "soft")
+    assert (gated.argmax(0) == 2).all(), "the class that is not there gives way to the next likely one"

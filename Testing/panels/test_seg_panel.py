@@ -18,6 +18,7 @@ from PySide6 import QtGui
 
 import qt_standin
 import slicer_standin
+from calibrations import constant_calibration
 from child_process import replace_process
 from event_loop import run_events, scene_state
 from MissingModalityLib import mrml
@@ -312,9 +313,9 @@ def test_the_panel_says_what_to_expect_and_which_sequence_would_help(panel: Any,
     plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.expectationLabel.text).toPlainText()
     assert plain.splitlines() == [
         "T2 (1 of 4 sequences): what to expect, by mean Dice \u00b1 spread over 7 evaluated patients",
-        "\u25cf Whole tumor: good (0.80 \u00b1 0.12)",
-        "\u25cf Tumor core: doubtful (0.60 \u00b1 0.12)",
-        "\u25cf Enhancing tumor: unreliable (0.31 \u00b1 0.12)",
+        "\u25cf Whole tumor: reliable (0.80 \u00b1 0.12)",
+        "\u25cf Tumor core: check (0.60 \u00b1 0.12)",
+        "\u25cf Enhancing tumor: doubtful (0.31 \u00b1 0.12)",
         "Adding T1ce would help most: whole tumor 0.80 to 0.81, tumor core 0.60 to 0.70, enhancing tumor "
         "0.31 to 0.70 (the 6 patients who have it).",
     ]
@@ -576,11 +577,33 @@ def test_a_result_deleted_elsewhere_is_forgotten_at_once(panel: Any, student: Pa
     assert panel.ui.volumesTable.rowCount == 0
 
 
+def test_a_calibrated_student_tells_how_far_to_trust_this_very_result(
+    panel: Any, student: Path, tmp_path: Path
+) -> None:
+    known = Student.load(student)
+    known.card["calibration"] = constant_calibration(WT=0.41, TC=0.62)
+    known.save(tmp_path / "calibrated.safetensors")
+    assert panel.ui.estimateLabel.isHidden()
+    segmented(panel, tmp_path / "calibrated.safetensors")
+    assert not panel.ui.estimateLabel.isHidden()
+    plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.estimateLabel.text).toPlainText()
+    assert plain.splitlines() == [
+        "How far to trust this result, by the Dice that the model estimates for it",
+        "\u25cf Whole tumor: doubtful (0.41)",
+        "\u25cf Tumor core: check (0.62)",
+        "\u25cf Enhancing tumor: reliable (0.90)",
+        "Do not use it unchecked: most of it may be wrong.",
+    ]
+    assert "doubtful: a Dice of 0.41" in panel.ui.statusLabel.text
+    slicer.mrmlScene.RemoveNode(made())
+    assert panel.ui.estimateLabel.isHidden()
+
+
 def test_presence_stands_below_the_table_where_the_student_tells_it(
     panel: Any, student: Path, tmp_path: Path
 ) -> None:
     segmented(panel, student)
-    assert panel.ui.presenceLabel.isHidden()
+    assert panel.ui.presenceLabel.isHidden() and panel.ui.estimateLabel.isHidden()
     telling_student().save(tmp_path / "told.safetensors")
     choose_student(panel, tmp_path / "told.safetensors")
     panel.ui.applyButton.click()

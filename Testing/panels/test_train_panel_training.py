@@ -71,7 +71,7 @@ def test_every_recipe_can_be_chosen_and_is_kept_in_the_scene(panel: Any) -> None
 
 def test_a_recipe_brings_the_network_it_is_made_for(panel: Any) -> None:
     state = panel.logic.getParameterNode()
-    panel.ui.networkSelector.setCurrentIndex(1)
+    choose_item(panel.ui.networkSelector, "rfnet")
     choose_item(panel.ui.recipeSelector, "aem-kd")
     assert state.network == "rfnet", "both recipes are for any network"
     for recipe, network in (("mst-kd", "mstkdnet"), ("adamm", "adamm"), ("baseline", "segresnet")):
@@ -265,7 +265,7 @@ def test_start_passes_the_choices_on_and_shows_progress(
 ) -> None:
     replaced_process(f'echo "arguments: $*" >&2; {WAITING}')
     choose_item(panel.ui.recipeSelector, "aem-kd")
-    panel.ui.networkSelector.setCurrentIndex(1)
+    choose_item(panel.ui.networkSelector, "rfnet")
     panel.ui.deviceSelector.setCurrentIndex(1)
     start(panel, tmp_path)
     assert not panel.ui.startButton.enabled

@@ -96,12 +96,21 @@ def _in_child(measure: str, options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def in_child(script: str, measure: str, options: argparse.Namespace) -> dict[str, Any] | None:
-    """Run one measurement in a fresh interpreter and return the JSON it prints last; None if it fails."""
+def in_child(
+    script: str, measure: str, options: argparse.Namespace, limit: float | None = None
+) -> dict[str, Any] | None:
+    """Run one measurement in a fresh interpreter and return the JSON it prints last.
+
+    None where it fails, or takes more than ``limit`` seconds.
+    """
     print(f"measuring {measure} ...", file=sys.stderr, flush=True)
     command = [sys.executable, script, *options.arguments, "--measure", measure, "--folder", options.folder]
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, timeout=limit)
+    except subprocess.TimeoutExpired:
+        print(f"{measure} took more than {limit:.0f} s", file=sys.stderr, flush=True)
+        return None
     if done.returncode:
         return None
     line = done.stdout.splitlines()[-1]

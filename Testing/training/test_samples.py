@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_of
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.cache import CachedCase, cache_case
 from MissingModalityLib.training import samples
 from MissingModalityLib.training.samples import PatchDataset, choose_patch, steps_of_rank
 from MissingModalityLib.training.settings import Settings
+from MissingModalityLib.training.subset_weights import subset_weights
 from MissingModalityLib.training.validation import validate
 from small_networks import small_network
 
@@ -166,6 +169,68 @@ def test_training_for_one_subset_draws_nothing_else(cached: dict) -> None:
     case = cached["patient_a"]
     drawn = {choose_patch(case, settings, random).subset for _ in range(20)}
     assert drawn == {(Modality.T1,)}
+
+
+def drawn_subsets(case: CachedCase, number: int, **changes: object) -> Counter:
+    settings, random = Settings(patch_size=(16, 16, 16), **changes), np.random.default_rng(0)
+    return Counter(choose_patch(case, settings, random).subset for _ in range(number))
+
+
+def test_subsets_are_drawn_in_proportion_to_their_weights(cached: dict) -> None:
+    number = 4000
+    drawn = drawn_subsets(cached["patient_a"], number, subset_weights="flair+t1ce+t1+t2=4, T1ce+FLAIR=0.5")
+    for subset in SUBSETS:
+        weight = {4: 4.0}.get(len(subset), 0.5 if subset == (Modality.FLAIR, Modality.T1CE) else 1.0)
+        assert 0.7 * weight < drawn[subset] * (13 + 4 + 0.5) / number < 1.3 * weight
+
+
+def test_weights_hold_among_the_subsets_that_a_case_and_the_settings_allow(cached: dict) -> None:
+    changes = {"subset_weights": "T1ce=2", "training_subsets": "FLAIR,T1ce,T2"}
+    drawn = drawn_subsets(cached["patient_c"], 1200, **changes)
+    assert set(drawn) == {(Modality.FLAIR,), (Modality.T1CE,)}
+    assert 1.7 < drawn[(Modality.T1CE,)] / drawn[(Modality.FLAIR,)] < 2.3
+
+
+def test_clinical_weights_prefer_all_four_and_both_contrasts() -> None:
+    weights = subset_weights(("clinical",))
+    ordered = [(Modality.T1CE,), (Modality.FLAIR, Modality.T1CE), SUBSETS[-1]]
+    assert [weights[subset] for subset in ordered] == [1, 2, 4]
+    assert weights[(Modality.FLAIR, Modality.T2)] == weights[(Modality.T1CE, Modality.T1)] == 1
+
+
+def test_equal_weights_draw_what_a_run_without_weights_draws(cached: dict) -> None:
+    case = cached["patient_a"]
+    settings = [Settings(patch_size=(16, 16, 16), subset_weights=x) for x in ("uniform", "T1=1,T2=1")]
+    for index in range(20):
+        choices = [choose_patch(case, item, np.random.default_rng(index)) for item in settings]
+        plain = np.random.default_rng(index)
+        plain.random()
+        plain.integers(np.zeros(3), np.array(case.shape) - 16 + 1)
+        assert choices[0] == choices[1]
+        assert choices[0].subset == SUBSETS[plain.integers(len(SUBSETS))], "to the bit as before weights"
+
+
+@pytest.mark.parametrize(
+    "text", ["often", "uniform,clinical", "T7=2", "T1", "T1=0", "T1=-1", "T1=nan", "T1=2,t1=3", "none"]
+)
+def test_weights_that_mean_nothing_are_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="subset_weights"):
+        Settings(subset_weights=text)
+
+
+def test_the_first_epochs_show_all_that_a_case_has_and_change_no_other_draw(cached: dict) -> None:
+    cases = list(cached.values())
+    plain = Settings(patch_size=(16, 16, 16), iterations_per_epoch=8, batch_size=1, augmentation="strong")
+    warm = replace(plain, all_modalities_epochs=2)
+    for epoch, all_shown in ((0, True), (1, True), (2, False)):
+        shown, drawn = (PatchDataset(cases, s, seed=(1,), epoch=epoch) for s in (warm, plain))
+        for index in range(8):
+            sample, other = shown[index], drawn[index]
+            expected = other["present"] if all_shown else other["available"]
+            np.testing.assert_array_equal(sample["available"], expected)
+            assert (sample["teacher"] >= sample["available"]).all()
+            np.testing.assert_array_equal(sample["image"], other["image"])
+            np.testing.assert_equal(sample["augmentation"], other["augmentation"])
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

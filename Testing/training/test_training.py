@@ -218,6 +218,31 @@ def test_the_running_average_is_what_is_exported(tiny_cases: Path, tmp_path: Pat
     )
 
 
+def test_every_option_of_the_loss_is_logged_and_its_student_tells_presence(
+    tiny_cases: Path, tmp_path: Path
+) -> None:
+    network = {"blocks": (1, 1, 1), "deep_supervision": True, "presence": True}
+    losses = {"dice_over": "sample", "top_k_fraction": 0.2, "consistency_weight": 0.5}
+    changes = {"network": {"width": 8, **network}, "supervised": losses, "all_modalities_epochs": 1}
+    run = train(tiny_cases, tmp_path / "run", settings={**TINY, "epochs": 2, **changes})
+    of_epoch = [line["loss"] for line in log(run)]
+    consistency = {"consistency_kl", "consistency_dice"}
+    assert set(of_epoch[0]) == {"dice", "bce", "deep_dice", "deep_bce", "presence", "total", *consistency}
+    assert max(abs(of_epoch[0][name]) for name in consistency) < 1e-6, "subset and superset are the same"
+    assert of_epoch[1]["consistency_dice"] > 1e-6
+    student = Student.load(run / "train.safetensors")
+    case = find_cases(tiny_cases).cases[0]
+    assert set(student.predict(read_study(case), device="cpu").presence) == {"NCR", "ED", "ET"}
+    post = {**TINY, "epochs": 1, "network": changes["network"], "distillation": {"focal_gamma": 2}}
+    taught = train(
+        *(tiny_cases, tmp_path / "post", "aem-kd"),
+        stages=["posttrain"],
+        initial=run / "train.safetensors",
+        settings=post,
+    )
+    assert {"deep_dice", "presence", "teacher_kl"} <= set(log(taught)[0]["loss"])
+
+
 def test_unknown_subsets_and_cases_are_named_beside_the_known_ones(tiny_cases: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"'nonsense'.*FLAIR\+T1ce") as caught:
         make_plan(settings={"validation_subsets": "T2,nonsense"})
@@ -289,16 +314,3 @@ def test_a_run_without_any_of_its_labeled_cases_says_so(tmp_path: Path) -> None:
     write_block_case(tmp_path / "data" / "patient")
     with pytest.raises(CaseError, match="all 1 cases with a label are excluded"):
         train(tmp_path / "data", tmp_path / "run", settings={"exclude": "patient"})
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_run_on_cuda_resumes_and_its_student_predicts(tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**TINY, "epochs": 2, "validation_interval": "1", "ema_decay": "0.9"}
-    train(tiny_cases, tmp_path / "run", device="cuda", settings=settings)
-    train(tiny_cases, tmp_path / "run", device="cuda", settings={"epochs": 4}, resume=True)
-    assert [line["epoch"] for line in log(tmp_path / "run")] == [1, 2, 3, 4]
-    assert all(np.isfinite(line["loss"]["total"]) for line in log(tmp_path / "run"))
-    student = Student.load(export(tmp_path / "run", tmp_path / "student.safetensors"))
-    case = find_cases(tiny_cases).cases[0]
-    prediction = student.predict(read_study(case), device="cuda")
-    assert prediction.device.startswith("cuda") and len(prediction.subset) == 4

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import OptionError
 from ..inference.card import GATES  # reads headers alone: help must not load PyTorch
 from .options import add_command, add_progress, show_result
 
@@ -31,6 +32,14 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="folder that 'evaluate' has written for an earlier export of this very run; its table is stored",
     )
+    parser.add_argument(
+        "--cross-validation",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="with --evaluation: folders of out-of-fold evaluations of training cases, to be counted in",
+    )
     add_progress(parser)
 
 
@@ -40,12 +49,14 @@ def run(options: argparse.Namespace) -> None:
     from ..evaluation.evaluate import read_evaluation
     from ..training.stage_students import export
 
-    if options.evaluation:
-        read_evaluation(options.evaluation)  # refuse what is no evaluation before anything is written
+    if options.cross_validation and not options.evaluation:
+        raise OptionError("--cross-validation counts only beside --evaluation. Give both.")
+    for folder in filter(None, [options.evaluation, *options.cross_validation]):
+        read_evaluation(folder)  # refuse what is no evaluation before anything is written
     # what was not given is left to the run
     facts = {"name": options.name, "license": options.license, "gate": options.gate}
     student = export(options.folder, options.output, {key: text for key, text in facts.items() if text})
     if options.evaluation:
         # refuses an evaluation of other weights, so an earlier export of another epoch is found out
-        attach_evaluation(student, options.evaluation)
+        attach_evaluation(student, options.evaluation, options.cross_validation)
     show_result(options, {"output": str(student)}, f"Wrote {student}")

@@ -81,6 +81,10 @@ def run(options: argparse.Namespace) -> None:
 def _summary(report: Mapping[str, Any]) -> str:
     volumes = ", ".join(f"{name} {value:.1f}" for name, value in report["volumes_cm3"].items())
     presence = ", ".join(f"{name} {100 * value:.0f}" for name, value in report.get("presence", {}).items())
+    estimated = ", ".join(
+        f"{name} {value:.2f} ({report['grades'][name]})"
+        for name, value in report.get("estimated_dice", {}).items()
+    )
     return "\n".join(
         [
             *(f"Warning: {warning}" for warning in report["warnings"]),
@@ -88,6 +92,7 @@ def _summary(report: Mapping[str, Any]) -> str:
             f"{report['peak_memory_bytes'] / 2**30:.1f} GiB",
             f"Volumes in cm3: {volumes}",
             *([f"Present at all, in %: {presence}"] if presence else []),
+            *([f"Estimated Dice of this result: {estimated}"] if estimated else []),
             f"Wrote {report['output']}",
         ]
     )

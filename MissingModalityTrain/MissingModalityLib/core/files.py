@@ -26,6 +26,15 @@ _STALE_S = 600.0
 _WINDOWS_TRIES = 50
 # 5 seconds in all: a panel or a table program reads a file of ours for a moment only.
 
+TEXTS = "__metadata__"
+"""Key of the texts in the header of a .safetensors file."""
+
+_LENGTH_BYTES = 8
+"""At the start of a .safetensors file: how long its header is, little-endian."""
+
+_LONGEST_HEADER = 100_000_000
+"""Bytes, as the format limits it."""
+
 _umask_lock = threading.Lock()
 
 
@@ -100,6 +109,35 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def safetensors_header(path: Path) -> dict[str, Any]:
+    """The header of a .safetensors file, read without the package of that name.
+
+    Returns:
+        ``dtype``, ``shape`` and ``data_offsets`` of every array by its name, and texts under
+        :data:`TEXTS`.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is something else, or ends early.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        if not 0 < length <= min(_LONGEST_HEADER, size):
+            raise ValueError("no header")
+        text = file.read(length)
+    try:
+        header = json.loads(text)
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != TEXTS]
+        whole = size >= _LENGTH_BYTES + length + max(ends, default=0)
+    # whatever a file of other content makes of these lines, brackets too deep for JSON's parser included
+    except (TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if not whole:
+        raise ValueError("data are missing at its end")
+    return header
 
 
 def _rename(temporary: Path, path: Path) -> None:

@@ -50,6 +50,14 @@ def subset_name(subset: Iterable[Modality]) -> str:
     return "+".join(modality.title for modality in sorted(subset))
 
 
+def subset_named(name: str) -> Subset | None:
+    """The inverse of :func:`subset_name`, in any case and order; None where the name is none of a subset."""
+    return _BY_NAME.get(frozenset(name.upper().split("+")))
+
+
+_BY_NAME = {frozenset(subset_name(subset).upper().split("+")): subset for subset in SUBSETS}
+
+
 def in_words(modalities: Iterable[Modality] = MODALITIES) -> str:
     """``(FLAIR, T1, T2)`` -> ``"FLAIR, T1 and T2"``, for sentences."""
     *most, last = [modality.title for modality in modalities]

@@ -13,16 +13,20 @@ from ..core.labels import convention as check_convention
 from ..core.modalities import MODALITIES
 from .case import Case, CaseListing, ImageFile, Skipped
 from .layout import LABEL, FileMatch, Layout, Role, unusable
+from .prepared import prepared_cases
 from .registry import all_layouts
 
 
 def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing:
-    """All cases in a folder and its subfolders; only names are looked at, no file is opened.
+    """All cases in a folder and its subfolders; only names are looked at, no volume is opened.
 
     Recognized layouts: BraTS 2015 (``VSD.Brain...MR_Flair...``), BraTS 2017-2021
     (``*_flair|t1|t1ce|t2|seg``), BraTS 2023 and later and FeTS (``*-t2f|t1n|t1c|t2w|seg``), files with just
     these endings as names in one folder per case, Task01 of the Medical Segmentation Decathlon (``imagesTr``,
     ``labelsTr``, ``dataset.json``), and the layouts of other packages, see :data:`.registry.LAYOUTS`.
+
+    In a folder without any of these the cases are those that ``prepare`` has put directly into it: training
+    takes them as they are. Beside originals prepared files are never cases, or each would count twice.
 
     Args:
         folder: a data set, a split of one, or one case.
@@ -44,6 +48,8 @@ def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
         raise CaseError(f"{folder} {problem}. Give the folder that holds the cases.")
     cases, skipped = _search(folder)
+    if not cases and (prepared := prepared_cases(folder))[0]:
+        cases, skipped = prepared
     cases = _with_unique_names(cases, folder)
     if convention is not None:
         cases = [replace(case, convention=convention) for case in cases]

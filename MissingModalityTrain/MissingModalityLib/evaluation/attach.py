@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -13,36 +13,86 @@ from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import CaseError
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
-from ..inference.card import read_card
+from ..inference.card import CHOICES, read_card
 from ..inference.student import Student
+from .calibration import FEWEST_PATIENTS, fit_calibration
 from .evaluate import prediction_facts, read_evaluation, weights_sha256
+from .pooling import pool_evaluations
+from .tables import Row
 
-_FACTS = ("data", "date", "device", "hd95_rule", "weights_sha256")
-_DECIMALS = {"dice": 4, "hd95": 2}
+_FACTS = ("data", "date", "device", "hd95_rule")
+_OF_SCORES = ("evaluation", "calibration")
+_DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
 
 
-def attach_evaluation(student: Path | str, evaluation: Path | str) -> dict[str, Any]:
-    """Store the summary of an evaluation in a student file, in place and in the file's own precision.
+def attach_evaluation(
+    student: Path | str, evaluation: Path | str, cross_validation: Sequence[Path | str] = ()
+) -> dict[str, Any]:
+    """Store the summary of evaluations in a student file, in place and in the file's own precision.
+
+    Where the cross-validation is of enough patients and tells what the probabilities told, the estimate of
+    Dice for each result is fitted to it, see :func:`.calibration.fit_calibration`; else the file gets none.
 
     Args:
-        student: a student file; its card gets the entry ``evaluation``, an earlier one is replaced.
+        student: a student file; its card gets the entries ``evaluation`` and ``calibration``, earlier ones
+            are replaced.
         evaluation: folder that :func:`.evaluate.evaluate_folder` has written for these very weights.
+        cross_validation: folders of evaluations by students that were trained like this one without the
+            patients that they were scored on, or of this one on patients held out; their patients count like
+            the others.
 
     Returns:
-        The entry, see :func:`summary_of`.
+        The entry ``evaluation``, see :func:`summary_of`.
 
     Raises:
         StudentError: the student file cannot be used or written.
-        CaseError: the folder holds no evaluation, or one of another student; the file is as it was.
+        CaseError: a folder holds no evaluation, the first one is of another student, or they have different
+            rules for HD95; the file is as it was.
     """
     student = Path(student)
-    found = read_evaluation(evaluation)
+    found, others = read_evaluation(evaluation), [read_evaluation(folder) for folder in cross_validation]
     network = Student.load(student)
     check_weights(network, found, student)
-    network.card["evaluation"] = summary_of(found)
+    network.card["evaluation"] = {
+        **summary_of([found, *others]),
+        "weights_sha256": found["weights_sha256"],
+        "cross_validated": len({case["name"] for other in others for case in other["cases"]}),
+    }
+    network.card["calibration"] = _calibration(student, others)
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
+
+
+def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> None:
+    """Put what was chosen for a student into its file, in place and in the file's own precision.
+
+    An evaluation and an estimate of Dice that the file held are of what it was before, and are taken out.
+
+    Args:
+        student: a student file.
+        chosen: keys of :data:`~..inference.card.CHOICES`, as :func:`.selection.choose` returns them.
+
+    Raises:
+        StudentError: the student file cannot be used or written.
+        OptionError: a fact of another kind, out of its range or not for this network.
+    """
+    student = Path(student)
+    loaded = Student.load(student)
+    facts = {name: value for name, value in loaded.card.items() if name not in _OF_SCORES}
+    Student(loaded.network, {**facts, **chosen}).save(student, half=_is_half(student))
+
+
+def _calibration(student: Path, cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
+    own = weights_sha256(Student.load(student))
+    rows: list[Mapping[str, Any]] = []
+    for evaluation in cross_validation:
+        # of the student itself on patients held out, but never on those that it learned from
+        learned = trained_on(student, evaluation) if evaluation.get("weights_sha256") == own else ()
+        rows += [row for row in evaluation["rows"] if row.get("features") and row["case"] not in learned]
+    enough = len({row["case"] for row in rows}) >= FEWEST_PATIENTS
+    return fit_calibration(rows) if enough else None
 
 
 def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
@@ -54,7 +104,7 @@ def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -> None:
-    """Refuse an evaluation of other weights, or made with another window, overlap or component size.
+    """Refuse an evaluation of other weights, or of another window or choice (:data:`.card.CHOICES`).
 
     Raises:
         CaseError: naming the student file ``path`` and the student that was evaluated.
@@ -66,37 +116,41 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
         )
     facts = renamed(prediction_facts(student), OLD_CARD_KEYS)
     # older summaries lack it, and all have earlier names of the card's facts
-    for name, value in renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS).items():
-        if value != facts.get(name):
+    found = renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS)
+    for name in dict.fromkeys([*found, *(choice for choice in CHOICES if choice in facts)]):
+        if found.get(name) != facts.get(name):
             raise CaseError(
-                f"The evaluation is not one of {path.name} as it is now: it was made with {name} {value}, "
-                f"the file has {facts.get(name)}. Evaluate this student and try again."
+                f"The evaluation is not one of {path.name} as it is now: it was made with {name} "
+                f"{found.get(name)}, the file has {facts.get(name)}. Evaluate this student and try again."
             )
 
 
-def summary_of(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of an evaluation that fits into a header.
+def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The part of evaluations that fits into a header.
 
     Returns:
-        ``data`` (name of the folder), ``date``, ``device``, ``hd95_rule``, ``weights_sha256``, ``cases`` (how
-        many), and ``subsets`` and ``averages`` as in :func:`.tables.summarize`: mean and standard deviation
-        of Dice (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region; ``gains``: for each subset and each
-        modality ``added`` to it, mean Dice per region ``before`` and ``after`` over the ``cases`` that allow
-        both, for the means of two subsets may be over different cases. No case is named.
+        ``data`` (names of the folders), ``date``, ``device``, ``hd95_rule``, ``cases`` (how many, the same in
+        every row where any has all sequences that others have), ``left_out`` (how many lack one), and
+        ``subsets`` and ``averages`` as in :func:`.tables.summarize`: mean and standard deviation of Dice
+        (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region, whole and lesion-wise; ``gains``: for each
+        subset and each modality ``added`` to it, mean Dice per region ``before`` and ``after`` over the
+        ``cases`` that allow both. No case is named.
     """
+    pooled = pool_evaluations(evaluations)
     return {
-        **{name: evaluation[name] for name in _FACTS},
-        "cases": len(evaluation["cases"]),
-        "subsets": [_rounded(entry) for entry in evaluation["subsets"]],
-        "averages": {title: _rounded(entry) for title, entry in evaluation["averages"].items()},
-        "gains": list(_gains(evaluation["rows"])),
+        **{name: pooled[name] for name in _FACTS},
+        "cases": len(pooled["cases"]),
+        "left_out": len(pooled["left_out"]),
+        "subsets": [_rounded(entry) for entry in pooled["subsets"]],
+        "averages": {title: _rounded(entry) for title, entry in pooled["averages"].items()},
+        "gains": list(_gains(pooled["rows"])),
     }
 
 
-def _gains(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _gains(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
     dice: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
-        dice.setdefault(row["subset"], {}).setdefault(row["case"], {})[row["region"]] = row["dice"]
+        dice.setdefault(subset_name(row.subset), {}).setdefault(row.case, {})[row.region] = row.dice
     for subset in SUBSETS:
         for modality in sorted(set(MODALITIES) - set(subset)):
             # only cases that have both subsets: a mean over other cases would differ because of the cases
@@ -124,6 +178,7 @@ def _rounded(entry: Mapping[str, Any]) -> dict[str, Any]:
         }
         for metric, decimals in _DECIMALS.items()
         for name in (metric, f"{metric}_std")
+        if name in entry
     }
     return {**entry, **rounded}
 

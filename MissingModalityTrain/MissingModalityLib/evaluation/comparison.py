@@ -13,7 +13,7 @@ from ..core.labels import REGIONS
 from .evaluate import read_evaluation
 from .metrics import SCORED_REGIONS
 from .significance import Evaluation, check_comparable, compare_evaluations
-from .tables import METRICS, PRINTED_ORDER, dots, markdown_lines, score_notes, spread_text
+from .tables import METRICS, PRINTED_ORDER, TITLES, dots, markdown_lines, score_notes, spread_text
 
 COLUMNS = (
     *(("dice", "all", region) for region in SCORED_REGIONS),
@@ -23,8 +23,6 @@ COLUMNS = (
     *(("hd95", "all", region) for region in REGIONS),
 )
 """Metric, group of subsets and region of every column of numbers."""
-
-_TITLES = {"dice": "Dice", "hd95": "HD95"}
 
 TABLE_FILE, REPORT_FILE = "comparison.md", "comparison.json"
 
@@ -124,7 +122,7 @@ def _subsets(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, dict[str,
 def _markdown(comparison: Mapping[str, Any]) -> str:
     head = ["", "seeds"]
     for metric, group, region in COLUMNS:
-        title = f"{_TITLES[metric]} {region}"
+        title = f"{TITLES[metric]} {region}"
         head.append(title if group == "all" else f"{title} {group}")
     body = [[line["name"], str(line["seeds"]), *map(_cell, line["scores"])] for line in comparison["lines"]]
     parts = [markdown_lines(head, body)]
@@ -147,7 +145,7 @@ def _markdown(comparison: Mapping[str, Any]) -> str:
 
 def _subsets_table(lines: Sequence[Mapping[str, Any]], metric: str) -> str:
     """Every line's means of every subset, side by side for each region."""
-    title = _TITLES[metric]
+    title = TITLES[metric]
     head = [modality.title for modality in PRINTED_ORDER]
     head += [f"{title} {region} {line['name']}" for region in REGIONS for line in lines]
     body = []

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -34,13 +34,15 @@ from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.preparation import prepare, to_reference_grid
 from ..imaging.reading import read_label, read_study
+from ..inference.card import CHOICES
 from ..inference.student import Student
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
 from .hd95_rules import check_rule
+from .lesions import score_lesions
 from .metrics import score_regions
-from .summary import EvaluationSummary
-from .tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize
+from .summary import EVALUATION_FOLDER, EvaluationSummary
+from .tables import Row, notes, read_rows, rows_to_csv, score_tables, summarize
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +67,7 @@ def evaluate_folder(
     convention: str | None = None,
     hd95_rule: str = "penalty",
     on_progress: Progress | None = None,
+    cases: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
@@ -75,13 +78,14 @@ def evaluate_folder(
     Args:
         student: a student file.
         data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows.
-        output: folder for ``cases.csv`` (every score), ``summary.json`` (means, versions, settings),
-            ``table.md`` (the papers' table) and ``heatmap.png`` (Dice); made if absent, files of these names
-            are replaced.
+        output: folder for ``cases.csv`` (every score, and what the student's probabilities tell),
+            ``summary.json`` (means, versions, settings), ``table.md`` (the papers' table) and ``heatmap.png``
+            (Dice); made if absent, files of these names are replaced.
         device: as in :func:`~..runtime.devices.choose_device`; under torchrun each process takes its own GPU.
         convention: label convention, where the layout does not fix it.
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
         on_progress: called for each window and prediction; steps are predictions.
+        cases: names of those to score; default all.
 
     Returns:
         The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
@@ -101,7 +105,10 @@ def evaluate_folder(
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
         distributed.on_rank_zero(lambda: _make_folder(output))
-        cases, rows, skipped = _score_data(network, data, convention, chosen, hd95_rule, on_progress)
+        labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
+        if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
+            labeled, left_out = [case for case in labeled if case.name in cases], {}
+        rows, skipped = _score_data(network, labeled, left_out, data, chosen, hd95_rule, on_progress)
 
         def conclude() -> dict[str, Any]:
             summary = EvaluationSummary(
@@ -114,12 +121,12 @@ def evaluate_folder(
                 prediction=prediction_facts(network),
                 versions=versions(),
                 hd95_rule=hd95_rule,
-                cases=_describe(cases, rows),
+                cases=_describe(labeled, rows),
                 skipped=skipped,
                 **summarize(rows),
                 seconds=round(perf_counter() - began, 1),
             ).to_json()
-            _write(summary, rows, output, draw_heatmap)
+            write_evaluation(summary, rows, output, draw_heatmap)
             return summary
 
         return {**distributed.on_rank_zero(conclude), "rows": [_as_record(row) for row in rows]}
@@ -128,10 +135,16 @@ def evaluate_folder(
 def read_evaluation(folder: Path | str) -> dict[str, Any]:
     """What :func:`evaluate_folder` returned, from the files it wrote; means are made anew from the scores.
 
+    Args:
+        folder: that it has written, or one with such a folder named ``evaluation`` in it, as that of a
+            cross-validation.
+
     Raises:
         CaseError: the folder holds no complete evaluation.
     """
     folder = Path(folder)
+    if not (folder / SUMMARY_FILE).exists() and (folder / EVALUATION_FOLDER / SUMMARY_FILE).exists():
+        folder /= EVALUATION_FOLDER
     try:
         summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
         if not isinstance(summary, dict):
@@ -162,7 +175,9 @@ def weights_sha256(student: Student) -> str:
 
 def prediction_facts(student: Student) -> dict[str, Any]:
     """What beside the weights decides a prediction, from the student's card."""
-    facts = {name: student.card[name] for name in ("window", "overlap", "min_component_voxels", "gate")}
+    names = dict.fromkeys(("window", "overlap", "min_component_voxels", "gate", *CHOICES))
+    # those that nobody has chosen are absent, as in results of earlier versions
+    facts = {name: student.card[name] for name in names if name in student.card}
     # summary.json has kept the earlier name, so that results of earlier versions can still be compared
     facts["smallest_island"] = facts.pop("min_component_voxels")
     return facts
@@ -175,14 +190,14 @@ def _inside(data: Path, reason: str) -> str:
 
 def _score_data(
     network: Student,
+    labeled: Sequence[Case],
+    left_out: Mapping[str, str],
     data: Path,
-    convention: str | None,
     device: torch.device,
     hd95_rule: str,
     on_progress: Progress | None,
-) -> tuple[list[Case], list[Row], list[dict[str, str]]]:
-    """The labeled cases of a folder, their scores, and what was skipped: ``path`` and ``reason``."""
-    labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
+) -> tuple[list[Row], list[dict[str, str]]]:
+    """Scores of labeled cases of a folder, and what was skipped: ``path`` and ``reason``."""
     rows, refused = _score_readable(network, labeled, device, hd95_rule, on_progress)
     skipped = [
         {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
@@ -192,7 +207,7 @@ def _score_data(
         distributed.raise_on_all_ranks(
             CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
         )
-    return labeled, rows, skipped
+    return rows, skipped
 
 
 def _score_readable(
@@ -240,13 +255,20 @@ def _score_case(
 
     rows = []
     subsets = allowed_subsets(case)
-    for subset, classes in zip(
-        subsets, student.classes_of(prepared, subsets, device, on_window), strict=True
-    ):
-        prediction = sitk.GetArrayFromImage(to_reference_grid(classes, prepared))
+    for subset, result in zip(subsets, student.results_of(prepared, subsets, device, on_window), strict=True):
+        prediction = sitk.GetArrayFromImage(to_reference_grid(result.classes, prepared))
         scores = score_regions(prediction, reference, spacing, hd95_rule)
+        lesions = score_lesions(prediction, reference, spacing)
         rows += [
-            Row(case.name, subset, region, score.dice, score.hd95, score.predicted, score.reference)
+            Row(
+                case.name,
+                subset,
+                region,
+                **asdict(score),
+                lesion_dice=lesions[region].dice,
+                lesion_hd95=lesions[region].hd95,
+                features=result.features.get(region),
+            )
             for region, score in scores.items()
         ]
         report(f"{case.name}, {subset_name(subset)}: WT {100 * scores['WT'].dice:.1f} %", 1)
@@ -292,14 +314,26 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _write(
+def write_evaluation(
     evaluation: dict[str, Any],
     rows: Sequence[Row],
     output: Path,
     draw: Callable[[dict[str, Any], Path], None],
 ) -> None:
+    """Write all files of an evaluation into its folder, which is made if absent; the summary last.
+
+    Args:
+        evaluation: the content of ``summary.json``.
+        rows: every score.
+        output: the folder.
+        draw: :func:`.heatmap.draw_heatmap`, whose package the caller has found to be there.
+
+    Raises:
+        CaseError: the folder cannot be made or written to.
+    """
+    _make_folder(output)
     title = f"# {evaluation['student']} on {len(evaluation['cases'])} case(s) of {evaluation['data']}\n"
-    table = "\n".join((title, markdown_table(evaluation), notes(evaluation)))
+    table = "\n".join((title, *score_tables(evaluation), notes(evaluation)))
     with explain_write_errors(output, _OTHER_FOLDER):
         write_text(rows_to_csv(rows), output / CASES_FILE)
         write_text(table, output / TABLE_FILE)

@@ -22,7 +22,8 @@ from ..inference.student import Student
 from .attach import check_weights
 from .evaluate import read_evaluation
 from .metrics import SCORED_REGIONS
-from .tables import markdown_lines, markdown_table, notes
+from .pooling import pool_evaluations
+from .tables import markdown_lines, notes, score_tables
 
 _LITERATURE = (
     "B. H. Menze et al., The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), IEEE Transactions "
@@ -40,17 +41,23 @@ DISCLAIMER = (
     "and must not be used for diagnosis, treatment planning or any other clinical decision."
 )
 
-_TOLD_ELSEWHERE = ("training", "evaluation", "license", "name", "data_note", "limits")
+_TOLD_ELSEWHERE = ("training", "evaluation", "calibration", "license", "name", "data_note", "limits")
 """Entries of a student's card that are not lines of the first table."""
 
 
-def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: Path) -> None:
+def write_model_card(
+    student_path: Path,
+    evaluation: Mapping[str, Any],
+    output: Path,
+    cross_validation: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Write the card of a student as Markdown.
 
     Args:
         student_path: a student file; its header tells architecture, training and license.
         evaluation: a result of :func:`.evaluate.evaluate_folder` or ``read_evaluation`` for it.
         output: a ``.md`` file; an existing one is replaced.
+        cross_validation: evaluations as :func:`.attach.attach_evaluation` takes them.
 
     Raises:
         StudentError: the student file cannot be used.
@@ -64,6 +71,8 @@ def write_model_card(student_path: Path, evaluation: Mapping[str, Any], output: 
         _data(student.card),
         _training(student.card),
         _scores(student.card, evaluation),
+        *([_together(evaluation, cross_validation)] if cross_validation else []),
+        *([_estimates(student.card.calibration)] if student.card.calibration else []),
         _limits(student.card, evaluation),
         _references(),
     )
@@ -116,15 +125,54 @@ def _training(card: Mapping[str, Any]) -> str:
 
 
 def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
-    cases = evaluation["cases"]
+    cases, pooled = evaluation["cases"], pool_evaluations([evaluation])
     about = (
         f"On {len(cases)} case(s) of '{evaluation['data']}', {evaluation['date']}, {evaluation['device']}. "
-        "Each case was scored on every subset of the volumes that it has. "
+        f"Each case was scored on every subset of the volumes that it has. {_left_out(pooled)}"
         + _overlap([case["name"] for case in cases], _training_cases(card))
     )
-    parts = [f"## Evaluation\n\n{about}\n", markdown_table(dict(evaluation)), notes(dict(evaluation))]
+    parts = [f"## Evaluation\n\n{about}\n", *score_tables(pooled), notes(pooled)]
     parts += [_case_scores(case, evaluation["rows"]) for case in cases]
     return "\n".join(parts)
+
+
+def _left_out(pooled: Mapping[str, Any]) -> str:
+    """Which patients stand in no row of a table, since they would not stand in all."""
+    if not pooled["left_out"]:
+        return ""
+    return (
+        f"Every row is over the same {len(pooled['cases'])} case(s); left out of all rows for lack of a "
+        f"sequence: {len(pooled['left_out'])} ({', '.join(pooled['left_out'])}). "
+    )
+
+
+def _together(evaluation: Mapping[str, Any], cross_validation: Sequence[Mapping[str, Any]]) -> str:
+    pooled = pool_evaluations([evaluation, *cross_validation])
+    about = (
+        f"{len(pooled['cases'])} case(s) of {pooled['data']}: those above, and training cases scored by "
+        f"students that were trained the same way without them. {_left_out(pooled)}What the panel says to "
+        "expect of a subset stands here."
+    )
+    return "\n".join([f"## Evaluation and cross-validation together\n\n{about}\n", *score_tables(pooled)])
+
+
+def _estimates(calibration: Mapping[str, Any]) -> str:
+    """How well the student knows the quality of its own results."""
+    about = (
+        "With each result the student estimates its Dice from its own probabilities. Fitted to "
+        f"{calibration['results']} results of {calibration['patients']} patients that it had not learned "
+        "from; the numbers are of patients that were left out of the fit in turn (nested cross-validation)."
+    )
+    head = ["region", "mean error of the estimate", "graded doubtful of those below 0.5", "of the others"]
+    body = [
+        [region, *(_share_text(fitted[name]) for name in ("mean_error", "flagged", "false_alarms"))]
+        for region, fitted in calibration["regions"].items()
+    ]
+    return f"## Estimated Dice\n\n{about}\n\n{markdown_lines(head, body)}"
+
+
+def _share_text(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _overlap(tested: Sequence[str], trained: Container[str]) -> str:
@@ -212,9 +260,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("student", type=Path, help="a student file (.safetensors)")
     parser.add_argument("evaluation", type=Path, help="folder that 'missing-modality evaluate' has written")
     parser.add_argument("output", type=Path, help="a .md file")
+    parser.add_argument(
+        "--cross-validation",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="evaluations of training cases by students that were trained the same way without them",
+    )
     options = parser.parse_args(arguments)
     try:
-        write_model_card(options.student, read_evaluation(options.evaluation), options.output)
+        others = [read_evaluation(folder) for folder in options.cross_validation]
+        write_model_card(options.student, read_evaluation(options.evaluation), options.output, others)
     except MissingModalityError as error:
         print(f"missing-modality: error: {error}", file=sys.stderr)
         return 2

@@ -5,19 +5,28 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import CaseError
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
+from ..inference.doubt import FEATURES
 from .hd95_rules import HD95_RULES
+from .lesions import DILATION_VOXELS, PENALTY_MM, SMALLEST_MM3
 from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
 
 # The papers print the modalities in this order, whatever the order of the channels.
 PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
 PRESENT, ABSENT = "\N{BLACK CIRCLE}", "\N{WHITE CIRCLE}"
+
+_LESION_NOTE = (
+    "Lesion-wise as BraTS 2023 ranks: lesions of the reference that touch when each has grown by "
+    f"{DILATION_VOXELS} voxels are one, those of up to {SMALLEST_MM3:g} mm\N{SUPERSCRIPT THREE} do not "
+    f"count; a missed lesion and each piece found where there is none score 0 % and {PENALTY_MM:g} mm; the "
+    "mean is over lesions and such pieces of a case, then over cases."
+)
 
 _MOST_SKIPPED = 20
 """Skipped files that a table names, about as many lines as the table has; the summary has them all."""
@@ -25,6 +34,16 @@ _MOST_SKIPPED = 20
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
 
 METRICS = ("dice", "hd95")
+LESION_METRICS = ("lesion_dice", "lesion_hd95")
+"""Of evaluations that have them; those of earlier versions do not."""
+
+TITLES = {
+    "dice": "Dice",
+    "hd95": "HD95",
+    "lesion_dice": "lesion-wise Dice",
+    "lesion_hd95": "lesion-wise HD95",
+}
+"""Of all metrics, as tables print them."""
 
 GROUPS: Mapping[str, tuple[Subset, ...]] = {
     "all": SUBSETS,
@@ -46,6 +65,11 @@ class Row:
         hd95: mm.
         predicted: voxels of the region in the prediction.
         reference: voxels of the region in the reference.
+        lesion_dice: 0..1, mean over lesions, see :mod:`.lesions`; None in evaluations of earlier versions, as
+            are the further ones.
+        lesion_hd95: mm, likewise.
+        features: what the student's probabilities tell, see :func:`~..inference.doubt.features`; None for a
+            region that is none of its own.
     """
 
     case: str
@@ -55,6 +79,12 @@ class Row:
     hd95: float
     predicted: int
     reference: int
+    lesion_dice: float | None = None
+    lesion_hd95: float | None = None
+    features: Mapping[str, float] | None = None
+
+
+_COLUMNS = tuple(field.name for field in fields(Row) if field.name != "features")
 
 
 def summarize(rows: Sequence[Row]) -> dict[str, Any]:
@@ -62,38 +92,48 @@ def summarize(rows: Sequence[Row]) -> dict[str, Any]:
 
     Returns:
         ``subsets``: one entry per subset that any case allows, in the papers' order, with ``subset``,
-        ``cases`` (how many), and per region ``dice`` and ``hd95`` (means over cases), ``dice_std`` and
-        ``hd95_std`` (sample standard deviations over cases, None for a single one); ``averages``: over
+        ``cases`` (how many), and per region ``dice``, ``hd95`` and, where every row has them, ``lesion_dice``
+        and ``lesion_hd95`` (means over cases), ``dice_std`` ... (sample standard deviations over cases, None
+        for a single one); ``averages``: over
         ``all`` subsets, those ``with FLAIR`` and those ``with T1ce``: the plain mean of the subsets' means
         and the standard deviation over cases of each case's own mean over these subsets; ``empty``: per
         region the number of cases without it in the reference, and of predictions that missed or invented
         it.
     """
-    subsets = []
+    subsets, metrics = [], (*METRICS, *(LESION_METRICS if has_lesions(rows) else ()))
     for subset in SUBSETS:
         chosen = [row for row in rows if row.subset == subset]
         if chosen:
             entry = {"subset": subset_name(subset), "cases": len({row.case for row in chosen})}
-            subsets.append({**entry, **_means(chosen)})
+            subsets.append({**entry, **_means(chosen, metrics)})
     averages = {}
     for title, members in GROUPS.items():
         entries = [entry for entry in subsets if _SUBSETS_BY_NAME[entry["subset"]] in members]
         if entries:
             chosen = [row for row in rows if row.subset in members]
             # _average comes last: its means replace those of _means, whose deviations stay
-            averages[title] = {"subsets": len(entries), **_means(chosen), **_average(entries)}
+            averages[title] = {
+                "subsets": len(entries),
+                **_means(chosen, metrics),
+                **_average(entries, metrics),
+            }
     return {"subsets": subsets, "averages": averages, "empty": _count_empty(rows)}
 
 
-def _means(rows: Iterable[Row]) -> dict[str, dict[str, float | None]]:
+def has_lesions(rows: Iterable[Row]) -> bool:
+    """Whether every row has lesion-wise scores."""
+    return all(row.lesion_dice is not None and row.lesion_hd95 is not None for row in rows)
+
+
+def _means(rows: Iterable[Row], metrics: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Mean and standard deviation over cases of each case's mean, per metric and region."""
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     for row in rows:
-        for metric in METRICS:
+        for metric in metrics:
             cases = scores.setdefault((metric, row.region), {})
             cases.setdefault(row.case, []).append(getattr(row, metric))
     result: dict[str, dict[str, float | None]] = {}
-    for metric in METRICS:
+    for metric in metrics:
         means = {region: list(map(fmean, scores[metric, region].values())) for region in SCORED_REGIONS}
         result[metric] = {region: fmean(values) for region, values in means.items()}
         result[f"{metric}_std"] = {
@@ -102,11 +142,11 @@ def _means(rows: Iterable[Row]) -> dict[str, dict[str, float | None]]:
     return result
 
 
-def _average(entries: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def _average(entries: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[str, dict[str, float]]:
     """Plain mean of the subsets' means, which weighs subsets equally however many cases each has."""
     return {
         metric: {region: fmean(entry[metric][region] for entry in entries) for region in SCORED_REGIONS}
-        for metric in METRICS
+        for metric in metrics
     }
 
 
@@ -122,11 +162,12 @@ def _count_empty(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def markdown_table(evaluation: dict[str, Any]) -> str:
+def markdown_table(evaluation: dict[str, Any], metrics: Sequence[str] = METRICS) -> str:
     """The papers' table: one line per subset, dots for the modalities it holds, then the averages.
 
     Args:
         evaluation: what :func:`summarize` returns.
+        metrics: :data:`METRICS`, or :data:`LESION_METRICS` where it has them.
 
     Returns:
         Dice in % and HD95 in mm, mean and standard deviation over cases, as GitHub Markdown, without the
@@ -134,19 +175,28 @@ def markdown_table(evaluation: dict[str, Any]) -> str:
     """
     head = [
         *(modality.title for modality in PRINTED_ORDER),
-        *(f"Dice {region}" for region in SCORED_REGIONS),
-        *(f"HD95 {region}" for region in SCORED_REGIONS),
+        *(f"{TITLES[metric]} {region}" for metric in metrics for region in SCORED_REGIONS),
         "cases",
     ]
     body = []
     for entry in evaluation["subsets"]:
-        body.append([*dots(entry["subset"]), *_numbers(entry), str(entry["cases"])])
+        body.append([*dots(entry["subset"]), *_numbers(entry, metrics), str(entry["cases"])])
     for title, average in evaluation["averages"].items():
         label = (
             f"**mean of {average['subsets']}**" if title == "all" else f"mean of {average['subsets']} {title}"
         )
-        body.append([label, "", "", "", *_numbers(average), ""])
+        body.append([label, "", "", "", *_numbers(average, metrics), ""])
     return markdown_lines(head, body)
+
+
+def score_tables(evaluation: dict[str, Any]) -> list[str]:
+    """Every table of an evaluation: the papers', and lesion by lesion where it has such scores."""
+    metrics = [METRICS, LESION_METRICS] if _is_lesion_wise(evaluation) else [METRICS]
+    return [markdown_table(evaluation, members) for members in metrics]
+
+
+def _is_lesion_wise(evaluation: Mapping[str, Any]) -> bool:
+    return all(metric in entry for entry in evaluation["subsets"] for metric in LESION_METRICS)
 
 
 def dots(name: str) -> list[str]:
@@ -170,6 +220,7 @@ def notes(evaluation: dict[str, Any]) -> str:
     """
     lines = [
         *score_notes(evaluation["hd95_rule"]),
+        *([_LESION_NOTE] if _is_lesion_wise(evaluation) else []),
         "A line is mean \N{PLUS-MINUS SIGN} sample standard deviation over its cases. A mean at the end is "
         "the plain mean of the lines it names, with the deviation over cases of each case's mean over them.",
         *_empty_notes(evaluation["empty"]),
@@ -200,34 +251,37 @@ def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
     ]
 
 
-def _numbers(entry: dict[str, Any]) -> list[str]:
+def _numbers(entry: dict[str, Any], metrics: Sequence[str]) -> list[str]:
     return [
         spread_text(entry[metric][region], entry[f"{metric}_std"][region], metric)
-        for metric in METRICS
+        for metric in metrics
         for region in SCORED_REGIONS
     ]
 
 
 def spread_text(mean: float, deviation: float | None, metric: str) -> str:
     """``"85.3 ± 4.2"``: Dice (given as 0..1) in %, HD95 in mm; the mean alone where there is no deviation."""
-    factor = 100 if metric == "dice" else 1
+    factor = 100 if metric.endswith("dice") else 1
     spread = "" if deviation is None else f" \N{PLUS-MINUS SIGN} {factor * deviation:.1f}"
     return f"{factor * mean:.1f}{spread}"
 
 
 def rows_to_csv(rows: Iterable[Row]) -> str:
-    """One line per row under a header of the field names of :class:`Row`; the subset by name."""
+    """One line per row under a header of the field names of :class:`Row`; the subset by name.
+
+    In place of ``features`` stands a column for each; a cell of what a row does not have is empty.
+    """
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Row))
+    writer = csv.DictWriter(buffer, [*_COLUMNS, *FEATURES], lineterminator="\n")
+    writer.writeheader()
     for row in rows:
-        case, subset, *rest = astuple(row)
-        writer.writerow((case, subset_name(subset), *rest))
+        cells = {name: getattr(row, name) for name in _COLUMNS}
+        writer.writerow({**cells, "subset": subset_name(row.subset), **(row.features or {})})
     return buffer.getvalue()
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The inverse of :func:`rows_to_csv`.
+    """The inverse of :func:`rows_to_csv`, also of files of earlier versions with fewer columns.
 
     Raises:
         CaseError: the file is absent or was not written by :func:`rows_to_csv`.
@@ -241,7 +295,14 @@ def read_rows(path: Path) -> list[Row]:
         ) from error
 
 
+def row_of(record: Mapping[str, Any]) -> Row:
+    """A row from one of the dicts that evaluations hold."""
+    return Row(**{**record, "subset": _SUBSETS_BY_NAME[record["subset"]]})
+
+
 def _row(record: dict[str, str]) -> Row:
+    lesions = {name: float(record[name]) for name in LESION_METRICS if record.get(name)}
+    features = {name: float(record[name]) for name in FEATURES if record.get(name)}
     return Row(
         case=record["case"],
         subset=_SUBSETS_BY_NAME[record["subset"]],
@@ -250,4 +311,6 @@ def _row(record: dict[str, str]) -> Row:
         hd95=float(record["hd95"]),
         predicted=int(record["predicted"]),
         reference=int(record["reference"]),
+        **lesions,
+        features=features or None,
     )

@@ -23,10 +23,10 @@ from ..core.errors import CaseError
 from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import TUMOR_CLASSES
 from ..core.modalities import MODALITIES, Modality, Subset
-from . import preparation
+from ..datasets.prepared import LAYOUT, SUFFIX
 from .boxes import shared_part
 from .grid import SPACING_MM, Grid
-from .reading import read_label, read_study
+from .prepared import VERSION, Prepared
 
 if TYPE_CHECKING:
     from ..datasets.case import Case
@@ -100,45 +100,71 @@ class CachedCase:
                 "run, which prepares it again."
             ) from error
 
-    def load(self) -> preparation.Prepared:
-        """The case in memory, as :func:`preparation.prepare` returned it; the reference grid is the box."""
+    def load(self) -> Prepared:
+        """The case in memory, as :func:`.preparation.prepare` returned it; the reference grid is the box."""
         image, label = self.crop((0, 0, 0), self.shape)
         grid = Grid(
             tuple(reversed(self.shape)), (SPACING_MM,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel().tolist())
         )
         available = np.isin(MODALITIES, self.subset)
-        return preparation.Prepared(image, available, (image != 0).any(axis=0), label, grid, grid)
+        return Prepared(image, available, (image != 0).any(axis=0), label, grid, grid)
 
 
 def cache_case(case: Case, folder: Path) -> CachedCase:
     """Prepare a labeled case into ``folder``, unless an up-to-date file is already there.
 
+    A case of a folder of prepared ones is taken from there, as it is.
+
     Raises:
         CaseError: the case has no label, a file of it has gone, or the folder cannot be written to.
     """
-    path = folder / f"{case.name}.safetensors"
+    if case.layout == LAYOUT:
+        return _taken(case)
+    path = folder / f"{case.name}{SUFFIX}"
     own = fingerprint(case)
     cached = _open(path, own)
     if cached:
         return cached
+    # loaded here: they bring SimpleITK, which a training from prepared cases does without
+    from .preparation import prepare
+    from .reading import read_label, read_study
+
     label = read_label(case)
     if label is None:
         raise CaseError(
             f"Case '{case.name}' has no label; it cannot be used for training. Add one or leave it out."
         )
-    prepared = preparation.prepare(read_study(case), label)
-    arrays = {
-        "image": prepared.image[prepared.available].astype(np.float16),
-        "label": prepared.label,
-        "tumor": sample_tumor(prepared.label),
-    }
+    prepared = prepare(read_study(case), label)
+    return write_case(
+        path, case.name, own, prepared.subset, prepared.image[prepared.available], prepared.label
+    )
+
+
+def write_case(
+    path: Path, name: str, fingerprint: str, subset: Subset, image: np.ndarray, label: np.ndarray
+) -> CachedCase:
+    """Write the file of a prepared case.
+
+    Args:
+        path: of the file; its folder is made if needed.
+        name: of the case.
+        fingerprint: changes whenever what the case is made of changes.
+        subset: its modalities, in channel order.
+        image: (n, D, H, W) float32, as of :class:`.prepared.Prepared`, of these modalities alone.
+        label: (D, H, W) uint8 classes.
+
+    Raises:
+        CaseError: it cannot be written.
+    """
+    arrays = {"image": image.astype(np.float16), "label": label, "tumor": sample_tumor(label)}
     header = {
-        "fingerprint": own,
-        "case": case.name,
-        "subset": json.dumps([m.name for m in prepared.subset]),
+        "fingerprint": fingerprint,
+        "case": name,
+        "subset": json.dumps([modality.name for modality in subset]),
+        "preparation": str(VERSION),
     }
     write_arrays(path, arrays, header)
-    return _open(path, own)
+    return CachedCase(name, path, subset, label.shape)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str]) -> None:
@@ -173,7 +199,7 @@ def fingerprint(case: Case) -> str:
     facts = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     roles = [(modality.name, image.channel) for modality, image in case.images.items()]
     # names, sizes and times stand for the content; hashing gigabytes would take longer than preparing them
-    text = json.dumps([preparation.VERSION, facts, roles, case.convention])
+    text = json.dumps([VERSION, facts, roles, case.convention])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -195,8 +221,23 @@ def sample_tumor(label: np.ndarray) -> np.ndarray:
     return np.concatenate(rows).astype(np.int16)
 
 
-def _open(path: Path, fingerprint: str) -> CachedCase | None:
-    """The cached case, or None when the file is absent, damaged or made from other input."""
+def _taken(case: Case) -> CachedCase:
+    """A case of which only the prepared file is there, as it is.
+
+    Raises:
+        CaseError: the file is damaged, or of another version of the preparation.
+    """
+    found = _open(case.label)
+    if found is None:
+        raise CaseError(
+            f"{case.label}: the prepared case '{case.name}' is damaged, or another version of the library "
+            f"prepared it (its preparation should be {VERSION}). Prepare it again from its volumes."
+        )
+    return found
+
+
+def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
+    """The cached case; None when the file is absent, damaged, or of another version or other input."""
     if not path.exists():
         return None
     try:
@@ -205,7 +246,10 @@ def _open(path: Path, fingerprint: str) -> CachedCase | None:
             shape = tuple(file.get_slice("label").get_shape())
     except (SafetensorError, OSError):
         return None
-    if header.get("fingerprint") != fingerprint:
+    # files of earlier versions of the library do not tell; the second preparation wrote them
+    if header.get("preparation", "2") != str(VERSION) or "case" not in header:
+        return None
+    if fingerprint is not None and header.get("fingerprint") != fingerprint:
         return None
     subset = tuple(Modality[name] for name in json.loads(header["subset"]))
     return CachedCase(header["case"], path, subset, shape)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
+
+if TYPE_CHECKING:  # where images are made it is imported; a training from prepared cases makes none
+    import SimpleITK as sitk
 
 SPACING_MM = 1.0
 ORIENTATION = "LPS"
@@ -58,6 +61,8 @@ class Grid:
 
     def to_image(self, array: np.ndarray) -> sitk.Image:
         """Array (z, y, x) -> image on this grid."""
+        import SimpleITK as sitk
+
         image = sitk.GetImageFromArray(array)
         image.SetSpacing(self.spacing)
         image.SetOrigin(self.origin)
@@ -72,6 +77,8 @@ class Grid:
 
     def resample(self, image: sitk.Image, interpolator: int, fill: float) -> sitk.Image:
         """``image`` on this grid; ``fill`` outside of it. No work when the grids agree."""
+        import SimpleITK as sitk
+
         if self.matches(Grid.from_image(image)):
             return image
         return sitk.Resample(
@@ -116,6 +123,8 @@ def _largest_cosine(axes: np.ndarray) -> float:
 
 def common_grid(reference: sitk.Image) -> Grid:
     """1 mm grid over the reference volume's extent and along its axes, permuted and flipped to near LPS."""
+    import SimpleITK as sitk
+
     oriented = Grid.from_image(sitk.DICOMOrient(reference, ORIENTATION))
     extent = np.array(oriented.size) * oriented.spacing
     size = tuple(int(max(1, round(length / SPACING_MM))) for length in extent)

@@ -9,20 +9,18 @@ so that :func:`to_reference_grid` can undo every step.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError
-from ..core.modalities import MODALITIES, Modality, Subset, availability, in_words, subset_of
+from ..core.modalities import MODALITIES, Modality, availability, in_words
 from .boxes import Box, tightest_box
 from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
+from .intensities import BRAIN_SHARE, find_background, z_scores
+from .prepared import Prepared
 from .reading import Study
 from .volumes import check_volume
-
-VERSION = 2
-"""Raised whenever prepared arrays change, so that cached ones are made anew."""
 
 EXTENT_MM = (10, 1000)
 """Smallest and largest side of a volume that can hold a head; meters or micrometers fall outside."""
@@ -32,57 +30,6 @@ LARGEST_BRAIN_MM3 = 2.0e6
 
 REFUSED_OVERLAP, DOUBTFUL_OVERLAP = 0.3, 0.8
 """Share of the smaller of two brains that lies inside the other."""
-
-_BACKGROUND_TOLERANCE = 1e-3
-"""Fraction of the intensity range within which a voxel still counts as background."""
-
-_RANGE_PERCENTILES = (0.05, 99.5)
-"""Lowest and highest intensity, but for a few voxels.
-
-The lowest twentieth of a percent lies deep in the brain of a z-scored volume, whose air is 0, and below the
-air of one resampled with B-splines, which swing under a sharp edge.
-"""
-
-_TWO_SIDED = 0.2
-"""Depth of a brain below its air, as a share of its height above, from which on the brain has both sides.
-
-Of ten volumes of BraTS 2021, z-scored ones reach 0.67 to 2.5, B-splines' swings no more than 0.13.
-"""
-
-_FEW_SLICES = 64
-"""Slices at least that intensities are looked up in: half the time, and no percentile moves visibly."""
-
-_UNIFORM_SHARE = 0.5
-"""Share of a box's faces with one value that speaks of stripped air; brains may touch some of the faces."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A study ready for a network.
-
-    Attributes:
-        image: (C, D, H, W) float32, a channel per modality, z-scored inside the brain; 0 outside it and in
-            missing channels.
-        available: (C,) bool.
-        brain: (D, H, W) bool, where any volume is not background.
-        label: (D, H, W) uint8 classes 0..3, or None.
-        grid: the cropped common grid that the arrays are on (1 mm, near LPS).
-        reference: the reference volume's own grid.
-        warnings: what the user should know about the input, one sentence each.
-    """
-
-    image: np.ndarray
-    available: np.ndarray
-    brain: np.ndarray
-    label: np.ndarray | None
-    grid: Grid
-    reference: Grid
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def subset(self) -> Subset:
-        """Available modalities in channel order."""
-        return subset_of(self.available)
 
 
 def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
@@ -109,7 +56,7 @@ def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
     box = _brain_box(study, masks)
     image = np.zeros((len(MODALITIES), *(part.stop - part.start for part in box)), np.float32)
     for modality, volume in volumes.items():
-        image[modality] = _normalize(volume[box], masks[modality][box], study.names[modality])
+        image[modality] = z_scores(volume[box], masks[modality][box], study.names[modality])
     cropped = grid.crop(
         tuple(part.start for part in reversed(box)), tuple(part.stop - part.start for part in reversed(box))
     )
@@ -174,8 +121,7 @@ def _on_common_grid(
         resampled = grid.resample(sitk.Cast(oriented, sitk.sitkFloat32), sitk.sitkLinear, background)
         on_grid = grid.resample(sitk.Cast(mask, sitk.sitkFloat32), sitk.sitkLinear, 0)
         volumes[modality] = sitk.GetArrayFromImage(resampled)
-        # not 0.5: points halfway between voxels are common, and float noise must not decide on them
-        masks[modality] = sitk.GetArrayFromImage(on_grid) > 0.4
+        masks[modality] = sitk.GetArrayFromImage(on_grid) > BRAIN_SHARE
     return volumes, masks, warnings + _check_overlap(study, masks, sizes)
 
 
@@ -208,32 +154,19 @@ def _check_overlap(
 
 
 def _brain_mask(image: sitk.Image) -> tuple[sitk.Image, float, bool]:
-    """Voxels that are not background, the background value, and whether the background is uniform.
-
-    The background of a skull-stripped volume is the commonest value on the faces of its box: 0, or a negative
-    constant when someone z-scored the volume with its air.
-    """
+    """Voxels that are not background, the background value, and whether the background is uniform."""
     array = sitk.GetArrayViewFromImage(image)
-    faces = np.concatenate(
-        [array[end].ravel() for end in (0, -1)] + [array[:, end].ravel() for end in (0, -1)]
-    )
-    values, counts = np.unique(faces, return_counts=True)
-    background = float(values[counts.argmax()])
-    low, high = np.percentile(array[:: max(1, array.shape[0] // _FEW_SLICES)], _RANGE_PERCENTILES)
-    tolerance = _BACKGROUND_TOLERANCE * max(high - background, background - low)
-    uniform = bool((np.abs(faces - background) <= tolerance).mean() > _UNIFORM_SHARE)
-    if not uniform:
+    background = find_background(array)
+    if not background.uniform:
         # noise around the head: only a histogram tells it from air; opening takes single bright voxels away
         otsu = sitk.OtsuThreshold(image, 0, 1)
-        return sitk.BinaryFillhole(sitk.BinaryMorphologicalOpening(otsu, (2, 2, 1))), float(low), False
-    # Interpolation leaves small values below the background outside the brain; only a volume whose brain
-    # really lies on both sides of the background (z-scored, air set to 0) needs both sides.
-    two_sided = background - low > _TWO_SIDED * (high - background)
-    mask = np.abs(array - background) > tolerance if two_sided else array > background + tolerance
-    result = sitk.GetImageFromArray(mask.astype(np.uint8))
+        opened = sitk.BinaryMorphologicalOpening(otsu, (2, 2, 1))
+        return sitk.BinaryFillhole(opened), background.lowest, False
+    result = sitk.GetImageFromArray(background.brain(array).astype(np.uint8))
     result.CopyInformation(image)
     # in a two-sided volume some tissue has the very value of the background
-    return (sitk.BinaryFillhole(result) if two_sided else result), background, True
+    filled = sitk.BinaryFillhole(result) if background.two_sided else result
+    return filled, background.value, True
 
 
 def _brain_box(study: Study, masks: Mapping[Modality, np.ndarray]) -> Box:
@@ -245,20 +178,6 @@ def _brain_box(study: Study, masks: Mapping[Modality, np.ndarray]) -> Box:
             "Choose a volume with an image of a head in it."
         )
     return box
-
-
-def _normalize(volume: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:
-    """z-score inside the mask, 0 outside."""
-    # float64, so that sums over a million voxels bring no rounding of their own
-    inside = volume[mask].astype(np.float64)
-    deviation = inside.std()
-    if not deviation > 0:
-        raise ImageError(
-            f"{name}: all voxels inside the brain have one value. Choose a volume with an image in it."
-        )
-    result = np.zeros(volume.shape, np.float32)
-    result[mask] = (inside - inside.mean()) / deviation
-    return result
 
 
 def _label_on(grid: Grid, label: sitk.Image) -> np.ndarray:

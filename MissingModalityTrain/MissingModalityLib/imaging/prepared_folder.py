@@ -12,6 +12,7 @@ from ..core.files import explain_write_errors, write_report
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.discovery import find_cases
+from ..datasets.prepared import LAYOUT
 from .cache import cache_case
 
 REPORT_FILE = "report.json"
@@ -38,13 +39,15 @@ def prepare_cases(
         ``versions`` and ``seconds``.
 
     Raises:
-        CaseError: no case can be prepared, or ``output`` cannot be written to.
+        CaseError: no case can be prepared, all are prepared already, or ``output`` cannot be written to.
         OptionError: there is no such convention.
     """
     start, notify = perf_counter(), on_progress or silent
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
     labeled, skipped = find_cases(data, convention).labeled()
+    if any(case.layout == LAYOUT for case in labeled):
+        raise CaseError(f"{data} holds prepared cases already. Give it to 'train' as it is.")
     done = []
     for number, case in enumerate(labeled):
         notify(Event(ProgressStage.PREPARE, number, len(labeled), case.name))

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import SimpleITK as sitk
 
-from ..core.errors import LabelError
+from ..core.errors import ImageError, LabelError
 from ..core.labels import CONVENTIONS, to_classes
 from ..core.modalities import Modality
 from ..datasets.case import Case, ImageFile
+from ..datasets.prepared import LAYOUT
 from .volumes import read_channel, read_image
 
 
@@ -36,8 +37,9 @@ def read_study(case: Case) -> Study:
     """All volumes of a case, in channel order, each on its own grid.
 
     Raises:
-        ImageError: a file cannot be read.
+        ImageError: a file cannot be read, or only the prepared case is there.
     """
+    _require_volumes(case)
     images = {modality: _read(file) for modality, file in case.images.items()}
     return Study(images=images, names={modality: str(file) for modality, file in case.images.items()})
 
@@ -50,9 +52,10 @@ def read_label(case: Case) -> sitk.Image | None:
         grid, or None for a case without label.
 
     Raises:
-        ImageError: the file cannot be read.
+        ImageError: the file cannot be read, or only the prepared case is there.
         LabelError: its numbering is not known, or it holds a value that its convention does not know.
     """
+    _require_volumes(case)
     if case.label is None:
         return None
     if case.convention is None:
@@ -66,6 +69,14 @@ def read_label(case: Case) -> sitk.Image | None:
     classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label)))
     classes.CopyInformation(image)
     return classes
+
+
+def _require_volumes(case: Case) -> None:
+    if case.layout == LAYOUT:
+        raise ImageError(
+            f"{case.label} is a prepared case, which serves training alone: it does not know the patient's "
+            "own grid. Give the folder of the volumes that it was made from."
+        )
 
 
 def _read(file: ImageFile) -> sitk.Image:

@@ -16,8 +16,10 @@ from typing import Any
 
 from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import OptionError, StudentError
-from ..core.labels import TumorClass
+from ..core.files import TEXTS, safetensors_header
+from ..core.labels import REGIONS, TumorClass
 from ..core.modalities import MODALITIES
+from .dice_estimate import check_calibration
 
 FORMAT_VERSION = 1
 HEADER_KEY = "missing_modality_student"
@@ -26,11 +28,13 @@ MODALITY_ORDER = [modality.name for modality in MODALITIES]
 GATES = ("soft", "hard", "none")
 """How the presence of a class, where a network gives it, changes the class's probabilities."""
 
-_LENGTH_BYTES = 8
-_LONGEST_HEADER = 100_000_000
-"""Bytes; the same limit as in the safetensors library."""
-
 _DIMENSIONS = 3
+
+_MOST_SMOOTHING_MM = 5
+"""A Gaussian that is wider takes away whole lesions."""
+
+CHOICES = ("thresholds", "min_component_voxels", "min_enhancing_voxels", "mirror", "overlap", "smoothing_mm")
+"""What can be chosen for a trained network: all but its weights and window that decides a prediction."""
 
 
 @dataclass(eq=False)  # of a mapping: a card equals the dictionary of its keys
@@ -52,6 +56,12 @@ class Card(MutableMapping[str, Any]):
         min_component_voxels: connected pieces of tumor of fewer voxels are removed, 0: none. Earlier files
             call it ``smallest_island``.
         gate: one of :data:`GATES`; where it is absent, "soft" if the network tells presence.
+        thresholds: by region the probability, above 0 and below 1, from which on a voxel belongs to it; for
+            networks whose head is "regions". This and the next three are absent where nothing was chosen.
+        min_enhancing_voxels: enhancing tumor of fewer voxels in all is taken for necrosis.
+        mirror: axes (0: z, 1: y, 2: x) along which the case is mirrored too; probabilities are the mean over
+            all combinations, two for each axis.
+        smoothing_mm: deviation of the Gaussian that probabilities are averaged with, 0 to 5 mm.
         format_version: of this format.
         modalities: names of the image's channels, in order.
         classes: names of the class numbers, in order.
@@ -65,6 +75,7 @@ class Card(MutableMapping[str, Any]):
         training: record of the run: recipe, preset, settings, seed, stage, epochs_done, cases, validation,
             versions.
         evaluation: scores per subset, see :func:`..evaluation.attach.summary_of`.
+        calibration: of the estimate of Dice for each result, see :func:`.dice_estimate.check_calibration`.
         further: other keys.
     """
 
@@ -77,6 +88,10 @@ class Card(MutableMapping[str, Any]):
     overlap: float = 0.5
     min_component_voxels: int = 0
     gate: str | None = None
+    thresholds: dict[str, float] | None = None
+    min_enhancing_voxels: int | None = None
+    mirror: list[int] | None = None
+    smoothing_mm: float | None = None
     format_version: int = FORMAT_VERSION
     modalities: list[str] = field(default_factory=lambda: list(MODALITY_ORDER))
     classes: list[str] = field(default_factory=lambda: [cls.name for cls in TumorClass])
@@ -89,6 +104,7 @@ class Card(MutableMapping[str, Any]):
     limits: list[str] | None = None
     training: dict[str, Any] | None = None
     evaluation: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     further: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -170,6 +186,22 @@ def _or_none(is_valid: Any) -> Any:
     return lambda value: value is None or is_valid(value)
 
 
+def _are_thresholds(value: Any) -> bool:
+    return (
+        _is_mapping(value)
+        and set(value) == set(REGIONS)
+        and all(_is_number(threshold) and 0 < threshold < 1 for threshold in value.values())
+    )
+
+
+def _are_axes(value: Any) -> bool:
+    return (
+        _is_list(value)
+        and len(set(map(str, value))) == len(value)
+        and all(_is_whole(axis) and axis < _DIMENSIONS for axis in value)
+    )
+
+
 _VALID = {
     **dict.fromkeys(("network", "network_package", "head", "orientation", "normalization"), _is_text),
     **dict.fromkeys(("name", "license", "data_note"), _or_none(_is_text)),
@@ -177,12 +209,18 @@ _VALID = {
     **dict.fromkeys(("modalities", "classes"), _are_texts),
     "options": _is_mapping,
     "limits": _or_none(_are_texts),
+    # says itself what is wrong, since there is much in it
+    "calibration": lambda value: value is None or check_calibration(value) is None,
     "window": lambda value: (
         _is_list(value) and len(value) == _DIMENSIONS and all(_is_whole(side, least=1) for side in value)
     ),
     "overlap": lambda value: _is_number(value) and 0 <= value < 1,
     "min_component_voxels": _is_whole,
     "gate": lambda value: value is None or value in GATES,
+    "thresholds": _or_none(_are_thresholds),
+    "min_enhancing_voxels": _or_none(_is_whole),
+    "mirror": _or_none(_are_axes),
+    "smoothing_mm": _or_none(lambda value: _is_number(value) and 0 <= value <= _MOST_SMOOTHING_MM),
     "format_version": _is_whole,
     "spacing_mm": lambda value: _is_number(value) and value > 0,
 }
@@ -200,7 +238,7 @@ def read_card(path: Path | str) -> Card:
         raise StudentError(
             f"{path}: there is no such student file. Choose a .safetensors file made by 'export'."
         )
-    card = _parsed(path, _read_header(path))
+    card = _parsed(path, _read_texts(path))
     if card.format_version != FORMAT_VERSION:
         raise StudentError(
             f"{path}: student format {card.format_version}, but this version reads {FORMAT_VERSION}. "
@@ -213,20 +251,11 @@ def read_card(path: Path | str) -> Card:
     return card
 
 
-def _read_header(path: Path) -> dict[str, Any]:
-    """The texts under ``__metadata__``."""
+def _read_texts(path: Path) -> dict[str, Any]:
+    """The texts of its header."""
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-            if not 0 < length <= min(_LONGEST_HEADER, path.stat().st_size):
-                raise ValueError("no header")
-            header = json.loads(file.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        if path.stat().st_size < _LENGTH_BYTES + length + max(ends, default=0):
-            raise ValueError("weights are missing at its end")
-        return dict(header.get("__metadata__") or {})
-    # whatever a file of other content makes of these lines, brackets too deep for JSON's parser included
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        return dict(safetensors_header(path).get(TEXTS) or {})
+    except (OSError, ValueError, TypeError) as error:
         raise unreadable(path, error) from error
 
 

@@ -24,14 +24,19 @@ class Grade(Enum):
 
     # the lower end of what experts reach among each other; under a half, most of what is found is not there
     # or most of what is there is not found
-    GOOD = 0.75
-    DOUBTFUL = 0.5
-    UNRELIABLE = 0.0
+    RELIABLE = 0.75
+    CHECK = 0.5
+    DOUBTFUL = 0.0
 
     @classmethod
     def of(cls, dice: float) -> Grade:
         """The grade of a Dice score, 0..1."""
         return next(grade for grade in cls if dice >= grade.value)
+
+    @property
+    def word(self) -> str:
+        """As reports have it: ``reliable``, ``check`` or ``doubtful``."""
+        return self.name.lower()
 
 
 @dataclass(frozen=True)

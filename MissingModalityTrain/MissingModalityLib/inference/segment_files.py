@@ -22,14 +22,16 @@ from ..core.labels import class_volumes, convention
 from ..core.modalities import MODALITIES, Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..imaging.diameters import axial_diameters
-from ..imaging.preparation import VERSION
+from ..imaging.prepared import VERSION
 from ..imaging.reading import Study
 from ..imaging.segmentation_file import segmentation_image, split_suffix
 from ..imaging.volumes import placing_image, read_image
 from ..runtime.devices import choose_device, describe_device
+from .expected_dice import Grade
 from .locations import bundled_student
+from .prediction import Prediction
 from .segmentation_report import SegmentationReport, report_path
-from .student import Prediction, Student
+from .student import Student
 
 _NO_REPORT = "Without its report no output was kept. Choose another output folder or a shorter name."
 
@@ -140,15 +142,32 @@ def _findings(prediction: Prediction) -> dict[str, Any]:
     warnings = list(prediction.warnings)
     if not volumes["WT"]:
         warnings.append("No tumor was found: the segmentation is empty.")
+    warnings += _doubts(prediction)
     diameters = axial_diameters(prediction.labels)
-    presence = prediction.presence and {name: round(value, 3) for name, value in prediction.presence.items()}
     return {
         "modalities": subset_name(prediction.subset),
         "volumes_cm3": {name: round(value, 3) for name, value in volumes.items()},
         "axial_diameters_mm": {name: round(value, 1) for name, value in diameters.items()},
-        "presence": presence or None,
+        "presence": _rounded(prediction.presence),
+        "estimated_dice": _rounded(prediction.estimated_dice),
+        "grades": prediction.grades and {name: grade.word for name, grade in prediction.grades.items()},
         "warnings": warnings,
     }
+
+
+def _rounded(shares: Mapping[str, float] | None) -> dict[str, float] | None:
+    return {name: round(share, 3) for name, share in shares.items()} if shares else None
+
+
+def _doubts(prediction: Prediction) -> list[str]:
+    """One sentence where the whole tumor is doubtful; doubts of its parts stand in the grades alone."""
+    estimated, grades = prediction.estimated_dice or {}, prediction.grades or {}
+    if grades.get("WT") is not Grade.DOUBTFUL:
+        return []
+    return [
+        f"This result is doubtful: a Dice of {estimated['WT']:.2f} is estimated for its whole tumor. "
+        "Check every slice, or outline the tumor by hand."
+    ]
 
 
 def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path, labels: str) -> None:

@@ -19,7 +19,7 @@ from ..core.labels import REGIONS, TUMOR_CLASSES, convention
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
-from ..imaging.preparation import VERSION
+from ..imaging.prepared import VERSION
 from ..imaging.reading import read_study
 from ..imaging.segmentation_file import SUFFIXES
 from .locations import bundled_student
@@ -53,8 +53,8 @@ def segment_folder(
             not read.
         output: folder, made if absent, for ``CASE.seg.nrrd`` with its report (see
             :func:`.segment_files.segment_files`) and for ``volumes.csv``: per case the modalities, volumes
-            (cm3), longest axial diameters (mm), where the student knows it the presence of the classes, and
-            warnings, or why there is no result.
+            (cm3), longest axial diameters (mm), where the student knows them the presence of the classes and
+            the estimated Dice of WT, TC and ET with its grade, and warnings, or why there is no result.
         student, device, labels: as in :func:`.segment_files.segment_files`.
         suffix: kind of file, one of :data:`.segmentation_file.SUFFIXES`.
         on_progress: called for each case begun, stage ``cases``.
@@ -111,6 +111,8 @@ class _Outcome:
         columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _COLUMN_NAMES]
         present = _CLASSES if any("presence" in report for report in self.reports.values()) else ()
         columns += [f"{name}_present" for name in present]
+        judged = REGIONS if any("grades" in report for report in self.reports.values()) else ()
+        columns += [f"{name}_{what}" for name in judged for what in ("estimated_dice", "grade")]
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")
         lines.writerow(["case", "modalities", *columns, "warnings", "error"])
@@ -119,6 +121,8 @@ class _Outcome:
             if report:
                 numbers = [report[measure][name] for measure in _MEASURES for name in _COLUMN_NAMES]
                 numbers += [report.get("presence", {}).get(name, "") for name in present]
+                for name in judged:
+                    numbers += [report.get(key, {}).get(name, "") for key in ("estimated_dice", "grades")]
                 lines.writerow([case.name, report["modalities"], *numbers, " ".join(report["warnings"]), ""])
             elif case.name in self.failed:
                 lines.writerow([case.name, "", *[""] * len(columns), "", self.failed[case.name]])

@@ -16,7 +16,7 @@ class SegmentationReport:
         command: always ``segment``.
         started: date and time (ISO 8601, UTC).
         versions: of the library and what computes, see :func:`.environment.versions`.
-        preparation: version of the preparation, see :data:`.preparation.VERSION`; reports of library versions
+        preparation: version of the preparation, see :data:`.prepared.VERSION`; reports of library versions
             before it lack it.
         device: ``name`` (cpu, cuda:0 ...) and ``description`` of what computed.
         student: ``path``, ``name`` and ``sha256`` of the student file.
@@ -28,6 +28,9 @@ class SegmentationReport:
         axial_diameters_mm: longest, of the same, see :func:`.diameters.axial_diameters`.
         presence: probability, 0..1, that the case holds NCR, ED and ET at all; the key is absent for students
             without that output.
+        estimated_dice: of WT, TC and ET, 0..1, what the student expects of this very result, see
+            :mod:`.dice_estimate`; the key is absent for students without calibration.
+        grades: how far to trust each of them, ``reliable``, ``check`` or ``doubtful``; absent likewise.
         warnings: sentences for the user.
         seconds: ``total`` and ``prediction``.
         peak_memory_bytes: most main memory that the process held; 0 where the system does not report it.
@@ -46,6 +49,8 @@ class SegmentationReport:
     volumes_cm3: Mapping[str, float]
     axial_diameters_mm: Mapping[str, float]
     presence: Mapping[str, float] | None
+    estimated_dice: Mapping[str, float] | None
+    grades: Mapping[str, str] | None
     warnings: list[str]
     seconds: Mapping[str, float]
     peak_memory_bytes: int

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from monai.inferers import sliding_window_inference
+from scipy import ndimage
 from torch import Tensor
 
 from ..core.errors import OptionError
@@ -83,12 +83,12 @@ def remove_small_components(classes: np.ndarray, min_voxels: int) -> np.ndarray:
     """
     if min_voxels < 2:
         return classes
-    mask = sitk.GetImageFromArray((classes > 0).astype(np.uint8))
-    # numbered from the largest piece to the smallest
-    pieces = sitk.GetArrayFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask, True)))
-    sizes = np.bincount(pieces.ravel())[1:]
-    kept = max(1, np.count_nonzero(sizes >= min_voxels))
-    return np.where(pieces > kept, TumorClass.BACKGROUND, classes).astype(np.uint8)
+    pieces, _ = ndimage.label(classes, np.ones((3,) * classes.ndim))
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0  # the background
+    kept = sizes >= min_voxels
+    kept[sizes.argmax()] = True
+    return np.where(kept[pieces], classes, TumorClass.BACKGROUND).astype(np.uint8)
 
 
 def fast_precision(device: torch.device) -> AbstractContextManager:
@@ -115,7 +115,6 @@ def cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
-@torch.inference_mode()
 def infer(
     network: Network,
     image: np.ndarray,
@@ -124,6 +123,7 @@ def infer(
     window: Sequence[int],
     overlap: float,
     device: torch.device,
+    mirror: Sequence[int] = (),
     on_window: Callable[[int, int], None] | None = None,
 ) -> RawPrediction:
     """Probabilities of a whole case, from one subset of its modalities or from several.
@@ -138,8 +138,58 @@ def infer(
         available: (4,) bool, or (S, 4) for S subsets.
         window: (d, h, w), multiples of ``network.divisor``; clipped where the case is smaller.
         overlap: fraction shared by neighboring windows, 0 to below 1.
+        mirror: axes, 0 to 2, along which the case is mirrored too; the mean over all combinations counts.
         on_window: called with (windows done, windows in all).
     """
+    combinations = [
+        flipped for count in range(len(mirror) + 1) for flipped in itertools.combinations(mirror, count)
+    ]
+    parts = []
+    for number, flipped in enumerate(combinations):
+
+        def counted(done: int, total: int, before: int = number) -> None:
+            on_window(before * total + done, len(combinations) * total)
+
+        part = _infer_once(
+            network,
+            _mirrored(image, flipped),
+            available,
+            window=window,
+            overlap=overlap,
+            device=device,
+            on_window=on_window and counted,
+        )
+        parts.append(RawPrediction(_mirrored(part.probabilities, flipped), part.presence))
+    return parts[0] if len(parts) == 1 else _mean(parts)
+
+
+def _mirrored(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """(..., D, H, W) flipped along some of its last three axes."""
+    # copied, because PyTorch takes no array that is read backward
+    return np.ascontiguousarray(np.flip(array, [axis - 3 for axis in axes])) if axes else array
+
+
+def _mean(parts: Sequence[RawPrediction]) -> RawPrediction:
+    presence = None if parts[0].presence is None else np.mean([part.presence for part in parts], 0)
+    probabilities = parts[0].probabilities
+    for part in parts[1:]:  # added in place: all together would take the memory of each
+        probabilities += part.probabilities
+    probabilities /= len(parts)
+    return RawPrediction(probabilities, presence)
+
+
+@torch.inference_mode()
+def _infer_once(
+    network: Network,
+    image: np.ndarray,
+    available: np.ndarray,
+    *,
+    window: Sequence[int],
+    overlap: float,
+    device: torch.device,
+    on_window: Callable[[int, int], None] | None,
+) -> RawPrediction:
+    """:func:`infer` of the case as it lies."""
     network.to(device)
     least = 2 * network.divisor  # the coarsest level needs two voxels for reflect padding
     size = [

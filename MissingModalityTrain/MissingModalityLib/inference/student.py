@@ -10,57 +10,41 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ..core.errors import StudentError
+from ..core.errors import OptionError, StudentError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, silent
-from ..imaging import preparation
 from ..imaging.grid import ORIENTATION, SPACING_MM
-from ..imaging.reading import Study
+from ..imaging.prepared import Prepared
+from ..networks.heads import THRESHOLD
 from ..networks.network import Network
 from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS, network_class, network_options
 from ..runtime.devices import choose_device
 from .card import GATES, HEADER_KEY, Card, read_card, unreadable
+from .decision import decide, smooth
+from .dice_estimate import estimate, grades
+from .doubt import features
+from .expected_dice import Grade
+from .prediction import Prediction, SubsetResult
 from .sliding_window import (
     RawPrediction,
     apply_presence_gate,
     infer,
     infer_within_memory,
-    remove_small_components,
 )
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """Result of :meth:`Student.predict`.
-
-    Attributes:
-        labels: uint8 classes 0..3 on the reference volume's own grid.
-        subset: the modalities used.
-        seconds: wall-clock time of preparation, inference and restoring.
-        device: where the network ran.
-        warnings: what the user should know, one sentence each.
-        presence: probability that the case holds NCR, ED and ET at all; None where the network does not tell.
-    """
-
-    labels: sitk.Image
-    subset: Subset
-    seconds: float
-    device: str
-    warnings: tuple[str, ...]
-    presence: dict[str, float] | None = None
+if TYPE_CHECKING:
+    from ..imaging.reading import Study
 
 
 class Student:
@@ -97,6 +81,11 @@ class Student:
         gate = GATES[0] if PRESENCE in network.distillable_features else "none"
         # what follows from the network comes last: facts of an earlier card cannot say otherwise
         self.card = Card.from_json({"gate": gate, **(card or {}), **derived})
+        if self.card.thresholds is not None and not network.head.takes_thresholds:
+            raise OptionError(
+                f"thresholds cannot be set for a network with the head '{network.head.name}'. "
+                "Leave them out, or choose a network whose head is regions."
+            )
 
     def save(self, path: Path, half: bool = False) -> None:
         """Write the file; an existing one is replaced only when the new one is whole.
@@ -151,30 +140,45 @@ class Student:
         Where a GPU's memory does not suffice, smaller windows or the CPU are used; ``warnings`` says so.
 
         Raises:
-            ImageError: see :func:`preparation.prepare`.
+            ImageError: see :func:`~..imaging.preparation.prepare`.
             OptionError: the device is not there.
         """
+        # training scores prepared cases with a student, where there may be no SimpleITK to read volumes with
+        from ..imaging.preparation import prepare, to_reference_grid
+
         begin = time.perf_counter()
         chosen = choose_device(device) if isinstance(device, str) else device
         report = on_progress or silent
         report(Event(ProgressStage.PREPARE, 0, 1, "Bringing the volumes onto one grid"))
-        prepared = preparation.prepare(study)
+        prepared = prepare(study)
         report(Event(ProgressStage.PREPARE, 1, 1))
         notes = list(prepared.warnings)
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         probabilities = self._apply_gate(found.probabilities, found.presence)
-        labels = preparation.to_reference_grid(self._decided(probabilities, prepared.brain), prepared)
+        classes = self._decided(probabilities, prepared.brain)
+        labels = to_reference_grid(classes, prepared)
         presence = None
         if found.presence is not None:
             names = (cls.name for cls in TUMOR_CLASSES)
             presence = dict(zip(names, found.presence.tolist(), strict=True))
+        estimates = self._estimates(probabilities, classes, prepared.subset)
         seconds = time.perf_counter() - begin
-        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence)
+        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence, *estimates)
+
+    def _estimates(
+        self, probabilities: np.ndarray, classes: np.ndarray, subset: Subset
+    ) -> tuple[dict[str, float] | None, dict[str, Grade] | None]:
+        """Dice of each region and how far to trust it; None where the card has no calibration."""
+        calibration = self.card.calibration
+        if calibration is None:
+            return None, None
+        estimated = estimate(self._features(probabilities, classes), subset, calibration)
+        return estimated, grades(estimated, calibration)
 
     def classes(
         self,
-        prepared: preparation.Prepared,
+        prepared: Prepared,
         device: torch.device | None = None,
         on_progress: Progress | None = None,
     ) -> np.ndarray:
@@ -183,7 +187,7 @@ class Student:
 
     def classes_of(
         self,
-        prepared: preparation.Prepared,
+        prepared: Prepared,
         subsets: Sequence[Subset],
         device: torch.device | None = None,
         on_progress: Progress | None = None,
@@ -194,6 +198,32 @@ class Student:
         :func:`.sliding_window.infer`; a map is background outside the brain in the subset's own volumes. The
         crop is that of all volumes.
         """
+        for _, classes in self._decisions(prepared, subsets, device, on_progress):
+            yield classes
+
+    def results_of(
+        self,
+        prepared: Prepared,
+        subsets: Sequence[Subset],
+        device: torch.device | None = None,
+        on_progress: Progress | None = None,
+    ) -> Iterator[SubsetResult]:
+        """What :meth:`classes_of` gives, with what the probabilities tell of it."""
+        for probabilities, classes in self._decisions(prepared, subsets, device, on_progress):
+            yield SubsetResult(classes, self._features(probabilities, classes))
+
+    def _features(self, probabilities: np.ndarray, classes: np.ndarray) -> dict[str, dict[str, float]]:
+        regions = self.network.head.region_probabilities(probabilities)
+        return features(regions, self.thresholds, classes)
+
+    def _decisions(
+        self,
+        prepared: Prepared,
+        subsets: Sequence[Subset],
+        device: torch.device | None,
+        on_progress: Progress | None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Gated probabilities (K, D, H, W) and class map (D, H, W) of each subset."""
         if not subsets:
             return
         available = np.array([availability(subset) for subset in subsets])
@@ -201,24 +231,28 @@ class Student:
         for number, subset in enumerate(subsets):
             presence = None if found.presence is None else found.presence[number]
             probabilities = self._apply_gate(found.probabilities[number], presence)
-            yield self._decided(probabilities, prepared.image[list(subset)].any(axis=0))
+            yield probabilities, self._decided(probabilities, prepared.image[list(subset)].any(axis=0))
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """By region the probability from which on a voxel belongs to it."""
+        return self.card.thresholds or dict.fromkeys(REGIONS, THRESHOLD)
 
     def _apply_gate(self, probabilities: np.ndarray, presence: np.ndarray | None) -> np.ndarray:
-        return apply_presence_gate(probabilities, presence, self.network.head, self.card.gate)
+        gated = apply_presence_gate(probabilities, presence, self.network.head, self.card.gate)
+        return smooth(gated, self.card.smoothing_mm or 0)
 
     def _decided(self, probabilities: np.ndarray, brain: np.ndarray) -> np.ndarray:
-        """The class map of probabilities (K, D, H, W): nothing outside the brain, no small pieces."""
-        classes = self.network.head.class_map(probabilities)
-        classes[~brain] = TumorClass.BACKGROUND
-        return remove_small_components(classes, self.card.min_component_voxels)
+        """The class map of probabilities (K, D, H, W), see :func:`.decision.decide`."""
+        return decide(probabilities, brain, self.network.head, self.card)
 
     def probabilities(
         self,
-        prepared: preparation.Prepared,
+        prepared: Prepared,
         device: torch.device | None = None,
         on_progress: Progress | None = None,
     ) -> np.ndarray:
-        """Gated probabilities (K, D, H, W) float32 on the prepared grid; K as ``network.head`` says."""
+        """Gated, smoothed probabilities (K, D, H, W) float32 on the prepared grid, see ``network.head``."""
         found: RawPrediction = self._infer(prepared.image, prepared.available, device, on_progress)
         return self._apply_gate(found.probabilities, found.presence)
 
@@ -242,6 +276,7 @@ class Student:
             available,
             window=self.card.window,
             overlap=self.card.overlap,
+            mirror=self.card.mirror or (),
             device=device,
             on_window=on_window,
         )

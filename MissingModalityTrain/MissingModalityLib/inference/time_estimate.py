@@ -44,4 +44,5 @@ def estimated_seconds(student: Path | str, device: torch.device) -> float:
             on_note=lambda note: None,
         )
         seconds = perf_counter() - began
-    return seconds * count_windows(BRAIN_MM, window, overlap) + _OTHER_SECONDS
+    passes = 2 ** len(loaded.card.mirror or ())
+    return seconds * passes * count_windows(BRAIN_MM, window, overlap) + _OTHER_SECONDS

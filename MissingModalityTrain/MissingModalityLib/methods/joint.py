@@ -91,8 +91,13 @@ class JointDistillation(Method):
 
         Raises:
             OptionError: a term with a weight reads what the network does not have, or nothing would train
-                what the network says of presence.
+                what the network says of presence or at coarser levels.
         """
+        if Kind.DEEP in network.loss_features:
+            raise OptionError(
+                "Setting network.deep_supervision=True: the method joint would train no logits of coarser "
+                "levels. Set network.deep_supervision=false."
+            )
         for option, kind in (*READ_BY.items(), ("presence", PRESENCE)):
             if getattr(self.options, option) and kind not in network.distillable_features:
                 raise OptionError(

@@ -1,8 +1,13 @@
-"""Weighted cross entropy and soft Dice of RFNet, and what compares a network's output with the labels."""
+"""Weighted cross entropy and soft Dice of RFNet, and what compares a network's output with the labels.
+
+Deep supervision: Isensee et al., "nnU-Net", Nature Methods 2021: the loss at each level of the decoder, half
+as much at each coarser one, the weights adding up to 1, against labels of the nearest voxel.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +17,17 @@ from ..core.errors import OptionError
 from ..core.labels import TUMOR_CLASSES
 from ..core.modalities import MODALITIES
 from ..networks.heads import Head, one_hot
-from ..networks.output import Feature, Kind, Output
+from ..networks.output import Feature, Kind, Output, chosen
 from ..runtime import distributed
+from .hard_voxels import hard_voxel_entropy
+from .options import LossOptions
 
 CLAMP = 0.005
 """Least probability that weighted cross entropy tells apart, as in RFNet's public code."""
 RFNET_DICE_EPSILON = 1e-7
 """In the denominator of RFNet's Dice, as in its code: an absent class that is not predicted costs 1."""
+DEFAULTS = LossOptions()
+"""Dice over the batch and the mean cross entropy."""
 SMOOTH = 1e-5
 """Above and below in Dice, MONAI's default: an absent class that is not predicted costs nothing."""
 
@@ -91,11 +100,16 @@ def channel_losses(logits: Tensor, classes: Tensor, head: Head) -> tuple[Tensor,
 
 def _overlaps(predicted: Tensor, target: Tensor, squared: bool = False) -> Tensor:
     """What Dice is made of, (2, K): overlap and common size of each channel, over batch and space."""
+    return _sample_overlaps(predicted, target, squared).sum(1)
+
+
+def _sample_overlaps(predicted: Tensor, target: Tensor, squared: bool = False) -> Tensor:
+    """The same of each sample, (2, B, K)."""
     with torch.autocast(target.device.type, enabled=False):  # half precision cannot hold sums over voxels
         target = target.flatten(2)
         predicted = predicted.flatten(2).to(target.dtype)
         sizes = [_dot(x, x) if squared else x.sum(2) for x in (predicted, target)]
-        return torch.stack((_dot(predicted, target), sum(sizes))).sum(1)
+        return torch.stack((_dot(predicted, target), sum(sizes)))
 
 
 def _dot(first: Tensor, second: Tensor) -> Tensor:
@@ -120,6 +134,7 @@ def segmentation_loss(
     classes: Tensor,
     present: Tensor | None = None,
     fused_weight: float = 1.0,
+    options: LossOptions = DEFAULTS,
 ) -> dict[str, Tensor]:
     """Named terms of the loss that a network names; ``"total"`` is the one to minimize.
 
@@ -130,6 +145,7 @@ def segmentation_loss(
         present: (B, 4) bool, the modalities each case really has, as given to the network; default all.
         fused_weight: factor of the fused terms in the total. RFNet trains its encoders and region maps first
             and fuses later: 0 until then, 1 afterwards. Losses without separate terms ignore it.
+        options: of the plain loss; others do not read them.
 
     Returns:
         Scalars as they enter the total, which is their sum.
@@ -141,7 +157,7 @@ def segmentation_loss(
         raise OptionError(
             f"Network {network.name} names the loss '{network.loss}'. Let it name one of {', '.join(LOSSES)}."
         )
-    terms = LOSSES[network.loss](output, classes, network.head, present, fused_weight)
+    terms = LOSSES[network.loss](output, classes, network.head, present, fused_weight, options)
     return {**terms, "total": sum(terms.values())}
 
 
@@ -151,26 +167,94 @@ def plain_loss(
     head: Head,
     present: Tensor | None = None,
     fused_weight: float = 1.0,
+    options: LossOptions = DEFAULTS,
 ) -> dict[str, Tensor]:
-    """Dice over the whole batch and cross entropy of the logits; of presence, where the network tells it.
+    """Dice and cross entropy of the logits; of those at coarser levels and of presence, where there are any.
 
     Returns:
-        ``dice`` and, by the head's name, ``ce`` or ``bce``; with presence ``presence``, the cross entropy of
-        which classes the crop holds.
+        ``dice`` and, by the head's name, ``ce`` or ``bce``; with deep supervision the same with ``deep_``
+        before it, sums over the levels; with presence ``presence``, the cross entropy of which classes the
+        crop holds.
     """
-    logits = _at_least_single(output.logits)
-    with torch.autocast(logits.device.type, enabled=False):
-        target = head.target(classes, logits.dtype)
-        scored = slice(head.first_scored, None)
-        predicted = head.probabilities(logits)
-        terms = {
-            "dice": smooth_dice_loss(predicted[:, scored], target[:, scored], head.squares_dice),
-            head.entropy_name: head.label_entropy(logits, classes, target),
-        }
+    with torch.autocast(output.logits.device.type, enabled=False):
+        terms = _prediction_terms(output.logits, classes, head, options)
+        deep = chosen(output.features, {Kind.DEEP})
+        if deep:
+            coarser = [deep[feature] for feature in sorted(deep, key=lambda feature: feature.level)]
+            terms = _with_deep_terms(terms, coarser, classes, head, options)
         if output.presence is not None:
             held = presence_target(classes, output.presence.dtype)
             terms["presence"] = F.binary_cross_entropy(output.presence, held)
     return terms
+
+
+def _prediction_terms(logits: Tensor, classes: Tensor, head: Head, options: LossOptions) -> dict[str, Tensor]:
+    logits = _at_least_single(logits)
+    target = head.target(classes, logits.dtype)
+    weights = None
+    if len(set(options.region_weights)) > 1:
+        weights = _channel_weights(head, options.region_weights, logits.device, logits.dtype)
+    return {
+        "dice": _dice_term(head.probabilities(logits), target, head, options, weights),
+        head.entropy_name: _entropy_term(logits, classes, target, head, options, weights),
+    }
+
+
+def _dice_term(
+    predicted: Tensor, target: Tensor, head: Head, options: LossOptions, weights: Tensor | None
+) -> Tensor:
+    scored = slice(head.first_scored, None)
+    pair = predicted[:, scored], target[:, scored]
+    if options.dice_over == "sample":
+        of_samples = _sample_overlaps(*pair, head.squares_dice).transpose(0, 1)
+        losses = _dice(of_samples, SMOOTH, SMOOTH).mean(0)
+    else:
+        losses = _dice(distributed.total(_overlaps(*pair, head.squares_dice)), SMOOTH, SMOOTH)
+    return losses.mean() if weights is None else (losses * weights[scored]).mean()
+
+
+def _entropy_term(
+    logits: Tensor,
+    classes: Tensor,
+    target: Tensor,
+    head: Head,
+    options: LossOptions,
+    weights: Tensor | None,
+) -> Tensor:
+    if weights is None and not options.focal_gamma and options.top_k_fraction == 1:
+        return head.label_entropy(logits, classes, target)
+    return hard_voxel_entropy(logits, classes, target, head, options, weights)
+
+
+@cache  # made once, because a GPU waits for every number that it is given by the host
+def _channel_weights(
+    head: Head, regions: tuple[float, ...], device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """(K,) of weights of the regions."""
+    return torch.tensor(head.channel_weights(regions), device=device, dtype=dtype)
+
+
+def _with_deep_terms(
+    terms: Mapping[str, Tensor],
+    coarser: Sequence[Tensor],
+    classes: Tensor,
+    head: Head,
+    options: LossOptions,
+) -> dict[str, Tensor]:
+    """Terms of full resolution together with those of logits at coarser levels, finest first."""
+    weights = [0.5**number for number in range(1 + len(coarser))]
+    weighted = {name: term / sum(weights) for name, term in terms.items()}
+    for weight, logits in zip(weights[1:], coarser, strict=True):
+        of_level = _prediction_terms(logits, _nearest(classes, logits.shape[2:]), head, options)
+        for name, term in of_level.items():
+            weighted[f"deep_{name}"] = weighted.get(f"deep_{name}", 0.0) + term * (weight / sum(weights))
+    return weighted
+
+
+def _nearest(classes: Tensor, shape: Sequence[int]) -> Tensor:
+    """(B, D, H, W) on a grid that ``shape`` divides: of each block its middle voxel; a view."""
+    steps = [side // coarse for side, coarse in zip(classes.shape[1:], shape, strict=True)]
+    return classes[(slice(None), *(slice(step // 2, None, step) for step in steps))]
 
 
 def region_aware_loss(
@@ -179,6 +263,7 @@ def region_aware_loss(
     head: Head,
     present: Tensor | None = None,
     fused_weight: float = 1.0,
+    options: LossOptions = DEFAULTS,
 ) -> dict[str, Tensor]:
     """RFNet's total: fused + every modality's separate decoder + every level's region map, equal weights.
 

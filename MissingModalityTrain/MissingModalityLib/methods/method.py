@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -50,6 +50,10 @@ class Method(ABC):
         """
         return network
 
+    def know_cases(self, names: Sequence[str]) -> None:
+        """Called once, before the first epoch, with the cases that ``batch["case"]`` counts."""
+        return
+
     def begin_epoch(self, network: nn.Module, epoch: int) -> None:
         """Prepare an epoch; called before each one, also before the first after a resume.
 
@@ -58,6 +62,15 @@ class Method(ABC):
             epoch: counts from 0 within the stage.
         """
         return
+
+    def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """(B, 4) bool, modalities whose voxels :meth:`loss` looks at; others are neither moved nor augmented.
+
+        Args:
+            network: the trained one itself, never its distributed wrapper.
+            batch: as for :meth:`loss`, before it goes to the device of the network.
+        """
+        return batch["present"]
 
     @abstractmethod
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.aliases import OLD_JOINT_OPTIONS
-from ..core.settings import at_least, check, choice, reads_old_names, setting
+from ..core.settings import at_least, check, choice, reads_old_names, setting, switch
 
 
 @dataclass(frozen=True)
@@ -13,8 +13,43 @@ class NoOptions:
     """Of a method that has nothing to set."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LossOptions:
+    """How :func:`~.losses.plain_loss` compares a prediction with the labels; the defaults are Dice over the
+    batch plus the mean cross entropy. Other losses have no options.
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    dice_over: str = choice(
+        "batch",
+        "Dice of all crops of a step together, or the mean Dice of crops, which is about 0 for a region that "
+        "a crop lacks unless almost none of it is predicted",
+        *("batch", "sample"),
+    )
+    focal_gamma: float = at_least(
+        0, 0.0, "Focal loss: power by which voxels that are predicted right count less; 0 is cross entropy"
+    )
+    top_k_fraction: float = setting(
+        1.0,
+        "Share of each crop's voxels, those of the largest cross entropy, that counts",
+        "more than 0, at most 1",
+        lambda value: 0 < value <= 1,
+    )
+    region_weights: tuple[float, float, float] = setting(
+        (1.0, 1.0, 1.0),
+        "Weights of WT, TC and ET in Dice and cross entropy; a class weighs as the regions that hold it do",
+        "three numbers of 0 or more, one of them more than 0",
+        lambda value: min(value) >= 0 < max(value),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 @dataclass(frozen=True)
-class SupervisedOptions:
+class SupervisedOptions(LossOptions):
     """Of :class:`~.supervised.Supervised`.
 
     Raises:
@@ -24,13 +59,26 @@ class SupervisedOptions:
     fusion_start_epoch: int = at_least(
         0, 0, "Epochs in which a network with separate decoders, starting from scratch, trains those alone"
     )
+    consistency_weight: float = at_least(
+        0,
+        0.0,
+        "Weight of what the network says with more modalities as a target, where the label proves it better",
+    )
+    consistency_superset: str = choice(
+        "all", "More modalities: all that a case has, or one", *("all", "one_more")
+    )
+    consistency_trains_superset: bool = switch(
+        False,
+        "Learn from the labels with more modalities too, in one batch with the subsets, which takes twice "
+        "the memory; else more modalities are a second forward pass without gradient",
+    )
 
     def __post_init__(self) -> None:
         check(self, "supervised.")
 
 
 @dataclass(frozen=True)
-class DistillationOptions:
+class DistillationOptions(LossOptions):
     """Of :class:`~.self_distillation.Distillation`. Defaults: Liu et al., Sec. 3.3 and 4.1.
 
     Raises:
@@ -48,6 +96,25 @@ class DistillationOptions:
 
     def __post_init__(self) -> None:
         check(self, "distillation.")
+
+
+@dataclass(frozen=True)
+class EnsembleOptions(SupervisedOptions):
+    """Of :class:`~.ensemble.Ensemble`, which learns from the labels as the method supervised does.
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    teachers: tuple[str, ...] = setting(
+        (),
+        "Student files that teach, each the cases that it was not trained on",
+        "paths joined by commas",
+    )
+    weight: float = at_least(0, 1.0, "Weight of the teachers' predictions")
+
+    def __post_init__(self) -> None:
+        check(self, "ensemble.")
 
 
 @reads_old_names(OLD_JOINT_OPTIONS)

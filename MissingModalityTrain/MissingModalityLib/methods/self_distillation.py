@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
-from ..networks.heads import HEADS, Head
+from ..networks.heads import HEADS
 from ..networks.output import Feature, Kind, chosen
 from ..runtime import distributed
-from .losses import smooth_dice_loss
 from .method import unwrap_ddp
 from .options import DistillationOptions
+from .soft_targets import distillation_loss
 from .supervised import Supervised
 
 FEATURES = {"fused": (Kind.FUSED, Kind.DECODER), "encoder": (Kind.ENCODER,)}
@@ -45,6 +45,7 @@ class Distillation(Supervised):
     ``teacher_update_interval`` epochs. It runs in evaluation mode without gradients.
     """
 
+    name: ClassVar[str] = "distillation"
     Options: ClassVar[type] = DistillationOptions
     needs_trained_network: ClassVar[bool] = True  # it teaches what it knows to itself
 
@@ -105,6 +106,10 @@ class Distillation(Supervised):
                 terms[f"teacher_{group}{kind}"] = self.options.prediction_weight * value
         return {**terms, "total": sum(terms.values())}
 
+    def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """What the teacher sees, or all for networks that train on single modalities."""
+        return batch["present"] if network.reads_present else batch["teacher"]
+
     def _feature_distance(
         self,
         student: Mapping[Feature, Tensor],
@@ -138,24 +143,6 @@ class Distillation(Supervised):
             if m is not None:  # one row per sample that has it: keep those whose teacher sees it
                 x = x[batch["teacher"][batch["present"][:, m], m]]
             yield feature.level, x, target
-
-
-def distillation_loss(student: Tensor, teacher: Tensor, head: Head) -> tuple[Tensor, Tensor]:
-    """Divergence and Dice distance of two predictions; both 0 exactly where they agree.
-
-    Args:
-        student, teacher: (B, K, D, H, W) logits.
-        head: the network's; regions and sigmoids are K two-sided choices of their own.
-
-    Returns:
-        Scalars: Kullback-Leibler divergence in nats, mean over voxels (and regions); 1 - Dice with squares,
-        mean over classes without background (or regions, or sigmoids), in 0..1.
-    """
-    student, teacher = student.float(), teacher.float()
-    target, predicted = head.probabilities(teacher), head.probabilities(student)
-    divergence = head.cross_entropy(student, target) - head.cross_entropy(teacher, target)
-    scored = slice(head.first_scored, None)
-    return divergence, smooth_dice_loss(predicted[:, scored], target[:, scored], squared=True)
 
 
 def _logarithm(probabilities: Tensor) -> Tensor:

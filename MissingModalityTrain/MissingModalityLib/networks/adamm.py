@@ -52,6 +52,7 @@ class AdaMM(Network):
     """
 
     name = "adamm"
+    reads_present = False
     Options = AdaMMOptions
     divisor = 2 ** (UNET_LEVELS - 1)
     find_unused_parameters = True  # adapters of subsets that no sample has

@@ -17,11 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.labels import REGIONS, TumorClass
+from ..core.errors import OptionError
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 
 BACKGROUND_LOGIT = 4.0
 """By how much a new network takes a voxel for background: tumor fills about 2 % of a crop, and
 sigmoid(-4) = 1.8 %."""
+
+LEAST_PROBABILITY = 1e-6
+"""Keeps logits of probabilities finite, and both ends apart in single precision."""
 
 THRESHOLD = 0.5
 """Probability above which a sigmoid claims a voxel."""
@@ -54,6 +58,7 @@ class Head(ABC):
         entropy_name: of its cross entropy among the terms of a loss.
         first_scored: channel from which on Dice counts; 1 leaves the background out.
         squares_dice: whether the plain loss squares the denominator of Dice.
+        takes_thresholds: whether :meth:`class_map` can be given a threshold for each region.
     """
 
     channels: int
@@ -62,10 +67,15 @@ class Head(ABC):
     entropy_name: ClassVar[str]
     first_scored: ClassVar[int] = 0
     squares_dice: ClassVar[bool] = False
+    takes_thresholds: ClassVar[bool] = False
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
         """(B, K, ...) logits -> the same shape, 0..1."""
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Logits (B, K, ...) that have these probabilities; of sigmoids, if a head does not say otherwise."""
+        return probabilities.logit(LEAST_PROBABILITY)
 
     @abstractmethod
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
@@ -84,6 +94,35 @@ class Head(ABC):
         """:meth:`cross_entropy` of integer classes (B, D, H, W), whose :meth:`target` is at hand."""
         return self.cross_entropy(logits, target)
 
+    def voxel_entropies(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
+        """Cross entropy in nats of each choice, as :meth:`label_entropy` before its mean.
+
+        Returns:
+            (B, n, D, H, W): n = 1 choice among classes, or n = K two-sided ones.
+
+        Raises:
+            OptionError: the head does not offer it.
+        """
+        raise OptionError(
+            f"The head '{self.name}' tells no cross entropy per voxel. Leave focal_gamma, top_k_fraction, "
+            "region_weights and consistency_weight as they are."
+        )
+
+    def channel_weights(self, regions: Sequence[float]) -> list[float]:
+        """Weights of the K channels; those of tumor have the mean 1, that of background is 1.
+
+        Args:
+            regions: weights of WT, TC and ET; a class has the mean weight of the regions that hold it.
+
+        Raises:
+            OptionError: the head does not offer it.
+        """
+        raise OptionError(f"The head '{self.name}' knows no regions. Leave region_weights as they are.")
+
+    def voxel_weights(self, channels: Tensor, classes: Tensor) -> Tensor:
+        """Weights (K,) of channels as factors of :meth:`voxel_entropies`: the weight of each channel."""
+        return channels.view(1, -1, 1, 1, 1)
+
     @abstractmethod
     def init_background_bias(self, bias: Tensor) -> None:
         """Spare training the hundreds of steps that learning the rarity of tumor from zero takes.
@@ -101,6 +140,13 @@ class Head(ABC):
     @abstractmethod
     def class_map(self, probabilities: np.ndarray) -> np.ndarray:
         """Probabilities (K, D, H, W) -> uint8 class map (D, H, W)."""
+
+    def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        """Probabilities (K, D, H, W) -> (3, D, H, W) of WT, TC and ET.
+
+        Of statements about each class by themselves, that of the class that claims a voxel most.
+        """
+        return np.stack([probabilities[list(members)].max(0) for members in REGIONS.values()])
 
     @abstractmethod
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
@@ -122,6 +168,9 @@ class ClassesHead(Head):
     def probabilities(self, logits: Tensor) -> Tensor:
         return logits.softmax(1)
 
+    def logits(self, probabilities: Tensor) -> Tensor:
+        return probabilities.clamp(LEAST_PROBABILITY).log()  # softmax undoes it, up to a constant
+
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
         return one_hot(classes, self.channels, dtype)
 
@@ -132,6 +181,16 @@ class ClassesHead(Head):
         # from class numbers: products of every channel with its target would be K times as large
         return F.cross_entropy(logits, classes.long())
 
+    def voxel_entropies(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, classes.long(), reduction="none").unsqueeze(1)
+
+    def channel_weights(self, regions: Sequence[float]) -> list[float]:
+        return _class_weights(regions)
+
+    def voxel_weights(self, channels: Tensor, classes: Tensor) -> Tensor:
+        """The weight of each voxel's class."""
+        return channels[classes.long()].unsqueeze(1)
+
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
         bias.view(self.channels, -1)[TumorClass.BACKGROUND] += BACKGROUND_LOGIT
@@ -141,6 +200,10 @@ class ClassesHead(Head):
 
     def class_map(self, probabilities: np.ndarray) -> np.ndarray:
         return probabilities.argmax(0).astype(np.uint8)
+
+    def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        """One of its classes is a voxel's, so they add up."""
+        return np.stack([probabilities[list(members)].sum(0) for members in REGIONS.values()])
 
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """Presence re-weighs the classes' prior and the result sums to 1 again (Bayes' rule).
@@ -164,14 +227,21 @@ class _SigmoidHead(Head):
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(logits, target)
 
+    def voxel_entropies(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
 
 class RegionsHead(_SigmoidHead):
     """Sigmoids of the nested regions; the inner one overwrites the outer one."""
 
     name = "regions"
+    takes_thresholds = True
 
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
         return region_target(classes, dtype)
+
+    def channel_weights(self, regions: Sequence[float]) -> list[float]:
+        return _with_mean_one(regions)
 
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
@@ -181,8 +251,12 @@ class RegionsHead(_SigmoidHead):
         # no region at all
         return torch.zeros(shape[0], self.channels, *shape[2:])
 
-    def class_map(self, probabilities: np.ndarray) -> np.ndarray:
-        return _painted(probabilities)
+    def class_map(self, probabilities: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
+        """See :meth:`Head.class_map`; ``thresholds`` of WT, TC and ET in place of 0.5."""
+        return _painted(probabilities, thresholds)
+
+    def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        return probabilities
 
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """A region is there if one of its classes is: its factor is the largest of theirs."""
@@ -197,6 +271,9 @@ class SigmoidsHead(_SigmoidHead):
 
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
         return one_hot(classes, self.channels, dtype)
+
+    def channel_weights(self, regions: Sequence[float]) -> list[float]:
+        return _class_weights(regions)
 
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
@@ -220,11 +297,24 @@ def _background_class(shape: Sequence[int], channels: int) -> Tensor:
     return result
 
 
-def _painted(maps: np.ndarray) -> np.ndarray:
+def _with_mean_one(weights: Sequence[float]) -> list[float]:
+    return [weight * len(weights) / sum(weights) for weight in weights]
+
+
+def _class_weights(regions: Sequence[float]) -> list[float]:
+    """Weights of WT, TC and ET -> of background, NCR, ED and ET."""
+    holding = [
+        [weight for weight, members in zip(regions, REGIONS.values(), strict=True) if cls in members]
+        for cls in TUMOR_CLASSES
+    ]
+    return [1.0, *_with_mean_one([sum(weights) / len(weights) for weights in holding])]
+
+
+def _painted(maps: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
     """(3, D, H, W) probabilities in the order of :data:`_PAINTED` -> class map."""
     classes = np.zeros(maps.shape[1:], np.uint8)
-    for found, cls in zip(maps, _PAINTED, strict=True):
-        classes[found > THRESHOLD] = cls
+    for found, cls, threshold in zip(maps, _PAINTED, thresholds or (THRESHOLD,) * len(maps), strict=True):
+        classes[found > threshold] = cls
     return classes
 
 

@@ -49,6 +49,7 @@ class MSTKDNet(Network):
     """
 
     name = "mstkdnet"
+    reads_present = False
     Options = MSTKDNetOptions
     divisor = 2 ** (UNET_LEVELS - 1) * PATCH
     distillable_features = (Kind.ATTENTION, Kind.SCALE, Kind.STYLE, Kind.ADVERSARIAL)

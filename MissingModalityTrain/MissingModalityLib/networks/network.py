@@ -37,7 +37,9 @@ class Network(nn.Module, ABC):
         find_unused_parameters: whether parameters can stay without a part in a batch's output, for lack of
             samples whose modalities need them; processes that average gradients must look for them then.
         loss: name in :data:`..methods.losses.LOSSES` of what compares the output with the labels.
-        loss_features: kinds of features that this loss reads.
+        loss_features: kinds of features that this loss reads. Of the class, or set when made.
+        reads_present: whether :meth:`forward` looks at modalities that are ``present`` and not ``available``;
+            what nothing looks at need not be augmented.
         title: for people, in lists; empty where the name will do.
         presets: name of a preset -> (settings of a stage, options of the network); a network without a preset
             of the chosen name is trained with the common settings and its default options.
@@ -50,7 +52,8 @@ class Network(nn.Module, ABC):
     distillable_features: tuple[str, ...] = ()
     find_unused_parameters: ClassVar[bool] = False
     loss: ClassVar[str] = "plain"
-    loss_features: ClassVar[tuple[str, ...]] = ()
+    loss_features: tuple[str, ...] = ()
+    reads_present: ClassVar[bool] = True
     title: ClassVar[str] = ""
     presets: ClassVar[Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
 

@@ -97,6 +97,51 @@ class SegResNetOptions(NetworkOptions):
         "Side in voxels of the blocks that become one voxel of the body, their voxels channels; 2 makes "
         "windows of eight times as many voxels cost the same",
     )
+    deep_supervision: bool = switch(
+        False, "Train logits of coarser levels too; needs three levels, and a method that trains them"
+    )
+    presence: bool = switch(False, "Tell which classes are in the image at all, from its coarsest level")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # between the coarsest level, which nnU-Net leaves out too, and the finest, which has its own logits
+        if self.deep_supervision and len(self.blocks) < 3:
+            raise OptionError(
+                f"Setting {PREFIX}deep_supervision=True needs three levels or more, and {PREFIX}blocks="
+                f"{','.join(map(str, self.blocks))} has {len(self.blocks)}. Change one of them."
+            )
+
+
+@dataclass(frozen=True)
+class GatedFusionOptions(NetworkOptions):
+    """Of :class:`.gatedfusion.GatedFusion`."""
+
+    width: int = whole(
+        16, 8, 256, "Channels of the finest level; they double at each lower one", multiple_of=NORM_GROUPS
+    )
+    blocks: tuple[int, ...] = setting(
+        (1, 1, 2),
+        "Residual blocks of each level going down, from the second one on",
+        "1 to 6 whole numbers from 1 to 16",
+        _are_blocks,
+    )
+    head: str = choice("regions", _HEAD, *HEAD_NAMES)
+    dropout: float = fraction(0.0, "Probability at the bottleneck")
+    space_to_depth: int = whole(
+        2, 1, 4, "Side in voxels of the blocks that become one voxel of the body, their voxels channels"
+    )
+    deep_supervision: bool = switch(
+        False, "Logits at the decoder's coarser levels too, which the loss compares with the labels"
+    )
+    presence: bool = switch(False, "Tell which classes are in the image at all, from its coarsest level")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.deep_supervision and len(self.blocks) < 2:
+            raise OptionError(
+                f"Setting {PREFIX}deep_supervision=True needs a level between finest and coarsest, and "
+                f"{PREFIX}blocks={self.blocks[0]} has one number. Give more, or leave it out."
+            )
 
 
 @dataclass(frozen=True)
@@ -168,6 +213,7 @@ class AdaMMOptions(NetworkOptions):
 
 OPTIONS: dict[str, type[NetworkOptions]] = {
     "adamm": AdaMMOptions,
+    "gatedfusion": GatedFusionOptions,
     "mstkdnet": MSTKDNetOptions,
     "rfnet": RFNetOptions,
     "segresnet": SegResNetOptions,

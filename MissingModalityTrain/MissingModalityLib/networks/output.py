@@ -30,6 +30,8 @@ class Kind(StrEnum):
     """(B, C, d, h, w): after the modalities have met."""
     DECODER = "decoder"
     """(B, C, d, h, w): on the way back to full resolution."""
+    DEEP = "deep"
+    """(B, K, d, h, w): logits at a coarser level, for deep supervision."""
     REGIONS = "regions"
     """(B, K, D, H, W): probabilities of each class, estimated at a coarser level."""
     SEPARATE = "separate"

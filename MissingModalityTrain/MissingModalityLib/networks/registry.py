@@ -37,6 +37,7 @@ NETWORKS: Registry[type[Network]] = Registry(
     # the modules import PyTorch, which only happens when a network is asked for
     builtin={
         "adamm": f"{__package__}.adamm:AdaMM",
+        "gatedfusion": f"{__package__}.gatedfusion:GatedFusion",
         "mstkdnet": f"{__package__}.mstkdnet:MSTKDNet",
         "rfnet": f"{__package__}.rfnet:RFNet",
         "segresnet": f"{__package__}.segresnet:EarlyFusionSegResNet",

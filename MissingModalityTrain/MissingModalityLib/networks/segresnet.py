@@ -1,8 +1,7 @@
 """The light early-fusion network: MONAI's SegResNet on zeroed channels, trained with modality dropout.
 
 SegResNet: Myronenko, "3D MRI brain tumor segmentation using autoencoder regularization", BrainLes 2018.
-Space to depth at its beginning and depth to space at its end: Shi et al., "Real-time single image and video
-super-resolution using an efficient sub-pixel convolutional neural network", CVPR 2016, here in 3-D.
+Space to depth at its beginning and depth to space at its end, see :mod:`.space`.
 """
 
 from __future__ import annotations
@@ -15,10 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.modalities import MODALITIES
+from .deep_supervision import LOSS_FEATURES, DeepHeads
 from .heads import HEADS
 from .network import Network
 from .options import SegResNetOptions
-from .output import Feature, Kind, Output, asked, chosen, mask_missing
+from .output import PRESENCE, Feature, Kind, Output, asked, mask_missing
+from .presence import PresenceHead
+from .space import depth_to_space, space_to_depth
 
 
 class EarlyFusionSegResNet(Network):
@@ -28,13 +30,16 @@ class EarlyFusionSegResNet(Network):
     further one halves the sides and doubles the channels:
 
     - ``fused`` of level L (B, C, d, h, w): the encoder's end; fused from the first convolution on;
-    - ``decoder`` of levels L-1 to 1 (B, C, d, h, w).
+    - ``decoder`` of levels L-1 to 1 (B, C, d, h, w);
+    - with ``deep_supervision`` ``deep`` of levels 2 to L-1, logits (B, K, d, h, w).
 
-    They are group-normalized: sums over residual blocks have no scale of their own, and an error shall mean
-    the same in every network. A group's mean and scale, which the network reads too, are not in them.
+    The former two are group-normalized: sums over residual blocks have no scale of their own, and an error
+    shall mean the same in every network. A group's mean and scale, which the network reads too, are not in
+    them. With the option ``presence``, ``Output.presence`` tells which classes are in the image at all.
     """
 
     name = "segresnet"
+    reads_present = False
     Options = SegResNetOptions
 
     def __init__(self, options: SegResNetOptions) -> None:
@@ -53,6 +58,14 @@ class EarlyFusionSegResNet(Network):
             blocks_up=(1,) * (levels - 1),
         )
         self.head.init_background_bias(self.body.conv_final[-1].conv.bias)
+        self.deep: DeepHeads | None = None
+        if options.deep_supervision:
+            coarser = {level: options.width * 2 ** (level - 1) for level in range(2, levels)}
+            self.deep, self.loss_features = DeepHeads(coarser, self.head), LOSS_FEATURES
+        self.presence: PresenceHead | None = None
+        if options.presence:
+            self.presence = PresenceHead(options.width * 2 ** (levels - 1))
+            self.distillable_features = (PRESENCE,)
 
     def forward(
         self,
@@ -69,37 +82,33 @@ class EarlyFusionSegResNet(Network):
             channels = torch.cat([channels, constant], dim=1)
         if not self.training:  # this layout makes CPUs predict a third faster; training would be slower
             channels = channels.contiguous(memory_format=torch.channels_last_3d)
-        if not (asked(features, Kind.FUSED) or asked(features, Kind.DECODER)):
+        inner = any(asked(features, kind) for kind in (Kind.FUSED, Kind.DECODER, *self.loss_features))
+        if not inner and self.presence is None:
             return Output(depth_to_space(self.body(channels), self.side))
-        logits, observed = self._observed(channels)
-        return Output(depth_to_space(logits, self.side), chosen(observed, features))
+        levels = self._levels(channels)
+        logits = depth_to_space(self.body.conv_final(levels[1]), self.side)
+        presence = None if self.presence is None else self.presence(levels[max(levels)])
+        return Output(logits, self._features(levels, features), presence)
 
-    def _observed(self, channels: Tensor) -> tuple[Tensor, dict[Feature, Tensor]]:
-        """What ``body(channels)`` computes, step by step, with the steps worth distilling."""
+    def _levels(self, channels: Tensor) -> dict[int, Tensor]:
+        """What ``body(channels)`` computes before its last layers: encoder's end and decoder, by level."""
         x, skips = self.body.encode(channels)
-        level, groups = len(skips), self.body.norm[1]["num_groups"]
-        features = {Feature(Kind.FUSED, level): F.group_norm(x, groups)}
+        levels = {len(skips): x}
         steps = zip(self.body.up_samples, self.body.up_layers, reversed(skips[:-1]), strict=True)
         for upsample, refine, skip in steps:
-            level -= 1
             x = refine(upsample(x) + skip)
-            features[Feature(Kind.DECODER, level)] = F.group_norm(x, groups)
-        return self.body.conv_final(x), features
+            levels[len(skips) - len(levels)] = x
+        return levels
 
-
-def space_to_depth(volume: Tensor, side: int) -> Tensor:
-    """(B, C, D, H, W) -> (B, C side^3, D/side, H/side, W/side), blocks of voxels side by side as channels."""
-    if side == 1:
-        return volume
-    batch, channels, *sides = volume.shape
-    blocks = volume.view(batch, channels, *(part for n in sides for part in (n // side, side)))
-    return blocks.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, -1, *(n // side for n in sides))
-
-
-def depth_to_space(channels: Tensor, side: int) -> Tensor:
-    """The inverse of :func:`space_to_depth`."""
-    if side == 1:
-        return channels
-    batch, count, *sides = channels.shape
-    blocks = channels.reshape(batch, count // side**3, side, side, side, *sides)
-    return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, count // side**3, *(n * side for n in sides))
+    def _features(self, levels: dict[int, Tensor], features: bool | Collection[str]) -> dict[Feature, Tensor]:
+        """Those that are asked for."""
+        groups = self.body.norm[1]["num_groups"]
+        kinds = {level: Kind.FUSED if level == max(levels) else Kind.DECODER for level in levels}
+        found = {
+            Feature(kinds[level], level): F.group_norm(x, groups)
+            for level, x in levels.items()
+            if asked(features, kinds[level])
+        }
+        if self.deep is not None and asked(features, Kind.DEEP):
+            found |= self.deep(levels)
+        return found

@@ -20,7 +20,7 @@ class LogLine:
     Attributes:
         stage: its stage.
         epoch: its number within the stage, from 1.
-        learning_rate: of all its steps.
+        learning_rate: of its last step.
         loss: mean over the epoch's steps of every term of the loss by name, ``total`` among them.
         waiting: share of its time, 0 to 1, that steps waited for patches.
         dice: scores of the validation by "SUBSET REGION" and their ``mean``, 0 to 1; empty where no case

@@ -6,11 +6,9 @@ Under torchrun every process takes its share of each batch and gradients are ave
 
 from __future__ import annotations
 
-import math
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,10 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 
-from ..core.errors import MissingModalityError, OptionError
+from ..core.errors import OptionError
 from ..core.progress import Event, Progress
 from ..core.seeding import epoch_seed, method_seed
 from ..imaging.cache import CachedCase
@@ -30,15 +26,24 @@ from ..methods.method import Method
 from ..runtime import distributed
 from . import augmentation, log
 from .checkpoints import write_checkpoint
+from .compilation import compiled, compiled_step
+from .device_cases import keep_cases
+from .loading import DataTimer, batches, errors_of_workers
 from .log import LogLine
+from .optimization import (
+    WeightAverage,
+    clip_gradients,
+    learning_rate,
+    load_optimizer,
+    make_optimizer,
+    set_learning_rate,
+    skip_where_not_finite,
+)
 from .run_folder import RunFolder
-from .samples import PatchDataset, steps_of_rank
+from .samples import PatchDataset
 from .settings import Settings, named_subsets
+from .step_values import Step, StepValues
 from .validation import validate
-
-_ADAM_BETA1 = 0.9
-"""Decay per step of Adam's running mean of gradients: Kingma and Ba's own value, which no paper followed here
-changes; unlike the second one it is no setting."""
 
 
 @dataclass
@@ -56,7 +61,7 @@ class StageRun:
         seed: of the run; with the stage it fixes crops, subsets, augmentation and dropout.
         seeding: the rule that gives generators their seeds, see :mod:`~..core.seeding`.
         device: where the network lives.
-        progress: called after every step.
+        progress: called after every step, with the loss of the last one that has been read from the device.
     """
 
     name: str
@@ -83,6 +88,10 @@ class Trainer:
 
     Args:
         stage: what to train.
+
+    Raises:
+        CaseError: a prepared case has gone or is damaged.
+        OptionError: the cases shall be kept on a device whose memory does not suffice.
     """
 
     def __init__(self, stage: StageRun) -> None:
@@ -90,19 +99,11 @@ class Trainer:
         self.stage = stage
         self.done = 0
         self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
-        self.optimizer = torch.optim.Adam(
-            self.trained.parameters(),
-            settings.learning_rate,
-            (_ADAM_BETA1, settings.adam_beta2),
-            weight_decay=settings.weight_decay,
-            amsgrad=True,  # as RFNet's public training script has it; the networks of other papers keep it
-        )
+        stage.method.know_cases([case.name for case in stage.cases])
+        self.optimizer = make_optimizer(self.trained.parameters(), settings, stage.device)
+        self.kept = distributed.on_all_ranks(keep_cases, stage.cases, settings.case_cache, stage.device)
         self.precision, self.scaler = _precision(settings.precision, stage.device)
-        self.ema_model = (
-            AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-            if settings.ema_decay
-            else None
-        )
+        self.ema_model = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
 
     @property
     def model_to_export(self) -> nn.Module:
@@ -120,7 +121,9 @@ class Trainer:
         """
         try:
             for name, part in self._parts().items():
-                if name != "scaler" or state[name]:  # empty after epochs in another precision
+                if name == "optimizer":
+                    load_optimizer(self.optimizer, state[name])
+                elif name != "scaler" or state[name]:  # empty after epochs in another precision
                     part.load_state_dict(state[name])
             self.done = int(state["epoch"])
         except KeyError as error:
@@ -151,20 +154,14 @@ class Trainer:
 
         Raises:
             OptionError: the loss is no longer a number; the learning rate is too high for these data. Or a
-                worker process has been killed.
+                worker process has been killed, or the network cannot be compiled.
             CaseError: a prepared case has gone or is damaged, or the log cannot be written.
             StudentError: the checkpoint cannot be written.
         """
         stage, settings = self.stage, self.stage.settings
-        model = self._distributed()
+        model = self._model()
         for epoch in range(self.done, settings.epochs):
             started = time.perf_counter()
-            rate = settings.learning_rate * (1 - epoch / settings.epochs) ** settings.lr_decay_power
-            for group in self.optimizer.param_groups:
-                # a checkpoint brings back the values of its own settings, which may have changed since
-                group.update(
-                    lr=rate, betas=(_ADAM_BETA1, settings.adam_beta2), weight_decay=settings.weight_decay
-                )
             # of each epoch anew, so that a run resumed here draws the dropout that an unbroken one would
             torch.manual_seed(epoch_seed(stage.seeding, *stage.entropy, epoch, distributed.rank()))
             stage.method.begin_epoch(stage.network, epoch)
@@ -175,7 +172,7 @@ class Trainer:
             line = LogLine(
                 stage=stage.name,
                 epoch=self.done,
-                learning_rate=rate,
+                learning_rate=learning_rate(settings, self.done * settings.iterations_per_epoch - 1),
                 loss=loss,
                 waiting=waiting,
                 dice=dice,
@@ -213,125 +210,88 @@ class Trainer:
         # keys of checkpoint.pt, so earlier than the names in this file
         return {**parts, "averaged": self.ema_model} if self.ema_model else parts
 
-    def _distributed(self) -> nn.Module:
-        """The network as the loss calls it: alone as it is, under torchrun averaging gradients."""
+    def _model(self) -> nn.Module:
+        """The network as the loss calls it: compiled if asked for, under torchrun averaging gradients."""
+        trained = compiled(self.trained, self.stage.settings.compile)
         if distributed.world() == 1:
-            return self.trained
+            return trained
         network, device = self.stage.network, self.stage.device
         devices = [device] if device.type == "cuda" else None  # the wrapper takes None for a CPU
         return DistributedDataParallel(
-            self.trained, devices, find_unused_parameters=network.find_unused_parameters
+            trained, devices, find_unused_parameters=network.find_unused_parameters
         )
 
     def train_epoch(self, model: nn.Module, epoch: int) -> tuple[dict[str, float], float]:
         """One pass over the patches of an epoch: mean loss terms, and the share of time spent on waiting."""
         stage, settings = self.stage, self.stage.settings
         self.trained.train()  # validation has left it in evaluation mode
-        # made for each epoch, as its patches depend on the epoch: workers hold a copy of the data set
-        loader = DataLoader(
-            PatchDataset(stage.cases, settings, stage.entropy, epoch),
-            batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
-            num_workers=min(settings.num_workers, os.cpu_count() or 1),
-            pin_memory=stage.device.type == "cuda",  # else non_blocking copies below would block
-        )
-        message = f"epoch {epoch + 1} of {settings.epochs}"
+        # made for each epoch, as its patches depend on the epoch
+        patches = PatchDataset(stage.cases, settings, stage.entropy, epoch, cut=self.kept is None)
         total = settings.epochs * settings.iterations_per_epoch
-        sums: dict[str, float] = {}
-        timer = _DataTimer()
-        with _errors_of_workers():
-            for step, batch in enumerate(timer.timed(loader), 1):
-                values = self._step(model, batch, epoch)
-                self._check(values["total"], values.pop("gradient"), batch["case"], epoch, step)
-                sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-                done = epoch * settings.iterations_per_epoch + step
-                stage.progress(Event(stage.name, done, total, message, {"loss": values["total"]}))
-        terms = {name: value / settings.iterations_per_epoch for name, value in sums.items()}
+        values, timer = StepValues(stage.device), DataTimer()
+        loader = timer.timed(batches(patches, stage.device))
+        with errors_of_workers():
+            for done, batch in enumerate(loader, epoch * settings.iterations_per_epoch + 1):
+                set_learning_rate(self.optimizer, learning_rate(settings, done - 1))
+                with compiled_step(settings.compile):
+                    self._step(model, batch, epoch, values)
+                if values.due:
+                    self._check(values.read(), epoch)
+                known = {} if values.loss is None else {"loss": values.loss}
+                message = f"epoch {epoch + 1} of {settings.epochs}"
+                stage.progress(Event(stage.name, done, total, message, known))
+            self._check(values.read(), epoch)
+        terms = {name: value / settings.iterations_per_epoch for name, value in values.sums.items()}
         return terms, timer.data_wait_fraction()
 
-    def _step(self, model: nn.Module, batch: dict[str, Any], epoch: int) -> dict[str, float]:
-        """One step of the optimizer: the loss terms of the whole batch and the norm of their ``gradient``."""
+    def _step(self, model: nn.Module, batch: dict[str, Any], epoch: int, values: StepValues) -> None:
+        """One step of the optimizer, which goes into ``values``."""
         stage = self.stage
         drawn = batch.pop("augmentation")  # stays on the host, where decisions on it cost no waiting
-        batch = {name: value.to(stage.device, non_blocking=True) for name, value in batch.items()}
-        batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn)
+        read = stage.method.modalities_read(stage.network, batch)
+        cases = batch["case"].tolist()
+        batch = self._sent(batch, cases)
+        batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn, read)
+        self.optimizer.zero_grad(set_to_none=True)  # before the activations take its memory
         with self.precision:
             terms = stage.method.loss(model, batch, epoch)
-        self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(terms["total"]).backward()
         # the limit is one of true gradients, not of those that the scaler has scaled up for float16
         self.scaler.unscale_(self.optimizer)
-        # without a limit nothing is clipped, but _check reads the norm
-        terms["gradient"] = nn.utils.clip_grad_norm_(
-            self.trained.parameters(), stage.settings.max_grad_norm or math.inf
-        )
+        gradient = clip_gradients(self.trained.parameters(), stage.settings.max_grad_norm)
+        if not self.scaler.is_enabled():  # which skips such steps by itself
+            skip_where_not_finite(self.optimizer, gradient)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         stage.method.finish_step()
         if self.ema_model:
             self.ema_model.update_parameters(stage.network)
-        # in one tensor, because each number that is read from a GPU waits for it
-        values = torch.stack([term.detach().float() for term in terms.values()])
-        return dict(zip(terms, distributed.mean(values).tolist(), strict=True))
+        scale = self.scaler.scale(torch.ones_like(gradient)) if self.scaler.is_enabled() else None
+        values.add(cases, terms, gradient, scale)
 
-    def _check(self, loss: float, gradient: float, cases: Tensor, epoch: int, step: int) -> None:
-        """Stop at a loss or gradient that is no number, before a checkpoint is written.
+    def _sent(self, batch: dict[str, Tensor], cases: Sequence[int]) -> dict[str, Tensor]:
+        """A batch on the device; its crops are cut there, where the cases are kept there."""
+        device, size = self.stage.device, self.stage.settings.patch_size
+        if self.kept:
+            batch["image"], batch["label"] = self.kept.cut(cases, batch.pop("start").tolist(), size)
+        return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+    def _check(self, steps: Iterable[Step], epoch: int) -> None:
+        """Stop at the first step whose loss or gradient is no number, before a checkpoint is written.
 
         Raises:
             OptionError: on all ranks.
         """
-        # A gradient that overflows only because the scaler has scaled it up stops nothing: the scaler skips
-        # the step.
-        # Each overflow halves the scale; below 1 it makes gradients smaller, so they overflow by themselves.
-        skipped = self.scaler.is_enabled() and not math.isfinite(gradient) and self.scaler.get_scale() >= 1
-        if math.isfinite(loss) and (math.isfinite(gradient) or skipped):
-            return
-        names = distributed.gather([self.stage.cases[number].name for number in cases.tolist()])
-        what = f"gradient became {gradient}" if math.isfinite(loss) else f"loss became {loss}"
-        error = OptionError(
-            f"The {what} in stage {self.stage.name}, epoch {epoch + 1}, step {step}, on {', '.join(names)}. "
-            "Lower learning_rate, or set precision=float32, and resume from the last checkpoint; should it "
-            "happen with the same case again, look at its volumes."
-        )
-        distributed.raise_on_all_ranks(error)
-
-
-class _DataTimer:
-    """How much of the time of a loop it waits for its next batch."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-        self._waited = 0.0
-
-    def timed(self, batches: DataLoader) -> Iterator[dict[str, Any]]:
-        """The batches, as they come."""
-        asked = time.perf_counter()
-        for batch in batches:
-            self._waited += time.perf_counter() - asked
-            yield batch
-            asked = time.perf_counter()
-
-    def data_wait_fraction(self) -> float:
-        """0 to 1, since the timer was made."""
-        return round(self._waited / max(time.perf_counter() - self._began, 1e-9), 4)
-
-
-@contextmanager
-def _errors_of_workers() -> Iterator[None]:
-    """What goes wrong in the processes of a DataLoader, as one message."""
-    try:
-        yield
-    except MissingModalityError as error:
-        # a worker wraps the message in its traceback
-        error.args = (str(error).rpartition(f"{type(error).__name__}: ")[2].rstrip(),)
-        raise
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        # one that is killed while it hands something over breaks the connection
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-            raise
-        raise OptionError(
-            f"A process that cuts crops has ended ({error}). Memory may have run out: lower "
-            "num_workers, to 0 if need be, and resume."
-        ) from error
+        for step in steps:
+            if step.problem is None:
+                continue
+            names = distributed.gather([self.stage.cases[number].name for number in step.cases])
+            error = OptionError(
+                f"The {step.problem} in stage {self.stage.name}, epoch {epoch + 1}, step {step.number}, on "
+                f"{', '.join(names)}. Lower learning_rate, or set precision=float32, and resume from the "
+                "last checkpoint; should it happen with the same case again, look at its volumes."
+            )
+            distributed.raise_on_all_ranks(error)
 
 
 def _precision(name: str, device: torch.device) -> tuple[AbstractContextManager, torch.amp.GradScaler]:

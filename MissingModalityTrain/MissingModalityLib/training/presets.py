@@ -77,6 +77,23 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
             {"width": 8, "space_to_depth": 2},
         ),
     },
+    "gatedfusion": {
+        "paper": (
+            Settings(
+                iterations_per_epoch=250,
+                patch_size=(128, 128, 128),
+                oversample_foreground=0.67,
+                augmentation="strong",
+                learning_rate=1e-3,
+                max_grad_norm=1.0,
+                ema_decay=0.999,
+                num_workers=4,
+            ),
+            {},
+        ),
+        "light": (replace(_LIGHT, patch_size=(128, 128, 128)), {}),
+        "quick": (replace(_QUICK, max_grad_norm=1.0, learning_rate=4e-3), {"width": 8}),
+    },
     "rfnet": {
         "paper": (Settings(supervised=SupervisedOptions(20), num_workers=4), {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80), supervised=SupervisedOptions(10)), {"width": 8}),

@@ -36,6 +36,8 @@ class RunRecord:
         left_out: why cases and files of the data are not used, by name of the case or path inside ``data``;
             in the file a list of ``{"name": ..., "reason": ...}``.
         versions: of this library and PyTorch when the run began.
+        folds, fold: of a run that is one fold of a cross-validation, how many there are and which it is, from
+            0; what is held out is that fold, see :func:`~..datasets.splitting.split_folds`. Else None.
     """
 
     data: str
@@ -51,9 +53,12 @@ class RunRecord:
     prepared: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    folds: int | None = None
+    fold: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
+        of_fold = {} if self.folds is None else {"folds": self.folds, "fold": self.fold}
         return {
             "data": self.data,
             "recipe": self.recipe,
@@ -67,6 +72,7 @@ class RunRecord:
             "validation": list(self.validation),
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out.items()],
             "versions": dict(self.versions),
+            **of_fold,
             "settings": to_json(self.plan),
         }
 
@@ -94,6 +100,8 @@ class RunRecord:
             prepared=content.get("prepared"),
             left_out={entry["name"]: entry["reason"] for entry in content.get("left_out", ())},
             versions=content.get("versions", {}),
+            folds=content.get("folds"),
+            fold=content.get("fold"),
         )
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..core.modalities import SUBSETS, Subset, availability
 from ..imaging.cache import CachedCase
 from . import augmentation
 from .settings import Settings, named_subsets
+from .subset_weights import subset_weights
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,12 @@ class PatchChoice:
 
 
 def choose_patch(case: CachedCase, settings: Settings, random: np.random.Generator) -> PatchChoice:
-    """Draw a patch and its subsets, uniformly among the subsets that the settings and the case allow.
+    """Draw a patch and its subsets, among the subsets that the settings and the case allow.
 
     Args:
         case: the case to cut from; its tumor is looked up only where a patch shall lie around it.
-        settings: ``patch_size``, ``oversample_foreground`` and ``training_subsets`` are read.
+        settings: ``patch_size``, ``oversample_foreground``, ``training_subsets`` and ``subset_weights`` are
+            read.
         random: source of all choices.
     """
     size, shape = np.array(settings.patch_size), np.array(case.shape)
@@ -50,8 +52,7 @@ def choose_patch(case: CachedCase, settings: Settings, random: np.random.Generat
         start = random.integers(np.minimum(0, shape - size), np.maximum(0, shape - size) + 1)
     # a patch hanging over the brain box wastes its voxels; one larger than the box must hold all of it
     start = np.clip(start, np.minimum(0, shape - size), np.maximum(0, shape - size))
-    possible = possible_subsets(case, settings)
-    subset = possible[random.integers(len(possible))]
+    subset = _draw_subset(possible_subsets(case, settings), settings, random)
     others = sorted(set(case.subset) - set(subset))
     more = (others[random.integers(len(others))],) if others else ()
     return PatchChoice(tuple(int(value) for value in start), subset, tuple(sorted((*subset, *more))))
@@ -63,6 +64,14 @@ def possible_subsets(case: CachedCase, settings: Settings) -> list[Subset]:
     return [subset for subset in wanted if set(subset) <= set(case.subset)]
 
 
+def _draw_subset(possible: Sequence[Subset], settings: Settings, random: np.random.Generator) -> Subset:
+    by_subset = subset_weights(settings.subset_weights)
+    weights = np.array([by_subset[subset] for subset in possible])
+    if np.all(weights == weights[0]):  # drawn as before there were weights, so that runs resume to the bit
+        return possible[random.integers(len(possible))]
+    return possible[random.choice(len(possible), p=weights / weights.sum())]
+
+
 class PatchDataset(Dataset):
     """Patches of an epoch. Sample ``index`` of epoch e depends on (seed, e, index) and on nothing else.
 
@@ -71,13 +80,21 @@ class PatchDataset(Dataset):
         settings: of the stage.
         seed: whole numbers that tell this run and stage from others.
         epoch: counts from 0.
+        cut: whether samples hold their crops, or only say where these are to be cut.
     """
 
     def __init__(
-        self, cases: Sequence[CachedCase], settings: Settings, seed: Sequence[int], epoch: int
+        self,
+        cases: Sequence[CachedCase],
+        settings: Settings,
+        seed: Sequence[int],
+        epoch: int,
+        cut: bool = True,
     ) -> None:
         self.cases = cases
+        self.cut = cut
         self.settings = settings
+        self.shows_all = epoch < settings.all_modalities_epochs
         self.entropy = (*seed, epoch)
         order = np.random.default_rng(self.entropy)
         rounds = -(-len(self) // len(cases))
@@ -90,19 +107,26 @@ class PatchDataset(Dataset):
         """One sample.
 
         Returns:
-            ``image`` (4, d, h, w) float32, ``label`` (d, h, w) uint8; ``present``, what the case has,
-            ``available``, what the network may fuse, and ``teacher``, one modality more, all (4,) bool;
-            ``augmentation``, what :func:`augmentation.apply` will do; ``case``, its number in ``cases``.
+            ``image`` (4, d, h, w) float32 and ``label`` (d, h, w) uint8, or ``start`` (3,) int64, the first
+            voxel of a crop that is not cut; ``present``, what the case has, ``available``, what the network
+            may fuse, and ``teacher``, one modality more, all (4,) bool; ``augmentation``, what
+            :func:`augmentation.apply` will do; ``case``, its number in ``cases``.
         """
         number = int(self.order[index])
         case = self.cases[number]
         # from 1, because a 0 at the end of a seed changes nothing: the order would be drawn alike
         random = np.random.default_rng((*self.entropy, index + 1))
         choice = choose_patch(case, self.settings, random)
-        image, label = case.crop(choice.start, self.settings.patch_size)
+        if self.shows_all:  # after the draws, so that crop and augmentation are those of any other epoch
+            choice = replace(choice, subset=case.subset, teacher=case.subset)
+        if self.cut:
+            crop = dict(
+                zip(("image", "label"), case.crop(choice.start, self.settings.patch_size), strict=True)
+            )
+        else:
+            crop = {"start": np.array(choice.start)}
         return {
-            "image": image,
-            "label": label,
+            **crop,
             "available": np.array(availability(choice.subset)),
             "teacher": np.array(availability(choice.teacher)),
             "present": np.array(availability(case.subset)),

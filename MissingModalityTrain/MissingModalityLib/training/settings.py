@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.aliases import OLD_SETTINGS, OLD_SYNTHESIS_OPTIONS
 from ..core.errors import OptionError
-from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name
+from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name, subset_named
 from ..core.settings import (
     SettingError,
     at_least,
@@ -22,14 +22,15 @@ from ..core.settings import (
     with_changes,
     within,
 )
-from ..methods.options import DistillationOptions, JointOptions, SupervisedOptions
+from ..methods.options import DistillationOptions, EnsembleOptions, JointOptions, SupervisedOptions
 from ..methods.registry import METHODS
 from ..synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
+from .subset_weights import NAMED_WEIGHTS, subset_weights
 
 CONTRAST_PAIR = (Modality.FLAIR, Modality.T1CE)
 """One sequence that shows the edema, and one that shows the enhancing tumor."""
 
-OWN_METHODS = ("supervised", "distillation", "joint")
+OWN_METHODS = ("supervised", "distillation", "joint", "ensemble")
 """Those whose options are fields of :class:`Settings`."""
 
 
@@ -39,15 +40,14 @@ def named_subsets(names: Iterable[str], setting_name: str = "validation_subsets"
     Raises:
         OptionError: a name is none of a subset.
     """
-    known = {frozenset(subset_name(subset).upper().split("+")): subset for subset in SUBSETS}
-    wanted = {name: frozenset(name.upper().split("+")) for name in names}
-    unknown = [f"'{name}'" for name, parts in wanted.items() if parts not in known]
+    found = {name: subset_named(name) for name in names}
+    unknown = [f"'{name}'" for name, subset in found.items() if subset is None]
     if unknown:
         raise OptionError(
             f"Setting {setting_name} names {', '.join(unknown)}, which is no subset of the modalities. "
             f"Choose among: {', '.join(map(subset_name, SUBSETS))}."
         )
-    return [subset for parts, subset in known.items() if parts in wanted.values()]
+    return [subset for subset in SUBSETS if subset in found.values()]
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,25 @@ class Settings:
         0.0,
         "Share of crops around a tumor voxel of a random class; the others lie anywhere in the brain",
     )
-    augmentation: str = choice("paper", "How much crops are changed at random", "none", "paper", "strong")
+    augmentation: str = choice(
+        "paper", "How much crops are changed at random", "none", "paper", "strong", "clinical"
+    )
     training_subsets: tuple[str, ...] = setting(
         (),
-        "Subsets to train for, each drawn as often, as far as a case allows; none named: all 15",
+        "Subsets to train for, as far as a case allows; none named: all 15",
         "names joined by commas",
+    )
+    subset_weights: tuple[str, ...] = setting(
+        ("uniform",),
+        "How often each subset is drawn: all alike; clinical: those with T1ce and FLAIR or T2 twice, all "
+        "four modalities four times as often; or weights of your own, 1 for a subset that has none",
+        f"{', '.join(NAMED_WEIGHTS)}, or SUBSET=WEIGHT joined by commas, weights above 0",
+        bool,
+    )
+    all_modalities_epochs: int = at_least(
+        0,
+        0,
+        "Epochs at the beginning of the stage that show all that a case has, before subsets are drawn",
     )
     synthesis: SynthesisSettings = field(
         default_factory=SynthesisSettings, metadata=facts("Synthetic cases beside the real ones")
@@ -116,7 +130,7 @@ class Settings:
     method: str = setting(
         "supervised",
         "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
-        "a teacher that sees all and is trained along",
+        "a teacher that sees all and is trained along; or also students that are there already and see all",
         f"one of {', '.join(OWN_METHODS)}, or a method of another package that is installed",
     )
     supervised: SupervisedOptions = field(
@@ -158,6 +172,35 @@ class Settings:
     num_workers: int = at_least(
         0, 0, "Processes that cut crops beside the training one, at most one per core"
     )
+    optimizer: str = choice(
+        "adam",
+        "Adam with AMSGrad, or AdamW, whose weight decay does not pass through its running means",
+        *("adam", "adamw"),
+    )
+    lr_schedule: str = choice(
+        "poly",
+        "Course of the learning rate: polynomial decay, or constant and linear to 0 at the end",
+        *("poly", "constant-linear"),
+    )
+    lr_warmup_steps: int = at_least(0, 0, "First steps of the stage, over which the learning rate rises")
+    lr_decay_fraction: float = within(
+        0, 1, 0.2, "Last share of the steps, over which constant-linear lets the learning rate fall"
+    )
+    case_cache: str = choice(
+        "auto",
+        "Where crops are cut from: files on disk, or whole cases in the memory of the device; auto is the "
+        "device where it is a GPU and they take a quarter of its free memory at most",
+        *("auto", "disk", "device"),
+    )
+    compile: str = choice(
+        "none",
+        "Mode in which torch.compile makes kernels of the network for training; reduce-overhead starts those "
+        "of a GPU all at once (CUDA graphs)",
+        *("none", "default", "reduce-overhead"),
+    )
+    ensemble: EnsembleOptions = field(
+        default_factory=EnsembleOptions, metadata=facts("Of the method ensemble")
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -169,6 +212,7 @@ class Settings:
             )
         named_subsets(self.validation_subsets, "validation_subsets")
         named_subsets(self.training_subsets, "training_subsets")
+        subset_weights(self.subset_weights)
         object.__setattr__(self, "other_methods", _checked_options(self.other_methods, self.method))
 
     def method_options(self) -> Any:

@@ -1,0 +1,79 @@
+"""Several evaluations taken together, over the same patients in every row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from ..core.errors import CaseError
+from .tables import LESION_METRICS, METRICS, Row, has_lesions, row_of, summarize
+
+
+def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One evaluation of all patients that have every sequence, each counting once.
+
+    A patient who lacks a sequence that others have would be in some rows and not in others, and rows would
+    differ because of the patients. Where no patient has all that others have, none is left out.
+
+    Args:
+        evaluations: results of :func:`.evaluate.evaluate_folder` or ``read_evaluation``; scores of a patient
+            who is in several are averaged.
+
+    Returns:
+        ``data`` (names of the folders), ``date`` (the latest), ``device`` and ``hd95_rule``, ``cases`` (as
+        they were described), ``left_out`` (names of patients), ``skipped``, ``rows``, and the means over
+        them, see :func:`.tables.summarize`.
+
+    Raises:
+        CaseError: they have different rules for the HD95 of empty regions.
+    """
+    rules = sorted({evaluation["hd95_rule"] for evaluation in evaluations})
+    if len(rules) > 1:
+        raise CaseError(
+            f"The evaluations have different rules for HD95, {' and '.join(rules)}. Evaluate all by one rule."
+        )
+    rows = _averaged([row_of(row) for evaluation in evaluations for row in evaluation["rows"]])
+    kept = _complete(rows)
+    cases = {case["name"]: case for evaluation in evaluations for case in evaluation["cases"]}
+    rows = [row for row in rows if row.case in kept]
+    return {
+        "data": ", ".join(dict.fromkeys(evaluation["data"] for evaluation in evaluations)),
+        "date": max(evaluation["date"] for evaluation in evaluations),
+        "device": evaluations[0]["device"],
+        "hd95_rule": rules[0],
+        "cases": [case for name, case in cases.items() if name in kept],
+        "left_out": [name for name in cases if name not in kept],
+        "skipped": [entry for evaluation in evaluations for entry in evaluation["skipped"]],
+        "rows": rows,
+        **summarize(rows),
+    }
+
+
+def _complete(rows: Sequence[Row]) -> set[str]:
+    """Patients with every subset that any patient has; all where there is no such patient."""
+    subsets: dict[str, set[Any]] = {}
+    for row in rows:
+        subsets.setdefault(row.case, set()).add(row.subset)
+    everything = set().union(*subsets.values())
+    return {case for case, own in subsets.items() if own == everything} or set(subsets)
+
+
+def _averaged(rows: Sequence[Row]) -> list[Row]:
+    """One row for each patient, subset and region."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.case, row.subset, row.region), []).append(row)
+    return [_mean(several) for several in found.values()]
+
+
+def _mean(rows: Sequence[Row]) -> Row:
+    metrics = (*METRICS, *(LESION_METRICS if has_lesions(rows) else ()))
+    return Row(
+        rows[0].case,
+        rows[0].subset,
+        rows[0].region,
+        **{name: fmean(getattr(row, name) for row in rows) for name in metrics},
+        predicted=round(fmean(row.predicted for row in rows)),
+        reference=rows[0].reference,
+    )

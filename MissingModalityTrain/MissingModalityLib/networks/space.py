@@ -1,0 +1,27 @@
+"""Blocks of voxels as channels, and back: a body of half the resolution that sees and tells every voxel.
+
+Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel convolutional
+neural network", CVPR 2016, here in 3-D.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def space_to_depth(volume: Tensor, side: int) -> Tensor:
+    """(B, C, D, H, W) -> (B, C side^3, D/side, H/side, W/side), blocks of voxels side by side as channels."""
+    if side == 1:
+        return volume
+    batch, channels, *sides = volume.shape
+    blocks = volume.view(batch, channels, *(part for n in sides for part in (n // side, side)))
+    return blocks.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, -1, *(n // side for n in sides))
+
+
+def depth_to_space(channels: Tensor, side: int) -> Tensor:
+    """The inverse of :func:`space_to_depth`."""
+    if side == 1:
+        return channels
+    batch, count, *sides = channels.shape
+    blocks = channels.reshape(batch, count // side**3, side, side, side, *sides)
+    return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, count // side**3, *(n * side for n in sides))
