@@ -51,7 +51,7 @@ class Patch:
         rows[:, 1:] += np.array(start, np.int16)
         arrays = {"image": image.astype(np.float16), "label": label, "tumor": rows}
         write_arrays(path, arrays, {"start": strict_json.dumps(start), "facts": strict_json.dumps(facts)})
-        return cls(path, tuple(start), label.shape, facts)
+        return cls(path, tuple(start), label.shape, strict_json.loads(strict_json.dumps(facts)))
 
     @classmethod
     def open(cls, path: Path) -> Patch | None:
