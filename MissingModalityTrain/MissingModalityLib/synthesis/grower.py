@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core import strict_json
 from ..core.errors import CaseError
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, Subset
@@ -235,7 +235,7 @@ class Grower:
         return best
 
     def _path(self, kind: str, name: str, state: Any) -> Path:
-        digest = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(strict_json.dumps(state).encode()).hexdigest()[:16]
         return self.folder / f"{kind}-{name}-{digest}.safetensors"
 
 
