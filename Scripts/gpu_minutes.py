@@ -219,7 +219,7 @@ def _train(session: Session, options: argparse.Namespace, prepared: Path) -> Non
         return
     command = [
         *(SCRIPTS / "timed_training.py", "--data", prepared, "--output", session.output),
-        *("--seconds", round(seconds, 1), "--device", options.device),
+        *("--until", round(time.time() + seconds, 1), "--device", options.device),
         *(("--set", *options.set) if options.set else ()),
     ]
     session.finish(session.start("train", command, session.left))

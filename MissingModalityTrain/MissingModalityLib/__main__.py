@@ -24,6 +24,7 @@ from .cli import (
     prepare,
     segment,
     segment_folder,
+    select,
     synthesize,
     train,
 )
@@ -41,6 +42,7 @@ _COMMANDS = (
     export,
     evaluate,
     compare,
+    select,
     phantom,
     devices,
 )

@@ -19,7 +19,7 @@ from MissingModalityLib.datasets.case import Case, CaseListing, ImageFile
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.datasets.layout import LABEL, SuffixLayout
 from MissingModalityLib.datasets.registry import all_layouts
-from MissingModalityLib.datasets.splitting import split_cases
+from MissingModalityLib.datasets.splitting import source_of, split_cases, split_folds
 from MissingModalityLib.imaging.reading import read_label, read_study
 
 FLAIR, T1CE, T1, T2 = MODALITIES
@@ -518,3 +518,34 @@ def test_case_that_no_layout_explains_whole_is_left_out(
     listing = find_cases(tmp_path)
     assert [case.name for case in listing.cases] == ["b"]
     assert set(reasons(listing).values()) == {"case a left out, because no layout fits all of its files"}
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("BraTS2021_00003", "BraTS2021"),
+        ("BraTS20_Training_001", "BraTS20_Training"),
+        ("Brats18_CBICA_ALU_1", "Brats18_CBICA"),
+        ("BraTS-GLI-00005-100", "BraTS_GLI"),
+        ("anna", "anna"),
+    ],
+)
+def test_a_source_is_the_first_parts_of_a_name(name: str, source: str) -> None:
+    assert source_of(name) == source
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_folds_share_every_source_alike_and_no_patient(seed: int) -> None:
+    names = [f"BraTS2021_{number:05}" for number in range(7)]
+    names += [f"Brats18_CBICA_{letter}_1" for letter in "ABCDE"]
+    names += [f"BraTS-GLI-{number:05}-10{visit}" for number in range(4) for visit in range(2)]
+    cases = [Case(name, Path(name), "brats", {}) for name in names]
+    folds = split_folds(cases, 3, seed)
+    assert folds == split_folds(cases[::-1], 3, seed)
+    assert sorted(case.name for fold in folds for case in fold) == sorted(names)
+    patients = [{case.patient for case in fold} for fold in folds]
+    assert not patients[0] & patients[1] | patients[0] & patients[2] | patients[1] & patients[2]
+    for source in ("BraTS2021", "Brats18_CBICA", "BraTS_GLI"):
+        counts = [sum(source_of(patient) == source for patient in fold) for fold in patients]
+        assert max(counts) - min(counts) <= 1
+    assert max(map(len, patients)) - min(map(len, patients)) <= 1

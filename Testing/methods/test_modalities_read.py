@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 
 from masks import flags
+from MissingModalityLib.methods.options import SupervisedOptions
 from MissingModalityLib.methods.self_distillation import Distillation
 from MissingModalityLib.methods.supervised import Supervised
 from small_networks import small_network
@@ -23,10 +26,16 @@ def batch() -> dict[str, Tensor]:
     }
 
 
+def options(superset: str) -> SupervisedOptions:
+    return SupervisedOptions(consistency_weight=0.5, consistency_superset=superset)
+
+
 @pytest.mark.parametrize(
     ("method", "name", "read"),
     [
         (Supervised, "segresnet", "available"),
+        (partial(Supervised, options("all")), "segresnet", "present"),
+        (partial(Supervised, options("one_more")), "segresnet", "teacher"),
         (Supervised, "adamm", "available"),
         (Supervised, "rfnet", "present"),
         (Distillation, "segresnet", "teacher"),

@@ -3,6 +3,8 @@
 Every line is measured in a process of its own, on crops of one patient, by the loop that trains:
 one step to warm up, then the mean of the next ones; loss terms are means over all of them. Memory on a CPU
 is the process's own, with some 0.6 GiB that Python and PyTorch take; on a GPU it is what PyTorch allocates.
+Calls and reads of a further step, an epoch of its own, as step_counts.py has them; with the augmentation of
+the preset, whose decisions are reads of the host's own numbers, as the steps that Adam counts on a CPU are.
 
     make bench                                                         this too: crops of 64^3, preset "light"
     python Testing/tools/bench_training.py --preset paper              networks of the papers' sizes
@@ -18,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -87,17 +90,24 @@ def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
         from MissingModalityLib.phantom.patient import write_patient
 
         return {"case": str(write_patient(folder / "cases", SEED))}
+    from MissingModalityLib.runtime.devices import describe_device
+    from step_counts import count
+
     trainer, settings = _trainer(line, options)
     losses = [trainer.train_epoch(trainer.trained, 0)[0]]
     start = time.perf_counter()
     losses += [trainer.train_epoch(trainer.trained, epoch)[0] for epoch in range(1, 1 + options.steps)]
     seconds = (time.perf_counter() - start) / options.steps
+    peak = _peak_memory(trainer.stage.device)  # before the profiler, which holds all it has seen
+    counts = count(lambda: trainer.train_epoch(trainer.trained, 1 + options.steps))
     return {
         "line": line,
         "crop": settings.patch_size,
         "parameters": sum(parameter.numel() for parameter in trainer.trained.parameters()),
         "seconds": seconds,
-        "peak_gib": _peak_memory(trainer.stage.device) / 2**30,
+        "device": describe_device(trainer.stage.device),
+        "counts": asdict(counts),
+        "peak_gib": peak / 2**30,
         "terms": {name: fmean(loss[name] for loss in losses) for name in losses[0]},
     }
 
@@ -124,7 +134,7 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
         "precision": options.precision,
         "oversample_foreground": 1.0,
         # as many epochs as are made here, at the learning rate of the first one
-        "epochs": 1 + options.steps,
+        "epochs": 2 + options.steps,
         "lr_schedule": "constant-linear",
         "lr_decay_fraction": 0,
     }
@@ -165,8 +175,9 @@ def _peak_memory(device: Any) -> int:
 def _table(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> str:
     width = max(len(result["line"]) for result in results)
     lines = [
-        f"One training step, preset {options.preset}, batch 1, {options.device}, {options.threads} threads",
-        f"{'':{width}}  {'crop':>11}  {'million parameters':>18}  {'seconds':>8}  {'peak GiB':>8}",
+        f"One training step, preset {options.preset}, batch 1, {_device(results, options)}",
+        f"{'':{width}}  {'crop':>11}  {'million parameters':>18}  {'seconds':>8}  {'peak GiB':>8}"
+        f"  {'calls':>6}  {'reads':>6}",
     ]
     for result in results:
         if "seconds" not in result:
@@ -175,8 +186,16 @@ def _table(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> st
         lines.append(
             f"{result['line']:{width}}  {'x'.join(map(str, result['crop'])):>11}  "
             f"{result['parameters'] / 1e6:18.1f}  {result['seconds']:8.2f}  {result['peak_gib']:8.2f}"
+            f"  {result['counts']['calls']:6}  {result['counts']['reads']:6}"
         )
     return "\n".join([*lines, *map(_shares, filter(_has_student, results))])
+
+
+def _device(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> str:
+    """The processor of the lines that did not fail."""
+    names = {result["device"] for result in results if "device" in result}
+    threads = f", {options.threads} threads" if options.device == "cpu" else ""
+    return f"{' and '.join(names) or options.device}{threads}"
 
 
 def _has_student(result: dict[str, Any]) -> bool:

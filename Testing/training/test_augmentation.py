@@ -14,7 +14,7 @@ from scipy.stats import norm
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from MissingModalityLib.training import augmentation_levels
+from MissingModalityLib.training import augmentation_draw
 from MissingModalityLib.training.augmentation import AUGMENTATIONS, apply, draw
 from MissingModalityLib.training.settings import Settings
 
@@ -313,7 +313,7 @@ def test_a_drawn_batch_can_be_replayed(tmp_path):
 
 
 def test_label_keeps_its_classes_whatever_the_number_of_modalities(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(augmentation_levels, "MODALITIES", range(5))
+    monkeypatch.setattr(augmentation_draw, "MODALITIES", range(5))
     image, label = batch()
     label[:, 5:8, 4:9, 6:9] = 2
     label[label == 1] = 0

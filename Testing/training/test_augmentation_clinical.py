@@ -62,7 +62,7 @@ def case(samples: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def test_each_simulation_leaves_half_of_the_samples_alone_and_keeps_its_range():
-    draws = [draw("clinical", np.random.default_rng(seed)) for seed in range(800)]
+    draws = [draw("clinical", np.random.default_rng(seed)) for seed in range(500)]
     touched = {
         kind: np.array([(one[kind] != NEUTRAL[kind]).any() for one in draws], float).mean() for kind in KINDS
     }
@@ -70,8 +70,8 @@ def test_each_simulation_leaves_half_of_the_samples_alone_and_keeps_its_range():
     assert not any(one["bias"].any() for one in draws), "the bias field of raw intensities is in its place"
     slices = np.stack([one["slices"] for one in draws]).reshape(-1, 3)
     assert ((slices > 0).sum(axis=1) <= 1).all()
-    assert 2 <= slices[slices > 0].min() < 2.1 and 5.9 < slices.max() <= 6
-    assert (np.bincount(slices.argmax(axis=1)[slices.any(axis=1)]) > 150).all(), "along any axis"
+    assert 2 <= slices[slices > 0].min() < 2.1 and 5.85 < slices.max() <= 6
+    assert (np.bincount(slices.argmax(axis=1)[slices.any(axis=1)]) > 90).all(), "along any axis"
     rigid = np.stack([one["misregistration"] for one in draws]).reshape(-1, 3, 4).astype(float)
     shifts = np.linalg.norm(rigid[:, :, 3], axis=1)
     turns = Rotation.from_matrix(rigid[:, :, :3]).magnitude()
@@ -129,6 +129,7 @@ def test_label_and_brain_stay_exact_under_changes_of_acquisition(kind):
 @pytest.mark.parametrize("kind", ["strip", "coverage"])
 def test_label_is_lost_only_where_the_brain_is_lost_in_all_that_is_used(kind, seed):
     image, label = case()
+    label[0, 0, 0, 0] = 2  # in the air, as labels of some cases are
     for used in ([True] * 4, [False, True, False, False]):
         changed, target = apply(image, label, drawn(kind, seed), torch.tensor([used]))
         gone = ((image != 0)[:, used].any(dim=1)) & (changed == 0).all(dim=1)
@@ -137,20 +138,20 @@ def test_label_is_lost_only_where_the_brain_is_lost_in_all_that_is_used(kind, se
 
 def test_contrast_is_mostly_monotone_smooth_and_keeps_mean_and_deviation():
     random = np.random.default_rng(3)
-    image = torch.from_numpy(random.normal(size=(1, 4, 40, 40, 40)).astype(np.float32))
-    label = torch.zeros(1, 40, 40, 40, dtype=torch.uint8)
+    image = torch.from_numpy(random.normal(size=(1, 4, 24, 24, 24)).astype(np.float32))
+    label = torch.zeros(1, 24, 24, 24, dtype=torch.uint8)
     rising, distances = [], []
-    for seed in range(40):
+    for seed in range(20):
         mapping = drawn("contrast", seed)
         changed, _ = apply(image, label, mapping)
         for channel in mapping["contrast"][0].any(dim=1).nonzero()[:, 0].tolist():
             before, after = image[0, channel].flatten(), changed[0, channel].flatten()
-            assert abs(float(after.mean())) < 0.05 and abs(float(after.std()) - 1) < 0.05
+            assert abs(float(after.mean())) < 0.06 and abs(float(after.std()) - 1) < 0.08
             assert np.corrcoef(before, after)[0, 1] > 0.8
             order = before.argsort()
             steps = after[order].diff()
             rising.append(bool((steps > -1e-5).all()))
-            assert steps.abs().max() < 0.6, "no jumps"
+            assert steps.abs().max() < 0.8, "no jumps"
             distances.append(float((after - before)[before.abs() < 2].abs().max()))
     assert 0.5 < np.mean(rising) < 1 and np.median(distances) > 0.25
 
@@ -264,3 +265,16 @@ def test_what_a_batch_does_not_use_is_not_interpolated(monkeypatch):
     turn = Rotation.from_rotvec([5, 5, 5], degrees=True).as_matrix()
     apply(*case(), only(affine=turn), torch.tensor([[True, False, False, True]]))
     assert sampled == [1, 2], "labels and brains in one volume, and two modalities"
+
+
+def test_nothing_is_read_back_from_the_device(monkeypatch):
+    from MissingModalityLib.training import augmentation
+
+    # tensors without values: whatever the host reads of them is an error
+    monkeypatch.setattr(augmentation, "add_noise", lambda *_: None)
+    image, label = (values.to("meta") for values in case(6))
+    used = torch.tensor([[True, True, False, True]] * 5 + [[False, True, False, False]])
+    drawn = drawn_for(*range(6))
+    assert all((drawn[kind].numpy() != NEUTRAL[kind]).any() for kind in KINDS)
+    changed, target = apply(image, label, drawn, used)
+    assert changed.shape == image.shape and target.shape == label.shape

@@ -35,6 +35,8 @@ def counts_of_epoch(
     found, train_epoch = [], Trainer.train_epoch
 
     def counted(self: Trainer, model: nn.Module, epoch: int) -> Any:
+        if not epoch:  # in which memory is laid out and states are made
+            return train_epoch(self, model, epoch)
         results = []
         found.append(step_counts.count(lambda: results.append(train_epoch(self, model, epoch))))
         return results[0]
@@ -42,7 +44,7 @@ def counts_of_epoch(
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "train_epoch", counted)
         train(cases, output, settings=settings)
-    return found[1]
+    return found[0]
 
 
 @pytest.mark.usefixtures("like_a_gpu")
@@ -56,17 +58,17 @@ def test_a_step_of_the_default_network_is_some_hundred_calls_and_an_epoch_one_wa
             tmp_path / str(steps),
             monkeypatch,
         )
-        for steps in (2, 5)
+        for steps in (1, 3)
     )
     assert short.reads == long.reads == 2, "all losses together, and a seed of the loader on the host"
-    assert 100 < (long.calls - short.calls) / 3 < 600
+    assert 100 < (long.calls - short.calls) / 2 < 600
 
 
 def test_on_a_cpu_every_step_is_read(
     tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {**KEPT, "iterations_per_epoch": 3}
-    assert counts_of_epoch(settings, tiny_cases, tmp_path / "run", monkeypatch).reads >= 3
+    settings = {**KEPT, "iterations_per_epoch": 2}
+    assert counts_of_epoch(settings, tiny_cases, tmp_path / "run", monkeypatch).reads >= 2 + 1
 
 
 def test_reads_of_every_kind_are_counted() -> None:

@@ -32,6 +32,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--output", type=Path, metavar="RUN", help="folder of the run")
     _add_choices(parser)
     _add_course(parser)
+    _add_folds(parser)
     _add_plan(parser)
     add_settings(parser, "change single settings of the recipe, see below", describe_settings())
     add_convention(parser)
@@ -82,6 +83,21 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     # from 0, since numpy's SeedSequence takes no negative number
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
+    )
+
+
+def _add_folds(parser: argparse.ArgumentParser) -> None:
+    """Cross-validation."""
+    parser.add_argument(
+        "--folds",
+        type=at_least(2),
+        metavar="K",
+        help="cross-validate: K runs in RUN/fold0 ..., each scored on the patients that it has held out, a "
+        "like share of every source (first parts of the cases' names); scores of all in RUN/evaluation; with "
+        "--resume whole folds are kept and those that lack are begun",
+    )
+    parser.add_argument(
+        "--fold", type=at_least(0), metavar="I", help="with --folds, train this one alone, counted from 0"
     )
 
 

@@ -12,9 +12,8 @@ cover is that of the brain in all volumes, and the result is compared on the gri
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -24,23 +23,26 @@ from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 
+from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError, MissingModalityError
 from ..core.files import explain_write_errors, write_report, write_text
 from ..core.labels import REGIONS
 from ..core.modalities import SUBSETS, Subset, subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, reporter, silent
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.preparation import prepare, to_reference_grid
 from ..imaging.reading import read_label, read_study
+from ..inference.card import CHOICES
 from ..inference.student import Student
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
+from .checks import check_evaluation
 from .hd95_rules import check_rule
 from .lesions import score_lesions
 from .metrics import score_regions
-from .summary import EvaluationSummary
+from .summary import EVALUATION_FOLDER, EvaluationSummary
 from .tables import Row, notes, read_rows, rows_to_csv, score_tables, summarize
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ def evaluate_folder(
     convention: str | None = None,
     hd95_rule: str = "penalty",
     on_progress: Progress | None = None,
+    cases: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
@@ -83,6 +86,7 @@ def evaluate_folder(
         convention: label convention, where the layout does not fix it.
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
         on_progress: called for each window and prediction; steps are predictions.
+        cases: names of those to score; default all.
 
     Returns:
         The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
@@ -98,11 +102,15 @@ def evaluate_folder(
     began = perf_counter()
     student, data, output = Path(student), Path(data), Path(output)
     check_rule(hd95_rule)
+    report = reporter(on_progress)
     with distributed.start(device) as device:
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
         distributed.on_rank_zero(lambda: _make_folder(output))
-        cases, rows, skipped = _score_data(network, data, convention, chosen, hd95_rule, on_progress)
+        labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
+        if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
+            labeled, left_out = [case for case in labeled if case.name in cases], {}
+        rows, skipped = _score_data(network, labeled, left_out, data, chosen, hd95_rule, report)
 
         def conclude() -> dict[str, Any]:
             summary = EvaluationSummary(
@@ -115,12 +123,12 @@ def evaluate_folder(
                 prediction=prediction_facts(network),
                 versions=versions(),
                 hd95_rule=hd95_rule,
-                cases=_describe(cases, rows),
+                cases=_describe(labeled, rows),
                 skipped=skipped,
                 **summarize(rows),
                 seconds=round(perf_counter() - began, 1),
             ).to_json()
-            _write(summary, rows, output, draw_heatmap)
+            write_evaluation(summary, rows, output, draw_heatmap)
             return summary
 
         return {**distributed.on_rank_zero(conclude), "rows": [_as_record(row) for row in rows]}
@@ -129,19 +137,24 @@ def evaluate_folder(
 def read_evaluation(folder: Path | str) -> dict[str, Any]:
     """What :func:`evaluate_folder` returned, from the files it wrote; means are made anew from the scores.
 
+    Args:
+        folder: that it has written, or one with such a folder named ``evaluation`` in it, as that of a
+            cross-validation.
+
     Raises:
         CaseError: the folder holds no complete evaluation.
     """
     folder = Path(folder)
+    if not (folder / SUMMARY_FILE).exists() and (folder / EVALUATION_FOLDER / SUMMARY_FILE).exists():
+        folder /= EVALUATION_FOLDER
     try:
-        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        if not isinstance(summary, dict):
-            raise ValueError(f"{SUMMARY_FILE} is no summary")
+        summary = strict_json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        rows = read_rows(folder / CASES_FILE)
+        check_evaluation(summary, rows)
     except (OSError, ValueError) as error:
         raise CaseError(
             f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
         ) from error
-    rows = read_rows(folder / CASES_FILE)
     # means may be defined otherwise in the version that wrote them
     return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
 
@@ -163,7 +176,9 @@ def weights_sha256(student: Student) -> str:
 
 def prediction_facts(student: Student) -> dict[str, Any]:
     """What beside the weights decides a prediction, from the student's card."""
-    facts = {name: student.card[name] for name in ("window", "overlap", "min_component_voxels", "gate")}
+    names = dict.fromkeys(("window", "overlap", "min_component_voxels", "gate", *CHOICES))
+    # those that nobody has chosen are absent, as in results of earlier versions
+    facts = {name: student.card[name] for name in names if name in student.card}
     # summary.json has kept the earlier name, so that results of earlier versions can still be compared
     facts["smallest_island"] = facts.pop("min_component_voxels")
     return facts
@@ -176,15 +191,15 @@ def _inside(data: Path, reason: str) -> str:
 
 def _score_data(
     network: Student,
+    labeled: Sequence[Case],
+    left_out: Mapping[str, str],
     data: Path,
-    convention: str | None,
     device: torch.device,
     hd95_rule: str,
-    on_progress: Progress | None,
-) -> tuple[list[Case], list[Row], list[dict[str, str]]]:
-    """The labeled cases of a folder, their scores, and what was skipped: ``path`` and ``reason``."""
-    labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
-    rows, refused = _score_readable(network, labeled, device, hd95_rule, on_progress)
+    notify: Progress,
+) -> tuple[list[Row], list[dict[str, str]]]:
+    """Scores of labeled cases of a folder, and what was skipped: ``path`` and ``reason``."""
+    rows, refused = _score_readable(network, labeled, device, hd95_rule, notify)
     skipped = [
         {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
     ]
@@ -193,7 +208,7 @@ def _score_data(
         distributed.raise_on_all_ranks(
             CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
         )
-    return labeled, rows, skipped
+    return rows, skipped
 
 
 def _score_readable(
@@ -201,16 +216,14 @@ def _score_readable(
     cases: Sequence[Case],
     device: torch.device,
     hd95_rule: str,
-    on_progress: Progress | None,
+    notify: Progress,
 ) -> tuple[list[Row], dict[str, str]]:
     """Rows of the cases that can be scored; why the others cannot, by name."""
 
     def score_share() -> list[tuple[int, list[Row], str]]:
         # every n-th case and no blocks: cases with alike names are often alike in size and modalities
         share = range(distributed.rank(), len(cases), distributed.world())
-        report = _counter(
-            on_progress if distributed.is_rank_zero() else None, [cases[index] for index in share]
-        )
+        report = _counter(notify if distributed.is_rank_zero() else silent, [cases[index] for index in share])
         outcomes = []
         for index in share:
             try:
@@ -227,11 +240,8 @@ def _score_readable(
 def _score_case(
     student: Student, case: Case, device: torch.device, hd95_rule: str, report: Report
 ) -> list[Row]:
+    """Every score of a case with a label."""
     label = read_label(case)
-    if label is None:
-        raise CaseError(
-            f"Case '{case.name}' has no label map to compare with. Add one or leave the case out."
-        )
     prepared = prepare(read_study(case))
     reference = sitk.GetArrayFromImage(prepared.reference.resample(label, sitk.sitkNearestNeighbor, 0))
     spacing = prepared.reference.spacing[::-1]
@@ -261,7 +271,7 @@ def _score_case(
     return rows
 
 
-def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
+def _counter(notify: Progress, cases: Iterable[Case]) -> Report:
     """Counts predictions of all those to come and passes on every event."""
     total = sum(len(allowed_subsets(case)) for case in cases)
     done = 0
@@ -269,8 +279,7 @@ def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
     def report(message: str, predictions: int) -> None:
         nonlocal done
         done += predictions
-        if on_progress:
-            on_progress(Event(ProgressStage.EVALUATE, done, total, message))
+        notify(Event(ProgressStage.EVALUATE, done, total, message))
 
     return report
 
@@ -300,12 +309,24 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _write(
+def write_evaluation(
     evaluation: dict[str, Any],
     rows: Sequence[Row],
     output: Path,
     draw: Callable[[dict[str, Any], Path], None],
 ) -> None:
+    """Write all files of an evaluation into its folder, which is made if absent; the summary last.
+
+    Args:
+        evaluation: the content of ``summary.json``.
+        rows: every score.
+        output: the folder.
+        draw: :func:`.heatmap.draw_heatmap`, whose package the caller has found to be there.
+
+    Raises:
+        CaseError: the folder cannot be made or written to.
+    """
+    _make_folder(output)
     title = f"# {evaluation['student']} on {len(evaluation['cases'])} case(s) of {evaluation['data']}\n"
     table = "\n".join((title, *score_tables(evaluation), notes(evaluation)))
     with explain_write_errors(output, _OTHER_FOLDER):

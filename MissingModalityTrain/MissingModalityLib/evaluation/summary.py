@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+EVALUATION_FOLDER = "evaluation"
+"""Inside a run's folder, or in that of a cross-validation."""
+
 
 @dataclass(frozen=True)
 class EvaluationSummary:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -49,6 +49,10 @@ class Method(ABC):
             seed: of the weights of further networks that the method makes; the same on all processes.
         """
         return network
+
+    def know_cases(self, names: Sequence[str]) -> None:
+        """Called once, before the first epoch, with the cases that ``batch["case"]`` counts."""
+        return
 
     def begin_epoch(self, network: nn.Module, epoch: int) -> None:
         """Prepare an epoch; called before each one, also before the first after a resume.

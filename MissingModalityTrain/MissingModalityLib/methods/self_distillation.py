@@ -107,8 +107,8 @@ class Distillation(Supervised):
         return {**terms, "total": sum(terms.values())}
 
     def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """What the teacher sees too; see :meth:`.method.Method.modalities_read`."""
-        return super().modalities_read(network, batch) | batch["teacher"]
+        """What the teacher sees, or all for networks that train on single modalities."""
+        return batch["present"] if network.reads_present else batch["teacher"]
 
     def _feature_distance(
         self,

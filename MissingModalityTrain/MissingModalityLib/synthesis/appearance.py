@@ -16,10 +16,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from scipy import ndimage, special
 
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase, write_arrays
+from .distances import depth_in
 from .texture import LEAST_VOXELS, correlation_lengths
 
 PROBABILITIES = np.linspace(0.005, 0.995, 41)
@@ -27,16 +28,33 @@ PROBABILITIES = np.linspace(0.005, 0.995, 41)
 
 _NORMAL_SCORES = special.ndtri(PROBABILITIES)
 
+_WIDTHS = (3.0, 2.0, 1.5, 1.2, 0.8, 0.0)
+_STEEPNESS = tuple(
+    np.sqrt((1 - np.exp(-1 / (4 * (1 + width**2)))) / (1 - np.exp(-4 / (4 * (1 + width**2)))))
+    for width in _WIDTHS
+)
+"""Differences of neighbors over those of voxels two apart, where sharp volumes are noise that is 1 voxel wide
+and the correlation of blurred noise is exp(-r^2 / 4 s^2)."""
+
 _EDEMA_REACH = 5
 """Voxels around a tumor that may be edema which nobody drew, left out of the normal brain."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What is normal in a patient: median and distance between quartiles of each sequence, (n,) each."""
+    """What is normal in a patient.
+
+    Attributes:
+        median, spread: (n,) median and distance between quartiles of each sequence.
+        blur: (n, 3) voxels along z, y, x by which the volumes are smoother than a sharp one: the width of the
+            Gaussian that would make it so.
+        grain: (n,) standard deviation of the noise.
+    """
 
     median: np.ndarray
     spread: np.ndarray
+    blur: np.ndarray
+    grain: np.ndarray
 
     @classmethod
     def of(cls, image: np.ndarray, label: np.ndarray) -> Reference:
@@ -46,7 +64,13 @@ class Reference:
         if normal.sum() < LEAST_VOXELS:  # the tumor fills all of a very small brain
             normal = (image != 0).any(axis=0)
         low, middle, high = np.percentile(image[:, normal], (25, 50, 75), axis=1)
-        return cls(middle, np.maximum(high - low, 1e-3))
+        blur = [[_blur(volume, normal, axis) for axis in range(normal.ndim)] for volume in image]
+        return cls(
+            middle,
+            np.maximum(high - low, 1e-3),
+            np.array(blur),
+            np.array([_grain(volume, normal) for volume in image]),
+        )
 
     def relative(self, image: np.ndarray) -> np.ndarray:
         """Intensities (n, ...) of the patient in units of the reference."""
@@ -57,6 +81,29 @@ class Reference:
         """The inverse, for the sequences of some indices."""
         shape = (-1,) + (1,) * (relative.ndim - 1)
         return relative * self.spread[rows].reshape(shape) + self.median[rows].reshape(shape)
+
+
+def _blur(volume: np.ndarray, normal: np.ndarray, axis: int) -> float:
+    """From how little neighbors differ, compared with voxels that are two apart."""
+    values, mask = np.moveaxis(volume, axis, 0)[:, ::2, ::2], np.moveaxis(normal, axis, 0)[:, ::2, ::2]
+    both = mask[:-2] & mask[1:-1] & mask[2:]
+    if not both.any():
+        return 0.0
+    near = np.abs(values[1:-1] - values[:-2])[both].mean()
+    far = np.abs(values[2:] - values[:-2])[both].mean()
+    return float(np.interp(near / (far + 1e-6), _STEEPNESS, _WIDTHS))
+
+
+def _grain(volume: np.ndarray, normal: np.ndarray) -> float:
+    """From the smallest second differences along an axis: those of noise, and of little anatomy."""
+    found = []
+    for axis in range(normal.ndim):
+        values, mask = np.moveaxis(volume, axis, 0)[:, ::2, ::2], np.moveaxis(normal, axis, 0)[:, ::2, ::2]
+        both = mask[:-2] & mask[1:-1] & mask[2:]
+        if both.any():
+            found.append(np.median(np.abs(values[:-2] - 2 * values[1:-1] + values[2:])[both]))
+    # the median of a normal deviate's size is 0.6745, and the variances 1, 4 and 1 add up
+    return float(min(found, default=0.0)) / 0.6745 / np.sqrt(6)
 
 
 @dataclass(frozen=True)
@@ -114,6 +161,12 @@ class ClassAppearance:
         correlation = self.correlation[np.ix_(rows, rows)]
         return ClassAppearance(self.quantiles[rows], self.scales[rows], correlation, self.depth[rows])
 
+    def noise(self) -> np.ndarray:
+        """(n,) standard deviation of the finest part of the texture, in relative intensities."""
+        quarter = len(PROBABILITIES) // 4
+        quartiles = self.quantiles[:, -1 - quarter] - self.quantiles[:, quarter]
+        return np.sqrt(self.scales[:, 0]) * quartiles / 1.349  # as of a normal distribution
+
     def intensities(self, scores: np.ndarray) -> np.ndarray:
         """Relative intensities (n, ...) of normal scores (n, ...)."""
         return np.stack(
@@ -135,12 +188,14 @@ class Appearance:
         case: name of the patient.
         subset: the sequences, in the order of all arrays.
         classes: those with voxels enough to be measured.
+        voxels: of each of these.
         enhancing_share: of the enhancing tumor in the core; 0 without a core.
     """
 
     case: str
     subset: Subset
     classes: dict[TumorClass, ClassAppearance]
+    voxels: dict[TumorClass, int]
     enhancing_share: float
 
 
@@ -156,14 +211,15 @@ def measure(name: str, subset: Subset, image: np.ndarray, label: np.ndarray) -> 
     classes: dict[TumorClass, ClassAppearance] = {}
     box = tightest_box(label > 0)
     if box is None:
-        return Appearance(name, subset, classes, 0.0)
+        return Appearance(name, subset, classes, {}, 0.0)
     values, label = values[(slice(None), *box)], label[box]
     for cls in TUMOR_CLASSES:
         mask = label == cls
         if mask.sum() >= LEAST_VOXELS:
             classes[cls] = ClassAppearance.of(values, mask, class_depth(label, cls))
-    core = np.isin(label, (TumorClass.NCR, TumorClass.ET)).sum()
-    return Appearance(name, subset, classes, float((label == TumorClass.ET).sum() / max(1, core)))
+    voxels = {cls: int((label == cls).sum()) for cls in classes}
+    core = np.isin(label, REGIONS["TC"]).sum()
+    return Appearance(name, subset, classes, voxels, float((label == TumorClass.ET).sum() / max(1, core)))
 
 
 def cached_appearance(case: CachedCase, path: Path) -> Appearance:
@@ -182,6 +238,7 @@ def cached_appearance(case: CachedCase, path: Path) -> Appearance:
             for cls, look in found.classes.items()
             for name, value in asdict(look).items()
         }
+        arrays |= {f"{cls.name}.voxels": np.array([count]) for cls, count in found.voxels.items()}
         arrays["enhancing_share"] = np.array([found.enhancing_share])
         write_arrays(path, arrays, {})
     classes = {
@@ -189,10 +246,11 @@ def cached_appearance(case: CachedCase, path: Path) -> Appearance:
         for cls in TUMOR_CLASSES
         if f"{cls.name}.depth" in arrays
     }
-    return Appearance(case.name, case.subset, classes, float(arrays["enhancing_share"][0]))
+    voxels = {cls: int(arrays[f"{cls.name}.voxels"][0]) for cls in classes}
+    return Appearance(case.name, case.subset, classes, voxels, float(arrays["enhancing_share"][0]))
 
 
 def class_depth(label: np.ndarray, cls: TumorClass) -> np.ndarray:
     """Distance in voxels (d, h, w) from a class's border; of the edema, from the border of the tumor."""
     region = label > 0 if cls is TumorClass.ED else label == cls
-    return ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1, 1:-1]
+    return depth_in(region)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Modality, Subset
 from ..imaging.boxes import tightest_box
-from .appearance import ClassAppearance, class_depth, depth_scores
-from .looks import CORE, Looks
-from .texture import part_of, random_fields, smooth_noise
+from .appearance import ClassAppearance, Reference, class_depth, depth_scores
+from .distances import depth_in, distance_to
+from .looks import Looks
+from .texture import SCALES, part_of, random_fields, smooth_noise
 
 _FLUID_SCORE = 1.2
 """Distances between quartiles beyond the median, darker or in T2 brighter, from which on tissue is fluid."""
 
-_TRACTS_MM = 2.5
+_TRACTS_MM = 3.5
 """By how much the border of edema follows white matter outwards and stays back in gray matter."""
 
 _ROUGH_MM = 1.0
@@ -29,8 +31,20 @@ _BORDER_MM = 6.0
 _ANATOMY = {TumorClass.ED: 0.6, TumorClass.NCR: 0.0, TumorClass.ET: 0.15}
 """Share of texture that is the tissue's own, which shimmers through edema."""
 
-_SOFT_MM = {TumorClass.ED: 1.0, TumorClass.NCR: 0.7, TumorClass.ET: 0.6}
+_SOFT_MM = {TumorClass.ED: 1.2, TumorClass.NCR: 1.0, TumorClass.ET: 0.6}
 """Width of the Gaussian that blends borders: partial volume, and infiltration beyond the edema."""
+
+_GRAIN = 0.6
+"""Share of the finest structure that is noise."""
+
+_EDGES = 1 - _GRAIN
+"""Share of the finest structure that is edges between parts of a class, drawn at the next coarser scale."""
+
+_LEAST_BLUR = 0.3
+"""Width in voxels of a Gaussian that changes nothing visible."""
+
+_FILLED = 0.5
+"""Share of a pocket of fluid in a core, from which on the core fills it."""
 
 _LEAST_PIECE = 30
 """Voxels of the smallest piece of tumor that stays, as in hand-drawn labels."""
@@ -54,9 +68,7 @@ class Tissue:
     def of(cls, relative: np.ndarray, subset: Subset, brain: np.ndarray) -> Tissue:
         """Of relative intensities (n, d, h, w) of a healthy brain."""
         by = dict(zip(subset, relative, strict=True))
-        dark = [-by[m] for m in (Modality.FLAIR, Modality.T1, Modality.T1CE) if m in by]
-        fluid = np.mean([*dark, *([by[Modality.T2]] if Modality.T2 in by else [])], axis=0)
-        fluid = (ndimage.gaussian_filter(fluid, 0.7) > _FLUID_SCORE) & brain
+        fluid = fluid_of(relative, subset) & brain
         ventricles = ndimage.binary_opening(fluid, iterations=2)
         t1 = next((by[m] for m in (Modality.T1, Modality.T1CE) if m in by), None)
         if t1 is None and Modality.T2 in by:
@@ -67,6 +79,13 @@ class Tissue:
         return cls(fluid, ndimage.binary_dilation(ventricles) & fluid, white)
 
 
+def fluid_of(relative: np.ndarray, subset: Subset) -> np.ndarray:
+    """Voxels (d, h, w) bool that are dark in FLAIR and T1 and bright in T2, of relative intensities."""
+    signs = np.array([1 if modality is Modality.T2 else -1 for modality in subset], np.float32)
+    score = np.tensordot(signs / len(signs), relative, 1)
+    return ndimage.gaussian_filter(score, 0.7) > _FLUID_SCORE
+
+
 def fit_label(
     label: np.ndarray, tissue: Tissue, allowed: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
@@ -74,9 +93,8 @@ def fit_label(
 
     Edema follows white matter and leaves fluid out; nothing is in the ventricles or outside ``allowed``.
     """
-    tumor, core = label > 0, np.isin(label, CORE)
-    inside = ndimage.distance_transform_edt(np.pad(tumor, 1))[1:-1, 1:-1, 1:-1]
-    away = ndimage.distance_transform_edt(~tumor)
+    tumor, core = label > 0, np.isin(label, REGIONS["TC"])
+    inside, away = depth_in(tumor), distance_to(tumor)
     border = np.where(tumor, inside - 0.5, 0.5 - away)
     bends = _TRACTS_MM * tissue.white + _ROUGH_MM * smooth_noise(label.shape, 5.0, random)
     reached = (border + bends > 0) & (np.abs(border) < _BORDER_MM) | (border >= _BORDER_MM)
@@ -84,7 +102,7 @@ def fit_label(
         reached = tumor
     reached &= ~tissue.fluid
     result = np.where(core, label, np.where(reached, np.uint8(TumorClass.ED), np.uint8(0)))
-    result[~allowed | tissue.ventricles] = TumorClass.BACKGROUND
+    result[~allowed | _spared(tissue.ventricles, core)] = TumorClass.BACKGROUND
     pieces, count = ndimage.label(result > 0)
     if count > 1:
         sizes = np.bincount(pieces.ravel())
@@ -93,11 +111,20 @@ def fit_label(
     return result
 
 
+def _spared(ventricles: np.ndarray, core: np.ndarray) -> np.ndarray:
+    """Fluid (d, h, w) that a tumor leaves out; a pocket that its core mostly covers, it fills."""
+    pockets, count = ndimage.label(ventricles)
+    covered = ndimage.mean(core, pockets, np.arange(count + 1)) > _FILLED
+    return ventricles & ~covered[pockets]
+
+
 def paint(
     healthy: np.ndarray,
     label: np.ndarray,
     tissue: Tissue,
     looks: Looks,
+    reference: Reference,
+    rows: Sequence[int],
     random: np.random.Generator,
 ) -> np.ndarray:
     """Relative intensities (n, d, h, w) of tissue replaced by a tumor.
@@ -107,10 +134,13 @@ def paint(
         label: (d, h, w) classes.
         tissue: of the same box.
         looks: of every class in the label, for the n sequences.
+        reference: of the recipient, whose sharpness and noise the tumor gets.
+        rows: indices of the n sequences in it.
         random: source of textures.
     """
-    total = np.zeros_like(healthy)
+    change = np.zeros_like(healthy)
     covered = np.zeros(label.shape, np.float32)
+    grain = np.zeros(len(healthy))
     for cls in TUMOR_CLASSES:
         mask = label == cls
         box = tightest_box(mask)
@@ -121,9 +151,17 @@ def paint(
         place = (slice(None), *box)
         look = looks.classes[cls]
         scores = _scores(healthy[place], label[box], cls, tissue.white[box], looks.subset, look, random)
-        total[place] += share * look.intensities(scores)
+        change[place] += share * (look.intensities(scores) - healthy[place])
         covered[box] += share
-    return healthy * (1 - covered) + total
+        grain = np.maximum(grain, _GRAIN * look.noise())
+    for channel, widths in enumerate(reference.blur[rows]):
+        for axis, width in enumerate(widths):
+            if width > _LEAST_BLUR:
+                change[channel] = ndimage.gaussian_filter1d(change[channel], width, axis)
+    # of noise, no tumor has more than the tissue around it
+    grain = np.minimum(grain, (reference.grain / reference.spread)[rows])
+    noise = random.standard_normal(change.shape, dtype=np.float32)
+    return healthy + change + covered * noise * _column(grain)
 
 
 def _scores(
@@ -142,7 +180,12 @@ def _scores(
     # beyond the border the trend goes on as at the border
     deep = np.full(label.shape, known.min(), np.float32)
     deep[mask] = known
-    scores = random_fields(label.shape, look.scales, look.correlation, random)
+    smooth = look.scales + _EDGES * np.eye(len(SCALES))[1] * look.scales[:, :1]
+    # Single voxels differ by noise, which is added to intensities: before the map to them, long tails of a
+    # distribution would turn it into specks that no scan shows.
+    smooth[:, 0] = 0
+    smooth *= np.sqrt(SCALES)  # the map to intensities sharpens: it makes edges of slopes
+    scores = random_fields(label.shape, smooth, look.correlation, random)
     share = _ANATOMY[cls]
     if share:
         for channel, modality in enumerate(subset):
@@ -158,6 +201,10 @@ def _anatomy(healthy: np.ndarray, white: np.ndarray, modality: Modality) -> np.n
     if modality in (Modality.FLAIR, Modality.T2):
         return white
     return healthy - ndimage.gaussian_filter(healthy, 4.0)
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    return values[:, None, None, None]
 
 
 def _standard(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..imaging.boxes import Box, tightest_box
+from .distances import distance_to
 from .midsagittal_plane import Plane
 from .texture import part_of
 
@@ -56,7 +57,7 @@ def heal(image: np.ndarray, label: np.ndarray, plane: Plane) -> tuple[np.ndarray
     """
     tumor = label > 0
     box = part_of(tightest_box(tumor), _MARGIN + _RING, tumor.shape)
-    away = ndimage.distance_transform_edt(~tumor[box])
+    away = distance_to(tumor[box])
     inside = away < _MARGIN
     usable = _mirrored(ndimage.binary_dilation(tumor, iterations=3).astype(np.float32), plane, box, 1) < 0.1
     weight = np.clip((_MARGIN - away) / _BLEND, 0, 1)

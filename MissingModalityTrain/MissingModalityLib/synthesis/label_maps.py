@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..core.errors import CaseError, ImageError, OptionError
 from ..core.files import image_suffix
@@ -17,7 +16,6 @@ from ..core.labels import to_classes
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
 from ..imaging.grid import ORIENTATION
-from ..imaging.volumes import read_image
 
 ATLAS_BRAIN_MM = ((4.0, 143.0), (39.0, 212.0), (51.0, 189.0))
 """Where brains lie in the volumes of BraTS, 155 x 240 x 240 mm along z, y, x, on the atlas SRI24.
@@ -126,6 +124,11 @@ def _of_case(case: CachedCase) -> TumorShape | None:
 
 
 def _of_file(path: Path, convention: str) -> TumorShape | None:
+    # loaded here: a training from prepared cases may have no SimpleITK, and label maps of cases need none
+    import SimpleITK as sitk
+
+    from ..imaging.volumes import read_image
+
     image = sitk.DICOMOrient(read_image(path), ORIENTATION)
     label = to_classes(sitk.GetArrayFromImage(image), convention, str(path))
     return _on_atlas(label, tuple(reversed(image.GetSpacing())))

@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-REACH_MM = 14.0
-"""Distance over which the displacement falls to 1/e; more than its size, so that no tissue is folded."""
+from .distances import depth_in, distance_to
 
-_ANCHORED_MM = 10.0
+REACH_MM = 10.0
+"""Distance over which it falls to 1/e; no less than its largest, so that no tissue is folded."""
+
+MARGIN = 22
+"""Voxels from the core at which the displacement ends."""
+
+_ANCHORED_MM = 12.0
 """Below the brain's surface, where the displacement ends: the skull does not give way."""
 
 _LEAST_MM = 0.1
@@ -18,8 +23,8 @@ _LEAST_MM = 0.1
 def push(image: np.ndarray, brain: np.ndarray, core: np.ndarray, largest_mm: float) -> np.ndarray:
     """Displace tissue away from a core.
 
-    What was at the border of the core lies ``largest_mm`` further out; what was inside is squeezed into the
-    core, which a tumor fills.
+    What was at the border of the core lies up to ``largest_mm`` further out; what was inside is squeezed into
+    the core, which a tumor fills.
 
     Args:
         image: (n, d, h, w), 0 outside the brain.
@@ -28,31 +33,23 @@ def push(image: np.ndarray, brain: np.ndarray, core: np.ndarray, largest_mm: flo
         largest_mm: at the border of the core; less where the core is small or the skull near.
 
     Returns:
-        (n, d, h, w) float32, the same brain mask.
+        (n, d, h, w), the same brain mask.
     """
+    result = image.copy()
     if largest_mm <= 0 or not core.any():
-        return image.copy()
-    outside = ndimage.distance_transform_edt(~core)
-    depth = ndimage.distance_transform_edt(np.pad(brain, 1))[1:-1, 1:-1, 1:-1]
+        return result
+    away = distance_to(core)
     radius = np.cbrt(3 * core.sum() / (4 * np.pi))
-    amount = min(largest_mm, radius / 3) * np.exp(-outside / REACH_MM) * np.minimum(1, depth / _ANCHORED_MM)
-    smooth = ndimage.gaussian_filter(np.where(core, -1.0, outside), 3.0)
-    slope = np.stack(np.gradient(smooth))
+    fading = np.exp(-away / REACH_MM) - np.exp(-MARGIN / REACH_MM)
+    amount = min(largest_mm, radius / 3) * fading * np.minimum(1, depth_in(brain) / _ANCHORED_MM)
+    slope = np.stack(np.gradient(ndimage.gaussian_filter(away, 2.0)))
     slope /= np.sqrt((slope**2).sum(axis=0)) + 1e-3
     moved = (amount > _LEAST_MM) & brain & ~core
     points = np.argwhere(moved).T - amount[moved] * slope[:, moved]
-    result = image.copy()
     for channel, volume in enumerate(image):
         own = volume != 0
-        filled = _beyond_the_brain(volume, own)
+        # nothing is taken from beyond the surface, but a spline would swing there
+        filled = np.where(own, volume, np.median(volume[own][::7])) if own.any() else volume
         result[channel, moved] = ndimage.map_coordinates(filled, points, order=3, mode="nearest")
         result[channel, ~own] = 0
     return result
-
-
-def _beyond_the_brain(volume: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """The nearest brain in place of the background, so that a spline does not swing at the surface."""
-    if own.all() or not own.any():
-        return volume
-    nearest = ndimage.distance_transform_edt(~own, return_distances=False, return_indices=True)
-    return volume[tuple(nearest)]

@@ -124,7 +124,8 @@ def _columns(image: Tensor, used: Tensor, columns: Tensor) -> Tensor:
         image = torch.stack([image[:, column] for column in columns.tolist()], dim=1)
     if used.all():
         return image
-    return image.masked_fill(along(~used.flatten(), 3).view(*used.shape, 1, 1, 1).to(image.device), 0)
+    unused = (~used)[:, :, None, None, None].to(image.device, non_blocking=True)
+    return image.masked_fill(unused, 0)
 
 
 def _moved(

@@ -56,7 +56,7 @@ def misregistered(volumes: Tensor, rigid: Tensor) -> Tensor:
         rigid: (V, 3, 4), matrix and shift in voxels that lead to where a voxel is taken from.
     """
     size = volumes.shape[1:]
-    shift = rigid[:, :, 3] * 2 / rigid.new_tensor(size)
+    shift = rigid[:, :, 3] * 2 / _sides(size, rigid)
     grid = _grid(rigid[:, :, :3], size).add_(shift.flip(1)[:, None, None, None])
     brain = grid_sample(brain_of(volumes)[:, None], grid, mode="nearest", align_corners=False)
     return grid_sample(volumes[:, None], grid, mode="bilinear", align_corners=False).mul_(brain)[:, 0]
@@ -66,8 +66,13 @@ def _grid(matrix: Tensor, size: torch.Size) -> Tensor:
     """(B, D, H, W, 3) for grid_sample: ``matrix`` (B, 3, 3) times the offsets from the center (z, y, x)."""
     offsets = [torch.arange(n, device=matrix.device) - (n - 1) / 2 for n in size]
     # grid_sample counts from -1 to 1 between a volume's outer borders, x first
-    matrix = (matrix * 2 / matrix.new_tensor(size)[:, None]).flip(1)
+    matrix = (matrix * 2 / _sides(size, matrix)[:, None]).flip(1)
     z, y, x = (
         along(offset, 3 - axis) * matrix[:, None, None, None, :, axis] for axis, offset in enumerate(offsets)
     )
     return (z + y) + x
+
+
+def _sides(size: torch.Size, like: Tensor) -> Tensor:
+    """``size`` (3,) beside ``like``; filled in there, because a copy from the host would wait for a GPU."""
+    return torch.stack([like.new_full((), n) for n in size])

@@ -5,11 +5,11 @@ Imports nothing heavy.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors, write_text
 from ..core.seeding import HASH_RULE, RULES
@@ -36,6 +36,8 @@ class RunRecord:
         left_out: why cases and files of the data are not used, by name of the case or path inside ``data``;
             in the file a list of ``{"name": ..., "reason": ...}``.
         versions: of this library and PyTorch when the run began.
+        folds, fold: of a run that is one fold of a cross-validation, how many there are and which it is, from
+            0; what is held out is that fold, see :func:`~..datasets.splitting.split_folds`. Else None.
     """
 
     data: str
@@ -51,9 +53,12 @@ class RunRecord:
     prepared: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    folds: int | None = None
+    fold: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
+        of_fold = {} if self.folds is None else {"folds": self.folds, "fold": self.fold}
         return {
             "data": self.data,
             "recipe": self.recipe,
@@ -67,6 +72,7 @@ class RunRecord:
             "validation": list(self.validation),
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out.items()],
             "versions": dict(self.versions),
+            **of_fold,
             "settings": to_json(self.plan),
         }
 
@@ -94,6 +100,8 @@ class RunRecord:
             prepared=content.get("prepared"),
             left_out={entry["name"]: entry["reason"] for entry in content.get("left_out", ())},
             versions=content.get("versions", {}),
+            folds=content.get("folds"),
+            fold=content.get("fold"),
         )
 
     @classmethod
@@ -105,7 +113,7 @@ class RunRecord:
         """
         path = folder.record
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_json(strict_json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise CaseError(
                 f"{folder.path} is no training run: it has no {path.name}. Choose the folder given to "
@@ -128,4 +136,4 @@ class RunRecord:
         """
         with explain_write_errors(folder.path, "Choose a folder on a disk with free space."):
             folder.path.mkdir(parents=True, exist_ok=True)
-            write_text(json.dumps(self.to_json(), indent=2), folder.record)
+            write_text(strict_json.dumps(self.to_json(), indent=2), folder.record)

@@ -11,8 +11,9 @@ from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
-from ..datasets.splitting import split_cases
+from ..datasets.splitting import split_cases, split_folds
 from ..imaging.cache import CachedCase, cache_case
+from ..inference.card import read_card
 from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
 from ..synthesis.pairing import grow_cases, synthetic_cases
@@ -166,13 +167,31 @@ def _with_split(record: RunRecord, cases: Sequence[Case], unreadable: Mapping[st
     if not cases:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_MOST_NAMES])
         raise CaseError(f"{record.data} holds no case to train on ({reasons}). Check the folder.")
-    _, held_out = split_cases(cases, record.plan.validation_fraction, record.seed)
+    if record.folds is None:
+        _, held_out = split_cases(cases, record.plan.validation_fraction, record.seed)
+    else:
+        held_out = split_folds(cases, record.folds, record.seed)[record.fold]
+        _check_unseen(record, held_out)
     return replace(
         record,
         cases={case.name: record.cases[case.name] for case in cases},
         validation=tuple(case.name for case in held_out),
         left_out={**record.left_out, **unreadable},
     )
+
+
+def _check_unseen(record: RunRecord, held_out: Sequence[Case]) -> None:
+    """Refuse to score a fold on what the student that the run begins with has learned from."""
+    if record.initial is None:
+        return
+    training = read_card(record.initial).get("training", {})
+    learned = set(training.get("cases", ())) - set(training.get("validation", ()))
+    seen = [case.name for case in held_out if case.name in learned]
+    if seen:
+        raise OptionError(
+            f"{record.initial} was trained on {_listed(seen, _MOST_NAMES)}, which fold {record.fold} holds "
+            "out. Begin the folds without it, or with a student of other patients."
+        )
 
 
 def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions) -> None:
