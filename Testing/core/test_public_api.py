@@ -151,7 +151,7 @@ def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mm, "train", partial(mm.train, settings=SETTINGS, device="cpu"))
     names: dict[str, Any] = {}
-    exec(readme.lines_with("mm.train"), names)
+    exec(readme.lines_with("mm.train"), names)  # noqa: S102 - lines of our own README
     assert names["run"] == Path("run")
     assert Student.load(names["student"]).card["training"]["stage"] == "posttrain"
 

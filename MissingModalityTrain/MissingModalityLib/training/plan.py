@@ -193,7 +193,7 @@ def read_config(path: Path) -> dict[str, Any] | Plan:
     import yaml
 
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _yaml_loader())
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _yaml_loader())  # noqa: S506 - a SafeLoader
     except Exception as error:  # PyYAML lets errors of all kinds out, such as a KeyError of "!!bool maybe"
         raise OptionError(f"{path}: cannot be read as YAML ({error}). Correct the file.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
