@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import CaseError, ImageError, LabelError, OptionError
+from MissingModalityLib.core.labels import RESECTION_CAVITY
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality
 from MissingModalityLib.datasets import discovery
 from MissingModalityLib.datasets.case import Case, CaseListing, ImageFile
@@ -138,7 +139,7 @@ def test_names_of_2017_to_2021_read_with_enhancing_tumor_as_4(
     ("name", "convention", "values", "expected"),
     [
         ("BraTS-GLI-00000-000", "brats2023", (1, 2, 3), [1, 2, 3, 0]),
-        ("BraTS-GLI-02061-100", "brats2024", (1, 2, 3, 4), [1, 2, 3, 0]),
+        ("BraTS-GLI-02061-100", "brats2024", (1, 2, 3, 4), [1, 2, 3, RESECTION_CAVITY]),
         ("BraTS-MET-00001-000", "brats2023", (1, 2, 3), [1, 2, 3, 0]),
         ("BraTS-SSA-00002-000", "brats2023", (1, 2, 3), [1, 2, 3, 0]),
         ("FeTS2024-00003", "brats2021", (1, 2, 4), [1, 2, 3, 0]),

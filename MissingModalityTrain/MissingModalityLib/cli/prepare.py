@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.progress import progress_printer
-from .options import add_command, add_convention, add_progress, show_result
+from .options import add_command, add_convention, add_progress, show_result, warning_lines
 
 _MOST_SKIPPED_LINES = 20
 """Skipped cases and files that the summary names, a screenful; the report has them all."""
@@ -44,4 +44,5 @@ def _summary(report: Mapping[str, Any]) -> str:
     lines.append(
         f"{len(report['cases'])} cases, {report['bytes'] / 2**20:.0f} MiB, in {report['seconds']:.1f} s"
     )
+    lines = [*warning_lines(report["warnings"]), *lines]
     return "\n".join([*lines, f"Wrote {report['output']}"])
