@@ -9,7 +9,15 @@ from typing import Any
 from ..core.labels import CAVITY_RULES
 from ..core.progress import progress_printer
 from ..evaluation.hd95_rules import HD95_RULES  # of a light file: help must not load PyTorch
-from .options import add_command, add_convention, add_device, add_progress, show_result, warning_lines
+from .options import (
+    add_command,
+    add_convention,
+    add_device,
+    add_progress,
+    show_result,
+    skipped_lines,
+    warning_lines,
+)
 
 
 def add(commands: Any) -> None:
@@ -69,6 +77,6 @@ def run(options: argparse.Namespace) -> None:
         distributed.on_rank_zero(lambda: attach_evaluation(options.student, options.output))
     warning = f"Warning: the student was trained on {', '.join(seen)}; scores on these flatter it"
     not_stored = ", so none were stored in its file" if options.store else ""
-    warnings = warning_lines(result["warnings"])
+    warnings = [*skipped_lines(result["skipped"]), *warning_lines(result["warnings"])]
     warnings += [f"{warning}{not_stored}."] if seen else []
     show_result(options, {**result, "seen": seen}, "\n".join([*warnings, f"Wrote {options.output}"]))

@@ -171,14 +171,14 @@ def label_values(values: np.ndarray, source: str) -> list[int]:
     if broken.size:
         kind = "a probability map" if found[0] >= 0 and found[-1] <= 1 else "an image or resampled smoothly"
         raise LabelError(
-            f"{source}: label value {_listed(broken.tolist())} is no whole number: the file is {kind}, not a "
+            f"{source}: label value {_listed(broken)} is no whole number: the file is {kind}, not a "
             "label map. Choose the label map, or save it again with nearest-neighbor interpolation."
         )
     different = np.unique(whole)
     if different.size > MAX_LABEL_VALUES:
         raise LabelError(
-            f"{source} holds {different.size} different values ({_listed(different.tolist())} ...): it is an "
-            "image or a label map of other structures, not of a tumor. Choose the label map of the tumor."
+            f"{source} holds {different.size} different values ({_listed(different.astype(int))} ...): it is "
+            "an image or a label map of other structures, not of a tumor. Choose the label map of the tumor."
         )
     return [int(value) for value in different]
 
@@ -259,6 +259,6 @@ def class_volumes(classes: np.ndarray, voxel_mm3: float) -> dict[str, float]:
     return {name: float(counts[list(values)].sum() * voxel_mm3 / 1000) for name, values in groups.items()}
 
 
-def _listed(values: Sequence[float]) -> str:
-    """The first few values, with the digits that single precision tells apart."""
-    return ", ".join(f"{value:.9g}" for value in values[:5])
+def _listed(values: Sequence[float] | np.ndarray) -> str:
+    """The first few values, with as many digits as tell them apart in their own precision."""
+    return ", ".join(map(str, values[:5]))

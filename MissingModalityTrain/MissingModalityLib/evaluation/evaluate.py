@@ -102,7 +102,6 @@ def evaluate_folder(
     with distributed.start(device) as device:
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
-        distributed.on_rank_zero(lambda: _make_folder(output))
         labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
         if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
             labeled, left_out = [case for case in labeled if case.name in cases], {}
@@ -110,6 +109,7 @@ def evaluate_folder(
             share = labeled[distributed.rank() :: distributed.world()]
             numbers = dict(distributed.gather_from(lambda: read_numbers(share)))
             distributed.on_all_ranks(check_numbering, labeled, numbers, str(data))
+        distributed.on_rank_zero(lambda: _make_folder(output))  # an unwritable one shows before the long part
         rules = Rules(hd95_rule, resection_cavity)
         scored, skipped = _score_data(network, labeled, left_out, data, chosen, rules, on_progress)
         rows = [row for scores in scored.values() for row in scores.rows]

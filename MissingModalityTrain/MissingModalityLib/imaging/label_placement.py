@@ -51,9 +51,14 @@ def check_on_grid(label: sitk.Image, name: str, study: Study) -> list[str]:
     reference = study.names[study.reference]
     share = _share_inside(labeled, own, grids[0])
     shift = _shift(own, grids)
-    if share < REFUSED_INSIDE or shift > REFUSED_SHIFT_MM:
+    if share < REFUSED_INSIDE:
         raise LabelError(
             f"{name} lies elsewhere than its volumes: {_percent(share)} of its labeled voxels are inside "
+            f"{reference}. {_remedy(own, grids, shift)}"
+        )
+    if shift > REFUSED_SHIFT_MM:
+        raise LabelError(
+            f"{name} lies elsewhere than its volumes: its header puts it {shift:.0f} mm away from "
             f"{reference}. {_remedy(own, grids, shift)}"
         )
     if share < 1:

@@ -79,7 +79,8 @@ def read_label_numbers(case: Case) -> list[int]:
         ImageError: the file cannot be read.
         LabelError: it is no label map.
     """
-    return label_values(sitk.GetArrayViewFromImage(read_image(case.label)), str(case.label))
+    image = read_image(case.label)  # kept, because a view dies with its image
+    return label_values(sitk.GetArrayViewFromImage(image), str(case.label))
 
 
 def _require_volumes(case: Case) -> None:
