@@ -16,7 +16,7 @@ from MissingModalityLib.core.labels import TUMOR_CLASSES, TumorClass, from_class
 from MissingModalityLib.core.modalities import MODALITIES, Modality
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.cache import CachedCase, cache_case
-from MissingModalityLib.synthesis.grown_case import GrownCase
+from MissingModalityLib.synthesis.grown_case import GrownTumorCase
 from MissingModalityLib.synthesis.label_maps import find_label_maps
 from MissingModalityLib.synthesis.mass_effect import push
 from MissingModalityLib.synthesis.options import GrownOptions, SynthesisOptions
@@ -106,18 +106,18 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def grow(brains: list[CachedCase], tmp_path: Path) -> Callable[..., list[GrownCase]]:
+def grow(brains: list[CachedCase], tmp_path: Path) -> Callable[..., list[GrownTumorCase]]:
     """Grows a set anew in a folder of its own."""
 
     def make(options: GrownOptions = STILL, factor: int = 2, seed: int = 3, place: str = "a", cases=None):
         whole = SynthesisOptions(grown=options)
-        return synthetic_cases(cases or brains, factor, seed, "grown", whole, tmp_path / place)
+        return synthetic_cases(cases or brains[:3], factor, seed, "grown", whole, tmp_path / place)
 
     return make
 
 
 @pytest.fixture(scope="module")
-def grown(brains: list[CachedCase], tmp_path_factory: pytest.TempPathFactory) -> list[GrownCase]:
+def grown(brains: list[CachedCase], tmp_path_factory: pytest.TempPathFactory) -> list[GrownTumorCase]:
     """Three cases for each brain, as in the label maps and without mass effect. Not to be changed."""
     options = SynthesisOptions(grown=STILL)
     return synthetic_cases(brains, 4, 3, "grown", options, tmp_path_factory.mktemp("grown"))
@@ -127,7 +127,7 @@ def everything(case) -> tuple[np.ndarray, np.ndarray]:
     return case.crop((0, 0, 0), case.shape)
 
 
-def unscaled(case: GrownCase) -> np.ndarray:
+def unscaled(case: GrownTumorCase) -> np.ndarray:
     """The image (C, D, H, W) in the recipient's own intensities."""
     image, _ = everything(case)
     return np.stack(

@@ -18,7 +18,7 @@ from ..core.modalities import MODALITIES, Subset
 from ..imaging.boxes import Box
 from ..imaging.cache import CachedCase
 from .appearance import Appearance, Reference, cached_appearance
-from .grown_case import GrownCase, Patch
+from .grown_case import GrownTumorCase, Patch
 from .growth import Tissue, fit_label, paint
 from .healing import LARGEST_OVERLAP, heal, mirror_overlap, not_zero
 from .label_maps import LabelMap, find_label_maps, of_cases, source_state
@@ -106,7 +106,7 @@ class Grower:
             raise CaseError("No case has a tumor that is large enough to measure its looks. Add some.")
         return found
 
-    def case(self, name: str, index: int, seed: Sequence[int]) -> GrownCase:
+    def case(self, name: str, index: int, seed: Sequence[int]) -> GrownTumorCase:
         """The synthetic case ``name`` with the recipient ``index``, grown unless its file is there.
 
         Where the recipient cannot be healed, another one takes its place.
@@ -117,7 +117,7 @@ class Grower:
             grown = self._grow(path, index, np.random.default_rng(seed))
         by_name = {case.name: case for case in self.cases}
         recipient, look = by_name[grown.facts["recipient"]], by_name[grown.facts["donors"][0]]
-        return GrownCase.opened(name, recipient, self._healed(recipient), grown, look)
+        return GrownTumorCase.opened(name, recipient, self._healed(recipient), grown, look)
 
     def _grow(self, path: Path, index: int, random: np.random.Generator) -> Patch:
         host = self._host(index, random)

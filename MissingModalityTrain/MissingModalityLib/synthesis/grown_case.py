@@ -103,7 +103,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class GrownCase(SyntheticCase):
+class GrownTumorCase(SyntheticCase):
     """The recipient, its own tumor healed, with a tumor grown in it; z-scored anew, as its scan would be.
 
     Attributes:
@@ -122,7 +122,7 @@ class GrownCase(SyntheticCase):
     @classmethod
     def opened(
         cls, name: str, recipient: CachedCase, healed: Patch, grown: Patch, look: CachedCase
-    ) -> GrownCase:
+    ) -> GrownTumorCase:
         """A case whose tumor has been grown."""
         facts = grown.facts
         subset = tuple(modality for modality in MODALITIES if modality.name in facts["subset"])

@@ -14,7 +14,7 @@ from ..imaging.boxes import tightest_box
 from .appearance import ClassAppearance, Reference, class_depth, depth_scores
 from .distances import depth_in, distance_to
 from .looks import CORE, Looks
-from .texture import part_of, random_fields, smooth_noise
+from .texture import SCALES, part_of, random_fields, smooth_noise
 
 _FLUID_SCORE = 1.2
 """Distances between quartiles beyond the median, darker or in T2 brighter, from which on tissue is fluid."""
@@ -35,7 +35,10 @@ _SOFT_MM = {TumorClass.ED: 1.2, TumorClass.NCR: 0.7, TumorClass.ET: 0.6}
 """Width of the Gaussian that blends borders: partial volume, and infiltration beyond the edema."""
 
 _GRAIN = 0.6
-"""Share of the finest structure that is noise; the rest of it are edges between parts of a class."""
+"""Share of the finest structure that is noise."""
+
+_EDGES = 1 - _GRAIN
+"""Share of the finest structure that is edges between parts of a class, drawn at the next coarser scale."""
 
 _LEAST_BLUR = 0.3
 """Width in voxels of a Gaussian that changes nothing visible."""
@@ -162,7 +165,7 @@ def _scores(
     # beyond the border the trend goes on as at the border
     deep = np.full(label.shape, known.min(), np.float32)
     deep[mask] = known
-    smooth = look.scales.copy()
+    smooth = look.scales + _EDGES * np.eye(len(SCALES))[1] * look.scales[:, :1]
     # Single voxels differ by noise, which is added to intensities: before the map to them, long tails of a
     # distribution would turn it into specks that no scan shows.
     smooth[:, 0] = 0
