@@ -53,7 +53,7 @@ class Decathlon(Layout):
 
     def hint(self, path: Path) -> str | None:
         """Files found without the folder above them."""
-        if path.parent.name in IMAGE_FOLDERS and _is_single_channel(path, _names(path.parent)):
+        if path.parent.name in IMAGE_FOLDERS and _is_single_channel(path):
             return _SINGLE_CHANNEL
         if path.parent.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS):
             return "file of the Decathlon; give the folder above imagesTr, where its dataset.json is"
@@ -62,7 +62,9 @@ class Decathlon(Layout):
 
 def _search(root: Path) -> Iterator[Case | Skipped]:
     """Cases of a folder that holds imagesTr or imagesTs, and what could not be used."""
-    files, single = _by_kind(root)
+    every = [path for name in IMAGE_FOLDERS for path in _files(root / name)]
+    single = [path for path in every if _is_single_channel(path)]
+    files = [path for path in every if not _is_single_channel(path)]
     yield from (Skipped(path, _SINGLE_CHANNEL) for path in single)
     try:
         channels, convention = _description(root, files)
@@ -95,40 +97,21 @@ def _label_of(path: Path, name: str | None = None) -> Path | None:
     return label if label.is_file() else None
 
 
-def _by_kind(root: Path) -> tuple[list[Path], list[Path]]:
-    """Images that may be cases, and single channels as nnU-Net has them."""
-    whole: list[Path] = []
-    single: list[Path] = []
-    for folder in (root / name for name in IMAGE_FOLDERS):
-        names = _names(folder)
-        for path in _files(folder):
-            (single if _is_single_channel(path, names) else whole).append(path)
-    return whole, single
-
-
-def _names(folder: Path) -> set[str]:
-    """Of the files in a folder, without their suffixes."""
-    return {stem(path) for path in _files(folder)}
-
-
 def _single_channel_base(path: Path) -> str | None:
     """Name of the case of ``BRATS_001_0000.nii.gz``; None for names of another form."""
     found = _CHANNEL_NAME.match(stem(path))
     return found["case"] if found else None
 
 
-def _is_single_channel(path: Path, names: set[str]) -> bool:
+def _is_single_channel(path: Path) -> bool:
     """Whether a file is one channel of a case of nnU-Net.
 
-    Args:
-        path: of the file.
-        names: of the files beside it, without suffixes. The number of a case may have four digits too; those
-            of channels begin at 0000.
+    The number of a case may have four digits too; those of channels begin at 0000.
     """
     case = _single_channel_base(path)
     if unusable(path) or case is None or _label_of(path):
         return False
-    return f"{case}_0000" in names or _label_of(path, case) is not None
+    return path.with_name(f"{case}_0000{image_suffix(path)}").is_file() or _label_of(path, case) is not None
 
 
 def _description(root: Path, files: list[Path]) -> tuple[dict[Modality, int], str | None]:
