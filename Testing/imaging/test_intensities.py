@@ -28,5 +28,5 @@ def test_air_is_found_beside_a_brain_that_reaches_two_ends_of_its_volume(axis: i
     outer[axis] = slice(None)
     volume[tuple(outer)] = np.random.default_rng(0).normal(5, 1, volume[tuple(outer)].shape)
     found = find_background(volume)
-    assert found.value == -3.0
+    assert found.value == -3.0 and found.uniform
     assert (found.brain(volume) == (volume != -3.0)).all()

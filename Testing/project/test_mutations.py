@@ -56,7 +56,7 @@ def said(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         )
         tools = str(ROOT / "Testing" / "tools")
         done = subprocess.run(
-            [sys.executable, "-B", "-c", code], capture_output=True, text=True, env={"PYTHONPATH": tools}
+            [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": tools}
         )
         return done.stdout + done.stderr
 

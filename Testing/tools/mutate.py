@@ -159,11 +159,12 @@ def copied(tree: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def broken(mutation: Mutation, tree: Path) -> Iterator[None]:
+def broken(mutation: Mutation, tree: Path, number: int) -> Iterator[None]:
     """The checkout with the mutation in it; afterwards it is as before, its times included."""
     path = tree / LIBRARY / mutation.file
     before, stat = path.read_bytes(), path.stat()
     path.write_text(mutation.changed(tree), encoding="utf-8")
+    os.utime(path, (number, number))  # of its own, so that no compiled file of another mutation fits
     try:
         yield
     finally:
@@ -198,6 +199,10 @@ def _run_pytest(tree: Path, arguments: list[str], log: Path) -> None:
     os.environ["PYTHONPATH"] = str(tree / LIBRARY.parent)
     library = importlib.import_module(LIBRARY.name)
     assert Path(library.__file__).is_relative_to(tree), f"tests would run against {library.__file__}"
+    hypothesis = importlib.import_module("hypothesis")
+    quick = hypothesis.settings(phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate))
+    hypothesis.settings.register_profile("mutations", quick)  # nobody reads the smallest example that fails
+    hypothesis.settings.load_profile("mutations")
     code = importlib.import_module("pytest").main(arguments)
     sys.stdout.flush()
     os._exit(int(code))
@@ -212,7 +217,7 @@ def try_all(mutations: Sequence[Mutation], tree: Path) -> list[tuple[Mutation, T
     results = []
     with copied(tree) as copy:
         for number, mutation in enumerate(mutations, 1):
-            with broken(mutation, copy):
+            with broken(mutation, copy, number):
                 trial, _ = run_tests(copy, mutation.tests)
             print(_line(number, len(mutations), mutation, trial), flush=True)
             results.append((mutation, trial))
@@ -247,8 +252,8 @@ def summary(results: Sequence[tuple[Mutation, Trial]]) -> tuple[str, bool]:
         if trial.word == "UNJUDGED":
             right = False
             lines.append(
-                f"{mutation.file}: {mutation.old!r} was not judged, for pytest ended with {trial.code}: no test "
-                f"lies under {' '.join(mutation.tests)}, or what is new cannot be imported."
+                f"{mutation.file}: {mutation.old!r} was not judged, for pytest ended with {trial.code}: no "
+                f"test lies under {' '.join(mutation.tests)}, or what is new cannot be imported."
             )
         elif trial.caught == bool(mutation.equivalent):
             right = False
@@ -283,8 +288,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join([*wrong, f"{len(mutations)} mutations, {len(wrong)} problems"]))
         return 2 if wrong else 0
     os.environ["OMP_NUM_THREADS"] = "1"  # before PyTorch is there, which conftest.py would be too late for
-    sys.dont_write_bytecode = True
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     for name in HEAVY:
         importlib.import_module(name)
     text, right = summary(try_all(mutations, ROOT))
