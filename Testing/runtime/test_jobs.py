@@ -241,8 +241,8 @@ def test_segment_runs_with_progress_and_returns_its_report(tmp_path):
 
 
 def test_cancel_in_mid_run_leaves_no_process_and_no_output(tmp_path):
-    flair = write_brain(tmp_path / "flair.nii.gz")
-    student = write_student(tmp_path / "slow.safetensors", window=8, overlap=0.75)
+    flair = write_brain(tmp_path / "flair.nii.gz", size=(52, 48, 44))
+    student = write_student(tmp_path / "slow.safetensors", window=16, overlap=0.75)
     before = sorted(tmp_path.iterdir())
     others = child_pids()
     events = []

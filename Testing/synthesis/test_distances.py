@@ -1,24 +1,35 @@
-"""Distances to a mask and depths in it, with SimpleITK and without."""
+"""Distances inside masks and around them."""
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from MissingModalityLib.synthesis import distances
 from MissingModalityLib.synthesis.distances import depth_in, distance_to
 
 
-@pytest.mark.parametrize("package", [True, False], ids=["SimpleITK", "SciPy"])
+def test_distances_are_the_same_without_itk(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = np.random.default_rng(0).random((12, 14, 10)) < 0.03
+    inside = np.ones((9, 11, 8), bool)
+    inside[4, 5] = False
+    found = distance_to(mask), depth_in(inside)
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    for first, second in zip(found, (distance_to(mask), depth_in(inside)), strict=True):
+        assert first.dtype == second.dtype and first.max() > 1
+        np.testing.assert_allclose(first, second, rtol=1e-6)
+
+
+@pytest.mark.parametrize("itk", [True, False], ids=["with ITK", "without"])
 def test_distances_and_depths_are_those_between_centers_of_voxels(
-    package: bool, monkeypatch: pytest.MonkeyPatch
+    itk: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not package:
-        monkeypatch.setattr(distances, "sitk", None)
+    if not itk:
+        monkeypatch.setitem(sys.modules, "SimpleITK", None)
     mask = np.zeros((7, 9, 11), bool)
     mask[0:4, 2:7, 5:11] = True  # beyond two faces of the volume there is no mask
     padded = np.pad(mask, 1)
     np.testing.assert_allclose(depth_in(mask), distance_transform_edt(padded)[1:-1, 1:-1, 1:-1], atol=1e-5)
     np.testing.assert_allclose(distance_to(mask), distance_transform_edt(~mask), atol=1e-5)
-    assert np.isinf(distance_to(np.zeros((3, 3, 3), bool))).all()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..core import strict_json
 from ..core.labels import CONVENTIONS
 from ..core.progress import STYLES
 from ..runtime.ranks import launched_rank
@@ -61,16 +61,17 @@ def add_settings(parser: argparse.ArgumentParser, text: str, epilog: str) -> Non
     )
 
 
-def at_least(minimum: int) -> Callable[[str], int]:
-    """A kind of option value: whole numbers from ``minimum``."""
+def at_least(minimum: int, most: int | None = None) -> Callable[[str], int]:
+    """A kind of option value: whole numbers from ``minimum``, as far as ``most`` where it is given."""
+    limit = "" if most is None else f" and at most {most}"
 
     def whole_number(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = minimum - 1  # one message for words and for numbers that are too small
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {minimum}")
+        if value < minimum or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {minimum}{limit}")
         return value
 
     return whole_number
@@ -93,6 +94,6 @@ def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary:
         return
     # to a pipe Python prints in blocks, and who waits for this line shall not wait for the process's end
     print(
-        json.dumps({"event": "result", "result": result}) if options.progress == "json" else summary,
+        strict_json.dumps({"event": "result", "result": result}) if options.progress == "json" else summary,
         flush=True,
     )

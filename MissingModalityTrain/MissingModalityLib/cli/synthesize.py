@@ -13,7 +13,7 @@ from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, Modality
 from ..core.progress import progress_printer
 from ..core.settings import as_text, with_changes
-from ..synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
+from ..synthesis.options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
 from .options import add_command, add_convention, add_progress, add_settings, at_least, show_result
 
 
@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--factor",
-        type=at_least(2),  # once the real ones would leave none to make
+        type=at_least(2, MOST_FACTOR),  # once the real ones would leave none to make
         default=4,
         metavar="N",
         help="real and synthetic cases together, times the number of real ones (default: 4, as in the paper)",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from ..core import strict_json
 from ..core.modalities import Modality
 from .case import Case, ImageFile, Skipped
 from .layout import FolderContents, Layout, stem, unusable
@@ -93,13 +93,13 @@ def _description(root: Path, files: list[Path]) -> tuple[dict[Modality, int], st
             raise ValueError(f"there is no {DESCRIPTION} beside imagesTr that names the channels")
         return _channels(list(_PUBLISHED_CHANNELS)), "msd"
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = strict_json.loads(path.read_text(encoding="utf-8"))
         names = description.get("modality") or description["channel_names"]
-        order = [names[str(index)] for index in range(len(names))]
-        labels = description.get("labels", {})
-        return _channels(order), "msd" if _labels_as_published(labels) else None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        order = [str(names[str(index)]) for index in range(len(names))]
+        published = _labels_as_published(description.get("labels", {}))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{path.name} does not name the channels ({error!r})") from error
+    return _channels(order), "msd" if published else None
 
 
 def _channels(names: list[str]) -> dict[Modality, int]:

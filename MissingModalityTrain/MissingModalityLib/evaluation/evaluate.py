@@ -12,7 +12,6 @@ cover is that of the brain in all volumes, and the result is compared on the gri
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -24,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 
+from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError, MissingModalityError
 from ..core.files import explain_write_errors, write_report, write_text
 from ..core.labels import REGIONS
 from ..core.modalities import SUBSETS, Subset, subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.progress import Event, Progress, ProgressStage, reporter, silent
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.preparation import prepare, to_reference_grid
@@ -38,6 +38,7 @@ from ..inference.card import CHOICES
 from ..inference.student import Student
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
+from .checks import check_evaluation
 from .hd95_rules import check_rule
 from .lesions import score_lesions
 from .metrics import score_regions
@@ -101,6 +102,7 @@ def evaluate_folder(
     began = perf_counter()
     student, data, output = Path(student), Path(data), Path(output)
     check_rule(hd95_rule)
+    report = reporter(on_progress)
     with distributed.start(device) as device:
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
@@ -108,7 +110,7 @@ def evaluate_folder(
         labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
         if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
             labeled, left_out = [case for case in labeled if case.name in cases], {}
-        rows, skipped = _score_data(network, labeled, left_out, data, chosen, hd95_rule, on_progress)
+        rows, skipped = _score_data(network, labeled, left_out, data, chosen, hd95_rule, report)
 
         def conclude() -> dict[str, Any]:
             summary = EvaluationSummary(
@@ -146,14 +148,13 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
     if not (folder / SUMMARY_FILE).exists() and (folder / EVALUATION_FOLDER / SUMMARY_FILE).exists():
         folder /= EVALUATION_FOLDER
     try:
-        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        if not isinstance(summary, dict):
-            raise ValueError(f"{SUMMARY_FILE} is no summary")
+        summary = strict_json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        rows = read_rows(folder / CASES_FILE)
+        check_evaluation(summary, rows)
     except (OSError, ValueError) as error:
         raise CaseError(
             f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
         ) from error
-    rows = read_rows(folder / CASES_FILE)
     # means may be defined otherwise in the version that wrote them
     return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
 
@@ -195,10 +196,10 @@ def _score_data(
     data: Path,
     device: torch.device,
     hd95_rule: str,
-    on_progress: Progress | None,
+    notify: Progress,
 ) -> tuple[list[Row], list[dict[str, str]]]:
     """Scores of labeled cases of a folder, and what was skipped: ``path`` and ``reason``."""
-    rows, refused = _score_readable(network, labeled, device, hd95_rule, on_progress)
+    rows, refused = _score_readable(network, labeled, device, hd95_rule, notify)
     skipped = [
         {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
     ]
@@ -215,16 +216,14 @@ def _score_readable(
     cases: Sequence[Case],
     device: torch.device,
     hd95_rule: str,
-    on_progress: Progress | None,
+    notify: Progress,
 ) -> tuple[list[Row], dict[str, str]]:
     """Rows of the cases that can be scored; why the others cannot, by name."""
 
     def score_share() -> list[tuple[int, list[Row], str]]:
         # every n-th case and no blocks: cases with alike names are often alike in size and modalities
         share = range(distributed.rank(), len(cases), distributed.world())
-        report = _counter(
-            on_progress if distributed.is_rank_zero() else None, [cases[index] for index in share]
-        )
+        report = _counter(notify if distributed.is_rank_zero() else silent, [cases[index] for index in share])
         outcomes = []
         for index in share:
             try:
@@ -241,11 +240,8 @@ def _score_readable(
 def _score_case(
     student: Student, case: Case, device: torch.device, hd95_rule: str, report: Report
 ) -> list[Row]:
+    """Every score of a case with a label."""
     label = read_label(case)
-    if label is None:
-        raise CaseError(
-            f"Case '{case.name}' has no label map to compare with. Add one or leave the case out."
-        )
     prepared = prepare(read_study(case))
     reference = sitk.GetArrayFromImage(prepared.reference.resample(label, sitk.sitkNearestNeighbor, 0))
     spacing = prepared.reference.spacing[::-1]
@@ -275,7 +271,7 @@ def _score_case(
     return rows
 
 
-def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
+def _counter(notify: Progress, cases: Iterable[Case]) -> Report:
     """Counts predictions of all those to come and passes on every event."""
     total = sum(len(allowed_subsets(case)) for case in cases)
     done = 0
@@ -283,8 +279,7 @@ def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
     def report(message: str, predictions: int) -> None:
         nonlocal done
         done += predictions
-        if on_progress:
-            on_progress(Event(ProgressStage.EVALUATE, done, total, message))
+        notify(Event(ProgressStage.EVALUATE, done, total, message))
 
     return report
 

@@ -131,6 +131,9 @@ def choose(
         OptionError: a value out of its range.
     """
     student, cases = pairs[0][0], sum(len(cases) for _, cases in pairs)
+    for name, values in variants.items():  # before hours of predictions
+        for value in values:
+            Student(student.network, {**student.card, name: value})
     counted = _counted((1 + sum(map(len, variants.values()))) * cases, on_progress)
     how: dict[str, Any] = {name: student.card.get(name) for name in variants}
     found = list(_predictions(pairs, how, device, counted))

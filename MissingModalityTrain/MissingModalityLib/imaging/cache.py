@@ -8,7 +8,6 @@ halves what a crop reads; its error on z-scores is below 0.004, far under the no
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ..core import strict_json
 from ..core.errors import CaseError
 from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import TUMOR_CLASSES
@@ -160,7 +160,7 @@ def write_case(
     header = {
         "fingerprint": fingerprint,
         "case": name,
-        "subset": json.dumps([modality.name for modality in subset]),
+        "subset": strict_json.dumps([modality.name for modality in subset]),
         "preparation": str(VERSION),
     }
     write_arrays(path, arrays, header)
@@ -199,7 +199,7 @@ def fingerprint(case: Case) -> str:
     facts = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     roles = [(modality.name, image.channel) for modality, image in case.images.items()]
     # names, sizes and times stand for the content; hashing gigabytes would take longer than preparing them
-    text = json.dumps([VERSION, facts, roles, case.convention])
+    text = strict_json.dumps([VERSION, facts, roles, case.convention])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -251,5 +251,8 @@ def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
         return None
     if fingerprint is not None and header.get("fingerprint") != fingerprint:
         return None
-    subset = tuple(Modality[name] for name in json.loads(header["subset"]))
+    try:
+        subset = tuple(Modality[name] for name in strict_json.loads(header["subset"]))
+    except (ValueError, TypeError, KeyError):  # damaged in this very place
+        return None
     return CachedCase(header["case"], path, subset, shape)

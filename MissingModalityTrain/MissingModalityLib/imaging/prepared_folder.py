@@ -10,7 +10,7 @@ from ..core.environment import versions
 from ..core.errors import CaseError, ImageError, LabelError
 from ..core.files import explain_write_errors, write_report
 from ..core.modalities import subset_name
-from ..core.progress import Event, Progress, ProgressStage, silent
+from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.discovery import find_cases
 from ..datasets.prepared import LAYOUT
 from .cache import cache_case
@@ -42,7 +42,7 @@ def prepare_cases(
         CaseError: no case can be prepared, all are prepared already, or ``output`` cannot be written to.
         OptionError: there is no such convention.
     """
-    start, notify = perf_counter(), on_progress or silent
+    start, notify = perf_counter(), reporter(on_progress)
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
     labeled, skipped = find_cases(data, convention).labeled()

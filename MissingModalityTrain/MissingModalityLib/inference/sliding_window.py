@@ -20,12 +20,13 @@ from monai.inferers import sliding_window_inference
 from scipy import ndimage
 from torch import Tensor
 
-from ..core.errors import OptionError
+from ..core.errors import OptionError, StudentError
 from ..core.labels import TUMOR_CLASSES, TumorClass
 from ..networks.heads import Head
 from ..networks.network import Network
 from ..networks.output import Output
 from .card import GATES
+from .windows import count_windows
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,9 @@ def infer(
         overlap: fraction shared by neighboring windows, 0 to below 1.
         mirror: axes, 0 to 2, along which the case is mirrored too; the mean over all combinations counts.
         on_window: called with (windows done, windows in all).
+
+    Raises:
+        StudentError: the network answers with values that are no finite numbers.
     """
     combinations = [
         flipped for count in range(len(mirror) + 1) for flipped in itertools.combinations(mirror, count)
@@ -211,10 +215,14 @@ def _infer_once(
             outputs = _outputs(network, patch.to(device), subsets[seen].to(device))
             for number in itertools.compress(itertools.count(), seen):
                 output = next(outputs)
+                logits = output.logits.float()
                 # windows are blended in main memory: a GPU holds one window, whatever the case's size
-                parts[number] = network.head.probabilities(output.logits.float()).cpu()
+                parts[number] = network.head.probabilities(logits).cpu()
+                # logits, for a sigmoid makes sound probabilities of infinite ones too
+                _check_finite(logits)
                 if output.presence is not None:
                     here = output.presence[0].float().cpu()
+                    _check_finite(here)
                     presence[number] = torch.maximum(here, presence.get(number, here))
         done += 1
         if on_window:
@@ -232,6 +240,15 @@ def _infer_once(
     nothing = torch.zeros(len(TUMOR_CLASSES))  # of a subset that no window with brain was seen from
     of_subsets = torch.stack([presence.get(number, nothing) for number in range(len(subsets))])
     return RawPrediction(probabilities, of_subsets.numpy().reshape(*several, -1))
+
+
+def _check_finite(values: Tensor) -> None:
+    if not values.isfinite().all():
+        raise StudentError(
+            "The network's answer holds values that are no finite numbers, so nothing can be said of a "
+            "tumor. Its weights may be damaged or too large: use another student, or export this one again. "
+            "If the device is a GPU, try --device cpu too."
+        )
 
 
 def infer_within_memory(
@@ -292,12 +309,3 @@ def _outputs(network: Network, patch: Tensor, subsets: Tensor) -> Iterator[Outpu
 
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
-
-
-def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:
-    """How many windows MONAI's inferer visits."""
-    count = 1
-    for side, width in zip(shape, window, strict=True):
-        step = max(1, int(width * (1 - overlap))) if width < side else width
-        count *= max(1, -(-(max(side, width) - width) // step) + 1)
-    return count

@@ -194,7 +194,7 @@ def read_config(path: Path) -> dict[str, Any] | Plan:
 
     try:
         content = yaml.load(Path(path).read_text(encoding="utf-8"), _yaml_loader())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except Exception as error:  # PyYAML lets errors of all kinds out, such as a KeyError of "!!bool maybe"
         raise OptionError(f"{path}: cannot be read as YAML ({error}). Correct the file.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise OptionError(f"{path}: holds no settings. Write lines such as 'epochs: 100'.")
@@ -202,7 +202,9 @@ def read_config(path: Path) -> dict[str, Any] | Plan:
         return from_json(content) if "stages" in content else flattened(content)
     except RecursionError:
         raise OptionError(f"{path}: an alias in it stands within itself. Write the settings out.") from None
-    except (TypeError, AttributeError) as error:
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
+    except (TypeError, AttributeError, KeyError) as error:
         raise OptionError(
             f"{path}: holds no plan ({error}). Write it as train --show-plan prints it."
         ) from error

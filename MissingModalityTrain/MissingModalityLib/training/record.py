@@ -5,11 +5,11 @@ Imports nothing heavy.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors, write_text
 from ..core.seeding import HASH_RULE, RULES
@@ -113,7 +113,7 @@ class RunRecord:
         """
         path = folder.record
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_json(strict_json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise CaseError(
                 f"{folder.path} is no training run: it has no {path.name}. Choose the folder given to "
@@ -136,4 +136,4 @@ class RunRecord:
         """
         with explain_write_errors(folder.path, "Choose a folder on a disk with free space."):
             folder.path.mkdir(parents=True, exist_ok=True)
-            write_text(json.dumps(self.to_json(), indent=2), folder.record)
+            write_text(strict_json.dumps(self.to_json(), indent=2), folder.record)
