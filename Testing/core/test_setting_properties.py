@@ -16,12 +16,12 @@ from MissingModalityLib.training.plan import Plan, from_json, to_json
 from MissingModalityLib.training.settings import Settings, change_settings
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "epochs": st.integers(1, 10**6),
+    "epochs": st.integers(1, 10**4),
     "batch_size": st.integers(1, 64),
     "patch_size": st.tuples(*[st.integers(8, 200)] * 3),
     "oversample_foreground": st.floats(0, 1),
-    "learning_rate": st.floats(1e-12, 1e3),
-    "weight_decay": st.floats(0, 10),
+    "learning_rate": st.floats(1e-12, 1),
+    "weight_decay": st.floats(0, 1),
     "ema_decay": st.floats(0, 1, exclude_max=True),
     "augmentation": st.sampled_from(("none", "paper", "strong", "clinical")),
     "training_subsets": st.sets(st.sampled_from(("T2", "FLAIR+T1ce", "FLAIR+T1ce+T1+T2"))).map(tuple),
