@@ -2,12 +2,12 @@
 
     python Testing/tools/mutate.py [--only WORD ...] [--list]
 
-The mutations lie in `Testing/tools/mutations`, a TOML file for each room: under the path of a file of the library
-its ``old`` text, which must stand there exactly once, the ``new`` one, ``why`` it matters, and the ``tests``
-that should fail, the quickest first. ``equivalent`` says why no test can notice; such a mutation should stay
-unnoticed. All work is done in a copy of the checkout. At the end what has failed is run once more with
-nothing broken: a test that fails then has noticed nothing. The exit code is 0 when every mutation was noticed
-but the equivalent ones, 1 when one was not, 2 when a text does not stand where it should.
+The mutations lie in `Testing/tools/mutations`, a TOML file for each room: under the path of a file of the
+library its ``old`` text, which must stand there exactly once, the ``new`` one, ``why`` it matters, and the
+``tests`` that should fail, the quickest first. ``equivalent`` says why no test can notice; such a mutation
+should stay unnoticed. All work is done in a copy of the checkout. At the end what has failed is run once more
+with nothing broken: a test that fails then has noticed nothing. The exit code is 0 when every mutation was
+noticed but the equivalent ones, 1 when one was not, 2 when a text does not stand where it should.
 
 PyTorch and the like are imported once and every mutation is tried in a fork, for which Windows has no means.
 """
