@@ -177,6 +177,17 @@ def test_a_silent_death_is_still_told(launcher):
 
 
 @posix
+def test_what_ends_a_process_on_windows_is_not_looked_for_in_the_current_folder(monkeypatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(processes, "_kill_descendants", lambda pid: 0)
+    monkeypatch.setattr(processes.subprocess, "run", lambda command, **_: started.append(command))
+    monkeypatch.setenv("SYSTEMROOT", r"D:\Windows")
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        processes.kill_tree(4242)
+    assert started == [[r"D:\Windows\System32\taskkill.exe", "/F", "/T", "/PID", "4242"]]
+
+
 @pytest.mark.parametrize("death", ["os.kill(os.getpid(), 9)", "os._exit(128 + 9)"])
 def test_a_process_that_the_system_killed_is_told_of_through_a_launcher_too(launcher, death):
     launcher(f"import os; {death}")

@@ -404,7 +404,7 @@ def test_a_run_killed_anywhere_ends_as_one_that_was_not(fault: Fault, whole: Run
 def test_a_run_killed_at_moments_of_chance_ends_as_one_that_was_not(
     number: int, whole: Run, run: Run
 ) -> None:
-    random = Random(number)
+    random = Random(number)  # noqa: S311 - moments that can be tried again
     for _ in range(3):
         child = run.start()
         child.process.join(random.uniform(0, 1))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..core import strict_json
 from ..core.labels import CONVENTIONS
 from ..core.progress import STYLES
 from ..runtime.ranks import launched_rank
+
+_MOST_LINES = 20
+"""Cases and files that a summary names, a screenful; the report has them all."""
 
 Handler = Callable[[argparse.Namespace], None]
 
@@ -42,6 +45,24 @@ def add_convention(parser: argparse.ArgumentParser) -> None:
         choices=tuple(CONVENTIONS),
         help="label numbers in the files (default: as the layout says)",
     )
+
+
+def warning_lines(warnings: Iterable[Mapping[str, str]]) -> list[str]:
+    """A line for each ``case`` (empty for the whole folder) and ``warning``, a screenful at most."""
+    lines = [
+        f"Warning: {entry['case']}: {entry['warning']}" if entry["case"] else f"Warning: {entry['warning']}"
+        for entry in warnings
+    ]
+    # those about the whole folder come last, and must not be the ones that are cut off
+    left_out = len(lines) - _MOST_LINES
+    return [f"Warning: {left_out} more in the report.", *lines[left_out:]] if left_out > 0 else lines
+
+
+def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> list[str]:
+    """A line for each ``path`` and ``reason``, a screenful at most."""
+    lines = [f"Skipped {entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_LINES]]
+    more = len(skipped) - _MOST_LINES
+    return [*lines, f"Skipped {more} more, see the report"] if more > 0 else lines
 
 
 def add_settings(parser: argparse.ArgumentParser, text: str, epilog: str) -> None:

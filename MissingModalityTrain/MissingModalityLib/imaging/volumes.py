@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..core.files import atomic_write, image_suffix
+from ..core.labels import MAX_LABEL_VALUES
 from .grid import RAS_TO_LPS, is_straight, nearest_orthonormal, straight_axes, unit_axes
 from .integrity import check_file, nifti_matrix
 from .process_switch import ProcessSwitch
@@ -20,12 +21,6 @@ WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 MIN_VOXELS = 8
 """Fewest voxels along any direction: fewer slices are no volume a 3-D network can judge."""
-
-MAX_LABEL_VALUES = 10
-"""A volume with no more different whole numbers than this is taken for a label map, not for an image.
-
-Label maps of tumors hold up to 5 values, MRI volumes hundreds.
-"""
 
 _LOOK_AT = 100_000
 """Voxels of a volume that are looked at first."""

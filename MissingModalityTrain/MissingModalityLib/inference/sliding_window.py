@@ -20,7 +20,7 @@ from monai.inferers import sliding_window_inference
 from scipy import ndimage
 from torch import Tensor
 
-from ..core.errors import OptionError, StudentError
+from ..core.errors import OptionError
 from ..core.labels import TUMOR_CLASSES, TumorClass
 from ..networks.heads import Head
 from ..networks.network import Network
@@ -34,7 +34,8 @@ class RawPrediction:
     """What a network tells of a whole case, before :func:`apply_presence_gate`.
 
     Attributes:
-        probabilities: (K, D, H, W) float32, or (S, K, D, H, W) for S subsets.
+        probabilities: (K, D, H, W) float32, or (S, K, D, H, W) for S subsets; NaN where the network's logits
+            are not finite.
         presence: (3,) or (S, 3) float32, probability that NCR, ED and ET are anywhere in the case: the
             largest that any window tells. None where the network does not tell.
     """
@@ -141,9 +142,6 @@ def infer(
         overlap: fraction shared by neighboring windows, 0 to below 1.
         mirror: axes, 0 to 2, along which the case is mirrored too; the mean over all combinations counts.
         on_window: called with (windows done, windows in all).
-
-    Raises:
-        StudentError: the network answers with values that are no finite numbers.
     """
     combinations = [
         flipped for count in range(len(mirror) + 1) for flipped in itertools.combinations(mirror, count)
@@ -216,13 +214,12 @@ def _infer_once(
             for number in itertools.compress(itertools.count(), seen):
                 output = next(outputs)
                 logits = output.logits.float()
+                # a sigmoid would make sound probabilities of infinite logits
+                answer = torch.where(logits.isfinite().all(), network.head.probabilities(logits), torch.nan)
                 # windows are blended in main memory: a GPU holds one window, whatever the case's size
-                parts[number] = network.head.probabilities(logits).cpu()
-                # logits, for a sigmoid makes sound probabilities of infinite ones too
-                _check_finite(logits)
+                parts[number] = answer.cpu()
                 if output.presence is not None:
                     here = output.presence[0].float().cpu()
-                    _check_finite(here)
                     presence[number] = torch.maximum(here, presence.get(number, here))
         done += 1
         if on_window:
@@ -240,15 +237,6 @@ def _infer_once(
     nothing = torch.zeros(len(TUMOR_CLASSES))  # of a subset that no window with brain was seen from
     of_subsets = torch.stack([presence.get(number, nothing) for number in range(len(subsets))])
     return RawPrediction(probabilities, of_subsets.numpy().reshape(*several, -1))
-
-
-def _check_finite(values: Tensor) -> None:
-    if not values.isfinite().all():
-        raise StudentError(
-            "The network's answer holds values that are no finite numbers, so nothing can be said of a "
-            "tumor. Its weights may be damaged or too large: use another student, or export this one again. "
-            "If the device is a GPU, try --device cpu too."
-        )
 
 
 def infer_within_memory(

@@ -275,16 +275,30 @@ class Student:
             if on_progress
             else None
         )
-        try:
-            return inferred(
-                self.network,
-                image,
-                available,
-                window=self.card.window,
-                overlap=self.card.overlap,
-                mirror=self.card.mirror or (),
-                device=device,
-                on_window=on_window,
+        found = inferred(
+            self.network,
+            image,
+            available,
+            window=self.card.window,
+            overlap=self.card.overlap,
+            mirror=self.card.mirror or (),
+            device=device,
+            on_window=on_window,
+        )
+        self._check_answer(found[0] if isinstance(found, tuple) else found)
+        return found
+
+    def _check_answer(self, found: RawPrediction) -> None:
+        """Refuse an answer that is no number, since NaN is above no threshold and would become background.
+
+        Raises:
+            StudentError: naming the student.
+        """
+        # a sum needs no memory, and of probabilities it cannot overflow
+        sums = [values.sum() for values in (found.probabilities, found.presence) if values is not None]
+        if not np.isfinite(sums).all():
+            raise StudentError(
+                f"{self.path or self.network.name}: the network's answer holds values that are no finite "
+                "numbers, so nothing can be said of a tumor. Its weights may be damaged or too large: use "
+                "another student, or export this one again. If the device is a GPU, try --device cpu too."
             )
-        except StudentError as error:  # that a network's answer is no number, not whose it is
-            raise StudentError(f"{self.path or self.network.name}: {error}") from error

@@ -21,6 +21,7 @@ from ..core.seeding import check_seed
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import CachedCase, cache_case, fingerprint
+from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
 from ..imaging.volumes import write_image
 from .contact_sheet import draw_contact_sheet
 from .options import SynthesisOptions
@@ -67,7 +68,8 @@ def synthesize(
         What ``synthesis.json`` in ``output`` holds: ``plan`` (everything that decides the result, cases with
         a digest of their files' paths, sizes and times),
         ``synthetic`` (for each case its name, modalities, recipient, donors and what was drawn),
-        ``versions`` and ``seconds``. ``contact_sheet.png`` lies beside it.
+        ``warnings`` about the real cases (``case``, empty for all of them, and ``warning``), ``versions`` and
+        ``seconds``. ``contact_sheet.png`` lies beside it.
 
     Raises:
         CaseError: too few usable cases, or ``output`` holds something else or cannot be written to.
@@ -79,6 +81,8 @@ def synthesize(
     data, output, options = Path(data).resolve(), Path(output).resolve(), options or SynthesisOptions()
     labeled, _ = find_cases(data, convention).labeled()
     check_choices(method, factor, len(labeled))
+    if convention is None:
+        check_numbering(labeled, dict(read_numbers(labeled, output / _WORK_FOLDER)), str(data))
     plan = {
         "data": str(data),
         "cases": {case.name: fingerprint(case) for case in labeled},
@@ -100,6 +104,7 @@ def synthesize(
         "synthetic": [
             {"name": case.name, "modalities": subset_name(case.subset), **case.describe()} for case in cases
         ],
+        "warnings": folder_warnings(prepared),
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),
     }

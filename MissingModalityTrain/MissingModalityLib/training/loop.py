@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..core.errors import OptionError
+from ..core.labels import IGNORED, TumorClass
 from ..core.progress import Event, Progress
 from ..core.seeding import epoch_seed, method_seed
 from ..imaging.cache import CachedCase
@@ -103,6 +104,7 @@ class Trainer:
         stage.method.know_cases([case.name for case in stage.cases])
         self.optimizer = make_optimizer(self.trained.parameters(), settings, stage.device)
         self.kept = distributed.on_all_ranks(keep_cases, stage.cases, settings.case_cache, stage.device)
+        self.ignores = any(isinstance(case, CachedCase) and case.ignores for case in stage.cases)
         self.precision, self.scaler = _precision(settings.precision, stage.device)
         self.ema_model = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
 
@@ -254,6 +256,9 @@ class Trainer:
         cases = batch["case"].tolist()
         batch = self._sent(batch, cases)
         batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn, read)
+        if self.ignores:
+            batch["ignored"] = batch["label"] == IGNORED
+            batch["label"] = batch["label"].masked_fill(batch["ignored"], TumorClass.BACKGROUND)
         self.optimizer.zero_grad(set_to_none=True)  # before the activations take its memory
         with self.precision:
             terms = stage.method.loss(model, batch, epoch)
