@@ -11,9 +11,8 @@ import pytest
 
 import mutate
 from checkout import ROOT
-from mutate import Mutation, MutationError, Trial, problems, read_mutations, summary
+from mutate import FOLDER, Mutation, MutationError, Trial, problems, read_mutations, summary
 
-FOLDER = ROOT / "Testing" / "mutations"
 LEAST = 80
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="mutations are tried in forks")

@@ -2,12 +2,12 @@
 
     python Testing/tools/mutate.py [--only WORD ...] [--list]
 
-The mutations lie in `Testing/mutations`, a TOML file for each room: under the path of a file of the library
-its ``old`` text, which must stand there exactly once, the ``new`` one, ``why`` it matters, and the ``tests``
-that should fail, the quickest first. ``equivalent`` says why no test can notice; such a mutation should stay
-unnoticed. All work is done in a copy of the checkout. At the end what has failed is run once more with
-nothing broken: a test that fails then has noticed nothing. The exit code is 0 when every mutation was noticed
-but the equivalent ones, 1 when one was not, 2 when a text does not stand where it should.
+The mutations lie in `Testing/tools/mutations`, a TOML file for each room: under the path of a file of the
+library its ``old`` text, which must stand there exactly once, the ``new`` one, ``why`` it matters, and the
+``tests`` that should fail, the quickest first. ``equivalent`` says why no test can notice; such a mutation
+should stay unnoticed. All work is done in a copy of the checkout. At the end what has failed is run once more
+with nothing broken: a test that fails then has noticed nothing. The exit code is 0 when every mutation was
+noticed but the equivalent ones, 1 when one was not, 2 when a text does not stand where it should.
 
 PyTorch and the like are imported once and every mutation is tried in a fork, for which Windows has no means.
 """
@@ -33,6 +33,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = Path("MissingModalityTrain", "MissingModalityLib")
+FOLDER = Path(__file__).with_name("mutations")
 HEAVY = (
     *("numpy", "scipy.stats", "scipy.optimize", "scipy.ndimage", "scipy.spatial.transform", "SimpleITK"),
     *(
@@ -280,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     mutations = [
         mutation
-        for mutation in read_mutations(ROOT / "Testing" / "mutations")
+        for mutation in read_mutations(FOLDER)
         if any(word in f"{mutation.file} {mutation.why}" for word in chosen.only)
     ]
     wrong = problems(mutations, ROOT)
