@@ -103,7 +103,7 @@ def image_of(node: Node) -> sitk.Image:
         ImageError: a parent transform bends or shears the volume.
     """
     image = sitk.GetImageFromArray(np.array(voxels_of(node)))
-    lps = _RAS_TO_LPS_AFFINE @ _ijk_to_world(node)
+    lps = _lps_matrix(node)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     if not (spacing > 0).all():
         raise ImageError(
@@ -195,8 +195,11 @@ def write_inputs(nodes: Mapping[Modality, Node], folder: Path) -> dict[Modality,
     paths = {}
     for modality, node in nodes.items():
         paths[modality] = folder / f"{modality.name}.nrrd"
+        image = image_of(node)
+        # axes as the node has them: where they are not quite straight, whoever reads the file tells the user
+        image.SetDirection((_lps_matrix(node)[:3, :3] / image.GetSpacing()).ravel().tolist())
         # read once and deleted: compressing takes many times longer than writing the voxels as they are
-        sitk.WriteImage(image_of(node), str(paths[modality]), useCompression=False)
+        sitk.WriteImage(image, str(paths[modality]), useCompression=False)
     return paths
 
 
@@ -329,6 +332,11 @@ def _dicom_header(node: Node) -> dict[str, str]:
     if database is None or not instances:
         return {}
     return {key: database.instanceValue(instances[0], tag) for key, tag in _DICOM_TAGS.items()}
+
+
+def _lps_matrix(node: Node) -> np.ndarray:
+    """4x4 matrix from voxel indices (i, j, k) to world LPS (mm)."""
+    return _RAS_TO_LPS_AFFINE @ _ijk_to_world(node)
 
 
 def _ijk_to_world(node: Node) -> np.ndarray:

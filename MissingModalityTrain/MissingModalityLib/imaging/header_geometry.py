@@ -6,6 +6,8 @@ formats alike, and two that contradict each other are an error: nobody can tell 
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,13 +74,13 @@ def file_geometry(path: Path) -> HeaderGeometry:
     """The geometry of a volume's file.
 
     Args:
-        path: a complete file, see :func:`.integrity.check_file`, with three dimensions longer than one voxel.
+        path: a volume's file by its name.
 
     Raises:
-        ImageError: the header contradicts itself, states no spacing, one that is not positive and finite or a
-            unit of length that is not known, or its axes are sheared.
+        ImageError: the header is damaged, contradicts itself, states no spacing, one that is not positive and
+            finite or a unit of length that is not known, or its axes are sheared.
     """
-    stated = _FACTS[image_suffix(path)](path)
+    stated = _stated(path)
     spacing = np.linalg.norm(stated.matrix, axis=0)
     if not (np.isfinite(stated.matrix).all() and (spacing > 0).all()):
         raise ImageError(
@@ -101,6 +103,16 @@ def file_geometry(path: Path) -> HeaderGeometry:
         stated.oriented,
         tuple(f"{path}: {warning}" for warning in (*stated.warnings, *_shear_warning(axes, stated))),
     )
+
+
+def _stated(path: Path) -> StatedGeometry:
+    try:
+        return _FACTS[image_suffix(path)](path)
+    except (OSError, EOFError, LookupError, ValueError, struct.error, zlib.error) as error:
+        raise ImageError(
+            f"{path} cannot be read: its header is damaged or cut off ({error}). Copy it again from its "
+            "source."
+        ) from error
 
 
 def _shear_warning(axes: np.ndarray, stated: StatedGeometry) -> list[str]:

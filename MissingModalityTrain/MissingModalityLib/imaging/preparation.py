@@ -34,6 +34,10 @@ REFUSED_OVERLAP, DOUBTFUL_OVERLAP = 0.3, 0.8
 """Share of the smaller of two brains that lies inside the other."""
 
 
+_WHOLLY_BRAIN = 0.999
+"""Share of brain, but for rounding, of a voxel that no background was interpolated into."""
+
+
 def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
     """Bring a study onto the common grid, crop it to the brain and z-score each volume inside its brain.
 
@@ -62,7 +66,6 @@ def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
     image = np.zeros((len(MODALITIES), *(part.stop - part.start for part in box)), np.float32)
     for modality, volume in volumes.items():
         image[modality] = z_scores(volume[box], masks[modality][box], study.names[modality])
-    refuse_duplicates(image, study.names)
     cropped = grid.crop(
         tuple(part.start for part in reversed(box)), tuple(part.stop - part.start for part in reversed(box))
     )
@@ -100,6 +103,7 @@ def _on_common_grid(
     """Volumes (float32) and brain masks (bool) on ``grid``, and warnings."""
     volumes: dict[Modality, np.ndarray] = {}
     masks: dict[Modality, np.ndarray] = {}
+    tissue: dict[Modality, np.ndarray] = {}
     warnings: list[str] = []
     sizes: dict[Modality, float] = {}
     for modality, image in study.images.items():
@@ -117,7 +121,9 @@ def _on_common_grid(
         resampled = grid.resample(sitk.Cast(oriented, sitk.sitkFloat32), sitk.sitkLinear, fill)
         on_grid = grid.resample(sitk.Cast(mask, sitk.sitkFloat32), sitk.sitkLinear, 0)
         volumes[modality] = sitk.GetArrayFromImage(resampled)
-        masks[modality] = sitk.GetArrayFromImage(on_grid) > BRAIN_SHARE
+        share = sitk.GetArrayViewFromImage(on_grid)
+        masks[modality], tissue[modality] = share > BRAIN_SHARE, share > _WHOLLY_BRAIN
+    refuse_duplicates(volumes, tissue, study.names)
     return volumes, masks, warnings + _check_overlap(study, masks, sizes)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import SimpleITK as sitk
 
@@ -12,7 +13,7 @@ from ..core.labels import CONVENTIONS, to_classes
 from ..core.modalities import Modality
 from ..datasets.case import Case, ImageFile
 from ..datasets.prepared import LAYOUT
-from .header_geometry import file_geometry
+from .header_geometry import HeaderGeometry, file_geometry
 from .volumes import read_channel, read_image
 
 
@@ -64,11 +65,17 @@ def read_volumes(
         if on_read:
             on_read(number, file)
         images[modality] = _read(file)
-    return Study(images, {modality: str(file) for modality, file in files.items()}, _header_warnings(files))
+    headers = _headers(file.path for file in files.values())
+    return Study(
+        images,
+        {modality: str(file) for modality, file in files.items()},
+        tuple(warning for header in headers for warning in header.warnings),
+    )
 
 
-def _header_warnings(files: Mapping[Modality, ImageFile]) -> tuple[str, ...]:
-    paths = list(dict.fromkeys(file.path for file in files.values()))
+def _headers(files: Iterable[Path]) -> list[HeaderGeometry]:
+    """Of files that can be read, each once; they have to agree in whether they tell the orientation."""
+    paths = list(dict.fromkeys(files))
     headers = {path: file_geometry(path) for path in paths}
     lost = [path for path, header in headers.items() if not header.oriented]
     if lost and len(lost) < len(paths):
@@ -77,7 +84,7 @@ def _header_warnings(files: Mapping[Modality, ImageFile]) -> tuple[str, ...]:
             f"{next(path for path in paths if path not in lost)} does, so that they cannot be laid over each "
             "other. Export the volume again with its orientation."
         )
-    return tuple(warning for header in headers.values() for warning in header.warnings)
+    return list(headers.values())
 
 
 def read_label(case: Case) -> sitk.Image | None:
@@ -88,7 +95,8 @@ def read_label(case: Case) -> sitk.Image | None:
         grid, or None for a case without label.
 
     Raises:
-        ImageError: the file cannot be read, or only the prepared case is there.
+        ImageError: the file cannot be read, its header and those of the volumes differ in whether they tell
+            the orientation, or only the prepared case is there.
         LabelError: its numbering is not known, or it holds a value that its convention does not know.
     """
     _require_volumes(case)
@@ -99,6 +107,7 @@ def read_label(case: Case) -> sitk.Image | None:
             f"{case.label}: the names of case {case.name} do not tell how its labels are numbered. Give the "
             f"convention explicitly, one of: {', '.join(CONVENTIONS)}."
         )
+    _headers([case.label, *(file.path for file in case.images.values())])
     image = read_image(case.label)
     # whole numbers stored as float come back as such; to_classes refuses anything in between
     values = sitk.GetArrayViewFromImage(image)

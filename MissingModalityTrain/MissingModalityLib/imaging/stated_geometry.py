@@ -100,8 +100,8 @@ def numbers(path: Path, field: str, words: Iterable[str], count: int | None = No
     if not len(values) or (count is not None and len(values) != count):
         amount = "numbers" if count is None else f"{count} numbers"
         raise ImageError(
-            f"{path} cannot be read: the field '{field}' of its header is '{' '.join(words)[:60]}', not {amount}. Export "
-            "the volume again."
+            f"{path} cannot be read: the field '{field}' of its header is '{' '.join(words)[:60]}', not "
+            f"{amount}. Export the volume again."
         )
     return values
 

@@ -123,7 +123,7 @@ def check_volume(image: sitk.Image, name: str) -> None:
     array = sitk.GetArrayViewFromImage(image)
     if array.dtype.kind == "f":
         check_count(name, array.size - int(np.isfinite(array).sum()), array.size)
-    low, high = array.min(), array.max()
+    low, high = float(array.min()), float(array.max())
     if max(-low, high) > LARGEST_VALUE:
         raise ImageError(
             f"{name} holds values from {low:.3g} to {high:.3g}, a range beyond any scanner's. Find out what "
