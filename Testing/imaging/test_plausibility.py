@@ -227,6 +227,25 @@ def test_mask_is_no_volume_in_any_format_whatever_its_scale(
         prepare(read_volumes({Modality.T2: ImageFile(tmp_path / f"x{suffix}")}))
 
 
+@pytest.mark.parametrize("count", [12, 40, 200])
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_map_of_many_structures_is_no_volume(count: int, kind: type) -> None:
+    z, y, x = np.indices(SIZE[::-1]) // 7
+    structures = (z * 36 + y * 6 + x) % count + 1
+    inside = sitk.GetArrayFromImage(brain()) > 0
+    with pytest.raises(ImageError, match="label map"):
+        prepared(changed(brain(), np.where(inside, structures, 0).astype(kind)))
+
+
+def test_volume_of_few_gray_levels_and_one_of_repeated_voxels_pass() -> None:
+    array = sitk.GetArrayFromImage(brain())
+    assert not prepared(changed(brain(), np.round(array / array.max() * 30).astype(np.uint8))).warnings
+    fine = array.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    image = sitk.GetImageFromArray(fine)
+    image.SetSpacing((2.0, 2.0, 2.0))
+    assert not prepared(image).warnings
+
+
 @pytest.mark.parametrize("components", [1, 3])
 def test_vectors_and_complex_numbers_in_memory_are_no_volumes(components: int) -> None:
     array = np.repeat(sitk.GetArrayFromImage(brain())[..., None], components, axis=-1)

@@ -61,8 +61,8 @@ def _check_distances(name: str, steps: np.ndarray, spacing_mm: float) -> None:
     if uneven.max() > AGREE_MM or steps.min() <= 0:
         worst = int(np.abs(steps - middle).argmax())
         raise ImageError(
-            f"{name}: its DICOM slices are unevenly spaced, mostly {middle:.4g} mm, but "
-            f"{steps[worst]:.4g} mm between slices {worst + 1} and {worst + 2}. Slices are missing or doubled. {_REPAIR}"
+            f"{name}: its DICOM slices are unevenly spaced, mostly {middle:.4g} mm, but {steps[worst]:.4g} "
+            f"mm between slices {worst + 1} and {worst + 2}. Slices are missing or doubled. {_REPAIR}"
         )
     if abs(middle - spacing_mm) * len(steps) > AGREE_MM:
         raise ImageError(

@@ -30,6 +30,15 @@ MAX_LABEL_VALUES = 10
 Label maps of tumors hold up to 5 values, MRI volumes hundreds.
 """
 
+_PATCHWORK, _MOST_STRUCTURES = 0.8, 256
+"""Share of voxels that have the value of their neighbor, and different values, of a map of structures.
+
+In MRI noise makes neighbors differ: of volumes of BraTS, in 256 gray levels, less than a quarter are alike.
+"""
+
+_SLICE_STEP = 8
+"""Of the slices of a volume, every 8th tells a patchwork from an image."""
+
 _LOOK_AT = 100_000
 """Voxels of a volume that are looked at first."""
 
@@ -113,7 +122,8 @@ def check_volume(image: sitk.Image, name: str) -> None:
 
     Raises:
         ImageError: not 3-D, colored, fewer than 8 voxels along a direction, NaN or infinite values, empty,
-            beyond the range of float32, constant, or at most 10 different values (a label map or mask).
+            beyond the range of float32, constant, or a label map or mask: at most 10 different values, or
+            patches of one whole number each.
     """
     _check_shape(image.GetSize(), image.GetNumberOfComponentsPerPixel(), name)
     if image.GetPixelID() not in _SCALARS:
@@ -138,6 +148,11 @@ def check_volume(image: sitk.Image, name: str) -> None:
         raise ImageError(
             f"{name} looks like a label map or mask, not like an MRI volume: it holds only the values "
             f"{listed}. Choose the MRI volume that belongs to it."
+        )
+    if _is_patchwork(array):
+        raise ImageError(
+            f"{name} looks like a label map, not like an MRI volume: nearly all of its voxels have the value "
+            "of their neighbor. Choose the MRI volume that belongs to it."
         )
 
 
@@ -251,6 +266,17 @@ def _check_shape(size: Sequence[int], components: int, name: str) -> None:
             f"{name} has only {min(size)} slices in one direction ({_times(size)}); at least {MIN_VOXELS} "
             "are needed. Choose the whole volume, not single slices or a localizer."
         )
+
+
+def _is_patchwork(array: np.ndarray) -> bool:
+    """Whether an array holds patches of one whole number each, as maps of many structures do."""
+    slices = array[::_SLICE_STEP]
+    one, next_one = slices[..., 1:], slices[..., :-1]
+    inside = (one != array[0, 0, 0]) & (next_one != array[0, 0, 0])
+    if np.count_nonzero((one == next_one) & inside) <= _PATCHWORK * np.count_nonzero(inside):
+        return False
+    values = np.unique(slices)
+    return len(values) <= _MOST_STRUCTURES and bool((values == np.round(values)).all())
 
 
 def _few_values(array: np.ndarray) -> np.ndarray | None:
