@@ -229,6 +229,15 @@ def test_anatomical_orientation_that_is_not_the_matrix_is_told(tmp_path: Path, s
     assert stated in warning and "RAI" in warning
 
 
+@pytest.mark.parametrize(
+    ("size", "told"), [("3 3 6", 1), ("6 12 6", 1), ("nan 6 6", 1), ("6 6 5", 0), ("6 6 6", 0)]
+)
+def test_voxels_of_another_size_than_their_distance_are_told(tmp_path: Path, size: str, told: int) -> None:
+    path = write_metaimage(tmp_path / "x.mha", TURNED, STEP, f"ElementSize = {size}")
+    warnings = file_geometry(path).warnings
+    assert len(warnings) == told and all("ElementSize" in text for text in warnings)
+
+
 def test_anatomical_orientation_that_itk_writes_for_oblique_axes_is_no_contradiction(tmp_path: Path) -> None:
     for seed in range(40):
         image = sitk.GetImageFromArray(head())

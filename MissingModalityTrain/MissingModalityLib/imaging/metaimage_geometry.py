@@ -68,6 +68,7 @@ def metaimage_facts(path: Path) -> StatedGeometry:
             f"{listed(spacing)} mm by ElementSpacing. Find out the true spacing and export the volume again."
         )
     warnings = [] if _fits(stated, directions) else [_contradiction(stated, directions)]
+    warnings += _size_warning(path, fields, axes, spacing / unit)
     return StatedGeometry(directions / lengths * spacing, place, size, True, tuple(warnings))
 
 
@@ -92,6 +93,19 @@ def _spacing(path: Path, fields: Mapping[str, str], axes: int) -> np.ndarray:
         f"{path}: its header states no voxel spacing (ElementSpacing), so nothing can be measured. "
         "Export the volume again, or write the spacing into the header."
     )
+
+
+def _size_warning(path: Path, fields: Mapping[str, str], axes: int, spacing: np.ndarray) -> list[str]:
+    """Slices may be thinner than their distance; but in them, voxels have the size of their distance."""
+    if "ElementSize" not in fields:
+        return []
+    sizes = numbers(path, "ElementSize", fields["ElementSize"].split(), axes)[:3]
+    if (np.abs(sizes - spacing)[:2] <= _UNIT_NOISE * spacing[:2]).all():
+        return []
+    return [
+        f"its header contradicts itself: ElementSize is {listed(sizes)}, but ElementSpacing is "
+        f"{listed(spacing)}, which is followed. Check that it is right."
+    ]
 
 
 def _one_of(path: Path, fields: Mapping[str, str], keys: tuple[str, ...], count: int) -> np.ndarray | None:
