@@ -52,8 +52,13 @@ def test_the_bundled_student_is_trained_scored_and_described(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    own = {key: value for key, value in bundled_student.SETTINGS.items() if not key.endswith(".epochs")}
-    changed = {**own, **TINY, "epochs": 1, "precision": "float32", "exclude": "none"}
+    changed = {
+        **bundled_student.SETTINGS,
+        **TINY,
+        "epochs": 1,
+        "precision": "float32",
+        "validation_fraction": 0,
+    }
     monkeypatch.setattr(bundled_student, "SETTINGS", changed)
     places = {
         "train": tiny_cases,
@@ -64,8 +69,9 @@ def test_the_bundled_student_is_trained_scored_and_described(
     assert script(bundled_student, **places) == 0
     student = tmp_path / "models" / f"{bundled_student.NAME}.safetensors"
     card = read_card(student)
-    assert card["name"] == bundled_student.NAME and card["training"]["preset"] == "paper"
-    assert card["evaluation"]["cases"] == 3
+    assert card["name"] == bundled_student.NAME and card["network"] == "gatedfusion"
+    scores = card["evaluation"]
+    assert (scores["cases"], scores["left_out"]) == (2, 1), "one has two of the sequences"
     assert student.with_suffix(".md").read_text("utf-8").startswith("#")
     before, stages = student.read_bytes(), log(tmp_path / "run")
     assert script(bundled_student, **places) == 0
@@ -85,7 +91,7 @@ def take_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the comparison of recipes have two lines."""
     lines = COMPARISONS["recipes"].lines
     change_lines(monkeypatch, {name: lines[name] for name in ("baseline", "+AEM signed +KD")})
-    monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b")
+    monkeypatch.setattr(compare_recipes, "EXCLUDED", ("patient_b",))
 
 
 @pytest.fixture
@@ -152,7 +158,7 @@ def test_no_case_is_scored_by_a_network_that_trained_on_it(
 ) -> None:
     change_lines(monkeypatch, {"baseline": Line("baseline"), "short": Line("baseline", share=0.2)})
     for folds in (2, 3):
-        monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b" if folds == 2 else "none of them")
+        monkeypatch.setattr(compare_recipes, "EXCLUDED", ("patient_b",) if folds == 2 else ())
         assert script(compare_recipes, train=tiny_cases, output=tmp_path / "out", folds=folds, steps=1) == 0
         scored: list[str] = []
         for fold in range(folds):

@@ -31,15 +31,16 @@ def attach_evaluation(
 ) -> dict[str, Any]:
     """Store the summary of evaluations in a student file, in place and in the file's own precision.
 
-    Where they are of enough patients and tell what the probabilities told, the estimate of Dice for each
-    result is fitted to them too, see :func:`.calibration.fit_calibration`; else the file gets none.
+    Where the cross-validation is of enough patients and tells what the probabilities told, the estimate of
+    Dice for each result is fitted to it, see :func:`.calibration.fit_calibration`; else the file gets none.
 
     Args:
         student: a student file; its card gets the entries ``evaluation`` and ``calibration``, earlier ones
             are replaced.
         evaluation: folder that :func:`.evaluate.evaluate_folder` has written for these very weights.
         cross_validation: folders of evaluations by students that were trained like this one without the
-            patients that they were scored on; their patients count like the others.
+            patients that they were scored on, or of this one on patients held out; their patients count like
+            the others.
 
     Returns:
         The entry ``evaluation``, see :func:`summary_of`.
@@ -58,7 +59,7 @@ def attach_evaluation(
         "weights_sha256": found["weights_sha256"],
         "cross_validated": len({case["name"] for other in others for case in other["cases"]}),
     }
-    network.card["calibration"] = _calibration([found, *others], set(trained_on(student, found)))
+    network.card["calibration"] = _calibration(student, others)
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
 
@@ -82,13 +83,14 @@ def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> None:
     Student(loaded.network, {**facts, **chosen}).save(student, half=_is_half(student))
 
 
-def _calibration(
-    evaluations: Sequence[Mapping[str, Any]], learned_from: Collection[str]
-) -> dict[str, Any] | None:
-    """Fitted to all but what the student itself was scored on and had learned from."""
-    own, *others = ([row for row in evaluation["rows"] if row.get("features")] for evaluation in evaluations)
-    rows = [row for row in own if row["case"] not in learned_from]
-    rows += [row for other in others for row in other]
+def _calibration(student: Path, cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
+    own = weights_sha256(Student.load(student))
+    rows: list[Mapping[str, Any]] = []
+    for evaluation in cross_validation:
+        # of the student itself on patients held out, but never on those that it learned from
+        learned = trained_on(student, evaluation) if evaluation.get("weights_sha256") == own else ()
+        rows += [row for row in evaluation["rows"] if row.get("features") and row["case"] not in learned]
     enough = len({row["case"] for row in rows}) >= FEWEST_PATIENTS
     return fit_calibration(rows) if enough else None
 

@@ -1,21 +1,18 @@
-"""Distances to a mask, by ITK where it is: ten times as fast as SciPy's for whole boxes."""
+"""Distances to the border of a mask, by ITK where it is there: for whole boxes ten times as fast as SciPy."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-try:
-    import SimpleITK as sitk
-except ImportError:  # prepared cases are trained on without it, synthetic ones too
-    sitk = None
-
 
 def distance_to(mask: np.ndarray) -> np.ndarray:
     """Voxels (d, h, w) float32 from each voxel to the nearest one of a mask; infinite without one."""
     if not mask.any():
         return np.full(mask.shape, np.inf, np.float32)
-    if sitk is None:
+    try:
+        import SimpleITK as sitk
+    except ModuleNotFoundError:  # a training from prepared cases can do without
         return distance_transform_edt(~mask).astype(np.float32)
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
     # (Maurer et al., IEEE TPAMI 25, 2003); negative inside

@@ -14,15 +14,17 @@ import numpy as np
 import torch
 
 from ..core.errors import CaseError
+from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, Subset
 from ..imaging.boxes import Box
 from ..imaging.cache import CachedCase
 from .appearance import Appearance, Reference, cached_appearance
-from .grown_case import GrownCase, Patch
-from .growth import Tissue, fit_label, paint
+from .distances import depth_in
+from .grown_case import GrownTumorCase, Patch
+from .growth import Tissue, fit_label, fluid_of, paint
 from .healing import LARGEST_OVERLAP, heal, mirror_overlap, not_zero
 from .label_maps import LabelMap, find_label_maps, of_cases, source_state
-from .looks import CORE, choose_looks, make_kind
+from .looks import choose_looks, make_kind
 from .mass_effect import MARGIN, push
 from .midsagittal_plane import Plane
 from .options import GrownOptions
@@ -32,6 +34,9 @@ from .tumor_cache import plane_of
 
 VERSION = 1
 """Part of every file's name: raised whenever the content changes, so that files are made anew."""
+
+_DEEP = 0.12
+"""Depth from which on fluid is that of ventricles, as a share of the shortest side of the brain."""
 
 _TRIES = 30
 """Draws of shape and place, of which the most plausible is taken where none is good enough."""
@@ -65,6 +70,12 @@ class Host:
     def brain(self) -> np.ndarray:
         """(D, H, W) bool."""
         return (self.image != 0).any(axis=0)
+
+    @cached_property
+    def ventricles(self) -> np.ndarray:
+        """(D, H, W) bool: fluid in the depth of the brain."""
+        inner = depth_in(self.brain) > min(self.brain.shape) * _DEEP
+        return fluid_of(self.reference.relative(self.image), self.case.subset) & inner
 
 
 class Grower:
@@ -106,7 +117,7 @@ class Grower:
             raise CaseError("No case has a tumor that is large enough to measure its looks. Add some.")
         return found
 
-    def case(self, name: str, index: int, seed: Sequence[int]) -> GrownCase:
+    def case(self, name: str, index: int, seed: Sequence[int]) -> GrownTumorCase:
         """The synthetic case ``name`` with the recipient ``index``, grown unless its file is there.
 
         Where the recipient cannot be healed, another one takes its place.
@@ -117,7 +128,7 @@ class Grower:
             grown = self._grow(path, index, np.random.default_rng(seed))
         by_name = {case.name: case for case in self.cases}
         recipient, look = by_name[grown.facts["recipient"]], by_name[grown.facts["donors"][0]]
-        return GrownCase.opened(name, recipient, self._healed(recipient), grown, look)
+        return GrownTumorCase.opened(name, recipient, self._healed(recipient), grown, look)
 
     def _grow(self, path: Path, index: int, random: np.random.Generator) -> Patch:
         host = self._host(index, random)
@@ -129,7 +140,7 @@ class Grower:
         image = host.image[(slice(None), *box)]
         brain = (image != 0).any(axis=0)
         push_mm = random.uniform(0, self.options.max_mass_effect_mm)
-        image = push(image, brain, np.isin(label, CORE), push_mm)
+        image = push(image, brain, np.isin(label, REGIONS["TC"]), push_mm)
         relative = host.reference.relative(image)
         tissue = Tissue.of(relative, host.case.subset, brain)
         allowed = brain & hemisphere(host.plane, box, place.side)
@@ -205,7 +216,7 @@ class Grower:
             if shape is None:
                 continue
             pose = Pose.draw(shape, host.case.shape, self.options, random)
-            place = Place.of(label_map.name, shape, pose, host.brain, host.plane)
+            place = Place.of(label_map.name, shape, pose, host.brain, host.ventricles, host.plane)
             if place and (best is None or place.plausibility > best.plausibility):
                 best = place
             if best and best.plausibility >= PLAUSIBLE:

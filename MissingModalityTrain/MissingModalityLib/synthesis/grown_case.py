@@ -51,7 +51,7 @@ class Patch:
         rows[:, 1:] += np.array(start, np.int16)
         arrays = {"image": image.astype(np.float16), "label": label, "tumor": rows}
         write_arrays(path, arrays, {"start": json.dumps(start), "facts": json.dumps(facts)})
-        return cls(path, tuple(start), label.shape, facts)
+        return cls(path, tuple(start), label.shape, json.loads(json.dumps(facts)))
 
     @classmethod
     def open(cls, path: Path) -> Patch | None:
@@ -103,7 +103,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class GrownCase(SyntheticCase):
+class GrownTumorCase(SyntheticCase):
     """The recipient, its own tumor healed, with a tumor grown in it; z-scored anew, as its scan would be.
 
     Attributes:
@@ -122,7 +122,7 @@ class GrownCase(SyntheticCase):
     @classmethod
     def opened(
         cls, name: str, recipient: CachedCase, healed: Patch, grown: Patch, look: CachedCase
-    ) -> GrownCase:
+    ) -> GrownTumorCase:
         """A case whose tumor has been grown."""
         facts = grown.facts
         subset = tuple(modality for modality in MODALITIES if modality.name in facts["subset"])

@@ -124,7 +124,7 @@ def _of_case(case: CachedCase) -> TumorShape | None:
 
 
 def _of_file(path: Path, convention: str) -> TumorShape | None:
-    # training on prepared cases needs no package that reads volumes
+    # loaded here: a training from prepared cases may have no SimpleITK, and label maps of cases need none
     import SimpleITK as sitk
 
     from ..imaging.volumes import read_image

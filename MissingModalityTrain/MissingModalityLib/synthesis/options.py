@@ -66,7 +66,7 @@ class GrownOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self, "grown.")
+        check(self)
 
 
 @reads_old_names(OLD_SYNTHESIS_OPTIONS)
