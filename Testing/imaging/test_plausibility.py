@@ -155,6 +155,16 @@ def test_few_hot_voxels_neither_move_the_others_nor_pass_without_a_word(value: f
     assert (other > 0.3).sum() < 0.01 * other.size
 
 
+def test_air_stays_as_far_from_a_brain_of_one_brightness_as_it_is_where_a_voxel_is_hot() -> None:
+    array = sitk.GetArrayFromImage(brain())
+    array[array > 0] = array[array > 0] / 100 + 495
+    sound = prepared(changed(brain(), array))
+    array[18, 20, 15] = 1e7
+    found = prepared(changed(brain(), array))
+    other = np.abs(found.image - sound.image)[Modality.FLAIR][found.brain]
+    assert np.percentile(other, 99) < 0.05
+
+
 def test_hot_voxel_in_the_air_and_in_a_volume_with_noisy_air() -> None:
     array = sitk.GetArrayFromImage(brain())
     array[1, 1, 1] = 1e8
