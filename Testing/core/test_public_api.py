@@ -27,7 +27,7 @@ FUNCTIONS = {
     "compare_folders": "folders, output=None",
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
-        "cases=None"
+        "cases=None, resection_cavity='background'"
     ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
@@ -55,7 +55,7 @@ CLASSES = {
     "Event": "stage, step, total, message='', values=<factory>",
     "Plan": (
         "network='segresnet', network_options=<factory>, validation_fraction=0.1, exclude=(), "
-        "stages=<factory>"
+        "stages=<factory>, resection_cavity='background'"
     ),
     "Settings": (
         "epochs=300, iterations_per_epoch=150, batch_size=2, patch_size=(80, 80, 80), "
@@ -151,7 +151,7 @@ def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mm, "train", partial(mm.train, settings=SETTINGS, device="cpu"))
     names: dict[str, Any] = {}
-    exec(readme.lines_with("mm.train"), names)
+    exec(readme.lines_with("mm.train"), names)  # noqa: S102 - lines of our own README
     assert names["run"] == Path("run")
     assert Student.load(names["student"]).card["training"]["stage"] == "posttrain"
 

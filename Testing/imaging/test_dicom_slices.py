@@ -40,6 +40,7 @@ def test_even_slices_in_any_order_pass(depths: np.ndarray) -> None:
         (np.insert(EVEN, 5, 15.0), 3.0, "but 0 mm between"),
         (np.where(EVEN > 30, EVEN + 1, EVEN), 3.0, "unevenly spaced"),
         (np.cumsum(np.linspace(2.5, 3.5, 20)), 3.0, "unevenly spaced"),
+        (np.insert(EVEN / 10, 5, 1.5), 0.3, "but 0 mm between"),
         (EVEN, 1.0, "3 mm apart, but the volume has 1 mm"),
         (EVEN, 3.3, "3 mm apart, but the volume has 3.3 mm"),
     ],

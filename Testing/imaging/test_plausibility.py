@@ -12,12 +12,20 @@ import SimpleITK as sitk
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.case import ImageFile
+from MissingModalityLib.imaging import plausibility
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.prepared import Prepared
 from MissingModalityLib.imaging.reading import Study, read_volumes
 from MissingModalityLib.imaging.volumes import read_image, write_image
 from small_patient import brain_volume
 from volume_headers import head, write_nifti
+
+
+@pytest.fixture(autouse=True)
+def sizes_of_people(true_head_sizes: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in true_head_sizes.items():
+        monkeypatch.setattr(plausibility, name, size)
+
 
 SIZE = (40, 44, 36)
 SUFFIXES = (".nii", ".nii.gz", ".mha", ".nrrd")

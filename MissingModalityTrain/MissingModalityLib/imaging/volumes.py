@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..core.files import atomic_write, image_suffix
+from ..core.labels import MAX_LABEL_VALUES
 from .float_voxels import check_count
 from .grid import Grid
 from .header_geometry import HeaderGeometry, file_geometry
@@ -23,12 +24,6 @@ WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 MIN_VOXELS = 8
 """Fewest voxels along any direction: fewer slices are no volume a 3-D network can judge."""
-
-MAX_LABEL_VALUES = 10
-"""A volume with no more different values than this is taken for a label map or mask, not for an image.
-
-Label maps of tumors hold up to 5 values, MRI volumes hundreds.
-"""
 
 _PATCHWORK, _MOST_STRUCTURES = 0.8, 256
 """Share of voxels that have the value of their neighbor, and different values, of a map of structures.
