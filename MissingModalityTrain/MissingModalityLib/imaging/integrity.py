@@ -20,6 +20,7 @@ import numpy as np
 
 from ..core.errors import ImageError
 from ..core.files import IMAGE_SUFFIXES, image_suffix
+from .float_voxels import FloatVoxels
 from .grid import RAS_TO_LPS
 
 _CHUNK = 1 << 20
@@ -179,15 +180,19 @@ def _stream(path: Path) -> Iterator[gzip.GzipFile]:
 
 def _check_nifti_length(path: Path) -> None:
     expected = _nifti_header(path).length
-    found = 0
+    found, voxels = 0, None
     with _stream(path) as stream:
         while chunk := stream.read(_CHUNK):
             found += len(chunk)
+            voxels = voxels or FloatVoxels.of(path, chunk)
+            voxels.look(chunk)
     if found < expected:
         raise ImageError(
             f"{path} is truncated: {found} bytes of image data where its header announces {expected}. "
             "Copy or download it again."
         )
+    if voxels:
+        voxels.check(path)
 
 
 def _check_metaimage_length(path: Path) -> None:
