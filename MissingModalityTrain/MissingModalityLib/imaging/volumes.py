@@ -13,7 +13,8 @@ import SimpleITK as sitk
 from ..core.errors import ImageError
 from ..core.files import atomic_write, image_suffix
 from .grid import RAS_TO_LPS, is_straight, nearest_orthonormal, straight_axes, unit_axes
-from .integrity import check_file, nifti_matrix
+from .integrity import check_file
+from .nifti_file import nifti_matrix
 from .process_switch import ProcessSwitch
 
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -34,6 +35,15 @@ _SHEARED = (
     "the axes in its header are not at right angles (sheared volume). Resample it onto a regular grid first, "
     "for instance with Slicer's 'Resample Scalar/Vector/DWI Volume'."
 )
+
+_READERS = {
+    ".nii": "NiftiImageIO",
+    ".nii.gz": "NiftiImageIO",
+    ".mha": "MetaImageIO",
+    ".mhd": "MetaImageIO",
+    ".nrrd": "NrrdImageIO",
+    ".nhdr": "NrrdImageIO",
+}
 
 _PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
 """Environment variable that ITK reads with every NIfTI header."""
@@ -163,6 +173,8 @@ def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
     check_file(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    # not whichever of ITK's twenty readers likes the content: the file was checked as what its name says
+    reader.SetImageIO(_READERS[image_suffix(path)])
     try:
         with _warnings.hold(), _permissive.hold(_straightens(path)):
             reader.ReadImageInformation()
