@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.progress import progress_printer
 from ..evaluation.hd95_rules import HD95_RULES  # of a light file: help must not load PyTorch
-from .options import add_command, add_convention, add_device, add_progress, show_result
+from .options import add_command, add_convention, add_device, add_progress, failure_code, show_result
 
 
 def add(commands: Any) -> None:
@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
     add_progress(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Evaluate."""
     from ..evaluation.attach import attach_evaluation, trained_on
     from ..evaluation.evaluate import evaluate_folder
@@ -61,3 +61,4 @@ def run(options: argparse.Namespace) -> None:
     not_stored = ", so none were stored in its file" if options.store else ""
     warnings = [f"{warning}{not_stored}."] if seen else []
     show_result(options, {**result, "seen": seen}, "\n".join([*warnings, f"Wrote {options.output}"]))
+    return failure_code(result)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.progress import progress_printer
-from .options import add_command, add_convention, add_progress, show_result
+from .options import add_command, add_convention, add_progress, failure_code, show_result
 
 _MOST_SKIPPED_LINES = 20
 """Skipped cases and files that the summary names, a screenful; the report has them all."""
@@ -27,13 +27,14 @@ def add(commands: Any) -> None:
     add_progress(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Prepare."""
     from ..imaging.prepared_folder import prepare_cases
 
     with progress_printer(options.progress) as progress:
         report = prepare_cases(options.data, options.output, options.convention, progress)
     show_result(options, report, _summary(report))
+    return failure_code(report)
 
 
 def _summary(report: Mapping[str, Any]) -> str:

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import SimpleITK as sitk
 
 from ..core.environment import versions
-from ..core.errors import CaseError, MissingModalityError
+from ..core.errors import CaseError
+from ..core.failures import Failure, note_failure
 from ..core.files import explain_write_errors, write_report, write_text
 from ..core.labels import REGIONS
 from ..core.modalities import SUBSETS, Subset, subset_name
@@ -85,7 +86,9 @@ def evaluate_folder(
         on_progress: called for each window and prediction; steps are predictions.
 
     Returns:
-        The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
+        The content of ``summary.json`` (see :class:`.EvaluationSummary`); ``rows``, one dict per score; and
+        ``unforeseen``, names of skipped cases that a fault of the program kept out (``failures.log`` in
+        ``output`` has the tracebacks).
 
     Raises:
         StudentError: the student file cannot be used.
@@ -102,7 +105,9 @@ def evaluate_folder(
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
         distributed.on_rank_zero(lambda: _make_folder(output))
-        cases, rows, skipped = _score_data(network, data, convention, chosen, hd95_rule, on_progress)
+        cases, rows, skipped, unforeseen = _score_data(
+            network, data, convention, chosen, hd95_rule, output, on_progress
+        )
 
         def conclude() -> dict[str, Any]:
             summary = EvaluationSummary(
@@ -123,7 +128,8 @@ def evaluate_folder(
             _write(summary, rows, output, draw_heatmap)
             return summary
 
-        return {**distributed.on_rank_zero(conclude), "rows": [_as_record(row) for row in rows]}
+        records = [_as_record(row) for row in rows]
+        return {**distributed.on_rank_zero(conclude), "rows": records, "unforeseen": unforeseen}
 
 
 def read_evaluation(folder: Path | str) -> dict[str, Any]:
@@ -180,20 +186,20 @@ def _score_data(
     convention: str | None,
     device: torch.device,
     hd95_rule: str,
+    output: Path,
     on_progress: Progress | None,
-) -> tuple[list[Case], list[Row], list[dict[str, str]]]:
-    """The labeled cases of a folder, their scores, and what was skipped: ``path`` and ``reason``."""
+) -> tuple[list[Case], list[Row], list[dict[str, str]], list[str]]:
+    """The labeled cases of a folder, their scores, what was skipped, and names of unforeseen failures."""
     labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
-    rows, refused = _score_readable(network, labeled, device, hd95_rule, on_progress)
-    skipped = [
-        {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
-    ]
+    rows, refused = _score_readable(network, labeled, device, hd95_rule, output, on_progress)
+    reasons = {**left_out, **{name: failure.reason for name, failure in refused.items()}}
+    skipped = [{"path": name, "reason": _inside(data, reason)} for name, reason in reasons.items()]
     if not rows:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_REASONS])
         distributed.raise_on_all_ranks(
             CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
         )
-    return labeled, rows, skipped
+    return labeled, rows, skipped, [name for name, failure in refused.items() if failure.unforeseen]
 
 
 def _score_readable(
@@ -201,8 +207,9 @@ def _score_readable(
     cases: Sequence[Case],
     device: torch.device,
     hd95_rule: str,
+    output: Path,
     on_progress: Progress | None,
-) -> tuple[list[Row], dict[str, str]]:
+) -> tuple[list[Row], dict[str, Failure]]:
     """Rows of the cases that can be scored; why the others cannot, by name."""
 
     def score_share() -> list[tuple[int, list[Row], str]]:
@@ -214,14 +221,15 @@ def _score_readable(
         outcomes = []
         for index in share:
             try:
-                outcomes.append((index, _score_case(student, cases[index], device, hd95_rule, report), ""))
-            except MissingModalityError as error:
-                outcomes.append((index, [], str(error)))
+                scored = _score_case(student, cases[index], device, hd95_rule, report)
+                outcomes.append((index, scored, None))
+            except Exception as error:
+                outcomes.append((index, [], note_failure(error, cases[index].name, output)))
         return outcomes
 
     outcomes = sorted(distributed.gather_from(score_share), key=itemgetter(0))
     rows = [row for _, scored, _ in outcomes for row in scored]
-    return rows, {cases[index].name: problem for index, _, problem in outcomes if problem}
+    return rows, {cases[index].name: failure for index, _, failure in outcomes if failure}
 
 
 def _score_case(

@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..core.errors import CaseError
+from ..core.errors import CaseError, ImageError
 from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import TUMOR_CLASSES
 from ..core.modalities import MODALITIES, Modality, Subset
@@ -116,7 +116,8 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     A case of a folder of prepared ones is taken from there, as it is.
 
     Raises:
-        CaseError: the case has no label, a file of it has gone, or the folder cannot be written to.
+        CaseError: the case has no label, or the folder cannot be written to.
+        ImageError, LabelError: a file of it has gone or cannot be used.
     """
     if case.layout == LAYOUT:
         return _taken(case)
@@ -186,13 +187,13 @@ def fingerprint(case: Case) -> str:
     """Changes whenever an input file or the preparation changes.
 
     Raises:
-        CaseError: a file is gone.
+        ImageError: a file is gone.
     """
     files = [image.path for image in case.images.values()] + [case.label]
     try:
         stats = [(str(path), path.stat()) for path in files if path is not None]
     except OSError as error:
-        raise CaseError(
+        raise ImageError(
             f"{error.filename}: a file of case '{case.name}' can no longer be read ({error.strerror}). Put "
             "it back, or leave the case out."
         ) from error
