@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..core.files import atomic_write, image_suffix
+from ..runtime.limited_child import ChildUnavailable
+from .child_reader import read_apart
 from .grid import RAS_TO_LPS, is_straight, nearest_orthonormal, straight_axes, unit_axes
 from .integrity import check_file
 from .nifti_file import nifti_matrix
@@ -66,10 +69,7 @@ def read_image(path: Path) -> sitk.Image:
         ImageError: absent, a folder, empty, truncated, damaged, of another format, 4-D, colored, sheared, or
             fewer than 8 voxels along a direction.
     """
-    path = Path(path)
-    with _reader(path) as reader:
-        _check_shape(reader.GetSize(), reader.GetNumberOfComponents(), str(path))
-        return _with_straight_axes(reader.Execute(), path)
+    return _read(Path(path), None)
 
 
 def read_channel(path: Path, channel: int) -> sitk.Image:
@@ -82,21 +82,58 @@ def read_channel(path: Path, channel: int) -> sitk.Image:
     Raises:
         ImageError: as :func:`read_image`; or the file is not 4-D or has no such channel.
     """
-    path = Path(path)
-    with _reader(path) as reader:
-        size = reader.GetSize()
-        if len(size) != 4:
-            raise ImageError(
-                f"{path} has {len(size)} dimensions ({_times(size)}), but a 4-D file was expected."
-            )
-        if not 0 <= channel < size[3]:
-            raise ImageError(
-                f"{path} has {size[3]} channels, so there is no channel {channel} (counted from 0)."
-            )
-        _check_shape(size[:3], reader.GetNumberOfComponents(), str(path))
-        reader.SetExtractSize([*size[:3], 0])
-        reader.SetExtractIndex([0, 0, 0, channel])
+    return _read(Path(path), channel)
+
+
+def read_here(
+    path: Path,
+    channel: int | None = None,
+    limit: Callable[[int], AbstractContextManager[None]] = lambda stated: nullcontext(),
+) -> sitk.Image:
+    """Read a volume in this process; others go through :func:`read_image` and :func:`read_channel`.
+
+    Args:
+        path: of the file.
+        channel: of a 4-D file; None for a 3-D one.
+        limit: called with the bytes of voxels that the header states, once they are known to be there, and
+            with 0 before; what it returns is held meanwhile.
+
+    Raises:
+        ImageError: as there.
+    """
+    with limit(0):
+        stated = check_file(path)
+    with limit(stated), _reader(path) as reader:
+        if channel is None:
+            _check_shape(reader.GetSize(), reader.GetNumberOfComponents(), str(path))
+        else:
+            _choose_channel(reader, channel, path)
         return _with_straight_axes(reader.Execute(), path)
+
+
+def _read(path: Path, channel: int | None) -> sitk.Image:
+    """Read in a child process, or, where none can be started, in this one after a warning."""
+    try:
+        return read_apart(path, channel)
+    except ChildUnavailable as error:
+        warnings.warn(
+            f"Volumes are read without limits of memory and time, since no process of their own can be "
+            f"started for it ({error}). A file made to do harm can end this program.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return read_here(path, channel)
+
+
+def _choose_channel(reader: sitk.ImageFileReader, channel: int, path: Path) -> None:
+    size = reader.GetSize()
+    if len(size) != 4:
+        raise ImageError(f"{path} has {len(size)} dimensions ({_times(size)}), but a 4-D file was expected.")
+    if not 0 <= channel < size[3]:
+        raise ImageError(f"{path} has {size[3]} channels, so there is no channel {channel} (counted from 0).")
+    _check_shape(size[:3], reader.GetNumberOfComponents(), str(path))
+    reader.SetExtractSize([*size[:3], 0])
+    reader.SetExtractIndex([0, 0, 0, channel])
 
 
 def check_volume(image: sitk.Image, name: str) -> None:
@@ -170,7 +207,6 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
 @contextmanager
 def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
     """A reader that knows the header of a complete file; what ITK raises inside becomes an ImageError."""
-    check_file(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     # not whichever of ITK's twenty readers likes the content: the file was checked as what its name says
