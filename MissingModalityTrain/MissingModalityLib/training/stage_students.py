@@ -38,10 +38,16 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     record = RunRecord.read(folder)
     state = read_checkpoint(folder)
     network = networks.build(record.plan.network, **record.plan.network_options)
-    network.load_state_dict(_trained_weights(state))
+    try:
+        network.load_state_dict(_trained_weights(state))
+        stage, epoch = state["stage"], state["epoch"]
+    except (LookupError, RuntimeError, TypeError, AttributeError) as error:
+        raise StudentError(
+            f"{folder.checkpoint}: the checkpoint holds something else ({error}). Put back a copy."
+        ) from error
     if card and "gate" in card and "presence" not in network.distillable_features:
         raise OptionError(f"{run}: network {network.name} does not tell presence. Export it without a gate.")
-    facts = {**_card(record, state["stage"], state["epoch"]), **(card or {})}
+    facts = {**_card(record, stage, epoch), **(card or {})}
     Student(network, facts).save(output, half=True)
     return output
 
