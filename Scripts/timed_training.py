@@ -35,16 +35,21 @@ from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.core.files import atomic_write
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
-from MissingModalityLib.imaging.cache import cache_case
+from MissingModalityLib.datasets.splitting import split_cases
+from MissingModalityLib.imaging.cache import CachedCase, cache_case
 from MissingModalityLib.runtime.devices import choose_device
+from MissingModalityLib.synthesis.options import SynthesisOptions
+from MissingModalityLib.synthesis.pairing import grow_cases
 from MissingModalityLib.synthesis.tumor_cache import cache_tumor, tumor_folder
-from MissingModalityLib.training.plan import Plan, make_plan
 from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.stage_students import export
 
 STUDENT = "student.safetensors"
+SEED = 0
+"""Of the run, and so of its synthesis."""
+
 KEEP_SECONDS = 60.0
 """Between two times that student and state are kept: what a process that is killed loses at most."""
 
@@ -53,6 +58,9 @@ MOST_WORKERS = 8
 
 _DRIFT = 0.1
 """Of the time left: how far a run may be from ending in time before its epochs are chosen anew."""
+
+_SPARE = 0.02
+"""Of the time left: not planned with, since the last epochs may be slower than those measured."""
 
 _LEAST_PAUSE = 30.0
 """Seconds between two choices of epochs, each of which costs a start of the training."""
@@ -162,12 +170,12 @@ class TimedRun:
             self.keep()
 
     def _train(self) -> None:
-        choices = {"device": self.device, "on_progress": self._watch}
+        choices: dict[str, Any] = {"device": self.device, "on_progress": self._watch}
         if self.folder.has_checkpoint:
             epochs = {f"{stage}.epochs": number for stage, number in self.epochs.items()}
             train(self.data, self.folder.path, resume=True, settings=epochs, **choices)
         else:
-            bundled_student.begin(self.data, self.folder.path, self.settings, **choices)
+            bundled_student.begin(self.data, self.folder.path, self.settings, seed=SEED, **choices)
 
     def _watch(self, event: Event) -> None:
         """Progress of the training: measures epochs, and stops what would not end in time.
@@ -205,7 +213,7 @@ class TimedRun:
         names = list(self.wanted)
         wanted = {name: self.wanted[name] for name in names[names.index(stage) :]}
         # other epochs mean one start more; a first one, which may also make files, took longer
-        left = self.ends - now - self.pace.startup
+        left = (1 - _SPARE) * (self.ends - now - self.pace.startup)
         costs = {name: self.pace.seconds.get(name, cost) for name in wanted}
         planned = sum(self.epochs[name] * costs[name] for name in wanted) - done * cost
         self._chosen[stage] = now
@@ -217,26 +225,34 @@ class TimedRun:
             raise Interrupted(f"{stage}: {cost:.2f} s an epoch, {left:.0f} s left; epochs: {self.epochs}")
 
 
-def cut_tumors(data: Path, exclude: Sequence[str] = ()) -> None:
-    """Cut the tumors that the recipe transplants, in a process per core; training itself takes one for it.
+def make_tumors(data: Path, exclude: Sequence[str] = ()) -> None:
+    """Cut or grow the tumors of the recipe's synthesis, in a process per core; training itself takes one.
 
     Args:
         data: folder of prepared cases; the tumors go where training looks for them.
         exclude: names of cases that are not trained on.
     """
-    options = [
-        stage.synthesis.options for stage in _plan().stages.values() if stage.synthesis.method == "aem"
-    ]
-    cases = [cache_case(case, data) for case in find_cases(data).cases if case.name not in exclude]
-    with_tumor = [case for case in cases if len(case.tumor_voxels())]
+    plan, folder = bundled_student.plan(), tumor_folder(data)
+    usable = [case for case in find_cases(data).cases if case.name not in exclude]
+    real = [cache_case(case, data) for case in split_cases(usable, plan.validation_fraction, SEED)[0]]
+    shares = os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")  # a copy of this process would share PyTorch's threads
-    with ProcessPoolExecutor(mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for each in options:
-            list(pool.map(partial(cache_tumor, folder=tumor_folder(data), options=each), with_tumor))
+    with ProcessPoolExecutor(shares, context, torch.set_num_threads, (1,)) as pool:
+        jobs = []
+        for synthesis in (stage.synthesis for stage in plan.stages.values()):
+            if synthesis.method == "aem":
+                with_tumor = [case for case in real if len(case.tumor_voxels())]
+                jobs += [pool.submit(cache_tumor, case, folder, synthesis.options) for case in with_tumor]
+            elif synthesis.method == "grown":
+                numbers = range((synthesis.factor - 1) * len(real))
+                parts = filter(None, (numbers[part::shares] for part in range(shares)))
+                jobs += [pool.submit(_grow, real, part, folder, synthesis.options) for part in parts]
+        for job in jobs:
+            job.result()
 
 
-def _plan() -> Plan:
-    return make_plan(bundled_student.RECIPE, bundled_student.NETWORK, settings=bundled_student.SETTINGS)
+def _grow(cases: Sequence[CachedCase], numbers: range, folder: Path, options: SynthesisOptions) -> None:
+    grow_cases(cases, numbers, SEED, options, folder)
 
 
 def keep_result(run: Path, output: Path) -> None:
@@ -262,9 +278,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / "run"
         try:
-            own = _settings(options.data, options.device)
+            own = _settings(options.device)
             options.output.mkdir(parents=True, exist_ok=True)
-            cut_tumors(options.data, own["exclude"])
+            make_tumors(options.data, bundled_student.excluded(options.data))
             keep = partial(keep_result, run, options.output)
             settings = {**own, **dict(options.settings)}
             TimedRun(options.data, run, options.until, keep, settings, options.device).train()
@@ -287,14 +303,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _settings(data: Path, device: str) -> dict[str, Any]:
-    """What differs from the bundled recipe because of the cases and of the machine."""
-    names = {case.name for case in find_cases(data).cases}
-    # a run refuses names that are not there
-    changed: dict[str, Any] = {"exclude": tuple(name for name in _plan().exclude if name in names)}
-    if choose_device(device).type == "cuda":
-        changed["num_workers"] = min(MOST_WORKERS, (os.cpu_count() or 1) - 1)
-    return changed
+def _settings(device: str) -> dict[str, Any]:
+    """What differs from the bundled recipe because of the machine."""
+    if choose_device(device).type != "cuda":
+        return {}
+    return {"num_workers": min(MOST_WORKERS, (os.cpu_count() or 1) - 1)}
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ _PUBLIC = {
     "read_study": "imaging.reading",
     "segment_files": "inference.segment_files",
     "segment_folder": "inference.segment_folder",
+    "select": "training.selection",
     "synthesize": "synthesis.write",
     "train": "training.run",
     "write_segmentation": "imaging.segmentation_file",

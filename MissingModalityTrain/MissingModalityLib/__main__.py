@@ -25,6 +25,7 @@ from .cli import (
     prepare,
     segment,
     segment_folder,
+    select,
     synthesize,
     train,
 )
@@ -42,6 +43,7 @@ _COMMANDS = (
     export,
     evaluate,
     compare,
+    select,
     phantom,
     devices,
 )

@@ -12,7 +12,7 @@ import pytest
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.failures import LOG_FILE
 from MissingModalityLib.datasets.case import Case
-from MissingModalityLib.evaluation import evaluate
+from MissingModalityLib.evaluation import case_scores
 from MissingModalityLib.imaging import reading
 from MissingModalityLib.inference import segment_folder
 from raw_volumes import packed_nifti
@@ -41,7 +41,7 @@ def fault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ex
             raise request.param
         return read_study(case)
 
-    for module in (reading, segment_folder, evaluate):
+    for module in (reading, segment_folder, case_scores):
         monkeypatch.setattr(module, "read_study", failing)
     return request.param
 

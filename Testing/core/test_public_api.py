@@ -23,10 +23,11 @@ from small_cases import write_block_cases
 from tiny_run import TINY
 
 FUNCTIONS = {
-    "attach_evaluation": "student, evaluation, cross_validation",
+    "attach_evaluation": "student, evaluation, cross_validation=()",
     "compare_folders": "folders, output=None",
     "evaluate_folder": (
-        "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None"
+        "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
+        "cases=None, resection_cavity='background'"
     ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
@@ -38,13 +39,14 @@ FUNCTIONS = {
     "segment_folder": (
         "data, output, student=None, device='auto', labels='classes', suffix='.seg.nrrd', on_progress=None"
     ),
+    "select": "run, smoothing_mm=(), overlap=(), mirror=(), device='auto', on_progress=None",
     "synthesize": (
         "data, output, factor=4, method='aem', seed=0, options=None, convention=None, on_progress=None"
     ),
     "train": (
         "data, output, recipe='baseline', network=None, preset='paper', stages=None, settings=None, "
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
-        "prepared=None, on_progress=None"
+        "prepared=None, on_progress=None, *, folds=None, fold=None"
     ),
     "write_segmentation": "classes, output, labels='classes'",
 }
@@ -53,7 +55,7 @@ CLASSES = {
     "Event": "stage, step, total, message='', values=<factory>",
     "Plan": (
         "network='segresnet', network_options=<factory>, validation_fraction=0.1, exclude=(), "
-        "stages=<factory>"
+        "stages=<factory>, resection_cavity='background'"
     ),
     "Settings": (
         "epochs=300, iterations_per_epoch=150, batch_size=2, patch_size=(80, 80, 80), "
@@ -64,13 +66,14 @@ CLASSES = {
         "lr_decay_power=0.9, max_grad_norm=0.0, ema_decay=0.0, precision='auto', validation_interval=25, "
         "validation_subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), num_workers=0, "
         "optimizer='adam', lr_schedule='poly', lr_warmup_steps=0, lr_decay_fraction=0.2, "
-        "case_cache='auto', compile='none'"
+        "case_cache='auto', compile='none', ensemble=<factory>"
     ),
     "Student": "network, card=None",
     "Study": "images, names",
     "SynthesisOptions": (
         "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
-        "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4"
+        "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4, "
+        "grown=<factory>"
     ),
 }
 METHODS = {
@@ -148,7 +151,7 @@ def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mm, "train", partial(mm.train, settings=SETTINGS, device="cpu"))
     names: dict[str, Any] = {}
-    exec(readme.lines_with("mm.train"), names)
+    exec(readme.lines_with("mm.train"), names)  # noqa: S102 - lines of our own README
     assert names["run"] == Path("run")
     assert Student.load(names["student"]).card["training"]["stage"] == "posttrain"
 

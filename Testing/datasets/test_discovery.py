@@ -13,13 +13,14 @@ import pytest
 import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import CaseError, ImageError, LabelError, OptionError
+from MissingModalityLib.core.labels import RESECTION_CAVITY
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality
 from MissingModalityLib.datasets import discovery
 from MissingModalityLib.datasets.case import Case, CaseListing, ImageFile
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.datasets.layout import LABEL, SuffixLayout
 from MissingModalityLib.datasets.registry import all_layouts
-from MissingModalityLib.datasets.splitting import split_cases
+from MissingModalityLib.datasets.splitting import source_of, split_cases, split_folds
 from MissingModalityLib.imaging.reading import read_label, read_study
 
 FLAIR, T1CE, T1, T2 = MODALITIES
@@ -138,7 +139,7 @@ def test_names_of_2017_to_2021_read_with_enhancing_tumor_as_4(
     ("name", "convention", "values", "expected"),
     [
         ("BraTS-GLI-00000-000", "brats2023", (1, 2, 3), [1, 2, 3, 0]),
-        ("BraTS-GLI-02061-100", "brats2024", (1, 2, 3, 4), [1, 2, 3, 0]),
+        ("BraTS-GLI-02061-100", "brats2024", (1, 2, 3, 4), [1, 2, 3, RESECTION_CAVITY]),
         ("BraTS-MET-00001-000", "brats2023", (1, 2, 3), [1, 2, 3, 0]),
         ("BraTS-SSA-00002-000", "brats2023", (1, 2, 3), [1, 2, 3, 0]),
         ("FeTS2024-00003", "brats2021", (1, 2, 4), [1, 2, 3, 0]),
@@ -239,6 +240,38 @@ def test_decathlon_labels_of_other_meaning_need_an_explicit_convention(tmp_path:
     with pytest.raises(LabelError, match="convention explicitly"):
         read_label(find_cases(tmp_path).cases[0])
     assert classes(find_cases(tmp_path, "brats2023").cases[0]) == [1, 2, 3, 0]
+
+
+@pytest.mark.parametrize("described", [True, False], ids=["dataset.json", "no dataset.json"])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd"])
+def test_single_channels_of_nnunet_in_a_decathlon_folder_are_called_so(
+    tmp_path: Path, suffix: str, described: bool
+) -> None:
+    for name in ("BRATS_001", "BRATS_002"):
+        for channel, modality in enumerate(MODALITIES):
+            save(tmp_path / "imagesTr" / f"{name}_{channel:04}{suffix}", volume(modality))
+        save(tmp_path / "labelsTr" / f"{name}{suffix}", label(1, 2, 3))
+    save(tmp_path / "imagesTs" / f"BRATS_485_0000{suffix}", volume(FLAIR))
+    save_case(tmp_path / "other", NAMES_2021, "{}.nii.gz")
+    if described:
+        (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "FLAIR", "1": "T1w"}}')
+    listing = find_cases(tmp_path)
+    assert [case.name for case in listing.cases] == ["other"]
+    found = reasons(listing)
+    for name in ("BRATS_001_0000", "BRATS_002_0003", "BRATS_485_0000"):
+        assert "single channel of nnU-Net" in found[name + suffix] and "_flair.nii.gz" in found[name + suffix]
+    if described:
+        assert "nnU-Net" in found["BRATS_001" + suffix]
+    with pytest.raises(CaseError, match="single channel of nnU-Net"):
+        find_cases(tmp_path / "imagesTr")
+
+
+def test_four_digits_that_count_cases_are_no_channels(tmp_path: Path) -> None:
+    save_decathlon(tmp_path)
+    for folder, name in (("imagesTr", "BRATS_001"), ("imagesTr", "BRATS_002"), ("labelsTr", "BRATS_001")):
+        path = tmp_path / folder / f"{name}.nii.gz"
+        path.rename(path.with_name(f"{name.replace('_', '_0')}.nii.gz"))
+    assert [case.name for case in find_cases(tmp_path).cases] == ["BRATS_0001", "BRATS_0002", "BRATS_485"]
 
 
 def test_file_with_fewer_channels_than_described_is_named(tmp_path: Path) -> None:
@@ -518,3 +551,34 @@ def test_case_that_no_layout_explains_whole_is_left_out(
     listing = find_cases(tmp_path)
     assert [case.name for case in listing.cases] == ["b"]
     assert set(reasons(listing).values()) == {"case a left out, because no layout fits all of its files"}
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("BraTS2021_00003", "BraTS2021"),
+        ("BraTS20_Training_001", "BraTS20_Training"),
+        ("Brats18_CBICA_ALU_1", "Brats18_CBICA"),
+        ("BraTS-GLI-00005-100", "BraTS_GLI"),
+        ("anna", "anna"),
+    ],
+)
+def test_a_source_is_the_first_parts_of_a_name(name: str, source: str) -> None:
+    assert source_of(name) == source
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_folds_share_every_source_alike_and_no_patient(seed: int) -> None:
+    names = [f"BraTS2021_{number:05}" for number in range(7)]
+    names += [f"Brats18_CBICA_{letter}_1" for letter in "ABCDE"]
+    names += [f"BraTS-GLI-{number:05}-10{visit}" for number in range(4) for visit in range(2)]
+    cases = [Case(name, Path(name), "brats", {}) for name in names]
+    folds = split_folds(cases, 3, seed)
+    assert folds == split_folds(cases[::-1], 3, seed)
+    assert sorted(case.name for fold in folds for case in fold) == sorted(names)
+    patients = [{case.patient for case in fold} for fold in folds]
+    assert not patients[0] & patients[1] | patients[0] & patients[2] | patients[1] & patients[2]
+    for source in ("BraTS2021", "Brats18_CBICA", "BraTS_GLI"):
+        counts = [sum(source_of(patient) == source for patient in fold) for fold in patients]
+        assert max(counts) - min(counts) <= 1
+    assert max(map(len, patients)) - min(map(len, patients)) <= 1

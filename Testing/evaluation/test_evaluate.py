@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.core.labels import REGIONS
 from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_name
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
@@ -247,7 +248,7 @@ def test_a_cross_validation_counts_beside_the_students_own_evaluation(
     assert "calibration" not in read_card(path), "three patients are too few"
 
 
-def test_enough_patients_calibrate_the_student_but_for_those_it_learned_from(
+def test_enough_patients_held_out_calibrate_the_student_but_for_those_it_learned_from(
     evaluated: Evaluated, tmp_path: Path
 ) -> None:
     path, scores = tmp_path / "s.safetensors", tmp_path / "scores"
@@ -260,15 +261,17 @@ def test_enough_patients_calibrate_the_student_but_for_those_it_learned_from(
     def attach(patients: int) -> dict[str, Any] | None:
         several = [replace(row, case=f"p{number:02}") for number in range(patients) for row in rows[:60]]
         (scores / "cases.csv").write_text(rows_to_csv(several))
-        cases = [{"name": f"p{number:02}"} for number in range(patients)]
+        voxels = {row.region: row.reference for row in rows[:60] if row.region in REGIONS}
+        cases = [{"name": f"p{number:02}", "reference_voxels": voxels} for number in range(patients)]
         (scores / "summary.json").write_text(json.dumps({**summary, "cases": cases}))
-        attach_evaluation(path, scores)
+        attach_evaluation(path, evaluated.output, [scores])
         return read_card(path).get("calibration")
 
     assert attach(FEWEST_PATIENTS) is None, "it learned from one of them"
     found = attach(FEWEST_PATIENTS + 1)
     assert found is not None and found["patients"] == FEWEST_PATIENTS
-    assert attach(FEWEST_PATIENTS) is None, "an estimate that was not fitted to this evaluation is gone"
+    attach_evaluation(path, scores)
+    assert "calibration" not in read_card(path), "patients to report on choose nothing"
 
 
 def test_the_table_is_the_papers(evaluated: Evaluated) -> None:

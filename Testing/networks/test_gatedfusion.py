@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from features import named
+from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality, availability
 from MissingModalityLib.networks.gatedfusion import ChannelGate, Encoded, GatedFusion, InstanceNorm, PlaceGate
+from MissingModalityLib.networks.output import Kind
 from small_networks import small_network
 
 SEEN = torch.tensor([[True, True, False], [False, True, False], [True, True, True]])
@@ -99,3 +101,22 @@ def test_every_level_has_its_feature() -> None:
         factor = 2 ** (int(level) - 1)
         samples = counts[modality[0]] if kind == "encoder" else 2
         assert x.shape == (samples, 8 * factor, *(8 // factor,) * 3) and x.requires_grad
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_coarser_levels_and_presence_are_told_if_asked_for_and_change_nothing_else(training: bool) -> None:
+    plain = small_network("gatedfusion", blocks=(1, 1, 1)).train(training)
+    full = small_network("gatedfusion", blocks=(1, 1, 1), deep_supervision=True, presence=True)
+    full.load_state_dict(plain.state_dict(), strict=False)
+    full.train(training)
+    available = torch.tensor([availability(SUBSETS[7])])
+    volumes = torch.randn(1, len(MODALITIES), 32, 32, 32, generator=torch.Generator().manual_seed(1))
+    output = full(volumes, available, features=(Kind.DEEP,))
+    assert {name: x.shape[2] for name, x in named(output.features).items()} == {"deep/3": 4, "deep/2": 8}
+    assert output.presence.shape == (1, 3)
+    assert torch.equal(output.logits, plain(volumes, available).logits)
+
+
+def test_deep_supervision_needs_a_level_between() -> None:
+    with pytest.raises(OptionError, match=r"deep_supervision=True.*blocks=2 has one"):
+        small_network("gatedfusion", blocks=(2,), deep_supervision=True)

@@ -123,7 +123,7 @@ class SimulatedTraining:
         monkeypatch.setattr(bundled_student, "begin", self.begin)
         monkeypatch.setattr(timed_training, "train", self.resume)
 
-    def begin(self, data: Path, run: Path, settings: Any, device: str, on_progress: Any) -> None:
+    def begin(self, data: Path, run: Path, settings: Any, seed: int, device: str, on_progress: Any) -> None:
         on_progress(Event(ProgressStage.PREPARE, 0, 1))
         RunRecord(str(data), {}, (), self.plan).write(self.folder)
         self.folder.checkpoint.touch()
@@ -209,11 +209,15 @@ def test_what_is_kept_of_a_run_goes_on_elsewhere(tmp_path: Path) -> None:
     assert log(joined / "run")[:-1] == before and log(joined / "run")[-1]["epoch"] == 2
 
 
-def test_tumors_are_cut_ahead_as_training_wants_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_prepared_cases(tmp_path)
-    timed_training.cut_tumors(tmp_path, exclude=["patient_1"])
+@pytest.mark.parametrize("method", ["aem", pytest.param("grown", marks=pytest.mark.slow)])
+def test_tumors_are_made_ahead_as_training_wants_them(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(bundled_student.SETTINGS, "train.synthesis.method", method)
+    write_prepared_cases(tmp_path, count=4)  # one of them is held out
+    timed_training.make_tumors(tmp_path, exclude=["patient_1"])
     made = sorted(tumor_folder(tmp_path).iterdir())
-    assert [path.name.partition("-")[0] for path in made] == ["patient_0", "patient_2"]
+    assert len(made) >= 2 and not any("patient_1" in path.name for path in made)
     settings = {**SMALL, "exclude": "patient_1"}
     bundled_student.begin(tmp_path, tmp_path / "run", settings, device="cpu")
     assert sorted(tumor_folder(tmp_path).iterdir()) == made

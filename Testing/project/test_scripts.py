@@ -13,7 +13,6 @@ from types import ModuleType
 import pytest
 
 import bundled_student
-import choose_component_size
 import compare_recipes
 from compare_recipes import COMPARISONS, Line
 from MissingModalityLib.inference.card import read_card
@@ -53,8 +52,13 @@ def test_the_bundled_student_is_trained_scored_and_described(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    own = {key: value for key, value in bundled_student.SETTINGS.items() if not key.endswith(".epochs")}
-    changed = {**own, **TINY, "epochs": 1, "precision": "float32", "exclude": "none"}
+    changed = {
+        **bundled_student.SETTINGS,
+        **TINY,
+        "epochs": 1,
+        "precision": "float32",
+        "validation_fraction": 0,
+    }
     monkeypatch.setattr(bundled_student, "SETTINGS", changed)
     places = {
         "train": tiny_cases,
@@ -65,8 +69,9 @@ def test_the_bundled_student_is_trained_scored_and_described(
     assert script(bundled_student, **places) == 0
     student = tmp_path / "models" / f"{bundled_student.NAME}.safetensors"
     card = read_card(student)
-    assert card["name"] == bundled_student.NAME and card["training"]["preset"] == "paper"
-    assert card["evaluation"]["cases"] == 3
+    assert card["name"] == bundled_student.NAME and card["network"] == "gatedfusion"
+    scores = card["evaluation"]
+    assert (scores["cases"], scores["left_out"]) == (2, 1), "one has two of the sequences"
     assert student.with_suffix(".md").read_text("utf-8").startswith("#")
     before, stages = student.read_bytes(), log(tmp_path / "run")
     assert script(bundled_student, **places) == 0
@@ -86,7 +91,7 @@ def take_two_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the comparison of recipes have two lines."""
     lines = COMPARISONS["recipes"].lines
     change_lines(monkeypatch, {name: lines[name] for name in ("baseline", "+AEM signed +KD")})
-    monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b")
+    monkeypatch.setattr(compare_recipes, "EXCLUDED", ("patient_b",))
 
 
 @pytest.fixture
@@ -153,7 +158,7 @@ def test_no_case_is_scored_by_a_network_that_trained_on_it(
 ) -> None:
     change_lines(monkeypatch, {"baseline": Line("baseline"), "short": Line("baseline", share=0.2)})
     for folds in (2, 3):
-        monkeypatch.setattr(compare_recipes, "EXCLUDED", "patient_b" if folds == 2 else "none of them")
+        monkeypatch.setattr(compare_recipes, "EXCLUDED", ("patient_b",) if folds == 2 else ())
         assert script(compare_recipes, train=tiny_cases, output=tmp_path / "out", folds=folds, steps=1) == 0
         scored: list[str] = []
         for fold in range(folds):
@@ -171,24 +176,3 @@ def test_trainings_side_by_side_are_those_made_in_turn(
     places = {"train": tiny_cases, "test": tiny_cases, "output": tmp_path / "out"}
     assert script(compare_recipes, **places, seeds=1, steps=3, at_once=2) == 0
     assert len(scores(compared)) == 2 and scores(tmp_path / "out") == scores(compared)
-
-
-@pytest.mark.usefixtures("two_lines")
-def test_sizes_of_components_are_scored_on_cases_the_students_have_not_seen(
-    script: Script,
-    tiny_cases: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    out = tmp_path / "out"
-    # the other line needs more cases than a fold has
-    change_lines(monkeypatch, {"baseline": Line("baseline")})
-    assert script(compare_recipes, train=tiny_cases, output=out, folds=2, steps=1) == 0
-    capsys.readouterr()
-    assert script(choose_component_size, line=out / "baseline", folds=out / "folds") == 0
-    printed = capsys.readouterr()
-    assert sorted(printed.err.split()) == ["patient_a", "patient_c"]
-    assert len(printed.out.splitlines()) == 2 + len(choose_component_size.SIZES)
-    assert script(choose_component_size, line=out, folds=out / "folds") == 2
-    assert "no students of folds" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
+from checkout import LIBRARY
 from MissingModalityLib.core.errors import CaseError, ImageError
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.prepared_folder import prepare_cases
@@ -52,7 +54,8 @@ def test_training_resumes_and_exports_where_no_package_reads_volumes(prepared: P
     run, student = tmp_path / "run", tmp_path / "student.safetensors"
     settings = {**TINY, "validation_fraction": 0.34, "validation_interval": 1}
     command = [sys.executable, "-c", WITHOUT_READERS, prepared, run, json.dumps(settings), student]
-    done = subprocess.run(command, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(LIBRARY)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert [line["stage"] for line in log(run)] == ["pretrain", "train", "posttrain", "posttrain"]
     assert log(run)[-1]["dice"]["mean"] >= 0

@@ -30,6 +30,8 @@ WHOLE = TrainRequest(
     device="cuda:1",
     convention="brats2021",
     prepared="prepared",
+    folds=3,
+    fold=1,
 )
 
 

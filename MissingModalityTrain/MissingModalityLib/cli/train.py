@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .options import (
     add_settings,
     at_least,
     show_result,
+    warning_lines,
 )
 
 
@@ -32,6 +34,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--output", type=Path, metavar="RUN", help="folder of the run")
     _add_choices(parser)
     _add_course(parser)
+    _add_folds(parser)
     _add_plan(parser)
     add_settings(parser, "change single settings of the recipe, see below", describe_settings())
     add_convention(parser)
@@ -85,6 +88,21 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_folds(parser: argparse.ArgumentParser) -> None:
+    """Cross-validation."""
+    parser.add_argument(
+        "--folds",
+        type=at_least(2),
+        metavar="K",
+        help="cross-validate: K runs in RUN/fold0 ..., each scored on the patients that it has held out, a "
+        "like share of every source (first parts of the cases' names); scores of all in RUN/evaluation; with "
+        "--resume whole folds are kept and those that lack are begun",
+    )
+    parser.add_argument(
+        "--fold", type=at_least(0), metavar="I", help="with --folds, train this one alone, counted from 0"
+    )
+
+
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     """Settings from a file, and into one."""
     parser.add_argument(
@@ -112,7 +130,16 @@ def run(options: argparse.Namespace) -> None:
     request = TrainRequest.from_options(options)
     with progress_printer(options.progress) as progress:
         folder = train(**vars(request), on_progress=progress)
-    show_result(options, {"output": str(folder)}, f"Wrote {folder}")
+    warnings = _warnings_of(folder)
+    summary = "\n".join([*warning_lines(warnings), f"Wrote {folder}"])
+    show_result(options, {"output": str(folder), "warnings": warnings}, summary)
+
+
+def _warnings_of(folder: Path) -> list[dict[str, str]]:
+    """What a run, or the folds in its folder, had to say about the data, each once."""
+    records = [path for pattern in ("run.json", "fold*/run.json") for path in sorted(folder.glob(pattern))]
+    told = [json.loads(path.read_text("utf-8")).get("warnings", ()) for path in records]
+    return [dict(entry) for entry in dict.fromkeys(tuple(entry.items()) for run in told for entry in run)]
 
 
 def _plan_of(options: argparse.Namespace) -> str:

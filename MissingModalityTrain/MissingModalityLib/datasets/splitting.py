@@ -1,10 +1,11 @@
-"""Dividing cases into training and validation."""
+"""Dividing cases: into training and validation, and into the folds of a cross-validation."""
 
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..core.errors import OptionError
 from .case import Case
@@ -31,11 +32,9 @@ def split_cases(
     """
     if not 0 <= fraction < 1:
         raise OptionError(f"The validation fraction is {fraction:g}. Choose 0 or more and less than 1.")
-    patients: dict[str, list[Case]] = defaultdict(list)
-    for case in sorted(cases, key=lambda case: case.name):
-        patients[case.patient].append(case)
+    patients = _by_patient(cases)
     order = sorted(patients)  # neither the file system's order nor that of the caller may decide
-    random.Random(seed).shuffle(order)
+    random.Random(seed).shuffle(order)  # noqa: S311 - a split that a seed repeats, no secret
     # a fraction that rounds to no case still gets one: it was asked for
     wanted = round(fraction * len(cases)) or (1 if fraction and len(order) > 1 else 0)
     validation: list[Case] = []
@@ -45,5 +44,60 @@ def split_cases(
     return tuple(_sorted(training)), tuple(_sorted(validation))
 
 
-def _sorted(cases: list[Case]) -> list[Case]:
+def split_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[tuple[Case, ...], ...]:
+    """Divide cases into folds that each hold a like share of every source, all visits of a patient in one.
+
+    Within a source (:func:`source_of`) patients are shuffled; then they are dealt out in turn, source after
+    source. So numbers of patients differ by one at most, in all and of each source. The outcome depends on
+    the cases' names and the seed only.
+
+    Args:
+        cases: to divide.
+        folds: how many, at least 2.
+        seed: of the random order.
+
+    Returns:
+        The cases of each fold, sorted by name.
+
+    Raises:
+        OptionError: fewer than two folds, or fewer patients than folds.
+    """
+    patients = _by_patient(cases)
+    if not 2 <= folds <= len(patients):
+        raise OptionError(
+            f"folds={folds} cannot be made of {len(patients)} patient(s). Choose 2 or more, and no more than "
+            "there are patients."
+        )
+    sources: dict[str, list[str]] = defaultdict(list)
+    for patient in sorted(patients):
+        sources[source_of(patient)].append(patient)
+    generator = random.Random(seed)  # noqa: S311 - folds that a seed repeats, no secret
+    for members in sources.values():
+        generator.shuffle(members)
+    order = [patient for source in sorted(sources) for patient in sources[source]]
+    return tuple(
+        tuple(_sorted([case for patient in order[fold::folds] for case in patients[patient]]))
+        for fold in range(folds)
+    )
+
+
+def source_of(name: str) -> str:
+    """Where a case comes from, by its name: the first two of three or more parts, of two parts the first.
+
+    Parts are joined by ``_`` or ``-``: ``BraTS2021_00003`` is of BraTS2021, ``Brats18_CBICA_ALU_1`` of
+    Brats18_CBICA, ``BraTS-GLI-00005-100`` of BraTS_GLI.
+    """
+    parts = re.split(r"[_-]", name)
+    return "_".join(parts[:2] if len(parts) > 2 else parts[:1])
+
+
+def _by_patient(cases: Sequence[Case]) -> dict[str, list[Case]]:
+    """Cases of each patient, sorted by name."""
+    patients: dict[str, list[Case]] = defaultdict(list)
+    for case in _sorted(cases):
+        patients[case.patient].append(case)
+    return patients
+
+
+def _sorted(cases: Iterable[Case]) -> list[Case]:
     return sorted(cases, key=lambda case: case.name)

@@ -13,7 +13,7 @@ from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import CaseError
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
-from ..inference.card import read_card
+from ..inference.card import CHOICES, read_card
 from ..inference.student import Student
 from .calibration import FEWEST_PATIENTS, fit_calibration
 from .evaluate import prediction_facts, read_evaluation, weights_sha256
@@ -21,6 +21,7 @@ from .pooling import pool_evaluations
 from .tables import Row
 
 _FACTS = ("data", "date", "device", "hd95_rule")
+_OF_SCORES = ("evaluation", "calibration")
 _DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
 
@@ -30,15 +31,16 @@ def attach_evaluation(
 ) -> dict[str, Any]:
     """Store the summary of evaluations in a student file, in place and in the file's own precision.
 
-    Where they are of enough patients and tell what the probabilities told, the estimate of Dice for each
-    result is fitted to them too, see :func:`.calibration.fit_calibration`; else the file gets none.
+    Where the cross-validation is of enough patients and tells what the probabilities told, the estimate of
+    Dice for each result is fitted to it, see :func:`.calibration.fit_calibration`; else the file gets none.
 
     Args:
         student: a student file; its card gets the entries ``evaluation`` and ``calibration``, earlier ones
             are replaced.
         evaluation: folder that :func:`.evaluate.evaluate_folder` has written for these very weights.
         cross_validation: folders of evaluations by students that were trained like this one without the
-            patients that they were scored on; their patients count like the others.
+            patients that they were scored on, or of this one on patients held out; their patients count like
+            the others.
 
     Returns:
         The entry ``evaluation``, see :func:`summary_of`.
@@ -57,18 +59,38 @@ def attach_evaluation(
         "weights_sha256": found["weights_sha256"],
         "cross_validated": len({case["name"] for other in others for case in other["cases"]}),
     }
-    network.card["calibration"] = _calibration([found, *others], set(trained_on(student, found)))
+    network.card["calibration"] = _calibration(student, others)
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
 
 
-def _calibration(
-    evaluations: Sequence[Mapping[str, Any]], learned_from: Collection[str]
-) -> dict[str, Any] | None:
-    """Fitted to all but what the student itself was scored on and had learned from."""
-    own, *others = ([row for row in evaluation["rows"] if row.get("features")] for evaluation in evaluations)
-    rows = [row for row in own if row["case"] not in learned_from]
-    rows += [row for other in others for row in other]
+def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> None:
+    """Put what was chosen for a student into its file, in place and in the file's own precision.
+
+    An evaluation and an estimate of Dice that the file held are of what it was before, and are taken out.
+
+    Args:
+        student: a student file.
+        chosen: keys of :data:`~..inference.card.CHOICES`, as :func:`.selection.choose` returns them.
+
+    Raises:
+        StudentError: the student file cannot be used or written.
+        OptionError: a fact of another kind, out of its range or not for this network.
+    """
+    student = Path(student)
+    loaded = Student.load(student)
+    facts = {name: value for name, value in loaded.card.items() if name not in _OF_SCORES}
+    Student(loaded.network, {**facts, **chosen}).save(student, half=_is_half(student))
+
+
+def _calibration(student: Path, cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
+    own = weights_sha256(Student.load(student))
+    rows: list[Mapping[str, Any]] = []
+    for evaluation in cross_validation:
+        # of the student itself on patients held out, but never on those that it learned from
+        learned = trained_on(student, evaluation) if evaluation.get("weights_sha256") == own else ()
+        rows += [row for row in evaluation["rows"] if row.get("features") and row["case"] not in learned]
     enough = len({row["case"] for row in rows}) >= FEWEST_PATIENTS
     return fit_calibration(rows) if enough else None
 
@@ -82,7 +104,7 @@ def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -> None:
-    """Refuse an evaluation of other weights, or made with another window, overlap or component size.
+    """Refuse an evaluation of other weights, or of another window or choice (:data:`.card.CHOICES`).
 
     Raises:
         CaseError: naming the student file ``path`` and the student that was evaluated.
@@ -94,11 +116,12 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
         )
     facts = renamed(prediction_facts(student), OLD_CARD_KEYS)
     # older summaries lack it, and all have earlier names of the card's facts
-    for name, value in renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS).items():
-        if value != facts.get(name):
+    found = renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS)
+    for name in dict.fromkeys([*found, *(choice for choice in CHOICES if choice in facts)]):
+        if found.get(name) != facts.get(name):
             raise CaseError(
-                f"The evaluation is not one of {path.name} as it is now: it was made with {name} {value}, "
-                f"the file has {facts.get(name)}. Evaluate this student and try again."
+                f"The evaluation is not one of {path.name} as it is now: it was made with {name} "
+                f"{found.get(name)}, the file has {facts.get(name)}. Evaluate this student and try again."
             )
 
 

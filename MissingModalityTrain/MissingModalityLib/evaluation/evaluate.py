@@ -12,9 +12,8 @@ cover is that of the brain in all volumes, and the result is compared on the gri
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -22,26 +21,25 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import SimpleITK as sitk
-
+from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.failures import Failure, note_failure
 from ..core.files import explain_write_errors, write_report, write_text
-from ..core.labels import REGIONS
-from ..core.modalities import SUBSETS, Subset, subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.labels import REGIONS, check_cavity_rule
+from ..core.modalities import subset_name
+from ..core.progress import Progress, reporter
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
-from ..imaging.preparation import prepare, to_reference_grid
-from ..imaging.reading import read_label, read_study
+from ..imaging.folder_labels import check_numbering, read_numbers
+from ..inference.card import CHOICES
 from ..inference.student import Student
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
+from .case_scores import CaseScores, Rules, counter, evaluation_warnings, score_case
+from .checks import check_evaluation
 from .hd95_rules import check_rule
-from .lesions import score_lesions
-from .metrics import score_regions
-from .summary import EvaluationSummary
+from .summary import EVALUATION_FOLDER, EvaluationSummary
 from .tables import Row, notes, read_rows, rows_to_csv, score_tables, summarize
 
 if TYPE_CHECKING:
@@ -55,9 +53,6 @@ _MOST_REASONS = 5
 
 _OTHER_FOLDER = "Choose another output folder."
 
-Report = Callable[[str, int], None]
-"""Called with a short text and the number of predictions scored since the last call, 0 while predicting."""
-
 
 def evaluate_folder(
     student: Path | str,
@@ -67,6 +62,8 @@ def evaluate_folder(
     convention: str | None = None,
     hd95_rule: str = "penalty",
     on_progress: Progress | None = None,
+    cases: Collection[str] | None = None,
+    resection_cavity: str = "background",
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
@@ -84,6 +81,9 @@ def evaluate_folder(
         convention: label convention, where the layout does not fix it.
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
         on_progress: called for each window and prediction; steps are predictions.
+        cases: names of those to score; default all.
+        resection_cavity: what a labeled resection cavity counts as, a key of
+            :data:`~..core.labels.CAVITY_RULES`.
 
     Returns:
         The content of ``summary.json`` (see :class:`.EvaluationSummary`); ``rows``, one dict per score; and
@@ -93,6 +93,7 @@ def evaluate_folder(
     Raises:
         StudentError: the student file cannot be used.
         CaseError: no case can be scored, or the output folder cannot be written to.
+        LabelError: the folder mixes numberings and no convention is given.
         OptionError: there is no such device, convention or rule.
     """
     # matplotlib is not needed to read evaluations, and a missing package shows before the long part
@@ -101,13 +102,24 @@ def evaluate_folder(
     began = perf_counter()
     student, data, output = Path(student), Path(data), Path(output)
     check_rule(hd95_rule)
+    on_progress = reporter(on_progress)
+    check_cavity_rule(resection_cavity)
     with distributed.start(device) as device:
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
-        distributed.on_rank_zero(lambda: _make_folder(output))
-        cases, rows, skipped, unforeseen = _score_data(
-            network, data, convention, chosen, hd95_rule, output, on_progress
+        labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
+        if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
+            labeled, left_out = [case for case in labeled if case.name in cases], {}
+        if convention is None:
+            share = labeled[distributed.rank() :: distributed.world()]
+            numbers = dict(distributed.gather_from(lambda: read_numbers(share)))
+            distributed.on_all_ranks(check_numbering, labeled, numbers, str(data))
+        distributed.on_rank_zero(lambda: _make_folder(output))  # an unwritable one shows before the long part
+        rules = Rules(hd95_rule, resection_cavity)
+        scored, skipped, unforeseen = _score_data(
+            network, labeled, left_out, data, chosen, rules, output, on_progress
         )
+        rows = [row for scores in scored.values() for row in scores.rows]
 
         def conclude() -> dict[str, Any]:
             summary = EvaluationSummary(
@@ -120,12 +132,17 @@ def evaluate_folder(
                 prediction=prediction_facts(network),
                 versions=versions(),
                 hd95_rule=hd95_rule,
-                cases=_describe(cases, rows),
+                cases=_describe(labeled, rows),
                 skipped=skipped,
                 **summarize(rows),
                 seconds=round(perf_counter() - began, 1),
+                resection_cavity=resection_cavity,
+                warnings=[
+                    {**entry, "warning": _inside(data, entry["warning"])}
+                    for entry in evaluation_warnings(scored, resection_cavity)
+                ],
             ).to_json()
-            _write(summary, rows, output, draw_heatmap)
+            write_evaluation(summary, rows, output, draw_heatmap)
             return summary
 
         records = [_as_record(row) for row in rows]
@@ -135,26 +152,26 @@ def evaluate_folder(
 def read_evaluation(folder: Path | str) -> dict[str, Any]:
     """What :func:`evaluate_folder` returned, from the files it wrote; means are made anew from the scores.
 
+    Args:
+        folder: that it has written, or one with such a folder named ``evaluation`` in it, as that of a
+            cross-validation.
+
     Raises:
         CaseError: the folder holds no complete evaluation.
     """
     folder = Path(folder)
+    if not (folder / SUMMARY_FILE).exists() and (folder / EVALUATION_FOLDER / SUMMARY_FILE).exists():
+        folder /= EVALUATION_FOLDER
     try:
-        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        if not isinstance(summary, dict):
-            raise ValueError(f"{SUMMARY_FILE} is no summary")
+        summary = strict_json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        rows = read_rows(folder / CASES_FILE)
+        check_evaluation(summary, rows)
     except (OSError, ValueError) as error:
         raise CaseError(
             f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
         ) from error
-    rows = read_rows(folder / CASES_FILE)
     # means may be defined otherwise in the version that wrote them
     return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
-
-
-def allowed_subsets(case: Case) -> list[Subset]:
-    """The subsets of the case's modalities, in the papers' order: 15 for four modalities, 3 for two."""
-    return [subset for subset in SUBSETS if set(subset) <= set(case.images)]
 
 
 def weights_sha256(student: Student) -> str:
@@ -169,7 +186,9 @@ def weights_sha256(student: Student) -> str:
 
 def prediction_facts(student: Student) -> dict[str, Any]:
     """What beside the weights decides a prediction, from the student's card."""
-    facts = {name: student.card[name] for name in ("window", "overlap", "min_component_voxels", "gate")}
+    names = dict.fromkeys(("window", "overlap", "min_component_voxels", "gate", *CHOICES))
+    # those that nobody has chosen are absent, as in results of earlier versions
+    facts = {name: student.card[name] for name in names if name in student.card}
     # summary.json has kept the earlier name, so that results of earlier versions can still be compared
     facts["smallest_island"] = facts.pop("min_component_voxels")
     return facts
@@ -182,105 +201,56 @@ def _inside(data: Path, reason: str) -> str:
 
 def _score_data(
     network: Student,
+    labeled: Sequence[Case],
+    left_out: Mapping[str, str],
     data: Path,
-    convention: str | None,
     device: torch.device,
-    hd95_rule: str,
+    rules: Rules,
     output: Path,
     on_progress: Progress | None,
-) -> tuple[list[Case], list[Row], list[dict[str, str]], list[str]]:
-    """The labeled cases of a folder, their scores, what was skipped, and names of unforeseen failures."""
-    labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
-    rows, refused = _score_readable(network, labeled, device, hd95_rule, output, on_progress)
+) -> tuple[dict[str, CaseScores], list[dict[str, str]], list[str]]:
+    """Scores of labeled cases by name, what was skipped, and names of unforeseen failures."""
+    scored, refused = _score_readable(network, labeled, device, rules, output, on_progress)
     reasons = {**left_out, **{name: failure.reason for name, failure in refused.items()}}
     skipped = [{"path": name, "reason": _inside(data, reason)} for name, reason in reasons.items()]
-    if not rows:
+    if not scored:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_REASONS])
         distributed.raise_on_all_ranks(
             CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
         )
-    return labeled, rows, skipped, [name for name, failure in refused.items() if failure.unforeseen]
+    return scored, skipped, [name for name, failure in refused.items() if failure.unforeseen]
 
 
 def _score_readable(
     student: Student,
     cases: Sequence[Case],
     device: torch.device,
-    hd95_rule: str,
+    rules: Rules,
     output: Path,
     on_progress: Progress | None,
-) -> tuple[list[Row], dict[str, Failure]]:
-    """Rows of the cases that can be scored; why the others cannot, by name."""
+) -> tuple[dict[str, CaseScores], dict[str, Failure]]:
+    """Scores of the cases that can be scored; why the others cannot; both by name."""
 
-    def score_share() -> list[tuple[int, list[Row], str]]:
+    def score_share() -> list[tuple[int, CaseScores | Failure]]:
         # every n-th case and no blocks: cases with alike names are often alike in size and modalities
         share = range(distributed.rank(), len(cases), distributed.world())
-        report = _counter(
+        report = counter(
             on_progress if distributed.is_rank_zero() else None, [cases[index] for index in share]
         )
-        outcomes = []
+        outcomes: list[tuple[int, CaseScores | Failure]] = []
         for index in share:
             try:
-                scored = _score_case(student, cases[index], device, hd95_rule, report)
-                outcomes.append((index, scored, None))
+                outcomes.append((index, score_case(student, cases[index], device, rules, report)))
             except Exception as error:
-                outcomes.append((index, [], note_failure(error, cases[index].name, output)))
+                outcomes.append((index, note_failure(error, cases[index].name, output)))
         return outcomes
 
     outcomes = sorted(distributed.gather_from(score_share), key=itemgetter(0))
-    rows = [row for _, scored, _ in outcomes for row in scored]
-    return rows, {cases[index].name: failure for index, _, failure in outcomes if failure}
-
-
-def _score_case(
-    student: Student, case: Case, device: torch.device, hd95_rule: str, report: Report
-) -> list[Row]:
-    label = read_label(case)
-    if label is None:
-        raise CaseError(
-            f"Case '{case.name}' has no label map to compare with. Add one or leave the case out."
-        )
-    prepared = prepare(read_study(case))
-    reference = sitk.GetArrayFromImage(prepared.reference.resample(label, sitk.sitkNearestNeighbor, 0))
-    spacing = prepared.reference.spacing[::-1]
-
-    def on_window(event: Event) -> None:
-        report(f"{case.name}, window {event.step} of {event.total}", 0)
-
-    rows = []
-    subsets = allowed_subsets(case)
-    for subset, result in zip(subsets, student.results_of(prepared, subsets, device, on_window), strict=True):
-        prediction = sitk.GetArrayFromImage(to_reference_grid(result.classes, prepared))
-        scores = score_regions(prediction, reference, spacing, hd95_rule)
-        lesions = score_lesions(prediction, reference, spacing)
-        rows += [
-            Row(
-                case.name,
-                subset,
-                region,
-                **asdict(score),
-                lesion_dice=lesions[region].dice,
-                lesion_hd95=lesions[region].hd95,
-                features=result.features.get(region),
-            )
-            for region, score in scores.items()
-        ]
-        report(f"{case.name}, {subset_name(subset)}: WT {100 * scores['WT'].dice:.1f} %", 1)
-    return rows
-
-
-def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
-    """Counts predictions of all those to come and passes on every event."""
-    total = sum(len(allowed_subsets(case)) for case in cases)
-    done = 0
-
-    def report(message: str, predictions: int) -> None:
-        nonlocal done
-        done += predictions
-        if on_progress:
-            on_progress(Event(ProgressStage.EVALUATE, done, total, message))
-
-    return report
+    by_name = {cases[index].name: outcome for index, outcome in outcomes}
+    return (
+        {name: outcome for name, outcome in by_name.items() if isinstance(outcome, CaseScores)},
+        {name: outcome for name, outcome in by_name.items() if isinstance(outcome, Failure)},
+    )
 
 
 def _describe(cases: Sequence[Case], rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -308,12 +278,24 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _write(
+def write_evaluation(
     evaluation: dict[str, Any],
     rows: Sequence[Row],
     output: Path,
     draw: Callable[[dict[str, Any], Path], None],
 ) -> None:
+    """Write all files of an evaluation into its folder, which is made if absent; the summary last.
+
+    Args:
+        evaluation: the content of ``summary.json``.
+        rows: every score.
+        output: the folder.
+        draw: :func:`.heatmap.draw_heatmap`, whose package the caller has found to be there.
+
+    Raises:
+        CaseError: the folder cannot be made or written to.
+    """
+    _make_folder(output)
     title = f"# {evaluation['student']} on {len(evaluation['cases'])} case(s) of {evaluation['data']}\n"
     table = "\n".join((title, *score_tables(evaluation), notes(evaluation)))
     with explain_write_errors(output, _OTHER_FOLDER):

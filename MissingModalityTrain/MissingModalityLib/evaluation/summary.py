@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+EVALUATION_FOLDER = "evaluation"
+"""Inside a run's folder, or in that of a cross-validation."""
+
 
 @dataclass(frozen=True)
 class EvaluationSummary:
@@ -28,6 +31,8 @@ class EvaluationSummary:
         skipped: ``path`` inside the data, or name of a case, and ``reason``.
         subsets, averages, empty: see :func:`.tables.summarize`; Dice is 0..1, HD95 in mm.
         seconds: from the first file read to the last score.
+        resection_cavity: a key of :data:`~..core.labels.CAVITY_RULES`; older summaries lack it and the next.
+        warnings: ``case``, empty for one about all of them, and ``warning``.
     """
 
     student: str
@@ -45,6 +50,8 @@ class EvaluationSummary:
     averages: Mapping[str, Any]
     empty: Mapping[str, Any]
     seconds: float
+    resection_cavity: str = "background"
+    warnings: Sequence[Mapping[str, str]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values in the order above."""

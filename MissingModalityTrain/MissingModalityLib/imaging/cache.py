@@ -1,14 +1,14 @@
 """The prepared-case cache: one safetensors file per case, read crop by crop from the memory-mapped file.
 
 A file holds ``image`` (n, D, H, W) float16, the n available modalities in channel order; ``label`` (D, H, W)
-uint8; and ``tumor`` (m, 4) int16, a sample of tumor voxels as (class, z, y, x) to center crops on. float16
-halves what a crop reads; its error on z-scores is below 0.004, far under the noise of MRI.
+uint8, with the resection cavity as a number of its own; and ``tumor`` (m, 4) int16, a sample of tumor voxels
+as (class, z, y, x) to center crops on. float16 halves what a crop reads; its error on z-scores is below
+0.004, far under the noise of MRI.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +19,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ..core import strict_json
 from ..core.errors import CaseError, ImageError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.labels import TUMOR_CLASSES
+from ..core.labels import CONVENTIONS, RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, with_cavity
 from ..core.modalities import MODALITIES, Modality, Subset
 from ..datasets.prepared import LAYOUT, SUFFIX
-from .boxes import shared_part
+from .boxes import Box, shared_part
 from .grid import SPACING_MM, Grid
 from .prepared import VERSION, Prepared
 
@@ -47,12 +48,18 @@ class CachedCase:
         path: its safetensors file.
         subset: the modalities that it really has.
         shape: (D, H, W) of its brain box.
+        cavity_voxels: of 1 mm3, in the resection cavity.
+        cavity_rule: what the cavity counts as where the label is read, of :data:`.labels.CAVITY_RULES`.
+        warnings: what the user should know about its files, one sentence each.
     """
 
     name: str
     path: Path
     subset: Subset
     shape: tuple[int, int, int]
+    cavity_voxels: int = 0
+    cavity_rule: str = "background"
+    warnings: tuple[str, ...] = ()
 
     def crop(self, start: Iterable[int], size: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         """Read a box; whatever lies outside the brain box is 0.
@@ -66,6 +73,7 @@ class CachedCase:
 
         Raises:
             CaseError: the file has gone or is damaged.
+            LabelError: it has a resection cavity, and the rule refuses it.
         """
         size = tuple(size)
         image = np.zeros((len(MODALITIES), *size), np.float32)
@@ -76,8 +84,29 @@ class CachedCase:
         inside, target = shared
         with self.open() as file:
             image[(list(self.subset), *target)] = file.get_slice("image")[(slice(None), *inside)]
-            label[target] = file.get_slice("label")[inside]
+            label[target] = self._ruled(file.get_slice("label")[inside])
         return image, label
+
+    def label(self, box: Box) -> np.ndarray:
+        """(d, h, w) uint8 classes of a box inside the case, the resection cavity as the rule says.
+
+        Raises:
+            CaseError, LabelError: as :meth:`crop`.
+        """
+        with self.open() as file:
+            return self._ruled(file.get_slice("label")[box])
+
+    def _ruled(self, label: np.ndarray) -> np.ndarray:
+        return with_cavity(label, self.cavity_rule, f"Case '{self.name}'") if self.cavity_voxels else label
+
+    @property
+    def ignores(self) -> bool:
+        """Whether some of its voxels are read as :data:`.labels.IGNORED`."""
+        return self.cavity_voxels > 0 and self.cavity_rule == "ignore"
+
+    def tumor_classes(self) -> set[TumorClass]:
+        """The tumor classes that it has at least one voxel of."""
+        return set(map(TumorClass, np.unique(self.tumor_voxels()[:, 0]).tolist()))
 
     def tumor_voxels(self) -> np.ndarray:
         """(m, 4) int16 rows (class, z, y, x); empty when the case has no tumor."""
@@ -110,6 +139,15 @@ class CachedCase:
         return Prepared(image, available, (image != 0).any(axis=0), label, grid, grid)
 
 
+def up_to_date(case: Case, folder: Path) -> CachedCase | None:
+    """What :func:`cache_case` would find in ``folder`` and keep.
+
+    Raises:
+        CaseError: a file of the case has gone.
+    """
+    return _open(folder / f"{case.name}{SUFFIX}", fingerprint(case))
+
+
 def cache_case(case: Case, folder: Path) -> CachedCase:
     """Prepare a labeled case into ``folder``, unless an up-to-date file is already there.
 
@@ -135,14 +173,19 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
         raise CaseError(
             f"Case '{case.name}' has no label; it cannot be used for training. Add one or leave it out."
         )
-    prepared = prepare(read_study(case), label)
-    return write_case(
-        path, case.name, own, prepared.subset, prepared.image[prepared.available], prepared.label
-    )
+    prepared = prepare(read_study(case), label, str(case.label))
+    image = prepared.image[prepared.available]
+    return write_case(path, case.name, own, prepared.subset, image, prepared.label, prepared.warnings)
 
 
 def write_case(
-    path: Path, name: str, fingerprint: str, subset: Subset, image: np.ndarray, label: np.ndarray
+    path: Path,
+    name: str,
+    fingerprint: str,
+    subset: Subset,
+    image: np.ndarray,
+    label: np.ndarray,
+    warnings: tuple[str, ...] = (),
 ) -> CachedCase:
     """Write the file of a prepared case.
 
@@ -152,20 +195,25 @@ def write_case(
         fingerprint: changes whenever what the case is made of changes.
         subset: its modalities, in channel order.
         image: (n, D, H, W) float32, as of :class:`.prepared.Prepared`, of these modalities alone.
-        label: (D, H, W) uint8 classes.
+        label: (D, H, W) uint8 classes, and :data:`.labels.RESECTION_CAVITY`.
+        warnings: kept with it.
 
     Raises:
         CaseError: it cannot be written.
     """
+    cavity = int((label == RESECTION_CAVITY).sum())
     arrays = {"image": image.astype(np.float16), "label": label, "tumor": sample_tumor(label)}
     header = {
         "fingerprint": fingerprint,
         "case": name,
-        "subset": json.dumps([modality.name for modality in subset]),
+        "subset": strict_json.dumps([modality.name for modality in subset]),
         "preparation": str(VERSION),
     }
+    # only where there is something to tell, so that other files stay as they were, to the bit
+    header |= {"cavity_voxels": str(cavity)} if cavity else {}
+    header |= {"warnings": strict_json.dumps(warnings)} if warnings else {}
     write_arrays(path, arrays, header)
-    return CachedCase(name, path, subset, label.shape)
+    return CachedCase(name, path, subset, label.shape, cavity, warnings=warnings)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str]) -> None:
@@ -200,7 +248,10 @@ def fingerprint(case: Case) -> str:
     facts = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
     roles = [(modality.name, image.channel) for modality, image in case.images.items()]
     # names, sizes and times stand for the content; hashing gigabytes would take longer than preparing them
-    text = json.dumps([VERSION, facts, roles, case.convention])
+    known = [VERSION, facts, roles, case.convention]
+    if case.convention and RESECTION_CAVITY in CONVENTIONS[case.convention].to_class.values():
+        known.append("resection cavity kept")  # which earlier files of these data sets have as background
+    text = strict_json.dumps(known)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -252,5 +303,10 @@ def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
         return None
     if fingerprint is not None and header.get("fingerprint") != fingerprint:
         return None
-    subset = tuple(Modality[name] for name in json.loads(header["subset"]))
-    return CachedCase(header["case"], path, subset, shape)
+    try:
+        subset = tuple(Modality[name] for name in strict_json.loads(header["subset"]))
+        warnings = tuple(strict_json.loads(header.get("warnings", "[]")))
+        cavity = int(header.get("cavity_voxels", 0))
+    except (ValueError, TypeError, KeyError):  # damaged in this very place
+        return None
+    return CachedCase(header["case"], path, subset, shape, cavity, warnings=warnings)

@@ -18,6 +18,7 @@ from ..core.modalities import MODALITIES, Modality, availability, in_words
 from .boxes import Box, tightest_box
 from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
 from .intensities import BRAIN_SHARE, find_background, z_scores
+from .label_placement import check_on_brain, check_on_grid
 from .prepared import Prepared
 from .reading import Study
 from .volumes import check_volume
@@ -32,18 +33,20 @@ REFUSED_OVERLAP, DOUBTFUL_OVERLAP = 0.3, 0.8
 """Share of the smaller of two brains that lies inside the other."""
 
 
-def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
+def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "The label map") -> Prepared:
     """Bring a study onto the common grid, crop it to the brain and z-score each volume inside its brain.
 
     Args:
         study: one to four volumes; they may differ in spacing, orientation, extent and origin.
-        label: classes 0..3 in the patient's space, on any grid.
+        label: classes as :func:`.reading.read_label` returns them, in the patient's space, on any grid.
+        label_name: its file, for messages.
 
     Returns:
         Arrays on the common grid: 1 mm isotropic, the axes of the reference volume nearest to LPS.
 
     Raises:
         ImageError: no volume; or one that is empty, constant, not finite, or apart from the reference volume.
+        LabelError: the label lies elsewhere than the volumes.
     """
     if not study.images:
         raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
@@ -53,6 +56,10 @@ def prepare(study: Study, label: sitk.Image | None = None) -> Prepared:
     reference = study.images[study.reference]
     grid = common_grid(reference)
     volumes, masks, warnings = _on_common_grid(study, grid)
+    if label is not None:
+        warnings += check_on_grid(label, label_name, study)
+        name = study.names[study.reference]
+        warnings += check_on_brain(_label_on(grid, label), masks, label_name, name)
     box = _brain_box(study, masks)
     image = np.zeros((len(MODALITIES), *(part.stop - part.start for part in box)), np.float32)
     for modality, volume in volumes.items():

@@ -11,10 +11,11 @@ from ..core.errors import CaseError
 from ..core.failures import note_failure
 from ..core.files import explain_write_errors, write_report
 from ..core.modalities import subset_name
-from ..core.progress import Event, Progress, ProgressStage, silent
+from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.discovery import find_cases
 from ..datasets.prepared import LAYOUT
 from .cache import cache_case
+from .folder_labels import check_numbering, folder_warnings, read_numbers
 
 REPORT_FILE = "report.json"
 
@@ -38,18 +39,22 @@ def prepare_cases(
         The content of ``report.json``: ``data``, ``convention``, ``output``, ``cases`` (name to modalities),
         ``skipped`` (``path`` inside ``data`` or name of a case, and ``reason``), ``unforeseen`` (names of
         those that a fault of the program kept out; ``failures.log`` in ``output`` has the tracebacks),
-        ``bytes`` of the files, ``versions`` and ``seconds``.
+        ``warnings`` (``case``, empty for one about the folder, and ``warning``), ``bytes`` of the files,
+        ``versions`` and ``seconds``.
 
     Raises:
         CaseError: no case can be prepared, all are prepared already, or ``output`` cannot be written to.
+        LabelError: the folder mixes numberings and no convention is given.
         OptionError: there is no such convention.
     """
-    start, notify = perf_counter(), on_progress or silent
+    start, notify = perf_counter(), reporter(on_progress)
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
     labeled, skipped = find_cases(data, convention).labeled()
     if any(case.layout == LAYOUT for case in labeled):
         raise CaseError(f"{data} holds prepared cases already. Give it to 'train' as it is.")
+    if convention is None:
+        check_numbering(labeled, dict(read_numbers(labeled, output)), str(data))
     done, unforeseen = [], []
     for number, case in enumerate(labeled):
         notify(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
@@ -77,6 +82,7 @@ def prepare_cases(
         "cases": {case.name: subset_name(case.subset) for case in done},
         "skipped": [{"path": name, "reason": reason} for name, reason in skipped.items()],
         "unforeseen": unforeseen,
+        "warnings": folder_warnings(done),
         "bytes": sum(case.path.stat().st_size for case in done),
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import SimpleITK as sitk
 
 from ..core.errors import ImageError, LabelError
-from ..core.labels import CONVENTIONS, to_classes
+from ..core.labels import CONVENTIONS, label_values, to_classes
 from ..core.modalities import Modality
 from ..datasets.case import Case, ImageFile
 from ..datasets.prepared import LAYOUT
@@ -48,12 +48,14 @@ def read_label(case: Case) -> sitk.Image | None:
     """The label map of a case as classes.
 
     Returns:
-        uint8 classes 0..3 (:class:`~MissingModalityLib.core.labels.TumorClass`) on the label file's own
-        grid, or None for a case without label.
+        uint8 classes 0..3 (:class:`~MissingModalityLib.core.labels.TumorClass`), and
+        :data:`~MissingModalityLib.core.labels.RESECTION_CAVITY` where the data set labels one, on the label
+        file's own grid; or None for a case without label.
 
     Raises:
         ImageError: the file cannot be read, or only the prepared case is there.
-        LabelError: its numbering is not known, or it holds a value that its convention does not know.
+        LabelError: its numbering is not known, it holds a value that its convention does not know, or it is
+            no label map.
     """
     _require_volumes(case)
     if case.label is None:
@@ -64,11 +66,21 @@ def read_label(case: Case) -> sitk.Image | None:
             f"convention explicitly, one of: {', '.join(CONVENTIONS)}."
         )
     image = read_image(case.label)
-    # whole numbers stored as float come back as such; to_classes refuses anything in between
     values = sitk.GetArrayViewFromImage(image)
     classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label)))
     classes.CopyInformation(image)
     return classes
+
+
+def read_label_numbers(case: Case) -> list[int]:
+    """The different values in the label file of a case, in ascending order, whatever they stand for.
+
+    Raises:
+        ImageError: the file cannot be read.
+        LabelError: it is no label map.
+    """
+    image = read_image(case.label)  # kept, because a view dies with its image
+    return label_values(sitk.GetArrayViewFromImage(image), str(case.label))
 
 
 def _require_volumes(case: Case) -> None:

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..core.files import atomic_write, image_suffix
+from ..core.labels import MAX_LABEL_VALUES
 from ..runtime.limited_child import ChildUnavailable
 from .child_reader import read_apart
 from .grid import RAS_TO_LPS, is_straight, nearest_orthonormal, straight_axes, unit_axes
@@ -24,12 +25,6 @@ WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 MIN_VOXELS = 8
 """Fewest voxels along any direction: fewer slices are no volume a 3-D network can judge."""
-
-MAX_LABEL_VALUES = 10
-"""A volume with no more different whole numbers than this is taken for a label map, not for an image.
-
-Label maps of tumors hold up to 5 values, MRI volumes hundreds.
-"""
 
 _LOOK_AT = 100_000
 """Voxels of a volume that are looked at first."""

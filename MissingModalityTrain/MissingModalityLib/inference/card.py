@@ -7,19 +7,21 @@ https://huggingface.co/docs/safetensors. The card is one of these texts.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..core import strict_json
 from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import OptionError, StudentError
 from ..core.files import TEXTS, safetensors_header
-from ..core.labels import TumorClass
+from ..core.labels import REGIONS, TumorClass
 from ..core.modalities import MODALITIES
 from .dice_estimate import check_calibration
+from .expected_dice import check_evaluation
+from .windows import check_windows
 
 FORMAT_VERSION = 1
 HEADER_KEY = "missing_modality_student"
@@ -29,6 +31,21 @@ GATES = ("soft", "hard", "none")
 """How the presence of a class, where a network gives it, changes the class's probabilities."""
 
 _DIMENSIONS = 3
+
+_MOST_SMOOTHING_MM = 5
+"""A Gaussian that is wider takes away whole lesions."""
+
+_LONGEST_SIDE = 1024
+"""Of a window, in voxels: twice the longest crop of a training."""
+
+_MOST_VOXELS = 1_000_000
+"""A liter: whatever asks for a larger piece of tumor removes all of it."""
+
+FIXED = ("format_version", "modalities", "classes", "spacing_mm", "orientation", "normalization")
+"""Facts that follow from this version alone: a file with another value would be used wrongly."""
+
+CHOICES = ("thresholds", "min_component_voxels", "min_enhancing_voxels", "mirror", "overlap", "smoothing_mm")
+"""What can be chosen for a trained network: all but its weights and window that decides a prediction."""
 
 
 @dataclass(eq=False)  # of a mapping: a card equals the dictionary of its keys
@@ -50,6 +67,12 @@ class Card(MutableMapping[str, Any]):
         min_component_voxels: connected pieces of tumor of fewer voxels are removed, 0: none. Earlier files
             call it ``smallest_island``.
         gate: one of :data:`GATES`; where it is absent, "soft" if the network tells presence.
+        thresholds: by region the probability, above 0 and below 1, from which on a voxel belongs to it; for
+            networks whose head is "regions". This and the next three are absent where nothing was chosen.
+        min_enhancing_voxels: enhancing tumor of fewer voxels in all is taken for necrosis.
+        mirror: axes (0: z, 1: y, 2: x) along which the case is mirrored too; probabilities are the mean over
+            all combinations, two for each axis.
+        smoothing_mm: deviation of the Gaussian that probabilities are averaged with, 0 to 5 mm.
         format_version: of this format.
         modalities: names of the image's channels, in order.
         classes: names of the class numbers, in order.
@@ -76,6 +99,10 @@ class Card(MutableMapping[str, Any]):
     overlap: float = 0.5
     min_component_voxels: int = 0
     gate: str | None = None
+    thresholds: dict[str, float] | None = None
+    min_enhancing_voxels: int | None = None
+    mirror: list[int] | None = None
+    smoothing_mm: float | None = None
     format_version: int = FORMAT_VERSION
     modalities: list[str] = field(default_factory=lambda: list(MODALITY_ORDER))
     classes: list[str] = field(default_factory=lambda: [cls.name for cls in TumorClass])
@@ -107,6 +134,7 @@ class Card(MutableMapping[str, Any]):
         for name, is_valid in _VALID.items():
             if name in known and not is_valid(known[name]):
                 raise OptionError(f"{name} is {known[name]!r:.60}.")
+        check_windows(card.window, card.overlap)
         return card
 
     def __getitem__(self, key: str) -> Any:
@@ -135,8 +163,15 @@ class Card(MutableMapping[str, Any]):
         return sum(1 for _ in self)
 
     def to_json(self) -> str:
-        """The text that stands in the file's header."""
-        return json.dumps(dict(self))
+        """The text that stands in the file's header.
+
+        Raises:
+            OptionError: a fact holds something that JSON does not know, such as NaN.
+        """
+        try:
+            return strict_json.dumps(dict(self))
+        except (ValueError, TypeError) as error:
+            raise OptionError(f"A student's card cannot be written as JSON ({error}).") from error
 
 
 _FIELD_NAMES = tuple(item.name for item in fields(Card) if item.name != "further")
@@ -158,8 +193,8 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple))  # the latter from a program, never from a file
 
 
-def _is_whole(value: Any, least: int = 0) -> bool:
-    return type(value) is int and value >= least
+def _is_whole(value: Any, least: int = 0, most: int = _MOST_VOXELS) -> bool:
+    return type(value) is int and least <= value <= most
 
 
 def _is_mapping(value: Any) -> bool:
@@ -170,21 +205,44 @@ def _or_none(is_valid: Any) -> Any:
     return lambda value: value is None or is_valid(value)
 
 
+def _are_thresholds(value: Any) -> bool:
+    return (
+        _is_mapping(value)
+        and set(value) == set(REGIONS)
+        and all(_is_number(threshold) and 0 < threshold < 1 for threshold in value.values())
+    )
+
+
+def _are_axes(value: Any) -> bool:
+    return (
+        _is_list(value)
+        and len(set(map(str, value))) == len(value)
+        and all(_is_whole(axis) and axis < _DIMENSIONS for axis in value)
+    )
+
+
 _VALID = {
     **dict.fromkeys(("network", "network_package", "head", "orientation", "normalization"), _is_text),
     **dict.fromkeys(("name", "license", "data_note"), _or_none(_is_text)),
-    **dict.fromkeys(("training", "evaluation"), _or_none(_is_mapping)),
+    "training": _or_none(_is_mapping),
+    # these two say themselves what is wrong, since there is much in them
+    "evaluation": lambda value: value is None or check_evaluation(value) is None,
     **dict.fromkeys(("modalities", "classes"), _are_texts),
     "options": _is_mapping,
     "limits": _or_none(_are_texts),
-    # says itself what is wrong, since there is much in it
     "calibration": lambda value: value is None or check_calibration(value) is None,
     "window": lambda value: (
-        _is_list(value) and len(value) == _DIMENSIONS and all(_is_whole(side, least=1) for side in value)
+        _is_list(value)
+        and len(value) == _DIMENSIONS
+        and all(_is_whole(side, 1, _LONGEST_SIDE) for side in value)
     ),
     "overlap": lambda value: _is_number(value) and 0 <= value < 1,
     "min_component_voxels": _is_whole,
     "gate": lambda value: value is None or value in GATES,
+    "thresholds": _or_none(_are_thresholds),
+    "min_enhancing_voxels": _or_none(_is_whole),
+    "mirror": _or_none(_are_axes),
+    "smoothing_mm": _or_none(lambda value: _is_number(value) and 0 <= value <= _MOST_SMOOTHING_MM),
     "format_version": _is_whole,
     "spacing_mm": lambda value: _is_number(value) and value > 0,
 }
@@ -195,7 +253,8 @@ def read_card(path: Path | str) -> Card:
     """The card of a student file, without its weights.
 
     Raises:
-        StudentError: absent, truncated, not a student, of another format version or modality order.
+        StudentError: absent, truncated, not a student, or one whose :data:`FIXED` facts are others than this
+            version's.
     """
     path = Path(path)
     if not path.is_file():
@@ -203,15 +262,13 @@ def read_card(path: Path | str) -> Card:
             f"{path}: there is no such student file. Choose a .safetensors file made by 'export'."
         )
     card = _parsed(path, _read_texts(path))
-    if card.format_version != FORMAT_VERSION:
-        raise StudentError(
-            f"{path}: student format {card.format_version}, but this version reads {FORMAT_VERSION}. "
-            "Update the extension or export the student again."
-        )
-    if card.modalities != MODALITY_ORDER:
-        raise StudentError(
-            f"{path}: modality order {card.modalities} is not {MODALITY_ORDER}. Export it again."
-        )
+    works_with = Card(card.network, card.options)
+    for name in FIXED:
+        if card[name] != works_with[name]:
+            raise StudentError(
+                f"{path}: the student is made for {name}={card[name]!r:.80}, and this version works with "
+                f"{works_with[name]!r}. Update the extension, or export the student again."
+            )
     return card
 
 
@@ -234,11 +291,11 @@ def unreadable(path: Path, error: Exception) -> StudentError:
 def _parsed(path: Path, texts: Mapping[str, Any]) -> Card:
     """The card as JSON of the right kinds; what the network makes of its options shows when it is built."""
     try:
-        values = json.loads(texts[HEADER_KEY])
+        values = strict_json.loads(texts[HEADER_KEY])
         if not isinstance(values, dict):
             raise ValueError("it is no object")
         return Card.from_json(values)
-    except (KeyError, TypeError, ValueError, RecursionError, OptionError) as error:
+    except (KeyError, TypeError, ValueError, OptionError) as error:
         raise StudentError(
             f"{path}: a .safetensors file, but not a student with a complete card ({error}). "
             "Choose one made by 'export'."

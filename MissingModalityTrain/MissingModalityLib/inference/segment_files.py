@@ -20,7 +20,7 @@ from ..core.errors import ImageError, OptionError
 from ..core.files import explain_write_errors, file_sha256, write_report
 from ..core.labels import class_volumes, convention
 from ..core.modalities import MODALITIES, Modality, subset_name
-from ..core.progress import Event, Progress, ProgressStage, silent
+from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.diameters import axial_diameters
 from ..imaging.prepared import VERSION
 from ..imaging.reading import Study
@@ -63,11 +63,11 @@ def segment_files(
         StudentError: there is no student, or the file is none.
         OptionError: unknown modality, kind of output, convention or device; no place to write to.
     """
-    begin = time.perf_counter()
+    begin, notify = time.perf_counter(), reporter(on_progress)
     inputs = {modality: Path(path) for modality, path in inputs.items()}
     output, student = Path(output), Path(student or bundled_student())
     _check_request(inputs, output, student, labels)
-    segmenter, notify = Segmenter(student, device), on_progress or silent
+    segmenter = Segmenter(student, device)
     return segmenter.segment(_read_study(inputs, notify), output, labels, notify, begin)
 
 
@@ -106,7 +106,7 @@ class Segmenter:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
-        notify = on_progress or silent
+        notify = reporter(on_progress)
         prediction = self._network.predict(study, self._device, notify)
         # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)

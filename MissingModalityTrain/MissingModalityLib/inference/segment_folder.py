@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,11 +12,12 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from .. import __version__
+from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.failures import note_failure
 from ..core.files import explain_write_errors, write_text
 from ..core.labels import REGIONS, TUMOR_CLASSES, convention
-from ..core.progress import Event, Progress, ProgressStage, silent
+from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.prepared import VERSION
@@ -71,6 +71,7 @@ def segment_folder(
         StudentError, OptionError: as in :func:`.segment_files.segment_files`.
     """
     data, output, student = Path(data), Path(output), Path(student or bundled_student())
+    notify = reporter(on_progress)
     if suffix not in SUFFIXES:
         raise OptionError(f"Unknown kind of output file '{suffix}'. Choose one of {', '.join(SUFFIXES)}.")
     convention(labels)
@@ -81,7 +82,7 @@ def segment_folder(
     _refuse_overwriting(listing.cases, student, [*paths.values(), table])
     _make_folder(output)
     outcome = _Outcome(listing.cases)
-    _segment_cases(outcome, paths, Segmenter(student, device), labels, table, on_progress)
+    _segment_cases(outcome, paths, Segmenter(student, device), labels, table, notify)
     if not outcome.reports:
         name, reason = next(iter(outcome.failed.items()))
         raise CaseError(f"{data}: none of {len(paths)} cases could be segmented. {name}: {reason}")
@@ -139,10 +140,10 @@ def _segment_cases(
     segmenter: Segmenter,
     labels: str,
     table: Path,
-    on_progress: Progress | None,
+    notify: Progress,
 ) -> None:
     """Fill in the outcome case by case, with its table written anew after each: a stopped run leaves both."""
-    notify, total = on_progress or silent, len(outcome.cases)
+    total = len(outcome.cases)
     for index, case in enumerate(outcome.cases):
         notify(Event(ProgressStage.CASES, index, total, case.name))
         path = paths[case.name]
@@ -164,7 +165,7 @@ def _segment_cases(
 def _done_before(case: Case, path: Path, segmenter: Segmenter, labels: str) -> dict[str, Any] | None:
     """The report of an earlier run that would come out the same."""
     try:
-        report = json.loads(report_path(path).read_text(encoding="utf-8"))
+        report = strict_json.loads(report_path(path).read_text(encoding="utf-8"))
         same = _origin(report) == {
             "student": segmenter.student["sha256"],
             "labels": labels,

@@ -26,6 +26,7 @@ from ..networks.heads import Head
 from ..networks.network import Network
 from ..networks.output import Output
 from .card import GATES
+from .windows import count_windows
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class RawPrediction:
     """What a network tells of a whole case, before :func:`apply_presence_gate`.
 
     Attributes:
-        probabilities: (K, D, H, W) float32, or (S, K, D, H, W) for S subsets.
+        probabilities: (K, D, H, W) float32, or (S, K, D, H, W) for S subsets; NaN where the network's logits
+            are not finite.
         presence: (3,) or (S, 3) float32, probability that NCR, ED and ET are anywhere in the case: the
             largest that any window tells. None where the network does not tell.
     """
@@ -115,7 +117,6 @@ def cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
-@torch.inference_mode()
 def infer(
     network: Network,
     image: np.ndarray,
@@ -124,6 +125,7 @@ def infer(
     window: Sequence[int],
     overlap: float,
     device: torch.device,
+    mirror: Sequence[int] = (),
     on_window: Callable[[int, int], None] | None = None,
 ) -> RawPrediction:
     """Probabilities of a whole case, from one subset of its modalities or from several.
@@ -138,8 +140,58 @@ def infer(
         available: (4,) bool, or (S, 4) for S subsets.
         window: (d, h, w), multiples of ``network.divisor``; clipped where the case is smaller.
         overlap: fraction shared by neighboring windows, 0 to below 1.
+        mirror: axes, 0 to 2, along which the case is mirrored too; the mean over all combinations counts.
         on_window: called with (windows done, windows in all).
     """
+    combinations = [
+        flipped for count in range(len(mirror) + 1) for flipped in itertools.combinations(mirror, count)
+    ]
+    parts = []
+    for number, flipped in enumerate(combinations):
+
+        def counted(done: int, total: int, before: int = number) -> None:
+            on_window(before * total + done, len(combinations) * total)
+
+        part = _infer_once(
+            network,
+            _mirrored(image, flipped),
+            available,
+            window=window,
+            overlap=overlap,
+            device=device,
+            on_window=on_window and counted,
+        )
+        parts.append(RawPrediction(_mirrored(part.probabilities, flipped), part.presence))
+    return parts[0] if len(parts) == 1 else _mean(parts)
+
+
+def _mirrored(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """(..., D, H, W) flipped along some of its last three axes."""
+    # copied, because PyTorch takes no array that is read backward
+    return np.ascontiguousarray(np.flip(array, [axis - 3 for axis in axes])) if axes else array
+
+
+def _mean(parts: Sequence[RawPrediction]) -> RawPrediction:
+    presence = None if parts[0].presence is None else np.mean([part.presence for part in parts], 0)
+    probabilities = parts[0].probabilities
+    for part in parts[1:]:  # added in place: all together would take the memory of each
+        probabilities += part.probabilities
+    probabilities /= len(parts)
+    return RawPrediction(probabilities, presence)
+
+
+@torch.inference_mode()
+def _infer_once(
+    network: Network,
+    image: np.ndarray,
+    available: np.ndarray,
+    *,
+    window: Sequence[int],
+    overlap: float,
+    device: torch.device,
+    on_window: Callable[[int, int], None] | None,
+) -> RawPrediction:
+    """:func:`infer` of the case as it lies."""
     network.to(device)
     least = 2 * network.divisor  # the coarsest level needs two voxels for reflect padding
     size = [
@@ -161,8 +213,11 @@ def infer(
             outputs = _outputs(network, patch.to(device), subsets[seen].to(device))
             for number in itertools.compress(itertools.count(), seen):
                 output = next(outputs)
+                logits = output.logits.float()
+                # a sigmoid would make sound probabilities of infinite logits
+                answer = torch.where(logits.isfinite().all(), network.head.probabilities(logits), torch.nan)
                 # windows are blended in main memory: a GPU holds one window, whatever the case's size
-                parts[number] = network.head.probabilities(output.logits.float()).cpu()
+                parts[number] = answer.cpu()
                 if output.presence is not None:
                     here = output.presence[0].float().cpu()
                     presence[number] = torch.maximum(here, presence.get(number, here))
@@ -242,12 +297,3 @@ def _outputs(network: Network, patch: Tensor, subsets: Tensor) -> Iterator[Outpu
 
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
-
-
-def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:
-    """How many windows MONAI's inferer visits."""
-    count = 1
-    for side, width in zip(shape, window, strict=True):
-        step = max(1, int(width * (1 - overlap))) if width < side else width
-        count *= max(1, -(-(max(side, width) - width) // step) + 1)
-    return count

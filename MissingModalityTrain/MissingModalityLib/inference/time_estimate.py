@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ..core.modalities import MODALITIES
-from .sliding_window import count_windows, infer_within_memory
+from .sliding_window import infer_within_memory
 from .student import Student
+from .windows import count_windows
 
 BRAIN_MM = (140, 172, 140)
 """A brain's box along z, y, x: about the size of the atlas that BraTS cases are registered to."""
@@ -44,4 +45,5 @@ def estimated_seconds(student: Path | str, device: torch.device) -> float:
             on_note=lambda note: None,
         )
         seconds = perf_counter() - began
-    return seconds * count_windows(BRAIN_MM, window, overlap) + _OTHER_SECONDS
+    passes = 2 ** len(loaded.card.mirror or ())
+    return seconds * passes * count_windows(BRAIN_MM, window, overlap) + _OTHER_SECONDS

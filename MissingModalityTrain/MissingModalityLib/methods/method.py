@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -50,6 +50,10 @@ class Method(ABC):
         """
         return network
 
+    def know_cases(self, names: Sequence[str]) -> None:
+        """Called once, before the first epoch, with the cases that ``batch["case"]`` counts."""
+        return
+
     def begin_epoch(self, network: nn.Module, epoch: int) -> None:
         """Prepare an epoch; called before each one, also before the first after a resume.
 
@@ -74,7 +78,8 @@ class Method(ABC):
 
         Args:
             network: from :meth:`assemble`, in training mode, possibly wrapped for distributed training.
-            batch: stacked :class:`~..training.samples.PatchDataset`.
+            batch: stacked :class:`~..training.samples.PatchDataset`; and ``ignored`` (B, D, H, W) bool, where
+                the label, background there, is not to be learned, if a case of the stage has such voxels.
             epoch: counts from 0 within the stage.
         """
 

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.modalities import MODALITIES, Modality
+from .deep_supervision import LOSS_FEATURES, DeepHeads
 from .heads import HEADS
 from .network import Network
 from .options import NORM_GROUPS, GatedFusionOptions
-from .output import Feature, Kind, Output, asked, chosen, mask_missing
+from .output import PRESENCE, Feature, Kind, Output, asked, mask_missing
+from .presence import PresenceHead
 from .space import depth_to_space, space_to_depth
 
 _SLOPE = 0.01
@@ -44,7 +46,10 @@ class GatedFusion(Network):
 
     - ``encoder`` of levels 1 and 2 and a modality (n, C, d, h, w), for the n samples that have it;
     - ``fused`` of level L, ``decoder`` of levels L-1 to 1 (B, C, d, h, w), group-normalized: sums over
-      residual blocks have no scale of their own.
+      residual blocks have no scale of their own;
+    - with ``deep_supervision`` ``deep`` of levels 2 to L-1, logits (B, K, d, h, w).
+
+    With the option ``presence``, ``Output.presence`` tells which classes are in the image at all.
     """
 
     name = "gatedfusion"
@@ -73,6 +78,14 @@ class GatedFusion(Network):
         self.dropout = nn.Dropout3d(options.dropout)
         self.last = nn.Conv3d(widths[0], self.head.channels * self.side**3, 1)
         self.head.init_background_bias(self.last.bias)
+        self.deep: DeepHeads | None = None
+        if options.deep_supervision:
+            coarser = dict(enumerate(widths[1:-1], 2))
+            self.deep, self.loss_features = DeepHeads(coarser, self.head), LOSS_FEATURES
+        self.presence: PresenceHead | None = None
+        if options.presence:
+            self.presence = PresenceHead(widths[-1])
+            self.distillable_features = (PRESENCE,)
 
     def forward(
         self,
@@ -92,7 +105,7 @@ class GatedFusion(Network):
             present: (B, 4) bool, what there is of each sample.
         """
         # all samples of a batch, whoever has it: one large convolution is cheaper than picking rows
-        somewhere = present.any(0).tolist()
+        somewhere = self._somewhere(present)
         image = mask_missing(image, present)
         return {
             modality: self.stems[modality](_channels_last(space_to_depth(image[:, [modality]], self.side)))
@@ -107,26 +120,42 @@ class GatedFusion(Network):
         features: bool | Collection[str] = False,
     ) -> Output:
         """Segment from what :meth:`encode` gave, of which ``available`` (B, 4) bool names a subset."""
-        somewhere = available.any(0).tolist()
+        somewhere = self._somewhere(available)
         used = {modality: x for modality, x in encoded.items() if somewhere[modality]}
-        seen = available[:, list(used)]
-        fine = self.channel_gate(used, seen)
-        coarse = self.place_gate({modality: x.coarse for modality, x in used.items()}, seen)
+        seen = torch.stack([available[:, modality] for modality in used], 1)
+        levels = self._body(used, available, seen)
+        found = self._encoder_features(used, seen) if asked(features, Kind.ENCODER) else {}
+        for level, x in levels.items():
+            kind = Kind.FUSED if level == max(levels) else Kind.DECODER
+            if asked(features, kind):
+                found[Feature(kind, level)] = F.group_norm(x, NORM_GROUPS)
+        if self.deep is not None and asked(features, Kind.DEEP):
+            found |= self.deep(levels)
+        presence = None if self.presence is None else self.presence(levels[max(levels)])
+        return Output(depth_to_space(self.last(levels[1]), self.side), found, presence)
+
+    def _somewhere(self, available: Tensor) -> list[bool]:
+        """Of each modality, whether to compute it: those that any sample has."""
+        # reading it would make every step of a GPU wait; in a batch of several samples all four are the rule
+        if self.training and available.is_cuda:
+            return [True] * len(MODALITIES)
+        return available.any(0).tolist()
+
+    def _body(self, used: Mapping[Modality, Encoded], available: Tensor, seen: Tensor) -> dict[int, Tensor]:
+        """The bottleneck and, from coarse to fine, what is decoded, by level."""
         subset = self.subset(available.to(self.subset.weight.dtype))
-        skips = [fine]
-        x = self.levels[0](coarse + subset.to(coarse.dtype)[:, :, None, None, None])
+        x = self.place_gate({modality: x.coarse for modality, x in used.items()}, seen)
+        x = self.levels[0](x + subset.to(x.dtype)[:, :, None, None, None])
+        skips = [self.channel_gate(used, seen)]
         for down, level in zip(self.down, self.levels[1:], strict=True):
             skips.append(x)
             x = level(down(x))
         x = self.dropout(x)
-        found = self._encoder_features(used, seen) if asked(features, Kind.ENCODER) else {}
-        found |= _normalized(Kind.FUSED, 1 + len(skips), x) if asked(features, Kind.FUSED) else {}
-        for level in reversed(range(len(skips))):
-            x = F.interpolate(self.up[level](x), scale_factor=2, mode="trilinear")
-            x = self.refine[level](x + skips[level])
-            if asked(features, Kind.DECODER):
-                found |= _normalized(Kind.DECODER, 1 + level, x)
-        return Output(depth_to_space(self.last(x), self.side), chosen(found, features))
+        levels = {1 + len(skips): x}
+        for level in range(len(skips), 0, -1):
+            x = F.interpolate(self.up[level - 1](x), scale_factor=2, mode="trilinear")
+            x = levels[level] = self.refine[level - 1](x + skips[level - 1])
+        return levels
 
     @staticmethod
     def _encoder_features(used: Mapping[Modality, Encoded], seen: Tensor) -> dict[Feature, Tensor]:
@@ -229,7 +258,3 @@ class InstanceNorm(nn.Module):
 
 def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last_3d)
-
-
-def _normalized(kind: Kind, level: int, x: Tensor) -> dict[Feature, Tensor]:
-    return {Feature(kind, level): F.group_norm(x, NORM_GROUPS)}

@@ -24,6 +24,9 @@ BACKGROUND_LOGIT = 4.0
 """By how much a new network takes a voxel for background: tumor fills about 2 % of a crop, and
 sigmoid(-4) = 1.8 %."""
 
+LEAST_PROBABILITY = 1e-6
+"""Keeps logits of probabilities finite, and both ends apart in single precision."""
+
 THRESHOLD = 0.5
 """Probability above which a sigmoid claims a voxel."""
 
@@ -55,6 +58,7 @@ class Head(ABC):
         entropy_name: of its cross entropy among the terms of a loss.
         first_scored: channel from which on Dice counts; 1 leaves the background out.
         squares_dice: whether the plain loss squares the denominator of Dice.
+        takes_thresholds: whether :meth:`class_map` can be given a threshold for each region.
     """
 
     channels: int
@@ -63,10 +67,15 @@ class Head(ABC):
     entropy_name: ClassVar[str]
     first_scored: ClassVar[int] = 0
     squares_dice: ClassVar[bool] = False
+    takes_thresholds: ClassVar[bool] = False
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
         """(B, K, ...) logits -> the same shape, 0..1."""
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Logits (B, K, ...) that have these probabilities; of sigmoids, if a head does not say otherwise."""
+        return probabilities.logit(LEAST_PROBABILITY)
 
     @abstractmethod
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
@@ -159,6 +168,9 @@ class ClassesHead(Head):
     def probabilities(self, logits: Tensor) -> Tensor:
         return logits.softmax(1)
 
+    def logits(self, probabilities: Tensor) -> Tensor:
+        return probabilities.clamp(LEAST_PROBABILITY).log()  # softmax undoes it, up to a constant
+
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
         return one_hot(classes, self.channels, dtype)
 
@@ -223,6 +235,7 @@ class RegionsHead(_SigmoidHead):
     """Sigmoids of the nested regions; the inner one overwrites the outer one."""
 
     name = "regions"
+    takes_thresholds = True
 
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
         return region_target(classes, dtype)
@@ -238,8 +251,9 @@ class RegionsHead(_SigmoidHead):
         # no region at all
         return torch.zeros(shape[0], self.channels, *shape[2:])
 
-    def class_map(self, probabilities: np.ndarray) -> np.ndarray:
-        return _painted(probabilities)
+    def class_map(self, probabilities: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
+        """See :meth:`Head.class_map`; ``thresholds`` of WT, TC and ET in place of 0.5."""
+        return _painted(probabilities, thresholds)
 
     def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
         return probabilities
@@ -296,11 +310,11 @@ def _class_weights(regions: Sequence[float]) -> list[float]:
     return [1.0, *_with_mean_one([sum(weights) / len(weights) for weights in holding])]
 
 
-def _painted(maps: np.ndarray) -> np.ndarray:
+def _painted(maps: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
     """(3, D, H, W) probabilities in the order of :data:`_PAINTED` -> class map."""
     classes = np.zeros(maps.shape[1:], np.uint8)
-    for found, cls in zip(maps, _PAINTED, strict=True):
-        classes[found > THRESHOLD] = cls
+    for found, cls, threshold in zip(maps, _PAINTED, thresholds or (THRESHOLD,) * len(maps), strict=True):
+        classes[found > threshold] = cls
     return classes
 
 

@@ -130,6 +130,18 @@ class GatedFusionOptions(NetworkOptions):
     space_to_depth: int = whole(
         2, 1, 4, "Side in voxels of the blocks that become one voxel of the body, their voxels channels"
     )
+    deep_supervision: bool = switch(
+        False, "Logits at the decoder's coarser levels too, which the loss compares with the labels"
+    )
+    presence: bool = switch(False, "Tell which classes are in the image at all, from its coarsest level")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.deep_supervision and len(self.blocks) < 2:
+            raise OptionError(
+                f"Setting {PREFIX}deep_supervision=True needs a level between finest and coarsest, and "
+                f"{PREFIX}blocks={self.blocks[0]} has one number. Give more, or leave it out."
+            )
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class LimitedChild:
     def _start(self) -> None:
         self.close()
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
                 [processes.python_executable(), "-P", "-m", self._module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -16,7 +16,7 @@ from ..core.files import atomic_write
 from ..core.modalities import MODALITIES, Modality
 from ..core.segments import SEGMENTS
 from ..imaging.cache import CachedCase
-from .grown_case import GrownCase
+from .grown_case import GrownTumorCase
 from .mixup import MixedCase
 from .options import SynthesisOptions
 from .synthetic_case import SyntheticCase
@@ -92,7 +92,7 @@ def draw_contact_sheet(
         if isinstance(case, TransplantedCase):
             columns = _transplanted(case, options)
         else:
-            columns = _grown(case) if isinstance(case, GrownCase) else _mixed(case)
+            columns = _grown(case) if isinstance(case, GrownTumorCase) else _mixed(case)
         _draw_block(block, case, columns)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)
@@ -156,7 +156,7 @@ def _mixed(case: MixedCase) -> list[_Column]:
     ]
 
 
-def _grown(case: GrownCase) -> list[_Column]:
+def _grown(case: GrownTumorCase) -> list[_Column]:
     _, label = case.crop((0, 0, 0), case.shape)
     index = _fullest(torch.from_numpy(label))
     before, own = _slice(case.recipient, index)

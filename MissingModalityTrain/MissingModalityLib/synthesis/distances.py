@@ -1,15 +1,19 @@
-"""Distances to the border of a mask, by ITK: ten times as fast as SciPy's for whole boxes."""
+"""Distances to the border of a mask, by ITK, which is the faster, or by SciPy where ITK is not there."""
 
 from __future__ import annotations
 
 import numpy as np
-import SimpleITK as sitk
+from scipy.ndimage import distance_transform_edt
 
 
 def distance_to(mask: np.ndarray) -> np.ndarray:
     """Voxels (d, h, w) float32 from each voxel to the nearest one of a mask; infinite without one."""
     if not mask.any():
         return np.full(mask.shape, np.inf, np.float32)
+    try:
+        import SimpleITK as sitk
+    except ModuleNotFoundError:  # a training from prepared cases can do without
+        return distance_transform_edt(~mask).astype(np.float32)
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
     # (Maurer et al., IEEE TPAMI 25, 2003); negative inside
     signed = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,12 @@ class TrainRequest:
         convention: label convention, where the layout does not tell.
         prepared: folder of prepared cases to use and to fill; default that of the run when resuming, else
             inside ``output``.
+        folds: cross-validate: as many runs, in ``output/fold0``, ``output/fold1`` ..., of which each holds
+            another part of the patients out, every source of cases shared alike among them
+            (:func:`~..datasets.splitting.split_folds`; ``validation_fraction`` is not read). Each is scored
+            on what it has held out, and when all are there ``output/evaluation`` holds the scores of all
+            cases. With ``resume`` folds that are whole are kept, and those that lack are begun.
+        fold: with ``folds``, train this one alone, 0 <= fold < folds.
 
     Raises:
         OptionError: a value of the wrong kind.
@@ -73,6 +79,9 @@ class TrainRequest:
     device: str = "auto"
     convention: str | None = None
     prepared: Path | str | None = None
+    # by name alone: whoever gives on_progress by its place shall find it there
+    folds: int | None = field(default=None, kw_only=True)
+    fold: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -88,8 +97,20 @@ class TrainRequest:
             names = isinstance(self.stages, Sequence) and not isinstance(self.stages, str)
             _require("stages", self.stages, names, 'a list of names, such as ["train"]')
             object.__setattr__(self, "stages", tuple(self.stages))
+        self._check_folds()
         given = self.settings is None or isinstance(self.settings, (Mapping, Plan))
         _require("settings", self.settings, given, 'values by key, such as {"epochs": 2}')
+
+    def _check_folds(self) -> None:
+        for name in ("folds", "fold"):
+            value = getattr(self, name)
+            _require(name, value, value is None or type(value) is int, "a whole number")
+        if self.folds is None:
+            _require("fold", self.fold, self.fold is None, "it together with folds")
+            return
+        _require("folds", self.folds, self.folds >= 2, "2 or more")
+        inside = self.fold is None or 0 <= self.fold < self.folds
+        _require("fold", self.fold, inside, f"a number from 0 to {self.folds - 1}")
 
     @classmethod
     def from_options(cls, options: argparse.Namespace) -> TrainRequest:
@@ -129,7 +150,31 @@ class TrainRequest:
         changes = self.changes()
         if isinstance(changes, Plan):
             return changes, True
-        return make_plan(self.recipe, self.network, self.preset, self.stages, changes), False
+
+        def make(settings: Mapping[str, Any]) -> Plan:
+            return make_plan(self.recipe, self.network, self.preset, self.stages, settings)
+
+        return self.applied(make, changes), False
+
+    def applied(self, make: Callable[[Mapping[str, Any]], Plan], changes: Mapping[str, Any]) -> Plan:
+        """The plan that ``make`` makes with these changes; what is wrong in the file of settings names it.
+
+        Raises:
+            OptionError: as ``make`` raises it, naming :attr:`config` where its settings alone are refused.
+        """
+        try:
+            return make(changes)
+        except OptionError:
+            if self.config is not None:
+                self._blame_config(make)
+            raise
+
+    def _blame_config(self, make: Callable[[Mapping[str, Any]], Plan]) -> None:
+        of_file = read_config(self.config)
+        try:
+            make(of_file)
+        except OptionError as error:
+            raise OptionError(f"{self.config}: {error}") from error
 
     def to_arguments(self) -> list[str]:
         """The command line that asks for the same, beginning with ``train``.
@@ -152,8 +197,9 @@ class TrainRequest:
 def takes_request(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function of ``(on_progress, **choices)`` one of the fields of a request and ``on_progress``."""
     own = inspect.signature(function)
-    fields_of_request = inspect.signature(TrainRequest).parameters.values()
-    signature = own.replace(parameters=[*fields_of_request, own.parameters["on_progress"]])
+    of_request = inspect.signature(TrainRequest).parameters.values()
+    by_kind = sorted([*of_request, own.parameters["on_progress"]], key=lambda parameter: parameter.kind)
+    signature = own.replace(parameters=by_kind)
 
     @wraps(function)
     def call(*values: Any, **named: Any) -> Any:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .. import __version__, networks
-from ..core.errors import CaseError, OptionError
+from ..core import strict_json
+from ..core.errors import CaseError, OptionError, StudentError
 from ..core.labels import TumorClass
 from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
 from ..methods.registry import METHODS
 from .checkpoints import read_checkpoint
+from .folds import record_beside
 from .plan import Plan, change_plan
 from .record import RunRecord
 from .request import TrainRequest
@@ -26,10 +28,10 @@ from .stage_students import load_weights
 State = dict[str, Any]
 """What a checkpoint holds: ``stage``, ``epoch`` (done within it) and the state of every part."""
 
-_FIXED = ("exclude", "validation_fraction", "network_options", "network")
+_FIXED = ("exclude", "validation_fraction", "resection_cavity", "network_options", "network")
 """Settings that decide the cases and the weights of a run, and so cannot change when it resumes."""
 
-_ASKED = ("data", "recipe", "preset", "seed", "convention", "initial", "settings")
+_ASKED = ("data", "recipe", "preset", "seed", "convention", "initial", "folds", "fold", "settings")
 """Keys of run.json that say what was asked for; a run of the same ones was begun by the same command."""
 
 
@@ -45,12 +47,14 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
         StudentError: nothing to resume, or a checkpoint or student is damaged or does not fit.
         OptionError: an unknown name, a value out of range, or one that cannot change when resuming.
     """
-    if request.resume:
+    folder = RunFolder(request.output)
+    # a cross-validation that is resumed begins the folds that it lacks
+    begins = not request.resume or (request.folds is not None and not folder.has_checkpoint)
+    if not begins:
         return _resumed(request, request.changes())
     if request.restart:
         raise OptionError(f"Only a run that is resumed can restart stage {request.restart}. Add --resume.")
-    asked = _asked(request)
-    folder = RunFolder(request.output)
+    asked = (request.resume and record_beside(request)) or _asked(request)
     if folder.has_checkpoint:
         if relaunched and _asks_for(asked, RunRecord.read(folder)):
             return _resumed(request, {})
@@ -82,13 +86,15 @@ def _asked(request: TrainRequest) -> RunRecord:
         initial=_whole(request.initial),
         prepared=_whole(request.prepared),
         versions={"missing_modality": __version__, "torch": torch.__version__},
+        folds=request.folds,
+        fold=request.fold,
     )
 
 
 def _asks_for(asked: RunRecord, there: RunRecord) -> bool:
     """Whether a run that is there is the one that is asked for; lists and tuples are alike, as in JSON."""
-    first, second = (json.loads(json.dumps(record.to_json())) for record in (asked, there))
-    return all(first[name] == second[name] for name in _ASKED)
+    first, second = (strict_json.loads(strict_json.dumps(record.to_json())) for record in (asked, there))
+    return all(first.get(name) == second.get(name) for name in _ASKED)
 
 
 def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[RunRecord, State]:
@@ -97,8 +103,18 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
         raise OptionError("A run that is resumed has its plan. Give only the settings that change.")
     folder = RunFolder(request.output)
     record = RunRecord.read(folder)
+    if request.folds and (request.folds, request.fold) != (record.folds, record.fold):
+        raise OptionError(
+            f"{folder.path} is fold {record.fold} of {record.folds}, not {request.fold} of {request.folds}. "
+            "Give folds as the run began with, or choose another folder."
+        )
     state = read_checkpoint(folder)
     stages = list(record.plan.stages)
+    if state["stage"] not in stages:
+        raise StudentError(
+            f"{folder.checkpoint}: the checkpoint is of stage '{state['stage']}', and {folder.record} has "
+            f"{', '.join(stages)}. Put back copies of both, or start a new run."
+        )
     begun = stages[: stages.index(state["stage"]) + 1]
     if request.restart:
         if request.restart not in begun:
@@ -107,7 +123,8 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
                 f"{', '.join(begun)}."
             )
         state = {"stage": request.restart, "epoch": 0}
-    plan = change_plan(record.plan, changes, stages[: stages.index(state["stage"])])
+    finished = stages[: stages.index(state["stage"])]
+    plan = request.applied(partial(change_plan, record.plan, finished=finished), changes)
     _check_fixed(folder, record.plan, plan)
     _check_plan(plan, bool(record.initial))
     _check_epochs(plan, state)
@@ -122,7 +139,7 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
 def _check_fixed(folder: RunFolder, before: Plan, plan: Plan) -> None:
     for name in _FIXED:
         # as JSON, because the record has lists where settings may have tuples
-        if json.dumps(getattr(plan, name)) != json.dumps(getattr(before, name)):
+        if strict_json.dumps(getattr(plan, name)) != strict_json.dumps(getattr(before, name)):
             raise OptionError(
                 f"{folder.path}: the setting {name} is fixed by the run and cannot change when it resumes. "
                 "Leave it out, or start a new run in another folder."

@@ -14,11 +14,12 @@ from torch import nn
 from .. import networks
 from ..core.errors import CaseError, OptionError
 from ..core.files import remove_stale_temporaries
-from ..core.progress import Progress, silent
+from ..core.progress import Progress, reporter, silent
 from ..methods.registry import METHODS
 from ..runtime import distributed, lock
 from ..runtime.devices import choose_device
 from ..synthesis.tumor_cache import tumor_folder
+from .folds import fold_requests, join_folds, score_fold
 from .loop import StageRun, Trainer
 from .plan import Plan
 from .record import RunRecord
@@ -48,7 +49,19 @@ def train(on_progress: Progress | None = None, **choices: Any) -> Path:
             that is no longer a number.
     """
     request = TrainRequest(**choices)
-    report = on_progress or silent
+    report = reporter(on_progress)
+    if request.folds is None:
+        _train(request, report)
+        return request.output
+    for part in fold_requests(request):
+        _train(part, report)
+        score_fold(part, report)
+    distributed.on_rank_zero(partial(join_folds, request.output))
+    return request.output
+
+
+def _train(request: TrainRequest, report: Progress) -> None:
+    """Begin or resume one run."""
     with distributed.start(request.device) as name:
         device = distributed.on_all_ranks(choose_device, name)
         relaunched = distributed.restarted()
@@ -58,7 +71,6 @@ def train(on_progress: Progress | None = None, **choices: Any) -> Path:
         with ExitStack() as held:
             distributed.on_rank_zero(lambda: held.enter_context(lock.held(folder.path)))
             run(record, state, folder, device, report if distributed.is_rank_zero() else silent)
-    return folder.path
 
 
 def run(

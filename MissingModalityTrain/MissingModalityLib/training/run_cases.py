@@ -12,8 +12,10 @@ from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
-from ..datasets.splitting import split_cases
+from ..datasets.splitting import split_cases, split_folds
 from ..imaging.cache import CachedCase, cache_case
+from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
+from ..inference.card import read_card
 from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
 from ..synthesis.pairing import grow_cases, synthetic_cases
@@ -68,15 +70,23 @@ def prepare_run_cases(
     Raises:
         CaseError: a case of the run has gone, the folder cannot be written to, or no case is left.
         ImageError, LabelError: a case of a run that resumes can no longer be read.
+        LabelError: the folder of a run that begins mixes numberings and no convention is given.
     """
     cases = distributed.on_all_ranks(_found_cases, record)
     mine = cases[distributed.rank() :: distributed.world()]
-    unreadable = dict(distributed.gather_from(lambda: _prepare(mine, folder, report, skip=new)))
+    if new and record.convention is None:
+        numbers = dict(distributed.gather_from(lambda: read_numbers(mine, folder)))
+        distributed.on_all_ranks(check_numbering, cases, numbers, record.data)
+    rule = record.plan.resection_cavity
+    unreadable = dict(distributed.gather_from(lambda: _prepare(mine, folder, rule, report, skip=new)))
     if new:
         cases = [case for case in cases if case.name not in unreadable]
         record = distributed.on_all_ranks(_with_split, record, cases, unreadable)
+    prepared = distributed.on_all_ranks(lambda: [_cached(case, folder, rule) for case in cases])
+    if new:
+        record = replace(record, warnings=distributed.on_all_ranks(folder_warnings, prepared))
     report(Event(ProgressStage.PREPARE, len(mine), len(mine), describe_cases(record)))
-    return record, distributed.on_all_ranks(lambda: [cache_case(case, folder) for case in cases])
+    return record, prepared
 
 
 def stage_cases(
@@ -84,19 +94,24 @@ def stage_cases(
 ) -> list[CachedCase]:
     """The cases that a stage trains on: those not held out, and synthetic ones made of these.
 
+    A case with a resection cavity takes no part in synthesis unless its cavity counts as background: of a
+    cavity that is ignored, or of the core, synthetic label maps know nothing.
+
     Raises:
         CaseError: none has the modalities of any subset to train for, or there is no donor.
     """
     real = [case for case in cases if case.name not in record.validation]
     made = []
-    synthesis = settings.synthesis
+    synthesis, plain = settings.synthesis, real
+    if record.plan.resection_cavity != "background":
+        plain = [case for case in real if not case.cavity_voxels]
     if synthesis.method != "none":
         folder, options = tumor_folder(real[0].path.parent), synthesis.options
         if synthesis.method == "aem" and distributed.world() > 1:
-            distributed.on_all_ranks(_cut_share, real, folder, options)
+            distributed.on_all_ranks(_cut_share, plain, folder, options)
         if synthesis.method == "grown" and distributed.world() > 1:
-            distributed.on_all_ranks(_grow_share, real, synthesis.factor, record.seed, folder, options)
-        arguments = (real, synthesis.factor, record.seed, synthesis.method, options, folder, report)
+            distributed.on_all_ranks(_grow_share, plain, synthesis.factor, record.seed, folder, options)
+        arguments = (plain, synthesis.factor, record.seed, synthesis.method, options, folder, report)
         made = distributed.on_all_ranks(synthetic_cases, *arguments)
     usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
     if not usable:
@@ -123,6 +138,7 @@ def describe_cases(record: RunRecord) -> str:
         f"left out {len(names)} ({reason}): {_listed(names, _MOST_NAMES)}"
         for reason, names in reasons.items()
     ]
+    parts += [f"warning: {entry['warning']}" for entry in record.warnings[:_MOST_NAMES]]
     return "; ".join(parts)
 
 
@@ -148,13 +164,27 @@ def _found_cases(record: RunRecord) -> Sequence[Case]:
     return [found[name] for name in record.cases]
 
 
-def _prepare(cases: Sequence[Case], folder: Path, report: Progress, skip: bool) -> list[tuple[str, str]]:
+def _cached(case: Case, folder: Path, cavity_rule: str) -> CachedCase:
+    """A prepared case that reads its resection cavity by the run's rule.
+
+    Raises:
+        LabelError: the rule refuses it.
+    """
+    cached = replace(cache_case(case, folder), cavity_rule=cavity_rule)
+    if cached.cavity_voxels and cavity_rule == "refuse":
+        cached.label(tuple(slice(0, side) for side in cached.shape))
+    return cached
+
+
+def _prepare(
+    cases: Sequence[Case], folder: Path, cavity_rule: str, report: Progress, skip: bool
+) -> list[tuple[str, str]]:
     """Prepare what falls to this process; with ``skip``, names of those that cannot be read, and why."""
     unreadable = []
     for number, case in enumerate(cases):
         report(Event(ProgressStage.PREPARE, number, len(cases), case.name))
         try:
-            cache_case(case, folder)
+            _cached(case, folder, cavity_rule)
         except CaseError:  # the folder cannot be written to
             raise
         except Exception as error:
@@ -169,13 +199,31 @@ def _with_split(record: RunRecord, cases: Sequence[Case], unreadable: Mapping[st
     if not cases:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_MOST_NAMES])
         raise CaseError(f"{record.data} holds no case to train on ({reasons}). Check the folder.")
-    _, held_out = split_cases(cases, record.plan.validation_fraction, record.seed)
+    if record.folds is None:
+        _, held_out = split_cases(cases, record.plan.validation_fraction, record.seed)
+    else:
+        held_out = split_folds(cases, record.folds, record.seed)[record.fold]
+        _check_unseen(record, held_out)
     return replace(
         record,
         cases={case.name: record.cases[case.name] for case in cases},
         validation=tuple(case.name for case in held_out),
         left_out={**record.left_out, **unreadable},
     )
+
+
+def _check_unseen(record: RunRecord, held_out: Sequence[Case]) -> None:
+    """Refuse to score a fold on what the student that the run begins with has learned from."""
+    if record.initial is None:
+        return
+    training = read_card(record.initial).get("training", {})
+    learned = set(training.get("cases", ())) - set(training.get("validation", ()))
+    seen = [case.name for case in held_out if case.name in learned]
+    if seen:
+        raise OptionError(
+            f"{record.initial} was trained on {_listed(seen, _MOST_NAMES)}, which fold {record.fold} holds "
+            "out. Begin the folds without it, or with a student of other patients."
+        )
 
 
 def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions) -> None:

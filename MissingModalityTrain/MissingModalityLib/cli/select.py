@@ -1,0 +1,81 @@
+"""``select``: a cross-validation in, the choices of a student's card out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..core.progress import progress_printer
+from .options import add_command, add_device, add_progress, show_result
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(
+        commands,
+        "select",
+        run,
+        "Choose thresholds and sizes for a student on a cross-validation, made by train --folds.",
+    )
+    parser.add_argument(
+        "--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of the cross-validation"
+    )
+    parser.add_argument(
+        "--smoothing-mm",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="MM",
+        help="try probabilities smoothed by Gaussians of these deviations",
+    )
+    parser.add_argument(
+        "--overlap", type=float, nargs="+", default=[], metavar="SHARE", help="try these overlaps of windows"
+    )
+    parser.add_argument(
+        "--mirror",
+        type=int,
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="AXIS",
+        help="try the mean with cases mirrored along these axes, 0: z, 1: y, 2: x (left and right); may "
+        "stand more than once",
+    )
+    parser.add_argument(
+        "--store", type=Path, metavar="STUDENT", help="put what was chosen into this student file"
+    )
+    add_device(parser)
+    add_progress(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Select."""
+    from ..evaluation.attach import store_choices
+    from ..training.selection import select
+
+    with progress_printer(options.progress) as progress:
+        selection = select(
+            options.folder,
+            options.smoothing_mm,
+            options.overlap,
+            options.mirror,
+            options.device,
+            on_progress=progress,
+        )
+    if options.store:
+        store_choices(options.store, selection["chosen"])
+    show_result(options, selection, "\n".join(_in_words(selection)))
+
+
+def _in_words(selection: Mapping[str, Any]) -> list[str]:
+    lines = [f"{name}: {value}" for name, value in selection["chosen"].items()]
+    before, after = (
+        ", ".join(f"{region} {100 * dice:.1f}" for region, dice in selection[when].items())
+        for when in ("before", "after")
+    )
+    return [
+        *(lines or ["Nothing is worth a change."]),
+        f"Mean Dice over {selection['cases']} cases: {before}; with these choices: {after}",
+    ]

@@ -1,0 +1,168 @@
+"""Cross-validation: one run for each fold of the patients, scored on the patients that it has held out.
+
+A cross-validation's folder holds ``fold0/``, ``fold1/`` ..., each an ordinary run's folder with the scores of
+its last student in ``evaluation/``; ``prepared/``, which all folds share; and, when every fold is scored,
+``evaluation/`` with the out-of-fold scores of all cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import CaseError, OptionError
+from ..core.progress import Progress
+from ..evaluation.summary import EVALUATION_FOLDER
+from ..inference.student import Student
+from ..runtime import distributed
+from .plan import Plan, change_plan, to_json
+from .record import RunRecord
+from .request import TrainRequest
+from .run_folder import RunFolder
+
+
+def fold_requests(request: TrainRequest) -> Iterator[TrainRequest]:
+    """What is asked for, fold by fold: each one's own folder, and prepared cases that all of them share.
+
+    Raises:
+        OptionError: a stage is to begin anew, which is asked of one run.
+    """
+    if request.restart:
+        raise OptionError(
+            f"restart={request.restart} is for one fold. Leave out folds, and give that fold's "
+            "folder as output."
+        )
+    folds = range(request.folds) if request.fold is None else [request.fold]
+    for fold in folds:
+        prepared = request.prepared or request.output / RunFolder(request.output).prepared.name
+        yield replace(request, output=fold_folder(request.output, fold).path, prepared=prepared, fold=fold)
+
+
+def record_beside(request: TrainRequest) -> RunRecord | None:
+    """The record of a fold that begins when a cross-validation is resumed: that of another fold, as its own.
+
+    Args:
+        request: for one fold.
+
+    Returns:
+        None where no other fold has begun yet.
+
+    Raises:
+        OptionError: a setting that a plan cannot have, or a whole plan.
+        CaseError: the other fold is one of another number of folds, or its record cannot be read.
+    """
+    for other in range(request.folds):
+        folder = fold_folder(request.output.parent, other)
+        if not folder.has_checkpoint:
+            continue
+        record = RunRecord.read(folder)
+        if record.folds != request.folds:
+            raise CaseError(
+                f"{folder.path} is fold {record.fold} of {record.folds}. Give folds={record.folds}, or "
+                "choose another folder."
+            )
+        changes = request.changes()
+        plan = record.plan if isinstance(changes, Plan) else change_plan(record.plan, changes)
+        return replace(
+            record, plan=plan, cases={}, validation=(), left_out={}, warnings=(), fold=request.fold
+        )
+    return None
+
+
+def score_fold(request: TrainRequest, report: Progress) -> None:
+    """Score the last student of a fold on the cases that it has held out, unless that is done.
+
+    Args:
+        request: for one fold, which is trained.
+        report: called with every prediction.
+
+    Raises:
+        CaseError: no case can be scored, or the scores cannot be written.
+    """
+    # here, because training from prepared cases does without what reads volumes
+    from ..evaluation.evaluate import evaluate_folder
+
+    folder = RunFolder(request.output)
+    record = RunRecord.read(folder)
+    student, output = last_student(folder, record), folder.path / EVALUATION_FOLDER
+    if distributed.on_all_ranks(_is_scored, student, output):
+        return
+    evaluate_folder(
+        student,
+        record.data,
+        output,
+        device=request.device,
+        convention=record.convention,
+        on_progress=report,
+        cases=record.validation,
+        resection_cavity=record.plan.resection_cavity,
+    )
+
+
+def join_folds(output: Path) -> bool:
+    """Write the out-of-fold scores of all cases into ``output/evaluation``, if every fold has been scored.
+
+    Returns:
+        Whether every fold has.
+
+    Raises:
+        CaseError: folds were trained with different plans or on different cases.
+    """
+    from ..evaluation.joining import join_evaluations
+
+    records = fold_records(output)
+    folders = [fold_folder(output, fold).path / EVALUATION_FOLDER for fold in range(records[0].folds)]
+    students = [last_student(fold_folder(output, record.fold), record) for record in records]
+    if len(records) < len(folders) or not all(map(_is_scored, students, folders)):
+        return False
+    first = records[0]
+    for record in records:
+        if _made_of(record) != _made_of(first):
+            raise CaseError(
+                f"{output}: fold {record.fold} was trained with other settings, cases or seed than fold "
+                f"{first.fold}. Train it again as the others, in an empty folder."
+            )
+    join_evaluations(folders, output / EVALUATION_FOLDER, f"{output.resolve().name}, {len(folders)} folds")
+    return True
+
+
+def fold_records(output: Path) -> list[RunRecord]:
+    """The records of the folds that have begun, in order.
+
+    Raises:
+        CaseError: the folder holds no fold, or a record that cannot be read.
+    """
+    begun = sorted(output.glob("fold*/run.json"), key=lambda path: (len(str(path)), path))
+    records = [RunRecord.read(RunFolder(path.parent)) for path in begun]
+    if not records or any(record.folds is None for record in records):
+        raise CaseError(
+            f"{output} holds no cross-validation. Choose the folder that was given to train with folds."
+        )
+    return records
+
+
+def last_student(folder: RunFolder, record: RunRecord) -> Path:
+    """The student that a run ends with, which is not there before its last stage is over."""
+    return folder.student(list(record.plan.stages)[-1])
+
+
+def fold_folder(output: Path, fold: int) -> RunFolder:
+    """Of one fold inside the folder of a cross-validation."""
+    return RunFolder(output / f"fold{fold}")
+
+
+def _made_of(record: RunRecord) -> tuple[Any, ...]:
+    """What all folds must have alike, as JSON has it."""
+    return to_json(record.plan), sorted(record.cases.items()), record.seed
+
+
+def _is_scored(student: Path, output: Path) -> bool:
+    """Whether ``output`` holds scores of these very weights: a fold may have been trained on since."""
+    from ..evaluation.evaluate import read_evaluation, weights_sha256
+
+    try:
+        return read_evaluation(output)["weights_sha256"] == weights_sha256(Student.load(student))
+    except CaseError:
+        return False

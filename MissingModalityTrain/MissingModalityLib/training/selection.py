@@ -1,0 +1,67 @@
+"""Choices for students of a network, made on its cross-validation: :mod:`~..evaluation.selection`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import CaseError
+from ..core.files import explain_write_errors, write_report
+from ..core.progress import Progress, reporter
+from ..evaluation.selection import choose
+from ..inference.student import Student
+from ..runtime.devices import choose_device
+from .folds import fold_folder, fold_records, last_student
+from .run_cases import prepare_run_cases
+
+SELECTION_FILE = "selection.json"
+"""In the folder of a cross-validation: what :func:`select` returned."""
+
+
+def select(
+    run: Path | str,
+    smoothing_mm: Sequence[float] = (),
+    overlap: Sequence[float] = (),
+    mirror: Sequence[Sequence[int]] = (),
+    device: str = "auto",
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Choose what beside its weights decides a student's results, on a cross-validation that is over.
+
+    Each fold's student predicts the cases that it has held out. Thresholds of the regions, the smallest piece
+    of tumor and the least volume of enhancing tumor are always chosen. ``export`` and
+    :func:`~..evaluation.attach.store_choices` take the entry ``chosen``.
+
+    Args:
+        run: folder of the cross-validation; ``selection.json`` goes there.
+        smoothing_mm, overlap, mirror: further values to try of these keys of a student's card, see
+            :class:`~..inference.card.Card`. Each takes as long as predicting all cases, mirrored ones as many
+            times longer as there are combinations.
+        device: as in :func:`~..runtime.devices.choose_device`.
+        on_progress: called for each case.
+
+    Returns:
+        What :func:`~..evaluation.selection.choose` gives.
+
+    Raises:
+        CaseError: no cross-validation, a fold of it is not trained to its end, or a case has gone.
+        OptionError: a value out of its range, or there is no such device.
+    """
+    run, report = Path(run), reporter(on_progress)
+    records = fold_records(run)
+    students = [last_student(fold_folder(run, record.fold), record) for record in records]
+    if len(records) < records[0].folds or not all(path.is_file() for path in students):
+        raise CaseError(
+            f"{run}: not all of its {records[0].folds} folds are trained to the end. Resume it first."
+        )
+    pairs = []
+    for record, path in zip(records, students, strict=True):
+        prepared = Path(record.prepared or fold_folder(run, record.fold).prepared)
+        _, cases = prepare_run_cases(record, False, prepared, report)
+        pairs.append((Student.load(path), [case for case in cases if case.name in record.validation]))
+    variants = {"smoothing_mm": smoothing_mm, "overlap": overlap, "mirror": [list(axes) for axes in mirror]}
+    chosen = choose(pairs, variants, choose_device(device), report)
+    with explain_write_errors(run, "Choose a folder on a disk with free space."):
+        write_report(chosen, run / SELECTION_FILE)
+    return chosen

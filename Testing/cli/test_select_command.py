@@ -1,0 +1,65 @@
+"""``select`` and ``train --folds``: what is typed arrives, and what was chosen is said and stored."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from MissingModalityLib.__main__ import main
+from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.training import run, selection
+from small_networks import write_student
+
+FOUND = {
+    "chosen": {"thresholds": {"WT": 0.5, "TC": 0.5, "ET": 0.35}, "min_component_voxels": 100},
+    "cases": 3,
+    "before": {"WT": 0.8, "TC": 0.6, "ET": 0.5},
+    "after": {"WT": 0.81, "TC": 0.6, "ET": 0.525},
+}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `select` was called with."""
+    calls: list[Any] = []
+    monkeypatch.setattr(selection, "select", lambda *values, on_progress: calls.append(values) or FOUND)
+    return calls
+
+
+def test_what_was_chosen_is_said_and_stored(
+    asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    student = write_student(tmp_path / "s.safetensors", head="regions")
+    typed = ["--smoothing-mm", "0.7", "1", "--mirror", "2", "--mirror", "0", "1", "--store", str(student)]
+    assert main(["select", "--run", "runs/cv", *typed, "--device", "cpu"]) == 0
+    assert asked == [(Path("runs/cv"), [0.7, 1.0], [], [[2], [0, 1]], "cpu")]
+    said = capsys.readouterr().out
+    assert "min_component_voxels: 100" in said and "WT 80.0, TC 60.0, ET 50.0" in said and "ET 52.5" in said
+    card = read_card(student)
+    assert card.thresholds == FOUND["chosen"]["thresholds"] and card.min_component_voxels == 100
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_program_gets_all_that_was_found(capsys: pytest.CaptureFixture) -> None:
+    assert main(["select", "--run", "runs/cv", "--progress", "json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["result"] == FOUND
+
+
+def test_a_folder_without_folds_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["select", "--run", str(tmp_path)]) == 2
+    assert "holds no cross-validation" in capsys.readouterr().err
+
+
+def test_folds_that_are_typed_reach_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    calls = []
+    monkeypatch.setattr(run, "train", lambda **choices: calls.append(choices) or choices["output"])
+    typed = ["--data", "cases", "--output", str(tmp_path), "--folds", "5"]
+    assert main(["train", *typed, "--fold", "0"]) == 0 == main(["train", *typed])
+    assert [(call["folds"], call["fold"]) for call in calls] == [(5, 0), (5, None)]
+    assert main(["train", *typed, "--fold", "5"]) == 2
+    assert "fold=5: give a number from 0 to 4" in capsys.readouterr().err

@@ -1,0 +1,146 @@
+"""Choices on unseen patients: found where they are worth it, left alone where not, and kept in the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from MissingModalityLib.core.labels import TumorClass
+from MissingModalityLib.core.modalities import SUBSETS
+from MissingModalityLib.evaluation import selection
+from MissingModalityLib.evaluation.attach import store_choices
+from MissingModalityLib.evaluation.metrics import score_regions
+from MissingModalityLib.evaluation.selection import choose
+from MissingModalityLib.imaging.preparation import Prepared
+from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.student import Student
+from small_cases import prepared_patients
+from small_networks import small_network, tiny_student
+
+CPU = torch.device("cpu")
+PLAIN = dict.fromkeys(("WT", "TC", "ET"), 0.5)
+
+
+@pytest.fixture
+def telling(monkeypatch: pytest.MonkeyPatch):
+    """`telling(make)` makes students whose probabilities are `make(student, prepared)`."""
+
+    def install(make) -> None:
+        monkeypatch.setattr(
+            Student,
+            "probabilities",
+            lambda self, prepared, device=None: make(self, prepared).astype(np.float32),
+        )
+
+    return install
+
+
+def regions(prepared: Prepared, wt: float, tc: float, et: float) -> np.ndarray:
+    """Probabilities that the label's regions have; nothing elsewhere."""
+    label = prepared.label
+    members = (label > 0, np.isin(label, (TumorClass.NCR, TumorClass.ET)), label == TumorClass.ET)
+    return np.stack([mask * value for mask, value in zip(members, (wt, tc, et), strict=True)])
+
+
+def test_a_region_that_the_network_is_unsure_of_gets_a_lower_threshold(telling, tmp_path: Path) -> None:
+    cases = prepared_patients(tmp_path, ["patient_a", "patient_c"])
+    telling(lambda student, prepared: regions(prepared, 0.9, 0.42, 0.8))
+    found = choose([(tiny_student(), cases[:1]), (tiny_student(), cases[1:])], {}, CPU)
+    assert found["cases"] == 2 and found["chosen"]["thresholds"]["TC"] in (0.3, 0.35, 0.4)
+    assert found["chosen"]["thresholds"]["WT"] == found["chosen"]["thresholds"]["ET"] == 0.5
+    assert set(found["chosen"]) == {"thresholds"}
+    # enhancing tumor is tumor core too; a few voxels of the label lie outside the brain
+    assert found["before"]["TC"] < 0.97 and min(found["after"].values()) > 0.99
+
+
+def test_what_is_right_already_is_left_alone(telling, tmp_path: Path) -> None:
+    cases = prepared_patients(tmp_path, ["patient_c"])
+    telling(lambda student, prepared: regions(prepared, 0.9, 0.9, 0.9))
+    student = tiny_student({"min_component_voxels": 7})
+    found = choose([(student, cases)], {"smoothing_mm": [1.0], "mirror": [[2]]}, CPU)
+    assert found["chosen"] == {} and found["before"] == found["after"]
+    assert [entry["value"] for entry in found["tried"]["smoothing_mm"]] == [None, 1.0]
+    assert {entry["value"] for entry in found["tried"]["min_component_voxels"]} >= {0, 7, 100}
+
+
+def test_enhancing_tumor_invented_where_there_is_none_is_found_out(
+    telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = prepared_patients(tmp_path, ["patient_a", "patient_d"])
+
+    def invented(student: Student, prepared: Prepared) -> np.ndarray:
+        found = regions(prepared, 0.9, 0.9, 0.9)
+        if not prepared.label.any():
+            found[:, 10:12, 10:12, 10:12] = 0.9
+        return found
+
+    telling(invented)
+    # patient_a has 44 voxels of it, the invention 8
+    monkeypatch.setattr(selection, "ENHANCING_SIZES", (0, 20, 60))
+    found = choose([(tiny_student(), cases)], {}, CPU)
+    assert found["chosen"] == {"min_enhancing_voxels": 20}
+    assert found["before"]["ET"] == pytest.approx(0.5) and found["after"]["ET"] == pytest.approx(1)
+
+
+def test_pieces_that_are_false_are_removed_from_a_size_on(
+    telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = prepared_patients(tmp_path, ["patient_c"])
+
+    def with_crumb(student: Student, prepared: Prepared) -> np.ndarray:
+        found = regions(prepared, 0.9, 0.9, 0.9)
+        found[0, 4:6, 8:17, 10:12] = 0.9
+        return found
+
+    telling(with_crumb)
+    monkeypatch.setattr(selection, "COMPONENT_SIZES", (0, 50, 100))
+    found = choose([(tiny_student(), cases)], {}, CPU)
+    assert found["chosen"] == {"min_component_voxels": 50}
+    assert found["before"]["WT"] < found["after"]["WT"] - 0.01
+
+
+def test_the_better_way_to_predict_is_taken(telling, tmp_path: Path) -> None:
+    cases = prepared_patients(tmp_path, ["patient_c"])
+    sure = {None: 0.2, 0.7: 0.9, 1.0: 0.9}
+    telling(lambda student, prepared: regions(prepared, *[sure[student.card.smoothing_mm]] * 3))
+    found = choose([(tiny_student(), cases)], {"smoothing_mm": [0.7, 1.0]}, CPU)
+    assert found["chosen"] == {"smoothing_mm": 0.7}
+    assert found["before"]["WT"] < 0.1 and found["after"]["WT"] > 0.99
+
+
+def test_decisions_on_the_voxels_that_matter_are_those_of_the_student(tmp_path: Path) -> None:
+    (case,) = prepared_patients(tmp_path, ["patient_c"])
+    card = {
+        "thresholds": {"WT": 0.45, "TC": 0.55, "ET": 0.35},
+        "min_component_voxels": 30,
+        "min_enhancing_voxels": 20,
+    }
+    student = tiny_student(card)
+    found = choose([(student, [case])], {}, CPU)
+    whole, subsets = case.load(), [subset for subset in SUBSETS if set(subset) <= set(case.subset)]
+    dice = [
+        {region: score.dice for region, score in score_regions(classes, whole.label, (1.0,) * 3).items()}
+        for classes in student.classes_of(whole, subsets, CPU)
+    ]
+    for region, mean in found["before"].items():
+        assert mean == pytest.approx(np.mean([scores[region] for scores in dice]), abs=2e-3)
+
+
+def test_a_student_of_classes_is_left_its_thresholds(tmp_path: Path) -> None:
+    cases = prepared_patients(tmp_path, ["patient_c"])
+    student = Student(small_network("segresnet", head="classes"), {"window": [40] * 3})
+    found = choose([(student, cases)], {}, CPU)
+    assert "thresholds" not in found["chosen"] and "thresholds" not in found["tried"]
+
+
+def test_choices_go_into_the_file_and_take_the_table_of_before_out(tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    tiny_student({"evaluation": {"cases": 3}, "license": "CC0"}).save(path, half=True)
+    size = path.stat().st_size
+    store_choices(path, {"thresholds": {**PLAIN, "ET": 0.35}, "mirror": [2]})
+    card = read_card(path)
+    assert card.thresholds["ET"] == 0.35 and card.mirror == [2] and card.license == "CC0"
+    assert "evaluation" not in card and abs(path.stat().st_size - size) < 200

@@ -1,0 +1,156 @@
+"""What a card says beside the weights: thresholds, sizes, mirrored and smoothed probabilities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from MissingModalityLib.core.errors import OptionError, StudentError
+from MissingModalityLib.core.labels import TumorClass, region_mask
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.imaging.preparation import prepare
+from MissingModalityLib.imaging.reading import Study
+from MissingModalityLib.inference.card import Card, read_card
+from MissingModalityLib.inference.decision import drop_little_enhancing, smooth
+from MissingModalityLib.inference.sliding_window import infer
+from MissingModalityLib.inference.student import Student
+from small_networks import small_network, telling_student, tiny_student
+from small_patient import brain_volume
+
+STUDY = Study({m: brain_volume(int(m)) for m in Modality}, {m: m.title for m in Modality})
+
+
+def labels(student: Student) -> np.ndarray:
+    return sitk.GetArrayFromImage(student.predict(STUDY, "cpu").labels)
+
+
+def test_a_card_without_choices_is_written_as_before_there_were_any(tmp_path: Path) -> None:
+    tiny_student().save(tmp_path / "s.safetensors")
+    assert not {"thresholds", "mirror", "smoothing_mm", "min_enhancing_voxels"} & set(
+        read_card(tmp_path / "s.safetensors")
+    )
+
+
+def test_choices_that_change_nothing_give_the_same_bits() -> None:
+    neutral = {"thresholds": dict.fromkeys(("WT", "TC", "ET"), 0.5), "mirror": [], "smoothing_mm": 0}
+    assert (labels(tiny_student()) == labels(tiny_student({**neutral, "min_enhancing_voxels": 0}))).all()
+
+
+def test_a_threshold_moves_its_region_alone_and_comes_back_from_the_file(tmp_path: Path) -> None:
+    chosen = {"WT": 0.5, "TC": 0.5, "ET": 0.7}
+    tiny_student({"thresholds": chosen}).save(tmp_path / "s.safetensors")
+    student = Student.load(tmp_path / "s.safetensors")
+    assert student.thresholds == chosen
+    prepared = prepare(STUDY)
+    probabilities = student.probabilities(prepared)
+    classes, plain = student.classes(prepared), tiny_student().classes(prepared)
+    assert (region_mask(classes, "ET") == (probabilities[2] > np.float32(0.7)) & prepared.brain).all()
+    assert 0 < np.count_nonzero(classes == TumorClass.ET) < np.count_nonzero(plain == TumorClass.ET)
+    claimed = (probabilities[:2] > 0.5).any(0) & prepared.brain
+    assert (region_mask(classes, "WT") | ~claimed).all()
+
+
+def test_little_enhancing_tumor_becomes_necrosis() -> None:
+    classes = np.zeros((4, 4, 4), np.uint8)
+    classes[0] = TumorClass.ED
+    classes[1, 0, :3] = TumorClass.ET
+    assert (drop_little_enhancing(classes.copy(), 3) == classes).all()
+    dropped = drop_little_enhancing(classes.copy(), 4)
+    assert (region_mask(dropped, "TC") == region_mask(classes, "TC")).all()
+    assert not region_mask(dropped, "ET").any() and (dropped == TumorClass.NCR).sum() == 3
+
+
+def test_a_student_takes_little_enhancing_tumor_for_necrosis() -> None:
+    plain, much = labels(tiny_student()), labels(tiny_student({"min_enhancing_voxels": 10**6}))
+    assert (plain == TumorClass.ET).any() and not (much == TumorClass.ET).any()
+    assert (region_mask(plain, "TC") == region_mask(much, "TC")).all()
+
+
+def test_mirrored_prediction_is_the_mean_over_all_combinations() -> None:
+    image, available = prepare(STUDY).image, np.ones(4, bool)
+    network = small_network("segresnet").eval()
+    how = {"window": (16, 16, 16), "overlap": 0.5, "device": torch.device("cpu")}
+    events = []
+    found = infer(
+        network, image, available, mirror=[0, 2], on_window=lambda *at: events.append(at), **how
+    ).probabilities
+    parts = []
+    for axes in ((), (1,), (3,), (1, 3)):
+        flipped = np.flip(image, axes).copy()
+        parts.append(np.flip(infer(network, flipped, available, **how).probabilities, axes))
+    np.testing.assert_allclose(found, np.mean(parts, 0), atol=1e-6)
+    assert np.abs(found - parts[0]).max() > 1e-3
+    assert [done for done, _ in events] == list(range(1, events[0][1] + 1))
+
+
+def test_a_case_and_its_mirror_image_are_segmented_alike_with_mirroring() -> None:
+    prepared = prepare(STUDY)
+    how = {"window": (64, 64, 64), "overlap": 0.5, "device": torch.device("cpu")}
+    available = np.ones((2, 4), bool)
+    student = telling_student()
+    first = infer(student.network, prepared.image, available, mirror=[2], **how)
+    second = infer(student.network, prepared.image[..., ::-1].copy(), available, mirror=[2], **how)
+    np.testing.assert_allclose(first.probabilities, second.probabilities[..., ::-1], atol=1e-5)
+    np.testing.assert_allclose(first.presence, second.presence, atol=1e-6)
+
+
+def test_smoothing_takes_steps_of_two_voxels_away_and_keeps_the_surface_in_place() -> None:
+    side, radius = 48, 15.0
+    z, y, x = np.indices((side,) * 3) // 2 * 2 + 0.5  # probabilities in blocks, as from half the resolution
+    distance = np.sqrt(sum((axis - side / 2 + 0.5) ** 2 for axis in (z, y, x)))
+    blocks = 1 / (1 + np.exp(2 * (distance - radius)))[None].astype(np.float32)
+
+    def even_steps(mask: np.ndarray) -> float:
+        """Share of the surface along x that lies between blocks, half where there are no blocks."""
+        steps = np.diff(mask.astype(int), axis=-1) != 0
+        return steps[..., 1::2].sum() / steps.sum()
+
+    sharp, smoothed = blocks[0] > 0.5, smooth(blocks, 1.0)[0] > 0.5
+    assert even_steps(sharp) == 1 and even_steps(smoothed) < 0.65
+    assert abs(smoothed.sum() / sharp.sum() - 1) < 0.02
+    assert smooth(blocks, 0) is blocks
+
+
+def test_a_student_smooths_what_its_card_says() -> None:
+    prepared = prepare(STUDY)
+    plain = tiny_student().probabilities(prepared)
+    smoothed = tiny_student({"smoothing_mm": 1.0}).probabilities(prepared)
+    np.testing.assert_allclose(smoothed, smooth(plain, 1.0), atol=1e-6)
+    assert np.abs(smoothed - plain).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("thresholds", {"WT": 0.5, "TC": 0.5}),
+        ("thresholds", {"WT": 0.5, "TC": 0.5, "ET": 1.0}),
+        ("thresholds", 0.4),
+        ("mirror", [3]),
+        ("mirror", [0, 0]),
+        ("mirror", True),
+        ("smoothing_mm", -0.1),
+        ("smoothing_mm", 6),
+        ("min_enhancing_voxels", -1),
+        ("min_enhancing_voxels", 1.5),
+    ],
+)
+def test_choices_out_of_their_range_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(OptionError, match=name):
+        Card.from_json({"network": "segresnet", "options": {}, name: value})
+
+
+def test_thresholds_are_for_regions_only(tmp_path: Path) -> None:
+    network = small_network("segresnet", head="classes")
+    thresholds = dict.fromkeys(("WT", "TC", "ET"), 0.4)
+    with pytest.raises(OptionError, match="head 'classes'"):
+        Student(network, {"thresholds": thresholds})
+    student = Student(network)
+    student.card.thresholds = thresholds
+    student.save(tmp_path / "s.safetensors")
+    with pytest.raises(StudentError, match="head 'classes'"):
+        Student.load(tmp_path / "s.safetensors")

@@ -1,0 +1,211 @@
+"""Cross-validation: who is held out of what, what is scored, and a run that was killed going on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.core.progress import Event
+from MissingModalityLib.evaluation.comparison import compare_folders
+from MissingModalityLib.evaluation.evaluate import read_evaluation
+from MissingModalityLib.training import selection
+from MissingModalityLib.training.run import train
+from tiny_run import TINY, assert_same, log, record, weights
+
+ONE = {**TINY, "epochs": 1}
+CASES = ["patient_a", "patient_b", "patient_c"]
+
+
+@pytest.fixture(scope="module")
+def validated(tiny_cases: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cross-validation of three folds; not to be changed."""
+    return train(tiny_cases, tmp_path_factory.mktemp("folds") / "run", settings=ONE, seed=4, folds=3)
+
+
+def scored(folder: Path) -> dict:
+    return read_evaluation(folder / "evaluation")
+
+
+def test_every_case_is_scored_once_and_by_a_network_that_has_not_seen_it(validated: Path) -> None:
+    held_out = []
+    for fold in range(3):
+        run = validated / f"fold{fold}"
+        kept = record(run)
+        assert (kept["folds"], kept["fold"], sorted(kept["cases"])) == (3, fold, CASES)
+        assert kept["validation"] == [case["name"] for case in scored(run)["cases"]]
+        held_out += kept["validation"]
+    assert sorted(held_out) == CASES
+    together = scored(validated)
+    assert sorted(case["name"] for case in together["cases"]) == CASES
+    assert {(row["case"], row["subset"]) for row in together["rows"] if row["case"] == "patient_c"} == {
+        ("patient_c", name) for name in ("FLAIR", "T1ce", "FLAIR+T1ce")
+    }
+    parts = [row for fold in range(3) for row in scored(validated / f"fold{fold}")["rows"]]
+    assert together["rows"] == parts and len(parts) == 4 * (15 + 15 + 3)
+
+
+def test_a_fold_trained_apart_is_the_one_trained_with_the_others(
+    validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    run = train(tiny_cases, tmp_path / "apart", settings=ONE, seed=4, folds=3, fold=1)
+    assert run == tmp_path / "apart" and not (run / "fold0").exists() and not (run / "evaluation").exists()
+    assert_same(weights(run / "fold1"), weights(validated / "fold1"))
+    assert scored(run / "fold1")["rows"] == scored(validated / "fold1")["rows"]
+
+
+def test_folds_trained_apart_are_joined_when_the_last_is_there(tiny_cases: Path, tmp_path: Path) -> None:
+    for fold in (1, 0):
+        train(tiny_cases, tmp_path / "run", settings=ONE, folds=2, fold=fold)
+    assert sorted(case["name"] for case in scored(tmp_path / "run")["cases"]) == CASES
+
+
+@pytest.mark.parametrize("moment", ["train", "Evaluating"])
+def test_a_killed_cross_validation_goes_on_to_the_same_scores(
+    moment: str, validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    prepared = {"prepared": validated / "prepared"}
+    seen = []
+
+    def stop_in_the_second_fold(event: Event) -> None:
+        seen.append(event)
+        if event.stage == moment and sum(one.stage == "train" for one in seen) > TINY["iterations_per_epoch"]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        progress = {"on_progress": stop_in_the_second_fold}
+        train(tiny_cases, tmp_path / "run", settings=ONE, seed=4, folds=3, **prepared, **progress)
+    assert not (tmp_path / "run" / "evaluation").exists()
+    first = weights(tmp_path / "run" / "fold0")
+    # as a user would type it: what the folds are made of is known to those that have begun
+    train(None, tmp_path / "run", resume=True, folds=3)
+    assert_same(first, weights(tmp_path / "run" / "fold0"))
+    assert scored(tmp_path / "run")["rows"] == scored(validated)["rows"]
+    assert record(tmp_path / "run" / "fold2")["seed"] == 4
+    assert record(tmp_path / "run" / "fold2")["settings"] == record(validated / "fold2")["settings"]
+
+
+def test_nothing_is_scored_again_when_all_is_there(
+    validated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    shutil.rmtree(run / "evaluation")
+    stages = []
+    train(None, run, resume=True, folds=3, on_progress=lambda event: stages.append(event.stage))
+    assert "Evaluating" not in stages and scored(run)["rows"] == scored(validated)["rows"]
+
+
+def test_a_fold_that_was_trained_on_is_scored_again(validated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    train(None, run / "fold0", resume=True, settings={"epochs": 2})
+    # the others have not been trained as long, so their scores do not belong together
+    with pytest.raises(CaseError, match="fold 1 was trained with other settings"):
+        train(None, run, resume=True, folds=3, fold=0)
+    before, after = (scored(folder / "fold0") for folder in (validated, run))
+    assert before["weights_sha256"] != after["weights_sha256"]
+
+
+def test_folds_of_unlike_plans_are_not_joined(validated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    content = record(run / "fold1")
+    content["settings"]["stages"]["train"]["learning_rate"] = 0.5
+    (run / "fold1" / "run.json").write_text(json.dumps(content))
+    with pytest.raises(CaseError, match="fold 1 was trained with other settings"):
+        train(None, run, resume=True, folds=3)
+
+
+def test_cross_validations_are_compared_as_evaluations_are(validated: Path) -> None:
+    table = compare_folders({"one": [validated], "same": [validated]})
+    assert table["cases"] == 3 and table["tests"][0]["regions"]["WT"]["difference"] == 0
+
+
+def test_a_student_that_knows_what_a_fold_holds_out_is_refused(
+    validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    (held_out,) = record(validated / "fold1")["validation"]
+    start = {"initial": validated / "fold0" / "train.safetensors", "settings": ONE, "seed": 4}
+    with pytest.raises(OptionError, match=f"trained on {held_out}, which fold 1 holds out"):
+        train(tiny_cases, tmp_path / "run", folds=3, fold=1, **start)
+    train(tiny_cases, tmp_path / "run", folds=3, fold=0, **start)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"folds": 1}, "folds=1: give 2 or more"),
+        ({"folds": 4}, r"folds=4 cannot be made of 3 patient"),
+        ({"fold": 1}, "fold=1: give it together with folds"),
+        ({"folds": 2, "fold": 2}, "fold=2: give a number from 0 to 1"),
+        ({"folds": 2.0}, "folds=2.0: give a whole number"),
+        (
+            {"folds": 2, "resume": True, "restart": "train"},
+            "restart=train is for one fold",
+        ),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(
+    choices: dict, message: str, tiny_cases: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match=message):
+        train(tiny_cases, tmp_path / "run", settings=ONE, **choices)
+
+
+def test_another_number_of_folds_is_refused(validated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    with pytest.raises(OptionError, match="is fold 0 of 3, not 0 of 2"):
+        train(None, run, resume=True, folds=2)
+    with pytest.raises(CaseError, match="fold 0 of 3"):
+        train(None, run, resume=True, folds=4, fold=3)
+
+
+def test_choices_are_made_on_what_each_fold_has_held_out(
+    validated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, seen = Path(shutil.copytree(validated, tmp_path / "run")), {}
+    monkeypatch.setattr(
+        selection,
+        "choose",
+        lambda pairs, variants, *rest: seen.update(pairs=pairs, variants=variants) or {"chosen": {}},
+    )
+    assert selection.select(run, smoothing_mm=[1.0], mirror=[(2,)]) == {"chosen": {}}
+    assert json.loads((run / "selection.json").read_text()) == {"chosen": {}}
+    assert seen["variants"] == {"smoothing_mm": [1.0], "overlap": (), "mirror": [[2]]}
+    for fold, (student, cases) in enumerate(seen["pairs"]):
+        assert [case.name for case in cases] == record(run / f"fold{fold}")["validation"]
+        assert_same(student.network.state_dict(), weights(run / f"fold{fold}"))
+
+
+def test_choices_wait_for_the_last_fold(validated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    (run / "fold2" / "train.safetensors").unlink()
+    with pytest.raises(CaseError, match="not all of its 3 folds"):
+        selection.select(run)
+    with pytest.raises(CaseError, match="holds no cross-validation"):
+        selection.select(run / "fold0")
+
+
+def test_folds_teach_one_network_of_all_cases_that_resumes_to_the_same_bits(
+    validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    files = [str(validated / f"fold{fold}" / "train.safetensors") for fold in range(3)]
+    settings = {
+        **TINY,
+        "epochs": 2,
+        "method": "ensemble",
+        "ensemble.teachers": files,
+        "validation_fraction": 0,
+    }
+    whole = train(tiny_cases, tmp_path / "whole", settings=settings)
+    assert {"ensemble_kl", "ensemble_dice", "total"} <= set(log(whole)[-1]["loss"])
+
+    def stop_in_the_second_epoch(event: Event) -> None:
+        if event.stage == "train" and event.step == TINY["iterations_per_epoch"] + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_cases, tmp_path / "cut", settings=settings, on_progress=stop_in_the_second_epoch)
+    train(None, tmp_path / "cut", resume=True)
+    assert_same(weights(whole), weights(tmp_path / "cut"))
