@@ -23,7 +23,7 @@ PACKAGES = {
 }
 SLICER_OR_QT = {"slicer", "vtk", "qt", "ctk", "PySide6"}
 NO_TESTS = {"helpers", "tools", "fixtures", "mutations", "slicer_build"}
-BESIDE_ROOMS = {"panels", "project"}
+BESIDE_ROOMS = {"attacks", "panels", "project"}
 """Folders of tests that are not of one room of the library."""
 
 

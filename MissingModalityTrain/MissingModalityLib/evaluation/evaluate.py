@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import strict_json
 from ..core.environment import versions
-from ..core.errors import CaseError, MissingModalityError
+from ..core.errors import CaseError
+from ..core.failures import Failure, note_failure
 from ..core.files import explain_write_errors, write_report, write_text
 from ..core.labels import REGIONS, check_cavity_rule
 from ..core.modalities import subset_name
@@ -85,7 +86,9 @@ def evaluate_folder(
             :data:`~..core.labels.CAVITY_RULES`.
 
     Returns:
-        The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
+        The content of ``summary.json`` (see :class:`.EvaluationSummary`); ``rows``, one dict per score; and
+        ``unforeseen``, names of skipped cases that a fault of the program kept out (``failures.log`` in
+        ``output`` has the tracebacks).
 
     Raises:
         StudentError: the student file cannot be used.
@@ -113,7 +116,9 @@ def evaluate_folder(
             distributed.on_all_ranks(check_numbering, labeled, numbers, str(data))
         distributed.on_rank_zero(lambda: _make_folder(output))  # an unwritable one shows before the long part
         rules = Rules(hd95_rule, resection_cavity)
-        scored, skipped = _score_data(network, labeled, left_out, data, chosen, rules, on_progress)
+        scored, skipped, unforeseen = _score_data(
+            network, labeled, left_out, data, chosen, rules, output, on_progress
+        )
         rows = [row for scores in scored.values() for row in scores.rows]
 
         def conclude() -> dict[str, Any]:
@@ -140,7 +145,8 @@ def evaluate_folder(
             write_evaluation(summary, rows, output, draw_heatmap)
             return summary
 
-        return {**distributed.on_rank_zero(conclude), "rows": [_as_record(row) for row in rows]}
+        records = [_as_record(row) for row in rows]
+        return {**distributed.on_rank_zero(conclude), "rows": records, "unforeseen": unforeseen}
 
 
 def read_evaluation(folder: Path | str) -> dict[str, Any]:
@@ -200,19 +206,19 @@ def _score_data(
     data: Path,
     device: torch.device,
     rules: Rules,
+    output: Path,
     on_progress: Progress | None,
-) -> tuple[dict[str, CaseScores], list[dict[str, str]]]:
-    """Scores of labeled cases of a folder by name, and what was skipped: ``path`` and ``reason``."""
-    scored, refused = _score_readable(network, labeled, device, rules, on_progress)
-    skipped = [
-        {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
-    ]
+) -> tuple[dict[str, CaseScores], list[dict[str, str]], list[str]]:
+    """Scores of labeled cases by name, what was skipped, and names of unforeseen failures."""
+    scored, refused = _score_readable(network, labeled, device, rules, output, on_progress)
+    reasons = {**left_out, **{name: failure.reason for name, failure in refused.items()}}
+    skipped = [{"path": name, "reason": _inside(data, reason)} for name, reason in reasons.items()]
     if not scored:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_REASONS])
         distributed.raise_on_all_ranks(
             CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
         )
-    return scored, skipped
+    return scored, skipped, [name for name, failure in refused.items() if failure.unforeseen]
 
 
 def _score_readable(
@@ -220,29 +226,30 @@ def _score_readable(
     cases: Sequence[Case],
     device: torch.device,
     rules: Rules,
+    output: Path,
     on_progress: Progress | None,
-) -> tuple[dict[str, CaseScores], dict[str, str]]:
+) -> tuple[dict[str, CaseScores], dict[str, Failure]]:
     """Scores of the cases that can be scored; why the others cannot; both by name."""
 
-    def score_share() -> list[tuple[int, CaseScores | str]]:
+    def score_share() -> list[tuple[int, CaseScores | Failure]]:
         # every n-th case and no blocks: cases with alike names are often alike in size and modalities
         share = range(distributed.rank(), len(cases), distributed.world())
         report = counter(
             on_progress if distributed.is_rank_zero() else None, [cases[index] for index in share]
         )
-        outcomes: list[tuple[int, CaseScores | str]] = []
+        outcomes: list[tuple[int, CaseScores | Failure]] = []
         for index in share:
             try:
                 outcomes.append((index, score_case(student, cases[index], device, rules, report)))
-            except MissingModalityError as error:
-                outcomes.append((index, str(error)))
+            except Exception as error:
+                outcomes.append((index, note_failure(error, cases[index].name, output)))
         return outcomes
 
     outcomes = sorted(distributed.gather_from(score_share), key=itemgetter(0))
     by_name = {cases[index].name: outcome for index, outcome in outcomes}
     return (
         {name: outcome for name, outcome in by_name.items() if isinstance(outcome, CaseScores)},
-        {name: outcome for name, outcome in by_name.items() if isinstance(outcome, str)},
+        {name: outcome for name, outcome in by_name.items() if isinstance(outcome, Failure)},
     )
 
 

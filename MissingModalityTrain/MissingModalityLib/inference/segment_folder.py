@@ -13,7 +13,8 @@ from typing import Any
 
 from .. import __version__
 from ..core import strict_json
-from ..core.errors import CaseError, MissingModalityError, OptionError
+from ..core.errors import CaseError, OptionError
+from ..core.failures import note_failure
 from ..core.files import explain_write_errors, write_text
 from ..core.labels import REGIONS, TUMOR_CLASSES, convention
 from ..core.progress import Event, Progress, ProgressStage, reporter
@@ -61,8 +62,9 @@ def segment_folder(
 
     Returns:
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
-        name ``failed``, and ``skipped``: ``path`` inside ``data`` and ``reason`` of files that belong to no
-        case.
+        name ``failed``, ``unforeseen`` (names of those that a fault of the program kept out;
+        ``failures.log`` in ``output`` has the tracebacks), and ``skipped``: ``path`` inside ``data`` and
+        ``reason`` of files that belong to no case.
 
     Raises:
         CaseError: no case was found, or none could be segmented.
@@ -92,6 +94,7 @@ def segment_folder(
         "segmented": [name for name in outcome.reports if name not in outcome.kept],
         "kept": outcome.kept,
         "failed": outcome.failed,
+        "unforeseen": outcome.unforeseen,
         "skipped": [
             {"path": str(entry.path.relative_to(data)), "reason": entry.reason} for entry in listing.skipped
         ],
@@ -106,6 +109,7 @@ class _Outcome:
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
+    unforeseen: list[str] = field(default_factory=list)
 
     def table(self) -> str:
         """One line as CSV for each case that is done or failed."""
@@ -148,8 +152,11 @@ def _segment_cases(
             outcome.kept.append(case.name)
         try:
             outcome.reports[case.name] = done or segmenter.segment(read_study(case), path, labels)
-        except MissingModalityError as error:  # bad input alone: a bug shall end in a traceback
-            outcome.failed[case.name] = str(error)
+        except Exception as error:  # of whatever kind: the other cases are not to wait for a repair
+            failure = note_failure(error, case.name, table.parent)
+            outcome.failed[case.name] = failure.reason
+            if failure.unforeseen:
+                outcome.unforeseen.append(case.name)
         with suppress(OSError):  # a table program may hold the file; the last write tells the user
             write_text(outcome.table(), table)
     notify(Event(ProgressStage.CASES, total, total))

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..core.errors import CaseError, ImageError, LabelError, OptionError
+from ..core.errors import CaseError, OptionError
+from ..core.failures import note_failure
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case, CaseListing
@@ -184,10 +185,12 @@ def _prepare(
         report(Event(ProgressStage.PREPARE, number, len(cases), case.name))
         try:
             _cached(case, folder, cavity_rule)
-        except (ImageError, LabelError) as error:
+        except CaseError:  # the folder cannot be written to
+            raise
+        except Exception as error:
             if not skip:
                 raise
-            unreadable.append((case.name, str(error)))
+            unreadable.append((case.name, note_failure(error, case.name, folder).reason))
     return unreadable
 
 

@@ -39,19 +39,20 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     record = RunRecord.read(folder)
     state = read_checkpoint(folder)
     network = networks.build(record.plan.network, **record.plan.network_options)
-    weights = _trained_weights(state)
     try:
+        weights = _trained_weights(state)
         own = distinct_weights(network)
         check_fit(network, {name: value for name, value in weights.items() if name in own})
         network.load_state_dict(weights)
-    except (StudentError, RuntimeError) as error:
+        stage, epoch = state["stage"], state["epoch"]
+    except (StudentError, LookupError, RuntimeError, TypeError, AttributeError) as error:
         raise StudentError(
             f"{folder.checkpoint}: does not fit the network that {folder.record} names ({error}). Put back "
             "copies of both, or train again."
         ) from error
     if card and "gate" in card and "presence" not in network.distillable_features:
         raise OptionError(f"{run}: network {network.name} does not tell presence. Export it without a gate.")
-    facts = {**_card(record, state["stage"], state["epoch"]), **(card or {})}
+    facts = {**_card(record, stage, epoch), **(card or {})}
     Student(network, facts).save(output, half=True)
     return output
 
