@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all lint need-folders student comparison bench fuzz screenshots lock sbom clean
+.PHONY: help install demo test test-all mutations lint need-folders student comparison bench fuzz screenshots lock sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +31,8 @@ help:
 	@echo "make test         the tests that finish in minutes, in two processes; PYTEST_ARGS=... for pytest,"
 	@echo "                  such as \"-n 0 Testing/core\" for one process and one room"
 	@echo "make test-all     these and the slow ones"
+	@echo "make mutations    whether the tests notice a library that is broken in one place; takes an hour or two,"
+	@echo "                  ONLY=\"imaging/ losses\" for some"
 	@echo "make lint         ruff check and format check"
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
 	@echo "make comparison   train and score recipes side by side, or systems with LINES=systems;"
@@ -70,6 +72,9 @@ test: install
 
 test-all: install
 	$(PYTEST) -m "slow or not slow" $(PYTEST_ARGS)
+
+mutations: install
+	$(BIN)/python Testing/tools/mutate.py $(if $(ONLY),--only $(ONLY))
 
 lint: install
 	$(BIN)/ruff check .

@@ -69,7 +69,7 @@ CLASSES = {
         "case_cache='auto', compile='none', ensemble=<factory>"
     ),
     "Student": "network, card=None",
-    "Study": "images, names",
+    "Study": "images, names, warnings=()",
     "SynthesisOptions": (
         "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
         "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4, "

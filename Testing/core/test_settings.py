@@ -40,6 +40,13 @@ def test_a_mistyped_number_is_refused_by_name(name: str, power: int) -> None:
         mm.Settings(**{name: 10**power})
 
 
+@pytest.mark.parametrize("crops", [(64, 512), (1024, 192), (512, 256)])
+def test_crops_that_no_machine_holds_are_refused_together(crops: tuple[int, int]) -> None:
+    with pytest.raises(OptionError, match=r"batch_size=\d+ crops of patch_size=.*Lower one of them"):
+        mm.Settings(batch_size=crops[0], patch_size=crops[1])
+    assert mm.Settings(batch_size=1, patch_size=crops[1]).patch_size == (crops[1],) * 3
+
+
 @pytest.mark.parametrize("kind", [mm.Settings, mm.SynthesisOptions, mm.Plan])
 def test_an_unknown_keyword_is_answered_with_the_settings_there_are(kind: type) -> None:
     with pytest.raises(OptionError, match=r"Unknown setting 'foo'\. Settings: \w+, "):

@@ -486,6 +486,7 @@ def test_split_never_empties_a_side_unasked() -> None:
     assert [len(side) for side in split_cases(cases, 0.01, 0)] == [2, 1]
     assert [len(side) for side in split_cases(cases, 0.99, 0)] == [1, 2]
     assert [len(side) for side in split_cases(cases[:1], 0.5, 0)] == [1, 0]
+    assert [len(side) for side in split_cases(some_cases("abcdefghi"), 0.3, 0)] == [6, 3], "2.7 rounded"
     for fraction in (-0.1, 1.0, float("nan")):
         with pytest.raises(OptionError, match="fraction"):
             split_cases(cases, fraction, 0)

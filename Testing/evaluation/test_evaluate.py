@@ -377,6 +377,7 @@ def test_averages_weigh_subsets_equally_however_many_cases_each_has() -> None:
     table = markdown_table(summary).splitlines()
     assert "| 90.0 | 90.0 |" in table[2] and "| 30.0 ± 14.1 |" in table[3]
     assert "| 60.0 ± 10.6 |" in table[4]
+    assert "| 9.0 | 9.0 |" in table[2] and "| 3.0 ± 1.4 |" in table[3], "distances are in mm, not in %"
 
 
 @pytest.mark.parametrize("value", [0.0, 0.6, 1.0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -86,7 +86,13 @@ def explain_damage(name: str) -> Iterator[None]:
         raise ImageError(f"{name} cannot be opened ({error.strerror}). Check its permissions.") from error
 
 
-def check_gzip(name: str, path: Path, start: int, announced: int) -> None:
+def check_gzip(
+    name: str,
+    path: Path,
+    start: int,
+    announced: int,
+    look: Callable[[bytes], None] = lambda chunk: None,
+) -> None:
     """Unpack a file of gzip members up to a little more than is announced; the checksums are verified.
 
     Args:
@@ -94,6 +100,7 @@ def check_gzip(name: str, path: Path, start: int, announced: int) -> None:
         path: of the file.
         start: where the first member begins, bytes.
         announced: bytes that it should unpack to.
+        look: called with what it unpacks to, piece by piece.
 
     Raises:
         ImageError: truncated, damaged, far too long, or followed by bytes that are no gzip.
@@ -106,6 +113,7 @@ def check_gzip(name: str, path: Path, start: int, announced: int) -> None:
             with gzip.GzipFile(fileobj=raw) as stream:
                 while found <= announced + MOST_SURPLUS and (chunk := stream.read1(_CHUNK)):
                     found += len(chunk)
+                    look(chunk)
         except gzip.BadGzipFile as error:
             if found < announced or "Not a gzipped file" not in str(error):
                 raise

@@ -14,12 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from ..core.errors import ImageError
-from ..core.files import image_suffix
 from .file_bytes import check_count, check_gzip, count_values, explain_damage
-from .grid import RAS_TO_LPS
+from .float_voxels import FloatVoxels
 
 SUFFIXES = (".nii", ".nii.gz")
 
@@ -29,6 +26,9 @@ _HEADER_BYTES = 348
 _FIRST_VOXEL = 352
 """Bytes: the header and four that say whether extensions follow. In a single file no voxel lies before."""
 
+_CHUNK = 1 << 20
+"""Bytes read at a time: whole volumes need not fit into memory twice."""
+
 _SECOND_VERSION_BYTES = 540
 """What a NIfTI-2 header begins with."""
 
@@ -37,8 +37,6 @@ _FIELDS = {
     "datatype": (70, "h"),
     "bitpix": (72, "h"),
     "vox_offset": (108, "f"),
-    "sform_code": (254, "h"),
-    "sform": (280, "12f"),
     "magic": (344, "4s"),
 }
 """Where fields stand, bytes from the start, and their kind as :mod:`struct` writes it."""
@@ -66,30 +64,22 @@ _VALUE_BYTES = {
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """The few header fields that tell the file's length and its axes.
+    """The few header fields that tell the file's length.
 
     Attributes:
         shape: voxels along each direction.
         voxel_bytes: of one voxel, by the datatype.
         offset: of the first voxel, bytes from the start of the uncompressed file.
-        rows: (3, 3) sform matrix: columns are the voxel axes in mm (RAS); None without a usable sform.
     """
 
     shape: tuple[int, ...]
     voxel_bytes: int
     offset: int
-    rows: np.ndarray | None
 
     @property
     def length(self) -> int:
         """Bytes of the whole file, uncompressed."""
         return self.offset + math.prod(self.shape) * self.voxel_bytes
-
-
-def nifti_matrix(path: Path) -> np.ndarray | None:
-    """A NIfTI file's sform (3, 3): voxel axes as columns, mm, LPS; None without one and for other files."""
-    rows = nifti_header(path).rows if image_suffix(path) in SUFFIXES else None
-    return None if rows is None else RAS_TO_LPS @ rows
 
 
 def nifti_header(path: Path) -> NiftiHeader:
@@ -112,13 +102,10 @@ def nifti_header(path: Path) -> NiftiHeader:
     if not 1 <= count <= len(sizes):
         raise ImageError(f"{path}: its header announces {count} dimensions. Copy it again from its source.")
     count_values(str(path), sizes[:count])
-    matrix = np.reshape(fields["sform"], (3, 4))[:, :3]
-    coded = fields["sform_code"][0] > 0 and np.isfinite(matrix).all()
     return NiftiHeader(
         tuple(sizes[:count]),
         _voxel_bytes(path, fields),
         _offset(path, fields),
-        matrix if coded and np.linalg.norm(matrix, axis=0).all() else None,
     )
 
 
@@ -132,10 +119,16 @@ def check_nifti(path: Path) -> int:
         ImageError: as :func:`nifti_header`; or truncated, damaged, or far longer than announced.
     """
     header = nifti_header(path)
+    with _stream(path) as stream:
+        voxels = FloatVoxels.of(path, stream.read(_HEADER_BYTES))
     if _is_compressed(path):
-        check_gzip(str(path), path, 0, header.length)
+        check_gzip(str(path), path, 0, header.length, voxels.look)
     else:
         check_count(str(path), path.stat().st_size, header.length)
+        with path.open("rb") as stream:
+            for chunk in iter(lambda: stream.read(_CHUNK), b""):
+                voxels.look(chunk)
+    voxels.check(path)
     return header.length
 
 

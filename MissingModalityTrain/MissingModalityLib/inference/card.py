@@ -297,6 +297,7 @@ def _parsed(path: Path, texts: Mapping[str, Any]) -> Card:
         return Card.from_json(values)
     except (KeyError, TypeError, ValueError, OptionError) as error:
         raise StudentError(
-            f"{path}: a .safetensors file, but not a student with a complete card ({error}). "
+            f"{path}: a .safetensors file, but not a student with a complete card "
+            f"({str(error).rstrip('.')}). "
             "Choose one made by 'export'."
         ) from error

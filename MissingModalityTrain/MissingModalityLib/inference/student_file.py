@@ -35,7 +35,8 @@ def network_in(path: Path, card: Card) -> Network:
         _check_facts(card, network)
     except Exception as error:  # a network from outside may raise anything on options that it cannot use
         raise StudentError(
-            f"{path}: card or weights do not fit the network '{card.network}' that it names ({error}). "
+            f"{path}: card or weights do not fit the network '{card.network}' that it names "
+            f"({str(error).rstrip('.')}). "
             "Export it again, with the version that it was trained with."
         ) from error
     return network

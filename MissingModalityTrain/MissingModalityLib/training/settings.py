@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from math import prod
 from typing import Any
 
 from ..core.aliases import OLD_SETTINGS, OLD_SYNTHESIS_OPTIONS
@@ -12,6 +13,7 @@ from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name
 from ..core.settings import (
     SettingError,
     above_zero,
+    as_text,
     at_least,
     check,
     choice,
@@ -38,6 +40,9 @@ from .subset_weights import NAMED_WEIGHTS, subset_weights
 # Far beyond what any paper trains with: for mistyped numbers, which would cost days or all memory.
 _MOST_STEPS = 1_000_000
 _MOST_CROPS = 1024
+
+_MOST_VOXELS = 2**32
+"""Of all crops of a step together: one crop of MST-KDNet's 128x192x160 voxels on each of a thousand GPUs."""
 
 LONGEST_SIDE = 512
 """Voxels of 1 mm along a side of a crop; no head is longer."""
@@ -237,6 +242,13 @@ class Settings:
                 "method",
                 f"={self.method} is unknown. Choose one of: {', '.join(METHODS)}. If it comes with another "
                 "package, install that one.",
+            )
+        voxels = self.batch_size * prod(self.patch_size)
+        if voxels > _MOST_VOXELS:
+            raise SettingError(
+                "batch_size",
+                f"={self.batch_size} crops of patch_size={as_text(self.patch_size)} are {voxels} voxels, "
+                f"more than {_MOST_VOXELS}. Lower one of them.",
             )
         named_subsets(self.validation_subsets, "validation_subsets")
         named_subsets(self.training_subsets, "training_subsets")
