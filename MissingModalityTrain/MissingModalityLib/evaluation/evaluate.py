@@ -86,9 +86,7 @@ def evaluate_folder(
             :data:`~..core.labels.CAVITY_RULES`.
 
     Returns:
-        The content of ``summary.json`` (see :class:`.EvaluationSummary`); ``rows``, one dict per score; and
-        ``unforeseen``, names of skipped cases that a fault of the program kept out (``failures.log`` in
-        ``output`` has the tracebacks).
+        The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
 
     Raises:
         StudentError: the student file cannot be used.
@@ -134,6 +132,7 @@ def evaluate_folder(
                 hd95_rule=hd95_rule,
                 cases=_describe(labeled, rows),
                 skipped=skipped,
+                unforeseen=unforeseen,
                 **summarize(rows),
                 seconds=round(perf_counter() - began, 1),
                 resection_cavity=resection_cavity,
@@ -145,8 +144,7 @@ def evaluate_folder(
             write_evaluation(summary, rows, output, draw_heatmap)
             return summary
 
-        records = [_as_record(row) for row in rows]
-        return {**distributed.on_rank_zero(conclude), "rows": records, "unforeseen": unforeseen}
+        return {**distributed.on_rank_zero(conclude), "rows": [_as_record(row) for row in rows]}
 
 
 def read_evaluation(folder: Path | str) -> dict[str, Any]:

@@ -33,6 +33,8 @@ class EvaluationSummary:
         seconds: from the first file read to the last score.
         resection_cavity: a key of :data:`~..core.labels.CAVITY_RULES`; older summaries lack it and the next.
         warnings: ``case``, empty for one about all of them, and ``warning``.
+        unforeseen: names of skipped cases that a fault of the program kept out; ``failures.log`` beside the
+            summary has the tracebacks.
     """
 
     student: str
@@ -52,6 +54,7 @@ class EvaluationSummary:
     seconds: float
     resection_cavity: str = "background"
     warnings: Sequence[Mapping[str, str]] = ()
+    unforeseen: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values in the order above."""

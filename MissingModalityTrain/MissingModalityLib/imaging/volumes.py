@@ -107,10 +107,8 @@ def read_here(
     """Read a volume in this process; others go through :func:`read_image` and :func:`read_channel`.
 
     Args:
-        path: of the file.
-        channel: of a 4-D file; None for a 3-D one.
-        limit: called with the bytes of voxels that the header states, once they are known to be there, and
-            with 0 before; what it returns is held meanwhile.
+        path, channel: as there; no channel for a 3-D file.
+        limit: of the bytes of voxels that the header states, 0 before these are known; held meanwhile.
 
     Raises:
         ImageError: as there.
@@ -128,8 +126,8 @@ def _read(path: Path, channel: int | None) -> sitk.Image:
         return read_apart(path, channel)
     except ChildUnavailable as error:
         warnings.warn(
-            f"Volumes are read without limits of memory and time, since no process of their own can be "
-            f"started for it ({error}). A file made to do harm can end this program.",
+            f"Volumes are read without limits of memory and time, for no process of their own can be started "
+            f"({error}). A file made to do harm can end this program.",
             RuntimeWarning,
             stacklevel=2,
         )
