@@ -152,7 +152,7 @@ def test_offline_message_names_what_is_missing_and_how_to_bring_it(
 
 
 def test_offline_message_leaves_out_what_is_there(desktop: Desktop, requirements: Path) -> None:
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
     desktop.add("other", "1.0")
     requirements.write_text("other>=1.0\nnotional>=1.4\n")
     desktop.online = False
@@ -160,13 +160,13 @@ def test_offline_message_leaves_out_what_is_there(desktop: Desktop, requirements
 
 
 def test_declined_packages_are_named_without_advice_on_networks(desktop: Desktop, requirements: Path) -> None:
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
     desktop.agrees = False
     assert refusal(requirements) == "notional>=1.4: needed, and not installed. Try again to be asked again."
 
 
 def test_older_packages_count_as_missing(desktop: Desktop, requirements: Path) -> None:
-    desktop.add("torch", "2.9.1")
+    desktop.add("torch", "2.3.1")
     desktop.add("notional", "1.3.2")
     have_extension(desktop)
     dependencies.ensureDependencies("Segmentation", requirements)
@@ -176,7 +176,7 @@ def test_older_packages_count_as_missing(desktop: Desktop, requirements: Path) -
 def test_old_pytorch_in_use_is_not_replaced_under_its_user(
     desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desktop.add("torch", "2.9.1")
+    desktop.add("torch", "2.3.1")
     import torch
 
     assert torch.__file__.startswith(str(desktop.site))
@@ -187,7 +187,7 @@ def test_old_pytorch_in_use_is_not_replaced_under_its_user(
 
 @pytest.mark.parametrize("left", ["record", "folder", "record without version"])
 def test_half_an_installation_of_pytorch_is_none(left: str, desktop: Desktop) -> None:
-    desktop.add("torch", "2.12.0", source=None if left == "record" else "")
+    desktop.add("torch", "2.9.0", source=None if left == "record" else "")
     for path in desktop.site.glob("torch-*/METADATA"):
         if left == "folder":
             path.unlink()
@@ -195,7 +195,7 @@ def test_half_an_installation_of_pytorch_is_none(left: str, desktop: Desktop) ->
         elif left == "record without version":
             path.write_text("")
     assert not dependencies.isTorchInstalled()
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
     assert dependencies.isTorchInstalled()
 
 
@@ -206,7 +206,7 @@ def test_record_that_python_cannot_read_counts_as_none(
     def pip_check(requirement: str) -> bool:
         raise error("no version")
 
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
     monkeypatch.setattr(slicer.packaging, "pip_check", pip_check)
     assert not dependencies.isTorchInstalled()
 
@@ -214,7 +214,7 @@ def test_record_that_python_cannot_read_counts_as_none(
 def test_record_of_a_pytorch_without_its_files_is_told_before_anything_is_asked(
     desktop: Desktop, requirements: Path
 ) -> None:
-    desktop.add("torch", "2.12.0", source=None)
+    desktop.add("torch", "2.9.0", source=None)
     assert refusal(requirements).startswith("PyTorch was installed but does not work. Uninstall it")
     assert desktop.happened == []
 
@@ -231,7 +231,7 @@ def test_installation_that_does_not_work_is_told_with_the_cure(
 def test_pip_that_leaves_something_out_is_told(
     desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
     monkeypatch.setattr(slicer.packaging, "pip_ensure", lambda requirements, requester: None)
     assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
 
@@ -256,7 +256,7 @@ def test_real_pip_without_network_ends_in_the_message(
     desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """pip itself, in its own process, as Slicer calls it; an empty folder plays the missing network."""
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
 
     def pip_ensure(requirements: list[Any], requester: str) -> None:
         options = ["--no-index", "--disable-pip-version-check", "--target", str(desktop.site)]

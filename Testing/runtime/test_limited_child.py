@@ -126,7 +126,7 @@ def test_an_interrupted_request_leaves_no_half_answer(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(limited_child.json, "loads", interrupted)
+        patch.setattr(limited_child.strict_json, "loads", interrupted)
         with pytest.raises(KeyboardInterrupt):
             child.ask({"what": "echo", "bytes": 1000})
     answer, content = child.ask({"what": "echo", "bytes": 7})

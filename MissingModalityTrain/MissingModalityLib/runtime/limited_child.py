@@ -11,7 +11,6 @@ Windows knows such limits for job objects only, which Python does not make.
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ..core import strict_json
 from . import processes
 
 Answer = tuple[dict[str, Any], bytes | memoryview]
@@ -144,14 +144,14 @@ class LimitedChild:
 
     def _send_and_receive(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytearray] | None:
         try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.write(strict_json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except OSError:  # a closed pipe
             return None
         line = self._process.stdout.readline(_LONGEST_LINE)
         if not line.endswith(b"\n"):
             return None
-        reply = json.loads(line)
+        reply = strict_json.loads(line)
         content = bytearray(reply["bytes"])
         found, view = 0, memoryview(content)
         while found < len(content):
@@ -207,8 +207,8 @@ def serve(answer: Callable[[dict[str, Any]], Answer]) -> None:
     idle = _end_when_idle()
     for line in requests:
         idle.cancel()
-        reply, content = answer(json.loads(line))
-        replies.write(json.dumps({"answer": reply, "bytes": len(content)}).encode() + b"\n")
+        reply, content = answer(strict_json.loads(line))
+        replies.write(strict_json.dumps({"answer": reply, "bytes": len(content)}).encode() + b"\n")
         replies.write(content)
         replies.flush()
         idle = _end_when_idle()
