@@ -54,6 +54,7 @@ def test_a_plan_comes_back_from_its_json(changes: dict[str, Any]) -> None:
 @dataclass(frozen=True)
 class Limited:
     count: int = at_least(2, 2, "at least two")
+    weight: float = at_least(0, 1.0, "without end, but finite")
     share: float = fraction(0.5, "below one")
     level: float = within(0, 1, 0.5, "one included")
 
@@ -70,7 +71,7 @@ def test_limits_that_a_setting_names_are_allowed(changes: dict[str, str]) -> Non
 @pytest.mark.parametrize(
     "changes",
     [
-        *({"count": "1"}, {"count": "2.5"}, {"count": "true"}),
+        *({"count": "1"}, {"count": "2.5"}, {"count": "true"}, {"weight": "1e999"}, {"weight": "-1e-9"}),
         *({"share": "1"}, {"share": "-0.001"}, {"share": "nan"}, {"level": "1.001"}, {"level": "1e999"}),
     ],
     ids=str,

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import LabelError
+from MissingModalityLib.core.labels import RESECTION_CAVITY
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.cache import cache_case
@@ -118,9 +119,11 @@ def test_a_tenth_of_the_tumor_may_reach_beyond_the_brain(in_air: int, told: bool
     array = np.zeros(SIZE[::-1], np.uint8)
     array[8:12, 10:15, 10:15] = 2
     array[0, 0, :in_air] = 2
-    label = sitk.GetImageFromArray(array)
-    warnings = prepare(Study({Modality.T1: volume}, {Modality.T1: "t1"}), label, "the label").warnings
+    study = Study({Modality.T1: volume}, {Modality.T1: "t1"})
+    warnings = prepare(study, sitk.GetImageFromArray(array), "the label").warnings
     assert bool(warnings) is told and all("the label" in warning for warning in warnings)
+    array[0, 0, :in_air] = RESECTION_CAVITY  # as dark as air, and no tumor
+    assert not prepare(study, sitk.GetImageFromArray(array), "the label").warnings
 
 
 def test_a_brain_mask_in_place_of_a_label_is_told() -> None:

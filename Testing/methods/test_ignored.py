@@ -18,12 +18,12 @@ SHAPE = (2, SIDE, SIDE, SIDE)
 
 
 def batch() -> dict[str, Tensor]:
-    """Labels of all classes, and a block that is ignored."""
+    """Labels of all classes, and in each sample a block that is ignored; the first lacks T1ce and T2."""
     torch.manual_seed(1)
     ignored = torch.zeros(SHAPE, dtype=torch.bool)
-    ignored[0, 2:6, 2:6, 2:6] = True
+    ignored[0, 2:6, 2:6, 2:6] = ignored[1, 3:7, 1:5, 2:6] = True
     label = torch.randint(0, len(TumorClass), SHAPE, dtype=torch.uint8).masked_fill(ignored, 0)
-    return {"label": label, "ignored": ignored, "present": torch.tensor([[True] * 4, [True, False] * 2])}
+    return {"label": label, "ignored": ignored, "present": torch.tensor([[True, False] * 2, [True] * 4])}
 
 
 def outputs(head: str, seed: int, ignored: Tensor) -> Output:
@@ -41,9 +41,9 @@ def outputs(head: str, seed: int, ignored: Tensor) -> Output:
         Feature(Kind.DEEP, 2): random(2, SIDE // 2, deep),
         Feature(Kind.REGIONS, 1): random(2, SIDE, ignored).softmax(1),
         Feature(Kind.SEPARATE, modality=Modality.FLAIR): random(2, SIDE, ignored),
-        Feature(Kind.SEPARATE, modality=Modality.T1CE): random(1, SIDE, ignored[:1]),
+        Feature(Kind.SEPARATE, modality=Modality.T1CE): random(1, SIDE, ignored[1:]),
         Feature(Kind.SEPARATE, modality=Modality.T1): random(2, SIDE, ignored),
-        Feature(Kind.SEPARATE, modality=Modality.T2): random(1, SIDE, ignored[:1]),
+        Feature(Kind.SEPARATE, modality=Modality.T2): random(1, SIDE, ignored[1:]),
     }
     return Output(random(2, SIDE, ignored).requires_grad_(), features)
 
