@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,12 +47,15 @@ class CachedCase:
         path: its safetensors file.
         subset: the modalities that it really has.
         shape: (D, H, W) of its brain box.
+        content: SHA-256 of the voxels that it was made of, by name of the sequence and "label", see
+            :func:`.content.voxels_sha256`; empty for files of earlier versions.
     """
 
     name: str
     path: Path
     subset: Subset
     shape: tuple[int, int, int]
+    content: Mapping[str, str] = field(default_factory=dict)
 
     def crop(self, start: Iterable[int], size: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         """Read a box; whatever lies outside the brain box is 0.
@@ -126,6 +129,7 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     if cached:
         return cached
     # loaded here: they bring SimpleITK, which a training from prepared cases does without
+    from .content import label_and_volumes_sha256
     from .preparation import prepare
     from .reading import read_label, read_study
 
@@ -134,14 +138,20 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
         raise CaseError(
             f"Case '{case.name}' has no label; it cannot be used for training. Add one or leave it out."
         )
-    prepared = prepare(read_study(case), label)
-    return write_case(
-        path, case.name, own, prepared.subset, prepared.image[prepared.available], prepared.label
-    )
+    study = read_study(case)
+    prepared = prepare(study, label)
+    image, content = prepared.image[prepared.available], label_and_volumes_sha256(study.images, label)
+    return write_case(path, case.name, own, prepared.subset, image, prepared.label, content)
 
 
 def write_case(
-    path: Path, name: str, fingerprint: str, subset: Subset, image: np.ndarray, label: np.ndarray
+    path: Path,
+    name: str,
+    fingerprint: str,
+    subset: Subset,
+    image: np.ndarray,
+    label: np.ndarray,
+    content: Mapping[str, str] | None = None,
 ) -> CachedCase:
     """Write the file of a prepared case.
 
@@ -152,6 +162,7 @@ def write_case(
         subset: its modalities, in channel order.
         image: (n, D, H, W) float32, as of :class:`.prepared.Prepared`, of these modalities alone.
         label: (D, H, W) uint8 classes.
+        content: as of :class:`CachedCase`.
 
     Raises:
         CaseError: it cannot be written.
@@ -162,9 +173,10 @@ def write_case(
         "case": name,
         "subset": json.dumps([modality.name for modality in subset]),
         "preparation": str(VERSION),
+        "voxels_sha256": json.dumps(dict(content or {})),
     }
     write_arrays(path, arrays, header)
-    return CachedCase(name, path, subset, label.shape)
+    return CachedCase(name, path, subset, label.shape, content or {})
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str]) -> None:
@@ -183,23 +195,24 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str,
 
 
 def fingerprint(case: Case) -> str:
-    """Changes whenever an input file or the preparation changes.
+    """Changes whenever what an input file holds or the preparation changes; where a file lies does not count.
 
     Raises:
         CaseError: a file is gone.
     """
+    from .content import file_facts
+
     files = [image.path for image in case.images.values()] + [case.label]
     try:
-        stats = [(str(path), path.stat()) for path in files if path is not None]
+        # as they lie: unpacking them would take ten times as long
+        facts = {path: file_facts(path)["sha256"] for path in files if path is not None}
     except OSError as error:
         raise CaseError(
             f"{error.filename}: a file of case '{case.name}' can no longer be read ({error.strerror}). Put "
             "it back, or leave the case out."
         ) from error
-    facts = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
-    roles = [(modality.name, image.channel) for modality, image in case.images.items()]
-    # names, sizes and times stand for the content; hashing gigabytes would take longer than preparing them
-    text = json.dumps([VERSION, facts, roles, case.convention])
+    roles = [(modality.name, image.channel, facts[image.path]) for modality, image in case.images.items()]
+    text = json.dumps([VERSION, roles, facts.get(case.label), case.convention])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -252,4 +265,4 @@ def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
     if fingerprint is not None and header.get("fingerprint") != fingerprint:
         return None
     subset = tuple(Modality[name] for name in json.loads(header["subset"]))
-    return CachedCase(header["case"], path, subset, shape)
+    return CachedCase(header["case"], path, subset, shape, json.loads(header.get("voxels_sha256", "{}")))
