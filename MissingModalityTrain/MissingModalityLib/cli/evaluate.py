@@ -39,6 +39,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Evaluate."""
+    from ..datasets.patients import describe_same
     from ..evaluation.attach import attach_evaluation, trained_on
     from ..evaluation.evaluate import evaluate_folder
     from ..runtime import distributed
@@ -60,4 +61,6 @@ def run(options: argparse.Namespace) -> None:
     warning = f"Warning: the student was trained on {', '.join(seen)}; scores on these flatter it"
     not_stored = ", so none were stored in its file" if options.store else ""
     warnings = [f"{warning}{not_stored}."] if seen else []
+    contents = {case["name"]: case["voxels_sha256"] for case in result["cases"]}
+    warnings += [f"Warning: {text}" for text in describe_same(contents, " that counts twice")]
     show_result(options, {**result, "seen": seen}, "\n".join([*warnings, f"Wrote {options.output}"]))

@@ -41,6 +41,7 @@ def _summary(report: Mapping[str, Any]) -> str:
     lines = [f"Skipped {entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_SKIPPED_LINES]]
     if len(skipped) > _MOST_SKIPPED_LINES:
         lines.append(f"Skipped {len(skipped) - _MOST_SKIPPED_LINES} more, see {report['output']}/report.json")
+    lines += [f"Warning: {warning}" for warning in report["warnings"]]
     lines.append(
         f"{len(report['cases'])} cases, {report['bytes'] / 2**20:.0f} MiB, in {report['seconds']:.1f} s"
     )

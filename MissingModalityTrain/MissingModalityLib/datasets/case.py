@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +91,11 @@ class CaseListing:
     warnings: tuple[str, ...] = ()
 
     def find(self, name: str) -> Case | None:
-        """The case of a name, be it one that an earlier version gave it; it is returned under that name."""
+        """The case of a name, be it one that an earlier version gave it."""
         found = [case for case in self.cases if case.name == name]
         # earlier, a short name was given to a case only where no other one could have it
         found = found or [case for case in self.cases if name in case.former]
-        return replace(found[0], name=name) if len(found) == 1 else None
+        return found[0] if len(found) == 1 else None
 
     def labeled(self) -> tuple[list[Case], dict[str, str]]:
         """What training and evaluation can use, and what they leave out.

@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -30,8 +30,9 @@ from ..core.files import explain_write_errors, write_report, write_text
 from ..core.labels import REGIONS
 from ..core.modalities import SUBSETS, Subset, subset_name
 from ..core.progress import Event, Progress, ProgressStage
-from ..datasets.case import Case
+from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
+from ..imaging.content import volumes_sha256
 from ..imaging.preparation import prepare, to_reference_grid
 from ..imaging.reading import read_label, read_study
 from ..inference.card import CHOICES
@@ -54,6 +55,9 @@ _MOST_REASONS = 5
 """Reasons that one message can hold; where nothing could be scored they are mostly alike."""
 
 _OTHER_FOLDER = "Choose another output folder."
+
+Content = Mapping[str, str]
+"""SHA-256 of a case's volumes by name of the sequence."""
 
 Report = Callable[[str, int], None]
 """Called with a short text and the number of predictions scored since the last call, 0 while predicting."""
@@ -105,10 +109,13 @@ def evaluate_folder(
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
         distributed.on_rank_zero(lambda: _make_folder(output))
-        labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
+        listing = distributed.on_all_ranks(find_cases, data, convention)
+        labeled, left_out = listing.labeled()
         if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
-            labeled, left_out = [case for case in labeled if case.name in cases], {}
-        rows, skipped = _score_data(network, labeled, left_out, data, chosen, hd95_rule, on_progress)
+            labeled, left_out = _asked_for(listing, cases), {}
+        rows, contents, skipped = _score_data(
+            network, labeled, left_out, data, chosen, hd95_rule, on_progress
+        )
 
         def conclude() -> dict[str, Any]:
             summary = EvaluationSummary(
@@ -121,7 +128,7 @@ def evaluate_folder(
                 prediction=prediction_facts(network),
                 versions=versions(),
                 hd95_rule=hd95_rule,
-                cases=_describe(labeled, rows),
+                cases=_describe(labeled, rows, contents),
                 skipped=skipped,
                 **summarize(rows),
                 seconds=round(perf_counter() - began, 1),
@@ -188,6 +195,12 @@ def _inside(data: Path, reason: str) -> str:
     return reason.replace(f"{data}{os.sep}", "")
 
 
+def _asked_for(listing: CaseListing, names: Collection[str]) -> list[Case]:
+    """The labeled cases of these names, which earlier versions may have given them."""
+    asked = {case.name: name for name in names if (case := listing.find(name))}
+    return [replace(case, name=asked[case.name]) for case in listing.labeled()[0] if case.name in asked]
+
+
 def _score_data(
     network: Student,
     labeled: Sequence[Case],
@@ -196,9 +209,9 @@ def _score_data(
     device: torch.device,
     hd95_rule: str,
     on_progress: Progress | None,
-) -> tuple[list[Row], list[dict[str, str]]]:
-    """Scores of labeled cases of a folder, and what was skipped: ``path`` and ``reason``."""
-    rows, refused = _score_readable(network, labeled, device, hd95_rule, on_progress)
+) -> tuple[list[Row], dict[str, Content], list[dict[str, str]]]:
+    """Scores of labeled cases of a folder, what these hold, and what was skipped: ``path`` and ``reason``."""
+    rows, contents, refused = _score_readable(network, labeled, device, hd95_rule, on_progress)
     skipped = [
         {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
     ]
@@ -207,7 +220,7 @@ def _score_data(
         distributed.raise_on_all_ranks(
             CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
         )
-    return rows, skipped
+    return rows, contents, skipped
 
 
 def _score_readable(
@@ -216,10 +229,10 @@ def _score_readable(
     device: torch.device,
     hd95_rule: str,
     on_progress: Progress | None,
-) -> tuple[list[Row], dict[str, str]]:
-    """Rows of the cases that can be scored; why the others cannot, by name."""
+) -> tuple[list[Row], dict[str, Content], dict[str, str]]:
+    """Rows of the cases that can be scored and what these hold; why the others cannot, by name."""
 
-    def score_share() -> list[tuple[int, list[Row], str]]:
+    def score_share() -> list[tuple[int, list[Row], Content, str]]:
         # every n-th case and no blocks: cases with alike names are often alike in size and modalities
         share = range(distributed.rank(), len(cases), distributed.world())
         report = _counter(
@@ -228,25 +241,28 @@ def _score_readable(
         outcomes = []
         for index in share:
             try:
-                outcomes.append((index, _score_case(student, cases[index], device, hd95_rule, report), ""))
+                rows, content = _score_case(student, cases[index], device, hd95_rule, report)
+                outcomes.append((index, rows, content, ""))
             except MissingModalityError as error:
-                outcomes.append((index, [], str(error)))
+                outcomes.append((index, [], {}, str(error)))
         return outcomes
 
     outcomes = sorted(distributed.gather_from(score_share), key=itemgetter(0))
-    rows = [row for _, scored, _ in outcomes for row in scored]
-    return rows, {cases[index].name: problem for index, _, problem in outcomes if problem}
+    rows = [row for _, scored, _, _ in outcomes for row in scored]
+    contents = {cases[index].name: content for index, _, content, _ in outcomes if content}
+    return rows, contents, {cases[index].name: problem for index, _, _, problem in outcomes if problem}
 
 
 def _score_case(
     student: Student, case: Case, device: torch.device, hd95_rule: str, report: Report
-) -> list[Row]:
+) -> tuple[list[Row], Content]:
     label = read_label(case)
     if label is None:
         raise CaseError(
             f"Case '{case.name}' has no label map to compare with. Add one or leave the case out."
         )
-    prepared = prepare(read_study(case))
+    study = read_study(case)
+    prepared = prepare(study)
     reference = sitk.GetArrayFromImage(prepared.reference.resample(label, sitk.sitkNearestNeighbor, 0))
     spacing = prepared.reference.spacing[::-1]
 
@@ -272,7 +288,7 @@ def _score_case(
             for region, score in scores.items()
         ]
         report(f"{case.name}, {subset_name(subset)}: WT {100 * scores['WT'].dice:.1f} %", 1)
-    return rows
+    return rows, volumes_sha256(study.images)
 
 
 def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
@@ -289,8 +305,10 @@ def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
     return report
 
 
-def _describe(cases: Sequence[Case], rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Name, modalities and reference volumes (voxels) of the cases that were scored."""
+def _describe(
+    cases: Sequence[Case], rows: Sequence[Row], contents: Mapping[str, Content]
+) -> list[dict[str, Any]]:
+    """Name, modalities, reference volumes (voxels) and content of the cases that were scored."""
     volumes: dict[str, dict[str, int]] = {}
     for row in rows:
         volumes.setdefault(row.case, {})[row.region] = row.reference
@@ -299,6 +317,7 @@ def _describe(cases: Sequence[Case], rows: Sequence[Row]) -> list[dict[str, Any]
             "name": case.name,
             "modalities": subset_name(case.images),
             "reference_voxels": {region: volumes[case.name][region] for region in REGIONS},
+            "voxels_sha256": contents[case.name],
         }
         for case in cases
         if case.name in volumes

@@ -25,6 +25,7 @@ from ..core.labels import TUMOR_CLASSES
 from ..core.modalities import MODALITIES, Modality, Subset
 from ..datasets.prepared import LAYOUT, SUFFIX
 from .boxes import shared_part
+from .file_facts import file_facts
 from .grid import SPACING_MM, Grid
 from .prepared import VERSION, Prepared
 
@@ -200,8 +201,6 @@ def fingerprint(case: Case) -> str:
     Raises:
         CaseError: a file is gone.
     """
-    from .content import file_facts
-
     files = [image.path for image in case.images.values()] + [case.label]
     try:
         # as they lie: unpacking them would take ten times as long

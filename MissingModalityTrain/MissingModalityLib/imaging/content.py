@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..core.files import file_sha256, image_suffix
 from ..core.modalities import Modality
-from ..datasets.case import ImageFile
 from ..datasets.patients import LABEL_KEY
 from .boxes import tightest_box
 from .grid import ORIENTATION
-
-_HEADERS_ALONE = (".mhd", ".nhdr")
-"""Suffixes of files whose voxels lie in files beside them."""
 
 _CHUNK = 64
 """Slices that are brought to one kind of number at a time, so that no second copy of a volume is made."""
@@ -55,33 +48,6 @@ def volumes_sha256(images: Mapping[Modality, sitk.Image]) -> dict[str, str]:
 def label_and_volumes_sha256(images: Mapping[Modality, sitk.Image], label: sitk.Image) -> dict[str, str]:
     """:func:`volumes_sha256` with that of the label map, which is of classes."""
     return {**volumes_sha256(images), LABEL_KEY: voxels_sha256(label, placed=True)}
-
-
-def file_facts(path: Path) -> dict[str, Any]:
-    """How many ``bytes`` a file has and their ``sha256``; of a header alone, with the files beside it.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    digest, size = file_sha256(path), path.stat().st_size
-    if image_suffix(path) not in _HEADERS_ALONE:
-        return {"bytes": size, "sha256": digest}
-    text = path.read_bytes()
-    for other in sorted(path.parent.rglob("*")):
-        # MetaImage and NRRD name data by a pattern too, "slice%03d.raw 1 155 1"
-        if other != path and other.is_file() and (other.name.encode() in text or b"%" in text):
-            digest, size = digest + file_sha256(other), size + other.stat().st_size
-    return {"bytes": size, "sha256": hashlib.sha256(digest.encode()).hexdigest()}
-
-
-def files_facts(files: Mapping[Modality, ImageFile]) -> dict[str, dict[str, Any]]:
-    """:func:`file_facts` by name of the sequence; a file of several sequences is read once.
-
-    Raises:
-        OSError: one cannot be read.
-    """
-    facts = {path: file_facts(path) for path in {file.path for file in files.values()}}
-    return {modality.name: facts[file.path] for modality, file in files.items()}
 
 
 def _kind(array: np.ndarray) -> str:

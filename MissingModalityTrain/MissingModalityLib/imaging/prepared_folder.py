@@ -12,10 +12,13 @@ from ..core.files import explain_write_errors, write_report
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage, silent
 from ..datasets.discovery import find_cases
+from ..datasets.patients import describe_same
 from ..datasets.prepared import LAYOUT
 from .cache import cache_case
 
 REPORT_FILE = "report.json"
+
+_ONE_SIDE = "; a training keeps them on one side of every split"
 
 
 def prepare_cases(
@@ -35,7 +38,8 @@ def prepare_cases(
 
     Returns:
         The content of ``report.json``: ``data``, ``convention``, ``output``, ``cases`` (name to modalities),
-        ``skipped`` (``path`` inside ``data`` or name of a case, and ``reason``), ``bytes`` of the files,
+        ``skipped`` (``path`` inside ``data`` or name of a case, and ``reason``), ``warnings`` (cases that
+        hold the same volume, or whose names some file systems take for one), ``bytes`` of the files,
         ``versions`` and ``seconds``.
 
     Raises:
@@ -45,7 +49,8 @@ def prepare_cases(
     start, notify = perf_counter(), on_progress or silent
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
-    labeled, skipped = find_cases(data, convention).labeled()
+    listing = find_cases(data, convention)
+    labeled, skipped = listing.labeled()
     if any(case.layout == LAYOUT for case in labeled):
         raise CaseError(f"{data} holds prepared cases already. Give it to 'train' as it is.")
     done = []
@@ -63,12 +68,14 @@ def prepare_cases(
             ProgressStage.PREPARE, len(labeled), len(labeled), f"{len(done)} prepared, {len(skipped)} skipped"
         )
     )
+    contents = {case.name: case.content for case in done}
     report = {
         "data": str(data),
         "convention": convention,
         "output": str(output),
         "cases": {case.name: subset_name(case.subset) for case in done},
         "skipped": [{"path": name, "reason": reason} for name, reason in skipped.items()],
+        "warnings": [*listing.warnings, *describe_same(contents, _ONE_SIDE)],
         "bytes": sum(case.path.stat().st_size for case in done),
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),

@@ -25,6 +25,7 @@ from ..core.settings import (
     setting,
     with_changes,
 )
+from ..datasets.patients import check_pattern
 from ..networks.options import OPTIONS, PREFIX, named_today
 from ..networks.registry import NETWORKS
 from .presets import network_preset
@@ -58,6 +59,13 @@ class Plan:
         0.1, "Share of the cases held out to watch the training; at least one case unless 0"
     )
     exclude: tuple[str, ...] = setting((), "Cases of the folder to leave out", "names joined by commas")
+    patient: str | None = setting(
+        None,
+        "Regular expression that finds the patient in a case's path inside the data, by its first group "
+        "where it has one; all cases of a patient are on one side of every split (none: as names of cases tell)",
+        "a regular expression or none",
+        check_pattern,
+    )
     stages: dict[str, Settings] = field(
         default_factory=dict, metadata=facts("Stages by name, in the order in which they run", "")
     )
@@ -79,6 +87,7 @@ OF_THE_RUN = {
     "network_options": "network_options",
     "validation_fraction": "validation_fraction",
     "exclude": "exclude",
+    "patient": "patient",
 }
 """Field of a plan by the name under which ``--set`` changes it; these hold for all stages."""
 
@@ -121,8 +130,8 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     Args:
         plan: what to start from.
         changes: values or texts by key. "epochs" is set in every stage, "pretrain.epochs" in one,
-            "network.OPTION", "validation_fraction" and "exclude" for the run; mappings may be nested instead,
-            ``{"pretrain": {"epochs": 30}}``. Earlier names are read.
+            "network.OPTION", "validation_fraction", "exclude" and "patient" for the run; mappings may be
+            nested instead, ``{"pretrain": {"epochs": 30}}``. Earlier names are read.
         finished: stages that are over: a key that names one may only say what it was, one for all stages
             passes them by.
 
@@ -149,7 +158,7 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
             else:
                 of_stage[name][rest] = value
         else:
-            check_known(key, ("network.OPTION", "validation_fraction", "exclude"))
+            check_known(key, ("network.OPTION", "validation_fraction", "exclude", "patient"))
             for stage in of_stage:
                 of_stage[stage].setdefault(key, value)
     stages = {
@@ -209,7 +218,11 @@ def read_config(path: Path) -> dict[str, Any] | Plan:
 
 
 def _yaml_loader() -> type:
-    """A SafeLoader that refuses a key given twice, of which YAML itself would silently take the last."""
+    """A SafeLoader that refuses what YAML would silently take for something else.
+
+    That is a key given twice, of which the last would count; 010, which would be 8; and 1:30, which would be
+    90.
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -225,6 +238,18 @@ def _yaml_loader() -> type:
                 seen.add(key.value)
             return node
 
+        def construct_decimal(self, node: yaml.ScalarNode) -> int:
+            digits = node.value.lstrip("+-")
+            if ":" in digits or (digits[0] == "0" and len(digits) > 1 and digits[1] not in "xXbB"):
+                raise yaml.constructor.ConstructorError(
+                    None,
+                    None,
+                    f"'{node.value}' is no decimal number; write it without leading 0 or colon",
+                    node.start_mark,
+                )
+            return self.construct_yaml_int(node)
+
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_decimal)
     return Loader
 
 
