@@ -59,15 +59,15 @@ class Plan:
         0.1, "Share of the cases held out to watch the training; at least one case unless 0"
     )
     exclude: tuple[str, ...] = setting((), "Cases of the folder to leave out", "names joined by commas")
+    stages: dict[str, Settings] = field(
+        default_factory=dict, metadata=facts("Stages by name, in the order in which they run", "")
+    )
     patient: str | None = setting(
         None,
         "Regular expression that finds the patient in a case's path inside the data, by its first group "
-        "where it has one; all cases of a patient are on one side of every split (none: as names of cases tell)",
+        "where it has one; all cases of a patient are on one side of a split (none: as names of cases tell)",
         "a regular expression or none",
         check_pattern,
-    )
-    stages: dict[str, Settings] = field(
-        default_factory=dict, metadata=facts("Stages by name, in the order in which they run", "")
     )
 
     def __post_init__(self) -> None:
