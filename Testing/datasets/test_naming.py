@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from MissingModalityLib.core.file_names import MOST_BYTES, name_key, portable_name
+from MissingModalityLib.core.files import write_text
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.case import CaseListing
 from MissingModalityLib.datasets.discovery import find_cases
@@ -174,3 +175,14 @@ def test_volumes_that_are_skipped_beside_a_case_are_known_to_it(tmp_path: Path) 
         "flat__a": ["a_adc.nii.gz"],
         "flat__ab": ["ab_swi.nii.gz"],
     }
+
+
+@pytest.mark.parametrize("name", ["x" * 240 + ".json", "é" * 120 + ".nii.gz", "脳" * 80 + ".csv"])
+def test_a_name_that_just_fits_is_written(name: str, tmp_path: Path) -> None:
+    write_text("there", tmp_path / name)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_text_with_a_name_that_is_no_text_is_written(tmp_path: Path) -> None:
+    write_text("x\udcff, ü", tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text(encoding="utf-8") == "x\\udcff, ü"

@@ -9,7 +9,8 @@ import pytest
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.case import Case, ImageFile
-from MissingModalityLib.datasets.patients import describe_same, patient_of, patients_of, same_volumes
+from MissingModalityLib.datasets.grouping import patients_of
+from MissingModalityLib.datasets.patients import describe_same, patient_of, same_volumes
 from MissingModalityLib.datasets.splitting import split_cases, split_folds
 
 ROOT = Path("data")

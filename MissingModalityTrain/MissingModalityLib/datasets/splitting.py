@@ -23,7 +23,7 @@ def split_cases(
         cases: to divide.
         fraction: share of the cases for validation, 0 <= fraction < 1.
         seed: of the random order.
-        patients_of: patient of each case by name, see :func:`.patients.patients_of`; default what names say.
+        patients_of: patient of each case by name, see :func:`.grouping.patients_of`; default what names say.
 
     Returns:
         (training, validation), each sorted by name.

@@ -19,7 +19,15 @@ STAGES = ("pretrain", "train", "posttrain")
 """Of the recipes that the library brings, in the order in which they run."""
 
 
-_OF_THE_RUN = {"network", "network_options", "validation_fraction", "exclude", "stages", *OLD_PLAN_SETTINGS}
+_OF_THE_RUN = {
+    "network",
+    "network_options",
+    "validation_fraction",
+    "exclude",
+    "patient",
+    "stages",
+    *OLD_PLAN_SETTINGS,
+}
 """Fields of a :class:`.plan.Plan`, which imports this file, and their earlier names."""
 
 

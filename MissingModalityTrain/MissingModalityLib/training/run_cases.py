@@ -11,7 +11,8 @@ from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
-from ..datasets.patients import describe_same, patients_of
+from ..datasets.grouping import patients_of
+from ..datasets.patients import describe_same
 from ..datasets.splitting import split_cases, split_folds
 from ..imaging.cache import CachedCase, cache_case
 from ..inference.card import read_card
