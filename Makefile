@@ -4,13 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS_DONE := $(VENV)/.requirements-installed
 PACKAGE_DONE := $(VENV)/.package-installed
+# torch has several builds of one version (CPU, CUDA, ROCm), whose hashes differ: pip takes the one that it finds
+# for this machine. Hashes of those in the public index are in requirements-torch.txt, for whoever wants them checked.
+TORCH ?= "$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements-torch.txt)"
+# What only `make lock` and `make sbom` need, apart from the environment that they describe.
+TOOLS := build/tools
+TOOLS_DONE := $(TOOLS)/.installed
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 \
+    --generate-hashes --annotation-style line $(LOCK)
+# What one build of torch alone brings: not for a machine that has another.
+ONLY_TORCH := ^(torch|triton|cuda-[a-z0-9-]+|nvidia-[a-z0-9-]+)==
+SBOM := build/sbom.json
 PYTEST_ARGS ?=
 # Two workers, of one thread each; a file stays with one of them, whose fixtures its tests share.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all lint need-folders student comparison bench screenshots clean
+.PHONY: help install demo test test-all mutations lint need-folders student comparison bench fuzz screenshots lock sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,13 +31,19 @@ help:
 	@echo "make test         the tests that finish in minutes, in two processes; PYTEST_ARGS=... for pytest,"
 	@echo "                  such as \"-n 0 Testing/core\" for one process and one room"
 	@echo "make test-all     these and the slow ones"
+	@echo "make mutations    whether the tests notice a library that is broken in one place; takes an hour or two,"
+	@echo "                  ONLY=\"imaging/ losses\" for some"
 	@echo "make lint         ruff check and format check"
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
 	@echo "make comparison   train and score recipes side by side, or systems with LINES=systems;"
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
+	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
 	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, and of training"
 	@echo "make screenshots  pictures of the panels in each state, into Resources/Screenshots"
-	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter)"
+	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter,"
+	@echo "                  TORCH=\"--require-hashes --no-deps -r requirements-torch.txt\" for torch's public build, checked too)"
+	@echo "make lock         requirements*.txt again, with hashes, from pyproject.toml; LOCK=--upgrade for newer versions"
+	@echo "make sbom         what the environment consists of, as CycloneDX, in $(SBOM)"
 	@echo "make clean        remove $(VENV) and everything generated but trainings"
 
 install: $(PACKAGE_DONE)
@@ -36,9 +53,9 @@ $(BIN)/python:
 	    echo "This needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not one: make PYTHON=python3.12 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(REQUIREMENTS_DONE): requirements.txt | $(BIN)/python
-	$(BIN)/pip install --quiet "$$(grep '^torch==' requirements.txt)"
-	$(BIN)/pip install --quiet -r requirements.txt
+$(REQUIREMENTS_DONE): requirements.txt requirements-torch.txt | $(BIN)/python
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.txt
 	@touch $@
 
 $(PACKAGE_DONE): pyproject.toml $(REQUIREMENTS_DONE)
@@ -56,6 +73,9 @@ test: install
 test-all: install
 	$(PYTEST) -m "slow or not slow" $(PYTEST_ARGS)
 
+mutations: install
+	$(BIN)/python Testing/tools/mutate.py $(if $(ONLY),--only $(ONLY))
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -71,12 +91,32 @@ student: install
 comparison: install
 	$(BIN)/python Scripts/compare_recipes.py --train "$(TRAIN)" --test "$(TEST)" $(if $(LINES),--lines "$(LINES)")
 
+fuzz: install
+	$(BIN)/pip install --quiet "hypothesis>=6.100"
+	PYTHONPATH=Testing/helpers:Testing/tools:MissingModalityTrain OMP_NUM_THREADS=1 \
+	    $(BIN)/python Testing/tools/fuzz.py $(if $(MINUTES),--minutes $(MINUTES))
+
 bench: install
 	$(BIN)/python Testing/tools/bench.py
 	$(BIN)/python Testing/tools/bench_training.py
 
 screenshots: install
 	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots
+
+$(TOOLS_DONE): requirements-tools.txt
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --require-hashes -r requirements-tools.txt
+	@touch $@
+
+lock: $(TOOLS_DONE)
+	echo torch | $(COMPILE) - --output-file requirements-torch.txt
+	$(COMPILE) pyproject.toml --extra test --constraints requirements-torch.txt --output-file requirements.txt \
+	    $$(grep -oE '$(ONLY_TORCH)' requirements-torch.txt | sed 's/\(.*\)==/--no-emit-package \1/')
+	printf '%s\n' cyclonedx-bom uv | $(COMPILE) - --output-file requirements-tools.txt
+
+sbom: install $(TOOLS_DONE)
+	$(TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	    --output-file $(SBOM) $(BIN)/python
 
 clean:
 	rm -rf $(VENV) demo build .pytest_cache .ruff_cache MissingModalityTrain/*.egg-info

@@ -122,8 +122,13 @@ def _make(data: Path, test: Path, run: Path, models: Path) -> None:
             begin(data, run, on_progress=progress)
         export(run, student, FACTS)
         evaluate_folder(student, test, run / "evaluation", on_progress=progress)
-    attach_evaluation(student, run / "evaluation")
-    write_model_card(student, read_evaluation(run / "evaluation"), models / f"{NAME}.md")
+        held_out = []
+        if watched := RunRecord.read(folder).validation:
+            held_out = [run / "held_out"]
+            evaluate_folder(student, data, held_out[0], on_progress=progress, cases=watched)
+    attach_evaluation(student, run / "evaluation", held_out)
+    scores, *others = map(read_evaluation, (run / "evaluation", *held_out))
+    write_model_card(student, scores, models / f"{NAME}.md", others)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ class Session:
         """Start a part, which is to take ``limit`` seconds at most."""
         words = [sys.executable, *map(str, command)]
         self.say(f"{part}: {' '.join(words[1:])}")
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - this interpreter, on programs of this checkout
             words,
             cwd=ROOT,
             env=self.environment,

@@ -1,7 +1,8 @@
 """The command line: ``missing-modality COMMAND ...`` or ``python -m MissingModalityLib COMMAND ...``.
 
 Exit codes: 0 done; 2 bad input or options or a package that is not installed, one message on stderr; 130
-interrupted; 1 a bug, with a traceback. Each command is a file of ``cli``.
+interrupted; 1 a bug, with a traceback, which commands on many cases keep in a log while they do the others.
+Each command is a file of ``cli``.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print_any_name()
     try:
         options = build_parser().parse_args(arguments)
-        options.run(options)
+        return options.run(options) or 0
     except MissingModalityError as error:
         if not error.reported_elsewhere:
             print(f"missing-modality: error: {error}", file=sys.stderr)
@@ -71,7 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 def _print_any_name() -> None:

@@ -27,7 +27,7 @@ FUNCTIONS = {
     "compare_folders": "folders, output=None",
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
-        "cases=None"
+        "cases=None, resection_cavity='background'"
     ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
@@ -55,7 +55,7 @@ CLASSES = {
     "Event": "stage, step, total, message='', values=<factory>",
     "Plan": (
         "network='segresnet', network_options=<factory>, validation_fraction=0.1, exclude=(), "
-        "stages=<factory>, patient=None"
+        "stages=<factory>, resection_cavity='background', patient=None"
     ),
     "Settings": (
         "epochs=300, iterations_per_epoch=150, batch_size=2, patch_size=(80, 80, 80), "
@@ -69,7 +69,7 @@ CLASSES = {
         "case_cache='auto', compile='none', ensemble=<factory>"
     ),
     "Student": "network, card=None",
-    "Study": "images, names",
+    "Study": "images, names, warnings=()",
     "SynthesisOptions": (
         "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
         "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4, "
@@ -151,7 +151,7 @@ def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(mm, "train", partial(mm.train, settings=SETTINGS, device="cpu"))
     names: dict[str, Any] = {}
-    exec(readme.lines_with("mm.train"), names)
+    exec(readme.lines_with("mm.train"), names)  # noqa: S102 - lines of our own README
     assert names["run"] == Path("run")
     assert Student.load(names["student"]).card["training"]["stage"] == "posttrain"
 

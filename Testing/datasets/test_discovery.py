@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import CaseError, ImageError, LabelError, OptionError
+from MissingModalityLib.core.labels import RESECTION_CAVITY
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality
 from MissingModalityLib.datasets import discovery
 from MissingModalityLib.datasets.case import Case, CaseListing, ImageFile
@@ -139,7 +140,7 @@ def test_names_of_2017_to_2021_read_with_enhancing_tumor_as_4(
     ("name", "convention", "values", "expected"),
     [
         ("BraTS-GLI-00000-000", "brats2023", (1, 2, 3), [1, 2, 3, 0]),
-        ("BraTS-GLI-02061-100", "brats2024", (1, 2, 3, 4), [1, 2, 3, 0]),
+        ("BraTS-GLI-02061-100", "brats2024", (1, 2, 3, 4), [1, 2, 3, RESECTION_CAVITY]),
         ("BraTS-MET-00001-000", "brats2023", (1, 2, 3), [1, 2, 3, 0]),
         ("BraTS-SSA-00002-000", "brats2023", (1, 2, 3), [1, 2, 3, 0]),
         ("FeTS2024-00003", "brats2021", (1, 2, 4), [1, 2, 3, 0]),
@@ -240,6 +241,38 @@ def test_decathlon_labels_of_other_meaning_need_an_explicit_convention(tmp_path:
     with pytest.raises(LabelError, match="convention explicitly"):
         read_label(find_cases(tmp_path).cases[0])
     assert classes(find_cases(tmp_path, "brats2023").cases[0]) == [1, 2, 3, 0]
+
+
+@pytest.mark.parametrize("described", [True, False], ids=["dataset.json", "no dataset.json"])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".nrrd"])
+def test_single_channels_of_nnunet_in_a_decathlon_folder_are_called_so(
+    tmp_path: Path, suffix: str, described: bool
+) -> None:
+    for name in ("BRATS_001", "BRATS_002"):
+        for channel, modality in enumerate(MODALITIES):
+            save(tmp_path / "imagesTr" / f"{name}_{channel:04}{suffix}", volume(modality))
+        save(tmp_path / "labelsTr" / f"{name}{suffix}", label(1, 2, 3))
+    save(tmp_path / "imagesTs" / f"BRATS_485_0000{suffix}", volume(FLAIR))
+    save_case(tmp_path / "other", NAMES_2021, "{}.nii.gz")
+    if described:
+        (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "FLAIR", "1": "T1w"}}')
+    listing = find_cases(tmp_path)
+    assert [case.name for case in listing.cases] == ["other"]
+    found = reasons(listing)
+    for name in ("BRATS_001_0000", "BRATS_002_0003", "BRATS_485_0000"):
+        assert "single channel of nnU-Net" in found[name + suffix] and "_flair.nii.gz" in found[name + suffix]
+    if described:
+        assert "nnU-Net" in found["BRATS_001" + suffix]
+    with pytest.raises(CaseError, match="single channel of nnU-Net"):
+        find_cases(tmp_path / "imagesTr")
+
+
+def test_four_digits_that_count_cases_are_no_channels(tmp_path: Path) -> None:
+    save_decathlon(tmp_path)
+    for folder, name in (("imagesTr", "BRATS_001"), ("imagesTr", "BRATS_002"), ("labelsTr", "BRATS_001")):
+        path = tmp_path / folder / f"{name}.nii.gz"
+        path.rename(path.with_name(f"{name.replace('_', '_0')}.nii.gz"))
+    assert [case.name for case in find_cases(tmp_path).cases] == ["BRATS_0001", "BRATS_0002", "BRATS_485"]
 
 
 def test_file_with_fewer_channels_than_described_is_named(tmp_path: Path) -> None:
@@ -454,6 +487,7 @@ def test_split_never_empties_a_side_unasked() -> None:
     assert [len(side) for side in split_cases(cases, 0.01, 0)] == [2, 1]
     assert [len(side) for side in split_cases(cases, 0.99, 0)] == [1, 2]
     assert [len(side) for side in split_cases(cases[:1], 0.5, 0)] == [1, 0]
+    assert [len(side) for side in split_cases(some_cases("abcdefghi"), 0.3, 0)] == [6, 3], "2.7 rounded"
     for fraction in (-0.1, 1.0, float("nan")):
         with pytest.raises(OptionError, match="fraction"):
             split_cases(cases, fraction, 0)

@@ -114,3 +114,8 @@ def test_a_student_that_is_never_wrong_can_be_calibrated() -> None:
 def test_results_of_the_scores_own_regions_are_left_out() -> None:
     with_filtered = [*rows(), {"case": "p00", "subset": "T2", "region": "ET>=500", "dice": 0.0}]
     assert fit_calibration(with_filtered)["regions"].keys() == set(REGIONS)
+
+
+def test_an_entropy_that_seems_to_promise_much_counts_for_nothing() -> None:
+    odd = [{**row, "features": {**row["features"], "entropy": row["dice"]}} for row in rows()]
+    assert fit_calibration(odd)["regions"]["WT"]["weights"]["entropy"] == 0

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.core.labels import REGIONS
 from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_name
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
@@ -260,7 +261,8 @@ def test_enough_patients_held_out_calibrate_the_student_but_for_those_it_learned
     def attach(patients: int) -> dict[str, Any] | None:
         several = [replace(row, case=f"p{number:02}") for number in range(patients) for row in rows[:60]]
         (scores / "cases.csv").write_text(rows_to_csv(several))
-        cases = [{"name": f"p{number:02}"} for number in range(patients)]
+        voxels = {row.region: row.reference for row in rows[:60] if row.region in REGIONS}
+        cases = [{"name": f"p{number:02}", "reference_voxels": voxels} for number in range(patients)]
         (scores / "summary.json").write_text(json.dumps({**summary, "cases": cases}))
         attach_evaluation(path, evaluated.output, [scores])
         return read_card(path).get("calibration")
@@ -375,6 +377,7 @@ def test_averages_weigh_subsets_equally_however_many_cases_each_has() -> None:
     table = markdown_table(summary).splitlines()
     assert "| 90.0 | 90.0 |" in table[2] and "| 30.0 ± 14.1 |" in table[3]
     assert "| 60.0 ± 10.6 |" in table[4]
+    assert "| 9.0 | 9.0 |" in table[2] and "| 3.0 ± 1.4 |" in table[3], "distances are in mm, not in %"
 
 
 @pytest.mark.parametrize("value", [0.0, 0.6, 1.0])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from MissingModalityLib.core.labels import TumorClass
-from MissingModalityLib.core.modalities import SUBSETS
+from MissingModalityLib.core.modalities import SUBSETS, Modality
 from MissingModalityLib.evaluation import selection
 from MissingModalityLib.evaluation.attach import store_choices
 from MissingModalityLib.evaluation.metrics import score_regions
@@ -144,3 +144,19 @@ def test_choices_go_into_the_file_and_take_the_table_of_before_out(tmp_path: Pat
     card = read_card(path)
     assert card.thresholds["ET"] == 0.35 and card.mirror == [2] and card.license == "CC0"
     assert "evaluation" not in card and abs(path.stat().st_size - size) < 200
+
+
+def test_tumor_that_no_threshold_can_find_counts_as_missed() -> None:
+    label = np.zeros((1, 1, 4), np.uint8)
+    label[..., 1:] = TumorClass.ET
+    place, sure = np.array([0, 1]), np.full((3, 2), 0.9, np.float16)
+    sparse = selection.Sparse(label.shape, place, sure, np.array([1, 1], np.uint8), label)
+    assert sparse.claims("WT", [0.5, 0.95]) == pytest.approx([2 * 1 / (2 + 3), 0], abs=1e-8)
+
+
+def test_a_subset_has_the_brain_that_it_shows(tmp_path: Path) -> None:
+    (case,) = prepared_patients(tmp_path, ["patient_c"])
+    whole = case.load()
+    whole.image[Modality.T1CE, :9] = 0
+    seen = selection._seen(whole, (Modality.T1CE,))
+    assert not seen.brain[:9].any() and seen.brain[9:].any() and not seen.image[Modality.FLAIR].any()

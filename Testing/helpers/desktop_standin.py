@@ -6,6 +6,7 @@ then finds it.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,13 +53,13 @@ class Desktop:
             raise subprocess.CalledProcessError(1, "light-the-torch")
         if not self.agrees:
             return None
-        self.add("torch", "2.9.0")
+        self.add("torch", "2.12.0")
         return "torch"
 
     def add(self, name: str, version: str, source: str | None = "") -> None:
         """Put a package there; without source only its metadata, as a broken installation leaves it."""
-        for old in self.site.glob(f"{name}-*.dist-info/METADATA"):
-            old.unlink()
+        for old in self.site.glob(f"{name}-*.dist-info"):
+            shutil.rmtree(old)  # the folder too: which of two is found is the file system's choice
         metadata = self.site / f"{name}-{version}.dist-info" / "METADATA"
         metadata.parent.mkdir(exist_ok=True)
         metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")

@@ -134,6 +134,12 @@ def spoil_images(value: float, *_: Any) -> None:
     CachedCase.crop = spoiled
 
 
+def spoil_weight(value: float, trainer: Any, *_: Any) -> None:
+    """Leave a value that is no number in a weight."""
+    weight = next(trainer.trained.parameters())
+    weight.data.view(-1)[0] = value
+
+
 def kill_worker(*_: Any) -> None:
     """Kill a process that cuts crops."""
     multiprocessing.active_children()[0].kill()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -16,9 +18,13 @@ from MissingModalityLib.methods.options import DistillationOptions, JointOptions
 from MissingModalityLib.methods.self_distillation import Distillation
 from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.runtime import distributed
+from MissingModalityLib.training import augmentation
+from MissingModalityLib.training.loop import Trainer
 from MissingModalityLib.training.plan import flattened
 from small_networks import small_network
 from tiny_run import TINY
+
+TRAIN_EPOCH = Trainer.train_epoch
 
 NETWORKS = {
     "adamm": ("adamm", {"dropout": 0.0}),
@@ -121,6 +127,23 @@ def evaluation(student: Path, data: Path, output: Path) -> list[str]:
     return ["evaluate", *(str(word) for pair in pairs.items() for word in pair)]
 
 
+def spoiled(name: str) -> AbstractContextManager[Any]:
+    """What a command of :func:`failures` needs to fail: images or, on one process alone, weights of NaN."""
+
+    def no_numbers(image: Tensor, label: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+        return image * torch.nan, label
+
+    def spoil(trainer: Trainer, *arguments: Any) -> Any:
+        result = TRAIN_EPOCH(trainer, *arguments)
+        if distributed.rank() == 1:
+            next(trainer.trained.parameters()).data.fill_(torch.nan)
+        return result
+
+    if name == "loss":
+        return patch.object(augmentation, "apply", no_numbers)
+    return patch.object(Trainer, "train_epoch", spoil) if name == "weights" else nullcontext()
+
+
 def failures(folder: Path, data: Path) -> dict[str, list[str]]:
     """Commands that fail on all processes or on one of them."""
     good = {**TINY, "batch_size": 2}
@@ -130,7 +153,8 @@ def failures(folder: Path, data: Path) -> dict[str, list[str]]:
         "batch": command(data, folder / "c", {**good, "batch_size": 3}),
         "data": command(folder / "nowhere", folder / "d", good),
         "student": [*command(data, folder / "e", good), "--init", str(folder / "none.safetensors")],
-        "loss": command(data, folder / "f", {**good, "learning_rate": 1e30}),
+        "loss": command(data, folder / "f", good),
+        "weights": command(data, folder / "j", good),
         "case": command(folder / "damaged", folder / "g", good),
         "evaluated": evaluation(folder / "none.safetensors", data, folder / "h"),
         "unlabeled": evaluation(folder / "s.safetensors", folder / "empty", folder / "i"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import SimpleITK as sitk
 from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.discovery import find_cases
-from MissingModalityLib.imaging.cache import CachedCase, cache_case
+from MissingModalityLib.imaging.cache import CachedCase, cache_case, fingerprint
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import read_label, read_study
 from small_cases import write_block_case
@@ -87,3 +89,20 @@ def test_a_folder_that_cannot_be_written_is_named(case, tmp_path: Path) -> None:
     (tmp_path / "prepared").write_text("a file where the folder should be")
     with pytest.raises(CaseError, match="prepared"):
         cache_case(case, tmp_path / "prepared")
+
+
+def test_sequences_stand_in_their_own_channels_whichever_a_case_has(tmp_path: Path) -> None:
+    write_block_case(tmp_path / "data" / "patient", ("t1ce", "t2"))
+    (case,) = find_cases(tmp_path / "data").cases
+    image, _ = cache_case(case, tmp_path / "prepared").crop((5, 5, 5), (6, 6, 6))
+    expected = prepare(read_study(case)).image[:, 5:11, 5:11, 5:11]
+    np.testing.assert_allclose(image, expected, atol=4e-3)
+    assert image.any(axis=(1, 2, 3)).tolist() == [False, True, False, True]
+
+
+def test_a_case_is_prepared_anew_when_its_labels_mean_something_else_or_a_file_is_newer(case) -> None:
+    before = fingerprint(case)
+    assert fingerprint(case) == before != fingerprint(replace(case, convention="brats2023"))
+    stat = case.label.stat()
+    os.utime(case.label, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1000))
+    assert fingerprint(case) != before

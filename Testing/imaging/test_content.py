@@ -119,3 +119,17 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_prepared_anew(file:
     after = cache_case(case, tmp_path / "prepared").content
     key = "label" if file == "seg" else file.upper()
     assert [name for name in before if before[name] != after[name]] == [key]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+@pytest.mark.parametrize("kind", ["pipe", "link to a device", "folder", "absent"])
+def test_what_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "x_flair.nii"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to a device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    with pytest.raises(OSError, match=r"x_flair\.nii"):
+        file_facts(path)

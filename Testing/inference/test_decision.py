@@ -154,3 +154,9 @@ def test_thresholds_are_for_regions_only(tmp_path: Path) -> None:
     student.save(tmp_path / "s.safetensors")
     with pytest.raises(StudentError, match="head 'classes'"):
         Student.load(tmp_path / "s.safetensors")
+
+
+def test_smoothing_keeps_regions_apart() -> None:
+    apart = np.random.default_rng(0).random((3, 6, 7, 8), np.float32)
+    for channel, smoothed in zip(apart, smooth(apart, 1.0), strict=True):
+        np.testing.assert_allclose(smoothed, smooth(channel[None], 1.0)[0], atol=1e-6)

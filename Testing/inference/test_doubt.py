@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from MissingModalityLib.core.labels import REGIONS, TumorClass, region_mask
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.imaging.preparation import prepare
+from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference.doubt import FEATURES, features
+from MissingModalityLib.inference.sliding_window import RawPrediction
+from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks.heads import HEADS
+from small_networks import tiny_student
+from small_patient import brain_volume
 
 HALF = dict.fromkeys(REGIONS, 0.5)
 SIDE = 12
@@ -96,3 +103,16 @@ def test_classes_of_one_softmax_add_up_and_single_statements_do_not() -> None:
     image = np.array([0.4, 0.1, 0.2, 0.3], np.float32).reshape(4, 1, 1, 1)
     assert HEADS["classes"].region_probabilities(image).ravel() == pytest.approx([0.6, 0.4, 0.3])
     assert HEADS["sigmoids"].region_probabilities(image).ravel() == pytest.approx([0.3, 0.3, 0.3])
+
+
+def test_a_student_judges_what_it_has_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = prepare(Study({Modality.T1: brain_volume()}, {Modality.T1: "T1"}))
+    found = np.zeros((1, len(REGIONS), *whole.brain.shape), np.float32)
+    middle = [side // 2 for side in whole.brain.shape]
+    found[(slice(None), slice(None), *(slice(at, at + 3) for at in middle))] = 0.9
+    found[(slice(None), slice(None), *(at - 3 for at in middle))] = 0.9  # a crumb, which is taken away
+    monkeypatch.setattr(Student, "_infer", lambda *_: RawPrediction(found, None))
+    student = tiny_student({"min_component_voxels": 9})
+    (result,) = student.results_of(whole, [whole.subset])
+    assert features(found[0], HALF)["WT"]["pieces"] == pytest.approx(np.log2(3))
+    assert result.features["WT"]["pieces"] == 1

@@ -17,6 +17,7 @@ from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import sliding_window as inference
 from MissingModalityLib.inference.sliding_window import infer, infer_within_memory, remove_small_components
 from MissingModalityLib.inference.student import Student
+from MissingModalityLib.networks.output import Output
 from small_networks import SMALLEST, small_network
 from small_patient import brain_volume
 from subsets import with_modalities
@@ -41,7 +42,7 @@ def image() -> np.ndarray:
 def test_subsets_together_equal_each_alone(name: str) -> None:
     net, volume = network(name), image()
     together = infer(net, volume, ALL, **HOW)
-    assert together.probabilities.shape == (15, 3 if name == "segresnet" else 4, 24, 16, 19)
+    assert together.probabilities.shape == (15, network(name).head.channels, 24, 16, 19)
     for number, available in enumerate(ALL):
         alone = infer(net, volume, available, **HOW)
         np.testing.assert_array_equal(together.probabilities[number], alone.probabilities)
@@ -195,3 +196,18 @@ def test_a_student_tells_of_the_step_back_and_the_device(
     prediction = student.predict(study, torch.device("cuda:0"))
     assert prediction.device == "cpu"
     assert any("the CPU was used" in warning for warning in prediction.warnings)
+
+
+def test_the_middle_of_a_window_outweighs_the_edge_of_its_neighbor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "cpu_has_bfloat16", lambda: False)
+    net = network("segresnet")
+    sure = torch.full((1, net.head.channels, 16, 16, 16), -9.0)
+    sure[:, :, 6:10] = 9.0  # whatever it sees, it finds tumor in the middle of a window alone
+    monkeypatch.setattr(net, "forward", lambda *_: Output(sure))
+    volume = np.ones((4, 48, 16, 16), np.float32)
+    how = {"window": (16, 16, 16), "overlap": 0.5, "device": torch.device("cpu")}
+    found = infer(net, volume, np.array([True] * 4), **how).probabilities
+    middles = [8 * number + 8 for number in range(5)]  # each lies between two other windows too
+    # along the other axes too: beside the middle of the volume all weights are as small as they may be
+    assert (found[:, middles, 8, 8] > 0.99).all()
+    assert (found[:, [0, 47]] < 0.01).all()

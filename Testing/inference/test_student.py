@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import sliding_window as inference
 from MissingModalityLib.inference.card import Card, read_card
-from MissingModalityLib.inference.sliding_window import infer
+from MissingModalityLib.inference.sliding_window import RawPrediction, infer
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
 from MissingModalityLib.networks.heads import HEADS
@@ -364,7 +365,7 @@ def test_a_card_may_be_given_tuples(student: Student, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("package", "words"),
-    [("mm-deepnet", "'mm-deepnet', .*or register the network"), ("", "adamm, mstkdnet, rfnet")],
+    [("mm-deepnet", "'mm-deepnet', .*or register the network"), ("", "adamm, gatedfusion, mstkdnet, rfnet")],
 )
 def test_an_absent_network_is_told_with_the_package_that_brings_it(
     student: Student, tmp_path: Path, package: str, words: str
@@ -432,3 +433,34 @@ def test_the_card_alone_of_a_wrong_file_is_refused_by_name(
     spoil(path, how)
     with pytest.raises(StudentError, match=r"s\.safetensors"):
         read_card(path)
+
+
+def test_a_student_drops_nothing_at_random() -> None:
+    network = small_network("segresnet", dropout=0.5).train()
+    student, whole = Student(network, {"window": [40, 40, 40]}), prepare(study(Modality.T1))
+    assert not network.training
+    np.testing.assert_array_equal(student.probabilities(whole, CPU), student.probabilities(whole, CPU))
+
+
+def test_windows_are_as_the_card_says(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        asked.append({name: options[name] for name in ("window", "overlap", "mirror")})
+        return infer(*arguments, **options)
+
+    card = {**student.card, "window": [16, 24, 32], "overlap": 0.25, "mirror": [2]}
+    changed = Student(student.network, card)
+    changed._infer(prepare(study(Modality.T1)).image, np.eye(4, dtype=bool)[2], CPU, None, watched)
+    assert asked == [{"window": [16, 24, 32], "overlap": 0.25, "mirror": [2]}]
+
+
+def test_each_subset_is_gated_by_its_own_presence(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = prepare(study(*Modality))
+    shape = (2, student.network.head.channels, *whole.brain.shape)
+    told = np.array([[0, 0, 0], [1, 1, 1]], np.float32)
+    found = RawPrediction(np.full(shape, 0.9, np.float32), told)
+    monkeypatch.setattr(Student, "_infer", lambda *_: found)
+    student.card["gate"] = "hard"
+    nothing, everything = student.classes_of(whole, [(Modality.T1,), (Modality.T2,)])
+    assert not nothing.any() and everything.any()

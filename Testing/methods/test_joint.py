@@ -367,3 +367,27 @@ def test_logits_alone_can_be_distilled_with_any_network():
 def test_options_out_of_range_are_refused(options, words):
     with pytest.raises(OptionError, match=words):
         JointOptions(**options)
+
+
+def test_the_teacher_sees_all_that_a_case_has_and_the_student_its_subset():
+    _, pair = started(network(dropout=0.0))
+    data, seen = batch(available="0100", present="0110"), {}
+    for name in ("student", "teacher"):
+        getattr(pair, name).register_forward_hook(
+            lambda _, inputs, output, name=name: seen.__setitem__(name, inputs[1])
+        )
+    pair(data)
+    assert torch.equal(seen["student"], data["available"]) and torch.equal(seen["teacher"], data["present"])
+
+
+def test_the_discriminators_gradient_is_that_of_one_step():
+    method = JointDistillation(JointOptions(discriminator_learning_rate=1e-12))
+    channels = method.assemble(network()).student.style_channels
+    student, teacher = torch.randn(2, 1, channels, 4, 4, 8, generator=torch.Generator().manual_seed(3))
+    gradients = []
+    for _ in range(2):
+        method._adversarial(student, teacher)
+        method.finish_step()
+        gradients.append([parameter.grad.clone() for parameter in method.discriminator.parameters()])
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second)

@@ -198,3 +198,11 @@ def test_gradients_of_logits_are_added_up_probabilities_last() -> None:
         (dice + entropy + logits.square().mean() + logits.exp().mean()).backward()
         gradients.append(logits.grad)
     assert torch.equal(*gradients)
+
+
+def test_sums_over_voxels_are_never_taken_in_half_precision():
+    predicted, target = logits(side=16).softmax(1), one_hot(labels(side=16), 4, torch.float32)
+    for loss in (weighted_cross_entropy, dice_loss):
+        expected = loss(predicted, target)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert torch.equal(loss(predicted, target), expected)

@@ -103,11 +103,14 @@ class TestWhatIsDistilled:
         }
         assert terms["fused"] > 0.05 and terms["encoder"] < 1e-10
 
-    def test_encoder_features_are_compared_sample_by_sample(self):
+    @pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)], ids=["given", "reversed"])
+    def test_encoder_features_are_compared_sample_by_sample(self, order):
         student = network()
         method = started(student, features="encoder")
         shift(student)
-        data = batch()
+        # T1ce is present in both samples and taught in one: the first, then the second
+        masks = ("0100", "1010"), ("0110", "1011"), ("0110", "1111")
+        data = batch(*(mask[order] for mask in masks))
         found = method.loss(student, data, 0)["teacher_features"]
         expected = 0.0
         for level in range(4):

@@ -40,7 +40,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def slow_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("students") / "slow.safetensors", window=16, overlap=0.9)
+    return write_student(tmp_path_factory.mktemp("students") / "slow.safetensors", window=16, overlap=0.75)
 
 
 class Silence:

@@ -102,9 +102,10 @@ def test_license_is_the_plain_apache_text() -> None:
 
 
 def test_repository_stays_small_enough_for_the_index() -> None:
-    if not (shutil.which("git") and (ROOT / ".git").exists()):
+    git = shutil.which("git")
+    if not (git and (ROOT / ".git").exists()):
         pytest.skip("not a git checkout")
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listing = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     files = [ROOT / name for name in listing.stdout.split("\0") if name]
     assert sum(file.stat().st_size for file in files if file.is_file()) < 100e6
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -46,9 +48,9 @@ def test_one_version_everywhere() -> None:
     assert citation and citation[1] == MissingModalityLib.__version__
 
 
-def test_wheel_holds_the_library_and_the_models(tmp_path: Path) -> None:
-    pytest.importorskip("setuptools")
-    source = tmp_path / "source"
+def wheel_sources(folder: Path) -> Path:
+    """A folder with what the wheel is made of."""
+    source = folder / "source"
     for folder in ("MissingModalityTrain", "Resources/Models"):
         if (ROOT / folder).is_dir():
             shutil.copytree(
@@ -56,21 +58,42 @@ def test_wheel_holds_the_library_and_the_models(tmp_path: Path) -> None:
             )
     for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        tmp_path,
-        source,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    return source
+
+
+def build_wheel(source: Path) -> Path:
+    """The wheel that pip builds from sources, beside them."""
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    done = subprocess.run(
+        [*command, "-w", source.parent, source], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+    return next(source.parent.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    pytest.importorskip("setuptools")
+    return build_wheel(wheel_sources(tmp_path_factory.mktemp("wheel")))
+
+
+def test_wheel_holds_the_library_and_the_models(built: Path) -> None:
+    with zipfile.ZipFile(built) as wheel:
         packed = set(wheel.namelist())
     library = {file for file in bundled_files(ROOT / MODULES[1]) if file.startswith("MissingModalityLib/")}
     models = {f"MissingModalityLib/{entry}" for entry in cmake_list(ROOT, "MODELS")}
     assert library | models <= packed
+
+
+@pytest.mark.slow
+def test_two_builds_of_the_wheel_are_the_same_to_the_byte(built: Path, tmp_path: Path) -> None:
+    """Also for someone else's checkout of another day, whose files only the owner may read."""
+    source = wheel_sources(tmp_path)
+    for path in source.rglob("*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    again = build_wheel(source)
+    assert again.name == built.name
+    assert sha256(again.read_bytes()).hexdigest() == sha256(built.read_bytes()).hexdigest()

@@ -16,7 +16,7 @@ from small_cases import BOTH, write_shell_case
 from small_networks import tiny_student
 
 WORKER = """
-import json, sys
+import json, sys, torch
 from pathlib import Path
 from MissingModalityLib.runtime import distributed
 from MissingModalityLib.core.errors import CaseError
@@ -47,6 +47,8 @@ with distributed.start("cpu") as device:
     told = {"rank": distributed.rank(), "world": distributed.world(), "device": device}
     told |= {"result": result, "events": len(events)}
     told["gathered"] = distributed.gather([told["rank"]] * (told["rank"] + 1))
+    told["mean"] = distributed.mean(torch.tensor([2.0 * told["rank"], 4.0])).tolist()
+    told["total"] = distributed.total(torch.tensor([2.0 * told["rank"], 4.0])).tolist()
     told["known"] = attempt(fail_on(1, CaseError("bad case")))
     told["bug"] = attempt(fail_on(1, ValueError("bug")))
     told["first"] = distributed.on_rank_zero(lambda: distributed.rank() + 7)
@@ -104,6 +106,8 @@ def test_every_rank_knows_its_place_and_only_the_first_shows_progress(told: list
     ]
     assert [entry["gathered"] for entry in told] == [[0, 1, 1]] * 2
     assert [entry["first"] for entry in told] == [7, 7]
+    assert [entry["mean"] for entry in told] == [[1, 4]] * 2
+    assert [entry["total"] for entry in told] == [[2, 8]] * 2
     assert told[0]["events"] > 0 and told[1]["events"] == 0
 
 

@@ -177,6 +177,17 @@ def test_a_silent_death_is_still_told(launcher):
 
 
 @posix
+def test_what_ends_a_process_on_windows_is_not_looked_for_in_the_current_folder(monkeypatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(processes, "_kill_descendants", lambda pid: 0)
+    monkeypatch.setattr(processes.subprocess, "run", lambda command, **_: started.append(command))
+    monkeypatch.setenv("SYSTEMROOT", r"D:\Windows")
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        processes.kill_tree(4242)
+    assert started == [[r"D:\Windows\System32\taskkill.exe", "/F", "/T", "/PID", "4242"]]
+
+
 @pytest.mark.parametrize("death", ["os.kill(os.getpid(), 9)", "os._exit(128 + 9)"])
 def test_a_process_that_the_system_killed_is_told_of_through_a_launcher_too(launcher, death):
     launcher(f"import os; {death}")
@@ -241,8 +252,8 @@ def test_segment_runs_with_progress_and_returns_its_report(tmp_path):
 
 
 def test_cancel_in_mid_run_leaves_no_process_and_no_output(tmp_path):
-    flair = write_brain(tmp_path / "flair.nii.gz")
-    student = write_student(tmp_path / "slow.safetensors", window=8, overlap=0.75)
+    flair = write_brain(tmp_path / "flair.nii.gz", size=(52, 48, 44))
+    student = write_student(tmp_path / "slow.safetensors", window=16, overlap=0.75)
     before = sorted(tmp_path.iterdir())
     others = child_pids()
     events = []

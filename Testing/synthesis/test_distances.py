@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from MissingModalityLib.synthesis.distances import depth_in, distance_to
 
@@ -19,3 +20,16 @@ def test_distances_are_the_same_without_itk(monkeypatch: pytest.MonkeyPatch) -> 
     for first, second in zip(found, (distance_to(mask), depth_in(inside)), strict=True):
         assert first.dtype == second.dtype and first.max() > 1
         np.testing.assert_allclose(first, second, rtol=1e-6)
+
+
+@pytest.mark.parametrize("itk", [True, False], ids=["with ITK", "without"])
+def test_distances_and_depths_are_those_between_centers_of_voxels(
+    itk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not itk:
+        monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    mask = np.zeros((7, 9, 11), bool)
+    mask[0:4, 2:7, 5:11] = True  # beyond two faces of the volume there is no mask
+    padded = np.pad(mask, 1)
+    np.testing.assert_allclose(depth_in(mask), distance_transform_edt(padded)[1:-1, 1:-1, 1:-1], atol=1e-5)
+    np.testing.assert_allclose(distance_to(mask), distance_transform_edt(~mask), atol=1e-5)

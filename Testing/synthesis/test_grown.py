@@ -12,26 +12,18 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from MissingModalityLib.core.errors import CaseError, ImageError, OptionError
-from MissingModalityLib.core.labels import TUMOR_CLASSES, TumorClass, from_classes
+from MissingModalityLib.core.labels import TUMOR_CLASSES, TumorClass
 from MissingModalityLib.core.modalities import MODALITIES, Modality
-from MissingModalityLib.datasets.discovery import find_cases
-from MissingModalityLib.imaging.cache import CachedCase, cache_case
+from MissingModalityLib.imaging.cache import CachedCase
 from MissingModalityLib.synthesis.grown_case import GrownTumorCase
 from MissingModalityLib.synthesis.label_maps import find_label_maps
+from MissingModalityLib.synthesis.looks import make_kind
 from MissingModalityLib.synthesis.mass_effect import push
 from MissingModalityLib.synthesis.options import GrownOptions, SynthesisOptions
 from MissingModalityLib.synthesis.pairing import synthetic_cases
 from MissingModalityLib.synthesis.texture import SCALES, correlation_lengths, random_fields
-
-SHAPE = (44, 56, 50)
-"""Of the volumes along z, y, x."""
-
-CONTRAST = {
-    TumorClass.NCR: (60, -90, -70, 130),
-    TumorClass.ED: (110, -30, -30, 90),
-    TumorClass.ET: (90, 190, 10, 80),
-}
-"""Of each class to normal tissue in FLAIR, T1ce, T1 and T2; the tissue varies by 20."""
+from MissingModalityLib.training.plan import make_plan
+from symmetric_brains import CONTRAST, prepared_brains, write_archive
 
 STILL = GrownOptions(
     max_mass_effect_mm=0, contrast_jitter=0, low_grade_share=0, non_enhancing_share=0, thin_rim_share=0
@@ -39,70 +31,15 @@ STILL = GrownOptions(
 """Tumors as in the label maps, tissue around them in its place."""
 
 
-def tumor_label(center: tuple[float, float, float], size: float = 1.0) -> np.ndarray:
-    """Edema around a rim around necrosis; center (z, y, x) in voxels."""
-    axes = np.indices(SHAPE, dtype=float)
-    distance = np.sqrt(sum((axis - middle) ** 2 for axis, middle in zip(axes, center, strict=True))) / size
-    classes = (TumorClass.NCR, TumorClass.ET, TumorClass.ED)
-    return np.select([distance < 2.6, distance < 5, distance < 8.5], classes, 0).astype(np.uint8)
-
-
-def write_brain(folder: Path, name: str, seed: int, label: np.ndarray, names: tuple[str, ...]) -> None:
-    """A symmetric brain of noisy tissue with a fluid-filled ventricle on each side, and a tumor."""
-    random = np.random.default_rng(seed)
-    z, y, x = np.meshgrid(*(np.linspace(-1, 1, size) for size in SHAPE), indexing="ij")
-    brain = x * x + y * y + z * z < 0.85
-    # folds that differ from front to back and from top to bottom, the same on both sides
-    folds = 25 * np.sin(7 * y + 9 * np.abs(x)) * np.cos(6 * z)
-    fluid = (np.abs(x) - 0.16) ** 2 / 0.01 + y * y / 0.12 + z * z / 0.06 < 1
-    (folder / name).mkdir(parents=True)
-    for channel, file in enumerate(("flair", "t1ce", "t1", "t2")):
-        if file not in names:
-            continue
-        volume = 500 + folds + random.normal(0, 20, SHAPE)
-        volume[fluid] += 250 if file == "t2" else -250
-        for cls, contrast in CONTRAST.items():
-            volume[label == cls] = 500 + contrast[channel] + random.normal(0, 15, (label == cls).sum())
-        image = sitk.GetImageFromArray(np.where(brain, volume, 0).astype(np.float32))
-        sitk.WriteImage(image, str(folder / name / f"{name}_{file}.nii.gz"))
-    values = from_classes(np.where(brain, label, 0).astype(np.uint8), "brats2021")
-    sitk.WriteImage(sitk.GetImageFromArray(values), str(folder / name / f"{name}_seg.nii.gz"))
-
-
-LEFT, RIGHT = (22, 28, 36), (24, 24, 13)
-ALL = ("flair", "t1ce", "t1", "t2")
-BRAINS: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {
-    "brain_a": (tumor_label(LEFT), ALL),
-    "brain_b": (tumor_label(RIGHT, 0.9), ALL),
-    "brain_c": (tumor_label((20, 34, 37)), ("flair", "t1ce")),
-    "brain_d": (np.maximum(tumor_label(LEFT, 0.8), tumor_label((22, 28, 13), 0.8)), ALL),
-    "brain_e": (np.zeros(SHAPE, np.uint8), ALL),
-}
-"""Labels and sequences; d has tumors on both sides, e none."""
-
-
 @pytest.fixture(scope="module")
 def brains(tmp_path_factory: pytest.TempPathFactory) -> list[CachedCase]:
     """Not to be changed."""
-    folder = tmp_path_factory.mktemp("brains")
-    for seed, (name, (label, names)) in enumerate(BRAINS.items()):
-        write_brain(folder / "data", name, seed, label, names)
-    return [cache_case(case, folder / "prepared") for case in find_cases(folder / "data").cases]
+    return prepared_brains(tmp_path_factory.mktemp("brains"))
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Label maps of four patients in the volume of BraTS, at 4 mm."""
-    coarse = np.zeros((4, 60, 60, 39), np.uint8)
-    for number, center in enumerate(((38, 30, 20), (22, 34, 19), (37, 38, 16), (23, 24, 22))):
-        distance = np.sqrt(
-            sum((a - c) ** 2 for a, c in zip(np.indices(coarse[0].shape), center, strict=True))
-        )
-        coarse[number] = np.select([distance < 2, distance < 4, distance < 7], [1, 4, 2], 0)
-    path = tmp_path_factory.mktemp("maps") / "maps.npz"
-    names = np.array([f"patient_{number}" for number in range(len(coarse))])
-    np.savez_compressed(path, seg=coarse, patient=names, spacing=np.full(3, 4.0))
-    return path
+    return write_archive(tmp_path_factory.mktemp("maps") / "maps.npz")
 
 
 @pytest.fixture
@@ -268,11 +205,19 @@ def test_tumors_without_enhancement_can_be_asked_for(grow, share: str) -> None:
         assert case.describe()["kind"] == share.removesuffix("_share").replace("_", "-")
 
 
-def test_thin_rims_are_thin(grow) -> None:
-    for case, plain in zip(grow(replace(STILL, thin_rim_share=1)), grow(place="plain"), strict=True):
-        _, label = everything(case)
-        _, thick = everything(plain)
-        assert 0 < (label == TumorClass.ET).sum() < 0.9 * (thick == TumorClass.ET).sum()
+def test_thin_rims_are_thin() -> None:
+    label = np.zeros((24, 24, 24), np.uint8)
+    distance = np.sqrt(sum((axis - 11.5) ** 2 for axis in np.indices(label.shape)))
+    label[distance < 10], label[distance < 8], label[distance < 3] = (
+        TumorClass.ED,
+        TumorClass.ET,
+        TumorClass.NCR,
+    )
+    thinned, kind = make_kind(label, replace(STILL, thin_rim_share=1), np.random.default_rng(0))
+    assert kind == "thin rim"
+    rim = thinned == TumorClass.ET
+    assert rim[(distance > 7.3) & (distance < 8)].all() and not rim[distance < 5.5].any()
+    np.testing.assert_array_equal(np.isin(thinned, (1, 3)), np.isin(label, (1, 3)))
 
 
 def test_fields_have_the_correlations_that_they_were_made_with() -> None:
@@ -319,6 +264,19 @@ def test_what_was_grown_is_kept_and_what_is_damaged_is_grown_anew(grow) -> None:
     np.testing.assert_array_equal(before, after)
     assert all(case.grown.path.stat().st_mtime_ns == times[case.grown.path] for case in again[1:])
     assert grow(replace(STILL, bend_mm=0))[0].grown.path != path, "other options, another file"
+
+
+def test_a_stage_asks_for_grown_tumors_by_its_settings() -> None:
+    asked = {
+        "pretrain.synthesis.method": "grown",
+        "pretrain.synthesis.grown.exclude": "patient_1,held_out.txt",
+    }
+    stages = make_plan("aem-kd", settings=asked).stages
+    synthesis = stages["pretrain"].synthesis
+    assert synthesis.method == "grown" and synthesis.options.grown.exclude == ("patient_1", "held_out.txt")
+    assert make_plan("aem-kd").stages["pretrain"].synthesis.method == "aem"
+    with pytest.raises(OptionError, match=r"Setting synthesis\.grown\.bend_mm=9\.0 is out of range"):
+        make_plan("aem", settings={"synthesis.grown.bend_mm": 9})
 
 
 # ---- label maps

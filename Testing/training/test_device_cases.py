@@ -13,6 +13,7 @@ from MissingModalityLib.imaging.cache import CachedCase, cache_case
 from MissingModalityLib.training import device_cases
 from MissingModalityLib.training.device_cases import DeviceCases, keep_cases
 from MissingModalityLib.training.run import train
+from small_cases import write_block_case
 from tiny_run import TINY, assert_same, timeless, weights
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -36,6 +37,14 @@ def test_crops_are_those_of_the_files(start: tuple[int, int, int], cases: list[C
         expected, classes = map(torch.from_numpy, cases[number].crop(corner, SIZE))
         assert image[row].equal(expected) and label[row].equal(classes)
     assert image.dtype == torch.float32 and label.dtype == torch.uint8 and image[1].any()
+
+
+def test_sequences_stand_in_their_own_channels_whichever_a_case_has(tmp_path: Path) -> None:
+    write_block_case(tmp_path / "data" / "patient", ("t1ce", "t2"))
+    case = cache_case(find_cases(tmp_path / "data").cases[0], tmp_path / "prepared")
+    image, _ = DeviceCases([case], CPU).cut([0], [(4, 4, 4)], SIZE)
+    assert image[0].equal(torch.from_numpy(case.crop((4, 4, 4), SIZE)[0]))
+    assert image[0].flatten(1).any(1).tolist() == [False, True, False, True]
 
 
 @pytest.mark.parametrize("recipe", ["baseline", "aem"])

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from MissingModalityLib.core.errors import OptionError, StudentError
 from MissingModalityLib.core.files import atomic_write, remove_stale_temporaries
@@ -274,10 +275,24 @@ def test_crops_with_values_that_are_no_numbers_stop_a_run_at_the_step(
     assert_twins(whole.folder, run.folder)
 
 
-def test_a_learning_rate_far_too_high_spoils_no_checkpoint(whole: Run, run: Run) -> None:
-    message = run.fail(learning_rate=1e30)
-    assert "in stage pretrain, epoch 1, step 2" in message and "Lower learning_rate" in message, message
-    run.finish(learning_rate=1e-3)
+@pytest.mark.parametrize(
+    ("step", "value", "words"),
+    [
+        (1, math.nan, "The loss became nan in stage pretrain, epoch 1, step 2"),
+        # the last ones of an epoch, of a stage and of the run: no loss is computed with what they leave
+        (2, math.nan, "The steps of stage pretrain, epoch 1, have left NaN or infinity in network."),
+        pytest.param(6, math.inf, "stage pretrain, epoch 3, have left NaN", marks=pytest.mark.slow),
+        (18, -math.inf, "stage posttrain, epoch 3, have left NaN or infinity in network."),
+    ],
+)
+def test_weights_that_are_no_numbers_reach_neither_checkpoint_nor_student(
+    step: int, value: float, words: str, whole: Run, run: Run
+) -> None:
+    message = run.fail(Fault("step", step, partial(faulty_child.spoil_weight, value), after=True))
+    assert words in message and "Lower learning_rate" in message, message
+    for path in run.folder.glob("*.safetensors"):
+        assert all(tensor.isfinite().all() for tensor in load_file(path).values())
+    run.finish()
     assert_twins(whole.folder, run.folder)
 
 
@@ -389,7 +404,7 @@ def test_a_run_killed_anywhere_ends_as_one_that_was_not(fault: Fault, whole: Run
 def test_a_run_killed_at_moments_of_chance_ends_as_one_that_was_not(
     number: int, whole: Run, run: Run
 ) -> None:
-    random = Random(number)
+    random = Random(number)  # noqa: S311 - moments that can be tried again
     for _ in range(3):
         child = run.start()
         child.process.join(random.uniform(0, 1))

@@ -108,11 +108,12 @@ def gradients_of(parameters: list[nn.Parameter], seed: int) -> None:
         parameter.grad = torch.randn_like(parameter)
 
 
-def test_the_default_optimizer_makes_the_steps_of_adam_with_amsgrad() -> None:
+@pytest.mark.parametrize("beta2", [0.999, 0.5])
+def test_the_default_optimizer_makes_the_steps_of_adam_with_amsgrad(beta2: float) -> None:
     steps = []
     for make in (
-        lambda weights: make_optimizer(weights, Settings(learning_rate=0.1), CPU),
-        lambda weights: torch.optim.Adam(weights, 0.1, (0.9, 0.999), weight_decay=1e-4, amsgrad=True),
+        lambda weights: make_optimizer(weights, Settings(learning_rate=0.1, adam_beta2=beta2), CPU),
+        lambda weights: torch.optim.Adam(weights, 0.1, (0.9, beta2), weight_decay=1e-4, amsgrad=True),
     ):
         torch.manual_seed(0)
         weights = list(nn.Conv3d(3, 5, 3).parameters())
@@ -166,3 +167,15 @@ def test_a_running_average_is_that_of_pytorch_to_the_bit() -> None:
             resumed = WeightAverage(network, 0.9)
             resumed.load_state_dict(mine.state_dict())
             mine = resumed
+
+
+def test_a_running_average_goes_on_where_its_state_was_kept() -> None:
+    network = nn.Linear(2, 2)
+    average, resumed = WeightAverage(network, 0.9), WeightAverage(network, 0.9)
+    average.update_parameters(network)
+    resumed.load_state_dict(average.state_dict())
+    with torch.no_grad():
+        network.weight += 1
+    for each in (average, resumed):
+        each.update_parameters(network)
+    assert_same(resumed.state_dict(), average.state_dict())

@@ -139,6 +139,8 @@ def test_validation_scores_what_the_exported_student_predicts(cached: dict) -> N
     assert not brain.all()
     expected = 2 * (brain & tumor).sum() / (brain.sum() + tumor.sum())
     assert scores["FLAIR+T1ce+T1+T2 WT"] == pytest.approx(expected, rel=1e-6)
+    mean = scores.pop("mean")
+    assert mean == pytest.approx(np.mean(list(scores.values()))) and len(set(scores.values())) == 3
 
 
 def test_a_teacher_sees_one_modality_more_where_the_case_has_one(cached: dict) -> None:
@@ -211,7 +213,8 @@ def test_equal_weights_draw_what_a_run_without_weights_draws(cached: dict) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["often", "uniform,clinical", "T7=2", "T1", "T1=0", "T1=-1", "T1=nan", "T1=2,t1=3", "none"]
+    "text",
+    ["often", "uniform,clinical", "T7=2", "T1", "T1=0", "T1=-1", "T1=nan", "T1=inf", "T1=2,t1=3", "none"],
 )
 def test_weights_that_mean_nothing_are_refused(text: str) -> None:
     with pytest.raises(OptionError, match="subset_weights"):

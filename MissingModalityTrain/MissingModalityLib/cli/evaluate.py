@@ -6,9 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..core.labels import CAVITY_RULES
 from ..core.progress import progress_printer
 from ..evaluation.hd95_rules import HD95_RULES  # of a light file: help must not load PyTorch
-from .options import add_command, add_convention, add_device, add_progress, show_result
+from .options import (
+    add_command,
+    add_convention,
+    add_device,
+    add_progress,
+    failure_code,
+    show_result,
+    skipped_lines,
+    warning_lines,
+)
 
 
 def add(commands: Any) -> None:
@@ -32,14 +42,21 @@ def add(commands: Any) -> None:
         action="store_true",
         help="keep the table in the student file too, unless it was trained on any of these cases",
     )
+    parser.add_argument(
+        "--resection-cavity",
+        choices=tuple(CAVITY_RULES),
+        default="background",
+        help="what a labeled resection cavity counts as; "
+        + "; ".join(f"{name}: {text}" for name, text in CAVITY_RULES.items())
+        + " (default: %(default)s)",
+    )
     add_convention(parser)
     add_device(parser)
     add_progress(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Evaluate."""
-    from ..datasets.patients import describe_same
     from ..evaluation.attach import attach_evaluation, trained_on
     from ..evaluation.evaluate import evaluate_folder
     from ..runtime import distributed
@@ -53,6 +70,7 @@ def run(options: argparse.Namespace) -> None:
             convention=options.convention,
             on_progress=progress,
             hd95_rule=options.hd95_rule,
+            resection_cavity=options.resection_cavity,
         )
     seen = trained_on(options.student, result)
     # scores on cases that it learned from would stand in the file as if they were of new ones
@@ -60,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
         distributed.on_rank_zero(lambda: attach_evaluation(options.student, options.output))
     warning = f"Warning: the student was trained on {', '.join(seen)}; scores on these flatter it"
     not_stored = ", so none were stored in its file" if options.store else ""
-    warnings = [f"{warning}{not_stored}."] if seen else []
-    contents = {case["name"]: case["voxels_sha256"] for case in result["cases"]}
-    warnings += [f"Warning: {text}" for text in describe_same(contents, " that counts twice")]
+    warnings = [*skipped_lines(result["skipped"]), *warning_lines(result["warnings"])]
+    warnings += [f"{warning}{not_stored}."] if seen else []
     show_result(options, {**result, "seen": seen}, "\n".join([*warnings, f"Wrote {options.output}"]))
+    return failure_code(result)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ..core import strict_json
 from ..core.labels import CONVENTIONS
 from ..core.progress import STYLES
 from ..runtime.ranks import launched_rank
+
+_MOST_LINES = 20
+"""Cases and files that a summary names, a screenful; the report has them all."""
 
 Handler = Callable[[argparse.Namespace], None]
 
@@ -44,6 +47,24 @@ def add_convention(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def warning_lines(warnings: Iterable[Mapping[str, str]]) -> list[str]:
+    """A line for each ``case`` (empty for the whole folder) and ``warning``, a screenful at most."""
+    lines = [
+        f"Warning: {entry['case']}: {entry['warning']}" if entry["case"] else f"Warning: {entry['warning']}"
+        for entry in warnings
+    ]
+    # those about the whole folder come last, and must not be the ones that are cut off
+    left_out = len(lines) - _MOST_LINES
+    return [f"Warning: {left_out} more in the report.", *lines[left_out:]] if left_out > 0 else lines
+
+
+def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> list[str]:
+    """A line for each ``path`` and ``reason``, a screenful at most."""
+    lines = [f"Skipped {entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_LINES]]
+    more = len(skipped) - _MOST_LINES
+    return [*lines, f"Skipped {more} more, see the report"] if more > 0 else lines
+
+
 def add_settings(parser: argparse.ArgumentParser, text: str, epilog: str) -> None:
     """``--set KEY=VALUE ...`` as pairs in ``settings``; the epilog says which there are."""
     # argparse would fill the list of settings into one paragraph
@@ -61,16 +82,17 @@ def add_settings(parser: argparse.ArgumentParser, text: str, epilog: str) -> Non
     )
 
 
-def at_least(minimum: int) -> Callable[[str], int]:
-    """A kind of option value: whole numbers from ``minimum``."""
+def at_least(minimum: int, most: int | None = None) -> Callable[[str], int]:
+    """A kind of option value: whole numbers from ``minimum``, as far as ``most`` where it is given."""
+    limit = "" if most is None else f" and at most {most}"
 
     def whole_number(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = minimum - 1  # one message for words and for numbers that are too small
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {minimum}")
+        if value < minimum or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {minimum}{limit}")
         return value
 
     return whole_number
@@ -84,6 +106,11 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def failure_code(result: Mapping[str, Any]) -> int:
+    """The exit code of a command on many cases: 1 where a fault of the program has cost one of them."""
+    return 1 if result["unforeseen"] else 0
+
+
 def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary: str) -> None:
     """The last word of a command: one JSON line for a parent process, text for people.
 
@@ -93,6 +120,6 @@ def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary:
         return
     # to a pipe Python prints in blocks, and who waits for this line shall not wait for the process's end
     print(
-        json.dumps({"event": "result", "result": result}) if options.progress == "json" else summary,
+        strict_json.dumps({"event": "result", "result": result}) if options.progress == "json" else summary,
         flush=True,
     )

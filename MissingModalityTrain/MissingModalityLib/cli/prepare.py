@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ..core.progress import progress_printer
-from .options import add_command, add_convention, add_progress, show_result
-
-_MOST_SKIPPED_LINES = 20
-"""Skipped cases and files that the summary names, a screenful; the report has them all."""
+from .options import (
+    add_command,
+    add_convention,
+    add_progress,
+    failure_code,
+    show_result,
+    skipped_lines,
+    warning_lines,
+)
 
 
 def add(commands: Any) -> None:
@@ -27,21 +32,18 @@ def add(commands: Any) -> None:
     add_progress(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Prepare."""
     from ..imaging.prepared_folder import prepare_cases
 
     with progress_printer(options.progress) as progress:
         report = prepare_cases(options.data, options.output, options.convention, progress)
     show_result(options, report, _summary(report))
+    return failure_code(report)
 
 
 def _summary(report: Mapping[str, Any]) -> str:
-    skipped = report["skipped"]
-    lines = [f"Skipped {entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_SKIPPED_LINES]]
-    if len(skipped) > _MOST_SKIPPED_LINES:
-        lines.append(f"Skipped {len(skipped) - _MOST_SKIPPED_LINES} more, see {report['output']}/report.json")
-    lines += [f"Warning: {warning}" for warning in report["warnings"]]
+    lines = [*skipped_lines(report["skipped"]), *warning_lines(report["warnings"])]
     lines.append(
         f"{len(report['cases'])} cases, {report['bytes'] / 2**20:.0f} MiB, in {report['seconds']:.1f} s"
     )

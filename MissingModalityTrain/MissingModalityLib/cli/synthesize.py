@@ -13,8 +13,16 @@ from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, Modality
 from ..core.progress import progress_printer
 from ..core.settings import as_text, with_changes
-from ..synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
-from .options import add_command, add_convention, add_progress, add_settings, at_least, show_result
+from ..synthesis.options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
+from .options import (
+    add_command,
+    add_convention,
+    add_progress,
+    add_settings,
+    at_least,
+    show_result,
+    warning_lines,
+)
 
 
 def add(commands: Any) -> None:
@@ -31,7 +39,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--factor",
-        type=at_least(2),  # once the real ones would leave none to make
+        type=at_least(2, MOST_FACTOR),  # once the real ones would leave none to make
         default=4,
         metavar="N",
         help="real and synthetic cases together, times the number of real ones (default: 4, as in the paper)",
@@ -121,7 +129,8 @@ def run(options: argparse.Namespace) -> None:
             on_progress=progress,
         )
     made = f"{len(report['synthetic'])} cases in {report['seconds']:.1f} s"
-    show_result(options, report, f"{made}\nWrote {options.output}")
+    lines = [*warning_lines(report["warnings"]), made, f"Wrote {options.output}"]
+    show_result(options, report, "\n".join(lines))
 
 
 def _preview(options: argparse.Namespace, synthesis: SynthesisOptions) -> None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..core import strict_json
 from ..core.errors import OptionError
 from ..core.progress import progress_printer
 from ..networks.registry import NETWORKS
@@ -20,6 +21,7 @@ from .options import (
     add_settings,
     at_least,
     show_result,
+    warning_lines,
 )
 
 
@@ -133,7 +135,16 @@ def run(options: argparse.Namespace) -> None:
     request = TrainRequest.from_options(options)
     with progress_printer(options.progress) as progress:
         folder = train(**vars(request), on_progress=progress)
-    show_result(options, {"output": str(folder)}, f"Wrote {folder}")
+    warnings = _warnings_of(folder)
+    summary = "\n".join([*warning_lines(warnings), f"Wrote {folder}"])
+    show_result(options, {"output": str(folder), "warnings": warnings}, summary)
+
+
+def _warnings_of(folder: Path) -> list[dict[str, str]]:
+    """What a run, or the folds in its folder, had to say about the data, each once."""
+    records = [path for pattern in ("run.json", "fold*/run.json") for path in sorted(folder.glob(pattern))]
+    told = [strict_json.loads(path.read_text("utf-8")).get("warnings", ()) for path in records]
+    return [dict(entry) for entry in dict.fromkeys(tuple(entry.items()) for run in told for entry in run)]
 
 
 def _plan_of(options: argparse.Namespace) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from . import strict_json
 from .errors import CaseError, MissingModalityError
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
@@ -107,7 +107,7 @@ def write_text(text: str, path: Path) -> None:
 
 def write_report(report: dict[str, Any], path: Path) -> None:
     """Write strict JSON in one step, so that nobody ever reads half a report."""
-    write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", path)
+    write_text(strict_json.dumps(report, indent=2) + "\n", path)
 
 
 def file_sha256(path: Path) -> str:
@@ -134,11 +134,11 @@ def safetensors_header(path: Path) -> dict[str, Any]:
             raise ValueError("no header")
         text = file.read(length)
     try:
-        header = json.loads(text)
+        header = strict_json.loads(text)
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != TEXTS]
         whole = size >= _LENGTH_BYTES + length + max(ends, default=0)
-    # whatever a file of other content makes of these lines, brackets too deep for JSON's parser included
-    except (TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+    # whatever a file of other content makes of these lines
+    except (TypeError, KeyError, IndexError, AttributeError) as error:
         raise ValueError(str(error)) from error
     if not whole:
         raise ValueError("data are missing at its end")

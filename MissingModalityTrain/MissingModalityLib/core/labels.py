@@ -1,12 +1,13 @@
 """Tumor classes, the nested regions scored on them, and the label conventions of every BraTS year.
 
 Classes inside the library (arrays of uint8): 0 background, 1 necrotic or non-enhancing core (NCR/NET),
-2 edema (ED), 3 enhancing tumor (ET). Regions: whole tumor WT = 1|2|3, tumor core TC = 1|3, ET = 3.
+2 edema (ED), 3 enhancing tumor (ET). Regions: whole tumor WT = 1|2|3, tumor core TC = 1|3, ET = 3. Label maps
+as they are read may also hold 4, the resection cavity (RC), until :func:`with_cavity` says what it counts as.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
@@ -30,6 +31,33 @@ class TumorClass(IntEnum):
 TUMOR_CLASSES: tuple[TumorClass, ...] = tuple(cls for cls in TumorClass if cls is not TumorClass.BACKGROUND)
 """All but the background, in the order of their numbers."""
 
+RESECTION_CAVITY = 4
+"""Number of the resection cavity (RC) in label maps as they are read; it is of no region."""
+
+IGNORED = 255
+"""Number of voxels that neither loss nor score looks at."""
+
+CAVITY_RULES: Mapping[str, str] = MappingProxyType(
+    {
+        "background": "no tumor, as in the regions of BraTS 2024",
+        "ignore": "left out of loss and scores",
+        "core": "counts as NCR, so as tumor core",
+        "refuse": "cases with one are left out",
+    }
+)
+"""What a resection cavity counts as, and what that means."""
+
+_CAVITY_NUMBERS = {"background": TumorClass.BACKGROUND, "ignore": IGNORED, "core": TumorClass.NCR}
+
+WHOLE_NUMBER_TOLERANCE = 1e-3
+"""Label values this near to a whole number are that number: resampling in float leaves 3.9999998."""
+
+MAX_LABEL_VALUES = 10
+"""What holds no more different whole numbers than this is a label map, what holds more is an image.
+
+Label maps of tumors hold up to 5 values, MRI volumes hundreds.
+"""
+
 REGIONS: Mapping[str, tuple[TumorClass, ...]] = MappingProxyType(
     {
         "WT": TUMOR_CLASSES,
@@ -46,7 +74,7 @@ class Convention:
 
     name: str
     to_class: Mapping[int, int]
-    """File value -> class; values of tissue that is no tumor class (resection cavity) go to 0."""
+    """File value -> class, or :data:`RESECTION_CAVITY`."""
 
     from_class: Mapping[int, int]
     """Class -> file value, for writing."""
@@ -67,8 +95,8 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
             # 2017-2021 and FeTS merge necrosis and non-enhancing (Bakas et al., 2018; Baid et al., 2021)
             _convention("brats2021", {1: 1, 2: 2, 4: 3}),
             _convention("brats2023", {1: 1, 2: 2, 3: 3}),
-            # 2024 adds 4 = resection cavity, which belongs to no region
-            _convention("brats2024", {1: 1, 2: 2, 3: 3, 4: 0}),
+            # 2024 adds 4 = resection cavity, which belongs to no region (de Verdier et al., 2024)
+            _convention("brats2024", {1: 1, 2: 2, 3: 3, 4: RESECTION_CAVITY}),
             # Medical Segmentation Decathlon Task01: 1 edema, 2 non-enhancing, 3 enhancing
             _convention("msd", {1: 2, 2: 1, 3: 3}),
         )
@@ -99,29 +127,105 @@ def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndar
         source: file or node name, for messages.
 
     Returns:
-        uint8, same shape, values 0..3.
+        uint8, same shape, values 0..3, and :data:`RESECTION_CAVITY` where the convention has one.
 
     Raises:
-        LabelError: a value is no whole number or unknown to the convention.
+        LabelError: the values are those of an image or a probability map, or unknown to the convention.
     """
     import numpy as np  # here, so that panels can read the tables without it
 
     table = convention(convention_name).to_class
-    found = np.unique(values)
-    unknown = [value for value in found.tolist() if value not in table]
+    unknown = [value for value in label_values(values, source) if value not in table]
     if unknown:
-        listed = ", ".join(f"{value:g}" for value in unknown[:5])
         raise LabelError(
-            f"{source}: label value {listed} is unknown to the convention '{convention_name}' "
+            f"{source}: label value {_listed(unknown)} is unknown to the convention '{convention_name}' "
             f"(it knows {', '.join(map(str, table))}). Choose the convention that the file follows: "
             f"{', '.join(CONVENTIONS)}."
         )
+    if values.dtype.kind == "f":
+        values = np.rint(values)
     # one pass per class beats a lookup table, which signed, float and large values would not fit
     classes = np.zeros(values.shape, np.uint8)
     for value, cls in table.items():
         if cls:
             classes[values == value] = cls
     return classes
+
+
+def label_values(values: np.ndarray, source: str) -> list[int]:
+    """The different values of a label map, in ascending order.
+
+    Args:
+        values: any shape, integer, or float within :data:`WHOLE_NUMBER_TOLERANCE` of whole numbers.
+        source: file or node name, for messages.
+
+    Raises:
+        LabelError: they are the values of an image or a probability map.
+    """
+    import numpy as np  # here, so that panels can read the tables without it
+
+    found = np.unique(values)
+    with np.errstate(invalid="ignore"):  # of infinity, which is no whole number either
+        whole = np.rint(found)
+        broken = found[~(np.abs(found - whole) <= WHOLE_NUMBER_TOLERANCE)]
+    if broken.size:
+        kind = "a probability map" if found[0] >= 0 and found[-1] <= 1 else "an image or resampled smoothly"
+        raise LabelError(
+            f"{source}: label value {_listed(broken)} is no whole number: the file is {kind}, not a "
+            "label map. Choose the label map, or save it again with nearest-neighbor interpolation."
+        )
+    different = np.unique(whole)
+    if different.size > MAX_LABEL_VALUES:
+        raise LabelError(
+            f"{source} holds {different.size} different values ({_listed(different.astype(int))} ...): it is "
+            "an image or a label map of other structures, not of a tumor. Choose the label map of the tumor."
+        )
+    return [int(value) for value in different]
+
+
+def with_cavity(classes: np.ndarray, rule: str, source: str) -> np.ndarray:
+    """A label map as it was read -> one in which the resection cavity counts as a rule says.
+
+    Args:
+        classes: uint8 0..3 and :data:`RESECTION_CAVITY`.
+        rule: a key of :data:`CAVITY_RULES`.
+        source: file or case, for messages.
+
+    Returns:
+        The same array where there is no cavity, else a copy: 0..3, and :data:`IGNORED` under "ignore".
+
+    Raises:
+        LabelError: the rule refuses the case.
+    """
+    check_cavity_rule(rule)
+    cavity = classes == RESECTION_CAVITY
+    if not cavity.any():
+        return classes
+    if rule == "refuse":
+        raise LabelError(
+            f"{source}: the label holds a resection cavity, and resection_cavity=refuse leaves such cases "
+            f"out. To use it set resection_cavity to one of {', '.join(_CAVITY_NUMBERS)}."
+        )
+    result = classes.copy()
+    result[cavity] = _CAVITY_NUMBERS[rule]
+    return result
+
+
+def check_cavity_rule(rule: str) -> None:
+    """Raise OptionError where ``rule`` is no key of :data:`CAVITY_RULES`."""
+    if rule not in CAVITY_RULES:
+        raise OptionError(f"resection_cavity={rule} is unknown. Choose one of: {', '.join(CAVITY_RULES)}.")
+
+
+def without_ignored(prediction: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both class maps with background where the reference is :data:`IGNORED`, so that no score counts it."""
+    ignored = reference == IGNORED
+    if not ignored.any():
+        return prediction, reference
+    background = prediction.dtype.type(TumorClass.BACKGROUND)
+    prediction, reference = prediction.copy(), reference.copy()
+    prediction[ignored] = reference[ignored] = background
+    return prediction, reference
 
 
 def from_classes(classes: np.ndarray, convention_name: str) -> np.ndarray:
@@ -153,3 +257,8 @@ def class_volumes(classes: np.ndarray, voxel_mm3: float) -> dict[str, float]:
     counts = np.bincount(np.ravel(classes), minlength=len(TumorClass))
     groups = {cls.name: (cls,) for cls in TUMOR_CLASSES} | dict(REGIONS)
     return {name: float(counts[list(values)].sum() * voxel_mm3 / 1000) for name, values in groups.items()}
+
+
+def _listed(values: Sequence[float] | np.ndarray) -> str:
+    """The first few values, with as many digits as tell them apart in their own precision."""
+    return ", ".join(map(str, values[:5]))

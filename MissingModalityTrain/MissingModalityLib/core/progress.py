@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from . import strict_json
 from .errors import OptionError
 
 
@@ -51,7 +51,7 @@ class Event:
     def to_json(self) -> str:
         """One line of strict JSON without line breaks; NaN and infinity, which JSON lacks, become null."""
         values = {name: float(value) if math.isfinite(value) else None for name, value in self.values.items()}
-        return json.dumps(
+        return strict_json.dumps(
             {
                 "event": "progress",
                 "stage": self.stage,
@@ -77,6 +77,17 @@ Progress = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """Show nothing: the :data:`Progress` of whoever asked for none."""
+
+
+def reporter(on_progress: Progress | None) -> Progress:
+    """What events go to, where a caller may have asked for none.
+
+    Raises:
+        OptionError: it is nothing that can be called.
+    """
+    if on_progress is not None and not callable(on_progress):
+        raise OptionError(f"on_progress={on_progress!r}: give a function that takes an event, such as print.")
+    return on_progress or silent
 
 
 STYLES: tuple[str, ...] = ("bar", "json", "none")

@@ -49,9 +49,20 @@ def setting(
     return field(default=default, metadata=facts(meaning, allowed, is_valid))
 
 
-def at_least(least: int, default: float, meaning: str) -> Any:
-    """A number from ``least`` upward."""
-    return setting(default, meaning, f"{least} or more", lambda value: value >= least)
+def at_least(least: int, default: float, meaning: str, most: int | None = None) -> Any:
+    """A number from ``least`` upward, as far as ``most`` where that is given.
+
+    Give a ``most`` far beyond what anybody needs where a mistyped number would cost days or memory.
+    """
+    if most is None:
+        return setting(default, meaning, f"{least} or more", lambda value: value >= least)
+    allowed = f"{least} or more, at most {most}"
+    return setting(default, meaning, allowed, lambda value: least <= value <= most)
+
+
+def above_zero(most: int, default: float, meaning: str) -> Any:
+    """A number above 0, as far as ``most``."""
+    return setting(default, meaning, f"more than 0, at most {most}", lambda value: 0 < value <= most)
 
 
 def within(low: float, high: float, default: float, meaning: str) -> Any:
@@ -89,13 +100,27 @@ def reads_old_names(
 
         @wraps(construct)
         def __init__(self: Any, *args: Any, **values: Any) -> None:
-            construct(self, *args, **_nested(renamed(rearranged(values), old_names)))
+            named = _nested(renamed(rearranged(values), old_names))
+            _check_arguments(cls, args, named)
+            construct(self, *args, **named)
 
         cls.__init__ = __init__  # type: ignore[misc]
         cls._old_names = dict(old_names)  # type: ignore[attr-defined]
         return cls
 
     return decorate
+
+
+def _check_arguments(cls: type, values: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    """Refuse keywords that are no field, and more values than there are fields, in the words of ``--set``."""
+    names = [item.name for item in fields(cls) if item.init]
+    if unknown := [name for name in named if name not in names]:
+        raise OptionError(f"Unknown setting '{unknown[0]}'. Settings: {', '.join(names)}.")
+    by_place = names[: len(values)]
+    if twice := [name for name in by_place if name in named]:
+        raise SettingError(twice[0], f" is given twice, by its place and by its name. Give {twice[0]} alone.")
+    if len(values) > len(names):
+        raise OptionError(f"{len(values)} values for {len(names)} settings. Give them by name.")
 
 
 def all_old_names(cls: type) -> dict[str, str]:
@@ -211,8 +236,11 @@ def as_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{option}={item}" for option, item in value.items()) or "none"
     if isinstance(value, (tuple, list)):
-        return ",".join(map(str, value)) or "none"
-    return str(value)
+        return ",".join(map(as_text, value)) or "none"
+    try:
+        return str(value)
+    except ValueError:  # Python prints no whole number of thousands of digits
+        return "a number of thousands of digits"
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,17 +278,27 @@ def _read(name: str, value: Any, kind: Any, item: Any) -> Any:
     Raises:
         OptionError: it cannot be read as one.
     """
+    kinds = [kind]
     if get_origin(kind) in (Union, UnionType):
-        if literal(value) is None or value == "none":
+        kinds = [part for part in get_args(kind) if part is not NoneType]
+        if len(kinds) < len(get_args(kind)) and (literal(value) is None or value == "none"):
             return None
-        (kind,) = (part for part in get_args(kind) if part is not NoneType)
+        # a whole number stays one, as 1 would also be read as 1.0
+        kinds.sort(key=lambda part: part is float)
+    kind = kinds[-1]
     if is_dataclass(kind):
         return _read_group(name, value, kind)
-    read = _read_tuple(value, get_args(kind)) if get_origin(kind) is tuple else _read_one(value, kind)
+    found = (_read_as(value, part) for part in kinds)
+    read = next((one for one in found if one is not None), None)
     if read is None:
         default = "" if item.default in (MISSING, None) else f", such as {as_text(item.default)}"
         raise SettingError(name, f"={as_text(value)} must be {_in_words(kind)}{default}.")
     return read
+
+
+def _read_as(value: Any, kind: Any) -> Any:
+    """None where it is none of the kind, a tuple or something plain."""
+    return _read_tuple(value, get_args(kind)) if get_origin(kind) is tuple else _read_one(value, kind)
 
 
 def _read_group(name: str, value: Any, kind: type) -> Any:

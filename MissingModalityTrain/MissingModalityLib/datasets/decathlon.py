@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from ..core import strict_json
+from ..core.files import image_suffix
 from ..core.modalities import Modality
 from .case import Case, ImageFile, Skipped
 from .layout import FolderContents, Layout, stem, unusable
@@ -26,6 +28,15 @@ _PUBLISHED_CHANNELS = ("FLAIR", "T1w", "t1gd", "T2w")
 _PUBLISHED_LABELS = {"1": ("edema", "oedema"), "2": "non-enhancing", "3": "enhancing"}
 
 
+_CHANNEL_NAME = re.compile(r"^(?P<case>.+)_(?P<channel>\d{4})$")
+_SINGLE_CHANNEL = (
+    "single channel of nnU-Net, which splits a case into files that end in _0000, _0001 ...; give each "
+    "channel the name of its sequence, such as CASE_flair.nii.gz, CASE_t1.nii.gz (nnU-Net's dataset.json "
+    "names them), and put them beside CASE_seg.nii.gz into another folder than imagesTr"
+)
+_LABEL_OF_SINGLE_CHANNELS = "label of a case whose single channels are named as by nnU-Net"
+
+
 class Decathlon(Layout):
     """A folder with ``imagesTr`` or ``imagesTs``, ``labelsTr`` and ``dataset.json``."""
 
@@ -42,6 +53,8 @@ class Decathlon(Layout):
 
     def hint(self, path: Path) -> str | None:
         """Files found without the folder above them."""
+        if path.parent.name in IMAGE_FOLDERS and _is_single_channel(path):
+            return _SINGLE_CHANNEL
         if path.parent.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS):
             return "file of the Decathlon; give the folder above imagesTr, where its dataset.json is"
         return None
@@ -49,13 +62,17 @@ class Decathlon(Layout):
 
 def _search(root: Path) -> Iterator[Case | Skipped]:
     """Cases of a folder that holds imagesTr or imagesTs, and what could not be used."""
-    files = [path for name in IMAGE_FOLDERS for path in _files(root / name)]
+    every = [path for name in IMAGE_FOLDERS for path in _files(root / name)]
+    single = [path for path in every if _is_single_channel(path)]
+    files = [path for path in every if not _is_single_channel(path)]
+    yield from (Skipped(path, _SINGLE_CHANNEL) for path in single)
     try:
         channels, convention = _description(root, files)
     except ValueError as error:
         yield from (Skipped(path, str(error)) for path in files)
         return
-    used = set()
+    used = {label for path in single if (label := _label_of(path, _single_channel_base(path)))}
+    yield from (Skipped(path, _LABEL_OF_SINGLE_CHANNELS) for path in sorted(used))
     for path in files:
         if reason := unusable(path):
             yield Skipped(path, reason)
@@ -73,9 +90,28 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
 
 
-def _label_of(path: Path) -> Path | None:
-    label = path.parent.parent / path.parent.name.replace("images", "labels") / path.name
+def _label_of(path: Path, name: str | None = None) -> Path | None:
+    """The label of an image, or of one called ``name`` (without suffix), if it is there."""
+    file = path.name if name is None else name + image_suffix(path)
+    label = path.parent.parent / path.parent.name.replace("images", "labels") / file
     return label if label.is_file() else None
+
+
+def _single_channel_base(path: Path) -> str | None:
+    """Name of the case of ``BRATS_001_0000.nii.gz``; None for names of another form."""
+    found = _CHANNEL_NAME.match(stem(path))
+    return found["case"] if found else None
+
+
+def _is_single_channel(path: Path) -> bool:
+    """Whether a file is one channel of a case of nnU-Net.
+
+    The number of a case may have four digits too; those of channels begin at 0000.
+    """
+    case = _single_channel_base(path)
+    if unusable(path) or case is None or _label_of(path):
+        return False
+    return path.with_name(f"{case}_0000{image_suffix(path)}").is_file() or _label_of(path, case) is not None
 
 
 def _description(root: Path, files: list[Path]) -> tuple[dict[Modality, int], str | None]:
@@ -93,13 +129,13 @@ def _description(root: Path, files: list[Path]) -> tuple[dict[Modality, int], st
             raise ValueError(f"there is no {DESCRIPTION} beside imagesTr that names the channels")
         return _channels(list(_PUBLISHED_CHANNELS)), "msd"
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = strict_json.loads(path.read_text(encoding="utf-8"))
         names = description.get("modality") or description["channel_names"]
-        order = [names[str(index)] for index in range(len(names))]
-        labels = description.get("labels", {})
-        return _channels(order), "msd" if _labels_as_published(labels) else None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        order = [str(names[str(index)]) for index in range(len(names))]
+        published = _labels_as_published(description.get("labels", {}))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{path.name} does not name the channels ({error!r})") from error
+    return _channels(order), "msd" if published else None
 
 
 def _channels(names: list[str]) -> dict[Modality, int]:

@@ -5,9 +5,9 @@ What such a file is says :mod:`~..imaging.cache`; of it only the header is looke
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from ..core import strict_json
 from ..core.files import TEXTS, safetensors_header
 from ..core.modalities import Modality
 from .case import Case, ImageFile, Skipped
@@ -35,7 +35,7 @@ def prepared_cases(folder: Path) -> tuple[list[Case], list[Skipped]]:
         try:
             texts = safetensors_header(path).get(TEXTS) or {}
             if {"case", "fingerprint", "subset"} <= set(texts):
-                cases.append(_case(path, texts["case"], json.loads(texts["subset"])))
+                cases.append(_case(path, texts["case"], strict_json.loads(texts["subset"])))
         except (OSError, ValueError, TypeError, KeyError) as error:
             damaged.append(Skipped(path, f"damaged ({error})"))
     return cases, damaged

@@ -180,9 +180,9 @@ def _cell(score: Mapping[str, Any]) -> str:
 
 
 def _write(comparison: dict[str, Any], output: Path) -> None:
+    report = {name: value for name, value in comparison.items() if name != "markdown"}
     with explain_write_errors(output, "Choose another output folder."):
         output.mkdir(parents=True, exist_ok=True)
+        # first what strict JSON can refuse, so that a table never stands there alone
+        write_report(report, output / REPORT_FILE)
         write_text(comparison["markdown"], output / TABLE_FILE)
-        write_report(
-            {name: value for name, value in comparison.items() if name != "markdown"}, output / REPORT_FILE
-        )

@@ -12,9 +12,8 @@ cover is that of the brain in all volumes, and the result is compared on the gri
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -22,26 +21,24 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import SimpleITK as sitk
-
+from ..core import strict_json
 from ..core.environment import versions
-from ..core.errors import CaseError, MissingModalityError
+from ..core.errors import CaseError
+from ..core.failures import Failure, note_failure
 from ..core.files import explain_write_errors, write_report, write_text
-from ..core.labels import REGIONS
-from ..core.modalities import SUBSETS, Subset, subset_name
-from ..core.progress import Event, Progress, ProgressStage
+from ..core.labels import REGIONS, check_cavity_rule
+from ..core.modalities import subset_name
+from ..core.progress import Progress, reporter
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
-from ..imaging.content import volumes_sha256
-from ..imaging.preparation import prepare, to_reference_grid
-from ..imaging.reading import read_label, read_study
+from ..imaging.folder_labels import check_numbering, read_numbers
 from ..inference.card import CHOICES
 from ..inference.student import Student
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
+from .case_scores import CaseScores, Rules, counter, evaluation_warnings, score_case
+from .checks import check_evaluation
 from .hd95_rules import check_rule
-from .lesions import score_lesions
-from .metrics import score_regions
 from .summary import EVALUATION_FOLDER, EvaluationSummary
 from .tables import Row, notes, read_rows, rows_to_csv, score_tables, summarize
 
@@ -56,12 +53,6 @@ _MOST_REASONS = 5
 
 _OTHER_FOLDER = "Choose another output folder."
 
-Content = Mapping[str, str]
-"""SHA-256 of a case's volumes by name of the sequence."""
-
-Report = Callable[[str, int], None]
-"""Called with a short text and the number of predictions scored since the last call, 0 while predicting."""
-
 
 def evaluate_folder(
     student: Path | str,
@@ -72,6 +63,7 @@ def evaluate_folder(
     hd95_rule: str = "penalty",
     on_progress: Progress | None = None,
     cases: Collection[str] | None = None,
+    resection_cavity: str = "background",
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
@@ -90,13 +82,18 @@ def evaluate_folder(
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
         on_progress: called for each window and prediction; steps are predictions.
         cases: names of those to score; default all.
+        resection_cavity: what a labeled resection cavity counts as, a key of
+            :data:`~..core.labels.CAVITY_RULES`.
 
     Returns:
-        The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
+        The content of ``summary.json`` (see :class:`.EvaluationSummary`); ``rows``, one dict per score; and
+        ``unforeseen``, names of skipped cases that a fault of the program kept out (``failures.log`` in
+        ``output`` has the tracebacks).
 
     Raises:
         StudentError: the student file cannot be used.
         CaseError: no case can be scored, or the output folder cannot be written to.
+        LabelError: the folder mixes numberings and no convention is given.
         OptionError: there is no such device, convention or rule.
     """
     # matplotlib is not needed to read evaluations, and a missing package shows before the long part
@@ -105,17 +102,25 @@ def evaluate_folder(
     began = perf_counter()
     student, data, output = Path(student), Path(data), Path(output)
     check_rule(hd95_rule)
+    on_progress = reporter(on_progress)
+    check_cavity_rule(resection_cavity)
     with distributed.start(device) as device:
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
-        distributed.on_rank_zero(lambda: _make_folder(output))
         listing = distributed.on_all_ranks(find_cases, data, convention)
         labeled, left_out = listing.labeled()
         if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
             labeled, left_out = _asked_for(listing, cases), {}
-        rows, contents, skipped = _score_data(
-            network, labeled, left_out, data, chosen, hd95_rule, on_progress
+        if convention is None:
+            share = labeled[distributed.rank() :: distributed.world()]
+            numbers = dict(distributed.gather_from(lambda: read_numbers(share)))
+            distributed.on_all_ranks(check_numbering, labeled, numbers, str(data))
+        distributed.on_rank_zero(lambda: _make_folder(output))  # an unwritable one shows before the long part
+        rules = Rules(hd95_rule, resection_cavity)
+        scored, skipped, unforeseen = _score_data(
+            network, labeled, left_out, data, chosen, rules, output, on_progress
         )
+        rows = [row for scores in scored.values() for row in scores.rows]
 
         def conclude() -> dict[str, Any]:
             summary = EvaluationSummary(
@@ -128,15 +133,21 @@ def evaluate_folder(
                 prediction=prediction_facts(network),
                 versions=versions(),
                 hd95_rule=hd95_rule,
-                cases=_describe(labeled, rows, contents),
+                cases=_describe(labeled, scored),
                 skipped=skipped,
                 **summarize(rows),
                 seconds=round(perf_counter() - began, 1),
+                resection_cavity=resection_cavity,
+                warnings=[
+                    {**entry, "warning": _inside(data, entry["warning"])}
+                    for entry in evaluation_warnings(scored, resection_cavity)
+                ],
             ).to_json()
             write_evaluation(summary, rows, output, draw_heatmap)
             return summary
 
-        return {**distributed.on_rank_zero(conclude), "rows": [_as_record(row) for row in rows]}
+        records = [_as_record(row) for row in rows]
+        return {**distributed.on_rank_zero(conclude), "rows": records, "unforeseen": unforeseen}
 
 
 def read_evaluation(folder: Path | str) -> dict[str, Any]:
@@ -153,21 +164,15 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
     if not (folder / SUMMARY_FILE).exists() and (folder / EVALUATION_FOLDER / SUMMARY_FILE).exists():
         folder /= EVALUATION_FOLDER
     try:
-        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        if not isinstance(summary, dict):
-            raise ValueError(f"{SUMMARY_FILE} is no summary")
+        summary = strict_json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        rows = read_rows(folder / CASES_FILE)
+        check_evaluation(summary, rows)
     except (OSError, ValueError) as error:
         raise CaseError(
             f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
         ) from error
-    rows = read_rows(folder / CASES_FILE)
     # means may be defined otherwise in the version that wrote them
     return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
-
-
-def allowed_subsets(case: Case) -> list[Subset]:
-    """The subsets of the case's modalities, in the papers' order: 15 for four modalities, 3 for two."""
-    return [subset for subset in SUBSETS if set(subset) <= set(case.images)]
 
 
 def weights_sha256(student: Student) -> str:
@@ -207,117 +212,63 @@ def _score_data(
     left_out: Mapping[str, str],
     data: Path,
     device: torch.device,
-    hd95_rule: str,
+    rules: Rules,
+    output: Path,
     on_progress: Progress | None,
-) -> tuple[list[Row], dict[str, Content], list[dict[str, str]]]:
-    """Scores of labeled cases of a folder, what these hold, and what was skipped: ``path`` and ``reason``."""
-    rows, contents, refused = _score_readable(network, labeled, device, hd95_rule, on_progress)
-    skipped = [
-        {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
-    ]
-    if not rows:
+) -> tuple[dict[str, CaseScores], list[dict[str, str]], list[str]]:
+    """Scores of labeled cases by name, what was skipped, and names of unforeseen failures."""
+    scored, refused = _score_readable(network, labeled, device, rules, output, on_progress)
+    reasons = {**left_out, **{name: failure.reason for name, failure in refused.items()}}
+    skipped = [{"path": name, "reason": _inside(data, reason)} for name, reason in reasons.items()]
+    if not scored:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_REASONS])
         distributed.raise_on_all_ranks(
             CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
         )
-    return rows, contents, skipped
+    return scored, skipped, [name for name, failure in refused.items() if failure.unforeseen]
 
 
 def _score_readable(
     student: Student,
     cases: Sequence[Case],
     device: torch.device,
-    hd95_rule: str,
+    rules: Rules,
+    output: Path,
     on_progress: Progress | None,
-) -> tuple[list[Row], dict[str, Content], dict[str, str]]:
-    """Rows of the cases that can be scored and what these hold; why the others cannot, by name."""
+) -> tuple[dict[str, CaseScores], dict[str, Failure]]:
+    """Scores of the cases that can be scored; why the others cannot; both by name."""
 
-    def score_share() -> list[tuple[int, list[Row], Content, str]]:
+    def score_share() -> list[tuple[int, CaseScores | Failure]]:
         # every n-th case and no blocks: cases with alike names are often alike in size and modalities
         share = range(distributed.rank(), len(cases), distributed.world())
-        report = _counter(
+        report = counter(
             on_progress if distributed.is_rank_zero() else None, [cases[index] for index in share]
         )
-        outcomes = []
+        outcomes: list[tuple[int, CaseScores | Failure]] = []
         for index in share:
             try:
-                rows, content = _score_case(student, cases[index], device, hd95_rule, report)
-                outcomes.append((index, rows, content, ""))
-            except MissingModalityError as error:
-                outcomes.append((index, [], {}, str(error)))
+                outcomes.append((index, score_case(student, cases[index], device, rules, report)))
+            except Exception as error:
+                outcomes.append((index, note_failure(error, cases[index].name, output)))
         return outcomes
 
     outcomes = sorted(distributed.gather_from(score_share), key=itemgetter(0))
-    rows = [row for _, scored, _, _ in outcomes for row in scored]
-    contents = {cases[index].name: content for index, _, content, _ in outcomes if content}
-    return rows, contents, {cases[index].name: problem for index, _, _, problem in outcomes if problem}
+    by_name = {cases[index].name: outcome for index, outcome in outcomes}
+    return (
+        {name: outcome for name, outcome in by_name.items() if isinstance(outcome, CaseScores)},
+        {name: outcome for name, outcome in by_name.items() if isinstance(outcome, Failure)},
+    )
 
 
-def _score_case(
-    student: Student, case: Case, device: torch.device, hd95_rule: str, report: Report
-) -> tuple[list[Row], Content]:
-    label = read_label(case)
-    if label is None:
-        raise CaseError(
-            f"Case '{case.name}' has no label map to compare with. Add one or leave the case out."
-        )
-    study = read_study(case)
-    prepared = prepare(study)
-    reference = sitk.GetArrayFromImage(prepared.reference.resample(label, sitk.sitkNearestNeighbor, 0))
-    spacing = prepared.reference.spacing[::-1]
-
-    def on_window(event: Event) -> None:
-        report(f"{case.name}, window {event.step} of {event.total}", 0)
-
-    rows = []
-    subsets = allowed_subsets(case)
-    for subset, result in zip(subsets, student.results_of(prepared, subsets, device, on_window), strict=True):
-        prediction = sitk.GetArrayFromImage(to_reference_grid(result.classes, prepared))
-        scores = score_regions(prediction, reference, spacing, hd95_rule)
-        lesions = score_lesions(prediction, reference, spacing)
-        rows += [
-            Row(
-                case.name,
-                subset,
-                region,
-                **asdict(score),
-                lesion_dice=lesions[region].dice,
-                lesion_hd95=lesions[region].hd95,
-                features=result.features.get(region),
-            )
-            for region, score in scores.items()
-        ]
-        report(f"{case.name}, {subset_name(subset)}: WT {100 * scores['WT'].dice:.1f} %", 1)
-    return rows, volumes_sha256(study.images)
-
-
-def _counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
-    """Counts predictions of all those to come and passes on every event."""
-    total = sum(len(allowed_subsets(case)) for case in cases)
-    done = 0
-
-    def report(message: str, predictions: int) -> None:
-        nonlocal done
-        done += predictions
-        if on_progress:
-            on_progress(Event(ProgressStage.EVALUATE, done, total, message))
-
-    return report
-
-
-def _describe(
-    cases: Sequence[Case], rows: Sequence[Row], contents: Mapping[str, Content]
-) -> list[dict[str, Any]]:
+def _describe(cases: Sequence[Case], scored: Mapping[str, CaseScores]) -> list[dict[str, Any]]:
     """Name, modalities, reference volumes (voxels) and content of the cases that were scored."""
-    volumes: dict[str, dict[str, int]] = {}
-    for row in rows:
-        volumes.setdefault(row.case, {})[row.region] = row.reference
+    volumes = {name: {row.region: row.reference for row in scores.rows} for name, scores in scored.items()}
     return [
         {
             "name": case.name,
             "modalities": subset_name(case.images),
             "reference_voxels": {region: volumes[case.name][region] for region in REGIONS},
-            "voxels_sha256": contents[case.name],
+            "voxels_sha256": dict(scored[case.name].content),
         }
         for case in cases
         if case.name in volumes

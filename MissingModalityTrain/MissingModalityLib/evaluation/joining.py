@@ -50,6 +50,8 @@ def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[s
         skipped=[entry for part in parts for entry in part["skipped"]],
         **summarize(rows),
         seconds=round(sum(part["seconds"] for part in parts), 1),
+        resection_cavity=first.get("resection_cavity", "background"),
+        warnings=[entry for part in parts for entry in part.get("warnings", ())],
     ).to_json()
     write_evaluation(summary, rows, output, draw_heatmap)
     return summary

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.labels import REGIONS, region_mask
+from ..core.labels import IGNORED, REGIONS, region_mask
 from ..core.modalities import SUBSETS, Subset, availability
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.boxes import tightest_box
@@ -131,6 +131,9 @@ def choose(
         OptionError: a value out of its range.
     """
     student, cases = pairs[0][0], sum(len(cases) for _, cases in pairs)
+    for name, values in variants.items():  # before hours of predictions
+        for value in values:
+            Student(student.network, {**student.card, name: value})
     counted = _counted((1 + sum(map(len, variants.values()))) * cases, on_progress)
     how: dict[str, Any] = {name: student.card.get(name) for name in variants}
     found = list(_predictions(pairs, how, device, counted))
@@ -204,7 +207,7 @@ def _sparse(student: Student, prepared: Prepared, device: torch.device) -> Spars
     possible = 0.9 * min(*THRESHOLDS, *student.thresholds.values())
     claimable = ((classes > 0) | (regions > possible).any(0)) & prepared.brain
     box = tightest_box(claimable | (prepared.label > 0)) or (slice(0, 1),) * claimable.ndim
-    where = np.flatnonzero(claimable[box])
+    where = np.flatnonzero((claimable & (prepared.label != IGNORED))[box])
     return Sparse(
         shape=claimable[box].shape,
         where=where,

@@ -32,6 +32,8 @@ class EvaluationSummary:
         skipped: ``path`` inside the data, or name of a case, and ``reason``.
         subsets, averages, empty: see :func:`.tables.summarize`; Dice is 0..1, HD95 in mm.
         seconds: from the first file read to the last score.
+        resection_cavity: a key of :data:`~..core.labels.CAVITY_RULES`; older summaries lack it and the next.
+        warnings: ``case``, empty for one about all of them, and ``warning``.
     """
 
     student: str
@@ -49,6 +51,8 @@ class EvaluationSummary:
     averages: Mapping[str, Any]
     empty: Mapping[str, Any]
     seconds: float
+    resection_cavity: str = "background"
+    warnings: Sequence[Mapping[str, str]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values in the order above."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -13,9 +13,11 @@ from typing import Any
 from ..core.errors import CaseError
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
 from ..inference.doubt import FEATURES
+from .checks import check_row
 from .hd95_rules import HD95_RULES
 from .lesions import DILATION_VOXELS, PENALTY_MM, SMALLEST_MM3
 from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
+from .row import Row
 
 # The papers print the modalities in this order, whatever the order of the channels.
 PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
@@ -51,37 +53,6 @@ GROUPS: Mapping[str, tuple[Subset, ...]] = {
     "with T1ce": tuple(subset for subset in SUBSETS if Modality.T1CE in subset),
 }
 """Subsets that are averaged over."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Score of one region of one case, predicted from one subset.
-
-    Attributes:
-        case: name of the case.
-        subset: modalities the student was given.
-        region: an entry of :data:`~.metrics.SCORED_REGIONS`.
-        dice: 0..1.
-        hd95: mm.
-        predicted: voxels of the region in the prediction.
-        reference: voxels of the region in the reference.
-        lesion_dice: 0..1, mean over lesions, see :mod:`.lesions`; None in evaluations of earlier versions, as
-            are the further ones.
-        lesion_hd95: mm, likewise.
-        features: what the student's probabilities tell, see :func:`~..inference.doubt.features`; None for a
-            region that is none of its own.
-    """
-
-    case: str
-    subset: Subset
-    region: str
-    dice: float
-    hd95: float
-    predicted: int
-    reference: int
-    lesion_dice: float | None = None
-    lesion_hd95: float | None = None
-    features: Mapping[str, float] | None = None
 
 
 _COLUMNS = tuple(field.name for field in fields(Row) if field.name != "features")
@@ -284,20 +255,39 @@ def read_rows(path: Path) -> list[Row]:
     """The inverse of :func:`rows_to_csv`, also of files of earlier versions with fewer columns.
 
     Raises:
-        CaseError: the file is absent or was not written by :func:`rows_to_csv`.
+        CaseError: the file is absent or was not written by :func:`rows_to_csv`, or a number in it cannot be
+            the score that its column names.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [_row(record) for record in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+            records = csv.DictReader(file)
+            return [_checked_row(record, records.line_num) for record in records]
+    except (OSError, ValueError, csv.Error) as error:
         raise CaseError(
-            f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written."
+            f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written, or "
+            "evaluate again."
         ) from error
 
 
 def row_of(record: Mapping[str, Any]) -> Row:
     """A row from one of the dicts that evaluations hold."""
     return Row(**{**record, "subset": _SUBSETS_BY_NAME[record["subset"]]})
+
+
+def _checked_row(record: dict[str, str], line: int) -> Row:
+    """A row of the file.
+
+    Raises:
+        ValueError: it is none, with the number of its line.
+    """
+    try:
+        row = _row(record)
+        check_row(row)
+    except KeyError as error:
+        raise ValueError(f"line {line}: there is no {error}") from error
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"line {line}: {error}") from error
+    return row
 
 
 def _row(record: dict[str, str]) -> Row:

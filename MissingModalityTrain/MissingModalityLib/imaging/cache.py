@@ -1,14 +1,14 @@
 """The prepared-case cache: one safetensors file per case, read crop by crop from the memory-mapped file.
 
 A file holds ``image`` (n, D, H, W) float16, the n available modalities in channel order; ``label`` (D, H, W)
-uint8; and ``tumor`` (m, 4) int16, a sample of tumor voxels as (class, z, y, x) to center crops on. float16
-halves what a crop reads; its error on z-scores is below 0.004, far under the noise of MRI.
+uint8, with the resection cavity as a number of its own; and ``tumor`` (m, 4) int16, a sample of tumor voxels
+as (class, z, y, x) to center crops on. float16 halves what a crop reads; its error on z-scores is below
+0.004, far under the noise of MRI.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,12 +19,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ..core.errors import CaseError
+from ..core import strict_json
+from ..core.errors import CaseError, ImageError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.labels import TUMOR_CLASSES
+from ..core.labels import CONVENTIONS, RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, with_cavity
 from ..core.modalities import MODALITIES, Modality, Subset
 from ..datasets.prepared import LAYOUT, SUFFIX
-from .boxes import shared_part
+from .boxes import Box, shared_part
 from .file_facts import file_facts
 from .grid import SPACING_MM, Grid
 from .prepared import VERSION, Prepared
@@ -48,6 +49,9 @@ class CachedCase:
         path: its safetensors file.
         subset: the modalities that it really has.
         shape: (D, H, W) of its brain box.
+        cavity_voxels: of 1 mm3, in the resection cavity.
+        cavity_rule: what the cavity counts as where the label is read, of :data:`.labels.CAVITY_RULES`.
+        warnings: what the user should know about its files, one sentence each.
         content: SHA-256 of the voxels that it was made of, by name of the sequence and "label", see
             :func:`.content.voxels_sha256`; empty for files of earlier versions.
     """
@@ -56,6 +60,9 @@ class CachedCase:
     path: Path
     subset: Subset
     shape: tuple[int, int, int]
+    cavity_voxels: int = 0
+    cavity_rule: str = "background"
+    warnings: tuple[str, ...] = ()
     content: Mapping[str, str] = field(default_factory=dict)
 
     def crop(self, start: Iterable[int], size: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -70,6 +77,7 @@ class CachedCase:
 
         Raises:
             CaseError: the file has gone or is damaged.
+            LabelError: it has a resection cavity, and the rule refuses it.
         """
         size = tuple(size)
         image = np.zeros((len(MODALITIES), *size), np.float32)
@@ -80,8 +88,29 @@ class CachedCase:
         inside, target = shared
         with self.open() as file:
             image[(list(self.subset), *target)] = file.get_slice("image")[(slice(None), *inside)]
-            label[target] = file.get_slice("label")[inside]
+            label[target] = self._ruled(file.get_slice("label")[inside])
         return image, label
+
+    def label(self, box: Box) -> np.ndarray:
+        """(d, h, w) uint8 classes of a box inside the case, the resection cavity as the rule says.
+
+        Raises:
+            CaseError, LabelError: as :meth:`crop`.
+        """
+        with self.open() as file:
+            return self._ruled(file.get_slice("label")[box])
+
+    def _ruled(self, label: np.ndarray) -> np.ndarray:
+        return with_cavity(label, self.cavity_rule, f"Case '{self.name}'") if self.cavity_voxels else label
+
+    @property
+    def ignores(self) -> bool:
+        """Whether some of its voxels are read as :data:`.labels.IGNORED`."""
+        return self.cavity_voxels > 0 and self.cavity_rule == "ignore"
+
+    def tumor_classes(self) -> set[TumorClass]:
+        """The tumor classes that it has at least one voxel of."""
+        return set(map(TumorClass, np.unique(self.tumor_voxels()[:, 0]).tolist()))
 
     def tumor_voxels(self) -> np.ndarray:
         """(m, 4) int16 rows (class, z, y, x); empty when the case has no tumor."""
@@ -114,13 +143,23 @@ class CachedCase:
         return Prepared(image, available, (image != 0).any(axis=0), label, grid, grid)
 
 
+def up_to_date(case: Case, folder: Path) -> CachedCase | None:
+    """What :func:`cache_case` would find in ``folder`` and keep.
+
+    Raises:
+        CaseError: a file of the case has gone.
+    """
+    return _open(folder / f"{case.name}{SUFFIX}", fingerprint(case))
+
+
 def cache_case(case: Case, folder: Path) -> CachedCase:
     """Prepare a labeled case into ``folder``, unless an up-to-date file is already there.
 
     A case of a folder of prepared ones is taken from there, as it is.
 
     Raises:
-        CaseError: the case has no label, a file of it has gone, or the folder cannot be written to.
+        CaseError: the case has no label, or the folder cannot be written to.
+        ImageError, LabelError: a file of it has gone or cannot be used.
     """
     if case.layout == LAYOUT:
         return _taken(case)
@@ -140,9 +179,11 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
             f"Case '{case.name}' has no label; it cannot be used for training. Add one or leave it out."
         )
     study = read_study(case)
-    prepared = prepare(study, label)
+    prepared = prepare(study, label, str(case.label))
     image, content = prepared.image[prepared.available], label_and_volumes_sha256(study.images, label)
-    return write_case(path, case.name, own, prepared.subset, image, prepared.label, content)
+    return write_case(
+        path, case.name, own, prepared.subset, image, prepared.label, prepared.warnings, content
+    )
 
 
 def write_case(
@@ -152,6 +193,7 @@ def write_case(
     subset: Subset,
     image: np.ndarray,
     label: np.ndarray,
+    warnings: tuple[str, ...] = (),
     content: Mapping[str, str] | None = None,
 ) -> CachedCase:
     """Write the file of a prepared case.
@@ -162,22 +204,27 @@ def write_case(
         fingerprint: changes whenever what the case is made of changes.
         subset: its modalities, in channel order.
         image: (n, D, H, W) float32, as of :class:`.prepared.Prepared`, of these modalities alone.
-        label: (D, H, W) uint8 classes.
+        label: (D, H, W) uint8 classes, and :data:`.labels.RESECTION_CAVITY`.
+        warnings: kept with it.
         content: as of :class:`CachedCase`.
 
     Raises:
         CaseError: it cannot be written.
     """
+    cavity = int((label == RESECTION_CAVITY).sum())
     arrays = {"image": image.astype(np.float16), "label": label, "tumor": sample_tumor(label)}
     header = {
         "fingerprint": fingerprint,
         "case": name,
-        "subset": json.dumps([modality.name for modality in subset]),
+        "subset": strict_json.dumps([modality.name for modality in subset]),
         "preparation": str(VERSION),
-        "voxels_sha256": json.dumps(dict(content or {})),
     }
+    # only where there is something to tell, so that other files stay as they were, to the bit
+    header |= {"cavity_voxels": str(cavity)} if cavity else {}
+    header |= {"warnings": strict_json.dumps(warnings)} if warnings else {}
+    header |= {"voxels_sha256": strict_json.dumps(dict(content))} if content else {}
     write_arrays(path, arrays, header)
-    return CachedCase(name, path, subset, label.shape, content or {})
+    return CachedCase(name, path, subset, label.shape, cavity, warnings=warnings, content=content or {})
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str]) -> None:
@@ -199,19 +246,22 @@ def fingerprint(case: Case) -> str:
     """Changes whenever what an input file holds or the preparation changes; where a file lies does not count.
 
     Raises:
-        CaseError: a file is gone.
+        ImageError: a file is gone.
     """
     files = [image.path for image in case.images.values()] + [case.label]
     try:
         # as they lie: unpacking them would take ten times as long
         facts = {path: file_facts(path)["sha256"] for path in files if path is not None}
     except OSError as error:
-        raise CaseError(
+        raise ImageError(
             f"{error.filename}: a file of case '{case.name}' can no longer be read ({error.strerror}). Put "
             "it back, or leave the case out."
         ) from error
     roles = [(modality.name, image.channel, facts[image.path]) for modality, image in case.images.items()]
-    text = json.dumps([VERSION, roles, facts.get(case.label), case.convention])
+    known = [VERSION, roles, facts.get(case.label), case.convention]
+    if case.convention and RESECTION_CAVITY in CONVENTIONS[case.convention].to_class.values():
+        known.append("resection cavity kept")  # which earlier files of these data sets have as background
+    text = strict_json.dumps(known)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -263,5 +313,11 @@ def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
         return None
     if fingerprint is not None and header.get("fingerprint") != fingerprint:
         return None
-    subset = tuple(Modality[name] for name in json.loads(header["subset"]))
-    return CachedCase(header["case"], path, subset, shape, json.loads(header.get("voxels_sha256", "{}")))
+    try:
+        subset = tuple(Modality[name] for name in strict_json.loads(header["subset"]))
+        warnings = tuple(strict_json.loads(header.get("warnings", "[]")))
+        cavity = int(header.get("cavity_voxels", 0))
+        content = dict(strict_json.loads(header.get("voxels_sha256", "{}")))
+    except (ValueError, TypeError, KeyError):  # damaged in this very place
+        return None
+    return CachedCase(header["case"], path, subset, shape, cavity, warnings=warnings, content=content)

@@ -22,7 +22,8 @@ class Prepared:
             missing channels.
         available: (C,) bool.
         brain: (D, H, W) bool, where any volume is not background.
-        label: (D, H, W) uint8 classes 0..3, or None.
+        label: (D, H, W) uint8 classes 0..3, with :data:`~..core.labels.RESECTION_CAVITY` or what it counts
+            as; or None.
         grid: the cropped common grid that the arrays are on (1 mm, near LPS).
         reference: the reference volume's own grid.
         warnings: what the user should know about the input, one sentence each.

@@ -7,19 +7,21 @@ https://huggingface.co/docs/safetensors. The card is one of these texts.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..core import strict_json
 from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import OptionError, StudentError
 from ..core.files import TEXTS, safetensors_header
 from ..core.labels import REGIONS, TumorClass
 from ..core.modalities import MODALITIES
 from .dice_estimate import check_calibration
+from .expected_dice import check_evaluation
+from .windows import check_windows
 
 FORMAT_VERSION = 1
 HEADER_KEY = "missing_modality_student"
@@ -32,6 +34,15 @@ _DIMENSIONS = 3
 
 _MOST_SMOOTHING_MM = 5
 """A Gaussian that is wider takes away whole lesions."""
+
+_LONGEST_SIDE = 1024
+"""Of a window, in voxels: twice the longest crop of a training."""
+
+_MOST_VOXELS = 1_000_000
+"""A liter: whatever asks for a larger piece of tumor removes all of it."""
+
+FIXED = ("format_version", "modalities", "classes", "spacing_mm", "orientation", "normalization")
+"""Facts that follow from this version alone: a file with another value would be used wrongly."""
 
 CHOICES = ("thresholds", "min_component_voxels", "min_enhancing_voxels", "mirror", "overlap", "smoothing_mm")
 """What can be chosen for a trained network: all but its weights and window that decides a prediction."""
@@ -123,6 +134,7 @@ class Card(MutableMapping[str, Any]):
         for name, is_valid in _VALID.items():
             if name in known and not is_valid(known[name]):
                 raise OptionError(f"{name} is {known[name]!r:.60}.")
+        check_windows(card.window, card.overlap)
         return card
 
     def __getitem__(self, key: str) -> Any:
@@ -151,8 +163,15 @@ class Card(MutableMapping[str, Any]):
         return sum(1 for _ in self)
 
     def to_json(self) -> str:
-        """The text that stands in the file's header."""
-        return json.dumps(dict(self))
+        """The text that stands in the file's header.
+
+        Raises:
+            OptionError: a fact holds something that JSON does not know, such as NaN.
+        """
+        try:
+            return strict_json.dumps(dict(self))
+        except (ValueError, TypeError) as error:
+            raise OptionError(f"A student's card cannot be written as JSON ({error}).") from error
 
 
 _FIELD_NAMES = tuple(item.name for item in fields(Card) if item.name != "further")
@@ -174,8 +193,8 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple))  # the latter from a program, never from a file
 
 
-def _is_whole(value: Any, least: int = 0) -> bool:
-    return type(value) is int and value >= least
+def _is_whole(value: Any, least: int = 0, most: int = _MOST_VOXELS) -> bool:
+    return type(value) is int and least <= value <= most
 
 
 def _is_mapping(value: Any) -> bool:
@@ -205,14 +224,17 @@ def _are_axes(value: Any) -> bool:
 _VALID = {
     **dict.fromkeys(("network", "network_package", "head", "orientation", "normalization"), _is_text),
     **dict.fromkeys(("name", "license", "data_note"), _or_none(_is_text)),
-    **dict.fromkeys(("training", "evaluation"), _or_none(_is_mapping)),
+    "training": _or_none(_is_mapping),
+    # these two say themselves what is wrong, since there is much in them
+    "evaluation": lambda value: value is None or check_evaluation(value) is None,
     **dict.fromkeys(("modalities", "classes"), _are_texts),
     "options": _is_mapping,
     "limits": _or_none(_are_texts),
-    # says itself what is wrong, since there is much in it
     "calibration": lambda value: value is None or check_calibration(value) is None,
     "window": lambda value: (
-        _is_list(value) and len(value) == _DIMENSIONS and all(_is_whole(side, least=1) for side in value)
+        _is_list(value)
+        and len(value) == _DIMENSIONS
+        and all(_is_whole(side, 1, _LONGEST_SIDE) for side in value)
     ),
     "overlap": lambda value: _is_number(value) and 0 <= value < 1,
     "min_component_voxels": _is_whole,
@@ -231,7 +253,8 @@ def read_card(path: Path | str) -> Card:
     """The card of a student file, without its weights.
 
     Raises:
-        StudentError: absent, truncated, not a student, of another format version or modality order.
+        StudentError: absent, truncated, not a student, or one whose :data:`FIXED` facts are others than this
+            version's.
     """
     path = Path(path)
     if not path.is_file():
@@ -239,15 +262,13 @@ def read_card(path: Path | str) -> Card:
             f"{path}: there is no such student file. Choose a .safetensors file made by 'export'."
         )
     card = _parsed(path, _read_texts(path))
-    if card.format_version != FORMAT_VERSION:
-        raise StudentError(
-            f"{path}: student format {card.format_version}, but this version reads {FORMAT_VERSION}. "
-            "Update the extension or export the student again."
-        )
-    if card.modalities != MODALITY_ORDER:
-        raise StudentError(
-            f"{path}: modality order {card.modalities} is not {MODALITY_ORDER}. Export it again."
-        )
+    works_with = Card(card.network, card.options)
+    for name in FIXED:
+        if card[name] != works_with[name]:
+            raise StudentError(
+                f"{path}: the student is made for {name}={card[name]!r:.80}, and this version works with "
+                f"{works_with[name]!r}. Update the extension, or export the student again."
+            )
     return card
 
 
@@ -270,12 +291,13 @@ def unreadable(path: Path, error: Exception) -> StudentError:
 def _parsed(path: Path, texts: Mapping[str, Any]) -> Card:
     """The card as JSON of the right kinds; what the network makes of its options shows when it is built."""
     try:
-        values = json.loads(texts[HEADER_KEY])
+        values = strict_json.loads(texts[HEADER_KEY])
         if not isinstance(values, dict):
             raise ValueError("it is no object")
         return Card.from_json(values)
-    except (KeyError, TypeError, ValueError, RecursionError, OptionError) as error:
+    except (KeyError, TypeError, ValueError, OptionError) as error:
         raise StudentError(
-            f"{path}: a .safetensors file, but not a student with a complete card ({error}). "
+            f"{path}: a .safetensors file, but not a student with a complete card "
+            f"({str(error).rstrip('.')}). "
             "Choose one made by 'export'."
         ) from error

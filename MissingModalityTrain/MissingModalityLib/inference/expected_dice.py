@@ -6,14 +6,16 @@ Grades compare with people: experts who outlined the same gliomas agreed with ea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from statistics import fmean
 from typing import Any
 
+from ..core.errors import OptionError
 from ..core.labels import REGIONS
-from ..core.modalities import MODALITIES, Modality, Subset, subset_name
+from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name
 
 _NOTICEABLE = 0.01
 """A smaller gain of mean Dice is nothing to acquire a sequence for."""
@@ -98,6 +100,55 @@ def expect(card: Mapping[str, Any], subset: Subset) -> Expectation | None:
     best = max(gains, key=_mean_gain, default=None)
     helps = best is not None and _mean_gain(best) >= _NOTICEABLE
     return Expectation(dice, spread, found["cases"], best if helps else None)
+
+
+def check_evaluation(evaluation: Any) -> None:
+    """Refuse an entry ``evaluation`` of a card whose scores cannot be scores, as it may come from a file.
+
+    Raises:
+        OptionError: naming the list that holds what cannot be true.
+    """
+    if not isinstance(evaluation, dict):
+        raise OptionError("evaluation is no object.")
+    for name, holds in (("subsets", _is_score), ("gains", _is_gain)):
+        entries = evaluation.get(name, [])
+        if not isinstance(entries, list) or not all(isinstance(one, dict) and holds(one) for one in entries):
+            raise OptionError(f"evaluation holds {name} that cannot be scores of an evaluation.")
+
+
+def _is_score(entry: Mapping[str, Any]) -> bool:
+    return _is_counted(entry) and all(
+        _are_numbers(values, 1 if name.startswith(_SHARES) else None, regions=name == "dice")
+        for name, values in {"dice": None, **entry}.items()
+        if name.startswith(_MEASURES)
+    )
+
+
+def _is_gain(entry: Mapping[str, Any]) -> bool:
+    added = entry.get("added") in [modality.title for modality in MODALITIES]
+    both = (_are_numbers(entry.get(name), 1, regions=True) for name in ("before", "after"))
+    return _is_counted(entry) and added and all(both)
+
+
+def _is_counted(entry: Mapping[str, Any]) -> bool:
+    return entry.get("subset") in _SUBSET_NAMES and type(entry.get("cases")) is int and entry["cases"] > 0
+
+
+def _are_numbers(values: Any, most: float | None, regions: bool) -> bool:
+    """Numbers of 0 or more by region; None stands for a deviation of a single case."""
+    if not isinstance(values, dict) or (regions and not set(REGIONS) <= set(values)):
+        return False
+    found = [value for value in values.values() if value is not None or regions]
+    return all(
+        type(value) in (int, float) and 0 <= value < math.inf and (most is None or value <= most)
+        for value in found
+    )
+
+
+_SUBSET_NAMES = tuple(map(subset_name, SUBSETS))
+_SHARES = ("dice", "lesion_dice")
+_MEASURES = (*_SHARES, "hd95", "lesion_hd95")
+"""How the names of measures of an entry begin; a deviation's ends in ``_std``."""
 
 
 def _mean_gain(gain: Gain) -> float:

@@ -11,7 +11,6 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 import torch
 
@@ -20,15 +19,16 @@ from ..core.errors import ImageError, OptionError
 from ..core.files import explain_write_errors, file_sha256, write_report
 from ..core.labels import class_volumes, convention
 from ..core.modalities import MODALITIES, Modality, subset_name
-from ..core.progress import Event, Progress, ProgressStage, silent
+from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.case import ImageFile
 from ..imaging.content import volumes_sha256
 from ..imaging.diameters import axial_diameters
 from ..imaging.file_facts import files_facts
+from ..imaging.plausibility import given_twice
 from ..imaging.prepared import VERSION
-from ..imaging.reading import Study
+from ..imaging.reading import Study, read_volumes
 from ..imaging.segmentation_file import segmentation_image, split_suffix
-from ..imaging.volumes import placing_image, read_image
+from ..imaging.volumes import placing_image
 from ..runtime.devices import choose_device, describe_device
 from .expected_dice import Grade
 from .locations import bundled_student
@@ -66,11 +66,11 @@ def segment_files(
         StudentError: there is no student, or the file is none.
         OptionError: unknown modality, kind of output, convention or device; no place to write to.
     """
-    begin = time.perf_counter()
+    begin, notify = time.perf_counter(), reporter(on_progress)
     inputs = {modality: Path(path) for modality, path in inputs.items()}
     output, student = Path(output), Path(student or bundled_student())
     _check_request(inputs, output, student, labels)
-    segmenter, notify = Segmenter(student, device), on_progress or silent
+    segmenter = Segmenter(student, device)
     study = _read_study(inputs, notify)
     files = files_facts({modality: ImageFile(path) for modality, path in inputs.items()})
     return segmenter.segment(study, output, labels, notify, begin, files)
@@ -113,7 +113,7 @@ class Segmenter:
             files: what the files of the volumes hold, see :func:`~..imaging.file_facts.files_facts`.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
-        notify = on_progress or silent
+        notify = reporter(on_progress)
         prediction = self._network.predict(study, self._device, notify)
         # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)
@@ -197,7 +197,7 @@ def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path,
         _check_writable(written)
     for (first, path), (second, other) in combinations(inputs.items(), 2):
         if _same_file(path, other):
-            raise ImageError(_twice(first, path, second, other))
+            raise ImageError(given_twice(first, str(path), second, str(other)))
     _refuse_overwriting(output, (*inputs.values(), student))
 
 
@@ -229,27 +229,9 @@ def _same_file(path: Path, other: Path) -> bool:
 
 
 def _read_study(inputs: Mapping[Modality, Path], notify: Progress) -> Study:
-    images: dict[Modality, sitk.Image] = {}
-    for index, (modality, path) in enumerate(inputs.items()):
-        notify(Event(ProgressStage.READ, index, len(inputs), path.name))
-        image = read_image(path)
-        for other, earlier in images.items():
-            # a copy under another name would count as a sequence of its own
-            if _same_voxels(image, earlier):
-                raise ImageError(_twice(other, inputs[other], modality, path))
-        images[modality] = image
+    def on_read(number: int, file: ImageFile) -> None:
+        notify(Event(ProgressStage.READ, number, len(inputs), file.path.name))
+
+    study = read_volumes({modality: ImageFile(path) for modality, path in inputs.items()}, on_read)
     notify(Event(ProgressStage.READ, len(inputs), len(inputs)))
-    return Study(images, {modality: str(path) for modality, path in inputs.items()})
-
-
-def _same_voxels(image: sitk.Image, other: sitk.Image) -> bool:
-    return image.GetSize() == other.GetSize() and np.array_equal(
-        sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(other)
-    )
-
-
-def _twice(first: Modality, path: Path, second: Modality, other: Path) -> str:
-    same = f"{path} was given" if path == other else f"{path} and {other} hold the same volume, given"
-    return (
-        f"{same} as {first.title} and as {second.title}. Give each volume once, as the sequence that it is."
-    )
+    return study

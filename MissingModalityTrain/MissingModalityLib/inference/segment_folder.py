@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,10 +12,12 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from .. import __version__
-from ..core.errors import CaseError, ImageError, MissingModalityError, OptionError
+from ..core import strict_json
+from ..core.errors import CaseError, ImageError, OptionError
+from ..core.failures import note_failure
 from ..core.files import explain_write_errors, write_text
 from ..core.labels import REGIONS, TUMOR_CLASSES, convention
-from ..core.progress import Event, Progress, ProgressStage, silent
+from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.file_facts import files_facts
@@ -63,14 +64,16 @@ def segment_folder(
 
     Returns:
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
-        name ``failed``, ``skipped``: ``path`` inside ``data`` and ``reason`` of files that belong to no case,
-        and ``warnings``: sentences about names of cases.
+        name ``failed``, ``unforeseen`` (names of those that a fault of the program kept out;
+        ``failures.log`` in ``output`` has the tracebacks), ``skipped``: ``path`` inside ``data`` and
+        ``reason`` of files that belong to no case, and ``warnings``: sentences about names of cases.
 
     Raises:
         CaseError: no case was found, or none could be segmented.
         StudentError, OptionError: as in :func:`.segment_files.segment_files`.
     """
     data, output, student = Path(data), Path(output), Path(student or bundled_student())
+    notify = reporter(on_progress)
     if suffix not in SUFFIXES:
         raise OptionError(f"Unknown kind of output file '{suffix}'. Choose one of {', '.join(SUFFIXES)}.")
     convention(labels)
@@ -81,7 +84,7 @@ def segment_folder(
     _refuse_overwriting(listing.cases, student, [*paths.values(), table])
     _make_folder(output)
     outcome = _Outcome(listing.cases)
-    _segment_cases(outcome, paths, Segmenter(student, device), labels, table, on_progress)
+    _segment_cases(outcome, paths, Segmenter(student, device), labels, table, notify)
     if not outcome.reports:
         name, reason = next(iter(outcome.failed.items()))
         raise CaseError(f"{data}: none of {len(paths)} cases could be segmented. {name}: {reason}")
@@ -93,6 +96,7 @@ def segment_folder(
         "segmented": [name for name in outcome.reports if name not in outcome.kept],
         "kept": outcome.kept,
         "failed": outcome.failed,
+        "unforeseen": outcome.unforeseen,
         "skipped": [
             {"path": str(entry.path.relative_to(data)), "reason": entry.reason} for entry in listing.skipped
         ],
@@ -108,6 +112,7 @@ class _Outcome:
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
+    unforeseen: list[str] = field(default_factory=list)
 
     def table(self) -> str:
         """One line as CSV for each case that is done or failed."""
@@ -140,10 +145,10 @@ def _segment_cases(
     segmenter: Segmenter,
     labels: str,
     table: Path,
-    on_progress: Progress | None,
+    notify: Progress,
 ) -> None:
     """Fill in the outcome case by case, with its table written anew after each: a stopped run leaves both."""
-    notify, total = on_progress or silent, len(outcome.cases)
+    total = len(outcome.cases)
     for index, case in enumerate(outcome.cases):
         notify(Event(ProgressStage.CASES, index, total, case.name))
         path = paths[case.name]
@@ -155,8 +160,11 @@ def _segment_cases(
             outcome.reports[case.name] = done or segmenter.segment(
                 read_study(case), path, labels, files=files
             )
-        except MissingModalityError as error:  # bad input alone: a bug shall end in a traceback
-            outcome.failed[case.name] = str(error)
+        except Exception as error:  # of whatever kind: the other cases are not to wait for a repair
+            failure = note_failure(error, case.name, table.parent)
+            outcome.failed[case.name] = failure.reason
+            if failure.unforeseen:
+                outcome.unforeseen.append(case.name)
         with suppress(OSError):  # a table program may hold the file; the last write tells the user
             write_text(outcome.table(), table)
     notify(Event(ProgressStage.CASES, total, total))
@@ -182,7 +190,7 @@ def _done_before(
 ) -> dict[str, Any] | None:
     """The report of an earlier run that would come out the same."""
     try:
-        report = json.loads(report_path(path).read_text(encoding="utf-8"))
+        report = strict_json.loads(report_path(path).read_text(encoding="utf-8"))
         same = _origin(report) == {
             "student": segmenter.student["sha256"],
             "labels": labels,

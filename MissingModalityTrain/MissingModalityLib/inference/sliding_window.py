@@ -26,6 +26,7 @@ from ..networks.heads import Head
 from ..networks.network import Network
 from ..networks.output import Output
 from .card import GATES
+from .windows import count_windows
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class RawPrediction:
     """What a network tells of a whole case, before :func:`apply_presence_gate`.
 
     Attributes:
-        probabilities: (K, D, H, W) float32, or (S, K, D, H, W) for S subsets.
+        probabilities: (K, D, H, W) float32, or (S, K, D, H, W) for S subsets; NaN where the network's logits
+            are not finite.
         presence: (3,) or (S, 3) float32, probability that NCR, ED and ET are anywhere in the case: the
             largest that any window tells. None where the network does not tell.
     """
@@ -211,8 +213,11 @@ def _infer_once(
             outputs = _outputs(network, patch.to(device), subsets[seen].to(device))
             for number in itertools.compress(itertools.count(), seen):
                 output = next(outputs)
+                logits = output.logits.float()
+                # a sigmoid would make sound probabilities of infinite logits
+                answer = torch.where(logits.isfinite().all(), network.head.probabilities(logits), torch.nan)
                 # windows are blended in main memory: a GPU holds one window, whatever the case's size
-                parts[number] = network.head.probabilities(output.logits.float()).cpu()
+                parts[number] = answer.cpu()
                 if output.presence is not None:
                     here = output.presence[0].float().cpu()
                     presence[number] = torch.maximum(here, presence.get(number, here))
@@ -292,12 +297,3 @@ def _outputs(network: Network, patch: Tensor, subsets: Tensor) -> Iterator[Outpu
 
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
-
-
-def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:
-    """How many windows MONAI's inferer visits."""
-    count = 1
-    for side, width in zip(shape, window, strict=True):
-        step = max(1, int(width * (1 - overlap))) if width < side else width
-        count *= max(1, -(-(max(side, width) - width) // step) + 1)
-    return count

@@ -15,22 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..core.errors import OptionError, StudentError
 from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
-from ..core.progress import Event, Progress, ProgressStage, silent
-from ..imaging.grid import ORIENTATION, SPACING_MM
+from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.prepared import Prepared
 from ..networks.heads import THRESHOLD
 from ..networks.network import Network
 from ..networks.output import PRESENCE
-from ..networks.registry import NETWORKS, network_class, network_options
+from ..networks.registry import NETWORKS
 from ..runtime.devices import choose_device
-from .card import GATES, HEADER_KEY, Card, read_card, unreadable
+from .card import FIXED, GATES, HEADER_KEY, Card, read_card
 from .decision import decide, smooth
 from .dice_estimate import estimate, grades
 from .doubt import features
@@ -42,6 +40,8 @@ from .sliding_window import (
     infer,
     infer_within_memory,
 )
+from .student_file import network_in
+from .weights import distinct_weights, first_not_finite, half_precision
 
 if TYPE_CHECKING:
     from ..imaging.reading import Study
@@ -55,6 +55,9 @@ class Student:
         card: facts to keep with it, see :class:`.card.Card`; what can be derived from the network is added
             here.
 
+    Attributes:
+        path: of the file that it was loaded from, for messages; None for one made otherwise.
+
     Raises:
         StudentError: the network was made for other classes, such as the five of BraTS 2015.
         OptionError: a fact of the wrong kind or out of its range.
@@ -66,17 +69,16 @@ class Student:
                 f"This network has {network.options['classes']} classes; a student has {len(TumorClass)}: "
                 f"{', '.join(cls.name for cls in TumorClass)}. Train it on labels of these."
             )
+        self.path: Path | None = None
         self.network = network.eval()
         defaults = Card(network.name, network.options)
         derived = {
             # of files that this version writes, whatever the facts were taken from
-            **{name: defaults[name] for name in ("format_version", "modalities", "classes", "normalization")},
+            **{name: defaults[name] for name in FIXED},
             "network": network.name,
             "options": network.options,
             "network_package": NETWORKS.package(network.name),
             "head": network.head.name,
-            "spacing_mm": SPACING_MM,
-            "orientation": ORIENTATION,
         }
         gate = GATES[0] if PRESENCE in network.distillable_features else "none"
         # what follows from the network comes last: facts of an earlier card cannot say otherwise
@@ -92,16 +94,23 @@ class Student:
 
         Args:
             path: of the .safetensors file.
-            half: store the weights as float16, half the size; they are float32 again when loaded.
+            half: store the weights as float16, half the size; they are float32 again when loaded. Those
+                beyond the range of float16 stay as they are.
 
         Raises:
-            StudentError: the folder does not exist or cannot be written to.
+            StudentError: a weight is no finite number, or the folder does not exist or cannot be written to.
+            OptionError: a fact of the card is nothing that JSON can hold.
         """
         path = Path(path)
-        tensors = {
-            name: (value.half() if half and value.is_floating_point() else value).contiguous()
-            for name, value in _distinct_weights(self.network).items()
-        }
+        weights = distinct_weights(self.network)
+        name = first_not_finite(weights)
+        if name is not None:
+            raise StudentError(
+                f"{path}: was not written, because the weight {name} holds NaN or infinity. Train with a "
+                "lower learning_rate."
+            )
+        stored = half_precision(weights) if half else weights
+        tensors = {name: value.contiguous() for name, value in stored.items()}
         remedy = "Choose an existing folder on a disk with free space."
         with explain_write_errors(path, remedy, StudentError), atomic_write(path) as temporary:
             temporary.write_bytes(save(tensors, {HEADER_KEY: self.card.to_json()}))
@@ -111,23 +120,18 @@ class Student:
         """Read a student file.
 
         Raises:
-            StudentError: absent, truncated, not a student, of another format version, of a network that is
-                not there, or weights that do not fit it.
+            StudentError: absent, truncated, not a student, made for what this version does not do, of a
+                network that is not there, or weights that do not fit it or are no finite numbers.
         """
         path = Path(path)
-        card, tensors = read_card(path), _read_weights(path)
-        if card.network not in NETWORKS:
-            raise StudentError(f"{path}: {_absent_network(card)}")
+        card = read_card(path)
+        network = network_in(path, card)
         try:
-            network = _network_of(card, tensors)
-            if any(side % network.divisor for side in card.window):
-                raise StudentError(f"a window of {card.window} is no multiple of {network.divisor}")
-            return cls(network, card)
-        except Exception as error:  # a network from outside may raise anything on options that it cannot use
-            raise StudentError(
-                f"{path}: the weights do not fit the network '{card.network}' that it names ({error}). "
-                "Export it again, with the version that it was trained with."
-            ) from error
+            student = cls(network, card)
+        except (StudentError, OptionError) as error:
+            raise StudentError(f"{path}: {error}") from error
+        student.path = path
+        return student
 
     def predict(
         self,
@@ -141,6 +145,7 @@ class Student:
 
         Raises:
             ImageError: see :func:`~..imaging.preparation.prepare`.
+            StudentError: the network answers with values that are no finite numbers.
             OptionError: the device is not there.
         """
         # training scores prepared cases with a student, where there may be no SimpleITK to read volumes with
@@ -148,7 +153,7 @@ class Student:
 
         begin = time.perf_counter()
         chosen = choose_device(device) if isinstance(device, str) else device
-        report = on_progress or silent
+        report = reporter(on_progress)
         report(Event(ProgressStage.PREPARE, 0, 1, "Bringing the volumes onto one grid"))
         prepared = prepare(study)
         report(Event(ProgressStage.PREPARE, 1, 1))
@@ -270,7 +275,7 @@ class Student:
             if on_progress
             else None
         )
-        return inferred(
+        found = inferred(
             self.network,
             image,
             available,
@@ -280,59 +285,20 @@ class Student:
             device=device,
             on_window=on_window,
         )
+        self._check_answer(found[0] if isinstance(found, tuple) else found)
+        return found
 
+    def _check_answer(self, found: RawPrediction) -> None:
+        """Refuse an answer that is no number, since NaN is above no threshold and would become background.
 
-def _absent_network(card: Card) -> str:
-    """What is wrong where the network of a card is not known, and what to do."""
-    if card.network_package:
-        # no command to copy: whoever made the file chose the name, and an index may have another's under it
-        return (
-            f"its network '{card.network}' comes with the package '{card.network_package}', which is not "
-            "installed here. Install that package from whoever gave you the student, or register the network."
-        )
-    return f"its network '{card.network}' is unknown. Choose a student of one of: {', '.join(NETWORKS)}."
-
-
-def _network_of(card: Card, tensors: Mapping[str, torch.Tensor]) -> Network:
-    """The network that a card names, with weights.
-
-    Raises:
-        StudentError: a weight is missing, too many or of another shape.
-    """
-    make, options = network_class(card.network), network_options(card.network, **card.options)
-    try:
-        with torch.device("meta"):
-            skeleton = make(options)
-    except RuntimeError:  # one from outside may compute with its weights when made
-        pass
-    else:  # before the network takes memory, of which wrong options may ask too much
-        _check_weights(skeleton, tensors)
-    network = make(options)
-    _check_weights(network, tensors)
-    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    network.load_state_dict(floats, strict=False)  # names of weights that have two stand there once
-    return network
-
-
-def _distinct_weights(network: Network) -> dict[str, torch.Tensor]:
-    """Weights by name; one that the network holds under two names under the first."""
-    names = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
-    return {name: value for name, value in network.state_dict().items() if name in names}
-
-
-def _check_weights(network: Network, tensors: Mapping[str, torch.Tensor]) -> None:
-    expected = {name: tuple(value.shape) for name, value in _distinct_weights(network).items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
-    for name in {**expected, **found}:
-        if expected.get(name) != found.get(name):
+        Raises:
+            StudentError: naming the student.
+        """
+        # a sum needs no memory, and of probabilities it cannot overflow
+        sums = [values.sum() for values in (found.probabilities, found.presence) if values is not None]
+        if not np.isfinite(sums).all():
             raise StudentError(
-                f"{name} is {found.get(name, 'absent')} and should be {expected.get(name, 'absent')}"
+                f"{self.path or self.network.name}: the network's answer holds values that are no finite "
+                "numbers, so nothing can be said of a tumor. Its weights may be damaged or too large: use "
+                "another student, or export this one again. If the device is a GPU, try --device cpu too."
             )
-
-
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise unreadable(path, error) from error

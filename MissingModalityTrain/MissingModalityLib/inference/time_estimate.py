@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from ..core.modalities import MODALITIES
-from .sliding_window import count_windows, infer_within_memory
+from .sliding_window import infer_within_memory
 from .student import Student
+from .windows import count_windows
 
 BRAIN_MM = (140, 172, 140)
 """A brain's box along z, y, x: about the size of the atlas that BraTS cases are registered to."""

@@ -22,6 +22,7 @@ from ..networks.heads import Head
 from ..networks.output import PRESENCE, Feature, Kind, Output, chosen
 from ..runtime import distributed
 from .attention import attention_distance, scale_distance
+from .ignored import without_ignored
 from .logits import logit_distance, standardized_divergence
 from .losses import channel_losses, presence_target
 from .method import Method, unwrap_ddp
@@ -148,8 +149,8 @@ class JointDistillation(Method):
             batch: as for :class:`.supervised.Supervised`.
             epoch: not read.
         """
-        student, teacher = network(batch)
         head = unwrap_ddp(network).head
+        student, teacher = (without_ignored(output, batch, head) for output in network(batch))
         with torch.autocast(student.logits.device.type, enabled=False):
             terms = self._own_losses("student", student, batch["label"], head)
             terms |= self._own_losses("teacher", teacher, batch["label"], head)

@@ -20,6 +20,7 @@ from ..networks.heads import Head, one_hot
 from ..networks.output import Feature, Kind, Output, chosen
 from ..runtime import distributed
 from .hard_voxels import hard_voxel_entropy
+from .ignored import nearest
 from .options import LossOptions
 
 CLAMP = 0.005
@@ -245,16 +246,10 @@ def _with_deep_terms(
     weights = [0.5**number for number in range(1 + len(coarser))]
     weighted = {name: term / sum(weights) for name, term in terms.items()}
     for weight, logits in zip(weights[1:], coarser, strict=True):
-        of_level = _prediction_terms(logits, _nearest(classes, logits.shape[2:]), head, options)
+        of_level = _prediction_terms(logits, nearest(classes, logits.shape[2:]), head, options)
         for name, term in of_level.items():
             weighted[f"deep_{name}"] = weighted.get(f"deep_{name}", 0.0) + term * (weight / sum(weights))
     return weighted
-
-
-def _nearest(classes: Tensor, shape: Sequence[int]) -> Tensor:
-    """(B, D, H, W) on a grid that ``shape`` divides: of each block its middle voxel; a view."""
-    steps = [side // coarse for side, coarse in zip(classes.shape[1:], shape, strict=True)]
-    return classes[(slice(None), *(slice(step // 2, None, step) for step in steps))]
 
 
 def region_aware_loss(

@@ -78,7 +78,8 @@ class Method(ABC):
 
         Args:
             network: from :meth:`assemble`, in training mode, possibly wrapped for distributed training.
-            batch: stacked :class:`~..training.samples.PatchDataset`.
+            batch: stacked :class:`~..training.samples.PatchDataset`; and ``ignored`` (B, D, H, W) bool, where
+                the label, background there, is not to be learned, if a case of the stage has such voxels.
             epoch: counts from 0 within the stage.
         """
 

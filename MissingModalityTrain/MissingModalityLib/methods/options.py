@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.aliases import OLD_JOINT_OPTIONS
-from ..core.settings import at_least, check, choice, reads_old_names, setting, switch
+from ..core.settings import above_zero, at_least, check, choice, reads_old_names, setting, switch
+
+# Far beyond what any paper trains with: for mistyped numbers, which would cost days or spoil the loss.
+MOST_EPOCHS = 100_000
+MOST_WEIGHT = 1000
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,10 @@ class LossOptions:
         *("batch", "sample"),
     )
     focal_gamma: float = at_least(
-        0, 0.0, "Focal loss: power by which voxels that are predicted right count less; 0 is cross entropy"
+        0,
+        0.0,
+        "Focal loss: power by which voxels that are predicted right count less; 0 is cross entropy",
+        MOST_WEIGHT,
     )
     top_k_fraction: float = setting(
         1.0,
@@ -40,8 +47,8 @@ class LossOptions:
     region_weights: tuple[float, float, float] = setting(
         (1.0, 1.0, 1.0),
         "Weights of WT, TC and ET in Dice and cross entropy; a class weighs as the regions that hold it do",
-        "three numbers of 0 or more, one of them more than 0",
-        lambda value: min(value) >= 0 < max(value),
+        f"three numbers of 0 or more, one of them more than 0, at most {MOST_WEIGHT}",
+        lambda value: min(value) >= 0 < max(value) <= MOST_WEIGHT,
     )
 
     def __post_init__(self) -> None:
@@ -57,12 +64,16 @@ class SupervisedOptions(LossOptions):
     """
 
     fusion_start_epoch: int = at_least(
-        0, 0, "Epochs in which a network with separate decoders, starting from scratch, trains those alone"
+        0,
+        0,
+        "Epochs in which a network with separate decoders, starting from scratch, trains those alone",
+        MOST_EPOCHS,
     )
     consistency_weight: float = at_least(
         0,
         0.0,
         "Weight of what the network says with more modalities as a target, where the label proves it better",
+        MOST_WEIGHT,
     )
     consistency_superset: str = choice(
         "all", "More modalities: all that a case has, or one", *("all", "one_more")
@@ -85,9 +96,11 @@ class DistillationOptions(LossOptions):
         OptionError: a value of the wrong kind or out of its range.
     """
 
-    teacher_update_interval: int = at_least(1, 5, "Epochs after which the student replaces its teacher")
-    feature_weight: float = at_least(0, 1.0, "Weight of the distance between features")
-    prediction_weight: float = at_least(0, 1.0, "Weight of the teacher's predictions")
+    teacher_update_interval: int = at_least(
+        1, 5, "Epochs after which the student replaces its teacher", MOST_EPOCHS
+    )
+    feature_weight: float = at_least(0, 1.0, "Weight of the distance between features", MOST_WEIGHT)
+    prediction_weight: float = at_least(0, 1.0, "Weight of the teacher's predictions", MOST_WEIGHT)
     features: str = choice(
         "fused",
         "Features after fusion, or of the encoders, which no missing modality changes",
@@ -111,7 +124,7 @@ class EnsembleOptions(SupervisedOptions):
         "Student files that teach, each the cases that it was not trained on",
         "paths joined by commas",
     )
-    weight: float = at_least(0, 1.0, "Weight of the teachers' predictions")
+    weight: float = at_least(0, 1.0, "Weight of the teachers' predictions", MOST_WEIGHT)
 
     def __post_init__(self) -> None:
         check(self, "ensemble.")
@@ -132,30 +145,37 @@ class JointOptions:
     """
 
     # 0.4 and 0.6 as in the public codes of MST-KDNet and AdaMM
-    teacher_weight: float = at_least(0, 0.4, "Weight of the teacher's own segmentation loss")
-    student_weight: float = at_least(0, 0.6, "Weight of the student's segmentation loss")
-    cross_entropy: float = at_least(0, 0.0, "Cross entropy beside Dice in both; the papers have Dice alone")
-    attention: float = at_least(0, 0.3, "MS-TKD: extreme values of attention; 0 for networks without")
+    teacher_weight: float = at_least(0, 0.4, "Weight of the teacher's own segmentation loss", MOST_WEIGHT)
+    student_weight: float = at_least(0, 0.6, "Weight of the student's segmentation loss", MOST_WEIGHT)
+    cross_entropy: float = at_least(
+        0, 0.0, "Cross entropy beside Dice in both; the papers have Dice alone", MOST_WEIGHT
+    )
+    attention: float = at_least(
+        0, 0.3, "MS-TKD: extreme values of attention; 0 for networks without", MOST_WEIGHT
+    )
     extremes: str = choice("heads", "MS-TKD: over what extreme values are taken", "heads", "layers")
-    multiscale: float = at_least(0, 0.3, "MS-TKD: decoded maps of the Transformer; 0 for networks without")
-    logits: float = at_least(0, 0.05, "DMLD: difference of logits")
-    kl_divergence: float = at_least(0, 1.0, "DMLD: divergence of standardized logits")
+    multiscale: float = at_least(
+        0, 0.3, "MS-TKD: decoded maps of the Transformer; 0 for networks without", MOST_WEIGHT
+    )
+    logits: float = at_least(0, 0.05, "DMLD: difference of logits", MOST_WEIGHT)
+    kl_divergence: float = at_least(0, 1.0, "DMLD: divergence of standardized logits", MOST_WEIGHT)
     standardize_over: str = choice(
         "classes",
         "DMLD: logits are standardized over the classes of a voxel, as in the paper, or over the last axis "
         "of space, as in its public code",
         *("classes", "space"),
     )
-    temperature: float = setting(
-        7.0, "DMLD: softens the standardized logits", "more than 0", lambda value: value > 0
+    temperature: float = above_zero(MOST_WEIGHT, 7.0, "DMLD: softens the standardized logits")
+    style: float = at_least(0, 0.1, "GSME: matrices of fused features", MOST_WEIGHT)
+    adversarial: float = at_least(
+        0, 0.1, "GSME: a discriminator of the teacher's and the student's style", MOST_WEIGHT
     )
-    style: float = at_least(0, 0.1, "GSME: matrices of fused features")
-    adversarial: float = at_least(0, 0.1, "GSME: a discriminator of the teacher's and the student's style")
-    discriminator_learning_rate: float = setting(
-        1e-4, "GSME: learning rate of the discriminator", "more than 0", lambda value: value > 0
-    )
+    discriminator_learning_rate: float = above_zero(1, 1e-4, "GSME: learning rate of the discriminator")
     presence: float = at_least(
-        0, 0.0, "LGRM: presence of each tumor class, which also weighs its Dice; 0 for networks without"
+        0,
+        0.0,
+        "LGRM: presence of each tumor class, which also weighs its Dice; 0 for networks without",
+        MOST_WEIGHT,
     )
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..core.errors import OptionError
 from ..core.settings import as_text
 from ..networks.output import Output
+from .ignored import without_ignored
 from .losses import segmentation_loss
 from .method import Method, unwrap_ddp
 from .options import LossOptions, SupervisedOptions
@@ -92,6 +93,7 @@ class Supervised(Method):
         if features is not True:
             features = {*trained.loss_features, *(features or ())}
         output = network(batch["image"], batch["available"], batch["present"], features)
+        output = without_ignored(output, batch, trained.head)
         label, present = batch["label"], batch["present"]
         return output, segmentation_loss(
             trained, output, label, present, self._fused_weight(epoch), self.options
@@ -105,5 +107,6 @@ class Supervised(Method):
 
 def _with_supersets(batch: Mapping[str, Tensor], wider: Tensor) -> dict[str, Tensor]:
     """Every crop twice, first with its subset and then with its superset."""
-    twice = {name: torch.cat([batch[name]] * 2) for name in ("image", "label", "present")}
+    kept = [name for name in ("image", "label", "present", "ignored") if name in batch]
+    twice = {name: torch.cat([batch[name]] * 2) for name in kept}
     return {**twice, "available": torch.cat([batch["available"], wider])}

@@ -12,6 +12,7 @@ from ..core.errors import OptionError
 from ..core.files import explain_write_errors
 from ..core.labels import TumorClass, from_classes
 from ..core.modalities import Modality
+from ..core.seeding import check_seed
 from ..imaging.volumes import write_image
 from .anatomy import AnatomyParameters, tissues
 from .contrast import ContrastParameters, render
@@ -64,8 +65,9 @@ def grow_patient(
         whose middle is the middle of the brain.
 
     Raises:
-        OptionError: a size or spacing that is not positive.
+        OptionError: a size or spacing that is not positive, or no seed.
     """
+    check_seed(seed)
     if len(shape) != 3 or min(shape) < 1 or len(spacing) != 3 or min(spacing) <= 0:
         raise OptionError(
             f"A patient of {shape} voxels of {spacing} mm cannot be grown. Give three positive sizes."
@@ -91,9 +93,9 @@ def write_patient(folder: Path, seed: int, **options: object) -> Path:
         The patient's folder.
 
     Raises:
-        OptionError: the folder cannot be made.
+        OptionError: the folder cannot be made, or no seed.
     """
-    target = Path(folder) / f"patient_{seed:04d}"
+    target = Path(folder) / f"patient_{check_seed(seed):04d}"
     with explain_write_errors(target, "Choose a folder you can write to.", OptionError):
         target.mkdir(parents=True, exist_ok=True)
     volumes, label = grow_patient(seed, **options)

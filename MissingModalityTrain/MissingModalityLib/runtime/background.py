@@ -8,7 +8,6 @@ Qt nor torch.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -20,6 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ..core import strict_json
 from ..core.errors import CaseError
 from ..core.files import atomic_write
 from ..core.progress import Event
@@ -87,7 +87,7 @@ class ProcessRecord:
     def read(cls, folder: Path) -> ProcessRecord | None:
         """What a folder's file holds; None where there is none, or one that cannot be read."""
         try:
-            content = json.loads((folder / PROCESS_FILE).read_text(encoding="utf-8"))
+            content = strict_json.loads((folder / PROCESS_FILE).read_text(encoding="utf-8"))
             return cls(**{item.name: content[item.name] for item in fields(cls) if item.name in content})
         except (OSError, ValueError, TypeError):
             return None
@@ -99,7 +99,7 @@ class ProcessRecord:
             OSError: it cannot be written.
         """
         with atomic_write(folder / PROCESS_FILE) as temporary:
-            temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
+            temporary.write_text(strict_json.dumps(asdict(self)), encoding="utf-8")
 
 
 class BackgroundRun:

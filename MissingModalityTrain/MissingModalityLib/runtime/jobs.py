@@ -7,7 +7,6 @@ A window stays alive by calling :meth:`Job.poll` from a timer; scripts call :met
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import queue
 import signal
@@ -18,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
+from ..core import strict_json
 from ..core.progress import Event
 from . import processes
 
@@ -230,7 +230,7 @@ def reported_error(lines: Sequence[str]) -> str | None:
 def parse_line(line: str) -> dict[str, Any] | None:
     """A line of our own protocol, None for anything else that a library may print."""
     try:
-        record = json.loads(line)
+        record = strict_json.loads(line)
     except ValueError:
         return None
     return record if isinstance(record, dict) and record.get("event") in ("progress", "result") else None

@@ -12,14 +12,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import IO
 
 PROGRAM = __package__.partition(".")[0]
 """What children run by ``-m``: the command line."""
 
 # a child that prints to a console of its own would open a window over Slicer; other systems lack the flag
-_WITHOUT_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+WITHOUT_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 def python_executable() -> str:
@@ -45,14 +45,14 @@ def spawn(
     Raises:
         OSError: no process can be made.
     """
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603 - a list and no shell: names of files stay arguments
         [python_executable(), "-m", PROGRAM, *map(os.fspath, arguments), "--progress", "json"],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
         env=child_environment(),
         start_new_session=os.name == "posix",
-        creationflags=_WITHOUT_CONSOLE,
+        creationflags=WITHOUT_CONSOLE,
     )
 
 
@@ -75,12 +75,17 @@ def kill_tree(pid: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
     elif not descendants:
-        subprocess.run(
-            ["taskkill", "/F", "/T", "/PID", str(pid)],
+        subprocess.run(  # noqa: S603 - a number is all that comes from outside
+            [_system_program("taskkill.exe"), "/F", "/T", "/PID", str(pid)],
             capture_output=True,
             check=False,
-            creationflags=_WITHOUT_CONSOLE,
+            creationflags=WITHOUT_CONSOLE,
         )
+
+
+def _system_program(name: str) -> str:
+    """A program of Windows by its whole path: a bare name is looked for in the current folder first."""
+    return str(PureWindowsPath(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", name))
 
 
 def _kill_descendants(pid: int) -> int:

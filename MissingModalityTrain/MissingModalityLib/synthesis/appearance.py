@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from scipy import ndimage, special
 
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase, write_arrays
@@ -218,7 +218,7 @@ def measure(name: str, subset: Subset, image: np.ndarray, label: np.ndarray) -> 
         if mask.sum() >= LEAST_VOXELS:
             classes[cls] = ClassAppearance.of(values, mask, class_depth(label, cls))
     voxels = {cls: int((label == cls).sum()) for cls in classes}
-    core = np.isin(label, (TumorClass.NCR, TumorClass.ET)).sum()
+    core = np.isin(label, REGIONS["TC"]).sum()
     return Appearance(name, subset, classes, voxels, float((label == TumorClass.ET).sum() / max(1, core)))
 
 

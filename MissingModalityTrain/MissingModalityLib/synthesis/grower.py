@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -13,16 +12,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core import strict_json
 from ..core.errors import CaseError
+from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, Subset
-from ..imaging.boxes import Box
+from ..imaging.boxes import Box, tightest_box
 from ..imaging.cache import CachedCase
 from .appearance import Appearance, Reference, cached_appearance
+from .distances import depth_in
 from .grown_case import GrownTumorCase, Patch
-from .growth import Tissue, fit_label, paint
+from .growth import Tissue, fit_label, fluid_of, paint
 from .healing import LARGEST_OVERLAP, heal, mirror_overlap, not_zero
 from .label_maps import LabelMap, find_label_maps, of_cases, source_state
-from .looks import CORE, choose_looks, make_kind
+from .looks import choose_looks, make_kind
 from .mass_effect import MARGIN, push
 from .midsagittal_plane import Plane
 from .options import GrownOptions
@@ -30,8 +32,14 @@ from .placement import PLAUSIBLE, Place, Pose, hemisphere
 from .texture import part_of
 from .tumor_cache import plane_of
 
-VERSION = 1
+VERSION = 2
 """Part of every file's name: raised whenever the content changes, so that files are made anew."""
+
+_DEEP = 0.12
+"""Depth from which on fluid is that of ventricles, as a share of the shortest side of the brain."""
+
+_LEAST_CHANGE = 0.004
+"""Of a z-score, that counts: what the files' half precision rounds by."""
 
 _TRIES = 30
 """Draws of shape and place, of which the most plausible is taken where none is good enough."""
@@ -65,6 +73,12 @@ class Host:
     def brain(self) -> np.ndarray:
         """(D, H, W) bool."""
         return (self.image != 0).any(axis=0)
+
+    @cached_property
+    def ventricles(self) -> np.ndarray:
+        """(D, H, W) bool: fluid in the depth of the brain."""
+        inner = depth_in(self.brain) > min(self.brain.shape) * _DEEP
+        return fluid_of(self.reference.relative(self.image), self.case.subset) & inner
 
 
 class Grower:
@@ -129,7 +143,7 @@ class Grower:
         image = host.image[(slice(None), *box)]
         brain = (image != 0).any(axis=0)
         push_mm = random.uniform(0, self.options.max_mass_effect_mm)
-        image = push(image, brain, np.isin(label, CORE), push_mm)
+        image = push(image, brain, np.isin(label, REGIONS["TC"]), push_mm)
         relative = host.reference.relative(image)
         tissue = Tissue.of(relative, host.case.subset, brain)
         allowed = brain & hemisphere(host.plane, box, place.side)
@@ -150,6 +164,9 @@ class Grower:
             "subset": [modality.name for modality in looks.subset],
             **_standardized(host.image[rows], image, box, looks.subset),
         }
+        tight = _changed(host.image[rows][(slice(None), *box)], image, label)
+        box = tuple(slice(a.start + b.start, a.start + b.stop) for a, b in zip(box, tight, strict=True))
+        image, label = image[(slice(None), *tight)], label[tight]
         whole = np.zeros((len(MODALITIES), *label.shape), np.float32)
         whole[list(looks.subset)] = image
         return Patch.write(path, whole, label, box, facts)
@@ -205,7 +222,7 @@ class Grower:
             if shape is None:
                 continue
             pose = Pose.draw(shape, host.case.shape, self.options, random)
-            place = Place.of(label_map.name, shape, pose, host.brain, host.plane)
+            place = Place.of(label_map.name, shape, pose, host.brain, host.ventricles, host.plane)
             if place and (best is None or place.plausibility > best.plausibility):
                 best = place
             if best and best.plausibility >= PLAUSIBLE:
@@ -218,7 +235,7 @@ class Grower:
         return best
 
     def _path(self, kind: str, name: str, state: Any) -> Path:
-        digest = hashlib.sha256(json.dumps(state).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(strict_json.dumps(state).encode()).hexdigest()[:16]
         return self.folder / f"{kind}-{name}-{digest}.safetensors"
 
 
@@ -230,6 +247,12 @@ def margins(inner: Box, outer: Box) -> list[tuple[int, int]]:
 def _fingerprint(case: CachedCase) -> str:
     with case.open() as file:
         return file.metadata()["fingerprint"]
+
+
+def _changed(before: np.ndarray, after: np.ndarray, label: np.ndarray) -> Box:
+    """The smallest box that holds a label (d, h, w) and what differs between images (n, d, h, w)."""
+    differs = (np.abs(after - before) > _LEAST_CHANGE).any(axis=0)
+    return tightest_box(differs | (label > 0)) or (slice(0, 1),) * label.ndim
 
 
 def _standardized(whole: np.ndarray, image: np.ndarray, box: Box, subset: Subset) -> dict[str, list[float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from ..core import strict_json
 from ..core.errors import CaseError
 from ..core.modalities import MODALITIES
 from ..imaging.boxes import Box, shared_part
@@ -50,8 +50,8 @@ class Patch:
         rows = sample_tumor(label)
         rows[:, 1:] += np.array(start, np.int16)
         arrays = {"image": image.astype(np.float16), "label": label, "tumor": rows}
-        write_arrays(path, arrays, {"start": json.dumps(start), "facts": json.dumps(facts)})
-        return cls(path, tuple(start), label.shape, facts)
+        write_arrays(path, arrays, {"start": strict_json.dumps(start), "facts": strict_json.dumps(facts)})
+        return cls(path, tuple(start), label.shape, strict_json.loads(strict_json.dumps(facts)))
 
     @classmethod
     def open(cls, path: Path) -> Patch | None:
@@ -64,7 +64,7 @@ class Patch:
                 shape = tuple(file.get_slice("label").get_shape())
         except (SafetensorError, OSError):
             return None
-        return cls(path, tuple(json.loads(header["start"])), shape, json.loads(header["facts"]))
+        return cls(path, tuple(strict_json.loads(header["start"])), shape, strict_json.loads(header["facts"]))
 
     @property
     def box(self) -> Box:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Modality, Subset
 from ..imaging.boxes import tightest_box
 from .appearance import ClassAppearance, Reference, class_depth, depth_scores
 from .distances import depth_in, distance_to
-from .looks import CORE, Looks
+from .looks import Looks
 from .texture import SCALES, part_of, random_fields, smooth_noise
 
 _FLUID_SCORE = 1.2
@@ -31,7 +31,7 @@ _BORDER_MM = 6.0
 _ANATOMY = {TumorClass.ED: 0.6, TumorClass.NCR: 0.0, TumorClass.ET: 0.15}
 """Share of texture that is the tissue's own, which shimmers through edema."""
 
-_SOFT_MM = {TumorClass.ED: 1.2, TumorClass.NCR: 0.7, TumorClass.ET: 0.6}
+_SOFT_MM = {TumorClass.ED: 1.2, TumorClass.NCR: 1.0, TumorClass.ET: 0.6}
 """Width of the Gaussian that blends borders: partial volume, and infiltration beyond the edema."""
 
 _GRAIN = 0.6
@@ -42,6 +42,9 @@ _EDGES = 1 - _GRAIN
 
 _LEAST_BLUR = 0.3
 """Width in voxels of a Gaussian that changes nothing visible."""
+
+_FILLED = 0.5
+"""Share of a pocket of fluid in a core, from which on the core fills it."""
 
 _LEAST_PIECE = 30
 """Voxels of the smallest piece of tumor that stays, as in hand-drawn labels."""
@@ -65,9 +68,7 @@ class Tissue:
     def of(cls, relative: np.ndarray, subset: Subset, brain: np.ndarray) -> Tissue:
         """Of relative intensities (n, d, h, w) of a healthy brain."""
         by = dict(zip(subset, relative, strict=True))
-        dark = [-by[m] for m in (Modality.FLAIR, Modality.T1, Modality.T1CE) if m in by]
-        fluid = np.mean([*dark, *([by[Modality.T2]] if Modality.T2 in by else [])], axis=0)
-        fluid = (ndimage.gaussian_filter(fluid, 0.7) > _FLUID_SCORE) & brain
+        fluid = fluid_of(relative, subset) & brain
         ventricles = ndimage.binary_opening(fluid, iterations=2)
         t1 = next((by[m] for m in (Modality.T1, Modality.T1CE) if m in by), None)
         if t1 is None and Modality.T2 in by:
@@ -78,6 +79,13 @@ class Tissue:
         return cls(fluid, ndimage.binary_dilation(ventricles) & fluid, white)
 
 
+def fluid_of(relative: np.ndarray, subset: Subset) -> np.ndarray:
+    """Voxels (d, h, w) bool that are dark in FLAIR and T1 and bright in T2, of relative intensities."""
+    signs = np.array([1 if modality is Modality.T2 else -1 for modality in subset], np.float32)
+    score = np.tensordot(signs / len(signs), relative, 1)
+    return ndimage.gaussian_filter(score, 0.7) > _FLUID_SCORE
+
+
 def fit_label(
     label: np.ndarray, tissue: Tissue, allowed: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
@@ -85,7 +93,7 @@ def fit_label(
 
     Edema follows white matter and leaves fluid out; nothing is in the ventricles or outside ``allowed``.
     """
-    tumor, core = label > 0, np.isin(label, CORE)
+    tumor, core = label > 0, np.isin(label, REGIONS["TC"])
     inside, away = depth_in(tumor), distance_to(tumor)
     border = np.where(tumor, inside - 0.5, 0.5 - away)
     bends = _TRACTS_MM * tissue.white + _ROUGH_MM * smooth_noise(label.shape, 5.0, random)
@@ -94,13 +102,20 @@ def fit_label(
         reached = tumor
     reached &= ~tissue.fluid
     result = np.where(core, label, np.where(reached, np.uint8(TumorClass.ED), np.uint8(0)))
-    result[~allowed | tissue.ventricles] = TumorClass.BACKGROUND
+    result[~allowed | _spared(tissue.ventricles, core)] = TumorClass.BACKGROUND
     pieces, count = ndimage.label(result > 0)
     if count > 1:
         sizes = np.bincount(pieces.ravel())
         small = sizes < min(_LEAST_PIECE, sizes[1:].max())
         result[small[pieces]] = TumorClass.BACKGROUND
     return result
+
+
+def _spared(ventricles: np.ndarray, core: np.ndarray) -> np.ndarray:
+    """Fluid (d, h, w) that a tumor leaves out; a pocket that its core mostly covers, it fills."""
+    pockets, count = ndimage.label(ventricles)
+    covered = ndimage.mean(core, pockets, np.arange(count + 1)) > _FILLED
+    return ventricles & ~covered[pockets]
 
 
 def paint(
@@ -169,6 +184,7 @@ def _scores(
     # Single voxels differ by noise, which is added to intensities: before the map to them, long tails of a
     # distribution would turn it into specks that no scan shows.
     smooth[:, 0] = 0
+    smooth *= np.sqrt(SCALES)  # the map to intensities sharpens: it makes edges of slopes
     scores = random_fields(label.shape, smooth, look.correlation, random)
     share = _ANATOMY[cls]
     if share:

@@ -15,7 +15,7 @@ from .texture import part_of
 LARGEST_OVERLAP = 0.15
 """Share of a tumor that may have tumor on its mirror side too; what does is filled from around.
 
-Beyond, there is too little healthy tissue to copy. Of 54 patients at hand 6 have more.
+Beyond, there is too little healthy tissue to copy. Of 18 patients of BraTS one has more, 16 %.
 """
 
 _MARGIN = 5
@@ -105,7 +105,7 @@ def _carried(values: np.ndarray, known: np.ndarray, width: float) -> np.ndarray:
     weight = ndimage.gaussian_filter(known.astype(np.float32), width)
     total = ndimage.gaussian_filter(np.where(known, values, 0).astype(np.float32), width)
     mean = float(values[known].mean())
-    # the weight of the mean is that of a single voxel 3 widths away
+    # small beside the weight of known voxels near by, so that the mean counts far from all of them alone
     faint = 1e-3
     return (total + faint * mean) / (weight + faint)
 

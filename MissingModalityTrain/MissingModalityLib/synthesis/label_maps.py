@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.errors import CaseError, ImageError, OptionError
 from ..core.files import image_suffix
-from ..core.labels import to_classes
+from ..core.labels import to_classes, with_cavity
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
 from ..imaging.grid import ORIENTATION
@@ -118,8 +118,7 @@ def source_state(source: str) -> list[list[str | float]]:
 
 
 def _of_case(case: CachedCase) -> TumorShape | None:
-    with case.open() as file:
-        label = file.get_tensor("label")
+    label = case.label(tuple(slice(0, side) for side in case.shape))
     return _shape(label, (1.0,) * label.ndim, (0.0,) * label.ndim, tuple(map(float, label.shape)))
 
 
@@ -130,7 +129,7 @@ def _of_file(path: Path, convention: str) -> TumorShape | None:
     from ..imaging.volumes import read_image
 
     image = sitk.DICOMOrient(read_image(path), ORIENTATION)
-    label = to_classes(sitk.GetArrayFromImage(image), convention, str(path))
+    label = _classes(sitk.GetArrayFromImage(image), convention, str(path))
     return _on_atlas(label, tuple(reversed(image.GetSpacing())))
 
 
@@ -161,7 +160,7 @@ def _in_archive(path: Path, convention: str) -> Iterator[LabelMap]:
                 label = np.frombuffer(content, kind).reshape(size[1:]).transpose(2, 1, 0)
                 shape = _on_atlas(label, tuple(reversed(spacing)))
                 if shape:
-                    classes = to_classes(shape.classes, convention, f"{path}: {name}")
+                    classes = _classes(shape.classes, convention, f"{path}: {name}")
                     shape = replace(shape, classes=classes)
                 yield LabelMap(name, partial(_same, shape))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
@@ -169,6 +168,11 @@ def _in_archive(path: Path, convention: str) -> Iterator[LabelMap]:
             f"{path}: no archive of label maps ({error}). It needs the arrays seg (N, X, Y, Z), patient (N,) "
             "and spacing (3,)."
         ) from error
+
+
+def _classes(values: np.ndarray, convention: str, source: str) -> np.ndarray:
+    """Classes of a label map; a resection cavity is no part of the shape of a tumor."""
+    return with_cavity(to_classes(values, convention, source), "background", source)
 
 
 def _same(shape: TumorShape | None) -> TumorShape | None:

@@ -9,13 +9,11 @@ from enum import StrEnum
 import numpy as np
 
 from ..core.errors import CaseError
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset
 from .appearance import Appearance, ClassAppearance
 from .distances import depth_in
 from .options import GrownOptions
-
-CORE = (TumorClass.NCR, TumorClass.ET)
 
 _FEW_ENHANCING = 0.1
 """Share of the core that enhances up to which a training tumor's core is taken for non-enhancing."""
@@ -69,7 +67,7 @@ def make_kind(
     if drawn[1]:
         return np.where(enhancing, np.uint8(TumorClass.NCR), label), Kind.NON_ENHANCING
     if drawn[2]:
-        depth = depth_in(np.isin(label, CORE))
+        depth = depth_in(np.isin(label, REGIONS["TC"]))
         return np.where(enhancing & (depth > rim_mm), np.uint8(TumorClass.NCR), label), Kind.THIN_RIM
     return label, Kind.AS_MAPPED
 
@@ -123,11 +121,12 @@ def _pair(
 ) -> tuple[Appearance, Appearance]:
     """Two training tumors, as fit as there are; the same one twice where there is no other."""
 
-    def fitness(appearance: Appearance) -> tuple[int, bool, int]:
+    def fitness(appearance: Appearance) -> tuple[int, int, bool, int]:
         sequences = len(set(subset) & set(appearance.subset))
         faint = appearance.enhancing_share < _FEW_ENHANCING
         measured = [cls for cls in needed if appearance.voxels.get(cls, 0) >= _MANY_VOXELS]
-        return sequences, faint == (kind is Kind.LOW_GRADE), len(measured)
+        known = len(needed & appearance.classes.keys())
+        return sequences, known, faint == (kind is Kind.LOW_GRADE), len(measured)
 
     usable = [one for one in appearances if one.classes and set(subset) & set(one.subset)]
     if not usable:

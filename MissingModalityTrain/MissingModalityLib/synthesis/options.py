@@ -12,6 +12,9 @@ SYNTHESIS_METHODS = ("aem", "mixup", "grown")
 """Tumors transplanted as asymmetry error maps, whole images mixed (the paper's comparison, Table 6), or
 tumors grown from label maps."""
 
+MOST_FACTOR = 1000
+"""Real and synthetic cases together, times the real ones: for a mistyped number, which would fill a disk."""
+
 DIFFERENCES = ("absolute", "signed", "none")
 PLACEMENTS = ("aligned", "random")
 
@@ -66,7 +69,7 @@ class GrownOptions:
     )
 
     def __post_init__(self) -> None:
-        check(self, "grown.")
+        check(self)
 
 
 @reads_old_names(OLD_SYNTHESIS_OPTIONS)

@@ -9,11 +9,11 @@ import numpy as np
 
 from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress, ProgressStage, silent
+from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.cache import CachedCase
 from .grower import Grower
 from .mixup import MixedCase
-from .options import SYNTHESIS_METHODS, SynthesisOptions
+from .options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
 from .synthetic_case import SyntheticCase
 from .transplanted_case import TransplantedCase
 from .tumor_cache import CachedTumor, cache_tumor, tumor_folder
@@ -93,7 +93,7 @@ def grow_cases(
         numbers: which, from 0.
         seed, options, folder, on_progress: as there.
     """
-    notify = on_progress or silent
+    notify = reporter(on_progress)
     grower, made = Grower(cases, options.grown, folder), []
     for step, number in enumerate(numbers):
         name = f"synthetic_{number:04d}"
@@ -111,13 +111,16 @@ def check_choices(method: str, factor: int, cases: int) -> None:
         cases: how many real ones there are.
 
     Raises:
-        OptionError: unknown method, or a factor below 2.
+        OptionError: unknown method, or a factor that is no whole number from 2 to ``MOST_FACTOR``.
         CaseError: fewer than two cases.
     """
     if method not in SYNTHESIS_METHODS:
         raise OptionError(f"Unknown synthesis '{method}'. Choose one of: {', '.join(SYNTHESIS_METHODS)}.")
-    if factor < 2:
-        raise OptionError(f"A factor of {factor} leaves no synthetic case. Choose 2 or more.")
+    if type(factor) is not int or not 2 <= factor <= MOST_FACTOR:
+        raise OptionError(
+            f"A factor of {factor!r} is none: below 2 it leaves no synthetic case. Choose 2 or more, at most "
+            f"{MOST_FACTOR}."
+        )
     if cases < 2:
         raise CaseError("Synthesis needs at least two labeled cases, a recipient and a donor. Add cases.")
 
@@ -126,7 +129,7 @@ def _cut(
     cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions, on_progress: Progress | None
 ) -> dict[int, CachedTumor]:
     """The tumors of all cases that have one, by the index of the case."""
-    notify = on_progress or silent
+    notify = reporter(on_progress)
     tumors = {}
     for index, case in enumerate(cases):
         notify(Event(ProgressStage.CUT_TUMORS, index, len(cases), case.name))

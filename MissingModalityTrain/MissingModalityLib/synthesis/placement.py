@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..imaging.boxes import Box
 from .label_maps import TumorShape
 from .midsagittal_plane import Plane
@@ -28,7 +28,7 @@ _MARGIN = 8
 PLAUSIBLE = 0.88
 """Share of a tumor that has to be in the brain and on one side of the falx; the rest is cut off.
 
-Tumors in label maps lie to 97 % (median) on one side; the brains' outlines differ by a few millimeters.
+Of 345 label maps of BraTS 2020, 89 % have that much on one side of the middle of the brain's box.
 """
 
 _STRIDE = 3
@@ -105,7 +105,8 @@ class Place:
         shape, pose: of the tumor.
         box: of the recipient, that holds it.
         side: 1 or -1, the side of the falx that most of it lies on.
-        plausibility: share of the tumor that lies in the brain and on that side.
+        plausibility: share of the tumor that lies in the brain and on that side, less the share of its core
+            that lies in the ventricles.
     """
 
     name: str
@@ -116,14 +117,23 @@ class Place:
     plausibility: float
 
     @classmethod
-    def of(cls, name: str, shape: TumorShape, pose: Pose, brain: np.ndarray, plane: Plane) -> Place | None:
+    def of(
+        cls,
+        name: str,
+        shape: TumorShape,
+        pose: Pose,
+        brain: np.ndarray,
+        ventricles: np.ndarray,
+        plane: Plane,
+    ) -> Place | None:
         """Judge a pose by every few voxels; None where nothing lies in the brain (D, H, W)."""
         box = pose.box(shape, brain.shape)
         if box is None:
             return None
         coarse = tuple(slice(part.start, part.stop, _STRIDE) for part in box)
         points = np.stack(np.meshgrid(*(np.arange(p.start, p.stop, _STRIDE) for p in box), indexing="ij"))
-        tumor = pose.classes(shape, points.astype(float)) > 0
+        label = pose.classes(shape, points.astype(float))
+        tumor = label > 0
         inside = tumor & brain[coarse]
         right = inside & hemisphere(plane, coarse, 1.0)
         side = 1.0 if 2 * right.sum() >= inside.sum() else -1.0
@@ -131,6 +141,8 @@ class Place:
         # what bending and the recipient's grid cut off counts too
         volume = (shape.classes > 0).sum() * np.prod(shape.spacing) / abs(np.linalg.det(pose.matrix))
         share = float(kept) * _STRIDE**3 / max(volume, float(tumor.sum()) * _STRIDE**3)
+        core = np.isin(label, REGIONS["TC"])
+        share -= float((core & ventricles[coarse]).sum() / max(1, core.sum()))
         return cls(name, shape, pose, box, side, share) if kept else None
 
     def classes(self, bend_mm: float, random: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,8 @@ import numpy as np
 from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors
 from ..core.modalities import Modality, subset_name
-from ..core.progress import Event, Progress, ProgressStage, silent
+from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..core.seeding import check_seed
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import cache_case
@@ -57,9 +58,10 @@ def preview(
     Raises:
         CaseError: no such case, one without a label or tumor, or one that lacks the modality; or a folder
             cannot be written to.
-        OptionError: recipient and donor are one case.
+        OptionError: recipient and donor are one case, or the seed is none.
     """
-    output, notify = Path(output), on_progress or silent
+    output, notify = Path(output), reporter(on_progress)
+    check_seed(seed)
     # one donor is given, and another tumor of it would lie on top of the first
     options = replace(options or SynthesisOptions(), tumors=1)
     if recipient == donor:

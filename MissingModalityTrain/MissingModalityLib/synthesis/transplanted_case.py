@@ -144,8 +144,7 @@ class TransplantedCase(SyntheticCase):
         if self.clip_to_brain:
             return self.crop([edge.start for edge in box], [edge.stop - edge.start for edge in box])[1]
         # without clipping images decide nothing, and labels are a ninth of the bytes of a full case
-        with self.recipient.open() as file:
-            label = torch.from_numpy(file.get_slice("label")[box])
+        label = torch.from_numpy(self.recipient.label(box))
         for graft in self.grafts:
             shared = graft.shared(box)
             if shared:

@@ -7,7 +7,6 @@ lacks, and ``label`` (d, h, w) uint8. float16 as in the prepared-case cache, and
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from ..core import strict_json
 from ..core.errors import CaseError, ImageError
 from ..core.modalities import MODALITIES, Modality
 from ..imaging.boxes import Box, tightest_box
@@ -144,8 +144,8 @@ def _cut(donor: CachedCase, options: SynthesisOptions) -> tuple[dict[str, np.nda
     if options.feather_mm:
         values *= feather(label, options.feather_mm)  # voxels of prepared cases are 1 mm wide
     header = {
-        "start": json.dumps([part.start for part in box]),
-        "plane": json.dumps(plane and asdict(plane)),
+        "start": strict_json.dumps([part.start for part in box]),
+        "plane": strict_json.dumps(plane and asdict(plane)),
     }
     return {"values": values.astype(np.float16), "label": label}, header
 
@@ -174,15 +174,15 @@ def _open(donor: CachedCase, path: Path) -> CachedTumor | None:
             shape = tuple(file.get_slice("label").get_shape())
     except (SafetensorError, OSError):
         return None
-    plane = json.loads(header["plane"])
+    plane = strict_json.loads(header["plane"])
     if plane is not None:
         plane = Plane(tuple(plane["normal"]), plane["offset"])
-    return CachedTumor(donor, path, tuple(json.loads(header["start"])), shape, plane)
+    return CachedTumor(donor, path, tuple(strict_json.loads(header["start"])), shape, plane)
 
 
 def _digest(donor: CachedCase, options: SynthesisOptions) -> str:
     """Differs between donors, versions of their files, the options read here, and versions of this code."""
     with donor.open() as file:
         fingerprint = file.metadata()["fingerprint"]
-    text = json.dumps([VERSION, fingerprint, options.difference, options.feather_mm])
+    text = strict_json.dumps([VERSION, fingerprint, options.difference, options.feather_mm])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

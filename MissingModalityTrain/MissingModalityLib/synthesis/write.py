@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +10,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.files import explain_write_errors, write_report
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
-from ..core.progress import Event, Progress, ProgressStage, silent
+from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..core.seeding import check_seed
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import CachedCase, cache_case, fingerprint
+from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
 from ..imaging.volumes import write_image
 from .contact_sheet import draw_contact_sheet
 from .options import SynthesisOptions
@@ -66,17 +68,21 @@ def synthesize(
         What ``synthesis.json`` in ``output`` holds: ``plan`` (everything that decides the result, cases with
         a digest of what their files hold),
         ``synthetic`` (for each case its name, modalities, recipient, donors and what was drawn),
-        ``versions`` and ``seconds``. ``contact_sheet.png`` lies beside it.
+        ``warnings`` about the real cases (``case``, empty for all of them, and ``warning``), ``versions`` and
+        ``seconds``. ``contact_sheet.png`` lies beside it.
 
     Raises:
         CaseError: too few usable cases, or ``output`` holds something else or cannot be written to.
         ImageError, LabelError: a real case cannot be read; the message names the file.
-        OptionError: unknown method or convention, or a factor below 2.
+        OptionError: unknown method or convention, or a factor or seed out of its range.
     """
-    start, notify = perf_counter(), on_progress or silent
+    start, notify = perf_counter(), reporter(on_progress)
+    check_seed(seed)
     data, output, options = Path(data).resolve(), Path(output).resolve(), options or SynthesisOptions()
     labeled, _ = find_cases(data, convention).labeled()
     check_choices(method, factor, len(labeled))
+    if convention is None:
+        check_numbering(labeled, dict(read_numbers(labeled, output / _WORK_FOLDER)), str(data))
     plan = {
         "data": str(data),
         "cases": {case.name: fingerprint(case) for case in labeled},
@@ -98,6 +104,7 @@ def synthesize(
         "synthetic": [
             {"name": case.name, "modalities": subset_name(case.subset), **case.describe()} for case in cases
         ],
+        "warnings": folder_warnings(prepared),
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),
     }
@@ -150,12 +157,12 @@ def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
 
 def _plan_of(report: Path) -> dict[str, Any]:
     """The plan of a report; its options by the names of today, with what earlier versions did not have."""
-    plan = json.loads(report.read_text("utf-8"))["plan"]
+    plan = strict_json.loads(report.read_text("utf-8"))["plan"]
     return {**plan, "options": _as_json(SynthesisOptions(**plan["options"]))}
 
 
 def _as_json(options: SynthesisOptions) -> dict[str, Any]:
-    return json.loads(json.dumps(asdict(options)))
+    return strict_json.loads(strict_json.dumps(asdict(options)))
 
 
 def _write_case(case: SyntheticCase, output: Path) -> None:

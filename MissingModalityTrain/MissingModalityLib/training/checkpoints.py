@@ -9,13 +9,28 @@ the run stands (``epoch`` counts those that are over, 0 before the first); ``net
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..core.errors import StudentError
 from ..core.files import atomic_write, explain_write_errors
+from ..inference.weights import first_not_finite
 from .run_folder import RunFolder
+
+_WEIGHTS = ("network", "averaged")
+"""Parts of a state that a student is made of."""
+
+
+def tensors_in(state: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """All tensors in a nested state, each under its path in it, such as ``network.body.weight``."""
+    if isinstance(state, Tensor):
+        yield name, state
+    elif isinstance(state, (Mapping, list, tuple)):
+        for key, part in state.items() if isinstance(state, Mapping) else enumerate(state):
+            yield from tensors_in(part, f"{name}.{key}" if name else str(key))
 
 
 def write_checkpoint(folder: RunFolder, state: dict[str, Any]) -> None:
@@ -36,7 +51,7 @@ def read_checkpoint(folder: RunFolder) -> dict[str, Any]:
     """The last whole state, on the CPU; tensors and plain values only, so nothing in the file can run.
 
     Raises:
-        StudentError: there is none, or it is damaged.
+        StudentError: there is none, it is damaged, or a weight in it is no number.
     """
     path = folder.checkpoint
     if not path.is_file():
@@ -45,9 +60,26 @@ def read_checkpoint(folder: RunFolder) -> dict[str, Any]:
             "again without --resume; else choose the folder of a training run."
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        _check(state)
     except Exception as error:  # there is hardly an error that a flipped bit cannot cause
         raise StudentError(
             f"{path}: the checkpoint is damaged ({error}). Put back a copy, or delete it and start the run "
             "again."
         ) from error
+    return state
+
+
+def _check(state: Any) -> None:
+    """Refuse what is no state of a run, or one whose weights are no numbers.
+
+    Raises:
+        KeyError, TypeError, ValueError: naming what is wrong.
+    """
+    kinds = {"stage": str, "epoch": int, "network": dict}
+    lacking = [part for part, kind in kinds.items() if not isinstance(state[part], kind)]
+    if lacking:
+        raise ValueError(f"its {lacking[0]} is none")
+    name = first_not_finite(dict(tensors_in({part: state[part] for part in _WEIGHTS if part in state})))
+    if name is not None:
+        raise ValueError(f"{name} holds NaN or infinity")

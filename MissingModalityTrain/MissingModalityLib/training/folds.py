@@ -65,7 +65,9 @@ def record_beside(request: TrainRequest) -> RunRecord | None:
             )
         changes = request.changes()
         plan = record.plan if isinstance(changes, Plan) else change_plan(record.plan, changes)
-        return replace(record, plan=plan, cases={}, validation=(), left_out={}, fold=request.fold)
+        return replace(
+            record, plan=plan, cases={}, validation=(), left_out={}, warnings=(), fold=request.fold
+        )
     return None
 
 
@@ -95,6 +97,7 @@ def score_fold(request: TrainRequest, report: Progress) -> None:
         convention=record.convention,
         on_progress=report,
         cases=record.validation,
+        resection_cavity=record.plan.resection_cavity,
     )
 
 

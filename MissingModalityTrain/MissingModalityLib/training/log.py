@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ..core import strict_json
 from ..core.files import explain_write_errors, write_text
 from .run_folder import RunFolder
 
@@ -38,13 +38,16 @@ class LogLine:
 
     def to_json(self) -> str:
         """The line, with its line break; without what is None."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value is not None}) + "\n"
+        return (
+            strict_json.dumps({name: value for name, value in asdict(self).items() if value is not None})
+            + "\n"
+        )
 
     @classmethod
     def from_json(cls, line: str) -> LogLine | None:
         """The inverse of :meth:`to_json`; None for what a killed run half wrote."""
         try:
-            record: dict[str, Any] = json.loads(line)
+            record: dict[str, Any] = strict_json.loads(line)
             return cls(**{item.name: record[item.name] for item in fields(cls) if item.name in record})
         except (ValueError, TypeError):
             return None

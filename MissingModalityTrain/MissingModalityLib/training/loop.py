@@ -18,14 +18,16 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..core.errors import OptionError
+from ..core.labels import IGNORED, TumorClass
 from ..core.progress import Event, Progress
 from ..core.seeding import epoch_seed, method_seed
 from ..imaging.cache import CachedCase
 from ..inference.sliding_window import cuda_half
+from ..inference.weights import first_not_finite
 from ..methods.method import Method
 from ..runtime import distributed
 from . import augmentation, log
-from .checkpoints import write_checkpoint
+from .checkpoints import tensors_in, write_checkpoint
 from .compilation import compiled, compiled_step
 from .device_cases import keep_cases
 from .loading import DataTimer, batches, errors_of_workers
@@ -102,6 +104,7 @@ class Trainer:
         stage.method.know_cases([case.name for case in stage.cases])
         self.optimizer = make_optimizer(self.trained.parameters(), settings, stage.device)
         self.kept = distributed.on_all_ranks(keep_cases, stage.cases, settings.case_cache, stage.device)
+        self.ignores = any(isinstance(case, CachedCase) and case.ignores for case in stage.cases)
         self.precision, self.scaler = _precision(settings.precision, stage.device)
         self.ema_model = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
 
@@ -153,8 +156,8 @@ class Trainer:
         """Train to the end of the stage, writing log and checkpoint after every epoch.
 
         Raises:
-            OptionError: the loss is no longer a number; the learning rate is too high for these data. Or a
-                worker process has been killed, or the network cannot be compiled.
+            OptionError: the loss or a weight is no longer a number; the learning rate is too high for these
+                data. Or a worker process has been killed, or the network cannot be compiled.
             CaseError: a prepared case has gone or is damaged, or the log cannot be written.
             StudentError: the checkpoint cannot be written.
         """
@@ -166,6 +169,7 @@ class Trainer:
             torch.manual_seed(epoch_seed(stage.seeding, *stage.entropy, epoch, distributed.rank()))
             stage.method.begin_epoch(stage.network, epoch)
             loss, waiting = self.train_epoch(model, epoch)
+            self._check_state(epoch)
             dice = self._validate(epoch)
             self.done = epoch + 1
             seconds = round(time.perf_counter() - started, 2)
@@ -252,6 +256,9 @@ class Trainer:
         cases = batch["case"].tolist()
         batch = self._sent(batch, cases)
         batch["image"], batch["label"] = augmentation.apply(batch["image"], batch["label"], drawn, read)
+        if self.ignores:
+            batch["ignored"] = batch["label"] == IGNORED
+            batch["label"] = batch["label"].masked_fill(batch["ignored"], TumorClass.BACKGROUND)
         self.optimizer.zero_grad(set_to_none=True)  # before the activations take its memory
         with self.precision:
             terms = stage.method.loss(model, batch, epoch)
@@ -292,6 +299,26 @@ class Trainer:
                 "last checkpoint; should it happen with the same case again, look at its volumes."
             )
             distributed.raise_on_all_ranks(error)
+
+    def _check_state(self, epoch: int) -> None:
+        """Stop where the steps have left no numbers, before they are validated or written anywhere.
+
+        The loss cannot tell: it was computed before the step. Once per epoch, so a GPU is waited for once.
+
+        Raises:
+            OptionError: on all ranks.
+        """
+        states = {name: part.state_dict() for name, part in self._parts().items()}
+        found = first_not_finite(dict(tensors_in(states)))
+        names = [name for name in distributed.gather([found]) if name]
+        if names:
+            distributed.raise_on_all_ranks(
+                OptionError(
+                    f"The steps of stage {self.stage.name}, epoch {epoch + 1}, have left NaN or infinity in "
+                    f"{names[0]}. Lower learning_rate, or set precision=float32, and resume from the last "
+                    "checkpoint."
+                )
+            )
 
 
 def _precision(name: str, device: torch.device) -> tuple[AbstractContextManager, torch.amp.GradScaler]:

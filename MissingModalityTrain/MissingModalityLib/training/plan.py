@@ -13,11 +13,13 @@ from typing import Any
 
 from ..core.aliases import OLD_PLAN_SETTINGS, plan_of_today, renamed
 from ..core.errors import OptionError
+from ..core.labels import CAVITY_RULES
 from ..core.settings import (
     SettingError,
     all_old_names,
     as_text,
     check,
+    choice,
     facts,
     flat,
     fraction,
@@ -62,6 +64,12 @@ class Plan:
     stages: dict[str, Settings] = field(
         default_factory=dict, metadata=facts("Stages by name, in the order in which they run", "")
     )
+    resection_cavity: str = choice(
+        "background",
+        "What a labeled resection cavity counts as: "
+        + "; ".join(f"{name}: {text}" for name, text in CAVITY_RULES.items()),
+        *CAVITY_RULES,
+    )
     patient: str | None = setting(
         None,
         "Regular expression that finds the patient in a case's path inside the data, by its first group "
@@ -87,6 +95,7 @@ OF_THE_RUN = {
     "network_options": "network_options",
     "validation_fraction": "validation_fraction",
     "exclude": "exclude",
+    "resection_cavity": "resection_cavity",
     "patient": "patient",
 }
 """Field of a plan by the name under which ``--set`` changes it; these hold for all stages."""
@@ -130,8 +139,8 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     Args:
         plan: what to start from.
         changes: values or texts by key. "epochs" is set in every stage, "pretrain.epochs" in one,
-            "network.OPTION", "validation_fraction", "exclude" and "patient" for the run; mappings may be
-            nested instead, ``{"pretrain": {"epochs": 30}}``. Earlier names are read.
+            "network.OPTION", "validation_fraction", "exclude", "resection_cavity" and "patient" for the run;
+            mappings may be nested instead, ``{"pretrain": {"epochs": 30}}``. Earlier names are read.
         finished: stages that are over: a key that names one may only say what it was, one for all stages
             passes them by.
 
@@ -158,7 +167,9 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
             else:
                 of_stage[name][rest] = value
         else:
-            check_known(key, ("network.OPTION", "validation_fraction", "exclude", "patient"))
+            check_known(
+                key, ("network.OPTION", "validation_fraction", "exclude", "resection_cavity", "patient")
+            )
             for stage in of_stage:
                 of_stage[stage].setdefault(key, value)
     stages = {
@@ -202,8 +213,8 @@ def read_config(path: Path) -> dict[str, Any] | Plan:
     import yaml
 
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _yaml_loader())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _yaml_loader())  # noqa: S506 - a SafeLoader
+    except Exception as error:  # PyYAML lets errors of all kinds out, such as a KeyError of "!!bool maybe"
         raise OptionError(f"{path}: cannot be read as YAML ({error}). Correct the file.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise OptionError(f"{path}: holds no settings. Write lines such as 'epochs: 100'.")
@@ -211,7 +222,9 @@ def read_config(path: Path) -> dict[str, Any] | Plan:
         return from_json(content) if "stages" in content else flattened(content)
     except RecursionError:
         raise OptionError(f"{path}: an alias in it stands within itself. Write the settings out.") from None
-    except (TypeError, AttributeError) as error:
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
+    except (TypeError, AttributeError, KeyError) as error:
         raise OptionError(
             f"{path}: holds no plan ({error}). Write it as train --show-plan prints it."
         ) from error
@@ -241,12 +254,8 @@ def _yaml_loader() -> type:
         def construct_decimal(self, node: yaml.ScalarNode) -> int:
             digits = node.value.lstrip("+-")
             if ":" in digits or (digits[0] == "0" and len(digits) > 1 and digits[1] not in "xXbB"):
-                raise yaml.constructor.ConstructorError(
-                    None,
-                    None,
-                    f"'{node.value}' is no decimal number; write it without leading 0 or colon",
-                    node.start_mark,
-                )
+                problem = f"'{node.value}' is no decimal number; write it without leading 0 or colon"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
             return self.construct_yaml_int(node)
 
     Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_decimal)

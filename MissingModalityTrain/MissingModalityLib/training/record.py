@@ -5,11 +5,11 @@ Imports nothing heavy.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors, write_text
 from ..core.seeding import HASH_RULE, RULES
@@ -37,6 +37,7 @@ class RunRecord:
             the sequence, and "label"; in the file ``voxels_sha256``. Runs of earlier versions have none.
         left_out: why cases and files of the data are not used, by name of the case or path inside ``data``;
             in the file a list of ``{"name": ..., "reason": ...}``.
+        warnings: ``case``, empty for one about all of them, and ``warning``; in the file where there are any.
         versions: of this library and PyTorch when the run began.
         folds, fold: of a run that is one fold of a cross-validation, how many there are and which it is, from
             0; what is held out is that fold, see :func:`~..datasets.splitting.split_folds`. Else None.
@@ -58,6 +59,7 @@ class RunRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     folds: int | None = None
     fold: int | None = None
+    warnings: Sequence[Mapping[str, str]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
@@ -76,6 +78,7 @@ class RunRecord:
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out.items()],
             "voxels_sha256": {name: dict(content) for name, content in self.contents.items()},
             "versions": dict(self.versions),
+            **({"warnings": list(self.warnings)} if self.warnings else {}),
             **of_fold,
             "settings": to_json(self.plan),
         }
@@ -107,6 +110,7 @@ class RunRecord:
             versions=content.get("versions", {}),
             folds=content.get("folds"),
             fold=content.get("fold"),
+            warnings=content.get("warnings", ()),
         )
 
     @classmethod
@@ -118,7 +122,7 @@ class RunRecord:
         """
         path = folder.record
         try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_json(strict_json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise CaseError(
                 f"{folder.path} is no training run: it has no {path.name}. Choose the folder given to "
@@ -141,4 +145,4 @@ class RunRecord:
         """
         with explain_write_errors(folder.path, "Choose a folder on a disk with free space."):
             folder.path.mkdir(parents=True, exist_ok=True)
-            write_text(json.dumps(self.to_json(), indent=2), folder.record)
+            write_text(strict_json.dumps(self.to_json(), indent=2), folder.record)

@@ -154,7 +154,31 @@ class TrainRequest:
         changes = self.changes()
         if isinstance(changes, Plan):
             return changes, True
-        return make_plan(self.recipe, self.network, self.preset, self.stages, changes), False
+
+        def make(settings: Mapping[str, Any]) -> Plan:
+            return make_plan(self.recipe, self.network, self.preset, self.stages, settings)
+
+        return self.applied(make, changes), False
+
+    def applied(self, make: Callable[[Mapping[str, Any]], Plan], changes: Mapping[str, Any]) -> Plan:
+        """The plan that ``make`` makes with these changes; what is wrong in the file of settings names it.
+
+        Raises:
+            OptionError: as ``make`` raises it, naming :attr:`config` where its settings alone are refused.
+        """
+        try:
+            return make(changes)
+        except OptionError:
+            if self.config is not None:
+                self._blame_config(make)
+            raise
+
+    def _blame_config(self, make: Callable[[Mapping[str, Any]], Plan]) -> None:
+        of_file = read_config(self.config)
+        try:
+            make(of_file)
+        except OptionError as error:
+            raise OptionError(f"{self.config}: {error}") from error
 
     def to_arguments(self) -> list[str]:
         """The command line that asks for the same, beginning with ``train``.

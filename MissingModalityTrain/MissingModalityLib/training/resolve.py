@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .. import __version__, networks
-from ..core.errors import CaseError, OptionError
+from ..core import strict_json
+from ..core.errors import CaseError, OptionError, StudentError
 from ..core.labels import TumorClass
 from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
 from ..methods.registry import METHODS
@@ -27,7 +28,7 @@ from .stage_students import load_weights
 State = dict[str, Any]
 """What a checkpoint holds: ``stage``, ``epoch`` (done within it) and the state of every part."""
 
-_FIXED = ("exclude", "patient", "validation_fraction", "network_options", "network")
+_FIXED = ("exclude", "patient", "validation_fraction", "resection_cavity", "network_options", "network")
 """Settings that decide the cases and the weights of a run, and so cannot change when it resumes."""
 
 _ASKED = ("data", "recipe", "preset", "seed", "convention", "initial", "folds", "fold", "settings")
@@ -92,7 +93,7 @@ def _asked(request: TrainRequest) -> RunRecord:
 
 def _asks_for(asked: RunRecord, there: RunRecord) -> bool:
     """Whether a run that is there is the one that is asked for; lists and tuples are alike, as in JSON."""
-    first, second = (json.loads(json.dumps(record.to_json())) for record in (asked, there))
+    first, second = (strict_json.loads(strict_json.dumps(record.to_json())) for record in (asked, there))
     return all(first.get(name) == second.get(name) for name in _ASKED)
 
 
@@ -109,6 +110,11 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
         )
     state = read_checkpoint(folder)
     stages = list(record.plan.stages)
+    if state["stage"] not in stages:
+        raise StudentError(
+            f"{folder.checkpoint}: the checkpoint is of stage '{state['stage']}', and {folder.record} has "
+            f"{', '.join(stages)}. Put back copies of both, or start a new run."
+        )
     begun = stages[: stages.index(state["stage"]) + 1]
     if request.restart:
         if request.restart not in begun:
@@ -117,7 +123,8 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
                 f"{', '.join(begun)}."
             )
         state = {"stage": request.restart, "epoch": 0}
-    plan = change_plan(record.plan, changes, stages[: stages.index(state["stage"])])
+    finished = stages[: stages.index(state["stage"])]
+    plan = request.applied(partial(change_plan, record.plan, finished=finished), changes)
     _check_fixed(folder, record.plan, plan)
     _check_plan(plan, bool(record.initial))
     _check_epochs(plan, state)
@@ -132,7 +139,7 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
 def _check_fixed(folder: RunFolder, before: Plan, plan: Plan) -> None:
     for name in _FIXED:
         # as JSON, because the record has lists where settings may have tuples
-        if json.dumps(getattr(plan, name)) != json.dumps(getattr(before, name)):
+        if strict_json.dumps(getattr(plan, name)) != strict_json.dumps(getattr(before, name)):
             raise OptionError(
                 f"{folder.path}: the setting {name} is fixed by the run and cannot change when it resumes. "
                 "Leave it out, or start a new run in another folder."

@@ -14,7 +14,7 @@ from torch import nn
 from .. import networks
 from ..core.errors import CaseError, OptionError
 from ..core.files import remove_stale_temporaries
-from ..core.progress import Progress, silent
+from ..core.progress import Progress, reporter, silent
 from ..methods.registry import METHODS
 from ..runtime import distributed, lock
 from ..runtime.devices import choose_device
@@ -49,7 +49,7 @@ def train(on_progress: Progress | None = None, **choices: Any) -> Path:
             that is no longer a number.
     """
     request = TrainRequest(**choices)
-    report = on_progress or silent
+    report = reporter(on_progress)
     if request.folds is None:
         _train(request, report)
         return request.output

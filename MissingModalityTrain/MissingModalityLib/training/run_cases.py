@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..core.errors import CaseError, ImageError, LabelError, OptionError
+from ..core.errors import CaseError, OptionError
+from ..core.failures import note_failure
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..datasets.grouping import patients_of
-from ..datasets.patients import describe_same
 from ..datasets.splitting import split_cases, split_folds
 from ..imaging.cache import CachedCase, cache_case
+from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
 from ..inference.card import read_card
 from ..inference.learned import Learned
 from ..runtime import distributed
@@ -73,22 +74,29 @@ def prepare_run_cases(
         CaseError: a case of the run has gone or holds other voxels than when the run began, the folder
             cannot be written to, or no case is left.
         ImageError, LabelError: a case of a run that resumes can no longer be read.
+        LabelError: the folder of a run that begins mixes numberings and no convention is given.
     """
     cases = distributed.on_all_ranks(_found_cases, record)
     mine = cases[distributed.rank() :: distributed.world()]
-    outcomes = dict(distributed.gather_from(lambda: _prepare(mine, folder, report, skip=new)))
+    if new and record.convention is None:
+        numbers = dict(distributed.gather_from(lambda: read_numbers(mine, folder)))
+        distributed.on_all_ranks(check_numbering, cases, numbers, record.data)
+    rule = record.plan.resection_cavity
+    outcomes = dict(distributed.gather_from(lambda: _prepare(mine, folder, rule, report, skip=new)))
     cached = {case.name: outcomes[case.name] for case in cases if isinstance(outcomes[case.name], CachedCase)}
+    # processes without a common disk each prepare what they lack
+    lacking = [case for case in cases if case.name in cached and not cached[case.name].path.exists()]
+    cached |= distributed.on_all_ranks(lambda: {case.name: _cached(case, folder, rule) for case in lacking})
+    prepared = list(cached.values())
     if new:
         unreadable = {name: reason for name, reason in outcomes.items() if name not in cached}
         cases = [case for case in cases if case.name in cached]
         record = distributed.on_all_ranks(_with_split, record, cases, unreadable, cached)
+        record = replace(record, warnings=distributed.on_all_ranks(folder_warnings, prepared))
     else:
         record = distributed.on_all_ranks(_with_contents, record, cached, accept_changes)
     report(Event(ProgressStage.PREPARE, len(mine), len(mine), describe_cases(record)))
-    # processes without a common disk each prepare what they lack
-    own = [case for case in cases if not cached[case.name].path.exists()]
-    lacking = distributed.on_all_ranks(lambda: {case.name: cache_case(case, folder) for case in own})
-    return record, list({**cached, **lacking}.values())
+    return record, prepared
 
 
 def stage_cases(
@@ -96,19 +104,24 @@ def stage_cases(
 ) -> list[CachedCase]:
     """The cases that a stage trains on: those not held out, and synthetic ones made of these.
 
+    A case with a resection cavity takes no part in synthesis unless its cavity counts as background: of a
+    cavity that is ignored, or of the core, synthetic label maps know nothing.
+
     Raises:
         CaseError: none has the modalities of any subset to train for, or there is no donor.
     """
     real = [case for case in cases if case.name not in record.validation]
     made = []
-    synthesis = settings.synthesis
+    synthesis, plain = settings.synthesis, real
+    if record.plan.resection_cavity != "background":
+        plain = [case for case in real if not case.cavity_voxels]
     if synthesis.method != "none":
         folder, options = tumor_folder(real[0].path.parent), synthesis.options
         if synthesis.method == "aem" and distributed.world() > 1:
-            distributed.on_all_ranks(_cut_share, real, folder, options)
+            distributed.on_all_ranks(_cut_share, plain, folder, options)
         if synthesis.method == "grown" and distributed.world() > 1:
-            distributed.on_all_ranks(_grow_share, real, synthesis.factor, record.seed, folder, options)
-        arguments = (real, synthesis.factor, record.seed, synthesis.method, options, folder, report)
+            distributed.on_all_ranks(_grow_share, plain, synthesis.factor, record.seed, folder, options)
+        arguments = (plain, synthesis.factor, record.seed, synthesis.method, options, folder, report)
         made = distributed.on_all_ranks(synthetic_cases, *arguments)
     usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
     if not usable:
@@ -131,11 +144,11 @@ def describe_cases(record: RunRecord) -> str:
     reasons: dict[str, list[str]] = {}
     for name, reason in record.left_out.items():
         reasons.setdefault(reason, []).append(name)
-    parts += [text.rstrip(".") for text in describe_same(record.contents, "")][:_MOST_NAMES]
     parts += [
         f"left out {len(names)} ({reason}): {_listed(names, _MOST_NAMES)}"
         for reason, names in reasons.items()
     ]
+    parts += [f"warning: {entry['warning']}" for entry in record.warnings[:_MOST_NAMES]]
     return "; ".join(parts)
 
 
@@ -163,19 +176,33 @@ def _found_cases(record: RunRecord) -> Sequence[Case]:
     return [found[name] for name in record.cases]
 
 
+def _cached(case: Case, folder: Path, cavity_rule: str) -> CachedCase:
+    """A prepared case that reads its resection cavity by the run's rule.
+
+    Raises:
+        LabelError: the rule refuses it.
+    """
+    cached = replace(cache_case(case, folder), cavity_rule=cavity_rule)
+    if cached.cavity_voxels and cavity_rule == "refuse":
+        cached.label(tuple(slice(0, side) for side in cached.shape))
+    return cached
+
+
 def _prepare(
-    cases: Sequence[Case], folder: Path, report: Progress, skip: bool
+    cases: Sequence[Case], folder: Path, cavity_rule: str, report: Progress, skip: bool
 ) -> list[tuple[str, CachedCase | str]]:
     """Prepare what falls to this process, by name; with ``skip`` why, for those that cannot be read."""
     outcomes: list[tuple[str, CachedCase | str]] = []
     for number, case in enumerate(cases):
         report(Event(ProgressStage.PREPARE, number, len(cases), case.name))
         try:
-            outcomes.append((case.name, cache_case(case, folder)))
-        except (ImageError, LabelError) as error:
+            outcomes.append((case.name, _cached(case, folder, cavity_rule)))
+        except CaseError:  # the folder cannot be written to
+            raise
+        except Exception as error:
             if not skip:
                 raise
-            outcomes.append((case.name, str(error)))
+            outcomes.append((case.name, note_failure(error, case.name, folder).reason))
     return outcomes
 
 
@@ -216,10 +243,11 @@ def _with_contents(record: RunRecord, cached: Mapping[str, CachedCase], accept_c
     if changed and not accept_changes:
         name = changed[0]
         what = [key for key in now[name] if now[name][key] != record.contents[name].get(key)]
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
         raise CaseError(
-            f"{record.data}: case '{name}'{_and_more(changed)} of this run has other voxels than when the "
-            f"run began ({', '.join(what)}). Put the files back as they were; or, if the change is wanted, "
-            "resume the run with --accept-changes (accept_changes=True)."
+            f"{record.data}: case '{name}'{more} of this run has other voxels than when the run began "
+            f"({', '.join(what)}). Put the files back as they were; or, if the change is wanted, resume the "
+            "run with --accept-changes (accept_changes=True)."
         )
     return replace(record, contents={**record.contents, **now})
 
@@ -269,10 +297,6 @@ def _excluded(listing: CaseListing, exclude: Sequence[str]) -> list[str]:
             f"Its cases: {_listed(known, 20)}."
         )
     return [case.name for case in found.values() if case]
-
-
-def _and_more(names: Sequence[str]) -> str:
-    return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
 def _listed(names: Sequence[str], limit: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import CaseError
 from ..core.files import explain_write_errors, write_report
-from ..core.progress import Progress, silent
+from ..core.progress import Progress, reporter
 from ..evaluation.selection import choose
 from ..inference.student import Student
 from ..runtime.devices import choose_device
@@ -48,7 +48,7 @@ def select(
         CaseError: no cross-validation, a fold of it is not trained to its end, or a case has gone.
         OptionError: a value out of its range, or there is no such device.
     """
-    run, report = Path(run), on_progress or silent
+    run, report = Path(run), reporter(on_progress)
     records = fold_records(run)
     students = [last_student(fold_folder(run, record.fold), record) for record in records]
     if len(records) < records[0].folds or not all(path.is_file() for path in students):

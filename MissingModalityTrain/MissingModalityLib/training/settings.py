@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from math import prod
 from typing import Any
 
 from ..core.aliases import OLD_SETTINGS, OLD_SYNTHESIS_OPTIONS
@@ -11,6 +12,8 @@ from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name, subset_named
 from ..core.settings import (
     SettingError,
+    above_zero,
+    as_text,
     at_least,
     check,
     choice,
@@ -22,10 +25,27 @@ from ..core.settings import (
     with_changes,
     within,
 )
-from ..methods.options import DistillationOptions, EnsembleOptions, JointOptions, SupervisedOptions
+from ..methods.options import (
+    MOST_EPOCHS,
+    MOST_WEIGHT,
+    DistillationOptions,
+    EnsembleOptions,
+    JointOptions,
+    SupervisedOptions,
+)
 from ..methods.registry import METHODS
-from ..synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
+from ..synthesis.options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
 from .subset_weights import NAMED_WEIGHTS, subset_weights
+
+# Far beyond what any paper trains with: for mistyped numbers, which would cost days or all memory.
+_MOST_STEPS = 1_000_000
+_MOST_CROPS = 1024
+
+_MOST_VOXELS = 2**32
+"""Of all crops of a step together: one crop of MST-KDNet's 128x192x160 voxels on each of a thousand GPUs."""
+
+LONGEST_SIDE = 512
+"""Voxels of 1 mm along a side of a crop; no head is longer."""
 
 CONTRAST_PAIR = (Modality.FLAIR, Modality.T1CE)
 """One sequence that shows the edema, and one that shows the enhancing tumor."""
@@ -59,7 +79,9 @@ class _SynthesisChoice:
         "None, tumors transplanted (AEM), images mixed (MixUp), or tumors grown in healed brains",
         *("none", *SYNTHESIS_METHODS),
     )
-    factor: int = at_least(2, 4, "Real and synthetic cases together, times the number of real ones")
+    factor: int = at_least(
+        2, 4, "Real and synthetic cases together, times the number of real ones", MOST_FACTOR
+    )
 
 
 @reads_old_names(OLD_SYNTHESIS_OPTIONS)
@@ -86,17 +108,24 @@ class Settings:
         OptionError: a value out of its range, or an unknown subset or method.
     """
 
-    epochs: int = at_least(1, 300, "Epochs of the stage; the learning rate reaches 0 at the end of the last")
-    iterations_per_epoch: int = at_least(
-        1, 150, "Optimizer steps in an epoch, however many cases there are; each epoch orders them anew"
+    epochs: int = at_least(
+        1, 300, "Epochs of the stage; the learning rate reaches 0 at the end of the last", MOST_EPOCHS
     )
-    batch_size: int = at_least(1, 2, "Crops per step, over all processes of a distributed run together")
+    iterations_per_epoch: int = at_least(
+        1,
+        150,
+        "Optimizer steps in an epoch, however many cases there are; each epoch orders them anew",
+        _MOST_STEPS,
+    )
+    batch_size: int = at_least(
+        1, 2, "Crops per step, over all processes of a distributed run together", _MOST_CROPS
+    )
     patch_size: tuple[int, int, int] = setting(
         (80, 80, 80),
         "Voxels (z, y, x) of 1 mm per crop; multiples of the network's divisor",
-        "three whole numbers of 8 or more",
+        f"three whole numbers of 8 or more, at most {LONGEST_SIDE}",
         # the divisor of rfnet and adamm, whose levels halve each side three times
-        lambda value: min(value) >= 8,
+        lambda value: min(value) >= 8 and max(value) <= LONGEST_SIDE,
     )
     oversample_foreground: float = within(
         0,
@@ -123,6 +152,7 @@ class Settings:
         0,
         0,
         "Epochs at the beginning of the stage that show all that a case has, before subsets are drawn",
+        MOST_EPOCHS,
     )
     synthesis: SynthesisSettings = field(
         default_factory=SynthesisSettings, metadata=facts("Synthetic cases beside the real ones")
@@ -148,13 +178,14 @@ class Settings:
             "Of methods of other packages, each set as METHOD.OPTION=VALUE", "what the method says"
         ),
     )
-    learning_rate: float = setting(
-        2e-4, "Learning rate of the first epoch", "more than 0", lambda value: value > 0
-    )
+    # a step of Adam moves each weight by about the learning rate, and weights are below 1
+    learning_rate: float = above_zero(1, 2e-4, "Learning rate of the first epoch")
     adam_beta2: float = fraction(0.999, "Adam: decay per step of the running mean of squared gradients")
-    weight_decay: float = at_least(0, 1e-4, "L2 penalty on the weights")
-    lr_decay_power: float = at_least(0, 0.9, "Power of the polynomial decay of the learning rate, per epoch")
-    max_grad_norm: float = at_least(0, 0.0, "Largest norm of the gradient, 0 for no limit")
+    weight_decay: float = at_least(0, 1e-4, "L2 penalty on the weights", MOST_WEIGHT)
+    lr_decay_power: float = at_least(
+        0, 0.9, "Power of the polynomial decay of the learning rate, per epoch", MOST_WEIGHT
+    )
+    max_grad_norm: float = at_least(0, 0.0, "Largest norm of the gradient, 0 for no limit", _MOST_STEPS)
     ema_decay: float = fraction(
         0.0, "Decay per step of the running average of weights that is validated and exported; 0: none"
     )
@@ -163,14 +194,14 @@ class Settings:
         "Number format to compute in; auto is half precision on GPU, float32 on CPU",
         *("auto", "float32", "bfloat16", "float16"),
     )
-    validation_interval: int = at_least(1, 25, "Epochs between validations")
+    validation_interval: int = at_least(1, 25, "Epochs between validations", MOST_EPOCHS)
     validation_subsets: tuple[str, ...] = setting(
         tuple(map(subset_name, (MODALITIES, CONTRAST_PAIR, (Modality.T1CE,), (Modality.T2,)))),
         "Subsets that validation scores, as far as a case allows",
         "names joined by commas",
     )
     num_workers: int = at_least(
-        0, 0, "Processes that cut crops beside the training one, at most one per core"
+        0, 0, "Processes that cut crops beside the training one, at most one per core", _MOST_CROPS
     )
     optimizer: str = choice(
         "adam",
@@ -182,7 +213,9 @@ class Settings:
         "Course of the learning rate: polynomial decay, or constant and linear to 0 at the end",
         *("poly", "constant-linear"),
     )
-    lr_warmup_steps: int = at_least(0, 0, "First steps of the stage, over which the learning rate rises")
+    lr_warmup_steps: int = at_least(
+        0, 0, "First steps of the stage, over which the learning rate rises", _MOST_STEPS
+    )
     lr_decay_fraction: float = within(
         0, 1, 0.2, "Last share of the steps, over which constant-linear lets the learning rate fall"
     )
@@ -209,6 +242,13 @@ class Settings:
                 "method",
                 f"={self.method} is unknown. Choose one of: {', '.join(METHODS)}. If it comes with another "
                 "package, install that one.",
+            )
+        voxels = self.batch_size * prod(self.patch_size)
+        if voxels > _MOST_VOXELS:
+            raise SettingError(
+                "batch_size",
+                f"={self.batch_size} crops of patch_size={as_text(self.patch_size)} are {voxels} voxels, "
+                f"more than {_MOST_VOXELS}. Lower one of them.",
             )
         named_subsets(self.validation_subsets, "validation_subsets")
         named_subsets(self.training_subsets, "training_subsets")

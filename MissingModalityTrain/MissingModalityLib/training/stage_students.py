@@ -13,6 +13,7 @@ from ..core.errors import OptionError, StudentError
 from ..datasets.patients import volumes_of
 from ..inference.locations import STUDENT_SUFFIX
 from ..inference.student import Student
+from ..inference.weights import check_fit, distinct_weights
 from .checkpoints import read_checkpoint
 from .record import RunRecord
 from .run_folder import RunFolder
@@ -29,7 +30,7 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
 
     Raises:
         CaseError: ``run`` is not a training run.
-        StudentError: it has no whole checkpoint, or ``output`` cannot be written.
+        StudentError: it has no whole checkpoint of finite weights, or ``output`` cannot be written.
         OptionError: ``output`` does not end in .safetensors, or there is nothing to gate.
     """
     run, output = Path(run), Path(output)
@@ -39,10 +40,20 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     record = RunRecord.read(folder)
     state = read_checkpoint(folder)
     network = networks.build(record.plan.network, **record.plan.network_options)
-    network.load_state_dict(_trained_weights(state))
+    try:
+        weights = _trained_weights(state)
+        own = distinct_weights(network)
+        check_fit(network, {name: value for name, value in weights.items() if name in own})
+        network.load_state_dict(weights)
+        stage, epoch = state["stage"], state["epoch"]
+    except (StudentError, LookupError, RuntimeError, TypeError, AttributeError) as error:
+        raise StudentError(
+            f"{folder.checkpoint}: does not fit the network that {folder.record} names ({error}). Put back "
+            "copies of both, or train again."
+        ) from error
     if card and "gate" in card and "presence" not in network.distillable_features:
         raise OptionError(f"{run}: network {network.name} does not tell presence. Export it without a gate.")
-    facts = {**_card(record, state["stage"], state["epoch"]), **(card or {})}
+    facts = {**_card(record, stage, epoch), **(card or {})}
     Student(network, facts).save(output, half=True)
     return output
 

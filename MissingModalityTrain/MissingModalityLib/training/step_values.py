@@ -43,6 +43,10 @@ class Step:
         """What about it is no number; None where training can go on."""
         if not math.isfinite(self.terms["total"]):
             return f"loss became {self.terms['total']}"
+        # one that the total leaves out is written into the log all the same, which holds numbers alone
+        wrong = next((name for name, value in self.terms.items() if not math.isfinite(value)), None)
+        if wrong is not None:
+            return f"loss term {wrong} became {self.terms[wrong]}"
         # A gradient that overflows only because the scaler has scaled it up stops nothing: the scaler skips
         # the step. Each overflow halves the scale; below 1 it makes gradients smaller, so they overflow by
         # themselves.

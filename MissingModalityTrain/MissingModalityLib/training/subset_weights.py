@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name, subset_named
@@ -29,6 +28,10 @@ NAMED_WEIGHTS: Mapping[str, Mapping[Subset, float]] = {
 rest 1."""
 
 
+_MOST_WEIGHT = 1_000_000
+"""Beyond it the other subsets would never be drawn."""
+
+
 def subset_weights(entries: Sequence[str]) -> dict[Subset, float]:
     """Relative frequency of every subset.
 
@@ -51,7 +54,7 @@ def subset_weights(entries: Sequence[str]) -> dict[Subset, float]:
                 "subset_weights",
                 f": '{entry}' {'comes twice' if subset in given else 'is no weight of a subset'}. Give "
                 f"{' or '.join(NAMED_WEIGHTS)} alone, or SUBSET=WEIGHT joined by commas, each subset once, "
-                f"weights above 0. Subsets: {', '.join(map(subset_name, SUBSETS))}.",
+                f"weights above 0, at most {_MOST_WEIGHT}. Subsets: {', '.join(map(subset_name, SUBSETS))}.",
             )
         given[subset] = weight
     return dict.fromkeys(SUBSETS, 1.0) | given
@@ -62,4 +65,4 @@ def _positive(text: str) -> float | None:
         weight = float(text)
     except ValueError:
         return None
-    return weight if math.isfinite(weight) and weight > 0 else None
+    return weight if 0 < weight <= _MOST_WEIGHT else None

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.labels import REGIONS, region_mask
+from ..core.labels import REGIONS, region_mask, without_ignored
 from ..core.modalities import Subset, subset_name
 from ..imaging.cache import CachedCase
 from ..inference.student import Student
@@ -61,7 +61,8 @@ def _scores(
         allowed = [subset for subset in subsets if set(subset) <= set(case.subset)]
         whole = case.load()
         for subset, classes in zip(allowed, student.classes_of(whole, allowed, device), strict=True):
+            pair = without_ignored(classes, whole.label)
             for region in REGIONS:
-                score = dice(region_mask(classes, region), region_mask(whole.label, region))
+                score = dice(*(region_mask(one, region) for one in pair))
                 scores.append((f"{subset_name(subset)} {region}", score))
     return scores

@@ -1,0 +1,85 @@
+"""What can be a score, held against files that are read back: they may have been edited or damaged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core.labels import REGIONS
+from ..core.modalities import subset_name
+from .hd95_rules import HD95_RULES
+from .metrics import SCORED_REGIONS
+from .row import Row
+
+_SHARES = ("dice", "lesion_dice")
+_DISTANCES = ("hd95", "lesion_hd95")
+_COUNTS = ("predicted", "reference")
+
+
+def check_row(row: Row) -> None:
+    """Refuse a row that no evaluation gives.
+
+    Raises:
+        ValueError: an unknown region, a Dice outside 0..1, a distance that is negative or no number, a
+            negative count of voxels, or a feature that is no finite number.
+    """
+    if row.region not in SCORED_REGIONS:
+        raise ValueError(f"there is no region {row.region!r:.60}")
+    for names, most, allowed in (
+        (_SHARES, 1, "a number from 0 to 1"),
+        (_DISTANCES, math.inf, "a finite number of 0 or more"),
+        (_COUNTS, math.inf, "a number of voxels"),
+    ):
+        for name in names:
+            value = getattr(row, name)
+            if value is not None and not (0 <= value <= most and math.isfinite(value)):
+                raise ValueError(f"{name} is {value}, and should be {allowed}")
+    wrong = [name for name, value in (row.features or {}).items() if not math.isfinite(value)]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is {row.features[wrong[0]]}, and should be a finite number")
+
+
+def check_evaluation(summary: Any, rows: Sequence[Row]) -> None:
+    """Refuse a summary that is none, rows that are not all there, or two files that are not of each other.
+
+    Args:
+        summary: the content of ``summary.json``, whatever it is.
+        rows: of ``cases.csv``.
+
+    Raises:
+        ValueError: naming the key or the case.
+    """
+    if not isinstance(summary, Mapping):
+        raise ValueError("summary.json is no summary")
+    if summary.get("hd95_rule") not in HD95_RULES:
+        raise ValueError(f"hd95_rule is {summary.get('hd95_rule')!r:.60} in summary.json")
+    if not isinstance(summary.get("student"), str):
+        raise ValueError("summary.json names no student")
+    _check_complete(rows)
+    try:
+        told = {case["name"]: dict(case["reference_voxels"]) for case in summary["cases"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"summary.json does not list its cases ({error!r})") from error
+    scored = {row.case: {} for row in rows}
+    for row in rows:
+        if row.region in REGIONS:
+            scored[row.case][row.region] = row.reference
+    unlike = sorted(case for case in {*scored, *told} if scored.get(case) != told.get(case))
+    if unlike:
+        raise ValueError(f"its two files do not tell of the same labels, see case {unlike[0]!r}")
+
+
+def _check_complete(rows: Sequence[Row]) -> None:
+    """One row of every region for each case and subset, without which means would be of other cases."""
+    if not rows:
+        raise ValueError("it has no scores")
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        found.setdefault((row.case, subset_name(row.subset)), []).append(row.region)
+    for (case, subset), regions in found.items():
+        if sorted(regions) != sorted(SCORED_REGIONS):
+            raise ValueError(
+                f"case {case!r} has scores of {', '.join(regions)} for {subset}, and should have one of each "
+                f"of {', '.join(SCORED_REGIONS)}"
+            )
