@@ -8,6 +8,7 @@ Each command is a file of ``cli``.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -55,6 +56,7 @@ _REQUIRED = ("torch", "monai", "safetensors", "SimpleITK", "scipy", "matplotlib"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _print_any_name()
     try:
         options = build_parser().parse_args(arguments)
         return options.run(options) or 0
@@ -70,6 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _print_any_name() -> None:
+    """Escape what a console's alphabet lacks: a path that cannot be shown shall not end work that is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # others stand in for one, or there is no console
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _remedy(module: str) -> str:

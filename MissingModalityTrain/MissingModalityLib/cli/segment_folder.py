@@ -65,6 +65,7 @@ def _summary(result: Mapping[str, Any]) -> str:
         [
             *(f"Warning: {name} was not segmented. {why}" for name, why in result["failed"].items()),
             *(f"Warning: {entry['path']} was skipped: {entry['reason']}" for entry in result["skipped"]),
+            *(f"Warning: {warning}" for warning in result["warnings"]),
             f"Segmented {len(result['segmented'])} case(s){kept}, {len(result['failed'])} failed",
             f"Wrote {result['table']}",
         ]

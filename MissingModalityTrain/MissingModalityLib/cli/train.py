@@ -82,6 +82,11 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--restart", metavar="STAGE", help="with --resume: begin this stage anew, with what went before it"
     )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="with --resume: go on though files of the run's cases hold other voxels than when it began",
+    )
     # from 0, since numpy's SeedSequence takes no negative number
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -29,7 +29,7 @@ from ..core.files import explain_write_errors, write_report, write_text
 from ..core.labels import REGIONS, check_cavity_rule
 from ..core.modalities import subset_name
 from ..core.progress import Progress, reporter
-from ..datasets.case import Case
+from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..imaging.folder_labels import check_numbering, read_numbers
 from ..inference.card import CHOICES
@@ -105,9 +105,10 @@ def evaluate_folder(
     with distributed.start(device) as device:
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
-        labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
+        listing = distributed.on_all_ranks(find_cases, data, convention)
+        labeled, left_out = listing.labeled()
         if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
-            labeled, left_out = [case for case in labeled if case.name in cases], {}
+            labeled, left_out = _asked_for(listing, cases), {}
         if convention is None:
             share = labeled[distributed.rank() :: distributed.world()]
             numbers = dict(distributed.gather_from(lambda: read_numbers(share)))
@@ -130,7 +131,7 @@ def evaluate_folder(
                 prediction=prediction_facts(network),
                 versions=versions(),
                 hd95_rule=hd95_rule,
-                cases=_describe(labeled, rows),
+                cases=_describe(labeled, scored),
                 skipped=skipped,
                 unforeseen=unforeseen,
                 **summarize(rows),
@@ -197,6 +198,12 @@ def _inside(data: Path, reason: str) -> str:
     return reason.replace(f"{data}{os.sep}", "")
 
 
+def _asked_for(listing: CaseListing, names: Collection[str]) -> list[Case]:
+    """The labeled cases of these names, which earlier versions may have given them."""
+    asked = {case.name: name for name in names if (case := listing.find(name))}
+    return [replace(case, name=asked[case.name]) for case in listing.labeled()[0] if case.name in asked]
+
+
 def _score_data(
     network: Student,
     labeled: Sequence[Case],
@@ -251,16 +258,15 @@ def _score_readable(
     )
 
 
-def _describe(cases: Sequence[Case], rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Name, modalities and reference volumes (voxels) of the cases that were scored."""
-    volumes: dict[str, dict[str, int]] = {}
-    for row in rows:
-        volumes.setdefault(row.case, {})[row.region] = row.reference
+def _describe(cases: Sequence[Case], scored: Mapping[str, CaseScores]) -> list[dict[str, Any]]:
+    """Name, modalities, reference volumes (voxels) and content of the cases that were scored."""
+    volumes = {name: {row.region: row.reference for row in scores.rows} for name, scores in scored.items()}
     return [
         {
             "name": case.name,
             "modalities": subset_name(case.images),
             "reference_voxels": {region: volumes[case.name][region] for region in REGIONS},
+            "voxels_sha256": dict(scored[case.name].content),
         }
         for case in cases
         if case.name in volumes

@@ -50,7 +50,8 @@ def prepare_cases(
     start, notify = perf_counter(), reporter(on_progress)
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
-    labeled, skipped = find_cases(data, convention).labeled()
+    listing = find_cases(data, convention)
+    labeled, skipped = listing.labeled()
     if any(case.layout == LAYOUT for case in labeled):
         raise CaseError(f"{data} holds prepared cases already. Give it to 'train' as it is.")
     if convention is None:
@@ -82,7 +83,7 @@ def prepare_cases(
         "cases": {case.name: subset_name(case.subset) for case in done},
         "skipped": [{"path": name, "reason": reason} for name, reason in skipped.items()],
         "unforeseen": unforeseen,
-        "warnings": folder_warnings(done),
+        "warnings": [*({"case": "", "warning": text} for text in listing.warnings), *folder_warnings(done)],
         "bytes": sum(case.path.stat().st_size for case in done),
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),

@@ -21,7 +21,9 @@ from ..core.labels import class_volumes, convention
 from ..core.modalities import MODALITIES, Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.case import ImageFile
+from ..imaging.content import volumes_sha256
 from ..imaging.diameters import axial_diameters
+from ..imaging.file_facts import files_facts
 from ..imaging.plausibility import given_twice
 from ..imaging.prepared import VERSION
 from ..imaging.reading import Study, read_volumes
@@ -69,7 +71,9 @@ def segment_files(
     output, student = Path(output), Path(student or bundled_student())
     _check_request(inputs, output, student, labels)
     segmenter = Segmenter(student, device)
-    return segmenter.segment(_read_study(inputs, notify), output, labels, notify, begin)
+    study = _read_study(inputs, notify)
+    files = files_facts({modality: ImageFile(path) for modality, path in inputs.items()})
+    return segmenter.segment(study, output, labels, notify, begin, files)
 
 
 class Segmenter:
@@ -100,11 +104,13 @@ class Segmenter:
         labels: str,
         on_progress: Progress | None = None,
         begin: float | None = None,
+        files: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """One patient's volumes, to a file with its report as in :func:`segment_files`.
 
         Args:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
+            files: what the files of the volumes hold, see :func:`~..imaging.file_facts.files_facts`.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
         notify = reporter(on_progress)
@@ -124,6 +130,10 @@ class Segmenter:
                 device={"name": prediction.device, "description": describe_device(used)},
                 student=self.student,
                 inputs={modality.name: name for modality, name in study.names.items()},
+                contents={
+                    name: {**(files or {}).get(name, {}), "voxels_sha256": voxels}
+                    for name, voxels in volumes_sha256(study.images).items()
+                },
                 output=str(output),
                 labels=labels,
                 **findings,

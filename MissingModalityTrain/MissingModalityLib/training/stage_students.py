@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .. import networks
 from ..core.errors import OptionError, StudentError
+from ..datasets.patients import volumes_of
 from ..inference.locations import STUDENT_SUFFIX
 from ..inference.student import Student
 from ..inference.weights import check_fit, distinct_weights
@@ -111,6 +112,9 @@ def _card(record: RunRecord, stage: str, epochs: int) -> dict[str, Any]:
         "epochs_done": epochs,
         "cases": content["cases"],
         "validation": content["validation"],
+        "voxels_sha256": {
+            name: sorted(volumes_of(volumes)) for name, volumes in record.contents.items() if volumes
+        },
         "versions": content["versions"],
     }
     return {"window": list(record.plan.stages[stage].patch_size), "training": training}
