@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all mutations lint need-folders student comparison bench screenshots lock sbom clean
+.PHONY: help install demo test test-all mutations lint need-folders student comparison bench fuzz screenshots lock sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +37,7 @@ help:
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
 	@echo "make comparison   train and score recipes side by side, or systems with LINES=systems;"
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
+	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
 	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, and of training"
 	@echo "make screenshots  pictures of the panels in each state, into Resources/Screenshots"
 	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter,"
@@ -89,6 +90,11 @@ student: install
 
 comparison: install
 	$(BIN)/python Scripts/compare_recipes.py --train "$(TRAIN)" --test "$(TEST)" $(if $(LINES),--lines "$(LINES)")
+
+fuzz: install
+	$(BIN)/pip install --quiet "hypothesis>=6.100"
+	PYTHONPATH=Testing/helpers:Testing/tools:MissingModalityTrain OMP_NUM_THREADS=1 \
+	    $(BIN)/python Testing/tools/fuzz.py $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: install
 	$(BIN)/python Testing/tools/bench.py

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from checkout import shared_folder
+from MissingModalityLib.imaging import plausibility
 
 # Set before PyTorch is imported, and for child processes. The last digits of sums depend on the number of
 # threads, so results are those of one thread however many workers share the cores, which would also fight.
@@ -84,3 +85,14 @@ def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
     from child_process import replace_process
 
     return lambda script: replace_process(monkeypatch, tmp_path, script)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def true_head_sizes() -> Iterator[dict[str, float]]:
+    """Smallest sizes of heads, mm3, by name; tests do without them, because their phantoms are tiny."""
+    names = ("SMALLEST_HEAD_MM3", "SMALLEST_BRAIN_MM3")
+    sizes = {name: getattr(plausibility, name) for name in names}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in names:
+            patch.setattr(plausibility, name, 0.0)
+        yield sizes

@@ -1,12 +1,14 @@
 """The command line: ``missing-modality COMMAND ...`` or ``python -m MissingModalityLib COMMAND ...``.
 
 Exit codes: 0 done; 2 bad input or options or a package that is not installed, one message on stderr; 130
-interrupted; 1 a bug, with a traceback. Each command is a file of ``cli``.
+interrupted; 1 a bug, with a traceback, which commands on many cases keep in a log while they do the others.
+Each command is a file of ``cli``.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -54,9 +56,10 @@ _REQUIRED = ("torch", "monai", "safetensors", "SimpleITK", "scipy", "matplotlib"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _print_any_name()
     try:
         options = build_parser().parse_args(arguments)
-        options.run(options)
+        return options.run(options) or 0
     except MissingModalityError as error:
         if not error.reported_elsewhere:
             print(f"missing-modality: error: {error}", file=sys.stderr)
@@ -69,7 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return 0
+
+
+def _print_any_name() -> None:
+    """Escape what a console's alphabet lacks: a path that cannot be shown shall not end work that is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # others stand in for one, or there is no console
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _remedy(module: str) -> str:

@@ -20,6 +20,7 @@ from .core.errors import ImageError
 from .core.modalities import Modality, in_words
 from .core.segments import REGION_SEGMENTS, SEGMENTS, Segment
 from .datasets.detection import Guess, detect_modality
+from .imaging.dicom_slices import check_slices
 from .imaging.grid import RAS_TO_LPS, straight_axes
 from .imaging.volumes import check_volume
 
@@ -70,7 +71,8 @@ def check_nodes(nodes: Mapping[Modality, Node]) -> None:
 
     Raises:
         ImageError: no volume at all, one volume in two places, a node that is no scalar volume, a transform
-            that voxels cannot follow, or an image that :func:`volumes.check_volume` refuses.
+            that voxels cannot follow, an image that :func:`volumes.check_volume` refuses, or a DICOM series
+            that :func:`dicom_slices.check_slices` refuses.
     """
     if not nodes:
         raise ImageError(f"No volume is chosen. Choose at least one of {in_words()}.")
@@ -88,6 +90,8 @@ def check_nodes(nodes: Mapping[Modality, Node]) -> None:
             )
     for node in nodes.values():
         check_volume(image_of(node), node.GetName())
+        places = (_dicom_values(node, tag) for tag in ("0020,0032", "0020,0037"))
+        check_slices(node.GetName(), *places, node.GetSpacing()[2])
 
 
 def image_of(node: Node) -> sitk.Image:
@@ -103,7 +107,7 @@ def image_of(node: Node) -> sitk.Image:
         ImageError: a parent transform bends or shears the volume.
     """
     image = sitk.GetImageFromArray(np.array(voxels_of(node)))
-    lps = _RAS_TO_LPS_AFFINE @ _ijk_to_world(node)
+    lps = _lps_matrix(node)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     if not (spacing > 0).all():
         raise ImageError(
@@ -195,8 +199,11 @@ def write_inputs(nodes: Mapping[Modality, Node], folder: Path) -> dict[Modality,
     paths = {}
     for modality, node in nodes.items():
         paths[modality] = folder / f"{modality.name}.nrrd"
+        image = image_of(node)
+        # axes as the node has them: where they are not quite straight, whoever reads the file tells the user
+        image.SetDirection((_lps_matrix(node)[:3, :3] / image.GetSpacing()).ravel().tolist())
         # read once and deleted: compressing takes many times longer than writing the voxels as they are
-        sitk.WriteImage(image_of(node), str(paths[modality]), useCompression=False)
+        sitk.WriteImage(image, str(paths[modality]), useCompression=False)
     return paths
 
 
@@ -324,11 +331,20 @@ def _file_name(node: Node) -> str:
 
 def _dicom_header(node: Node) -> dict[str, str]:
     """Attributes of the first instance of a volume loaded from DICOM; empty where there is no database."""
+    header = {key: _dicom_values(node, tag, 1) for key, tag in _DICOM_TAGS.items()}
+    return {key: values[0] for key, values in header.items() if values}
+
+
+def _dicom_values(node: Node, tag: str, most: int | None = None) -> list[str]:
+    """One attribute of the first instances of a volume loaded from DICOM; none without a database."""
     database = getattr(slicer, "dicomDatabase", None)
     instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()
-    if database is None or not instances:
-        return {}
-    return {key: database.instanceValue(instances[0], tag) for key, tag in _DICOM_TAGS.items()}
+    return [database.instanceValue(uid, tag) for uid in instances[:most]] if database else []
+
+
+def _lps_matrix(node: Node) -> np.ndarray:
+    """4x4 matrix from voxel indices (i, j, k) to world LPS (mm)."""
+    return _RAS_TO_LPS_AFFINE @ _ijk_to_world(node)
 
 
 def _ijk_to_world(node: Node) -> np.ndarray:

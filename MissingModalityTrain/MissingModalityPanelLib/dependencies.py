@@ -8,7 +8,7 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-TORCH_REQUIREMENT = ">=2.10"  # as in pyproject.toml
+TORCH_REQUIREMENT = ">=2.4"  # as in pyproject.toml
 TORCH_EXTENSION = "PyTorch"
 TORCH_MODULE = "PyTorchUtils"
 

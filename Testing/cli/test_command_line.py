@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from MissingModalityLib.inference import segment_files as segmentation
 from MissingModalityLib.training.describe import describe_settings
 from small_networks import write_student
 from small_patient import brain_volume, write_brain
+from volume_headers import write_nifti
 
 
 def test_segment_writes_result_and_report_and_says_what_it_used(flair, student, tmp_path, capsys):
@@ -97,6 +99,19 @@ def colored(path: Path) -> None:
     sitk.WriteImage(sitk.Compose(gray, gray, gray), str(path))
 
 
+def nifti(**fields: tuple[float, ...]) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(gzip.compress(write_nifti(path.with_suffix(""), **fields).read_bytes()))
+        path.with_suffix("").unlink()
+
+    return write
+
+
+def one_nan(array: np.ndarray) -> np.ndarray:
+    array[10, 11, 12] = np.nan
+    return array
+
+
 UNUSABLE = {
     "absent": lambda path: None,
     "folder": lambda path: path.mkdir(),
@@ -109,6 +124,16 @@ UNUSABLE = {
     "zeros": volume(lambda array: array * 0),
     "constant": volume(lambda array: array * 0 + 7),
     "NaN": volume(lambda array: np.where(array > 0, np.nan, array)),
+    "one NaN": volume(one_nan),
+    "1e300": volume(lambda array: np.where(array > 0, 1e300, array.astype(np.float64))),
+    "sform elsewhere": nifti(codes=(1, 1), quaternion=(0, 0, 0, 0, 0, 0)),
+    "spacing of 0": nifti(pixdim=(1, 6, 6, 0, 0, 0, 0, 0)),
+    "two spacings": nifti(pixdim=(1, 6, 1, 6, 0, 0, 0, 0)),
+    "no orientation": nifti(codes=(0, 0)),
+    "sheared": nifti(
+        sform=np.array([[6, 1, 0, 0], [0, 6, 0, 0], [0, 0, 6, 0], [0, 0, 0, 1.0]]),
+        pixdim=(1, 6, 37**0.5, 6, 0, 0, 0, 0),
+    ),
     "label map": volume(lambda array: (array > 0).astype(np.uint8) * 2),
 }
 

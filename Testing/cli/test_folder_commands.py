@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
+import struct
 import sys
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
 
 from command_line import exit_code
 from MissingModalityLib.__main__ import main
@@ -242,3 +245,47 @@ def test_of_several_processes_only_the_first_has_the_last_word(student, pair, tm
         monkeypatch.setenv("RANK", rank)
         assert main(arguments) == 0
         assert capsys.readouterr().out == words
+
+
+def spoil(case: Path, how: str) -> None:
+    """Make the volume T1ce of a case one that no command may use."""
+    path = case / "t1ce.nii.gz"
+    if how == "same as FLAIR":
+        flair = sitk.ReadImage(str(case / "flair.nii.gz"))
+        sitk.WriteImage(sitk.Cast(flair, sitk.sitkFloat32) * 2, str(path))
+        return
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    if how == "sform elsewhere":
+        struct.pack_into("<f", raw, 292, 40 + struct.unpack_from("<f", raw, 292)[0])
+    else:
+        struct.pack_into("<f", raw, 88, 0.0)
+    path.write_bytes(gzip.compress(bytes(raw)))
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("same as FLAIR", "hold the same volume"),
+        ("sform elsewhere", "40.0 mm apart"),
+        ("no slice distance", "spacing of 1, 1, 0 mm"),
+    ],
+)
+def test_what_the_gate_refuses_is_left_out_by_every_command_with_the_reason(
+    how, words, pair, tmp_path, capsys
+):
+    data = shutil.copytree(pair, tmp_path / "data")
+    spoil(data / "BraTS2021_90002", how)
+    student = write_student(tmp_path / "student.safetensors")
+    commands = {
+        "prepare": [],
+        "segment-folder": ["--student", str(student), "--device", "cpu"],
+        "evaluate": ["--student", str(student), "--device", "cpu"],
+    }
+    for command, options in commands.items():
+        output = tmp_path / command
+        arguments = ["--data", str(data), "--output", str(output), *options, "--progress", "json"]
+        assert main([command, *arguments]) == 0, command
+        result = json.loads(capsys.readouterr().out.splitlines()[-1])["result"]
+        told = json.dumps(result.get("skipped") or result.get("failed"))
+        assert "BraTS2021_90002" in told and words in told, command
+        assert "BraTS2021_90001" not in told, command

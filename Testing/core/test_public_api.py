@@ -46,16 +46,16 @@ FUNCTIONS = {
     "train": (
         "data, output, recipe='baseline', network=None, preset='paper', stages=None, settings=None, "
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
-        "prepared=None, on_progress=None, *, folds=None, fold=None"
+        "prepared=None, on_progress=None, *, folds=None, fold=None, accept_changes=False"
     ),
     "write_segmentation": "classes, output, labels='classes'",
 }
 CLASSES = {
-    "Case": "name, folder, layout, images, label=None, convention=None",
+    "Case": "name, folder, layout, images, label=None, convention=None, former=(), beside=()",
     "Event": "stage, step, total, message='', values=<factory>",
     "Plan": (
         "network='segresnet', network_options=<factory>, validation_fraction=0.1, exclude=(), "
-        "stages=<factory>, resection_cavity='background'"
+        "stages=<factory>, resection_cavity='background', patient=None"
     ),
     "Settings": (
         "epochs=300, iterations_per_epoch=150, batch_size=2, patch_size=(80, 80, 80), "
@@ -69,7 +69,7 @@ CLASSES = {
         "case_cache='auto', compile='none', ensemble=<factory>"
     ),
     "Student": "network, card=None",
-    "Study": "images, names",
+    "Study": "images, names, warnings=()",
     "SynthesisOptions": (
         "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
         "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4, "

@@ -27,9 +27,13 @@ SHELL_SHAPE = (16, 34, 38)
 """Of a case of :func:`write_shell_case`, along z, y, x."""
 
 
-def write_block_case(folder: Path, names: Iterable[str] = ("flair", "t1ce"), label: bool = True) -> Path:
-    """A case with a block of each class in the middle of its brain, voxels of 1 mm."""
-    images = {name: brain_volume(seed, spacing=(1.0, 1.0, 1.0)) for seed, name in enumerate(names)}
+def write_block_case(
+    folder: Path, names: Iterable[str] = ("flair", "t1ce"), label: bool = True, patient: int = 0
+) -> Path:
+    """A case with a block of each class in the middle of its brain, voxels of 1 mm; patients differ."""
+    images = {
+        name: brain_volume(10 * patient + seed, spacing=(1.0, 1.0, 1.0)) for seed, name in enumerate(names)
+    }
     array = np.zeros(sitk.GetArrayViewFromImage(next(iter(images.values()))).shape, np.uint8)
     array[8:14, 8:14, 8:14] = 2
     array[9:12, 9:12, 9:12] = 1
@@ -73,9 +77,9 @@ def write_shell_case(
 def write_block_cases(folder: Path) -> Path:
     """Three labeled cases of blocks, one of which lacks modalities, and one without label."""
     write_block_case(folder / "patient_a", ALL)
-    write_block_case(folder / "patient_b", ALL)
-    write_block_case(folder / "patient_c", ("flair", "t1ce"))
-    write_block_case(folder / "patient_d", ALL, label=False)
+    write_block_case(folder / "patient_b", ALL, patient=1)
+    write_block_case(folder / "patient_c", ("flair", "t1ce"), patient=2)
+    write_block_case(folder / "patient_d", ALL, label=False, patient=3)
     return folder
 
 

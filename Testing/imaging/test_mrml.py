@@ -20,6 +20,7 @@ from MissingModalityLib import mrml
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.segments import OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS
+from MissingModalityLib.imaging.header_geometry import file_geometry
 from MissingModalityLib.imaging.volumes import read_image
 
 slicer_standin.install()
@@ -359,6 +360,32 @@ def test_dicom_header_decides_where_the_name_is_silent(scene: Any, monkeypatch: 
     node.SetAttribute("DICOM.instanceUIDs", "1.2.3 1.2.4")
     monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
     assert mrml.detect_inputs(scene)[node.GetID()].modality is Modality.FLAIR
+
+
+def test_series_with_a_slice_missing_is_refused(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Database:
+        def instanceValue(self, uid: str, tag: str) -> str:
+            places = {"0020,0032": f"0\\0\\{uid}", "0020,0037": "1\\0\\0\\0\\1\\0"}
+            return places.get(tag, "")
+
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
+    node = add_volume("3: FLAIR")
+    node.SetAttribute("DICOM.instanceUIDs", " ".join(map(str, range(SHAPE[0]))))
+    mrml.check_nodes({Modality.FLAIR: node})
+    node.SetAttribute("DICOM.instanceUIDs", "0 1 2 3 5 6 7 8 9 10 11 12")
+    with pytest.raises(ImageError, match=r"3: FLAIR.*2 mm between slices 4 and 5"):
+        mrml.check_nodes({Modality.FLAIR: node})
+
+
+def test_shear_beyond_rounding_is_told_by_whoever_reads_the_written_input(scene: Any, tmp_path: Path) -> None:
+    matrix = np.eye(4)
+    matrix[0, 1] = 0.01
+    for node, count in ((add_volume("Tilted", matrix), 1), (add_volume("Straight"), 0)):
+        path = mrml.write_inputs({Modality.T2: node}, tmp_path)[Modality.T2]
+        assert len(file_geometry(path).warnings) == count
+        np.testing.assert_allclose(
+            read_image(path).GetDirection(), mrml.image_of(node).GetDirection(), atol=1e-6
+        )
 
 
 def test_file_name_counts_when_the_node_has_another_name(scene: Any, tmp_path: Path) -> None:

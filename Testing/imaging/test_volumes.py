@@ -272,6 +272,8 @@ def test_absent_channel_and_three_dimensional_file_are_refused(tmp_path: Path, w
         ((noise() > 500).astype(np.uint8), "label map"),
         (noise() % 5, "values 0, 1, 2, 3, 4"),
         ((noise() % 4).astype(np.float32), "label map"),
+        ((noise() > 500).astype(np.float32) / 255, "label map"),
+        ((noise() % 3).astype(np.float64) * 1.7 - 2, "label map"),
         (noise((3, 40, 40)), "only 3 slices"),
     ],
 )
@@ -300,7 +302,7 @@ def test_vector_and_four_dimensional_volumes_are_refused() -> None:
     [
         noise(),
         noise() % 12,
-        (noise() % 3).astype(np.float32) / 3,
+        (noise() % 30).astype(np.float32) / 30,
         np.pad(np.arange(100).reshape(4, 5, 5), 40).astype(np.int16),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +15,7 @@ import SimpleITK as sitk
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.imaging.content import voxels_sha256
 from MissingModalityLib.inference.segment_folder import segment_folder
 from small_networks import write_student
 from small_patient import write_brain
@@ -76,6 +79,60 @@ def test_what_is_done_stays_and_what_changed_is_done_again(
     assert segment_folder(cases, output, student, "cpu")["segmented"] == ["A_1"]
     other = write_student(tmp_path / "other.safetensors", bias=0.5)
     assert segment_folder(cases, output, other, "cpu")["kept"] == []
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [
+        lambda volume, other: shutil.copy2(other, volume),
+        lambda volume, other: os.replace(shutil.copy2(other, volume.with_name("restored.nii.gz")), volume),
+        lambda volume, other: (shutil.copy(other, volume), os.utime(volume, (0, 0))),
+    ],
+    ids=["copied with its time", "renamed", "years older"],
+)
+def test_a_volume_replaced_by_an_older_one_is_done_again(
+    replace, cases: Path, student: Path, tmp_path: Path
+) -> None:
+    other = write_brain(tmp_path / "other.nii.gz", seed=9)
+    os.utime(other, (10**9, 10**9))
+    segment_folder(cases, tmp_path / "out", student, "cpu")
+    replace(cases / "A_1" / "A_1_t2.nii.gz", other)
+    again = segment_folder(cases, tmp_path / "out", student, "cpu")
+    assert (again["segmented"], again["kept"]) == (["A_1"], ["B_2"])
+
+
+def test_a_volume_of_the_same_size_and_time_is_told_from_the_one_before(
+    cases: Path, student: Path, tmp_path: Path
+) -> None:
+    volume = cases / "B_2" / "B_2_t1.nii"
+    (cases / "B_2" / "B_2_t1.nii.gz").unlink()
+    write_brain(volume, seed=1)
+    stamp = volume.stat()
+    segment_folder(cases, tmp_path / "out", student, "cpu")
+    os.utime(volume, (1, 1))
+    assert "B_2" in segment_folder(cases, tmp_path / "out", student, "cpu")["kept"], "only its time changed"
+    write_brain(volume, seed=9)
+    os.utime(volume, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert volume.stat().st_size == stamp.st_size
+    assert segment_folder(cases, tmp_path / "out", student, "cpu")["segmented"] == ["B_2"]
+
+
+def test_the_report_names_size_and_hashes_of_every_volume(cases: Path, student: Path, tmp_path: Path) -> None:
+    segment_folder(cases, tmp_path / "out", student, "cpu")
+    contents = json.loads((tmp_path / "out" / "A_1.seg.nrrd.report.json").read_text())["contents"]
+    assert list(contents) == ["FLAIR", "T2"]
+    volume = cases / "A_1" / "A_1_t2.nii.gz"
+    assert contents["T2"]["bytes"] == volume.stat().st_size
+    assert contents["T2"]["sha256"] == hashlib.sha256(volume.read_bytes()).hexdigest()
+    assert contents["T2"]["voxels_sha256"] == voxels_sha256(sitk.ReadImage(str(volume)))
+
+
+def test_a_skipped_volume_beside_a_case_stands_in_its_row(cases: Path, student: Path, tmp_path: Path) -> None:
+    write_brain(cases / "A_1" / "A_1_t1rho.nii.gz")
+    segment_folder(cases, tmp_path / "out", student, "cpu")
+    rows = table(tmp_path / "out")
+    assert "A_1_t1rho.nii.gz beside it was skipped" in rows["A_1"]["warnings"]
+    assert "skipped" not in rows["B_2"]["warnings"]
 
 
 @pytest.mark.parametrize("version", ["segment_folder.__version__", "segment_folder.VERSION"])

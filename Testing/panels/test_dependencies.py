@@ -62,7 +62,7 @@ def refusal(requirements: Path) -> str:
 
 
 def test_nothing_is_asked_when_all_is_there(desktop: Desktop, requirements: Path) -> None:
-    desktop.add("torch", "2.10.0")
+    desktop.add("torch", "2.4.0")
     desktop.add("notional", "1.4")
     dependencies.ensureDependencies("Segmentation", requirements)
     assert desktop.happened == []
@@ -73,7 +73,7 @@ def test_extension_installs_pytorch_before_pip_installs_the_rest(
 ) -> None:
     have_extension(desktop)
     dependencies.ensureDependencies("Segmentation", requirements)
-    assert desktop.happened == ["PyTorchUtils installs torch>=2.10", "pip: notional>=1.4 for Segmentation"]
+    assert desktop.happened == ["PyTorchUtils installs torch>=2.4", "pip: notional>=1.4 for Segmentation"]
 
 
 def test_missing_extension_is_offered_installed_and_used_without_restart(
@@ -84,7 +84,7 @@ def test_missing_extension_is_offered_installed_and_used_without_restart(
     assert question.startswith("Segmentation: ") and "extension 'PyTorch'" in question
     assert rest == [
         "extension PyTorch",
-        "PyTorchUtils installs torch>=2.10",
+        "PyTorchUtils installs torch>=2.4",
         "pip: notional>=1.4 for Segmentation",
     ]
     assert desktop.interactive, "the extensions manager asks again from now on"
@@ -92,7 +92,7 @@ def test_missing_extension_is_offered_installed_and_used_without_restart(
 
 def test_declined_extension_leaves_everything_as_it_was(desktop: Desktop, requirements: Path) -> None:
     desktop.agrees = False
-    assert refusal(requirements) == "torch>=2.10: needed, and not installed. Try again to be asked again."
+    assert refusal(requirements) == "torch>=2.4: needed, and not installed. Try again to be asked again."
     assert len(desktop.happened) == 1
     assert not any(desktop.site.iterdir())
 
@@ -102,7 +102,7 @@ def test_declined_download_of_pytorch_is_no_failure_of_the_network(
 ) -> None:
     have_extension(desktop)
     desktop.agrees = False
-    assert refusal(requirements) == "torch>=2.10: needed, and not installed. Try again to be asked again."
+    assert refusal(requirements) == "torch>=2.4: needed, and not installed. Try again to be asked again."
 
 
 def test_extension_that_no_server_has_is_replaced_by_pip(desktop: Desktop, requirements: Path) -> None:
@@ -110,7 +110,7 @@ def test_extension_that_no_server_has_is_replaced_by_pip(desktop: Desktop, requi
     dependencies.ensureDependencies("Segmentation", requirements)
     assert desktop.happened[1:] == [
         "extension PyTorch",
-        "pip: torch>=2.10 for Segmentation",
+        "pip: torch>=2.4 for Segmentation",
         "pip: notional>=1.4 for Segmentation",
     ]
 
@@ -120,14 +120,14 @@ def test_slicer_without_extensions_manager_uses_pip(
 ) -> None:
     monkeypatch.delattr(slicer.app, "extensionsManagerModel")
     dependencies.ensureDependencies("Segmentation", requirements)
-    assert desktop.happened[0] == "pip: torch>=2.10 for Segmentation"
+    assert desktop.happened[0] == "pip: torch>=2.4 for Segmentation"
 
 
 def test_installed_extension_that_was_not_loaded_is_loaded(desktop: Desktop, requirements: Path) -> None:
     (desktop.extension / "PyTorchUtils.py").write_text(EXTENSION)
     desktop.installed.append("PyTorch")
     dependencies.ensureDependencies("Segmentation", requirements)
-    assert desktop.happened[0] == "PyTorchUtils installs torch>=2.10"
+    assert desktop.happened[0] == "PyTorchUtils installs torch>=2.4"
 
 
 def test_installed_extension_that_cannot_be_loaded_needs_a_restart(
@@ -146,13 +146,13 @@ def test_offline_message_names_what_is_missing_and_how_to_bring_it(
         have_extension(desktop)
     desktop.online = False
     message = refusal(requirements)
-    assert message.startswith("torch>=2.10: needed, and could not be installed")
+    assert message.startswith("torch>=2.4: needed, and could not be installed")
     recipe = "slicer.util.pip_install(glob.glob('FOLDER/*.whl'))"
     assert all(part in message for part in ("Python Package Index", "HTTPS_PROXY", "disk space", recipe))
 
 
 def test_offline_message_leaves_out_what_is_there(desktop: Desktop, requirements: Path) -> None:
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
     desktop.add("other", "1.0")
     requirements.write_text("other>=1.0\nnotional>=1.4\n")
     desktop.online = False
@@ -160,34 +160,34 @@ def test_offline_message_leaves_out_what_is_there(desktop: Desktop, requirements
 
 
 def test_declined_packages_are_named_without_advice_on_networks(desktop: Desktop, requirements: Path) -> None:
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
     desktop.agrees = False
     assert refusal(requirements) == "notional>=1.4: needed, and not installed. Try again to be asked again."
 
 
 def test_older_packages_count_as_missing(desktop: Desktop, requirements: Path) -> None:
-    desktop.add("torch", "2.9.1")
+    desktop.add("torch", "2.3.1")
     desktop.add("notional", "1.3.2")
     have_extension(desktop)
     dependencies.ensureDependencies("Segmentation", requirements)
-    assert desktop.happened == ["PyTorchUtils installs torch>=2.10", "pip: notional>=1.4 for Segmentation"]
+    assert desktop.happened == ["PyTorchUtils installs torch>=2.4", "pip: notional>=1.4 for Segmentation"]
 
 
 def test_old_pytorch_in_use_is_not_replaced_under_its_user(
     desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desktop.add("torch", "2.9.1")
+    desktop.add("torch", "2.3.1")
     import torch
 
     assert torch.__file__.startswith(str(desktop.site))
     message = refusal(requirements)
-    assert "PyTorch >=2.10 is needed" in message and "Restart Slicer" in message
+    assert "PyTorch >=2.4 is needed" in message and "Restart Slicer" in message
     assert desktop.happened == []
 
 
 @pytest.mark.parametrize("left", ["record", "folder", "record without version"])
 def test_half_an_installation_of_pytorch_is_none(left: str, desktop: Desktop) -> None:
-    desktop.add("torch", "2.12.0", source=None if left == "record" else "")
+    desktop.add("torch", "2.9.0", source=None if left == "record" else "")
     for path in desktop.site.glob("torch-*/METADATA"):
         if left == "folder":
             path.unlink()
@@ -195,7 +195,7 @@ def test_half_an_installation_of_pytorch_is_none(left: str, desktop: Desktop) ->
         elif left == "record without version":
             path.write_text("")
     assert not dependencies.isTorchInstalled()
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
     assert dependencies.isTorchInstalled()
 
 
@@ -206,7 +206,7 @@ def test_record_that_python_cannot_read_counts_as_none(
     def pip_check(requirement: str) -> bool:
         raise error("no version")
 
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
     monkeypatch.setattr(slicer.packaging, "pip_check", pip_check)
     assert not dependencies.isTorchInstalled()
 
@@ -214,7 +214,7 @@ def test_record_that_python_cannot_read_counts_as_none(
 def test_record_of_a_pytorch_without_its_files_is_told_before_anything_is_asked(
     desktop: Desktop, requirements: Path
 ) -> None:
-    desktop.add("torch", "2.12.0", source=None)
+    desktop.add("torch", "2.9.0", source=None)
     assert refusal(requirements).startswith("PyTorch was installed but does not work. Uninstall it")
     assert desktop.happened == []
 
@@ -231,7 +231,7 @@ def test_installation_that_does_not_work_is_told_with_the_cure(
 def test_pip_that_leaves_something_out_is_told(
     desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
     monkeypatch.setattr(slicer.packaging, "pip_ensure", lambda requirements, requester: None)
     assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
 
@@ -256,7 +256,7 @@ def test_real_pip_without_network_ends_in_the_message(
     desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """pip itself, in its own process, as Slicer calls it; an empty folder plays the missing network."""
-    desktop.add("torch", "2.12.0")
+    desktop.add("torch", "2.9.0")
 
     def pip_ensure(requirements: list[Any], requester: str) -> None:
         options = ["--no-index", "--disable-pip-version-check", "--target", str(desktop.site)]

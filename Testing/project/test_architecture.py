@@ -22,8 +22,8 @@ PACKAGES = {
     "MissingModalityTrainLib": LIBRARY.with_name("MissingModalityTrainLib"),
 }
 SLICER_OR_QT = {"slicer", "vtk", "qt", "ctk", "PySide6"}
-NO_TESTS = {"helpers", "tools", "fixtures", "slicer_build"}
-BESIDE_ROOMS = {"panels", "project"}
+NO_TESTS = {"helpers", "tools", "fixtures", "mutations", "slicer_build"}
+BESIDE_ROOMS = {"attacks", "panels", "project"}
 """Folders of tests that are not of one room of the library."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +152,7 @@ def test_a_folder_begun_with_earlier_names_of_options_is_finished(data: Path, tm
 def test_cases_that_have_changed_are_not_mixed_with_those_before(tmp_path: Path) -> None:
     source, output = write_patients(tmp_path / "some"), tmp_path / "out"
     synthesize(source, output, 2)
-    (source / "patient_a" / "patient_a_t2.nii.gz").touch()
+    shutil.copy(source / "patient_b" / "patient_b_t2.nii.gz", source / "patient_a" / "patient_a_t2.nii.gz")
     with pytest.raises(CaseError, match="other data or options"):
         synthesize(source, output, 2)
 

@@ -218,6 +218,21 @@ def test_settings_of_synthesis_and_distillation_are_checked(changes: dict, word:
         make_plan("aem-kd", settings=changes)
 
 
+@pytest.mark.parametrize("text", ["010", "-007", "+012", "0_10", "00", "1:30"])
+@pytest.mark.parametrize(
+    "line", ["validation_interval: {}", "train: {{epochs: {}}}", "patch_size: [16, 16, {}]"]
+)
+def test_a_number_that_yaml_reads_as_another_one_is_refused(text: str, line: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(line.format(text))
+    with pytest.raises(OptionError, match=rf"plan\.yaml: .*'{re.escape(text)}' is no decimal number"):
+        read_config(path)
+    path.write_text(line.format("0x10"))
+    assert read_config(path)
+    path.write_text("validation_interval: 0\nseed_of_nothing: 0b1")
+    assert read_config(path)["validation_interval"] == 0
+
+
 def test_a_yaml_file_holds_what_set_takes(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(

@@ -32,6 +32,7 @@ WHOLE = TrainRequest(
     prepared="prepared",
     folds=3,
     fold=1,
+    accept_changes=True,
 )
 
 

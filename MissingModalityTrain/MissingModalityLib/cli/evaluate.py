@@ -14,6 +14,7 @@ from .options import (
     add_convention,
     add_device,
     add_progress,
+    failure_code,
     show_result,
     skipped_lines,
     warning_lines,
@@ -54,7 +55,7 @@ def add(commands: Any) -> None:
     add_progress(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Evaluate."""
     from ..evaluation.attach import attach_evaluation, trained_on
     from ..evaluation.evaluate import evaluate_folder
@@ -80,3 +81,4 @@ def run(options: argparse.Namespace) -> None:
     warnings = [*skipped_lines(result["skipped"]), *warning_lines(result["warnings"])]
     warnings += [f"{warning}{not_stored}."] if seen else []
     show_result(options, {**result, "seen": seen}, "\n".join([*warnings, f"Wrote {options.output}"]))
+    return failure_code(result)

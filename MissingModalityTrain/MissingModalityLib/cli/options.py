@@ -106,6 +106,11 @@ def pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def failure_code(result: Mapping[str, Any]) -> int:
+    """The exit code of a command on many cases: 1 where a fault of the program has cost one of them."""
+    return 1 if result["unforeseen"] else 0
+
+
 def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary: str) -> None:
     """The last word of a command: one JSON line for a parent process, text for people.
 

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ..core.progress import progress_printer
-from .options import add_command, add_convention, add_progress, show_result, skipped_lines, warning_lines
+from .options import (
+    add_command,
+    add_convention,
+    add_progress,
+    failure_code,
+    show_result,
+    skipped_lines,
+    warning_lines,
+)
 
 
 def add(commands: Any) -> None:
@@ -24,13 +32,14 @@ def add(commands: Any) -> None:
     add_progress(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Prepare."""
     from ..imaging.prepared_folder import prepare_cases
 
     with progress_printer(options.progress) as progress:
         report = prepare_cases(options.data, options.output, options.convention, progress)
     show_result(options, report, _summary(report))
+    return failure_code(report)
 
 
 def _summary(report: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.labels import CONVENTIONS
 from ..core.progress import progress_printer
-from .options import add_command, add_device, add_progress, show_result
+from .options import add_command, add_device, add_progress, failure_code, show_result
 
 
 def add(commands: Any) -> None:
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
     add_progress(parser)
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Segment all."""
     from ..inference.segment_folder import segment_folder
 
@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> None:
             progress,
         )
     show_result(options, result, _summary(result))
+    return failure_code(result)
 
 
 def _summary(result: Mapping[str, Any]) -> str:
@@ -64,6 +65,7 @@ def _summary(result: Mapping[str, Any]) -> str:
         [
             *(f"Warning: {name} was not segmented. {why}" for name, why in result["failed"].items()),
             *(f"Warning: {entry['path']} was skipped: {entry['reason']}" for entry in result["skipped"]),
+            *(f"Warning: {warning}" for warning in result["warnings"]),
             f"Segmented {len(result['segmented'])} case(s){kept}, {len(result['failed'])} failed",
             f"Wrote {result['table']}",
         ]

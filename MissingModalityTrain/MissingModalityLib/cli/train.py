@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from ..core import strict_json
 from ..core.errors import OptionError
 from ..core.progress import progress_printer
 from ..networks.registry import NETWORKS
@@ -82,6 +82,11 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--restart", metavar="STAGE", help="with --resume: begin this stage anew, with what went before it"
     )
+    parser.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="with --resume: go on though files of the run's cases hold other voxels than when it began",
+    )
     # from 0, since numpy's SeedSequence takes no negative number
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
@@ -138,7 +143,7 @@ def run(options: argparse.Namespace) -> None:
 def _warnings_of(folder: Path) -> list[dict[str, str]]:
     """What a run, or the folds in its folder, had to say about the data, each once."""
     records = [path for pattern in ("run.json", "fold*/run.json") for path in sorted(folder.glob(pattern))]
-    told = [json.loads(path.read_text("utf-8")).get("warnings", ()) for path in records]
+    told = [strict_json.loads(path.read_text("utf-8")).get("warnings", ()) for path in records]
     return [dict(entry) for entry in dict.fromkeys(tuple(entry.items()) for run in told for entry in run)]
 
 

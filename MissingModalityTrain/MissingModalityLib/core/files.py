@@ -20,6 +20,9 @@ IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 
 _MARK = ".unfinished-"
 
+_KEPT_CHARACTERS = 50
+# Of a name in its temporary one: at most 200 bytes beside the 25 before them, of the 255 that systems take.
+
 _STALE_S = 600.0
 # A file system may keep a write waiting for minutes; one that stood still for ten lost its process.
 
@@ -50,8 +53,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
         ...     temporary.write_text("case,dice")
     """
     # a process number would not do: containers that share a disk have the same ones
-    # lower case, because ITK knows suffixes in lower case only
-    temporary = path.with_name(f"{_MARK}{uuid4().hex[:12]}-{path.name.lower()}")
+    # lower case, because ITK knows suffixes in lower case only; the end alone, or a name near the system's
+    # limit would be too long with what comes before it
+    temporary = path.with_name(f"{_MARK}{uuid4().hex[:12]}-{path.name.lower()[-_KEPT_CHARACTERS:]}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -97,7 +101,8 @@ def explain_write_errors(
 def write_text(text: str, path: Path) -> None:
     """Write a text file in one step, so that an existing one is replaced only by a whole one."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # names of files can hold bytes that are no text; they shall not end work that is done
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_report(report: dict[str, Any], path: Path) -> None:

@@ -111,6 +111,19 @@ class Mixed(SuffixLayout):
         return "mask or derived volume, not needed" if _DERIVED.search(stem(path)) else None
 
 
+class Bids(Mixed):
+    """``sub-01_ses-1_T1w.nii.gz``, ``..._ce-gad_T1w``, ``..._FLAIR``, ``..._T2w``: the standard BIDS.
+
+    It says nothing of tumors, so labels are named as in any year of BraTS and numbered as the user says.
+    """
+
+    endings: ClassVar[Mapping[str, Role]] = {**Mixed.endings, "t1w": Modality.T1}
+
+    def match(self, path: Path) -> FileMatch | None:
+        """See :meth:`.Layout.match`."""
+        return super().match(path) if path.name.lower().startswith("sub-") else None
+
+
 class Fets(Mixed):
     """Cases whose name begins with ``FeTS``, files named as in any year; numbered as up to 2021."""
 

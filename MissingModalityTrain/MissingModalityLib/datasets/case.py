@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.modalities import Modality, Subset, subset_name
+from .patients import patient_of
 
 _MOST_FILES = 20
 """Files named per reason in a description, a screenful; CaseListing.skipped has them all."""
-
-# Visits of one patient differ in the last number: BraTS-GLI-00005-100, brats_tcia_pat103_0002.
-_VISIT = re.compile(r"^(BraTS-[A-Za-z-]+-\d+)-\d{3}$|^(brats_\w+_pat\d+)_\d+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,8 @@ class Case:
         images: non-empty, in channel order.
         label: label map, or None.
         convention: how the label map is numbered; None where neither the layout nor the user says.
+        former: names that earlier versions gave it in a listing like this.
+        beside: volumes beside its files that are not used, and why, one sentence each.
     """
 
     name: str
@@ -53,6 +52,8 @@ class Case:
     images: Mapping[Modality, ImageFile]
     label: Path | None = None
     convention: str | None = None
+    former: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def subset(self) -> Subset:
@@ -61,10 +62,8 @@ class Case:
 
     @property
     def patient(self) -> str:
-        """The case's name without the number of the visit, where the data set has one."""
-        match = _VISIT.match(self.name)
-        # the pattern has a group for each naming rule, of which one has matched
-        return next(filter(None, match.groups())) if match else self.name
+        """The case's name without the visit, see :func:`.patients.patient_of`."""
+        return patient_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -83,11 +82,20 @@ class CaseListing:
         cases: sorted by name.
         skipped: every other file.
         folder: where the search began.
+        warnings: what the user should know about the cases, one sentence each.
     """
 
     cases: tuple[Case, ...]
     skipped: tuple[Skipped, ...]
     folder: Path
+    warnings: tuple[str, ...] = ()
+
+    def find(self, name: str) -> Case | None:
+        """The case of a name, be it one that an earlier version gave it."""
+        found = [case for case in self.cases if case.name == name]
+        # earlier, a short name was given to a case only where no other one could have it
+        found = found or [case for case in self.cases if name in case.former]
+        return found[0] if len(found) == 1 else None
 
     def labeled(self) -> tuple[list[Case], dict[str, str]]:
         """What training and evaluation can use, and what they leave out.
@@ -118,6 +126,7 @@ class CaseListing:
             "skipped": [
                 {"path": _relative(entry.path, self.folder), "reason": entry.reason} for entry in self.skipped
             ],
+            "warnings": list(self.warnings),
         }
 
     def describe(self) -> str:
@@ -132,6 +141,7 @@ class CaseListing:
             lines += [f"  {subset_name(subset)}: {count}" for subset, count in subsets.most_common()]
             labeled = sum(case.label is not None for case in self.cases)
             lines.append(f"  with label: {labeled}, without: {len(self.cases) - labeled}")
+        lines += [f"Warning: {warning}" for warning in self.warnings]
         return "\n".join([*lines, *self.describe_skipped()])
 
     def describe_skipped(self) -> list[str]:

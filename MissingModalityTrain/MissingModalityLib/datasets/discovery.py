@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.errors import CaseError
+from ..core.files import image_suffix
 from ..core.labels import convention as check_convention
 from ..core.modalities import MODALITIES
 from .case import Case, CaseListing, ImageFile, Skipped
-from .layout import LABEL, FileMatch, Layout, Role, unusable
+from .layout import LABEL, FileMatch, Layout, Role, stem, unusable
+from .naming import numbered_apart, with_own_names
 from .prepared import prepared_cases
 from .registry import all_layouts
 
@@ -35,7 +37,7 @@ def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing
 
     Returns:
         Cases sorted by name, and every other file with the reason for leaving it out. A case with two files
-        for one modality is left out.
+        for one modality is left out. A case's name comes from its own path alone, see :mod:`.naming`.
 
     Raises:
         CaseError: the folder is absent or holds no case.
@@ -48,12 +50,14 @@ def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
         raise CaseError(f"{folder} {problem}. Give the folder that holds the cases.")
     cases, skipped = _search(folder)
+    cases = with_own_names(cases, folder)
     if not cases and (prepared := prepared_cases(folder))[0]:
         cases, skipped = prepared
-    cases = _with_unique_names(cases, folder)
+    cases, warnings = numbered_apart(cases, folder)
     if convention is not None:
         cases = [replace(case, convention=convention) for case in cases]
-    listing = CaseListing(tuple(sorted(cases, key=lambda case: case.name)), tuple(skipped), folder)
+    cases.sort(key=lambda case: case.name)
+    listing = CaseListing(tuple(cases), tuple(skipped), folder, tuple(warnings))
     if not cases:
         detail = "\n".join(["", *listing.describe_skipped()]) if skipped else " It is empty."
         raise CaseError(
@@ -97,7 +101,7 @@ def _search(folder: Path) -> tuple[list[Case], list[Skipped]]:
             cases.append(case)
         else:
             skipped += [Skipped(member.path, case) for member in files]
-    return cases, skipped
+    return [replace(case, beside=_beside(case, skipped, members)) for case in cases], skipped
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -151,15 +155,17 @@ def _case(layouts: Mapping[str, Layout], name: str, folder: Path, members: list[
     return Case(name, folder, layout, images, label, layouts[layout].convention(name))
 
 
-def _with_unique_names(cases: list[Case], root: Path) -> list[Case]:
-    """Cases of equal name in different folders are told apart by the folders' names."""
-    # names become names of files, in the cache and in results
-    counts = Counter(case.name for case in cases)
-    return [case if counts[case.name] == 1 else replace(case, name=_long_name(case, root)) for case in cases]
+def _beside(
+    case: Case, skipped: list[Skipped], members: Mapping[tuple[Path, str], list[_Member]]
+) -> tuple[str, ...]:
+    """Skipped volumes in a case's folder, in words; of a folder of several cases those named like it."""
+    volumes = [entry for entry in skipped if entry.path.parent == case.folder and image_suffix(entry.path)]
+    prefixes = [prefix for parent, prefix in members if parent == case.folder]
+    if len(prefixes) > 1:
+        volumes = [entry for entry in volumes if _nearest(stem(entry.path), prefixes) == case.name]
+    return tuple(f"{entry.path.name} beside it was skipped: {entry.reason}." for entry in volumes)
 
 
-def _long_name(case: Case, root: Path) -> str:
-    parts = list(case.folder.relative_to(root).parts) if case.folder.is_relative_to(root) else []
-    if not parts or parts[-1] != case.name:
-        parts.append(case.name)
-    return "__".join(parts)
+def _nearest(name: str, prefixes: list[str]) -> str:
+    """The longest prefix that a name begins with."""
+    return max((prefix for prefix in prefixes if name.startswith(prefix)), key=len, default="")

@@ -16,6 +16,7 @@ from typing import ClassVar
 from ..core.files import IMAGE_SUFFIXES, image_suffix
 from ..core.modalities import Modality
 from .case import Case, Skipped
+from .detection import detect_modality
 
 LABEL = "label"
 Role = Modality | str
@@ -24,6 +25,11 @@ Role = Modality | str
 # a mask or a corrected copy of x_flair may be called mask_flair: no FLAIR volume of a case called "mask"
 _DERIVED_PREFIX = re.compile(
     r"(?:^|[-_. ])(?:mask|n4\w*|bias|corrected|pred\w*|warped)(?:[-_. ]|$)", re.IGNORECASE
+)
+
+# sub-01_ses-1_acq-mprage_ce-gad: subject and session make the case, the others differ within it
+_BIDS = re.compile(
+    r"^(?P<case>sub-[a-z0-9]+(?:_ses-[a-z0-9]+)?)(?P<entities>(?:_[a-z]+-[a-z0-9+.]+)*)$", re.IGNORECASE
 )
 
 
@@ -118,7 +124,15 @@ class SuffixLayout(Layout):
         folder = path.parent.parent if image_suffix(path.parent) else path.parent
         prefix = found["prefix"] or ""
         prefix = "" if prefix == folder.resolve().name else prefix
-        return FileMatch(folder, prefix, self.endings[found["ending"].lower()])
+        role: Role | None = self.endings[found["ending"].lower()]
+        if bids := _BIDS.match(prefix):
+            prefix, role = bids["case"], _role_in_bids(role, bids["entities"])
+        return None if role is None else FileMatch(folder, prefix, role)
+
+
+def _role_in_bids(role: Role, entities: str) -> Role | None:
+    """What entities such as ``ce-gad`` make of a T1; None where they tell of another kind of image."""
+    return detect_modality(f"{entities}_t1w").modality if role is Modality.T1 and entities else role
 
 
 def stem(path: Path) -> str:

@@ -23,6 +23,7 @@ LAYOUTS: Registry[type[Layout]] = Registry(
         "brats2015": f"{__package__}.brats:Brats2015",
         "brats2021": f"{__package__}.brats:Brats2021",
         "brats2023": f"{__package__}.brats:Brats2023",
+        "bids": f"{__package__}.brats:Bids",
         "mixed": f"{__package__}.brats:Mixed",
     },
     check=_check,

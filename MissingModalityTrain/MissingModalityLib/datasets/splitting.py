@@ -5,24 +5,25 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.errors import OptionError
 from .case import Case
 
 
 def split_cases(
-    cases: Sequence[Case], fraction: float, seed: int
+    cases: Sequence[Case], fraction: float, seed: int, patients_of: Mapping[str, str] | None = None
 ) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
     """Divide cases at random, all visits of one patient on the same side.
 
-    The outcome depends on the cases' names and the seed only, not on their order. With two patients or more
-    and a fraction above 0 neither side is empty.
+    The outcome depends on the names of cases and patients and on the seed only, not on their order. With two
+    patients or more and a fraction above 0 neither side is empty.
 
     Args:
         cases: to divide.
         fraction: share of the cases for validation, 0 <= fraction < 1.
         seed: of the random order.
+        patients_of: patient of each case by name, see :func:`.grouping.patients_of`; default what names say.
 
     Returns:
         (training, validation), each sorted by name.
@@ -32,7 +33,7 @@ def split_cases(
     """
     if not 0 <= fraction < 1:
         raise OptionError(f"The validation fraction is {fraction:g}. Choose 0 or more and less than 1.")
-    patients = _by_patient(cases)
+    patients = _by_patient(cases, patients_of)
     order = sorted(patients)  # neither the file system's order nor that of the caller may decide
     random.Random(seed).shuffle(order)  # noqa: S311 - a split that a seed repeats, no secret
     # a fraction that rounds to no case still gets one: it was asked for
@@ -44,7 +45,9 @@ def split_cases(
     return tuple(_sorted(training)), tuple(_sorted(validation))
 
 
-def split_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[tuple[Case, ...], ...]:
+def split_folds(
+    cases: Sequence[Case], folds: int, seed: int, patients_of: Mapping[str, str] | None = None
+) -> tuple[tuple[Case, ...], ...]:
     """Divide cases into folds that each hold a like share of every source, all visits of a patient in one.
 
     Within a source (:func:`source_of`) patients are shuffled; then they are dealt out in turn, source after
@@ -55,6 +58,7 @@ def split_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[tuple[Cas
         cases: to divide.
         folds: how many, at least 2.
         seed: of the random order.
+        patients_of: patient of each case by name, see :func:`.patients.patients_of`; default what names say.
 
     Returns:
         The cases of each fold, sorted by name.
@@ -62,7 +66,7 @@ def split_folds(cases: Sequence[Case], folds: int, seed: int) -> tuple[tuple[Cas
     Raises:
         OptionError: fewer than two folds, or fewer patients than folds.
     """
-    patients = _by_patient(cases)
+    patients = _by_patient(cases, patients_of)
     if not 2 <= folds <= len(patients):
         raise OptionError(
             f"folds={folds} cannot be made of {len(patients)} patient(s). Choose 2 or more, and no more than "
@@ -91,11 +95,11 @@ def source_of(name: str) -> str:
     return "_".join(parts[:2] if len(parts) > 2 else parts[:1])
 
 
-def _by_patient(cases: Sequence[Case]) -> dict[str, list[Case]]:
+def _by_patient(cases: Sequence[Case], patients_of: Mapping[str, str] | None) -> dict[str, list[Case]]:
     """Cases of each patient, sorted by name."""
     patients: dict[str, list[Case]] = defaultdict(list)
     for case in _sorted(cases):
-        patients[case.patient].append(case)
+        patients[case.patient if patients_of is None else patients_of[case.name]].append(case)
     return patients
 
 

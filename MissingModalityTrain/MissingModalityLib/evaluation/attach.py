@@ -14,6 +14,7 @@ from ..core.errors import CaseError
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
 from ..inference.card import CHOICES, read_card
+from ..inference.learned import Learned
 from ..inference.student import Student
 from .calibration import FEWEST_PATIENTS, fit_calibration
 from .evaluate import prediction_facts, read_evaluation, weights_sha256
@@ -96,11 +97,14 @@ def _calibration(student: Path, cross_validation: Sequence[Mapping[str, Any]]) -
 
 
 def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
-    """Names of the evaluated cases that the student learned from, as far as its card tells."""
-    training = read_card(student).get("training") or {}
-    # cases held out to validate on stand among the cases of the run, but nothing was learned from them
-    learned = set(training.get("cases") or ()) - set(training.get("validation") or ())
-    return [case["name"] for case in evaluation["cases"] if case["name"] in learned]
+    """Names of the evaluated cases that the student learned from, as far as its card tells.
+
+    A case is known by the voxels of its volumes, under whatever name; by its name where the card or the
+    evaluation is of an earlier version, which kept no hashes.
+    """
+    learned = Learned(read_card(student).get("training"))
+    cases = evaluation["cases"]
+    return [case["name"] for case in cases if learned.has(case["name"], case.get("voxels_sha256"))]
 
 
 def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -> None:

@@ -13,6 +13,8 @@ from ..core.labels import RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, with_cavi
 from ..core.modalities import SUBSETS, Subset, subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
+from ..datasets.patients import describe_same
+from ..imaging.content import volumes_sha256
 from ..imaging.folder_labels import cavity_warning, missing_classes
 from ..imaging.preparation import prepare, to_reference_grid
 from ..imaging.reading import read_label, read_study
@@ -50,12 +52,14 @@ class CaseScores:
         classes: tumor classes that its label holds.
         has_cavity: whether a resection cavity is labeled.
         warnings: about its files, one sentence each.
+        content: SHA-256 of its volumes by name of the sequence, see :func:`~..imaging.content.voxels_sha256`.
     """
 
     rows: list[Row]
     classes: frozenset[TumorClass]
     has_cavity: bool
     warnings: tuple[str, ...]
+    content: Mapping[str, str]
 
 
 def score_case(
@@ -67,7 +71,8 @@ def score_case(
         ImageError, LabelError: a file of it cannot be used, or the rule refuses its resection cavity.
     """
     label = read_label(case)
-    prepared = prepare(read_study(case), label, str(case.label))
+    study = read_study(case)
+    prepared = prepare(study, label, str(case.label))
     labeled = sitk.GetArrayFromImage(prepared.reference.resample(label, sitk.sitkNearestNeighbor, 0))
     reference = with_cavity(labeled, rules.cavity, str(case.label))
     spacing = prepared.reference.spacing[::-1]
@@ -85,7 +90,8 @@ def score_case(
         report(f"{case.name}, {subset_name(subset)}: WT {100 * dice:.1f} %", 1)
     found = np.bincount(labeled.ravel(), minlength=RESECTION_CAVITY + 1)
     held = frozenset(cls for cls in TUMOR_CLASSES if found[cls])
-    return CaseScores(rows, held, bool(found[RESECTION_CAVITY]), prepared.warnings)
+    content = volumes_sha256(study.images)
+    return CaseScores(rows, held, bool(found[RESECTION_CAVITY]), prepared.warnings, content)
 
 
 def allowed_subsets(case: Case) -> list[Subset]:
@@ -112,6 +118,7 @@ def evaluation_warnings(scored: Mapping[str, CaseScores], cavity_rule: str) -> l
     own = [{"case": name, "warning": warning} for name, case in scored.items() for warning in case.warnings]
     together = missing_classes([case.classes for case in scored.values()])
     together += cavity_warning(sum(case.has_cavity for case in scored.values()), len(scored), cavity_rule)
+    together += describe_same({name: case.content for name, case in scored.items()}, " that counts twice")
     return own + [{"case": "", "warning": warning} for warning in together]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import strict_json
 from ..core.environment import versions
-from ..core.errors import CaseError, MissingModalityError
+from ..core.errors import CaseError
+from ..core.failures import Failure, note_failure
 from ..core.files import explain_write_errors, write_report, write_text
 from ..core.labels import REGIONS, check_cavity_rule
 from ..core.modalities import subset_name
 from ..core.progress import Progress, reporter
-from ..datasets.case import Case
+from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..imaging.folder_labels import check_numbering, read_numbers
 from ..inference.card import CHOICES
@@ -104,16 +105,19 @@ def evaluate_folder(
     with distributed.start(device) as device:
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
-        labeled, left_out = distributed.on_all_ranks(find_cases, data, convention).labeled()
+        listing = distributed.on_all_ranks(find_cases, data, convention)
+        labeled, left_out = listing.labeled()
         if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
-            labeled, left_out = [case for case in labeled if case.name in cases], {}
+            labeled, left_out = _asked_for(listing, cases), {}
         if convention is None:
             share = labeled[distributed.rank() :: distributed.world()]
             numbers = dict(distributed.gather_from(lambda: read_numbers(share)))
             distributed.on_all_ranks(check_numbering, labeled, numbers, str(data))
         distributed.on_rank_zero(lambda: _make_folder(output))  # an unwritable one shows before the long part
         rules = Rules(hd95_rule, resection_cavity)
-        scored, skipped = _score_data(network, labeled, left_out, data, chosen, rules, on_progress)
+        scored, skipped, unforeseen = _score_data(
+            network, labeled, left_out, data, chosen, rules, output, on_progress
+        )
         rows = [row for scores in scored.values() for row in scores.rows]
 
         def conclude() -> dict[str, Any]:
@@ -127,8 +131,9 @@ def evaluate_folder(
                 prediction=prediction_facts(network),
                 versions=versions(),
                 hd95_rule=hd95_rule,
-                cases=_describe(labeled, rows),
+                cases=_describe(labeled, scored),
                 skipped=skipped,
+                unforeseen=unforeseen,
                 **summarize(rows),
                 seconds=round(perf_counter() - began, 1),
                 resection_cavity=resection_cavity,
@@ -193,6 +198,12 @@ def _inside(data: Path, reason: str) -> str:
     return reason.replace(f"{data}{os.sep}", "")
 
 
+def _asked_for(listing: CaseListing, names: Collection[str]) -> list[Case]:
+    """The labeled cases of these names, which earlier versions may have given them."""
+    asked = {case.name: name for name in names if (case := listing.find(name))}
+    return [replace(case, name=asked[case.name]) for case in listing.labeled()[0] if case.name in asked]
+
+
 def _score_data(
     network: Student,
     labeled: Sequence[Case],
@@ -200,19 +211,19 @@ def _score_data(
     data: Path,
     device: torch.device,
     rules: Rules,
+    output: Path,
     on_progress: Progress | None,
-) -> tuple[dict[str, CaseScores], list[dict[str, str]]]:
-    """Scores of labeled cases of a folder by name, and what was skipped: ``path`` and ``reason``."""
-    scored, refused = _score_readable(network, labeled, device, rules, on_progress)
-    skipped = [
-        {"path": name, "reason": _inside(data, reason)} for name, reason in {**left_out, **refused}.items()
-    ]
+) -> tuple[dict[str, CaseScores], list[dict[str, str]], list[str]]:
+    """Scores of labeled cases by name, what was skipped, and names of unforeseen failures."""
+    scored, refused = _score_readable(network, labeled, device, rules, output, on_progress)
+    reasons = {**left_out, **{name: failure.reason for name, failure in refused.items()}}
+    skipped = [{"path": name, "reason": _inside(data, reason)} for name, reason in reasons.items()]
     if not scored:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_REASONS])
         distributed.raise_on_all_ranks(
             CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
         )
-    return scored, skipped
+    return scored, skipped, [name for name, failure in refused.items() if failure.unforeseen]
 
 
 def _score_readable(
@@ -220,42 +231,42 @@ def _score_readable(
     cases: Sequence[Case],
     device: torch.device,
     rules: Rules,
+    output: Path,
     on_progress: Progress | None,
-) -> tuple[dict[str, CaseScores], dict[str, str]]:
+) -> tuple[dict[str, CaseScores], dict[str, Failure]]:
     """Scores of the cases that can be scored; why the others cannot; both by name."""
 
-    def score_share() -> list[tuple[int, CaseScores | str]]:
+    def score_share() -> list[tuple[int, CaseScores | Failure]]:
         # every n-th case and no blocks: cases with alike names are often alike in size and modalities
         share = range(distributed.rank(), len(cases), distributed.world())
         report = counter(
             on_progress if distributed.is_rank_zero() else None, [cases[index] for index in share]
         )
-        outcomes: list[tuple[int, CaseScores | str]] = []
+        outcomes: list[tuple[int, CaseScores | Failure]] = []
         for index in share:
             try:
                 outcomes.append((index, score_case(student, cases[index], device, rules, report)))
-            except MissingModalityError as error:
-                outcomes.append((index, str(error)))
+            except Exception as error:
+                outcomes.append((index, note_failure(error, cases[index].name, output)))
         return outcomes
 
     outcomes = sorted(distributed.gather_from(score_share), key=itemgetter(0))
     by_name = {cases[index].name: outcome for index, outcome in outcomes}
     return (
         {name: outcome for name, outcome in by_name.items() if isinstance(outcome, CaseScores)},
-        {name: outcome for name, outcome in by_name.items() if isinstance(outcome, str)},
+        {name: outcome for name, outcome in by_name.items() if isinstance(outcome, Failure)},
     )
 
 
-def _describe(cases: Sequence[Case], rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Name, modalities and reference volumes (voxels) of the cases that were scored."""
-    volumes: dict[str, dict[str, int]] = {}
-    for row in rows:
-        volumes.setdefault(row.case, {})[row.region] = row.reference
+def _describe(cases: Sequence[Case], scored: Mapping[str, CaseScores]) -> list[dict[str, Any]]:
+    """Name, modalities, reference volumes (voxels) and content of the cases that were scored."""
+    volumes = {name: {row.region: row.reference for row in scores.rows} for name, scores in scored.items()}
     return [
         {
             "name": case.name,
             "modalities": subset_name(case.images),
             "reference_voxels": {region: volumes[case.name][region] for region in REGIONS},
+            "voxels_sha256": dict(scored[case.name].content),
         }
         for case in cases
         if case.name in volumes

@@ -52,6 +52,7 @@ def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[s
         seconds=round(sum(part["seconds"] for part in parts), 1),
         resection_cavity=first.get("resection_cavity", "background"),
         warnings=[entry for part in parts for entry in part.get("warnings", ())],
+        unforeseen=[name for part in parts for name in part.get("unforeseen", ())],
     ).to_json()
     write_evaluation(summary, rows, output, draw_heatmap)
     return summary

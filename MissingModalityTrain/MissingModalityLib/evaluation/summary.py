@@ -27,12 +27,15 @@ class EvaluationSummary:
             older summaries lack it.
         versions: of the library and what computes, see :func:`.environment.versions`.
         hd95_rule: a key of :data:`.hd95_rules.HD95_RULES`.
-        cases: per scored case its ``name``, ``modalities`` and ``reference_voxels`` of WT, TC and ET.
+        cases: per scored case its ``name``, ``modalities``, ``reference_voxels`` of WT, TC and ET, and
+            ``voxels_sha256`` of its volumes by sequence, which earlier versions lack.
         skipped: ``path`` inside the data, or name of a case, and ``reason``.
         subsets, averages, empty: see :func:`.tables.summarize`; Dice is 0..1, HD95 in mm.
         seconds: from the first file read to the last score.
         resection_cavity: a key of :data:`~..core.labels.CAVITY_RULES`; older summaries lack it and the next.
         warnings: ``case``, empty for one about all of them, and ``warning``.
+        unforeseen: names of skipped cases that a fault of the program kept out; ``failures.log`` beside the
+            summary has the tracebacks.
     """
 
     student: str
@@ -52,6 +55,7 @@ class EvaluationSummary:
     seconds: float
     resection_cavity: str = "background"
     warnings: Sequence[Mapping[str, str]] = ()
+    unforeseen: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values in the order above."""

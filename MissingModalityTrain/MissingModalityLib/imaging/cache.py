@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +20,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..core import strict_json
-from ..core.errors import CaseError
+from ..core.errors import CaseError, ImageError
 from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import CONVENTIONS, RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, with_cavity
 from ..core.modalities import MODALITIES, Modality, Subset
 from ..datasets.prepared import LAYOUT, SUFFIX
 from .boxes import Box, shared_part
+from .file_facts import file_facts
 from .grid import SPACING_MM, Grid
 from .prepared import VERSION, Prepared
 
@@ -51,6 +52,8 @@ class CachedCase:
         cavity_voxels: of 1 mm3, in the resection cavity.
         cavity_rule: what the cavity counts as where the label is read, of :data:`.labels.CAVITY_RULES`.
         warnings: what the user should know about its files, one sentence each.
+        content: SHA-256 of the voxels that it was made of, by name of the sequence and "label", see
+            :func:`.content.voxels_sha256`; empty for files of earlier versions.
     """
 
     name: str
@@ -60,6 +63,7 @@ class CachedCase:
     cavity_voxels: int = 0
     cavity_rule: str = "background"
     warnings: tuple[str, ...] = ()
+    content: Mapping[str, str] = field(default_factory=dict)
 
     def crop(self, start: Iterable[int], size: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         """Read a box; whatever lies outside the brain box is 0.
@@ -154,7 +158,8 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     A case of a folder of prepared ones is taken from there, as it is.
 
     Raises:
-        CaseError: the case has no label, a file of it has gone, or the folder cannot be written to.
+        CaseError: the case has no label, or the folder cannot be written to.
+        ImageError, LabelError: a file of it has gone or cannot be used.
     """
     if case.layout == LAYOUT:
         return _taken(case)
@@ -164,6 +169,7 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     if cached:
         return cached
     # loaded here: they bring SimpleITK, which a training from prepared cases does without
+    from .content import label_and_volumes_sha256
     from .preparation import prepare
     from .reading import read_label, read_study
 
@@ -172,9 +178,12 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
         raise CaseError(
             f"Case '{case.name}' has no label; it cannot be used for training. Add one or leave it out."
         )
-    prepared = prepare(read_study(case), label, str(case.label))
-    image = prepared.image[prepared.available]
-    return write_case(path, case.name, own, prepared.subset, image, prepared.label, prepared.warnings)
+    study = read_study(case)
+    prepared = prepare(study, label, str(case.label))
+    image, content = prepared.image[prepared.available], label_and_volumes_sha256(study.images, label)
+    return write_case(
+        path, case.name, own, prepared.subset, image, prepared.label, prepared.warnings, content
+    )
 
 
 def write_case(
@@ -185,6 +194,7 @@ def write_case(
     image: np.ndarray,
     label: np.ndarray,
     warnings: tuple[str, ...] = (),
+    content: Mapping[str, str] | None = None,
 ) -> CachedCase:
     """Write the file of a prepared case.
 
@@ -196,6 +206,7 @@ def write_case(
         image: (n, D, H, W) float32, as of :class:`.prepared.Prepared`, of these modalities alone.
         label: (D, H, W) uint8 classes, and :data:`.labels.RESECTION_CAVITY`.
         warnings: kept with it.
+        content: as of :class:`CachedCase`.
 
     Raises:
         CaseError: it cannot be written.
@@ -211,8 +222,9 @@ def write_case(
     # only where there is something to tell, so that other files stay as they were, to the bit
     header |= {"cavity_voxels": str(cavity)} if cavity else {}
     header |= {"warnings": strict_json.dumps(warnings)} if warnings else {}
+    header |= {"voxels_sha256": strict_json.dumps(dict(content))} if content else {}
     write_arrays(path, arrays, header)
-    return CachedCase(name, path, subset, label.shape, cavity, warnings=warnings)
+    return CachedCase(name, path, subset, label.shape, cavity, warnings=warnings, content=content or {})
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str]) -> None:
@@ -231,23 +243,22 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str,
 
 
 def fingerprint(case: Case) -> str:
-    """Changes whenever an input file or the preparation changes.
+    """Changes whenever what an input file holds or the preparation changes; where a file lies does not count.
 
     Raises:
-        CaseError: a file is gone.
+        ImageError: a file is gone.
     """
     files = [image.path for image in case.images.values()] + [case.label]
     try:
-        stats = [(str(path), path.stat()) for path in files if path is not None]
+        # as they lie: unpacking them would take ten times as long
+        facts = {path: file_facts(path)["sha256"] for path in files if path is not None}
     except OSError as error:
-        raise CaseError(
+        raise ImageError(
             f"{error.filename}: a file of case '{case.name}' can no longer be read ({error.strerror}). Put "
             "it back, or leave the case out."
         ) from error
-    facts = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
-    roles = [(modality.name, image.channel) for modality, image in case.images.items()]
-    # names, sizes and times stand for the content; hashing gigabytes would take longer than preparing them
-    known = [VERSION, facts, roles, case.convention]
+    roles = [(modality.name, image.channel, facts[image.path]) for modality, image in case.images.items()]
+    known = [VERSION, roles, facts.get(case.label), case.convention]
     if case.convention and RESECTION_CAVITY in CONVENTIONS[case.convention].to_class.values():
         known.append("resection cavity kept")  # which earlier files of these data sets have as background
     text = strict_json.dumps(known)
@@ -306,6 +317,7 @@ def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
         subset = tuple(Modality[name] for name in strict_json.loads(header["subset"]))
         warnings = tuple(strict_json.loads(header.get("warnings", "[]")))
         cavity = int(header.get("cavity_voxels", 0))
+        content = dict(strict_json.loads(header.get("voxels_sha256", "{}")))
     except (ValueError, TypeError, KeyError):  # damaged in this very place
         return None
-    return CachedCase(header["case"], path, subset, shape, cavity, warnings=warnings)
+    return CachedCase(header["case"], path, subset, shape, cavity, warnings=warnings, content=content)

@@ -7,16 +7,20 @@ A single label map cannot tell whether its 4 is enhancing tumor (BraTS up to 202
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 
-from ..core.errors import LabelError, MissingModalityError
+from ..core.errors import LabelError
 from ..core.labels import CAVITY_RULES, CONVENTIONS, TUMOR_CLASSES, TumorClass, convention
 from ..datasets.case import Case
+from ..datasets.patients import describe_same
 from ..datasets.prepared import LAYOUT
 from .cache import CachedCase, up_to_date
 
 _NUMBERS = frozenset(value for known in CONVENTIONS.values() for value in known.to_class)
 """All that stand for something in some data set; others are mistakes of one file."""
+
+_ONE_SIDE = ", on one side of every split"
 
 _CLASS_NAMES = {TumorClass.NCR: "necrotic core", TumorClass.ED: "edema", TumorClass.ET: "enhancing tumor"}
 
@@ -34,10 +38,8 @@ def read_numbers(cases: Iterable[Case], folder: Path | None = None) -> list[tupl
             continue
         if set(convention(case.convention).to_class) == _NUMBERS:
             continue
-        try:
+        with suppress(Exception):  # of whatever kind, it is told where the case is used
             found.append((case.name, _numbers(case, folder)))
-        except MissingModalityError:  # told where the case is used
-            continue
     return found
 
 
@@ -81,6 +83,7 @@ def folder_warnings(cases: Sequence[CachedCase]) -> list[dict[str, str]]:
     together += cavity_warning(
         sum(case.cavity_voxels > 0 for case in cases), len(cases), cases[0].cavity_rule
     )
+    together += describe_same({case.name: case.content for case in cases}, _ONE_SIDE)
     return own + [{"case": "", "warning": warning} for warning in together]
 
 

@@ -69,6 +69,10 @@ class Grid:
         image.SetDirection(self.direction)
         return image
 
+    def along(self, axes: np.ndarray) -> Grid:
+        """The same with these voxel axes, unit columns (3, 3)."""
+        return replace(self, direction=tuple(axes.ravel().tolist()))
+
     def crop(self, start: tuple[int, ...], size: tuple[int, ...]) -> Grid:
         """The part that begins at voxel ``start`` (x, y, z) and has ``size`` voxels."""
         step = np.reshape(self.direction, (3, 3)) @ (np.asarray(self.spacing) * start)
@@ -86,14 +90,15 @@ class Grid:
         )
 
 
-def unit_axes(matrix: np.ndarray) -> np.ndarray:
-    """The columns of a (3, 3) matrix at length 1: voxel axes without their spacing."""
-    return matrix / np.linalg.norm(matrix, axis=0)
+def corners(grid: Grid) -> np.ndarray:
+    """(8, 3) centers of the outermost voxels, LPS, mm."""
+    ends = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.size) - 1) * grid.spacing
+    return ends @ np.reshape(grid.direction, (3, 3)).T + grid.origin
 
 
 def is_straight(axes: np.ndarray) -> bool:
     """Whether voxel axes, unit columns (3, 3), are at right angles up to the noise of headers."""
-    return _largest_cosine(axes) < _STRAIGHT
+    return largest_cosine(axes) < _STRAIGHT
 
 
 def straight_axes(axes: np.ndarray) -> np.ndarray | None:
@@ -108,7 +113,7 @@ def straight_axes(axes: np.ndarray) -> np.ndarray | None:
     """
     if is_straight(axes):
         return axes
-    return nearest_orthonormal(axes) if _largest_cosine(axes) < SHEAR_TOLERANCE else None
+    return nearest_orthonormal(axes) if largest_cosine(axes) < SHEAR_TOLERANCE else None
 
 
 def nearest_orthonormal(matrix: np.ndarray) -> np.ndarray:
@@ -117,7 +122,8 @@ def nearest_orthonormal(matrix: np.ndarray) -> np.ndarray:
     return left @ right
 
 
-def _largest_cosine(axes: np.ndarray) -> float:
+def largest_cosine(axes: np.ndarray) -> float:
+    """Between any two of the unit columns (3, 3): 0 where all are at right angles."""
     return float(np.abs(axes.T @ axes - np.eye(3)).max())
 
 

@@ -45,6 +45,7 @@ class Background:
         value: the commonest one on the faces of the volume's box: 0, or a negative constant when someone
             z-scored a skull-stripped volume with its air.
         lowest: intensity of the volume, but for a few voxels.
+        highest: likewise.
         tolerance: distance from ``value`` within which a voxel still counts as background.
         uniform: the faces hold little else, as around a stripped brain.
         two_sided: the brain has intensities above and below ``value``.
@@ -52,6 +53,7 @@ class Background:
 
     value: float
     lowest: float
+    highest: float
     tolerance: float
     uniform: bool
     two_sided: bool
@@ -77,6 +79,7 @@ def find_background(array: np.ndarray) -> Background:
     return Background(
         value=background,
         lowest=float(low),
+        highest=float(high),
         tolerance=tolerance,
         uniform=bool((np.abs(faces - background) <= tolerance).mean() > _UNIFORM_SHARE),
         two_sided=bool(background - low > _TWO_SIDED * (high - background)),

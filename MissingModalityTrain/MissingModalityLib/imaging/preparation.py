@@ -17,20 +17,26 @@ from ..core.errors import ImageError
 from ..core.modalities import MODALITIES, Modality, availability, in_words
 from .boxes import Box, tightest_box
 from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
-from .intensities import BRAIN_SHARE, find_background, z_scores
+from .intensities import BRAIN_SHARE, Background, find_background, z_scores
 from .label_placement import check_on_brain, check_on_grid
+from .plausibility import (
+    LARGEST_BRAIN_MM3,
+    check_extent,
+    check_grid,
+    check_head,
+    limit_hot_voxels,
+    refuse_duplicates,
+)
 from .prepared import Prepared
 from .reading import Study
 from .volumes import check_volume
 
-EXTENT_MM = (10, 1000)
-"""Smallest and largest side of a volume that can hold a head; meters or micrometers fall outside."""
-
-LARGEST_BRAIN_MM3 = 2.0e6
-"""A head that is bright over more than this has its skull on; brains of adults have 1.0 to 1.7 liters."""
-
 REFUSED_OVERLAP, DOUBTFUL_OVERLAP = 0.3, 0.8
 """Share of the smaller of two brains that lies inside the other."""
+
+
+_WHOLLY_BRAIN = 0.999
+"""Share of brain, but for rounding, of a voxel that no background was interpolated into."""
 
 
 def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "The label map") -> Prepared:
@@ -45,14 +51,17 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
         Arrays on the common grid: 1 mm isotropic, the axes of the reference volume nearest to LPS.
 
     Raises:
-        ImageError: no volume; or one that is empty, constant, not finite, or apart from the reference volume.
+        ImageError: no volume; one that is empty, constant, not finite, of no head's size, or apart from the
+            reference volume; or one given as two modalities.
         LabelError: the label lies elsewhere than the volumes.
     """
     if not study.images:
         raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
+    notes = [*study.warnings]
     for modality, image in study.images.items():
         check_volume(image, study.names[modality])
-        _check_extent(image, study.names[modality])
+        check_extent(Grid.from_image(image), study.names[modality])
+        notes += check_grid(Grid.from_image(image), study.names[modality])
     reference = study.images[study.reference]
     grid = common_grid(reference)
     volumes, masks, warnings = _on_common_grid(study, grid)
@@ -74,7 +83,7 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
         label=None if label is None else _label_on(cropped, label),
         grid=cropped,
         reference=Grid.from_image(reference),
-        warnings=tuple(warnings),
+        warnings=(*notes, *warnings),
     )
 
 
@@ -95,40 +104,33 @@ def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
     return restored
 
 
-def _check_extent(image: sitk.Image, name: str) -> None:
-    """Refuse volumes of no head's size, such as those whose header is not in millimeters."""
-    # at 1 mm they would become a grid beyond any memory, or one of no voxel
-    extent = [count * step for count, step in zip(image.GetSize(), image.GetSpacing(), strict=True)]
-    low, high = EXTENT_MM
-    if min(extent) < low or max(extent) > high:
-        listed = " x ".join(f"{length:.4g}" for length in extent)
-        raise ImageError(
-            f"{name} measures {listed} mm by its header; a head volume measures {low} to {high} mm. "
-            "Correct the voxel spacing, which is in millimeters."
-        )
-
-
 def _on_common_grid(
     study: Study, grid: Grid
 ) -> tuple[dict[Modality, np.ndarray], dict[Modality, np.ndarray], list[str]]:
     """Volumes (float32) and brain masks (bool) on ``grid``, and warnings."""
     volumes: dict[Modality, np.ndarray] = {}
     masks: dict[Modality, np.ndarray] = {}
+    tissue: dict[Modality, np.ndarray] = {}
     warnings: list[str] = []
     sizes: dict[Modality, float] = {}
     for modality, image in study.images.items():
-        oriented = sitk.DICOMOrient(image, ORIENTATION)
-        mask, background, uniform = _brain_mask(oriented)
-        sizes[modality] = float(sitk.GetArrayViewFromImage(mask).sum() * np.prod(mask.GetSpacing()))
-        if not uniform or sizes[modality] > LARGEST_BRAIN_MM3:
+        oriented, background, notes = _limited(sitk.DICOMOrient(image, ORIENTATION), study.names[modality])
+        mask = _brain_mask(oriented, background)
+        inside = sitk.GetArrayViewFromImage(mask)
+        sizes[modality] = float(inside.sum() * np.prod(mask.GetSpacing()))
+        warnings += notes + check_head(inside, mask.GetSpacing(), study.names[modality])
+        if not background.uniform or sizes[modality] > LARGEST_BRAIN_MM3:
             warnings.append(
                 f"{study.names[modality]}: the skull is probably still there. Students learn from "
                 "skull-stripped volumes; strip it for a reliable result."
             )
-        resampled = grid.resample(sitk.Cast(oriented, sitk.sitkFloat32), sitk.sitkLinear, background)
+        fill = background.value if background.uniform else background.lowest
+        resampled = grid.resample(sitk.Cast(oriented, sitk.sitkFloat32), sitk.sitkLinear, fill)
         on_grid = grid.resample(sitk.Cast(mask, sitk.sitkFloat32), sitk.sitkLinear, 0)
         volumes[modality] = sitk.GetArrayFromImage(resampled)
-        masks[modality] = sitk.GetArrayFromImage(on_grid) > BRAIN_SHARE
+        share = sitk.GetArrayViewFromImage(on_grid)
+        masks[modality], tissue[modality] = share > BRAIN_SHARE, share > _WHOLLY_BRAIN
+    refuse_duplicates(volumes, tissue, study.names)
     return volumes, masks, warnings + _check_overlap(study, masks, sizes)
 
 
@@ -160,20 +162,32 @@ def _check_overlap(
     return warnings
 
 
-def _brain_mask(image: sitk.Image) -> tuple[sitk.Image, float, bool]:
-    """Voxels that are not background, the background value, and whether the background is uniform."""
+def _limited(image: sitk.Image, name: str) -> tuple[sitk.Image, Background, list[str]]:
+    """The volume without hot voxels, its background, and a warning where there were some."""
     array = sitk.GetArrayViewFromImage(image)
     background = find_background(array)
+    mask = background.brain(array) if background.uniform else np.ones(array.shape, bool)
+    bounds, warnings = limit_hot_voxels(array, mask, (background.lowest, background.highest), name)
+    if bounds is None:
+        return image, background, []
+    # the background stays what it is, however narrow the brain's intensities
+    low, high = min(bounds[0], background.lowest, background.value), max(bounds[1], background.highest)
+    limited = sitk.GetImageFromArray(np.clip(array.astype(np.float64), low, high).astype(np.float32))
+    limited.CopyInformation(image)
+    return limited, find_background(sitk.GetArrayViewFromImage(limited)), warnings
+
+
+def _brain_mask(image: sitk.Image, background: Background) -> sitk.Image:
+    """Voxels that are not background."""
     if not background.uniform:
         # noise around the head: only a histogram tells it from air; opening takes single bright voxels away
         otsu = sitk.OtsuThreshold(image, 0, 1)
-        opened = sitk.BinaryMorphologicalOpening(otsu, (2, 2, 1))
-        return sitk.BinaryFillhole(opened), background.lowest, False
+        return sitk.BinaryFillhole(sitk.BinaryMorphologicalOpening(otsu, (2, 2, 1)))
+    array = sitk.GetArrayViewFromImage(image)
     result = sitk.GetImageFromArray(background.brain(array).astype(np.uint8))
     result.CopyInformation(image)
     # in a two-sided volume some tissue has the very value of the background
-    filled = sitk.BinaryFillhole(result) if background.two_sided else result
-    return filled, background.value, True
+    return sitk.BinaryFillhole(result) if background.two_sided else result
 
 
 def _brain_box(study: Study, masks: Mapping[Modality, np.ndarray]) -> Box:

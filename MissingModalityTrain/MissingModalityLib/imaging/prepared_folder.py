@@ -7,7 +7,8 @@ from time import perf_counter
 from typing import Any
 
 from ..core.environment import versions
-from ..core.errors import CaseError, ImageError, LabelError
+from ..core.errors import CaseError
+from ..core.failures import note_failure
 from ..core.files import explain_write_errors, write_report
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
@@ -36,9 +37,10 @@ def prepare_cases(
 
     Returns:
         The content of ``report.json``: ``data``, ``convention``, ``output``, ``cases`` (name to modalities),
-        ``skipped`` (``path`` inside ``data`` or name of a case, and ``reason``), ``warnings``
-        (``case``, empty for one about the folder, and ``warning``), ``bytes`` of the files, ``versions`` and
-        ``seconds``.
+        ``skipped`` (``path`` inside ``data`` or name of a case, and ``reason``), ``unforeseen`` (names of
+        those that a fault of the program kept out; ``failures.log`` in ``output`` has the tracebacks),
+        ``warnings`` (``case``, empty for one about the folder, and ``warning``), ``bytes`` of the files,
+        ``versions`` and ``seconds``.
 
     Raises:
         CaseError: no case can be prepared, all are prepared already, or ``output`` cannot be written to.
@@ -48,18 +50,24 @@ def prepare_cases(
     start, notify = perf_counter(), reporter(on_progress)
     # a cached case knows the whole paths of its files, and training asks with whole paths
     data, output = Path(data).resolve(), Path(output)
-    labeled, skipped = find_cases(data, convention).labeled()
+    listing = find_cases(data, convention)
+    labeled, skipped = listing.labeled()
     if any(case.layout == LAYOUT for case in labeled):
         raise CaseError(f"{data} holds prepared cases already. Give it to 'train' as it is.")
     if convention is None:
         check_numbering(labeled, dict(read_numbers(labeled, output)), str(data))
-    done = []
+    done, unforeseen = [], []
     for number, case in enumerate(labeled):
         notify(Event(ProgressStage.PREPARE, number, len(labeled), case.name))
         try:
             done.append(cache_case(case, output))
-        except (ImageError, LabelError) as error:
-            skipped[case.name] = str(error)
+        except CaseError:  # the output folder cannot be written to
+            raise
+        except Exception as error:
+            failure = note_failure(error, case.name, output)
+            skipped[case.name] = failure.reason
+            if failure.unforeseen:
+                unforeseen.append(case.name)
     if not done:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:5])
         raise CaseError(f"{data} holds no case to train on ({reasons}). Check the folder.")
@@ -74,7 +82,8 @@ def prepare_cases(
         "output": str(output),
         "cases": {case.name: subset_name(case.subset) for case in done},
         "skipped": [{"path": name, "reason": reason} for name, reason in skipped.items()],
-        "warnings": folder_warnings(done),
+        "unforeseen": unforeseen,
+        "warnings": [*({"case": "", "warning": text} for text in listing.warnings), *folder_warnings(done)],
         "bytes": sum(case.path.stat().st_size for case in done),
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import SimpleITK as sitk
 
@@ -12,6 +13,7 @@ from ..core.labels import CONVENTIONS, label_values, to_classes
 from ..core.modalities import Modality
 from ..datasets.case import Case, ImageFile
 from ..datasets.prepared import LAYOUT
+from .header_geometry import HeaderGeometry, file_geometry
 from .volumes import read_channel, read_image
 
 
@@ -22,10 +24,12 @@ class Study:
     Attributes:
         images: 3-D scalar volumes; the first inserted is the reference volume, whose grid the result is on.
         names: file or node name of each, for messages.
+        warnings: what the user should know about the headers, one sentence each.
     """
 
     images: Mapping[Modality, sitk.Image]
     names: Mapping[Modality, str]
+    warnings: tuple[str, ...] = ()
 
     @property
     def reference(self) -> Modality:
@@ -37,11 +41,50 @@ def read_study(case: Case) -> Study:
     """All volumes of a case, in channel order, each on its own grid.
 
     Raises:
-        ImageError: a file cannot be read, or only the prepared case is there.
+        ImageError: a file cannot be read, only some of the headers say which way the patient lies, or only
+            the prepared case is there.
     """
     _require_volumes(case)
-    images = {modality: _read(file) for modality, file in case.images.items()}
-    return Study(images=images, names={modality: str(file) for modality, file in case.images.items()})
+    return read_volumes(case.images)
+
+
+def read_volumes(
+    files: Mapping[Modality, ImageFile], on_read: Callable[[int, ImageFile], None] | None = None
+) -> Study:
+    """Volumes of one patient from files, each on its own grid.
+
+    Args:
+        files: by modality; the first is the reference volume.
+        on_read: called before each file is read, with its number from 0.
+
+    Raises:
+        ImageError: a file cannot be read, or only some of the headers say which way the patient lies.
+    """
+    images: dict[Modality, sitk.Image] = {}
+    for number, (modality, file) in enumerate(files.items()):
+        if on_read:
+            on_read(number, file)
+        images[modality] = _read(file)
+    headers = _headers(file.path for file in files.values())
+    return Study(
+        images,
+        {modality: str(file) for modality, file in files.items()},
+        tuple(warning for header in headers for warning in header.warnings),
+    )
+
+
+def _headers(files: Iterable[Path]) -> list[HeaderGeometry]:
+    """Of files that can be read, each once; they have to agree in whether they tell the orientation."""
+    paths = list(dict.fromkeys(files))
+    headers = {path: file_geometry(path) for path in paths}
+    lost = [path for path, header in headers.items() if not header.oriented]
+    if lost and len(lost) < len(paths):
+        raise ImageError(
+            f"{lost[0]} does not tell in its header which way the patient lies, but "
+            f"{next(path for path in paths if path not in lost)} does, so that they cannot be laid over each "
+            "other. Export the volume again with its orientation."
+        )
+    return list(headers.values())
 
 
 def read_label(case: Case) -> sitk.Image | None:
@@ -53,7 +96,8 @@ def read_label(case: Case) -> sitk.Image | None:
         file's own grid; or None for a case without label.
 
     Raises:
-        ImageError: the file cannot be read, or only the prepared case is there.
+        ImageError: the file cannot be read, its header and those of the volumes differ in whether they tell
+            the orientation, or only the prepared case is there.
         LabelError: its numbering is not known, it holds a value that its convention does not know, or it is
             no label map.
     """
@@ -65,6 +109,7 @@ def read_label(case: Case) -> sitk.Image | None:
             f"{case.label}: the names of case {case.name} do not tell how its labels are numbered. Give the "
             f"convention explicitly, one of: {', '.join(CONVENTIONS)}."
         )
+    _headers([case.label, *(file.path for file in case.images.values())])
     image = read_image(case.label)
     values = sitk.GetArrayViewFromImage(image)
     classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label)))

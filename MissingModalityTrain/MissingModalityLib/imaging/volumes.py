@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,13 @@ import SimpleITK as sitk
 from ..core.errors import ImageError
 from ..core.files import atomic_write, image_suffix
 from ..core.labels import MAX_LABEL_VALUES
-from .grid import RAS_TO_LPS, is_straight, nearest_orthonormal, straight_axes, unit_axes
-from .integrity import check_file, nifti_matrix
+from ..runtime.limited_child import ChildUnavailable
+from .child_reader import read_apart
+from .float_voxels import check_count
+from .grid import Grid
+from .header_geometry import HeaderGeometry, file_geometry
+from .integrity import check_file
+from .plausibility import LARGEST_VALUE, check_grid
 from .process_switch import ProcessSwitch
 
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -22,13 +28,37 @@ WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 MIN_VOXELS = 8
 """Fewest voxels along any direction: fewer slices are no volume a 3-D network can judge."""
 
+_PATCHWORK, _MOST_STRUCTURES = 0.8, 256
+"""Share of voxels that have the value of their neighbor, and different values, of a map of structures.
+
+In MRI noise makes neighbors differ: of volumes of BraTS, in 256 gray levels, less than a quarter are alike.
+"""
+
+_SLICE_STEP = 8
+"""Of the slices of a volume, every 8th tells a patchwork from an image."""
+
 _LOOK_AT = 100_000
 """Voxels of a volume that are looked at first."""
 
-_SHEARED = (
-    "the axes in its header are not at right angles (sheared volume). Resample it onto a regular grid first, "
-    "for instance with Slicer's 'Resample Scalar/Vector/DWI Volume'."
-)
+_SCALARS = {
+    sitk.sitkUInt8,
+    sitk.sitkInt8,
+    sitk.sitkUInt16,
+    sitk.sitkInt16,
+    sitk.sitkUInt32,
+    sitk.sitkInt32,
+    sitk.sitkUInt64,
+    sitk.sitkInt64,
+    sitk.sitkFloat32,
+    sitk.sitkFloat64,
+}
+"""Pixel types with one gray value; ITK counts complex numbers and vectors of one as one component too."""
+
+_READERS = {
+    **dict.fromkeys((".nii", ".nii.gz"), "NiftiImageIO"),
+    **dict.fromkeys((".mha", ".mhd"), "MetaImageIO"),
+    **dict.fromkeys((".nrrd", ".nhdr"), "NrrdImageIO"),
+}
 
 _PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
 """Environment variable that ITK reads with every NIfTI header."""
@@ -37,9 +67,10 @@ _PERMISSIVE = "ITK_NIFTI_SFORM_PERMISSIVE"
 def read_image(path: Path) -> sitk.Image:
     """Read a 3-D scalar volume.
 
-    Orientation is what the header says: a header that claims another orientation than the voxels have looks
-    like a correct one, so it is not corrected. Axes that are nearly at right angles are straightened, see
-    :func:`.grid.straight_axes`.
+    Orientation and spacing are what the header says, see :mod:`.header_geometry`: a header that claims
+    another orientation than the voxels have looks like a correct one, so it is not corrected. Axes nearly at
+    right angles are straightened, see :func:`.grid.straight_axes`. A fourth dimension of one entry is left
+    out.
 
     Args:
         path: NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd) or NRRD file.
@@ -48,13 +79,11 @@ def read_image(path: Path) -> sitk.Image:
         The volume in its own pixel type; voxel values are not looked at (see :func:`check_volume`).
 
     Raises:
-        ImageError: absent, a folder, empty, truncated, damaged, of another format, 4-D, colored, sheared, or
-            fewer than 8 voxels along a direction.
+        ImageError: absent, a folder, empty, truncated, damaged, of another format, 4-D, colored, sheared,
+            without spacing or with an impossible one, with a header that contradicts itself, or fewer than 8
+            voxels along a direction.
     """
-    path = Path(path)
-    with _reader(path) as reader:
-        _check_shape(reader.GetSize(), reader.GetNumberOfComponents(), str(path))
-        return _with_straight_axes(reader.Execute(), path)
+    return _read(Path(path), None)
 
 
 def read_channel(path: Path, channel: int) -> sitk.Image:
@@ -67,21 +96,42 @@ def read_channel(path: Path, channel: int) -> sitk.Image:
     Raises:
         ImageError: as :func:`read_image`; or the file is not 4-D or has no such channel.
     """
-    path = Path(path)
-    with _reader(path) as reader:
-        size = reader.GetSize()
-        if len(size) != 4:
-            raise ImageError(
-                f"{path} has {len(size)} dimensions ({_times(size)}), but a 4-D file was expected."
-            )
-        if not 0 <= channel < size[3]:
-            raise ImageError(
-                f"{path} has {size[3]} channels, so there is no channel {channel} (counted from 0)."
-            )
-        _check_shape(size[:3], reader.GetNumberOfComponents(), str(path))
-        reader.SetExtractSize([*size[:3], 0])
-        reader.SetExtractIndex([0, 0, 0, channel])
-        return _with_straight_axes(reader.Execute(), path)
+    return _read(Path(path), channel)
+
+
+def read_here(
+    path: Path,
+    channel: int | None = None,
+    limit: Callable[[int], AbstractContextManager[None]] = lambda stated: nullcontext(),
+) -> sitk.Image:
+    """Read a volume in this process; others go through :func:`read_image` and :func:`read_channel`.
+
+    Args:
+        path, channel: as there; no channel for a 3-D file.
+        limit: of the bytes of voxels that the header states, 0 before these are known; held meanwhile.
+
+    Raises:
+        ImageError: as there.
+    """
+    with limit(0):
+        stated = check_file(path)
+    with limit(stated), _reader(path) as reader:
+        _check_shape(_chosen_size(reader, channel, path), reader.GetNumberOfComponents(), str(path))
+        return _placed(reader, path)
+
+
+def _read(path: Path, channel: int | None) -> sitk.Image:
+    """Read in a child process, or, where none can be started, in this one after a warning."""
+    try:
+        return read_apart(path, channel)
+    except ChildUnavailable as error:
+        warnings.warn(
+            f"Volumes are read without limits of memory and time, for no process of their own can be started "
+            f"({error}). A file made to do harm can end this program.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return read_here(path, channel)
 
 
 def check_volume(image: sitk.Image, name: str) -> None:
@@ -93,22 +143,37 @@ def check_volume(image: sitk.Image, name: str) -> None:
 
     Raises:
         ImageError: not 3-D, colored, fewer than 8 voxels along a direction, NaN or infinite values, empty,
-            constant, or at most 10 different whole numbers (a label map or mask).
+            beyond the range of float32, constant, or a label map or mask: at most 10 different values, or
+            patches of one whole number each.
     """
     _check_shape(image.GetSize(), image.GetNumberOfComponentsPerPixel(), name)
+    if image.GetPixelID() not in _SCALARS:
+        raise ImageError(
+            f"{name} holds {image.GetPixelIDTypeAsString()}s. Choose a volume with one gray value per voxel."
+        )
     array = sitk.GetArrayViewFromImage(image)
     if array.dtype.kind == "f":
-        _check_finite(array, name)
-    low, high = array.min(), array.max()
+        check_count(name, array.size - int(np.isfinite(array).sum()), array.size)
+    low, high = float(array.min()), float(array.max())
+    if max(-low, high) > LARGEST_VALUE:
+        raise ImageError(
+            f"{name} holds values from {low:.3g} to {high:.3g}, a range beyond any scanner's. Find out what "
+            "these numbers are, and export the volume again."
+        )
     if low == high:
         what = "is empty: every voxel is 0" if low == 0 else f"is constant: every voxel is {low:g}"
         raise ImageError(f"{name} {what}. Choose a volume with an image in it.")
-    values = _few_whole_values(array)
+    values = _few_values(array)
     if values is not None:
         listed = ", ".join(f"{value:g}" for value in values)
         raise ImageError(
             f"{name} looks like a label map or mask, not like an MRI volume: it holds only the values "
             f"{listed}. Choose the MRI volume that belongs to it."
+        )
+    if _is_patchwork(array):
+        raise ImageError(
+            f"{name} looks like a label map, not like an MRI volume: nearly all of its voxels have the value "
+            "of their neighbor. Choose the MRI volume that belongs to it."
         )
 
 
@@ -155,54 +220,68 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
 @contextmanager
 def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
     """A reader that knows the header of a complete file; what ITK raises inside becomes an ImageError."""
-    check_file(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    # not whichever of ITK's twenty readers likes the content: the file was checked as what its name says
+    reader.SetImageIO(_READERS[image_suffix(path)])
     try:
-        with _warnings.hold(), _permissive.hold(_straightens(path)):
+        with _warnings.hold(), _permissive.hold(True):
             reader.ReadImageInformation()
             yield reader
     except RuntimeError as error:
-        if "orthonormal" in str(error):
-            raise ImageError(f"{path}: {_SHEARED}") from error
+        file_geometry(path)  # where the header is the reason, this says so in better words
         raise ImageError(
             f"{path} cannot be read ({_last_line(error)}). The file is damaged or not an image; copy it "
             "again from its source."
         ) from error
 
 
-def _with_straight_axes(image: sitk.Image, path: Path) -> sitk.Image:
-    """The image with straight axes where its file's are nearly so.
+def _chosen_size(reader: sitk.ImageFileReader, channel: int | None, path: Path) -> tuple[int, ...]:
+    """Size of the volume that is wanted, which the reader gives from now on."""
+    size = reader.GetSize()
+    if channel is None:
+        return _extract(reader, 0) if len(size) == 4 and size[3] == 1 else size
+    if len(size) != 4:
+        raise ImageError(f"{path} has {len(size)} dimensions ({_times(size)}), but a 4-D file was expected.")
+    if not 0 <= channel < size[3]:
+        raise ImageError(f"{path} has {size[3]} channels, so there is no channel {channel} (counted from 0).")
+    return _extract(reader, channel)
 
-    Raises:
-        ImageError: the axes are sheared.
-    """
-    axes = np.reshape(image.GetDirection(), (3, 3))
-    if _is_inverted(axes, path):
-        axes = unit_axes(nifti_matrix(path))
-    straight = straight_axes(axes)
-    if straight is None:
-        raise ImageError(f"{path}: {_SHEARED}")
-    image.SetDirection(straight.ravel().tolist())
+
+def _extract(reader: sitk.ImageFileReader, channel: int) -> tuple[int, ...]:
+    """Make the reader give one volume of a 4-D file; its size."""
+    size = reader.GetSize()[:3]
+    reader.SetExtractSize([*size, 0])
+    reader.SetExtractIndex([0, 0, 0, channel])
+    return size
+
+
+def _placed(reader: sitk.ImageFileReader, path: Path) -> sitk.Image:
+    """The volume, where its header puts it."""
+    geometry = file_geometry(path)
+    check_grid(_stated_grid(reader.GetSize(), geometry), str(path))
+    image = reader.Execute()
+    if image.GetPixelID() not in _SCALARS:
+        image = _scalar(image, str(path))
+    grid = geometry.place(Grid.from_image(image))
+    image.SetSpacing(grid.spacing)
+    image.SetOrigin(grid.origin)
+    image.SetDirection(grid.direction)
     return image
 
 
-def _is_inverted(axes: np.ndarray, path: Path) -> bool:
-    """Whether these are the axes that ITK gives a NIfTI file whose sform it had to straighten.
-
-    ITK 5.4 replaces a matrix U S V' in RAS by V U', the inverse of the nearest orthonormal one, U V'. That is
-    right for axes along the patient's and far off for oblique ones.
-    """
-    matrix = nifti_matrix(path)
-    if matrix is None or is_straight(unit_axes(matrix)):
-        return False
-    inverse = nearest_orthonormal(RAS_TO_LPS @ matrix).T
-    return bool(np.abs(axes - RAS_TO_LPS @ inverse).max() < 1e-5)  # ITK computes in float32
+def _stated_grid(size: Sequence[int], geometry: HeaderGeometry) -> Grid:
+    origin = geometry.origin or (0.0, 0.0, 0.0)
+    return Grid(tuple(size[:3]), geometry.spacing, origin, tuple(geometry.axes.ravel().tolist()))
 
 
-def _straightens(path: Path) -> bool:
-    matrix = nifti_matrix(path)
-    return matrix is not None and straight_axes(unit_axes(matrix)) is not None
+def _scalar(image: sitk.Image, name: str) -> sitk.Image:
+    """The gray values of a list of one volume, which ITK reads as vectors of one component."""
+    if "vector" not in image.GetPixelIDTypeAsString():
+        raise ImageError(
+            f"{name} holds {image.GetPixelIDTypeAsString()}s. Choose a volume with one gray value per voxel."
+        )
+    return sitk.VectorIndexSelectionCast(image, 0)
 
 
 def _check_shape(size: Sequence[int], components: int, name: str) -> None:
@@ -223,21 +302,23 @@ def _check_shape(size: Sequence[int], components: int, name: str) -> None:
         )
 
 
-def _check_finite(array: np.ndarray, name: str) -> None:
-    bad = array.size - int(np.isfinite(array).sum())
-    if bad:
-        raise ImageError(
-            f"{name} holds {bad} voxels that are NaN or infinite ({100 * bad / array.size:.3g} % of it). "
-            "Replace them (usually by 0, outside the brain) or export the volume again."
-        )
+def _is_patchwork(array: np.ndarray) -> bool:
+    """Whether an array holds patches of one whole number each, as maps of many structures do."""
+    slices = array[::_SLICE_STEP]
+    one, next_one = slices[..., 1:], slices[..., :-1]
+    inside = (one != array[0, 0, 0]) & (next_one != array[0, 0, 0])
+    if np.count_nonzero((one == next_one) & inside) <= _PATCHWORK * np.count_nonzero(inside):
+        return False
+    values = np.unique(slices)
+    return len(values) <= _MOST_STRUCTURES and bool((values == np.round(values)).all())
 
 
-def _few_whole_values(array: np.ndarray) -> np.ndarray | None:
-    """The values of an array that holds at most MAX_LABEL_VALUES different whole numbers, else None."""
+def _few_values(array: np.ndarray) -> np.ndarray | None:
+    """The values of an array that holds at most MAX_LABEL_VALUES different ones, scaled or not, else None."""
     # np.unique sorts, which takes long for a whole volume; a part already tells an image from a mask
     for part in (array.reshape(-1)[:: max(1, array.size // _LOOK_AT)], array):
         values = np.unique(part)
-        if len(values) > MAX_LABEL_VALUES or (values != np.round(values)).any():
+        if len(values) > MAX_LABEL_VALUES:
             return None
     return values
 
@@ -255,8 +336,8 @@ _warnings = ProcessSwitch(
     write=sitk.ProcessObject.SetGlobalWarningDisplay,
     changed=False,
 )
-# Lets ITK replace a nearly orthonormal NIfTI matrix by the nearest orthonormal one. It would do so with any
-# sheared matrix, so it is on for files only whose matrix was looked at before.
+# Lets ITK read the voxels of a NIfTI file whose axes are not quite at right angles; where these lie is then
+# decided from the header, and sheared ones are refused.
 _permissive = ProcessSwitch(read=lambda: os.environ.get(_PERMISSIVE), write=_set_permissive, changed="1")
 
 

@@ -84,7 +84,7 @@ class Card(MutableMapping[str, Any]):
         data_note: what the network was trained on.
         limits: what users should know, one sentence each.
         training: record of the run: recipe, preset, settings, seed, stage, epochs_done, cases, validation,
-            versions.
+            voxels_sha256 (hashes of each case's volumes), versions.
         evaluation: scores per subset, see :func:`..evaluation.attach.summary_of`.
         calibration: of the estimate of Dice for each result, see :func:`.dice_estimate.check_calibration`.
         further: other keys.

@@ -11,7 +11,6 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 import torch
 
@@ -21,11 +20,15 @@ from ..core.files import explain_write_errors, file_sha256, write_report
 from ..core.labels import class_volumes, convention
 from ..core.modalities import MODALITIES, Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..datasets.case import ImageFile
+from ..imaging.content import volumes_sha256
 from ..imaging.diameters import axial_diameters
+from ..imaging.file_facts import files_facts
+from ..imaging.plausibility import given_twice
 from ..imaging.prepared import VERSION
-from ..imaging.reading import Study
+from ..imaging.reading import Study, read_volumes
 from ..imaging.segmentation_file import segmentation_image, split_suffix
-from ..imaging.volumes import placing_image, read_image
+from ..imaging.volumes import placing_image
 from ..runtime.devices import choose_device, describe_device
 from .expected_dice import Grade
 from .locations import bundled_student
@@ -68,7 +71,9 @@ def segment_files(
     output, student = Path(output), Path(student or bundled_student())
     _check_request(inputs, output, student, labels)
     segmenter = Segmenter(student, device)
-    return segmenter.segment(_read_study(inputs, notify), output, labels, notify, begin)
+    study = _read_study(inputs, notify)
+    files = files_facts({modality: ImageFile(path) for modality, path in inputs.items()})
+    return segmenter.segment(study, output, labels, notify, begin, files)
 
 
 class Segmenter:
@@ -99,11 +104,13 @@ class Segmenter:
         labels: str,
         on_progress: Progress | None = None,
         begin: float | None = None,
+        files: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """One patient's volumes, to a file with its report as in :func:`segment_files`.
 
         Args:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
+            files: what the files of the volumes hold, see :func:`~..imaging.file_facts.files_facts`.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
         notify = reporter(on_progress)
@@ -123,6 +130,10 @@ class Segmenter:
                 device={"name": prediction.device, "description": describe_device(used)},
                 student=self.student,
                 inputs={modality.name: name for modality, name in study.names.items()},
+                contents={
+                    name: {**(files or {}).get(name, {}), "voxels_sha256": voxels}
+                    for name, voxels in volumes_sha256(study.images).items()
+                },
                 output=str(output),
                 labels=labels,
                 **findings,
@@ -186,7 +197,7 @@ def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path,
         _check_writable(written)
     for (first, path), (second, other) in combinations(inputs.items(), 2):
         if _same_file(path, other):
-            raise ImageError(_twice(first, path, second, other))
+            raise ImageError(given_twice(first, str(path), second, str(other)))
     _refuse_overwriting(output, (*inputs.values(), student))
 
 
@@ -218,27 +229,9 @@ def _same_file(path: Path, other: Path) -> bool:
 
 
 def _read_study(inputs: Mapping[Modality, Path], notify: Progress) -> Study:
-    images: dict[Modality, sitk.Image] = {}
-    for index, (modality, path) in enumerate(inputs.items()):
-        notify(Event(ProgressStage.READ, index, len(inputs), path.name))
-        image = read_image(path)
-        for other, earlier in images.items():
-            # a copy under another name would count as a sequence of its own
-            if _same_voxels(image, earlier):
-                raise ImageError(_twice(other, inputs[other], modality, path))
-        images[modality] = image
+    def on_read(number: int, file: ImageFile) -> None:
+        notify(Event(ProgressStage.READ, number, len(inputs), file.path.name))
+
+    study = read_volumes({modality: ImageFile(path) for modality, path in inputs.items()}, on_read)
     notify(Event(ProgressStage.READ, len(inputs), len(inputs)))
-    return Study(images, {modality: str(path) for modality, path in inputs.items()})
-
-
-def _same_voxels(image: sitk.Image, other: sitk.Image) -> bool:
-    return image.GetSize() == other.GetSize() and np.array_equal(
-        sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(other)
-    )
-
-
-def _twice(first: Modality, path: Path, second: Modality, other: Path) -> str:
-    same = f"{path} was given" if path == other else f"{path} and {other} hold the same volume, given"
-    return (
-        f"{same} as {first.title} and as {second.title}. Give each volume once, as the sequence that it is."
-    )
+    return study

@@ -13,12 +13,14 @@ from typing import Any
 
 from .. import __version__
 from ..core import strict_json
-from ..core.errors import CaseError, MissingModalityError, OptionError
+from ..core.errors import CaseError, ImageError, OptionError
+from ..core.failures import note_failure
 from ..core.files import explain_write_errors, write_text
 from ..core.labels import REGIONS, TUMOR_CLASSES, convention
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
+from ..imaging.file_facts import files_facts
 from ..imaging.prepared import VERSION
 from ..imaging.reading import read_study
 from ..imaging.segmentation_file import SUFFIXES
@@ -45,8 +47,8 @@ def segment_folder(
     """Segment all cases under a folder from whatever modalities each has.
 
     A case that cannot be segmented is reported and does not stop the others. Called again, only cases are
-    segmented that have no result of this very student from these very files, made by this version of the
-    library and of its preparation.
+    segmented that have no result of this very student from these very files, by what these hold, made by
+    this version of the library and of its preparation.
 
     Args:
         data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows; labels are
@@ -54,15 +56,17 @@ def segment_folder(
         output: folder, made if absent, for ``CASE.seg.nrrd`` with its report (see
             :func:`.segment_files.segment_files`) and for ``volumes.csv``: per case the modalities, volumes
             (cm3), longest axial diameters (mm), where the student knows them the presence of the classes and
-            the estimated Dice of WT, TC and ET with its grade, and warnings, or why there is no result.
+            the estimated Dice of WT, TC and ET with its grade, and warnings, also of volumes beside its files
+            that are not used, or why there is no result.
         student, device, labels: as in :func:`.segment_files.segment_files`.
         suffix: kind of file, one of :data:`.segmentation_file.SUFFIXES`.
         on_progress: called for each case begun, stage ``cases``.
 
     Returns:
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
-        name ``failed``, and ``skipped``: ``path`` inside ``data`` and ``reason`` of files that belong to no
-        case.
+        name ``failed``, ``unforeseen`` (names of those that a fault of the program kept out;
+        ``failures.log`` in ``output`` has the tracebacks), ``skipped``: ``path`` inside ``data`` and
+        ``reason`` of files that belong to no case, and ``warnings``: sentences about names of cases.
 
     Raises:
         CaseError: no case was found, or none could be segmented.
@@ -92,9 +96,11 @@ def segment_folder(
         "segmented": [name for name in outcome.reports if name not in outcome.kept],
         "kept": outcome.kept,
         "failed": outcome.failed,
+        "unforeseen": outcome.unforeseen,
         "skipped": [
             {"path": str(entry.path.relative_to(data)), "reason": entry.reason} for entry in listing.skipped
         ],
+        "warnings": list(listing.warnings),
     }
 
 
@@ -106,6 +112,7 @@ class _Outcome:
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
+    unforeseen: list[str] = field(default_factory=list)
 
     def table(self) -> str:
         """One line as CSV for each case that is done or failed."""
@@ -124,9 +131,11 @@ class _Outcome:
                 numbers += [report.get("presence", {}).get(name, "") for name in present]
                 for name in judged:
                     numbers += [report.get(key, {}).get(name, "") for key in ("estimated_dice", "grades")]
-                lines.writerow([case.name, report["modalities"], *numbers, " ".join(report["warnings"]), ""])
+                warnings = " ".join([*report["warnings"], *case.beside])
+                lines.writerow([case.name, report["modalities"], *numbers, warnings, ""])
             elif case.name in self.failed:
-                lines.writerow([case.name, "", *[""] * len(columns), "", self.failed[case.name]])
+                warnings = " ".join(case.beside)
+                lines.writerow([case.name, "", *[""] * len(columns), warnings, self.failed[case.name]])
         return text.getvalue()
 
 
@@ -143,19 +152,42 @@ def _segment_cases(
     for index, case in enumerate(outcome.cases):
         notify(Event(ProgressStage.CASES, index, total, case.name))
         path = paths[case.name]
-        done = _done_before(case, path, segmenter, labels)
-        if done:
-            outcome.kept.append(case.name)
         try:
-            outcome.reports[case.name] = done or segmenter.segment(read_study(case), path, labels)
-        except MissingModalityError as error:  # bad input alone: a bug shall end in a traceback
-            outcome.failed[case.name] = str(error)
+            files = _files_facts(case)
+            done = _done_before(case, path, segmenter, labels, files)
+            if done:
+                outcome.kept.append(case.name)
+            outcome.reports[case.name] = done or segmenter.segment(
+                read_study(case), path, labels, files=files
+            )
+        except Exception as error:  # of whatever kind: the other cases are not to wait for a repair
+            failure = note_failure(error, case.name, table.parent)
+            outcome.failed[case.name] = failure.reason
+            if failure.unforeseen:
+                outcome.unforeseen.append(case.name)
         with suppress(OSError):  # a table program may hold the file; the last write tells the user
             write_text(outcome.table(), table)
     notify(Event(ProgressStage.CASES, total, total))
 
 
-def _done_before(case: Case, path: Path, segmenter: Segmenter, labels: str) -> dict[str, Any] | None:
+def _files_facts(case: Case) -> dict[str, dict[str, Any]]:
+    """What the files of a case's volumes hold.
+
+    Raises:
+        ImageError: one cannot be read.
+    """
+    try:
+        return files_facts(case.images)
+    except OSError as error:
+        raise ImageError(
+            f"{error.filename}: cannot be read ({error.strerror}). Check that the file is there and that you "
+            "may read it."
+        ) from error
+
+
+def _done_before(
+    case: Case, path: Path, segmenter: Segmenter, labels: str, files: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any] | None:
     """The report of an earlier run that would come out the same."""
     try:
         report = strict_json.loads(report_path(path).read_text(encoding="utf-8"))
@@ -163,22 +195,25 @@ def _done_before(case: Case, path: Path, segmenter: Segmenter, labels: str) -> d
             "student": segmenter.student["sha256"],
             "labels": labels,
             "inputs": {modality.name: str(file) for modality, file in case.images.items()},
+            "files": {name: dict(facts) for name, facts in files.items()},
             "preparation": VERSION,
             "library": __version__,
         }
-        # a volume that was replaced under its old name is newer than the result
-        newest = max(file.path.stat().st_mtime for file in case.images.values())
-        return report if same and path.stat().st_mtime >= newest else None
+        return report if same and path.is_file() else None
     except (OSError, ValueError, KeyError, TypeError):  # no report, or one that somebody has changed
         return None
 
 
 def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What a result depends on beside the device; reports of older versions lack the preparation's."""
+    """What a result depends on beside the device; reports of older versions lack part of it."""
     return {
         "student": report["student"]["sha256"],
         "labels": report["labels"],
         "inputs": report["inputs"],
+        "files": {
+            name: {key: facts.get(key) for key in ("bytes", "sha256")}
+            for name, facts in report.get("contents", {}).items()
+        },
         "preparation": report.get("preparation"),
         "library": report["versions"]["MissingModality"],
     }

@@ -21,6 +21,8 @@ class SegmentationReport:
         device: ``name`` (cpu, cuda:0 ...) and ``description`` of what computed.
         student: ``path``, ``name`` and ``sha256`` of the student file.
         inputs: file or node name of each volume by modality, e.g. ``FLAIR``; the first is the reference.
+        contents: of each volume by modality ``voxels_sha256`` and, of one from a file, the file's ``bytes``
+            and ``sha256``; reports of earlier versions lack it.
         output: path of the segmentation.
         labels: convention of the numbers in it, a key of :data:`.labels.CONVENTIONS`.
         modalities: the subset that was used, e.g. ``FLAIR+T1ce``.
@@ -43,6 +45,7 @@ class SegmentationReport:
     device: Mapping[str, str]
     student: Mapping[str, str]
     inputs: Mapping[str, str]
+    contents: Mapping[str, Mapping[str, Any]]
     output: str
     labels: str
     modalities: str

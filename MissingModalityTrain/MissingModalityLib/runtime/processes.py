@@ -19,7 +19,7 @@ PROGRAM = __package__.partition(".")[0]
 """What children run by ``-m``: the command line."""
 
 # a child that prints to a console of its own would open a window over Slicer; other systems lack the flag
-_WITHOUT_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+WITHOUT_CONSOLE = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 def python_executable() -> str:
@@ -52,7 +52,7 @@ def spawn(
         stderr=stderr,
         env=child_environment(),
         start_new_session=os.name == "posix",
-        creationflags=_WITHOUT_CONSOLE,
+        creationflags=WITHOUT_CONSOLE,
     )
 
 
@@ -79,7 +79,7 @@ def kill_tree(pid: int) -> None:
             [_system_program("taskkill.exe"), "/F", "/T", "/PID", str(pid)],
             capture_output=True,
             check=False,
-            creationflags=_WITHOUT_CONSOLE,
+            creationflags=WITHOUT_CONSOLE,
         )
 
 

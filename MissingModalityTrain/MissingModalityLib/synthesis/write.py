@@ -66,7 +66,7 @@ def synthesize(
 
     Returns:
         What ``synthesis.json`` in ``output`` holds: ``plan`` (everything that decides the result, cases with
-        a digest of their files' paths, sizes and times),
+        a digest of what their files hold),
         ``synthetic`` (for each case its name, modalities, recipient, donors and what was drawn),
         ``warnings`` about the real cases (``case``, empty for all of them, and ``warning``), ``versions`` and
         ``seconds``. ``contact_sheet.png`` lies beside it.

@@ -27,6 +27,7 @@ from ..core.settings import (
     setting,
     with_changes,
 )
+from ..datasets.patients import check_pattern
 from ..networks.options import OPTIONS, PREFIX, named_today
 from ..networks.registry import NETWORKS
 from .presets import network_preset
@@ -69,6 +70,13 @@ class Plan:
         + "; ".join(f"{name}: {text}" for name, text in CAVITY_RULES.items()),
         *CAVITY_RULES,
     )
+    patient: str | None = setting(
+        None,
+        "Regular expression that finds the patient in a case's path inside the data, by its first group "
+        "where it has one; all cases of a patient are on one side of a split (none: as names of cases tell)",
+        "a regular expression or none",
+        check_pattern,
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -88,6 +96,7 @@ OF_THE_RUN = {
     "validation_fraction": "validation_fraction",
     "exclude": "exclude",
     "resection_cavity": "resection_cavity",
+    "patient": "patient",
 }
 """Field of a plan by the name under which ``--set`` changes it; these hold for all stages."""
 
@@ -130,8 +139,8 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     Args:
         plan: what to start from.
         changes: values or texts by key. "epochs" is set in every stage, "pretrain.epochs" in one,
-            "network.OPTION", "validation_fraction", "exclude" and "resection_cavity" for the run; mappings
-            may be nested instead, ``{"pretrain": {"epochs": 30}}``. Earlier names are read.
+            "network.OPTION", "validation_fraction", "exclude", "resection_cavity" and "patient" for the run;
+            mappings may be nested instead, ``{"pretrain": {"epochs": 30}}``. Earlier names are read.
         finished: stages that are over: a key that names one may only say what it was, one for all stages
             passes them by.
 
@@ -158,7 +167,9 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
             else:
                 of_stage[name][rest] = value
         else:
-            check_known(key, ("network.OPTION", "validation_fraction", "exclude", "resection_cavity"))
+            check_known(
+                key, ("network.OPTION", "validation_fraction", "exclude", "resection_cavity", "patient")
+            )
             for stage in of_stage:
                 of_stage[stage].setdefault(key, value)
     stages = {
@@ -220,7 +231,11 @@ def read_config(path: Path) -> dict[str, Any] | Plan:
 
 
 def _yaml_loader() -> type:
-    """A SafeLoader that refuses a key given twice, of which YAML itself would silently take the last."""
+    """A SafeLoader that refuses what YAML would silently take for something else.
+
+    That is a key given twice, of which the last would count; 010, which would be 8; and 1:30, which would be
+    90.
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -236,6 +251,14 @@ def _yaml_loader() -> type:
                 seen.add(key.value)
             return node
 
+        def construct_decimal(self, node: yaml.ScalarNode) -> int:
+            digits = node.value.lstrip("+-")
+            if ":" in digits or (digits[0] == "0" and len(digits) > 1 and digits[1] not in "xXbB"):
+                problem = f"'{node.value}' is no decimal number; write it without leading 0 or colon"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+            return self.construct_yaml_int(node)
+
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_decimal)
     return Loader
 
 

@@ -52,7 +52,7 @@ _LIGHT = Settings(
     validation_interval=10,
     joint=JointOptions(cross_entropy=1.0),
 )
-"""Hours on two cores of a CPU; what the bundled student's stages are, but for their lengths and rates."""
+"""Hours on two cores of a CPU; what the bundled student is trained with, but for length and optimizer."""
 _QUICK_JOINT = replace(_QUICK, max_grad_norm=1.0, joint=JointOptions(cross_entropy=1.0))
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = {

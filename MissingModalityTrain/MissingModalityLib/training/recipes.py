@@ -20,7 +20,15 @@ STAGES = ("pretrain", "train", "posttrain")
 
 
 _OF_THE_RUN = {
-    *("network", "network_options", "validation_fraction", "exclude", "resection_cavity", "stages"),
+    *(
+        "network",
+        "network_options",
+        "validation_fraction",
+        "exclude",
+        "resection_cavity",
+        "patient",
+        "stages",
+    ),
     *OLD_PLAN_SETTINGS,
 }
 """Fields of a :class:`.plan.Plan`, which imports this file, and their earlier names."""

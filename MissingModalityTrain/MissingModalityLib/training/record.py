@@ -33,6 +33,8 @@ class RunRecord:
         convention: label convention that was asked for; None where the layout tells it.
         initial: whole path of the student that the first stage began with, if any.
         prepared: whole path of the folder of prepared cases; None for the run's own.
+        contents: SHA-256 of the voxels that each case had when the run began, by name of the case and of
+            the sequence, and "label"; in the file ``voxels_sha256``. Runs of earlier versions have none.
         left_out: why cases and files of the data are not used, by name of the case or path inside ``data``;
             in the file a list of ``{"name": ..., "reason": ...}``.
         warnings: ``case``, empty for one about all of them, and ``warning``; in the file where there are any.
@@ -53,6 +55,7 @@ class RunRecord:
     initial: str | None = None
     prepared: str | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     folds: int | None = None
     fold: int | None = None
@@ -73,6 +76,7 @@ class RunRecord:
             "cases": dict(self.cases),
             "validation": list(self.validation),
             "left_out": [{"name": name, "reason": reason} for name, reason in self.left_out.items()],
+            "voxels_sha256": {name: dict(content) for name, content in self.contents.items()},
             "versions": dict(self.versions),
             **({"warnings": list(self.warnings)} if self.warnings else {}),
             **of_fold,
@@ -102,6 +106,7 @@ class RunRecord:
             initial=content.get("initial"),
             prepared=content.get("prepared"),
             left_out={entry["name"]: entry["reason"] for entry in content.get("left_out", ())},
+            contents=content.get("voxels_sha256", {}),
             versions=content.get("versions", {}),
             folds=content.get("folds"),
             fold=content.get("fold"),

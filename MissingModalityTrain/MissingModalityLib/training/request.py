@@ -17,7 +17,7 @@ from .plan import Plan, change_plan, flattened, make_plan, read_config
 _PATHS = ("data", "output", "config", "initial", "prepared")
 _TEXTS = ("recipe", "network", "preset", "restart", "device", "convention")
 
-_OPTIONS = {"initial": "init", "settings": "set"}
+_OPTIONS = {"initial": "init", "settings": "set", "accept_changes": "accept-changes"}
 """Options of the command line that are not called as their field."""
 
 
@@ -59,6 +59,8 @@ class TrainRequest:
             on what it has held out, and when all are there ``output/evaluation`` holds the scores of all
             cases. With ``resume`` folds that are whole are kept, and those that lack are begun.
         fold: with ``folds``, train this one alone, 0 <= fold < folds.
+        accept_changes: with ``resume``, go on though volumes or labels of the run's cases hold other voxels
+            than when it began, which is refused otherwise.
 
     Raises:
         OptionError: a value of the wrong kind.
@@ -82,6 +84,7 @@ class TrainRequest:
     # by name alone: whoever gives on_progress by its place shall find it there
     folds: int | None = field(default=None, kw_only=True)
     fold: int | None = field(default=None, kw_only=True)
+    accept_changes: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -92,7 +95,8 @@ class TrainRequest:
                 object.__setattr__(self, item.name, _path(item.name, value))
             elif item.name in _TEXTS:
                 _require(item.name, value, isinstance(value, str), "a name")
-        _require("resume", self.resume, isinstance(self.resume, bool), "True or False")
+        for name in ("resume", "accept_changes"):
+            _require(name, getattr(self, name), isinstance(getattr(self, name), bool), "True or False")
         if self.stages is not None:
             names = isinstance(self.stages, Sequence) and not isinstance(self.stages, str)
             _require("stages", self.stages, names, 'a list of names, such as ["train"]')

@@ -28,7 +28,7 @@ from .stage_students import load_weights
 State = dict[str, Any]
 """What a checkpoint holds: ``stage``, ``epoch`` (done within it) and the state of every part."""
 
-_FIXED = ("exclude", "validation_fraction", "resection_cavity", "network_options", "network")
+_FIXED = ("exclude", "patient", "validation_fraction", "resection_cavity", "network_options", "network")
 """Settings that decide the cases and the weights of a run, and so cannot change when it resumes."""
 
 _ASKED = ("data", "recipe", "preset", "seed", "convention", "initial", "folds", "fold", "settings")

@@ -70,11 +70,17 @@ def _train(request: TrainRequest, report: Progress) -> None:
         _check_start(folder, state)
         with ExitStack() as held:
             distributed.on_rank_zero(lambda: held.enter_context(lock.held(folder.path)))
-            run(record, state, folder, device, report if distributed.is_rank_zero() else silent)
+            progress = report if distributed.is_rank_zero() else silent
+            run(record, state, folder, device, progress, request.accept_changes)
 
 
 def run(
-    record: RunRecord, state: State | None, folder: RunFolder, device: torch.device, report: Progress
+    record: RunRecord,
+    state: State | None,
+    folder: RunFolder,
+    device: torch.device,
+    report: Progress,
+    accept_changes: bool = False,
 ) -> None:
     """Go through the stages that are left of a run.
 
@@ -83,6 +89,7 @@ def run(
         folder: of the run.
         device: of this process.
         report: called with every step.
+        accept_changes: as in :class:`.request.TrainRequest`.
 
     Raises:
         CaseError, StudentError, OptionError: as :func:`train`.
@@ -93,7 +100,7 @@ def run(
     network = networks.build(record.plan.network, **record.plan.network_options)
     prepared = Path(record.prepared or folder.prepared)
     _remove_leftovers(folder, prepared)
-    record, cases = prepare_run_cases(record, state is None, prepared, report)
+    record, cases = prepare_run_cases(record, state is None, prepared, report, accept_changes)
     stages = list(record.plan.stages)
     for name in stages[stages.index(state["stage"]) if state else 0 :]:
         # before its first epoch a stage begins with the weights before it, whatever its settings have become

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..core.errors import CaseError, ImageError, LabelError, OptionError
+from ..core.errors import CaseError, OptionError
+from ..core.failures import note_failure
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
+from ..datasets.grouping import patients_of
 from ..datasets.splitting import split_cases, split_folds
 from ..imaging.cache import CachedCase, cache_case
 from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
 from ..inference.card import read_card
+from ..inference.learned import Learned
 from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
 from ..synthesis.pairing import grow_cases, synthetic_cases
@@ -34,9 +37,8 @@ def list_cases(record: RunRecord) -> RunRecord:
         CaseError: no case has a label.
         OptionError: an excluded case is not there.
     """
-    exclude = record.plan.exclude
     listing = find_cases(Path(record.data), record.convention)
-    _check_excluded(listing, exclude)
+    exclude = _excluded(listing, record.plan.exclude)
     labeled, left_out = listing.labeled()
     cases = {case.name: subset_name(case.images) for case in labeled if case.name not in exclude}
     if labeled and not cases:
@@ -49,7 +51,7 @@ def list_cases(record: RunRecord) -> RunRecord:
 
 
 def prepare_run_cases(
-    record: RunRecord, new: bool, folder: Path, report: Progress
+    record: RunRecord, new: bool, folder: Path, report: Progress, accept_changes: bool = False
 ) -> tuple[RunRecord, list[CachedCase]]:
     """Prepare a run's cases into ``folder``; several processes share the work.
 
@@ -62,12 +64,15 @@ def prepare_run_cases(
         new: the run begins, so nothing is held out yet.
         folder: of the cache; what it has and is up to date is kept.
         report: called before each case and at the end.
+        accept_changes: a run that resumes goes on with volumes and labels that hold other voxels than when
+            it began.
 
     Returns:
         The record, of a run that begins without the cases that cannot be read, and the prepared files.
 
     Raises:
-        CaseError: a case of the run has gone, the folder cannot be written to, or no case is left.
+        CaseError: a case of the run has gone or holds other voxels than when the run began, the folder
+            cannot be written to, or no case is left.
         ImageError, LabelError: a case of a run that resumes can no longer be read.
         LabelError: the folder of a run that begins mixes numberings and no convention is given.
     """
@@ -77,13 +82,19 @@ def prepare_run_cases(
         numbers = dict(distributed.gather_from(lambda: read_numbers(mine, folder)))
         distributed.on_all_ranks(check_numbering, cases, numbers, record.data)
     rule = record.plan.resection_cavity
-    unreadable = dict(distributed.gather_from(lambda: _prepare(mine, folder, rule, report, skip=new)))
+    outcomes = dict(distributed.gather_from(lambda: _prepare(mine, folder, rule, report, skip=new)))
+    cached = {case.name: outcomes[case.name] for case in cases if isinstance(outcomes[case.name], CachedCase)}
+    # processes without a common disk each prepare what they lack
+    lacking = [case for case in cases if case.name in cached and not cached[case.name].path.exists()]
+    cached |= distributed.on_all_ranks(lambda: {case.name: _cached(case, folder, rule) for case in lacking})
+    prepared = list(cached.values())
     if new:
-        cases = [case for case in cases if case.name not in unreadable]
-        record = distributed.on_all_ranks(_with_split, record, cases, unreadable)
-    prepared = distributed.on_all_ranks(lambda: [_cached(case, folder, rule) for case in cases])
-    if new:
+        unreadable = {name: reason for name, reason in outcomes.items() if name not in cached}
+        cases = [case for case in cases if case.name in cached]
+        record = distributed.on_all_ranks(_with_split, record, cases, unreadable, cached)
         record = replace(record, warnings=distributed.on_all_ranks(folder_warnings, prepared))
+    else:
+        record = distributed.on_all_ranks(_with_contents, record, cached, accept_changes)
     report(Event(ProgressStage.PREPARE, len(mine), len(mine), describe_cases(record)))
     return record, prepared
 
@@ -147,7 +158,9 @@ def _found_cases(record: RunRecord) -> Sequence[Case]:
     Raises:
         CaseError: one has gone, or has other volumes than when the run began.
     """
-    found = {case.name: case for case in find_cases(Path(record.data), record.convention).cases}
+    listing = find_cases(Path(record.data), record.convention)
+    # under the names that they had when the run began
+    found = {name: replace(case, name=name) for name in record.cases if (case := listing.find(name))}
     gone = [name for name in record.cases if name not in found]
     if gone:
         raise CaseError(
@@ -177,45 +190,76 @@ def _cached(case: Case, folder: Path, cavity_rule: str) -> CachedCase:
 
 def _prepare(
     cases: Sequence[Case], folder: Path, cavity_rule: str, report: Progress, skip: bool
-) -> list[tuple[str, str]]:
-    """Prepare what falls to this process; with ``skip``, names of those that cannot be read, and why."""
-    unreadable = []
+) -> list[tuple[str, CachedCase | str]]:
+    """Prepare what falls to this process, by name; with ``skip`` why, for those that cannot be read."""
+    outcomes: list[tuple[str, CachedCase | str]] = []
     for number, case in enumerate(cases):
         report(Event(ProgressStage.PREPARE, number, len(cases), case.name))
         try:
-            _cached(case, folder, cavity_rule)
-        except (ImageError, LabelError) as error:
+            outcomes.append((case.name, _cached(case, folder, cavity_rule)))
+        except CaseError:  # the folder cannot be written to
+            raise
+        except Exception as error:
             if not skip:
                 raise
-            unreadable.append((case.name, str(error)))
-    return unreadable
+            outcomes.append((case.name, note_failure(error, case.name, folder).reason))
+    return outcomes
 
 
-def _with_split(record: RunRecord, cases: Sequence[Case], unreadable: Mapping[str, str]) -> RunRecord:
+def _with_split(
+    record: RunRecord,
+    cases: Sequence[Case],
+    unreadable: Mapping[str, str],
+    cached: Mapping[str, CachedCase],
+) -> RunRecord:
     """The record of a run of these cases, of which a share is held out."""
     if not cases:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_MOST_NAMES])
         raise CaseError(f"{record.data} holds no case to train on ({reasons}). Check the folder.")
+    contents = {name: case.content for name, case in cached.items()}
+    patients = patients_of(cases, contents, record.plan.patient, Path(record.data))
     if record.folds is None:
-        _, held_out = split_cases(cases, record.plan.validation_fraction, record.seed)
+        _, held_out = split_cases(cases, record.plan.validation_fraction, record.seed, patients)
     else:
-        held_out = split_folds(cases, record.folds, record.seed)[record.fold]
-        _check_unseen(record, held_out)
+        held_out = split_folds(cases, record.folds, record.seed, patients)[record.fold]
+        _check_unseen(record, held_out, contents)
     return replace(
         record,
         cases={case.name: record.cases[case.name] for case in cases},
         validation=tuple(case.name for case in held_out),
         left_out={**record.left_out, **unreadable},
+        contents=contents,
     )
 
 
-def _check_unseen(record: RunRecord, held_out: Sequence[Case]) -> None:
+def _with_contents(record: RunRecord, cached: Mapping[str, CachedCase], accept_changes: bool) -> RunRecord:
+    """The record of a run that resumes with what its cases hold now.
+
+    Raises:
+        CaseError: it is something else than when the run began, and that is not wanted.
+    """
+    now = {name: case.content for name, case in cached.items() if case.content}
+    changed = [name for name, content in now.items() if record.contents.get(name, content) != content]
+    if changed and not accept_changes:
+        name = changed[0]
+        what = [key for key in now[name] if now[name][key] != record.contents[name].get(key)]
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        raise CaseError(
+            f"{record.data}: case '{name}'{more} of this run has other voxels than when the run began "
+            f"({', '.join(what)}). Put the files back as they were; or, if the change is wanted, resume the "
+            "run with --accept-changes (accept_changes=True)."
+        )
+    return replace(record, contents={**record.contents, **now})
+
+
+def _check_unseen(
+    record: RunRecord, held_out: Sequence[Case], contents: Mapping[str, Mapping[str, str]]
+) -> None:
     """Refuse to score a fold on what the student that the run begins with has learned from."""
     if record.initial is None:
         return
-    training = read_card(record.initial).get("training", {})
-    learned = set(training.get("cases", ())) - set(training.get("validation", ()))
-    seen = [case.name for case in held_out if case.name in learned]
+    learned = Learned(read_card(record.initial).get("training"))
+    seen = [case.name for case in held_out if learned.has(case.name, contents.get(case.name))]
     if seen:
         raise OptionError(
             f"{record.initial} was trained on {_listed(seen, _MOST_NAMES)}, which fold {record.fold} holds "
@@ -238,14 +282,21 @@ def _grow_share(
     grow_cases(sorted(cases, key=lambda case: case.name), numbers, seed, options, folder)
 
 
-def _check_excluded(listing: CaseListing, exclude: Sequence[str]) -> None:
+def _excluded(listing: CaseListing, exclude: Sequence[str]) -> list[str]:
+    """Names of the cases to leave out, which may be given by the names that earlier versions gave them.
+
+    Raises:
+        OptionError: an excluded case is not there.
+    """
     known = [case.name for case in listing.cases]
-    unknown = [f"'{name}'" for name in exclude if name not in known]
+    found = {name: listing.find(name) for name in exclude}
+    unknown = [f"'{name}'" for name, case in found.items() if case is None]
     if unknown:
         raise OptionError(
             f"Setting exclude names {', '.join(unknown)}, which is no case of {listing.folder}. "
             f"Its cases: {_listed(known, 20)}."
         )
+    return [case.name for case in found.values() if case]
 
 
 def _listed(names: Sequence[str], limit: int) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .. import networks
 from ..core.errors import OptionError, StudentError
+from ..datasets.patients import volumes_of
 from ..inference.locations import STUDENT_SUFFIX
 from ..inference.student import Student
 from ..inference.weights import check_fit, distinct_weights
@@ -39,19 +40,20 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     record = RunRecord.read(folder)
     state = read_checkpoint(folder)
     network = networks.build(record.plan.network, **record.plan.network_options)
-    weights = _trained_weights(state)
     try:
+        weights = _trained_weights(state)
         own = distinct_weights(network)
         check_fit(network, {name: value for name, value in weights.items() if name in own})
         network.load_state_dict(weights)
-    except (StudentError, RuntimeError) as error:
+        stage, epoch = state["stage"], state["epoch"]
+    except (StudentError, LookupError, RuntimeError, TypeError, AttributeError) as error:
         raise StudentError(
             f"{folder.checkpoint}: does not fit the network that {folder.record} names ({error}). Put back "
             "copies of both, or train again."
         ) from error
     if card and "gate" in card and "presence" not in network.distillable_features:
         raise OptionError(f"{run}: network {network.name} does not tell presence. Export it without a gate.")
-    facts = {**_card(record, state["stage"], state["epoch"]), **(card or {})}
+    facts = {**_card(record, stage, epoch), **(card or {})}
     Student(network, facts).save(output, half=True)
     return output
 
@@ -110,6 +112,9 @@ def _card(record: RunRecord, stage: str, epochs: int) -> dict[str, Any]:
         "epochs_done": epochs,
         "cases": content["cases"],
         "validation": content["validation"],
+        "voxels_sha256": {
+            name: sorted(volumes_of(volumes)) for name, volumes in record.contents.items() if volumes
+        },
         "versions": content["versions"],
     }
     return {"window": list(record.plan.stages[stage].patch_size), "training": training}

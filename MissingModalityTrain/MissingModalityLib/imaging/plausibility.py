@@ -1,0 +1,243 @@
+"""Whether a volume can be one of a patient's head: its voxels, its extent, its brain and its intensities.
+
+Numbers come from people: brains of adults have 1.0 to 1.7 liters, heads with neck are some 300 mm long, and
+slices of MRI are up to 10 mm apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+
+from ..core.errors import ImageError
+from ..core.modalities import Modality
+from .grid import SPACING_MM, Grid, largest_cosine, straight_axes
+
+LARGEST_SPACING_MM = 15.0
+"""Of any direction; what is further apart is no volume to a 3-D network, or not in millimeters."""
+
+EXTENT_MM = (10, 600)
+"""Smallest and largest side of a volume that can hold a head; meters or micrometers fall outside."""
+
+LARGEST_GRID = 400**3
+"""Voxels of the common grid: a field of view of 512 x 512 x 240 mm; more takes gigabytes in a network."""
+
+LARGEST_BRAIN_MM3 = 2.0e6
+"""A head that is bright over more than this has its skull on; brains of adults have 1.0 to 1.7 liters."""
+
+LARGEST_HEAD_MM3 = 1.0e7
+"""No head with its neck has ten liters."""
+
+SMALLEST_HEAD_MM3, SMALLEST_BRAIN_MM3 = 2.0e4, 2.0e5
+"""Of a brain with air around: refused, and doubtful. Newborns have 350 cm3."""
+
+SMALLEST_PART_MM3 = 2.0e3
+"""Of any brain, also in a slab or a crop: an adult's at a tenth of its length has 1.2 to 1.7 cm3."""
+
+_FINE_VOXELS = 20**3
+"""A whole brain of fewer voxels is a thumbnail or a phantom: at its true size they would be 5 mm wide."""
+
+_CUT_SHARE = 0.25
+"""Share of a face of the volume that the head fills where the volume ends inside it."""
+
+LARGEST_VALUE = 1e30
+"""Above it, squares and interpolated sums leave float32's range; no scanner's numbers come near."""
+
+_UNIT_NOISE = 1e-3
+
+_HOT_SHARE, _FEWEST_HOT = 1e-3, 8
+"""How many voxels are few: this share of the brain, but at least so many."""
+
+_HOT_REACH = 3.0
+"""Spans between the 0.05th and 99.5th percentile above or below which a hot voxel has to lie.
+
+Where a thousandth of the voxels carries half of the variance, these lie 30 standard deviations off or more;
+the span is less than 10 of them.
+"""
+
+_TISSUE_PERCENTILES = (1.0, 99.0)
+
+SAME_CORRELATION = 0.9999
+"""Of two volumes of a patient above which they are one; T1 with and without contrast reaches 0.99."""
+
+_NEARLY_SAME, _SLICE_STEP = 0.999, 8
+"""From here on all voxels are looked at, not only those of every 8th slice, which every slab has one of."""
+
+
+def check_grid(grid: Grid, name: str) -> list[str]:
+    """Refuse a geometry that no volume has.
+
+    Args:
+        grid: of a volume or a label map.
+        name: for messages.
+
+    Returns:
+        Warnings, one sentence each.
+
+    Raises:
+        ImageError: a spacing that is not positive and finite or above 15 mm, or axes that are sheared.
+    """
+    spacing, axes = np.array(grid.spacing), np.reshape(grid.direction, (3, 3))
+    if not (np.isfinite([*spacing, *grid.origin, *grid.direction]).all() and (spacing > 0).all()):
+        raise ImageError(
+            f"{name} has a voxel spacing of {_sides(spacing)} mm and its origin at "
+            f"{', '.join(f'{value:g}' for value in grid.origin)}, which is no place. Correct its header."
+        )
+    if spacing.max() > LARGEST_SPACING_MM:
+        raise ImageError(
+            f"{name} has a voxel spacing of {_sides(spacing)} mm; above {LARGEST_SPACING_MM:g} mm there is "
+            "too little of a head to see. Correct the spacing, which is in millimeters, or choose a volume "
+            "with thinner slices."
+        )
+    if not (np.abs(np.linalg.norm(axes, axis=0) - 1) < _UNIT_NOISE).all() or straight_axes(axes) is None:
+        raise ImageError(
+            f"{name} has voxel axes that are not at right angles or not of length 1 (sheared volume). "
+            "Resample it onto a regular grid first."
+        )
+    if largest_cosine(axes) > _UNIT_NOISE:
+        angle = np.degrees(np.arcsin(largest_cosine(axes)))
+        return [f"{name}: its axes are {angle:.2f} degrees off a right angle. Resample it for exact results."]
+    return []
+
+
+def check_extent(grid: Grid, name: str) -> None:
+    """Refuse volumes of no head's size, such as those whose header is not in millimeters.
+
+    Raises:
+        ImageError: a side outside 10 to 600 mm, or more than 400**3 voxels of 1 mm.
+    """
+    # at 1 mm they would become a grid beyond any memory, or one of no voxel
+    extent = np.array(grid.size) * grid.spacing
+    low, high = EXTENT_MM
+    if extent.min() < low or extent.max() > high or extent.prod() > LARGEST_GRID * SPACING_MM**3:
+        raise ImageError(
+            f"{name} measures {_sides(extent)} mm by its header; a head volume measures {low} to {high} mm "
+            f"along each side and up to {LARGEST_GRID * SPACING_MM**3 / 1e6:.0f} liters. Correct the voxel "
+            "spacing, which is in millimeters, or crop the volume to the head."
+        )
+
+
+def check_head(mask: np.ndarray, spacing: tuple[float, ...], name: str) -> list[str]:
+    """Hold the size of a head or brain against those of people.
+
+    Args:
+        mask: (D, H, W) bool or 0 and 1, what is not background.
+        spacing: mm, x y z.
+        name: for messages.
+
+    Returns:
+        Warnings, one sentence each.
+
+    Raises:
+        ImageError: more than ten liters; under 20 cm3 where the whole of it is seen, under 2 cm3 otherwise.
+    """
+    count = int(np.count_nonzero(mask))
+    size = count * float(np.prod(spacing))
+    shown = f"{size / 1e6:.1f} liters" if size > 1e6 else f"{size / 1e3:.1f} cm3"
+    what = f"{name}: what is not background in it has {shown}, with voxels of {_sides(spacing)} mm"
+    if size > LARGEST_HEAD_MM3:
+        raise ImageError(f"{what}. No head is so large: the voxel spacing is wrong. {_CORRECT}")
+    whole = not _is_cut(mask)
+    if count and (size < SMALLEST_PART_MM3 or (whole and count >= _FINE_VOXELS and size < SMALLEST_HEAD_MM3)):
+        raise ImageError(f"{what}. No brain is so small: the voxel spacing is wrong. {_CORRECT}")
+    if whole and size < SMALLEST_BRAIN_MM3:
+        return [f"{what}, less than a brain has. Check that the voxel spacing is right, in millimeters."]
+    return []
+
+
+def limit_hot_voxels(
+    array: np.ndarray, mask: np.ndarray, span: tuple[float, float], name: str
+) -> tuple[tuple[float, float] | None, list[str]]:
+    """Bounds for a volume a few of whose voxels would take the whole range of the z-score.
+
+    A spike of a receiver or a defect of storage leaves single voxels a thousandfold brighter than any tissue.
+    Where a thousandth of the brain's voxels carries more than half of the variance, intensities are to be
+    limited to the 1st and 99th percentile, widened by their distance on either side. Sound volumes, vessels
+    and contrast agent included, are far from that and stay as they are.
+
+    Args:
+        array: (D, H, W).
+        mask: (D, H, W), the brain.
+        span: lowest and highest intensity of the volume but for a few voxels.
+        name: for the warning.
+
+    Returns:
+        Lowest and highest intensity to allow, None where nothing is to be limited; and warnings.
+    """
+    reach = _HOT_REACH * (span[1] - span[0])
+    if array.max() <= span[1] + reach and array.min() >= span[0] - reach:
+        return None, []
+    far = (array > span[1] + reach) | (array < span[0] - reach)
+    # what lies below the air counts as air, and would be interpolated into the brain
+    inside = array[mask.astype(bool) | far].astype(np.float64)
+    few = min(inside.size, max(_FEWEST_HOT, int(_HOT_SHARE * inside.size)))
+    off = (inside - np.median(inside)) ** 2
+    largest = np.partition(off, inside.size - few)[-few:]
+    if not largest.sum() > 0.5 * off.sum():
+        return None, []
+    low, high = np.percentile(inside, _TISSUE_PERCENTILES)
+    low, high = float(2 * low - high), float(2 * high - low)
+    hot = int(np.count_nonzero((inside < low) | (inside > high)))
+    return (low, high), [
+        f"{name}: {hot} voxels, the furthest at {inside[off.argmax()]:.4g}, lie far outside the other "
+        f"intensities of the brain and would distort them all; they were limited to {low:.4g} to {high:.4g}. "
+        "Check the volume."
+    ]
+
+
+def refuse_duplicates(
+    volumes: Mapping[Modality, np.ndarray],
+    tissue: Mapping[Modality, np.ndarray],
+    names: Mapping[Modality, str],
+) -> None:
+    """Refuse one volume given as two sequences, whatever its type, compression, scaling or extent.
+
+    Args:
+        volumes: (D, H, W) on one grid.
+        tissue: (D, H, W) bool, voxels that no background was interpolated into.
+        names: of the volumes, for the message.
+
+    Raises:
+        ImageError: two of them have a correlation above 0.9999 in the tissue of both.
+    """
+    for first, second in combinations(volumes, 2):
+        pair, both = (volumes[first], volumes[second]), (tissue[first], tissue[second])
+        few = slice(None, None, _SLICE_STEP)
+        if _correlation(*(array[few] for array in (*pair, *both))) < _NEARLY_SAME:
+            continue
+        if _correlation(*pair, *both) > SAME_CORRELATION:
+            raise ImageError(given_twice(first, names[first], second, names[second]))
+
+
+def given_twice(first: Modality, name: str, second: Modality, other: str) -> str:
+    """The message about one volume given as two sequences."""
+    same = f"{name} was given" if name == other else f"{name} and {other} hold the same volume, given"
+    return (
+        f"{same} as {first.title} and as {second.title}. Give each volume once, as the sequence that it is."
+    )
+
+
+_CORRECT = "Correct it in the header, in millimeters, or export the volume again."
+
+
+def _correlation(first: np.ndarray, second: np.ndarray, own: np.ndarray, other: np.ndarray) -> float:
+    """Absolute, in the voxels of both masks: a volume turned dark for bright is the same one."""
+    both = own & other
+    one, two = first[both].astype(np.float64), second[both].astype(np.float64)
+    if not one.size:
+        return 0.0
+    one, two = one - one.mean(), two - two.mean()
+    norm = np.sqrt((one @ one) * (two @ two))
+    return abs(float(one @ two)) / norm if norm > 0 else 0.0
+
+
+def _is_cut(mask: np.ndarray) -> bool:
+    """Whether the volume ends inside the head on any side."""
+    faces = (np.take(mask, end, axis) for axis in range(mask.ndim) for end in (0, -1))
+    return any(np.count_nonzero(face) > _CUT_SHARE * face.size for face in faces)
+
+
+def _sides(lengths: np.ndarray | tuple[float, ...]) -> str:
+    return " x ".join(f"{length:.4g}" for length in lengths)

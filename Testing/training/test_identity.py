@@ -1,0 +1,106 @@
+"""A run knows its cases by their voxels: copies stay on one side, and what was replaced is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.core.progress import Event
+from MissingModalityLib.imaging.prepared_folder import prepare_cases
+from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.training.run import train
+from small_cases import write_block_case
+from tiny_run import TINY, log, record
+
+SETTINGS = {**TINY, "epochs": 1, "validation_fraction": 0.5, "validation_interval": 1}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two patients, of whom one lies there twice, once under a name that says nothing."""
+    for number, name in enumerate(("alpha", "beta")):
+        write_block_case(tmp_path / "data" / name, patient=number)
+    shutil.copytree(tmp_path / "data" / "alpha", tmp_path / "data" / "zeta")
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_patient_under_two_names_neither_trains_nor_validates_apart(
+    data: Path, tmp_path: Path, seed: int
+) -> None:
+    said: list[Event] = []
+    run = train(data, tmp_path / "run", seed=seed, settings=SETTINGS, on_progress=said.append)
+    held_out = set(record(run)["validation"])
+    assert held_out in ({"alpha", "zeta"}, {"beta"})
+    assert any("Cases 'alpha' and 'zeta' hold the same volume" in event.message for event in said)
+    volumes = read_card(run / "train.safetensors").training["voxels_sha256"]
+    assert volumes["alpha"] == volumes["zeta"] != volumes["beta"]
+
+
+def test_copies_are_told_when_cases_are_prepared(data: Path, tmp_path: Path) -> None:
+    warnings = [entry["warning"] for entry in prepare_cases(data, tmp_path / "prepared")["warnings"]]
+    assert sum("'alpha' and 'zeta' hold the same volume" in warning for warning in warnings) == 1
+
+
+def test_a_pattern_names_the_patient_and_is_fixed_by_the_run(data: Path, tmp_path: Path) -> None:
+    write_block_case(data / "beta2", patient=5)
+    run = train(data, tmp_path / "run", settings={**SETTINGS, "patient": r"^(alpha|beta|zeta)"})
+    held_out = set(record(run)["validation"])
+    assert held_out in ({"alpha", "zeta"}, {"beta", "beta2"})
+    with pytest.raises(OptionError, match="patient is fixed"):
+        train(None, run, resume=True, settings={"patient": "none"})
+    with pytest.raises(OptionError, match=r"patient=.* is out of range"):
+        train(data, tmp_path / "other", settings={**SETTINGS, "patient": "("})
+
+
+@pytest.mark.parametrize("what", ["flair", "seg", "whole case"])
+def test_a_run_does_not_go_on_with_another_patient_unless_that_is_wanted(
+    data: Path, tmp_path: Path, what: str
+) -> None:
+    run = train(data, tmp_path / "run", settings=SETTINGS)
+    before = record(run)
+    write_block_case(tmp_path / "other" / "beta", patient=7)
+    if what == "seg":
+        _move_label(data / "beta" / "seg.nii.gz")
+    else:
+        pattern = "*" if what == "whole case" else f"{what}*"
+        for file in (tmp_path / "other" / "beta").glob(pattern):
+            shutil.copy2(file, data / "beta" / file.name)
+    with pytest.raises(CaseError, match=r"case 'beta' of this run has other voxels .*--accept-changes"):
+        train(None, run, resume=True, settings={"epochs": 2})
+    assert record(run) == before
+    train(None, run, resume=True, settings={"epochs": 2}, accept_changes=True)
+    assert len(log(run)) == 2 and record(run)["voxels_sha256"]["beta"] != before["voxels_sha256"]["beta"]
+    train(None, run, resume=True, settings={"epochs": 3})
+    assert len(log(run)) == 3
+
+
+def test_a_run_of_an_earlier_version_takes_up_what_its_cases_hold(data: Path, tmp_path: Path) -> None:
+    run = train(data, tmp_path / "run", settings=SETTINGS)
+    now = record(run)
+    old = {key: value for key, value in now.items() if key != "voxels_sha256"}
+    (run / "run.json").write_text(json.dumps(old))
+    train(None, run, resume=True, settings={"epochs": 2})
+    assert record(run)["voxels_sha256"] == now["voxels_sha256"]
+
+
+def test_a_run_finds_its_cases_under_their_earlier_names(data: Path, tmp_path: Path) -> None:
+    run = train(data, tmp_path / "run", settings=SETTINGS)
+    before = record(run)
+    (tmp_path / "above").mkdir()
+    data.rename(tmp_path / "above" / "data")  # where each case is now called data__NAME
+    train(tmp_path / "above", run, resume=True, settings={"epochs": 2})
+    assert record(run)["cases"] == before["cases"] and len(log(run)) == 2
+
+
+def _move_label(path: Path) -> None:
+    image = sitk.ReadImage(str(path))
+    moved = sitk.GetImageFromArray(np.roll(sitk.GetArrayFromImage(image), 1, 2))
+    moved.CopyInformation(image)
+    sitk.WriteImage(moved, str(path))
