@@ -198,7 +198,7 @@ def test_train_takes_all_its_options(trained, pair, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_run_becomes_a_student_that_tells_name_license_and_scores(trained, pair, tmp_path, capsys):
+def test_a_run_becomes_a_student_that_tells_name_license_and_scores(trained, tmp_path, capsys):
     first, second, scores = (
         tmp_path / "first.safetensors",
         tmp_path / "second.safetensors",
@@ -209,7 +209,8 @@ def test_a_run_becomes_a_student_that_tells_name_license_and_scores(trained, pai
     assert main(["export", *run_of, "--output", str(first), *facts]) == 0
     card = Student.load(first).card
     assert (card["name"], card["license"]) == ("Small one", "CC BY 4.0") and "evaluation" not in card
-    unseen = shutil.copytree(pair / "BraTS2021_90001", tmp_path / "cases" / "unseen")
+    unseen = tmp_path / "cases"
+    write_shell_case(unseen / "BraTS2021_90009", (Modality.FLAIR, Modality.T1CE), seed=9)
     arguments = ["--student", first, "--data", unseen, "--output", scores]
     arguments += ["--device", "cpu", "--progress", "none", "--hd95-rule", "zero"]
     assert main(["evaluate", *map(str, arguments)]) == 0

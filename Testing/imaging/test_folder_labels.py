@@ -40,7 +40,8 @@ def write_case(
     """A case of all sequences whose label has a block of every value; the place of the first is the brain."""
     (folder / name).mkdir(parents=True)
     separator = "-" if names is OF_2023 else "_"
-    images = {end: brain_volume(seed, spacing=(1.0, 1.0, 1.0)) for seed, end in enumerate(names[:-1])}
+    first = 100 * sum(name.encode())  # cases of the same voxels would be one patient
+    images = {end: brain_volume(first + seed, spacing=(1.0, 1.0, 1.0)) for seed, end in enumerate(names[:-1])}
     array = np.zeros(sitk.GetArrayViewFromImage(images[names[0]]).shape, np.float32)
     for number, value in enumerate(values):
         array[9:12, 9:13, 7 + 3 * number : 10 + 3 * number] = value
@@ -89,13 +90,13 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_numberings_in_one_folder_are_refused_before_anything_is_written(
     read: Callable[..., Any], student: Path, tmp_path: Path
 ) -> None:
-    write_case(tmp_path / "data", "pre_op", (1, 2, 3))
-    write_case(tmp_path / "data", "post_op", (1, 2, 4))
+    write_case(tmp_path / "data", "clinic_a", (1, 2, 3))
+    write_case(tmp_path / "data", "clinic_b", (1, 2, 4))
     with pytest.raises(LabelError) as caught:
         read(tmp_path / "data", tmp_path / "output", student)
     text = str(caught.value)
-    assert "pre_op_seg.nii.gz (case pre_op) holds the value 3" in text
-    assert "post_op_seg.nii.gz (case post_op) the value 4" in text and "--convention" in text
+    assert "clinic_a_seg.nii.gz (case clinic_a) holds the value 3" in text
+    assert "clinic_b_seg.nii.gz (case clinic_b) the value 4" in text and "--convention" in text
     # the lock of a run stays in its folder when the run ends, however it does
     assert {path.name for path in tmp_path.rglob("output/**/*") if path.is_file()} <= {"run.lock"}
     read(tmp_path / "data", tmp_path / "output", student, convention="brats2024")

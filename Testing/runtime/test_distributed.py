@@ -91,7 +91,8 @@ def test_two_processes_score_what_one_does(folder: Path, told: list[dict[str, An
         assert (folder / "two" / name).read_bytes() == (folder / "one" / name).read_bytes(), name
     one, two = (json.loads((folder / name / "summary.json").read_text()) for name in ("one", "two"))
     assert one.keys() == two.keys()
-    assert {name for name in one if one[name] != two[name]} <= {"processes", "seconds", "date"}
+    # warnings of heads too small for a patient's are off in this process and on in the two
+    assert {name for name in one if one[name] != two[name]} <= {"processes", "seconds", "date", "warnings"}
     assert (one["processes"], two["processes"]) == (1, 2)
     assert [entry["path"] for entry in two["skipped"]] == ["BraTS2021_3"]
     first, second = (entry["result"] for entry in told)
