@@ -77,10 +77,10 @@ def test_mirrored_prediction_is_the_mean_over_all_combinations() -> None:
     how = {"window": (16, 16, 16), "overlap": 0.5, "device": torch.device("cpu")}
     events = []
     found = infer(
-        network, image, available, mirror=[0, 2], on_window=lambda *at: events.append(at), **how
+        network, image, available, mirror=[0, 1], on_window=lambda *at: events.append(at), **how
     ).probabilities
     parts = []
-    for axes in ((), (1,), (3,), (1, 3)):
+    for axes in ((), (1,), (2,), (1, 2)):
         flipped = np.flip(image, axes).copy()
         parts.append(np.flip(infer(network, flipped, available, **how).probabilities, axes))
     np.testing.assert_allclose(found, np.mean(parts, 0), atol=1e-6)
