@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.imaging import child_reader
 from MissingModalityLib.imaging.volumes import read_channel, read_here, read_image
 from MissingModalityLib.runtime import processes
-from MissingModalityLib.runtime.limited_child import ChildEnded, LimitedChild, memory_limit
+from MissingModalityLib.runtime.limited_child import ChildEnded, LimitedChild
+from processes import environment
 from raw_volumes import DATA, nifti, packed_nifti, voxels
 
 KINDS = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32, np.float32, np.float64)
@@ -92,6 +94,21 @@ def test_an_answer_of_another_size_is_refused(tmp_path: Path, monkeypatch: pytes
 def test_a_volume_larger_than_its_memory_is_refused_in_words(tmp_path: Path) -> None:
     path = tmp_path / "x.nii"
     path.write_bytes(nifti(bytes(300**3 * 2), dim=(3, 300, 300, 300, 1, 1, 1, 1)))
-    with pytest.raises(ImageError, match="cannot be read"):
-        read_here(path, limit=lambda stated: memory_limit(stated // 2 + (8 << 20)))
-    assert read_here(path, limit=lambda stated: memory_limit(4 * stated + (8 << 20)))
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from MissingModalityLib.core.errors import ImageError\n"
+        "from MissingModalityLib.imaging.volumes import read_here\n"
+        "from MissingModalityLib.runtime.limited_child import memory_limit\n"
+        "for part in (0.5, 4):\n"
+        "    try:\n"
+        "        limit = lambda stated: memory_limit(int(part * stated) + (8 << 20))\n"
+        "        print(read_here(Path(sys.argv[1]), limit=limit).GetSize())\n"
+        "    except ImageError as error:\n"
+        "        print(error)\n"
+    )
+    # a process of its own: one that has lived long has room that it does not use
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
+    refused, read = done.stdout.splitlines()
+    assert "cannot be read" in refused and read == "(300, 300, 300)"
