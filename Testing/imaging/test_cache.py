@@ -107,3 +107,9 @@ def test_a_case_is_prepared_anew_when_its_labels_mean_something_else_or_a_file_h
     assert fingerprint(case) == before
     sitk.WriteImage(sitk.ReadImage(str(case.label)) * 0, str(case.label))
     assert fingerprint(case) != before
+
+
+def test_a_case_in_memory_has_the_brain_of_all_its_volumes(case, tmp_path: Path) -> None:
+    whole, expected = cache_case(case, tmp_path / "prepared").load(), prepare(read_study(case))
+    assert whole.brain.any() and whole.available.tolist() == expected.available.tolist()
+    np.testing.assert_array_equal(whole.brain, expected.image.any(axis=0))

@@ -55,8 +55,9 @@ def test_zeros_around_a_volume_count_for_labels_alone() -> None:
         lambda array: array[:, :, ::-1],
         lambda array: np.where(np.arange(array.size).reshape(array.shape) == array.size // 2, 1, array),
         lambda array: array * 2,
+        lambda array: array + np.float32(0.25) * (array > 0),
     ],
-    ids=["turned", "mirrored", "one voxel", "scaled"],
+    ids=["turned", "mirrored", "one voxel", "scaled", "fractions"],
 )
 def test_other_voxels_are_another_volume(change) -> None:
     array = sitk.GetArrayFromImage(WHOLE)

@@ -204,7 +204,10 @@ def shifted_study(shift: float) -> Study:
 def test_a_slab_inside_the_head_overlaps_well() -> None:
     slab = grid_around((100, 120, 12), (1.0, 1.0, 3.0), np.eye(3))
     images = {Modality.T1: scan(GRIDS["isotropic"])[0], Modality.T2: scan(slab)[0]}
-    assert not prepare(Study(images, {m: m.title for m in images})).warnings
+    prepared = prepare(Study(images, {m: m.title for m in images}))
+    assert not prepared.warnings
+    slices = {modality: prepared.image[modality].any(axis=(1, 2)) for modality in images}
+    assert slices[Modality.T1].all() and slices[Modality.T2].sum() == pytest.approx(12 * 3, abs=2)
 
 
 def test_a_head_with_skull_on_black_air_is_used_with_a_warning() -> None:

@@ -63,6 +63,7 @@ def test_crops_lie_around_every_class_of_the_tumor(cached: dict, monkeypatch: py
         start = np.array(choose_patch(case, settings, random).start)
         inside = ((rows[:, 1:] >= start) & (rows[:, 1:] < start + 8)).all(axis=1)
         held.update(set(rows[inside, 0].tolist()))
+        assert (start >= 0).all() and (start + 8 <= case.shape).all(), "at the brain's border too"
     assert set(held) == {1, 2, 3} and held.total() == 300
     assert min(held.values()) > 60, "whatever the sizes of the classes"
 
@@ -87,6 +88,14 @@ def test_a_crop_larger_than_the_brain_holds_all_of_it(cached: dict) -> None:
         for _ in range(10):
             start = choose_patch(case, settings, random).start
             assert all(s <= 0 and s + 40 >= side for s, side in zip(start, case.shape, strict=True))
+
+
+def test_a_crop_anywhere_lies_in_every_place_alike(cached: dict) -> None:
+    case, random = cached["patient_a"], np.random.default_rng(0)
+    settings = Settings(patch_size=tuple(side - 1 for side in case.shape))
+    starts = np.array([choose_patch(case, settings, random).start for _ in range(100)])
+    for along in starts.T:
+        assert set(along) == {0, 1} and 30 < along.sum() < 70
 
 
 def test_samples_can_be_replayed_and_keep_missing_channels_empty(cached: dict) -> None:

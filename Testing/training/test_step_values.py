@@ -35,6 +35,7 @@ def step(total: float = 1.0, gradient: float = 1.0, scale: float | None = None) 
 def test_a_loss_or_gradient_that_is_no_number_is_a_problem() -> None:
     assert step().problem is None
     assert step(total=math.nan).problem == "loss became nan"
+    assert step(total=math.inf).problem == "loss became inf"
     assert step(gradient=math.inf).problem == "gradient became inf"
 
 
