@@ -15,7 +15,6 @@ import numpy as np
 
 from ..core.errors import ImageError
 
-_HEADER_BYTES = 348
 _FLOATS = {16: "f4", 64: "f8"}
 """NumPy's names of the datatypes that can hold NaN and that are read."""
 
@@ -40,13 +39,12 @@ class FloatVoxels:
     _rest: bytes = b""
 
     @classmethod
-    def of(cls, path: Path, raw: bytes) -> FloatVoxels:
-        """Of the file that begins with these bytes, its header.
+    def of(cls, path: Path, order: str, raw: bytes) -> FloatVoxels:
+        """Of the file with this byte order and header, see :func:`.nifti_file.raw_header`.
 
         Raises:
             ImageError: the header scales the voxels by what is no number.
         """
-        order = "<" if struct.unpack_from("<i", raw)[0] == _HEADER_BYTES else ">"
         slope, intercept = struct.unpack_from(f"{order}2f", raw, 112)
         # 0 and NaN mean that nothing is scaled, whatever the intercept
         scaled = slope != 0 and not math.isnan(slope)

@@ -66,10 +66,8 @@ def check_metaimage(path: Path) -> int:
         ImageError: no MetaImage, fields that contradict each other, data truncated, damaged, far longer than
             announced or outside the header's folder.
     """
-    with explain_damage(str(path)), path.open("rb") as stream:
-        raw = stream.read(_LONGEST_HEADER)
     try:
-        header = _parse(raw)
+        header = _header(path)
         values = count_values(str(path), _sizes(header))
         names = _names(header)
         skip = header.number("HeaderSize", 0)
@@ -98,6 +96,20 @@ def check_metaimage(path: Path) -> int:
     else:
         _check_raw(path, header, names, skip, announced)
     return announced
+
+
+def metaimage_fields(path: Path) -> Mapping[str, str]:
+    """Fields of the header by name.
+
+    Raises:
+        ValueError: it is no MetaImage header, or not a whole one.
+    """
+    return _header(path).fields
+
+
+def _header(path: Path) -> _Header:
+    with explain_damage(str(path)), path.open("rb") as stream:
+        return _parse(stream.read(_LONGEST_HEADER))
 
 
 def _parse(raw: bytes) -> _Header:

@@ -5,13 +5,13 @@ Source of the fields: the MetaIO documentation of Kitware.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import ImageError
+from .metaimage_file import metaimage_fields
 from .stated_geometry import (
     StatedGeometry,
     check_spacing,
@@ -20,11 +20,6 @@ from .stated_geometry import (
     numbers,
     unoriented,
 )
-
-_LONGEST_HEADER = 1 << 16
-"""Bytes; a text of some twenty short lines."""
-
-_FIELD = re.compile("([^=:]*)[=:](.*)")
 
 _MATRIX = ("TransformMatrix", "Rotation", "Orientation")
 _ORIGIN = ("Offset", "Position", "Origin")
@@ -48,7 +43,7 @@ def metaimage_facts(path: Path) -> StatedGeometry:
         ImageError: no spacing, one that is not positive, a matrix whose columns are not of length 1, an
             orientation without the matrix that belongs to it, or one field twice with two values.
     """
-    fields = _fields(path)
+    fields = metaimage_fields(path)
     axes = len(fields["DimSize"].split())
     size = tuple(int(word) for word in fields["DimSize"].split()[:3])
     unit = millimeters(path, fields.get("DistanceUnits", ""))
@@ -70,19 +65,6 @@ def metaimage_facts(path: Path) -> StatedGeometry:
     warnings = [] if _fits(stated, directions) else [_contradiction(stated, directions)]
     warnings += _size_warning(path, fields, axes, spacing / unit)
     return StatedGeometry(directions / lengths * spacing, place, size, True, tuple(warnings))
-
-
-def _fields(path: Path) -> Mapping[str, str]:
-    with path.open("rb") as stream:
-        text = stream.read(_LONGEST_HEADER).decode("latin-1")
-    fields: dict[str, str] = {}
-    for line in text.split("\n"):
-        field = _FIELD.fullmatch(line.strip("\r"))
-        if field:
-            fields.setdefault(field[1].strip(), field[2].strip())
-        if line.startswith("ElementDataFile"):
-            break
-    return fields
 
 
 def _spacing(path: Path, fields: Mapping[str, str], axes: int) -> np.ndarray:

@@ -88,14 +88,7 @@ def nifti_header(path: Path) -> NiftiHeader:
     Raises:
         ImageError: this is no NIfTI-1 image in one file, or its fields contradict each other.
     """
-    with _stream(path) as stream:
-        raw = stream.read(_HEADER_BYTES)
-    order = _byte_order(raw)
-    if order is None:
-        raise ImageError(
-            f"{path} is no NIfTI image (it may be text, a web page or another format). Copy it again from "
-            "its source."
-        )
+    order, raw = raw_header(path)
     fields = {name: struct.unpack_from(order + kind, raw, at) for name, (at, kind) in _FIELDS.items()}
     _check_kind(path, struct.unpack_from(f"{order}i", raw)[0], fields["magic"][0])
     count, *sizes = fields["dim"]
@@ -109,6 +102,23 @@ def nifti_header(path: Path) -> NiftiHeader:
     )
 
 
+def raw_header(path: Path) -> tuple[str, bytes]:
+    """The byte order, as :mod:`struct` writes it, and the bytes of the header.
+
+    Raises:
+        ImageError: this is no NIfTI image.
+    """
+    with _stream(path) as stream:
+        raw = stream.read(_HEADER_BYTES)
+    order = _byte_order(raw)
+    if order is None:
+        raise ImageError(
+            f"{path} is no NIfTI image (it may be text, a web page or another format). Copy it again from "
+            "its source."
+        )
+    return order, raw
+
+
 def check_nifti(path: Path) -> int:
     """Hold the header against the bytes that are there.
 
@@ -119,8 +129,7 @@ def check_nifti(path: Path) -> int:
         ImageError: as :func:`nifti_header`; or truncated, damaged, or far longer than announced.
     """
     header = nifti_header(path)
-    with _stream(path) as stream:
-        voxels = FloatVoxels.of(path, stream.read(_HEADER_BYTES))
+    voxels = FloatVoxels.of(path, *raw_header(path))
     if _is_compressed(path):
         check_gzip(str(path), path, 0, header.length, voxels.look)
     else:

@@ -5,7 +5,6 @@ Source of the fields and formulas: nifti1.h of the NIfTI Data Format Working Gro
 
 from __future__ import annotations
 
-import gzip
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from ..core.errors import ImageError
 from .grid import RAS_TO_LPS
+from .nifti_file import raw_header
 from .stated_geometry import (
     AGREE_MM,
     StatedGeometry,
@@ -22,9 +22,6 @@ from .stated_geometry import (
     listed,
     unoriented,
 )
-
-_GZIP_MAGIC = b"\x1f\x8b"
-_HEADER_BYTES = 348
 
 _UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 1e-3}
 """Of xyzt_units: unknown (taken for millimeters), meters, millimeters, micrometers."""
@@ -80,11 +77,7 @@ def nifti_facts(path: Path) -> StatedGeometry:
 
 
 def _fields(path: Path) -> NiftiFields:
-    with path.open("rb") as stream:
-        compressed = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-    with gzip.open(path) if compressed else path.open("rb") as stream:
-        raw = stream.read(_HEADER_BYTES)
-    order = "<" if struct.unpack_from("<i", raw)[0] == _HEADER_BYTES else ">"
+    order, raw = raw_header(path)
 
     def read(form: str, at: int) -> np.ndarray:
         return np.array(struct.unpack_from(order + form, raw, at), float)

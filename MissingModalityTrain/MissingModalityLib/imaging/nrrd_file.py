@@ -6,7 +6,7 @@ Source of the fields: "Definition of NRRD File Format" of the teem library, vers
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -78,10 +78,8 @@ def check_nrrd(path: Path) -> int:
         ImageError: no NRRD, fields that contradict each other, an encoding that is not read, data truncated,
             damaged, far longer than announced or outside the header's folder.
     """
-    with explain_damage(str(path)), path.open("rb") as stream:
-        raw = stream.read(_LONGEST_HEADER)
     try:
-        fields, names, end = _parse(raw)
+        fields, names, end = _parse(_raw_header(path))
         values = count_values(str(path), _sizes(fields))
         size = _VALUE_BYTES[fields["type"].lower()]
         data = _storage(path, fields)
@@ -100,6 +98,21 @@ def check_nrrd(path: Path) -> int:
         name = str(path) if names is None else f"{path}: its data file {file}"
         _check_data(name, file, 0 if names else end, data, each, each * size)
     return values * size
+
+
+def nrrd_fields(path: Path) -> Mapping[str, str]:
+    """Fields of the header by name in small letters.
+
+    Raises:
+        ImageError: compressed data that is damaged.
+        ValueError: it is no NRRD header, or not a whole one.
+    """
+    return _parse(_raw_header(path))[0]
+
+
+def _raw_header(path: Path) -> bytes:
+    with explain_damage(str(path)), path.open("rb") as stream:
+        return stream.read(_LONGEST_HEADER)
 
 
 def _parse(raw: bytes) -> tuple[dict[str, str], list[str] | None, int]:

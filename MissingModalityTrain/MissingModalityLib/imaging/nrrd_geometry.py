@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import ImageError
+from .nrrd_file import nrrd_fields
 from .stated_geometry import (
     StatedGeometry,
     check_agreement,
@@ -21,9 +22,6 @@ from .stated_geometry import (
     numbers,
     unoriented,
 )
-
-_LONGEST_HEADER = 1 << 16
-"""Bytes; segmentations of 3D Slicer have some 10 000."""
 
 _TO_LPS = {
     "right-anterior-superior": (-1.0, -1.0, 1.0),
@@ -48,24 +46,11 @@ def nrrd_facts(path: Path) -> StatedGeometry:
         ImageError: an axis has neither direction nor spacing, both are there and differ, or a unit is not
             known.
     """
-    fields = _fields(path)
+    fields = nrrd_fields(path)
     sizes = numbers(path, "sizes", fields.get("sizes", "").split()).astype(int)
     if "space directions" in fields:
         return _with_directions(path, fields, sizes)
     return _with_spacings(path, fields, sizes)
-
-
-def _fields(path: Path) -> Mapping[str, str]:
-    with path.open("rb") as stream:
-        text = stream.read(_LONGEST_HEADER).decode("latin-1")
-    fields: dict[str, str] = {}
-    for line in text.split("\n")[1:]:
-        if not line.strip():
-            break
-        key, colon, value = line.partition(":")
-        if colon and not value.startswith("=") and not line.startswith("#"):
-            fields.setdefault(" ".join(key.lower().split()), value.strip())
-    return fields
 
 
 def _with_directions(path: Path, fields: Mapping[str, str], sizes: np.ndarray) -> StatedGeometry:
