@@ -298,8 +298,8 @@ def _taken(case: Case) -> CachedCase:
     return found
 
 
-def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
-    """The cached case; None when the file is absent, damaged, or of another version or other input."""
+def stored(path: Path) -> tuple[dict[str, str], tuple[int, ...]] | None:
+    """Header of a file that :func:`write_arrays` wrote and shape of its label; None if absent or damaged."""
     if not path.exists():
         return None
     try:
@@ -308,6 +308,15 @@ def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
             shape = tuple(file.get_slice("label").get_shape())
     except (SafetensorError, OSError):
         return None
+    return header, shape
+
+
+def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
+    """The cached case; None when the file is absent, damaged, or of another version or other input."""
+    found = stored(path)
+    if found is None:
+        return None
+    header, shape = found
     # files of earlier versions of the library do not tell; the second preparation wrote them
     if header.get("preparation", "2") != str(VERSION) or "case" not in header:
         return None

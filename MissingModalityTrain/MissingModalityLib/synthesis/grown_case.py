@@ -14,7 +14,7 @@ from ..core import strict_json
 from ..core.errors import CaseError
 from ..core.modalities import MODALITIES
 from ..imaging.boxes import Box, shared_part
-from ..imaging.cache import CachedCase, sample_tumor, write_arrays
+from ..imaging.cache import CachedCase, sample_tumor, stored, write_arrays
 from .synthetic_case import SyntheticCase
 
 
@@ -56,14 +56,10 @@ class Patch:
     @classmethod
     def open(cls, path: Path) -> Patch | None:
         """The patch in a file, or None when it is absent or damaged."""
-        if not path.exists():
+        found = stored(path)
+        if found is None:
             return None
-        try:
-            with safe_open(path, "np") as file:
-                header = file.metadata()
-                shape = tuple(file.get_slice("label").get_shape())
-        except (SafetensorError, OSError):
-            return None
+        header, shape = found
         return cls(path, tuple(strict_json.loads(header["start"])), shape, strict_json.loads(header["facts"]))
 
     @property

@@ -21,7 +21,7 @@ from ..core import strict_json
 from ..core.errors import CaseError, ImageError
 from ..core.modalities import MODALITIES, Modality
 from ..imaging.boxes import Box, tightest_box
-from ..imaging.cache import CachedCase, write_arrays
+from ..imaging.cache import CachedCase, stored, write_arrays
 from .error_map import error_map, tumor_part
 from .midsagittal_plane import Plane, find_plane
 from .options import SynthesisOptions
@@ -166,14 +166,10 @@ def plane_of(donor: CachedCase, present: Tensor) -> Plane:
 
 def _open(donor: CachedCase, path: Path) -> CachedTumor | None:
     """The cached tumor, or None when the file is absent or damaged."""
-    if not path.exists():
+    found = stored(path)
+    if found is None:
         return None
-    try:
-        with safe_open(path, "np") as file:
-            header = file.metadata()
-            shape = tuple(file.get_slice("label").get_shape())
-    except (SafetensorError, OSError):
-        return None
+    header, shape = found
     plane = strict_json.loads(header["plane"])
     if plane is not None:
         plane = Plane(tuple(plane["normal"]), plane["offset"])
