@@ -92,7 +92,6 @@ comparison: install
 	$(BIN)/python Scripts/compare_recipes.py --train "$(TRAIN)" --test "$(TEST)" $(if $(LINES),--lines "$(LINES)")
 
 fuzz: install
-	$(BIN)/pip install --quiet "hypothesis>=6.100"
 	PYTHONPATH=Testing/helpers:Testing/tools:MissingModalityTrain OMP_NUM_THREADS=1 \
 	    $(BIN)/python Testing/tools/fuzz.py $(if $(MINUTES),--minutes $(MINUTES))
 
