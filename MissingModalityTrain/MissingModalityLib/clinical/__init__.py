@@ -1,0 +1,1 @@
+"""From volumes as a scanner makes them to volumes that can be segmented."""
