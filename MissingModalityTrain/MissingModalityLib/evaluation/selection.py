@@ -17,11 +17,10 @@ import numpy as np
 import torch
 
 from ..core.labels import IGNORED, REGIONS, region_mask
-from ..core.modalities import SUBSETS, Subset, availability
+from ..core.modalities import SUBSETS
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
-from ..imaging.prepared import Prepared
 from ..inference.decision import drop_little_enhancing
 from ..inference.sliding_window import remove_small_components
 from ..inference.student import Student
@@ -187,33 +186,25 @@ def _predictions(
         for case in cases:
             counted(case.name)
             whole = case.load()
-            for subset in SUBSETS:
-                if set(subset) <= set(case.subset):
-                    yield _sparse(changed, _seen(whole, subset), device)
+            subsets = [subset for subset in SUBSETS if set(subset) <= set(case.subset)]
+            for probabilities, brain in changed.probabilities_of(whole, subsets, device):
+                yield _sparse(changed, probabilities, brain, whole.label)
 
 
-def _seen(whole: Prepared, subset: Subset) -> Prepared:
-    """A case as if only these modalities had been acquired."""
-    available = np.array(availability(subset))
-    image = np.where(available[:, None, None, None], whole.image, 0)
-    return replace(whole, image=image, available=available, brain=image.any(axis=0))
-
-
-def _sparse(student: Student, prepared: Prepared, device: torch.device) -> Sparse:
-    probabilities = student.probabilities(prepared, device)
+def _sparse(student: Student, probabilities: np.ndarray, brain: np.ndarray, label: np.ndarray) -> Sparse:
     head = student.network.head
     regions, classes = head.region_probabilities(probabilities), head.class_map(probabilities)
     # no candidate claims what lies below the lowest of them; the margin is for rounding to float16
     possible = 0.9 * min(*THRESHOLDS, *student.thresholds.values())
-    claimable = ((classes > 0) | (regions > possible).any(0)) & prepared.brain
-    box = tightest_box(claimable | (prepared.label > 0)) or (slice(0, 1),) * claimable.ndim
-    where = np.flatnonzero((claimable & (prepared.label != IGNORED))[box])
+    claimable = ((classes > 0) | (regions > possible).any(0)) & brain
+    box = tightest_box(claimable | (label > 0)) or (slice(0, 1),) * claimable.ndim
+    where = np.flatnonzero((claimable & (label != IGNORED))[box])
     return Sparse(
         shape=claimable[box].shape,
         where=where,
         probabilities=np.stack([part[box].ravel()[where] for part in regions]).astype(np.float16),
         classes=classes[box].ravel()[where],
-        label=prepared.label[box].copy(),  # a view would keep the whole case in memory
+        label=label[box].copy(),  # a view would keep the whole case in memory
     )
 
 
