@@ -21,11 +21,10 @@ from ..core.modalities import SUBSETS
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
-from ..inference.decision import drop_little_enhancing
-from ..inference.sliding_window import remove_small_components
 from ..inference.student import Student
 from ..networks.heads import HEADS
-from .metrics import DICE_EPSILON, dice
+from .metrics import DICE_EPSILON
+from .pieces import Pieces
 
 THRESHOLDS = tuple(step / 20 for step in range(6, 15))
 """0.30 to 0.70 by 0.05; the default is among them."""
@@ -79,8 +78,8 @@ class Sparse:
     classes: np.ndarray
     label: np.ndarray
 
-    def decided(self, decision: Decision) -> np.ndarray:
-        """The class map (d, h, w) uint8."""
+    def pieces(self, decision: Decision) -> Pieces:
+        """The pieces of tumor that the decision's thresholds make."""
         found = self.classes
         if decision.thresholds is not None:
             found = HEADS["regions"].class_map(
@@ -88,8 +87,7 @@ class Sparse:
             )
         classes = np.zeros(self.shape, np.uint8)
         classes.ravel()[self.where] = found
-        classes = remove_small_components(classes, decision.min_component_voxels)
-        return drop_little_enhancing(classes, decision.min_enhancing_voxels)
+        return Pieces.of(classes, self.label)
 
     def claims(self, region: str, thresholds: Sequence[float]) -> list[float]:
         """Dice of a region for each threshold, whatever the other regions claim."""
@@ -136,7 +134,8 @@ def choose(
     counted = _counted((1 + sum(map(len, variants.values()))) * cases, on_progress)
     how: dict[str, Any] = {name: student.card.get(name) for name in variants}
     found = list(_predictions(pairs, how, device, counted))
-    before = _mean_dice(found, Decision.of(student))
+    own = Decision.of(student)
+    before = _mean_dice([one.pieces(own) for one in found], own)
     best, tried = _decided(found, student), {}
     for name, values in variants.items():
         outcomes = {0: (how[name], best)}
@@ -147,9 +146,9 @@ def choose(
         tried[name] = [{"value": outcomes[number][0], "dice": mean} for number, mean in means.items()]
         how[name], best = outcomes[_best(means, 0)]
     chosen = {**how, **asdict(best.decision)}
-    own = {**student.card, **asdict(Decision.of(student))}
+    card = {**student.card, **asdict(own)}
     return {
-        "chosen": {name: value for name, value in chosen.items() if value != own.get(name)},
+        "chosen": {name: value for name, value in chosen.items() if value != card.get(name)},
         "cases": cases,
         "before": before,
         "after": best.dice,
@@ -214,13 +213,14 @@ def _decided(found: Sequence[Sparse], student: Student) -> _Outcome:
     if decision.thresholds is not None:
         tried["thresholds"], thresholds = _thresholds(found, decision.thresholds)
         decision = replace(decision, thresholds=thresholds)
+    pieces = [one.pieces(decision) for one in found]
     for name, sizes in (("min_component_voxels", COMPONENT_SIZES), ("min_enhancing_voxels", ENHANCING_SIZES)):
         own = getattr(decision, name)
         candidates = {size: replace(decision, **{name: size}) for size in sorted({own, *sizes})}
-        means = {size: _mean(_mean_dice(found, candidate)) for size, candidate in candidates.items()}
+        means = {size: _mean(_mean_dice(pieces, candidate)) for size, candidate in candidates.items()}
         tried[name] = [{"value": size, "dice": mean} for size, mean in means.items()]
         decision = candidates[_best(means, own)]
-    return _Outcome(decision, _mean_dice(found, decision), tried)
+    return _Outcome(decision, _mean_dice(pieces, decision), tried)
 
 
 def _thresholds(
@@ -243,14 +243,11 @@ def _best(means: Mapping[Any, float], own: Any) -> Any:
     return best if means[best] >= means[own] + LEAST_GAIN else own
 
 
-def _mean_dice(found: Sequence[Sparse], decision: Decision) -> dict[str, float]:
-    """Mean Dice of each region over all predictions."""
-    scores: dict[str, list[float]] = {region: [] for region in REGIONS}
-    for one in found:
-        classes = one.decided(decision)
-        for region, values in scores.items():
-            values.append(dice(region_mask(classes, region), region_mask(one.label, region)))
-    return {region: fmean(values) for region, values in scores.items()}
+def _mean_dice(found: Sequence[Pieces], decision: Decision) -> dict[str, float]:
+    """Mean Dice of each region over all predictions, of pieces that the decision's thresholds have made."""
+    sizes = decision.min_component_voxels, decision.min_enhancing_voxels
+    means = np.mean([one.dice(*sizes) for one in found], axis=0)
+    return dict(zip(REGIONS, means.tolist(), strict=True))
 
 
 def _mean(of_regions: Mapping[str, float]) -> float:
