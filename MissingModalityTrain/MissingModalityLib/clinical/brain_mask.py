@@ -1,4 +1,4 @@
-"""The brain in one volume with its skull on, by the networks of deepbet: what these expect and how they answer.
+"""The brain in one volume with its skull on, by the networks of deepbet: what they expect, how they answer.
 
 Facts of the package's own way (version 1.0.2, Fisch et al. 2024, see :mod:`.brain_networks`), which
 :func:`find_brain` follows, so that its masks are the package's:

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from ..core.errors import ImageError
 from ..core.modalities import Modality, in_words
 from ..imaging.grid import ORIENTATION, Grid
-from ..imaging.intensities import Background, find_background
+from ..imaging.intensities import find_background
 from ..imaging.plausibility import LARGEST_BRAIN_MM3
 from ..imaging.reading import Study
 from .brain_mask import find_brain
@@ -26,6 +26,11 @@ from .mask_checks import disagreeing, implausible_volume, on_grid, volume_mm3
 
 GROWTH_MM = 1.5
 """How far the brain is grown: a voxel of 1 mm and its diagonal neighbors, less than two."""
+
+
+LARGEST_SECTION_MM2 = 2.3e4
+"""Across the body's axis. Of 208 stripped volumes of 54 patients none has more than 1.99e4, and of 19 raw ones
+of six patients none less than 3.3e4."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,19 @@ class Brain:
 
 
 def needs_stripping(image: sitk.Image) -> bool:
-    """Whether a volume shows more than a brain: no even background around it, or more than two liters."""
-    array, background = _background(image)
+    """Whether a volume shows more than a brain.
+
+    That is: no even background around it, more than two liters, or a cross-section larger than a brain's,
+    which tells a few slices of a head whose air is 0.
+    """
+    oriented = sitk.DICOMOrient(image, ORIENTATION)
+    array = sitk.GetArrayViewFromImage(oriented)
+    background = find_background(array)
     if not background.uniform:
         return True
-    voxel = float(np.prod(image.GetSpacing()))
-    return bool(np.count_nonzero(background.brain(array)) * voxel > LARGEST_BRAIN_MM3)
+    width, depth, height = oriented.GetSpacing()
+    sections = np.count_nonzero(background.brain(array), axis=(1, 2)) * width * depth
+    return bool(sections.max() > LARGEST_SECTION_MM2 or sections.sum() * height > LARGEST_BRAIN_MM3)
 
 
 def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], None] | None = None) -> Brain:
@@ -93,17 +105,12 @@ def grown(mask: sitk.Image, distance_mm: float = GROWTH_MM) -> sitk.Image:
     return sitk.Cast(far <= distance_mm, sitk.sitkUInt8)
 
 
-def _background(image: sitk.Image) -> tuple[np.ndarray, Background]:
-    array = sitk.GetArrayFromImage(sitk.DICOMOrient(image, ORIENTATION))
-    return array, find_background(array)
-
-
 def _own_brain(image: sitk.Image) -> sitk.Image:
     """What is not background in a volume that is stripped already, holes filled."""
-    array = sitk.GetArrayViewFromImage(image)
-    _, background = _background(image)
-    mask = Grid.from_image(image).to_image(background.brain(array).astype(np.uint8))
-    return sitk.BinaryFillhole(mask)
+    # looked at as prepare() does, whose rule for the faces of the volume knows which way is up
+    oriented = sitk.GetArrayFromImage(sitk.DICOMOrient(image, ORIENTATION))
+    inside = find_background(oriented).brain(sitk.GetArrayViewFromImage(image))
+    return sitk.BinaryFillhole(Grid.from_image(image).to_image(inside.astype(np.uint8)))
 
 
 def _leave_out(
@@ -127,8 +134,8 @@ def _leave_out(
     if not masks:
         listed = "; ".join(f"{names[modality]}: {reason}" for modality, reason in reasons.items())
         raise ImageError(
-            f"No brain was found under the skull ({listed}). Check that these are volumes of a head, or strip "
-            "the skull with a tool of your choice and give its brain mask."
+            f"No brain was found under the skull ({listed}). Check that these are volumes of a head, or find "
+            "the brain with a tool of your choice and give its mask."
         )
     return [
         f"{names[modality]}: the brain found in it was left out, because {reason}. Look at the brain mask."
