@@ -1,1 +1,1 @@
-"""DICOM: what files and series say, their pixels, and results written as DICOM objects."""
+"""DICOM as it comes from a PACS or a CD: which series there are, what they are, which to use, results as SEG."""
