@@ -20,16 +20,18 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectorySto
 from ..core import strict_json
 from ..runtime.limited_child import Answer, memory_limit, serve
 
-KEYWORDS = tuple(
-    "SOPClassUID SOPInstanceUID Modality Manufacturer PatientID PatientName "
-    "StudyInstanceUID StudyDate StudyTime StudyDescription SeriesInstanceUID SeriesNumber SeriesDescription "
-    "ProtocolName BodyPartExamined SequenceName PulseSequenceName ScanningSequence SequenceVariant "
-    "ScanOptions MRAcquisitionType AcquisitionContrast ComplexImageComponent ImageType FlipAngle "
-    "RepetitionTime EchoTime InversionTime ContrastBolusAgent ContrastBolusVolume ContrastBolusRoute "
-    "AcquisitionDate AcquisitionTime AcquisitionDateTime SeriesTime ContentTime AcquisitionNumber "
-    "InstanceNumber TemporalPositionIdentifier TriggerTime DiffusionBValue ImagePositionPatient "
-    "ImageOrientationPatient PixelSpacing SliceThickness Rows Columns SamplesPerPixel "
-    "PhotometricInterpretation BitsAllocated NumberOfFrames".split()
+KEYWORDS = (
+    *("SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer", "PatientID", "PatientName"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyDescription"),
+    *("SeriesInstanceUID", "SeriesNumber", "SeriesTime", "SeriesDescription", "ProtocolName"),
+    *("BodyPartExamined", "SequenceName", "PulseSequenceName", "ScanningSequence", "SequenceVariant"),
+    *("MRAcquisitionType", "AcquisitionContrast", "ComplexImageComponent", "ImageType"),
+    *("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle"),
+    *("ContrastBolusAgent", "ContrastBolusVolume", "ContrastBolusRoute"),
+    *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
+    *("AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "TriggerTime", "DiffusionBValue"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
 )
 """What is kept of a header."""
 
@@ -52,8 +54,13 @@ _FRAME_ATTRIBUTES = (
     ("MRModifierSequence", "InversionTimes", "InversionTime"),
     ("MRDiffusionSequence", "DiffusionBValue", "DiffusionBValue"),
 )
+_FRAME_TAGS = [
+    (tag_for_keyword(sequence), tag_for_keyword(attribute), name)
+    for sequence, attribute, name in _FRAME_ATTRIBUTES
+]
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _AGENTS = "ContrastBolusAgentSequence"
+_KEYWORDS = {tag_for_keyword(keyword): keyword for keyword in KEYWORDS}
 _TAGS = [tag_for_keyword(keyword) for keyword in (*KEYWORDS, *_GROUPS, _AGENTS)]
 
 _ROOM = 512 << 20
@@ -70,7 +77,7 @@ class _Unusable(Exception):
 
 
 def answer(request: Mapping[str, Any]) -> Answer:
-    """For each of ``paths`` an object with ``header`` and ``frames``, or with ``reason``; never an exception."""
+    """For each of ``paths`` its ``header`` and ``frames``, or a ``reason``; never an exception."""
     entries = []
     with memory_limit(_ROOM):
         for path in request["paths"]:
@@ -81,7 +88,9 @@ def answer(request: Mapping[str, Any]) -> Answer:
             except OSError as error:
                 entries.append({"reason": f"cannot be read ({error.strerror or error})"})
             except Exception as error:  # whatever a damaged file makes of the library
-                entries.append({"reason": f"is damaged ({type(error).__name__}: {' '.join(str(error).split())})"})
+                entries.append(
+                    {"reason": f"is damaged ({type(error).__name__}: {' '.join(str(error).split())})"}
+                )
     return {"count": len(entries)}, strict_json.dumps(entries).encode()
 
 
@@ -107,7 +116,9 @@ def read(path: Path) -> dict[str, Any]:
             raise _Unusable("is damaged: its DICOM header cannot be read") from error
         if dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             raise _Unusable("is the index of a CD; its images are found without it")
-        header = {keyword: text for keyword in KEYWORDS if (text := _text(dataset, keyword))}
+        present = dataset.keys()
+        known = ((keyword, tag) for tag, keyword in _KEYWORDS.items() if tag in present)
+        header = {keyword: text for keyword, tag in known if (text := _text(dataset, tag))}
         if not header.get("SOPClassUID"):
             raise _Unusable("is damaged: its DICOM header does not say what it is")
         if agent := _agent(dataset):
@@ -136,10 +147,10 @@ def _has_no_preamble(file: BinaryIO, path: Path) -> bool:
     raise _Unusable("is not a DICOM file")
 
 
-def _text(dataset: pydicom.Dataset, keyword: str) -> str:
-    """One attribute as text; empty where it is absent, empty or cannot be decoded."""
+def _text(dataset: pydicom.Dataset, tag: int) -> str:
+    """One attribute that is there as text; empty where it is empty or cannot be decoded."""
     try:
-        value = dataset.get(keyword)
+        value = dataset[tag].value
     except Exception:  # one value that breaks its rules costs that attribute alone
         return ""
     if value is None:
@@ -152,7 +163,7 @@ def _text(dataset: pydicom.Dataset, keyword: str) -> str:
 def _agent(dataset: pydicom.Dataset) -> str:
     """The contrast agent of an enhanced file."""
     agents = dataset.get(_AGENTS) or ()
-    return next((text for agent in agents if (text := _text(agent, "CodeMeaning"))), "")
+    return next((str(agent.CodeMeaning) for agent in agents if "CodeMeaning" in agent), "")
 
 
 def _frames(dataset: pydicom.Dataset) -> Iterator[dict[str, str]]:
@@ -164,9 +175,9 @@ def _frames(dataset: pydicom.Dataset) -> Iterator[dict[str, str]]:
 
 
 def _group(group: pydicom.Dataset) -> Iterator[tuple[str, str]]:
-    for sequence, attribute, name in _FRAME_ATTRIBUTES:
-        items = group.get(sequence)
-        if items and (text := _text(items[0], attribute)):
+    for sequence, attribute, name in _FRAME_TAGS:
+        items = group[sequence].value if sequence in group else None
+        if items and attribute in items[0] and (text := _text(items[0], attribute)):
             yield name, text
 
 

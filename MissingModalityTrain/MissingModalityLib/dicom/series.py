@@ -68,6 +68,7 @@ class Series:
         modality: which of the four sequences, or None where nothing tells.
         confidence: of the modality, 0..1; from 0.5 on it is fit to be used unasked.
         reason: what the modality was told by, one sentence.
+        part: what tells it from other volumes of its series, e.g. ``echo 2 of 2``; else empty.
         contrast: whether contrast agent had been given; None where nothing tells.
         problem: why it cannot be used, as the rest of a sentence; None where it can.
         gap: missing or uneven slices, one sentence; None where all is even.
@@ -91,6 +92,7 @@ class Series:
     modality: Modality | None
     confidence: float
     reason: str
+    part: str = ""
     contrast: bool | None = None
     problem: str | None = None
     gap: str | None = None
