@@ -1,1 +1,1 @@
-"""DICOM as it comes from a PACS or a CD: which series lie in a folder, what they are, and which to use."""
+"""DICOM as it comes from a PACS or a CD: which series there are, what they are, which to use, results as SEG."""
