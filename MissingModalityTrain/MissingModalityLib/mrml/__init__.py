@@ -6,11 +6,15 @@ of the reference volume and under its parent transform, so both stay together wh
 
 from .inputs import assign_inputs, check_nodes, detect_inputs, input_problem, write_inputs
 from .segments import build_segmentation, classes_of, label_map_of, place_segmentation, region_volumes
+from .steps import add_brain_mask, add_transform, brain_mask_of
 from .volumes import add_volume, image_of, voxels_of
 
 __all__ = [
+    "add_brain_mask",
+    "add_transform",
     "add_volume",
     "assign_inputs",
+    "brain_mask_of",
     "build_segmentation",
     "check_nodes",
     "classes_of",

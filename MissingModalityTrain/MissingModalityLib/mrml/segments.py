@@ -13,7 +13,7 @@ from ..core.segments import REGION_SEGMENTS, SEGMENTS, Segment
 from .inputs import input_problem
 from .volumes import Node, image_of, voxels_of
 
-_BINARY = "Binary labelmap"
+BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
 _MM3_PER_CM3 = 1000.0
 
@@ -38,7 +38,7 @@ def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = Fal
             "The reference volume was changed or removed during the segmentation. Start it again."
         )
     segmentation = slicer.vtkSegmentation()
-    segmentation.SetSourceRepresentationName(_BINARY)
+    segmentation.SetSourceRepresentationName(BINARY)
     # one image of all classes for all segments, as Slicer shares label maps: a third of the memory
     shared = _oriented_image(classes, reference)
     for segment in SEGMENTS:
@@ -136,12 +136,17 @@ def label_map_of(node: Node) -> sitk.Image:
 
 def _oriented_image(values: np.ndarray, reference: Node) -> Node:
     """``values`` (z, y, x) uint8 as image data in the reference volume's own (untransformed) geometry."""
+    matrix = vtk.vtkMatrix4x4()
+    reference.GetIJKToRASMatrix(matrix)
+    return oriented_image(values, matrix)
+
+
+def oriented_image(values: np.ndarray, matrix: Node) -> Node:
+    """``values`` (z, y, x) uint8 as image data with a ``vtkMatrix4x4`` from voxel indices to RAS (mm)."""
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(*values.shape[::-1])
     image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
     vtk_to_numpy(image.GetPointData().GetScalars())[:] = values.ravel()
-    matrix = vtk.vtkMatrix4x4()
-    reference.GetIJKToRASMatrix(matrix)
     image.SetImageToWorldMatrix(matrix)
     return image
 
@@ -157,7 +162,7 @@ def _add_segment(segmentation: Node, segment: Segment, image: Node, label_value:
     # else DICOM SEG would declare it drawn by hand
     entry.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
     entry.SetTag("DICOM.SegmentAlgorithmName", "MissingModality")
-    entry.AddRepresentation(_BINARY, image)
+    entry.AddRepresentation(BINARY, image)
     segmentation.AddSegment(entry, segment.id)
 
 
