@@ -6,7 +6,7 @@ of the reference volume and under its parent transform, so both stay together wh
 
 from .inputs import assign_inputs, check_nodes, detect_inputs, input_problem, write_inputs
 from .segments import build_segmentation, classes_of, label_map_of, place_segmentation, region_volumes
-from .steps import add_brain_mask, add_transform, brain_mask_of
+from .steps import add_brain_mask, add_transform, brain_mask_of, write_brain_mask
 from .volumes import add_volume, image_of, voxels_of
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "place_segmentation",
     "region_volumes",
     "voxels_of",
+    "write_brain_mask",
     "write_inputs",
 ]

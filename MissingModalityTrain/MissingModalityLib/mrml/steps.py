@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import SimpleITK as sitk
 import slicer
@@ -44,6 +46,12 @@ def brain_mask_of(node: Node) -> sitk.Image:
     if not sitk.GetArrayViewFromImage(mask).any():
         raise _empty(node)
     return mask
+
+
+def write_brain_mask(node: Node, path: Path) -> None:
+    """:func:`brain_mask_of` as a file for a child process."""
+    # read once and deleted: compressing takes longer than writing
+    sitk.WriteImage(brain_mask_of(node), str(path), useCompression=False)
 
 
 def add_brain_mask(scene: Node, mask: sitk.Image, name: str) -> Node:
