@@ -56,7 +56,7 @@ class RawSteps:
 
 
 class RawParameters:
-    """All steps are on, so that nobody needs to know of them; scenes of earlier versions have none of these."""
+    """All steps are on, so that nobody needs to know of them; older scenes have none of these parameters."""
 
     registerVolumes: bool = True
     stripSkull: bool = True

@@ -30,12 +30,12 @@ class StepsOutput:
         brain: uint8, 1 inside; None where the brain is what is not background.
     """
 
-    movements: Mapping[Modality, sitk.AffineTransform]
+    movements: Mapping[Modality, sitk.Transform]
     brain: sitk.Image | None
 
 
 def write_steps(given: Study, ready: Study, folder: Path) -> None:
-    """Write what became of a study: ``brain.nrrd`` and, of each moved volume, a transform such as ``T1CE.tfm``.
+    """Write what became of a study: ``brain.nrrd``, and of each moved volume a transform as ``T1CE.tfm``.
 
     3D Slicer opens both; a volume put under its transform lies where it was for the segmentation.
 
@@ -62,16 +62,14 @@ def read_steps(folder: Path) -> StepsOutput:
     """The inverse of :func:`write_steps`."""
     paths = {modality: folder / f"{modality.name}{_TRANSFORM_SUFFIX}" for modality in MODALITIES}
     movements = {
-        modality: sitk.AffineTransform(sitk.ReadTransform(str(path)))
-        for modality, path in paths.items()
-        if path.is_file()
+        modality: sitk.ReadTransform(str(path)) for modality, path in paths.items() if path.is_file()
     }
     brain = folder / BRAIN_FILE
     return StepsOutput(movements, read_image(brain) if brain.is_file() else None)
 
 
 def _movement(given: sitk.Image, ready: sitk.Image) -> sitk.AffineTransform | None:
-    """From points of the moved volume back to those that its file has for the same voxels; None if unmoved."""
+    """From where voxels of a volume were moved to back to where its file has them; None for one unmoved."""
     before, after = Grid.from_image(given), Grid.from_image(ready)
     if before.matches(after):
         return None
