@@ -106,9 +106,13 @@ def _stripped(study: Study, steps: Steps, notify: Progress) -> tuple[Study, dict
     )
     if not wanted:
         return study, {"method": "none"}
-    notify(Event(ProgressStage.STRIP, 0, 1))
-    found = strip(study)
-    notify(Event(ProgressStage.STRIP, 1, 1))
+    total = len(study.images)
+    found = strip(
+        study,
+        steps.stripping == "always",
+        lambda number, name: notify(Event(ProgressStage.STRIP, number, total, name)),
+    )
+    notify(Event(ProgressStage.STRIP, total, total))
     warnings = [_how_stripped(found), *found.warnings, *_partial_head(found.mask)]
     facts = {"method": found.method, "brain_cm3": round(found.volume_cm3, 1)}
     return _warned(replace(study, brain=found.mask), warnings), facts
