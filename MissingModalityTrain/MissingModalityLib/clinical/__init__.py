@@ -1,1 +1,1 @@
-"""From volumes as a scanner makes them to volumes that can be segmented."""
+"""From raw volumes, as a scanner gives them, to ones a student can read: registered, stripped, checked."""
