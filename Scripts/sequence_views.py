@@ -84,8 +84,8 @@ class Source:
     """A stripped volume to make views of.
 
     Attributes:
-        volume: coarse, float32 of SHAPE.
-        distance: float32 of SHAPE, mm outside of the brain, negative inside.
+        volume: coarse, float16 of SHAPE.
+        distance: float16 of SHAPE, mm outside of the brain, negative inside.
     """
 
     volume: torch.Tensor
@@ -302,7 +302,7 @@ class Views:
 
 
 def _resampled(volume: torch.Tensor, transform: sitk.Transform, fill: float) -> torch.Tensor:
-    image = sitk.GetImageFromArray(volume.numpy())
+    image = sitk.GetImageFromArray(volume.float().numpy())
     return torch.from_numpy(sitk.GetArrayFromImage(sitk.Resample(image, transform, sitk.sitkLinear, fill)))
 
 

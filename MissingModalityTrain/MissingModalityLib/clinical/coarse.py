@@ -134,10 +134,13 @@ def brain_center(head: np.ndarray, spacing: float) -> np.ndarray | None:
 def middle_of(shape: tuple[int, ...], center: np.ndarray, spacing: float) -> np.ndarray:
     """bool of ``shape`` (D, H, W), the ellipsoid of brain about its middle."""
     axes = np.ogrid[tuple(slice(0, count) for count in shape)]
-    return sum(
-        ((axis - middle) * spacing / half) ** 2
-        for axis, middle, half in zip(axes, center, _MIDDLE_MM, strict=True)
-    ) < 1
+    return (
+        sum(
+            ((axis - middle) * spacing / half) ** 2
+            for axis, middle, half in zip(axes, center, _MIDDLE_MM, strict=True)
+        )
+        < 1
+    )
 
 
 def head_of(values: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Whether one T1-weighted volume shows contrast agent that another of the same patient does not.
 
-Vessels, sinuses, choroid plexus and tumor rims are few voxels that become much brighter, while the rest of the
-brain stays: the difference of both volumes, after their intensities have been matched, has a long tail on one
-side. Volumes exchanged, it is on the other side; without agent in either, on none.
+Vessels, sinuses, choroid plexus and tumor rims are few voxels that become much brighter, while the rest of
+the brain stays: the difference of both volumes, intensities matched, has a long tail on one side. Volumes
+exchanged, it is on the other side; without agent in either, on none.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ Pair = tuple[Modality, Modality]
 
 
 def contrast_gain(first: sitk.Image, second: sitk.Image, brain: sitk.Image | None = None) -> float | None:
-    """How much more of bright spots the second volume has: about 0.6 for T1ce over T1, the negative turned round.
+    """How much more of bright spots the second volume has, about 0.6 for T1ce over T1.
 
     Args:
         first, second: T1-weighted volumes that lie in one space.
         brain: mask in the same space, where there is one.
 
     Returns:
-        -1 to 1, the asymmetry of the outer half percents of their difference; None where they share too
-        little of the brain's middle.
+        -1 to 1, the asymmetry of the outer half percents of their difference, with the other sign where they
+        are turned round; None where they share too little of the brain's middle.
     """
     grid = own_grid(first, SPACING_MM)
     (one, share), (two, other) = (on_grid(image, grid, brain) for image in (first, second))

@@ -8,7 +8,7 @@ from pathlib import Path
 import SimpleITK as sitk
 import slicer
 
-from ..core.errors import ImageError
+from ..core.errors import ImageError, MissingModalityError
 from ..core.modalities import Modality, in_words
 from ..datasets.detection import Guess, detect_modality
 from ..imaging.dicom_slices import check_slices
@@ -94,7 +94,8 @@ def write_inputs(nodes: Mapping[Modality, Node], folder: Path) -> dict[Modality,
 def detect_inputs(scene: Node) -> dict[str, Guess]:
     """Guess the sequence of every loaded volume that could be an input.
 
-    Reads node name, file name and, for volumes from Slicer's DICOM database, header attributes.
+    Reads node name, file name and, for volumes from Slicer's DICOM database, header attributes; where these
+    say nothing, the voxels are looked at, if the packages that this takes are installed.
 
     Returns:
         Guesses by node ID, in the order of the scene.
@@ -103,10 +104,28 @@ def detect_inputs(scene: Node) -> dict[str, Guess]:
     found.UnRegister(None)  # the caller owns it, and with it every node
     nodes = [found.GetItemAsObject(index) for index in range(found.GetNumberOfItems())]
     return {
-        node.GetID(): detect_modality(node.GetName() or "", _file_name(node), header=_dicom_header(node))
+        node.GetID(): _guess(node)
         for node in nodes
         if input_problem(node) is None and not node.GetHideFromEditors()
     }
+
+
+def _guess(node: Node) -> Guess:
+    guess = detect_modality(node.GetName() or "", _file_name(node), header=_dicom_header(node))
+    return _by_voxels(node) or guess if guess.silent else guess
+
+
+def _by_voxels(node: Node) -> Guess | None:
+    """What the voxels look like; None where they look like none, or the network cannot be asked."""
+    try:  # here, because Slicer lacks safetensors before the first installation
+        from ..clinical.content import sequence_of
+
+        modality, share = sequence_of(image_of(node))
+    except (ImportError, MissingModalityError):
+        return None
+    if modality is None:
+        return None
+    return Guess(modality, share, f"Neither name nor header tells; the image looks like {modality.title}.")
 
 
 def assign_inputs(scene: Node, guesses: Mapping[str, Guess]) -> tuple[dict[Modality, Node], list[str]]:
