@@ -69,11 +69,11 @@ _NO_AGENT = r"(no|none|non|n|nil|0|n/?a|unknown|without.*|wo|w/o.*|no .*|nativ\w
 def other_image_type(header: Header) -> tuple[str, str] | None:
     """What in a header says that an image is none of the four, and the image's kind; or None."""
     values = [value.strip().upper() for value in (header.get("ImageType") or "").split("\\")]
-    for value in values:
-        if value in _IMAGE_TYPES:
-            return f"Image Type {value}", _IMAGE_TYPES[value]
-        if _PHASE_OF_PHILIPS.match(value):
-            return f"Image Type {value}", MAP
+    kinds = {value: _IMAGE_TYPES[value] for value in values if value in _IMAGE_TYPES}
+    kinds |= {value: MAP for value in values if _PHASE_OF_PHILIPS.match(value)}
+    if kinds:
+        value, kind = min(kinds.items(), key=lambda item: item[1] == OTHER_SEQUENCE)  # an ADC is of DIFFUSION
+        return f"Image Type {value}", kind
     component = (header.get("ComplexImageComponent") or "").upper()
     if component in ("PHASE", "REAL", "IMAGINARY"):
         return f"Complex Image Component {component}", MAP

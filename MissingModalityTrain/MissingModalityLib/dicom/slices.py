@@ -64,8 +64,12 @@ def _gap(steps: np.ndarray, step: float) -> str | None:
         return None
     worst = int(np.abs(steps - step).argmax())
     missing = steps / step - 1
-    if (missing > -AGREE_MM / step).all() and np.abs(missing - missing.round()).max() * step <= AGREE_MM:
-        count = int(missing.round().sum())
+    count = int(missing.round().sum())
+    if (
+        count
+        and (missing > -AGREE_MM / step).all()
+        and np.abs(missing - missing.round()).max() * step <= AGREE_MM
+    ):
         return (
             f"{count} slice{'s are' if count > 1 else ' is'} missing, at first "
             f"after slice {int((missing.round() > 0).argmax()) + 1} of {len(steps) + 1}."
