@@ -23,6 +23,7 @@ _PUBLIC = {
     "Modality": "core.modalities",
     "Plan": "training.plan",
     "Settings": "training.settings",
+    "Steps": "clinical.steps",
     "Student": "inference.student",
     "Study": "imaging.reading",
     "SynthesisOptions": "synthesis.options",

@@ -1,0 +1,1 @@
+"""From raw volumes, as a scanner gives them, to ones a student can read: registered, stripped, checked."""
