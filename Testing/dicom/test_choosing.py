@@ -40,7 +40,7 @@ PAIRS = {
     "original": (THICK, replace(THIN, kind=SeriesKind.REFORMAT), "a reformat"),
     "complete": (THICK, replace(THIN, gap="1 slice is missing."), "incomplete"),
     "coverage": (THICK, replace(THIN, size=(256, 256, 60)), "less of the brain"),
-    "slices": (THIN, replace(THICK, time="12:00:00"), "thicker slices"),
+    "slices": (THIN, replace(THICK, time="12:00:00"), "coarser voxels"),
     "fat": (THICK, replace(THICK, description="FLAIR fs", time="12:00:00"), "fat-suppressed"),
     "later": (replace(THICK, time="12:00:00"), THICK, "acquired earlier"),
     "finer than needed": (

@@ -16,8 +16,7 @@ from .sequence_words import LOCALIZER, MAP, OTHER_SEQUENCE, PROJECTION
 HEADER_KEYWORDS = (
     *("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "ScanningSequence"),
     *("ImageType", "ComplexImageComponent", "AcquisitionContrast"),
-    *("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle"),
-    *("ContrastBolusAgent", "ContrastBolusVolume", "ContrastBolusRoute"),
+    *("RepetitionTime", "EchoTime", "InversionTime", "ContrastBolusAgent", "ContrastBolusVolume"),
 )
 """Attributes that :func:`detection.detect_modality` looks at."""
 
@@ -94,7 +93,7 @@ def is_t2_star(header: Header) -> bool:
 
 
 def contrast_agent(header: Header) -> str:
-    """The contrast agent that a header names, or that it has a volume or route of one; empty where none."""
+    """The contrast agent that a header names, or says a volume of; empty where none."""
     agent = (header.get("ContrastBolusAgent") or "").strip()
     if not re.fullmatch(_NO_AGENT, agent.lower()):
         return agent

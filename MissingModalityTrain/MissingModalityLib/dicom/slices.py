@@ -50,10 +50,11 @@ def placement(frames: Sequence[Frame]) -> Placement | None:
     if step <= 0:
         return None
     gap = _gap(steps, step) or _tilt(moves - np.outer(steps, normal))
-    return Placement((between[1], between[0], round(step, 4)), _plane(normal), gap)
+    return Placement((between[1], between[0], round(step, 4)), plane_of(normal), gap)
 
 
-def _plane(normal: np.ndarray) -> str:
+def plane_of(normal: np.ndarray) -> str:
+    """The plane of slices with this normal, a unit vector in LPS."""
     axis = int(np.abs(normal).argmax())
     return _PLANES[axis] if abs(normal[axis]) >= _LEAST_COSINE else "oblique"
 
