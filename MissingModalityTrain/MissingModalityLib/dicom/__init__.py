@@ -1,1 +1,1 @@
-"""DICOM as it comes from a PACS or a CD: which series lie in a folder, what they are, and which to use."""
+"""DICOM as it comes from a PACS or a CD: which series there are and what they are, results as DICOM SEG."""

@@ -6,8 +6,8 @@ Source of the classes of objects: DICOM PS3.4 Annex B.5, PS3.6 Annex A.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
-from ..core.modalities import in_words
 from ..datasets.detection import Guess, detect_modality
 from ..datasets.sequence_words import is_reformat, words_of
 from ..imaging.volumes import MIN_VOXELS
@@ -32,7 +32,7 @@ _PROBLEMS = {
     SeriesKind.MAP: "is a map or image computed from others",
     SeriesKind.PROJECTION: "is a projection through a volume",
     SeriesKind.SEGMENTATION: "is a segmentation",
-    SeriesKind.OTHER_SEQUENCE: f"is another sequence than {in_words()}",
+    SeriesKind.OTHER_SEQUENCE: "is another sequence",
 }
 
 
@@ -57,7 +57,7 @@ def describe(volume: Volume, patient: str, date: str) -> Series:
         patient=patient,
         study_uid=frame.text("StudyInstanceUID"),
         date=date,
-        time=min(filter(None, map(_time, volume.frames)), default=""),
+        time=min(filter(None, (time_of(one.header) for one in volume.frames)), default=""),
         slices=tuple(
             Slice(one.path, one.index, position(one), one.text("SOPInstanceUID")) for one in volume.frames
         ),
@@ -84,10 +84,10 @@ def _description(frame: Frame, part: str) -> str:
     return f"{name}, {part}" if part else name
 
 
-def _time(frame: Frame) -> str:
+def time_of(header: Mapping[str, str]) -> str:
     """``HH:MM:SS`` of an image's acquisition; empty where it is not stated."""
     for keyword, begin in (("AcquisitionDateTime", 8), ("AcquisitionTime", 0), ("SeriesTime", 0)):
-        digits = frame.text(keyword)[begin : begin + 6]
+        digits = header.get(keyword, "")[begin : begin + 6]
         if len(digits) == 6 and digits.isdigit():
             return f"{digits[:2]}:{digits[2:4]}:{digits[4:]}"
     return ""
@@ -100,7 +100,7 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
         return foreign
     if guess.excluded:
         kind = SeriesKind(guess.excluded)
-        return kind, _PROBLEMS[kind]
+        return kind, f"{_PROBLEMS[kind]} ({guess.evidence})"
     part = frame.text("BodyPartExamined")
     if _OTHER_PARTS.search(part):
         return SeriesKind.OTHER_SEQUENCE, f"shows another part of the body ({part})"
@@ -111,12 +111,10 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
         )
     if place is None:
         return SeriesKind.INCOMPLETE, "does not state where its slices lie"
-    if place.problem:
-        return SeriesKind.INCOMPLETE, f"is no straight volume: {place.problem}"
     count = len(volume.frames)
     if count < MIN_VOXELS:
         return SeriesKind.INCOMPLETE, f"has only {count} slice{'s' if count > 1 else ''}"
-    return (SeriesKind.REFORMAT if _reformatted(frame) else SeriesKind.VOLUME), None
+    return (SeriesKind.REFORMAT if is_cut_anew(frame.header) else SeriesKind.VOLUME), None
 
 
 def _foreign(frame: Frame) -> tuple[SeriesKind, str] | None:
@@ -137,9 +135,9 @@ def _foreign(frame: Frame) -> tuple[SeriesKind, str] | None:
     return None
 
 
-def _reformatted(frame: Frame) -> bool:
-    """Cut anew out of another volume, by what the images are declared to be, or by their name."""
-    values = {value.strip().upper() for value in frame.text("ImageType").split("\\")}
+def is_cut_anew(header: Mapping[str, str]) -> bool:
+    """Whether images are a reformat of another volume, by what they are declared to be, or by their name."""
+    values = {value.strip().upper() for value in header.get("ImageType", "").split("\\")}
     if values & {"MPR", "REFORMATTED", "CSA MPR", "CSA RESAMPLED", "AVERAGE"}:
         return True
-    return is_reformat(words_of(frame.text("SeriesDescription")))
+    return is_reformat(words_of(header.get("SeriesDescription", "")))

@@ -15,7 +15,12 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    EnhancedMRImageStorage,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
+)
 
 from ..core import strict_json
 from ..runtime.limited_child import Answer, memory_limit, serve
@@ -27,7 +32,7 @@ KEYWORDS = (
     *("BodyPartExamined", "SequenceName", "PulseSequenceName", "ScanningSequence", "SequenceVariant"),
     *("MRAcquisitionType", "AcquisitionContrast", "ComplexImageComponent", "ImageType"),
     *("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle"),
-    *("ContrastBolusAgent", "ContrastBolusVolume", "ContrastBolusRoute"),
+    *("ContrastBolusAgent", "ContrastBolusVolume"),
     *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
     *("AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "TriggerTime", "DiffusionBValue"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns"),
@@ -69,6 +74,8 @@ _ROOM = 512 << 20
 _PREAMBLE = 128
 _UNDEFINED = 0xFFFFFFFF
 _LONG_FORM = (b"OB", b"OW", b"UN")
+_MR_IMAGES = (MRImageStorage, EnhancedMRImageStorage)
+_CUT = "is damaged: it ends before its image begins; copy it again from its source"
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".iso")
 
 
@@ -123,6 +130,9 @@ def read(path: Path) -> dict[str, Any]:
             raise _Unusable("is damaged: its DICOM header does not say what it is")
         if agent := _agent(dataset):
             header.setdefault("ContrastBolusAgent", agent)
+        classes = {header["SOPClassUID"], dataset.file_meta.get("MediaStorageSOPClassUID")}
+        if not classes.isdisjoint(_MR_IMAGES) and "Rows" not in header:
+            raise _Unusable(_CUT)
         if "Rows" in header and dataset.file_meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
             _check_pixels(file, dataset, header)
     return {"header": header, "frames": list(_frames(dataset))}
@@ -191,7 +201,7 @@ def _check_pixels(file: BinaryIO, dataset: pydicom.Dataset, header: Mapping[str,
     start = file.read(12)
     size = os.fstat(file.fileno()).st_size
     if len(start) < 8:
-        raise _Unusable("is damaged: it ends before its image begins; copy it again from its source")
+        raise _Unusable(_CUT)
     order = "little" if little else "big"
     long_form = not implicit and start[4:6] in _LONG_FORM
     length = int.from_bytes(start[8:12] if long_form else start[4:8], order)

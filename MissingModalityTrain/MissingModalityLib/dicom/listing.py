@@ -107,7 +107,10 @@ def _without_doubles(frames: Iterable[Frame]) -> tuple[list[Frame], list[Skipped
 
     Some programs that remove names give all images one UID: those lie at other places, and are kept.
     """
-    keys = ("SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber", "EchoTime")
+    keys = (
+        *("SOPInstanceUID", "PatientID", "PatientName", "InstanceNumber", "EchoTime"),
+        *("ImagePositionPatient", "ImageOrientationPatient"),
+    )
     seen: dict[Hashable, Path] = {}
     kept, doubled = [], []
     for frame in frames:
@@ -152,7 +155,7 @@ def _study(frames: list[Frame]) -> DicomStudy:
         patient,
         frame.text("StudyInstanceUID"),
         date,
-        " ".join(frame.text("StudyDescription").split()),
+        next((" ".join(text.split()) for one in frames if (text := one.text("StudyDescription"))), ""),
         tuple(settle_contrast(series)),
     )
 

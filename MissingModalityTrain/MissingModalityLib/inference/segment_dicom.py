@@ -25,6 +25,7 @@ def segment_dicom(
     study: str | None = None,
     on_progress: Progress | None = None,
     steps: Steps | None = None,
+    steps_output: Path | None = None,
 ) -> dict[str, Any]:
     """Segment the tumor of a patient from a folder as a PACS or a CD hands it over.
 
@@ -33,8 +34,9 @@ def segment_dicom(
 
     Args:
         folder: DICOM files, in subfolders or not, by whatever names.
-        output, student, device, labels, on_progress, steps: as in :func:`.segment_files.segment_files`; the
-            result lies on the grid of the finest series that covers the head.
+        output, student, device, labels, on_progress, steps, steps_output: as in
+            :func:`.segment_files.segment_files`; the result lies on the grid of the finest series that covers
+            the head.
         patient: Patient ID, where the folder holds several patients.
         study: date (YYYY-MM-DD) or Study Instance UID, where it holds several visits.
 
@@ -54,4 +56,4 @@ def segment_dicom(
     segmenter = Segmenter(student, device, steps)
     volumes, chosen = read_visit(visit, lambda *read: notify(Event(ProgressStage.READ, *read)))
     facts = {**chosen.to_json(), "files": files_facts(visit)}
-    return segmenter.segment(volumes, output, labels, notify, begin, dicom=facts)
+    return segmenter.segment(volumes, output, labels, notify, begin, steps_output=steps_output, dicom=facts)
