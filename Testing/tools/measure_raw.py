@@ -130,7 +130,7 @@ def _remember(module: Any, name: str, key: Callable[..., Any]) -> None:
 
 
 def _voxels(image: sitk.Image) -> tuple[Any, ...]:
-    return hash(sitk.GetArrayViewFromImage(image).tobytes()), image.GetSize()
+    return hash(sitk.GetArrayViewFromImage(image).tobytes()), Grid.from_image(image)
 
 
 def _real(
