@@ -32,6 +32,7 @@ _PUBLIC = {
     "evaluate_folder": "evaluation.evaluate",
     "export": "training.stage_students",
     "find_cases": "datasets.discovery",
+    "find_studies": "dicom.listing",
     "grow_patient": "phantom.patient",
     "make_plan": "training.plan",
     "prepare_cases": "imaging.prepared_folder",

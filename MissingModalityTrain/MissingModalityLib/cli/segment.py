@@ -64,6 +64,12 @@ def add(commands: Any) -> None:
         help="numbers in OUT; classes: 1 NCR/NET, 2 ED, 3 ET; brats2021: 4 for ET (default: %(default)s)",
     )
     add_steps(parser, mask=True)
+    parser.add_argument(
+        "--steps-output",
+        type=Path,
+        metavar="FOLDER",
+        help="keep what the steps have made: brain.nrrd, and transforms of moved volumes such as T1CE.tfm",
+    )
     add_device(parser)
     add_progress(parser)
 
@@ -81,6 +87,7 @@ def run(options: argparse.Namespace) -> None:
             options.labels,
             progress,
             chosen_steps(options),
+            options.steps_output,
         )
     show_result(options, report, _summary(report))
 

@@ -16,6 +16,7 @@ import torch
 
 from ..clinical.raw import make_ready
 from ..clinical.steps import Steps
+from ..clinical.steps_output import write_steps
 from ..core.environment import peak_memory, versions
 from ..core.errors import ImageError, OptionError
 from ..core.files import explain_write_errors, file_sha256, write_report
@@ -49,6 +50,7 @@ def segment_files(
     labels: str = "classes",
     on_progress: Progress | None = None,
     steps: Steps | None = None,
+    steps_output: Path | None = None,
 ) -> dict[str, Any]:
     """Segment the tumor in one to four volumes of a patient and write the result with its report.
 
@@ -62,6 +64,8 @@ def segment_files(
         on_progress: called with the stages ``read``, ``register``, ``strip``, ``check``, ``prepare``,
             ``segment`` and ``write``, of those that have something to do.
         steps: what is done to raw volumes first; all that they need where None.
+        steps_output: folder for what these steps have made, see
+            :func:`~..clinical.steps_output.write_steps`; nothing of it is kept where None.
 
     Returns:
         The report, see :class:`.SegmentationReport`.
@@ -78,7 +82,7 @@ def segment_files(
     segmenter = Segmenter(student, device, steps)
     study = _read_study(inputs, notify)
     files = files_facts({modality: ImageFile(path) for modality, path in inputs.items()})
-    return segmenter.segment(study, output, labels, notify, begin, files)
+    return segmenter.segment(study, output, labels, notify, begin, files, steps_output)
 
 
 class Segmenter:
@@ -113,16 +117,20 @@ class Segmenter:
         on_progress: Progress | None = None,
         begin: float | None = None,
         files: Mapping[str, Mapping[str, Any]] | None = None,
+        steps_output: Path | None = None,
     ) -> dict[str, Any]:
         """One patient's volumes, to a file with its report as in :func:`segment_files`.
 
         Args:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
             files: what the files of the volumes hold, see :func:`~..imaging.file_facts.files_facts`.
+            steps_output: as in :func:`segment_files`.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
         notify = reporter(on_progress)
         ready = make_ready(study, self.steps, notify)
+        if steps_output is not None:
+            write_steps(study, ready.study, steps_output)
         prediction = self._network.predict(ready.study, self._device, notify)
         # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)
