@@ -2,9 +2,9 @@
 
     python Testing/tools/measure_stripping.py SHARED_DATA [--stripped FOLDER_OF_CASES] [--sheets FOLDER]
 
-For each raw case with the sequences it has, and for the union that is used: volume of the brain, Dice with the
-HD-BET mask where there is one, share of the manual whole tumor that lies outside, and CPU seconds. For each
-volume of stripped cases: whether it would be stripped again, and the share of its brain that would be kept.
+For each raw case with the sequences it has, and for the union that is used: volume of the brain, Dice with
+the HD-BET mask where there is one, share of the manual whole tumor that lies outside, and CPU seconds. For
+each volume of stripped cases: whether it would be stripped again, and the share of its brain that would stay.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def measure_raw(folder: Path, images: dict[Modality, sitk.Image], sheets: Path |
 def draw(
     images: Mapping[Modality, sitk.Image], masks: Mapping[Modality, sitk.Image], brain: sitk.Image, path: Path
 ) -> None:
-    """A row for each volume, slices with the outline of its mask in red and of the study's brain in yellow."""
+    """A row for each volume: slices with the outline of its mask in red, of the study's brain in yellow."""
     figure, axes = plt.subplots(len(images), SLICES, figsize=(2.4 * SLICES, 2.6 * len(images)), squeeze=False)
     for (modality, image), line in zip(images.items(), axes, strict=True):
         array = sitk.GetArrayFromImage(image)
