@@ -32,6 +32,7 @@ from MissingModalityLib.evaluation.metrics import dice
 from MissingModalityLib.imaging.grid import Grid
 from MissingModalityLib.imaging.reading import Study, read_label
 from MissingModalityLib.inference.overlay import draw_overlay
+from MissingModalityLib.inference.worth import worth
 
 DEFAULT_MODALITIES = (Modality.FLAIR, Modality.T1CE)
 SEED = 1
@@ -219,6 +220,7 @@ def _save(
         f"Brain tumor segmented from {loaded}",
         f"{case.name} ({', '.join(names.values())})" + (f"   Dice: {accuracy}" if scores else ""),
         label,
+        [*worth(result.report), *(f"Warning: {warning}" for warning in result.report["warnings"])],
     )
     report = {
         **result.report,
@@ -248,6 +250,8 @@ def _print_results(result: Result, scores: dict[str, float]) -> None:
     print(f"Model           {result.report['student']['name']} on {result.report['device']['name']}")
     for warning in result.report["warnings"]:
         print(f"Warning         {warning}")
+    for sentence in worth(result.report):
+        print(f"Worth           {sentence}")
     print(f"\n{'Region':24} {'Volume cm3':>12} {'Dice':>8}")
     for region, title in TITLES.items():
         score = f"{scores[region]:8.3f}" if scores else "no label"
