@@ -31,6 +31,7 @@ FUNCTIONS = {
     ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
+    "find_studies": "folder, on_progress=None",
     "grow_patient": "seed, shape=(155, 240, 240), spacing=(1.0, 1.0, 1.0), tumor=True",
     "make_plan": "recipe='baseline', network=None, preset='paper', stages=None, settings=None",
     "prepare_cases": "data, output, convention=None, on_progress=None",

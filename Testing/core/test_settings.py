@@ -96,6 +96,7 @@ def test_progress_that_cannot_be_called_is_refused_before_any_work(value: Any, t
         lambda: mm.synthesize(tmp_path, tmp_path / "out", on_progress=value),
         lambda: mm.train(tmp_path, tmp_path / "out", on_progress=value),
         lambda: mm.select(tmp_path, on_progress=value),
+        lambda: mm.find_studies(tmp_path, on_progress=value),
     ]
     for call in calls:
         with pytest.raises(OptionError, match="on_progress="):

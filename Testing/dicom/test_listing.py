@@ -11,8 +11,10 @@ import pytest
 from dicom_headers import AXIAL, SAGITTAL, SEQUENCES, enhanced, save, slices
 from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.dicom.headers import Frame
 from MissingModalityLib.dicom.listing import find_studies
 from MissingModalityLib.dicom.series import Series, SeriesKind
+from MissingModalityLib.dicom.slices import placement
 
 COMPUTED = {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]}
 OTHERS = {
@@ -186,6 +188,23 @@ def test_a_folder_without_dicom_is_refused_with_what_lies_in_it(tmp_path: Path) 
         find_studies(tmp_path)
     with pytest.raises(CaseError, match="does not exist"):
         find_studies(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300", "x"])
+@pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
+def test_a_place_that_is_no_number_is_none(tmp_path: Path, keyword: str, value: str) -> None:
+    image = Frame(tmp_path, None, {keyword: "\\".join([value] * 6)[: -len(value) * 3 - 3]})
+    assert image.numbers(keyword) == () and placement([image] * 9) is None
+
+
+def test_a_series_whose_axes_are_at_no_right_angle_is_no_volume(tmp_path: Path) -> None:
+    save(slices(ImageOrientationPatient=[1, 0, 0, 0.3, 0.9, 0], **SEQUENCES["T2"]), tmp_path)
+    assert only(tmp_path)[0].problem == "does not state where its slices lie"
+
+
+def test_control_characters_of_a_description_do_not_reach_a_terminal(tmp_path: Path) -> None:
+    save(slices(count=8, SeriesDescription="T2 \x1b[31mred"), tmp_path)
+    assert only(tmp_path)[0].description == "T2 [31mred"
 
 
 def test_names_of_patients_do_not_leave_the_search(tmp_path: Path) -> None:

@@ -92,13 +92,15 @@ def answer(request: Mapping[str, Any]) -> Answer:
                 entries.append(read(Path(path)))
             except _Unusable as error:
                 entries.append({"reason": str(error)})
-            except OSError as error:
-                entries.append({"reason": f"cannot be read ({error.strerror or error})"})
             except Exception as error:  # whatever a damaged file makes of the library
-                entries.append(
-                    {"reason": f"is damaged ({type(error).__name__}: {' '.join(str(error).split())})"}
-                )
+                entries.append({"reason": _failure(error)})
     return {"count": len(entries)}, strict_json.dumps(entries).encode()
+
+
+def _failure(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read ({error.strerror})"
+    return f"is damaged ({type(error).__name__}: {' '.join(str(error).split())})"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -166,8 +168,11 @@ def _text(dataset: pydicom.Dataset, tag: int) -> str:
     if value is None:
         return ""
     if isinstance(value, (list, pydicom.multival.MultiValue)):
-        return "\\".join(str(part).strip() for part in value)
-    return str(value).replace("\x00", "").strip()
+        text = "\\".join(str(part).strip() for part in value)
+    else:
+        text = str(value).strip()
+    # a terminal would obey control characters in a description
+    return text if text.isprintable() else "".join(filter(str.isprintable, text)).strip()
 
 
 def _agent(dataset: pydicom.Dataset) -> str:
