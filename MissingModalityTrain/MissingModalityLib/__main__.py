@@ -27,6 +27,7 @@ from .cli import (
     segment,
     segment_folder,
     select,
+    series,
     synthesize,
     train,
 )
@@ -38,6 +39,7 @@ _COMMANDS = (
     segment,
     segment_folder,
     cases,
+    series,
     prepare,
     synthesize,
     train,
@@ -50,7 +52,7 @@ _COMMANDS = (
 )
 """In the order of the help."""
 
-_REQUIRED = ("torch", "monai", "safetensors", "SimpleITK", "scipy", "matplotlib", "tqdm", "yaml")
+_REQUIRED = ("torch", "monai", "safetensors", "SimpleITK", "scipy", "matplotlib", "tqdm", "yaml", "pydicom")
 """Modules of packages that Slicer or a plain Python may lack."""
 
 

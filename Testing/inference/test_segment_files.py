@@ -83,7 +83,7 @@ def test_report_says_what_was_done_with_what(flair, t1, student, tmp_path):
     assert volumes["WT"] == pytest.approx(voxel * (array > 0).sum(), abs=1e-3)
     assert volumes["ET"] == pytest.approx(voxel * (array == 3).sum(), abs=1e-3)
     stages = [event.stage for event in events]
-    assert list(dict.fromkeys(stages)) == ["read", "prepare", "segment", "write"]
+    assert list(dict.fromkeys(stages)) == ["read", "register", "check", "prepare", "segment", "write"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "flair.nii.gz",
         "t1.nii.gz",

@@ -74,7 +74,7 @@ def test_logic_and_command_line_give_the_same_label_map(logic: Any, student: Pat
     assert node is output
     np.testing.assert_array_equal(mrml.classes_of(node, nodes["T1CE"]), expected)
     assert expected.any()
-    assert list(dict.fromkeys(stages)) == ["read", "prepare", "segment", "write"]
+    assert list(dict.fromkeys(stages)) == ["read", "register", "check", "prepare", "segment", "write"]
     ids = [segment.id for segment in (*SEGMENTS, *REGION_SEGMENTS)]
     assert list(node.GetSegmentation().GetSegmentIDs()) == ids
     assert node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) is nodes["T1CE"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ..clinical.steps import REGISTRATION, STRIPPING, Steps
 from ..core import strict_json
 from ..core.labels import CONVENTIONS
 from ..core.progress import STYLES
@@ -36,6 +38,40 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
+
+
+def add_steps(parser: argparse.ArgumentParser, mask: bool) -> None:
+    """What is done to raw volumes, see :class:`..clinical.steps.Steps`; a brain mask where ``mask``."""
+    parser.add_argument(
+        "--registration",
+        choices=REGISTRATION,
+        default=REGISTRATION[0],
+        help="move volumes onto the first one where they do not lie on it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--stripping",
+        choices=STRIPPING,
+        default=STRIPPING[0],
+        help="tell the brain from the head where the skull is still there (default: %(default)s)",
+    )
+    if mask:
+        parser.add_argument(
+            "--brain-mask",
+            type=Path,
+            metavar="FILE",
+            help="mask of the brain in place of stripping, on any grid of the patient",
+        )
+    parser.add_argument(
+        "--no-content-check",
+        action="store_true",
+        help="do not look in the voxels whether each volume is the sequence that it was given as",
+    )
+
+
+def chosen_steps(options: argparse.Namespace) -> Steps:
+    """What the options of :func:`add_steps` say."""
+    mask = getattr(options, "brain_mask", None)
+    return Steps(options.registration, options.stripping, mask, not options.no_content_check)
 
 
 def add_convention(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from ..core.labels import CONVENTIONS
 from ..core.modalities import MODALITIES, Modality
 from ..core.progress import progress_printer
-from .options import add_command, add_device, add_progress, show_result
+from .options import add_command, add_device, add_progress, add_steps, chosen_steps, show_result
 
 
 class _Volume(argparse.Action):
@@ -63,6 +63,13 @@ def add(commands: Any) -> None:
         default="classes",
         help="numbers in OUT; classes: 1 NCR/NET, 2 ED, 3 ET; brats2021: 4 for ET (default: %(default)s)",
     )
+    add_steps(parser, mask=True)
+    parser.add_argument(
+        "--steps-output",
+        type=Path,
+        metavar="FOLDER",
+        help="keep what the steps have made: brain.nrrd, and transforms of moved volumes such as T1CE.tfm",
+    )
     add_device(parser)
     add_progress(parser)
 
@@ -73,7 +80,14 @@ def run(options: argparse.Namespace) -> None:
 
     with progress_printer(options.progress) as progress:
         report = segment_files(
-            options.inputs, options.output, options.student, options.device, options.labels, progress
+            options.inputs,
+            options.output,
+            options.student,
+            options.device,
+            options.labels,
+            progress,
+            chosen_steps(options),
+            options.steps_output,
         )
     show_result(options, report, _summary(report))
 
@@ -91,8 +105,19 @@ def _summary(report: Mapping[str, Any]) -> str:
             f"Used {report['modalities']} on {report['device']['name']}: {report['seconds']['total']:.1f} s, "
             f"{report['peak_memory_bytes'] / 2**30:.1f} GiB",
             f"Volumes in cm3: {volumes}",
+            *_expected(report),
             *([f"Present at all, in %: {presence}"] if presence else []),
             *([f"Estimated Dice of this result: {estimated}"] if estimated else []),
             f"Wrote {report['output']}",
         ]
     )
+
+
+def _expected(report: Mapping[str, Any]) -> list[str]:
+    """What the student reached with the same sequences, where it was evaluated on them."""
+    if "expectation" not in report:
+        return []
+    dice = ", ".join(f"{name} {value:.2f}" for name, value in report["expectation"]["dice"].items())
+    return [
+        f"Mean Dice of {report['modalities']} on {report['expectation']['cases']} labeled patients: {dice}"
+    ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.labels import CONVENTIONS
 from ..core.progress import progress_printer
-from .options import add_command, add_device, add_progress, failure_code, show_result
+from .options import add_command, add_device, add_progress, add_steps, chosen_steps, failure_code, show_result
 
 
 def add(commands: Any) -> None:
@@ -37,6 +37,7 @@ def add(commands: Any) -> None:
         default="classes",
         help="numbers in the files; classes: 1 NCR/NET, 2 ED, 3 ET (default: %(default)s)",
     )
+    add_steps(parser, mask=False)
     add_device(parser)
     add_progress(parser)
 
@@ -54,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
             options.labels,
             options.suffix,
             progress,
+            chosen_steps(options),
         )
     show_result(options, result, _summary(result))
     return failure_code(result)

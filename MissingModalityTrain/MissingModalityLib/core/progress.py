@@ -21,6 +21,9 @@ class ProgressStage(StrEnum):
     """
 
     READ = "read"
+    REGISTER = "register"
+    STRIP = "strip"
+    CHECK = "check"
     PREPARE = "prepare"
     CUT_TUMORS = "tumors"
     GROW_TUMORS = "growing tumors"

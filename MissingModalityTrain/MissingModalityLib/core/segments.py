@@ -12,6 +12,7 @@ are told apart by SNOMED CT 52988006 and 108369006. The last three come with the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .labels import REGIONS, TumorClass
 
@@ -20,6 +21,14 @@ OWN_CONTEXT = "Segmentation category and type - MissingModality brain tumor list
 # Entries of one context with one category: Slicer then offers all segments in one list.
 _CATEGORY = "SCT^49755003^Morphologically Altered Structure"
 _BRAIN = "Anatomic codes - DICOM master list~SCT^12738006^Brain~^^"
+
+
+class Code(NamedTuple):
+    """One coded concept, as DICOM writes it (PS3.3, 8.8)."""
+
+    scheme: str
+    value: str
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,24 @@ class Segment:
         """The color in 0..1, as MRML and segmentation files hold it."""
         red, green, blue = self.color
         return red / 255, green / 255, blue / 255
+
+    @property
+    def property_category(self) -> Code:
+        """What kind of thing it is, by its terminology entry (DICOM: Segmented Property Category)."""
+        return self._code(1)
+
+    @property
+    def property_type(self) -> Code:
+        """What it is, by its terminology entry (DICOM: Segmented Property Type)."""
+        return self._code(2)
+
+    @property
+    def anatomic_region(self) -> Code:
+        """The organ it lies in, by its terminology entry."""
+        return self._code(5)
+
+    def _code(self, place: int) -> Code:
+        return Code(*self.terminology.split("~")[place].split("^"))
 
 
 def _terminology(context: str, code: str) -> str:

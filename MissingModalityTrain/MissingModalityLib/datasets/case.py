@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ class CaseListing:
             are left out.
         """
         left_out = {case.name: "no label" for case in self.cases if case.label is None}
-        left_out |= {_relative(entry.path, self.folder): entry.reason for entry in self.skipped}
+        left_out |= {relative(entry.path, self.folder): entry.reason for entry in self.skipped}
         return [case for case in self.cases if case.label is not None], left_out
 
     def to_json(self) -> dict[str, Any]:
@@ -124,14 +124,14 @@ class CaseListing:
                 for case in self.cases
             ],
             "skipped": [
-                {"path": _relative(entry.path, self.folder), "reason": entry.reason} for entry in self.skipped
+                {"path": relative(entry.path, self.folder), "reason": entry.reason} for entry in self.skipped
             ],
             "warnings": list(self.warnings),
         }
 
     def describe(self) -> str:
         """A report for people, one line per layout, subset and reason."""
-        lines = [f"{_count(len(self.cases), 'case')} in {self.folder}"]
+        lines = [f"{counted(len(self.cases), 'case')} in {self.folder}"]
         if self.cases:
             layouts = Counter((case.layout, case.convention) for case in self.cases)
             for (layout, convention), count in sorted(layouts.items(), key=str):
@@ -146,21 +146,28 @@ class CaseListing:
 
     def describe_skipped(self) -> list[str]:
         """One line per reason with the files it applies to."""
-        if not self.skipped:
-            return []
-        reasons: dict[str, list[str]] = defaultdict(list)
-        for entry in self.skipped:
-            reasons[entry.reason].append(_relative(entry.path, self.folder))
-        lines = [f"{_count(len(self.skipped), 'file')} skipped"]
-        for reason, files in reasons.items():
-            more = f" and {len(files) - _MOST_FILES} more" if len(files) > _MOST_FILES else ""
-            lines.append(f"  {reason}: {', '.join(files[:_MOST_FILES])}{more}")
-        return lines
+        return skipped_by_reason(self.skipped, self.folder)
 
 
-def _count(number: int, noun: str) -> str:
+def skipped_by_reason(skipped: Sequence[Skipped], folder: Path) -> list[str]:
+    """One line per reason with the files it applies to, as paths inside the folder."""
+    if not skipped:
+        return []
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for entry in skipped:
+        reasons[entry.reason].append(relative(entry.path, folder))
+    lines = [f"{counted(len(skipped), 'file')} skipped"]
+    for reason, files in reasons.items():
+        more = f" and {len(files) - _MOST_FILES} more" if len(files) > _MOST_FILES else ""
+        lines.append(f"  {reason}: {', '.join(files[:_MOST_FILES])}{more}")
+    return lines
+
+
+def counted(number: int, noun: str) -> str:
+    """``(2, "case")`` -> ``"2 cases"``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _relative(path: Path, folder: Path) -> str:
+def relative(path: Path, folder: Path) -> str:
+    """The path inside the folder, with forward slashes; the whole path where it lies elsewhere."""
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)

@@ -80,7 +80,7 @@ def _search(folder: Path) -> tuple[list[Case], list[Skipped]]:
     cases: list[Case] = []
     skipped: list[Skipped] = []
     members: dict[tuple[Path, str], list[_Member]] = defaultdict(list)
-    for parent, entries, files in _walk(folder):
+    for parent, entries, files in walk(folder):
         taken: set[str] = set()
         for layout in layouts.values():
             if contents := layout.contents(parent, [name for name in entries if name not in taken]):
@@ -104,7 +104,7 @@ def _search(folder: Path) -> tuple[list[Case], list[Skipped]]:
     return [replace(case, beside=_beside(case, skipped, members)) for case in cases], skipped
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Every folder with its entries and its files, in a stable order; entries taken out are not entered."""
     seen = set()
     for parent, folders, files in os.walk(folder, followlinks=True):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..runtime.limited_child import ChildEnded, LimitedChild
+from .sent_image import from_answer
 
 _SECONDS = 120.0
 """For one file: a volume of 10 MB takes a tenth of a second, a gigabyte from a network disk a minute."""
@@ -36,12 +35,4 @@ def read_apart(path: Path, channel: int | None = None) -> sitk.Image:
             f"{path} cannot be read: the process that read it {error}. The file is damaged, or made to do "
             "harm; copy it again from its source."
         ) from error
-    if "error" in reply:
-        raise ImageError(reply["error"])
-    if len(content) != math.prod(reply["size"]) * np.dtype(reply["kind"]).itemsize:
-        raise ImageError(f"{path} cannot be read: the process that read it answered with something else.")
-    image = sitk.GetImageFromArray(np.frombuffer(content, reply["kind"]).reshape(reply["size"][::-1]))
-    image.SetSpacing(reply["spacing"])
-    image.SetOrigin(reply["origin"])
-    image.SetDirection(reply["direction"])
-    return image
+    return from_answer(reply, content, str(path))

@@ -139,7 +139,7 @@ def check_head(mask: np.ndarray, spacing: tuple[float, ...], name: str) -> list[
     what = f"{name}: what is not background in it has {shown}, with voxels of {_sides(spacing)} mm"
     if size > LARGEST_HEAD_MM3:
         raise ImageError(f"{what}. No head is so large: the voxel spacing is wrong. {_CORRECT}")
-    whole = not _is_cut(mask)
+    whole = not is_cut(mask)
     if count and (size < SMALLEST_PART_MM3 or (whole and count >= _FINE_VOXELS and size < SMALLEST_HEAD_MM3)):
         raise ImageError(f"{what}. No brain is so small: the voxel spacing is wrong. {_CORRECT}")
     if whole and size < SMALLEST_BRAIN_MM3:
@@ -233,7 +233,7 @@ def _correlation(first: np.ndarray, second: np.ndarray, own: np.ndarray, other: 
     return abs(float(one @ two)) / norm if norm > 0 else 0.0
 
 
-def _is_cut(mask: np.ndarray) -> bool:
+def is_cut(mask: np.ndarray) -> bool:
     """Whether the volume ends inside the head on any side."""
     faces = (np.take(mask, end, axis) for axis in range(mask.ndim) for end in (0, -1))
     return any(np.count_nonzero(face) > _CUT_SHARE * face.size for face in faces)

@@ -1,14 +1,15 @@
 """Geometry and intensities: volumes of one study onto one grid, and label maps back onto the patient's own.
 
-Order of the steps: check -> common grid -> brain mask -> crop -> z-score. Rigid co-registration and skull
-stripping have their place in :func:`_on_common_grid`: registration where a volume is resampled, stripping
-where its brain mask is made. Arrays are in SimpleITK order (z, y, x); geometry travels with them by value,
-so that :func:`to_reference_grid` can undo every step.
+Order of the steps: check -> common grid -> brain mask -> crop -> z-score. Registration and skull stripping of
+raw volumes come before (:mod:`~..clinical.raw`): volumes arrive in one space, with the brain's mask. Arrays
+are in SimpleITK order (z, y, x); geometry travels with them by value, so that :func:`to_reference_grid` can
+undo every step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -34,6 +35,7 @@ from .volumes import check_volume
 REFUSED_OVERLAP, DOUBTFUL_OVERLAP = 0.3, 0.8
 """Share of the smaller of two brains that lies inside the other."""
 
+_MASK_NAME = "The brain mask"
 
 _WHOLLY_BRAIN = 0.999
 """Share of brain, but for rounding, of a voxel that no background was interpolated into."""
@@ -43,7 +45,8 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
     """Bring a study onto the common grid, crop it to the brain and z-score each volume inside its brain.
 
     Args:
-        study: one to four volumes; they may differ in spacing, orientation, extent and origin.
+        study: one to four volumes; they may differ in spacing, orientation, extent and origin. Where it has a
+            brain mask, that is the brain of every volume, as far as the volume covers it.
         label: classes as :func:`.reading.read_label` returns them, in the patient's space, on any grid.
         label_name: its file, for messages.
 
@@ -55,13 +58,7 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
             reference volume; or one given as two modalities.
         LabelError: the label lies elsewhere than the volumes.
     """
-    if not study.images:
-        raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
-    notes = [*study.warnings]
-    for modality, image in study.images.items():
-        check_volume(image, study.names[modality])
-        check_extent(Grid.from_image(image), study.names[modality])
-        notes += check_grid(Grid.from_image(image), study.names[modality])
+    notes = [*study.warnings, *check_volumes(study)]
     reference = study.images[study.reference]
     grid = common_grid(reference)
     volumes, masks, warnings = _on_common_grid(study, grid)
@@ -87,6 +84,25 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
     )
 
 
+def check_volumes(study: Study) -> list[str]:
+    """Refuse what no volume of a head can be, each by itself.
+
+    Returns:
+        Warnings about grids, one sentence each.
+
+    Raises:
+        ImageError: no volume; one that is empty, constant, not finite, or of no head's size.
+    """
+    if not study.images:
+        raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
+    notes = []
+    for modality, image in study.images.items():
+        check_volume(image, study.names[modality])
+        check_extent(Grid.from_image(image), study.names[modality])
+        notes += check_grid(Grid.from_image(image), study.names[modality])
+    return notes
+
+
 def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
     """A class map of the prepared case -> the reference volume's own grid (nearest label).
 
@@ -104,34 +120,106 @@ def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
     return restored
 
 
+@dataclass(frozen=True)
+class _Volume:
+    """One volume on the common grid.
+
+    Attributes:
+        voxels: (D, H, W) float32.
+        mask: (D, H, W) bool, its brain.
+        tissue: (D, H, W) bool, voxels of the brain that no background was interpolated into.
+        brain_mm3: volume of its brain; part of it may lie outside the common grid where no mask was given.
+        warnings: one sentence each.
+    """
+
+    voxels: np.ndarray
+    mask: np.ndarray
+    tissue: np.ndarray
+    brain_mm3: float
+    warnings: list[str]
+
+
 def _on_common_grid(
     study: Study, grid: Grid
 ) -> tuple[dict[Modality, np.ndarray], dict[Modality, np.ndarray], list[str]]:
     """Volumes (float32) and brain masks (bool) on ``grid``, and warnings."""
-    volumes: dict[Modality, np.ndarray] = {}
-    masks: dict[Modality, np.ndarray] = {}
-    tissue: dict[Modality, np.ndarray] = {}
-    warnings: list[str] = []
-    sizes: dict[Modality, float] = {}
+    given, warnings = (None, []) if study.brain is None else _given_brain(study.brain, grid)
+    placed = {}
     for modality, image in study.images.items():
-        oriented, background, notes = _limited(sitk.DICOMOrient(image, ORIENTATION), study.names[modality])
-        mask = _brain_mask(oriented, background)
-        inside = sitk.GetArrayViewFromImage(mask)
-        sizes[modality] = float(inside.sum() * np.prod(mask.GetSpacing()))
-        warnings += notes + check_head(inside, mask.GetSpacing(), study.names[modality])
-        if not background.uniform or sizes[modality] > LARGEST_BRAIN_MM3:
-            warnings.append(
-                f"{study.names[modality]}: the skull is probably still there. Students learn from "
-                "skull-stripped volumes; strip it for a reliable result."
-            )
-        fill = background.value if background.uniform else background.lowest
-        resampled = grid.resample(sitk.Cast(oriented, sitk.sitkFloat32), sitk.sitkLinear, fill)
-        on_grid = grid.resample(sitk.Cast(mask, sitk.sitkFloat32), sitk.sitkLinear, 0)
-        volumes[modality] = sitk.GetArrayFromImage(resampled)
-        share = sitk.GetArrayViewFromImage(on_grid)
-        masks[modality], tissue[modality] = share > BRAIN_SHARE, share > _WHOLLY_BRAIN
-    refuse_duplicates(volumes, tissue, study.names)
-    return volumes, masks, warnings + _check_overlap(study, masks, sizes)
+        oriented, name = sitk.DICOMOrient(image, ORIENTATION), study.names[modality]
+        placed[modality] = (
+            _by_background(oriented, name, grid)
+            if study.brain is None
+            else _inside_brain(oriented, name, grid, study.brain, given)
+        )
+        warnings += placed[modality].warnings
+    voxels = {modality: volume.voxels for modality, volume in placed.items()}
+    masks = {modality: volume.mask for modality, volume in placed.items()}
+    refuse_duplicates(voxels, {modality: volume.tissue for modality, volume in placed.items()}, study.names)
+    sizes = {modality: volume.brain_mm3 for modality, volume in placed.items()}
+    return voxels, masks, warnings + _check_overlap(study, masks, sizes)
+
+
+def _by_background(image: sitk.Image, name: str, grid: Grid) -> _Volume:
+    """A volume whose brain is what is not background."""
+    limited, background, warnings = _limited(image, name)
+    mask = _brain_mask(limited, background)
+    inside = sitk.GetArrayViewFromImage(mask)
+    size = float(inside.sum() * np.prod(mask.GetSpacing()))
+    warnings += check_head(inside, mask.GetSpacing(), name)
+    if not background.uniform or size > LARGEST_BRAIN_MM3:
+        warnings.append(
+            f"{name}: the skull is probably still there. Students learn from skull-stripped volumes; strip "
+            "it for a reliable result."
+        )
+    fill = background.value if background.uniform else background.lowest
+    share = sitk.GetArrayFromImage(grid.resample(sitk.Cast(mask, sitk.sitkFloat32), sitk.sitkLinear, 0))
+    return _Volume(
+        _interpolated(limited, grid, fill), share > BRAIN_SHARE, share > _WHOLLY_BRAIN, size, warnings
+    )
+
+
+def _given_brain(brain: sitk.Image, grid: Grid) -> tuple[np.ndarray, list[str]]:
+    """The mask that was given, (D, H, W) bool on ``grid``, and warnings about it."""
+    warnings = check_head(sitk.GetArrayViewFromImage(brain), brain.GetSpacing(), _MASK_NAME)
+    oriented = sitk.Cast(sitk.DICOMOrient(brain, ORIENTATION), sitk.sitkFloat32)
+    share = sitk.GetArrayFromImage(grid.resample(oriented, sitk.sitkLinear, 0))
+    return share > BRAIN_SHARE, warnings
+
+
+def _inside_brain(image: sitk.Image, name: str, grid: Grid, brain: sitk.Image, given: np.ndarray) -> _Volume:
+    """A volume with the brain that was given, as far as the volume covers it.
+
+    Raises:
+        ImageError: it shows nothing of that brain.
+    """
+    own = Grid.from_image(image)
+    inside = sitk.GetArrayFromImage(own.resample(brain, sitk.sitkNearestNeighbor, 0)).astype(bool)
+    limited, background, warnings = _limited(image, name, inside)
+    everywhere = own.to_image(np.ones(inside.shape, np.uint8))
+    covered = sitk.GetArrayFromImage(grid.resample(everywhere, sitk.sitkNearestNeighbor, 0)).astype(bool)
+    mask = given & covered
+    share = mask.sum() / max(1, given.sum())
+    if not mask.any():
+        raise ImageError(
+            f"{name} shows nothing of the brain in the other volumes or of the brain mask. Check that all "
+            "belong to the same patient and visit."
+        )
+    if share < DOUBTFUL_OVERLAP:
+        warnings.append(f"{name} shows {share:.0%} of the brain; where it ends, the others are used alone.")
+    # what surrounds the brain is tissue, so nothing of the background is interpolated into it
+    return _Volume(
+        _interpolated(limited, grid, background.lowest),
+        mask,
+        mask,
+        float(mask.sum() * SPACING_MM**3),
+        warnings,
+    )
+
+
+def _interpolated(image: sitk.Image, grid: Grid, fill: float) -> np.ndarray:
+    """(D, H, W) float32 on ``grid``."""
+    return sitk.GetArrayFromImage(grid.resample(sitk.Cast(image, sitk.sitkFloat32), sitk.sitkLinear, fill))
 
 
 def _check_overlap(
@@ -162,11 +250,15 @@ def _check_overlap(
     return warnings
 
 
-def _limited(image: sitk.Image, name: str) -> tuple[sitk.Image, Background, list[str]]:
+def _limited(
+    image: sitk.Image, name: str, brain: np.ndarray | None = None
+) -> tuple[sitk.Image, Background, list[str]]:
     """The volume without hot voxels, its background, and a warning where there were some."""
     array = sitk.GetArrayViewFromImage(image)
     background = find_background(array)
-    mask = background.brain(array) if background.uniform else np.ones(array.shape, bool)
+    mask = brain
+    if mask is None:
+        mask = background.brain(array) if background.uniform else np.ones(array.shape, bool)
     bounds, warnings = limit_hot_voxels(array, mask, (background.lowest, background.highest), name)
     if bounds is None:
         return image, background, []

@@ -8,10 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import SimpleITK as sitk
-
 from ..core.errors import MissingModalityError
 from ..runtime.limited_child import Answer, memory_limit, serve
+from .sent_image import as_answer
 from .volumes import read_here
 
 _TIMES = 4
@@ -38,14 +37,7 @@ def answer(request: Mapping[str, Any]) -> Answer:
             "error": f"{request['path']} cannot be read ({type(error).__name__}: {said}). The file is "
             "damaged or not an image; copy it again from its source."
         }, b""
-    array = sitk.GetArrayFromImage(image)  # a view would not outlive the image
-    geometry = {
-        "size": image.GetSize(),
-        "spacing": image.GetSpacing(),
-        "origin": image.GetOrigin(),
-        "direction": image.GetDirection(),
-    }
-    return {"kind": array.dtype.str, **geometry}, memoryview(array).cast("B")
+    return as_answer(image)
 
 
 if __name__ == "__main__":

@@ -25,11 +25,14 @@ class Study:
         images: 3-D scalar volumes; the first inserted is the reference volume, whose grid the result is on.
         names: file or node name of each, for messages.
         warnings: what the user should know about the headers, one sentence each.
+        brain: uint8, 1 inside the brain, in the patient's space on any grid; None where the brain is what is
+            not background.
     """
 
     images: Mapping[Modality, sitk.Image]
     names: Mapping[Modality, str]
     warnings: tuple[str, ...] = ()
+    brain: sitk.Image | None = None
 
     @property
     def reference(self) -> Modality:

@@ -14,11 +14,14 @@ from typing import Any
 import SimpleITK as sitk
 import torch
 
+from ..clinical.raw import make_ready
+from ..clinical.steps import Steps
+from ..clinical.steps_output import write_steps
 from ..core.environment import peak_memory, versions
 from ..core.errors import ImageError, OptionError
 from ..core.files import explain_write_errors, file_sha256, write_report
 from ..core.labels import class_volumes, convention
-from ..core.modalities import MODALITIES, Modality, subset_name
+from ..core.modalities import MODALITIES, Modality, Subset, subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.case import ImageFile
 from ..imaging.content import volumes_sha256
@@ -30,7 +33,7 @@ from ..imaging.reading import Study, read_volumes
 from ..imaging.segmentation_file import segmentation_image, split_suffix
 from ..imaging.volumes import placing_image
 from ..runtime.devices import choose_device, describe_device
-from .expected_dice import Grade
+from .expected_dice import Grade, expect
 from .locations import bundled_student
 from .prediction import Prediction
 from .segmentation_report import SegmentationReport, report_path
@@ -46,6 +49,8 @@ def segment_files(
     device: str = "auto",
     labels: str = "classes",
     on_progress: Progress | None = None,
+    steps: Steps | None = None,
+    steps_output: Path | None = None,
 ) -> dict[str, Any]:
     """Segment the tumor in one to four volumes of a patient and write the result with its report.
 
@@ -56,7 +61,11 @@ def segment_files(
         student: the trained network; the bundled one when None.
         device: see :func:`devices.choose_device`.
         labels: convention of the numbers in ``output``, a key of :data:`labels.CONVENTIONS`.
-        on_progress: called with the stages ``read``, ``prepare``, ``segment`` and ``write``.
+        on_progress: called with the stages ``read``, ``register``, ``strip``, ``check``, ``prepare``,
+            ``segment`` and ``write``, of those that have something to do.
+        steps: what is done to raw volumes first; all that they need where None.
+        steps_output: folder for what these steps have made, see
+            :func:`~..clinical.steps_output.write_steps`; nothing of it is kept where None.
 
     Returns:
         The report, see :class:`.SegmentationReport`.
@@ -70,10 +79,10 @@ def segment_files(
     inputs = {modality: Path(path) for modality, path in inputs.items()}
     output, student = Path(output), Path(student or bundled_student())
     _check_request(inputs, output, student, labels)
-    segmenter = Segmenter(student, device)
+    segmenter = Segmenter(student, device, steps)
     study = _read_study(inputs, notify)
     files = files_facts({modality: ImageFile(path) for modality, path in inputs.items()})
-    return segmenter.segment(study, output, labels, notify, begin, files)
+    return segmenter.segment(study, output, labels, notify, begin, files, steps_output)
 
 
 class Segmenter:
@@ -82,16 +91,19 @@ class Segmenter:
     Args:
         student: the trained network.
         device: see :func:`devices.choose_device`.
+        steps: what is done to raw volumes first; all that they need where None.
 
     Attributes:
         student: path, name and SHA-256 of the file, as reports name them.
+        steps: what is done to raw volumes first.
 
     Raises:
         StudentError: there is no student, or the file is none.
         OptionError: there is no such device.
     """
 
-    def __init__(self, student: Path, device: str) -> None:
+    def __init__(self, student: Path, device: str, steps: Steps | None = None) -> None:
+        self.steps = steps or Steps()
         self._device = choose_device(device)
         self._network = Student.load(student)
         name = self._network.card.get("name", student.stem)
@@ -105,16 +117,21 @@ class Segmenter:
         on_progress: Progress | None = None,
         begin: float | None = None,
         files: Mapping[str, Mapping[str, Any]] | None = None,
+        steps_output: Path | None = None,
     ) -> dict[str, Any]:
         """One patient's volumes, to a file with its report as in :func:`segment_files`.
 
         Args:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
             files: what the files of the volumes hold, see :func:`~..imaging.file_facts.files_facts`.
+            steps_output: as in :func:`segment_files`.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
         notify = reporter(on_progress)
-        prediction = self._network.predict(study, self._device, notify)
+        ready = make_ready(study, self.steps, notify)
+        if steps_output is not None:
+            write_steps(study, ready.study, steps_output)
+        prediction = self._network.predict(ready.study, self._device, notify)
         # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)
         notify(Event(ProgressStage.WRITE, 0, 1, output.name))
@@ -134,8 +151,10 @@ class Segmenter:
                     name: {**(files or {}).get(name, {}), "voxels_sha256": voxels}
                     for name, voxels in volumes_sha256(study.images).items()
                 },
+                input_steps=ready.facts,
                 output=str(output),
                 labels=labels,
+                expectation=self._expectation(prediction.subset),
                 **findings,
                 seconds={name: round(value, 3) for name, value in seconds.items()},
                 peak_memory_bytes=peak_memory(),
@@ -144,6 +163,11 @@ class Segmenter:
                 write_report(report, report_path(output))
         notify(Event(ProgressStage.WRITE, 1, 1, output.name))
         return report
+
+    def _expectation(self, subset: Subset) -> dict[str, Any] | None:
+        """What the student reached with these sequences, as the report has it."""
+        found = expect(self._network.card, subset)
+        return found and {"dice": _rounded(found.dice), "cases": found.cases}
 
 
 def _findings(prediction: Prediction) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from .. import __version__
+from ..clinical.steps import Steps
 from ..core import strict_json
 from ..core.errors import CaseError, ImageError, OptionError
 from ..core.failures import note_failure
@@ -43,6 +44,7 @@ def segment_folder(
     labels: str = "classes",
     suffix: str = ".seg.nrrd",
     on_progress: Progress | None = None,
+    steps: Steps | None = None,
 ) -> dict[str, Any]:
     """Segment all cases under a folder from whatever modalities each has.
 
@@ -55,12 +57,14 @@ def segment_folder(
             not read.
         output: folder, made if absent, for ``CASE.seg.nrrd`` with its report (see
             :func:`.segment_files.segment_files`) and for ``volumes.csv``: per case the modalities, volumes
-            (cm3), longest axial diameters (mm), where the student knows them the presence of the classes and
+            (cm3), longest axial diameters (mm), where the student knows them the Dice to expect of these
+            sequences, the presence of the classes and
             the estimated Dice of WT, TC and ET with its grade, and warnings, also of volumes beside its files
             that are not used, or why there is no result.
         student, device, labels: as in :func:`.segment_files.segment_files`.
         suffix: kind of file, one of :data:`.segmentation_file.SUFFIXES`.
         on_progress: called for each case begun, stage ``cases``.
+        steps: what is done to raw volumes first, the same for all cases; all that they need where None.
 
     Returns:
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
@@ -77,6 +81,8 @@ def segment_folder(
     if suffix not in SUFFIXES:
         raise OptionError(f"Unknown kind of output file '{suffix}'. Choose one of {', '.join(SUFFIXES)}.")
     convention(labels)
+    if steps is not None and steps.brain_mask is not None:
+        raise OptionError(f"{steps.brain_mask}: one brain mask cannot fit many patients. Leave it out.")
     listing = find_cases(data)
     table = output / TABLE_FILE
     paths = {case.name: output / f"{case.name}{suffix}" for case in listing.cases}
@@ -84,7 +90,7 @@ def segment_folder(
     _refuse_overwriting(listing.cases, student, [*paths.values(), table])
     _make_folder(output)
     outcome = _Outcome(listing.cases)
-    _segment_cases(outcome, paths, Segmenter(student, device), labels, table, notify)
+    _segment_cases(outcome, paths, Segmenter(student, device, steps), labels, table, notify)
     if not outcome.reports:
         name, reason = next(iter(outcome.failed.items()))
         raise CaseError(f"{data}: none of {len(paths)} cases could be segmented. {name}: {reason}")
@@ -119,6 +125,8 @@ class _Outcome:
         columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _COLUMN_NAMES]
         present = _CLASSES if any("presence" in report for report in self.reports.values()) else ()
         columns += [f"{name}_present" for name in present]
+        expected = REGIONS if any("expectation" in report for report in self.reports.values()) else ()
+        columns += [f"{name}_expected_dice" for name in expected]
         judged = REGIONS if any("grades" in report for report in self.reports.values()) else ()
         columns += [f"{name}_{what}" for name in judged for what in ("estimated_dice", "grade")]
         text = io.StringIO()
@@ -129,6 +137,8 @@ class _Outcome:
             if report:
                 numbers = [report[measure][name] for measure in _MEASURES for name in _COLUMN_NAMES]
                 numbers += [report.get("presence", {}).get(name, "") for name in present]
+                dice = report.get("expectation", {}).get("dice", {})
+                numbers += [dice.get(name, "") for name in expected]
                 for name in judged:
                     numbers += [report.get(key, {}).get(name, "") for key in ("estimated_dice", "grades")]
                 warnings = " ".join([*report["warnings"], *case.beside])
@@ -194,6 +204,7 @@ def _done_before(
         same = _origin(report) == {
             "student": segmenter.student["sha256"],
             "labels": labels,
+            "steps": segmenter.steps.to_json(),
             "inputs": {modality.name: str(file) for modality, file in case.images.items()},
             "files": {name: dict(facts) for name, facts in files.items()},
             "preparation": VERSION,
@@ -209,6 +220,7 @@ def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "student": report["student"]["sha256"],
         "labels": report["labels"],
+        "steps": report.get("input_steps", {}).get("asked"),
         "inputs": report["inputs"],
         "files": {
             name: {key: facts.get(key) for key in ("bytes", "sha256")}

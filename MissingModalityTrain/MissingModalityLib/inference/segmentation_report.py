@@ -23,11 +23,16 @@ class SegmentationReport:
         inputs: file or node name of each volume by modality, e.g. ``FLAIR``; the first is the reference.
         contents: of each volume by modality ``voxels_sha256`` and, of one from a file, the file's ``bytes``
             and ``sha256``; reports of earlier versions lack it.
+        input_steps: what was done to the volumes before, see :class:`~..clinical.raw.Ready`: ``asked``,
+            ``registration`` by modality (``moved``, ``shift_mm``, ``angle_degrees``, ``similarity`` before
+            and after) and ``stripping`` (``method``, ``brain_cm3``); reports of earlier versions lack it.
         output: path of the segmentation.
         labels: convention of the numbers in it, a key of :data:`.labels.CONVENTIONS`.
         modalities: the subset that was used, e.g. ``FLAIR+T1ce``.
         volumes_cm3: of NCR, ED, ET and the regions WT and TC.
         axial_diameters_mm: longest, of the same, see :func:`.diameters.axial_diameters`.
+        expectation: ``dice`` of WT, TC and ET, means over as many ``cases``, that the student reached with
+            these sequences in its own evaluation; absent where it has none.
         presence: probability, 0..1, that the case holds NCR, ED and ET at all; the key is absent for students
             without that output.
         estimated_dice: of WT, TC and ET, 0..1, what the student expects of this very result, see
@@ -46,11 +51,13 @@ class SegmentationReport:
     student: Mapping[str, str]
     inputs: Mapping[str, str]
     contents: Mapping[str, Mapping[str, Any]]
+    input_steps: Mapping[str, Any]
     output: str
     labels: str
     modalities: str
     volumes_cm3: Mapping[str, float]
     axial_diameters_mm: Mapping[str, float]
+    expectation: Mapping[str, Any] | None
     presence: Mapping[str, float] | None
     estimated_dice: Mapping[str, float] | None
     grades: Mapping[str, str] | None

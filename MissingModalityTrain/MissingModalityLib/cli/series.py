@@ -1,0 +1,99 @@
+"""``series``: what a folder of DICOM files holds, and what would be segmented of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.progress import progress_printer
+from .options import add_command, add_progress, show_result
+
+_LONGEST_NAME = 40
+"""Characters of a description in the table; with them a line fits a wide console."""
+
+
+def add(commands: Any) -> None:
+    """Describe the options."""
+    parser = add_command(
+        commands, "series", run, "List the DICOM series in a folder: what each is, and which would be used."
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder as a PACS or a CD hands it over")
+    add_progress(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """List."""
+    from ..datasets.case import skipped_by_reason
+    from ..dicom.choosing import choose
+    from ..dicom.listing import find_studies
+
+    with progress_printer(options.progress) as progress:
+        listing = find_studies(options.folder, progress)
+    studies = [_study(study, choose(study)) for study in listing.studies]
+    result = {"folder": str(listing.folder), "studies": studies, "skipped": listing.skipped_json()}
+    lines = [line for study in studies for line in _lines(study)]
+    show_result(options, result, "\n".join([*lines, *skipped_by_reason(listing.skipped, listing.folder)]))
+
+
+def _study(study: Any, choice: Any) -> dict[str, Any]:
+    used = {id(one): modality.name for modality, one in choice.series.items()}
+    return {
+        "patient": study.patient,
+        "uid": study.uid,
+        "date": study.date,
+        "description": study.description,
+        "series": [one.to_json() | {"used_as": used.get(id(one))} for one in study.series],
+        "choice": list(choice.sentences),
+    }
+
+
+def _lines(study: Mapping[str, Any]) -> list[str]:
+    """A table of the series, and what is chosen."""
+    title = f"Patient {study['patient']}, {study['date'] or 'date unknown'}"
+    heads = ("", "no.", "series", "is", "plane", "voxel mm", "slices", "because")
+    rows = [heads, *map(_row, study["series"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads) - 1)]
+    table = [_joined(row, widths) for row in rows]
+    chosen = [f"  {sentence}" for sentence in study["choice"]]
+    named = f"{title}, {study['description']}" if study["description"] else title
+    return [named, *table, *chosen, ""]
+
+
+def _joined(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+    return "  ".join([*cells, row[-1]]).rstrip()
+
+
+def _row(series: Mapping[str, Any]) -> tuple[str, ...]:
+    spacing = " x ".join(f"{value:.3g}" for value in series["spacing"] or ())
+    return (
+        "*" if series["used_as"] else "",
+        "" if series["number"] is None else str(series["number"]),
+        _shortened(series["description"]),
+        _what(series),
+        series["plane"],
+        spacing,
+        str(series["size"][2]),
+        _why(series),
+    )
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+
+
+def _what(series: Mapping[str, Any]) -> str:
+    from ..core.modalities import Modality
+
+    if series["modality"]:
+        return f"{Modality[series['modality']].title} {series['confidence']:.0%}"
+    return "-" if series["problem"] else "?"
+
+
+def _why(series: Mapping[str, Any]) -> str:
+    """The reason in a sentence, with what speaks against its use."""
+    if series["problem"]:
+        return f"Not used: {series['problem'].rstrip('.')}."
+    return " ".join(filter(None, [series["reason"], series["gap"]]))

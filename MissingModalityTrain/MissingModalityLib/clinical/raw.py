@@ -1,0 +1,161 @@
+"""The steps before segmentation, in their order: registration, skull stripping, check of the contents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import SimpleITK as sitk
+
+from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..imaging.plausibility import is_cut
+from ..imaging.preparation import check_volumes
+from ..imaging.reading import Study
+from .content import check_content
+from .given_mask import read_brain_mask
+from .mask_checks import MM3_PER_CM3, volume_mm3
+from .registration import Movement, follow, register
+from .steps import Steps
+from .stripping import Brain, needs_stripping, strip
+
+THICK_SLICE_MM = 4.0
+"""Protocols for tumors ask for slices of at most 4 mm (Ellingson et al., Neuro-Oncology 17, 2015)."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A study that a student can be asked about.
+
+    Attributes:
+        study: volumes in one space, with the mask of the brain where stripping was needed, and with the
+            warnings of all steps.
+        facts: what was done, for the report's ``input_steps``: ``asked`` (see :class:`.Steps`),
+            ``registration`` by name of the moved volumes, and ``stripping``.
+    """
+
+    study: Study
+    facts: Mapping[str, Any]
+
+
+def make_ready(study: Study, steps: Steps, on_progress: Progress | None = None) -> Ready:
+    """Bring raw volumes of one patient into one space, find the brain, and look at the contents.
+
+    Volumes that are in one space and stripped already stay as they are, to the bit.
+
+    Args:
+        study: one to four volumes; the first one stays where it is.
+        steps: what to do and what to leave out.
+        on_progress: called with the stages ``register``, ``strip`` and ``check``.
+
+    Raises:
+        ImageError: a volume is none, volumes cannot be brought together, or the brain mask does not fit.
+        MissingModalityError: what stripping needs is not there.
+    """
+    notify = reporter(on_progress)
+    facts: dict[str, Any] = {"asked": steps.to_json()}
+    check_volumes(study)  # its warnings are told by prepare(), which every study goes through
+    thick = _thick_slices(study)
+    study, facts["registration"] = _registered(study, steps, notify)
+    study, facts["stripping"] = _stripped(study, steps, notify)
+    study = _warned(study, thick + _checked(study, steps, notify))
+    return Ready(study, facts)
+
+
+def _registered(study: Study, steps: Steps, notify: Progress) -> tuple[Study, dict[str, Any]]:
+    """Volumes moved onto the first one, and by name of each other one what was done."""
+    others = [modality for modality in study.images if modality != study.reference]
+    if steps.registration == "never" or not others:
+        return study, {}
+    images, facts, warnings = dict(study.images), {}, []
+    for number, modality in enumerate(others):
+        notify(Event(ProgressStage.REGISTER, number, len(others), study.names[modality]))
+        names = (study.names[study.reference], study.names[modality])
+        movement = register(study.images[study.reference], study.images[modality], names)
+        if movement.moved:
+            images[modality] = follow(study.images[modality], movement)
+            warnings.append(_moved(movement, names))
+        facts[modality.name] = _movement_facts(movement)
+    notify(Event(ProgressStage.REGISTER, len(others), len(others)))
+    return _warned(replace(study, images=images), warnings), facts
+
+
+def _moved(movement: Movement, names: tuple[str, str]) -> str:
+    return (
+        f"{names[1]} lay {movement.shift_mm:.0f} mm and {movement.angle_degrees:.0f} degrees off {names[0]} "
+        "and was moved onto it."
+    )
+
+
+def _movement_facts(movement: Movement) -> dict[str, Any]:
+    return {
+        "moved": movement.moved,
+        "shift_mm": round(movement.shift_mm, 2),
+        "angle_degrees": round(movement.angle_degrees, 2),
+        "similarity": [round(value, 4) for value in movement.similarity],
+    }
+
+
+def _stripped(study: Study, steps: Steps, notify: Progress) -> tuple[Study, dict[str, Any]]:
+    """The study with its brain where that has to be told from the head, and how it was found."""
+    if steps.brain_mask is not None:
+        brain = read_brain_mask(steps.brain_mask, study.images[study.reference])
+        facts = {"method": "given mask", "brain_cm3": round(volume_mm3(brain) / MM3_PER_CM3, 1)}
+        return _warned(replace(study, brain=brain), _partial_head(brain)), facts
+    wanted = steps.stripping == "always" or (
+        steps.stripping == "auto" and any(map(needs_stripping, study.images.values()))
+    )
+    if not wanted:
+        return study, {"method": "none"}
+    total = len(study.images)
+    found = strip(
+        study,
+        steps.stripping == "always",
+        lambda number, name: notify(Event(ProgressStage.STRIP, number, total, name)),
+    )
+    notify(Event(ProgressStage.STRIP, total, total))
+    warnings = [_how_stripped(found), *found.warnings, *_partial_head(found.mask)]
+    facts = {"method": found.method, "brain_cm3": round(found.volume_cm3, 1)}
+    return _warned(replace(study, brain=found.mask), warnings), facts
+
+
+def _how_stripped(brain: Brain) -> str:
+    return (
+        f"The skull was taken away by {brain.method}: {brain.volume_cm3:.0f} cm3 of brain are left. Check "
+        "that no tumor at the surface was cut off."
+    )
+
+
+def _partial_head(mask: sitk.Image) -> list[str]:
+    if not is_cut(sitk.GetArrayViewFromImage(mask)):
+        return []
+    return ["The volumes end inside the brain: what lies beyond their first or last slice is not segmented."]
+
+
+def _thick_slices(study: Study) -> list[str]:
+    """A sentence where slices are so thick that outlines between them are guesses."""
+    thick = {
+        modality.title: max(image.GetSpacing())
+        for modality, image in study.images.items()
+        if max(image.GetSpacing()) > THICK_SLICE_MM
+    }
+    if not thick:
+        return []
+    listed = ", ".join(f"{title} {spacing:.1f} mm" for title, spacing in thick.items())
+    return [
+        f"Thick slices ({listed}): small parts of the tumor may be missed, and volumes are less exact than "
+        "from slices of 1 mm."
+    ]
+
+
+def _checked(study: Study, steps: Steps, notify: Progress) -> list[str]:
+    if not steps.content_check:
+        return []
+    notify(Event(ProgressStage.CHECK, 0, 1))
+    found = check_content(study)
+    notify(Event(ProgressStage.CHECK, 1, 1))
+    return list(found)
+
+
+def _warned(study: Study, warnings: list[str]) -> Study:
+    return replace(study, warnings=(*study.warnings, *warnings))

@@ -1,0 +1,51 @@
+"""Which steps raw volumes go through before they are segmented; needs nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import OptionError
+
+REGISTRATION = ("auto", "never")
+STRIPPING = ("auto", "never", "always")
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done to volumes before a student sees them.
+
+    Attributes:
+        registration: ``auto`` moves volumes onto the first one where that makes them agree better, ``never``
+            trusts the headers.
+        stripping: ``auto`` looks for the brain where a volume still has its skull, ``always`` in every study,
+            ``never`` takes all that is not background for brain.
+        brain_mask: file of a mask of the brain, nonzero inside, in the patient's space on any grid; in place
+            of stripping.
+        content_check: whether voxels are asked which sequences they are of.
+
+    Raises:
+        OptionError: an unknown word, or a mask where stripping is to be done always.
+    """
+
+    registration: str = "auto"
+    stripping: str = "auto"
+    brain_mask: Path | None = None
+    content_check: bool = True
+
+    def __post_init__(self) -> None:
+        for name, known in (("registration", REGISTRATION), ("stripping", STRIPPING)):
+            if getattr(self, name) not in known:
+                raise OptionError(
+                    f"{name}={getattr(self, name)} is unknown. Choose one of: {', '.join(known)}."
+                )
+        if self.brain_mask is not None and self.stripping == "always":
+            raise OptionError(
+                f"{self.brain_mask}: a brain mask takes the place of stripping. Leave out the mask or "
+                "stripping=always."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as the report has them."""
+        return {**asdict(self), "brain_mask": self.brain_mask and str(self.brain_mask)}

@@ -1,0 +1,181 @@
+"""Words by which people and scanners name what an image is: weightings, contrast agent, and other images.
+
+They come from series descriptions as scanners of Siemens, GE, Philips and Canon write them by default, from
+file names of public data sets, and from English, German, French, Spanish and Italian protocols.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ..core.modalities import Modality
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+LOCALIZER, MAP, PROJECTION = "localizer", "map", "projection"
+SEGMENTATION, OTHER_SEQUENCE = "segmentation", "other sequence"
+
+# Other images and maps of a study: none of the four, whatever else the name says.
+_OTHER = {
+    LOCALIZER: _set(
+        "localizer localiser localizers locator lokalizer scout survey coilsurvey loc pilot tripilot "
+        "smartbrain aahscout aascout planscan refscan calibration asset 3plane 3planeloc"
+    ),
+    MAP: _set(
+        "adc dadc eadc fa colfa tensor cbf rcbf cbv rcbv relcbf relcbv relccbv corrcbv mtt relmtt ttp tmax "
+        "ktrans kep map maps t1map t2map t1rho fieldmap b0map b1map pha phase subtraction subtracted fusion "
+        "fused merge pbp gbp k2"
+    ),
+    PROJECTION: _set("mip mips minip pjn projected projection radial vrt rendering"),
+    SEGMENTATION: _set(
+        "mask brainmask seg segm segmentation label labels labelmap roi gtv parcellation atlas template"
+    ),
+    OTHER_SEQUENCE: _set(
+        "dwi sdwi isodwi ddwi dti dki hardi noddi trace tracew diff diffusion resolve ep2d epi swi "
+        "swip swan eswan swans mag perfusion perf pwi dsc dce dyn dynamic twist tricks asl pcasl pasl casl "
+        "bold fmri fcmri rest moco mocoseries b0 mra mrv mrs tof angio venogram venography spectroscopy csi "
+        "press svs t2star flairstar hemo medic pd pdw stir dir psir fgatir ciss fiesta trufi truefisp fisp "
+        "bffe psif dess cine flow inv1 inv2 cest apt aptw mre elastography screensave phoenix "
+        "phoenixzipreport spine cspine tspine lspine cervical thoracic lumbar hws bws lws"
+    ),
+}
+_KIND_OF_WORD = {word: kind for kind, words in _OTHER.items() for word in words}
+_B_VALUE = re.compile(r"^b(?:0|[1-9]\d?[05]0)$")
+
+_CONTRAST = _set(
+    "gd gad gado gadolinium gadovist gadavist gadobutrol gadoteridol gadoterate dotarem magnevist omniscan "
+    "prohance multihance clariscan elucirem vueway post postcontrast postgd postgad pstgd ce km mkm nachkm "
+    "contrast contraste cont kontrast enhanced enhancement cplus mdc inj injected"
+)
+_NO_CONTRAST = _set(
+    "pre precontrast pregd pregad native nativ noncontrast unenhanced nonenhanced nocontrast plain"
+)
+# a T1ce is T1 by its weighting; contrast has words of its own
+WEIGHTINGS = frozenset(modality.name for modality in Modality if modality is not Modality.T1CE)
+_T1_SEQUENCES = _set("mprage bravo spgr fspgr mp2rage vibe tfl tfe irfspgr efgre3d thrive lava")
+# fast gradient echoes, which are T1-weighted unless a name says T2, and then T2*
+_GRADIENT_ECHOES = _set("gre ffe fl2d fl3d flash fgre mpgr grass fe2d fe3d gradient grad")
+_T1_GRADIENT_ECHOES = _set("ffe fl3d")
+_FLAIR_WORDS = frozenset(("darkfluid", "tirm"))
+_REFORMATS = _set("mpr mprs reformat reformats reformatted rfmt rfmts curved")
+_FAT_IMAGES = _set("f fat opp op oop opposed")
+_FAT_SUPPRESSED = _set("fs fatsat spair spir we dixon mdixon fatsep ideal flex")
+
+# "T1", "t1w", "sT1W", "3DT1", "t1gd"; scanner makers put one letter or a plane in front
+_WEIGHTED = re.compile(
+    r"^(?:3d|2d|ax|axial|sag|cor|tra|trans|iso|wip|[sderw])?t([12])(?:3d|2d)?([a-z]*?)(?:3d|2d)?$"
+)
+_WEIGHTED_CONTRAST = re.compile(r"^w?(?:c|ce|gd|gad\w*|post\w*|km|contrast|cplus)$")
+_WEIGHTED_FLAIR = re.compile(r"^w?(?:f|\w*flair\w*|tirm|dark\w*)$")
+_STAR = re.compile(r"^w?(?:gre|ffe|fl|flash|star|s)$")
+
+_EXTENSION = re.compile(r"\.(nii|nii\.gz|mha|mhd|nrrd|nhdr|dcm|seg\.nrrd|img|hdr)$", re.IGNORECASE)
+_NOT = r"\b(?:w/o|wo|without|ohne|sans|sin|senza|non|no|not|pre|before|vor)"
+_AGENT = r"(?:contrast\w*|cont|gd|gad\w*|km|ce|c|mdc|inj\w*|enhanc\w*)\b"
+_WITH, _WITHOUT = r"(?:with|w/?|mit|avec)", r"(?:without|w/?o|ohne|sans)"
+_TREATMENT = r"(?:op\w*|surg\w*|treat\w*|rt|radio\w*|resec\w*|biops\w*|tx|chemo\w*|therap\w*)"
+_REPLACED = (
+    (re.compile(r"t2\s*\*"), " t2star "),
+    (re.compile(r"t2[\s-]*star"), " t2star "),
+    # Siemens shortens dark fluid where a name grows long
+    (re.compile(r"\b(?:dark|dk|da)[\s-]*fl(?:uid)?\b"), " darkfluid "),
+    (re.compile(r"fluid[\s-]*atten\w*"), " flair "),
+    (re.compile(r"\bmp[\s-]+rage"), " mprage"),
+    (re.compile(r"\bfat[\s-]*(?:sat|sup)\w*"), " fatsat "),
+    (re.compile(r"\bfield[\s-]*map\w*"), " fieldmap "),
+    (re.compile(r"\bscreen[\s-]*s\w*|\bscreen[\s-]*cap\w*"), " screensave "),
+    (re.compile(r"\b(\d[\s-]*)plane\b"), " 3plane "),
+    (re.compile(r"\bt1[\s-]+images\b"), " t1map "),  # beside the images of MP2RAGE
+    (re.compile(r"apparent[\s-]+diffusion"), " adc "),
+    (re.compile(r"\bsub\b(?![\s-]*\d|-\w)"), " subtraction "),
+    # the whole examination, not this series
+    (re.compile(rf"\b{_WITH}[\s/&+,-]*(?:and|und|et)?[\s/&+,-]*{_WITHOUT}\b([\s-]*{_AGENT})?"), " "),
+    (re.compile(rf"\b{_WITHOUT}[\s/&+,-]*(?:and|und|et)?[\s/&+,-]*{_WITH}\b([\s-]*{_AGENT})?"), " "),
+    (re.compile(rf"{_NOT}[\s-]*(?:iv[\s-]*)?{_AGENT}"), " nocontrast "),
+    (re.compile(r"[\s-]-c\b|\s-c\b"), " nocontrast "),
+    (re.compile(r"\bt1 c$"), " t1c "),
+    (re.compile(rf"\b(?:pre|post)[\s-]*{_TREATMENT}"), " "),
+    (re.compile(r"\+\s*c\b|\bc\s*\+|\+\s*(?=gd|gad|km|ce)|\bw/?\s*c\b"), " cplus "),
+)
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-case words of a name; of a path only the file's name, and nothing after 'registered to'."""
+    if _EXTENSION.search(text):
+        text = _EXTENSION.sub("", re.split(r"[/\\]", text)[-1])
+    text = text.lower().replace("_", " ").strip()
+    for pattern, replacement in _REPLACED:
+        text = pattern.sub(replacement, text)
+    words = re.findall(r"[a-z0-9]+", text)
+    for index, word in enumerate(words):
+        if index and word in ("to", "onto", "into"):
+            return words[:index]
+    return words
+
+
+def other_image(words: Iterable[str]) -> tuple[str, str] | None:
+    """The word by which a name says that an image is none of the four sequences, and its kind; or None."""
+    words = list(words)
+    for word in words:
+        if word in _KIND_OF_WORD:
+            return word, _KIND_OF_WORD[word]
+        if word.startswith(("localiz", "scout", "diffus", "perfus")) or word.endswith(("dwi", "scout")):
+            return word, LOCALIZER if "loc" in word or "scout" in word else OTHER_SEQUENCE
+        if _B_VALUE.match(word):
+            return word, OTHER_SEQUENCE
+    if _GRADIENT_ECHOES & set(words) and "T2" in weightings(words):
+        return "T2 gradient echo (T2*)", OTHER_SEQUENCE
+    star = [word for word in words if (m := _WEIGHTED.match(word)) and m[1] == "2" and _STAR.match(m[2])]
+    if star:
+        return star[0], OTHER_SEQUENCE
+    if any("dixon" in word for word in words) and _FAT_IMAGES & set(words):
+        return "fat or opposed-phase image of a Dixon sequence", OTHER_SEQUENCE
+    return None
+
+
+def is_reformat(words: Iterable[str]) -> bool:
+    """Whether a name says that the images were cut anew out of a volume (multi-planar reformat)."""
+    return not _REFORMATS.isdisjoint(words)
+
+
+def is_fat_suppressed(words: Iterable[str]) -> bool:
+    """Whether a name says that fat is dark."""
+    return not _FAT_SUPPRESSED.isdisjoint(words)
+
+
+def weightings(words: Iterable[str]) -> set[str]:
+    """Which of T1, T2, FLAIR are named, and CONTRAST or NATIVE."""
+    words = list(words)
+    found: set[str] = set()
+    for word in words:
+        found |= _weighting(word)
+    if "ir" in words and found & WEIGHTINGS == {"T2"}:
+        found.add("FLAIR")  # an inversion pulse before a T2-weighted readout is there to null fluid
+    if not found & WEIGHTINGS and not _T1_GRADIENT_ECHOES.isdisjoint(words):
+        found.add("T1")
+    return found
+
+
+def _weighting(word: str) -> set[str]:
+    match = _WEIGHTED.match(word)
+    if match and _WEIGHTED_FLAIR.match(match[2]):
+        return {"FLAIR", f"T{match[1]}"}
+    if match and match[1] == "1" and _WEIGHTED_CONTRAST.match(match[2]):
+        return {"T1", "CONTRAST"}
+    if match and match[1] == "1" and match[2] in ("n", "wn"):
+        return {"T1", "NATIVE"}
+    if match:
+        return {f"T{match[1]}"}
+    if word in _FLAIR_WORDS or "flair" in word:
+        return {"FLAIR"}
+    if word in _T1_SEQUENCES:
+        return {"T1"}
+    if word.startswith("mprage") and _WEIGHTED_CONTRAST.match(word.removeprefix("mprage")):
+        return {"T1", "CONTRAST"}
+    if word in _CONTRAST or word.startswith("gado"):
+        return {"CONTRAST"}
+    return {"NATIVE"} if word in _NO_CONTRAST else set()

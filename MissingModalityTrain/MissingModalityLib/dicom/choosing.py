@@ -1,0 +1,110 @@
+"""Which series of a study to use for each sequence, where there are several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.modalities import MODALITIES, Modality, in_words
+from ..datasets.detection import FIT_TO_FILL_IN
+from ..datasets.sequence_words import is_fat_suppressed, words_of
+from ..imaging.grid import SPACING_MM
+from .listing import DicomStudy
+from .series import Series, SeriesKind
+
+_SURE = 0.7
+"""Above it stand guesses by words, below it those by times alone."""
+
+_BRAIN_MM = {"axial": 110.0, "coronal": 160.0, "sagittal": 130.0}
+"""Extent of an adult's brain along the slice normal, rounded down; what a series covers beyond is no gain."""
+
+_COVERAGE_STEP_MM = 10.0
+_SPACING_STEP_MM = 0.5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is used of a study.
+
+    Attributes:
+        series: one for each sequence that was found, in channel order.
+        sentences: what was chosen and why, sequence by sequence, and which series nothing is known of.
+    """
+
+    series: Mapping[Modality, Series]
+    sentences: tuple[str, ...]
+
+
+def choose(study: DicomStudy) -> Choice:
+    """The best series of each sequence.
+
+    In this order: what words name before what only times tell, originals before reformats, complete before
+    gaps, more of the brain, thinner slices, no fat suppression, and at last the one acquired later, for a
+    sequence is run again when the first did not succeed.
+    """
+    chosen: dict[Modality, Series] = {}
+    sentences = []
+    for modality in MODALITIES:
+        alike = [one for one in study.series if one.modality is modality and one.problem is None]
+        fit = sorted(
+            (one for one in alike if one.confidence >= FIT_TO_FILL_IN),
+            key=lambda one: [merit(one) for _, merit in _MERITS],
+            reverse=True,
+        )
+        if fit:
+            chosen[modality] = fit[0]
+            sentences.append(_chosen(modality, fit))
+        sentences += [
+            f"{modality.title}: {one.title} is left out, being too uncertain. {one.reason}"
+            for one in alike
+            if one.confidence < FIT_TO_FILL_IN
+        ]
+    if missing := [modality for modality in MODALITIES if modality not in chosen]:
+        sentences.append(f"Not found: {in_words(missing)}.")
+    unknown = [one.title for one in study.series if one.modality is None and one.problem is None]
+    if unknown:
+        sentences.append(f"Nothing tells which of {in_words()} these are: {', '.join(unknown)}.")
+    return Choice(chosen, tuple(sentences))
+
+
+def _coverage(series: Series) -> float:
+    brain = _BRAIN_MM.get(series.plane, min(_BRAIN_MM.values()))
+    return min(series.coverage_mm, brain) // _COVERAGE_STEP_MM
+
+
+def _fineness(series: Series) -> float:
+    # finer than the grid that all volumes are brought onto is no gain
+    coarsest = max(*(series.spacing or ()), series.thickness or 0.0, SPACING_MM)
+    return -round(coarsest / _SPACING_STEP_MM)
+
+
+_MERITS: Sequence[tuple[str, Callable[[Series], Any]]] = (
+    ("less certain", lambda one: one.confidence >= _SURE),
+    ("a reformat", lambda one: one.kind is SeriesKind.VOLUME),
+    ("incomplete", lambda one: one.gap is None),
+    ("less of the brain", _coverage),
+    ("thicker slices", _fineness),
+    ("fat-suppressed", lambda one: not is_fat_suppressed(words_of(one.description))),
+    ("acquired earlier", lambda one: (one.time, one.number or 0)),
+    ("another volume of its series", lambda one: one.part),
+)
+"""What is better, the weightiest first, and how the one that lacks it is called."""
+
+
+def _chosen(modality: Modality, ranked: Sequence[Series]) -> str:
+    best, *others = ranked
+    text = f"{modality.title}: {best.title}, {_grid(best)}"
+    if not others:
+        return f"{text}. {best.reason}"
+    rather = [f"{other.title} ({_shortcoming(best, other)})" for other in others]
+    return f"{text}, rather than {' or '.join(rather)}."
+
+
+def _grid(series: Series) -> str:
+    step = f"{series.spacing[2]:.3g} mm" if series.spacing else "unknown distance"
+    return f"{series.plane}, {series.size[2]} slices of {step}"
+
+
+def _shortcoming(best: Series, other: Series) -> str:
+    return next((name for name, merit in _MERITS if merit(best) != merit(other)), "just as good")

@@ -1,0 +1,142 @@
+"""From the images of a volume to what it is: which sequence, where it lies, and whether it can be used.
+
+Source of the classes of objects: DICOM PS3.4 Annex B.5, PS3.6 Annex A.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..datasets.detection import Guess, detect_modality
+from ..datasets.sequence_words import is_reformat, words_of
+from ..imaging.volumes import MIN_VOXELS
+from .headers import Frame
+from .series import Series, SeriesKind, Slice
+from .slices import Placement, placement
+from .splitting import Volume, cosines, position
+
+_STORAGE = "1.2.840.10008.5.1.4.1.1"
+_MR_IMAGES = (f"{_STORAGE}.4", f"{_STORAGE}.4.1", f"{_STORAGE}.4.4")
+_SEGMENTATIONS = (f"{_STORAGE}.66.4", f"{_STORAGE}.66.7", f"{_STORAGE}.481.3")
+_CAPTURE = f"{_STORAGE}.7"
+
+_WITHOUT_IMAGES = ("SR", "KO", "PR", "DOC", "REG", "PLAN", "AU", "ECG")
+"""Values of Modality: reports, key images, presentation states, documents, registrations ..."""
+
+_OTHER_PARTS = re.compile(
+    r"spine|abdomen|liver|pelvis|prostate|breast|knee|shoulder|hip|ankle|wrist|heart|chest", re.IGNORECASE
+)
+_PROBLEMS = {
+    SeriesKind.LOCALIZER: "is a localizer",
+    SeriesKind.MAP: "is a map or image computed from others",
+    SeriesKind.PROJECTION: "is a projection through a volume",
+    SeriesKind.SEGMENTATION: "is a segmentation",
+    SeriesKind.OTHER_SEQUENCE: "is another sequence",
+}
+
+
+def describe(volume: Volume, patient: str, date: str) -> Series:
+    """The series that a volume is.
+
+    Args:
+        volume: its images.
+        patient: as listings name the patient.
+        date: of the study, ``YYYY-MM-DD``, or empty.
+    """
+    frame = volume.frames[0]
+    guess = detect_modality(header=frame.header)
+    place = placement(volume.frames) if volume.repeats == 1 else None
+    kind, problem = _kind(volume, guess, place)
+    usable = problem is None
+    number = frame.number("SeriesNumber")
+    return Series(
+        uid=frame.text("SeriesInstanceUID"),
+        number=int(number) if number is not None else None,
+        description=_description(frame, volume.part),
+        patient=patient,
+        study_uid=frame.text("StudyInstanceUID"),
+        date=date,
+        time=min(filter(None, map(_time, volume.frames)), default=""),
+        slices=tuple(
+            Slice(one.path, one.index, position(one), one.text("SOPInstanceUID")) for one in volume.frames
+        ),
+        orientation=cosines(frame),
+        size=(int(frame.number("Columns") or 0), int(frame.number("Rows") or 0), len(volume.frames)),
+        spacing=place.spacing if place else None,
+        thickness=frame.number("SliceThickness"),
+        plane=place.plane if place else "",
+        kind=kind,
+        modality=guess.modality if usable else None,
+        confidence=guess.confidence if usable else 0.0,
+        reason=guess.reason,
+        part=volume.part,
+        contrast=guess.contrast,
+        problem=problem,
+        gap=place.gap if place and usable else None,
+        header=frame.header,
+    )
+
+
+def _description(frame: Frame, part: str) -> str:
+    names = (frame.text(key) for key in ("SeriesDescription", "ProtocolName", "SequenceName"))
+    name = " ".join(next(filter(None, names), "without a description").split())
+    return f"{name}, {part}" if part else name
+
+
+def _time(frame: Frame) -> str:
+    """``HH:MM:SS`` of an image's acquisition; empty where it is not stated."""
+    for keyword, begin in (("AcquisitionDateTime", 8), ("AcquisitionTime", 0), ("SeriesTime", 0)):
+        digits = frame.text(keyword)[begin : begin + 6]
+        if len(digits) == 6 and digits.isdigit():
+            return f"{digits[:2]}:{digits[2:4]}:{digits[4:]}"
+    return ""
+
+
+def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[SeriesKind, str | None]:
+    """What the images are, and why they cannot be used."""
+    frame = volume.frames[0]
+    if foreign := _foreign(frame):
+        return foreign
+    if guess.excluded:
+        kind = SeriesKind(guess.excluded)
+        return kind, f"{_PROBLEMS[kind]} ({guess.evidence})"
+    part = frame.text("BodyPartExamined")
+    if _OTHER_PARTS.search(part):
+        return SeriesKind.OTHER_SEQUENCE, f"shows another part of the body ({part})"
+    if volume.repeats > 1:
+        return (
+            SeriesKind.TIME_SERIES,
+            f"has {volume.repeats} images at one place (perfusion, diffusion or another series over time)",
+        )
+    if place is None:
+        return SeriesKind.INCOMPLETE, "does not state where its slices lie"
+    count = len(volume.frames)
+    if count < MIN_VOXELS:
+        return SeriesKind.INCOMPLETE, f"has only {count} slice{'s' if count > 1 else ''}"
+    return (SeriesKind.REFORMAT if _reformatted(frame) else SeriesKind.VOLUME), None
+
+
+def _foreign(frame: Frame) -> tuple[SeriesKind, str] | None:
+    """Objects that are no gray MR images."""
+    object_class, modality = frame.text("SOPClassUID"), frame.text("Modality")
+    if object_class in _SEGMENTATIONS or modality in ("SEG", "RTSTRUCT"):
+        return SeriesKind.SEGMENTATION, "is a segmentation"
+    if modality in _WITHOUT_IMAGES or not frame.text("Rows"):
+        return SeriesKind.DOCUMENT, f"holds no image ({modality or 'a document'})"
+    if modality != "MR":
+        return SeriesKind.NOT_MR, f"is {modality or 'of unknown kind'} and not MR"
+    if frame.number("SamplesPerPixel") not in (None, 1) or "RGB" in frame.text("PhotometricInterpretation"):
+        return SeriesKind.CAPTURE, "is in color: a screen capture or a map"
+    if object_class == _CAPTURE or object_class.startswith(f"{_CAPTURE}."):
+        return SeriesKind.CAPTURE, "is a secondary capture, which does not hold the scanner's values"
+    if object_class not in _MR_IMAGES:
+        return SeriesKind.OTHER_SEQUENCE, "is no MR image but another object of MR (spectroscopy, raw data)"
+    return None
+
+
+def _reformatted(frame: Frame) -> bool:
+    """Cut anew out of another volume, by what the images are declared to be, or by their name."""
+    values = {value.strip().upper() for value in frame.text("ImageType").split("\\")}
+    if values & {"MPR", "REFORMATTED", "CSA MPR", "CSA RESAMPLED", "AVERAGE"}:
+        return True
+    return is_reformat(words_of(frame.text("SeriesDescription")))

@@ -1,0 +1,207 @@
+"""The program of the child process that reads DICOM headers, see :mod:`.headers`.
+
+Source of the attributes: DICOM PS3.3 C.7 (patient, study, series, image plane), C.8.3 (MR), C.8.13 (enhanced
+MR) and C.7.6.16 (functional groups of multi-frame images); file format: PS3.10 Section 7.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom.datadict import tag_for_keyword
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+
+from ..core import strict_json
+from ..runtime.limited_child import Answer, memory_limit, serve
+
+KEYWORDS = (
+    *("SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer", "PatientID", "PatientName"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyDescription"),
+    *("SeriesInstanceUID", "SeriesNumber", "SeriesTime", "SeriesDescription", "ProtocolName"),
+    *("BodyPartExamined", "SequenceName", "PulseSequenceName", "ScanningSequence", "SequenceVariant"),
+    *("MRAcquisitionType", "AcquisitionContrast", "ComplexImageComponent", "ImageType"),
+    *("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle"),
+    *("ContrastBolusAgent", "ContrastBolusVolume", "ContrastBolusRoute"),
+    *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
+    *("AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "TriggerTime", "DiffusionBValue"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames"),
+)
+"""What is kept of a header."""
+
+# of a functional group: the sequence, the attribute in it, and the classic attribute that says the same
+_FRAME_ATTRIBUTES = (
+    ("PlanePositionSequence", "ImagePositionPatient", "ImagePositionPatient"),
+    ("PlaneOrientationSequence", "ImageOrientationPatient", "ImageOrientationPatient"),
+    ("PixelMeasuresSequence", "PixelSpacing", "PixelSpacing"),
+    ("PixelMeasuresSequence", "SliceThickness", "SliceThickness"),
+    ("FrameContentSequence", "TemporalPositionIndex", "TemporalPositionIdentifier"),
+    ("FrameContentSequence", "FrameAcquisitionNumber", "AcquisitionNumber"),
+    ("FrameContentSequence", "FrameAcquisitionDateTime", "AcquisitionDateTime"),
+    ("FrameContentSequence", "StackID", "StackID"),
+    ("MRImageFrameTypeSequence", "FrameType", "ImageType"),
+    ("MRImageFrameTypeSequence", "ComplexImageComponent", "ComplexImageComponent"),
+    ("MRImageFrameTypeSequence", "AcquisitionContrast", "AcquisitionContrast"),
+    ("MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime"),
+    ("MRTimingAndRelatedParametersSequence", "FlipAngle", "FlipAngle"),
+    ("MREchoSequence", "EffectiveEchoTime", "EchoTime"),
+    ("MRModifierSequence", "InversionTimes", "InversionTime"),
+    ("MRDiffusionSequence", "DiffusionBValue", "DiffusionBValue"),
+)
+_FRAME_TAGS = [
+    (tag_for_keyword(sequence), tag_for_keyword(attribute), name)
+    for sequence, attribute, name in _FRAME_ATTRIBUTES
+]
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_AGENTS = "ContrastBolusAgentSequence"
+_KEYWORDS = {tag_for_keyword(keyword): keyword for keyword in KEYWORDS}
+_TAGS = [tag_for_keyword(keyword) for keyword in (*KEYWORDS, *_GROUPS, _AGENTS)]
+
+_ROOM = 512 << 20
+"""Bytes for a batch: an enhanced file of ten thousand frames takes some 200 MB as pydicom's objects."""
+
+_PREAMBLE = 128
+_UNDEFINED = 0xFFFFFFFF
+_LONG_FORM = (b"OB", b"OW", b"UN")
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".iso")
+
+
+class _Unusable(Exception):
+    """A file with no header for us; the message says why."""
+
+
+def answer(request: Mapping[str, Any]) -> Answer:
+    """For each of ``paths`` its ``header`` and ``frames``, or a ``reason``; never an exception."""
+    entries = []
+    with memory_limit(_ROOM):
+        for path in request["paths"]:
+            try:
+                entries.append(read(Path(path)))
+            except _Unusable as error:
+                entries.append({"reason": str(error)})
+            except OSError as error:
+                entries.append({"reason": f"cannot be read ({error.strerror or error})"})
+            except Exception as error:  # whatever a damaged file makes of the library
+                entries.append(
+                    {"reason": f"is damaged ({type(error).__name__}: {' '.join(str(error).split())})"}
+                )
+    return {"count": len(entries)}, strict_json.dumps(entries).encode()
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The header of one file.
+
+    Returns:
+        ``header``: text of each attribute that is there, several values joined by backslashes as in the
+        file; ``frames``: of a multi-frame file what its functional groups add or replace, frame by frame.
+
+    Raises:
+        _Unusable: no DICOM, a directory of a CD, or a file that ends too early.
+        OSError: it cannot be opened.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise _Unusable("is not a regular file")
+    with path.open("rb") as file:
+        force = _has_no_preamble(file, path)
+        file.seek(0)
+        try:
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=force, specific_tags=_TAGS)
+        except (InvalidDicomError, EOFError) as error:
+            raise _Unusable("is damaged: its DICOM header cannot be read") from error
+        if dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            raise _Unusable("is the index of a CD; its images are found without it")
+        present = dataset.keys()
+        known = ((keyword, tag) for tag, keyword in _KEYWORDS.items() if tag in present)
+        header = {keyword: text for keyword, tag in known if (text := _text(dataset, tag))}
+        if not header.get("SOPClassUID"):
+            raise _Unusable("is damaged: its DICOM header does not say what it is")
+        if agent := _agent(dataset):
+            header.setdefault("ContrastBolusAgent", agent)
+        if "Rows" in header and dataset.file_meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            _check_pixels(file, dataset, header)
+    return {"header": header, "frames": list(_frames(dataset))}
+
+
+def _has_no_preamble(file: BinaryIO, path: Path) -> bool:
+    """Whether a data set begins at the first byte, as archives of the last century wrote them.
+
+    Raises:
+        _Unusable: it is no DICOM file of either kind.
+    """
+    start = file.read(_PREAMBLE + 4)
+    if start[_PREAMBLE:] == b"DICM":
+        return False
+    if not start:
+        raise _Unusable("is empty")
+    # the first element is one of group 2 or 8, little-endian, and has a small number
+    if len(start) == _PREAMBLE + 4 and start[0] in (2, 8) and start[1] == 0 and start[3] == 0:
+        return True
+    if path.suffix.lower() in _ARCHIVES:
+        raise _Unusable("is an archive; unpack it first")
+    raise _Unusable("is not a DICOM file")
+
+
+def _text(dataset: pydicom.Dataset, tag: int) -> str:
+    """One attribute that is there as text; empty where it is empty or cannot be decoded."""
+    try:
+        value = dataset[tag].value
+    except Exception:  # one value that breaks its rules costs that attribute alone
+        return ""
+    if value is None:
+        return ""
+    if isinstance(value, (list, pydicom.multival.MultiValue)):
+        return "\\".join(str(part).strip() for part in value)
+    return str(value).replace("\x00", "").strip()
+
+
+def _agent(dataset: pydicom.Dataset) -> str:
+    """The contrast agent of an enhanced file."""
+    agents = dataset.get(_AGENTS) or ()
+    return next((str(agent.CodeMeaning) for agent in agents if "CodeMeaning" in agent), "")
+
+
+def _frames(dataset: pydicom.Dataset) -> Iterator[dict[str, str]]:
+    """What the functional groups say of each frame, in terms of classic attributes."""
+    shared = (dataset.get(_GROUPS[0]) or [pydicom.Dataset()])[0]
+    common = dict(_group(shared))
+    for frame in dataset.get(_GROUPS[1]) or ():
+        yield common | dict(_group(frame))
+
+
+def _group(group: pydicom.Dataset) -> Iterator[tuple[str, str]]:
+    for sequence, attribute, name in _FRAME_TAGS:
+        items = group[sequence].value if sequence in group else None
+        if items and attribute in items[0] and (text := _text(items[0], attribute)):
+            yield name, text
+
+
+def _check_pixels(file: BinaryIO, dataset: pydicom.Dataset, header: Mapping[str, str]) -> None:
+    """Hold the stated length of the pixels against the file; none of them is read.
+
+    Raises:
+        _Unusable: the file ends before its pixels do.
+    """
+    implicit, little = dataset.original_encoding
+    start = file.read(12)
+    size = os.fstat(file.fileno()).st_size
+    if len(start) < 8:
+        raise _Unusable("is damaged: it ends before its image begins; copy it again from its source")
+    order = "little" if little else "big"
+    long_form = not implicit and start[4:6] in _LONG_FORM
+    length = int.from_bytes(start[8:12] if long_form else start[4:8], order)
+    begin = file.tell() - (0 if long_form else 4)
+    if length == _UNDEFINED:
+        return  # compressed: its decoder finds the end
+    if begin + length > size:
+        raise _Unusable("is damaged: it ends inside its image; copy it again from its source")
+
+
+if __name__ == "__main__":
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    serve(answer)

@@ -1,0 +1,181 @@
+"""The DICOM files of a folder as patients, studies and series."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import CaseError
+from ..core.progress import Progress, silent
+from ..datasets.case import Skipped, relative
+from ..datasets.discovery import walk
+from .contrast import settle_contrast
+from .describing import describe
+from .headers import Frame, read_headers
+from .series import Series
+from .splitting import volumes_of
+
+_DOUBLED = "holds an image that another file holds too (the same SOP Instance UID)"
+_NOTHING_FOUND = 5
+"""Skipped files that a message names when no DICOM is found."""
+
+
+@dataclass(frozen=True)
+class DicomStudy:
+    """One visit of one patient to the scanner.
+
+    Attributes:
+        patient: Patient ID, or a text that says there is none.
+        uid: Study Instance UID.
+        date: ``YYYY-MM-DD``; empty where not stated.
+        description: Study Description; may be empty.
+        series: by series number.
+    """
+
+    patient: str
+    uid: str
+    date: str
+    description: str
+    series: tuple[Series, ...]
+
+    @property
+    def title(self) -> str:
+        """How sentences name it."""
+        return f"patient {self.patient}, study of {self.date or 'an unknown date'}"
+
+
+@dataclass(frozen=True)
+class DicomListing:
+    """The outcome of a search.
+
+    Attributes:
+        folder: where the search began.
+        studies: by patient and date.
+        skipped: files that are not DICOM, damaged, or hold an image a second time.
+    """
+
+    folder: Path
+    studies: tuple[DicomStudy, ...]
+    skipped: tuple[Skipped, ...]
+
+    def skipped_json(self) -> list[dict[str, Any]]:
+        """Plain values of the skipped files."""
+        return [{"path": relative(entry.path, self.folder), "reason": entry.reason} for entry in self.skipped]
+
+
+def find_studies(folder: Path | str, on_progress: Progress = silent) -> DicomListing:
+    """All series in a folder and its subfolders, as a PACS or a CD hands them over; no pixel is read.
+
+    Files are known by what they hold: they need no suffix, and a DICOMDIR is not used. Headers are read by a
+    child process under limits of memory and time, so that a damaged file costs itself alone.
+
+    Args:
+        folder: any folder.
+        on_progress: called after each batch of files.
+
+    Raises:
+        CaseError: the folder is absent or holds no DICOM image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise CaseError(f"{folder} {problem}. Give the folder that holds the DICOM files.")
+    paths = [parent / name for parent, _, files in walk(folder) for name in files]
+    frames, skipped = read_headers(paths, on_progress)
+    frames, doubled = _without_doubles(frames)
+    if not frames:
+        raise CaseError(_nothing_found(folder, skipped))
+    studies = [_study(images) for images in _grouped(frames, _study_key)]
+    studies.sort(key=lambda study: (study.patient, study.date, study.uid))
+    return DicomListing(folder, tuple(studies), (*skipped, *doubled))
+
+
+def _nothing_found(folder: Path, skipped: Sequence[Skipped]) -> str:
+    named = "".join(
+        f"\n  {relative(entry.path, folder)} {entry.reason}" for entry in skipped[:_NOTHING_FOUND]
+    )
+    more = len(skipped) - _NOTHING_FOUND
+    detail = f"{named}\n  and {more} more" if more > 0 else named or " It is empty."
+    return f"No DICOM image found in {folder}. Give the folder that was exported from the PACS or CD.{detail}"
+
+
+def _without_doubles(frames: Iterable[Frame]) -> tuple[list[Frame], list[Skipped]]:
+    """Each image once.
+
+    Some programs that remove names give all images one UID: those lie at other places, and are kept.
+    """
+    keys = ("SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber", "EchoTime")
+    seen: dict[Hashable, Path] = {}
+    kept, doubled = [], []
+    for frame in frames:
+        uid = frame.text("SOPInstanceUID")
+        key = (frame.index, *map(frame.text, keys))
+        if uid and seen.setdefault(key, frame.path) != frame.path:
+            if frame.index in (None, 0):
+                doubled.append(Skipped(frame.path, _DOUBLED))
+        else:
+            kept.append(frame)
+    return kept, doubled
+
+
+def _grouped(frames: Iterable[Frame], key: Any) -> list[list[Frame]]:
+    groups: dict[Hashable, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        groups[key(frame)].append(frame)
+    return list(groups.values())
+
+
+def _study_key(frame: Frame) -> Hashable:
+    # one ID may have been given to two patients by two hospitals, or by whoever removed the names
+    name = "".join(frame.text("PatientName").casefold().replace("^", " ").split())
+    return frame.text("PatientID"), name, frame.text("StudyInstanceUID"), frame.text("StudyDate")
+
+
+def _series_key(frame: Frame) -> Hashable:
+    return frame.text("SeriesInstanceUID") or (frame.path.parent, frame.text("SeriesNumber"))
+
+
+def _study(frames: list[Frame]) -> DicomStudy:
+    frame = frames[0]
+    patient, date = frame.text("PatientID") or "without an ID", _date(frame)
+    frames = sorted(frames, key=lambda one: (one.number("InstanceNumber") or 0, one.path, one.index or 0))
+    series = [
+        one
+        for images in _grouped(frames, _series_key)
+        for one in _folded([describe(volume, patient, date) for volume in volumes_of(images)])
+    ]
+    series.sort(key=lambda one: (one.number is None, one.number or 0, one.uid))
+    return DicomStudy(
+        patient,
+        frame.text("StudyInstanceUID"),
+        date,
+        " ".join(frame.text("StudyDescription").split()),
+        tuple(settle_contrast(series)),
+    )
+
+
+def _folded(volumes: list[Series]) -> list[Series]:
+    """The volumes of one series, of which those that cannot be used for one reason become one entry."""
+    if len(volumes) < 2 or volumes[0].problem is None or len({one.problem for one in volumes}) > 1:
+        return volumes
+    slices = tuple(image for one in volumes for image in one.slices)
+    first = volumes[0]
+    return [
+        replace(
+            first,
+            description=first.description.removesuffix(f", {first.part}"),
+            part="",
+            slices=slices,
+            size=(*first.size[:2], len(slices)),
+            spacing=None,
+            plane="" if len({one.plane for one in volumes}) > 1 else first.plane,
+        )
+    ]
+
+
+def _date(frame: Frame) -> str:
+    digits = frame.text("StudyDate") or frame.text("AcquisitionDate")
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:]}" if len(digits) == 8 and digits.isdigit() else ""

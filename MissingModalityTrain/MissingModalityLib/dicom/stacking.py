@@ -1,0 +1,244 @@
+"""Slices, each with its own place, made one volume with even distances; what was mended is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..core.errors import ImageError
+from ..imaging.dicom_slices import check_slices
+from ..imaging.grid import Grid, nearest_orthonormal
+from ..imaging.plausibility import LARGEST_SPACING_MM, check_grid
+from ..imaging.stated_geometry import AGREE_MM
+from ..imaging.volumes import MIN_VOXELS
+from .planes import Plane
+
+_SAME_PLACE_MM = 0.05
+"""Slices nearer than this show the same anatomy; the thinnest of MRI are ten times as far apart."""
+
+_OFF_STEP, _FEW = 0.25, 0.1
+"""Share of the usual distance by which one may vary, and share of the distances that may vary more."""
+
+_LONGEST_GAP = 3
+"""Usual distances: at most two slices in a row are made up from their neighbors."""
+
+_STEEPEST = np.tan(np.radians(45))
+"""Sideways per depth of a tilted stack; scanners tilt by 30 degrees at most."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices of one direction, by depth.
+
+    Attributes:
+        pixels: (n, rows, columns).
+        depths: (n,) mm along the normal, ascending.
+        offsets: (n, 2) mm along a row and along a column of each first pixel from that of the first slice.
+        grid: of a volume whose first slice is the first one and that has no gaps.
+    """
+
+    pixels: np.ndarray
+    depths: np.ndarray
+    offsets: np.ndarray
+    grid: Grid
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(n - 1,) mm."""
+        return np.diff(self.depths)
+
+
+def stack_volume(
+    name: str, planes: Sequence[Plane], pixels: Sequence[np.ndarray]
+) -> tuple[sitk.Image, list[str]]:
+    """The volume that slices make up, in the patient's space; its last axis runs along their normal.
+
+    Where the slices lie as a volume claims, voxels are those of the slices. A few missing slices, distances
+    that vary mildly and a tilt are mended by linear interpolation.
+
+    Args:
+        name: of the series, for messages.
+        planes: in any order.
+        pixels: (rows, columns) of each, gray values.
+
+    Returns:
+        The volume, and a sentence for each thing that was left out or mended.
+
+    Raises:
+        ImageError: slices of different size or direction, several images at one place, fewer than 8, many
+            missing, or displaced without order.
+    """
+    _require_one_kind(name, planes)
+    check_slices(name, [], [_text(plane.orientation) for plane in planes], 0.0)
+    planes, pixels, told = _without_copies(name, *_by_depth(planes, pixels))
+    if len(planes) < MIN_VOXELS:
+        raise ImageError(
+            f"{name} has only {len(planes)} slice{'s' * (len(planes) > 1)}; at least {MIN_VOXELS} are "
+            "needed. Choose the whole volume, not a localizer."
+        )
+    stack = _stacked(planes, pixels)
+    try:
+        check_slices(
+            name,
+            [_text(plane.position) for plane in planes],
+            [_text(plane.orientation) for plane in planes],
+            stack.grid.spacing[2],
+        )
+    except ImageError as refusal:
+        if not _can_be_mended(stack):
+            raise
+        stack, mended = _mended(name, stack, refusal)
+        told += mended
+    return stack.grid.to_image(stack.pixels), told + check_grid(stack.grid, name)
+
+
+def _require_one_kind(name: str, planes: Sequence[Plane]) -> None:
+    sizes = sorted({plane.shape for plane in planes})
+    if len(sizes) > 1:
+        listed = " and ".join(f"{columns} x {rows}" for rows, columns in sizes[:2])
+        raise ImageError(
+            f"{name}: its slices differ in size ({listed} pixels). Import the series again without the "
+            "slices that do not belong to it, or choose another series."
+        )
+    spacings = np.array([plane.spacing for plane in planes])
+    if (np.ptp(spacings, axis=0) * sizes[0][::-1] > AGREE_MM).any():
+        raise ImageError(
+            f"{name}: the pixels of its slices differ in size, from {spacings.min():.4g} to "
+            f"{spacings.max():.4g} mm. Import the series again without the slices that do not belong to it, "
+            "or choose another series."
+        )
+
+
+def _by_depth(planes: Sequence[Plane], pixels: Sequence[np.ndarray]) -> tuple[list[Plane], list[np.ndarray]]:
+    normal = planes[0].axes[:, 2]
+    order = np.argsort([np.dot(plane.position, normal) for plane in planes], kind="stable")
+    return [planes[index] for index in order], [pixels[index] for index in order]
+
+
+def _without_copies(
+    name: str, planes: list[Plane], pixels: list[np.ndarray]
+) -> tuple[list[Plane], list[np.ndarray], list[str]]:
+    """Of slices at one place the first; they have to be the same."""
+    kept: list[int] = []
+    for index, plane in enumerate(planes):
+        before = kept[-1] if kept else None
+        if before is None or np.linalg.norm(np.subtract(plane.position, planes[before].position)) > (
+            _SAME_PLACE_MM
+        ):
+            kept.append(index)
+        elif not np.array_equal(pixels[index], pixels[before]):
+            raise ImageError(
+                f"{name} holds several different images of the same place, such as echoes, time points or "
+                "magnitude and phase. Export the one that you mean as a series of its own, or choose another "
+                "series."
+            )
+    copies = len(planes) - len(kept)
+    told = [f"{name}: {_slices(copies)} there twice; the copies were left out."] if copies else []
+    return [planes[index] for index in kept], [pixels[index] for index in kept], told
+
+
+def _stacked(planes: list[Plane], pixels: list[np.ndarray]) -> Stack:
+    axes = nearest_orthonormal(planes[0].axes)
+    places = (np.array([plane.position for plane in planes]) - planes[0].position) @ axes
+    depths = places[:, 2]
+    rows, columns = planes[0].shape
+    grid = Grid(
+        (columns, rows, len(planes)),
+        (*planes[0].spacing, float(depths[-1] / (len(planes) - 1))),
+        planes[0].position,
+        tuple(axes.ravel().tolist()),
+    )
+    return Stack(np.stack(pixels), depths, places[:, :2], grid)
+
+
+def _can_be_mended(stack: Stack) -> bool:
+    """Whether a few slices are missing, distances vary mildly, or all slices are displaced as by a tilt."""
+    usual = np.median(stack.steps)
+    off = np.abs(stack.steps - usual) > _OFF_STEP * usual
+    longest = min(_LONGEST_GAP * (1 + _OFF_STEP) * usual, LARGEST_SPACING_MM)
+    if off.sum() > max(1, _FEW * len(off)) or stack.steps.max() > longest:
+        return False
+    slopes = stack.offsets[-1] / stack.depths[-1]
+    beside = stack.offsets - np.outer(stack.depths, slopes)
+    return bool(np.abs(slopes).max() < _STEEPEST and np.abs(beside).max() <= AGREE_MM)
+
+
+def _mended(name: str, stack: Stack, refusal: ImageError) -> tuple[Stack, list[str]]:
+    told = []
+    sideways = float(np.linalg.norm(stack.offsets, axis=1).max())
+    if sideways > AGREE_MM:
+        angle = np.degrees(np.arctan2(sideways, stack.depths[-1]))
+        told.append(
+            f"{name}: its slices are displaced sideways as by a scanner tilted by {angle:.0f} degrees; they "
+            "were resampled onto a straight grid."
+        )
+        stack = _straightened(stack)
+    usual = float(np.median(stack.steps))
+    count = round(stack.depths[-1] / usual) + 1
+    even = np.linspace(0.0, stack.depths[-1], count)
+    missing = count - len(stack.depths)
+    if missing > 0:
+        told.append(
+            f"{name}: {_slices(missing)} missing and made up from their neighbors. Do not rely on segments "
+            "there."
+        )
+    elif len(even) != len(stack.depths) or np.abs(even - stack.depths).max() > AGREE_MM:
+        low, high = stack.steps.min(), stack.steps.max()
+        told.append(
+            f"{name}: its slices are {low:.3g} to {high:.3g} mm apart; they were resampled to every "
+            f"{even[1]:.3g} mm."
+        )
+    if not told:
+        raise refusal
+    return _evened(stack, even), told
+
+
+def _straightened(stack: Stack) -> Stack:
+    """Every slice moved along its rows and columns to where the first one lies; around it, zeros."""
+    spacing = np.array(stack.grid.spacing[:2])
+    low, high = stack.offsets.min(0), stack.offsets.max(0)
+    first = np.floor(low / spacing + 1e-6)
+    size = np.array(stack.grid.size[:2]) + (np.ceil(high / spacing - 1e-6) - first).astype(int)
+    origin = first * spacing
+    pixels = []
+    for plane, offset in zip(stack.pixels, stack.offsets, strict=True):
+        image = sitk.GetImageFromArray(plane)
+        image.SetSpacing(spacing.tolist())
+        image.SetOrigin(offset.tolist())
+        resampled = sitk.Resample(
+            image, size.tolist(), sitk.Transform(2, sitk.sitkIdentity), sitk.sitkLinear, origin.tolist(),
+            spacing.tolist(), (1.0, 0.0, 0.0, 1.0), 0.0,
+        )  # fmt: skip
+        pixels.append(sitk.GetArrayFromImage(resampled))
+    grid = stack.grid.crop((*(int(step) for step in first), 0), (*size.tolist(), stack.grid.size[2]))
+    return Stack(np.stack(pixels), stack.depths, np.zeros_like(stack.offsets), grid)
+
+
+def _evened(stack: Stack, even: np.ndarray) -> Stack:
+    """Slices at other depths, each interpolated between the two next to it."""
+    after = np.clip(np.searchsorted(stack.depths, even), 1, len(stack.depths) - 1)
+    # rounded: a slice where one was taken is that very slice
+    share = np.round((even - stack.depths[after - 1]) / stack.steps[after - 1], 6)
+    pixels = np.empty((len(even), *stack.pixels.shape[1:]), stack.pixels.dtype)
+    whole = pixels.dtype.kind in "iu"
+    for plane, index, weight in zip(pixels, after, share, strict=True):
+        between = (1 - weight) * stack.pixels[index - 1] + weight * stack.pixels[index]
+        plane[...] = np.rint(between) if whole else between
+    grid = Grid(
+        (*stack.grid.size[:2], len(even)),
+        (*stack.grid.spacing[:2], float(even[1])),
+        stack.grid.origin,
+        stack.grid.direction,
+    )
+    return Stack(pixels, even, stack.offsets[:1].repeat(len(even), 0), grid)
+
+
+def _slices(count: int) -> str:
+    return f"{count} slice{'s are' if count > 1 else ' is'}"
+
+
+def _text(numbers: Sequence[float]) -> str:
+    return "\\".join(map(repr, map(float, numbers)))
