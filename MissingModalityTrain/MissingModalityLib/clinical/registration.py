@@ -32,8 +32,6 @@ _LEAST_OVERLAP = 0.3
 _AGREEMENT_MM, _AGREEMENT_DEGREES = 3.0, 3.0
 """Between two searches that started in different places."""
 
-_NO_LIKENESS = 0.01
-
 _LEAST_SHARPNESS, _DOUBTFUL_SHARPNESS = 0.25, 0.35
 
 _EVERY_POINT = 5
@@ -78,11 +76,12 @@ def register(reference: sitk.Image, moving: sitk.Image, names: tuple[str, str]) 
 def follow(moving: sitk.Image, movement: Movement) -> sitk.Image:
     """The same voxels under the header that lays them into the reference's space; nothing is resampled."""
     image = sitk.Image(moving)
-    if movement.moved:
-        back = sitk.Euler3DTransform(movement.transform.GetInverse())
-        axes = _turn(back) @ np.reshape(moving.GetDirection(), (3, 3))
-        image.SetOrigin(back.TransformPoint(moving.GetOrigin()))
-        image.SetDirection(axes.ravel().tolist())
+    if not movement.moved:
+        return image
+    back = sitk.Euler3DTransform(movement.transform.GetInverse())
+    axes = _turn(back) @ np.reshape(moving.GetDirection(), (3, 3))
+    image.SetOrigin(back.TransformPoint(moving.GetOrigin()))
+    image.SetDirection(axes.ravel().tolist())
     return image
 
 
@@ -110,7 +109,9 @@ def register_study(
         notify(Event(ProgressStage.REGISTER, number, len(others), study.names[modality]))
         names = study.names[first], study.names[modality]
         found = _register(head, _head(images[modality], names[1]), images[modality], names)
-        images[modality], movements[modality] = follow(images[modality], found), found
+        movements[modality] = found
+        if found.moved:
+            images[modality] = follow(images[modality], found)
         told += [sentence for sentence in (_told(found, modality, first), found.doubt) if sentence]
     notify(Event(ProgressStage.REGISTER, len(others), len(others)))
     return replace(study, images=images), movements, tuple(told)
@@ -136,8 +137,8 @@ def _register(reference: Head, other: Head, moving: sitk.Image, names: tuple[str
     if after - before < _LEAST_GAIN * after or _is_small(found, heads[0], moving):
         doubt = _check(heads, header, names)
         return Movement(header, 0.0, 0.0, False, (before, after), doubt)
-    _check_agreement(heads, found, names)
     doubt = _check(heads, found, names)
+    _check_agreement(heads, found, names)
     found = sitk.Euler3DTransform(found.GetInverse()) if swapped else found
     shift = np.subtract(found.TransformPoint(reference.center.tolist()), reference.center)
     return Movement(found, float(np.linalg.norm(shift)), _degrees(_turn(found)), True, (before, after), doubt)
@@ -167,7 +168,7 @@ def _check(heads: tuple[Head, Head], found: sitk.Euler3DTransform, names: tuple[
     if share < _LEAST_OVERLAP:
         raise ImageError(f"{_failed(names)}: they share {share:.0%} of the smaller head. {_LOOK}")
     edge = sharpness(*heads, found)
-    if similarity(*heads, found) < _NO_LIKENESS or edge < _LEAST_SHARPNESS:
+    if edge < _LEAST_SHARPNESS:
         raise ImageError(f"{_failed(names)}: they do not resemble each other wherever one is laid. {_LOOK}")
     if edge < _DOUBTFUL_SHARPNESS:
         return f"{names[1]} resembles {names[0]} little. {_LOOK}"
