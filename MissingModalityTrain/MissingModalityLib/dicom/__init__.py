@@ -1,1 +1,1 @@
-"""DICOM as it comes from a PACS or a CD: which series there are, what they are, which to use, results as SEG."""
+"""DICOM as it comes from a PACS or a CD: which series there are, what they are, which to use; and SEG."""
