@@ -39,7 +39,7 @@ OBLIQUE = (
 """Voxel axes turned about two of the patient's axes, as a direction of ITK."""
 
 _SPIN_ECHO = {"ScanningSequence": "SE", "SequenceVariant": "SK", "MRAcquisitionType": "2D"}
-HEADERS: Mapping[Modality, Mapping[str, Any]] = {
+HEADERS: Mapping[Modality, Mapping[str, Any]] = {  # in the order of acquisition
     Modality.FLAIR: {
         **_SPIN_ECHO,
         "SeriesDescription": "t2_tirm_tra_dark-fluid_5mm",
@@ -49,14 +49,13 @@ HEADERS: Mapping[Modality, Mapping[str, Any]] = {
         "EchoTime": 93.0,
         "InversionTime": 2500.0,
     },
-    Modality.T1CE: {
+    Modality.T2: {
         **_SPIN_ECHO,
-        "SeriesDescription": "t1_se_tra_KM",
-        "ProtocolName": "t1_se_tra",
-        "RepetitionTime": 500.0,
-        "EchoTime": 9.0,
-        "ContrastBolusAgent": "Gadovist",
-        "ContrastBolusVolume": 7.5,
+        "SeriesDescription": "t2_tse_tra_5mm",
+        "ProtocolName": "t2_tse_tra_5mm",
+        "RepetitionTime": 5000.0,
+        "EchoTime": 100.0,
+        "EchoTrainLength": 15,
     },
     Modality.T1: {
         **_SPIN_ECHO,
@@ -65,13 +64,14 @@ HEADERS: Mapping[Modality, Mapping[str, Any]] = {
         "RepetitionTime": 500.0,
         "EchoTime": 9.0,
     },
-    Modality.T2: {
+    Modality.T1CE: {
         **_SPIN_ECHO,
-        "SeriesDescription": "t2_tse_tra_5mm",
-        "ProtocolName": "t2_tse_tra_5mm",
-        "RepetitionTime": 5000.0,
-        "EchoTime": 100.0,
-        "EchoTrainLength": 15,
+        "SeriesDescription": "t1_se_tra_KM",
+        "ProtocolName": "t1_se_tra",
+        "RepetitionTime": 500.0,
+        "EchoTime": 9.0,
+        "ContrastBolusAgent": "Gadovist",
+        "ContrastBolusVolume": 7.5,
     },
 }
 LOCALIZER = {
@@ -221,9 +221,11 @@ def save(
 def write_study(
     volumes: Mapping[Modality, sitk.Image], folder: Path, visit: Visit | None = None, **how: Any
 ) -> Path:
-    """Volumes of a patient in a folder a series; ``how`` as in :func:`save`."""
-    for number, (modality, image) in enumerate(volumes.items(), 1):
-        save(series(image, HEADERS[modality], visit, number), folder / f"S{number:02d}", **how)
+    """Volumes of a patient in a folder a series, as one acquires them; ``how`` as in :func:`save`."""
+    acquired = [modality for modality in HEADERS if modality in volumes]
+    for number, modality in enumerate(acquired, 1):
+        slices = series(volumes[modality], HEADERS[modality], visit, number)
+        save(slices, folder / f"S{number:02d}", **how)
     return folder
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import OptionError
 from ..core.labels import CONVENTIONS
 from ..core.modalities import MODALITIES, Modality
 from ..core.progress import progress_printer
@@ -34,7 +35,7 @@ class _Volume(argparse.Action):
 def add(commands: Any) -> None:
     """Describe the options."""
     parser = add_command(
-        commands, "segment", run, "Segment the tumor of one patient from one to four volumes."
+        commands, "segment", run, "Segment the tumor of one patient from one to four volumes or DICOM."
     )
     for modality in MODALITIES:
         parser.add_argument(
@@ -47,6 +48,16 @@ def add(commands: Any) -> None:
             metavar="FILE",
             help=f"{modality.title} volume",
         )
+    parser.add_argument(
+        "--dicom",
+        type=Path,
+        metavar="DIR",
+        help="folder of DICOM files of which the best series are used, in place of volumes",
+    )
+    parser.add_argument("--patient", metavar="ID", help="of several patients in the DICOM folder this one")
+    parser.add_argument(
+        "--study", metavar="DATE", help="of several visits this one: YYYY-MM-DD, or the Study Instance UID"
+    )
     parser.add_argument(
         "--output",
         type=Path,
@@ -70,19 +81,39 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Segment."""
-    from ..inference.segment_files import segment_files
-
+    _refuse_contradictions(options)
+    common = {
+        "output": options.output,
+        "student": options.student,
+        "device": options.device,
+        "labels": options.labels,
+        "steps": chosen_steps(options),
+    }
     with progress_printer(options.progress) as progress:
-        report = segment_files(
-            options.inputs,
-            options.output,
-            options.student,
-            options.device,
-            options.labels,
-            progress,
-            chosen_steps(options),
-        )
+        if options.dicom is not None:
+            from ..inference.segment_dicom import segment_dicom
+
+            report = segment_dicom(
+                options.dicom, patient=options.patient, study=options.study, on_progress=progress, **common
+            )
+        else:
+            from ..inference.segment_files import segment_files
+
+            report = segment_files(options.inputs, on_progress=progress, **common)
     show_result(options, report, _summary(report))
+
+
+def _refuse_contradictions(options: argparse.Namespace) -> None:
+    """Raises OptionError."""
+    if options.dicom is not None and options.inputs:
+        given = ", ".join(f"--{modality.name.lower()}" for modality in options.inputs)
+        raise OptionError(
+            f"--dicom {options.dicom} and {given} contradict each other: give either a folder of DICOM, of "
+            "which the series are chosen, or the volumes."
+        )
+    for name in ("patient", "study"):
+        if options.dicom is None and getattr(options, name) is not None:
+            raise OptionError(f"--{name} chooses in a folder of DICOM. Give the folder by --dicom.")
 
 
 def _summary(report: Mapping[str, Any]) -> str:
@@ -95,6 +126,7 @@ def _summary(report: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             *(f"Warning: {warning}" for warning in report["warnings"]),
+            *report.get("dicom", {}).get("choice", []),
             f"Used {report['modalities']} on {report['device']['name']}: {report['seconds']['total']:.1f} s, "
             f"{report['peak_memory_bytes'] / 2**30:.1f} GiB",
             f"Volumes in cm3: {volumes}",

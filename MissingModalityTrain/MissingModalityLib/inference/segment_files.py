@@ -113,12 +113,14 @@ class Segmenter:
         on_progress: Progress | None = None,
         begin: float | None = None,
         files: Mapping[str, Mapping[str, Any]] | None = None,
+        dicom: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """One patient's volumes, to a file with its report as in :func:`segment_files`.
 
         Args:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
             files: what the files of the volumes hold, see :func:`~..imaging.file_facts.files_facts`.
+            dicom: which series they are, see :class:`.SegmentationReport`.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
         notify = reporter(on_progress)
@@ -143,6 +145,7 @@ class Segmenter:
                     name: {**(files or {}).get(name, {}), "voxels_sha256": voxels}
                     for name, voxels in volumes_sha256(study.images).items()
                 },
+                dicom=dicom,
                 input_steps=ready.facts,
                 output=str(output),
                 labels=labels,
@@ -206,18 +209,27 @@ def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path,
     if not inputs:
         options = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
         raise ImageError(f"No volume given. Name at least one of {options}.")
-    # both only to be refused here and not after minutes of work
+    for (first, path), (second, other) in combinations(inputs.items(), 2):
+        if _same_file(path, other):
+            raise ImageError(given_twice(first, str(path), second, str(other)))
+    check_output(output, labels, (*inputs.values(), student))
+
+
+def check_output(output: Path, labels: str, inputs: Iterable[Path]) -> None:
+    """Refuse here what would fail after minutes of work.
+
+    Args:
+        output: file to be written, beside its report.
+        labels: convention of its numbers.
+        inputs: files that are not to be overwritten.
+
+    Raises:
+        OptionError: unknown convention or kind of file, no place to write to, or an input's name.
+    """
     convention(labels)
     split_suffix(output)
     for written in (output, report_path(output)):
         _check_writable(written)
-    for (first, path), (second, other) in combinations(inputs.items(), 2):
-        if _same_file(path, other):
-            raise ImageError(given_twice(first, str(path), second, str(other)))
-    _refuse_overwriting(output, (*inputs.values(), student))
-
-
-def _refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
     for written, read in product((output, report_path(output)), inputs):
         if _same_file(written, read):
             raise OptionError(f"{written}: the output would overwrite an input. Choose another output name.")

@@ -23,6 +23,9 @@ class SegmentationReport:
         inputs: file or node name of each volume by modality, e.g. ``FLAIR``; the first is the reference.
         contents: of each volume by modality ``voxels_sha256`` and, of one from a file, the file's ``bytes``
             and ``sha256``; reports of earlier versions lack it.
+        dicom: of DICOM input the ``study_uid`` and ``date``, by modality the ``series`` as the command
+            ``series`` lists them (``uid``, ``description`` ...), sentences about their ``choice``, and
+            ``bytes`` and ``sha256`` of all usable ``files`` of the study; absent for other input.
         input_steps: what was done to the volumes before, see :class:`~..clinical.raw.Ready`: ``asked``,
             ``registration`` by modality (``moved``, ``shift_mm``, ``angle_degrees``, ``similarity`` before
             and after) and ``stripping`` (``method``, ``brain_cm3``); reports of earlier versions lack it.
@@ -51,6 +54,7 @@ class SegmentationReport:
     student: Mapping[str, str]
     inputs: Mapping[str, str]
     contents: Mapping[str, Mapping[str, Any]]
+    dicom: Mapping[str, Any] | None
     input_steps: Mapping[str, Any]
     output: str
     labels: str
