@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+import MissingModalityLib as mm
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.imaging.grid import Grid
@@ -120,3 +121,35 @@ def test_what_a_grid_does_not_cover_of_the_tumor_is_told(first: int, prepared: P
 def test_modalities_go_before_files_of_that_name() -> None:
     assert parse_grid("T1ce") is Modality.T1CE
     assert parse_grid("t1ce.nii.gz") == Path("t1ce.nii.gz")
+
+
+def test_a_result_lies_on_the_grid_of_the_volume_that_was_named(student: Path, tmp_path: Path) -> None:
+    """By name and by the file of a volume that is given too, of which the header alone tells."""
+    first = write_brain(tmp_path / "flair.nii.gz", 1)
+    other = write_brain(
+        tmp_path / "t2.nii.gz", 2, size=(40, 40, 12), spacing=(1.2, 1.2, 3.9), origin=(1.0, 2.0, 0.5)
+    )
+    inputs = {Modality.FLAIR: first, Modality.T2: other}
+    reports = [
+        mm.segment_files(inputs, tmp_path / f"{number}.nii.gz", student, "cpu", grid=grid)
+        for number, grid in enumerate(("t2", other))
+    ]
+    named, given = (sitk.ReadImage(str(tmp_path / f"{number}.nii.gz")) for number in range(2))
+    assert [report["grid"] for report in reports] == ["T2", "T2"]
+    volume = sitk.ReadImage(str(other))
+    assert named.GetSize() == volume.GetSize()
+    for mine, own in (
+        (named.GetSpacing(), volume.GetSpacing()),
+        (named.GetOrigin(), volume.GetOrigin()),
+        (named.GetDirection(), volume.GetDirection()),
+    ):
+        assert mine == pytest.approx(own, abs=1e-5)
+    array = sitk.GetArrayFromImage(named)
+    np.testing.assert_array_equal(array, sitk.GetArrayFromImage(given))
+    voxel = float(np.prod(volume.GetSpacing())) / 1000
+    assert reports[0]["volumes_cm3"]["WT"] == pytest.approx(voxel * np.count_nonzero(array), abs=1e-3) != 0
+
+
+def test_without_a_choice_the_report_names_no_grid(student: Path, tmp_path: Path) -> None:
+    first = write_brain(tmp_path / "flair.nii.gz", 1)
+    assert "grid" not in mm.segment_files({Modality.FLAIR: first}, tmp_path / "o.nii.gz", student, "cpu")

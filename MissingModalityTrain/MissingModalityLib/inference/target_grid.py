@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,15 +63,17 @@ class TargetGrid:
         ]
 
 
-def parse_grid(text: str) -> GridChoice:
-    """``t1ce`` or another modality's name in any case, else a file."""
+def parse_grid(choice: Modality | Path | str | None) -> GridChoice | None:
+    """A text as a modality, by its name in any case (``t1ce``), or else as a file; all else as it is."""
+    if choice is None or isinstance(choice, (Modality, Path)):
+        return choice
     try:
-        return Modality[text.upper()]
+        return Modality[choice.upper()]
     except KeyError:
-        return Path(text)
+        return Path(choice)
 
 
-def check_grid_choice(choice: GridChoice | None, given: frozenset[Modality]) -> None:
+def check_grid_choice(choice: GridChoice | None, given: Iterable[Modality]) -> None:
     """Raise OptionError where the result is to lie on a volume that is not given."""
     if isinstance(choice, Modality) and choice not in given:
         raise OptionError(
@@ -97,7 +100,7 @@ def target_grid(choice: GridChoice | None, given: Study, ready: Study) -> Target
     if choice is None or choice == given.reference:
         return None
     if isinstance(choice, Modality):
-        check_grid_choice(choice, frozenset(given.images))
+        check_grid_choice(choice, given.images)
         grids = (Grid.from_image(study.images[choice]) for study in (ready, given))
         return TargetGrid(given.names[choice], *grids)
     grid = Grid.from_image(read_image(choice))
