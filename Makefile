@@ -26,6 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:
 	@echo "make demo         segment a synthetic patient; CASE=folder for your own, MODALITIES=\"T2\" to choose the volumes,"
+	@echo "                  RAW=1 for a synthetic patient with skull, own grids and movements between sequences,"
 	@echo "                  STUDENT=file.safetensors for another network,"
 	@echo "                  CONVENTION=brats2023 for labels whose numbers the names do not tell"
 	@echo "make test         the tests that finish in minutes, in two processes; PYTEST_ARGS=... for pytest,"
@@ -65,7 +66,7 @@ $(PACKAGE_DONE): pyproject.toml $(REQUIREMENTS_DONE)
 demo: install
 	$(BIN)/python Scripts/demo.py $(if $(filter undefined,$(origin CASE)),,--case "$(CASE)") \
 	    $(if $(MODALITIES),--modalities $(MODALITIES)) $(if $(STUDENT),--student "$(STUDENT)") \
-	    $(if $(CONVENTION),--convention $(CONVENTION))
+	    $(if $(CONVENTION),--convention $(CONVENTION)) $(if $(RAW),--raw)
 
 test: install
 	$(PYTEST) $(PYTEST_ARGS)

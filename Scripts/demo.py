@@ -74,7 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0], allow_abbrev=False)
-    parser.add_argument("--case", metavar="FOLDER", help="a case of your own; default: a synthetic patient")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--case", metavar="FOLDER", help="a case of your own; default: a synthetic patient")
+    which.add_argument(
+        "--raw",
+        action="store_true",
+        help="a synthetic patient with his skull on, who moved between sequences",
+    )
     parser.add_argument(
         "--modalities",
         nargs="+",
@@ -119,9 +125,11 @@ def _case(options: argparse.Namespace) -> Case:
     """The case named, or a synthetic patient grown into the output folder."""
     if options.case is None:
         from MissingModalityLib.phantom.patient import write_patient
+        from MissingModalityLib.phantom.raw_patient import write_raw_patient
 
         print("Growing a synthetic patient ...", flush=True)
-        folder = write_patient(options.output / "patients", SEED)
+        write = write_raw_patient if options.raw else write_patient
+        folder = write(options.output / "patients", SEED)
     elif not options.case.strip():
         raise CaseError("The case is empty. Name the folder that holds its volumes: make demo CASE=folder")
     else:

@@ -11,6 +11,9 @@ from MissingModalityPanelLib.widgets import setStatus
 COLORS = {Grade.RELIABLE: "#2e9e44", Grade.CHECK: "#c98500", Grade.DOUBTFUL: "#d64545"}
 """Green, amber and red that stand out from the background in Slicer's light and in its dark style."""
 
+SIGNS = {Grade.RELIABLE: "✓", Grade.CHECK: "⚠", Grade.DOUBTFUL: "✗"}
+"""Told apart without color."""
+
 
 class ExpectationSection(Section):
     """A line without frame, so that it reads as part of the sequences above it."""
@@ -54,8 +57,8 @@ def _regionLine(region, found):
 
 
 def gradedLine(region, grade, numbers):
-    """One line of rich text in the color of a grade: the region, how far to trust it, and its Dice."""
-    text = f"&#9679; {_regionName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
+    """One line of rich text with sign and color of a grade: the region, how far to trust it, and its Dice."""
+    text = f"{SIGNS[grade]} {_regionName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
     return f'<span style="color:{COLORS[grade]}">{text}</span>'
 
 

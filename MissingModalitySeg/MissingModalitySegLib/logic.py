@@ -8,6 +8,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.runtime.jobs import Job
+from MissingModalitySegLib.rawsection import RawSteps
 from MissingModalitySegLib.sections import MissingModalitySegParameterNode
 from MissingModalitySegLib.segmentationrun import SegmentationRun, nodesByModality
 
@@ -22,7 +23,14 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         return MissingModalitySegParameterNode(super().getParameterNode())
 
     def segment(
-        self, inputs, outputSegmentation=None, student=None, device="auto", regions=False, onProgress=None
+        self,
+        inputs,
+        outputSegmentation=None,
+        student=None,
+        device="auto",
+        regions=False,
+        onProgress=None,
+        steps=None,
     ):
         """Segment the tumor and wait for the result.
 
@@ -34,6 +42,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             device: "auto", "cpu", "cuda" or "cuda:N".
             regions: add whole tumor and tumor core.
             onProgress: called with each ``MissingModalityLib.core.progress.Event``.
+            steps: ``RawSteps``, what is done to raw volumes before; all that they need where None.
 
         Returns:
             The vtkMRMLSegmentationNode.
@@ -43,7 +52,9 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             RuntimeError: the process crashed; Slicer's log has the details.
             In both cases the scene is unchanged.
         """
-        run = self.startSegmentation(inputs, outputSegmentation, student, device, regions, onProgress)
+        run = self.startSegmentation(
+            inputs, outputSegmentation, student, device, regions, onProgress, steps=steps
+        )
         run.wait()
         if run.exception is not None:
             raise run.exception
@@ -58,6 +69,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         regions=False,
         onProgress=None,
         onFinished=None,
+        steps=None,
     ):
         """Like :meth:`segment`, without waiting.
 
@@ -72,8 +84,16 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         """
         nodes = nodesByModality(inputs)
         finished = onFinished or (lambda run: None)
-        run = SegmentationRun(nodes, outputSegmentation, student, device, regions, onProgress, finished)
+        raw = steps or RawSteps()
+        run = SegmentationRun(nodes, outputSegmentation, student, device, regions, raw, onProgress, finished)
         return run.start()
+
+    def needsStripping(self, inputs):
+        """Whether any of the volume nodes still shows the skull, so that the brain has to be found."""
+        from MissingModalityLib import mrml
+        from MissingModalityLib.clinical.stripping import needs_stripping
+
+        return any(needs_stripping(mrml.image_of(node)) for node in inputs)
 
     def startFolder(self, data, output, student=None, device="auto", onProgress=None, onFinished=None):
         """``MissingModalityLib.segment_folder`` in a process of its own.

@@ -1,5 +1,7 @@
 """The section Result: measures, display and export of one segmentation node."""
 
+from html import escape
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -9,7 +11,7 @@ from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
 from MissingModalityLib.inference.expected_dice import Grade
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import fillTable, setStatus, signalsBlocked
-from MissingModalitySegLib.expectationsection import gradedLine
+from MissingModalitySegLib.expectationsection import SIGNS, gradedLine
 
 DICOM_PLUGIN = "DICOMSegmentationPlugin"
 """Of the extension QuantitativeReporting."""
@@ -46,7 +48,8 @@ class ResultSection(Section):
                 for segment in (*REGION_SEGMENTS, *SEGMENTS)
             ],
         )
-        setStatus(self.ui.estimateLabel, estimateText(run.report))
+        setStatus(self.ui.estimateLabel, worthText(run.report))
+        setStatus(self.ui.notesLabel, notesText(run.report))
         # only models with a presence head report it
         presence = run.report.get("presence", {})
         shares = [f"{_(s.name)} {100 * presence[s.id]:.0f} %" for s in SEGMENTS if s.id in presence]
@@ -66,8 +69,8 @@ class ResultSection(Section):
         self._node = node
         if node is None or node is not self._made:  # the table is of what the last run has made
             self.ui.volumesTable.setRowCount(0)
-            setStatus(self.ui.estimateLabel, "")
-            setStatus(self.ui.presenceLabel, "")
+            for label in (self.ui.estimateLabel, self.ui.notesLabel, self.ui.presenceLabel):
+                setStatus(label, "")
         setStatus(self.ui.resultLabel, node.GetName() if node is not None else "")
         display = node.GetDisplayNode() if node is not None else None
         self.ui.show3DButton.setSegmentationNode(node)
@@ -112,17 +115,38 @@ class ResultSection(Section):
             self.panel.run.setStatus(_("Wrote {path}").format(path=path))
 
 
-def estimateText(report):
-    """How far to trust this very result, region by region, as rich text; empty where no model tells."""
+def worthText(report):
+    """How far to trust this very result, region by region, as rich text.
+
+    That is the Dice that the model estimates for it, and the mean of patients with the same sequences, as far
+    as the report has them; the grade goes by the first one that is there.
+    """
     estimated = report.get("estimated_dice", {})
-    if not estimated:
-        return ""
-    grades = {region: Grade[word.upper()] for region, word in report["grades"].items()}
-    heading = _("How far to trust <b>this result</b>, by the Dice that the model estimates for it")
-    lines = [gradedLine(region, grades[region], f"{dice:.2f}") for region, dice in estimated.items()]
-    advice = {
-        Grade.RELIABLE: "",
-        Grade.CHECK: _("Look at every slice before you use it."),
-        Grade.DOUBTFUL: _("Do not use it unchecked: most of it may be wrong."),
-    }[grades["WT"]]
-    return "<br>".join([heading, *lines, *filter(None, [advice])])
+    expectation = report.get("expectation", {"dice": {}})
+    told = [
+        _("Dice estimated for it") if estimated else "",
+        _("mean of {cases} patients with {sequences}").format(
+            cases=expectation["cases"], sequences=report["modalities"]
+        )
+        if expectation["dice"]
+        else "",
+    ]
+    heading = _("What <b>this result</b> is worth")
+    if not any(told):
+        text = _("{heading}: nothing tells; the model was never evaluated on {sequences}.")
+        return f"{SIGNS[Grade.CHECK]} {text.format(heading=heading, sequences=report['modalities'])}"
+    dice = [values for values in (estimated, expectation["dice"]) if values]
+    grades = {region: Grade.of(value) for region, value in dice[0].items()}
+    lines = [
+        gradedLine(region, grade, ", ".join(f"{values[region]:.2f}" for values in dice))
+        for region, grade in grades.items()
+    ]
+    advice = _("Look at every slice before you use it.") if grades["WT"] is Grade.CHECK else ""
+    return "<br>".join([f"{heading}: {', '.join(filter(None, told))}", *lines, *filter(None, [advice])])
+
+
+def notesText(report):
+    """What the user should know about the volumes and what was done to them, as rich text."""
+    if not report["warnings"]:
+        return f"{SIGNS[Grade.RELIABLE]} {_('Nothing to note about the volumes.')}"
+    return "<br>".join(f"{SIGNS[Grade.CHECK]} {escape(warning)}" for warning in report["warnings"])

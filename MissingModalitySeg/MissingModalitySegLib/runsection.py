@@ -8,6 +8,7 @@ from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityPanelLib.progresstexts import segmentationText
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import makeTimer, setEnabledWithReason, setStatus
+from MissingModalitySegLib.stepslist import StepsList
 
 POLL_MILLISECONDS = 100  # so that the bar moves without jumps: a run takes seconds on a GPU
 
@@ -28,6 +29,7 @@ class RunSection(Section):
     def __init__(self, panel):
         super().__init__(panel)
         self._run = None
+        self._steps = None
         self._timer = makeTimer(POLL_MILLISECONDS, self._poll)
         self.ui.applyButton.clicked.connect(self.onApply)
         self.ui.cancelButton.clicked.connect(self.onCancel)
@@ -65,7 +67,8 @@ class RunSection(Section):
     def finish(self, text):
         """The run has ended."""
         self._timer.stop()
-        self._run = None
+        self._run = self._steps = None
+        setStatus(self.ui.stepsLabel, "")
         self.setStatus(text)
         self.panel.updateGui()
 
@@ -113,16 +116,26 @@ class RunSection(Section):
             self._run.poll()
 
     def _startSegmentation(self):
-        state = self.state
-        return self.logic.startSegmentation(
-            {modality.name: node for modality, node in state.inputs().items()},
+        state, steps = self.state, self.state.rawSteps()
+        inputs = {modality.name: node for modality, node in state.inputs().items()}
+        run = self.logic.startSegmentation(
+            inputs,
             state.outputSegmentation,
             state.studentPath or None,
             state.device.value,
             state.regions,
-            lambda event: self.showStep(event, segmentationText(event)),
+            self._onProgress,
             self._onFinished,
+            steps,
         )
+        self._steps = StepsList(steps.leftOut())
+        setStatus(self.ui.stepsLabel, self._steps.text())
+        return run
+
+    def _onProgress(self, event):
+        self._steps.follow(event)
+        setStatus(self.ui.stepsLabel, self._steps.text())
+        self.showStep(event, segmentationText(event))
 
     def _onFinished(self, run):
         if run.canceled:
@@ -136,10 +149,11 @@ class RunSection(Section):
 
 
 def doneText(report):
-    """The end of a segmentation in words, with the report's warnings."""
+    """The end of a segmentation in words."""
     done = _("Done in {seconds} s on {device} with {sequences}.").format(
         seconds=round(report["seconds"]["total"]),
         device=report["device"]["description"],
         sequences=report["modalities"],
     )
-    return "\n".join([done, *report["warnings"]])
+    notes = _("See the notes under Result.") if report["warnings"] else ""
+    return " ".join(filter(None, [done, notes]))

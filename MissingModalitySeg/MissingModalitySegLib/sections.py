@@ -9,6 +9,7 @@ from MissingModalitySegLib.expectationsection import ExpectationSection
 from MissingModalitySegLib.foldersection import FolderSection
 from MissingModalitySegLib.inputssection import InputsSection
 from MissingModalitySegLib.modelsection import ModelSection
+from MissingModalitySegLib.rawsection import RawSection
 from MissingModalitySegLib.resultsection import ResultSection
 from MissingModalitySegLib.runsection import RunSection
 
@@ -17,6 +18,7 @@ SECTIONS = (
     ExpectationSection,
     ModelSection,
     DeviceSection,
+    RawSection,
     RunSection,
     ResultSection,
     FolderSection,

@@ -21,9 +21,10 @@ class SegmentationRun(Job):
         segmentation: the segmentation node; None before the end and where there is none.
         report: what the command reports: model, device, seconds, warnings; None like ``segmentation``.
         reference: the volume node on whose grid the segments lie.
+        stepNodes: new nodes with what the steps before have made; none unless asked for.
     """
 
-    def __init__(self, inputs, output, student, device, regions, onProgress, onFinished):
+    def __init__(self, inputs, output, student, device, regions, steps, onProgress, onFinished):
         """Write the volumes to files, which the process reads once the run is started.
 
         Args:
@@ -32,6 +33,7 @@ class SegmentationRun(Job):
             student: path of a model file, or None for the bundled one.
             device: as on the command line.
             regions: add whole tumor and tumor core.
+            steps: what is done to raw volumes before, ``RawSteps``.
             onProgress: called with each progress event, or None.
             onFinished: called with this run at the end, whatever the end is.
 
@@ -43,7 +45,8 @@ class SegmentationRun(Job):
         mrml.check_nodes(inputs)
         self.exception = self.segmentation = self.report = None
         self.reference = next(iter(inputs.values()))
-        self._nodes, self._output, self._regions = dict(inputs), output, regions
+        self.stepNodes = []
+        self._nodes, self._output, self._regions, self._steps = dict(inputs), output, regions, steps
         self._onFinished = onFinished
         self._folder = tempfile.TemporaryDirectory(
             prefix="MissingModality-",
@@ -51,6 +54,9 @@ class SegmentationRun(Job):
         )
         folder = Path(self._folder.name)
         self._paths = mrml.write_inputs(inputs, folder)
+        self._maskPath, self._stepsFolder = folder / "brain.nrrd", folder / "steps"
+        if steps.brainMask is not None:
+            mrml.write_brain_mask(steps.brainMask, self._maskPath)
         self._result = folder / "classes.nrrd"
         super().__init__(self._commandLine(student, device), onProgress, self._onProcessEnded)
 
@@ -58,6 +64,7 @@ class SegmentationRun(Job):
         arguments = ["segment", "--output", self._result, "--device", device]
         for modality, path in self._paths.items():
             arguments += [f"--{modality.name.lower()}", path]
+        arguments += self._steps.arguments(self._maskPath, self._stepsFolder)
         return [*arguments, "--student", student] if student else arguments
 
     def wait(self, timeout=None):
@@ -72,7 +79,8 @@ class SegmentationRun(Job):
         try:
             if self.error is None:
                 self._import()
-                self.report = self.result
+                warnings = [self._inNodeNames(warning) for warning in self.result["warnings"]]
+                self.report = self.result | {"warnings": warnings}
             elif self.exit_code == 2 or self.canceled:  # 2: bad input, with a message for people
                 self.exception = MissingModalityError(self._inNodeNames(self.error))
             else:
@@ -97,14 +105,42 @@ class SegmentationRun(Job):
             )
         classes = sitk.GetArrayFromImage(read_image(self._result))
         built = mrml.build_segmentation(classes, reference, self._regions)
+        made = self._stepsMade()
         # a node that the user has deleted meanwhile lives on here, without a scene to be shown in
         kept = self._output is not None and self._output.GetScene() is not None
         self.segmentation = mrml.place_segmentation(built, reference, self._output if kept else None)
+        if made is not None:
+            self.stepNodes = self._addStepNodes(made)
+
+    def _stepsMade(self):
+        """What the steps before the segmentation have left; None where nobody wants to see it."""
+        from MissingModalityLib.clinical.steps_output import read_steps
+
+        return read_steps(self._stepsFolder) if self._steps.keep else None
+
+    def _addStepNodes(self, made):
+        from MissingModalityLib import mrml
+
+        scene, name = self.reference.GetScene(), self.reference.GetName()
+        nodes = [
+            mrml.add_transform(
+                scene,
+                transform,
+                _("{moved} onto {reference}").format(moved=self._nodes[modality].GetName(), reference=name),
+            )
+            for modality, transform in made.movements.items()
+        ]
+        if made.brain is not None:
+            nodes.append(mrml.add_brain_mask(scene, made.brain, _("{name} brain").format(name=name)))
+        return nodes
 
     def _inNodeNames(self, message):
         """A message with the names of the volumes in place of the paths that the process was given."""
-        for modality, path in self._paths.items():
-            message = message.replace(str(path), f"'{self._nodes[modality].GetName()}'")
+        named = {path: self._nodes[modality] for modality, path in self._paths.items()}
+        if self._steps.brainMask is not None:
+            named[self._maskPath] = self._steps.brainMask
+        for path, node in named.items():
+            message = message.replace(str(path), f"'{node.GetName()}'")
         return message
 
 

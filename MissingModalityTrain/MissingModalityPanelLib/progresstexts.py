@@ -25,6 +25,9 @@ def segmentationText(event):
     """What the segmentation of one patient is doing."""
     stages = {
         ProgressStage.READ: _("Reading the volumes"),
+        ProgressStage.REGISTER: _("Moving the volumes onto the first one"),
+        ProgressStage.STRIP: _("Finding the brain"),
+        ProgressStage.CHECK: _("Checking which sequence each volume is"),
         ProgressStage.PREPARE: _("Bringing the volumes onto one grid"),
         ProgressStage.SEGMENT: _("Segmenting"),
         ProgressStage.WRITE: _("Writing the result"),

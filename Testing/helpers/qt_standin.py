@@ -89,8 +89,8 @@ class qMRMLNodeComboBox(_styled["QComboBox"]):
             self._scene.RemoveObserver(tag)
         self._scene = scene
         events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent)
-        self._tags = [scene.AddObserver(event, lambda *_: self._refill()) for event in events]
-        self._refill()
+        self._tags = [scene.AddObserver(event, lambda *_: self.refill()) for event in events]
+        self.refill()
 
     def currentNode(self) -> Any:
         node_id = self.itemData(QtWidgets.QComboBox.currentIndex(self))
@@ -100,7 +100,7 @@ class qMRMLNodeComboBox(_styled["QComboBox"]):
         index = self.findData(node.GetID()) if node is not None else 0
         self.setCurrentIndex(max(index, 0))
 
-    def _refill(self) -> None:
+    def refill(self) -> None:
         chosen = self.itemData(QtWidgets.QComboBox.currentIndex(self))
         self.blockSignals(True)
         self.clear()
@@ -160,11 +160,14 @@ class ctkPathLineEdit(_styled["QWidget"]):
 
 
 class ctkCollapsibleButton(_styled["QGroupBox"]):
-    """A titled group; always open."""
+    """A titled group."""
 
     def event(self, happening: Any) -> bool:
-        if happening.type() == QtCore.QEvent.Type.DynamicPropertyChange and self.property("text"):
-            self.setTitle(self.property("text"))
+        if happening.type() == QtCore.QEvent.Type.DynamicPropertyChange:
+            self.setTitle(self.property("text") or "")
+            # closed, it has room for its title alone
+            closed = bool(self.property("collapsed"))
+            self.setMaximumHeight(self.fontMetrics().height() + 4 if closed else 16777215)
         return super().event(happening)
 
 

@@ -100,7 +100,8 @@ def _resources(module_name: str) -> Path:
 def parameterNodeWrapper(cls: type) -> type:
     """Class of typed fields -> properties kept in a ``vtkMRMLScriptedModuleNode``, with widgets tied to them.
 
-    Knows the kinds of field that the modules use: nodes (as references), bool, int, float, str and Enum.
+    Knows the kinds of field that the modules use: nodes (as references), one of several kinds of nodes, bool,
+    int, float, str and Enum.
     """
     fields = typing.get_type_hints(cls)  # without the ranges, which only widgets heed
     defaults = {name: getattr(cls, name, None) for name in fields}
@@ -120,7 +121,9 @@ def _bind(self: Any, node: Any) -> None:
     self._showing = False
 
 
-def _parameter(name: str, kind: type, default: Any) -> property:
+def _parameter(name: str, kind: Any, default: Any) -> property:
+    if typing.get_origin(kind) is typing.Union:
+        return _node_of_several_kinds(name, [cls.__name__ for cls in typing.get_args(kind)])
     if isinstance(kind, type) and kind.__name__.startswith("vtkMRML"):
         return property(
             lambda self: self.parameterNode.GetNodeReference(name),
@@ -138,6 +141,21 @@ def _parameter(name: str, kind: type, default: Any) -> property:
     def write(self: Any, value: Any) -> None:
         # an Enum is stored by its name, as in Slicer
         self.parameterNode.SetParameter(name, value.name if isinstance(value, Enum) else str(value))
+
+    return property(read, write)
+
+
+def _node_of_several_kinds(name: str, kinds: list[str]) -> property:
+    """A union of kinds of nodes, and None; as in Slicer each is kept under the name and its number."""
+
+    def read(self: Any) -> Any:
+        found = (self.parameterNode.GetNodeReference(f"{name}_{number}") for number in range(len(kinds)))
+        return next((node for node in found if node is not None), None)
+
+    def write(self: Any, node: Any) -> None:
+        for number, kind in enumerate(kinds):
+            fits = node is not None and node.IsA(kind)
+            self.parameterNode.SetNodeReferenceID(f"{name}_{number}", node.GetID() if fits else None)
 
     return property(read, write)
 
@@ -178,6 +196,10 @@ class _Link:
         self.parameters, self.name, self.widget = parameters, name, widget
         kind = typing.get_type_hints(type(parameters))[name]
         if isinstance(widget, qt_standin.qMRMLNodeComboBox):
+            # as in Slicer the annotation's; what the .ui file says is lost
+            nodes = [one for one in (typing.get_args(kind) or (kind,)) if one is not type(None)]
+            widget.nodeTypes = [one.__name__ for one in nodes]
+            widget.refill()
             self.signal = widget.currentNodeChanged
             self.get, self.set = widget.currentNode, widget.setCurrentNode
         elif hasattr(widget, "setValue"):

@@ -25,11 +25,10 @@ from MissingModalityLib import mrml
 from MissingModalityLib.core.segments import SEGMENTS
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime import jobs
+from seg_panel import Silence, add_volumes, choose_student, devicesection, finish, made, opened_panel
 from small_networks import telling_student, write_student
-from small_patient import brain_volume, write_brain
+from small_patient import write_brain
 
-seg = slicer_standin.load_module("MissingModalitySeg")
-devicesection = slicer_standin.load_module("MissingModalitySegLib.devicesection")
 runsection = slicer_standin.load_module("MissingModalitySegLib.runsection")
 
 
@@ -43,59 +42,15 @@ def slow_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_student(tmp_path_factory.mktemp("students") / "slow.safetensors", window=16, overlap=0.75)
 
 
-class Silence:
-    """A job that never tells anything: looking for devices would start a process for every test."""
-
-    asked: ClassVar[list[list[str]]] = []
-
-    def __init__(self, arguments: list[str], **_options: Any) -> None:
-        self.asked.append(arguments)
-
-    def start(self) -> Silence:
-        return self
-
-    def poll(self) -> None: ...
-
-    def cancel(self) -> None: ...
-
-
 @pytest.fixture
 def panel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """The panel as it opens: in an empty scene, with no student trained here."""
-    monkeypatch.setenv("MISSINGMODALITY_MODELS", str(tmp_path / "models"))
-    monkeypatch.setattr(devicesection, "Job", Silence)
-    slicer_standin.new_scene()
-    widget = seg.MissingModalitySegWidget(slicer_standin.module_area())
-    widget.setup()
-    widget.enter()
-    yield widget
-    widget.cleanup()
-
-
-def add_volumes(*names: str) -> list[Any]:
-    return [
-        mrml.add_volume(slicer.mrmlScene, brain_volume(number), name) for number, name in enumerate(names)
-    ]
-
-
-def choose_student(panel: Any, path: Path) -> None:
-    panel.ui.studentSelector.setCurrentIndex(panel.ui.studentSelector.count - 1)
-    panel.ui.studentPathEdit.setCurrentPath(str(path))
+    with opened_panel(monkeypatch, tmp_path) as widget:
+        yield widget
 
 
 def table_rows(panel: Any) -> list[tuple[str, str, str]]:
     table = panel.ui.volumesTable
     return [tuple(table.item(row, column).text() for column in (0, 1, 2)) for row in range(table.rowCount)]
-
-
-def finish(panel: Any) -> None:
-    run_events(lambda: not panel.ui.cancelButton.enabled, 300)
-
-
-def made() -> Any:
-    """The segmentation that came into the scene last."""
-    count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
-    return slicer.mrmlScene.GetNthNodeByClass(count - 1, "vtkMRMLSegmentationNode")
 
 
 def test_panel_opens_with_apply_off_and_says_why(panel: Any) -> None:
@@ -313,9 +268,9 @@ def test_the_panel_says_what_to_expect_and_which_sequence_would_help(panel: Any,
     plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.expectationLabel.text).toPlainText()
     assert plain.splitlines() == [
         "T2 (1 of 4 sequences): what to expect, by mean Dice \u00b1 spread over 7 evaluated patients",
-        "\u25cf Whole tumor: reliable (0.80 \u00b1 0.12)",
-        "\u25cf Tumor core: check (0.60 \u00b1 0.12)",
-        "\u25cf Enhancing tumor: doubtful (0.31 \u00b1 0.12)",
+        "✓ Whole tumor: reliable (0.80 \u00b1 0.12)",
+        "⚠ Tumor core: check (0.60 \u00b1 0.12)",
+        "✗ Enhancing tumor: doubtful (0.31 \u00b1 0.12)",
         "Adding T1ce would help most: whole tumor 0.80 to 0.81, tumor core 0.60 to 0.70, enhancing tumor "
         "0.31 to 0.70 (the 6 patients who have it).",
     ]
@@ -588,22 +543,23 @@ def test_a_calibrated_student_tells_how_far_to_trust_this_very_result(
     assert not panel.ui.estimateLabel.isHidden()
     plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.estimateLabel.text).toPlainText()
     assert plain.splitlines() == [
-        "How far to trust this result, by the Dice that the model estimates for it",
-        "\u25cf Whole tumor: doubtful (0.41)",
-        "\u25cf Tumor core: check (0.62)",
-        "\u25cf Enhancing tumor: reliable (0.90)",
-        "Do not use it unchecked: most of it may be wrong.",
+        "What this result is worth: Dice estimated for it",
+        "✗ Whole tumor: doubtful (0.41)",
+        "⚠ Tumor core: check (0.62)",
+        "✓ Enhancing tumor: reliable (0.90)",
     ]
-    assert "doubtful: a Dice of 0.41" in panel.ui.statusLabel.text
+    assert "⚠ This result is doubtful: a Dice of 0.41" in panel.ui.notesLabel.text
+    assert "See the notes under Result." in panel.ui.statusLabel.text
     slicer.mrmlScene.RemoveNode(made())
-    assert panel.ui.estimateLabel.isHidden()
+    assert panel.ui.estimateLabel.isHidden() and panel.ui.notesLabel.isHidden()
 
 
 def test_presence_stands_below_the_table_where_the_student_tells_it(
     panel: Any, student: Path, tmp_path: Path
 ) -> None:
     segmented(panel, student)
-    assert panel.ui.presenceLabel.isHidden() and panel.ui.estimateLabel.isHidden()
+    assert panel.ui.presenceLabel.isHidden()
+    assert "nothing tells; the model was never evaluated on FLAIR" in panel.ui.estimateLabel.text
     telling_student().save(tmp_path / "told.safetensors")
     choose_student(panel, tmp_path / "told.safetensors")
     panel.ui.applyButton.click()

@@ -20,12 +20,19 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--count", type=at_least(1, _MOST_PATIENTS), default=1, metavar="K", help="how many (default: 1)"
     )
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="as a scanner gives them: skull on, each sequence on a grid of its own, moved in between",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Grow."""
     from ..phantom.patient import write_patient
+    from ..phantom.raw_patient import write_raw_patient
 
+    write = write_raw_patient if options.raw else write_patient
     # a patient depends on its own seed alone: a larger --count adds patients and changes none
     for seed in range(options.seed, options.seed + options.count):
-        print(write_patient(options.output, seed))
+        print(write(options.output, seed))

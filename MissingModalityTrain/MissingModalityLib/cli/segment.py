@@ -90,6 +90,12 @@ def add(commands: Any) -> None:
         help="numbers in OUT; classes: 1 NCR/NET, 2 ED, 3 ET; brats2021: 4 for ET (default: %(default)s)",
     )
     add_steps(parser, mask=True)
+    parser.add_argument(
+        "--steps-output",
+        type=Path,
+        metavar="FOLDER",
+        help="keep what the steps have made: brain.nrrd, and transforms of moved volumes such as T1CE.tfm",
+    )
     add_device(parser)
     add_progress(parser)
 
@@ -120,7 +126,9 @@ def run(options: argparse.Namespace) -> None:
         else:
             from ..inference.segment_files import segment_files
 
-            report = segment_files(options.inputs, on_progress=progress, **common)
+            report = segment_files(
+                options.inputs, on_progress=progress, steps_output=options.steps_output, **common
+            )
     show_result(options, report, _summary(report))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 import SimpleITK as sitk
@@ -16,6 +17,8 @@ TRUSTED = (Modality.T1CE, Modality.T1, Modality.FLAIR, Modality.T2)
 
 SMALLEST_AGREEMENT = 0.8
 """Dice of two masks of one brain below which one of them is wrong; of glioma patients they reach 0.95."""
+
+MM3_PER_CM3 = 1000
 
 _HALF = 0.5
 
@@ -35,35 +38,46 @@ def implausible_volume(mask: sitk.Image) -> str | None:
     smallest = plausibility.SMALLEST_BRAIN_MM3 if whole else plausibility.SMALLEST_PART_MM3
     if smallest <= found <= plausibility.LARGEST_BRAIN_MM3 and found > 0:
         return None
-    return f"it has {found / 1000:.0f} cm3, and brains have {_brains()}"
+    return f"it has {found / MM3_PER_CM3:.0f} cm3, and brains have {_brains()}"
 
 
-def disagreeing(masks: Mapping[Modality, sitk.Image], sure: Sequence[Modality] = ()) -> dict[Modality, float]:
-    """Masks that do not fit the others of the same head.
-
-    One after the other, the mask that is least like the rest is taken out, until each one left is like
-    another one; of two that differ, the less trusted goes.
+def implausible_masks(
+    masks: Mapping[Modality, sitk.Image], sure: Sequence[Modality] = ()
+) -> dict[Modality, str]:
+    """Masks that are no brain's by their volume, or do not fit the others of the same head.
 
     Args:
         masks: by sequence, each on its own grid in one space.
-        sure: sequences whose masks are never taken out.
+        sure: sequences whose masks are right.
 
     Returns:
-        Sequence -> its highest Dice with another one.
+        Sequence -> why, in words that follow "because".
     """
-    dice = {
-        frozenset((one, other)): _dice(masks[one], masks[other])
-        for one in masks
-        for other in masks
-        if one < other
-    }
+    reasons = {}
+    for modality, mask in masks.items():
+        reason = None if modality in sure else implausible_volume(mask)
+        if reason:
+            reasons[modality] = reason
+    left = {modality: mask for modality, mask in masks.items() if modality not in reasons}
+    for modality, dice in _disagreeing(left, sure).items():
+        reasons[modality] = f"it hardly agrees with the brain in the other volumes (Dice {dice:.2f})"
+    return reasons
+
+
+def _disagreeing(masks: Mapping[Modality, sitk.Image], sure: Sequence[Modality]) -> dict[Modality, float]:
+    """Masks unlike the others, and their highest Dice with one of them.
+
+    One after the other, the mask that is least like the rest is taken out, until each one left is like
+    another one; of two that differ, the less trusted goes.
+    """
+    dice = {frozenset(pair): _dice(*map(masks.get, pair)) for pair in combinations(masks, 2)}
     left, found = set(masks), {}
     while len(left) > 1:
         best = {one: max(dice[frozenset((one, other))] for other in left - {one}) for one in left}
-        candidates = [one for one in left - set(sure) if best[one] < SMALLEST_AGREEMENT]
-        if not candidates:
+        doubtful = [one for one in left - set(sure) if best[one] < SMALLEST_AGREEMENT]
+        if not doubtful:
             break
-        worst = min(candidates, key=lambda one: (round(best[one], 3), -TRUSTED.index(one)))
+        worst = min(doubtful, key=lambda one: (best[one], -TRUSTED.index(one)))
         found[worst] = best[worst]
         left.remove(worst)
     return found
@@ -77,17 +91,17 @@ def on_grid(mask: sitk.Image, grid: Grid) -> np.ndarray:
 
 
 def _dice(one: sitk.Image, other: sitk.Image) -> float:
-    """On the grid of the first, where the second has voxels; 1 where neither has any."""
+    """On the grid of the first, where the second has voxels; 1 where neither has any of the brain there."""
     grid = Grid.from_image(one)
-    covered = on_grid(sitk.Image(other) * 0 + 1, grid)
-    first = sitk.GetArrayFromImage(one).astype(bool) & covered
-    second = on_grid(other, grid)
+    covered = on_grid(other * 0 + 1, grid)
+    first, second = sitk.GetArrayFromImage(one).astype(bool) & covered, on_grid(other, grid)
     total = np.count_nonzero(first) + np.count_nonzero(second)
     return 2 * np.count_nonzero(first & second) / total if total else 1.0
 
 
 def _brains() -> str:
-    return f"{plausibility.SMALLEST_BRAIN_MM3 / 1000:.0f} to {plausibility.LARGEST_BRAIN_MM3 / 1000:.0f} cm3"
+    limits = (plausibility.SMALLEST_BRAIN_MM3, plausibility.LARGEST_BRAIN_MM3)
+    return " to ".join(f"{limit / MM3_PER_CM3:.0f}" for limit in limits) + " cm3"
 
 
 def _reaches_face(mask: np.ndarray) -> bool:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 
-from ..core.errors import ImageError
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.plausibility import is_cut
+from ..imaging.preparation import check_volumes
 from ..imaging.reading import Study
-from ..imaging.volumes import read_image
 from .content import check_content
+from .given_mask import read_brain_mask
+from .mask_checks import MM3_PER_CM3, volume_mm3
 from .registration import Movement, follow, register
 from .steps import Steps
 from .stripping import Brain, needs_stripping, strip
@@ -50,11 +49,12 @@ def make_ready(study: Study, steps: Steps, on_progress: Progress | None = None) 
         on_progress: called with the stages ``register``, ``strip`` and ``check``.
 
     Raises:
-        ImageError: volumes cannot be brought together, or the brain mask does not fit.
+        ImageError: a volume is none, volumes cannot be brought together, or the brain mask does not fit.
         MissingModalityError: what stripping needs is not there.
     """
     notify = reporter(on_progress)
     facts: dict[str, Any] = {"asked": steps.to_json()}
+    check_volumes(study)  # its warnings are told by prepare(), which every study goes through
     thick = _thick_slices(study)
     study, facts["registration"] = _registered(study, steps, notify)
     study, facts["stripping"] = _stripped(study, steps, notify)
@@ -99,16 +99,21 @@ def _movement_facts(movement: Movement) -> dict[str, Any]:
 def _stripped(study: Study, steps: Steps, notify: Progress) -> tuple[Study, dict[str, Any]]:
     """The study with its brain where that has to be told from the head, and how it was found."""
     if steps.brain_mask is not None:
-        brain = read_brain_mask(steps.brain_mask)
-        return replace(study, brain=brain), {"method": "given mask", "brain_cm3": _volume_cm3(brain)}
+        brain = read_brain_mask(steps.brain_mask, study.images[study.reference])
+        facts = {"method": "given mask", "brain_cm3": round(volume_mm3(brain) / MM3_PER_CM3, 1)}
+        return _warned(replace(study, brain=brain), _partial_head(brain)), facts
     wanted = steps.stripping == "always" or (
         steps.stripping == "auto" and any(map(needs_stripping, study.images.values()))
     )
     if not wanted:
         return study, {"method": "none"}
-    notify(Event(ProgressStage.STRIP, 0, 1))
-    found = strip(study)
-    notify(Event(ProgressStage.STRIP, 1, 1))
+    total = len(study.images)
+    found = strip(
+        study,
+        steps.stripping == "always",
+        lambda number, name: notify(Event(ProgressStage.STRIP, number, total, name)),
+    )
+    notify(Event(ProgressStage.STRIP, total, total))
     warnings = [_how_stripped(found), *found.warnings, *_partial_head(found.mask)]
     facts = {"method": found.method, "brain_cm3": round(found.volume_cm3, 1)}
     return _warned(replace(study, brain=found.mask), warnings), facts
@@ -119,30 +124,6 @@ def _how_stripped(brain: Brain) -> str:
         f"The skull was taken away by {brain.method}: {brain.volume_cm3:.0f} cm3 of brain are left. Check "
         "that no tumor at the surface was cut off."
     )
-
-
-def read_brain_mask(path: Path) -> sitk.Image:
-    """A mask of the brain from a file.
-
-    Returns:
-        uint8, 1 where the file is above 0, on the file's own grid.
-
-    Raises:
-        ImageError: the file cannot be read, or holds more than two values.
-    """
-    image = read_image(path)
-    values = np.unique(sitk.GetArrayViewFromImage(image))
-    if values.size != 2 or values[0] != 0:
-        raise ImageError(
-            f"{path} is no brain mask: it holds {values.size} different values, and a mask has two, 0 "
-            "outside the brain and another one inside. Choose the mask."
-        )
-    return sitk.Cast(image != 0, sitk.sitkUInt8)
-
-
-def _volume_cm3(mask: sitk.Image) -> float:
-    voxels = int(np.count_nonzero(sitk.GetArrayViewFromImage(mask)))
-    return round(voxels * float(np.prod(mask.GetSpacing())) / 1000, 1)
 
 
 def _partial_head(mask: sitk.Image) -> list[str]:

@@ -21,16 +21,20 @@ from ..imaging.intensities import find_background
 from ..imaging.plausibility import LARGEST_BRAIN_MM3
 from ..imaging.reading import Study
 from .brain_mask import find_brain
-from .brain_networks import PACKAGE, VERSION, load_networks
-from .mask_checks import disagreeing, implausible_volume, on_grid, volume_mm3
+from .brain_networks import PACKAGE, VERSION, load_networks, networks_installed
+from .installed_tools import TOOLS
+from .mask_checks import MM3_PER_CM3, implausible_masks, on_grid, volume_mm3
 
 GROWTH_MM = 1.5
 """How far the brain is grown: a voxel of 1 mm and its diagonal neighbors, less than two."""
 
 
 LARGEST_SECTION_MM2 = 2.3e4
-"""Across the body's axis. Of 208 stripped volumes of 54 patients none has more than 1.99e4, and of 19 raw ones
-of six patients none less than 3.3e4."""
+"""Across the body's axis.
+
+Of 208 stripped volumes of 54 patients none has more than 1.99e4, of 19 raw ones of six patients none less
+than 3.3e4, with its noise.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,14 @@ class Brain:
     method: str
     volume_cm3: float
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """What finds a brain in one volume, as a uint8 mask on the volume's grid, and its name for people."""
+
+    name: str
+    find: Callable[[sitk.Image], sitk.Image]
 
 
 def needs_stripping(image: sitk.Image) -> bool:
@@ -69,29 +81,39 @@ def needs_stripping(image: sitk.Image) -> bool:
 def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], None] | None = None) -> Brain:
     """Find the brain of a study.
 
+    By deepbet where it is installed; else, and where what it finds is no brain, by SynthStrip or HD-BET where
+    the user has them.
+
     Args:
         study: checked volumes, which lie in one space. What is stripped already serves as its own brain.
         always: look for the brain in these volumes, too.
-        on_volume: called before each volume is looked at, with its number from 0 and its name.
+        on_volume: called before a brain is looked for, with the volume's number from 0 and its name.
 
     Raises:
-        NetworksMissing: what finds brains is not installed; the message says how to install it.
-        ImageError: no volume shows a plausible brain.
+        NetworksMissing: nothing that finds brains is installed; the message says how to install it.
+        ImageError: no volume shows a plausible brain, or a program of the user's has failed.
     """
-    masks: dict[Modality, sitk.Image] = {}
-    stripped = []
-    for number, (modality, image) in enumerate(study.images.items()):
-        if on_volume:
-            on_volume(number, study.names[modality])
-        if not always and not needs_stripping(image):
-            masks[modality] = _own_brain(image)
-            stripped.append(modality)
-        else:
-            masks[modality] = find_brain(image, load_networks())
-    warnings = _leave_out(masks, stripped, study.names)
-    found = [modality for modality in masks if modality not in stripped]
-    mask = _united(masks, Grid.from_image(study.images[study.reference]))
-    return Brain(mask, _method(found, stripped), volume_mm3(mask) / 1000, tuple(warnings))
+    own = {
+        modality: _own_brain(image)
+        for modality, image in study.images.items()
+        if not always and not needs_stripping(image)
+    }
+    if len(own) == len(study.images):
+        return _measured(_united(own, study), "nothing, for all volumes are stripped already", ())
+    failures = []
+    for finder in _finders():
+        masks = {**_found(study, own, finder, on_volume), **own}
+        reasons = implausible_masks(masks, tuple(own))
+        left = {modality: mask for modality, mask in masks.items() if modality not in reasons}
+        if left:
+            method = _method(finder, [modality for modality in left if modality not in own], list(own))
+            return _measured(grown(_united(left, study)), method, _warnings(reasons, study))
+        listed = ", ".join(f"{study.names[modality]}: {reason}" for modality, reason in reasons.items())
+        failures.append(f"by {finder.name} {listed}")
+    raise ImageError(
+        f"No brain was found under the skull ({'; '.join(failures)}). Check that these are volumes of a "
+        "head, or find the brain with a tool of your choice and give its mask."
+    )
 
 
 def grown(mask: sitk.Image, distance_mm: float = GROWTH_MM) -> sitk.Image:
@@ -113,45 +135,57 @@ def _own_brain(image: sitk.Image) -> sitk.Image:
     return sitk.BinaryFillhole(Grid.from_image(image).to_image(inside.astype(np.uint8)))
 
 
-def _leave_out(
-    masks: dict[Modality, sitk.Image], stripped: list[Modality], names: Mapping[Modality, str]
-) -> list[str]:
-    """Take implausible masks away, and say so.
+def _finders() -> list[_Finder]:
+    """What can look for brains on this computer, the best first.
 
     Raises:
-        ImageError: none is left.
+        NetworksMissing: nothing can, or the files of deepbet are not the known ones.
     """
-    reasons = {
-        modality: reason
-        for modality, mask in masks.items()
-        if modality not in stripped and (reason := implausible_volume(mask))
-    }
-    for modality in reasons:
-        del masks[modality]
-    for modality, dice in disagreeing(masks, stripped).items():
-        reasons[modality] = f"it agrees with the brain in the other volumes by a Dice of {dice:.2f} only"
-        del masks[modality]
-    if not masks:
-        listed = "; ".join(f"{names[modality]}: {reason}" for modality, reason in reasons.items())
-        raise ImageError(
-            f"No brain was found under the skull ({listed}). Check that these are volumes of a head, or find "
-            "the brain with a tool of your choice and give its mask."
-        )
-    return [
-        f"{names[modality]}: the brain found in it was left out, because {reason}. Look at the brain mask."
-        for modality, reason in reasons.items()
-    ]
+    tools = [_Finder(tool.name, tool.find_brain) for tool in TOOLS if tool.installed()]
+    if tools and not networks_installed():
+        return tools
+    networks = load_networks()
+    return [_Finder(f"{PACKAGE} {VERSION}", lambda image: find_brain(image, networks)), *tools]
 
 
-def _united(masks: Mapping[Modality, sitk.Image], grid: Grid) -> sitk.Image:
+def _found(
+    study: Study,
+    own: Mapping[Modality, sitk.Image],
+    finder: _Finder,
+    on_volume: Callable[[int, str], None] | None,
+) -> dict[Modality, sitk.Image]:
+    """The brain in each volume that is not stripped."""
+    masks = {}
+    for number, (modality, image) in enumerate(study.images.items()):
+        if modality in own:
+            continue
+        if on_volume:
+            on_volume(number, study.names[modality])
+        masks[modality] = finder.find(image)
+    return masks
+
+
+def _united(masks: Mapping[Modality, sitk.Image], study: Study) -> sitk.Image:
+    """What is brain in any volume, on the grid of the reference volume."""
+    grid = Grid.from_image(study.images[study.reference])
     union = np.logical_or.reduce([on_grid(mask, grid) for mask in masks.values()])
-    return grown(grid.to_image(union.astype(np.uint8)))
+    return grid.to_image(union.astype(np.uint8))
 
 
-def _method(found: list[Modality], stripped: list[Modality]) -> str:
-    parts = []
-    if found:
-        parts.append(f"{PACKAGE} {VERSION} in {in_words(found)}")
-    if stripped:
-        parts.append(f"{in_words(stripped)} as given, stripped already")
-    return "; ".join(parts)
+def _measured(mask: sitk.Image, method: str, warnings: tuple[str, ...]) -> Brain:
+    return Brain(mask, method, volume_mm3(mask) / MM3_PER_CM3, warnings)
+
+
+def _method(finder: _Finder, found: list[Modality], own: list[Modality]) -> str:
+    parts = [f"{finder.name} in {in_words(found)}"] if found else []
+    if own:
+        parts.append(f"the outline of what was stripped already ({in_words(own)})")
+    return " and ".join(parts)
+
+
+def _warnings(reasons: Mapping[Modality, str], study: Study) -> tuple[str, ...]:
+    return tuple(
+        f"{study.names[modality]}: the brain that was found in it was left out, because {reason}. Look at "
+        "the outline of the brain before you use the result."
+        for modality, reason in reasons.items()
+    )

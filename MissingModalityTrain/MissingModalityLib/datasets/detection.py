@@ -35,6 +35,7 @@ class Guess:
         confidence: 0..1; from :data:`FIT_TO_FILL_IN` on it is filled in for the user, below it is asked.
         reason: one sentence for the user.
         excluded: the kind of image, where something says that it is none of the four; else empty.
+        evidence: what says so, e.g. ``'dwi' in the name``; else empty.
         contrast: whether names or header say that contrast agent had been given; None where neither does.
     """
 
@@ -42,6 +43,7 @@ class Guess:
     confidence: float
     reason: str
     excluded: str = ""
+    evidence: str = ""
     contrast: bool | None = None
 
 
@@ -81,9 +83,9 @@ def detect_modality(*texts: str, header: Header | None = None) -> Guess:
         words += _all_words(header.get("ProtocolName") or "")
     if other := other_image(words):
         dual = _second_echo(words, other[0], header)
-        return dual or _excluded(f"'{other[0]}' in the name says", other[1])
+        return dual or _excluded(f"'{other[0]}' in the name", other[1])
     if other := other_image_type(header):
-        return _excluded(f"The header ({other[0]}) says", other[1])
+        return _excluded(f"{other[0]} in the header", other[1])
     found = weightings(words)
     contrast = _Contrast(
         "CONTRAST" in found, "NATIVE" in found or contrast_denied(header), contrast_agent(header)
@@ -91,9 +93,9 @@ def detect_modality(*texts: str, header: Header | None = None) -> Guess:
     by_times = weighting(header)
     kinds = found & WEIGHTINGS
     if kinds == {"T2"} and is_t2_star(header):
-        return _excluded("Gradient echoes in the header make a T2 in the name T2*, so", OTHER_SEQUENCE)
-    if by_times.excluded and kinds <= {"T2"}:
-        return Guess(None, 0.0, by_times.reason, OTHER_SEQUENCE)
+        return _excluded("T2 in the name with gradient echoes in the header (T2*)", OTHER_SEQUENCE)
+    if by_times.excluded and kinds <= {"T2", "FLAIR"}:
+        return Guess(None, 0.0, by_times.reason, OTHER_SEQUENCE, by_times.reason.rstrip("."))
     if not kinds:
         return _by_times(by_times, contrast)
     return _combined(_by_words(kinds, contrast), by_times)
@@ -103,8 +105,8 @@ def _all_words(*texts: str) -> list[str]:
     return [word for text in texts if text for word in words_of(str(text))]
 
 
-def _excluded(says: str, kind: str) -> Guess:
-    return Guess(None, 0.0, f"{says} that it is none of {in_words()}.", kind)
+def _excluded(evidence: str, kind: str) -> Guess:
+    return Guess(None, 0.0, f"{evidence} says that it is none of {in_words()}.", kind, evidence)
 
 
 def _second_echo(words: list[str], other: str, header: Header) -> Guess | None:

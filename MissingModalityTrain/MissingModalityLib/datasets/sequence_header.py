@@ -151,7 +151,9 @@ def weighting(header: Header) -> Weighting:
     gradient = "GR" in scanning and "SE" not in scanning
     if not gradient and repetition >= _T2_MS[1]:
         return _spin_echo(echo, repetition, inversion, times)
-    recovers = repetition > _T1_MS["repetition"] and not (inversion and inversion <= _T1_MS["inversion"])
+    if inversion and inversion > _T1_MS["inversion"]:
+        return Weighting(None)
+    recovers = repetition > _T1_MS["repetition"] and not inversion
     if echo <= _T1_MS["echo"] and (not recovers or (gradient and echo <= _T1_MS["gradient echo"])):
         return Weighting(Modality.T1, f"The header has the times of a T1-weighted sequence {times}.")
     if _T1_SEQUENCE.match(header.get("SequenceName") or ""):

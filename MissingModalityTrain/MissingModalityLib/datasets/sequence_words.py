@@ -89,6 +89,7 @@ _REPLACED = (
     (re.compile(r"\bfield[\s-]*map\w*"), " fieldmap "),
     (re.compile(r"\bscreen[\s-]*s\w*|\bscreen[\s-]*cap\w*"), " screensave "),
     (re.compile(r"\b(\d[\s-]*)plane\b"), " 3plane "),
+    (re.compile(r"\bt1[\s-]+images\b"), " t1map "),  # beside the images of MP2RAGE
     (re.compile(r"apparent[\s-]+diffusion"), " adc "),
     (re.compile(r"\bsub\b(?![\s-]*\d|-\w)"), " subtraction "),
     # the whole examination, not this series

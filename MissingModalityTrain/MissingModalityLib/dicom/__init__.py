@@ -1,1 +1,1 @@
-"""DICOM as it comes from a PACS or a CD: which series there are, what they are, which to use; and SEG."""
+"""DICOM as it comes from a PACS or a CD: which series there are and what they are, results as DICOM SEG."""

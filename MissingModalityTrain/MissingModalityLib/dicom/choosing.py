@@ -55,13 +55,13 @@ def choose(study: DicomStudy) -> Choice:
         if fit:
             chosen[modality] = fit[0]
             sentences.append(_chosen(modality, fit))
-        elif not alike:
-            sentences.append(f"{modality.title}: none found.")
         sentences += [
             f"{modality.title}: {one.title} is left out, being too uncertain. {one.reason}"
             for one in alike
             if one.confidence < FIT_TO_FILL_IN
         ]
+    if missing := [modality for modality in MODALITIES if modality not in chosen]:
+        sentences.append(f"Not found: {in_words(missing)}.")
     unknown = [one.title for one in study.series if one.modality is None and one.problem is None]
     if unknown:
         sentences.append(f"Nothing tells which of {in_words()} these are: {', '.join(unknown)}.")

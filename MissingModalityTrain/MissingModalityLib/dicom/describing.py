@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-from ..core.modalities import in_words
 from ..datasets.detection import Guess, detect_modality
 from ..datasets.sequence_words import is_reformat, words_of
 from ..imaging.volumes import MIN_VOXELS
@@ -32,7 +31,7 @@ _PROBLEMS = {
     SeriesKind.MAP: "is a map or image computed from others",
     SeriesKind.PROJECTION: "is a projection through a volume",
     SeriesKind.SEGMENTATION: "is a segmentation",
-    SeriesKind.OTHER_SEQUENCE: f"is another sequence than {in_words()}",
+    SeriesKind.OTHER_SEQUENCE: "is another sequence",
 }
 
 
@@ -100,7 +99,7 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
         return foreign
     if guess.excluded:
         kind = SeriesKind(guess.excluded)
-        return kind, _PROBLEMS[kind]
+        return kind, f"{_PROBLEMS[kind]} ({guess.evidence})"
     part = frame.text("BodyPartExamined")
     if _OTHER_PARTS.search(part):
         return SeriesKind.OTHER_SEQUENCE, f"shows another part of the body ({part})"
@@ -111,8 +110,6 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
         )
     if place is None:
         return SeriesKind.INCOMPLETE, "does not state where its slices lie"
-    if place.problem:
-        return SeriesKind.INCOMPLETE, f"is no straight volume: {place.problem}"
     count = len(volume.frames)
     if count < MIN_VOXELS:
         return SeriesKind.INCOMPLETE, f"has only {count} slice{'s' if count > 1 else ''}"

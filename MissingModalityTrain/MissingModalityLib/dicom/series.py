@@ -71,7 +71,7 @@ class Series:
         part: what tells it from other volumes of its series, e.g. ``echo 2 of 2``; else empty.
         contrast: whether contrast agent had been given; None where nothing tells.
         problem: why it cannot be used, as the rest of a sentence; None where it can.
-        gap: missing or uneven slices, one sentence; None where all is even.
+        gap: missing, uneven or displaced slices, one sentence; None where all is even.
         header: attributes of its first image by keyword, as text.
     """
 

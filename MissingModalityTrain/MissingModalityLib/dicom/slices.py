@@ -1,4 +1,4 @@
-"""Where the slices of a volume lie: plane, distance, missing ones, tilt.
+"""Where the slices of a volume lie: plane, distance, and whether some are missing or displaced.
 
 Source of the attributes: DICOM PS3.3 C.7.6.2, Image Position (Patient), Image Orientation (Patient), Pixel
 Spacing.
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import ImageError
-from ..imaging.dicom_slices import check_slices
 from ..imaging.stated_geometry import AGREE_MM
 from .headers import Frame
 from .splitting import cosines, position
@@ -31,14 +29,12 @@ class Placement:
     Attributes:
         spacing: mm along a row, along a column, from slice to slice (the usual step).
         plane: axial, coronal, sagittal or oblique.
-        gap: missing or uneven slices, one sentence; None where all is even.
-        problem: why the slices make no volume, as the rest of a sentence; None where they do.
+        gap: missing, uneven or displaced slices, one sentence; None where all is even.
     """
 
     spacing: tuple[float, float, float]
     plane: str
     gap: str | None = None
-    problem: str | None = None
 
 
 def placement(frames: Sequence[Frame]) -> Placement | None:
@@ -48,14 +44,13 @@ def placement(frames: Sequence[Frame]) -> Placement | None:
     if axes is None or None in places or len(between) != 2 or min(between) <= 0:
         return None
     normal = np.cross(axes[:3], axes[3:])
-    steps = np.diff(np.array(places) @ normal)
+    moves = np.diff(np.array(places), axis=0)
+    steps = moves @ normal
     step = float(np.median(steps)) if len(steps) else frames[0].number("SliceThickness") or 0.0
     if step <= 0:
         return None
-    gap = _gap(steps, step)
-    return Placement(
-        (between[1], between[0], round(step, 4)), _plane(normal), gap, _problem(frames, places, step, gap)
-    )
+    gap = _gap(steps, step) or _tilt(moves - np.outer(steps, normal))
+    return Placement((between[1], between[0], round(step, 4)), _plane(normal), gap)
 
 
 def _plane(normal: np.ndarray) -> str:
@@ -81,18 +76,9 @@ def _gap(steps: np.ndarray, step: float) -> str | None:
     )
 
 
-def _problem(frames: Sequence[Frame], places: Sequence, step: float, gap: str | None) -> str | None:
-    """What :func:`check_slices` finds beside gaps: slices displaced sideways, or axes at no right angles."""
-    # with gaps, the outermost slices alone still show whether all are displaced
-    ends = [0, -1] if gap else range(len(frames))
-    depth = float(np.linalg.norm(np.subtract(places[-1], places[0])))
-    try:
-        check_slices(
-            "the series",
-            ["\\".join(map(str, places[end])) for end in ends],
-            [frames[end].text("ImageOrientationPatient") for end in ends],
-            depth if gap else step,
-        )
-    except ImageError as error:
-        return str(error).removeprefix("the series: ")
-    return None
+def _tilt(sideways: np.ndarray) -> str | None:
+    """``sideways``: (n - 1, 3) mm from slice to slice, at right angles to the slice normal."""
+    most = float(np.linalg.norm(np.cumsum(sideways, axis=0), axis=1).max(initial=0.0))
+    if most <= AGREE_MM:
+        return None
+    return f"Its slices are displaced sideways by up to {most:.1f} mm, as by a tilted scanner."

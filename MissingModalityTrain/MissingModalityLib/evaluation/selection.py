@@ -17,16 +17,14 @@ import numpy as np
 import torch
 
 from ..core.labels import IGNORED, REGIONS, region_mask
-from ..core.modalities import SUBSETS, Subset, availability
+from ..core.modalities import SUBSETS
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
-from ..imaging.prepared import Prepared
-from ..inference.decision import drop_little_enhancing
-from ..inference.sliding_window import remove_small_components
 from ..inference.student import Student
 from ..networks.heads import HEADS
-from .metrics import DICE_EPSILON, dice
+from .metrics import DICE_EPSILON
+from .pieces import Pieces
 
 THRESHOLDS = tuple(step / 20 for step in range(6, 15))
 """0.30 to 0.70 by 0.05; the default is among them."""
@@ -80,8 +78,8 @@ class Sparse:
     classes: np.ndarray
     label: np.ndarray
 
-    def decided(self, decision: Decision) -> np.ndarray:
-        """The class map (d, h, w) uint8."""
+    def pieces(self, decision: Decision) -> Pieces:
+        """The pieces of tumor that the decision's thresholds make."""
         found = self.classes
         if decision.thresholds is not None:
             found = HEADS["regions"].class_map(
@@ -89,8 +87,7 @@ class Sparse:
             )
         classes = np.zeros(self.shape, np.uint8)
         classes.ravel()[self.where] = found
-        classes = remove_small_components(classes, decision.min_component_voxels)
-        return drop_little_enhancing(classes, decision.min_enhancing_voxels)
+        return Pieces.of(classes, self.label)
 
     def claims(self, region: str, thresholds: Sequence[float]) -> list[float]:
         """Dice of a region for each threshold, whatever the other regions claim."""
@@ -137,7 +134,8 @@ def choose(
     counted = _counted((1 + sum(map(len, variants.values()))) * cases, on_progress)
     how: dict[str, Any] = {name: student.card.get(name) for name in variants}
     found = list(_predictions(pairs, how, device, counted))
-    before = _mean_dice(found, Decision.of(student))
+    own = Decision.of(student)
+    before = _mean_dice([one.pieces(own) for one in found], own)
     best, tried = _decided(found, student), {}
     for name, values in variants.items():
         outcomes = {0: (how[name], best)}
@@ -148,9 +146,9 @@ def choose(
         tried[name] = [{"value": outcomes[number][0], "dice": mean} for number, mean in means.items()]
         how[name], best = outcomes[_best(means, 0)]
     chosen = {**how, **asdict(best.decision)}
-    own = {**student.card, **asdict(Decision.of(student))}
+    card = {**student.card, **asdict(own)}
     return {
-        "chosen": {name: value for name, value in chosen.items() if value != own.get(name)},
+        "chosen": {name: value for name, value in chosen.items() if value != card.get(name)},
         "cases": cases,
         "before": before,
         "after": best.dice,
@@ -187,33 +185,25 @@ def _predictions(
         for case in cases:
             counted(case.name)
             whole = case.load()
-            for subset in SUBSETS:
-                if set(subset) <= set(case.subset):
-                    yield _sparse(changed, _seen(whole, subset), device)
+            subsets = [subset for subset in SUBSETS if set(subset) <= set(case.subset)]
+            for probabilities, brain in changed.probabilities_of(whole, subsets, device):
+                yield _sparse(changed, probabilities, brain, whole.label)
 
 
-def _seen(whole: Prepared, subset: Subset) -> Prepared:
-    """A case as if only these modalities had been acquired."""
-    available = np.array(availability(subset))
-    image = np.where(available[:, None, None, None], whole.image, 0)
-    return replace(whole, image=image, available=available, brain=image.any(axis=0))
-
-
-def _sparse(student: Student, prepared: Prepared, device: torch.device) -> Sparse:
-    probabilities = student.probabilities(prepared, device)
+def _sparse(student: Student, probabilities: np.ndarray, brain: np.ndarray, label: np.ndarray) -> Sparse:
     head = student.network.head
     regions, classes = head.region_probabilities(probabilities), head.class_map(probabilities)
     # no candidate claims what lies below the lowest of them; the margin is for rounding to float16
     possible = 0.9 * min(*THRESHOLDS, *student.thresholds.values())
-    claimable = ((classes > 0) | (regions > possible).any(0)) & prepared.brain
-    box = tightest_box(claimable | (prepared.label > 0)) or (slice(0, 1),) * claimable.ndim
-    where = np.flatnonzero((claimable & (prepared.label != IGNORED))[box])
+    claimable = ((classes > 0) | (regions > possible).any(0)) & brain
+    box = tightest_box(claimable | (label > 0)) or (slice(0, 1),) * claimable.ndim
+    where = np.flatnonzero((claimable & (label != IGNORED))[box])
     return Sparse(
         shape=claimable[box].shape,
         where=where,
         probabilities=np.stack([part[box].ravel()[where] for part in regions]).astype(np.float16),
         classes=classes[box].ravel()[where],
-        label=prepared.label[box].copy(),  # a view would keep the whole case in memory
+        label=label[box].copy(),  # a view would keep the whole case in memory
     )
 
 
@@ -223,13 +213,14 @@ def _decided(found: Sequence[Sparse], student: Student) -> _Outcome:
     if decision.thresholds is not None:
         tried["thresholds"], thresholds = _thresholds(found, decision.thresholds)
         decision = replace(decision, thresholds=thresholds)
+    pieces = [one.pieces(decision) for one in found]
     for name, sizes in (("min_component_voxels", COMPONENT_SIZES), ("min_enhancing_voxels", ENHANCING_SIZES)):
         own = getattr(decision, name)
         candidates = {size: replace(decision, **{name: size}) for size in sorted({own, *sizes})}
-        means = {size: _mean(_mean_dice(found, candidate)) for size, candidate in candidates.items()}
+        means = {size: _mean(_mean_dice(pieces, candidate)) for size, candidate in candidates.items()}
         tried[name] = [{"value": size, "dice": mean} for size, mean in means.items()]
         decision = candidates[_best(means, own)]
-    return _Outcome(decision, _mean_dice(found, decision), tried)
+    return _Outcome(decision, _mean_dice(pieces, decision), tried)
 
 
 def _thresholds(
@@ -252,14 +243,11 @@ def _best(means: Mapping[Any, float], own: Any) -> Any:
     return best if means[best] >= means[own] + LEAST_GAIN else own
 
 
-def _mean_dice(found: Sequence[Sparse], decision: Decision) -> dict[str, float]:
-    """Mean Dice of each region over all predictions."""
-    scores: dict[str, list[float]] = {region: [] for region in REGIONS}
-    for one in found:
-        classes = one.decided(decision)
-        for region, values in scores.items():
-            values.append(dice(region_mask(classes, region), region_mask(one.label, region)))
-    return {region: fmean(values) for region, values in scores.items()}
+def _mean_dice(found: Sequence[Pieces], decision: Decision) -> dict[str, float]:
+    """Mean Dice of each region over all predictions, of pieces that the decision's thresholds have made."""
+    sizes = decision.min_component_voxels, decision.min_enhancing_voxels
+    means = np.mean([one.dice(*sizes) for one in found], axis=0)
+    return dict(zip(REGIONS, means.tolist(), strict=True))
 
 
 def _mean(of_regions: Mapping[str, float]) -> float:

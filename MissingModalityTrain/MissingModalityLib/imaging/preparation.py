@@ -58,13 +58,7 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
             reference volume; or one given as two modalities.
         LabelError: the label lies elsewhere than the volumes.
     """
-    if not study.images:
-        raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
-    notes = [*study.warnings]
-    for modality, image in study.images.items():
-        check_volume(image, study.names[modality])
-        check_extent(Grid.from_image(image), study.names[modality])
-        notes += check_grid(Grid.from_image(image), study.names[modality])
+    notes = [*study.warnings, *check_volumes(study)]
     reference = study.images[study.reference]
     grid = common_grid(reference)
     volumes, masks, warnings = _on_common_grid(study, grid)
@@ -88,6 +82,25 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
         reference=Grid.from_image(reference),
         warnings=(*notes, *warnings),
     )
+
+
+def check_volumes(study: Study) -> list[str]:
+    """Refuse what no volume of a head can be, each by itself.
+
+    Returns:
+        Warnings about grids, one sentence each.
+
+    Raises:
+        ImageError: no volume; one that is empty, constant, not finite, or of no head's size.
+    """
+    if not study.images:
+        raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
+    notes = []
+    for modality, image in study.images.items():
+        check_volume(image, study.names[modality])
+        check_extent(Grid.from_image(image), study.names[modality])
+        notes += check_grid(Grid.from_image(image), study.names[modality])
+    return notes
 
 
 def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:

@@ -16,6 +16,7 @@ import torch
 
 from ..clinical.raw import make_ready
 from ..clinical.steps import Steps
+from ..clinical.steps_output import write_steps
 from ..core.environment import peak_memory, versions
 from ..core.errors import ImageError, OptionError
 from ..core.files import explain_write_errors, file_sha256, write_report
@@ -49,6 +50,7 @@ def segment_files(
     labels: str = "classes",
     on_progress: Progress | None = None,
     steps: Steps | None = None,
+    steps_output: Path | None = None,
     grid: Modality | Path | str | None = None,
 ) -> dict[str, Any]:
     """Segment the tumor in one to four volumes of a patient and write the result with its report.
@@ -63,6 +65,8 @@ def segment_files(
         on_progress: called with the stages ``read``, ``register``, ``strip``, ``check``, ``prepare``,
             ``segment`` and ``write``, of those that have something to do.
         steps: what is done to raw volumes first; all that they need where None.
+        steps_output: folder for what these steps have made, see
+            :func:`~..clinical.steps_output.write_steps`; nothing of it is kept where None.
         grid: the volume on whose voxels the result lies, by its modality (or the name of one), or the file of
             any other volume of the patient.
 
@@ -81,7 +85,7 @@ def segment_files(
     segmenter = Segmenter(student, device, steps, _chosen_grid(grid, inputs))
     study = _read_study(inputs, notify)
     files = files_facts({modality: ImageFile(path) for modality, path in inputs.items()})
-    return segmenter.segment(study, output, labels, notify, begin, files)
+    return segmenter.segment(study, output, labels, notify, begin, files, steps_output)
 
 
 class Segmenter:
@@ -127,6 +131,7 @@ class Segmenter:
         on_progress: Progress | None = None,
         begin: float | None = None,
         files: Mapping[str, Mapping[str, Any]] | None = None,
+        steps_output: Path | None = None,
         dicom: Mapping[str, Any] | None = None,
         sources: Mapping[Modality, Sequence[Path]] | None = None,
     ) -> dict[str, Any]:
@@ -135,6 +140,7 @@ class Segmenter:
         Args:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
             files: what the files of the volumes hold, see :func:`~..imaging.file_facts.files_facts`.
+            steps_output: as in :func:`segment_files`.
             dicom: which series they are, see :class:`.SegmentationReport`.
             sources: files of these series, to which a DICOM object refers.
         """
@@ -144,6 +150,8 @@ class Segmenter:
         check_source(output, source)
         check_grid_choice(self.grid, study.images)
         ready = make_ready(study, self.steps, notify)
+        if steps_output is not None:
+            write_steps(study, ready.study, steps_output)
         target = target_grid(self.grid, study, ready.study)
         prediction = self._network.predict(ready.study, self._device, notify, target)
         # not the device asked for: where a GPU's memory does not do, the CPU has taken over

@@ -241,6 +241,20 @@ class Student:
         on_progress: Progress | None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Gated probabilities (K, D, H, W) and class map (D, H, W) of each subset."""
+        for probabilities, brain in self.probabilities_of(prepared, subsets, device, on_progress):
+            yield probabilities, self._decided(probabilities, brain)
+
+    def probabilities_of(
+        self,
+        prepared: Prepared,
+        subsets: Sequence[Subset],
+        device: torch.device | None = None,
+        on_progress: Progress | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Gated, smoothed probabilities (K, D, H, W) and brain (D, H, W) bool of each subset.
+
+        All subsets are predicted together, see :meth:`classes_of`; a brain is that of the subset's volumes.
+        """
         if not subsets:
             return
         available = np.array([availability(subset) for subset in subsets])
@@ -248,7 +262,7 @@ class Student:
         for number, subset in enumerate(subsets):
             presence = None if found.presence is None else found.presence[number]
             probabilities = self._apply_gate(found.probabilities[number], presence)
-            yield probabilities, self._decided(probabilities, prepared.image[list(subset)].any(axis=0))
+            yield probabilities, prepared.image[list(subset)].any(axis=0)
 
     @property
     def thresholds(self) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,16 +96,30 @@ def write_patient(folder: Path, seed: int, **options: object) -> Path:
     Raises:
         OptionError: the folder cannot be made, or no seed.
     """
-    target = Path(folder) / f"patient_{check_seed(seed):04d}"
+    target = patient_folder(folder, seed)
+    write_volumes(target, *grow_patient(seed, **options))
+    return target
+
+
+def patient_folder(folder: Path, seed: int, suffix: str = "") -> Path:
+    """``folder/patient_<seed><suffix>``, made if needed.
+
+    Raises:
+        OptionError: it cannot be made, or no seed.
+    """
+    target = Path(folder) / f"patient_{check_seed(seed):04d}{suffix}"
     with explain_write_errors(target, "Choose a folder you can write to.", OptionError):
         target.mkdir(parents=True, exist_ok=True)
-    volumes, label = grow_patient(seed, **options)
+    return target
+
+
+def write_volumes(target: Path, volumes: Mapping[Modality, sitk.Image], label: sitk.Image) -> None:
+    """``target/{flair,t1ce,t1,t2,seg}.nii.gz``; ``label``, classes 0..3, in BraTS 2021 numbers."""
     for modality, volume in volumes.items():
         write_image(volume, target / f"{modality.name.lower()}.nii.gz")
     numbers = sitk.GetImageFromArray(from_classes(sitk.GetArrayViewFromImage(label), "brats2021"))
     numbers.CopyInformation(label)
     write_image(numbers, target / "seg.nii.gz")
-    return target
 
 
 def _render(

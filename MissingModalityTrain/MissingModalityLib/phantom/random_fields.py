@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Coordinates x, y, z in mm, arrays that broadcast against each other."""
+
+
+def lattice(size: Sequence[int], spacing: Sequence[float]) -> Points:
+    """Coordinates of voxels, mm from the first one; both arguments along x, y, z."""
+    axes = [np.arange(n, dtype=np.float32) * np.float32(step) for n, step in zip(size, spacing, strict=True)]
+    z, y, x = np.meshgrid(*reversed(axes), indexing="ij", sparse=True)
+    return x, y, z
 
 
 @dataclass(frozen=True)

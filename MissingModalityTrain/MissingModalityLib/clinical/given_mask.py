@@ -1,0 +1,92 @@
+"""A brain mask of the user's own, in place of stripping."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..core.errors import ImageError
+from ..imaging.grid import ORIENTATION, Grid
+from ..imaging.intensities import find_background
+from ..imaging.volumes import read_image
+from .mask_checks import implausible_volume, on_grid
+
+SMALLEST_SHARE = 0.85
+"""Of the mask inside the head.
+
+Of a raw patient's own masks 0.999 and more lie in it, of the same moved 40 mm sideways 0.76 to 0.80; a mask
+made generously may surround a brain that was stripped tightly.
+"""
+
+_MOST_LISTED = 5
+
+
+def read_brain_mask(path: Path, reference: sitk.Image) -> sitk.Image:
+    """Read a mask of the brain and check that it can be the one of this head.
+
+    Args:
+        path: volume file of 0 outside the brain and one other value, usually 1, inside; on any grid.
+        reference: the reference volume.
+
+    Returns:
+        uint8, 1 inside, on the grid of the reference volume.
+
+    Raises:
+        ImageError: the file cannot be read, holds other values, no brain's volume, or lies apart from the
+            head.
+    """
+    image = read_image(path)
+    mask = Grid.from_image(image).to_image((_two_values(image, path) != 0).astype(np.uint8))
+    reason = implausible_volume(mask)
+    if reason:
+        raise ImageError(
+            f"{path} is no mask of a brain: {reason}. Choose the mask of the whole brain, not of the head or "
+            "the tumor, and check its spacing."
+        )
+    grid = Grid.from_image(reference)
+    inside = on_grid(mask, grid)
+    share = _share_in_head(inside, reference)
+    if share < SMALLEST_SHARE:
+        raise ImageError(
+            f"{path} lies elsewhere than the head: {share:.0%} of the mask is tissue in the reference "
+            "volume. Choose the mask that belongs to this volume, or save it again in the volume's space."
+        )
+    return grid.to_image(inside.astype(np.uint8))
+
+
+def _two_values(image: sitk.Image, path: Path) -> np.ndarray:
+    array = sitk.GetArrayFromImage(image)
+    values = np.unique(array)
+    if len(values) == 2 and values[0] == 0:
+        return array
+    listed = ", ".join(f"{value:g}" for value in values[:_MOST_LISTED])
+    more = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
+    raise ImageError(
+        f"{path} is no mask: it holds the values {listed}{more}, and a mask has two, 0 outside the brain and "
+        "1 inside. Choose the file of the mask, or save the brain alone as a label map."
+    )
+
+
+def _share_in_head(inside: np.ndarray, reference: sitk.Image) -> float:
+    """Of a mask (D, H, W) bool on the grid of the reference volume; 0 where none of it is there."""
+    count = np.count_nonzero(inside)
+    return float(np.count_nonzero(_head(reference)[inside]) / count) if count else 0.0
+
+
+def _head(image: sitk.Image) -> np.ndarray:
+    """(D, H, W) bool: what has tissue on both sides along both axes of a slice, so dark fluid and bone, too."""
+    background = find_background(sitk.GetArrayFromImage(sitk.DICOMOrient(image, ORIENTATION)))
+    if background.uniform:
+        tissue = background.brain(sitk.GetArrayFromImage(image))
+    else:
+        # Otsu's threshold would lie between fat and the rest; of the noise in the air single voxels are left
+        bright = sitk.BinaryMorphologicalOpening(sitk.HuangThreshold(image, 0, 1), (2, 2, 1))
+        tissue = sitk.GetArrayFromImage(bright).astype(bool)
+    return _between(tissue, 1) & _between(tissue, 2)
+
+
+def _between(tissue: np.ndarray, axis: int) -> np.ndarray:
+    before = np.maximum.accumulate(tissue, axis)
+    return before & np.flip(np.maximum.accumulate(np.flip(tissue, axis), axis), axis)

@@ -1,0 +1,30 @@
+"""MRML nodes to images and label maps to segmentation nodes: the only room that imports ``slicer``.
+
+Everything that leaves here is in the world frame (parent transforms applied); results go back to the voxels
+of the reference volume and under its parent transform, so both stay together when the transform changes.
+"""
+
+from .inputs import assign_inputs, check_nodes, detect_inputs, input_problem, write_inputs
+from .segments import build_segmentation, classes_of, label_map_of, place_segmentation, region_volumes
+from .steps import add_brain_mask, add_transform, brain_mask_of, write_brain_mask
+from .volumes import add_volume, image_of, voxels_of
+
+__all__ = [
+    "add_brain_mask",
+    "add_transform",
+    "add_volume",
+    "assign_inputs",
+    "brain_mask_of",
+    "build_segmentation",
+    "check_nodes",
+    "classes_of",
+    "detect_inputs",
+    "image_of",
+    "input_problem",
+    "label_map_of",
+    "place_segmentation",
+    "region_volumes",
+    "voxels_of",
+    "write_brain_mask",
+    "write_inputs",
+]

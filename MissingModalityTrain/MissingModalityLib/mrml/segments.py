@@ -1,0 +1,195 @@
+"""Label maps to segmentation nodes, on the voxels of the reference volume, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from ..core.errors import ImageError
+from ..core.segments import REGION_SEGMENTS, SEGMENTS, Segment
+from .inputs import input_problem
+from .volumes import Node, image_of, voxels_of
+
+BINARY = "Binary labelmap"
+_SURFACE = "Closed surface"
+_MM3_PER_CM3 = 1000.0
+
+
+def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = False) -> Node:
+    """Tumor classes on the reference volume's voxels -> a ``vtkSegmentation`` that is in no scene yet.
+
+    Args:
+        classes: (z, y, x) uint8, values 0..3.
+        reference: the volume node that the classes belong to.
+        regions: add whole tumor and tumor core, which overlap the three disjoint segments.
+
+    Returns:
+        Binary label maps (the disjoint segments share one) and closed surfaces; a class without voxels is an
+        empty segment.
+
+    Raises:
+        ImageError: the volume has lost or changed its voxels since.
+    """
+    if input_problem(reference) or voxels_of(reference).shape != classes.shape:
+        raise ImageError(
+            "The reference volume was changed or removed during the segmentation. Start it again."
+        )
+    segmentation = slicer.vtkSegmentation()
+    segmentation.SetSourceRepresentationName(BINARY)
+    # one image of all classes for all segments, as Slicer shares label maps: a third of the memory
+    shared = _oriented_image(classes, reference)
+    for segment in SEGMENTS:
+        _add_segment(segmentation, segment, shared, int(segment.tumor_class))
+    for segment in REGION_SEGMENTS if regions else ():
+        mask = np.isin(classes, segment.classes).astype(np.uint8)
+        _add_segment(segmentation, segment, _oriented_image(mask, reference), 1)
+    segmentation.CreateRepresentation(_SURFACE)
+    return segmentation
+
+
+def place_segmentation(segmentation: Node, reference: Node, output: Node = None) -> Node:
+    """Put a built segmentation into the reference volume's scene.
+
+    Args:
+        segmentation: from :func:`build_segmentation`.
+        reference: gives the geometry, parent transform and place in the subject hierarchy.
+        output: segmentation node to overwrite; a new one named after the reference volume where None.
+
+    Returns:
+        The ``vtkMRMLSegmentationNode``, with closed surfaces shown in 3-D.
+    """
+    scene = reference.GetScene()
+    node = output
+    if node is None:
+        name = scene.GenerateUniqueName(f"{reference.GetName()} tumor segmentation")
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+    node.GetSegmentation().DeepCopy(segmentation)
+    # by this reference label_map_of and the DICOM export find the volume again
+    node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    display = node.GetDisplayNode()
+    display.SetPreferredDisplayRepresentationName3D(_SURFACE)
+    for region in REGION_SEGMENTS:
+        if segmentation.GetSegment(region.id):
+            # Filled, these would hide the disjoint segments that lie inside them.
+            display.SetSegmentVisibility2DFill(region.id, False)
+            display.SetSegmentVisibility3D(region.id, False)
+    _join_study(node, reference)
+    return node
+
+
+def region_volumes(node: Node) -> dict[str, float]:
+    """Volumes in cm3 of NCR, ED, ET, TC and WT, by segment ID, from the disjoint segments as they are now.
+
+    Args:
+        node: segmentation node made by :func:`place_segmentation`; segments removed since count as empty.
+    """
+    volumes = {segment.id: _segment_volume(node, segment.id) for segment in SEGMENTS}
+    by_class = {int(segment.tumor_class): volumes[segment.id] for segment in SEGMENTS}
+    for region in reversed(REGION_SEGMENTS):
+        volumes[region.id] = sum(by_class[value] for value in region.classes)
+    return volumes
+
+
+def classes_of(node: Node, reference: Node) -> np.ndarray:
+    """The disjoint segments of a node as classes (z, y, x) uint8 on the reference volume's voxels."""
+    classes = np.zeros(voxels_of(reference).shape, np.uint8)
+    grid = _oriented_image(classes, reference)
+    for segment in SEGMENTS:
+        mask = slicer.vtkOrientedImageData()
+        if node.GetSegmentation().GetSegment(segment.id) is None:
+            continue
+        node.GetBinaryLabelmapRepresentation(segment.id, mask)
+        if mask.IsEmpty():
+            continue
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(mask, grid, mask)
+        inside = vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(classes.shape) != 0
+        classes[inside] = segment.tumor_class
+    return classes
+
+
+def label_map_of(node: Node) -> sitk.Image:
+    """The disjoint segments of a node as one image of classes on the grid of its reference volume.
+
+    Raises:
+        ImageError: the volume is gone, or the node has none of our segments.
+    """
+    if not any(node.GetSegmentation().GetSegment(segment.id) for segment in SEGMENTS):
+        raise ImageError(
+            f"'{node.GetName()}' has none of the segments {', '.join(segment.name for segment in SEGMENTS)}. "
+            "Choose a segmentation that was made here."
+        )
+    reference = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    if reference is None:
+        raise ImageError(
+            f"The volume that '{node.GetName()}' was segmented on is not loaded any more. Load it, choose it "
+            "as the segmentation's source volume in the Segment Editor, and try again."
+        )
+    labels = sitk.GetImageFromArray(classes_of(node, reference))
+    labels.CopyInformation(image_of(reference))
+    return labels
+
+
+def _oriented_image(values: np.ndarray, reference: Node) -> Node:
+    """``values`` (z, y, x) uint8 as image data in the reference volume's own (untransformed) geometry."""
+    matrix = vtk.vtkMatrix4x4()
+    reference.GetIJKToRASMatrix(matrix)
+    return oriented_image(values, matrix)
+
+
+def oriented_image(values: np.ndarray, matrix: Node) -> Node:
+    """``values`` (z, y, x) uint8 as image data with a ``vtkMatrix4x4`` from voxel indices to RAS (mm)."""
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(*values.shape[::-1])
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    vtk_to_numpy(image.GetPointData().GetScalars())[:] = values.ravel()
+    image.SetImageToWorldMatrix(matrix)
+    return image
+
+
+def _add_segment(segmentation: Node, segment: Segment, image: Node, label_value: int) -> None:
+    entry = slicer.vtkSegment()
+    entry.SetName(segment.name)
+    entry.SetColor(*segment.unit_color)
+    entry.SetNameAutoGenerated(False)
+    entry.SetColorAutoGenerated(False)
+    entry.SetTerminology(segment.terminology)
+    entry.SetLabelValue(label_value)
+    # else DICOM SEG would declare it drawn by hand
+    entry.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
+    entry.SetTag("DICOM.SegmentAlgorithmName", "MissingModality")
+    entry.AddRepresentation(BINARY, image)
+    segmentation.AddSegment(entry, segment.id)
+
+
+def _segment_volume(node: Node, segment_id: str) -> float:
+    """Volume of one segment in cm3; a scaling parent transform counts."""
+    if node.GetSegmentation().GetSegment(segment_id) is None:
+        return 0.0
+    image = slicer.vtkOrientedImageData()
+    node.GetBinaryLabelmapRepresentation(segment_id, image)
+    if image.IsEmpty():
+        return 0.0
+    # the image is of this segment alone, 0 and 1, though segments share a label map
+    count = np.count_nonzero(vtk_to_numpy(image.GetPointData().GetScalars()))
+    scale = 1.0
+    transform = node.GetParentTransformNode()
+    if transform is not None and transform.IsTransformToWorldLinear():
+        world = vtk.vtkMatrix4x4()
+        transform.GetMatrixTransformToWorld(world)
+        scale = abs(world.Determinant())  # negative for a transform that mirrors
+    return float(count * np.prod(image.GetSpacing()) * scale / _MM3_PER_CM3)
+
+
+def _join_study(node: Node, reference: Node) -> None:
+    """Put the segmentation beside its reference volume in the subject hierarchy."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(reference.GetScene())
+    if hierarchy is None:
+        return
+    own, other = (hierarchy.GetItemByDataNode(item) for item in (node, reference))
+    if own and other:  # 0 for nodes that the hierarchy does not know
+        hierarchy.SetItemParent(own, hierarchy.GetItemParent(other))

@@ -1,0 +1,62 @@
+"""What the steps before a segmentation leave for people to look at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MissingModalityLib.clinical.steps_output import read_steps, write_steps
+from MissingModalityLib.core.errors import OptionError
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.imaging.reading import Study
+from small_patient import brain_volume
+
+OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
+
+
+@pytest.fixture
+def given() -> Study:
+    images = {Modality.FLAIR: brain_volume(1), Modality.T1CE: brain_volume(2, direction=OBLIQUE)}
+    return Study(images, {Modality.FLAIR: "flair", Modality.T1CE: "t1ce"})
+
+
+def moved(image: sitk.Image, movement: sitk.Euler3DTransform) -> sitk.Image:
+    """The image as if it lay where the inverse movement puts it: in the space of the reference volume."""
+    back = movement.GetInverse()
+    axes = np.reshape(image.GetDirection(), (3, 3))
+    turned = np.reshape(back.GetMatrix(), (3, 3)) @ axes
+    other = sitk.Image(image)
+    other.SetOrigin(back.TransformPoint(image.GetOrigin()))
+    other.SetDirection(turned.ravel().tolist())
+    return other
+
+
+def test_a_movement_comes_back_as_registered(given: Study, tmp_path: Path) -> None:
+    movement = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, -0.2, 0.15, (5.0, -8.0, 12.0))
+    images = {**given.images, Modality.T1CE: moved(given.images[Modality.T1CE], movement)}
+    write_steps(given, replace(given, images=images), tmp_path / "new" / "steps")
+    found = read_steps(tmp_path / "new" / "steps")
+    assert list(found.movements) == [Modality.T1CE]
+    for point in ((0.0, 0.0, 0.0), (40.0, -30.0, 20.0)):
+        expected = movement.TransformPoint(point)
+        np.testing.assert_allclose(found.movements[Modality.T1CE].TransformPoint(point), expected, atol=1e-6)
+    assert found.brain is None
+
+
+def test_the_mask_of_the_brain_comes_back(given: Study, tmp_path: Path) -> None:
+    brain = sitk.Cast(given.images[Modality.FLAIR] > 0, sitk.sitkUInt8)
+    write_steps(given, replace(given, brain=brain), tmp_path)
+    found = read_steps(tmp_path)
+    assert not found.movements
+    assert found.brain.GetOrigin() == brain.GetOrigin()
+    np.testing.assert_array_equal(sitk.GetArrayViewFromImage(found.brain), sitk.GetArrayViewFromImage(brain))
+
+
+def test_a_folder_that_cannot_be_made_is_told(given: Study, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OptionError, match=r"file.*Choose another folder"):
+        write_steps(given, given, tmp_path / "file" / "steps")

@@ -1,0 +1,242 @@
+"""Series descriptions as scanners of three makers and their users write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from MissingModalityLib.core.modalities import MODALITIES
+from MissingModalityLib.datasets.detection import FIT_TO_FILL_IN, detect_modality
+
+FLAIR, T1CE, T1, T2 = MODALITIES
+NONE = None
+
+SIEMENS = {
+    "t2_tirm_tra_dark-fluid": FLAIR,
+    "t2_tirm_tra_dark-fluid_5mm_KM": FLAIR,
+    "t2_spc_da-fl_sag_p2_iso": FLAIR,
+    "t2_space_dark-fluid_sag_p2_iso_MPR_tra": FLAIR,
+    "t2_spc_da-fl_irprep_sag_p2_iso MPR cor": FLAIR,
+    "t2_spc_ir_sag_p2_iso": FLAIR,
+    "t2_blade_dark-fluid_tra": FLAIR,
+    "t2_tse_dark-fluid_tra_p2": FLAIR,
+    "t2_space_flair_sag_1mm": FLAIR,
+    "t1_mprage_sag_p2_iso": T1,
+    "t1_mpr_ns_sag_p2_iso": T1,
+    "t1_mprage_tra_p2_iso_nativ": T1,
+    "t1_mp2rage_sag_p3_iso_UNI_Images": T1,
+    "t1_se_tra": T1,
+    "t1_tse_tra_vor KM": T1,
+    "t1_fl2d_tra": T1,
+    "t1_space_sag_p2_iso": T1,
+    "t1_mprage_sag_p2_iso_KM": T1CE,
+    "t1_mprage_tra_p2_iso_nach_KM_MPR_cor": T1CE,
+    "t1_se_tra_post_gd": T1CE,
+    "t1_tse_fs_cor +KM": T1CE,
+    "t1_vibe_tra_fs_post": T1CE,
+    "t1_spc_sag_p2_iso_CE": T1CE,
+    "t2_tse_tra": T2,
+    "t2_tse_tra_MPR": T2,
+    "t2_space_sag_p2_iso": T2,
+    "t2_blade_tra_320": T2,
+    "t2_haste_tra": T2,
+    "t2_fl2d_tra_hemo": NONE,
+    "t2_fl3d_tra_p2_swi": NONE,
+    "ep2d_diff_3scan_trace_p2_TRACEW": NONE,
+    "ep2d_diff_3scan_trace_p2_ADC": NONE,
+    "resolve_4scan_trace_tra_192_ADC": NONE,
+    "ep2d_perf_p2_MoCo": NONE,
+    "ep2d_bold_moco_p2": NONE,
+    "relCBV_t2": NONE,
+    "SWI_Images": NONE,
+    "mIP_Images(SW)": NONE,
+    "Pha_Images": NONE,
+    "gre_field_mapping": NONE,
+    "tof_fl3d_tra_p2_multi-slab": NONE,
+    "localizer_t1": NONE,
+    "AAHead_Scout_MPR_sag": NONE,
+    "t1_mp2rage_sag_p3_iso_INV1": NONE,
+    "t1_mp2rage_sag_p3_iso_T1_Images": NONE,
+    "t1_vibe_dixon_tra_F": NONE,
+    "t2_ci3d_ciss_tra": NONE,
+    "t2_stir_cor": NONE,
+    "pd+t2_tse_tra": NONE,
+    "t2_tse_sag_HWS spine": NONE,
+    "PhoenixZIPReport": NONE,
+    "MPR Range[1]": NONE,
+}
+GE = {
+    "Ax T2 FLAIR": FLAIR,
+    "AX FLAIR PROPELLER": FLAIR,
+    "Sag CUBE T2 FLAIR": FLAIR,
+    "Sag FLAIR 3D MPR Ax": FLAIR,
+    "Ax FLAIR +C": FLAIR,
+    "PU:Sag T2 FLAIR CUBE": FLAIR,
+    "Ax T1": T1,
+    "SAG T1 PRE": T1,
+    "Ax 3D BRAVO": T1,
+    "Ax FSPGR 3D": T1,
+    "AX T1 W/O": T1,
+    "Ax T1 SE WO CONTRAST": T1,
+    "AX T1 POST": T1CE,
+    "Ax T1 +C": T1CE,
+    "COR T1 C+ FS": T1CE,
+    "Ax 3D BRAVO +C": T1CE,
+    "Sag T1 MPRAGE W CONTRAST": T1CE,
+    "AX T1 GAD Fat Sat": T1CE,
+    "3D T1 w/ C": T1CE,
+    "Ax T2 PROP": T2,
+    "Ax T2 FRFSE": T2,
+    "AX T2 FSE FS": T2,
+    "Sag T2 CUBE": T2,
+    "AX T2 GRE": NONE,
+    "Ax T2* GRE": NONE,
+    "Ax SWAN": NONE,
+    "FILT_PHA: Ax SWAN T2": NONE,
+    "Ax DWI b1000 ASSET": NONE,
+    "Apparent Diffusion Coefficient (mm2/s)": NONE,
+    "eADC T2": NONE,
+    "3-Plane Loc T2 SSFSE": NONE,
+    "Ax T2 FIESTA": NONE,
+    "AX T2 PERFUSION": NONE,
+    "T1 DCE dynamic": NONE,
+    "3D ASL (non-contrast)": NONE,
+    "Screen Save T1": NONE,
+    "SUB AX T1 POST": NONE,
+    "PJN:3D TOF": NONE,
+    "Ax T1 FLAIR": NONE,
+    "BRAIN W/WO CONTRAST": NONE,
+}
+PHILIPS = {
+    "T2W_FLAIR": FLAIR,
+    "FLAIR_longTR": FLAIR,
+    "3D_Brain_VIEW_FLAIR SENSE": FLAIR,
+    "WIP sag 3D FLAIR": FLAIR,
+    "sFLAIR_3D_VISTA": FLAIR,
+    "T1W_SE": T1,
+    "sT1W_3D_TFE": T1,
+    "T1W_IR_TSE": T1,
+    "T1W_3D_FFE": T1,
+    "3D_TFE_T1 pre Gd": T1,
+    "eT1W_SE_CLEAR": T1,
+    "T1W_SE_GD": T1CE,
+    "sT1W_3D_TFE+Gd": T1CE,
+    "T1W_TSE_Dotarem": T1CE,
+    "T1 3D TFE avec gado": T1CE,
+    "sT1W_3D_TFE_post": T1CE,
+    "T2W_TSE": T2,
+    "T2W_TSE_MV_CLEAR": T2,
+    "sT2W_3D_VISTA": T2,
+    "T2W_FFE": NONE,
+    "T2_FFE hemo": NONE,
+    "sDWI_T2": NONE,
+    "dADC": NONE,
+    "isoDWI": NONE,
+    "SWIp T2": NONE,
+    "VEN_BOLD": NONE,
+    "B0_map T1": NONE,
+    "SmartBrain T1": NONE,
+    "Survey": NONE,
+    "WIP fcMRI Field Mapping": NONE,
+    "T2W_bFFE": NONE,
+    "DSC_perfusion T2": NONE,
+    "T1_map_MOLLI": NONE,
+    "COR STIR T2W": NONE,
+}
+MAKERS = {"Siemens": SIEMENS, "GE": GE, "Philips": PHILIPS}
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_descriptions_of_three_makers_are_understood(maker: str) -> None:
+    wrong = {}
+    for description, modality in MAKERS[maker].items():
+        guess = detect_modality(header={"SeriesDescription": description})
+        filled_in = guess.modality if guess.confidence >= FIT_TO_FILL_IN else None
+        if filled_in is not modality or (modality is not None and guess.confidence < 0.8):
+            wrong[description] = guess
+    assert not wrong
+
+
+def test_a_volume_node_named_as_slicer_names_series_is_understood_like_the_series() -> None:
+    for name in (*SIEMENS, *GE, *PHILIPS):
+        alone, node = detect_modality(name), detect_modality(f"12: {name}")
+        assert (alone.modality, alone.excluded) == (node.modality, node.excluded), name
+
+
+SPIN_ECHO = {"ScanningSequence": "SE"}
+DUAL = SPIN_ECHO | {"SeriesDescription": "pd+t2_tse_tra", "RepetitionTime": "3000"}
+HEADERS = {
+    "first of two echoes": (DUAL | {"EchoTime": "12"}, NONE),
+    "second of two echoes": (DUAL | {"EchoTime": "98"}, T2),
+    "T1 FLAIR with its times": (
+        {"SeriesDescription": "Ax T1 FLAIR", "ScanningSequence": "SE\\IR", "EchoTime": "25"}
+        | {"RepetitionTime": "2500", "InversionTime": "860"},
+        T1,
+    ),
+    "T2 read by gradient echoes": ({"SeriesDescription": "Ax T2", "ScanningSequence": "GR"}, NONE),
+    "short inversion time": (
+        {"SeriesDescription": "t2_tirm_cor", "ScanningSequence": "SE\\IR", "EchoTime": "60"}
+        | {"RepetitionTime": "4000", "InversionTime": "160"},
+        NONE,
+    ),
+    "second inversion of MP2RAGE": (
+        {"ScanningSequence": "GR\\IR", "EchoTime": "2.9", "RepetitionTime": "5000", "InversionTime": "2500"},
+        NONE,
+    ),
+    "contrast of an enhanced file": (
+        {"SeriesDescription": "VISTA", "AcquisitionContrast": "FLUID_ATTENUATED"},
+        FLAIR,
+    ),
+    "phase image": ({"SeriesDescription": "t1_tfl", "ImageType": "ORIGINAL\\PRIMARY\\P\\ND"}, NONE),
+    "phase image of Philips": (
+        {"SeriesDescription": "T1W_FFE", "ImageType": "ORIGINAL\\PRIMARY\\PHASE MAP\\P\\FFE"},
+        NONE,
+    ),
+    "projection": ({"SeriesDescription": "T1 3D", "ImageType": "DERIVED\\SECONDARY\\PROJECTION IMAGE"}, NONE),
+    "diffusion map": ({"SeriesDescription": "T2", "ImageType": "DERIVED\\PRIMARY\\DIFFUSION\\ADC"}, NONE),
+    "echo-planar": ({"SeriesDescription": "T2 axial", "ScanningSequence": "EP\\SE"}, NONE),
+    "susceptibility by its sequence": ({"SeriesDescription": "T1 3D", "SequenceName": "*swi3d1r"}, NONE),
+    "volume of agent alone": ({"SeriesDescription": "T1 3D", "ContrastBolusVolume": "7.5"}, T1CE),
+    "agent denied": (
+        {"SeriesDescription": "T1 3D", "ContrastBolusAgent": "none", "ContrastBolusVolume": "7"},
+        T1,
+    ),
+    "the protocol is the examination": (
+        {"SeriesDescription": "Ax T2", "ProtocolName": "MRI BRAIN PERFUSION W WO CONTRAST"},
+        T2,
+    ),
+    "the protocol where the description is silent": (
+        {"SeriesDescription": "WIP 501", "ProtocolName": "T2W_TSE"},
+        T2,
+    ),
+    "contrast in the name, T1 in the times": (
+        SPIN_ECHO | {"SeriesDescription": "Ax POST GAD", "EchoTime": "9", "RepetitionTime": "500"},
+        T1CE,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HEADERS)
+def test_what_the_header_states_settles_what_names_leave_open(case: str) -> None:
+    header, modality = HEADERS[case]
+    guess = detect_modality(header=header)
+    assert guess.modality is modality, guess.reason
+    assert modality is None or guess.confidence >= FIT_TO_FILL_IN
+
+
+def test_no_guess_that_asks_to_be_checked_is_filled_in() -> None:
+    for name in (*SIEMENS, *GE, *PHILIPS):
+        guess = detect_modality(name)
+        assert "check" not in guess.reason or guess.confidence < FIT_TO_FILL_IN
+
+
+@pytest.mark.parametrize(
+    ("name", "contrast"),
+    [("t1_tse KM", True), ("T1 pre Gd", False), ("T1", None), ("FLAIR +C", True), ("t2 nativ", False)],
+)
+def test_the_guess_says_whether_contrast_was_given(name: str, contrast: bool | None) -> None:
+    assert detect_modality(name).contrast is contrast
+
+
+@pytest.mark.parametrize("name", ["sub-01_T1w.nii.gz", "sub_02_t1ce.nii.gz", "sub-01_ses-2_FLAIR"])
+def test_subjects_of_a_data_set_are_no_subtractions(name: str) -> None:
+    assert detect_modality(name).modality is not None

@@ -1,0 +1,36 @@
+"""Counts of pieces give the Dice that the class map itself would have."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from MissingModalityLib.core.labels import REGIONS, TumorClass, region_mask
+from MissingModalityLib.evaluation.metrics import dice
+from MissingModalityLib.evaluation.pieces import Pieces
+from MissingModalityLib.inference.decision import drop_little_enhancing
+from MissingModalityLib.inference.sliding_window import remove_small_components
+
+
+def _blobs(seed: int) -> np.ndarray:
+    """(20, 24, 28) classes in a dozen pieces of many sizes."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(20, 24, 28)), 1.2)
+    return np.digitize(noise / noise.std(), (0.9, 1.3, 1.7)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("component", (0, 1, 5, 40, 10_000))
+@pytest.mark.parametrize("enhancing", (0, 30, 120))
+def test_dice_is_that_of_the_class_map_without_its_small_pieces(component: int, enhancing: int) -> None:
+    classes, label = _blobs(0), _blobs(1)
+    found = Pieces.of(classes, label).dice(component, enhancing)
+    decided = drop_little_enhancing(remove_small_components(classes.copy(), component), enhancing)
+    expected = [dice(region_mask(decided, region), region_mask(label, region)) for region in REGIONS]
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_nothing_found_where_nothing_is_counts_as_right() -> None:
+    nothing = np.zeros((4, 4, 4), np.uint8)
+    assert Pieces.of(nothing, nothing).dice(100, 100) == pytest.approx([1, 1, 1])
+    tumor = np.full((4, 4, 4), TumorClass.ED, np.uint8)
+    assert Pieces.of(nothing, tumor).dice(100, 100)[0] < 1e-6

@@ -1,0 +1,271 @@
+"""Raw volumes in the segmentation panel: which steps they go through, and what these leave in the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+from PySide6 import QtGui
+
+import slicer_standin
+from event_loop import run_events, scene_state
+from MissingModalityLib import mrml
+from MissingModalityLib.core.progress import Event, ProgressStage
+from seg_panel import add_volumes, choose_student, finish, made, opened_panel
+from small_networks import write_student
+
+rawsection = slicer_standin.load_module("MissingModalitySegLib.rawsection")
+stepslist = slicer_standin.load_module("MissingModalitySegLib.stepslist")
+
+MOVEMENT = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.0, 0.2, (5.0, -6.0, 7.0))
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_student(tmp_path_factory.mktemp("students") / "tiny.safetensors")
+
+
+@pytest.fixture
+def panel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    with opened_panel(monkeypatch, tmp_path) as widget:
+        yield widget
+
+
+def plain(label: Any) -> list[str]:
+    """The lines that a label shows."""
+    return QtGui.QTextDocumentFragment.fromHtml(label.text).toPlainText().splitlines()
+
+
+def choose_flair_and_t1ce(panel: Any) -> tuple[Any, Any]:
+    flair, t1ce = add_volumes("Axial FLAIR", "MPRAGE Gd")
+    panel.ui.flairSelector.setCurrentNode(flair)
+    panel.ui.t1ceSelector.setCurrentNode(t1ce)
+    return flair, t1ce
+
+
+def add_mask(inside: sitk.Image, volume: Any) -> Any:
+    return mrml.add_brain_mask(
+        slicer.mrmlScene, sitk.Cast(inside, sitk.sitkUInt8), f"{volume.GetName()} mask"
+    )
+
+
+def test_all_steps_are_on_and_no_mask_is_chosen_where_the_scene_knows_none_of_it(panel: Any) -> None:
+    assert panel.ui.rawCollapsibleButton.property("collapsed")
+    assert panel.state.rawSteps() == rawsection.RawSteps()
+    for name in ("registerVolumes", "stripSkull", "checkContent"):
+        assert getattr(panel.ui, f"{name}CheckBox").checked
+    assert not panel.ui.keepStepsCheckBox.checked
+    assert panel.ui.brainMaskSelector.currentNode() is None
+
+
+def test_nothing_is_asked_of_the_command_line_beyond_its_own_defaults() -> None:
+    assert rawsection.RawSteps().arguments("brain", "steps") == []
+
+
+def test_choices_reach_the_command_line(panel: Any) -> None:
+    (flair,) = add_volumes("FLAIR")
+    mask = add_mask(mrml.image_of(flair) > 0, flair)
+    for name in ("registerVolumes", "stripSkull", "checkContent"):
+        getattr(panel.ui, f"{name}CheckBox").setChecked(False)
+    panel.ui.keepStepsCheckBox.setChecked(True)
+    panel.ui.brainMaskSelector.setCurrentNode(mask)
+    assert panel.state.rawSteps().arguments("brain.nrrd", "folder") == [
+        *("--registration", "never", "--stripping", "never", "--no-content-check"),
+        *("--brain-mask", "brain.nrrd", "--steps-output", "folder"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["vtkMRMLSegmentationNode", "vtkMRMLLabelMapVolumeNode"])
+def test_a_saved_scene_brings_the_choices_back(panel: Any, tmp_path: Path, kind: str) -> None:
+    slicer.mrmlScene.AddNewNodeByClass(kind, "My brain")
+    panel.ui.brainMaskSelector.setCurrentNode(slicer.util.getNode("My brain"))
+    panel.ui.registerVolumesCheckBox.setChecked(False)
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    slicer.mrmlScene.SetRootDirectory(str(tmp_path))
+    assert slicer.mrmlScene.Commit()
+    slicer.mrmlScene.Clear(0)
+    assert panel.ui.brainMaskSelector.currentNode() is None and panel.ui.registerVolumesCheckBox.checked
+    slicer.mrmlScene.SetURL(str(tmp_path / "scene.mrml"))
+    assert slicer.mrmlScene.Import()
+    assert panel.ui.brainMaskSelector.currentNode().GetName() == "My brain"
+    assert not panel.ui.registerVolumesCheckBox.checked
+    assert panel.ui.stripSkullCheckBox.checked and not panel.ui.stripSkullCheckBox.enabled
+
+
+def test_the_list_tells_what_is_done_runs_and_is_still_to_come() -> None:
+    steps = stepslist.StepsList({})
+    assert {line[0] for line in steps.text().split("<br>")} == {"○"}
+    for stage in (ProgressStage.READ, ProgressStage.REGISTER, ProgressStage.CHECK):
+        steps.follow(Event(stage, 0, 1))
+    assert steps.text().split("<br>") == [
+        "✓ Read the volumes",
+        "✓ Register: move them onto the first one",
+        "– Strip: find the brain in the head (not needed)",  # noqa: RUF001 a dash is meant
+        "▶ <b>Check which sequence each one is</b>",
+        "○ Segment the tumor",
+    ]
+    steps.follow(Event(ProgressStage.PREPARE, 0, 1))
+    assert steps.text().endswith("▶ <b>Segment the tumor</b>")
+
+
+def test_the_list_tells_from_the_start_what_the_user_leaves_out() -> None:
+    steps = stepslist.StepsList(rawsection.RawSteps(register=False, brainMask="node").leftOut())
+    left_out = [line for line in steps.text().split("<br>") if line.endswith(")")]
+    assert [line.rpartition(" (")[2] for line in left_out] == ["left out)", "own mask)"]
+
+
+# What a child process does that has moved T1ce and found the brain; its arguments are looked through for the
+# folder and the result.
+CHILD = """
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --output) cp "{folder}/classes.nrrd" "$2" ;;
+        --steps-output) cp -r "{folder}/steps" "$2" ;;
+        --t1ce) t1ce="$2" ;;
+    esac
+    shift
+done
+echo '{{"event": "progress", "stage": "strip", "step": 0, "total": 1, "message": "", "values": {{}}}}'
+{then}
+cat <<END
+{{"event": "result", "result": {report}}}
+END
+"""
+
+REPORT = """{"warnings": ["$t1ce lay 9 mm off & was moved."], "seconds": {"total": 1},
+"modalities": "FLAIR+T1ce",
+"device": {"description": "CPU"}, "volumes_cm3": {"NCR": 0, "ED": 0, "ET": 0, "TC": 0, "WT": 0},
+"axial_diameters_mm": {"NCR": 0, "ED": 0, "ET": 0, "TC": 0, "WT": 0},
+"expectation": {"dice": {"WT": 0.8, "TC": 0.6, "ET": 0.3}, "cases": 16}}""".replace("\n", " ")
+
+
+@pytest.fixture
+def child(tmp_path: Path, replaced_process: Callable[[str], None]) -> Callable[..., None]:
+    """Lets jobs run ``CHILD`` for a reference volume; ``then`` is done before the result is told."""
+
+    def replace(reference: Any, then: str = "") -> None:
+        image = mrml.image_of(reference)
+        brain = sitk.Cast(image > 0, sitk.sitkUInt8)
+        (tmp_path / "steps").mkdir()
+        sitk.WriteImage(brain * 0, str(tmp_path / "classes.nrrd"))
+        sitk.WriteImage(brain, str(tmp_path / "steps" / "brain.nrrd"))
+        sitk.WriteTransform(MOVEMENT, str(tmp_path / "steps" / "T1CE.tfm"))
+        replaced_process(CHILD.format(folder=tmp_path, then=then, report=REPORT))
+
+    return replace
+
+
+def test_what_the_steps_have_made_comes_into_the_scene_on_request(panel: Any, child: Any) -> None:
+    flair, t1ce = choose_flair_and_t1ce(panel)
+    child(flair)
+    panel.ui.keepStepsCheckBox.setChecked(True)
+    panel.ui.applyButton.click()
+    finish(panel)
+    transform, brain = (
+        slicer.util.getNode("MPRAGE Gd onto Axial FLAIR"),
+        slicer.util.getNode("Axial FLAIR brain"),
+    )
+    assert flair.GetTransformNodeID() is None and t1ce.GetTransformNodeID() is None
+    point = mrml.image_of(t1ce).GetOrigin()
+    t1ce.SetAndObserveTransformNodeID(transform.GetID())
+    np.testing.assert_allclose(MOVEMENT.TransformPoint(mrml.image_of(t1ce).GetOrigin()), point, atol=1e-6)
+    expected = sitk.GetArrayFromImage(mrml.image_of(flair)) > 0
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(mrml.brain_mask_of(brain)), expected)
+
+
+def test_without_request_only_the_segmentation_comes(panel: Any, child: Any) -> None:
+    flair, _t1ce = choose_flair_and_t1ce(panel)
+    child(flair)
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert panel.ui.statusLabel.text.startswith("Done in ")
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLLinearTransformNode") == 0
+
+
+@pytest.mark.parametrize(
+    "then",
+    ["exit 3", 'echo "missing-modality: error: $t1ce shows another patient." >&2; exit 2', "kill -9 $$"],
+    ids=["crash", "bad input", "killed"],
+)
+def test_a_run_that_fails_after_its_steps_leaves_the_scene(panel: Any, child: Any, then: str) -> None:
+    flair, _t1ce = choose_flair_and_t1ce(panel)
+    child(flair, then)
+    panel.ui.keepStepsCheckBox.setChecked(True)
+    before = scene_state()
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert not panel.ui.statusLabel.text.startswith("Done")
+    assert scene_state() == before
+    assert panel.ui.stepsLabel.isHidden() and panel.ui.applyButton.enabled
+
+
+def test_steps_that_cannot_be_read_leave_the_scene(panel: Any, child: Any, tmp_path: Path) -> None:
+    flair, _t1ce = choose_flair_and_t1ce(panel)
+    child(flair)
+    (tmp_path / "steps" / "brain.nrrd").write_text("no image")
+    panel.ui.keepStepsCheckBox.setChecked(True)
+    before = scene_state()
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert "brain.nrrd" in panel.ui.statusLabel.text
+    assert scene_state() == before
+
+
+def test_a_canceled_run_leaves_the_scene(panel: Any, child: Any) -> None:
+    flair, _t1ce = choose_flair_and_t1ce(panel)
+    child(flair, "sleep 60")
+    panel.ui.keepStepsCheckBox.setChecked(True)
+    before = scene_state()
+    panel.ui.applyButton.click()
+    assert plain(panel.ui.stepsLabel)[0] == "○ Read the volumes"
+    run_events(lambda: "▶ Strip" in "\n".join(plain(panel.ui.stepsLabel)))
+    panel.ui.cancelButton.click()
+    assert scene_state() == before
+    assert panel.ui.stepsLabel.isHidden()
+
+
+def test_the_result_says_what_it_is_worth_and_what_was_done_to_the_volumes(panel: Any, child: Any) -> None:
+    flair, _t1ce = choose_flair_and_t1ce(panel)
+    child(flair)
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert plain(panel.ui.estimateLabel) == [
+        "What this result is worth: mean of 16 patients with FLAIR+T1ce",
+        "✓ Whole tumor: reliable (0.80)",
+        "⚠ Tumor core: check (0.60)",
+        "✗ Enhancing tumor: doubtful (0.30)",
+    ]
+    assert plain(panel.ui.notesLabel) == ["⚠ 'MPRAGE Gd' lay 9 mm off & was moved."]
+
+
+def test_an_own_mask_is_the_brain_that_is_segmented(panel: Any, student: Path) -> None:
+    flair, _t1ce = choose_flair_and_t1ce(panel)
+    choose_student(panel, student)
+    image = mrml.image_of(flair)
+    half = sitk.GetArrayFromImage(image) > 0
+    middle = half.shape[2] // 2
+    half[:, :, :middle] = False
+    inside = sitk.GetImageFromArray(half.astype(np.uint8))
+    inside.CopyInformation(image)
+    panel.ui.brainMaskSelector.setCurrentNode(add_mask(inside, flair))
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert panel.ui.statusLabel.text.startswith("Done in "), panel.ui.statusLabel.text
+    tumor = mrml.classes_of(made(), flair) > 0
+    assert tumor[:, :, middle:].any() and not tumor[:, :, : middle - 1].any()
+
+
+def test_a_mask_that_is_none_is_told_and_changes_nothing(panel: Any) -> None:
+    choose_flair_and_t1ce(panel)
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Sketch")
+    panel.ui.brainMaskSelector.setCurrentNode(empty)
+    before = scene_state()
+    panel.ui.applyButton.click()
+    assert panel.ui.statusLabel.text.startswith("'Sketch' holds no brain")
+    assert scene_state() == before
