@@ -18,6 +18,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -89,12 +90,18 @@ def assert_same(image: sitk.Image, expected: sitk.Image) -> None:
     "syntax",
     [
         ExplicitVRLittleEndian,
-        ImplicitVRLittleEndian,
         ExplicitVRBigEndian,
-        DeflatedExplicitVRLittleEndian,
-        RLELossless,
         JPEGLosslessSV1,
-        JPEG2000Lossless,
+        *(
+            pytest.param(syntax, marks=pytest.mark.slow, id=syntax.keyword)
+            for syntax in (
+                ImplicitVRLittleEndian,
+                DeflatedExplicitVRLittleEndian,
+                RLELossless,
+                JPEGLSLossless,
+                JPEG2000Lossless,
+            )
+        ),
     ],
     ids=lambda syntax: syntax.keyword,
 )

@@ -23,6 +23,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
     MRImageStorage,
     RLELossless,
     generate_uid,
@@ -204,7 +205,7 @@ def save(
     Args:
         slices: data sets of one or several series.
         folder: made if absent.
-        syntax: transfer syntax; uncompressed ones, RLE, lossless JPEG and JPEG 2000 are known here.
+        syntax: transfer syntax; uncompressed ones, RLE, lossless JPEG, JPEG-LS and JPEG 2000 are known here.
         suffix: of the names, nothing for media.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -311,8 +312,8 @@ def _encoded(data: Dataset, syntax: UID, path: Path) -> Dataset:
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    if syntax == RLELossless:
-        data.compress(RLELossless, generate_instance_uid=False)
+    if syntax in (RLELossless, JPEGLSLossless):
+        data.compress(syntax, generate_instance_uid=False)
     elif syntax in (JPEGLosslessSV1, JPEG2000Lossless):
         data.PixelData = _fragment(data, "JPEG" if syntax == JPEGLosslessSV1 else "JPEG2000", path)
         data["PixelData"].is_undefined_length = True

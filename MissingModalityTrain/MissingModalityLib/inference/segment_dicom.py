@@ -27,6 +27,7 @@ def segment_dicom(
     study: str | None = None,
     on_progress: Progress | None = None,
     steps: Steps | None = None,
+    steps_output: Path | None = None,
     grid: Modality | Path | str | None = None,
     regions: bool = False,
 ) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def segment_dicom(
         folder: DICOM files, in subfolders or not, by whatever names.
         output: .dcm for a DICOM object (SEG), which refers to the series that it lies on, or a file as in
             :func:`.segment_files.segment_files`.
-        student, device, labels, on_progress, steps: as there.
+        student, device, labels, on_progress, steps, steps_output: as there.
         grid: as there; where None, the result lies on the finest series that covers the head.
         regions: add whole tumor and tumor core to a DICOM object.
         patient: Patient ID, where the folder holds several patients.
@@ -60,5 +61,5 @@ def segment_dicom(
     check_output(output, labels, [file for series in visit.series for file in series.files])
     segmenter = Segmenter(student, device, steps, parse_grid(grid), regions)
     volumes, chosen = read_visit(visit, lambda *read: notify(Event(ProgressStage.READ, *read)))
-    facts = {**chosen.to_json(), "files": files_facts(visit)}
-    return segmenter.segment(volumes, output, labels, notify, begin, dicom=facts, sources=chosen.files)
+    told = {"dicom": {**chosen.to_json(), "files": files_facts(visit)}, "sources": chosen.files}
+    return segmenter.segment(volumes, output, labels, notify, begin, steps_output=steps_output, **told)

@@ -27,8 +27,9 @@ class SegmentationReport:
             ``series`` lists them (``uid``, ``description`` ...), sentences about their ``choice``, and
             ``bytes`` and ``sha256`` of all usable ``files`` of the study; absent for other input.
         input_steps: what was done to the volumes before, see :class:`~..clinical.raw.Ready`: ``asked``,
-            ``registration`` by modality (``moved``, ``shift_mm``, ``angle_degrees``, ``similarity`` before
-            and after) and ``stripping`` (``method``, ``brain_cm3``); reports of earlier versions lack it.
+            ``registration`` by modality (``moved``, and where it was looked for ``shift_mm``,
+            ``angle_degrees`` and ``similarity`` before and after) and ``stripping`` (``method``,
+            ``brain_cm3``); reports of earlier versions lack it.
         output: path of the segmentation.
         labels: convention of the numbers in it, a key of :data:`.labels.CONVENTIONS`.
         grid: modality or file of the volume on whose grid it lies; absent for the reference.
