@@ -11,7 +11,15 @@ from ..core.errors import OptionError
 from ..core.labels import CONVENTIONS
 from ..core.modalities import MODALITIES, Modality
 from ..core.progress import progress_printer
-from .options import add_command, add_device, add_progress, add_steps, chosen_steps, show_result
+from .options import (
+    add_command,
+    add_device,
+    add_progress,
+    add_regions,
+    add_steps,
+    chosen_steps,
+    show_result,
+)
 
 
 class _Volume(argparse.Action):
@@ -63,8 +71,15 @@ def add(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="OUT",
-        help=".seg.nrrd for 3D Slicer, or .nii.gz, .nii, .nrrd; on the grid of the volume named first",
+        help=".seg.nrrd for 3D Slicer, .nii.gz, .nii, .nrrd, or of DICOM .dcm (a segmentation object)",
     )
+    parser.add_argument(
+        "--grid",
+        metavar="VOLUME",
+        help="on whose voxels OUT lies: flair, t1ce, t1, t2, or a file of another volume (default: those of "
+        "the volume named first; of DICOM the finest series)",
+    )
+    add_regions(parser)
     parser.add_argument(
         "--student", type=Path, metavar="S", help="trained network (default: the bundled one)"
     )
@@ -95,13 +110,19 @@ def run(options: argparse.Namespace) -> None:
         "labels": options.labels,
         "steps": chosen_steps(options),
         "steps_output": options.steps_output,
+        "grid": options.grid,
     }
     with progress_printer(options.progress) as progress:
         if options.dicom is not None:
             from ..inference.segment_dicom import segment_dicom
 
             report = segment_dicom(
-                options.dicom, patient=options.patient, study=options.study, on_progress=progress, **common
+                options.dicom,
+                patient=options.patient,
+                study=options.study,
+                on_progress=progress,
+                regions=options.regions,
+                **common,
             )
         else:
             from ..inference.segment_files import segment_files
@@ -121,6 +142,10 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
     for name in ("patient", "study"):
         if options.dicom is None and getattr(options, name) is not None:
             raise OptionError(f"--{name} chooses in a folder of DICOM. Give the folder by --dicom.")
+    if options.dicom is None and options.regions:
+        raise OptionError(
+            "--regions adds segments to a DICOM object, and that needs DICOM as input: give --dicom."
+        )
 
 
 def _summary(report: Mapping[str, Any]) -> str:

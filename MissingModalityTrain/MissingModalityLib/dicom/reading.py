@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ class ChosenSeries:
     visit: DicomStudy
     series: Mapping[Modality, Series]
     sentences: tuple[str, ...]
+
+    @property
+    def files(self) -> dict[Modality, tuple[Path, ...]]:
+        """Those of each series."""
+        return {modality: one.files for modality, one in self.series.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a report: nothing that names the patient."""

@@ -119,7 +119,8 @@ class DicomPatient:
     def segment(self, segmenter: Segmenter, output: Path, labels: str, facts: Mapping[str, Any]) -> Report:
         """From the best series of each sequence."""
         volumes, chosen = read_visit(self.visit)
-        return segmenter.segment(volumes, output, labels, dicom={**chosen.to_json(), "files": facts})
+        told = {**chosen.to_json(), "files": facts}
+        return segmenter.segment(volumes, output, labels, dicom=told, sources=chosen.files)
 
 
 @dataclass(frozen=True)

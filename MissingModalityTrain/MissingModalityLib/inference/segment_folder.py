@@ -17,12 +17,13 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.failures import note_failure
 from ..core.files import explain_write_errors, write_text
-from ..core.labels import REGIONS, TUMOR_CLASSES, convention
+from ..core.labels import REGIONS, TUMOR_CLASSES
+from ..core.modalities import Modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.prepared import VERSION
-from ..imaging.segmentation_file import SUFFIXES
 from .folder_patients import Patient, find_patients
 from .locations import bundled_student
+from .result_file import SUFFIXES, check_form
 from .segment_files import Segmenter
 from .segmentation_report import report_path
 
@@ -42,6 +43,8 @@ def segment_folder(
     suffix: str = ".seg.nrrd",
     on_progress: Progress | None = None,
     steps: Steps | None = None,
+    grid: Modality | None = None,
+    regions: bool = False,
 ) -> dict[str, Any]:
     """Segment all cases under a folder from whatever modalities each has.
 
@@ -60,9 +63,11 @@ def segment_folder(
             the estimated Dice of WT, TC and ET with its grade, and warnings, also of volumes beside its files
             that are not used, or why there is no result.
         student, device, labels: as in :func:`.segment_files.segment_files`.
-        suffix: kind of file, one of :data:`.segmentation_file.SUFFIXES`.
+        suffix: kind of file, one of :data:`.result_file.SUFFIXES`; .dcm, a DICOM object, for visits of DICOM.
         on_progress: called for each case begun, stage ``cases``.
         steps: what is done to raw volumes first, the same for all cases; all that they need where None.
+        grid: the modality on whose grid results lie; the first volume's where None.
+        regions: add whole tumor and tumor core to DICOM objects.
 
     Returns:
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
@@ -78,7 +83,7 @@ def segment_folder(
     notify = reporter(on_progress)
     if suffix not in SUFFIXES:
         raise OptionError(f"Unknown kind of output file '{suffix}'. Choose one of {', '.join(SUFFIXES)}.")
-    convention(labels)
+    check_form(Path(f"case{suffix}"), labels, regions)
     if steps is not None and steps.brain_mask is not None:
         raise OptionError(f"{steps.brain_mask}: one brain mask cannot fit many patients. Leave it out.")
     listing = find_patients(data)
@@ -88,7 +93,7 @@ def segment_folder(
     _refuse_overwriting(listing.patients, student, [*paths.values(), table])
     _make_folder(output)
     outcome = _Outcome(listing.patients)
-    _segment_cases(outcome, paths, Segmenter(student, device, steps), labels, table, notify)
+    _segment_cases(outcome, paths, Segmenter(student, device, steps, grid, regions), labels, table, notify)
     if not outcome.reports:
         name, reason = next(iter(outcome.failed.items()))
         raise CaseError(f"{data}: none of {len(paths)} cases could be segmented. {name}: {reason}")
@@ -186,6 +191,8 @@ def _done_before(
             "student": segmenter.student["sha256"],
             "labels": labels,
             "steps": segmenter.steps.to_json(),
+            "grid": segmenter.grid_name,
+            "regions": segmenter.regions,
             "preparation": VERSION,
             "library": __version__,
         }
@@ -200,6 +207,8 @@ def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
         "student": report["student"]["sha256"],
         "labels": report["labels"],
         "steps": report.get("input_steps", {}).get("asked"),
+        "grid": report.get("grid"),
+        "regions": report.get("regions", False),
         "preparation": report.get("preparation"),
         "library": report["versions"]["MissingModality"],
     }

@@ -32,6 +32,8 @@ class SegmentationReport:
             ``brain_cm3``); reports of earlier versions lack it.
         output: path of the segmentation.
         labels: convention of the numbers in it, a key of :data:`.labels.CONVENTIONS`.
+        grid: modality or file of the volume on whose grid it lies; absent for the reference.
+        regions: true where whole tumor and tumor core are segments of it; else absent.
         modalities: the subset that was used, e.g. ``FLAIR+T1ce``.
         volumes_cm3: of NCR, ED, ET and the regions WT and TC.
         axial_diameters_mm: longest, of the same, see :func:`.diameters.axial_diameters`.
@@ -59,6 +61,8 @@ class SegmentationReport:
     input_steps: Mapping[str, Any]
     output: str
     labels: str
+    grid: str | None
+    regions: bool | None
     modalities: str
     volumes_cm3: Mapping[str, float]
     axial_diameters_mm: Mapping[str, float]
