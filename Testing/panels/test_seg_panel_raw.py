@@ -55,7 +55,7 @@ def add_mask(inside: sitk.Image, volume: Any) -> Any:
 
 
 def test_all_steps_are_on_and_no_mask_is_chosen_where_the_scene_knows_none_of_it(panel: Any) -> None:
-    assert panel.ui.rawCollapsibleButton.property("collapsed")
+    assert panel.ui.rawCollapsibleButton.collapsed
     assert panel.state.rawSteps() == rawsection.RawSteps()
     for name in ("registerVolumes", "stripSkull", "checkContent"):
         assert getattr(panel.ui, f"{name}CheckBox").checked
