@@ -76,7 +76,7 @@ def _share_in_head(inside: np.ndarray, reference: sitk.Image) -> float:
 
 
 def _head(image: sitk.Image) -> np.ndarray:
-    """(D, H, W) bool: what has tissue on both sides along both axes of a slice, so dark fluid and bone, too."""
+    """(D, H, W) bool: what has tissue on both sides along both axes of a slice, dark fluid and bone, too."""
     background = find_background(sitk.GetArrayFromImage(sitk.DICOMOrient(image, ORIENTATION)))
     if background.uniform:
         tissue = background.brain(sitk.GetArrayFromImage(image))
