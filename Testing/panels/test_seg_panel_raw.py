@@ -18,8 +18,10 @@ from MissingModalityLib import mrml
 from MissingModalityLib.core.progress import Event, ProgressStage
 from seg_panel import add_volumes, choose_student, finish, made, opened_panel
 from small_networks import write_student
+from small_patient import brain_volume
 
 rawsection = slicer_standin.load_module("MissingModalitySegLib.rawsection")
+runsection = slicer_standin.load_module("MissingModalitySegLib.runsection")
 stepslist = slicer_standin.load_module("MissingModalitySegLib.stepslist")
 
 MOVEMENT = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.0, 0.2, (5.0, -6.0, 7.0))
@@ -269,3 +271,73 @@ def test_a_mask_that_is_none_is_told_and_changes_nothing(panel: Any) -> None:
     panel.ui.applyButton.click()
     assert panel.ui.statusLabel.text.startswith("'Sketch' holds no brain")
     assert scene_state() == before
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Who has asked for the networks that find brains, which are not installed; the user declines."""
+    found: list[str] = []
+
+    def decline(requester: str) -> None:
+        found.append(requester)
+        raise RuntimeError("needed, and not installed")
+
+    monkeypatch.setattr(runsection, "isStrippingInstalled", lambda: False)
+    monkeypatch.setattr(runsection, "ensureStripping", decline)
+    monkeypatch.setattr("MissingModalityLib.clinical.installed_tools.shutil.which", lambda command: None)
+    return found
+
+
+def add_head(panel: Any) -> Any:
+    """A volume without background, as noise around a head leaves it."""
+    image = brain_volume(0)
+    noisy = sitk.AdditiveGaussianNoise(sitk.Cast(image, sitk.sitkFloat32), 5.0, 50.0, 1)
+    node = mrml.add_volume(slicer.mrmlScene, noisy, "Head")
+    panel.ui.flairSelector.setCurrentNode(node)
+    return node
+
+
+def test_networks_are_asked_for_where_a_skull_is_to_be_stripped(panel: Any, asked: list[str]) -> None:
+    add_head(panel)
+    before = scene_state()
+    panel.ui.applyButton.click()
+    assert asked == ["Brain tumor segmentation"]
+    assert panel.ui.statusLabel.text == "needed, and not installed"
+    assert scene_state() == before and panel.ui.applyButton.enabled
+
+
+def _stripped(panel: Any) -> None:
+    panel.ui.flairSelector.setCurrentNode(add_volumes("FLAIR")[0])
+
+
+def _left_out(panel: Any) -> None:
+    panel.ui.stripSkullCheckBox.setChecked(False)
+
+
+def _own_mask(panel: Any) -> None:
+    head = panel.ui.flairSelector.currentNode()
+    panel.ui.brainMaskSelector.setCurrentNode(add_mask(mrml.image_of(head) > 60, head))
+
+
+@pytest.mark.parametrize("choose", [_stripped, _left_out, _own_mask])
+def test_networks_are_not_asked_for_without_need(
+    panel: Any, asked: list[str], replaced_process: Callable[[str], None], choose: Callable[[Any], None]
+) -> None:
+    replaced_process("exit 3")
+    add_head(panel)
+    choose(panel)
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert not asked
+
+
+def test_another_program_that_strips_is_enough(
+    panel: Any, asked: list[str], replaced_process: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced_process("exit 3")
+    which = "MissingModalityLib.clinical.installed_tools.shutil.which"
+    monkeypatch.setattr(which, lambda command: f"/opt/{command}")
+    add_head(panel)
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert not asked
