@@ -238,7 +238,7 @@ def test_the_result_says_what_it_is_worth_and_what_was_done_to_the_volumes(panel
     panel.ui.applyButton.click()
     finish(panel)
     assert plain(panel.ui.estimateLabel) == [
-        "What this result is worth: mean of 16 patients with FLAIR+T1ce",
+        "What this result is worth: mean Dice of 16 patients with FLAIR+T1ce",
         "✓ Whole tumor: reliable (0.80)",
         "⚠ Tumor core: check (0.60)",
         "✗ Enhancing tumor: doubtful (0.30)",

@@ -62,6 +62,7 @@ def draw_raw_patient(panel: Any, folder: Path, save: Callable[[Any, Path], None]
     panel.ui.applyButton.click()
     run_events(lambda: panel.ui.statusLabel.text == "Finding the brain...", LONG_S)
     save(panel, folder / "seg_raw_running.png")
+    panel.ui.rawCollapsibleButton.collapsed = True
     run_events(lambda: not panel.ui.cancelButton.enabled, LONG_S)
     save(panel, folder / "seg_raw_result.png")
     made = slicer.mrmlScene.GetNodesByClass("vtkMRMLSegmentationNode")
