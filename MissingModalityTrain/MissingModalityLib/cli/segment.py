@@ -93,31 +93,18 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _summary(report: Mapping[str, Any]) -> str:
+    from ..inference.worth import worth
+
     volumes = ", ".join(f"{name} {value:.1f}" for name, value in report["volumes_cm3"].items())
     presence = ", ".join(f"{name} {100 * value:.0f}" for name, value in report.get("presence", {}).items())
-    estimated = ", ".join(
-        f"{name} {value:.2f} ({report['grades'][name]})"
-        for name, value in report.get("estimated_dice", {}).items()
-    )
     return "\n".join(
         [
             *(f"Warning: {warning}" for warning in report["warnings"]),
             f"Used {report['modalities']} on {report['device']['name']}: {report['seconds']['total']:.1f} s, "
             f"{report['peak_memory_bytes'] / 2**30:.1f} GiB",
             f"Volumes in cm3: {volumes}",
-            *_expected(report),
             *([f"Present at all, in %: {presence}"] if presence else []),
-            *([f"Estimated Dice of this result: {estimated}"] if estimated else []),
+            *worth(report),
             f"Wrote {report['output']}",
         ]
     )
-
-
-def _expected(report: Mapping[str, Any]) -> list[str]:
-    """What the student reached with the same sequences, where it was evaluated on them."""
-    if "expectation" not in report:
-        return []
-    dice = ", ".join(f"{name} {value:.2f}" for name, value in report["expectation"]["dice"].items())
-    return [
-        f"Mean Dice of {report['modalities']} on {report['expectation']['cases']} labeled patients: {dice}"
-    ]

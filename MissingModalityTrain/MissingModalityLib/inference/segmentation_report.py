@@ -24,8 +24,9 @@ class SegmentationReport:
         contents: of each volume by modality ``voxels_sha256`` and, of one from a file, the file's ``bytes``
             and ``sha256``; reports of earlier versions lack it.
         input_steps: what was done to the volumes before, see :class:`~..clinical.raw.Ready`: ``asked``,
-            ``registration`` by modality (``moved``, ``shift_mm``, ``angle_degrees``, ``similarity`` before
-            and after) and ``stripping`` (``method``, ``brain_cm3``); reports of earlier versions lack it.
+            ``registration`` by modality (``moved``, and where it was looked for ``shift_mm``,
+            ``angle_degrees`` and ``similarity`` before and after) and ``stripping`` (``method``,
+            ``brain_cm3``); reports of earlier versions lack it.
         output: path of the segmentation.
         labels: convention of the numbers in it, a key of :data:`.labels.CONVENTIONS`.
         modalities: the subset that was used, e.g. ``FLAIR+T1ce``.
