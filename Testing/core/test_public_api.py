@@ -38,7 +38,7 @@ FUNCTIONS = {
     "read_study": "case",
     "segment_dicom": (
         "folder, output, student=None, device='auto', labels='classes', patient=None, study=None, "
-        "on_progress=None, steps=None, steps_output=None"
+        "on_progress=None, steps=None, steps_output=None, grid=None, regions=False"
     ),
     "segment_files": "inputs, output, student=None, device='auto', labels='classes', on_progress=None",
     "segment_folder": (
@@ -52,6 +52,9 @@ FUNCTIONS = {
         "data, output, recipe='baseline', network=None, preset='paper', stages=None, settings=None, "
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
         "prepared=None, on_progress=None, *, folds=None, fold=None, accept_changes=False"
+    ),
+    "write_dicom_seg": (
+        "labels, source, output, regions=False, algorithm=None, description='Brain tumor segmentation'"
     ),
     "write_segmentation": "classes, output, labels='classes'",
 }
