@@ -165,11 +165,7 @@ def _reformat(folder: Path) -> None:
 
 def _nameless(folder: Path) -> None:
     for number, modality in enumerate(HEADERS, 1):
-        header = {
-            key: value
-            for key, value in HEADERS[modality].items()
-            if key not in ("SeriesDescription", "ProtocolName")
-        }
+        header = HEADERS[modality] | {"SeriesDescription": ""}
         save(series(volume(modality), header, number=number), folder)
 
 
@@ -337,7 +333,7 @@ TRAPS: Mapping[str, Trap] = {
         "localizer",
     ),
     "maps alone": Trap(
-        lambda folder: save(series(volume(FLAIR), ADC), folder) and None, None, "is another sequence"
+        lambda folder: save(series(volume(FLAIR), ADC), folder) and None, None, "is a map or image computed"
     ),
     "half of the slices missing": Trap(_alone(_without(3, 4, 5, 6, 9, 10, 12)), None, "missing or doubled"),
     "few slices": Trap(_alone(lambda data: data[:6]), None, "only 6 slices"),
@@ -347,7 +343,7 @@ TRAPS: Mapping[str, Trap] = {
     ),
     "CT": Trap(_alone(_as({"Modality": "CT", "SOPClassUID": CTImageStorage})), None, "is CT and not MR"),
     "color captures": Trap(_alone(_color), None, "in color"),
-    "all truncated": Trap(_all_truncated, None, "holds no image"),
+    "all truncated": Trap(_all_truncated, None, "No DICOM image found.*damaged"),
     "index alone": Trap(_index_alone, None, "No DICOM image found"),
     "no DICOM": Trap(_junk, None, "No DICOM image found"),
     "empty folder": Trap(lambda folder: None, None, "No DICOM image found.*empty"),
