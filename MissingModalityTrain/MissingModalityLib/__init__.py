@@ -43,6 +43,7 @@ _PUBLIC = {
     "select": "training.selection",
     "synthesize": "synthesis.write",
     "train": "training.run",
+    "write_dicom_seg": "dicom.segmentation_object",
     "write_segmentation": "imaging.segmentation_file",
 }
 
