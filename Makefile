@@ -55,9 +55,10 @@ $(BIN)/python:
 	    echo "This needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not one: make PYTHON=python3.12 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(REQUIREMENTS_DONE): requirements.txt requirements-torch.txt | $(BIN)/python
+$(REQUIREMENTS_DONE): requirements.txt requirements-torch.txt requirements-stripping.txt | $(BIN)/python
 	$(BIN)/pip install --quiet $(TORCH)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements-stripping.txt
 	@touch $@
 
 $(PACKAGE_DONE): pyproject.toml $(REQUIREMENTS_DONE)
@@ -116,6 +117,7 @@ lock: $(TOOLS_DONE)
 	echo torch | $(COMPILE) - --output-file requirements-torch.txt
 	$(COMPILE) pyproject.toml --extra test --constraints requirements-torch.txt --output-file requirements.txt \
 	    $$(grep -oE '$(ONLY_TORCH)' requirements-torch.txt | sed 's/\(.*\)==/--no-emit-package \1/')
+	sed -n 's/^stripping = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) --no-deps - --output-file requirements-stripping.txt
 	printf '%s\n' cyclonedx-bom uv | $(COMPILE) - --output-file requirements-tools.txt
 
 sbom: install $(TOOLS_DONE)

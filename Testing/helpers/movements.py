@@ -45,3 +45,10 @@ def corner_error(transform: sitk.Transform, way: Way, center: Sequence[float]) -
     points = head_corners(center)
     found = np.array([transform.TransformPoint(point.tolist()) for point in points])
     return float(np.linalg.norm(found - way(points), axis=1).max())
+
+
+def thick_slices(image: sitk.Image, thickness_mm: float, axis: int) -> sitk.Image:
+    """The volume in slices of that thickness across an axis (0, 1, 2), each the mean of its voxels."""
+    factors = [1, 1, 1]
+    factors[axis] = round(thickness_mm / image.GetSpacing()[axis])
+    return sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), factors)

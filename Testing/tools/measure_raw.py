@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from MissingModalityLib.clinical import raw, stripping
+from MissingModalityLib.clinical import registration, stripping
 from MissingModalityLib.clinical.raw import make_ready
 from MissingModalityLib.clinical.steps import REGISTRATION, STRIPPING, Steps
 from MissingModalityLib.core.environment import peak_memory
@@ -110,7 +110,7 @@ TASKS: dict[str, Callable[[argparse.Namespace], Iterator[tuple[Any, ...]]]] = {
 
 def _patient(task: tuple[Any, ...]) -> list[Row]:
     options, name, *rest = task
-    _remember(raw, "register", lambda reference, moving, names: names)
+    _remember(registration, "_register", lambda reference, other, moving, names: names)
     _remember(stripping, "find_brain", lambda image, networks: _voxels(image))
     student = Student.load(options.student)
     return list({"real": _real, "simulated": _simulated}[options.kind](options, student, name, *rest))

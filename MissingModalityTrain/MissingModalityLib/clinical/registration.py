@@ -1,7 +1,6 @@
-"""Volumes of one patient brought into one space: each rigidly onto the first, where the headers do not do so already.
+"""Volumes of one patient brought into one space: each rigidly onto the first, where headers do not do so.
 
-Only headers change (:func:`follow`): voxels are interpolated once, later, when a study is brought onto its common
-grid.
+Only headers change (:func:`follow`): voxels are interpolated once, later, on the way to the common grid.
 """
 
 from __future__ import annotations
@@ -15,13 +14,28 @@ from ..core.errors import ImageError
 from ..core.modalities import Modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.reading import Study
-from .alignment import FINE, MIDDLE, movement, refine, search
+from .alignment import align, align_again, rigid
 from .heads import Head
-from .similarity import similarity
+from .similarity import overlap, sharpness, similarity
 
-_LEAST_GAIN = 0.02
-_LEAST_SIMILARITY = 0.03
-_AGREEMENT_MM = 3.0
+_SMALLER = 0.9
+"""Ratio of two heads' volumes below which the moving one is the smaller."""
+
+_LEAST_GAIN = 0.12
+"""Of similarity, as a share of the registered one, from which on a header is not believed."""
+
+_LEAST_MOVE_VOXELS = 0.5
+
+_LEAST_OVERLAP = 0.3
+"""Brains that share less are refused later, too."""
+
+_AGREEMENT_MM, _AGREEMENT_DEGREES = 3.0, 3.0
+"""Between two searches that started in different places."""
+
+_LEAST_SHARPNESS, _DOUBTFUL_SHARPNESS = 0.25, 0.35
+
+_EVERY_POINT = 5
+"""One of so many points, 8 mm apart, suffices for the average way of a head."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +44,11 @@ class Movement:
 
     Attributes:
         transform: points of the reference's space -> points of the moving volume's space, mm, LPS.
-        shift_mm: length of the way that the head's center moves.
+        shift_mm: how far the head's center is moved.
         angle_degrees: of the turn.
         moved: False where the header was right already; ``transform`` is the identity then.
-        similarity: of the heads as the headers say, and as registered: 0 (none) to 1.
+        similarity: of the heads as the headers lay them, and as the search does: 0 (none) to 1.
+        doubt: what the user should look at, a sentence; empty where all is well.
     """
 
     transform: sitk.Euler3DTransform
@@ -41,78 +56,92 @@ class Movement:
     angle_degrees: float
     moved: bool
     similarity: tuple[float, float]
+    doubt: str = ""
 
 
 def register(reference: sitk.Image, moving: sitk.Image, names: tuple[str, str]) -> Movement:
     """Find the rigid movement that lays the head of one volume over that of another.
 
     Args:
-        reference: 3-D scalar, skull on or stripped, of any grid that shows part of a head.
+        reference: 3-D scalar, skull on or stripped, on any grid, of a part of a head at least.
         moving: likewise, of the same patient.
         names: of both, for messages.
 
     Raises:
         ImageError: no head in a volume, heads that do not fit each other, or no certain result.
     """
-    heads = _head(reference, names[0]), _head(moving, names[1])
-    # samples are drawn from the smaller head: what a stripped brain or a slab lacks is not looked for
-    swapped = heads[1].volume_mm3 < 0.9 * heads[0].volume_mm3
-    fixed, other = heads[::-1] if swapped else heads
-    header = movement(fixed.center)
-    found = _found(fixed, other, names)
-    before, after = (similarity(fixed, other, transform) for transform in (header, found))
-    if after < _LEAST_SIMILARITY:
-        raise ImageError(
-            f"{names[1]} could not be laid over {names[0]}: the heads do not resemble each other. Check that both are "
-            "of the same patient and show the head."
-        )
-    if after - before < _LEAST_GAIN * after or _tiny(found, fixed, moving):
-        return Movement(header, 0.0, 0.0, False, (before, before))
-    if swapped:
-        found = sitk.Euler3DTransform(found.GetInverse())
-    shift = np.linalg.norm(np.array(found.TransformPoint(heads[0].center.tolist())) - heads[0].center)
-    return Movement(found, float(shift), _angle(found), True, (before, after))
+    return _register(_head(reference, names[0]), _head(moving, names[1]), moving, names)
 
 
 def follow(moving: sitk.Image, movement: Movement) -> sitk.Image:
-    """The same voxels with the header that lays the volume into the reference's space; nothing is resampled."""
+    """The same voxels under the header that lays them into the reference's space; nothing is resampled."""
     image = sitk.Image(moving)
     if not movement.moved:
         return image
-    back = movement.transform.GetInverse()
-    turn = np.reshape(sitk.Euler3DTransform(back).GetMatrix(), (3, 3))
+    back = sitk.Euler3DTransform(movement.transform.GetInverse())
+    axes = _turn(back) @ np.reshape(moving.GetDirection(), (3, 3))
     image.SetOrigin(back.TransformPoint(moving.GetOrigin()))
-    image.SetDirection((turn @ np.reshape(moving.GetDirection(), (3, 3))).ravel().tolist())
+    image.SetDirection(axes.ravel().tolist())
     return image
 
 
 def register_study(
     study: Study, on_progress: Progress | None = None
 ) -> tuple[Study, dict[Modality, Movement], tuple[str, ...]]:
-    """All volumes of a study onto its first.
+    """All volumes of a study onto its first, each by itself.
+
+    Args:
+        study: of one to four volumes.
+        on_progress: called with the stage ``register``, for each volume that is begun.
 
     Returns:
-        The study with headers that agree, the movement of each volume but the first, and a sentence for each volume
-        that was moved.
+        The study with headers that agree; the movement of each volume but the first; a sentence for each
+        volume that was moved, and one for each doubt.
 
     Raises:
         ImageError: as of :func:`register`.
     """
-    notify = reporter(on_progress)
-    images, movements, warnings = dict(study.images), {}, []
-    others = [modality for modality in images if modality is not study.reference]
+    notify, first = reporter(on_progress), study.reference
+    others = [modality for modality in study.images if modality is not first]
+    images, movements, told = dict(study.images), {}, []
+    head = _head(images[first], study.names[first]) if others else None
     for number, modality in enumerate(others):
-        notify(Event(ProgressStage.REGISTER, number, len(others), modality.title))
-        names = study.names[study.reference], study.names[modality]
-        found = movements[modality] = register(images[study.reference], images[modality], names)
-        images[modality] = follow(images[modality], found)
+        notify(Event(ProgressStage.REGISTER, number, len(others), study.names[modality]))
+        names = study.names[first], study.names[modality]
+        found = _register(head, _head(images[modality], names[1]), images[modality], names)
+        movements[modality] = found
         if found.moved:
-            warnings.append(
-                f"{modality.title} was moved by {found.shift_mm:.1f} mm and {found.angle_degrees:.0f} degrees onto "
-                f"{study.reference.title}."
-            )
+            images[modality] = follow(images[modality], found)
+        told += [sentence for sentence in (_told(found, modality, first), found.doubt) if sentence]
     notify(Event(ProgressStage.REGISTER, len(others), len(others)))
-    return replace(study, images=images), movements, tuple(warnings)
+    return replace(study, images=images), movements, tuple(told)
+
+
+def _told(found: Movement, modality: Modality, onto: Modality) -> str:
+    if not found.moved:
+        return ""
+    degrees = f"{found.angle_degrees:.0f} degree" + ("" if round(found.angle_degrees) == 1 else "s")
+    return f"{modality.title} was moved by {found.shift_mm:.1f} mm and {degrees} onto {onto.title}."
+
+
+def _register(reference: Head, other: Head, moving: sitk.Image, names: tuple[str, str]) -> Movement:
+    # samples come from the smaller head: what a stripped brain or a slab lacks cannot be found in it
+    swapped = other.volume_mm3 < _SMALLER * reference.volume_mm3
+    heads = (other, reference) if swapped else (reference, other)
+    try:
+        found = align(*heads)
+    except RuntimeError as error:  # ITK's word for samples that all lie outside of the other volume
+        raise ImageError(f"{_failed(names)}: the heads do not overlap. {_LOOK}") from error
+    header = rigid(heads[0].center)
+    before, after = (similarity(*heads, transform) for transform in (header, found))
+    if after - before < _LEAST_GAIN * after or _is_small(found, heads[0], moving):
+        doubt = _check(heads, header, names)
+        return Movement(header, 0.0, 0.0, False, (before, after), doubt)
+    doubt = _check(heads, found, names)
+    _check_agreement(heads, found, names)
+    found = sitk.Euler3DTransform(found.GetInverse()) if swapped else found
+    shift = np.subtract(found.TransformPoint(reference.center.tolist()), reference.center)
+    return Movement(found, float(np.linalg.norm(shift)), _degrees(_turn(found)), True, (before, after), doubt)
 
 
 def _head(volume: sitk.Image, name: str) -> Head:
@@ -122,25 +151,54 @@ def _head(volume: sitk.Image, name: str) -> Head:
     return head
 
 
-def _found(fixed: Head, moving: Head, names: tuple[str, str]) -> sitk.Euler3DTransform:
-    try:
-        start = refine(fixed, moving, search(fixed, moving)[0][1], MIDDLE)[1]
-        return refine(fixed, moving, start, FINE)[1]
-    except RuntimeError as error:  # ITK: all samples lie outside of the other volume
+_LOOK = "Check that both show the head, and that they are of the same patient."
+
+
+def _failed(names: tuple[str, str]) -> str:
+    return f"{names[1]} could not be laid over {names[0]}"
+
+
+def _check(heads: tuple[Head, Head], found: sitk.Euler3DTransform, names: tuple[str, str]) -> str:
+    """A sentence where two heads may be of different patients.
+
+    Raises:
+        ImageError: they do not fit each other at all.
+    """
+    share = overlap(*heads, found)
+    if share < _LEAST_OVERLAP:
+        raise ImageError(f"{_failed(names)}: they share {share:.0%} of the smaller head. {_LOOK}")
+    edge = sharpness(*heads, found)
+    if edge < _LEAST_SHARPNESS:
+        raise ImageError(f"{_failed(names)}: they do not resemble each other wherever one is laid. {_LOOK}")
+    if edge < _DOUBTFUL_SHARPNESS:
+        return f"{names[1]} resembles {names[0]} little. {_LOOK}"
+    return ""
+
+
+def _check_agreement(heads: tuple[Head, Head], found: sitk.Euler3DTransform, names: tuple[str, str]) -> None:
+    """Raises ImageError where a search that starts elsewhere ends elsewhere."""
+    again, center = align_again(*heads, found), heads[0].center.tolist()
+    apart = np.linalg.norm(np.subtract(found.TransformPoint(center), again.TransformPoint(center)))
+    degrees = _degrees(_turn(again) @ _turn(found).T)
+    if apart > _AGREEMENT_MM or degrees > _AGREEMENT_DEGREES:
         raise ImageError(
-            f"{names[1]} could not be laid over {names[0]}: the heads do not overlap. Check that both show the head."
-        ) from error
+            f"{_failed(names)}: two searches ended {apart:.0f} mm and {degrees:.0f} degrees apart. "
+            f"{_LOOK} Register them by hand, or leave one out."
+        )
 
 
-def _tiny(found: sitk.Euler3DTransform, fixed: Head, moving: sitk.Image) -> bool:
-    """Whether the head's points stay within half a voxel of the moving volume, on average along each axis."""
-    moves = (
-        np.array([found.TransformPoint(point.tolist()) for point in fixed.points[::5]]) - fixed.points[::5]
-    )
+def _is_small(found: sitk.Euler3DTransform, fixed: Head, moving: sitk.Image) -> bool:
+    """Whether points of the head move by less than half a voxel along each of its axes, on average."""
+    points = fixed.points[::_EVERY_POINT]
+    moves = np.array([found.TransformPoint(point.tolist()) for point in points]) - points
     along = np.abs(moves @ np.reshape(moving.GetDirection(), (3, 3))).mean(axis=0)
-    return bool((along < 0.5 * np.array(moving.GetSpacing())).all())
+    return bool((along < _LEAST_MOVE_VOXELS * np.array(moving.GetSpacing())).all())
 
 
-def _angle(transform: sitk.Euler3DTransform) -> float:
-    matrix = np.reshape(transform.GetMatrix(), (3, 3))
-    return float(np.degrees(np.arccos(np.clip((np.trace(matrix) - 1) / 2, -1.0, 1.0))))
+def _turn(transform: sitk.Euler3DTransform) -> np.ndarray:
+    return np.reshape(transform.GetMatrix(), (3, 3))
+
+
+def _degrees(turn: np.ndarray) -> float:
+    """Angle of a rotation matrix (3, 3) about its own axis."""
+    return float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1.0, 1.0))))
