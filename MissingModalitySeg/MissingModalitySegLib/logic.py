@@ -88,12 +88,24 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         run = SegmentationRun(nodes, outputSegmentation, student, device, regions, raw, onProgress, finished)
         return run.start()
 
-    def needsStripping(self, inputs):
-        """Whether any of the volume nodes still shows the skull, so that the brain has to be found."""
+    def needsBrainNetworks(self, inputs, steps):
+        """Whether the networks that find brains are needed: a skull is there, and nothing else to strip it.
+
+        Args:
+            inputs: volume nodes by ``Modality``.
+            steps: ``RawSteps``.
+
+        Raises:
+            MissingModalityError: a node cannot be used.
+        """
         from MissingModalityLib import mrml
+        from MissingModalityLib.clinical.installed_tools import TOOLS
         from MissingModalityLib.clinical.stripping import needs_stripping
 
-        return any(needs_stripping(mrml.image_of(node)) for node in inputs)
+        if not steps.strip or steps.brainMask is not None or any(tool.installed() for tool in TOOLS):
+            return False
+        mrml.check_nodes(inputs)
+        return any(needs_stripping(mrml.image_of(node)) for node in inputs.values())
 
     def startFolder(self, data, output, student=None, device="auto", onProgress=None, onFinished=None):
         """``MissingModalityLib.segment_folder`` in a process of its own.

@@ -125,7 +125,7 @@ def worthText(report):
     expectation = report.get("expectation", {"dice": {}})
     told = [
         _("Dice estimated for it") if estimated else "",
-        _("mean of {cases} patients with {sequences}").format(
+        _("mean Dice of {cases} patients with {sequences}").format(
             cases=expectation["cases"], sequences=report["modalities"]
         )
         if expectation["dice"]

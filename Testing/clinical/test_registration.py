@@ -1,4 +1,4 @@
-"""Volumes of one patient are brought into one space, and left alone where they are."""
+"""Volumes of one patient are brought into one space, left alone where they are, refused where they do not fit."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MissingModalityLib.clinical.registration import follow, register
+from MissingModalityLib.clinical.registration import Movement, follow, register, register_study
+from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.core.progress import Event
+from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.phantom.patient import CENTER_MM, grow_patient
-from movements import corner_error, moved
+from movements import Way, corner_error, head_corners, moved
+from small_patient import brain_volume
 
-SHIFT_MM, DEGREES = (11.0, -12.0, 9.0), (8.0, -8.0, 7.0)
 NAMES = ("flair.nii.gz", "t1.nii.gz")
 
 
@@ -22,27 +25,81 @@ def patient() -> dict[Modality, sitk.Image]:
     return grow_patient(3, (52, 70, 64), (3.0, 3.0, 3.0))[0]
 
 
+@cache
+def moved_t1() -> tuple[sitk.Image, Way]:
+    """By 19 mm and 13 degrees."""
+    return moved(patient()[Modality.T1], (11.0, -12.0, 9.0), (8.0, -8.0, 7.0))
+
+
+@cache
+def found() -> Movement:
+    return register(patient()[Modality.FLAIR], moved_t1()[0], NAMES)
+
+
 def test_a_known_movement_comes_back() -> None:
-    image, way = moved(patient()[Modality.T1], SHIFT_MM, DEGREES)
-    found = register(patient()[Modality.FLAIR], image, NAMES)
-    assert found.moved
-    assert corner_error(found.transform, way, CENTER_MM) < 3.0
+    assert found().moved
+    assert corner_error(found().transform, moved_t1()[1], CENTER_MM) < 1.5
+    assert found().similarity[1] > found().similarity[0]
+
+
+def test_the_movement_is_told_as_a_shift_and_an_angle() -> None:
+    shift = np.linalg.norm(moved_t1()[1](CENTER_MM) - CENTER_MM)
+    assert found().shift_mm == pytest.approx(shift, abs=1.0)
+    assert found().angle_degrees == pytest.approx(np.linalg.norm((8.0, -8.0, 7.0)), abs=0.7)
 
 
 def test_a_volume_follows_by_its_header_alone() -> None:
-    original = patient()[Modality.T1]
-    image, _ = moved(original, SHIFT_MM, DEGREES)
-    laid = follow(image, register(patient()[Modality.FLAIR], image, NAMES))
-    assert (sitk.GetArrayFromImage(laid) == sitk.GetArrayFromImage(original)).all()
-    for voxel in np.ndindex(2, 2, 2):
-        index = [int(end * (side - 1)) for end, side in zip(voxel, original.GetSize(), strict=True)]
-        places = [np.array(one.TransformIndexToPhysicalPoint(index)) for one in (laid, original)]
-        assert np.linalg.norm(places[0] - places[1]) < 4.0
+    image, way = moved_t1()
+    laid = follow(image, found())
+    assert (sitk.GetArrayViewFromImage(laid) == sitk.GetArrayViewFromImage(image)).all()
+    assert laid.GetSpacing() == image.GetSpacing()
+    for point in head_corners(CENTER_MM):
+        voxel = image.TransformPhysicalPointToContinuousIndex(way(point).tolist())
+        place = laid.TransformContinuousIndexToPhysicalPoint(voxel)
+        assert np.linalg.norm(np.subtract(place, point)) < 1.5
 
 
-@pytest.mark.parametrize("modality", [Modality.T1CE, Modality.T2])
-def test_a_right_header_is_left_alone(modality: Modality) -> None:
-    found = register(patient()[Modality.FLAIR], patient()[modality], NAMES)
-    assert not found.moved
-    assert found.shift_mm == found.angle_degrees == 0
-    assert found.transform.TransformPoint((1.0, 2.0, 3.0)) == (1.0, 2.0, 3.0)
+def test_the_same_volumes_give_the_same_movement_to_the_bit() -> None:
+    again = register(patient()[Modality.FLAIR], moved_t1()[0], NAMES)
+    assert again.transform.GetParameters() == found().transform.GetParameters()
+
+
+def test_a_slab_is_laid_into_a_whole_head_and_into_the_right_place() -> None:
+    whole, way = moved_t1()
+    slab = whole[:, :, 20:40]
+    laid = register(patient()[Modality.FLAIR], slab, NAMES)
+    assert laid.moved
+    assert corner_error(laid.transform, way, CENTER_MM) < 3.0
+
+
+def test_volumes_of_a_study_go_onto_the_first_and_what_was_moved_is_told() -> None:
+    volumes = {Modality.FLAIR: patient()[Modality.FLAIR], Modality.T1: moved_t1()[0]}
+    volumes[Modality.T2] = patient()[Modality.T2]
+    events: list[Event] = []
+    study, movements, told = register_study(
+        Study(volumes, {modality: modality.title for modality in volumes}), events.append
+    )
+    assert list(study.images) == list(volumes)
+    assert {modality: one.moved for modality, one in movements.items()} == {
+        Modality.T1: True,
+        Modality.T2: False,
+    }
+    assert study.images[Modality.T2].GetOrigin() == volumes[Modality.T2].GetOrigin()
+    assert study.images[Modality.T1].GetOrigin() != volumes[Modality.T1].GetOrigin()
+    shift, degrees = movements[Modality.T1].shift_mm, movements[Modality.T1].angle_degrees
+    assert told == (f"T1 was moved by {shift:.1f} mm and {degrees:.0f} degrees onto FLAIR.",)
+    assert [event.step for event in events] == [0, 1, 2]
+
+
+def test_volumes_that_share_nothing_are_refused_in_one_sentence() -> None:
+    noise = [brain_volume(seed, (40, 48, 40), (4.0, 4.0, 4.0)) for seed in (1, 2)]
+    with pytest.raises(
+        ImageError, match=r"t1\.nii\.gz could not be laid over flair\.nii\.gz: .*same patient"
+    ):
+        register(*noise, NAMES)
+
+
+def test_a_volume_without_a_head_is_refused_by_its_name() -> None:
+    empty = sitk.Image((20, 20, 20), sitk.sitkInt16)
+    with pytest.raises(ImageError, match=r"t1\.nii\.gz: no head"):
+        register(patient()[Modality.FLAIR], empty, NAMES)

@@ -31,10 +31,15 @@ FUNCTIONS = {
     ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
+    "find_studies": "folder, on_progress=None",
     "grow_patient": "seed, shape=(155, 240, 240), spacing=(1.0, 1.0, 1.0), tumor=True",
     "make_plan": "recipe='baseline', network=None, preset='paper', stages=None, settings=None",
     "prepare_cases": "data, output, convention=None, on_progress=None",
     "read_study": "case",
+    "segment_dicom": (
+        "folder, output, student=None, device='auto', labels='classes', patient=None, study=None, "
+        "on_progress=None, steps=None, steps_output=None"
+    ),
     "segment_files": "inputs, output, student=None, device='auto', labels='classes', on_progress=None",
     "segment_folder": (
         "data, output, student=None, device='auto', labels='classes', suffix='.seg.nrrd', on_progress=None"

@@ -176,7 +176,7 @@ def test_file_name_counts_when_the_node_has_another_name(scene: Any, tmp_path: P
 
 
 def test_of_two_volumes_for_one_sequence_the_more_confident_is_taken(scene: Any) -> None:
-    weak = add_volume("T1 FLAIR")
+    weak = add_volume("T1")
     strong = add_volume("T1 pre contrast")
     chosen, warnings = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
     assert chosen == {Modality.T1: strong}

@@ -184,7 +184,7 @@ def test_module_registers_its_terminology_and_describes_itself(monkeypatch: pyte
     module = seg.MissingModalitySeg(parent)
     module.onStartupCompleted()
     assert Path(loaded[0]).is_file()
-    assert samples[0]["sampleName"] == "SyntheticBrainTumor"
+    assert [sample["sampleName"] for sample in samples] == ["SyntheticBrainTumor", "SyntheticBrainTumorRaw"]
     assert "not a medical device" in parent.helpText
     assert "RFNet" in parent.acknowledgementText
 

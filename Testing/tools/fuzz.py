@@ -34,6 +34,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyFailure
 
 from MissingModalityLib.__main__ import main as command
 from MissingModalityLib.runtime.limited_child import ChildEnded, LimitedChild
@@ -206,8 +207,10 @@ class Fuzz:
 
         try:
             attack()
-        except AssertionError as finding:
-            signature, name = finding.args
+        except (AssertionError, FlakyFailure) as finding:
+            # what does not happen twice is wrong all the same, and kept as it was first
+            cause = finding.exceptions[0] if isinstance(finding, FlakyFailure) else finding
+            signature, name = cause.args
             self._known.add(signature)
             self.findings.append(name)
 

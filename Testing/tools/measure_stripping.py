@@ -1,9 +1,10 @@
 """Prints how well skulls are stripped: the table of Resources/Docs/stripping.md.
 
-    python Testing/tools/measure_stripping.py SHARED_DATA [--stripped FOLDER_OF_CASES] [--sheets FOLDER]
+    python Testing/tools/measure_stripping.py SHARED_DATA [--only NAME] [--stripped FOLDER] [--sheets FOLDER]
 
 For each raw case with the sequences it has, and for the union that is used: volume of the brain, Dice with
-the HD-BET mask where there is one, share of the manual whole tumor that lies outside, and CPU seconds. For
+the HD-BET mask where there is one, share of the manual whole tumor that lies outside, and CPU seconds
+without those of registration, which the case with volumes on grids of their own goes through first. For
 each volume of stripped cases: whether it would be stripped again, and the share of its brain that would stay.
 """
 
@@ -22,6 +23,7 @@ from MissingModalityLib.clinical import stripping
 from MissingModalityLib.clinical.brain_mask import find_brain
 from MissingModalityLib.clinical.brain_networks import load_networks
 from MissingModalityLib.clinical.mask_checks import MM3_PER_CM3, on_grid, volume_mm3
+from MissingModalityLib.clinical.registration import follow, register
 from MissingModalityLib.clinical.stripping import needs_stripping, strip
 from MissingModalityLib.core.modalities import MODALITIES, Modality
 from MissingModalityLib.imaging.grid import Grid
@@ -40,11 +42,24 @@ def volumes(folder: Path) -> dict[Modality, sitk.Image]:
     return {modality: read_here(path) for modality, path in paths.items() if path.is_file()}
 
 
-def raw_cases(data: Path) -> Iterator[tuple[Path, dict[Modality, sitk.Image]]]:
-    """Folder of the masks and volumes of each raw case."""
+def raw_cases(data: Path, only: list[str]) -> Iterator[tuple[Path, dict[Modality, sitk.Image]]]:
+    """Folder of the masks and volumes of each raw case, or of those named."""
     for folder in sorted((data / "raw").iterdir()):
-        other = NATIVE.get(folder.name)
-        yield folder, volumes(data / "cases" / "other" / other if other else folder)
+        if not only or folder.name in only:
+            other = NATIVE.get(folder.name)
+            if other:  # moved between the sequences; the tumor was drawn on T1
+                yield folder, registered(volumes(data / "cases" / "other" / other), Modality.T1)
+            else:
+                yield folder, volumes(folder)
+
+
+def registered(images: dict[Modality, sitk.Image], reference: Modality) -> dict[Modality, sitk.Image]:
+    """The same in one space, the reference first."""
+    first = images.pop(reference)
+    return {reference: first} | {
+        modality: follow(image, register(first, image, (reference.title, modality.title)))
+        for modality, image in images.items()
+    }
 
 
 def dice_with_reference(mask: sitk.Image, folder: Path, modality: Modality) -> str:
@@ -78,7 +93,7 @@ def measure_raw(folder: Path, images: dict[Modality, sitk.Image], sheets: Path |
     start = time.process_time()
     brain = strip(Study(images, {modality: modality.title for modality in images}))
     seconds = time.process_time() - start + sum(spent.values())
-    row(f"{folder.name} **all, grown**", brain.mask, folder, next(iter(images)), seconds)
+    row(f"{folder.name} **all, grown**", brain.mask, folder, Modality.T1, seconds)
     for warning in brain.warnings:
         print(f"  {warning}")
     if sheets:
@@ -117,11 +132,12 @@ def measure_stripped(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, help="folder with raw and cases")
+    parser.add_argument("--only", nargs="*", default=[], help="names of raw cases")
     parser.add_argument("--stripped", type=Path, nargs="*", default=(), help="folders of stripped cases")
     parser.add_argument("--sheets", type=Path, help="folder for pictures")
     options = parser.parse_args()
     print("| raw case, sequence | cm3 | Dice with HD-BET | tumor lost | CPU s |\n|---|---|---|---|---|")
-    for folder, images in raw_cases(options.data):
+    for folder, images in raw_cases(options.data, options.only):
         measure_raw(folder, images, options.sheets)
     print("\n| stripped case, sequence | stripped again | brain kept |\n|---|---|---|")
     for folder in options.stripped:

@@ -57,6 +57,7 @@ class Level:
 COARSE = Level(8.0, 6000, 10.0, (6.0, 0.1), 60)
 MIDDLE = Level(4.0, 15000, 5.0, (2.0, 0.03), 60)
 FINE = Level(1.5, 30000, 1.5, (0.7, 0.01), 60)
+CHECK = Level(1.5, 10000, 1.5, (0.7, 0.05), 30)
 
 
 def rigid(
@@ -70,25 +71,27 @@ def rigid(
     return transform
 
 
-def align(fixed: Head, moving: Head) -> tuple[sitk.Euler3DTransform, sitk.Euler3DTransform]:
-    """Lay ``moving`` over ``fixed``, twice.
-
-    Returns:
-        Points of the fixed head -> points of the moving one: the result, and that of a second search, which
-        starts elsewhere and draws other samples.
+def align(fixed: Head, moving: Head) -> sitk.Euler3DTransform:
+    """Lay ``moving`` over ``fixed``: points of the fixed head -> points of the moving one.
 
     Raises:
         RuntimeError: of ITK; the heads do not overlap.
     """
-    coarse = _best(fixed, moving)
-    found = refine(fixed, moving, refine(fixed, moving, coarse, MIDDLE), FINE)
+    return refine(fixed, moving, refine(fixed, moving, _best(fixed, moving), MIDDLE), FINE)
+
+
+def align_again(fixed: Head, moving: Head, found: sitk.Euler3DTransform) -> sitk.Euler3DTransform:
+    """The result of a second search, which starts beside that of the first and draws other samples.
+
+    Raises:
+        RuntimeError: as :func:`align`.
+    """
     nudged = rigid(
         fixed.center,
         np.add(found.GetTranslation(), _NUDGE_MM),
         np.add(_angles(found), np.radians(_NUDGE_DEGREES)),
     )
-    again = refine(fixed, moving, refine(fixed, moving, nudged, MIDDLE, seed=2), FINE, seed=2)
-    return found, again
+    return refine(fixed, moving, refine(fixed, moving, nudged, MIDDLE, seed=2), CHECK, seed=2)
 
 
 def refine(

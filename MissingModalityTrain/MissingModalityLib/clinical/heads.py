@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from ..imaging.boxes import tightest_box
 from ..imaging.intensities import Background, find_background
+from ..imaging.plausibility import LARGEST_BRAIN_MM3
 
 _MARGIN_MM = 16.0
 """Air that is kept around a head: more than the mask grows at the coarsest level of the search."""
@@ -86,9 +87,8 @@ class Head:
 def _head_mask(volume: sitk.Image, background: Background) -> sitk.Image:
     """uint8 on the volume's grid; holes in slices count as head where air is noisy, for bone is dark."""
     array = sitk.GetArrayViewFromImage(volume)
-    if background.uniform:
-        inside = background.brain(array)
-    else:
+    inside = background.brain(array)
+    if not background.uniform or inside.sum() * np.prod(volume.GetSpacing()) > LARGEST_BRAIN_MM3:
         bright = sitk.GetArrayViewFromImage(sitk.OtsuThreshold(volume, 0, 1)) > 0
         bright = ndimage.binary_opening(bright)
         slices = int(np.argmax(volume.GetSpacing()[::-1]))

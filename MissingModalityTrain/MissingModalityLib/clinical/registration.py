@@ -14,14 +14,14 @@ from ..core.errors import ImageError
 from ..core.modalities import Modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.reading import Study
-from .alignment import align, rigid
+from .alignment import align, align_again, rigid
 from .heads import Head
 from .similarity import overlap, sharpness, similarity
 
 _SMALLER = 0.9
 """Ratio of two heads' volumes below which the moving one is the smaller."""
 
-_LEAST_GAIN = 0.15
+_LEAST_GAIN = 0.12
 """Of similarity, as a share of the registered one, from which on a header is not believed."""
 
 _LEAST_MOVE_VOXELS = 0.5
@@ -32,9 +32,7 @@ _LEAST_OVERLAP = 0.3
 _AGREEMENT_MM, _AGREEMENT_DEGREES = 3.0, 3.0
 """Between two searches that started in different places."""
 
-_NO_LIKENESS = 0.01
-
-_LEAST_SHARPNESS, _DOUBTFUL_SHARPNESS = 0.05, 0.15
+_LEAST_SHARPNESS, _DOUBTFUL_SHARPNESS = 0.25, 0.35
 
 _EVERY_POINT = 5
 """One of so many points, 8 mm apart, suffices for the average way of a head."""
@@ -49,7 +47,7 @@ class Movement:
         shift_mm: how far the head's center is moved.
         angle_degrees: of the turn.
         moved: False where the header was right already; ``transform`` is the identity then.
-        similarity: of the heads as the headers lay them, and as registered: 0 (none) to 1.
+        similarity: of the heads as the headers lay them, and as the search does: 0 (none) to 1.
         doubt: what the user should look at, a sentence; empty where all is well.
     """
 
@@ -78,11 +76,12 @@ def register(reference: sitk.Image, moving: sitk.Image, names: tuple[str, str]) 
 def follow(moving: sitk.Image, movement: Movement) -> sitk.Image:
     """The same voxels under the header that lays them into the reference's space; nothing is resampled."""
     image = sitk.Image(moving)
-    if movement.moved:
-        back = sitk.Euler3DTransform(movement.transform.GetInverse())
-        axes = np.reshape(back.GetMatrix(), (3, 3)) @ np.reshape(moving.GetDirection(), (3, 3))
-        image.SetOrigin(back.TransformPoint(moving.GetOrigin()))
-        image.SetDirection(axes.ravel().tolist())
+    if not movement.moved:
+        return image
+    back = sitk.Euler3DTransform(movement.transform.GetInverse())
+    axes = _turn(back) @ np.reshape(moving.GetDirection(), (3, 3))
+    image.SetOrigin(back.TransformPoint(moving.GetOrigin()))
+    image.SetDirection(axes.ravel().tolist())
     return image
 
 
@@ -110,7 +109,9 @@ def register_study(
         notify(Event(ProgressStage.REGISTER, number, len(others), study.names[modality]))
         names = study.names[first], study.names[modality]
         found = _register(head, _head(images[modality], names[1]), images[modality], names)
-        images[modality], movements[modality] = follow(images[modality], found), found
+        movements[modality] = found
+        if found.moved:
+            images[modality] = follow(images[modality], found)
         told += [sentence for sentence in (_told(found, modality, first), found.doubt) if sentence]
     notify(Event(ProgressStage.REGISTER, len(others), len(others)))
     return replace(study, images=images), movements, tuple(told)
@@ -128,19 +129,19 @@ def _register(reference: Head, other: Head, moving: sitk.Image, names: tuple[str
     swapped = other.volume_mm3 < _SMALLER * reference.volume_mm3
     heads = (other, reference) if swapped else (reference, other)
     try:
-        found, again = align(*heads)
+        found = align(*heads)
     except RuntimeError as error:  # ITK's word for samples that all lie outside of the other volume
         raise ImageError(f"{_failed(names)}: the heads do not overlap. {_LOOK}") from error
     header = rigid(heads[0].center)
     before, after = (similarity(*heads, transform) for transform in (header, found))
     if after - before < _LEAST_GAIN * after or _is_small(found, heads[0], moving):
         doubt = _check(heads, header, names)
-        return Movement(header, 0.0, 0.0, False, (before, before), doubt)
-    _check_agreement(found, again, heads[0], names)
+        return Movement(header, 0.0, 0.0, False, (before, after), doubt)
     doubt = _check(heads, found, names)
+    _check_agreement(heads, found, names)
     found = sitk.Euler3DTransform(found.GetInverse()) if swapped else found
     shift = np.subtract(found.TransformPoint(reference.center.tolist()), reference.center)
-    return Movement(found, float(np.linalg.norm(shift)), _degrees(found), True, (before, after), doubt)
+    return Movement(found, float(np.linalg.norm(shift)), _degrees(_turn(found)), True, (before, after), doubt)
 
 
 def _head(volume: sitk.Image, name: str) -> Head:
@@ -167,26 +168,21 @@ def _check(heads: tuple[Head, Head], found: sitk.Euler3DTransform, names: tuple[
     if share < _LEAST_OVERLAP:
         raise ImageError(f"{_failed(names)}: they share {share:.0%} of the smaller head. {_LOOK}")
     edge = sharpness(*heads, found)
-    if similarity(*heads, found) < _NO_LIKENESS or edge < _LEAST_SHARPNESS:
+    if edge < _LEAST_SHARPNESS:
         raise ImageError(f"{_failed(names)}: they do not resemble each other wherever one is laid. {_LOOK}")
     if edge < _DOUBTFUL_SHARPNESS:
         return f"{names[1]} resembles {names[0]} little. {_LOOK}"
     return ""
 
 
-def _check_agreement(
-    found: sitk.Euler3DTransform, again: sitk.Euler3DTransform, fixed: Head, names: tuple[str, str]
-) -> None:
-    apart = np.linalg.norm(
-        np.subtract(found.TransformPoint(fixed.center), again.TransformPoint(fixed.center))
-    )
-    turned = sitk.Euler3DTransform(found)
-    turned.SetMatrix(
-        (np.reshape(again.GetMatrix(), (3, 3)) @ np.reshape(found.GetMatrix(), (3, 3)).T).ravel()
-    )
-    if apart > _AGREEMENT_MM or _degrees(turned) > _AGREEMENT_DEGREES:
+def _check_agreement(heads: tuple[Head, Head], found: sitk.Euler3DTransform, names: tuple[str, str]) -> None:
+    """Raises ImageError where a search that starts elsewhere ends elsewhere."""
+    again, center = align_again(*heads, found), heads[0].center.tolist()
+    apart = np.linalg.norm(np.subtract(found.TransformPoint(center), again.TransformPoint(center)))
+    degrees = _degrees(_turn(again) @ _turn(found).T)
+    if apart > _AGREEMENT_MM or degrees > _AGREEMENT_DEGREES:
         raise ImageError(
-            f"{_failed(names)}: two searches ended {apart:.0f} mm and {_degrees(turned):.0f} degrees apart. "
+            f"{_failed(names)}: two searches ended {apart:.0f} mm and {degrees:.0f} degrees apart. "
             f"{_LOOK} Register them by hand, or leave one out."
         )
 
@@ -199,7 +195,10 @@ def _is_small(found: sitk.Euler3DTransform, fixed: Head, moving: sitk.Image) -> 
     return bool((along < _LEAST_MOVE_VOXELS * np.array(moving.GetSpacing())).all())
 
 
-def _degrees(transform: sitk.Euler3DTransform) -> float:
-    """Angle of the turn about its own axis."""
-    trace = np.trace(np.reshape(transform.GetMatrix(), (3, 3)))
-    return float(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1.0, 1.0))))
+def _turn(transform: sitk.Euler3DTransform) -> np.ndarray:
+    return np.reshape(transform.GetMatrix(), (3, 3))
+
+
+def _degrees(turn: np.ndarray) -> float:
+    """Angle of a rotation matrix (3, 3) about its own axis."""
+    return float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1.0, 1.0))))

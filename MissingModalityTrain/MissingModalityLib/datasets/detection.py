@@ -178,6 +178,8 @@ def _combined(by_words: Guess, by_times: Weighting) -> Guess:
     if by_times.modality is None or modality is None:
         return by_words
     weighted = Modality.T1 if modality is Modality.T1CE else modality
+    if modality is Modality.FLAIR and by_times.modality is Modality.T2:
+        return by_words  # the times of a FLAIR whose header leaves out the inversion
     agree = by_times.modality is weighted
     if agree and by_words.confidence == _TO_BE_CHECKED:
         reason = f"'T1 FLAIR' in the name. {by_times.reason}"
