@@ -45,8 +45,9 @@ TOLD = 0.9
 """Least probability at which a volume is said to be something else; chosen on patients held out."""
 
 SAME_PATIENT, SAME_PATIENT_WITH_FLAIR = 2.3, 1.75
-"""Least :func:`.anatomy.likeness` of volumes of one patient; FLAIR, without bright or dark fluid, resembles the
-others least. See Resources/Docs/content-check.md."""
+"""Least :func:`.anatomy.likeness` of volumes of one patient; FLAIR resembles the others least.
+
+See Resources/Docs/content-check.md."""
 
 Joint = Mapping[tuple[Kind, ...], float]
 """Probability of each explanation of a study: what the volumes are, in the order of the slots."""
