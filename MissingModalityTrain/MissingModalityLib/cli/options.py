@@ -9,8 +9,9 @@ from typing import Any
 
 from ..clinical.steps import REGISTRATION, STRIPPING, Steps
 from ..core import strict_json
+from ..core.errors import OptionError
 from ..core.labels import CONVENTIONS
-from ..core.modalities import Modality
+from ..core.modalities import Modality, modality_named
 from ..core.progress import STYLES
 from ..runtime.ranks import launched_rank
 
@@ -143,11 +144,11 @@ def at_least(minimum: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def modality(text: str) -> Modality:
-    """A kind of option value: the name of a sequence, in any case."""
+    """A kind of option value: any name of a sequence."""
     try:
-        return Modality[text.upper()]
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no sequence") from None
+        return modality_named(text)
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -142,6 +142,9 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
     for name in ("patient", "study"):
         if options.dicom is None and getattr(options, name) is not None:
             raise OptionError(f"--{name} chooses in a folder of DICOM. Give the folder by --dicom.")
+    if options.dicom is None and not options.inputs:
+        names = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
+        raise OptionError(f"No volume given. Name at least one of {names}, or a folder of DICOM by --dicom.")
     if options.dicom is None and options.regions:
         raise OptionError(
             "--regions adds segments to a DICOM object, and that needs DICOM as input: give --dicom."

@@ -6,22 +6,27 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..clinical.steps import Steps
+from ..core.kinds import checked
 from ..core.modalities import Modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..dicom.listing import find_studies
 from ..dicom.reading import files_facts, read_visit
 from ..dicom.visits import only_visit
 from .locations import bundled_student
-from .segment_files import Segmenter, check_output
+from .request_checks import check_output
+from .segment_files import Segmenter
 from .target_grid import parse_grid
 
 
+@checked
 def segment_dicom(
     folder: Path | str,
     output: Path | str,
     student: Path | str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     labels: str = "classes",
     patient: str | None = None,
     study: str | None = None,
