@@ -50,6 +50,7 @@ _PUBLIC = {
     "synthesize": "synthesis.write",
     "train": "training.run",
     "user_models": "inference.locations",
+    "write_dicom_seg": "dicom.segmentation_object",
     "write_segmentation": "imaging.segmentation_file",
 }
 

@@ -63,6 +63,9 @@ FUNCTIONS = {
         "prepared=None, on_progress=None, *, folds=None, fold=None, accept_changes=False"
     ),
     "user_models": "",
+    "write_dicom_seg": (
+        "labels, source, output, regions=False, algorithm=None, description='Brain tumor segmentation'"
+    ),
     "write_segmentation": "classes, output, labels='classes'",
 }
 ALIASES = {

@@ -254,6 +254,9 @@ def test_bundled_student_is_found_in_checkout_extension_and_package(tmp_path, mo
     folder = base / "Resources" / "Models"
     folder.mkdir(parents=True)
     (folder / "card.md").write_text("")
-    for name in ("b.safetensors", "a.safetensors"):
+    (folder / "sequence-check.safetensors").write_bytes(b"")
+    with pytest.raises(StudentError, match="--student"):
+        models.bundled_student()
+    for name in ("z.safetensors", "y.safetensors"):
         (folder / name).write_bytes(b"")
-    assert models.bundled_student() == folder / "a.safetensors"
+    assert models.bundled_student() == folder / "y.safetensors"

@@ -31,3 +31,7 @@ class StudentError(MissingModalityError):
 
 class OptionError(MissingModalityError):
     """An option has an unknown name or a value out of its range."""
+
+
+class NetworksMissing(MissingModalityError):
+    """The package of the networks that find brains is absent, or its files are not the known ones."""

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from ..core.checksum import with_checksum
 from ..core.errors import OptionError, StudentError
 from ..core.files import atomic_write, explain_write_errors
 from ..core.kinds import check_kind, checked
@@ -115,7 +116,7 @@ class Student:
         tensors = {name: value.contiguous() for name, value in stored.items()}
         remedy = "Choose an existing folder on a disk with free space."
         with explain_write_errors(path, remedy, StudentError), atomic_write(path) as temporary:
-            temporary.write_bytes(save(tensors, {HEADER_KEY: self.card.to_json()}))
+            temporary.write_bytes(with_checksum(save(tensors, {HEADER_KEY: self.card.to_json()})))
 
     @classmethod
     @checked
@@ -123,8 +124,9 @@ class Student:
         """Read a student file.
 
         Raises:
-            StudentError: absent, truncated, not a student, made for what this version does not do, of a
-                network that is not there, or weights that do not fit it or are no finite numbers.
+            StudentError: absent, truncated, changed since it was written, not a student, made for what this
+                version does not do, of a network that is not there, or weights that do not fit it or are no
+                finite numbers.
         """
         path = Path(path)
         card = read_card(path)
