@@ -39,11 +39,11 @@ FUNCTIONS = {
     "read_study": "case",
     "segment_dicom": (
         "folder, output, student=None, device='auto', labels='classes', patient=None, study=None, "
-        "on_progress=None, steps=None, steps_output=None, grid=None, regions=False"
+        "on_progress=None, steps=None, steps_output=None, grid=None, regions=False, overwrite=False"
     ),
     "segment_files": (
         "inputs, output, student=None, device='auto', labels='classes', on_progress=None, steps=None, "
-        "steps_output=None, grid=None"
+        "steps_output=None, grid=None, overwrite=False"
     ),
     "segment_folder": (
         "data, output, student=None, device='auto', labels='classes', suffix='.seg.nrrd', on_progress=None, "
@@ -51,7 +51,7 @@ FUNCTIONS = {
     ),
     "segment": (
         "inputs, output=None, student=None, device='auto', labels='classes', on_progress=None, steps=None, "
-        "grid=None, affine=None, spacing=None"
+        "grid=None, affine=None, spacing=None, overwrite=False"
     ),
     "select": "run, smoothing_mm=(), overlap=(), mirror=(), device='auto', on_progress=None",
     "synthesize": (

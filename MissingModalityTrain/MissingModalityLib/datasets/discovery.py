@@ -47,7 +47,7 @@ def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing
     """
     folder = Path(folder)
     if convention is not None:
-        check_convention(convention)
+        convention = check_convention(convention).name
     if not folder.is_dir():
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
         raise CaseError(f"{folder} {problem}. Give the folder that holds the cases.")

@@ -22,13 +22,14 @@ def check_request(
     output: Path | None,
     student: Path,
     labels: str,
+    overwrite: bool,
 ) -> None:
     """Refuse what cannot succeed before anything heavy is done.
 
     Args:
         given: all sequences of which there is a volume.
         files: of those that are read from one.
-        output, student, labels: as in :func:`.segment_files.segment_files`; no output where None.
+        output, student, labels, overwrite: as in :func:`.segment_files.segment_files`; no output where None.
 
     Raises:
         ImageError: no volume, or one file given twice.
@@ -41,6 +42,7 @@ def check_request(
             raise ImageError(given_twice(first, str(path), second, str(other)))
     if output is not None:
         check_output(output, labels, (*files.values(), student))
+        check_replaced(output, overwrite)
         check_source(output, ())
 
 
@@ -62,6 +64,15 @@ def check_output(output: Path, labels: str, inputs: Iterable[Path], regions: boo
     for written, read in product((output, report_path(output)), inputs):
         if _same_file(written, read):
             raise OptionError(f"{written}: the output would overwrite an input. Choose another output name.")
+
+
+def check_replaced(output: Path, overwrite: bool) -> None:
+    """Raise OptionError where ``output`` is a file that no segmentation has written: an original."""
+    if output.exists() and not overwrite and not report_path(output).exists():
+        raise OptionError(
+            f"{output} exists, and no report beside it says that it is an earlier result. Choose another name, "
+            "or replace it with --overwrite (overwrite=True)."
+        )
 
 
 def _check_writable(path: Path) -> None:

@@ -52,6 +52,7 @@ def segment_files(
     steps: Steps | None = None,
     steps_output: Path | str | None = None,
     grid: Modality | Path | str | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Segment the tumor in one to four volumes of a patient and write the result with its report.
 
@@ -70,6 +71,7 @@ def segment_files(
             :func:`~..clinical.steps_output.write_steps`; nothing of it is kept where None.
         grid: the volume on whose voxels the result lies, by its modality (or the name of one), or the file of
             any other volume of the patient.
+        overwrite: replace ``output`` whatever it is; else only a result, beside which its report lies.
 
     Returns:
         The report, see :class:`.SegmentationReport`.
@@ -82,7 +84,7 @@ def segment_files(
     begin, notify = time.perf_counter(), reporter(on_progress)
     paths = {modality: Path(path) for modality, path in by_modality(inputs).items()}
     output, student = Path(output), Path(student or bundled_student())
-    check_request(paths, paths, output, student, labels)
+    check_request(paths, paths, output, student, labels, overwrite)
     segmenter = Segmenter(student, device, steps, chosen_grid(grid, paths, paths))
     study = _read_study(paths, notify)
     files = files_facts({modality: ImageFile(path) for modality, path in paths.items()})

@@ -35,6 +35,7 @@ def segment(
     grid: Modality | Path | str | None = None,
     affine: Any = None,
     spacing: Any = None,
+    overwrite: bool = False,
 ) -> Prediction:
     """Segment the tumor in one to four volumes of a patient, from memory or files.
 
@@ -48,6 +49,7 @@ def segment(
             ``labels`` are the numbers in ``output``.
         affine: (4, 4), from voxel indices to RAS in mm, of arrays that do not know theirs.
         spacing: (x, y, z) in mm, in place of ``affine``.
+        overwrite: replace ``output`` whatever it is; else only a result, beside which its report lies.
 
     Returns:
         The result, whose ``labels`` is an image of SimpleITK, uint8 classes 0..3.
@@ -58,7 +60,7 @@ def segment(
     notify, given = reporter(on_progress), by_modality(inputs)
     files = {modality: Path(value) for modality, value in given.items() if _is_path(value)}
     student = Path(student or bundled_student())
-    check_request(given, files, None if output is None else Path(output), student, labels)
+    check_request(given, files, None if output is None else Path(output), student, labels, overwrite)
     segmenter = Segmenter(student, device, steps, chosen_grid(grid, given, files))
     study = _study(given, files, affine, spacing, notify)
     ready, prediction = segmenter.predict(study, notify)
