@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from ..core import strict_json
 from ..core.errors import OptionError
 from ..networks.registry import NETWORKS
+from ..runtime.ranks import launched_world_size
 from ..training.describe import describe_recipes, describe_settings, to_yaml
 from ..training.presets import PRESET_NAMES
 from ..training.request import TrainRequest
@@ -24,7 +26,7 @@ from .options import (
     warning_lines,
 )
 from .parser import with_examples
-from .speech import add_speech, shown_progress
+from .speech import LOG, add_speech, shown_progress
 
 _EXAMPLES = (
     "train --data CASES --output run --preset light",
@@ -153,11 +155,31 @@ def run(options: argparse.Namespace) -> None:
     from ..training.run import train  # loads PyTorch, some seconds; what help lists comes from light files
 
     request = TrainRequest.from_options(options)
+    _tell_time(options, request)
     with shown_progress(options) as progress:
         folder = train(**vars(request), on_progress=progress)
     warnings = _warnings_of(folder)
     summary = "\n".join([*warning_lines(warnings), f"Wrote {folder}"])
     show_result(options, {"output": str(folder), "warnings": warnings}, summary)
+
+
+def _tell_time(options: argparse.Namespace, request: TrainRequest) -> None:
+    """How long it will take at least, before it begins; a run that goes on tells by its bar."""
+    from ..runtime.devices import choose_device
+    from ..training.folds import fold_requests
+    from ..training.resolve import resolve
+    from ..training.time_estimate import told_before
+
+    if options.quiet or options.progress != "bar" or request.resume or launched_world_size() > 1:
+        return  # several processes would each measure while the others do
+    parts = [request] if request.folds is None else list(fold_requests(request))
+    record, state = resolve(parts[0])  # refuses what cannot be trained before any time is spent
+    if state is not None:
+        return
+    told = told_before(record.plan, record.preset, choose_device(request.device), len(parts))
+    if told:
+        LOG.info("%s", told)
+        print(told, file=sys.stderr, flush=True)
 
 
 def _warnings_of(folder: Path) -> list[dict[str, str]]:

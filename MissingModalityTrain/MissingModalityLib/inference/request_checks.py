@@ -70,8 +70,8 @@ def check_replaced(output: Path, overwrite: bool) -> None:
     """Raise OptionError where ``output`` is a file that no segmentation has written: an original."""
     if output.exists() and not overwrite and not report_path(output).exists():
         raise OptionError(
-            f"{output} exists, and no report beside it says that it is an earlier result. Choose another name, "
-            "or replace it with --overwrite (overwrite=True)."
+            f"{output} exists, and no report beside it says that it is an earlier result. Choose another "
+            "name, or replace it with --overwrite (overwrite=True)."
         )
 
 
