@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all mutations lint need-folders student comparison bench fuzz screenshots lock sbom clean
+.PHONY: help install demo test test-all mutations lint need-folders student comparison sequence-check bench fuzz screenshots lock sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo "                  ONLY=\"imaging/ losses\" for some"
 	@echo "make lint         ruff check and format check"
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
+	@echo "make sequence-check  train and describe the network that tells sequences apart; TRAIN=folder TEST=folder"
 	@echo "make comparison   train and score recipes side by side, or systems with LINES=systems;"
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
 	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
@@ -54,9 +55,10 @@ $(BIN)/python:
 	    echo "This needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not one: make PYTHON=python3.12 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(REQUIREMENTS_DONE): requirements.txt requirements-torch.txt | $(BIN)/python
+$(REQUIREMENTS_DONE): requirements.txt requirements-torch.txt requirements-stripping.txt | $(BIN)/python
 	$(BIN)/pip install --quiet $(TORCH)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements-stripping.txt
 	@touch $@
 
 $(PACKAGE_DONE): pyproject.toml $(REQUIREMENTS_DONE)
@@ -81,13 +83,16 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-student comparison: need-folders
+student comparison sequence-check: need-folders
 
 need-folders:
 	@test -n "$(TRAIN)" && test -n "$(TEST)" || { echo "Name the cases: TRAIN=folder TEST=folder" >&2; exit 2; }
 
 student: install
 	$(BIN)/python Scripts/bundled_student.py --train "$(TRAIN)" --test "$(TEST)"
+
+sequence-check: install
+	$(BIN)/python Scripts/sequence_check.py --train "$(TRAIN)" --test "$(TEST)"
 
 comparison: install
 	$(BIN)/python Scripts/compare_recipes.py --train "$(TRAIN)" --test "$(TEST)" $(if $(LINES),--lines "$(LINES)")
@@ -112,6 +117,7 @@ lock: $(TOOLS_DONE)
 	echo torch | $(COMPILE) - --output-file requirements-torch.txt
 	$(COMPILE) pyproject.toml --extra test --constraints requirements-torch.txt --output-file requirements.txt \
 	    $$(grep -oE '$(ONLY_TORCH)' requirements-torch.txt | sed 's/\(.*\)==/--no-emit-package \1/')
+	sed -n 's/^stripping = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) --no-deps - --output-file requirements-stripping.txt
 	printf '%s\n' cyclonedx-bom uv | $(COMPILE) - --output-file requirements-tools.txt
 
 sbom: install $(TOOLS_DONE)

@@ -35,9 +35,9 @@ class MissingModalitySeg(ScriptedLoadableModule):
         parent.contributors = ["MissingModality contributors"]
         parent.helpText = _(
             "Segments necrotic or non-enhancing core, edema and enhancing tumor in brain MRI from any one "
-            "to four of FLAIR, T1ce, T1 and T2. The volumes must be skull-stripped and show the head in the "
-            "same place; their grids may differ. <b>Research use only, not a medical device.</b> Nothing "
-            "leaves this computer."
+            "to four of FLAIR, T1ce, T1 and T2. Volumes may come as the scanner gives them: they are laid "
+            "over each other and the brain is found where that is needed. <b>Research use only, not a "
+            "medical device.</b> Nothing leaves this computer."
         )
         parent.acknowledgementText = _(
             "Networks: Y. Ding, X. Yu, Y. Yang: RFNet: Region-aware Fusion Network for Incomplete "

@@ -32,6 +32,7 @@ from MissingModalityLib.evaluation.metrics import dice
 from MissingModalityLib.imaging.grid import Grid
 from MissingModalityLib.imaging.reading import Study, read_label
 from MissingModalityLib.inference.overlay import draw_overlay
+from MissingModalityLib.inference.worth import worth
 
 DEFAULT_MODALITIES = (Modality.FLAIR, Modality.T1CE)
 SEED = 1
@@ -166,6 +167,8 @@ def _load(headless: HeadlessSlicer, case: Case, modality: Modality) -> Any:
 def _segment(headless: HeadlessSlicer, options: argparse.Namespace) -> Result:
     """What the panel's buttons Detect and Apply do."""
     logic = segmentation_logic()
+    from MissingModalitySegLib.rawsection import RawSteps  # its folder is on the path only now
+
     guesses = logic.detectInputs(headless.scene)
     for node_id, guess in guesses.items():
         name = headless.scene.GetNodeByID(node_id).GetName()
@@ -177,14 +180,29 @@ def _segment(headless: HeadlessSlicer, options: argparse.Namespace) -> Result:
     print("Segmenting ...", flush=True)
     begin = time.perf_counter()
     with progress_printer("bar" if sys.stderr.isatty() else "none") as show:
-        run = logic.startSegmentation(inputs, student=options.student, device=options.device, onProgress=show)
+        run = logic.startSegmentation(
+            inputs,
+            student=options.student,
+            device=options.device,
+            onProgress=show,
+            steps=RawSteps(keep=True),
+        )
         run.wait()
     if run.exception is not None:
         raise run.exception
     seconds = time.perf_counter() - begin
+    _lay_over(inputs, run.stepNodes)
     reference = next(iter(inputs.values()))
     classes = Grid.from_image(mrml.image_of(reference)).to_image(mrml.classes_of(run.segmentation, reference))
     return Result(inputs, run.segmentation, classes, logic.volumes(run.segmentation), run.report, seconds)
+
+
+def _lay_over(inputs: dict[Modality, Any], made: Sequence[Any]) -> None:
+    """Put volumes that were registered under the transforms that this has made, for scene and picture."""
+    for transform in (node for node in made if node.IsA("vtkMRMLLinearTransformNode")):
+        for node in inputs.values():
+            if transform.GetName().startswith(f"{node.GetName()} onto "):
+                node.SetAndObserveTransformNodeID(transform.GetID())
 
 
 def _scores(label: sitk.Image | None, classes: sitk.Image) -> dict[str, float]:
@@ -219,6 +237,7 @@ def _save(
         f"Brain tumor segmented from {loaded}",
         f"{case.name} ({', '.join(names.values())})" + (f"   Dice: {accuracy}" if scores else ""),
         label,
+        [*worth(result.report), *(f"Warning: {warning}" for warning in result.report["warnings"])],
     )
     report = {
         **result.report,
@@ -248,6 +267,8 @@ def _print_results(result: Result, scores: dict[str, float]) -> None:
     print(f"Model           {result.report['student']['name']} on {result.report['device']['name']}")
     for warning in result.report["warnings"]:
         print(f"Warning         {warning}")
+    for sentence in worth(result.report):
+        print(f"Worth           {sentence}")
     print(f"\n{'Region':24} {'Volume cm3':>12} {'Dice':>8}")
     for region, title in TITLES.items():
         score = f"{scores[region]:8.3f}" if scores else "no label"

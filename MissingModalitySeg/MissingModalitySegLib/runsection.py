@@ -5,6 +5,7 @@ from slicer import vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityPanelLib.dependencies import ensureStripping, isStrippingInstalled
 from MissingModalityPanelLib.progresstexts import segmentationText
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import makeTimer, setEnabledWithReason, setStatus
@@ -117,6 +118,9 @@ class RunSection(Section):
 
     def _startSegmentation(self):
         state, steps = self.state, self.state.rawSteps()
+        # to look for a skull takes a second, so that comes last
+        if not isStrippingInstalled() and self.logic.needsBrainNetworks(state.inputs(), steps):
+            ensureStripping(self.panel.title)
         inputs = {modality.name: node for modality, node in state.inputs().items()}
         run = self.logic.startSegmentation(
             inputs,

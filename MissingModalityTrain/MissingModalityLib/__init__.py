@@ -37,11 +37,13 @@ _PUBLIC = {
     "make_plan": "training.plan",
     "prepare_cases": "imaging.prepared_folder",
     "read_study": "imaging.reading",
+    "segment_dicom": "inference.segment_dicom",
     "segment_files": "inference.segment_files",
     "segment_folder": "inference.segment_folder",
     "select": "training.selection",
     "synthesize": "synthesis.write",
     "train": "training.run",
+    "write_dicom_seg": "dicom.segmentation_object",
     "write_segmentation": "imaging.segmentation_file",
 }
 

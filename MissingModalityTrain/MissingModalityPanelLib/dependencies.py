@@ -12,6 +12,12 @@ TORCH_REQUIREMENT = ">=2.4"  # as in pyproject.toml
 TORCH_EXTENSION = "PyTorch"
 TORCH_MODULE = "PyTorchUtils"
 
+DICOM_SEG_REQUIREMENT = "highdicom>=0.28"  # as in pyproject.toml
+
+STRIPPING_REQUIREMENT = "deepbet==1.0.2"  # as in MissingModalityLib/clinical/brain_networks.py
+WHEELS = "slicer.util.pip_install(glob.glob('FOLDER/*.whl'))"
+WHEELS_ALONE = "slicer.util.pip_install(['--no-deps', *glob.glob('FOLDER/deepbet*.whl')])"
+
 
 def ensureDependencies(requester, requirementsPath):
     """Make sure that PyTorch and the listed packages are there, each in a version that works.
@@ -27,13 +33,68 @@ def ensureDependencies(requester, requirementsPath):
     Raises:
         RuntimeError: something is missing and was not installed; the message says what to do.
     """
-    try:
-        import slicer.packaging
-    except ImportError:
-        raise RuntimeError(_("This needs Slicer 5.12 or later. Install the current Slicer.")) from None
+    _requirePackaging()
     if not isTorchInstalled():
         _installTorch(requester)
     _installPackages(slicer.packaging.load_requirements(requirementsPath), requester)
+
+
+def ensureDicomSeg(requester):
+    """Make sure that segments can be written as DICOM objects; Slicer asks before it installs.
+
+    Args:
+        requester: who asks, as shown in Slicer's dialog.
+
+    Raises:
+        RuntimeError: the package is missing and was not installed; the message says what to do.
+    """
+    if not _isRecorded(DICOM_SEG_REQUIREMENT):
+        _requirePackaging()
+        _installPackages([DICOM_SEG_REQUIREMENT], requester)
+
+
+def _requirePackaging():
+    try:
+        import slicer.packaging  # noqa: F401 - whether it is there
+    except ImportError:
+        raise RuntimeError(_("This needs Slicer 5.12 or later. Install the current Slicer.")) from None
+
+
+def ensureStripping(requester):
+    """Make sure that the networks are there that find the brain in volumes with their skull on.
+
+    Their package comes without what it asks for, such as a GUI toolkit: only its two networks are read.
+
+    Args:
+        requester: who asks, as shown in Slicer's dialog.
+
+    Raises:
+        RuntimeError: they are missing and were not installed; the message says what to do.
+    """
+    if isStrippingInstalled():
+        return
+    if slicer.app.testingEnabled():
+        raise RuntimeError(_("deepbet is needed, and nothing is installed while Slicer is being tested."))
+    question = _(
+        "The volumes show the skull. To find the brain in them, the package {package} is needed (10 MB, MIT "
+        "license). Shall it be downloaded and installed?"
+    )
+    if not slicer.util.confirmOkCancelDisplay(
+        question.format(package=STRIPPING_REQUIREMENT), windowTitle=requester
+    ):
+        raise RuntimeError(_declined([STRIPPING_REQUIREMENT]))
+    try:
+        slicer.util.pip_install(f"--no-deps {STRIPPING_REQUIREMENT}")
+    except Exception as error:  # pip has failed, and Slicer has shown its log
+        raise RuntimeError(_failure([STRIPPING_REQUIREMENT], error, WHEELS_ALONE)) from error
+    if not isStrippingInstalled():
+        raise RuntimeError(_failure([STRIPPING_REQUIREMENT], _("pip left them out"), WHEELS_ALONE))
+
+
+def isStrippingInstalled():
+    """Whether volumes with their skull on can be stripped without installing anything."""
+    importlib.invalidate_caches()
+    return _isRecorded(STRIPPING_REQUIREMENT)
 
 
 def isTorchInstalled():
@@ -45,15 +106,15 @@ def isTorchInstalled():
     except (ImportError, ValueError):
         return False
     # a folder without __init__.py, all that is left of some failed installations, has a spec but no origin
-    return spec is not None and spec.origin is not None and _isTorchRecorded()
+    return spec is not None and spec.origin is not None and _isRecorded("torch" + TORCH_REQUIREMENT)
 
 
-def _isTorchRecorded():
-    """Whether pip believes that a PyTorch is there that is new enough."""
+def _isRecorded(requirement):
+    """Whether pip believes that a package is there in a version that is asked for."""
     try:
         import slicer.packaging
 
-        return slicer.packaging.pip_check("torch" + TORCH_REQUIREMENT)
+        return slicer.packaging.pip_check(requirement)
     except ImportError:  # a Slicer before 5.12, which is told when something shall be installed
         return False
     except (TypeError, ValueError):  # an interrupted installation has left a record without version
@@ -70,7 +131,7 @@ def _installTorch(requester):
             "Restart Slicer and come here first: the new one can be installed then."
         )
         raise RuntimeError(message.format(requirement=TORCH_REQUIREMENT))
-    if _isTorchRecorded():
+    if _isRecorded("torch" + TORCH_REQUIREMENT):
         raise RuntimeError(_brokenTorch())  # pip would find nothing to do
     utils = _torchUtils(requester)
     if utils is None:
@@ -178,13 +239,13 @@ def _declined(requirements):
     return message.format(packages=", ".join(requirements))
 
 
-def _failure(requirements, reason):
+def _failure(requirements, reason, wheels=WHEELS):
     """What is missing and what to do, for people with and without network."""
     message = _(
         "{packages}: needed, and could not be installed ({reason}). Look whether this computer reaches "
         "the Python Package Index (behind a proxy, HTTPS_PROXY must name it) and has disk space left, then "
         "try again; the Python console has the log. Without network, bring the packages and all that they "
         "need in a folder and type in the Python console: "
-        "import glob; slicer.util.pip_install(glob.glob('FOLDER/*.whl'))"
+        "import glob; {wheels}"
     )
-    return message.format(packages=", ".join(requirements), reason=reason)
+    return message.format(packages=", ".join(requirements), reason=reason, wheels=wheels)

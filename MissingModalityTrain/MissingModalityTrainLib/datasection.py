@@ -7,9 +7,10 @@ import qt
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange
 
-from MissingModalityLib.core.labels import CONVENTIONS
+from MissingModalityLib.core.labels import CAVITY_RULES, CONVENTIONS
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityPanelLib.jobline import JobLine
+from MissingModalityPanelLib.progresstexts import withWarnings
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import fillTable, setEnabledWithReason, setStatus
 
@@ -21,6 +22,8 @@ MOST_ROWS = 8
 class DataParameters:
     """An empty path is not chosen yet; an empty convention is told by the files' names.
 
+    ``resectionCavity`` is what a labeled one counts as, a key of ``CAVITY_RULES``.
+
     Ranges stand here, since tying a spin box to a parameter overwrites those of the .ui file.
     """
 
@@ -28,6 +31,7 @@ class DataParameters:
     convention: str = ""
     validationPercent: Annotated[int, WithinRange(0, 90)] = 10
     seed: Annotated[int, WithinRange(0, 999999)] = 0
+    resectionCavity: str = next(iter(CAVITY_RULES))
 
 
 class DataSection(Section):
@@ -36,15 +40,18 @@ class DataSection(Section):
     name = "data"
     Parameters = DataParameters
     paths = ("dataPath",)
-    choices = ("convention",)
+    choices = ("convention", "resectionCavity")
 
     def __init__(self, panel):
         super().__init__(panel)
         self.cases = []
+        self._warnings = []
         self._looked = self._shown = None
         self._job = JobLine(self)
         names = {name: name for name in CONVENTIONS}
         self.offer("convention", {"": _("As the files' names tell"), **names})
+        rules = {rule: _(meaning) for rule, meaning in CAVITY_RULES.items()}
+        self.offer("resectionCavity", {rule: text[0].upper() + text[1:] for rule, text in rules.items()})
         self.ui.lookButton.clicked.connect(self.onLook)
         self.reset()
 
@@ -87,11 +94,11 @@ class DataSection(Section):
         self._job.cancel()
 
     def _onFound(self, result):
-        self._show(result["cases"], result["skipped"])
+        self._show(result["cases"], result["skipped"], result["warnings"])
         return ""  # the split, which comes next, says it all
 
-    def _show(self, cases, skipped):
-        self.cases, self._shown = cases, None
+    def _show(self, cases, skipped, warnings=()):
+        self.cases, self._warnings, self._shown = cases, warnings, None
         showRows(
             self.ui.casesTable,
             [
@@ -137,7 +144,8 @@ class DataSection(Section):
         if any(case["convention"] is None for case in self.labeled()):
             advice = _("Choose how the label numbers are to be read: some files' names do not tell.")
             text = f"{text} {advice}"
-        setStatus(self.ui.dataStatusLabel, text)
+        warnings = [{"case": "", "warning": warning} for warning in self._warnings]
+        setStatus(self.ui.dataStatusLabel, withWarnings(text, warnings))
 
 
 def showRows(table, rows):

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from MissingModalityLib.core.labels import REGIONS
 from MissingModalityLib.inference.locations import STUDENT_SUFFIX, user_models
 from MissingModalityPanelLib.jobline import JobLine
+from MissingModalityPanelLib.progresstexts import withWarnings
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import isFolder, setEnabledWithReason
 from MissingModalityTrainLib.viewlayouts import showTable
@@ -77,6 +78,10 @@ class EvaluationSection(Section):
         arguments += ["--device", state.device.value, "--store"]
         if state.convention:
             arguments += ["--convention", state.convention]
+        # the rule that the run had, or the scores would be of another task
+        record = self.panel.training.record
+        rule = record.plan.resection_cavity if record else state.resectionCavity
+        arguments += ["--resection-cavity", rule]
         self._job.start(arguments, _("Starting..."), self._onEvaluated)
 
     def update(self):
@@ -139,7 +144,9 @@ class EvaluationSection(Section):
             "The network was trained on {seen} of these cases, so the scores flatter it; they were not "
             "stored in the student file."
         )
-        return f"{text} {flattered.format(seen=len(result['seen']))}" if result["seen"] else text
+        if result["seen"]:
+            text = f"{text} {flattered.format(seen=len(result['seen']))}"
+        return withWarnings(text, result["warnings"])
 
     def _showHeatmap(self):
         """The picture of the run's latest evaluation, read again when it has changed."""

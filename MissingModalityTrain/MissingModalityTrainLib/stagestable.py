@@ -121,6 +121,8 @@ def trainingChoices(state):
     settings = {f"{name}.epochs": value for name, value in changes["epochs"].items() if name in kept}
     if state.validationPercent / 100 != Plan().validation_fraction:
         settings["validation_fraction"] = state.validationPercent / 100
+    if state.resectionCavity != Plan().resection_cavity:
+        settings["resection_cavity"] = state.resectionCavity
     for name in kept:
         synthesis = stages[name].synthesis
         if synthesis.method != "none" and state.factor != synthesis.factor:

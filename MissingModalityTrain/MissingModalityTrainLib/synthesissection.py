@@ -11,6 +11,7 @@ from slicer.parameterNodeWrapper import WithinRange
 
 from MissingModalityLib.core.modalities import MODALITIES, Modality
 from MissingModalityPanelLib.jobline import JobLine
+from MissingModalityPanelLib.progresstexts import withWarnings
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import isFolder, setEnabledWithReason, setStatus, signalsBlocked
 from MissingModalityTrainLib.viewlayouts import showVolumes
@@ -129,7 +130,9 @@ class SynthesisSection(Section):
         self._job.start(
             arguments,
             _("Starting..."),
-            lambda result: done.format(count=len(result["synthetic"]), folder=folder),
+            lambda result: withWarnings(
+                done.format(count=len(result["synthetic"]), folder=folder), result["warnings"]
+            ),
             _("Canceled. Whole cases stay in the folder; Generate makes those that are missing."),
         )
 

@@ -10,6 +10,7 @@ from MissingModalityLib.core.errors import MissingModalityError, OptionError
 from MissingModalityLib.training.recipes import RECIPES
 from MissingModalityPanelLib.dependencies import isTorchInstalled
 from MissingModalityPanelLib.device import Device
+from MissingModalityPanelLib.progresstexts import withWarnings
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import isFolder, makeTimer, setEnabledWithReason, setStatus
 from MissingModalityTrainLib.networkchoices import networkLabels, presetLabels, readEnumNames
@@ -296,7 +297,7 @@ class TrainingSection(Section):
             return
         self._epochsShown = shown
         printed = monitor.log if monitor and not monitor.alive else ""
-        made = runText(self.record) if self.record else ""
+        made = withWarnings(runText(self.record), self.record.warnings) if self.record else ""
         lines = [made, *map(epochText, epochs[-LOG_LINES:]), printed]
         self.ui.logText.setPlainText("\n".join(filter(None, lines)))
         if self.alive or self._watched:

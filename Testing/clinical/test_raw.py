@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MissingModalityLib.clinical import raw
+from MissingModalityLib.clinical import raw, registration
+from MissingModalityLib.clinical.outlines import share_outline
 from MissingModalityLib.clinical.raw import make_ready
 from MissingModalityLib.clinical.registration import Movement
 from MissingModalityLib.clinical.steps import Steps
@@ -44,10 +45,11 @@ def shifted(image: sitk.Image, millimeters: float) -> sitk.Image:
 @pytest.fixture
 def movement(monkeypatch: pytest.MonkeyPatch) -> Movement:
     """What registration finds in the tests below; that it finds the truth is tested beside it."""
+    monkeypatch.setattr(raw, "share_outline", lambda reference, moving: False)
     transform = sitk.Euler3DTransform()
     transform.SetTranslation((12.0, 0.0, 0.0))
     found = Movement(transform, 12.0, 0.0, True, (0.1, 0.9))
-    monkeypatch.setattr(raw, "register", lambda reference, moving, names: found)
+    monkeypatch.setattr(registration, "_register", lambda *arguments: found)
     return found
 
 
@@ -73,6 +75,14 @@ def test_stripped_volumes_in_one_space_stay_as_they_are_to_the_bit(patient) -> N
     assert not any(facts["moved"] for facts in ready.facts["registration"].values())
 
 
+def test_stripped_volumes_on_one_grid_are_registered_where_their_brains_differ(patient) -> None:
+    flair, t1 = patient[Modality.FLAIR], patient[Modality.T1]
+    assert share_outline(flair, t1)
+    assert not share_outline(flair, shifted(t1, 4.0)), "another grid"
+    other = sitk.Resample(t1, sitk.TranslationTransform(3, (3.0, 0.0, 0.0)), sitk.sitkNearestNeighbor)
+    assert not share_outline(flair, other), "one grid, another place"
+
+
 def test_a_volume_that_lies_apart_is_moved_and_the_user_is_told(patient, movement) -> None:
     given = study(patient, *TWO)
     ready = make_ready(given, NO_CHECK)
@@ -81,7 +91,7 @@ def test_a_volume_that_lies_apart_is_moved_and_the_user_is_told(patient, movemen
     point = movement.transform.TransformPoint(moved.TransformIndexToPhysicalPoint((5, 6, 7)))
     assert point == pytest.approx(given.images[Modality.T1].TransformIndexToPhysicalPoint((5, 6, 7)))
     (warning,) = ready.study.warnings
-    assert warning.startswith("T1.nii lay 12 mm and 0 degrees off FLAIR.nii")
+    assert warning == "T1 was moved by 12.0 mm and 0 degrees onto FLAIR."
     assert ready.facts["registration"] == {
         "T1": {"moved": True, "shift_mm": 12.0, "angle_degrees": 0.0, "similarity": [0.1, 0.9]}
     }

@@ -31,13 +31,22 @@ FUNCTIONS = {
     ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
+    "find_studies": "folder, on_progress=None",
     "grow_patient": "seed, shape=(155, 240, 240), spacing=(1.0, 1.0, 1.0), tumor=True",
     "make_plan": "recipe='baseline', network=None, preset='paper', stages=None, settings=None",
     "prepare_cases": "data, output, convention=None, on_progress=None",
     "read_study": "case",
-    "segment_files": "inputs, output, student=None, device='auto', labels='classes', on_progress=None",
+    "segment_dicom": (
+        "folder, output, student=None, device='auto', labels='classes', patient=None, study=None, "
+        "on_progress=None, steps=None, steps_output=None, grid=None, regions=False"
+    ),
+    "segment_files": (
+        "inputs, output, student=None, device='auto', labels='classes', on_progress=None, steps=None, "
+        "steps_output=None, grid=None"
+    ),
     "segment_folder": (
-        "data, output, student=None, device='auto', labels='classes', suffix='.seg.nrrd', on_progress=None"
+        "data, output, student=None, device='auto', labels='classes', suffix='.seg.nrrd', "
+        "on_progress=None, steps=None, grid=None, regions=False"
     ),
     "select": "run, smoothing_mm=(), overlap=(), mirror=(), device='auto', on_progress=None",
     "synthesize": (
@@ -47,6 +56,9 @@ FUNCTIONS = {
         "data, output, recipe='baseline', network=None, preset='paper', stages=None, settings=None, "
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
         "prepared=None, on_progress=None, *, folds=None, fold=None, accept_changes=False"
+    ),
+    "write_dicom_seg": (
+        "labels, source, output, regions=False, algorithm=None, description='Brain tumor segmentation'"
     ),
     "write_segmentation": "classes, output, labels='classes'",
 }
@@ -69,7 +81,8 @@ CLASSES = {
         "case_cache='auto', compile='none', ensemble=<factory>"
     ),
     "Student": "network, card=None",
-    "Study": "images, names, warnings=()",
+    "Steps": "registration='auto', stripping='auto', brain_mask=None, content_check=True",
+    "Study": "images, names, warnings=(), brain=None",
     "SynthesisOptions": (
         "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
         "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4, "
@@ -78,7 +91,7 @@ CLASSES = {
 }
 METHODS = {
     "Student.load": "path",
-    "Student.predict": "self, study, device='auto', on_progress=None",
+    "Student.predict": "self, study, device='auto', on_progress=None, target=None",
     "Student.save": "self, path, half=False",
 }
 SETTINGS = {**TINY, "epochs": 1, "iterations_per_epoch": 1, "validation_subsets": "FLAIR"}

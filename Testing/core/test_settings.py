@@ -89,12 +89,14 @@ def test_an_option_of_two_kinds_refuses_what_is_neither(value: Any) -> None:
 def test_progress_that_cannot_be_called_is_refused_before_any_work(value: Any, tmp_path: Any) -> None:
     calls = [
         lambda: mm.segment_files({}, tmp_path / "a.nii.gz", on_progress=value),
+        lambda: mm.segment_dicom(tmp_path, tmp_path / "a.nii.gz", on_progress=value),
         lambda: mm.segment_folder(tmp_path, tmp_path / "out", on_progress=value),
         lambda: mm.evaluate_folder(tmp_path / "s", tmp_path, tmp_path / "out", on_progress=value),
         lambda: mm.prepare_cases(tmp_path, tmp_path / "out", on_progress=value),
         lambda: mm.synthesize(tmp_path, tmp_path / "out", on_progress=value),
         lambda: mm.train(tmp_path, tmp_path / "out", on_progress=value),
         lambda: mm.select(tmp_path, on_progress=value),
+        lambda: mm.find_studies(tmp_path, on_progress=value),
     ]
     for call in calls:
         with pytest.raises(OptionError, match="on_progress="):

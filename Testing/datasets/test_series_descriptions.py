@@ -208,6 +208,10 @@ HEADERS = {
         {"SeriesDescription": "WIP 501", "ProtocolName": "T2W_TSE"},
         T2,
     ),
+    "FLAIR without its inversion time": (
+        SPIN_ECHO | {"SeriesDescription": "T2W_FLAIR", "EchoTime": "120", "RepetitionTime": "11000"},
+        FLAIR,
+    ),
     "contrast in the name, T1 in the times": (
         SPIN_ECHO | {"SeriesDescription": "Ax POST GAD", "EchoTime": "9", "RepetitionTime": "500"},
         T1CE,

@@ -80,6 +80,13 @@ class Desktop:
         for requirement in missing:
             self.add(*requirement.split(">="))
 
+    # slicer.util.pip_install
+    def pip_install(self, arguments: str) -> None:
+        self.happened.append(f"pip install {arguments}")
+        if not self.online:
+            raise subprocess.CalledProcessError(1, "pip install")
+        self.add(*arguments.split()[-1].split("=="))
+
     # slicer.util, slicer.app.extensionsManagerModel() and the module factory
     def confirm(self, text: str, windowTitle: str) -> bool:
         self.happened.append(f"{windowTitle}: {text}")

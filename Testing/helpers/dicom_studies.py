@@ -23,6 +23,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
     MRImageStorage,
     RLELossless,
     generate_uid,
@@ -39,39 +40,35 @@ OBLIQUE = (
 """Voxel axes turned about two of the patient's axes, as a direction of ITK."""
 
 _SPIN_ECHO = {"ScanningSequence": "SE", "SequenceVariant": "SK", "MRAcquisitionType": "2D"}
-HEADERS: Mapping[Modality, Mapping[str, Any]] = {
+HEADERS: Mapping[Modality, Mapping[str, Any]] = {  # in the order of acquisition
     Modality.FLAIR: {
         **_SPIN_ECHO,
         "SeriesDescription": "t2_tirm_tra_dark-fluid_5mm",
-        "ProtocolName": "t2_tirm_tra_dark-fluid_5mm",
         "ScanningSequence": ["SE", "IR"],
         "RepetitionTime": 9000.0,
         "EchoTime": 93.0,
         "InversionTime": 2500.0,
     },
-    Modality.T1CE: {
+    Modality.T2: {
         **_SPIN_ECHO,
-        "SeriesDescription": "t1_se_tra_KM",
-        "ProtocolName": "t1_se_tra",
-        "RepetitionTime": 500.0,
-        "EchoTime": 9.0,
-        "ContrastBolusAgent": "Gadovist",
-        "ContrastBolusVolume": 7.5,
+        "SeriesDescription": "t2_tse_tra_5mm",
+        "RepetitionTime": 5000.0,
+        "EchoTime": 100.0,
+        "EchoTrainLength": 15,
     },
     Modality.T1: {
         **_SPIN_ECHO,
         "SeriesDescription": "t1_se_tra",
-        "ProtocolName": "t1_se_tra",
         "RepetitionTime": 500.0,
         "EchoTime": 9.0,
     },
-    Modality.T2: {
+    Modality.T1CE: {
         **_SPIN_ECHO,
-        "SeriesDescription": "t2_tse_tra_5mm",
-        "ProtocolName": "t2_tse_tra_5mm",
-        "RepetitionTime": 5000.0,
-        "EchoTime": 100.0,
-        "EchoTrainLength": 15,
+        "SeriesDescription": "t1_se_tra_KM",
+        "RepetitionTime": 500.0,
+        "EchoTime": 9.0,
+        "ContrastBolusAgent": "Gadovist",
+        "ContrastBolusVolume": 7.5,
     },
 }
 LOCALIZER = {
@@ -204,7 +201,7 @@ def save(
     Args:
         slices: data sets of one or several series.
         folder: made if absent.
-        syntax: transfer syntax; uncompressed ones, RLE, lossless JPEG and JPEG 2000 are known here.
+        syntax: transfer syntax; uncompressed ones, RLE, lossless JPEG, JPEG-LS and JPEG 2000 are known here.
         suffix: of the names, nothing for media.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -221,9 +218,11 @@ def save(
 def write_study(
     volumes: Mapping[Modality, sitk.Image], folder: Path, visit: Visit | None = None, **how: Any
 ) -> Path:
-    """Volumes of a patient in a folder a series; ``how`` as in :func:`save`."""
-    for number, (modality, image) in enumerate(volumes.items(), 1):
-        save(series(image, HEADERS[modality], visit, number), folder / f"S{number:02d}", **how)
+    """Volumes of a patient in a folder a series, as one acquires them; ``how`` as in :func:`save`."""
+    acquired = [modality for modality in HEADERS if modality in volumes]
+    for number, modality in enumerate(acquired, 1):
+        slices = series(volumes[modality], HEADERS[modality], visit, number)
+        save(slices, folder / f"S{number:02d}", **how)
     return folder
 
 
@@ -281,7 +280,6 @@ def _common(visit: Visit, header: Mapping[str, Any], series_uid: str, number: in
     data.StudyID, data.StudyDescription = "1", "MR Head"
     data.BodyPartExamined, data.PatientPosition = "HEAD", "HFS"
     data.SeriesNumber = data.AcquisitionNumber = number
-    data.MagneticFieldStrength = 1.5
     for keyword, value in header.items():
         setattr(data, keyword, value)
     block = data.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
@@ -309,8 +307,8 @@ def _encoded(data: Dataset, syntax: UID, path: Path) -> Dataset:
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    if syntax == RLELossless:
-        data.compress(RLELossless, generate_instance_uid=False)
+    if syntax in (RLELossless, JPEGLSLossless):
+        data.compress(syntax, generate_instance_uid=False)
     elif syntax in (JPEGLosslessSV1, JPEG2000Lossless):
         data.PixelData = _fragment(data, "JPEG" if syntax == JPEGLosslessSV1 else "JPEG2000", path)
         data["PixelData"].is_undefined_length = True

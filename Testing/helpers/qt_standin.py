@@ -162,6 +162,8 @@ class ctkPathLineEdit(_styled["QWidget"]):
 class ctkCollapsibleButton(_styled["QGroupBox"]):
     """A titled group."""
 
+    collapsed = _attribute("collapsed")
+
     def event(self, happening: Any) -> bool:
         if happening.type() == QtCore.QEvent.Type.DynamicPropertyChange:
             self.setTitle(self.property("text") or "")

@@ -68,8 +68,12 @@ def line(stage: str, step: int, total: int, message: str = "") -> str:
     return json.dumps({**record, "message": message, "values": {"loss": 0.5}})
 
 
-def write_run(folder: Path, epochs: int = 2, finished: bool = False) -> Path:
-    """What a training of one stage of 4 epochs with 10 steps leaves, as far as the panel reads it."""
+def write_run(folder: Path, epochs: int = 2, finished: bool = False, **facts: Any) -> Path:
+    """What a training of one stage of 4 epochs with 10 steps leaves, as far as the panel reads it.
+
+    Args:
+        facts: further entries of run.json.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     stages = {"train": {"epochs": 4, "iterations_per_epoch": 10}}
     record = {
@@ -79,6 +83,7 @@ def write_run(folder: Path, epochs: int = 2, finished: bool = False) -> Path:
         "validation": ["b"],
         "settings": {"network": "rfnet", "stages": stages},
         "data": str(folder.parent / "cases"),
+        **facts,
     }
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "checkpoint.pt").touch()

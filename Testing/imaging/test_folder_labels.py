@@ -20,6 +20,7 @@ from MissingModalityLib.evaluation.evaluate import evaluate_folder
 from MissingModalityLib.imaging.cache import cache_case
 from MissingModalityLib.imaging.folder_labels import folder_warnings
 from MissingModalityLib.imaging.prepared_folder import prepare_cases
+from MissingModalityLib.synthesis.preview import preview
 from MissingModalityLib.synthesis.write import synthesize
 from MissingModalityLib.training.run import train
 from small_patient import brain_volume
@@ -68,7 +69,11 @@ def of_synthesis(data: Path, output: Path, student: Path, **options: Any) -> Map
     return synthesize(data, output, factor=2, method="mixup", **options)
 
 
-READERS = [of_evaluation, of_preparation, of_training, of_synthesis]
+def of_preview(data: Path, output: Path, student: Path, **options: Any) -> Mapping[str, Any]:
+    return preview(data, output, "clinic_a", "clinic_b", **options)
+
+
+READERS = [of_evaluation, of_preparation, of_training, of_synthesis, of_preview]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from MissingModalityLib.inference.segment_files import segment_files
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime.devices import choose_device, describe_device
 from small_networks import write_student
-from small_patient import write_brain
+from small_patient import AS_GIVEN, write_brain
 
 OBLIQUE = (math.cos(0.2), -math.sin(0.2), 0.0, math.sin(0.2), math.cos(0.2), 0.0, 0.0, 0.0, 1.0)
 
@@ -49,7 +49,7 @@ def test_result_is_on_the_grid_of_the_first_volume_and_is_what_the_student_predi
 ):
     files = {"FLAIR": flair, "T1": t1}
     inputs = {Modality[name]: files[name] for name in order}
-    segment_files(inputs, tmp_path / "tumor.nii.gz", student, "cpu")
+    segment_files(inputs, tmp_path / "tumor.nii.gz", student, "cpu", steps=AS_GIVEN)
     result = sitk.ReadImage(str(tmp_path / "tumor.nii.gz"))
     first = sitk.ReadImage(str(files[order[0]]))
     assert grid(result) == pytest.approx(grid(first), abs=1e-5)
@@ -67,6 +67,7 @@ def test_report_says_what_was_done_with_what(flair, t1, student, tmp_path):
         student,
         "cpu",
         on_progress=events.append,
+        steps=AS_GIVEN,
     )
     assert json.loads((tmp_path / "tumor.seg.nrrd.report.json").read_text()) == report
     assert report["modalities"] == "FLAIR+T1"
@@ -83,7 +84,7 @@ def test_report_says_what_was_done_with_what(flair, t1, student, tmp_path):
     assert volumes["WT"] == pytest.approx(voxel * (array > 0).sum(), abs=1e-3)
     assert volumes["ET"] == pytest.approx(voxel * (array == 3).sum(), abs=1e-3)
     stages = [event.stage for event in events]
-    assert list(dict.fromkeys(stages)) == ["read", "register", "check", "prepare", "segment", "write"]
+    assert list(dict.fromkeys(stages)) == ["read", "prepare", "segment", "write"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "flair.nii.gz",
         "t1.nii.gz",
@@ -162,7 +163,9 @@ class TestRefused:
     def test_volumes_that_do_not_overlap(self, flair, student, tmp_path):
         far = write_brain(tmp_path / "t2.nii.gz", seed=3, origin=(900, 0, 0))
         with pytest.raises(ImageError, match=r"t2\.nii\.gz.*does not overlap.*flair\.nii\.gz"):
-            segment_files({Modality.FLAIR: flair, Modality.T2: far}, self.output, student, "cpu")
+            segment_files(
+                {Modality.FLAIR: flair, Modality.T2: far}, self.output, student, "cpu", steps=AS_GIVEN
+            )
 
     def test_output_folder_absent_before_anything_is_read(self, tmp_path):
         with pytest.raises(OptionError, match=r"absent does not exist"):
@@ -247,6 +250,9 @@ def test_bundled_student_is_found_in_checkout_extension_and_package(tmp_path, mo
     folder = base / "Resources" / "Models"
     folder.mkdir(parents=True)
     (folder / "card.md").write_text("")
-    for name in ("b.safetensors", "a.safetensors"):
+    (folder / "sequence-check.safetensors").write_bytes(b"")
+    with pytest.raises(StudentError, match="--student"):
+        models.bundled_student()
+    for name in ("z.safetensors", "y.safetensors"):
         (folder / name).write_bytes(b"")
-    assert models.bundled_student() == folder / "a.safetensors"
+    assert models.bundled_student() == folder / "y.safetensors"

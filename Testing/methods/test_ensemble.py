@@ -16,13 +16,19 @@ from MissingModalityLib.networks.heads import HEADS
 from small_networks import small_network
 
 NAMES = ("a", "b", "c", "synthetic")
+CONTENTS = ({"FLAIR": "1", "T1": "2"}, {"FLAIR": "3"}, {"FLAIR": "4"}, {})
 
 
-def teachers(folder: Path, *validation: Sequence[str], head: str = "regions") -> tuple[str, ...]:
+def teachers(
+    folder: Path, *validation: Sequence[str], head: str = "regions", hashes: bool = False
+) -> tuple[str, ...]:
     """Students of folds of the cases a, b and c, each with these held out."""
     paths = []
     for seed, held_out in enumerate(validation):
         training = {"cases": {name: "FLAIR" for name in "abc"}, "validation": list(held_out)}
+        if hashes:
+            known = zip(NAMES, CONTENTS, strict=True)
+            training["voxels_sha256"] = {name: [*content.values()] for name, content in known if content}
         path = folder / f"teacher{seed}.safetensors"
         Student(small_network("segresnet", seed, head=head), {"training": training}).save(path)
         paths.append(str(path))
@@ -44,7 +50,7 @@ def batch(*numbers: int) -> dict[str, torch.Tensor]:
 @pytest.fixture
 def ensemble(tmp_path: Path) -> Ensemble:
     method = Ensemble(EnsembleOptions(teachers=teachers(tmp_path, ["a"], ["b"], [])))
-    method.know_cases(NAMES)
+    method.know_cases(NAMES, CONTENTS)
     method.begin_epoch(small_network("segresnet", 7), 0)
     return method
 
@@ -52,6 +58,14 @@ def ensemble(tmp_path: Path) -> Ensemble:
 def test_a_case_is_taught_by_those_that_were_not_trained_on_it(ensemble: Ensemble) -> None:
     # c was held out by none, the synthetic one is known to none: all teach them
     assert ensemble.teachers_of == [[0], [1], [0, 1, 2], [0, 1, 2]]
+
+
+def test_a_case_under_another_name_is_known_by_its_voxels(tmp_path: Path) -> None:
+    folds = teachers(tmp_path, ["a"], ["b"], ["c"], hashes=True)
+    method = Ensemble(EnsembleOptions(teachers=folds))
+    # what is called c now is another patient, whom nobody has seen
+    method.know_cases(("renamed", "b", "c"), (CONTENTS[0], CONTENTS[1], {"FLAIR": "9"}))
+    assert method.teachers_of == [[0], [1], [0, 1, 2]]
 
 
 def test_targets_are_means_of_what_the_teachers_see_in_all_that_is_there(ensemble: Ensemble) -> None:

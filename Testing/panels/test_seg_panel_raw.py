@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from MissingModalityLib import mrml
 from MissingModalityLib.core.progress import Event, ProgressStage
 from seg_panel import add_volumes, choose_student, finish, made, opened_panel
 from small_networks import write_student
+from small_patient import brain_volume
 
 rawsection = slicer_standin.load_module("MissingModalitySegLib.rawsection")
+runsection = slicer_standin.load_module("MissingModalitySegLib.runsection")
 stepslist = slicer_standin.load_module("MissingModalitySegLib.stepslist")
 
 MOVEMENT = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.0, 0.2, (5.0, -6.0, 7.0))
@@ -55,7 +58,7 @@ def add_mask(inside: sitk.Image, volume: Any) -> Any:
 
 
 def test_all_steps_are_on_and_no_mask_is_chosen_where_the_scene_knows_none_of_it(panel: Any) -> None:
-    assert panel.ui.rawCollapsibleButton.property("collapsed")
+    assert panel.ui.rawCollapsibleButton.collapsed
     assert panel.state.rawSteps() == rawsection.RawSteps()
     for name in ("registerVolumes", "stripSkull", "checkContent"):
         assert getattr(panel.ui, f"{name}CheckBox").checked
@@ -120,8 +123,9 @@ def test_the_list_tells_from_the_start_what_the_user_leaves_out() -> None:
 
 
 # What a child process does that has moved T1ce and found the brain; its arguments are looked through for the
-# folder and the result.
+# folder and the result. Processes that read files are the real ones.
 CHILD = """
+case "$*" in *" segment "*) ;; *) exec "{python}" "$@" ;; esac
 while [ $# -gt 0 ]; do
     case "$1" in
         --output) cp "{folder}/classes.nrrd" "$2" ;;
@@ -155,7 +159,7 @@ def child(tmp_path: Path, replaced_process: Callable[[str], None]) -> Callable[.
         sitk.WriteImage(brain * 0, str(tmp_path / "classes.nrrd"))
         sitk.WriteImage(brain, str(tmp_path / "steps" / "brain.nrrd"))
         sitk.WriteTransform(MOVEMENT, str(tmp_path / "steps" / "T1CE.tfm"))
-        replaced_process(CHILD.format(folder=tmp_path, then=then, report=REPORT))
+        replaced_process(CHILD.format(python=sys.executable, folder=tmp_path, then=then, report=REPORT))
 
     return replace
 
@@ -236,7 +240,7 @@ def test_the_result_says_what_it_is_worth_and_what_was_done_to_the_volumes(panel
     panel.ui.applyButton.click()
     finish(panel)
     assert plain(panel.ui.estimateLabel) == [
-        "What this result is worth: mean of 16 patients with FLAIR+T1ce",
+        "What this result is worth: mean Dice of 16 patients with FLAIR+T1ce",
         "✓ Whole tumor: reliable (0.80)",
         "⚠ Tumor core: check (0.60)",
         "✗ Enhancing tumor: doubtful (0.30)",
@@ -245,20 +249,23 @@ def test_the_result_says_what_it_is_worth_and_what_was_done_to_the_volumes(panel
 
 
 def test_an_own_mask_is_the_brain_that_is_segmented(panel: Any, student: Path) -> None:
-    flair, _t1ce = choose_flair_and_t1ce(panel)
+    # of a size that a brain may have, though the child process knows of no phantoms
+    flair = mrml.add_volume(slicer.mrmlScene, brain_volume(0, spacing=(4.5, 4.5, 4.5)), "FLAIR")
+    panel.ui.flairSelector.setCurrentNode(flair)
     choose_student(panel, student)
     image = mrml.image_of(flair)
-    half = sitk.GetArrayFromImage(image) > 0
-    middle = half.shape[2] // 2
-    half[:, :, :middle] = False
-    inside = sitk.GetImageFromArray(half.astype(np.uint8))
+    own = sitk.GetArrayFromImage(image) > 0
+    border = own.shape[2] // 3
+    assert own[:, :, : border - 1].any()
+    own[:, :, :border] = False
+    inside = sitk.GetImageFromArray(own.astype(np.uint8))
     inside.CopyInformation(image)
     panel.ui.brainMaskSelector.setCurrentNode(add_mask(inside, flair))
     panel.ui.applyButton.click()
     finish(panel)
     assert panel.ui.statusLabel.text.startswith("Done in "), panel.ui.statusLabel.text
     tumor = mrml.classes_of(made(), flair) > 0
-    assert tumor[:, :, middle:].any() and not tumor[:, :, : middle - 1].any()
+    assert tumor[:, :, border:].any() and not tumor[:, :, : border - 1].any()
 
 
 def test_a_mask_that_is_none_is_told_and_changes_nothing(panel: Any) -> None:
@@ -269,3 +276,73 @@ def test_a_mask_that_is_none_is_told_and_changes_nothing(panel: Any) -> None:
     panel.ui.applyButton.click()
     assert panel.ui.statusLabel.text.startswith("'Sketch' holds no brain")
     assert scene_state() == before
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Who has asked for the networks that find brains, which are not installed; the user declines."""
+    found: list[str] = []
+
+    def decline(requester: str) -> None:
+        found.append(requester)
+        raise RuntimeError("needed, and not installed")
+
+    monkeypatch.setattr(runsection, "isStrippingInstalled", lambda: False)
+    monkeypatch.setattr(runsection, "ensureStripping", decline)
+    monkeypatch.setattr("MissingModalityLib.clinical.installed_tools.shutil.which", lambda command: None)
+    return found
+
+
+def add_head(panel: Any) -> Any:
+    """A volume without background, as noise around a head leaves it."""
+    image = brain_volume(0)
+    noisy = sitk.AdditiveGaussianNoise(sitk.Cast(image, sitk.sitkFloat32), 5.0, 50.0, 1)
+    node = mrml.add_volume(slicer.mrmlScene, noisy, "Head")
+    panel.ui.flairSelector.setCurrentNode(node)
+    return node
+
+
+def test_networks_are_asked_for_where_a_skull_is_to_be_stripped(panel: Any, asked: list[str]) -> None:
+    add_head(panel)
+    before = scene_state()
+    panel.ui.applyButton.click()
+    assert asked == ["Brain tumor segmentation"]
+    assert panel.ui.statusLabel.text == "needed, and not installed"
+    assert scene_state() == before and panel.ui.applyButton.enabled
+
+
+def _stripped(panel: Any) -> None:
+    panel.ui.flairSelector.setCurrentNode(add_volumes("FLAIR")[0])
+
+
+def _left_out(panel: Any) -> None:
+    panel.ui.stripSkullCheckBox.setChecked(False)
+
+
+def _own_mask(panel: Any) -> None:
+    head = panel.ui.flairSelector.currentNode()
+    panel.ui.brainMaskSelector.setCurrentNode(add_mask(mrml.image_of(head) > 60, head))
+
+
+@pytest.mark.parametrize("choose", [_stripped, _left_out, _own_mask])
+def test_networks_are_not_asked_for_without_need(
+    panel: Any, asked: list[str], replaced_process: Callable[[str], None], choose: Callable[[Any], None]
+) -> None:
+    replaced_process("exit 3")
+    add_head(panel)
+    choose(panel)
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert not asked
+
+
+def test_another_program_that_strips_is_enough(
+    panel: Any, asked: list[str], replaced_process: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced_process("exit 3")
+    which = "MissingModalityLib.clinical.installed_tools.shutil.which"
+    monkeypatch.setattr(which, lambda command: f"/opt/{command}")
+    add_head(panel)
+    panel.ui.applyButton.click()
+    finish(panel)
+    assert not asked

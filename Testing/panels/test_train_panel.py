@@ -118,6 +118,16 @@ def test_look_lists_cases_skipped_files_and_the_split_of_the_training(panel: Any
     )
 
 
+def test_names_that_some_system_takes_for_one_are_told(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
+) -> None:
+    case = {"name": "a", "patient": "a", "modalities": ["T1"], "label": True, "layout": "brats2021"}
+    listing = {"cases": [{**case, "convention": "brats2021"}], "skipped": [], "warnings": ["Two are one."]}
+    replaced_process(f"echo '{json.dumps({'event': 'result', 'result': listing})}'")
+    look(panel, tmp_path)
+    assert panel.ui.dataStatusLabel.text.endswith("\nWarning: Two are one.")
+
+
 def test_the_label_numbers_can_be_chosen(panel: Any, cases: Path) -> None:
     selector = panel.ui.conventionSelector
     assert [selector.itemData(index) for index in range(selector.count)] == ["", *CONVENTIONS]

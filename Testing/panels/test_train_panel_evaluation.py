@@ -19,7 +19,7 @@ from MissingModalityLib.inference.student import Student
 from MissingModalityLib.training.plan import make_plan
 from small_cases import PATIENTS, write_patients
 from small_networks import write_student
-from train_panel import choose, new_panel, opened_panel, write_run
+from train_panel import choose, choose_item, new_panel, opened_panel, write_run
 
 SCORES = {"WT": 0.8, "TC": 0.6, "ET": 0.4}
 SUBSET = {
@@ -30,7 +30,13 @@ SUBSET = {
     "hd95": {"WT": 5.0, "TC": 6.0, "ET": 7.0},
     "hd95_std": {"WT": 1.0, "TC": 1.5, "ET": 2.0},
 }
-EVALUATION = {"subsets": [SUBSET], "averages": {"all": {"dice": SCORES}}, "cases": [1, 2, 3], "seen": []}
+EVALUATION = {
+    "subsets": [SUBSET],
+    "averages": {"all": {"dice": SCORES}},
+    "cases": [1, 2, 3],
+    "seen": [],
+    "warnings": [],
+}
 
 
 @pytest.fixture
@@ -111,6 +117,7 @@ def test_evaluation_becomes_a_table_and_a_picture(
     panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
 ) -> None:
     run, picture = write_run(tmp_path / "run"), tmp_path / "run" / "evaluation" / "heatmap.png"
+    choose_item(panel.ui.resectionCavitySelector, "core")
     assert panel.ui.evaluateButton.toolTip.startswith("Export the student file first.")
     (tmp_path / "test").mkdir()
     student = write_student(tmp_path / "s.safetensors")
@@ -126,6 +133,7 @@ def test_evaluation_becomes_a_table_and_a_picture(
     said = (tmp_path / "said").read_text()
     assert f"evaluate --student {student} --data {tmp_path / 'test'} --output {picture.parent}" in said
     assert "--store" in said
+    assert "--resection-cavity background" in said, "the run's rule, not that of the next training"
     head, row = table()
     assert head[:4] == ["Subset", "Cases", "WT Dice", "WT Dice SD"]
     scores = "0.8 0.01 0.6 0.02 0.4 nan 5 1 6 1.5 7 2"
@@ -147,12 +155,15 @@ def test_scores_on_the_training_cases_are_called_flattering(
     (tmp_path / "cases").mkdir()
     student = write_student(tmp_path / "s.safetensors")
     choose(panel, data=tmp_path / "cases", run=write_run(tmp_path / "run"), student=student)
-    result = json.dumps({"event": "result", "result": {**EVALUATION, "seen": ["a", "b"]}})
+    warnings = [{"case": "a", "warning": "Its label lies on air."}]
+    flattered = {**EVALUATION, "seen": ["a", "b"], "warnings": warnings}
+    result = json.dumps({"event": "result", "result": flattered})
     replaced_process(f"echo '{result}'")
     panel.ui.evaluateButton.click()
     finish(panel)
     said = panel.ui.evaluationStatusLabel.text
     assert "was trained on 2 of these cases, so the scores flatter it; they were not stored" in said
+    assert said.endswith("\nWarning: a: Its label lies on air.")
 
 
 def stranger(folder: Path) -> Path:

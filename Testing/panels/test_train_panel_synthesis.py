@@ -148,12 +148,18 @@ def test_generate_writes_the_set_and_says_so(
     assert "output folder" in panel.ui.generateButton.toolTip
     choose(panel, synthesis=tmp_path / "set")
     panel.ui.factorSpinBox.setValue(2)
-    result = json.dumps({"event": "result", "result": {"synthetic": ["a", "b", "c"]}})
+    warnings = [{"case": f"patient_{number}", "warning": "Its label lies on air."} for number in range(9)]
+    warnings.append({"case": "", "warning": "No case has a label ET."})
+    made = {"synthetic": ["a", "b", "c"], "warnings": warnings}
+    result = json.dumps({"event": "result", "result": made})
     replaced_process(f"echo \"$*\" > '{tmp_path}/said'; echo '{result}'")
     panel.ui.generateButton.click()
     assert "A synthesis is running." in panel.ui.generateButton.toolTip
     run_events(lambda: panel.ui.generateButton.enabled)
-    assert panel.ui.synthesisStatusLabel.text.startswith(f"Wrote 3 synthetic cases to {tmp_path / 'set'};")
+    wrote, *told = panel.ui.synthesisStatusLabel.text.splitlines()
+    assert wrote.startswith(f"Wrote 3 synthetic cases to {tmp_path / 'set'};")
+    assert told[0] == "Warning: 2 more in the report." and len(told) == 9
+    assert told[-1] == "Warning: No case has a label ET."
     expected = f"synthesize --output {tmp_path / 'set'} --factor 2 --data {cases} --seed 0 --progress json"
     assert expected in (tmp_path / "said").read_text()
 

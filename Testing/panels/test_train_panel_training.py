@@ -207,14 +207,15 @@ def test_start_passes_stages_epochs_and_synthesis_on(
     panel.ui.clipCheckBox.setChecked(True)
     panel.ui.factorSpinBox.setValue(2)
     choose_item(panel.ui.conventionSelector, "brats2023")
+    choose_item(panel.ui.resectionCavitySelector, "ignore")
     start(panel, tmp_path)
     run_events(lambda: not panel.training.alive)
     said = arguments(tmp_path / "run")
     assert "--stages pretrain,train " in said
     assert "--convention brats2023" in said
     settings = (
-        "pretrain.epochs=7 validation_fraction=0.25 pretrain.synthesis.factor=2 "
-        "pretrain.synthesis.clip_to_brain=true"
+        "pretrain.epochs=7 validation_fraction=0.25 resection_cavity=ignore "
+        "pretrain.synthesis.factor=2 pretrain.synthesis.clip_to_brain=true"
     )
     assert f"--set {settings} " in said
 
@@ -238,6 +239,18 @@ def test_a_folder_may_be_written_in_other_ways(panel: Any, tmp_path: Path) -> No
     choose(panel, run=f"{write_run(tmp_path / 'run')}/")
     assert panel.ui.resumeButton.enabled
     assert panel.ui.studentPathEdit.currentPath.endswith("run.safetensors")
+
+
+def test_what_a_run_was_told_of_its_labels_stands_above_its_epochs(panel: Any, tmp_path: Path) -> None:
+    warnings = [
+        {"case": "a", "warning": "Its label lies on air."},
+        {"case": "", "warning": "No case has a label ET."},
+    ]
+    choose(panel, run=write_run(tmp_path / "run", warnings=warnings))
+    assert panel.ui.logText.plainText.splitlines()[1:3] == [
+        "Warning: a: Its label lies on air.",
+        "Warning: No case has a label ET.",
+    ]
 
 
 def test_a_finished_run_can_be_exported_but_not_resumed(panel: Any, tmp_path: Path) -> None:

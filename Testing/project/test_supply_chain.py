@@ -11,11 +11,17 @@ from pathlib import Path
 import pytest
 
 from checkout import ROOT
+from MissingModalityLib.clinical.brain_networks import REQUIREMENT
 
 requirements = pytest.importorskip("packaging.requirements")
 utils = pytest.importorskip("packaging.utils")
 
-LOCKS = ("requirements.txt", "requirements-torch.txt", "requirements-tools.txt")
+LOCKS = (
+    "requirements.txt",
+    "requirements-torch.txt",
+    "requirements-stripping.txt",
+    "requirements-tools.txt",
+)
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
@@ -44,8 +50,9 @@ def test_every_locked_package_has_one_version_and_its_hashes(file: str) -> None:
 
 def test_the_lock_meets_every_bound_of_the_project() -> None:
     """Python's standard library aside, what pyproject.toml asks for is what gets installed and tested."""
-    versions = {name: version for file in LOCKS[:2] for name, (version, _) in locked(file).items()}
-    asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
+    versions = {name: version for file in LOCKS[:3] for name, (version, _) in locked(file).items()}
+    extras = PROJECT["optional-dependencies"]
+    asked = [*PROJECT["dependencies"], *extras["test"], *extras["stripping"]]
     for requirement in map(requirements.Requirement, asked):
         version = versions[utils.canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement}, but {version} is locked: `make lock`"
@@ -82,7 +89,14 @@ def test_make_checks_hashes_of_all_but_the_machines_own_torch(
     installs = re.findall(r"pip install --quiet (.*)", done.stdout)
     assert first in installs[0]
     assert installs[1] == "--require-hashes -r requirements.txt"
-    assert "--no-deps" in installs[2] and installs[2].endswith("-e .")
+    assert installs[2] == "--require-hashes --no-deps -r requirements-stripping.txt"
+    assert "--no-deps" in installs[3] and installs[3].endswith("-e .")
+
+
+def test_the_package_of_brain_networks_brings_nothing_else_and_is_the_one_that_is_opened() -> None:
+    """It asks for a GUI toolkit and more, which would be installed for two files that are read."""
+    assert list(locked("requirements-stripping.txt")) == ["deepbet"]
+    assert PROJECT["optional-dependencies"]["stripping"] == [REQUIREMENT]
 
 
 def test_workflows_run_on_three_systems_and_may_only_read() -> None:

@@ -44,7 +44,30 @@ def main(folder: Path, save: Callable[[Any, Path], None]) -> None:
     scene_view.draw(scene_view.background_of(node), node, folder / "seg_views.png")
     panel.ui.cardButton.click()
     save(panel, folder / "seg_card.png")
+    panel.ui.cardButton.click()
+    draw_raw_patient(panel, folder, save)
     panel.cleanup()
+
+
+def draw_raw_patient(panel: Any, folder: Path, save: Callable[[Any, Path], None]) -> None:
+    """Raw volumes: the steps while they run, and what comes of them."""
+    slicer.mrmlScene.Clear(0)
+    samples = slicer_standin.load_module("MissingModalitySegLib.sampledata")
+    for modality, node in samples.addRawPatient(seed=1).items():
+        if modality.name not in ("FLAIR", "T1CE"):
+            slicer.mrmlScene.RemoveNode(node)
+    panel.ui.detectButton.click()
+    panel.ui.rawCollapsibleButton.collapsed = False
+    panel.ui.keepStepsCheckBox.setChecked(True)
+    panel.ui.applyButton.click()
+    run_events(lambda: panel.ui.statusLabel.text == "Finding the brain...", LONG_S)
+    save(panel, folder / "seg_raw_running.png")
+    panel.ui.rawCollapsibleButton.collapsed = True
+    run_events(lambda: not panel.ui.cancelButton.enabled, LONG_S)
+    save(panel, folder / "seg_raw_result.png")
+    made = slicer.mrmlScene.GetNodesByClass("vtkMRMLSegmentationNode")
+    tumor = made.GetItemAsObject(0)
+    scene_view.draw(scene_view.background_of(tumor), tumor, folder / "seg_raw_views.png")
 
 
 def load(module: Any, *names: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,18 @@ def test_a_checkpoint_of_a_stage_that_the_run_lacks_is_refused(copy: Path, tiny_
     rewrite(copy, lambda state: state.update(stage="posttrain"))
     with pytest.raises(StudentError, match=r"checkpoint\.pt.*stage 'posttrain'"):
         train(tiny_cases, copy, resume=True, settings={"epochs": 2})
+
+
+def test_a_flipped_bit_in_a_weight_is_told(copy: Path, tmp_path: Path) -> None:
+    path = copy / "checkpoint.pt"
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda part: part.file_size)
+    content = bytearray(path.read_bytes())
+    content[largest.header_offset + largest.file_size] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # sees nothing
+    with pytest.raises(StudentError, match=r"checkpoint.pt: the checkpoint is damaged \(.*is not what was"):
+        export(copy, tmp_path / "student.safetensors")
 
 
 def test_a_sound_checkpoint_is_exported(copy: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """List."""
     from ..datasets.discovery import find_cases
+    from ..imaging.copies import copied_cases
 
     # no voxel is read, so a case listed here can still turn out to be damaged
     listing = find_cases(options.folder, options.convention)
+    listing = replace(listing, warnings=(*listing.warnings, *copied_cases(listing.cases)))
     show_result(options, listing.to_json(), listing.describe())

@@ -10,6 +10,7 @@ from typing import Any
 from ..clinical.steps import REGISTRATION, STRIPPING, Steps
 from ..core import strict_json
 from ..core.labels import CONVENTIONS
+from ..core.modalities import Modality
 from ..core.progress import STYLES
 from ..runtime.ranks import launched_rank
 
@@ -37,6 +38,13 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     """``--device``, as :func:`devices.choose_device` takes it."""
     parser.add_argument(
         "--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+
+
+def add_regions(parser: argparse.ArgumentParser) -> None:
+    """``--regions``."""
+    parser.add_argument(
+        "--regions", action="store_true", help="add whole tumor and tumor core, to DICOM objects alone"
     )
 
 
@@ -132,6 +140,14 @@ def at_least(minimum: int, most: int | None = None) -> Callable[[str], int]:
         return value
 
     return whole_number
+
+
+def modality(text: str) -> Modality:
+    """A kind of option value: the name of a sequence, in any case."""
+    try:
+        return Modality[text.upper()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no sequence") from None
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -7,10 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import OptionError
 from ..core.labels import CONVENTIONS
 from ..core.modalities import MODALITIES, Modality
 from ..core.progress import progress_printer
-from .options import add_command, add_device, add_progress, add_steps, chosen_steps, show_result
+from .options import (
+    add_command,
+    add_device,
+    add_progress,
+    add_regions,
+    add_steps,
+    chosen_steps,
+    show_result,
+)
 
 
 class _Volume(argparse.Action):
@@ -34,7 +43,7 @@ class _Volume(argparse.Action):
 def add(commands: Any) -> None:
     """Describe the options."""
     parser = add_command(
-        commands, "segment", run, "Segment the tumor of one patient from one to four volumes."
+        commands, "segment", run, "Segment the tumor of one patient from one to four volumes or DICOM."
     )
     for modality in MODALITIES:
         parser.add_argument(
@@ -48,12 +57,29 @@ def add(commands: Any) -> None:
             help=f"{modality.title} volume",
         )
     parser.add_argument(
+        "--dicom",
+        type=Path,
+        metavar="DIR",
+        help="folder of DICOM files of which the best series are used, in place of volumes",
+    )
+    parser.add_argument("--patient", metavar="ID", help="of several patients in the DICOM folder this one")
+    parser.add_argument(
+        "--study", metavar="DATE", help="of several visits this one: YYYY-MM-DD, or the Study Instance UID"
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         required=True,
         metavar="OUT",
-        help=".seg.nrrd for 3D Slicer, or .nii.gz, .nii, .nrrd; on the grid of the volume named first",
+        help=".seg.nrrd for 3D Slicer, .nii.gz, .nii, .nrrd, or of DICOM .dcm (a segmentation object)",
     )
+    parser.add_argument(
+        "--grid",
+        metavar="VOLUME",
+        help="on whose voxels OUT lies: flair, t1ce, t1, t2, or a file of another volume (default: those of "
+        "the volume named first; of DICOM the finest series)",
+    )
+    add_regions(parser)
     parser.add_argument(
         "--student", type=Path, metavar="S", help="trained network (default: the bundled one)"
     )
@@ -76,48 +102,66 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Segment."""
-    from ..inference.segment_files import segment_files
-
+    _refuse_contradictions(options)
+    common = {
+        "output": options.output,
+        "student": options.student,
+        "device": options.device,
+        "labels": options.labels,
+        "steps": chosen_steps(options),
+        "steps_output": options.steps_output,
+        "grid": options.grid,
+    }
     with progress_printer(options.progress) as progress:
-        report = segment_files(
-            options.inputs,
-            options.output,
-            options.student,
-            options.device,
-            options.labels,
-            progress,
-            chosen_steps(options),
-            options.steps_output,
-        )
+        if options.dicom is not None:
+            from ..inference.segment_dicom import segment_dicom
+
+            report = segment_dicom(
+                options.dicom,
+                patient=options.patient,
+                study=options.study,
+                on_progress=progress,
+                regions=options.regions,
+                **common,
+            )
+        else:
+            from ..inference.segment_files import segment_files
+
+            report = segment_files(options.inputs, on_progress=progress, **common)
     show_result(options, report, _summary(report))
 
 
+def _refuse_contradictions(options: argparse.Namespace) -> None:
+    """Raises OptionError."""
+    if options.dicom is not None and options.inputs:
+        given = ", ".join(f"--{modality.name.lower()}" for modality in options.inputs)
+        raise OptionError(
+            f"--dicom {options.dicom} and {given} contradict each other: give either a folder of DICOM, of "
+            "which the series are chosen, or the volumes."
+        )
+    for name in ("patient", "study"):
+        if options.dicom is None and getattr(options, name) is not None:
+            raise OptionError(f"--{name} chooses in a folder of DICOM. Give the folder by --dicom.")
+    if options.dicom is None and options.regions:
+        raise OptionError(
+            "--regions adds segments to a DICOM object, and that needs DICOM as input: give --dicom."
+        )
+
+
 def _summary(report: Mapping[str, Any]) -> str:
+    from ..inference.worth import worth
+
     volumes = ", ".join(f"{name} {value:.1f}" for name, value in report["volumes_cm3"].items())
     presence = ", ".join(f"{name} {100 * value:.0f}" for name, value in report.get("presence", {}).items())
-    estimated = ", ".join(
-        f"{name} {value:.2f} ({report['grades'][name]})"
-        for name, value in report.get("estimated_dice", {}).items()
-    )
     return "\n".join(
         [
             *(f"Warning: {warning}" for warning in report["warnings"]),
+            *report.get("dicom", {}).get("choice", []),
             f"Used {report['modalities']} on {report['device']['name']}: {report['seconds']['total']:.1f} s, "
             f"{report['peak_memory_bytes'] / 2**30:.1f} GiB",
             f"Volumes in cm3: {volumes}",
-            *_expected(report),
             *([f"Present at all, in %: {presence}"] if presence else []),
-            *([f"Estimated Dice of this result: {estimated}"] if estimated else []),
+            *worth(report),
             f"Wrote {report['output']}",
         ]
     )
-
-
-def _expected(report: Mapping[str, Any]) -> list[str]:
-    """What the student reached with the same sequences, where it was evaluated on them."""
-    if "expectation" not in report:
-        return []
-    dice = ", ".join(f"{name} {value:.2f}" for name, value in report["expectation"]["dice"].items())
-    return [
-        f"Mean Dice of {report['modalities']} on {report['expectation']['cases']} labeled patients: {dice}"
-    ]

@@ -9,7 +9,17 @@ from typing import Any
 
 from ..core.labels import CONVENTIONS
 from ..core.progress import progress_printer
-from .options import add_command, add_device, add_progress, add_steps, chosen_steps, failure_code, show_result
+from .options import (
+    add_command,
+    add_device,
+    add_progress,
+    add_regions,
+    add_steps,
+    chosen_steps,
+    failure_code,
+    modality,
+    show_result,
+)
 
 
 def add(commands: Any) -> None:
@@ -29,8 +39,15 @@ def add(commands: Any) -> None:
         "--suffix",  # without choices: their list lies in a file that loads SimpleITK
         default=".seg.nrrd",
         metavar="S",
-        help="kind of file: .seg.nrrd, .nii.gz, .nii or .nrrd (default: %(default)s)",
+        help="kind of file: .seg.nrrd, .nii.gz, .nii, .nrrd, or for DICOM .dcm (default: %(default)s)",
     )
+    parser.add_argument(
+        "--grid",
+        type=modality,
+        metavar="SEQUENCE",
+        help="on whose voxels results lie: flair, t1ce, t1 or t2 (default: those of the first volume)",
+    )
+    add_regions(parser)
     parser.add_argument(
         "--labels",
         choices=tuple(CONVENTIONS),
@@ -56,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
             options.suffix,
             progress,
             chosen_steps(options),
+            options.grid,
+            options.regions,
         )
     show_result(options, result, _summary(result))
     return failure_code(result)

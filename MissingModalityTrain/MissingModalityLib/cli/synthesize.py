@@ -20,6 +20,7 @@ from .options import (
     add_progress,
     add_settings,
     at_least,
+    modality,
     show_result,
     warning_lines,
 )
@@ -70,7 +71,7 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--modality",
-        type=_modality,
+        type=modality,
         default=Modality.FLAIR,
         metavar="NAME",
         help=f"with --pair: {', '.join(modality.name for modality in MODALITIES)} (default: FLAIR)",
@@ -78,13 +79,6 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prepared", type=Path, metavar="DIR", help="with --pair: folder where prepared cases are kept"
     )
-
-
-def _modality(text: str) -> Modality:
-    try:
-        return Modality[text.upper()]
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no sequence") from None
 
 
 def _describe_options() -> str:

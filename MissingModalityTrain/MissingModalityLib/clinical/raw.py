@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import SimpleITK as sitk
 
+from ..core.modalities import Modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.plausibility import is_cut
 from ..imaging.preparation import check_volumes
@@ -15,7 +16,8 @@ from ..imaging.reading import Study
 from .content import check_content
 from .given_mask import read_brain_mask
 from .mask_checks import MM3_PER_CM3, volume_mm3
-from .registration import Movement, follow, register
+from .outlines import share_outline
+from .registration import Movement, register_study
 from .steps import Steps
 from .stripping import Brain, needs_stripping, strip
 
@@ -64,30 +66,26 @@ def make_ready(study: Study, steps: Steps, on_progress: Progress | None = None) 
 
 def _registered(study: Study, steps: Steps, notify: Progress) -> tuple[Study, dict[str, Any]]:
     """Volumes moved onto the first one, and by name of each other one what was done."""
+    first = study.images[study.reference]
     others = [modality for modality in study.images if modality != study.reference]
     if steps.registration == "never" or not others:
         return study, {}
-    images, facts, warnings = dict(study.images), {}, []
-    for number, modality in enumerate(others):
-        notify(Event(ProgressStage.REGISTER, number, len(others), study.names[modality]))
-        names = (study.names[study.reference], study.names[modality])
-        movement = register(study.images[study.reference], study.images[modality], names)
-        if movement.moved:
-            images[modality] = follow(study.images[modality], movement)
-            warnings.append(_moved(movement, names))
-        facts[modality.name] = _movement_facts(movement)
-    notify(Event(ProgressStage.REGISTER, len(others), len(others)))
-    return _warned(replace(study, images=images), warnings), facts
+    unsure = [m for m in others if not share_outline(first, study.images[m])]
+    movements: dict[Modality, Movement] = {}
+    images = dict(study.images)
+    told: tuple[str, ...] = ()
+    if unsure:
+        part = replace(study, images={m: images[m] for m in (study.reference, *unsure)})
+        found, movements, told = register_study(part, notify)
+        images |= found.images
+    facts = {modality.name: _movement_facts(movements.get(modality)) for modality in others}
+    return _warned(replace(study, images=images), told), facts
 
 
-def _moved(movement: Movement, names: tuple[str, str]) -> str:
-    return (
-        f"{names[1]} lay {movement.shift_mm:.0f} mm and {movement.angle_degrees:.0f} degrees off {names[0]} "
-        "and was moved onto it."
-    )
-
-
-def _movement_facts(movement: Movement) -> dict[str, Any]:
+def _movement_facts(movement: Movement | None) -> dict[str, Any]:
+    """For the report; None where there was no need to look for one."""
+    if movement is None:
+        return {"moved": False}
     return {
         "moved": movement.moved,
         "shift_mm": round(movement.shift_mm, 2),
@@ -157,5 +155,5 @@ def _checked(study: Study, steps: Steps, notify: Progress) -> list[str]:
     return list(found)
 
 
-def _warned(study: Study, warnings: list[str]) -> Study:
+def _warned(study: Study, warnings: Iterable[str]) -> Study:
     return replace(study, warnings=(*study.warnings, *warnings))

@@ -16,8 +16,7 @@ from .sequence_words import LOCALIZER, MAP, OTHER_SEQUENCE, PROJECTION
 HEADER_KEYWORDS = (
     *("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "ScanningSequence"),
     *("ImageType", "ComplexImageComponent", "AcquisitionContrast"),
-    *("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle"),
-    *("ContrastBolusAgent", "ContrastBolusVolume", "ContrastBolusRoute"),
+    *("RepetitionTime", "EchoTime", "InversionTime", "ContrastBolusAgent", "ContrastBolusVolume"),
 )
 """Attributes that :func:`detection.detect_modality` looks at."""
 
@@ -69,11 +68,11 @@ _NO_AGENT = r"(no|none|non|n|nil|0|n/?a|unknown|without.*|wo|w/o.*|no .*|nativ\w
 def other_image_type(header: Header) -> tuple[str, str] | None:
     """What in a header says that an image is none of the four, and the image's kind; or None."""
     values = [value.strip().upper() for value in (header.get("ImageType") or "").split("\\")]
-    for value in values:
-        if value in _IMAGE_TYPES:
-            return f"Image Type {value}", _IMAGE_TYPES[value]
-        if _PHASE_OF_PHILIPS.match(value):
-            return f"Image Type {value}", MAP
+    kinds = {value: _IMAGE_TYPES[value] for value in values if value in _IMAGE_TYPES}
+    kinds |= {value: MAP for value in values if _PHASE_OF_PHILIPS.match(value)}
+    if kinds:
+        value, kind = min(kinds.items(), key=lambda item: item[1] == OTHER_SEQUENCE)  # an ADC is of DIFFUSION
+        return f"Image Type {value}", kind
     component = (header.get("ComplexImageComponent") or "").upper()
     if component in ("PHASE", "REAL", "IMAGINARY"):
         return f"Complex Image Component {component}", MAP
@@ -94,7 +93,7 @@ def is_t2_star(header: Header) -> bool:
 
 
 def contrast_agent(header: Header) -> str:
-    """The contrast agent that a header names, or that it has a volume or route of one; empty where none."""
+    """The contrast agent that a header names, or says a volume of; empty where none."""
     agent = (header.get("ContrastBolusAgent") or "").strip()
     if not re.fullmatch(_NO_AGENT, agent.lower()):
         return agent

@@ -120,13 +120,9 @@ def words_of(text: str) -> list[str]:
 def other_image(words: Iterable[str]) -> tuple[str, str] | None:
     """The word by which a name says that an image is none of the four sequences, and its kind; or None."""
     words = list(words)
-    for word in words:
-        if word in _KIND_OF_WORD:
-            return word, _KIND_OF_WORD[word]
-        if word.startswith(("localiz", "scout", "diffus", "perfus")) or word.endswith(("dwi", "scout")):
-            return word, LOCALIZER if "loc" in word or "scout" in word else OTHER_SEQUENCE
-        if _B_VALUE.match(word):
-            return word, OTHER_SEQUENCE
+    kinds = {word: kind for word in words if (kind := _kind_of_word(word))}
+    if kinds:
+        return min(kinds.items(), key=lambda item: item[1] == OTHER_SEQUENCE)  # an ADC is of diffusion
     if _GRADIENT_ECHOES & set(words) and "T2" in weightings(words):
         return "T2 gradient echo (T2*)", OTHER_SEQUENCE
     star = [word for word in words if (m := _WEIGHTED.match(word)) and m[1] == "2" and _STAR.match(m[2])]
@@ -134,6 +130,16 @@ def other_image(words: Iterable[str]) -> tuple[str, str] | None:
         return star[0], OTHER_SEQUENCE
     if any("dixon" in word for word in words) and _FAT_IMAGES & set(words):
         return "fat or opposed-phase image of a Dixon sequence", OTHER_SEQUENCE
+    return None
+
+
+def _kind_of_word(word: str) -> str | None:
+    if word in _KIND_OF_WORD:
+        return _KIND_OF_WORD[word]
+    if word.startswith(("localiz", "scout")) or word.endswith("scout"):
+        return LOCALIZER
+    if word.startswith(("diffus", "perfus")) or word.endswith("dwi") or _B_VALUE.match(word):
+        return OTHER_SEQUENCE
     return None
 
 

@@ -49,7 +49,7 @@ def choose(study: DicomStudy) -> Choice:
         alike = [one for one in study.series if one.modality is modality and one.problem is None]
         fit = sorted(
             (one for one in alike if one.confidence >= FIT_TO_FILL_IN),
-            key=lambda one: [merit(one) for _, merit in _MERITS],
+            key=merits,
             reverse=True,
         )
         if fit:
@@ -84,7 +84,7 @@ _MERITS: Sequence[tuple[str, Callable[[Series], Any]]] = (
     ("a reformat", lambda one: one.kind is SeriesKind.VOLUME),
     ("incomplete", lambda one: one.gap is None),
     ("less of the brain", _coverage),
-    ("thicker slices", _fineness),
+    ("coarser voxels", _fineness),
     ("fat-suppressed", lambda one: not is_fat_suppressed(words_of(one.description))),
     ("acquired earlier", lambda one: (one.time, one.number or 0)),
     ("another volume of its series", lambda one: one.part),
@@ -97,7 +97,7 @@ def _chosen(modality: Modality, ranked: Sequence[Series]) -> str:
     text = f"{modality.title}: {best.title}, {_grid(best)}"
     if not others:
         return f"{text}. {best.reason}"
-    rather = [f"{other.title} ({_shortcoming(best, other)})" for other in others]
+    rather = [f"{other.title} ({shortcoming(best, other)})" for other in others]
     return f"{text}, rather than {' or '.join(rather)}."
 
 
@@ -106,5 +106,11 @@ def _grid(series: Series) -> str:
     return f"{series.plane}, {series.size[2]} slices of {step}"
 
 
-def _shortcoming(best: Series, other: Series) -> str:
-    return next((name for name, merit in _MERITS if merit(best) != merit(other)), "just as good")
+def merits(series: Series) -> tuple[Any, ...]:
+    """What speaks for a series among others of its sequence, the weightiest first; more is better."""
+    return tuple(merit(series) for _, merit in _MERITS)
+
+
+def shortcoming(best: Series, other: Series) -> str:
+    """In words, what one series lacks that a better one has; empty where it lacks nothing."""
+    return next((name for name, merit in _MERITS if merit(best) != merit(other)), "")

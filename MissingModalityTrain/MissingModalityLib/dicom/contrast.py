@@ -34,9 +34,18 @@ def settle_contrast(series: Sequence[Series]) -> list[Series]:
     return [_run_again(one, series) if _open(one, series) else one for one in series]
 
 
-def _moment(series: Series) -> tuple[str, int]:
-    """When it was acquired: by the clock, then by number."""
-    return series.time, series.number or 0
+def _before(one: Series, other: Series) -> bool:
+    """Whether it was acquired earlier: by the clock, else by number; False where neither is stated."""
+    if one.time and other.time and one.time != other.time:
+        return one.time < other.time
+    return one.number is not None and other.number is not None and one.number < other.number
+
+
+def _earliest(series: Sequence[Series]) -> Series | None:
+    first = next(iter(series), None)
+    for other in series:
+        first = other if _before(other, first) else first
+    return first
 
 
 def _named(series: Series) -> set[str]:
@@ -73,13 +82,15 @@ def _first_with_agent(series: Sequence[Series]) -> Series | None:
         or (contrast_agent(one.header) and _agent_tells(series))
         or (not _BOLUS.isdisjoint(words_of(one.description)) and one.kind is not SeriesKind.MAP)
     ]
-    return min(told, key=_moment, default=None)
+    return _earliest(told)
 
 
 def _by_order(one: Series, first: Series) -> Series:
-    if _moment(one) < _moment(first):
+    if _before(one, first):
         reason = f"T1, acquired before {first.title} with contrast agent."
         return replace(one, modality=Modality.T1, confidence=_BEFORE, reason=reason, contrast=False)
+    if not _before(first, one):
+        return one
     reason = f"T1, acquired after {first.title} with contrast agent."
     return replace(one, modality=Modality.T1CE, confidence=_BY_ORDER, reason=reason, contrast=True)
 
@@ -87,11 +98,11 @@ def _by_order(one: Series, first: Series) -> Series:
 def _run_again(one: Series, series: Sequence[Series]) -> Series:
     """Where nothing says when contrast was given: the same sequence once more, with others in between."""
     alike = [other for other in series if _open(other, series) and _same_sequence(one, other)]
-    earlier = min(alike, key=_moment)
+    earlier = _earliest(alike)
     between = [
         other
         for other in _images(series)
-        if _moment(earlier) < _moment(other) < _moment(one) and other not in alike
+        if _before(earlier, other) and _before(other, one) and other not in alike
     ]
     noted = bool(contrast_agent(one.header))
     if earlier is one or not between:

@@ -6,6 +6,7 @@ Source of the classes of objects: DICOM PS3.4 Annex B.5, PS3.6 Annex A.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from ..datasets.detection import Guess, detect_modality
 from ..datasets.sequence_words import is_reformat, words_of
@@ -56,7 +57,7 @@ def describe(volume: Volume, patient: str, date: str) -> Series:
         patient=patient,
         study_uid=frame.text("StudyInstanceUID"),
         date=date,
-        time=min(filter(None, map(_time, volume.frames)), default=""),
+        time=min(filter(None, (time_of(one.header) for one in volume.frames)), default=""),
         slices=tuple(
             Slice(one.path, one.index, position(one), one.text("SOPInstanceUID")) for one in volume.frames
         ),
@@ -83,10 +84,10 @@ def _description(frame: Frame, part: str) -> str:
     return f"{name}, {part}" if part else name
 
 
-def _time(frame: Frame) -> str:
+def time_of(header: Mapping[str, str]) -> str:
     """``HH:MM:SS`` of an image's acquisition; empty where it is not stated."""
     for keyword, begin in (("AcquisitionDateTime", 8), ("AcquisitionTime", 0), ("SeriesTime", 0)):
-        digits = frame.text(keyword)[begin : begin + 6]
+        digits = header.get(keyword, "")[begin : begin + 6]
         if len(digits) == 6 and digits.isdigit():
             return f"{digits[:2]}:{digits[2:4]}:{digits[4:]}"
     return ""
@@ -113,7 +114,7 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
     count = len(volume.frames)
     if count < MIN_VOXELS:
         return SeriesKind.INCOMPLETE, f"has only {count} slice{'s' if count > 1 else ''}"
-    return (SeriesKind.REFORMAT if _reformatted(frame) else SeriesKind.VOLUME), None
+    return (SeriesKind.REFORMAT if is_cut_anew(frame.header) else SeriesKind.VOLUME), None
 
 
 def _foreign(frame: Frame) -> tuple[SeriesKind, str] | None:
@@ -134,9 +135,9 @@ def _foreign(frame: Frame) -> tuple[SeriesKind, str] | None:
     return None
 
 
-def _reformatted(frame: Frame) -> bool:
-    """Cut anew out of another volume, by what the images are declared to be, or by their name."""
-    values = {value.strip().upper() for value in frame.text("ImageType").split("\\")}
+def is_cut_anew(header: Mapping[str, str]) -> bool:
+    """Whether images are a reformat of another volume, by what they are declared to be, or by their name."""
+    values = {value.strip().upper() for value in header.get("ImageType", "").split("\\")}
     if values & {"MPR", "REFORMATTED", "CSA MPR", "CSA RESAMPLED", "AVERAGE"}:
         return True
-    return is_reformat(words_of(frame.text("SeriesDescription")))
+    return is_reformat(words_of(header.get("SeriesDescription", "")))

@@ -15,7 +15,12 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    EnhancedMRImageStorage,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
+)
 
 from ..core import strict_json
 from ..runtime.limited_child import Answer, memory_limit, serve
@@ -27,7 +32,7 @@ KEYWORDS = (
     *("BodyPartExamined", "SequenceName", "PulseSequenceName", "ScanningSequence", "SequenceVariant"),
     *("MRAcquisitionType", "AcquisitionContrast", "ComplexImageComponent", "ImageType"),
     *("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle"),
-    *("ContrastBolusAgent", "ContrastBolusVolume", "ContrastBolusRoute"),
+    *("ContrastBolusAgent", "ContrastBolusVolume"),
     *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
     *("AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "TriggerTime", "DiffusionBValue"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns"),
@@ -69,6 +74,8 @@ _ROOM = 512 << 20
 _PREAMBLE = 128
 _UNDEFINED = 0xFFFFFFFF
 _LONG_FORM = (b"OB", b"OW", b"UN")
+_MR_IMAGES = (MRImageStorage, EnhancedMRImageStorage)
+_CUT = "is damaged: it ends before its image begins; copy it again from its source"
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".iso")
 
 
@@ -85,13 +92,15 @@ def answer(request: Mapping[str, Any]) -> Answer:
                 entries.append(read(Path(path)))
             except _Unusable as error:
                 entries.append({"reason": str(error)})
-            except OSError as error:
-                entries.append({"reason": f"cannot be read ({error.strerror or error})"})
             except Exception as error:  # whatever a damaged file makes of the library
-                entries.append(
-                    {"reason": f"is damaged ({type(error).__name__}: {' '.join(str(error).split())})"}
-                )
+                entries.append({"reason": _failure(error)})
     return {"count": len(entries)}, strict_json.dumps(entries).encode()
+
+
+def _failure(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read ({error.strerror})"
+    return f"is damaged ({type(error).__name__}: {' '.join(str(error).split())})"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -123,6 +132,9 @@ def read(path: Path) -> dict[str, Any]:
             raise _Unusable("is damaged: its DICOM header does not say what it is")
         if agent := _agent(dataset):
             header.setdefault("ContrastBolusAgent", agent)
+        classes = {header["SOPClassUID"], dataset.file_meta.get("MediaStorageSOPClassUID")}
+        if not classes.isdisjoint(_MR_IMAGES) and "Rows" not in header:
+            raise _Unusable(_CUT)
         if "Rows" in header and dataset.file_meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
             _check_pixels(file, dataset, header)
     return {"header": header, "frames": list(_frames(dataset))}
@@ -156,8 +168,11 @@ def _text(dataset: pydicom.Dataset, tag: int) -> str:
     if value is None:
         return ""
     if isinstance(value, (list, pydicom.multival.MultiValue)):
-        return "\\".join(str(part).strip() for part in value)
-    return str(value).replace("\x00", "").strip()
+        text = "\\".join(str(part).strip() for part in value)
+    else:
+        text = str(value).strip()
+    # a terminal would obey control characters in a description
+    return text if text.isprintable() else "".join(filter(str.isprintable, text)).strip()
 
 
 def _agent(dataset: pydicom.Dataset) -> str:
@@ -191,7 +206,7 @@ def _check_pixels(file: BinaryIO, dataset: pydicom.Dataset, header: Mapping[str,
     start = file.read(12)
     size = os.fstat(file.fileno()).st_size
     if len(start) < 8:
-        raise _Unusable("is damaged: it ends before its image begins; copy it again from its source")
+        raise _Unusable(_CUT)
     order = "little" if little else "big"
     long_form = not implicit and start[4:6] in _LONG_FORM
     length = int.from_bytes(start[8:12] if long_form else start[4:8], order)

@@ -21,6 +21,9 @@ _SECONDS = 30.0
 _BATCH = 64
 """Files for one request: the way to the child and back, under a millisecond, is shared by so many."""
 
+_LARGEST = 1e9
+"""No place, time, size or number of a series comes near; NaN, infinity and what overflows are beyond."""
+
 _child = LimitedChild("MissingModalityLib.dicom.header_child", _SECONDS)
 
 
@@ -43,11 +46,12 @@ class Frame:
         return self.header.get(keyword, "")
 
     def numbers(self, keyword: str) -> tuple[float, ...]:
-        """The values of an attribute; none where one of them is no number."""
+        """The values of an attribute; none where one of them is no number that can be computed with."""
         try:
-            return tuple(float(word) for word in self.text(keyword).split("\\") if word)
+            values = tuple(float(word) for word in self.text(keyword).split("\\") if word)
         except ValueError:
             return ()
+        return values if all(abs(value) < _LARGEST for value in values) else ()
 
     def number(self, keyword: str) -> float | None:
         """The first value of an attribute; None where it is absent or no number."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CaseError
-from ..core.progress import Progress, silent
+from ..core.progress import Progress, reporter
 from ..datasets.case import Skipped, relative
 from ..datasets.discovery import walk
 from .contrast import settle_contrast
@@ -66,7 +66,7 @@ class DicomListing:
         return [{"path": relative(entry.path, self.folder), "reason": entry.reason} for entry in self.skipped]
 
 
-def find_studies(folder: Path | str, on_progress: Progress = silent) -> DicomListing:
+def find_studies(folder: Path | str, on_progress: Progress | None = None) -> DicomListing:
     """All series in a folder and its subfolders, as a PACS or a CD hands them over; no pixel is read.
 
     Files are known by what they hold: they need no suffix, and a DICOMDIR is not used. Headers are read by a
@@ -78,13 +78,15 @@ def find_studies(folder: Path | str, on_progress: Progress = silent) -> DicomLis
 
     Raises:
         CaseError: the folder is absent or holds no DICOM image.
+        OptionError: ``on_progress`` cannot be called.
     """
+    report = reporter(on_progress)
     folder = Path(folder)
     if not folder.is_dir():
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
         raise CaseError(f"{folder} {problem}. Give the folder that holds the DICOM files.")
     paths = [parent / name for parent, _, files in walk(folder) for name in files]
-    frames, skipped = read_headers(paths, on_progress)
+    frames, skipped = read_headers(paths, report)
     frames, doubled = _without_doubles(frames)
     if not frames:
         raise CaseError(_nothing_found(folder, skipped))
@@ -107,7 +109,10 @@ def _without_doubles(frames: Iterable[Frame]) -> tuple[list[Frame], list[Skipped
 
     Some programs that remove names give all images one UID: those lie at other places, and are kept.
     """
-    keys = ("SOPInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "InstanceNumber", "EchoTime")
+    keys = (
+        *("SOPInstanceUID", "PatientID", "PatientName", "InstanceNumber", "EchoTime"),
+        *("ImagePositionPatient", "ImageOrientationPatient"),
+    )
     seen: dict[Hashable, Path] = {}
     kept, doubled = [], []
     for frame in frames:
@@ -152,7 +157,7 @@ def _study(frames: list[Frame]) -> DicomStudy:
         patient,
         frame.text("StudyInstanceUID"),
         date,
-        " ".join(frame.text("StudyDescription").split()),
+        next((" ".join(text.split()) for one in frames if (text := one.text("StudyDescription"))), ""),
         tuple(settle_contrast(series)),
     )
 

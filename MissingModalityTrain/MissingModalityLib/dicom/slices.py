@@ -50,10 +50,11 @@ def placement(frames: Sequence[Frame]) -> Placement | None:
     if step <= 0:
         return None
     gap = _gap(steps, step) or _tilt(moves - np.outer(steps, normal))
-    return Placement((between[1], between[0], round(step, 4)), _plane(normal), gap)
+    return Placement((between[1], between[0], round(step, 4)), plane_of(normal), gap)
 
 
-def _plane(normal: np.ndarray) -> str:
+def plane_of(normal: np.ndarray) -> str:
+    """The plane of slices with this normal, a unit vector in LPS."""
     axis = int(np.abs(normal).argmax())
     return _PLANES[axis] if abs(normal[axis]) >= _LEAST_COSINE else "oblique"
 
@@ -64,8 +65,12 @@ def _gap(steps: np.ndarray, step: float) -> str | None:
         return None
     worst = int(np.abs(steps - step).argmax())
     missing = steps / step - 1
-    if (missing > -AGREE_MM / step).all() and np.abs(missing - missing.round()).max() * step <= AGREE_MM:
-        count = int(missing.round().sum())
+    count = int(missing.round().sum())
+    if (
+        count
+        and (missing > -AGREE_MM / step).all()
+        and np.abs(missing - missing.round()).max() * step <= AGREE_MM
+    ):
         return (
             f"{count} slice{'s are' if count > 1 else ' is'} missing, at first "
             f"after slice {int((missing.round() > 0).argmax()) + 1} of {len(steps) + 1}."

@@ -17,6 +17,9 @@ from .headers import Frame
 _COSINE_NOISE = 1e-3
 """By which direction cosines of one volume may differ: rounded decimals."""
 
+_CROOKED = 0.02
+"""By which two directions may miss a right angle or unit length; whoever reads the volume is stricter."""
+
 _POSITION_DIGITS = 2
 """Hundredths of a millimeter: images at one place, and no two slices of a head."""
 
@@ -72,15 +75,18 @@ def volumes_of(frames: Sequence[Frame]) -> list[Volume]:
 
 
 def cosines(frame: Frame) -> tuple[float, ...] | None:
-    """Image Orientation (Patient); None where it is not stated."""
+    """Image Orientation (Patient); None where it is not stated, or is not two directions at right angles."""
     values = frame.numbers("ImageOrientationPatient")
-    return values if len(values) == 6 and np.isfinite(values).all() else None
+    if len(values) != 6:
+        return None
+    axes = np.reshape(values, (2, 3))
+    return values if np.abs(axes @ axes.T - np.eye(2)).max() <= _CROOKED else None
 
 
 def position(frame: Frame) -> tuple[float, float, float] | None:
     """Image Position (Patient) in mm; None where it is not stated."""
     values = frame.numbers("ImagePositionPatient")
-    return values if len(values) == 3 and np.isfinite(values).all() else None
+    return values if len(values) == 3 else None
 
 
 def _alike(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:

@@ -25,9 +25,6 @@ _OFF_STEP, _FEW = 0.25, 0.1
 _LONGEST_GAP = 3
 """Usual distances: at most two slices in a row are made up from their neighbors."""
 
-_STEEPEST = np.tan(np.radians(45))
-"""Sideways per depth of a tilted stack; scanners tilt by 30 degrees at most."""
-
 
 @dataclass(frozen=True)
 class Stack:
@@ -36,7 +33,7 @@ class Stack:
     Attributes:
         pixels: (n, rows, columns).
         depths: (n,) mm along the normal, ascending.
-        offsets: (n, 2) mm along a row and along a column of each first pixel from that of the first slice.
+        offsets: (n,) mm sideways of each first pixel from that of the first slice.
         grid: of a volume whose first slice is the first one and that has no gaps.
     """
 
@@ -56,8 +53,8 @@ def stack_volume(
 ) -> tuple[sitk.Image, list[str]]:
     """The volume that slices make up, in the patient's space; its last axis runs along their normal.
 
-    Where the slices lie as a volume claims, voxels are those of the slices. A few missing slices, distances
-    that vary mildly and a tilt are mended by linear interpolation.
+    Where the slices lie as a volume claims, voxels are those of the slices. A few missing slices, and
+    distances that vary mildly, are mended by linear interpolation.
 
     Args:
         name: of the series, for messages.
@@ -87,11 +84,11 @@ def stack_volume(
             [_text(plane.orientation) for plane in planes],
             stack.grid.spacing[2],
         )
-    except ImageError as refusal:
+    except ImageError:
         if not _can_be_mended(stack):
             raise
-        stack, mended = _mended(name, stack, refusal)
-        told += mended
+        stack, mended = _mended(name, stack)
+        told.append(mended)
     return stack.grid.to_image(stack.pixels), told + check_grid(stack.grid, name)
 
 
@@ -151,70 +148,32 @@ def _stacked(planes: list[Plane], pixels: list[np.ndarray]) -> Stack:
         planes[0].position,
         tuple(axes.ravel().tolist()),
     )
-    return Stack(np.stack(pixels), depths, places[:, :2], grid)
+    return Stack(np.stack(pixels), depths, np.linalg.norm(places[:, :2], axis=1), grid)
 
 
 def _can_be_mended(stack: Stack) -> bool:
-    """Whether a few slices are missing, distances vary mildly, or all slices are displaced as by a tilt."""
+    """Whether a few slices are missing or distances vary mildly, and nothing else is wrong."""
     usual = np.median(stack.steps)
     off = np.abs(stack.steps - usual) > _OFF_STEP * usual
     longest = min(_LONGEST_GAP * (1 + _OFF_STEP) * usual, LARGEST_SPACING_MM)
     if off.sum() > max(1, _FEW * len(off)) or stack.steps.max() > longest:
         return False
-    slopes = stack.offsets[-1] / stack.depths[-1]
-    beside = stack.offsets - np.outer(stack.depths, slopes)
-    return bool(np.abs(slopes).max() < _STEEPEST and np.abs(beside).max() <= AGREE_MM)
+    return float(stack.offsets.max()) <= AGREE_MM
 
 
-def _mended(name: str, stack: Stack, refusal: ImageError) -> tuple[Stack, list[str]]:
-    told = []
-    sideways = float(np.linalg.norm(stack.offsets, axis=1).max())
-    if sideways > AGREE_MM:
-        angle = np.degrees(np.arctan2(sideways, stack.depths[-1]))
-        told.append(
-            f"{name}: its slices are displaced sideways as by a scanner tilted by {angle:.0f} degrees; they "
-            "were resampled onto a straight grid."
-        )
-        stack = _straightened(stack)
+def _mended(name: str, stack: Stack) -> tuple[Stack, str]:
+    """The stack with even distances, as many slices as fit where the first and the last one stay."""
     usual = float(np.median(stack.steps))
-    count = round(stack.depths[-1] / usual) + 1
-    even = np.linspace(0.0, stack.depths[-1], count)
-    missing = count - len(stack.depths)
+    even = np.linspace(0.0, stack.depths[-1], round(stack.depths[-1] / usual) + 1)
+    missing = len(even) - len(stack.depths)
     if missing > 0:
-        told.append(
-            f"{name}: {_slices(missing)} missing and made up from their neighbors. Do not rely on segments "
-            "there."
+        told = f"{_slices(missing)} missing and made up from their neighbors. Do not rely on segments there."
+    else:
+        told = (
+            f"its slices are {stack.steps.min():.3g} to {stack.steps.max():.3g} mm apart; they were "
+            f"resampled to every {even[1]:.3g} mm."
         )
-    elif len(even) != len(stack.depths) or np.abs(even - stack.depths).max() > AGREE_MM:
-        low, high = stack.steps.min(), stack.steps.max()
-        told.append(
-            f"{name}: its slices are {low:.3g} to {high:.3g} mm apart; they were resampled to every "
-            f"{even[1]:.3g} mm."
-        )
-    if not told:
-        raise refusal
-    return _evened(stack, even), told
-
-
-def _straightened(stack: Stack) -> Stack:
-    """Every slice moved along its rows and columns to where the first one lies; around it, zeros."""
-    spacing = np.array(stack.grid.spacing[:2])
-    low, high = stack.offsets.min(0), stack.offsets.max(0)
-    first = np.floor(low / spacing + 1e-6)
-    size = np.array(stack.grid.size[:2]) + (np.ceil(high / spacing - 1e-6) - first).astype(int)
-    origin = first * spacing
-    pixels = []
-    for plane, offset in zip(stack.pixels, stack.offsets, strict=True):
-        image = sitk.GetImageFromArray(plane)
-        image.SetSpacing(spacing.tolist())
-        image.SetOrigin(offset.tolist())
-        resampled = sitk.Resample(
-            image, size.tolist(), sitk.Transform(2, sitk.sitkIdentity), sitk.sitkLinear, origin.tolist(),
-            spacing.tolist(), (1.0, 0.0, 0.0, 1.0), 0.0,
-        )  # fmt: skip
-        pixels.append(sitk.GetArrayFromImage(resampled))
-    grid = stack.grid.crop((*(int(step) for step in first), 0), (*size.tolist(), stack.grid.size[2]))
-    return Stack(np.stack(pixels), stack.depths, np.zeros_like(stack.offsets), grid)
+    return _evened(stack, even), f"{name}: {told}"
 
 
 def _evened(stack: Stack, even: np.ndarray) -> Stack:
@@ -233,7 +192,7 @@ def _evened(stack: Stack, even: np.ndarray) -> Stack:
         stack.grid.origin,
         stack.grid.direction,
     )
-    return Stack(pixels, even, stack.offsets[:1].repeat(len(even), 0), grid)
+    return Stack(pixels, even, np.zeros_like(even), grid)
 
 
 def _slices(count: int) -> str:

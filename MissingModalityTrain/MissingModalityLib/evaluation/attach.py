@@ -16,8 +16,9 @@ from ..core.modalities import MODALITIES, SUBSETS, subset_name
 from ..inference.card import CHOICES, read_card
 from ..inference.learned import Learned
 from ..inference.student import Student
+from ..inference.weights import weights_sha256
 from .calibration import FEWEST_PATIENTS, fit_calibration
-from .evaluate import prediction_facts, read_evaluation, weights_sha256
+from .evaluate import prediction_facts, read_evaluation
 from .pooling import pool_evaluations
 from .tables import Row
 
@@ -86,7 +87,7 @@ def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> None:
 
 def _calibration(student: Path, cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
-    own = weights_sha256(Student.load(student))
+    own = weights_sha256(Student.load(student).network)
     rows: list[Mapping[str, Any]] = []
     for evaluation in cross_validation:
         # of the student itself on patients held out, but never on those that it learned from
@@ -113,7 +114,7 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
     Raises:
         CaseError: naming the student file ``path`` and the student that was evaluated.
     """
-    if evaluation.get("weights_sha256") != weights_sha256(student):
+    if evaluation.get("weights_sha256") != weights_sha256(student.network):
         raise CaseError(
             f"The evaluation is not one of {path.name}: it was made with other weights "
             f"({evaluation.get('student', 'unknown student')}). Evaluate this student and try again."

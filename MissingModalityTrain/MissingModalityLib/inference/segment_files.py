@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import combinations, product
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..clinical.steps_output import write_steps
 from ..core.environment import peak_memory, versions
 from ..core.errors import ImageError, OptionError
 from ..core.files import explain_write_errors, file_sha256, write_report
-from ..core.labels import class_volumes, convention
+from ..core.labels import class_volumes
 from ..core.modalities import MODALITIES, Modality, Subset, subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.case import ImageFile
@@ -30,14 +30,14 @@ from ..imaging.file_facts import files_facts
 from ..imaging.plausibility import given_twice
 from ..imaging.prepared import VERSION
 from ..imaging.reading import Study, read_volumes
-from ..imaging.segmentation_file import segmentation_image, split_suffix
-from ..imaging.volumes import placing_image
 from ..runtime.devices import choose_device, describe_device
 from .expected_dice import Grade, expect
 from .locations import bundled_student
 from .prediction import Prediction
+from .result_file import check_form, check_source, placing_result
 from .segmentation_report import SegmentationReport, report_path
 from .student import Student
+from .target_grid import GridChoice, check_grid_choice, parse_grid, target_grid
 
 _NO_REPORT = "Without its report no output was kept. Choose another output folder or a shorter name."
 
@@ -51,11 +51,12 @@ def segment_files(
     on_progress: Progress | None = None,
     steps: Steps | None = None,
     steps_output: Path | None = None,
+    grid: Modality | Path | str | None = None,
 ) -> dict[str, Any]:
     """Segment the tumor in one to four volumes of a patient and write the result with its report.
 
     Args:
-        inputs: files by modality; the result lies on the grid of the first one.
+        inputs: files by modality; the result lies on the grid of the first one where ``grid`` is None.
         output: .seg.nrrd (a segmentation of 3D Slicer), .nii.gz, .nii or .nrrd (numbers). The report goes
             beside it: ``tumor.seg.nrrd`` -> ``tumor.seg.nrrd.report.json``. Both are there, or neither.
         student: the trained network; the bundled one when None.
@@ -66,6 +67,8 @@ def segment_files(
         steps: what is done to raw volumes first; all that they need where None.
         steps_output: folder for what these steps have made, see
             :func:`~..clinical.steps_output.write_steps`; nothing of it is kept where None.
+        grid: the volume on whose voxels the result lies, by its modality (or the name of one), or the file of
+            any other volume of the patient.
 
     Returns:
         The report, see :class:`.SegmentationReport`.
@@ -79,7 +82,7 @@ def segment_files(
     inputs = {modality: Path(path) for modality, path in inputs.items()}
     output, student = Path(output), Path(student or bundled_student())
     _check_request(inputs, output, student, labels)
-    segmenter = Segmenter(student, device, steps)
+    segmenter = Segmenter(student, device, steps, _chosen_grid(grid, inputs))
     study = _read_study(inputs, notify)
     files = files_facts({modality: ImageFile(path) for modality, path in inputs.items()})
     return segmenter.segment(study, output, labels, notify, begin, files, steps_output)
@@ -92,18 +95,29 @@ class Segmenter:
         student: the trained network.
         device: see :func:`devices.choose_device`.
         steps: what is done to raw volumes first; all that they need where None.
+        grid: on whose voxels results lie, see :func:`segment_files`; the first volume's where None.
+        regions: add whole tumor and tumor core to DICOM objects.
 
     Attributes:
         student: path, name and SHA-256 of the file, as reports name them.
         steps: what is done to raw volumes first.
+        grid, regions: as given.
 
     Raises:
         StudentError: there is no student, or the file is none.
         OptionError: there is no such device.
     """
 
-    def __init__(self, student: Path, device: str, steps: Steps | None = None) -> None:
+    def __init__(
+        self,
+        student: Path,
+        device: str,
+        steps: Steps | None = None,
+        grid: GridChoice | None = None,
+        regions: bool = False,
+    ) -> None:
         self.steps = steps or Steps()
+        self.grid, self.regions = grid, regions
         self._device = choose_device(device)
         self._network = Student.load(student)
         name = self._network.card.get("name", student.stem)
@@ -118,6 +132,8 @@ class Segmenter:
         begin: float | None = None,
         files: Mapping[str, Mapping[str, Any]] | None = None,
         steps_output: Path | None = None,
+        dicom: Mapping[str, Any] | None = None,
+        sources: Mapping[Modality, Sequence[Path]] | None = None,
     ) -> dict[str, Any]:
         """One patient's volumes, to a file with its report as in :func:`segment_files`.
 
@@ -125,19 +141,27 @@ class Segmenter:
             begin: ``time.perf_counter()`` from which on the report's seconds count; now where None.
             files: what the files of the volumes hold, see :func:`~..imaging.file_facts.files_facts`.
             steps_output: as in :func:`segment_files`.
+            dicom: which series they are, see :class:`.SegmentationReport`.
+            sources: files of these series, to which a DICOM object refers.
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
         notify = reporter(on_progress)
+        source = self._source(study, sources or {})
+        check_source(output, source)
+        check_grid_choice(self.grid, study.images)
         ready = make_ready(study, self.steps, notify)
         if steps_output is not None:
             write_steps(study, ready.study, steps_output)
-        prediction = self._network.predict(ready.study, self._device, notify)
+        target = target_grid(self.grid, study, ready.study)
+        prediction = self._network.predict(ready.study, self._device, notify, target)
         # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)
         notify(Event(ProgressStage.WRITE, 0, 1, output.name))
         findings = _findings(prediction)
         # the image appears when its report is written: neither is ever there alone
-        with placing_image(segmentation_image(prediction.labels, output, labels), output):
+        made_by = {"network": self.student["name"], "sha256": self.student["sha256"]}
+        made_by["sequences"] = subset_name(prediction.subset)
+        with placing_result(prediction.labels, output, labels, self.regions, source, made_by):
             seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
             report = SegmentationReport(
                 command="segment",
@@ -151,9 +175,12 @@ class Segmenter:
                     name: {**(files or {}).get(name, {}), "voxels_sha256": voxels}
                     for name, voxels in volumes_sha256(study.images).items()
                 },
+                dicom=dicom,
                 input_steps=ready.facts,
                 output=str(output),
                 labels=labels,
+                grid=self.grid_name,
+                regions=self.regions or None,
                 expectation=self._expectation(prediction.subset),
                 **findings,
                 seconds={name: round(value, 3) for name, value in seconds.items()},
@@ -163,6 +190,15 @@ class Segmenter:
                 write_report(report, report_path(output))
         notify(Event(ProgressStage.WRITE, 1, 1, output.name))
         return report
+
+    @property
+    def grid_name(self) -> str | None:
+        """The chosen grid, as reports have it."""
+        return self.grid.name if isinstance(self.grid, Modality) else self.grid and str(self.grid)
+
+    def _source(self, study: Study, sources: Mapping[Modality, Sequence[Path]]) -> Sequence[Path]:
+        """Files of the series on which the result lies, or to which it belongs."""
+        return sources.get(self.grid if isinstance(self.grid, Modality) else study.reference, ())
 
     def _expectation(self, subset: Subset) -> dict[str, Any] | None:
         """What the student reached with these sequences, as the report has it."""
@@ -214,18 +250,28 @@ def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path,
     if not inputs:
         options = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
         raise ImageError(f"No volume given. Name at least one of {options}.")
-    # both only to be refused here and not after minutes of work
-    convention(labels)
-    split_suffix(output)
-    for written in (output, report_path(output)):
-        _check_writable(written)
     for (first, path), (second, other) in combinations(inputs.items(), 2):
         if _same_file(path, other):
             raise ImageError(given_twice(first, str(path), second, str(other)))
-    _refuse_overwriting(output, (*inputs.values(), student))
+    check_output(output, labels, (*inputs.values(), student))
+    check_source(output, ())
 
 
-def _refuse_overwriting(output: Path, inputs: Iterable[Path]) -> None:
+def check_output(output: Path, labels: str, inputs: Iterable[Path], regions: bool = False) -> None:
+    """Refuse here what would fail after minutes of work.
+
+    Args:
+        output: file to be written, beside its report.
+        labels: convention of its numbers.
+        inputs: files that are not to be overwritten.
+        regions: whether whole tumor and tumor core are to be segments too.
+
+    Raises:
+        OptionError: unknown convention or kind of file, no place to write to, or an input's name.
+    """
+    check_form(output, labels, regions)
+    for written in (output, report_path(output)):
+        _check_writable(written)
     for written, read in product((output, report_path(output)), inputs):
         if _same_file(written, read):
             raise OptionError(f"{written}: the output would overwrite an input. Choose another output name.")
@@ -243,6 +289,19 @@ def _check_writable(path: Path) -> None:
         raise OptionError(f"{path} is a folder. Choose a file name for the output.")
     if not os.access(folder, os.W_OK):
         raise OptionError(f"{path}: the output folder {folder} cannot be written to. Choose another one.")
+
+
+def _chosen_grid(grid: Modality | Path | str | None, inputs: Mapping[Modality, Path]) -> GridChoice | None:
+    """The choice of a grid, with a file that is one of the volumes as its modality: it may be moved.
+
+    Raises:
+        OptionError: the volume of a modality is not given.
+    """
+    choice = parse_grid(grid)
+    check_grid_choice(choice, inputs)
+    if not isinstance(choice, Path):
+        return choice
+    return next((modality for modality, path in inputs.items() if _same_file(choice, path)), choice)
 
 
 def _same_file(path: Path, other: Path) -> bool:

@@ -14,18 +14,16 @@ from typing import Any
 from .. import __version__
 from ..clinical.steps import Steps
 from ..core import strict_json
-from ..core.errors import CaseError, ImageError, OptionError
+from ..core.errors import CaseError, OptionError
 from ..core.failures import note_failure
 from ..core.files import explain_write_errors, write_text
-from ..core.labels import REGIONS, TUMOR_CLASSES, convention
+from ..core.labels import REGIONS, TUMOR_CLASSES
+from ..core.modalities import Modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
-from ..datasets.case import Case
-from ..datasets.discovery import find_cases
-from ..imaging.file_facts import files_facts
 from ..imaging.prepared import VERSION
-from ..imaging.reading import read_study
-from ..imaging.segmentation_file import SUFFIXES
+from .folder_patients import Patient, find_patients
 from .locations import bundled_student
+from .result_file import SUFFIXES, check_form
 from .segment_files import Segmenter
 from .segmentation_report import report_path
 
@@ -45,6 +43,8 @@ def segment_folder(
     suffix: str = ".seg.nrrd",
     on_progress: Progress | None = None,
     steps: Steps | None = None,
+    grid: Modality | None = None,
+    regions: bool = False,
 ) -> dict[str, Any]:
     """Segment all cases under a folder from whatever modalities each has.
 
@@ -53,8 +53,9 @@ def segment_folder(
     this version of the library and of its preparation.
 
     Args:
-        data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows; labels are
-            not read.
+        data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows, of DICOM as a
+            PACS or a CD hands it over, or of both; labels are not read. A visit of DICOM is one case, named
+            by patient and date.
         output: folder, made if absent, for ``CASE.seg.nrrd`` with its report (see
             :func:`.segment_files.segment_files`) and for ``volumes.csv``: per case the modalities, volumes
             (cm3), longest axial diameters (mm), where the student knows them the Dice to expect of these
@@ -62,9 +63,11 @@ def segment_folder(
             the estimated Dice of WT, TC and ET with its grade, and warnings, also of volumes beside its files
             that are not used, or why there is no result.
         student, device, labels: as in :func:`.segment_files.segment_files`.
-        suffix: kind of file, one of :data:`.segmentation_file.SUFFIXES`.
+        suffix: kind of file, one of :data:`.result_file.SUFFIXES`; .dcm, a DICOM object, for visits of DICOM.
         on_progress: called for each case begun, stage ``cases``.
         steps: what is done to raw volumes first, the same for all cases; all that they need where None.
+        grid: the modality on whose grid results lie; the first volume's where None.
+        regions: add whole tumor and tumor core to DICOM objects.
 
     Returns:
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
@@ -80,17 +83,17 @@ def segment_folder(
     notify = reporter(on_progress)
     if suffix not in SUFFIXES:
         raise OptionError(f"Unknown kind of output file '{suffix}'. Choose one of {', '.join(SUFFIXES)}.")
-    convention(labels)
+    check_form(Path(f"case{suffix}"), labels, regions)
     if steps is not None and steps.brain_mask is not None:
         raise OptionError(f"{steps.brain_mask}: one brain mask cannot fit many patients. Leave it out.")
-    listing = find_cases(data)
+    listing = find_patients(data)
     table = output / TABLE_FILE
-    paths = {case.name: output / f"{case.name}{suffix}" for case in listing.cases}
+    paths = {patient.name: output / f"{patient.name}{suffix}" for patient in listing.patients}
     # results may lie beside the cases, so a result's name can be that of an input
-    _refuse_overwriting(listing.cases, student, [*paths.values(), table])
+    _refuse_overwriting(listing.patients, student, [*paths.values(), table])
     _make_folder(output)
-    outcome = _Outcome(listing.cases)
-    _segment_cases(outcome, paths, Segmenter(student, device, steps), labels, table, notify)
+    outcome = _Outcome(listing.patients)
+    _segment_cases(outcome, paths, Segmenter(student, device, steps, grid, regions), labels, table, notify)
     if not outcome.reports:
         name, reason = next(iter(outcome.failed.items()))
         raise CaseError(f"{data}: none of {len(paths)} cases could be segmented. {name}: {reason}")
@@ -114,7 +117,7 @@ def segment_folder(
 class _Outcome:
     """How far a folder has come: reports and reasons by name of the case."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[Patient, ...]
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
@@ -163,13 +166,11 @@ def _segment_cases(
         notify(Event(ProgressStage.CASES, index, total, case.name))
         path = paths[case.name]
         try:
-            files = _files_facts(case)
-            done = _done_before(case, path, segmenter, labels, files)
+            facts = case.facts()
+            done = _done_before(case, path, segmenter, labels, facts)
             if done:
                 outcome.kept.append(case.name)
-            outcome.reports[case.name] = done or segmenter.segment(
-                read_study(case), path, labels, files=files
-            )
+            outcome.reports[case.name] = done or case.segment(segmenter, path, labels, facts)
         except Exception as error:  # of whatever kind: the other cases are not to wait for a repair
             failure = note_failure(error, case.name, table.parent)
             outcome.failed[case.name] = failure.reason
@@ -180,23 +181,8 @@ def _segment_cases(
     notify(Event(ProgressStage.CASES, total, total))
 
 
-def _files_facts(case: Case) -> dict[str, dict[str, Any]]:
-    """What the files of a case's volumes hold.
-
-    Raises:
-        ImageError: one cannot be read.
-    """
-    try:
-        return files_facts(case.images)
-    except OSError as error:
-        raise ImageError(
-            f"{error.filename}: cannot be read ({error.strerror}). Check that the file is there and that you "
-            "may read it."
-        ) from error
-
-
 def _done_before(
-    case: Case, path: Path, segmenter: Segmenter, labels: str, files: Mapping[str, Mapping[str, Any]]
+    case: Patient, path: Path, segmenter: Segmenter, labels: str, facts: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """The report of an earlier run that would come out the same."""
     try:
@@ -205,35 +191,31 @@ def _done_before(
             "student": segmenter.student["sha256"],
             "labels": labels,
             "steps": segmenter.steps.to_json(),
-            "inputs": {modality.name: str(file) for modality, file in case.images.items()},
-            "files": {name: dict(facts) for name, facts in files.items()},
+            "grid": segmenter.grid_name,
+            "regions": segmenter.regions,
             "preparation": VERSION,
             "library": __version__,
         }
-        return report if same and path.is_file() else None
+        return report if same and case.is_from(report, facts) and path.is_file() else None
     except (OSError, ValueError, KeyError, TypeError):  # no report, or one that somebody has changed
         return None
 
 
 def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What a result depends on beside the device; reports of older versions lack part of it."""
+    """What a result depends on beside files and device; reports of older versions lack part of it."""
     return {
         "student": report["student"]["sha256"],
         "labels": report["labels"],
         "steps": report.get("input_steps", {}).get("asked"),
-        "inputs": report["inputs"],
-        "files": {
-            name: {key: facts.get(key) for key in ("bytes", "sha256")}
-            for name, facts in report.get("contents", {}).items()
-        },
+        "grid": report.get("grid"),
+        "regions": report.get("regions", False),
         "preparation": report.get("preparation"),
         "library": report["versions"]["MissingModality"],
     }
 
 
-def _refuse_overwriting(cases: tuple[Case, ...], student: Path, outputs: list[Path]) -> None:
-    read = {student.resolve(), *(case.label.resolve() for case in cases if case.label)}
-    read |= {file.path.resolve() for case in cases for file in case.images.values()}
+def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list[Path]) -> None:
+    read = {student.resolve(), *(file.resolve() for case in cases for file in case.files())}
     for path in outputs:
         if path.resolve() in read or report_path(path).resolve() in read:
             raise OptionError(f"{path}: the output would overwrite an input. Choose another output folder.")

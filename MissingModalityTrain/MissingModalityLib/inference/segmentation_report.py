@@ -23,11 +23,17 @@ class SegmentationReport:
         inputs: file or node name of each volume by modality, e.g. ``FLAIR``; the first is the reference.
         contents: of each volume by modality ``voxels_sha256`` and, of one from a file, the file's ``bytes``
             and ``sha256``; reports of earlier versions lack it.
+        dicom: of DICOM input the ``study_uid`` and ``date``, by modality the ``series`` as the command
+            ``series`` lists them (``uid``, ``description`` ...), sentences about their ``choice``, and
+            ``bytes`` and ``sha256`` of all usable ``files`` of the study; absent for other input.
         input_steps: what was done to the volumes before, see :class:`~..clinical.raw.Ready`: ``asked``,
-            ``registration`` by modality (``moved``, ``shift_mm``, ``angle_degrees``, ``similarity`` before
-            and after) and ``stripping`` (``method``, ``brain_cm3``); reports of earlier versions lack it.
+            ``registration`` by modality (``moved``, and where it was looked for ``shift_mm``,
+            ``angle_degrees`` and ``similarity`` before and after) and ``stripping`` (``method``,
+            ``brain_cm3``); reports of earlier versions lack it.
         output: path of the segmentation.
         labels: convention of the numbers in it, a key of :data:`.labels.CONVENTIONS`.
+        grid: modality or file of the volume on whose grid it lies; absent for the reference.
+        regions: true where whole tumor and tumor core are segments of it; else absent.
         modalities: the subset that was used, e.g. ``FLAIR+T1ce``.
         volumes_cm3: of NCR, ED, ET and the regions WT and TC.
         axial_diameters_mm: longest, of the same, see :func:`.diameters.axial_diameters`.
@@ -51,9 +57,12 @@ class SegmentationReport:
     student: Mapping[str, str]
     inputs: Mapping[str, str]
     contents: Mapping[str, Mapping[str, Any]]
+    dicom: Mapping[str, Any] | None
     input_steps: Mapping[str, Any]
     output: str
     labels: str
+    grid: str | None
+    regions: bool | None
     modalities: str
     volumes_cm3: Mapping[str, float]
     axial_diameters_mm: Mapping[str, float]

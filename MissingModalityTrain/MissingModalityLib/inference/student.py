@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from ..core.checksum import with_checksum
 from ..core.errors import OptionError, StudentError
 from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
@@ -45,6 +46,7 @@ from .weights import distinct_weights, first_not_finite, half_precision
 
 if TYPE_CHECKING:
     from ..imaging.reading import Study
+    from .target_grid import TargetGrid
 
 
 class Student:
@@ -113,15 +115,16 @@ class Student:
         tensors = {name: value.contiguous() for name, value in stored.items()}
         remedy = "Choose an existing folder on a disk with free space."
         with explain_write_errors(path, remedy, StudentError), atomic_write(path) as temporary:
-            temporary.write_bytes(save(tensors, {HEADER_KEY: self.card.to_json()}))
+            temporary.write_bytes(with_checksum(save(tensors, {HEADER_KEY: self.card.to_json()})))
 
     @classmethod
     def load(cls, path: Path) -> Student:
         """Read a student file.
 
         Raises:
-            StudentError: absent, truncated, not a student, made for what this version does not do, of a
-                network that is not there, or weights that do not fit it or are no finite numbers.
+            StudentError: absent, truncated, changed since it was written, not a student, made for what this
+                version does not do, of a network that is not there, or weights that do not fit it or are no
+                finite numbers.
         """
         path = Path(path)
         card = read_card(path)
@@ -138,10 +141,17 @@ class Student:
         study: Study,
         device: str | torch.device = "auto",
         on_progress: Progress | None = None,
+        target: TargetGrid | None = None,
     ) -> Prediction:
         """Segment one study with the modalities it has.
 
         Where a GPU's memory does not suffice, smaller windows or the CPU are used; ``warnings`` says so.
+
+        Args:
+            study: volumes in one space.
+            device: see :func:`~..runtime.devices.choose_device`.
+            on_progress: called with the stages ``prepare`` and ``segment``.
+            target: where the labels are to lie; on the reference volume's own grid where None.
 
         Raises:
             ImageError: see :func:`~..imaging.preparation.prepare`.
@@ -149,7 +159,7 @@ class Student:
             OptionError: the device is not there.
         """
         # training scores prepared cases with a student, where there may be no SimpleITK to read volumes with
-        from ..imaging.preparation import prepare, to_reference_grid
+        from ..imaging.preparation import prepare, to_grid, to_reference_grid
 
         begin = time.perf_counter()
         chosen = choose_device(device) if isinstance(device, str) else device
@@ -162,7 +172,11 @@ class Student:
         found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
         probabilities = self._apply_gate(found.probabilities, found.presence)
         classes = self._decided(probabilities, prepared.brain)
-        labels = to_reference_grid(classes, prepared)
+        if target is None:
+            labels = to_reference_grid(classes, prepared)
+        else:
+            labels = target.stamp(to_grid(classes, prepared, target.sampled))
+            notes += target.warnings(classes > 0, prepared.grid)
         presence = None
         if found.presence is not None:
             names = (cls.name for cls in TUMOR_CLASSES)

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ..core.errors import OptionError
+from ..inference.learned import Learned
 from ..inference.student import Student
 from .method import unwrap_ddp
 from .options import EnsembleOptions
@@ -52,13 +53,16 @@ class Ensemble(Supervised):
                     f"train is '{network.head.name}'. Choose teachers of the same head."
                 )
 
-    def know_cases(self, names: Sequence[str]) -> None:
-        """Load the teachers, and choose those of each case."""
+    def know_cases(self, names: Sequence[str], contents: Sequence[Mapping[str, str]]) -> None:
+        """Load the teachers, and choose those of each case: by its voxels, whatever it is called."""
         students = [Student.load(Path(path)) for path in self.options.teachers]
         self.teachers = [student.network.requires_grad_(False) for student in students]
-        learned = [_learned(student) for student in students]
+        learned = [Learned(student.card.get("training")) for student in students]
         everyone = list(range(len(students)))
-        unseen = [[number for number in everyone if name not in learned[number]] for name in names]
+        unseen = [
+            [number for number in everyone if not learned[number].has(name, content)]
+            for name, content in zip(names, contents, strict=True)
+        ]
         self.teachers_of = [numbers or everyone for numbers in unseen]
 
     def begin_epoch(self, network: nn.Module, epoch: int) -> None:
@@ -103,9 +107,3 @@ class Ensemble(Supervised):
             for row, probabilities in zip(rows, teacher.head.probabilities(logits), strict=True):
                 found[row].append(probabilities)
         return torch.stack([torch.stack(of_sample).mean(0) for of_sample in found])
-
-
-def _learned(student: Student) -> set[str]:
-    """Names of the cases that a student was trained on, as far as its card tells."""
-    training: Mapping[str, Any] = student.card.get("training") or {}
-    return set(training.get("cases") or ()) - set(training.get("validation") or ())

@@ -50,8 +50,13 @@ class Method(ABC):
         """
         return network
 
-    def know_cases(self, names: Sequence[str]) -> None:
-        """Called once, before the first epoch, with the cases that ``batch["case"]`` counts."""
+    def know_cases(self, names: Sequence[str], contents: Sequence[Mapping[str, str]]) -> None:
+        """Called once, before the first epoch, with the cases that ``batch["case"]`` counts.
+
+        Args:
+            names: of the cases.
+            contents: of each the SHA-256 of its voxels by sequence; empty where it is synthetic.
+        """
         return
 
     def begin_epoch(self, network: nn.Module, epoch: int) -> None:

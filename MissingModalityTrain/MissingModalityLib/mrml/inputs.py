@@ -1,4 +1,4 @@
-"""Which volume nodes can be segmented, which sequence each is, and their files for a child process."""
+"""Which volume nodes can be segmented, and their files for a child process."""
 
 from __future__ import annotations
 
@@ -10,23 +10,9 @@ import slicer
 
 from ..core.errors import ImageError
 from ..core.modalities import Modality, in_words
-from ..datasets.detection import Guess, detect_modality
 from ..imaging.dicom_slices import check_slices
 from ..imaging.volumes import check_volume
 from .volumes import Node, image_of, lps_matrix
-
-_FIT_TO_FILL_IN = 0.5
-"""Guesses below this confidence are reported, not filled in."""
-
-_DICOM_TAGS = {
-    "SeriesDescription": "0008,103e",
-    "ProtocolName": "0018,1030",
-    "ContrastBolusAgent": "0018,0010",
-    "ScanningSequence": "0018,0020",
-    "RepetitionTime": "0018,0080",
-    "EchoTime": "0018,0081",
-    "InversionTime": "0018,0082",
-}
 
 
 def input_problem(node: Node) -> str | None:
@@ -74,7 +60,7 @@ def check_nodes(nodes: Mapping[Modality, Node]) -> None:
             )
     for node in nodes.values():
         check_volume(image_of(node), node.GetName())
-        places = (_dicom_values(node, tag) for tag in ("0020,0032", "0020,0037"))
+        places = (dicom_values(node, tag) for tag in ("0020,0032", "0020,0037"))
         check_slices(node.GetName(), *places, node.GetSpacing()[2])
 
 
@@ -91,63 +77,7 @@ def write_inputs(nodes: Mapping[Modality, Node], folder: Path) -> dict[Modality,
     return paths
 
 
-def detect_inputs(scene: Node) -> dict[str, Guess]:
-    """Guess the sequence of every loaded volume that could be an input.
-
-    Reads node name, file name and, for volumes from Slicer's DICOM database, header attributes.
-
-    Returns:
-        Guesses by node ID, in the order of the scene.
-    """
-    found = scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
-    found.UnRegister(None)  # the caller owns it, and with it every node
-    nodes = [found.GetItemAsObject(index) for index in range(found.GetNumberOfItems())]
-    return {
-        node.GetID(): detect_modality(node.GetName() or "", _file_name(node), header=_dicom_header(node))
-        for node in nodes
-        if input_problem(node) is None and not node.GetHideFromEditors()
-    }
-
-
-def assign_inputs(scene: Node, guesses: Mapping[str, Guess]) -> tuple[dict[Modality, Node], list[str]]:
-    """One volume per sequence: the most confident guess, among equals the volume loaded first.
-
-    Args:
-        scene: where the node IDs are valid.
-        guesses: from :func:`detect_inputs`.
-
-    Returns:
-        Volume nodes by modality in channel order; warnings about volumes left out, one sentence each.
-    """
-    chosen: dict[Modality, str] = {}
-    warnings = []
-    for node_id in sorted(guesses, key=lambda key: -guesses[key].confidence):
-        guess, name = guesses[node_id], scene.GetNodeByID(node_id).GetName()
-        if guess.modality is None or guess.confidence < _FIT_TO_FILL_IN:
-            warnings.append(f"'{name}' was left out. {guess.reason}")
-        elif guess.modality in chosen:
-            winner = chosen[guess.modality]
-            taken = f"'{scene.GetNodeByID(winner).GetName()}' ({guesses[winner].confidence:.0%}) was taken"
-            title = guess.modality.title
-            warnings.append(f"'{name}' ({guess.confidence:.0%}) looks like {title} too; {taken}.")
-        else:
-            chosen[guess.modality] = node_id
-    return {modality: scene.GetNodeByID(chosen[modality]) for modality in sorted(chosen)}, warnings
-
-
-def _file_name(node: Node) -> str:
-    """Name of the file that a volume was loaded from, empty for one that was not."""
-    storage = node.GetStorageNode()
-    return Path(storage.GetFileName()).name if storage is not None and storage.GetFileName() else ""
-
-
-def _dicom_header(node: Node) -> dict[str, str]:
-    """Attributes of the first instance of a volume loaded from DICOM; empty where there is no database."""
-    header = {key: _dicom_values(node, tag, 1) for key, tag in _DICOM_TAGS.items()}
-    return {key: values[0] for key, values in header.items() if values}
-
-
-def _dicom_values(node: Node, tag: str, most: int | None = None) -> list[str]:
+def dicom_values(node: Node, tag: str, most: int | None = None) -> list[str]:
     """One attribute of the first instances of a volume loaded from DICOM; none without a database."""
     database = getattr(slicer, "dicomDatabase", None)
     instances = (node.GetAttribute("DICOM.instanceUIDs") or "").split()

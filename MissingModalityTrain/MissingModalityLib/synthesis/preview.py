@@ -16,12 +16,16 @@ from ..core.seeding import check_seed
 from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..imaging.cache import cache_case
+from ..imaging.folder_labels import check_numbering, read_numbers
 from ..imaging.grid import Grid
 from ..imaging.volumes import write_image
 from .options import SynthesisOptions
 from .transplant import centered
 from .transplanted_case import TransplantedCase
 from .tumor_cache import CachedTumor, cache_tumor, tumor_folder
+
+_MOST_JUDGED = 50
+"""Label maps that tell how a folder is numbered: a preview takes seconds, a thousand maps some minutes."""
 
 
 def preview(
@@ -58,6 +62,7 @@ def preview(
     Raises:
         CaseError: no such case, one without a label or tumor, or one that lacks the modality; or a folder
             cannot be written to.
+        LabelError: the folder's labels are numbered in two ways, and ``convention`` does not say which.
         OptionError: recipient and donor are one case, or the seed is none.
     """
     output, notify = Path(output), reporter(on_progress)
@@ -68,7 +73,10 @@ def preview(
         raise OptionError(f"Case '{donor}' is both recipient and donor. Choose two cases.")
     folder = Path(prepared or output / "prepared")
     cases = []
-    pair = _chosen(data, convention, (recipient, donor), modality)
+    listed, pair = _chosen(data, convention, (recipient, donor), modality)
+    if convention is None:
+        judged = {case.name: case for case in (*pair, *listed[:: max(1, len(listed) // _MOST_JUDGED)])}
+        check_numbering(listed, dict(read_numbers(judged.values(), folder)), str(data))
     for number, case in enumerate(pair):
         notify(Event(ProgressStage.PREPARE, number, len(pair), case.name))
         cases.append(cache_case(case, folder))
@@ -81,8 +89,10 @@ def preview(
 
 def _chosen(
     data: Path | str, convention: str | None, names: tuple[str, ...], modality: Modality
-) -> list[Case]:
-    found = {case.name: case for case in find_cases(data, convention).cases}
+) -> tuple[list[Case], list[Case]]:
+    """The labeled cases of a folder, and those of two names."""
+    listing = find_cases(data, convention)
+    found = {case.name: case for case in listing.cases}
     for name in names:
         if name not in found:
             raise CaseError(f"{data}: there is no case '{name}'. Look at the folder again.")
@@ -91,7 +101,7 @@ def _chosen(
                 f"Case '{name}' has {subset_name(found[name].images)}, but no {modality.title}. Choose a "
                 "sequence that both cases have."
             )
-    return [found[name] for name in names]
+    return listing.labeled()[0], [found[name] for name in names]
 
 
 def _write(

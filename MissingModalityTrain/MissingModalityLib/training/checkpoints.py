@@ -9,7 +9,9 @@ the run stands (``epoch`` counts those that are over, 0 before the first); ``net
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -60,6 +62,7 @@ def read_checkpoint(folder: RunFolder) -> dict[str, Any]:
             "again without --resume; else choose the folder of a training run."
         )
     try:
+        _check_bytes(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         _check(state)
     except Exception as error:  # there is hardly an error that a flipped bit cannot cause
@@ -68,6 +71,19 @@ def read_checkpoint(folder: RunFolder) -> dict[str, Any]:
             "again."
         ) from error
     return state
+
+
+def _check_bytes(path: Path) -> None:
+    """Hold the bytes against the checksums beside them, which torch does not look at.
+
+    Raises:
+        ValueError: naming the part that is not what was written.
+        zipfile.BadZipFile: it is no archive of torch at all.
+    """
+    with zipfile.ZipFile(path) as archive:
+        part = archive.testzip()
+    if part is not None:
+        raise ValueError(f"{part} is not what was written")
 
 
 def _check(state: Any) -> None:

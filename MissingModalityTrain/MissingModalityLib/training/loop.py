@@ -101,7 +101,10 @@ class Trainer:
         self.stage = stage
         self.done = 0
         self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
-        stage.method.know_cases([case.name for case in stage.cases])
+        stage.method.know_cases(
+            [case.name for case in stage.cases],
+            [case.content if isinstance(case, CachedCase) else {} for case in stage.cases],
+        )
         self.optimizer = make_optimizer(self.trained.parameters(), settings, stage.device)
         self.kept = distributed.on_all_ranks(keep_cases, stage.cases, settings.case_cache, stage.device)
         self.ignores = any(isinstance(case, CachedCase) and case.ignores for case in stage.cases)

@@ -1,0 +1,56 @@
+"""Which visit of a folder is meant, where it holds those of several patients or dates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..core.errors import CaseError
+from .choosing import choose
+from .listing import DicomListing, DicomStudy
+
+_MOST_NAMED = 6
+"""Visits that a message names."""
+
+
+def only_visit(listing: DicomListing, patient: str | None = None, study: str | None = None) -> DicomStudy:
+    """The one visit that is meant; of several, the only one with a sequence to segment.
+
+    Args:
+        listing: of the folder.
+        patient: Patient ID, or None for any.
+        study: date, YYYY-MM-DD or YYYYMMDD, or Study Instance UID; None for any.
+
+    Raises:
+        CaseError: there is no such visit, or there are several.
+    """
+    found = [
+        visit
+        for visit in listing.studies
+        if patient in (None, visit.patient)
+        and study in (None, visit.uid, visit.date, visit.date.replace("-", ""))
+    ]
+    if not found:
+        asked = " and ".join(
+            f"{what} '{value}'"
+            for what, value in (("patient", patient), ("study", study))
+            if value is not None
+        )
+        raise CaseError(f"{listing.folder}: there is no {asked}. It holds {_named(listing.studies)}.")
+    usable = [visit for visit in found if choose(visit).series]
+    if len(usable) > 1:
+        raise CaseError(
+            f"{listing.folder} holds {_named(usable)}. Choose one by --patient ID or --study DATE (or "
+            "the Study Instance UID), or segment all of them by segment-folder."
+        )
+    return (usable or found)[0]
+
+
+def _named(visits: Sequence[DicomStudy]) -> str:
+    # two visits on one day differ in their UID alone
+    titles = [visit.title for visit in visits]
+    titles = [
+        f"{title} ({visit.uid})" if titles.count(title) > 1 else title
+        for title, visit in zip(titles, visits, strict=True)
+    ]
+    more = f" and {len(titles) - _MOST_NAMED} more" if len(titles) > _MOST_NAMED else ""
+    return f"{'; '.join(titles[:_MOST_NAMED])}{more}"

@@ -1,0 +1,214 @@
+"""Patients, studies and series in folders as PACS and CDs hand them over."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dicom_headers import AXIAL, SAGITTAL, SEQUENCES, enhanced, save, slices
+from MissingModalityLib.core.errors import CaseError
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.dicom.headers import Frame
+from MissingModalityLib.dicom.listing import find_studies
+from MissingModalityLib.dicom.series import Series, SeriesKind
+from MissingModalityLib.dicom.slices import placement
+
+COMPUTED = {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]}
+OTHERS = {
+    SeriesKind.LOCALIZER: {"SeriesDescription": "3-plane loc"},
+    SeriesKind.MAP: {"SeriesDescription": "T2 axial"} | COMPUTED,
+    SeriesKind.PROJECTION: {"SeriesDescription": "MIP T1"},
+    SeriesKind.OTHER_SEQUENCE: {"SeriesDescription": "ep2d_diff_trace"},
+    SeriesKind.CAPTURE: {"SeriesDescription": "T1 report", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+    SeriesKind.SEGMENTATION: {"Modality": "SEG", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"},
+    SeriesKind.DOCUMENT: {"Modality": "SR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11"},
+    SeriesKind.NOT_MR: {"Modality": "CT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"},
+}
+
+
+def only(folder: Path) -> tuple[Series, ...]:
+    """The series of the only study in a folder."""
+    (study,) = find_studies(folder).studies
+    return study.series
+
+
+def test_every_file_is_found_however_deep_it_lies_and_whatever_its_name(tmp_path: Path) -> None:
+    images = slices(count=24, **SEQUENCES["T2"])
+    save(images[:12], tmp_path / "DICOM" / "PA000001" / "ST000001")
+    save(images[12:], tmp_path / "export.2" / "more")
+    (series,) = only(tmp_path)
+    assert (series.modality, series.size, series.plane) == (Modality.T2, (4, 4, 24), "axial")
+    assert series.spacing == (0.9, 0.9, 5.0) and series.problem is None and series.gap is None
+    assert [image.position[2] for image in series.slices] == [5.0 * index for index in range(24)]
+
+
+def test_patients_and_dates_are_told_apart_in_one_folder(tmp_path: Path) -> None:
+    for patient, date in (("P1", "20240301"), ("P1", "20240601"), ("P2", "20240301")):
+        header = {"PatientID": patient, "StudyDate": date, "StudyInstanceUID": f"1.2.{date}.{patient[1]}"}
+        save(slices(count=8, **SEQUENCES["T1"], **header), tmp_path)
+    found = [(study.patient, study.date, len(study.series)) for study in find_studies(tmp_path).studies]
+    assert found == [("P1", "2024-03-01", 1), ("P1", "2024-06-01", 1), ("P2", "2024-03-01", 1)]
+
+
+def test_two_patients_under_one_id_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    for name in ("One", "Two"):
+        save(slices(count=8, PatientName=name, **SEQUENCES["T1"]), tmp_path / name)
+    assert len(find_studies(tmp_path).studies) == 2
+
+
+def test_a_bad_file_costs_itself_and_is_told_with_its_reason(tmp_path: Path) -> None:
+    good = save(slices(count=9, **SEQUENCES["T2"]), tmp_path)
+    whole = good[0].read_bytes()
+    (tmp_path / "cut in its pixels").write_bytes(whole[:-20])
+    (tmp_path / "cut in its header").write_bytes(whole[:400])
+    (tmp_path / "noise").write_bytes(whole[:132] + os.urandom(600))
+    (tmp_path / "readme.txt").write_text("the viewer starts by itself " * 9)
+    (tmp_path / "all.zip").write_bytes(b"PK" * 99)
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe")
+    listing = find_studies(tmp_path)
+    assert len(listing.studies[0].series[0].files) == 9
+    reasons = {entry.path.name: entry.reason for entry in listing.skipped}
+    assert "inside its image" in reasons["cut in its pixels"]
+    assert "damaged" in reasons["cut in its header"] and "damaged" in reasons["noise"]
+    assert reasons["readme.txt"] == "is not a DICOM file" and "unpack" in reasons["all.zip"]
+    assert reasons["empty"] == "is empty" and reasons["pipe"] == "is not a regular file"
+
+
+def test_a_file_without_preamble_is_read(tmp_path: Path) -> None:
+    for path in save(slices(count=8, **SEQUENCES["T2"]), tmp_path):
+        path.write_bytes(path.read_bytes()[132:])
+    assert only(tmp_path)[0].modality is Modality.T2
+
+
+def test_an_image_that_lies_there_twice_counts_once(tmp_path: Path) -> None:
+    save(slices(**SEQUENCES["T2"]), tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    listing = find_studies(tmp_path)
+    assert listing.studies[0].series[0].size[2] == 12
+    assert len(listing.skipped) == 12 and "same SOP Instance UID" in listing.skipped[0].reason
+
+
+def test_images_that_share_one_uid_but_no_place_are_all_kept(tmp_path: Path) -> None:
+    images = slices(**SEQUENCES["T2"])
+    for image in images:
+        image.SOPInstanceUID = "1.2.3"
+    save(images, tmp_path)
+    assert only(tmp_path)[0].size[2] == 12
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        ({"axes": SAGITTAL}, "stack 2 of 2"),
+        ({"PixelSpacing": [0.5, 0.5]}, "size 2 of 2"),
+        ({"EchoTime": 110}, "echo 2 of 2"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "M"]}, "type 2 of 2"),
+        ({"AcquisitionNumber": 2, "SeriesTime": "110000"}, "run 2 of 2"),
+    ],
+)
+def test_several_volumes_in_one_series_are_divided(tmp_path: Path, second: dict, told: str) -> None:
+    header = SEQUENCES["T2"] | {"AcquisitionNumber": 1}
+    save(slices(count=10, **header), tmp_path / "1")
+    images = slices(**{"count": 9, **header, **second})
+    for index, image in enumerate(images):
+        image.SOPInstanceUID = f"1.2.3.{index}"
+    save(images, tmp_path / "2")
+    first, other = only(tmp_path)
+    assert (first.size[2], other.size[2]) == (10, 9)
+    assert first.uid == other.uid and other.description.endswith(told)
+    assert first.modality is other.modality is Modality.T2
+
+
+def test_a_series_over_time_is_one_entry_that_is_not_used(tmp_path: Path) -> None:
+    for time in range(6):
+        images = slices(count=8, SeriesDescription="unnamed", TemporalPositionIdentifier=time)
+        for index, image in enumerate(images):
+            image.SOPInstanceUID = f"1.2.{time}.{index}"
+        save(images, tmp_path)
+    (series,) = only(tmp_path)
+    assert series.kind is SeriesKind.TIME_SERIES and "6 images at one place" in series.problem
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_is_no_input_is_told_with_the_reason(tmp_path: Path, kind: SeriesKind) -> None:
+    save(slices(count=9, **OTHERS[kind]), tmp_path)
+    (series,) = only(tmp_path)
+    assert series.kind is kind and series.problem and series.modality is None
+
+
+def test_color_images_and_few_slices_are_no_input(tmp_path: Path) -> None:
+    header = SEQUENCES["T1"] | {
+        "SamplesPerPixel": 3,
+        "PhotometricInterpretation": "RGB",
+        "PixelData": bytes(96),
+    }
+    save(slices(1, count=9, **header), tmp_path)
+    save(slices(2, count=3, **SEQUENCES["T1"]), tmp_path)
+    color, few = only(tmp_path)
+    assert "color" in color.problem and few.problem == "has only 3 slices"
+
+
+def test_missing_uneven_and_displaced_slices_are_told(tmp_path: Path) -> None:
+    whole = slices(1, **SEQUENCES["T2"])
+    uneven, tilted = slices(2, **SEQUENCES["T2"]), slices(3, **SEQUENCES["T2"])
+    for index, image in enumerate(uneven[6:]):
+        image.ImagePositionPatient = [0, 0, 30 + 6.7 * index]
+    for index, image in enumerate(tilted):
+        image.ImagePositionPatient = [0, index * 1.0, index * 5.0]
+    for images in (whole[:7] + whole[9:], uneven, tilted):
+        save(images, tmp_path)
+    gaps = [series.gap for series in only(tmp_path)]
+    assert gaps[0] == "2 slices are missing, at first after slice 7 of 10."
+    assert "unevenly spaced" in gaps[1] and "sideways by up to 11.0 mm" in gaps[2]
+
+
+def test_frames_of_an_enhanced_file_are_placed_and_divided_by_their_own_groups(tmp_path: Path) -> None:
+    header = {"SeriesDescription": "pd+t2_tse_tra", "RepetitionTime": 4000}
+    first = slices(count=10, EchoTime=12, **header)
+    save([enhanced([first, slices(count=10, EchoTime=98, **header)])], tmp_path)
+    density, weighted = only(tmp_path)
+    assert density.problem and weighted.modality is Modality.T2 and weighted.spacing == (0.9, 0.9, 5.0)
+    assert [image.frame for image in weighted.slices] == list(range(10, 20)) and len(weighted.files) == 1
+
+
+def test_the_plane_is_that_of_the_slice_normal(tmp_path: Path) -> None:
+    tilted = (1, 0, 0, 0, 0.94, -0.342)
+    for number, axes in enumerate((AXIAL, SAGITTAL, (1, 0, 0, 0, 0, -1), tilted), 1):
+        save(slices(number, axes=axes, **SEQUENCES["T1"]), tmp_path)
+    assert [series.plane for series in only(tmp_path)] == ["axial", "sagittal", "coronal", "axial"]
+
+
+def test_a_folder_without_dicom_is_refused_with_what_lies_in_it(tmp_path: Path) -> None:
+    (tmp_path / "brain.nii.gz").write_bytes(b"x" * 500)
+    with pytest.raises(CaseError, match=r"No DICOM image found.*\n  brain.nii.gz"):
+        find_studies(tmp_path)
+    with pytest.raises(CaseError, match="does not exist"):
+        find_studies(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300", "x"])
+@pytest.mark.parametrize("keyword", ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"])
+def test_a_place_that_is_no_number_is_none(tmp_path: Path, keyword: str, value: str) -> None:
+    image = Frame(tmp_path, None, {keyword: "\\".join([value] * 6)[: -len(value) * 3 - 3]})
+    assert image.numbers(keyword) == () and placement([image] * 9) is None
+
+
+def test_a_series_whose_axes_are_at_no_right_angle_is_no_volume(tmp_path: Path) -> None:
+    save(slices(ImageOrientationPatient=[1, 0, 0, 0.3, 0.9, 0], **SEQUENCES["T2"]), tmp_path)
+    assert only(tmp_path)[0].problem == "does not state where its slices lie"
+
+
+def test_control_characters_of_a_description_do_not_reach_a_terminal(tmp_path: Path) -> None:
+    save(slices(count=8, SeriesDescription="T2 \x1b[31mred"), tmp_path)
+    assert only(tmp_path)[0].description == "T2 [31mred"
+
+
+def test_names_of_patients_do_not_leave_the_search(tmp_path: Path) -> None:
+    save(slices(count=8, PatientName="Secret^Name", PatientID="", **SEQUENCES["T1"]), tmp_path)
+    (study,) = find_studies(tmp_path).studies
+    assert study.patient == "without an ID"
+    assert "Secret" not in str([one.to_json() for one in study.series])

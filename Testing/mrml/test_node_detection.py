@@ -1,0 +1,66 @@
+"""Detecting the sequences of loaded volumes by what Slicer's DICOM database holds of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import slicer
+from pydicom.datadict import tag_for_keyword
+
+import slicer_standin
+from MissingModalityLib import mrml
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.datasets.sequence_header import HEADER_KEYWORDS
+from MissingModalityLib.mrml.detection import DICOM_TAGS
+from mrml_nodes import add_volume
+
+slicer_standin.install()
+
+
+@pytest.fixture
+def scene() -> Iterator[Any]:
+    yield slicer_standin.new_scene()
+    slicer.mrmlScene.Clear(0)
+
+
+class Study:
+    """A DICOM database of one study whose series have these attributes, by instance."""
+
+    def __init__(self, series: dict[str, dict[str, str]]) -> None:
+        self._series = series
+
+    def instanceValue(self, uid: str, tag: str) -> str:
+        keyword = next(key for key, value in DICOM_TAGS.items() if value == tag)
+        return {"StudyInstanceUID": "1.2", **self._series[uid]}.get(keyword, "")
+
+
+def test_tags_are_those_of_all_that_detection_looks_at() -> None:
+    assert set(HEADER_KEYWORDS) <= set(DICOM_TAGS)
+    for keyword, tag in DICOM_TAGS.items():
+        assert f"{tag_for_keyword(keyword):08x}" == tag.replace(",", ""), keyword
+
+
+def test_volumes_of_one_study_tell_t1_before_and_after_contrast_apart(
+    scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = {"1": ("t1_mprage", "100000"), "2": ("ep2d_perf", "101000"), "3": ("t1_mprage", "102000")}
+    series = {
+        uid: {"SeriesDescription": name, "AcquisitionTime": time} for uid, (name, time) in times.items()
+    }
+    monkeypatch.setattr(slicer, "dicomDatabase", Study(series), raising=False)
+    nodes = [add_volume(f"{uid}: {name}") for uid, (name, _) in times.items()]
+    for uid, node in zip(times, nodes, strict=True):
+        node.SetAttribute("DICOM.instanceUIDs", uid)
+    found = [guess.modality for guess in mrml.detect_inputs(scene).values()]
+    assert found == [Modality.T1, None, Modality.T1CE]
+
+
+def test_finer_voxels_are_assigned_and_the_other_volume_is_told(scene: Any) -> None:
+    coarse, fine = add_volume("FLAIR tra"), add_volume("FLAIR sag")
+    coarse.SetSpacing(6, 6, 5)
+    fine.SetSpacing(1, 1, 5)
+    chosen, (warning,) = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    assert chosen[Modality.FLAIR] is fine
+    assert "'FLAIR tra' (95%, coarser voxels) looks like FLAIR too; 'FLAIR sag' (95%) was taken." in warning
