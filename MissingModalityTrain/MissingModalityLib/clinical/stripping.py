@@ -2,8 +2,8 @@
 
 Students learn from skull-stripped volumes and z-score what is inside of the brain, so that scalp and marrow,
 bright in FLAIR and T1, pass for tumor. The brain is looked for in every volume that needs it, and what half
-of them or more take for brain counts, grown by 1.5 mm: a tumor at the surface that one sequence takes for skull
-is seen in another, and scalp that one takes for brain is not.
+of them or more take for brain counts, grown by 1.5 mm: a tumor at the surface that one sequence takes for
+skull is seen in another, and scalp that one takes for brain is not.
 """
 
 from __future__ import annotations
