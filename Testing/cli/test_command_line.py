@@ -544,3 +544,23 @@ def test_the_help_of_train_begins_with_the_four_options_that_matter(capsys):
         *("--data", "--output", "--recipe", "--preset")
     ]
     assert "--set" not in first
+
+
+COMPLETED = {
+    "missing-modality se": {"segment", "segment-folder", "series", "select"},
+    "missing-modality train --preset ": {"paper", "light", "quick"},
+}
+
+
+@pytest.mark.parametrize("typed", COMPLETED)
+def test_shells_complete_commands_and_options(typed, tmp_path):
+    found = pytest.importorskip("argcomplete", reason="the extra 'completion' is not installed")
+    answer = tmp_path / "answer"
+    asked = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}
+    asked |= {"COMP_LINE": typed, "COMP_POINT": str(len(typed)), "COMP_TYPE": "9"}
+    code = (
+        f"import os, sys; sys.path.append({str(Path(found.__file__).parents[1])!r})\n"
+        f"os.environ.update({asked!r})\nfrom MissingModalityLib.__main__ import main; main([])"
+    )
+    run_child(code=code)
+    assert set(answer.read_text().split()) == COMPLETED[typed]
