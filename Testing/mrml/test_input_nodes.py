@@ -183,7 +183,8 @@ def test_voxels_do_not_overrule_a_name_that_speaks(
     scene: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(content, "sequence_of", lambda image: (Modality.T2, 0.93))
-    assert mrml.detect_inputs(scene)[add_volume(name).GetID()].modality is None
+    node = add_volume(name)
+    assert mrml.detect_inputs(scene)[node.GetID()].modality is None
 
 
 def test_without_the_packages_that_it_takes_a_silent_name_stays_silent(

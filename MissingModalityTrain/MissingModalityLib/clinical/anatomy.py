@@ -33,8 +33,8 @@ def likeness(first: sitk.Image, second: sitk.Image, brain: sitk.Image | None = N
         brain: mask in the same space, where there is one.
 
     Returns:
-        The mean squared correlation in windows of 15 mm over the same after a shift: about 1 for different
-        brains, 2 to 5 for one; None where they share too little of the brain's middle.
+        The mean squared correlation in windows of 15 mm over the same after a shift: 1 to 2.7 for different
+        brains laid over each other, 1.9 to 9 for one; None where they share too little of the brain's middle.
     """
     grid = own_grid(first, SPACING_MM)
     (one, share), (two, other) = (on_grid(image, grid, brain) for image in (first, second))

@@ -44,8 +44,10 @@ _FEWEST_VOXELS = 1000
 TOLD = 0.9
 """Least probability at which a volume is said to be something else; chosen on patients held out."""
 
-SAME_PATIENT = 1.5
-"""Least :func:`.anatomy.likeness` of volumes of one patient; see Resources/Docs/content-check.md."""
+SAME_PATIENT, SAME_PATIENT_WITH_FLAIR = 2.3, 1.75
+"""Least :func:`.anatomy.likeness` of volumes of one patient; FLAIR resembles the others least.
+
+See Resources/Docs/content-check.md."""
 
 Joint = Mapping[tuple[Kind, ...], float]
 """Probability of each explanation of a study: what the volumes are, in the order of the slots."""
@@ -111,11 +113,12 @@ def check_content(study: Study) -> tuple[str, ...]:
 def _strangers(study: Study) -> tuple[str, ...]:
     """A sentence for each volume whose anatomy is not that of the reference volume."""
     (first, reference), *others = study.images.items()
-    apart = [
-        slot
-        for slot, image in others
-        if (found := likeness(reference, image, study.brain)) is not None and found < SAME_PATIENT
-    ]
+    apart = []
+    for slot, image in others:
+        found = likeness(reference, image, study.brain)
+        least = SAME_PATIENT_WITH_FLAIR if Modality.FLAIR in (first, slot) else SAME_PATIENT
+        if found is not None and found < least:
+            apart.append(slot)
     if len(apart) > 1 and len(apart) == len(others):  # then it is the reference that differs
         return (_stranger(study.names[first], "the other volumes"),)
     return tuple(_stranger(study.names[slot], study.names[first]) for slot in apart)

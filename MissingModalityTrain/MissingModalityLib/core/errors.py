@@ -34,4 +34,4 @@ class OptionError(MissingModalityError):
 
 
 class NetworksMissing(MissingModalityError):
-    """The package of the networks that find brains is absent, or its files are not the known ones."""
+    """The networks that find the brain in a head are not installed; the message says how to install them."""

@@ -87,7 +87,7 @@ def segment_folder(
     notify = reporter(on_progress)
     if suffix not in SUFFIXES:
         raise OptionError(f"Unknown kind of output file '{suffix}'. Choose one of {', '.join(SUFFIXES)}.")
-    check_form(Path(f"case{suffix}"), labels, regions)
+    check_form(output / f"case{suffix}", labels, regions)
     chosen = None if grid is None else modality_named(grid)
     if steps is not None and steps.brain_mask is not None:
         raise OptionError(f"{steps.brain_mask}: one brain mask cannot fit many patients. Leave it out.")

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..core.checksum import check_checksum
 from ..core.errors import StudentError
+from ..core.file_names import require_text
 from ..networks.network import Network
 from ..networks.options import named_today
 from ..networks.registry import NETWORKS, network_class, network_options
@@ -120,6 +121,7 @@ def _plain(value: Any) -> Any:
 
 def _read_weights(path: Path) -> tuple[bool, dict[str, torch.Tensor]]:
     """Whether the file has a checksum, which then is right, and its weights by name."""
+    require_text(path, StudentError, "Rename the file or the folders that it lies in.")
     try:
         has_checksum = check_checksum(path)
         with safe_open(path, "pt") as file:

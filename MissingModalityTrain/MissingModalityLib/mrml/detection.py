@@ -33,6 +33,7 @@ DICOM_TAGS = {
     "RepetitionTime": "0018,0080",
     "EchoTime": "0018,0081",
     "InversionTime": "0018,0082",
+    "DiffusionBValue": "0018,9087",
     "FlipAngle": "0018,1314",
     "ContrastBolusAgent": "0018,0010",
     "ContrastBolusVolume": "0018,1041",
