@@ -31,7 +31,10 @@ def test_a_real_step_is_timed():
 def test_a_day_and_more_without_a_gpu_is_told_with_the_smaller_presets(monkeypatch):
     monkeypatch.setattr(time_estimate, "least_seconds", lambda *_: 100_000.0)
     told = told_before(make_plan(), "paper", CPU)
-    assert told.startswith("At least 28 hours on cpu with preset paper") and "--preset light or quick" in told
+    assert (
+        told.startswith("About 28 hours or more on cpu with preset paper")
+        and "--preset light or quick" in told
+    )
     assert "14 days" in told_before(make_plan(), "paper", CPU, runs=12)
     assert "--preset" not in told_before(make_plan(), "quick", CPU)
     assert "this plan" in told_before(make_plan(), None, CPU)

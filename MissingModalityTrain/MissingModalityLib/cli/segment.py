@@ -45,7 +45,7 @@ _EXAMPLES = (
     "segment --flair flair.nii.gz --t1ce t1ce.nii.gz --output tumor.seg.nrrd",
     "segment --dicom FOLDER --output tumor.seg.nrrd",
     "segment -i FOLDER -o tumor.seg.nrrd",
-    "segment -i sub_t1c.nii.gz sub_t2f.nii.gz -o tumor.nii.gz --labels brats2021",
+    "segment -i case_t1c.nii.gz case_t2f.nii.gz -o tumor.nii.gz --labels brats2021",
 )
 
 
@@ -180,7 +180,8 @@ def _take_paths(options: argparse.Namespace) -> None:
     for path in options.paths:
         guess = detect_modality(path.name)
         if guess.modality is None or guess.confidence < FIT_TO_FILL_IN:
-            raise OptionError(f"{path}: its name does not tell which sequence it is. Name it: --flair {path}")
+            why = guess.reason.rstrip(".")
+            raise OptionError(f"{path}: which sequence is it? {why}. Name it by its option: --flair {path}")
         if guess.modality in options.inputs:
             name, other = guess.modality.title, options.inputs[guess.modality]
             raise OptionError(

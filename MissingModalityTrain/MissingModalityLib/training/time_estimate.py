@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import prod
 from time import perf_counter
@@ -35,13 +36,11 @@ def least_seconds(plan: Plan, device: torch.device) -> float | None:
     with torch.random.fork_rng(range(torch.cuda.device_count()) if device.type == "cuda" else []):
         try:
             network = networks.build(plan.network, **plan.network_options).to(device).train()
-            return sum(
-                settings.epochs
-                * settings.iterations_per_epoch
-                * settings.batch_size
-                * _seconds(network, settings.patch_size, settings.precision, device)
-                for settings in plan.stages.values()
-            )
+            samples: Counter[tuple[tuple[int, ...], str]] = Counter()
+            for stage in plan.stages.values():
+                count = stage.epochs * stage.iterations_per_epoch * stage.batch_size
+                samples[tuple(stage.patch_size), stage.precision] += count
+            return sum(count * _seconds(network, *kind, device) for kind, count in samples.items())
         except (RuntimeError, ValueError):
             return None
 
@@ -60,7 +59,9 @@ def told_before(plan: Plan, preset: str | None, device: torch.device, runs: int 
     if least is None:
         return None
     made = f"preset {preset}" if preset else "this plan"
-    text = f"At least {in_words(runs * least)} on {device} with {made}, by the time of a step here and now."
+    text = (
+        f"About {in_words(runs * least)} or more on {device} with {made}, as fast as a step is here and now."
+    )
     smaller = PRESET_NAMES[PRESET_NAMES.index(preset) + 1 :] if preset in PRESET_NAMES else ()
     if runs * least > LONG_S and device.type == "cpu" and smaller:
         text += f" Without a GPU choose --preset {' or '.join(smaller)}."
