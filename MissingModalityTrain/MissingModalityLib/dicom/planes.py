@@ -135,7 +135,7 @@ def _require_pixels(data: Dataset, path: Path) -> None:
     if found > stated * (1 + _MOST_PADDING) + 1:
         raise ImageError(
             f"{path} holds {found} bytes of pixels where its header states {stated} (Rows, Columns, "
-            "BitsAllocated), so that they would be laid out wrongly. Export the series again, or choose another."
+            "BitsAllocated), so that they would be laid out wrongly. Choose another series."
         )
 
 

@@ -16,13 +16,14 @@ import torch
 from .. import __version__
 from ..clinical.steps import Steps
 from ..core import strict_json
-from ..core.errors import CaseError, OptionError
+from ..core.errors import CaseError, ImageError, OptionError
 from ..core.failures import note_failure
-from ..core.files import explain_write_errors, write_text
+from ..core.files import explain_write_errors, image_suffix, write_text
 from ..core.kinds import checked
 from ..core.labels import REGIONS, TUMOR_CLASSES
 from ..core.modalities import Modality, modality_named
 from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..imaging.integrity import check_file
 from ..imaging.prepared import VERSION
 from .folder_patients import Patient, find_patients
 from .locations import bundled_student
@@ -54,7 +55,7 @@ def segment_folder(
 
     A case that cannot be segmented is reported and does not stop the others. Called again, only cases are
     segmented that have no result of this very student from these very files, by what these hold, made by
-    this version of the library and of its preparation.
+    this version of the library and of its preparation, that is still whole.
 
     Args:
         data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows, of DICOM as a
@@ -201,8 +202,13 @@ def _done_before(
             "preparation": VERSION,
             "library": __version__,
         }
-        return report if same and case.is_from(report, facts) and path.is_file() else None
-    except (OSError, ValueError, KeyError, TypeError):  # no report, or one that somebody has changed
+        if not (same and case.is_from(report, facts) and path.is_file()):
+            return None
+        if image_suffix(path):
+            check_file(path)
+        return report
+    # no report, one that somebody has changed, or a result that is cut off or damaged
+    except (OSError, ValueError, KeyError, TypeError, ImageError):
         return None
 
 
