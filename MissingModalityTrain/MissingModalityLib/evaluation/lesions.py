@@ -87,9 +87,7 @@ def lesion_score(prediction: np.ndarray, reference: np.ndarray, spacing: Sequenc
         return LesionScore(1.0, 0.0)
     # room for the dilation, and for the outside of a surface
     prediction, reference = (np.pad(mask[box], DILATION_VOXELS) for mask in (prediction, reference))
-    grown = ndimage.binary_dilation(reference, _GROWTH, DILATION_VOXELS)
-    # of one lesion alone the dilation is one piece of the dilation of all
-    lesions, count = ndimage.label(grown, _TOUCH)
+    lesions, count = grown_lesions(reference)
     pieces, found = ndimage.label(prediction, _TOUCH)
     reached = {(int(lesion), int(piece)) for lesion, piece in _pairs(lesions, pieces)}
     scores = [LesionScore(0.0, PENALTY_MM)] * (found - len({piece for _, piece in reached}))
@@ -101,6 +99,20 @@ def lesion_score(prediction: np.ndarray, reference: np.ndarray, spacing: Sequenc
     if not scores:
         return LesionScore(1.0, 0.0)
     return LesionScore(fmean(score.dice for score in scores), fmean(score.hd95 for score in scores))
+
+
+def grown_lesions(reference: np.ndarray) -> tuple[np.ndarray, int]:
+    """Lesions of a region with their surroundings.
+
+    Args:
+        reference: bool, (D, H, W), with room around it for the dilation.
+
+    Returns:
+        (D, H, W): 0, or the number of the lesion from 1, and how many there are.
+    """
+    grown = ndimage.binary_dilation(reference, _GROWTH, DILATION_VOXELS)
+    # of one lesion alone the dilation is one piece of the dilation of all
+    return ndimage.label(grown, _TOUCH)
 
 
 def _pairs(lesions: np.ndarray, pieces: np.ndarray) -> np.ndarray:
