@@ -11,10 +11,9 @@ import SimpleITK as sitk
 
 from heads import BRAIN_MM, GRID, ball, brain, brain_mask, head
 from MissingModalityLib.clinical import stripping
-from MissingModalityLib.clinical.brain_networks import NetworksMissing
 from MissingModalityLib.clinical.installed_tools import Tool
 from MissingModalityLib.clinical.stripping import grown, needs_stripping, strip
-from MissingModalityLib.core.errors import ImageError
+from MissingModalityLib.core.errors import ImageError, NetworksMissing
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.imaging import plausibility
 from MissingModalityLib.imaging.grid import Grid
