@@ -34,7 +34,7 @@ class Acquisition:
         shift: (x, y, z) mm that the head has moved by since the first sequence.
         angles: about x, y, z through the head's middle, degrees.
         bias: standard deviation of the coil's unevenness; two of them to either side are a quarter between
-            the darkest and the brightest place, and scanners have 10 to 40 % (Vovk et al., IEEE TMI 26, 2007).
+            the darkest and brightest places, and scanners have 10 to 40 % (Vovk et al., IEEE TMI 26, 2007).
         noise: standard deviation of the Rician noise, in parts of the brain's brightness.
     """
 
