@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import slicer
-from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityLib.core.segments import REGION_SEGMENTS
 from MissingModalityLib.runtime.jobs import Job
 from MissingModalitySegLib.rawsection import RawSteps
 from MissingModalitySegLib.sections import MissingModalitySegParameterNode
@@ -145,38 +144,25 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
 
         write_segmentation(mrml.label_map_of(segmentationNode), Path(path))
 
-    def saveDicomSeg(self, segmentationNode, folder):
-        """Write the segments as DICOM SEG with the plugin of the extension QuantitativeReporting.
+    def saveDicomSeg(self, segmentationNode, path):
+        """Write the segments as a DICOM object (SEG) on the slices of the series that they were found on.
+
+        Whole tumor and tumor core are in it where the node has them. Needs the package highdicom.
+
+        Args:
+            path: the file, by convention ending in .dcm.
 
         Raises:
-            MissingModalityError: the extension is absent or fails, or the reference volume did not come from
-                DICOM.
+            MissingModalityError: the reference volume did not come from DICOM, its files are gone, the file
+                cannot be written, or the package is missing.
         """
-        name = segmentationNode.GetName()
-        try:
-            import DICOMSegmentationPlugin
-        except ImportError:
-            raise MissingModalityError(
-                _(
-                    "DICOM SEG needs the extension QuantitativeReporting. Install it with the Extensions "
-                    "Manager."
-                )
-            ) from None
-        # patient and study of a DICOM object come from the instances of the reference volume
-        role = segmentationNode.GetReferenceImageGeometryReferenceRole()
-        reference = segmentationNode.GetNodeReference(role)
-        if reference is None or not reference.GetAttribute("DICOM.instanceUIDs"):
-            raise MissingModalityError(
-                _(
-                    "'{name}' cannot be written as DICOM SEG, since the volume it lies on was not loaded "
-                    "from DICOM. Load that volume with the DICOM module and segment again."
-                ).format(name=name)
-            )
-        exporter = DICOMSegmentationPlugin.DICOMSegmentationPluginClass()
-        problem = exportDicom(exporter, segmentationNode, folder)
-        if problem:
-            message = _("'{name}' was not written as DICOM SEG: {problem}")
-            raise MissingModalityError(message.format(name=name, problem=problem))
+        from MissingModalityLib import mrml
+        from MissingModalityLib.dicom.segmentation_object import write_dicom_seg
+
+        labels, files = mrml.dicom_label_map_of(segmentationNode)
+        segmentation = segmentationNode.GetSegmentation()
+        regions = any(segmentation.GetSegment(region.id) for region in REGION_SEGMENTS)
+        write_dicom_seg(labels, files, Path(path), regions)
 
     def detectInputs(self, scene=None):
         """Guess the MRI sequence of each loaded volume.
@@ -204,15 +190,3 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         from MissingModalityLib import mrml
 
         return mrml.region_volumes(segmentationNode)
-
-
-def exportDicom(exporter, node, folder):
-    """Let a DICOM plugin write a node; returns what went wrong, empty where nothing did."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    try:
-        exportables = exporter.examineForExport(hierarchy.GetItemByDataNode(node))
-        for exportable in exportables:
-            exportable.directory = str(Path(folder))
-        return exporter.export(exportables)
-    except Exception as error:  # the plugin is another extension's: any kind may come
-        return str(error)

@@ -3,18 +3,15 @@
 from html import escape
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
 from MissingModalityLib.inference.expected_dice import Grade
+from MissingModalityPanelLib.dependencies import ensureDicomSeg
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import fillTable, setStatus, signalsBlocked
 from MissingModalitySegLib.expectationsection import SIGNS, gradedLine
-
-DICOM_PLUGIN = "DICOMSegmentationPlugin"
-"""Of the extension QuantitativeReporting."""
 
 
 class ResultSection(Section):
@@ -74,19 +71,11 @@ class ResultSection(Section):
         setStatus(self.ui.resultLabel, node.GetName() if node is not None else "")
         display = node.GetDisplayNode() if node is not None else None
         self.ui.show3DButton.setSegmentationNode(node)
-        for widget in (self.ui.show3DButton, self.ui.opacitySlider, self.ui.saveButton):
-            widget.setEnabled(display is not None)
+        for name in ("show3DButton", "opacitySlider", "saveButton", "dicomButton"):
+            getattr(self.ui, name).setEnabled(display is not None)
         if display is not None:
             with signalsBlocked(self.ui.opacitySlider):
                 self.ui.opacitySlider.setValue(display.GetOpacity3D())
-        # made by the first DICOM plugin, so absent in a Slicer that was built without DICOM
-        hasPlugin = DICOM_PLUGIN in getattr(slicer.modules, "dicomPlugins", {})
-        self.ui.dicomButton.setEnabled(display is not None and hasPlugin)
-        self.ui.dicomButton.setToolTip(
-            _("Write the segmentation as a DICOM object; the volumes must have been loaded from DICOM")
-            if hasPlugin
-            else _("Install the extension QuantitativeReporting to write DICOM SEG")
-        )
 
     def _onOpacity(self, value):
         if self._node is not None:
@@ -101,14 +90,19 @@ class ResultSection(Section):
             self._write(self.logic.saveLabelMap, path)
 
     def _onDicom(self, *_arguments):
-        folder = qt.QFileDialog.getExistingDirectory(None, _("Folder for the DICOM file"))
-        if folder:
-            self._write(self.logic.saveDicomSeg, folder)
+        name = f"{self._node.GetName()}.dcm"
+        path = qt.QFileDialog.getSaveFileName(None, _("Save DICOM SEG"), name, _("DICOM SEG (*.dcm)"))
+        if path:
+            self._write(self._saveDicom, path)
+
+    def _saveDicom(self, node, path):
+        ensureDicomSeg(self.panel.title)
+        self.logic.saveDicomSeg(node, path)
 
     def _write(self, save, path):
         try:
             save(self._node, path)
-        except MissingModalityError as error:
+        except (MissingModalityError, RuntimeError) as error:
             self.panel.run.setStatus(str(error))
             self.panel.showError(str(error))
         else:

@@ -12,6 +12,8 @@ TORCH_REQUIREMENT = ">=2.4"  # as in pyproject.toml
 TORCH_EXTENSION = "PyTorch"
 TORCH_MODULE = "PyTorchUtils"
 
+DICOM_SEG_REQUIREMENT = "highdicom>=0.28"  # as in pyproject.toml
+
 STRIPPING_REQUIREMENT = "deepbet==1.0.2"  # as in MissingModalityLib/clinical/brain_networks.py
 WHEELS = "slicer.util.pip_install(glob.glob('FOLDER/*.whl'))"
 WHEELS_ALONE = "slicer.util.pip_install(['--no-deps', *glob.glob('FOLDER/deepbet*.whl')])"
@@ -31,13 +33,31 @@ def ensureDependencies(requester, requirementsPath):
     Raises:
         RuntimeError: something is missing and was not installed; the message says what to do.
     """
-    try:
-        import slicer.packaging
-    except ImportError:
-        raise RuntimeError(_("This needs Slicer 5.12 or later. Install the current Slicer.")) from None
+    _requirePackaging()
     if not isTorchInstalled():
         _installTorch(requester)
     _installPackages(slicer.packaging.load_requirements(requirementsPath), requester)
+
+
+def ensureDicomSeg(requester):
+    """Make sure that segments can be written as DICOM objects; Slicer asks before it installs.
+
+    Args:
+        requester: who asks, as shown in Slicer's dialog.
+
+    Raises:
+        RuntimeError: the package is missing and was not installed; the message says what to do.
+    """
+    if not _isRecorded(DICOM_SEG_REQUIREMENT):
+        _requirePackaging()
+        _installPackages([DICOM_SEG_REQUIREMENT], requester)
+
+
+def _requirePackaging():
+    try:
+        import slicer.packaging  # noqa: F401 - whether it is there
+    except ImportError:
+        raise RuntimeError(_("This needs Slicer 5.12 or later. Install the current Slicer.")) from None
 
 
 def ensureStripping(requester):

@@ -68,7 +68,7 @@ def labels() -> sitk.Image:
             GRID.to_image(ball(SCALP_MM).astype(np.uint8)),
             r"is no mask of a brain: it has 23\d\d cm3.* not of the head",
         ),
-        (brain_mask(center=(0, 45, 0)), r"lies elsewhere than the head: 6\d% of the mask is tissue"),
+        (brain_mask(center=(0, 60, 0)), r"lies elsewhere than the head: 80% of the mask is tissue"),
     ],
     ids=["labels", "an image", "empty", "turned inside out", "tumor", "head", "elsewhere"],
 )
@@ -91,6 +91,6 @@ def test_a_mask_of_another_place_altogether_is_refused(tmp_path: Path) -> None:
 
 
 def test_part_of_a_brain_is_enough_where_the_volume_ends_inside_it(tmp_path: Path) -> None:
-    slab = (slice(None), slice(None), slice(18, 20))
-    mask = read_brain_mask(write(brain_mask()[slab], tmp_path), head()[slab])
-    assert 0 < sitk.GetArrayFromImage(mask).sum() < 0.15 * sitk.GetArrayFromImage(brain_mask()).sum()
+    slab = Grid((*GRID.size[:2], 10), (4.0, 4.0, 1.0), (*GRID.origin[:2], -4.5), GRID.direction)
+    mask = read_brain_mask(write(brain_mask(slab), tmp_path), head(slab))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), sitk.GetArrayFromImage(brain_mask(slab)))

@@ -184,3 +184,19 @@ def test_guessing_needs_no_heavy_import() -> None:
         [sys.executable, "-c", code], cwd=LIBRARY, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Subtraktion T1 KM", "T1 soustraction", "t1 KM minus nativ", "T2 difference", "DW_SENSE", "Average DC"],
+)
+def test_computed_and_diffusion_images_are_known_in_other_words(name: str) -> None:
+    assert detect_modality(name, header=TIMES[T2]).excluded
+
+
+@pytest.mark.parametrize(
+    "header", [{"DiffusionBValue": "1000"}, {"PulseSequenceName": "SEEPI"}, {"PulseSequenceName": "DwiSE"}]
+)
+def test_diffusion_is_known_by_its_header_alone(header: dict[str, str]) -> None:
+    assert detect_modality(header=TIMES[T2] | header).excluded == "other sequence"
+    assert detect_modality(header=TIMES[T2] | {"DiffusionBValue": "0"}).modality is T2

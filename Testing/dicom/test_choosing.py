@@ -42,6 +42,12 @@ PAIRS = {
     "coverage": (THICK, replace(THIN, size=(256, 256, 60)), "less of the brain"),
     "slices": (THIN, replace(THICK, time="12:00:00"), "coarser voxels"),
     "fat": (THICK, replace(THICK, description="FLAIR fs", time="12:00:00"), "fat-suppressed"),
+    "acquired": (
+        THICK,
+        replace(THICK, header={"ImageType": "DERIVED\\SECONDARY"}, time="12:00:00"),
+        "computed from others",
+    ),
+    "native": (THICK, replace(THICK, contrast=True, time="12:00:00"), "after contrast agent"),
     "later": (replace(THICK, time="12:00:00"), THICK, "acquired earlier"),
     "finer than needed": (
         replace(THIN, time="12:00:00"),
@@ -84,3 +90,15 @@ def test_what_is_not_found_uncertain_or_unknown_is_told_and_not_used(tmp_path: P
     assert "'Ax T1 FLAIR' (series 1) is left out" in uncertain and "check it" in uncertain
     assert missing == "Not found: FLAIR, T1ce, T1 and T2."
     assert unknown.endswith("these are: 'series' (series 2).")
+
+
+def test_a_later_t1ce_is_not_the_worse_for_its_contrast_agent() -> None:
+    first = replace(THICK, modality=Modality.T1CE)
+    later = replace(first, contrast=True, time="12:00:00")
+    choice = choose(DicomStudy("P1", "1.2", "2024-03-01", "", (first, later)))
+    assert choice.series == {Modality.T1CE: later}
+
+
+def test_series_that_nothing_tells_apart_are_named_without_a_reason() -> None:
+    choice = choose(DicomStudy("P1", "1.2", "2024-03-01", "", (THICK, replace(THICK))))
+    assert choice.sentences[0].endswith("rather than 'FLAIR' (series 1).")

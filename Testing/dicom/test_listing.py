@@ -140,6 +140,27 @@ def test_what_is_no_input_is_told_with_the_reason(tmp_path: Path, kind: SeriesKi
     assert series.kind is kind and series.problem and series.modality is None
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"BodyPartExamined": "LSPINE"},
+        {"ProtocolName": "KNIE rechts"},
+        {"StudyDescription": "MRT_der_LWS"},
+        {"SeriesDescription": "t1 sag Schulter"},
+    ],
+)
+def test_another_part_of_the_body_is_told(tmp_path: Path, header: dict) -> None:
+    save(slices(count=9, **(SEQUENCES["T1"] | header)), tmp_path)
+    (series,) = only(tmp_path)
+    assert "another part of the body" in series.problem and series.modality is None
+
+
+@pytest.mark.parametrize("name", ["MR Brain and cervical spine, lumbar", "Neuro^Kopf HWS", "hippocampus", ""])
+def test_an_examination_that_names_the_head_shows_it(tmp_path: Path, name: str) -> None:
+    save(slices(count=9, **(SEQUENCES["T1"] | {"StudyDescription": name})), tmp_path)
+    assert only(tmp_path)[0].problem is None
+
+
 def test_color_images_and_few_slices_are_no_input(tmp_path: Path) -> None:
     header = SEQUENCES["T1"] | {
         "SamplesPerPixel": 3,

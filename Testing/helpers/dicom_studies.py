@@ -44,7 +44,6 @@ HEADERS: Mapping[Modality, Mapping[str, Any]] = {  # in the order of acquisition
     Modality.FLAIR: {
         **_SPIN_ECHO,
         "SeriesDescription": "t2_tirm_tra_dark-fluid_5mm",
-        "ProtocolName": "t2_tirm_tra_dark-fluid_5mm",
         "ScanningSequence": ["SE", "IR"],
         "RepetitionTime": 9000.0,
         "EchoTime": 93.0,
@@ -53,7 +52,6 @@ HEADERS: Mapping[Modality, Mapping[str, Any]] = {  # in the order of acquisition
     Modality.T2: {
         **_SPIN_ECHO,
         "SeriesDescription": "t2_tse_tra_5mm",
-        "ProtocolName": "t2_tse_tra_5mm",
         "RepetitionTime": 5000.0,
         "EchoTime": 100.0,
         "EchoTrainLength": 15,
@@ -61,14 +59,12 @@ HEADERS: Mapping[Modality, Mapping[str, Any]] = {  # in the order of acquisition
     Modality.T1: {
         **_SPIN_ECHO,
         "SeriesDescription": "t1_se_tra",
-        "ProtocolName": "t1_se_tra",
         "RepetitionTime": 500.0,
         "EchoTime": 9.0,
     },
     Modality.T1CE: {
         **_SPIN_ECHO,
         "SeriesDescription": "t1_se_tra_KM",
-        "ProtocolName": "t1_se_tra",
         "RepetitionTime": 500.0,
         "EchoTime": 9.0,
         "ContrastBolusAgent": "Gadovist",
@@ -284,7 +280,6 @@ def _common(visit: Visit, header: Mapping[str, Any], series_uid: str, number: in
     data.StudyID, data.StudyDescription = "1", "MR Head"
     data.BodyPartExamined, data.PatientPosition = "HEAD", "HFS"
     data.SeriesNumber = data.AcquisitionNumber = number
-    data.MagneticFieldStrength = 1.5
     for keyword, value in header.items():
         setattr(data, keyword, value)
     block = data.private_block(0x0029, "SIEMENS CSA HEADER", create=True)

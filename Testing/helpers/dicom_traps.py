@@ -165,11 +165,7 @@ def _reformat(folder: Path) -> None:
 
 def _nameless(folder: Path) -> None:
     for number, modality in enumerate(HEADERS, 1):
-        header = {
-            key: value
-            for key, value in HEADERS[modality].items()
-            if key not in ("SeriesDescription", "ProtocolName")
-        }
+        header = HEADERS[modality] | {"SeriesDescription": ""}
         save(series(volume(modality), header, number=number), folder)
 
 

@@ -191,3 +191,8 @@ class TestFolder:
         (tmp_path / "x.txt").write_text("x")
         with pytest.raises(CaseError, match="No case found"):
             find_patients(tmp_path)
+
+    def test_a_study_whose_files_lack_the_preamble_is_found(self, tmp_path):
+        for path in save(slices(Modality.T2), tmp_path):
+            path.write_bytes(path.read_bytes()[132:])
+        assert [patient.name for patient in find_patients(tmp_path).patients] == ["PHANTOM1__2024-03-01"]

@@ -345,3 +345,9 @@ def test_minimum_versions_are_those_of_the_package(name: str) -> None:
     project = Path(slicer_standin.__file__).parents[2] / "pyproject.toml"
     wanted = set(tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"])
     assert {f"torch{dependencies.TORCH_REQUIREMENT}", *map(str, listed_requirements(name))} <= wanted
+
+
+def test_what_dicom_seg_asks_for_is_what_the_package_asks_for() -> None:
+    project = Path(slicer_standin.__file__).parents[2] / "pyproject.toml"
+    extras = tomllib.loads(project.read_text("utf-8"))["project"]["optional-dependencies"]
+    assert extras["dicom"] == [dependencies.DICOM_SEG_REQUIREMENT]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
-import vtk
 from PySide6 import QtGui
 
 import qt_standin
@@ -371,47 +368,6 @@ def test_result_is_shown_faded_and_saved_as_the_label_map_it_is(
     slicer.mrmlScene.RemoveNode(panel.ui.flairSelector.currentNode())
     panel.ui.saveButton.click()
     assert "is not loaded any more" in panel.ui.statusLabel.text
-
-
-class DicomPlugin:
-    """What QuantitativeReporting's plugin is asked: it accepts every segmentation and may fail later."""
-
-    works = True
-    written: ClassVar[list[tuple[int, str]]] = []
-
-    def examineForExport(self, item: int) -> list[Any]:
-        return [SimpleNamespace(item=item, directory=None)]
-
-    def export(self, exportables: list[Any]) -> str:
-        if not self.works:
-            raise ValueError("no such tag")
-        self.written.extend((exportable.item, exportable.directory) for exportable in exportables)
-        return ""
-
-
-def test_dicom_seg_is_written_where_its_extension_is_installed(
-    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    node = segmented(panel, student)
-    assert not panel.ui.dicomButton.enabled
-    assert "QuantitativeReporting" in panel.ui.dicomButton.toolTip
-    plugin = SimpleNamespace(DICOMSegmentationPluginClass=DicomPlugin)
-    monkeypatch.setitem(sys.modules, "DICOMSegmentationPlugin", plugin)
-    slicer.modules.dicomPlugins = {"DICOMSegmentationPlugin": DicomPlugin}
-    panel.enter()
-    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path))
-    panel.ui.dicomButton.click()
-    assert "was not loaded from DICOM" in panel.ui.statusLabel.text and not DicomPlugin.written
-    panel.ui.flairSelector.currentNode().SetAttribute("DICOM.instanceUIDs", "1.2.3")
-    panel.ui.dicomButton.click()
-    algorithm = vtk.mutable("")
-    node.GetSegmentation().GetSegment("ED").GetTag("DICOM.SegmentAlgorithmType", algorithm)
-    assert algorithm.get() == "AUTOMATIC"
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    assert DicomPlugin.written == [(hierarchy.GetItemByDataNode(node), str(tmp_path))]
-    monkeypatch.setattr(DicomPlugin, "works", False)
-    panel.ui.dicomButton.click()
-    assert "was not written as DICOM SEG: no such tag" in panel.ui.statusLabel.text
 
 
 def test_all_patients_of_a_folder_are_segmented_beside_the_scene(

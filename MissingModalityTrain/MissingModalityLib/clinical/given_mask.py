@@ -16,7 +16,7 @@ from .mask_checks import implausible_volume, on_grid
 SMALLEST_SHARE = 0.85
 """Of the mask inside the head.
 
-Of a raw patient's own masks 0.999 and more lie in it, of the same moved 40 mm sideways 0.76 to 0.80; a mask
+Of a raw patient's own masks all lie in it, of the same moved 40 mm sideways 0.78 to 0.81; a mask
 made generously may surround a brain that was stripped tightly.
 """
 
@@ -81,9 +81,9 @@ def _head(image: sitk.Image) -> np.ndarray:
     if background.uniform:
         tissue = background.brain(sitk.GetArrayFromImage(image))
     else:
-        # Otsu's threshold would lie between fat and the rest; of the noise in the air single voxels are left
-        bright = sitk.BinaryMorphologicalOpening(sitk.HuangThreshold(image, 0, 1), (2, 2, 1))
-        tissue = sitk.GetArrayFromImage(bright).astype(bool)
+        # Otsu's threshold would lie between fat and the rest; some of the noise in the air is above this one
+        parts = sitk.RelabelComponent(sitk.ConnectedComponent(sitk.HuangThreshold(image, 0, 1)))
+        tissue = sitk.GetArrayFromImage(parts) == 1
     return _between(tissue, 1) & _between(tissue, 2)
 
 

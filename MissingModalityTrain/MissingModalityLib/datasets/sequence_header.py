@@ -1,7 +1,7 @@
 """What DICOM attributes say of an MR image beside its names: kind of image, contrast agent, and weighting.
 
 Sources: DICOM PS3.3 C.7.6.1.1.2 and C.8.3.1.1.1 (Image Type), C.8.13.3 (Acquisition Contrast), C.8.3.1
-(Scanning Sequence, times), C.7.6.4 (Contrast/Bolus).
+(Scanning Sequence, times), C.8.13.5.9 (b-value), C.7.6.4 (Contrast/Bolus).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ HEADER_KEYWORDS = (
     *("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "ScanningSequence"),
     *("ImageType", "ComplexImageComponent", "AcquisitionContrast"),
     *("RepetitionTime", "EchoTime", "InversionTime", "ContrastBolusAgent", "ContrastBolusVolume"),
+    "DiffusionBValue",
 )
 """Attributes that :func:`detection.detect_modality` looks at."""
 
@@ -59,8 +60,9 @@ _OTHER_CONTRASTS = frozenset(
 )
 _CONTRASTS = {"FLUID_ATTENUATED": Modality.FLAIR, "T1": Modality.T1, "T2": Modality.T2}
 
-# Siemens' names of pulse sequences: *ep_b1000, *swi3d1r, *tfi2d1 (true FISP), *ci3d (CISS), *fl_tof
-_OTHER_SEQUENCES = re.compile(r"^\*?(?:q?ep|q?swi|tfi|ci3d|asl|tgse|csi|svs|resolve)|tof", re.I)
+# pulse sequences of Siemens: *ep_b1000, *swi3d1r, *tfi2d1 (true FISP), *ci3d (CISS), *fl_tof; of Philips:
+# SEEPI, DwiSE
+_OTHER_SEQUENCES = re.compile(r"^\*?(?:q?ep|q?swi|tfi|ci3d|asl|tgse|csi|svs|resolve)|tof|epi|dwi", re.I)
 _T1_SEQUENCE = re.compile(r"^\*?tfl", re.I)
 _NO_AGENT = r"(no|none|non|n|nil|0|n/?a|unknown|without.*|wo|w/o.*|no .*|nativ\w*|pre\w*|-|\.)?"
 
@@ -79,6 +81,9 @@ def other_image_type(header: Header) -> tuple[str, str] | None:
     contrast = (header.get("AcquisitionContrast") or "").upper()
     if contrast in _OTHER_CONTRASTS:
         return f"Acquisition Contrast {contrast}", OTHER_SEQUENCE
+    # 0 is stated of images without diffusion, too
+    if _number(header.get("DiffusionBValue")):
+        return f"b-value {header['DiffusionBValue']}", OTHER_SEQUENCE
     if "EP" in _scanning(header):  # diffusion, perfusion or functional, whatever its times
         return "echo-planar imaging", OTHER_SEQUENCE
     for name in (header.get("SequenceName") or "", header.get("PulseSequenceName") or ""):

@@ -28,7 +28,7 @@ _OTHER = {
     MAP: _set(
         "adc dadc eadc fa colfa tensor cbf rcbf cbv rcbv relcbf relcbv relccbv corrcbv mtt relmtt ttp tmax "
         "ktrans kep map maps t1map t2map t1rho fieldmap b0map b1map pha phase subtraction subtracted fusion "
-        "fused merge pbp gbp k2"
+        "fused merge pbp gbp k2 minus"
     ),
     PROJECTION: _set("mip mips minip pjn projected projection radial vrt rendering"),
     SEGMENTATION: _set(
@@ -44,6 +44,8 @@ _OTHER = {
     ),
 }
 _KIND_OF_WORD = {word: kind for kind, words in _OTHER.items() for word in words}
+_COMPUTED = ("subtr", "soustr", "sustrac", "sottraz", "differenz", "difference", "diferenc")
+"""How words for one image less another begin."""
 _B_VALUE = re.compile(r"^b(?:0|[1-9]\d?[05]0)$")
 
 _CONTRAST = _set(
@@ -90,7 +92,7 @@ _REPLACED = (
     (re.compile(r"\bscreen[\s-]*s\w*|\bscreen[\s-]*cap\w*"), " screensave "),
     (re.compile(r"\b(\d[\s-]*)plane\b"), " 3plane "),
     (re.compile(r"\bt1[\s-]+images\b"), " t1map "),  # beside the images of MP2RAGE
-    (re.compile(r"apparent[\s-]+diffusion"), " adc "),
+    (re.compile(r"apparent[\s-]+diffusion|average[\s-]+dc"), " adc "),
     (re.compile(r"\bsub\b(?![\s-]*\d|-\w)"), " subtraction "),
     # the whole examination, not this series
     (re.compile(rf"\b{_WITH}[\s/&+,-]*(?:and|und|et)?[\s/&+,-]*{_WITHOUT}\b([\s-]*{_AGENT})?"), " "),
@@ -138,7 +140,10 @@ def _kind_of_word(word: str) -> str | None:
         return _KIND_OF_WORD[word]
     if word.startswith(("localiz", "scout")) or word.endswith("scout"):
         return LOCALIZER
-    if word.startswith(("diffus", "perfus")) or word.endswith("dwi") or _B_VALUE.match(word):
+    if word.startswith(_COMPUTED):
+        return MAP
+    # Philips' diffusion is called DW_SENSE and DWIBS
+    if word.startswith(("diffus", "perfus", "dw")) or word.endswith("dwi") or _B_VALUE.match(word):
         return OTHER_SEQUENCE
     return None
 

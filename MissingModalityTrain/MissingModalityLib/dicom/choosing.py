@@ -40,8 +40,9 @@ def choose(study: DicomStudy) -> Choice:
     """The best series of each sequence.
 
     In this order: what words name before what only times tell, originals before reformats, complete before
-    gaps, more of the brain, thinner slices, no fat suppression, and at last the one acquired later, for a
-    sequence is run again when the first did not succeed.
+    gaps, more of the brain, images as acquired before what was computed from them, thinner slices, no fat
+    suppression, no contrast agent but in T1ce, and at last the one acquired later, for a sequence is run
+    again when the first did not succeed.
     """
     chosen: dict[Modality, Series] = {}
     sentences = []
@@ -79,13 +80,20 @@ def _fineness(series: Series) -> float:
     return -round(coarsest / _SPACING_STEP_MM)
 
 
+def _is_derived(series: Series) -> bool:
+    """By the first value of Image Type, "pixel data characteristics" (DICOM PS3.3 C.7.6.1.1.2)."""
+    return series.header.get("ImageType", "").upper().startswith("DERIVED")
+
+
 _MERITS: Sequence[tuple[str, Callable[[Series], Any]]] = (
     ("less certain", lambda one: one.confidence >= _SURE),
     ("a reformat", lambda one: one.kind is SeriesKind.VOLUME),
     ("incomplete", lambda one: one.gap is None),
     ("less of the brain", _coverage),
+    ("computed from others", lambda one: not _is_derived(one)),
     ("coarser voxels", _fineness),
     ("fat-suppressed", lambda one: not is_fat_suppressed(words_of(one.description))),
+    ("after contrast agent", lambda one: one.modality is Modality.T1CE or not one.contrast),
     ("acquired earlier", lambda one: (one.time, one.number or 0)),
     ("another volume of its series", lambda one: one.part),
 )
@@ -97,7 +105,8 @@ def _chosen(modality: Modality, ranked: Sequence[Series]) -> str:
     text = f"{modality.title}: {best.title}, {_grid(best)}"
     if not others:
         return f"{text}. {best.reason}"
-    rather = [f"{other.title} ({shortcoming(best, other)})" for other in others]
+    lacks = [(other.title, shortcoming(best, other)) for other in others]
+    rather = [f"{title} ({lack})" if lack else title for title, lack in lacks]
     return f"{text}, rather than {' or '.join(rather)}."
 
 

@@ -27,6 +27,27 @@ _WITHOUT_IMAGES = ("SR", "KO", "PR", "DOC", "REG", "PLAN", "AU", "ECG")
 _OTHER_PARTS = re.compile(
     r"spine|abdomen|liver|pelvis|prostate|breast|knee|shoulder|hip|ankle|wrist|heart|chest", re.IGNORECASE
 )
+"""As Body Part Examined has them, whose values are terms (DICOM PS3.16 Annex L)."""
+
+_NAMED_PARTS = re.compile(
+    r"\b(?:[clt]?spine|[clt] spine|lumbar|lumbal|thoracic|[hbl]ws|wirbels\w*|rachis|columna|colonna|"
+    r"abdom\w*|liver|leber|foie|higado|fegato|mrcp|pelvi\w*|becken|bassin|prostat\w*|breast|mamma\w*|sein|"
+    r"knees?|knie|kniegelenk|genou|rodilla|ginocchio|shoulders?|schulter\w*|epaule|hombro|spalla|"
+    r"hips?|h(?:ü|ue|u)fte?|hanche|ankles?|sprunggelenk\w*|cheville|wrists?|handgelenk\w*|poignet|"
+    r"elbows?|ellenbogen\w*|coude|foot|fu(?:ß|ss)|heart|cardiac|herz|coeur|chest|thorax)\b"
+)
+"""As people name them in English, German, French, Spanish and Italian."""
+
+_HEAD = re.compile(
+    r"head|brain|skull|crani|cerebr|encephal|neuro|kopf|sch(?:ä|ae|a)del|hirn|t(?:ê|e)te|cr(?:â|a)ne|cerveau|"
+    r"enc(?:é|e)phal|cabeza|testa|cervello|stroke|tumou?r|gli(?:oma|om|o)|pituit|hypophys|sella|orbit"
+)
+"""In the name of an examination: it shows the head, whatever else."""
+_NAMES = {
+    "SeriesDescription": "the name",
+    "ProtocolName": "the protocol's name",
+    "StudyDescription": "the name of the examination",
+}
 _PROBLEMS = {
     SeriesKind.LOCALIZER: "is a localizer",
     SeriesKind.MAP: "is a map or image computed from others",
@@ -101,8 +122,7 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
     if guess.excluded:
         kind = SeriesKind(guess.excluded)
         return kind, f"{_PROBLEMS[kind]} ({guess.evidence})"
-    part = frame.text("BodyPartExamined")
-    if _OTHER_PARTS.search(part):
+    if part := _other_part(frame):
         return SeriesKind.OTHER_SEQUENCE, f"shows another part of the body ({part})"
     if volume.repeats > 1:
         return (
@@ -115,6 +135,21 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
     if count < MIN_VOXELS:
         return SeriesKind.INCOMPLETE, f"has only {count} slice{'s' if count > 1 else ''}"
     return (SeriesKind.REFORMAT if is_cut_anew(frame.header) else SeriesKind.VOLUME), None
+
+
+def _other_part(frame: Frame) -> str:
+    """A part of the body other than the head that an image is said to show; empty where none is.
+
+    An examination may be of several parts: its name counts where it names no head.
+    """
+    if _OTHER_PARTS.search(frame.text("BodyPartExamined")):
+        return frame.text("BodyPartExamined")
+    for keyword in ("SeriesDescription", "ProtocolName", "StudyDescription"):
+        text = frame.text(keyword).casefold().replace("_", " ")
+        found = _NAMED_PARTS.search(text)
+        if found and not _HEAD.search(text):
+            return f"'{found[0]}' in {_NAMES[keyword]}"
+    return ""
 
 
 def _foreign(frame: Frame) -> tuple[SeriesKind, str] | None:

@@ -24,6 +24,7 @@ from pydicom.uid import (
 
 from ..core import strict_json
 from ..runtime.limited_child import Answer, memory_limit, serve
+from .file_kind import START, begins_with_data, has_preamble
 
 KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer", "PatientID", "PatientName"),
@@ -71,7 +72,6 @@ _TAGS = [tag_for_keyword(keyword) for keyword in (*KEYWORDS, *_GROUPS, _AGENTS)]
 _ROOM = 512 << 20
 """Bytes for a batch: an enhanced file of ten thousand frames takes some 200 MB as pydicom's objects."""
 
-_PREAMBLE = 128
 _UNDEFINED = 0xFFFFFFFF
 _LONG_FORM = (b"OB", b"OW", b"UN")
 _MR_IMAGES = (MRImageStorage, EnhancedMRImageStorage)
@@ -146,13 +146,12 @@ def _has_no_preamble(file: BinaryIO, path: Path) -> bool:
     Raises:
         _Unusable: it is no DICOM file of either kind.
     """
-    start = file.read(_PREAMBLE + 4)
-    if start[_PREAMBLE:] == b"DICM":
+    start = file.read(START)
+    if has_preamble(start):
         return False
     if not start:
         raise _Unusable("is empty")
-    # the first element is one of group 2 or 8, little-endian, and has a small number
-    if len(start) == _PREAMBLE + 4 and start[0] in (2, 8) and start[1] == 0 and start[3] == 0:
+    if begins_with_data(start):
         return True
     if path.suffix.lower() in _ARCHIVES:
         raise _Unusable("is an archive; unpack it first")

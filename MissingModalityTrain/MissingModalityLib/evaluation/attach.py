@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import CaseError
+from ..core.kinds import checked
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
 from ..inference.card import CHOICES, read_card
@@ -28,6 +29,7 @@ _DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
 
 
+@checked
 def attach_evaluation(
     student: Path | str, evaluation: Path | str, cross_validation: Sequence[Path | str] = ()
 ) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.failures import Failure, note_failure
 from ..core.files import explain_write_errors, write_report, write_text
+from ..core.kinds import checked
 from ..core.labels import REGIONS, check_cavity_rule
 from ..core.modalities import subset_name
 from ..core.progress import Progress, reporter
@@ -54,6 +55,7 @@ _MOST_REASONS = 5
 _OTHER_FOLDER = "Choose another output folder."
 
 
+@checked
 def evaluate_folder(
     student: Path | str,
     data: Path | str,

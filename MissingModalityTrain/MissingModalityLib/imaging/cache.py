@@ -23,7 +23,7 @@ from ..core import strict_json
 from ..core.checksum import check_checksum, with_checksum
 from ..core.errors import CaseError, ImageError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.labels import CONVENTIONS, RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, with_cavity
+from ..core.labels import RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, convention, with_cavity
 from ..core.modalities import MODALITIES, Modality, Subset
 from ..datasets.prepared import LAYOUT, SUFFIX
 from .boxes import Box, shared_part
@@ -262,7 +262,7 @@ def fingerprint(case: Case) -> str:
         ) from error
     roles = [(modality.name, image.channel, facts[image.path]) for modality, image in case.images.items()]
     known = [VERSION, roles, facts.get(case.label), case.convention]
-    if case.convention and RESECTION_CAVITY in CONVENTIONS[case.convention].to_class.values():
+    if case.convention and RESECTION_CAVITY in convention(case.convention).to_class.values():
         known.append("resection cavity kept")  # which earlier files of these data sets have as background
     text = strict_json.dumps(known)
     return hashlib.sha256(text.encode()).hexdigest()

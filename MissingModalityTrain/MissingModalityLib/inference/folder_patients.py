@@ -11,6 +11,7 @@ from ..core.errors import CaseError, ImageError
 from ..core.file_names import name_key, portable_name
 from ..datasets.case import Case, Skipped
 from ..datasets.discovery import find_cases, walk
+from ..dicom.file_kind import is_dicom
 from ..dicom.listing import DicomListing, DicomStudy, find_studies
 from ..dicom.reading import files_facts as visit_facts
 from ..dicom.reading import read_visit
@@ -19,9 +20,6 @@ from ..imaging.reading import read_study
 from .segment_files import Segmenter
 
 Report = dict[str, Any]
-
-_PREAMBLE, _MAGIC = 128, b"DICM"
-"""Every file of DICOM begins like this (PS3.10 Section 7.1), but for those of the last century."""
 
 
 class Patient(Protocol):
@@ -157,17 +155,6 @@ def find_patients(folder: Path) -> Patients:
         return Patients(tuple(map(FilesPatient, cases)), skipped, warnings)
     patients = (*map(FilesPatient, cases), *_named(dicom.studies, [case.name for case in cases]))
     return Patients(patients, _left_over(patients, skipped, dicom), warnings)
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file says in its first bytes that it is DICOM."""
-    try:
-        if not path.is_file():  # a pipe, which may never end
-            return False
-        with path.open("rb") as file:
-            return file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
-    except OSError:
-        return False
 
 
 def _dicom_in(folder: Path) -> DicomListing | None:

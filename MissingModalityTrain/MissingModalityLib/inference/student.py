@@ -20,6 +20,7 @@ from safetensors.torch import save
 from ..core.checksum import with_checksum
 from ..core.errors import OptionError, StudentError
 from ..core.files import atomic_write, explain_write_errors
+from ..core.kinds import check_kind, checked
 from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, reporter
@@ -118,7 +119,8 @@ class Student:
             temporary.write_bytes(with_checksum(save(tensors, {HEADER_KEY: self.card.to_json()})))
 
     @classmethod
-    def load(cls, path: Path) -> Student:
+    @checked
+    def load(cls, path: Path | str) -> Student:
         """Read a student file.
 
         Raises:
@@ -160,7 +162,9 @@ class Student:
         """
         # training scores prepared cases with a student, where there may be no SimpleITK to read volumes with
         from ..imaging.preparation import prepare, to_grid, to_reference_grid
+        from ..imaging.reading import Study
 
+        check_kind("study", study, Study)
         begin = time.perf_counter()
         chosen = choose_device(device) if isinstance(device, str) else device
         report = reporter(on_progress)

@@ -6,7 +6,14 @@ of the reference volume and under its parent transform, so both stay together wh
 
 from .detection import assign_inputs, detect_inputs
 from .inputs import check_nodes, input_problem, write_inputs
-from .segments import build_segmentation, classes_of, label_map_of, place_segmentation, region_volumes
+from .segments import (
+    build_segmentation,
+    classes_of,
+    dicom_label_map_of,
+    label_map_of,
+    place_segmentation,
+    region_volumes,
+)
 from .steps import add_brain_mask, add_transform, brain_mask_of, write_brain_mask
 from .volumes import add_volume, image_of, voxels_of
 
@@ -20,6 +27,7 @@ __all__ = [
     "check_nodes",
     "classes_of",
     "detect_inputs",
+    "dicom_label_map_of",
     "image_of",
     "input_problem",
     "label_map_of",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import SimpleITK as sitk
 import slicer
@@ -11,7 +13,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from ..core.errors import ImageError
 from ..core.segments import REGION_SEGMENTS, SEGMENTS, Segment
 from .inputs import input_problem
-from .volumes import Node, image_of, voxels_of
+from .volumes import Node, image_of, lps_of, placed_image, voxels_of
 
 BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
@@ -118,6 +120,43 @@ def label_map_of(node: Node) -> sitk.Image:
     Raises:
         ImageError: the volume is gone, or the node has none of our segments.
     """
+    reference = _reference_of(node)
+    labels = sitk.GetImageFromArray(classes_of(node, reference))
+    labels.CopyInformation(image_of(reference))
+    return labels
+
+
+def dicom_label_map_of(node: Node) -> tuple[sitk.Image, list[Path]]:
+    """:func:`label_map_of` where the DICOM slices of the reference volume lie, with the files of these.
+
+    A parent transform, under which the volume is shown elsewhere, is left aside: a DICOM object belongs to
+    the slices as they were acquired.
+
+    Raises:
+        ImageError: as there; or the volume did not come from DICOM, or its files are gone.
+    """
+    reference = _reference_of(node)
+    database = getattr(slicer, "dicomDatabase", None)
+    instances = (reference.GetAttribute("DICOM.instanceUIDs") or "").split()
+    if not instances or not database:
+        raise ImageError(
+            f"'{node.GetName()}' cannot be written as DICOM SEG, since the volume it lies on, "
+            f"'{reference.GetName()}', was not loaded from DICOM. Load that volume with the DICOM module and "
+            "segment again."
+        )
+    files = [Path(database.fileForInstance(uid)) for uid in instances]
+    if not all(file.is_file() for file in files):
+        raise ImageError(
+            f"'{node.GetName()}' cannot be written as DICOM SEG, since files of '{reference.GetName()}' are "
+            "not in Slicer's DICOM database any more. Import the series again."
+        )
+    matrix = vtk.vtkMatrix4x4()
+    reference.GetIJKToRASMatrix(matrix)
+    return placed_image(classes_of(node, reference), lps_of(matrix), reference.GetName()), files
+
+
+def _reference_of(node: Node) -> Node:
+    """The volume that our segments lie on. Raises ImageError, see :func:`label_map_of`."""
     if not any(node.GetSegmentation().GetSegment(segment.id) for segment in SEGMENTS):
         raise ImageError(
             f"'{node.GetName()}' has none of the segments {', '.join(segment.name for segment in SEGMENTS)}. "
@@ -129,9 +168,7 @@ def label_map_of(node: Node) -> sitk.Image:
             f"The volume that '{node.GetName()}' was segmented on is not loaded any more. Load it, choose it "
             "as the segmentation's source volume in the Segment Editor, and try again."
         )
-    labels = sitk.GetImageFromArray(classes_of(node, reference))
-    labels.CopyInformation(image_of(reference))
-    return labels
+    return reference
 
 
 def _oriented_image(values: np.ndarray, reference: Node) -> Node:

@@ -118,5 +118,10 @@ def lps_in_world(node: Node, matrix: Node) -> np.ndarray:
         world = vtk.vtkMatrix4x4()
         transform.GetMatrixTransformToWorld(world)
         vtk.vtkMatrix4x4.Multiply4x4(world, matrix, matrix)
+    return lps_of(matrix)
+
+
+def lps_of(matrix: Node) -> np.ndarray:
+    """4x4 matrix to LPS from whence a ``vtkMatrix4x4`` goes to RAS (mm)."""
     ras = np.reshape([matrix.GetElement(*place) for place in np.ndindex(4, 4)], (4, 4))
     return RAS_TO_LPS_AFFINE @ ras

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.aliases import OLD_PLAN_SETTINGS, plan_of_today, renamed
 from ..core.errors import OptionError
+from ..core.kinds import checked
 from ..core.labels import CAVITY_RULES
 from ..core.settings import (
     SettingError,
@@ -101,6 +102,7 @@ OF_THE_RUN = {
 """Field of a plan by the name under which ``--set`` changes it; these hold for all stages."""
 
 
+@checked
 def make_plan(
     recipe: str = "baseline",
     network: str | None = None,
