@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all mutations lint need-folders student comparison bench fuzz screenshots lock sbom clean
+.PHONY: help install demo test test-all mutations lint need-folders student comparison sequence-check bench fuzz screenshots lock sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo "                  ONLY=\"imaging/ losses\" for some"
 	@echo "make lint         ruff check and format check"
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
+	@echo "make sequence-check  train and describe the network that tells sequences apart; TRAIN=folder TEST=folder"
 	@echo "make comparison   train and score recipes side by side, or systems with LINES=systems;"
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
 	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
@@ -82,13 +83,16 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-student comparison: need-folders
+student comparison sequence-check: need-folders
 
 need-folders:
 	@test -n "$(TRAIN)" && test -n "$(TEST)" || { echo "Name the cases: TRAIN=folder TEST=folder" >&2; exit 2; }
 
 student: install
 	$(BIN)/python Scripts/bundled_student.py --train "$(TRAIN)" --test "$(TEST)"
+
+sequence-check: install
+	$(BIN)/python Scripts/sequence_check.py --train "$(TRAIN)" --test "$(TEST)"
 
 comparison: install
 	$(BIN)/python Scripts/compare_recipes.py --train "$(TRAIN)" --test "$(TEST)" $(if $(LINES),--lines "$(LINES)")

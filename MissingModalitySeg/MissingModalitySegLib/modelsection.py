@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError, StudentError
 from MissingModalityLib.inference.card import read_card
-from MissingModalityLib.inference.locations import STUDENT_SUFFIX, bundled_student, user_models
+from MissingModalityLib.inference.locations import bundled_student, students_in, user_models
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import signalsBlocked
 
@@ -15,18 +15,14 @@ from MissingModalityPanelLib.widgets import signalsBlocked
 def bundledStudents():
     """Paths of the models that came with the extension; the default first."""
     try:
-        return _studentsIn(bundled_student().parent)
+        return students_in(bundled_student().parent)
     except MissingModalityError:
         return []
 
 
 def trainedStudents():
     """Paths of the models in the user's own folder, where the training module exports to."""
-    return _studentsIn(user_models())
-
-
-def _studentsIn(folder):
-    return sorted(folder.glob(f"*{STUDENT_SUFFIX}"))
+    return students_in(user_models())
 
 
 class ModelParameters:

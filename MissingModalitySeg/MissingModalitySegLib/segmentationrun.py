@@ -7,7 +7,7 @@ from pathlib import Path
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import ImageError, MissingModalityError, OptionError
-from MissingModalityLib.core.modalities import MODALITIES, Modality
+from MissingModalityLib.core.modalities import modality_named
 from MissingModalityLib.runtime.jobs import Job
 
 
@@ -152,7 +152,7 @@ def nodesByModality(inputs):
     """
     nodes = {}
     for name, node in inputs.items():
-        modality = modalityNamed(name)
+        modality = modality_named(name)
         if modality in nodes:
             raise OptionError(
                 f"Two volumes were given for {modality.title}: '{nodes[modality].GetName()}' and "
@@ -160,18 +160,3 @@ def nodesByModality(inputs):
             )
         nodes[modality] = node
     return nodes
-
-
-def modalityNamed(name):
-    """``"T1CE"``, ``"T1ce"`` or a ``Modality`` -> ``Modality``.
-
-    Raises:
-        OptionError: there is no such sequence.
-    """
-    if isinstance(name, Modality):
-        return name
-    try:
-        return Modality[name.upper()]
-    except KeyError:
-        known = ", ".join(modality.name for modality in MODALITIES)
-        raise OptionError(f"Unknown sequence '{name}'. Use the names {known}.") from None

@@ -4,12 +4,14 @@ Importing it loads nothing heavy; each public name brings its own file when firs
 
     import MissingModalityLib as mm
 
+    labels = mm.segment({"FLAIR": "flair.nii.gz", "T1ce": image}).labels  # files, images, arrays
     run = mm.train(data="cases", recipe="aem-kd", output="run", on_progress=print)
     mm.evaluate_folder(mm.export(run, "student.safetensors"), "test_cases", "results")
 """
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
 from typing import Any
 
@@ -22,12 +24,15 @@ _PUBLIC = {
     "MissingModalityError": "core.errors",
     "Modality": "core.modalities",
     "Plan": "training.plan",
+    "Prediction": "inference.prediction",
+    "RECIPES": "training.recipes",
     "Settings": "training.settings",
     "Steps": "clinical.steps",
     "Student": "inference.student",
     "Study": "imaging.reading",
     "SynthesisOptions": "synthesis.options",
     "attach_evaluation": "evaluation.attach",
+    "bundled_student": "inference.locations",
     "compare_folders": "evaluation.comparison",
     "evaluate_folder": "evaluation.evaluate",
     "export": "training.stage_students",
@@ -37,26 +42,50 @@ _PUBLIC = {
     "make_plan": "training.plan",
     "prepare_cases": "imaging.prepared_folder",
     "read_study": "imaging.reading",
+    "segment": "inference.segment_images",
     "segment_dicom": "inference.segment_dicom",
     "segment_files": "inference.segment_files",
     "segment_folder": "inference.segment_folder",
     "select": "training.selection",
     "synthesize": "synthesis.write",
     "train": "training.run",
+    "user_models": "inference.locations",
     "write_dicom_seg": "dicom.segmentation_object",
     "write_segmentation": "imaging.segmentation_file",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+_ALIASES = {
+    "compare": "compare_folders",
+    "evaluate": "evaluate_folder",
+    "prepare": "prepare_cases",
+    "segment_images": "segment",
+}
+"""Names of the command line, and others that are tried: the same functions."""
+
+_INSTEAD = {
+    **dict.fromkeys(("list_models", "models", "list_students"), "bundled_student() and user_models()"),
+    **dict.fromkeys(("load_model", "load_student", "load"), "Student.load(path)"),
+    **dict.fromkeys(("cases", "load_cases", "list_cases"), "find_cases(folder)"),
+    **dict.fromkeys(("infer", "inference", "predict", "run"), "segment(inputs)"),
+    "phantom": "grow_patient(seed)",
+    "series": "find_studies(folder)",
+}
+"""For names that are tried and stand for something that is called otherwise here."""
+
+__all__ = ["__version__", *_PUBLIC, *_ALIASES]
 
 
 def __getattr__(name: str) -> Any:
     """A public name, imported now (PEP 562)."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+    target = _ALIASES.get(name, name)
+    if target not in _PUBLIC:
+        near = difflib.get_close_matches(name, __all__, 1)
+        instead = _INSTEAD.get(name, near[0] if near else "")
+        hint = f": use {instead}" if instead else ""
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    return getattr(import_module(f".{_PUBLIC[target]}", __name__), target)
 
 
 def __dir__() -> list[str]:
     # else a console would complete only what was used before
-    return sorted({*globals(), *_PUBLIC})
+    return sorted({*globals(), *__all__})

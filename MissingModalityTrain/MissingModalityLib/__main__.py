@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: ``missing-modality COMMAND ...`` or ``python -m MissingModalityLib COMMAND ...``.
 
 Exit codes: 0 done; 2 bad input or options or a package that is not installed, one message on stderr; 130
@@ -7,13 +8,14 @@ Each command is a file of ``cli``.
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from . import __version__
 from .cli import (
@@ -31,9 +33,11 @@ from .cli import (
     synthesize,
     train,
 )
+from .cli.parser import Parser, command_line
+from .cli.speech import spoken
 from .core.errors import MissingModalityError
 from .core.modalities import in_words
-from .runtime.ranks import launched_rank, launched_world_size
+from .runtime.ranks import launched_world_size
 
 _COMMANDS = (
     segment,
@@ -60,8 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _print_any_name()
     try:
-        options = build_parser().parse_args(arguments)
-        return options.run(options) or 0
+        parser = build_parser()
+        _complete(parser)
+        given = sys.argv[1:] if arguments is None else arguments
+        options = parser.parse_args(command_line(given, parser.commands, parser))
+        with spoken(options):
+            return options.run(options) or 0
     except MissingModalityError as error:
         if not error.reported_elsewhere:
             print(f"missing-modality: error: {error}", file=sys.stderr)
@@ -93,22 +101,9 @@ def _remedy(module: str) -> str:
     )
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse without abbreviated options and with errors in the form of our own."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        # torchrun gives all processes the same arguments
-        self.exit(
-            2, None if launched_rank() else f"missing-modality: error: {message} (see {self.prog} --help)\n"
-        )
-
-
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of all commands; the options that it returns hold the command's function as ``run``."""
-    parser = _Parser(
+    parser = Parser(
         prog="missing-modality",
         description=f"Brain tumor segmentation from any subset of {in_words()} MRI. "
         "Research use only, not a medical device.",
@@ -117,7 +112,15 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add(commands)
+    parser.commands = tuple(commands.choices)
     return parser
+
+
+def _complete(parser: Parser) -> None:
+    """Answer a shell that asks what may follow, and leave; argcomplete may be absent."""
+    if "_ARGCOMPLETE" in os.environ:  # set by the shell for that question alone
+        with suppress(ModuleNotFoundError):
+            import_module("argcomplete").autocomplete(parser)
 
 
 def _end(code: int) -> NoReturn:

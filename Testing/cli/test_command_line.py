@@ -146,7 +146,8 @@ def test_unusable_volume_gives_one_message_and_no_output(what, flair, student, t
     output.write_bytes(b"an earlier result")
     before = sorted(tmp_path.iterdir())
     arguments = ["segment", "--flair", flair, "--t1ce", broken, "--output", output, "--student", student]
-    assert main([*map(str, arguments), "--device", "cpu", "--progress", "none"]) == 2
+    arguments += ["--overwrite", "--device", "cpu", "--progress", "none"]
+    assert main([*map(str, arguments)]) == 2
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith(f"missing-modality: error: {broken}"), err
@@ -181,7 +182,7 @@ WRONG_OPTIONS = {
     "same volume twice": (["--flair", "FLAIR", "--t1", "FLAIR", "--output", "OUT"], "as FLAIR and as T1"),
     "same option twice": (["--flair", "FLAIR", "--flair", "x", "--output", "OUT"], "--flair was given twice"),
     "folder absent": (["--flair", "FLAIR", "--output", "none/out.nii.gz"], "does not exist"),
-    "unknown suffix": (["--flair", "FLAIR", "--output", "tumor.dcm"], "unknown kind of output"),
+    "unknown suffix": (["--flair", "FLAIR", "--output", "tumor.png"], "unknown kind of output"),
     "no output": (["--flair", "FLAIR"], "--output"),
     "unknown option": (["--flare", "FLAIR", "--output", "OUT"], "--flare"),
     "shortened option": (["--t", "FLAIR", "--output", "OUT"], "--t"),
@@ -213,7 +214,7 @@ def test_message_has_no_traceback_in_a_real_process(tmp_path):
 
 
 def test_interrupt_ends_quietly_with_130(flair, student, tmp_path, monkeypatch, capsys):
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(segmentation, "segment_files", interrupt)
@@ -294,7 +295,7 @@ def test_a_module_of_our_own_that_is_absent_is_a_bug(monkeypatch):
         main(["cases", "."])
 
 
-@pytest.mark.parametrize("command", [["phantom", "--output", "o", "--seed", "1"], ["compare", "a=b"]])
+@pytest.mark.parametrize("command", [["phantom", "--output", "o"], ["compare", "a=b"]])
 def test_commands_without_progress_do_not_offer_it(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert exit_code([*command, "--progress", "json"]) == 2
@@ -303,9 +304,8 @@ def test_commands_without_progress_do_not_offer_it(command, tmp_path, monkeypatc
 
 
 def test_help_lists_the_settings_of_train_and_the_rules_of_evaluate(capsys):
-    assert exit_code(["train", "--help"]) == 0
-    help_text = capsys.readouterr().out
-    assert describe_settings() in help_text
+    assert exit_code(["train", "--help-settings"]) == 0
+    assert capsys.readouterr().out.strip() == describe_settings()
     assert exit_code(["evaluate", "--help"]) == 0
     help_text = capsys.readouterr().out
     assert all(rule in help_text for rule in HD95_RULES)
@@ -320,7 +320,7 @@ def test_help_lists_methods_of_other_packages_without_importing_them(tmp_path, m
     monkeypatch.setenv("MISSINGMODALITY_PLUGINS", "method.mine=broken_plugin:Mine")
     code = (
         f"import sys\nsys.path.append({str(tmp_path)!r})\nfrom MissingModalityLib.__main__ import main\n"
-        "main(['train', '--help'])"
+        "main(['train', '--help-settings'])"
     )
     result = run_child(code=code)
     assert result.returncode == 0 and "mine.OPTION" in result.stdout, result.stderr
@@ -410,3 +410,157 @@ def test_every_command_refuses_absent_input_with_one_message(arguments, tmp_path
     err = capsys.readouterr().err
     assert err.startswith("missing-modality: error: ") and len(err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+NEAREST = {
+    "an option": (["segment", "--flare", "f"], "unknown option --flare; did you mean --flair?", "segment"),
+    "a command": (["segment_folder"], "did you mean segment-folder?", ""),
+    "a part of a command": (["seg"], "did you mean segment?", ""),
+    "an option of a command without more": (["cases", "--dta", "d"], "did you mean --data?", "cases"),
+    "two words where one may stand": (["cases", "a", "b"], "unexpected argument 'b'", "cases"),
+}
+
+
+@pytest.mark.parametrize("what", NEAREST)
+def test_what_is_not_there_is_answered_with_the_nearest_and_the_right_help(what, capsys):
+    arguments, expected, command = NEAREST[what]
+    assert exit_code(arguments) == 2
+    error = capsys.readouterr().err
+    assert expected in error and f"(see missing-modality {command}".rstrip() in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--t1c", "--t1gd", "--T1CE", "--t1post"])
+def test_sequences_are_options_by_their_other_names(option):
+    options = build_parser().parse_args(["segment", option, "a", "-o", "out"])
+    assert options.inputs == {Modality.T1CE: Path("a")} and options.output == Path("out")
+
+
+def test_volumes_whose_names_tell_the_sequence_need_no_options(student, tmp_path, capsys):
+    files = [write_brain(tmp_path / f"case_{name}.nii.gz", seed) for seed, name in enumerate(("t1c", "t2f"))]
+    arguments = [
+        "-o",
+        tmp_path / "tumor.nii.gz",
+        "--model",
+        student,
+        "--device",
+        "cpu",
+        "--stripping",
+        "never",
+    ]
+    assert main(["segment", *map(str, ["-i", *files, *arguments, "--progress", "none"])]) == 0
+    report = json.loads((tmp_path / "tumor.nii.gz.report.json").read_text())
+    assert report["inputs"] == {"T1CE": str(files[0]), "FLAIR": str(files[1])}
+    capsys.readouterr()
+    assert exit_code(["segment", "-i", "scan7.nii", "-o", "x.nii"]) == 2
+    assert "scan7.nii: which sequence is it? Neither name nor header tells" in capsys.readouterr().err
+
+
+def test_a_file_of_another_origin_is_replaced_only_when_asked(flair, student, tmp_path, capsys):
+    original = write_brain(tmp_path / "t2.nii.gz", seed=5)
+    before = original.read_bytes()
+    command = [
+        "segment",
+        "--flair",
+        flair,
+        "--output",
+        original,
+        "--student",
+        student,
+        "--device",
+        "cpu",
+        "-q",
+    ]
+    assert main([*map(str, command)]) == 2
+    assert original.read_bytes() == before and "--overwrite" in capsys.readouterr().err
+    assert main([*map(str, command), "--overwrite"]) == 0
+    assert main([*map(str, command)]) == 0  # the report tells that it is a result now
+    assert capsys.readouterr().out == ""
+
+
+def test_every_folder_is_named_by_data_and_cases_takes_it_alone_too(tmp_path, capsys):
+    write_brain(tmp_path / "x_flair.nii.gz")
+    for arguments in (
+        ["cases", str(tmp_path)],
+        ["cases", "--data", str(tmp_path)],
+        ["cases", "-i", str(tmp_path)],
+    ):
+        assert main(arguments) == 0
+        assert "1 case in" in capsys.readouterr().out
+    assert exit_code(["cases"]) == 2
+    assert exit_code(["cases", "a", "--data", "b"]) == 2
+    assert "a and b are two folders" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "year", [*("brats2017", "brats2018", "brats2019", "BraTS2020", "brats2021", "brats2022")]
+)
+def test_years_that_number_alike_are_names_of_one_convention(year):
+    parse = build_parser().parse_args
+    assert parse(["cases", "d", "--convention", year]).convention == "brats2021"
+    assert parse(["segment", "-o", "x", "--labels", year]).labels == "brats2021"
+
+
+def test_how_much_is_said_and_kept(flair, student, tmp_path, capsys):
+    log = tmp_path / "log.txt"
+    command = [
+        "segment",
+        "--flair",
+        flair,
+        "-o",
+        tmp_path / "a.nii.gz",
+        "--student",
+        student,
+        "--device",
+        "cpu",
+    ]
+    command = [*map(str, command), "--log-file", str(log)]
+    assert main([*command, "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "" and all(line.startswith("Warning: ") for line in err.splitlines())
+    assert "segment 1/1" in log.read_text() and "Wrote" in log.read_text()
+    assert main([*command, "-v"]) == 0
+    assert "segment 1/1" in capsys.readouterr().err
+    assert main([*command[:2], "absent.nii", *command[3:], "-q"]) == 2
+    assert capsys.readouterr().err.count("error:") == 1
+    assert "ImageError" in log.read_text() and "Traceback" in log.read_text()
+
+
+@pytest.mark.parametrize("command", [name for name in build_parser().commands])
+def test_every_help_ends_in_examples_that_can_be_typed(command, capsys):
+    assert exit_code(["help", command]) == 0
+    _, _, examples = capsys.readouterr().out.partition("\nExamples:\n")
+    lines = [line.strip() for line in examples.splitlines()]
+    assert lines and all(line.startswith("missing-modality ") for line in lines)
+    for line in lines:
+        build_parser().parse_args(line.split()[1:])
+
+
+def test_the_help_of_train_begins_with_the_four_options_that_matter(capsys):
+    assert exit_code(["train", "--help"]) == 0
+    _, _, groups = capsys.readouterr().out.partition("what matters first:")
+    first, _, _ = groups.partition("what is trained:")
+    assert [word for word in ("--data", "--output", "--recipe", "--preset") if word in first] == [
+        *("--data", "--output", "--recipe", "--preset")
+    ]
+    assert "--set" not in first
+
+
+COMPLETED = {
+    "missing-modality se": {"segment", "segment-folder", "series", "select"},
+    "missing-modality train --preset ": {"paper", "light", "quick"},
+}
+
+
+@pytest.mark.parametrize("typed", COMPLETED)
+def test_shells_complete_commands_and_options(typed, tmp_path):
+    found = pytest.importorskip("argcomplete", reason="the extra 'completion' is not installed")
+    answer = tmp_path / "answer"
+    asked = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}
+    asked |= {"COMP_LINE": typed, "COMP_POINT": str(len(typed)), "COMP_TYPE": "9"}
+    code = (
+        f"import os, sys; sys.path.append({str(Path(found.__file__).parents[1])!r})\n"
+        f"os.environ.update({asked!r})\nfrom MissingModalityLib.__main__ import main; main([])"
+    )
+    run_child(code=code)
+    assert set(answer.read_text().split()) == COMPLETED[typed]

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from MissingModalityLib.clinical import brain_networks
-from MissingModalityLib.clinical.brain_networks import NetworksMissing, load_networks, networks_installed
+from MissingModalityLib.clinical.brain_networks import load_networks, networks_installed
+from MissingModalityLib.core.errors import NetworksMissing
 
 
 @pytest.fixture(autouse=True)

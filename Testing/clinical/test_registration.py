@@ -1,4 +1,4 @@
-"""Volumes of one patient are brought into one space, left alone where they are, refused where they do not fit."""
+"""Volumes of one patient come into one space, stay where they are, or are refused where they do not fit."""
 
 from __future__ import annotations
 
@@ -91,12 +91,22 @@ def test_volumes_of_a_study_go_onto_the_first_and_what_was_moved_is_told() -> No
     assert [event.step for event in events] == [0, 1, 2]
 
 
+def noise(seed: int) -> sitk.Image:
+    return brain_volume(seed, (40, 48, 40), (4.0, 4.0, 4.0))
+
+
 def test_volumes_that_share_nothing_are_refused_in_one_sentence() -> None:
-    noise = [brain_volume(seed, (40, 48, 40), (4.0, 4.0, 4.0)) for seed in (1, 2)]
+    elsewhere, _ = moved(noise(2), (25.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     with pytest.raises(
         ImageError, match=r"t1\.nii\.gz could not be laid over flair\.nii\.gz: .*same patient"
     ):
-        register(*noise, NAMES)
+        register(noise(1), elsewhere, NAMES)
+
+
+def test_volumes_that_share_nothing_but_their_place_are_told() -> None:
+    laid = register(noise(1), noise(2), NAMES)
+    assert not laid.moved
+    assert laid.doubt.startswith("t1.nii.gz resembles flair.nii.gz little.")
 
 
 def test_a_volume_without_a_head_is_refused_by_its_name() -> None:

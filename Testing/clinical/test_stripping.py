@@ -1,4 +1,4 @@
-"""A head is told from a brain, and a study's brain is all that is brain in any of its volumes."""
+"""A head is told from a brain, and a study's brain is what half of its volumes or more take for it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import SimpleITK as sitk
 
 from heads import BRAIN_MM, GRID, ball, brain, brain_mask, head
 from MissingModalityLib.clinical import stripping
-from MissingModalityLib.clinical.brain_networks import NetworksMissing
 from MissingModalityLib.clinical.installed_tools import Tool
 from MissingModalityLib.clinical.stripping import grown, needs_stripping, strip
-from MissingModalityLib.core.errors import ImageError
+from MissingModalityLib.core.errors import ImageError, NetworksMissing
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.imaging import plausibility
 from MissingModalityLib.imaging.grid import Grid
@@ -96,7 +95,7 @@ def test_real_volumes_are_told_apart(real_case: Callable[[str], Path], shared: P
         assert not needs_stripping(read_here(real_case(case) / "flair.nii.gz")), case
 
 
-def test_the_brain_is_what_any_sequence_shows_and_a_rim(found: dict[int, sitk.Image]) -> None:
+def test_the_brain_is_what_one_of_two_sequences_shows_and_a_rim(found: dict[int, sitk.Image]) -> None:
     bump = (0.0, BRAIN_MM[1], 0.0)
     first, second = brain_mask(), brain_mask()
     extended = array(second) | ball((12, 12, 12), center=bump)
@@ -108,6 +107,24 @@ def test_the_brain_is_what_any_sequence_shows_and_a_rim(found: dict[int, sitk.Im
     assert result.volume_cm3 == pytest.approx(extended.sum() * 0.064)
     assert result.method == "deepbet 1.0.2 in FLAIR and T1ce"
     assert result.warnings == ()
+
+
+def test_what_one_of_four_sequences_takes_for_brain_is_none(found: dict[int, sitk.Image]) -> None:
+    bump = ball((12, 12, 12), center=(0.0, BRAIN_MM[1], 0.0))
+    extended = GRID.to_image((array(brain_mask()) | bump).astype(np.uint8))
+    found |= {FLAIR: brain_mask(), T1CE: brain_mask(), T1: brain_mask(), T2: extended}
+    alone = array(strip(study(*(head(seed=seed) for seed in range(4)))).mask)
+    assert not alone[bump & ~array(grown(brain_mask()))].any()
+    found |= {FLAIR: brain_mask(), T1CE: brain_mask(), T1: extended, T2: extended}
+    assert array(strip(study(*(head(seed=seed) for seed in range(4)))).mask)[bump].all()
+
+
+def test_a_volume_does_not_vote_where_it_has_no_voxels(found: dict[int, sitk.Image]) -> None:
+    half = slice(None), slice(None), slice(0, GRID.size[2] // 2)
+    lower = brain_mask()[half]
+    found |= {FLAIR: brain_mask(), T1CE: lower, T1: lower}
+    result = strip(study(head(), head(seed=1)[half], head(seed=2)[half]))
+    np.testing.assert_array_equal(array(result.mask), array(grown(brain_mask())))
 
 
 def test_the_rim_is_measured_in_millimeters_along_each_axis() -> None:

@@ -23,6 +23,7 @@ from small_cases import write_block_cases
 from tiny_run import TINY
 
 FUNCTIONS = {
+    "bundled_student": "",
     "attach_evaluation": "student, evaluation, cross_validation=()",
     "compare_folders": "folders, output=None",
     "evaluate_folder": (
@@ -38,15 +39,19 @@ FUNCTIONS = {
     "read_study": "case",
     "segment_dicom": (
         "folder, output, student=None, device='auto', labels='classes', patient=None, study=None, "
-        "on_progress=None, steps=None, steps_output=None, grid=None, regions=False"
+        "on_progress=None, steps=None, steps_output=None, grid=None, regions=False, overwrite=False"
     ),
     "segment_files": (
         "inputs, output, student=None, device='auto', labels='classes', on_progress=None, steps=None, "
-        "steps_output=None, grid=None"
+        "steps_output=None, grid=None, overwrite=False"
     ),
     "segment_folder": (
-        "data, output, student=None, device='auto', labels='classes', suffix='.seg.nrrd', "
-        "on_progress=None, steps=None, grid=None, regions=False"
+        "data, output, student=None, device='auto', labels='classes', suffix='.seg.nrrd', on_progress=None, "
+        "steps=None, grid=None, regions=False"
+    ),
+    "segment": (
+        "inputs, output=None, student=None, device='auto', labels='classes', on_progress=None, steps=None, "
+        "grid=None, affine=None, spacing=None, overwrite=False"
     ),
     "select": "run, smoothing_mm=(), overlap=(), mirror=(), device='auto', on_progress=None",
     "synthesize": (
@@ -57,10 +62,17 @@ FUNCTIONS = {
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
         "prepared=None, on_progress=None, *, folds=None, fold=None, accept_changes=False"
     ),
+    "user_models": "",
     "write_dicom_seg": (
         "labels, source, output, regions=False, algorithm=None, description='Brain tumor segmentation'"
     ),
     "write_segmentation": "classes, output, labels='classes'",
+}
+ALIASES = {
+    "compare": "compare_folders",
+    "evaluate": "evaluate_folder",
+    "prepare": "prepare_cases",
+    "segment_images": "segment",
 }
 CLASSES = {
     "Case": "name, folder, layout, images, label=None, convention=None, former=(), beside=()",
@@ -80,9 +92,12 @@ CLASSES = {
         "optimizer='adam', lr_schedule='poly', lr_warmup_steps=0, lr_decay_fraction=0.2, "
         "case_cache='auto', compile='none', ensemble=<factory>"
     ),
-    "Student": "network, card=None",
+    "Prediction": (
+        "labels, subset, seconds, device, warnings, presence=None, estimated_dice=None, grades=None"
+    ),
     "Steps": "registration='auto', stripping='auto', brain_mask=None, content_check=True",
-    "Study": "images, names, warnings=(), brain=None",
+    "Student": "network, card=None",
+    "Study": "images, names=<factory>, warnings=(), brain=None",
     "SynthesisOptions": (
         "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
         "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4, "
@@ -95,7 +110,7 @@ METHODS = {
     "Student.save": "self, path, half=False",
 }
 SETTINGS = {**TINY, "epochs": 1, "iterations_per_epoch": 1, "validation_subsets": "FLAIR"}
-OTHERS = {"MissingModalityError", "Modality", "__version__"}
+OTHERS = {"MissingModalityError", "Modality", "RECIPES", "__version__"}
 
 
 def parameters(function: Any) -> str:
@@ -106,10 +121,29 @@ def parameters(function: Any) -> str:
 
 
 def test_nothing_is_public_but_what_is_frozen_here() -> None:
-    assert set(mm.__all__) == {*FUNCTIONS, *CLASSES, *OTHERS}
+    assert set(mm.__all__) == {*FUNCTIONS, *CLASSES, *OTHERS, *ALIASES}
     assert set(mm.__all__) <= set(dir(mm))
     with pytest.raises(AttributeError, match="no attribute 'segment_everything'"):
         _ = mm.segment_everything
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_names_that_people_try_are_the_same_functions(alias: str) -> None:
+    assert getattr(mm, alias) is getattr(mm, ALIASES[alias])
+
+
+@pytest.mark.parametrize(
+    ("tried", "told"),
+    [
+        ("load_student", "use Student.load"),
+        ("list_models", "use bundled_student"),
+        ("predict", "use segment"),
+        ("segmnt_files", "use segment_files"),
+    ],
+)
+def test_other_names_that_people_try_are_answered_with_the_right_one(tried: str, told: str) -> None:
+    with pytest.raises(AttributeError, match=rf"no attribute '{tried}': {told}"):
+        getattr(mm, tried)
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])

@@ -253,6 +253,9 @@ def bare(slices: list[Dataset]) -> list[Dataset]:
         (changed(PhotometricInterpretation="PALETTE COLOR"), "color picture"),
         (bare, "does not say .*ImagePositionPatient is missing"),
         (stretched, "holds fewer pixels than its header states"),
+        (changed(BitsAllocated=8, BitsStored=8, HighBit=7), "bytes of pixels where its header states"),
+        (changed(Columns=1), "bytes of pixels where its header states"),
+        (changed(BitsStored=40), "BitsStored"),
     ],
 )
 def test_what_makes_up_no_volume_is_refused_in_a_sentence(flair, tmp_path, damage, sentence):

@@ -28,7 +28,6 @@ from MissingModalityLib.evaluation.calibration import FEWEST_PATIENTS
 from MissingModalityLib.evaluation.evaluate import (
     evaluate_folder,
     read_evaluation,
-    weights_sha256,
 )
 from MissingModalityLib.evaluation.heatmap import draw_heatmap
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, score_regions
@@ -38,6 +37,7 @@ from MissingModalityLib.imaging.reading import Study, read_label, read_study
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.doubt import FEATURES
 from MissingModalityLib.inference.student import Student
+from MissingModalityLib.inference.weights import weights_sha256
 from small_cases import BOTH, write_shell_case
 from small_networks import tiny_student
 
@@ -116,7 +116,7 @@ def test_files_and_result_agree(evaluated: Evaluated) -> None:
     assert read_evaluation(evaluated.output) == json.loads(json.dumps(evaluated.result))
     rows = read_rows(evaluated.output / "cases.csv")
     assert summarize(rows)["averages"] == evaluated.result["averages"]
-    assert evaluated.result["weights_sha256"] == weights_sha256(Student.load(evaluated.student))
+    assert evaluated.result["weights_sha256"] == weights_sha256(Student.load(evaluated.student).network)
     assert "torch" in evaluated.result["versions"]
 
 
@@ -239,7 +239,7 @@ def test_a_cross_validation_counts_beside_the_students_own_evaluation(
     evaluate_folder(other, tmp_path / "data", tmp_path / "folds", device="cpu")
     entry = attach_evaluation(path, evaluated.output, [tmp_path / "folds"])
     assert (entry["cases"], entry["cross_validated"], entry["left_out"]) == (2, 1, 1)
-    assert entry["weights_sha256"] == weights_sha256(Student.load(path))
+    assert entry["weights_sha256"] == weights_sha256(Student.load(path).network)
     rows = [*evaluated.result["rows"], *read_evaluation(tmp_path / "folds")["rows"]]
     dice = [row["dice"] for row in rows if (row["subset"], row["region"]) == ("FLAIR", "WT")]
     assert len(dice) == 3, "of whom one lacks T1 and T2"

@@ -78,6 +78,19 @@ def test_a_truncated_file_is_made_anew(case, tmp_path: Path) -> None:
         np.testing.assert_array_equal(mine, theirs)
 
 
+def test_a_file_with_a_flipped_bit_is_made_anew(case, tmp_path: Path) -> None:
+    path = cache_case(case, tmp_path / "prepared").path
+    whole = path.read_bytes()
+    changed = bytearray(whole)
+    changed[-len(whole) // 2] ^= 4
+    path.write_bytes(changed)
+    assert cache_case(case, tmp_path / "prepared").path.read_bytes() == whole
+    path.write_bytes(changed)
+    (prepared,) = find_cases(tmp_path / "prepared").cases
+    with pytest.raises(CaseError, match="damaged"):
+        cache_case(prepared, tmp_path)
+
+
 def test_a_case_without_label_is_refused(tmp_path: Path) -> None:
     write_block_case(tmp_path / "data" / "patient", label=False)
     with pytest.raises(CaseError, match=r"'patient' has no label"):

@@ -26,6 +26,7 @@ LAST = "space directions: (6,0,0) (0,6,0) (0,0,6) none"
 ORIGIN = "space origin: (1,2,3)"
 STEP = f"ElementSpacing = {SPACING:g} {SPACING:g} {SPACING:g}"
 TURNED = f"TransformMatrix = {MATRIX}"
+PLACE = "Offset = 1 2 3"
 
 
 def refusal(path: Path) -> str:
@@ -191,6 +192,9 @@ def test_header_without_orientation_beside_one_that_has_it_is_refused(tmp_path: 
         ((TURNED, "ElementSpacing = 6 6"), "not 3 numbers"),
         ((TURNED, STEP, "DistanceUnits = inch"), "no unit"),
         ((STEP, "AnatomicalOrientation = LPI"), "no TransformMatrix"),
+        ((TURNED, STEP, "ElementByteOrderMSB = True"), "contradict each other"),
+        ((TURNED, STEP, "ElementToIntensityFunctionSlope = 2"), "scaled voxels are not read"),
+        ((TURNED, STEP, "ElementToIntensityFunctionOffset = -100"), "scaled voxels are not read"),
     ],
 )
 def test_metaimage_that_contradicts_itself_is_refused(
@@ -224,7 +228,7 @@ def test_metaimage_is_placed_by_all_names_and_units_of_its_fields(
 
 @pytest.mark.parametrize("stated", ["LAI", "RPI", "RAS", "ARI"])
 def test_anatomical_orientation_that_is_not_the_matrix_is_told(tmp_path: Path, stated: str) -> None:
-    path = write_metaimage(tmp_path / "x.mha", TURNED, STEP, f"AnatomicalOrientation = {stated}")
+    path = write_metaimage(tmp_path / "x.mha", TURNED, STEP, PLACE, f"AnatomicalOrientation = {stated}")
     (warning,) = file_geometry(path).warnings
     assert stated in warning and "RAI" in warning
 
@@ -233,7 +237,7 @@ def test_anatomical_orientation_that_is_not_the_matrix_is_told(tmp_path: Path, s
     ("size", "told"), [("3 3 6", 1), ("6 12 6", 1), ("nan 6 6", 1), ("6 6 5", 0), ("6 6 6", 0)]
 )
 def test_voxels_of_another_size_than_their_distance_are_told(tmp_path: Path, size: str, told: int) -> None:
-    path = write_metaimage(tmp_path / "x.mha", TURNED, STEP, f"ElementSize = {size}")
+    path = write_metaimage(tmp_path / "x.mha", TURNED, STEP, PLACE, f"ElementSize = {size}")
     warnings = file_geometry(path).warnings
     assert len(warnings) == told and all("ElementSize" in text for text in warnings)
 
@@ -266,6 +270,9 @@ def test_anatomical_orientation_that_itk_writes_for_oblique_axes_is_no_contradic
         ((SPACE, AXES, ORIGIN, 'units: "cm" "cm" "cm"'), "contradicts itself"),
         ((SPACE, AXES, ORIGIN, "spacings: 6 6 4"), "contradicts itself"),
         ((SPACE, AXES, "space origin: (1,nan,3)"), "no place"),
+        ((SPACE, AXES, ORIGIN, "space units: cm cm cm"), "3 units in quotation marks"),
+        ((SPACE, AXES, ORIGIN, 'space units: "mm" "mm"'), "3 units in quotation marks"),
+        (("spacings: 6 6 6", "units: cm cm cm"), "3 units in quotation marks"),
     ],
 )
 def test_nrrd_that_states_no_geometry_or_two_is_refused(
@@ -326,6 +333,29 @@ def test_list_of_one_volume_is_that_volume(tmp_path: Path, sizes: str, lines: tu
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image).T, head())
 
 
+@pytest.mark.parametrize("kinds", [(), ("kinds: domain domain domain domain",)])
+def test_axis_without_direction_that_is_not_called_a_list_is_refused_with_the_reason(
+    tmp_path: Path, kinds: tuple[str, ...]
+) -> None:
+    path = write_nrrd(tmp_path / "x.nrrd", SPACE, LAST, ORIGIN, *kinds, sizes="20 18 16 1")
+    assert "axis 4" in (said := refusal(path)) and "does not call it a list" in said and "ITK" not in said
+
+
+@pytest.mark.parametrize("origin", [(), ("space origin: none",)])
+def test_header_without_origin_is_told_and_refused_beside_one_that_has_it(
+    tmp_path: Path, origin: tuple[str, ...]
+) -> None:
+    sound = write_nrrd(tmp_path / "sound.nrrd", SPACE, AXES, ORIGIN)
+    for path in (
+        write_nrrd(tmp_path / "x.nrrd", SPACE, AXES, *origin),
+        write_metaimage(tmp_path / "x.mha", TURNED, STEP),
+    ):
+        (warning,) = read_volumes({Modality.FLAIR: ImageFile(path)}).warnings
+        assert str(path) in warning and "no origin" in warning
+        with pytest.raises(ImageError, match=rf"{path.name} does not tell .* but .*sound\.nrrd does"):
+            read_volumes({Modality.FLAIR: ImageFile(sound), Modality.T1: ImageFile(path)})
+
+
 def test_fourth_dimension_of_one_is_left_out_of_a_metaimage(tmp_path: Path) -> None:
     lines = (f"TransformMatrix = {' '.join('1' if n % 5 == 0 else '0' for n in range(16))}",)
     lines += ("Offset = 1 2 3 0", "ElementSpacing = 6 6 6 1")
@@ -347,7 +377,9 @@ def test_shear_beyond_rounding_is_told_in_every_format(
         axes = f"space directions: (6,0,0) ({6 * cosine},{6 * other},0) (0,0,6)"
         path = write_nrrd(tmp_path / "x.nrrd", SPACE, axes, ORIGIN)
     else:
-        path = write_metaimage(tmp_path / "x.mha", f"TransformMatrix = 1 0 0 {cosine} {other} 0 0 0 1", STEP)
+        path = write_metaimage(
+            tmp_path / "x.mha", f"TransformMatrix = 1 0 0 {cosine} {other} 0 0 0 1", STEP, PLACE
+        )
     warnings = file_geometry(path).warnings
     assert len(warnings) == told and all("right angle" in text for text in warnings)
     axes = np.reshape(read_image(path).GetDirection(), (3, 3))

@@ -149,6 +149,13 @@ def test_range_beyond_any_scanner_is_named_as_the_reason(value: float) -> None:
         prepared(changed(brain(), array))
 
 
+@pytest.mark.parametrize("factor", [1e-300, 1e-40, 1e-34])
+def test_range_too_small_for_float32_is_named_as_the_reason(factor: float) -> None:
+    array = sitk.GetArrayFromImage(brain()).astype(np.float64) * factor
+    with pytest.raises(ImageError, match="beyond any scanner"):
+        prepared(changed(brain(), array))
+
+
 @pytest.mark.parametrize("value", [1e9, -1e9, 3e5, 1e28])
 @pytest.mark.parametrize("count", [1, 3])
 def test_few_hot_voxels_neither_move_the_others_nor_pass_without_a_word(value: float, count: int) -> None:

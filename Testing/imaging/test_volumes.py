@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -397,3 +398,14 @@ def test_real_headers_keep_their_directions(real_case) -> None:
     for name in ("BraTS2021_00019", "TCGA-FG-6692_native_unstripped"):
         for path in sorted(real_case(name).glob("*.nii.gz")):
             assert read_image(path).GetDirection() == sitk.ReadImage(str(path)).GetDirection()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_path_that_is_no_text_is_refused_in_reading_and_writing(tmp_path: Path, whole: Path) -> None:
+    folder = tmp_path / "\udcff\udcfe"
+    folder.mkdir()
+    (folder / "flair.nii.gz").write_bytes(whole.read_bytes())
+    assert "no text" in refusal(folder / "flair.nii.gz")
+    with pytest.raises(ImageError, match="no text"):
+        write_image(volume(), folder / "x.nii.gz")
+    assert [path.name for path in folder.iterdir()] == ["flair.nii.gz"]

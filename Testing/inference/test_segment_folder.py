@@ -117,6 +117,19 @@ def test_a_volume_of_the_same_size_and_time_is_told_from_the_one_before(
     assert segment_folder(cases, tmp_path / "out", student, "cpu")["segmented"] == ["B_2"]
 
 
+@pytest.mark.parametrize("keep", [0, 0.6])
+def test_a_result_that_is_cut_off_is_made_anew(
+    cases: Path, student: Path, tmp_path: Path, keep: float
+) -> None:
+    output = tmp_path / "out"
+    segment_folder(cases, output, student, "cpu")
+    whole = (output / "A_1.seg.nrrd").read_bytes()
+    (output / "A_1.seg.nrrd").write_bytes(whole[: int(keep * len(whole))])
+    again = segment_folder(cases, output, student, "cpu")
+    assert (again["segmented"], again["kept"]) == (["A_1"], ["B_2"])
+    assert (output / "A_1.seg.nrrd").read_bytes() == whole
+
+
 def test_the_report_names_size_and_hashes_of_every_volume(cases: Path, student: Path, tmp_path: Path) -> None:
     segment_folder(cases, tmp_path / "out", student, "cpu")
     contents = json.loads((tmp_path / "out" / "A_1.seg.nrrd.report.json").read_text())["contents"]

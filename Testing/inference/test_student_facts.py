@@ -19,6 +19,7 @@ from MissingModalityLib.imaging.grid import ORIENTATION, SPACING_MM
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference.card import FIXED, Card, read_card
 from MissingModalityLib.inference.student import Student
+from MissingModalityLib.inference.weights import weights_sha256
 from MissingModalityLib.inference.windows import check_windows, count_windows
 from small_networks import small_network, telling_student, tiny_student
 from small_patient import brain_volume
@@ -307,3 +308,31 @@ def test_facts_that_json_lacks_are_refused_and_leave_no_file(value: Any, tmp_pat
     with pytest.raises(OptionError, match="JSON"):
         student.save(tmp_path / "s.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_student_with_a_changed_weight_is_refused(sound: Path, tmp_path: Path) -> None:
+    content = bytearray(sound.read_bytes())
+    content[-7] ^= 1  # the last digit of a number's fraction, which stays finite
+    path = tmp_path / "changed.safetensors"
+    path.write_bytes(content)
+    refused(path, "not those that were written")
+
+
+def test_an_old_file_whose_weights_are_not_those_that_were_evaluated_is_refused(tmp_path: Path) -> None:
+    student = tiny_student()
+    student.card["evaluation"] = {"weights_sha256": weights_sha256(student.network)}
+    student.save(tmp_path / "new.safetensors")
+    tensors = load_file(tmp_path / "new.safetensors")
+    path = tmp_path / "old.safetensors"
+    save_file(tensors, path, {KEY: student.card.to_json()})
+    Student.load(path)
+    tensors[FIRST].view(-1)[5] += 1e-3
+    save_file(tensors, path, {KEY: student.card.to_json()})
+    refused(path, "others than those that the evaluation in its card is of")
+
+
+def test_a_copy_in_half_precision_of_an_evaluated_student_is_a_student(tmp_path: Path) -> None:
+    student = tiny_student()
+    student.card["evaluation"] = {"weights_sha256": weights_sha256(student.network)}
+    student.save(tmp_path / "half.safetensors", half=True)
+    Student.load(tmp_path / "half.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import slicer.util
 
 import slicer_standin
 from MissingModalityLib import mrml
+from MissingModalityLib.clinical import content
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.imaging.header_geometry import file_geometry
@@ -165,6 +167,36 @@ def test_shear_beyond_rounding_is_told_by_whoever_reads_the_written_input(scene:
         np.testing.assert_allclose(
             read_image(path).GetDirection(), mrml.image_of(node).GetDirection(), atol=1e-6
         )
+
+
+def test_voxels_decide_where_name_and_header_are_silent(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "sequence_of", lambda image: (Modality.T2, 0.93))
+    silent, named = add_volume("Volume"), add_volume("FLAIR")
+    guesses = mrml.detect_inputs(scene)
+    assert (guesses[silent.GetID()].modality, guesses[silent.GetID()].confidence) == (Modality.T2, 0.93)
+    assert guesses[silent.GetID()].reason == "Neither name nor header tells; the image looks like T2."
+    assert guesses[named.GetID()].modality is Modality.FLAIR
+
+
+@pytest.mark.parametrize("name", ["ADC map", "T1 T2"])
+def test_voxels_do_not_overrule_a_name_that_speaks(
+    scene: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(content, "sequence_of", lambda image: (Modality.T2, 0.93))
+    node = add_volume(name)
+    assert mrml.detect_inputs(scene)[node.GetID()].modality is None
+
+
+def test_without_the_packages_that_it_takes_a_silent_name_stays_silent(
+    scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = add_volume("Volume")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    for name in ("content", "sequence_network"):
+        monkeypatch.delitem(sys.modules, f"MissingModalityLib.clinical.{name}", raising=False)
+    guess = mrml.detect_inputs(scene)[node.GetID()]
+    assert (guess.modality, guess.confidence) == (None, 0.0)
+    assert guess.silent
 
 
 def test_file_name_counts_when_the_node_has_another_name(scene: Any, tmp_path: Path) -> None:

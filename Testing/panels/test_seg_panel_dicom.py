@@ -19,17 +19,12 @@ import dicom_studies  # noqa: E402 - needs pydicom
 import qt_standin  # noqa: E402
 import slicer_standin  # noqa: E402
 from MissingModalityLib import mrml  # noqa: E402
+from MissingModalityLib.core.labels import TumorClass  # noqa: E402
 from MissingModalityLib.core.modalities import Modality  # noqa: E402
 from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS  # noqa: E402
-from seg_panel import add_volumes, choose_student, finish, made, opened_panel  # noqa: E402
-from small_networks import write_student  # noqa: E402
+from seg_panel import add_volumes, opened_panel  # noqa: E402
 
 dependencies = slicer_standin.load_module("MissingModalityPanelLib.dependencies")
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("students") / "tiny.safetensors")
 
 
 @pytest.fixture
@@ -38,13 +33,16 @@ def panel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
         yield widget
 
 
-def segmented(panel: Any, student: Path) -> Any:
-    add_volumes("FLAIR")
-    choose_student(panel, student)
+def segmented(panel: Any) -> Any:
+    """A segmentation with regions on the volume chosen for FLAIR, shown as the result."""
+    (reference,) = add_volumes("FLAIR")
     panel.ui.detectButton.click()
-    panel.ui.applyButton.click()
-    finish(panel)
-    return made()
+    classes = np.zeros(mrml.voxels_of(reference).shape, np.uint8)
+    classes[6:12, 8:14, 5:15] = TumorClass.ED
+    classes[8:11, 9:13, 7:11] = TumorClass.ET
+    node = mrml.place_segmentation(mrml.build_segmentation(classes, reference, regions=True), reference)
+    panel.ui.outputSelector.setCurrentNode(node)
+    return node
 
 
 class Database:
@@ -58,11 +56,10 @@ class Database:
 
 
 def test_dicom_seg_is_written_on_the_slices_of_its_volume(
-    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not panel.ui.dicomButton.enabled
-    panel.ui.regionsCheckBox.setChecked(True)
-    node = segmented(panel, student)
+    node = segmented(panel)
     reference = panel.ui.flairSelector.currentNode()
     image = sitk.Cast(mrml.image_of(reference), sitk.sitkInt16)
     files = dicom_studies.save(
@@ -103,7 +100,7 @@ def test_dicom_seg_is_written_on_the_slices_of_its_volume(
 
 
 def test_a_package_that_dicom_seg_lacks_is_asked_for(
-    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
     monkeypatch.setattr(dependencies, "DICOM_SEG_REQUIREMENT", "notional>=0.28")
@@ -112,7 +109,7 @@ def test_a_package_that_dicom_seg_lacks_is_asked_for(
         asked.append((requirements, requester))
         raise RuntimeError("declined")
 
-    segmented(panel, student)
+    segmented(panel)
     monkeypatch.setattr(slicer.packaging, "pip_ensure", decline)
     monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path / "tumor.dcm"))
     panel.ui.dicomButton.click()

@@ -138,9 +138,14 @@ def _real(
 ) -> Iterator[Row]:
     truth = read_image(mask)
     images = {modality: read_image(path) for modality, path in paths.items()}
+    if name == NATIVE[0] and options.registration == "auto":
+        # its mask was drawn on another grid and lies in the space of T1, before which the patient had moved
+        names = (Modality.FLAIR.title, Modality.T1.title)
+        moved = registration.register(images[Modality.FLAIR], images[Modality.T1], names)
+        truth = registration.follow(truth, moved)
     for subset in _subsets(tuple(images), options.subsets):
         study = Study({m: images[m] for m in subset}, {m: m.title for m in subset})
-        row, labels = _segmented(options, student, study)
+        row, labels, study = _segmented(options, student, study)
         row = {"patient": name, "subset": subset_name(subset), **row}
         if labels is not None:
             found = _share(labels, Grid.from_image(truth)) > 0.5
@@ -161,17 +166,19 @@ def _subsets(modalities: tuple[Modality, ...], which: str) -> list[tuple[Modalit
     return [subset for subset in every if Modality.FLAIR in subset or len(subset) == 1]
 
 
-def _segmented(options: argparse.Namespace, student: Student, study: Study) -> tuple[Row, sitk.Image | None]:
-    """Seconds of one core, peak of memory, what was done, and the label map."""
+def _segmented(
+    options: argparse.Namespace, student: Student, study: Study
+) -> tuple[Row, sitk.Image | None, Study]:
+    """Seconds of one core, peak of memory, what was done; the label map; the volumes as segmented."""
     begin = time.process_time()
     try:
         ready = make_ready(study, Steps(options.registration, options.stripping))
         prepared = time.process_time()
         prediction = student.predict(ready.study, "cpu")
     except MissingModalityError as error:
-        return {"error": str(error)}, None
+        return {"error": str(error)}, None, study
     moved = ready.facts["registration"]
-    return {
+    row = {
         "steps_s": prepared - begin,
         "segment_s": time.process_time() - prepared,
         "GiB": peak_memory() / 2**30,
@@ -179,7 +186,8 @@ def _segmented(options: argparse.Namespace, student: Student, study: Study) -> t
             f"{n}:{f['shift_mm']}/{f['angle_degrees']}" for n, f in moved.items() if f["moved"]
         ),
         "brain_cm3": ready.facts["stripping"].get("brain_cm3", 0.0),
-    }, prediction.labels
+    }
+    return row, prediction.labels, ready.study
 
 
 def _simulated(options: argparse.Namespace, student: Student, name: str) -> Iterator[Row]:
@@ -192,12 +200,12 @@ def _simulated(options: argparse.Namespace, student: Student, name: str) -> Iter
         row: Row = {"patient": name, "subset": subset_name(subset)}
         names = {m: m.title for m in subset}
         study = Study({m: scanned[m] for m in subset}, names)
-        done, labels = _segmented(options, student, study)
+        done, labels, ready = _segmented(options, student, study)
         before = student.predict(Study({m: clean.images[m] for m in subset}, names), "cpu").labels
         row |= done
         if labels is not None:
-            row |= _compared(before, labels, label, truth)
-            _draw(options, row, study, labels, truth)
+            row |= _compared(before, labels, label, truth) | _stripped(ready.brain, clean, truth)
+            _draw(options, row, ready, labels, truth)
         yield row
 
 
@@ -237,6 +245,16 @@ def _compared(before: sitk.Image, after: sitk.Image, label: sitk.Image, truth: s
             row[f"{region}{place}_clean"] = dice(region_mask(_classes(before, grid), region), reference)
             row[f"{region}{place}_raw"] = dice(region_mask(_classes(after, grid), region), reference)
     return row
+
+
+def _stripped(brain: sitk.Image | None, clean: Study, truth: sitk.Image) -> Row:
+    """How well the brain was found, and what of the tumor lies outside of it."""
+    if brain is None:
+        return {}
+    grid = Grid.from_image(truth)
+    own = np.logical_or.reduce([_classes(image, grid) != 0 for image in clean.images.values()])
+    found, tumor = _classes(brain, grid) > 0, sitk.GetArrayViewFromImage(truth) > 0
+    return {"brain_dice": dice(found, own), "tumor_lost": float((tumor & ~found).sum() / max(1, tumor.sum()))}
 
 
 def _classes(image: sitk.Image, grid: Grid) -> np.ndarray:

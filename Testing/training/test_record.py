@@ -60,6 +60,20 @@ def test_a_rule_of_seeds_that_is_not_known_yet_is_refused(tmp_path: Path) -> Non
         RunRecord.read(RunFolder(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("seed", value) for value in ("7", 7.0, True, None, 2**64, -(2**70))),
+        *(("cases", ["a"]), ("validation", "b"), ("data", 3), ("convention", 5), ("fold", "0")),
+        *(("voxels_sha256", []), ("left_out", {}), ("prepared", {})),
+    ],
+)
+def test_a_record_with_a_value_of_another_kind_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({**RECORD.to_json(), key: value}))
+    with pytest.raises(CaseError, match=rf"run\.json.*{key}="):
+        RunRecord.read(RunFolder(tmp_path))
+
+
 def test_a_run_of_a_package_that_is_not_installed_says_so(tmp_path: Path) -> None:
     content = RECORD.to_json()
     content["settings"]["stages"]["train"]["method"] = "focal"

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from .options import add_command, add_convention, add_progress, show_result
+from .options import add_command, add_convention, add_folder, folder_of, show_result
+from .speech import add_speech
+
+_EXAMPLES = (
+    "cases FOLDER",
+    "cases FOLDER --convention brats2020",
+)
 
 
 def add(commands: Any) -> None:
     """Describe the options."""
-    parser = add_command(commands, "cases", run, "List the cases in a folder, and what was skipped and why.")
-    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser = add_command(
+        commands, "cases", run, "List the cases in a folder, and what was skipped and why.", _EXAMPLES
+    )
+    add_folder(parser, "folder of cases")
     add_convention(parser)
-    add_progress(parser)
+    add_speech(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -24,6 +31,6 @@ def run(options: argparse.Namespace) -> None:
     from ..imaging.copies import copied_cases
 
     # no voxel is read, so a case listed here can still turn out to be damaged
-    listing = find_cases(options.folder, options.convention)
+    listing = find_cases(folder_of(options), options.convention)
     listing = replace(listing, warnings=(*listing.warnings, *copied_cases(listing.cases)))
     show_result(options, listing.to_json(), listing.describe())

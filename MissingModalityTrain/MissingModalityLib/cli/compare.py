@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
-from .options import add_command, pair
+from .options import add_command, add_output, pair
+
+_EXAMPLES = (
+    "compare baseline=results-of-another ours=results --output comparison",
+    "compare baseline=a1,a2,a3 ours=b1,b2,b3",
+)
 
 
 def add(commands: Any) -> None:
     """Describe the options."""
     parser = add_command(
-        commands, "compare", run, "Put evaluations of the same cases side by side, tested against the first."
+        commands,
+        "compare",
+        run,
+        "Put evaluations of the same cases side by side, tested against the first.",
+        _EXAMPLES,
     )
     parser.add_argument(
         "lines",
@@ -22,9 +31,7 @@ def add(commands: Any) -> None:
         metavar="NAME=DIR[,DIR...]",
         help="a line of the table and the folders that 'evaluate' has written for it, one per seed",
     )
-    parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="folder for the table and its numbers (default: print it)"
-    )
+    add_output(parser, "DIR", "folder for the table and its numbers (default: print it)", required=False)
 
 
 def run(options: argparse.Namespace) -> None:

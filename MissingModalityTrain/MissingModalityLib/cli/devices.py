@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from .options import add_command, add_device, add_progress, show_result
+from .options import add_command, add_device, add_student, show_result
+from .speech import add_speech
+
+_EXAMPLES = (
+    "devices",
+    "devices --device cpu",
+)
 
 
 def add(commands: Any) -> None:
     """Describe the options."""
     parser = add_command(
-        commands, "devices", run, "Tell what there is to compute on, and how long one patient takes."
+        commands,
+        "devices",
+        run,
+        "Tell what there is to compute on, and how long one patient takes.",
+        _EXAMPLES,
     )
-    parser.add_argument(
-        "--student", type=Path, metavar="S", help="trained network (default: the bundled one)"
-    )
+    add_student(parser)
     add_device(parser)
-    add_progress(parser)
+    add_speech(parser)
 
 
 def run(options: argparse.Namespace) -> None:

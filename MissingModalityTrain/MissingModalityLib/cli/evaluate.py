@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from ..core.errors import OptionError
 from ..core.labels import CAVITY_RULES
-from ..core.progress import progress_printer
 from ..evaluation.hd95_rules import HD95_RULES  # of a light file: help must not load PyTorch
 from .options import (
     add_command,
     add_convention,
+    add_data,
     add_device,
-    add_progress,
+    add_output,
+    add_student,
     failure_code,
     show_result,
     skipped_lines,
     warning_lines,
 )
+from .speech import add_speech, shown_progress
+
+_EXAMPLES = (
+    "evaluate --data TEST_CASES --output results",
+    "evaluate --student student.safetensors --data TEST_CASES --output results --store",
+)
 
 
 def add(commands: Any) -> None:
     """Describe the options."""
-    parser = add_command(commands, "evaluate", run, "Score a student on cases with labels, over all subsets.")
-    parser.add_argument("--student", type=Path, required=True, metavar="S", help="trained network")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases with labels")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for tables and report"
+    parser = add_command(
+        commands, "evaluate", run, "Score a student on cases with labels, over all subsets.", _EXAMPLES
     )
+    add_student(parser)
+    add_data(parser, "folder of cases with labels")
+    add_output(parser, "DIR", "folder for tables and report")
     parser.add_argument(
         "--hd95-rule",
         choices=tuple(HD95_RULES),
@@ -52,18 +59,23 @@ def add(commands: Any) -> None:
     )
     add_convention(parser)
     add_device(parser)
-    add_progress(parser)
+    add_speech(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate."""
     from ..evaluation.attach import attach_evaluation, trained_on
     from ..evaluation.evaluate import evaluate_folder
+    from ..inference.locations import bundled_student
     from ..runtime import distributed
 
-    with progress_printer(options.progress) as progress:
+    if options.store and options.student is None:
+        raise OptionError("--store writes into a student file, and the bundled one stays. Add --student.")
+    student = options.student or bundled_student()
+
+    with shown_progress(options) as progress:
         result = evaluate_folder(
-            options.student,
+            student,
             options.data,
             options.output,
             device=options.device,
@@ -72,10 +84,10 @@ def run(options: argparse.Namespace) -> int:
             hd95_rule=options.hd95_rule,
             resection_cavity=options.resection_cavity,
         )
-    seen = trained_on(options.student, result)
+    seen = trained_on(student, result)
     # scores on cases that it learned from would stand in the file as if they were of new ones
     if options.store and not seen:
-        distributed.on_rank_zero(lambda: attach_evaluation(options.student, options.output))
+        distributed.on_rank_zero(lambda: attach_evaluation(student, options.output))
     warning = f"Warning: the student was trained on {', '.join(seen)}; scores on these flatter it"
     not_stored = ", so none were stored in its file" if options.store else ""
     warnings = [*skipped_lines(result["skipped"]), *warning_lines(result["warnings"])]

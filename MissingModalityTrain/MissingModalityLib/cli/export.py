@@ -8,16 +8,19 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..inference.card import GATES  # reads headers alone: help must not load PyTorch
-from .options import add_command, add_progress, show_result
+from .options import add_command, add_output, show_result
+from .speech import add_speech
+
+_EXAMPLES = ("export --run run --output student.safetensors",)
 
 
 def add(commands: Any) -> None:
     """Describe the options."""
-    parser = add_command(commands, "export", run, "Turn a training run into one student file.")
+    parser = add_command(commands, "export", run, "Turn a training run into one student file.", _EXAMPLES)
     parser.add_argument(
         "--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of the run"
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a .safetensors file")
+    add_output(parser, "FILE", "a .safetensors file")
     parser.add_argument("--name", help="what to call the student")
     parser.add_argument("--license", metavar="TEXT", help="of the student file")
     parser.add_argument(
@@ -40,7 +43,7 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="with --evaluation: folders of out-of-fold evaluations of training cases, to be counted in",
     )
-    add_progress(parser)
+    add_speech(parser)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..clinical.steps import REGISTRATION, STRIPPING, Steps
 from ..core import strict_json
-from ..core.labels import CONVENTIONS
-from ..core.modalities import Modality
-from ..core.progress import STYLES
+from ..core.errors import OptionError
+from ..core.labels import CONVENTIONS, convention
+from ..core.modalities import Modality, modality_named
 from ..runtime.ranks import launched_rank
+from .parser import with_examples
+from .speech import LOG
 
 _MOST_LINES = 20
 """Cases and files that a summary names, a screenful; the report has them all."""
@@ -20,24 +23,70 @@ _MOST_LINES = 20
 Handler = Callable[[argparse.Namespace], None]
 
 
-def add_command(commands: Any, name: str, run: Handler, text: str) -> argparse.ArgumentParser:
-    """A parser for ``name`` whose options hold ``run``; ``text`` says in both helps what it does."""
-    parser = commands.add_parser(name, help=text, description=text)
+def add_command(
+    commands: Any, name: str, run: Handler, text: str, examples: Sequence[str] = (), **more: Any
+) -> argparse.ArgumentParser:
+    """A parser for ``name`` whose options hold ``run``.
+
+    Args:
+        text: what it does, for both helps.
+        examples: what may stand after ``missing-modality``.
+        more: of the parser, as argparse has them.
+    """
+    parser = commands.add_parser(name, help=text, description=text, **more)
     parser.set_defaults(run=run)
+    if examples:
+        with_examples(parser, examples)
     return parser
 
 
-def add_progress(parser: argparse.ArgumentParser) -> None:
-    """``--progress``, one of :data:`progress.STYLES`."""
+def add_data(parser: Any, text: str, required: bool = True) -> None:
+    """``--data DIR``, by which every command takes the folder that it reads."""
     parser.add_argument(
-        "--progress", choices=STYLES, default="bar", help="how to show progress (default: %(default)s)"
+        "--data", "-i", "--input", type=Path, required=required, metavar="DIR", help=text, dest="data"
     )
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_folder(parser: argparse.ArgumentParser, text: str) -> None:
+    """``--data DIR`` of a command that reads one folder and writes nothing, where ``DIR`` alone will do."""
+    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help=text)
+    add_data(parser, "the same, named as in all other commands", required=False)
+
+
+def folder_of(options: argparse.Namespace) -> Path:
+    """What :func:`add_folder` was given.
+
+    Raises:
+        OptionError: nothing, or two folders.
+    """
+    given = [folder for folder in (options.folder, options.data) if folder is not None]
+    if len(given) != 1:
+        what = f"{given[0]} and {given[1]} are two folders" if given else "No folder to look at"
+        raise OptionError(f"{what}. Name one, by itself or with --data.")
+    return given[0]
+
+
+def add_output(parser: Any, metavar: str, text: str, required: bool = True) -> None:
+    """``--output``."""
+    parser.add_argument("--output", "-o", type=Path, required=required, metavar=metavar, help=text)
+
+
+def add_student(parser: argparse.ArgumentParser) -> None:
+    """``--student``; ``--model`` is another word for it."""
+    parser.add_argument(
+        "--student",
+        "--model",
+        type=Path,
+        metavar="S",
+        help="trained network (default: the bundled one)",
+        dest="student",
+    )
+
+
+def add_device(parser: Any) -> None:
     """``--device``, as :func:`devices.choose_device` takes it."""
     parser.add_argument(
-        "--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)"
+        "--device", default="auto", metavar="D", help="auto, cpu, cuda (or gpu) or cuda:N (default: auto)"
     )
 
 
@@ -82,12 +131,14 @@ def chosen_steps(options: argparse.Namespace) -> Steps:
     return Steps(options.registration, options.stripping, mask, not options.no_content_check)
 
 
-def add_convention(parser: argparse.ArgumentParser) -> None:
+def add_convention(parser: Any) -> None:
     """``--convention``, one of :data:`labels.CONVENTIONS` or nothing."""
     parser.add_argument(
         "--convention",
-        choices=tuple(CONVENTIONS),
-        help="label numbers in the files (default: as the layout says)",
+        type=label_numbers,
+        metavar="NAME",
+        help=f"label numbers in the files: {', '.join(CONVENTIONS)}, or another year of BraTS "
+        "(default: as the layout says)",
     )
 
 
@@ -109,11 +160,8 @@ def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> list[str]:
     return [*lines, f"Skipped {more} more, see the report"] if more > 0 else lines
 
 
-def add_settings(parser: argparse.ArgumentParser, text: str, epilog: str) -> None:
-    """``--set KEY=VALUE ...`` as pairs in ``settings``; the epilog says which there are."""
-    # argparse would fill the list of settings into one paragraph
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = epilog
+def add_settings(parser: Any, text: str) -> None:
+    """``--set KEY=VALUE ...`` as pairs in ``settings``."""
     parser.add_argument(
         "--set",
         nargs="+",
@@ -142,12 +190,20 @@ def at_least(minimum: int, most: int | None = None) -> Callable[[str], int]:
     return whole_number
 
 
-def modality(text: str) -> Modality:
-    """A kind of option value: the name of a sequence, in any case."""
+def label_numbers(text: str) -> str:
+    """A kind of option value: the name of a label convention, or a year of BraTS that numbers alike."""
     try:
-        return Modality[text.upper()]
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no sequence") from None
+        return convention(text.lower()).name
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def modality(text: str) -> Modality:
+    """A kind of option value: any name of a sequence."""
+    try:
+        return modality_named(text)
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -171,7 +227,11 @@ def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary:
     if launched_rank():
         return
     # to a pipe Python prints in blocks, and who waits for this line shall not wait for the process's end
-    print(
-        strict_json.dumps({"event": "result", "result": result}) if options.progress == "json" else summary,
-        flush=True,
-    )
+    LOG.info("%s", summary)
+    if options.progress == "json":
+        print(strict_json.dumps({"event": "result", "result": result}), flush=True)
+    elif options.quiet:
+        warnings = [line for line in summary.splitlines() if line.startswith("Warning: ")]
+        print(*warnings, sep="\n", end="\n" if warnings else "", file=sys.stderr)
+    else:
+        print(summary, flush=True)

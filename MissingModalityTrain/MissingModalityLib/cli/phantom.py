@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from .options import add_command, at_least
+from .options import add_command, add_output, at_least
 
 _MOST_PATIENTS = 100_000
 """Of one command: some terabytes. It is for mistyped numbers."""
 
 
+_EXAMPLES = (
+    "phantom --output FOLDER",
+    "phantom --output FOLDER --seed 1 --count 5",
+    "phantom --output FOLDER --raw",
+)
+
+
 def add(commands: Any) -> None:
     """Describe the options."""
-    parser = add_command(commands, "phantom", run, "Grow synthetic patients with a tumor and its label.")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the patients")
-    parser.add_argument("--seed", type=at_least(0), required=True, metavar="N", help="of the first patient")
+    parser = add_command(
+        commands, "phantom", run, "Grow synthetic patients with a tumor and its label.", _EXAMPLES
+    )
+    add_output(parser, "DIR", "folder for the patients")
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="N", help="of the first patient (default: 0)"
+    )
     parser.add_argument(
         "--count", type=at_least(1, _MOST_PATIENTS), default=1, metavar="K", help="how many (default: 1)"
     )

@@ -4,39 +4,46 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from ..core.progress import progress_printer
 from .options import (
     add_command,
     add_convention,
-    add_progress,
+    add_data,
+    add_output,
     failure_code,
     show_result,
     skipped_lines,
     warning_lines,
+)
+from .speech import add_speech, shown_progress
+
+_EXAMPLES = (
+    "prepare --data CASES --output PREPARED",
+    "train --data PREPARED --output run",
 )
 
 
 def add(commands: Any) -> None:
     """Describe the options."""
     parser = add_command(
-        commands, "prepare", run, "Prepare a folder of cases once, for all trainings that share it."
+        commands,
+        "prepare",
+        run,
+        "Prepare a folder of cases once, for all trainings that share it.",
+        _EXAMPLES,
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases with labels")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for the prepared cases"
-    )
+    add_data(parser, "folder of cases with labels")
+    add_output(parser, "DIR", "folder for the prepared cases")
     add_convention(parser)
-    add_progress(parser)
+    add_speech(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prepare."""
     from ..imaging.prepared_folder import prepare_cases
 
-    with progress_printer(options.progress) as progress:
+    with shown_progress(options) as progress:
         report = prepare_cases(options.data, options.output, options.convention, progress)
     show_result(options, report, _summary(report))
     return failure_code(report)

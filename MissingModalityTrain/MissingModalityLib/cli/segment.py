@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
-from ..core.labels import CONVENTIONS
-from ..core.modalities import MODALITIES, Modality
-from ..core.progress import progress_printer
+from ..core.modalities import ALIASES, MODALITIES, Modality
 from .options import (
     add_command,
     add_device,
-    add_progress,
+    add_output,
     add_regions,
     add_steps,
+    add_student,
     chosen_steps,
+    label_numbers,
     show_result,
 )
+from .speech import add_speech, shown_progress
 
 
 class _Volume(argparse.Action):
@@ -40,22 +41,38 @@ class _Volume(argparse.Action):
         namespace.inputs = {**namespace.inputs, modality: values}
 
 
+_EXAMPLES = (
+    "segment --flair flair.nii.gz --t1ce t1ce.nii.gz --output tumor.seg.nrrd",
+    "segment --dicom FOLDER --output tumor.seg.nrrd",
+    "segment -i FOLDER -o tumor.seg.nrrd",
+    "segment -i case_t1c.nii.gz case_t2f.nii.gz -o tumor.nii.gz --labels brats2021",
+)
+
+
 def add(commands: Any) -> None:
     """Describe the options."""
     parser = add_command(
-        commands, "segment", run, "Segment the tumor of one patient from one to four volumes or DICOM."
+        commands,
+        "segment",
+        run,
+        "Segment the tumor of one patient from one to four volumes or DICOM.",
+        _EXAMPLES,
     )
     for modality in MODALITIES:
-        parser.add_argument(
-            f"--{modality.name.lower()}",
-            type=Path,
-            action=_Volume,
-            const=modality.name,
-            dest="inputs",
-            default={},
-            metavar="FILE",
-            help=f"{modality.title} volume",
-        )
+        _add_volume(parser, modality, f"--{modality.name.lower()}", f"{modality.title} volume")
+        for other in (modality.name, *ALIASES[modality]):
+            _add_volume(parser, modality, f"--{other}", argparse.SUPPRESS)
+    parser.add_argument(
+        "--input",
+        "-i",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        dest="paths",
+        help="volumes whose names tell the sequence, or a folder of DICOM files, in place of the options for "
+        "these",
+    )
     parser.add_argument(
         "--dicom",
         type=Path,
@@ -66,12 +83,15 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--study", metavar="DATE", help="of several visits this one: YYYY-MM-DD, or the Study Instance UID"
     )
+    add_output(
+        parser,
+        "OUT",
+        ".seg.nrrd for 3D Slicer, .nii.gz, .nii, .nrrd, or of DICOM .dcm (a segmentation object)",
+    )
     parser.add_argument(
-        "--output",
-        type=Path,
-        required=True,
-        metavar="OUT",
-        help=".seg.nrrd for 3D Slicer, .nii.gz, .nii, .nrrd, or of DICOM .dcm (a segmentation object)",
+        "--overwrite",
+        action="store_true",
+        help="replace OUT whatever it is; without it only a result of before, beside which its report lies",
     )
     parser.add_argument(
         "--grid",
@@ -80,14 +100,14 @@ def add(commands: Any) -> None:
         "the volume named first; of DICOM the finest series)",
     )
     add_regions(parser)
-    parser.add_argument(
-        "--student", type=Path, metavar="S", help="trained network (default: the bundled one)"
-    )
+    add_student(parser)
     parser.add_argument(
         "--labels",
-        choices=tuple(CONVENTIONS),
+        type=label_numbers,
+        metavar="NAME",
         default="classes",
-        help="numbers in OUT; classes: 1 NCR/NET, 2 ED, 3 ET; brats2021: 4 for ET (default: %(default)s)",
+        help="numbers in OUT; classes: 1 NCR/NET, 2 ED, 3 ET; brats2021: 4 for ET; also brats2015, "
+        "brats2023, brats2024, msd (default: %(default)s)",
     )
     add_steps(parser, mask=True)
     parser.add_argument(
@@ -97,11 +117,25 @@ def add(commands: Any) -> None:
         help="keep what the steps have made: brain.nrrd, and transforms of moved volumes such as T1CE.tfm",
     )
     add_device(parser)
-    add_progress(parser)
+    add_speech(parser)
+
+
+def _add_volume(parser: argparse.ArgumentParser, modality: Modality, option: str, text: str) -> None:
+    parser.add_argument(
+        option,
+        type=Path,
+        action=_Volume,
+        const=modality.name,
+        dest="inputs",
+        default={},
+        metavar="FILE",
+        help=text,
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Segment."""
+    _take_paths(options)
     _refuse_contradictions(options)
     common = {
         "output": options.output,
@@ -111,8 +145,9 @@ def run(options: argparse.Namespace) -> None:
         "steps": chosen_steps(options),
         "steps_output": options.steps_output,
         "grid": options.grid,
+        "overwrite": options.overwrite,
     }
-    with progress_printer(options.progress) as progress:
+    with shown_progress(options) as progress:
         if options.dicom is not None:
             from ..inference.segment_dicom import segment_dicom
 
@@ -131,6 +166,30 @@ def run(options: argparse.Namespace) -> None:
     show_result(options, report, _summary(report))
 
 
+def _take_paths(options: argparse.Namespace) -> None:
+    """Put what ``--input`` names in the place of the options that say what it is.
+
+    Raises:
+        OptionError: a file's name does not tell its sequence, or two tell the same one.
+    """
+    from ..datasets.detection import FIT_TO_FILL_IN, detect_modality
+
+    if len(options.paths) == 1 and options.paths[0].is_dir() and options.dicom is None:
+        options.dicom = options.paths[0]
+        return
+    for path in options.paths:
+        guess = detect_modality(path.name)
+        if guess.modality is None or guess.confidence < FIT_TO_FILL_IN:
+            why = guess.reason.rstrip(".")
+            raise OptionError(f"{path}: which sequence is it? {why}. Name it by its option: --flair {path}")
+        if guess.modality in options.inputs:
+            name, other = guess.modality.title, options.inputs[guess.modality]
+            raise OptionError(
+                f"{other} and {path} are both {name} by their names. Name one as it is: --t1 FILE"
+            )
+        options.inputs = {**options.inputs, guess.modality: path}
+
+
 def _refuse_contradictions(options: argparse.Namespace) -> None:
     """Raises OptionError."""
     if options.dicom is not None and options.inputs:
@@ -142,6 +201,9 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
     for name in ("patient", "study"):
         if options.dicom is None and getattr(options, name) is not None:
             raise OptionError(f"--{name} chooses in a folder of DICOM. Give the folder by --dicom.")
+    if options.dicom is None and not options.inputs:
+        names = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
+        raise OptionError(f"No volume given. Name at least one of {names}, or a folder of DICOM by --dicom.")
     if options.dicom is None and options.regions:
         raise OptionError(
             "--regions adds segments to a DICOM object, and that needs DICOM as input: give --dicom."

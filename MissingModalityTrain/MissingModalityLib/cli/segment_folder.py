@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ..core.labels import CONVENTIONS
-from ..core.progress import progress_printer
 from .options import (
     add_command,
+    add_data,
     add_device,
-    add_progress,
+    add_output,
     add_regions,
     add_steps,
+    add_student,
     chosen_steps,
     failure_code,
+    label_numbers,
     modality,
     show_result,
+)
+from .speech import add_speech, shown_progress
+
+_EXAMPLES = (
+    "segment-folder --data FOLDER --output RESULTS",
+    "segment-folder -i FOLDER -o RESULTS --suffix .nii.gz --device cuda:1",
 )
 
 _MOST_NAMED = 3
@@ -32,12 +38,11 @@ def add(commands: Any) -> None:
         "segment-folder",
         run,
         "Segment all cases of a folder from the volumes each has; called again, it goes on where it was.",
+        _EXAMPLES,
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument(
-        "--student", type=Path, metavar="S", help="trained network (default: the bundled one)"
-    )
+    add_data(parser, "folder of cases")
+    add_output(parser, "DIR", "folder for the results")
+    add_student(parser)
     parser.add_argument(
         "--suffix",  # without choices: their list lies in a file that loads SimpleITK
         default=".seg.nrrd",
@@ -53,20 +58,22 @@ def add(commands: Any) -> None:
     add_regions(parser)
     parser.add_argument(
         "--labels",
-        choices=tuple(CONVENTIONS),
+        type=label_numbers,
+        metavar="NAME",
         default="classes",
-        help="numbers in the files; classes: 1 NCR/NET, 2 ED, 3 ET (default: %(default)s)",
+        help="numbers in the files; classes: 1 NCR/NET, 2 ED, 3 ET; brats2021: 4 for ET; also "
+        "brats2015, brats2023, brats2024, msd (default: %(default)s)",
     )
     add_steps(parser, mask=False)
     add_device(parser)
-    add_progress(parser)
+    add_speech(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Segment all."""
     from ..inference.segment_folder import segment_folder
 
-    with progress_printer(options.progress) as progress:
+    with shown_progress(options) as progress:
         result = segment_folder(
             options.data,
             options.output,

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.progress import progress_printer
-from .options import add_command, add_device, add_progress, show_result
+from .options import add_command, add_device, show_result
+from .speech import add_speech, shown_progress
+
+_EXAMPLES = ("select --run FOLDS --store student.safetensors",)
 
 
 def add(commands: Any) -> None:
@@ -18,6 +20,7 @@ def add(commands: Any) -> None:
         "select",
         run,
         "Choose thresholds and sizes for a student on a cross-validation, made by train --folds.",
+        _EXAMPLES,
     )
     parser.add_argument(
         "--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of the cross-validation"
@@ -47,7 +50,7 @@ def add(commands: Any) -> None:
         "--store", type=Path, metavar="STUDENT", help="put what was chosen into this student file"
     )
     add_device(parser)
-    add_progress(parser)
+    add_speech(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -55,7 +58,7 @@ def run(options: argparse.Namespace) -> None:
     from ..evaluation.attach import store_choices
     from ..training.selection import select
 
-    with progress_printer(options.progress) as progress:
+    with shown_progress(options) as progress:
         selection = select(
             options.folder,
             options.smoothing_mm,

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ..core.progress import progress_printer
-from .options import add_command, add_progress, show_result
+from .options import add_command, add_folder, folder_of, show_result
+from .speech import add_speech, shown_progress
 
 _LONGEST_NAME = 40
 """Characters of a description in the table; with them a line fits a wide console."""
 
 
+_EXAMPLES = ("series FOLDER",)
+
+
 def add(commands: Any) -> None:
     """Describe the options."""
     parser = add_command(
-        commands, "series", run, "List the DICOM series in a folder: what each is, and which would be used."
+        commands,
+        "series",
+        run,
+        "List the DICOM series in a folder: what each is, and which would be used.",
+        _EXAMPLES,
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder as a PACS or a CD hands it over")
-    add_progress(parser)
+    add_folder(parser, "folder as a PACS or a CD hands it over")
+    add_speech(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -29,8 +35,8 @@ def run(options: argparse.Namespace) -> None:
     from ..dicom.choosing import choose
     from ..dicom.listing import find_studies
 
-    with progress_printer(options.progress) as progress:
-        listing = find_studies(options.folder, progress)
+    with shown_progress(options) as progress:
+        listing = find_studies(folder_of(options), progress)
     studies = [_study(study, choose(study)) for study in listing.studies]
     result = {"folder": str(listing.folder), "studies": studies, "skipped": listing.skipped_json()}
     lines = [line for study in studies for line in _lines(study)]

@@ -11,18 +11,25 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, Modality
-from ..core.progress import progress_printer
 from ..core.settings import as_text, with_changes
 from ..synthesis.options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
 from .options import (
     add_command,
     add_convention,
-    add_progress,
+    add_data,
+    add_output,
     add_settings,
     at_least,
     modality,
     show_result,
     warning_lines,
+)
+from .parser import with_examples
+from .speech import add_speech, shown_progress
+
+_EXAMPLES = (
+    "synthesize --data CASES --output SYNTHETIC",
+    "synthesize --data CASES --output STEPS --pair RECIPIENT DONOR",
 )
 
 
@@ -33,11 +40,10 @@ def add(commands: Any) -> None:
         "synthesize",
         run,
         "Make synthetic cases: tumors transplanted between patients, mixtures, or grown tumors.",
+        _EXAMPLES,
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of cases with labels")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for the synthetic cases"
-    )
+    add_data(parser, "folder of cases with labels")
+    add_output(parser, "DIR", "folder for the synthetic cases")
     parser.add_argument(
         "--factor",
         type=at_least(2, MOST_FACTOR),  # once the real ones would leave none to make
@@ -56,9 +62,10 @@ def add(commands: Any) -> None:
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
     _add_preview(parser)
-    add_settings(parser, "change single options of the synthesis, see below", _describe_options())
+    add_settings(parser, "change single options of the synthesis, see below")
+    with_examples(parser, _EXAMPLES, _describe_options())
     add_convention(parser)
-    add_progress(parser)
+    add_speech(parser)
 
 
 def _add_preview(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +118,7 @@ def run(options: argparse.Namespace) -> None:
             raise OptionError(f"--pair shows the method aem alone, not {options.method}. Leave --method out.")
         _preview(options, synthesis)
         return
-    with progress_printer(options.progress) as progress:
+    with shown_progress(options) as progress:
         report = synthesize(
             options.data,
             options.output,
@@ -130,7 +137,7 @@ def run(options: argparse.Namespace) -> None:
 def _preview(options: argparse.Namespace, synthesis: SynthesisOptions) -> None:
     from ..synthesis.preview import preview
 
-    with progress_printer(options.progress) as progress:
+    with shown_progress(options) as progress:
         written = preview(
             options.data,
             options.output,

@@ -3,60 +3,84 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from ..core import strict_json
 from ..core.errors import OptionError
-from ..core.progress import progress_printer
 from ..networks.registry import NETWORKS
-from ..training.describe import describe_settings, to_yaml
+from ..runtime.ranks import launched_world_size
+from ..training.describe import describe_recipes, describe_settings, to_yaml
 from ..training.presets import PRESET_NAMES
 from ..training.request import TrainRequest
 from .options import (
     add_command,
     add_convention,
+    add_data,
     add_device,
-    add_progress,
+    add_output,
     add_settings,
     at_least,
     show_result,
     warning_lines,
 )
+from .parser import with_examples
+from .speech import LOG, add_speech, shown_progress
+
+_EXAMPLES = (
+    "train --data CASES --output run --preset light",
+    "train --data CASES --output run --recipe aem-kd",
+    "train --data CASES --output run --set epochs=100 batch_size=4",
+    "train --output run --resume",
+)
+
+
+class _ShowSettings(argparse.Action):
+    """``--help-settings``: their list alone, which is long."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(describe_settings())
+        parser.exit()
 
 
 def add(commands: Any) -> None:
-    """Describe the options."""
-    parser = add_command(commands, "train", run, "Train a network on a folder of cases.")
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of cases; with --resume only if it has moved"
-    )
-    parser.add_argument("--output", type=Path, metavar="RUN", help="folder of the run")
-    _add_choices(parser)
-    _add_course(parser)
-    _add_folds(parser)
-    _add_plan(parser)
-    add_settings(parser, "change single settings of the recipe, see below", describe_settings())
-    add_convention(parser)
-    add_device(parser)
-    add_progress(parser)
+    """Describe the options, in groups; those that matter first come first."""
+    parser = add_command(commands, "train", run, "Train a network on a folder of cases.", add_help=False)
+    _add_first(parser.add_argument_group("what matters first"))
+    _add_choices(parser.add_argument_group("what is trained"))
+    _add_course(parser.add_argument_group("how the run goes on"))
+    _add_folds(parser.add_argument_group("cross-validation"))
+    others = parser.add_argument_group("data, computer and output")
+    add_convention(others)
+    add_device(others)
+    add_speech(others)
+    others.add_argument("-h", "--help", action="help", help="show this help message and exit")
+    with_examples(parser, _EXAMPLES, describe_recipes())
 
 
-def _add_choices(parser: argparse.ArgumentParser) -> None:
-    """What is trained."""
+def _add_first(parser: Any) -> None:
+    """The four without which nobody begins."""
+    add_data(parser, "folder of cases; with --resume only if it has moved", required=False)
+    add_output(parser, "RUN", "folder of the run", required=False)
     parser.add_argument(
         "--recipe", default="baseline", metavar="NAME", help="its stages, see below (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--network",
-        metavar="NAME",
-        help=f"one of {', '.join(NETWORKS)} (default: the one that the recipe is made for, else segresnet)",
     )
     parser.add_argument(
         "--preset",
         choices=PRESET_NAMES,
         default="paper",
-        help="how large and how long (default: %(default)s)",
+        help="how large and how long: paper, a GPU for days; light, for a computer without GPU; quick, for a "
+        "trial (default: %(default)s)",
+    )
+
+
+def _add_choices(parser: Any) -> None:
+    """What is trained."""
+    parser.add_argument(
+        "--network",
+        metavar="NAME",
+        help=f"one of {', '.join(NETWORKS)} (default: the one that the recipe is made for, else segresnet)",
     )
     parser.add_argument(
         "--stages",
@@ -67,17 +91,23 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init", type=Path, metavar="STUDENT", dest="initial", help="begin with the weights of this student"
     )
-
-
-def _add_course(parser: argparse.ArgumentParser) -> None:
-    """How the run goes on, and what fixes its course."""
+    add_settings(parser, "change single settings of the recipe, see --help-settings")
+    parser.add_argument("--help-settings", action=_ShowSettings, nargs=0, help="list them with their meaning")
     parser.add_argument(
-        "--prepared",
+        "--config",
         type=Path,
-        metavar="DIR",
-        help="folder that 'prepare' has filled; what it lacks is added (default: with --resume the one that "
-        "the run had, else inside RUN)",
+        metavar="FILE",
+        help="YAML file of settings, or of a plan that --show-plan has printed; --set replaces the same keys",
     )
+    parser.add_argument(
+        "--show-plan",
+        action="store_true",
+        help="print the whole plan as YAML for --config, and train nothing",
+    )
+
+
+def _add_course(parser: Any) -> None:
+    """How the run goes on, and what fixes its course."""
     parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     parser.add_argument(
         "--restart", metavar="STAGE", help="with --resume: begin this stage anew, with what went before it"
@@ -87,13 +117,20 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --resume: go on though files of the run's cases hold other voxels than when it began",
     )
+    parser.add_argument(
+        "--prepared",
+        type=Path,
+        metavar="DIR",
+        help="folder that 'prepare' has filled; what it lacks is added (default: with --resume the one that "
+        "the run had, else inside RUN)",
+    )
     # from 0, since numpy's SeedSequence takes no negative number
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="N", help="fixes all randomness (default: 0)"
     )
 
 
-def _add_folds(parser: argparse.ArgumentParser) -> None:
+def _add_folds(parser: Any) -> None:
     """Cross-validation."""
     parser.add_argument(
         "--folds",
@@ -108,21 +145,6 @@ def _add_folds(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_plan(parser: argparse.ArgumentParser) -> None:
-    """Settings from a file, and into one."""
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="YAML file of settings, or of a plan that --show-plan has printed; --set replaces the same keys",
-    )
-    parser.add_argument(
-        "--show-plan",
-        action="store_true",
-        help="print the whole plan as YAML for --config, and train nothing",
-    )
-
-
 def run(options: argparse.Namespace) -> None:
     """Train, or print the plan of it."""
     if options.show_plan:
@@ -133,11 +155,31 @@ def run(options: argparse.Namespace) -> None:
     from ..training.run import train  # loads PyTorch, some seconds; what help lists comes from light files
 
     request = TrainRequest.from_options(options)
-    with progress_printer(options.progress) as progress:
+    _tell_time(options, request)
+    with shown_progress(options) as progress:
         folder = train(**vars(request), on_progress=progress)
     warnings = _warnings_of(folder)
     summary = "\n".join([*warning_lines(warnings), f"Wrote {folder}"])
     show_result(options, {"output": str(folder), "warnings": warnings}, summary)
+
+
+def _tell_time(options: argparse.Namespace, request: TrainRequest) -> None:
+    """How long it will take at least, before it begins; a run that goes on tells by its bar."""
+    from ..runtime.devices import choose_device
+    from ..training.folds import fold_requests
+    from ..training.resolve import resolve
+    from ..training.time_estimate import told_before
+
+    if options.quiet or options.progress != "bar" or request.resume or launched_world_size() > 1:
+        return  # several processes would each measure while the others do
+    parts = [request] if request.folds is None else list(fold_requests(request))
+    record, state = resolve(parts[0])  # refuses what cannot be trained before any time is spent
+    if state is not None:
+        return
+    told = told_before(record.plan, record.preset, choose_device(request.device), len(parts))
+    if told:
+        LOG.info("%s", told)
+        print(told, file=sys.stderr, flush=True)
 
 
 def _warnings_of(folder: Path) -> list[dict[str, str]]:

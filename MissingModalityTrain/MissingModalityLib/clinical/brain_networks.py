@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import MissingModalityError
+from ..core.errors import NetworksMissing
 
 if TYPE_CHECKING:  # whoever asks whether a volume needs stripping waits for no PyTorch
     import torch
@@ -38,10 +38,6 @@ _FOLDER = ("data", "models")
 _BOX_FILE = ("bbox_model.pt", "39a7b2b5f799faa1391ea97bfcdc0b9299f20d84f2316a4ff8918dc4685e40aa")
 _BRAIN_FILE = ("model.pt", "de8ee7c69654d0dd3935dc4a5d84571d8ecf4637a6bfc01df399c4c2bc86e0fd")
 """Name and SHA-256."""
-
-
-class NetworksMissing(MissingModalityError):
-    """The package is not installed, or its files are not those of the version that is known."""
 
 
 @dataclass(frozen=True)

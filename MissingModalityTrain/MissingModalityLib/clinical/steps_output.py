@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import OptionError
+from ..core.file_names import require_text
 from ..core.files import atomic_write, explain_write_errors
 from ..core.modalities import MODALITIES, Modality
 from ..imaging.grid import Grid
@@ -47,6 +48,7 @@ def write_steps(given: Study, ready: Study, folder: Path) -> None:
     Raises:
         OptionError, ImageError: the folder cannot be made or written to.
     """
+    require_text(folder, OptionError, "Choose another folder.")
     with explain_write_errors(folder, "Choose another folder.", OptionError):
         folder.mkdir(parents=True, exist_ok=True)
         for modality, image in given.images.items():

@@ -1,9 +1,9 @@
 """Skull stripping: the brain of a study whose volumes still show the head.
 
 Students learn from skull-stripped volumes and z-score what is inside of the brain, so that scalp and marrow,
-bright in FLAIR and T1, pass for tumor. The brain is looked for in every volume that needs it, and all that is
-brain in any of them counts, grown by 1.5 mm: a tumor at the surface that one sequence takes for skull is seen
-in another, and a rim too much costs less than a tumor cut off.
+bright in FLAIR and T1, pass for tumor. The brain is looked for in every volume that needs it, and what half
+of them or more take for brain counts, grown by 1.5 mm: a tumor at the surface that one sequence takes for
+skull is seen in another, and scalp that one takes for brain is not.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], No
         if not always and not needs_stripping(image)
     }
     if len(own) == len(study.images):
-        return _measured(_united(own, study), "nothing, for all volumes are stripped already", ())
+        return _measured(_agreed(own, study), "nothing, for all volumes are stripped already", ())
     failures = []
     for finder in _finders():
         masks = {**_found(study, own, finder, on_volume), **own}
@@ -107,7 +107,7 @@ def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], No
         left = {modality: mask for modality, mask in masks.items() if modality not in reasons}
         if left:
             method = _method(finder, [modality for modality in left if modality not in own], list(own))
-            return _measured(grown(_united(left, study)), method, _warnings(reasons, study))
+            return _measured(grown(_agreed(left, study)), method, _warnings(reasons, study))
         listed = ", ".join(f"{study.names[modality]}: {reason}" for modality, reason in reasons.items())
         failures.append(f"by {finder.name} {listed}")
     raise ImageError(
@@ -165,11 +165,14 @@ def _found(
     return masks
 
 
-def _united(masks: Mapping[Modality, sitk.Image], study: Study) -> sitk.Image:
-    """What is brain in any volume, on the grid of the reference volume."""
+def _agreed(masks: Mapping[Modality, sitk.Image], study: Study) -> sitk.Image:
+    """What at least half of the volumes that show a place have for brain there, on the reference's grid."""
     grid = Grid.from_image(study.images[study.reference])
-    union = np.logical_or.reduce([on_grid(mask, grid) for mask in masks.values()])
-    return grid.to_image(union.astype(np.uint8))
+    votes, shown = np.zeros((2, *reversed(grid.size)), np.int8)
+    for mask in masks.values():
+        votes += on_grid(mask, grid)
+        shown += on_grid(mask * 0 + 1, grid)
+    return grid.to_image(((2 * votes >= shown) & (votes > 0)).astype(np.uint8))
 
 
 def _measured(mask: sitk.Image, method: str, warnings: tuple[str, ...]) -> Brain:

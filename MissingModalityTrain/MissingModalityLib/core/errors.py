@@ -31,3 +31,7 @@ class StudentError(MissingModalityError):
 
 class OptionError(MissingModalityError):
     """An option has an unknown name or a value out of its range."""
+
+
+class NetworksMissing(MissingModalityError):
+    """The networks that find the brain in a head are not installed; the message says how to install them."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from pathlib import Path
+
+from .errors import MissingModalityError
 
 MOST_BYTES = 200
 """Of a portable name; systems take 255, and a temporary file of a report adds 46 bytes."""
@@ -13,6 +16,26 @@ MOST_BYTES = 200
 _REFUSED = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]')
 # names of devices, which Windows takes for these whatever suffix follows
 _DEVICES = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?=\.|$)", re.IGNORECASE)
+
+
+def require_text(path: Path, kind: type[MissingModalityError], remedy: str) -> None:
+    """Refuse a path that is no text: names on Linux can be any bytes, on which libraries in C++ abort.
+
+    Args:
+        path: that such a library is to open.
+        kind: of the error.
+        remedy: a sentence: what to do about it.
+
+    Raises:
+        MissingModalityError: of that kind.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise kind(
+            f"{path} has a path with bytes that are no text (UTF-8), at which readers and writers of volumes "
+            f"fail. {remedy}"
+        ) from error
 
 
 def portable_name(name: str) -> str:

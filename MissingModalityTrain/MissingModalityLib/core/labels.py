@@ -104,14 +104,23 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
 )
 
 
+CONVENTION_ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("brats2017", "brats2018", "brats2019", "brats2020", "brats2022"), "brats2021"),
+        "decathlon": "msd",
+    }
+)
+"""Other names of conventions: BraTS 2017 to 2022 number alike."""
+
+
 def convention(name: str) -> Convention:
-    """The label convention called ``name``.
+    """The label convention called ``name``, or by one of :data:`CONVENTION_ALIASES`.
 
     Raises:
         OptionError: there is none of that name.
     """
     try:
-        return CONVENTIONS[name]
+        return CONVENTIONS[CONVENTION_ALIASES.get(name, name)]
     except KeyError:
         raise OptionError(
             f"Unknown label convention '{name}'. Choose one of: {', '.join(CONVENTIONS)}."

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from itertools import compress
+from types import MappingProxyType
+from typing import TypeVar
+
+from .errors import OptionError
+
+T = TypeVar("T")
 
 
 class Modality(IntEnum):
@@ -22,6 +29,19 @@ class Modality(IntEnum):
 
 
 MODALITIES: tuple[Modality, ...] = tuple(Modality)
+
+ALIASES: Mapping[Modality, tuple[str, ...]] = MappingProxyType(
+    {
+        # the words of BraTS 2023 and later first, then those of scanners and of other tools
+        Modality.FLAIR: ("t2f", "t2flair", "fla"),
+        Modality.T1CE: ("t1c", "t1gd", "t1post", "ct1", "t1km"),
+        Modality.T1: ("t1n", "t1w", "t1pre"),
+        Modality.T2: ("t2w",),
+    }
+)
+"""Other names of the sequences, by which they may be called wherever a name of one is taken."""
+
+_NAMED = {name: modality for modality in Modality for name in (modality.name.lower(), *ALIASES[modality])}
 
 Subset = tuple[Modality, ...]
 """Available modalities of one case in channel order, e.g. ``(FLAIR, T1CE)``."""
@@ -56,6 +76,42 @@ def subset_named(name: str) -> Subset | None:
 
 
 _BY_NAME = {frozenset(subset_name(subset).upper().split("+")): subset for subset in SUBSETS}
+
+
+def modality_named(name: Modality | str) -> Modality:
+    """``"t1ce"``, ``"T1c"``, ``"T1-Gd"`` -> ``Modality.T1CE``; upper or lower case, with or without signs.
+
+    Raises:
+        OptionError: no sequence has this name.
+    """
+    if isinstance(name, Modality):
+        return name
+    plain = "".join(filter(str.isalnum, name.lower())) if isinstance(name, str) else ""
+    if plain in _NAMED:
+        return _NAMED[plain]
+    near = difflib.get_close_matches(plain, _NAMED, 1)
+    hint = f" Did you mean {_NAMED[near[0]].title}?" if near else ""
+    raise OptionError(f"{name!r} is no sequence of {in_words()}.{hint}")
+
+
+def by_modality(values: Mapping[Modality | str, T]) -> dict[Modality, T]:
+    """The same values by modality, in their order, where names may stand for modalities.
+
+    Raises:
+        OptionError: it is no mapping, has a name of no sequence, or two names of one.
+    """
+    if not isinstance(values, Mapping):
+        raise OptionError(
+            f"Sequences are given by name, such as {{'FLAIR': ..., 'T1ce': ...}}, and not as a "
+            f"{type(values).__name__}."
+        )
+    found: dict[Modality, T] = {}
+    for name, value in values.items():
+        modality = modality_named(name)
+        if modality in found:
+            raise OptionError(f"{modality.title} was given twice, the second time as {name!r}.")
+        found[modality] = value
+    return found
 
 
 def in_words(modalities: Iterable[Modality] = MODALITIES) -> str:

@@ -24,6 +24,7 @@ FIT_TO_FILL_IN = 0.5
 """From this confidence on a guess is used without asking."""
 
 _TO_BE_CHECKED = 0.45
+_SILENT = "Neither name nor header tells the modality."
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Guess:
     excluded: str = ""
     evidence: str = ""
     contrast: bool | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether neither name nor header says anything, not even that it is another image."""
+        return self.reason == _SILENT
 
 
 @dataclass(frozen=True)
@@ -161,7 +167,7 @@ def _by_times(by_times: Weighting, contrast: _Contrast) -> Guess:
         if contrast.named:
             reason = "Contrast is named but no weighting; T1ce is the usual choice."
             return Guess(Modality.T1CE, 0.35, reason, contrast=given)
-        return Guess(None, 0.0, "Neither name nor header tells the modality.", contrast=given)
+        return Guess(None, 0.0, _SILENT, contrast=given)
     if by_times.modality is not Modality.T1:
         return Guess(by_times.modality, 0.6, by_times.reason, contrast=given)
     if contrast.named and not contrast.denied:

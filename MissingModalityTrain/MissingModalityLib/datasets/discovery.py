@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..core.errors import CaseError
 from ..core.files import image_suffix
+from ..core.kinds import checked
 from ..core.labels import convention as check_convention
 from ..core.modalities import MODALITIES
 from .case import Case, CaseListing, ImageFile, Skipped
@@ -19,6 +20,7 @@ from .prepared import prepared_cases
 from .registry import all_layouts
 
 
+@checked
 def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing:
     """All cases in a folder and its subfolders; only names are looked at, no volume is opened.
 
@@ -45,7 +47,7 @@ def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing
     """
     folder = Path(folder)
     if convention is not None:
-        check_convention(convention)
+        convention = check_convention(convention).name
     if not folder.is_dir():
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
         raise CaseError(f"{folder} {problem}. Give the folder that holds the cases.")

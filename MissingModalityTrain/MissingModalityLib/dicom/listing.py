@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CaseError
+from ..core.kinds import checked
 from ..core.progress import Progress, reporter
 from ..datasets.case import Skipped, relative
 from ..datasets.discovery import walk
@@ -66,6 +67,7 @@ class DicomListing:
         return [{"path": relative(entry.path, self.folder), "reason": entry.reason} for entry in self.skipped]
 
 
+@checked
 def find_studies(folder: Path | str, on_progress: Progress | None = None) -> DicomListing:
     """All series in a folder and its subfolders, as a PACS or a CD hands them over; no pixel is read.
 

@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError, MissingModalityError
+from ..core.file_names import require_text
 from ..imaging.plausibility import LARGEST_GRID
 from ..imaging.sent_image import as_answer
 from ..runtime.limited_child import Answer, memory_limit, serve
@@ -67,6 +68,7 @@ def read_here(
 
 
 def _size(file: Path) -> int:
+    require_text(file, ImageError, "Rename the file or the folders that it lies in.")
     try:
         return file.stat().st_size
     except OSError as error:

@@ -19,6 +19,9 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from ..core.errors import ImageError
 
+_MOST_PADDING = 0.01
+"""Share of the pixels' bytes that may follow them: some programs fill up blocks. A column has more."""
+
 _COPY_AGAIN = "Copy it again from its source, or choose another series."
 
 
@@ -116,12 +119,24 @@ def _require_gray(data: Dataset, path: Path) -> None:
 
 
 def _require_pixels(data: Dataset, path: Path) -> None:
-    """GDCM fills up what a file lacks with whatever lies in memory."""
+    """GDCM fills up what a file lacks with whatever lies in memory, and takes the first bytes of too many."""
+    bits, used = int(data.get("BitsAllocated") or 16), int(data.get("BitsStored") or 0)
+    if used > bits:
+        raise ImageError(
+            f"{path}: its header contradicts itself: {used} bits of each pixel are used (BitsStored) of "
+            f"{bits} (BitsAllocated). Export the series again, or choose another one."
+        )
     if data.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian).is_encapsulated:
         return
     stated = math.prod(int(data.get(word) or 1) for word in ("NumberOfFrames", "Rows", "Columns"))
-    if len(data.get("PixelData") or b"") < stated * int(data.get("BitsAllocated") or 16) // 8:
+    found, stated = len(data.get("PixelData") or b""), stated * bits // 8
+    if found < stated:
         raise ImageError(f"{path} holds fewer pixels than its header states. {_COPY_AGAIN}")
+    if found > stated * (1 + _MOST_PADDING) + 1:
+        raise ImageError(
+            f"{path} holds {found} bytes of pixels where its header states {stated} (Rows, Columns, "
+            "BitsAllocated), so that they would be laid out wrongly. Choose another series."
+        )
 
 
 def _groups(data: Dataset, shared: Dataset, item: Dataset, keyword: str) -> Dataset:

@@ -11,13 +11,15 @@ from safetensors import safe_open
 
 from ..core.aliases import OLD_CARD_KEYS, renamed
 from ..core.errors import CaseError
+from ..core.kinds import checked
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
 from ..inference.card import CHOICES, read_card
 from ..inference.learned import Learned
 from ..inference.student import Student
+from ..inference.weights import weights_sha256
 from .calibration import FEWEST_PATIENTS, fit_calibration
-from .evaluate import prediction_facts, read_evaluation, weights_sha256
+from .evaluate import prediction_facts, read_evaluation
 from .pooling import pool_evaluations
 from .tables import Row
 
@@ -27,6 +29,7 @@ _DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
 
 
+@checked
 def attach_evaluation(
     student: Path | str, evaluation: Path | str, cross_validation: Sequence[Path | str] = ()
 ) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> None:
 
 def _calibration(student: Path, cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
-    own = weights_sha256(Student.load(student))
+    own = weights_sha256(Student.load(student).network)
     rows: list[Mapping[str, Any]] = []
     for evaluation in cross_validation:
         # of the student itself on patients held out, but never on those that it learned from
@@ -113,7 +116,7 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
     Raises:
         CaseError: naming the student file ``path`` and the student that was evaluated.
     """
-    if evaluation.get("weights_sha256") != weights_sha256(student):
+    if evaluation.get("weights_sha256") != weights_sha256(student.network):
         raise CaseError(
             f"The evaluation is not one of {path.name}: it was made with other weights "
             f"({evaluation.get('student', 'unknown student')}). Evaluate this student and try again."

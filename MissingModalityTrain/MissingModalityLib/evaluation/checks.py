@@ -16,6 +16,9 @@ _SHARES = ("dice", "lesion_dice")
 _DISTANCES = ("hd95", "lesion_hd95")
 _COUNTS = ("predicted", "reference")
 
+MOST_MM = 2000
+"""Of a distance: volumes measure up to 600 mm along a side, so their diagonals 1040 mm."""
+
 
 def check_row(row: Row) -> None:
     """Refuse a row that no evaluation gives.
@@ -28,7 +31,7 @@ def check_row(row: Row) -> None:
         raise ValueError(f"there is no region {row.region!r:.60}")
     for names, most, allowed in (
         (_SHARES, 1, "a number from 0 to 1"),
-        (_DISTANCES, math.inf, "a finite number of 0 or more"),
+        (_DISTANCES, MOST_MM, f"a number of millimeters from 0 to {MOST_MM}"),
         (_COUNTS, math.inf, "a number of voxels"),
     ):
         for name in names:
@@ -61,11 +64,12 @@ def check_evaluation(summary: Any, rows: Sequence[Row]) -> None:
         told = {case["name"]: dict(case["reference_voxels"]) for case in summary["cases"]}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"summary.json does not list its cases ({error!r})") from error
-    scored = {row.case: {} for row in rows}
+    scored: dict[str, dict[str, set[int]]] = {}
     for row in rows:
         if row.region in REGIONS:
-            scored[row.case][row.region] = row.reference
-    unlike = sorted(case for case in {*scored, *told} if scored.get(case) != told.get(case))
+            scored.setdefault(row.case, {}).setdefault(row.region, set()).add(row.reference)
+    stated = {case: {region: {count} for region, count in of.items()} for case, of in told.items()}
+    unlike = sorted(case for case in {*scored, *stated} if scored.get(case) != stated.get(case))
     if unlike:
         raise ValueError(f"its two files do not tell of the same labels, see case {unlike[0]!r}")
 

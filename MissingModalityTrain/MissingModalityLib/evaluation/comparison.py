@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..core.files import explain_write_errors, write_report, write_text
+from ..core.kinds import checked
 from ..core.labels import REGIONS
 from .evaluate import read_evaluation
 from .metrics import SCORED_REGIONS
@@ -27,6 +28,7 @@ COLUMNS = (
 TABLE_FILE, REPORT_FILE = "comparison.md", "comparison.json"
 
 
+@checked
 def compare_folders(
     folders: Sequence[Path | str] | Mapping[str, Sequence[Path | str]], output: Path | str | None = None
 ) -> dict[str, Any]:

@@ -11,7 +11,6 @@ cover is that of the brain in all volumes, and the result is compared on the gri
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -26,6 +25,7 @@ from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.failures import Failure, note_failure
 from ..core.files import explain_write_errors, write_report, write_text
+from ..core.kinds import checked
 from ..core.labels import REGIONS, check_cavity_rule
 from ..core.modalities import subset_name
 from ..core.progress import Progress, reporter
@@ -34,6 +34,7 @@ from ..datasets.discovery import find_cases
 from ..imaging.folder_labels import check_numbering, read_numbers
 from ..inference.card import CHOICES
 from ..inference.student import Student
+from ..inference.weights import weights_sha256
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
 from .case_scores import CaseScores, Rules, counter, evaluation_warnings, score_case
@@ -54,6 +55,7 @@ _MOST_REASONS = 5
 _OTHER_FOLDER = "Choose another output folder."
 
 
+@checked
 def evaluate_folder(
     student: Path | str,
     data: Path | str,
@@ -123,7 +125,7 @@ def evaluate_folder(
         def conclude() -> dict[str, Any]:
             summary = EvaluationSummary(
                 student=student.name,
-                weights_sha256=weights_sha256(network),
+                weights_sha256=weights_sha256(network.network),
                 data=data.resolve().name,
                 date=datetime.now(UTC).date().isoformat(),
                 device=describe_device(chosen),
@@ -171,16 +173,6 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
         ) from error
     # means may be defined otherwise in the version that wrote them
     return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
-
-
-def weights_sha256(student: Student) -> str:
-    """SHA-256 of the weights as float32, by name: the same whatever the file's header and precision."""
-    digest = hashlib.sha256()
-    # float32, because a file may hold the same weights in half precision
-    for name, tensor in sorted(student.network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def prediction_facts(student: Student) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class EvaluationSummary:
 
     Attributes:
         student: name of the student file.
-        weights_sha256: of its weights, see :func:`.evaluate.weights_sha256`.
+        weights_sha256: of its weights, see :func:`~..inference.weights.weights_sha256`.
         data: name of the folder of the cases.
         date: of the evaluation (ISO 8601, UTC).
         device: description of what computed.

@@ -20,9 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..core import strict_json
+from ..core.checksum import check_checksum, with_checksum
 from ..core.errors import CaseError, ImageError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.labels import CONVENTIONS, RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, with_cavity
+from ..core.labels import RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, convention, with_cavity
 from ..core.modalities import MODALITIES, Modality, Subset
 from ..datasets.prepared import LAYOUT, SUFFIX
 from .boxes import Box, shared_part
@@ -234,7 +235,9 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str,
         CaseError: it cannot be written.
     """
     # safetensors takes an array's memory as it lies, whatever its strides
-    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, header)
+    content = with_checksum(
+        save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, header)
+    )
     remedy = "Free some space and start again, or choose a folder you can write to."
     with explain_write_errors(path, remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -259,7 +262,7 @@ def fingerprint(case: Case) -> str:
         ) from error
     roles = [(modality.name, image.channel, facts[image.path]) for modality, image in case.images.items()]
     known = [VERSION, roles, facts.get(case.label), case.convention]
-    if case.convention and RESECTION_CAVITY in CONVENTIONS[case.convention].to_class.values():
+    if case.convention and RESECTION_CAVITY in convention(case.convention).to_class.values():
         known.append("resection cavity kept")  # which earlier files of these data sets have as background
     text = strict_json.dumps(known)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -303,10 +306,11 @@ def stored(path: Path) -> tuple[dict[str, str], tuple[int, ...]] | None:
     if not path.exists():
         return None
     try:
+        check_checksum(path)
         with safe_open(path, "np") as file:
             header = file.metadata() or {}
             shape = tuple(file.get_slice("label").get_shape())
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError, ValueError):
         return None
     return header, shape
 

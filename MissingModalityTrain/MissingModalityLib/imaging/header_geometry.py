@@ -101,7 +101,10 @@ def file_geometry(path: Path) -> HeaderGeometry:
         straight,
         None if stated.origin is None else tuple(np.asarray(stated.origin, float).tolist()),
         stated.oriented,
-        tuple(f"{path}: {warning}" for warning in (*stated.warnings, *_shear_warning(axes, stated))),
+        tuple(
+            f"{path}: {warning}"
+            for warning in (*stated.warnings, *_place_warning(stated), *_shear_warning(axes, stated))
+        ),
     )
 
 
@@ -113,6 +116,15 @@ def _stated(path: Path) -> StatedGeometry:
             f"{path} cannot be read: its header is damaged or cut off ({error}). Copy it again from its "
             "source."
         ) from error
+
+
+def _place_warning(stated: StatedGeometry) -> list[str]:
+    if stated.origin is not None or not stated.oriented:  # the warning about orientation says more
+        return []
+    return [
+        "its header does not tell where the first voxel lies (no origin), which is taken as 0, 0, 0. The "
+        "result fits this volume, but other programs may show it beside other volumes of the patient."
+    ]
 
 
 def _shear_warning(axes: np.ndarray, stated: StatedGeometry) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.errors import ImageError
+from ..core.file_names import require_text
 from ..core.files import IMAGE_SUFFIXES, image_suffix
 from . import metaimage_file, nifti_file, nrrd_file
 
@@ -32,9 +33,9 @@ def check_file(path: Path) -> int:
         Bytes of its voxels, uncompressed, as its header announces them.
 
     Raises:
-        ImageError: absent (with what the folder holds instead), a folder or a device, not readable, empty,
-            truncated, damaged, not of the format that its name claims, or its header announces more or less
-            than is there.
+        ImageError: absent (with what the folder holds instead), a folder or a device, of a path that is no
+            text, not readable, empty, truncated, damaged, not of the format that its name claims, or its
+            header announces more or less than is there.
     """
     if path.is_dir():
         raise ImageError(
@@ -45,6 +46,7 @@ def check_file(path: Path) -> int:
         raise ImageError(f"{path} does not exist.{_suggestion(path)}")
     if not path.is_file():
         raise ImageError(f"{path} is a device or a pipe, not a file. Name a file.")
+    require_text(path, ImageError, "Rename the file or the folders that it lies in.")
     suffix = image_suffix(path)
     if not suffix:
         raise ImageError(

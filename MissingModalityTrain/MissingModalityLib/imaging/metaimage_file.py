@@ -21,6 +21,10 @@ _LONGEST_HEADER = 1 << 16
 
 _FIELD = re.compile("([^=:]*)[=:](.*)")
 
+_BYTE_ORDER = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+
+_SCALING = {"ElementToIntensityFunctionSlope": 1.0, "ElementToIntensityFunctionOffset": 0.0}
+
 _LOCAL = ("LOCAL", "Local", "local")
 
 _VALUE_BYTES = {
@@ -73,6 +77,8 @@ def check_metaimage(path: Path) -> int:
         skip = header.number("HeaderSize", 0)
         if skip < -1:
             raise ValueError("HeaderSize")
+        _check_byte_order(header)
+        _check_scaling(header)
         packed = header.number("CompressedDataSize", 0)
         kind = header.fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY")
         announced = values * _VALUE_BYTES[kind]
@@ -143,6 +149,19 @@ def _sizes(header: _Header) -> list[int]:
     if header.fields.get("ObjectType", "Image") != "Image":
         raise ValueError("ObjectType is not Image")
     return [*sizes, header.number("ElementNumberOfChannels", 1)]
+
+
+def _check_byte_order(header: _Header) -> None:
+    """Raise ValueError where the two names that this field has say two things."""
+    if len({header.says(key) for key in _BYTE_ORDER if key in header.fields}) > 1:
+        raise ValueError(f"{' and '.join(_BYTE_ORDER)} contradict each other")
+
+
+def _check_scaling(header: _Header) -> None:
+    """Raise ValueError where other values are meant than are stored; readers give those that are stored."""
+    for key, sound in _SCALING.items():
+        if float(header.fields.get(key, sound)) != sound:
+            raise ValueError(f"{key} is {header.fields[key]}, and scaled voxels are not read")
 
 
 def _names(header: _Header) -> list[str] | None:

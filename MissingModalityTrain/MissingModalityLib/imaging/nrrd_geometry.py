@@ -33,6 +33,9 @@ _TO_LPS = {
 }
 """Spaces that say where the patient's left is; signs of their axes in LPS."""
 
+_DOMAIN_KINDS = ("domain", "space", "time", "none", "???")
+"""Kinds of axes along which a volume is sampled; those that are not told are taken for such."""
+
 _VECTOR = re.compile(r"none|\([^)]*\)", re.IGNORECASE)
 _QUOTED = re.compile('"([^"]*)"')
 
@@ -43,8 +46,8 @@ def nrrd_facts(path: Path) -> StatedGeometry:
     An axis of one entry without direction, as lists and exports of sequences have it, is left out.
 
     Raises:
-        ImageError: an axis has neither direction nor spacing, both are there and differ, or a unit is not
-            known.
+        ImageError: an axis has neither direction nor spacing, both are there and differ, a unit is not
+            known or not given for every axis, or an axis without direction is not called a list.
     """
     fields = nrrd_fields(path)
     sizes = numbers(path, "sizes", fields.get("sizes", "").split()).astype(int)
@@ -62,11 +65,13 @@ def _with_directions(path: Path, fields: Mapping[str, str], sizes: np.ndarray) -
         )
     vectors = [_vector(path, "space directions", word) for word in words]
     kept = _volume_axes(path, [vector is not None and vector[:3].any() for vector in vectors], sizes)
+    _check_kinds(path, fields, [axis for axis, vector in enumerate(vectors) if vector is None])
     matrix = np.column_stack([vectors[axis][:3] for axis in kept])
     origin = _vector(path, "space origin", fields["space origin"]) if "space origin" in fields else None
     place = None if origin is None else origin[:3]
-    units = np.array([millimeters(path, unit) for unit in _QUOTED.findall(fields.get("space units", ""))][:3])
-    if len(units):
+    if "space units" in fields:
+        words = _quoted(path, fields, "space units", len(vectors[kept[0]]))
+        units = np.array([millimeters(path, unit) for unit in words[:3]])
         matrix, place = matrix * units[:, None], None if place is None else place * units
     lengths = np.linalg.norm(matrix, axis=0)
     check_spacing(path, "space directions", lengths)
@@ -133,8 +138,32 @@ def _no_spacing(path: Path, what: str) -> str:
 
 def _axis_units(path: Path, fields: Mapping[str, str], kept: list[int]) -> np.ndarray:
     """Millimeters of the unit of each axis."""
-    units = _QUOTED.findall(fields.get("units", ""))
-    return np.array([millimeters(path, units[axis]) if axis < len(units) else 1.0 for axis in kept])
+    if "units" not in fields:
+        return np.ones(len(kept))
+    units = _quoted(path, fields, "units", len(fields["sizes"].split()))
+    return np.array([millimeters(path, units[axis]) for axis in kept])
+
+
+def _quoted(path: Path, fields: Mapping[str, str], field: str, count: int) -> list[str]:
+    """The words of a field in quotation marks, one for each axis."""
+    words = _QUOTED.findall(fields[field])
+    if len(words) != count:
+        raise ImageError(
+            f"{path}: the field '{field}' of its header is '{fields[field][:60]}', not {count} units in "
+            "quotation marks, one for each axis. Export the volume again in millimeters."
+        )
+    return words
+
+
+def _check_kinds(path: Path, fields: Mapping[str, str], lists: list[int]) -> None:
+    """Refuse axes of one entry without direction that readers would take for one of the patient's."""
+    kinds = fields.get("kinds", "").lower().split()
+    for axis in lists:
+        if axis >= len(kinds) or kinds[axis] in _DOMAIN_KINDS:
+            raise ImageError(
+                f"{path}: axis {axis + 1} in its header has no direction, and 'kinds' does not call it a "
+                "list, without which readers do not leave it out. Save the one volume as a 3-D file."
+            )
 
 
 def _check_spacings(

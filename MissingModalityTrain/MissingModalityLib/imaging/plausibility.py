@@ -45,6 +45,9 @@ _CUT_SHARE = 0.25
 LARGEST_VALUE = 1e30
 """Above it, squares and interpolated sums leave float32's range; no scanner's numbers come near."""
 
+SMALLEST_RANGE = 1e-30
+"""Between the lowest and the highest value: below some 1e-38 float32 has fewer and fewer digits."""
+
 _UNIT_NOISE = 1e-3
 
 _HOT_SHARE, _FEWEST_HOT = 1e-3, 8

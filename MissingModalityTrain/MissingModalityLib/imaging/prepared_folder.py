@@ -10,6 +10,7 @@ from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.failures import note_failure
 from ..core.files import explain_write_errors, write_report
+from ..core.kinds import checked
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.discovery import find_cases
@@ -20,6 +21,7 @@ from .folder_labels import check_numbering, folder_warnings, read_numbers
 REPORT_FILE = "report.json"
 
 
+@checked
 def prepare_cases(
     data: Path | str, output: Path | str, convention: str | None = None, on_progress: Progress | None = None
 ) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import SimpleITK as sitk
 
-from ..core.errors import ImageError, LabelError
+from ..core.errors import ImageError, LabelError, OptionError
+from ..core.kinds import checked
 from ..core.labels import CONVENTIONS, label_values, to_classes
-from ..core.modalities import Modality
+from ..core.modalities import Modality, by_modality
 from ..datasets.case import Case, ImageFile
 from ..datasets.prepared import LAYOUT
 from .header_geometry import HeaderGeometry, file_geometry
@@ -22,17 +23,34 @@ class Study:
     """Volumes of one patient and one time point, any non-empty subset of the four modalities.
 
     Attributes:
-        images: 3-D scalar volumes; the first inserted is the reference volume, whose grid the result is on.
-        names: file or node name of each, for messages.
+        images: 3-D scalar volumes by modality or one of its names; the first inserted is the reference
+            volume, whose grid the result is on.
+        names: file or node name of each, for messages; the sequence's where there is none.
         warnings: what the user should know about the headers, one sentence each.
         brain: uint8, 1 inside the brain, in the patient's space on any grid; None where the brain is what is
             not background.
+
+    Raises:
+        OptionError: a name of no sequence, or what is no image.
     """
 
     images: Mapping[Modality, sitk.Image]
-    names: Mapping[Modality, str]
+    names: Mapping[Modality, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     brain: sitk.Image | None = None
+
+    def __post_init__(self) -> None:
+        images, names = by_modality(self.images), by_modality(self.names)
+        for modality, image in images.items():
+            if not isinstance(image, sitk.Image):
+                raise OptionError(
+                    f"{modality.title} is a {type(image).__name__}. Give an image of SimpleITK, or let "
+                    "segment() read files and arrays."
+                )
+        object.__setattr__(self, "images", images)
+        object.__setattr__(
+            self, "names", {modality: names.get(modality, modality.title) for modality in images}
+        )
 
     @property
     def reference(self) -> Modality:
@@ -40,6 +58,7 @@ class Study:
         return next(iter(self.images))
 
 
+@checked
 def read_study(case: Case) -> Study:
     """All volumes of a case, in channel order, each on its own grid.
 
@@ -77,17 +96,26 @@ def read_volumes(
 
 
 def _headers(files: Iterable[Path]) -> list[HeaderGeometry]:
-    """Of files that can be read, each once; they have to agree in whether they tell the orientation."""
+    """Of files that can be read, each once; they have to agree in whether they tell the place."""
     paths = list(dict.fromkeys(files))
     headers = {path: file_geometry(path) for path in paths}
-    lost = [path for path, header in headers.items() if not header.oriented]
-    if lost and len(lost) < len(paths):
-        raise ImageError(
-            f"{lost[0]} does not tell in its header which way the patient lies, but "
-            f"{next(path for path in paths if path not in lost)} does, so that they cannot be laid over each "
-            "other. Export the volume again with its orientation."
-        )
+    oriented = {path: header.oriented for path, header in headers.items()}
+    _refuse_mixed(oriented, "which way the patient lies", "orientation")
+    if all(oriented.values()):
+        placed = {path: header.origin is not None for path, header in headers.items()}
+        _refuse_mixed(placed, "where its first voxel lies", "origin")
     return list(headers.values())
+
+
+def _refuse_mixed(told: Mapping[Path, bool], what: str, field: str) -> None:
+    """Refuse files only some of whose headers tell something."""
+    lost = [path for path, is_told in told.items() if not is_told]
+    if lost and len(lost) < len(told):
+        raise ImageError(
+            f"{lost[0]} does not tell in its header {what}, but "
+            f"{next(path for path in told if path not in lost)} does, so that they cannot be laid over each "
+            f"other. Export the volume again with its {field}."
+        )
 
 
 def read_label(case: Case) -> sitk.Image | None:

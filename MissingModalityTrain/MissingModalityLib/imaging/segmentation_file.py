@@ -7,6 +7,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..core.errors import OptionError
+from ..core.kinds import checked
 from ..core.labels import convention, from_classes
 from ..core.segments import SEGMENTS, Segment
 from .volumes import write_image
@@ -27,7 +28,8 @@ def split_suffix(output: Path) -> tuple[str, str]:
     raise OptionError(f"{output}: unknown kind of output file. Let its name end in {', '.join(SUFFIXES)}.")
 
 
-def write_segmentation(classes: sitk.Image, output: Path, labels: str = "classes") -> None:
+@checked
+def write_segmentation(classes: sitk.Image, output: Path | str, labels: str = "classes") -> None:
     """Write a label map; an existing file is replaced in one step.
 
     A .seg.nrrd opens in 3D Slicer as a segmentation node with the names, colors and terminology of

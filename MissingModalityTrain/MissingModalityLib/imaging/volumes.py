@@ -12,33 +12,22 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError
+from ..core.file_names import require_text
 from ..core.files import atomic_write, image_suffix
-from ..core.labels import MAX_LABEL_VALUES
 from ..runtime.limited_child import ChildUnavailable
 from .child_reader import read_apart
 from .float_voxels import check_count
 from .grid import Grid
 from .header_geometry import HeaderGeometry, file_geometry
 from .integrity import check_file
-from .plausibility import LARGEST_VALUE, check_grid
+from .label_likeness import few_values, is_patchwork
+from .plausibility import LARGEST_VALUE, SMALLEST_RANGE, check_grid
 from .process_switch import ProcessSwitch
 
 WRITABLE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".nrrd")
 
 MIN_VOXELS = 8
 """Fewest voxels along any direction: fewer slices are no volume a 3-D network can judge."""
-
-_PATCHWORK, _MOST_STRUCTURES = 0.8, 256
-"""Share of voxels that have the value of their neighbor, and different values, of a map of structures.
-
-In MRI noise makes neighbors differ: of volumes of BraTS, in 256 gray levels, less than a quarter are alike.
-"""
-
-_SLICE_STEP = 8
-"""Of the slices of a volume, every 8th tells a patchwork from an image."""
-
-_LOOK_AT = 100_000
-"""Voxels of a volume that are looked at first."""
 
 _SCALARS = {
     sitk.sitkUInt8,
@@ -155,7 +144,7 @@ def check_volume(image: sitk.Image, name: str) -> None:
     if array.dtype.kind == "f":
         check_count(name, array.size - int(np.isfinite(array).sum()), array.size)
     low, high = float(array.min()), float(array.max())
-    if max(-low, high) > LARGEST_VALUE:
+    if max(-low, high) > LARGEST_VALUE or 0 < high - low < SMALLEST_RANGE:
         raise ImageError(
             f"{name} holds values from {low:.3g} to {high:.3g}, a range beyond any scanner's. Find out what "
             "these numbers are, and export the volume again."
@@ -163,14 +152,14 @@ def check_volume(image: sitk.Image, name: str) -> None:
     if low == high:
         what = "is empty: every voxel is 0" if low == 0 else f"is constant: every voxel is {low:g}"
         raise ImageError(f"{name} {what}. Choose a volume with an image in it.")
-    values = _few_values(array)
+    values = few_values(array)
     if values is not None:
         listed = ", ".join(f"{value:g}" for value in values)
         raise ImageError(
             f"{name} looks like a label map or mask, not like an MRI volume: it holds only the values "
             f"{listed}. Choose the MRI volume that belongs to it."
         )
-    if _is_patchwork(array):
+    if is_patchwork(array):
         raise ImageError(
             f"{name} looks like a label map, not like an MRI volume: nearly all of its voxels have the value "
             "of their neighbor. Choose the MRI volume that belongs to it."
@@ -201,6 +190,7 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
     suffix = image_suffix(path)
     if suffix not in WRITABLE_SUFFIXES:
         raise ImageError(f"Cannot write {path}: end the name in one of {', '.join(WRITABLE_SUFFIXES)}.")
+    require_text(path, ImageError, "Choose another folder or name.")
     if not path.parent.is_dir():
         raise ImageError(f"Cannot write {path}: the folder {path.parent} does not exist. Create it first.")
     if path.is_dir():
@@ -300,27 +290,6 @@ def _check_shape(size: Sequence[int], components: int, name: str) -> None:
             f"{name} has only {min(size)} slices in one direction ({_times(size)}); at least {MIN_VOXELS} "
             "are needed. Choose the whole volume, not single slices or a localizer."
         )
-
-
-def _is_patchwork(array: np.ndarray) -> bool:
-    """Whether an array holds patches of one whole number each, as maps of many structures do."""
-    slices = array[::_SLICE_STEP]
-    one, next_one = slices[..., 1:], slices[..., :-1]
-    inside = (one != array[0, 0, 0]) & (next_one != array[0, 0, 0])
-    if np.count_nonzero((one == next_one) & inside) <= _PATCHWORK * np.count_nonzero(inside):
-        return False
-    values = np.unique(slices)
-    return len(values) <= _MOST_STRUCTURES and bool((values == np.round(values)).all())
-
-
-def _few_values(array: np.ndarray) -> np.ndarray | None:
-    """The values of an array that holds at most MAX_LABEL_VALUES different ones, scaled or not, else None."""
-    # np.unique sorts, which takes long for a whole volume; a part already tells an image from a mask
-    for part in (array.reshape(-1)[:: max(1, array.size // _LOOK_AT)], array):
-        values = np.unique(part)
-        if len(values) > MAX_LABEL_VALUES:
-            return None
-    return values
 
 
 def _set_permissive(value: str | None) -> None:

@@ -10,6 +10,9 @@ from ..core.errors import StudentError
 
 STUDENT_SUFFIX = ".safetensors"
 
+_SEQUENCE_CHECK = "sequence-check"
+"""Name of the one file beside students that is none: :mod:`~MissingModalityLib.clinical.sequence_network`."""
+
 
 def bundled_student() -> Path:
     """The trained network that is used when nobody names another: the first by name, where several lie there.
@@ -22,13 +25,18 @@ def bundled_student() -> Path:
     """
     package = Path(__file__).resolve().parents[1]  # of the library; this file lies in one of its rooms
     for base in (package, package.parent, package.parents[1]):
-        found = sorted((base / "Resources" / "Models").glob(f"*{STUDENT_SUFFIX}"))
+        found = students_in(base / "Resources" / "Models")
         if found:
             return found[0]
     raise StudentError(
         "No student (trained network) comes with this installation: Resources/Models holds no .safetensors "
         "file. Name one with --student, or install MissingModality again."
     )
+
+
+def students_in(folder: Path) -> list[Path]:
+    """Student files of a folder, by name; without the network that checks sequences, which lies there too."""
+    return sorted(path for path in folder.glob(f"*{STUDENT_SUFFIX}") if path.stem != _SEQUENCE_CHECK)
 
 
 def user_models() -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..core.errors import OptionError
+from ..core.file_names import require_text
 from ..core.labels import convention
 from ..dicom import segmentation_object
 from ..dicom.segmentation_object import Algorithm, placing_dicom_seg, require_highdicom
@@ -37,6 +38,7 @@ def check_form(output: Path, labels: str, regions: bool) -> None:
         OptionError: one of these is wrong, or a package is missing.
     """
     convention(labels)
+    require_text(output, OptionError, "Choose another folder or name.")
     if not is_dicom_seg(output):
         try:
             split_suffix(output)

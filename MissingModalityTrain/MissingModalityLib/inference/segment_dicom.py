@@ -6,22 +6,27 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..clinical.steps import Steps
+from ..core.kinds import checked
 from ..core.modalities import Modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..dicom.listing import find_studies
 from ..dicom.reading import files_facts, read_visit
 from ..dicom.visits import only_visit
 from .locations import bundled_student
-from .segment_files import Segmenter, check_output
+from .request_checks import check_output, check_replaced
+from .segment_files import Segmenter
 from .target_grid import parse_grid
 
 
+@checked
 def segment_dicom(
     folder: Path | str,
     output: Path | str,
     student: Path | str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     labels: str = "classes",
     patient: str | None = None,
     study: str | None = None,
@@ -30,6 +35,7 @@ def segment_dicom(
     steps_output: Path | None = None,
     grid: Modality | Path | str | None = None,
     regions: bool = False,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Segment the tumor of a patient from a folder as a PACS or a CD hands it over.
 
@@ -45,6 +51,7 @@ def segment_dicom(
         regions: add whole tumor and tumor core to a DICOM object.
         patient: Patient ID, where the folder holds several patients.
         study: date (YYYY-MM-DD) or Study Instance UID, where it holds several visits.
+        overwrite: replace ``output`` whatever it is; else only a result, beside which its report lies.
 
     Returns:
         The report, see :class:`.SegmentationReport`.
@@ -57,6 +64,7 @@ def segment_dicom(
     begin, notify = time.perf_counter(), reporter(on_progress)
     output, student = Path(output), Path(student or bundled_student())
     check_output(output, labels, [student], regions)
+    check_replaced(output, overwrite)
     visit = only_visit(find_studies(folder, notify), patient, study)
     check_output(output, labels, [file for series in visit.series for file in series.files])
     segmenter = Segmenter(student, device, steps, parse_grid(grid), regions)

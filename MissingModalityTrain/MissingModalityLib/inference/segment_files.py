@@ -3,60 +3,62 @@
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from itertools import combinations, product
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
 import torch
 
-from ..clinical.raw import make_ready
+from ..clinical.raw import Ready, make_ready
 from ..clinical.steps import Steps
 from ..clinical.steps_output import write_steps
 from ..core.environment import peak_memory, versions
-from ..core.errors import ImageError, OptionError
+from ..core.errors import OptionError
 from ..core.files import explain_write_errors, file_sha256, write_report
+from ..core.kinds import checked
 from ..core.labels import class_volumes
-from ..core.modalities import MODALITIES, Modality, Subset, subset_name
+from ..core.modalities import Modality, Subset, by_modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.case import ImageFile
 from ..imaging.content import volumes_sha256
 from ..imaging.diameters import axial_diameters
 from ..imaging.file_facts import files_facts
-from ..imaging.plausibility import given_twice
 from ..imaging.prepared import VERSION
 from ..imaging.reading import Study, read_volumes
 from ..runtime.devices import choose_device, describe_device
 from .expected_dice import Grade, expect
 from .locations import bundled_student
 from .prediction import Prediction
-from .result_file import check_form, check_source, placing_result
+from .request_checks import check_request, chosen_grid
+from .result_file import check_source, placing_result
 from .segmentation_report import SegmentationReport, report_path
 from .student import Student
-from .target_grid import GridChoice, check_grid_choice, parse_grid, target_grid
+from .target_grid import GridChoice, check_grid_choice, target_grid
 
 _NO_REPORT = "Without its report no output was kept. Choose another output folder or a shorter name."
 
 
+@checked
 def segment_files(
-    inputs: Mapping[Modality, Path | str],
+    inputs: Mapping[Modality | str, Path | str],
     output: Path | str,
     student: Path | str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     labels: str = "classes",
     on_progress: Progress | None = None,
     steps: Steps | None = None,
-    steps_output: Path | None = None,
+    steps_output: Path | str | None = None,
     grid: Modality | Path | str | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Segment the tumor in one to four volumes of a patient and write the result with its report.
 
     Args:
-        inputs: files by modality; the result lies on the grid of the first one where ``grid`` is None.
+        inputs: files by modality, or by one of its names (``"FLAIR"``, ``"t1c"``); the result lies on the
+            grid of the first one where ``grid`` is None.
         output: .seg.nrrd (a segmentation of 3D Slicer), .nii.gz, .nii or .nrrd (numbers). The report goes
             beside it: ``tumor.seg.nrrd`` -> ``tumor.seg.nrrd.report.json``. Both are there, or neither.
         student: the trained network; the bundled one when None.
@@ -69,6 +71,7 @@ def segment_files(
             :func:`~..clinical.steps_output.write_steps`; nothing of it is kept where None.
         grid: the volume on whose voxels the result lies, by its modality (or the name of one), or the file of
             any other volume of the patient.
+        overwrite: replace ``output`` whatever it is; else only a result, beside which its report lies.
 
     Returns:
         The report, see :class:`.SegmentationReport`.
@@ -79,13 +82,14 @@ def segment_files(
         OptionError: unknown modality, kind of output, convention or device; no place to write to.
     """
     begin, notify = time.perf_counter(), reporter(on_progress)
-    inputs = {modality: Path(path) for modality, path in inputs.items()}
+    paths = {modality: Path(path) for modality, path in by_modality(inputs).items()}
     output, student = Path(output), Path(student or bundled_student())
-    _check_request(inputs, output, student, labels)
-    segmenter = Segmenter(student, device, steps, _chosen_grid(grid, inputs))
-    study = _read_study(inputs, notify)
-    files = files_facts({modality: ImageFile(path) for modality, path in inputs.items()})
-    return segmenter.segment(study, output, labels, notify, begin, files, steps_output)
+    check_request(paths, paths, output, student, labels, overwrite)
+    segmenter = Segmenter(student, device, steps, chosen_grid(grid, paths, paths))
+    study = _read_study(paths, notify)
+    files = files_facts({modality: ImageFile(path) for modality, path in paths.items()})
+    kept = None if steps_output is None else Path(steps_output)
+    return segmenter.segment(study, output, labels, notify, begin, files, kept)
 
 
 class Segmenter:
@@ -111,7 +115,7 @@ class Segmenter:
     def __init__(
         self,
         student: Path,
-        device: str,
+        device: str | torch.device,
         steps: Steps | None = None,
         grid: GridChoice | None = None,
         regions: bool = False,
@@ -146,14 +150,39 @@ class Segmenter:
         """
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
         notify = reporter(on_progress)
-        source = self._source(study, sources or {})
-        check_source(output, source)
+        check_source(output, self._source(study, sources or {}))
+        ready, prediction = self.predict(study, notify, steps_output)
+        told = {"files": files, "dicom": dicom, "sources": sources}
+        return self.write(study, ready, prediction, output, labels, notify, begin, started, **told)
+
+    def predict(
+        self, study: Study, notify: Progress, steps_output: Path | None = None
+    ) -> tuple[Ready, Prediction]:
+        """One patient's volumes made ready, and what the student finds in them; nothing is written."""
         check_grid_choice(self.grid, study.images)
         ready = make_ready(study, self.steps, notify)
         if steps_output is not None:
             write_steps(study, ready.study, steps_output)
         target = target_grid(self.grid, study, ready.study)
-        prediction = self._network.predict(ready.study, self._device, notify, target)
+        return ready, self._network.predict(ready.study, self._device, notify, target)
+
+    def write(
+        self,
+        study: Study,
+        ready: Ready,
+        prediction: Prediction,
+        output: Path,
+        labels: str,
+        notify: Progress,
+        begin: float | None = None,
+        started: datetime | None = None,
+        files: Mapping[str, Mapping[str, Any]] | None = None,
+        dicom: Mapping[str, Any] | None = None,
+        sources: Mapping[Modality, Sequence[Path]] | None = None,
+    ) -> dict[str, Any]:
+        """The result of :meth:`predict` to a file with its report; arguments as in :meth:`segment`."""
+        begin = begin or time.perf_counter() - prediction.seconds
+        started = started or datetime.now(UTC) - timedelta(seconds=prediction.seconds)
         # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)
         notify(Event(ProgressStage.WRITE, 0, 1, output.name))
@@ -161,6 +190,7 @@ class Segmenter:
         # the image appears when its report is written: neither is ever there alone
         made_by = {"network": self.student["name"], "sha256": self.student["sha256"]}
         made_by["sequences"] = subset_name(prediction.subset)
+        source = self._source(study, sources or {})
         with placing_result(prediction.labels, output, labels, self.regions, source, made_by):
             seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
             report = SegmentationReport(
@@ -239,76 +269,6 @@ def _doubts(prediction: Prediction) -> list[str]:
         f"This result is doubtful: a Dice of {estimated['WT']:.2f} is estimated for its whole tumor. "
         "Check every slice, or outline the tumor by hand."
     ]
-
-
-def _check_request(inputs: Mapping[Modality, Path], output: Path, student: Path, labels: str) -> None:
-    """Refuse what cannot succeed before anything heavy is done."""
-    for modality in inputs:
-        if not isinstance(modality, Modality):
-            known = ", ".join(f"Modality.{known.name}" for known in MODALITIES)
-            raise OptionError(f"{modality!r} is no modality. Give files by {known}.")
-    if not inputs:
-        options = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
-        raise ImageError(f"No volume given. Name at least one of {options}.")
-    for (first, path), (second, other) in combinations(inputs.items(), 2):
-        if _same_file(path, other):
-            raise ImageError(given_twice(first, str(path), second, str(other)))
-    check_output(output, labels, (*inputs.values(), student))
-    check_source(output, ())
-
-
-def check_output(output: Path, labels: str, inputs: Iterable[Path], regions: bool = False) -> None:
-    """Refuse here what would fail after minutes of work.
-
-    Args:
-        output: file to be written, beside its report.
-        labels: convention of its numbers.
-        inputs: files that are not to be overwritten.
-        regions: whether whole tumor and tumor core are to be segments too.
-
-    Raises:
-        OptionError: unknown convention or kind of file, no place to write to, or an input's name.
-    """
-    check_form(output, labels, regions)
-    for written in (output, report_path(output)):
-        _check_writable(written)
-    for written, read in product((output, report_path(output)), inputs):
-        if _same_file(written, read):
-            raise OptionError(f"{written}: the output would overwrite an input. Choose another output name.")
-
-
-def _check_writable(path: Path) -> None:
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise OptionError(
-            f"{path}: the output folder {folder} does not exist. Create it or choose another one."
-        )
-    with explain_write_errors(path, "Choose another name.", OptionError):  # it may be too long
-        taken = path.is_dir()
-    if taken:
-        raise OptionError(f"{path} is a folder. Choose a file name for the output.")
-    if not os.access(folder, os.W_OK):
-        raise OptionError(f"{path}: the output folder {folder} cannot be written to. Choose another one.")
-
-
-def _chosen_grid(grid: Modality | Path | str | None, inputs: Mapping[Modality, Path]) -> GridChoice | None:
-    """The choice of a grid, with a file that is one of the volumes as its modality: it may be moved.
-
-    Raises:
-        OptionError: the volume of a modality is not given.
-    """
-    choice = parse_grid(grid)
-    check_grid_choice(choice, inputs)
-    if not isinstance(choice, Path):
-        return choice
-    return next((modality for modality, path in inputs.items() if _same_file(choice, path)), choice)
-
-
-def _same_file(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:  # one of them does not exist
-        return False
 
 
 def _read_study(inputs: Mapping[Modality, Path], notify: Progress) -> Study:

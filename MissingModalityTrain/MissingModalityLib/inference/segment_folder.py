@@ -11,15 +11,19 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import torch
+
 from .. import __version__
 from ..clinical.steps import Steps
 from ..core import strict_json
-from ..core.errors import CaseError, OptionError
+from ..core.errors import CaseError, ImageError, OptionError
 from ..core.failures import note_failure
-from ..core.files import explain_write_errors, write_text
+from ..core.files import explain_write_errors, image_suffix, write_text
+from ..core.kinds import checked
 from ..core.labels import REGIONS, TUMOR_CLASSES
-from ..core.modalities import Modality
+from ..core.modalities import Modality, modality_named
 from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..imaging.integrity import check_file
 from ..imaging.prepared import VERSION
 from .folder_patients import Patient, find_patients
 from .locations import bundled_student
@@ -34,23 +38,24 @@ _COLUMN_NAMES = (*REGIONS, *(name for name in _CLASSES if name not in REGIONS))
 _CLOSE_IT = "Close it in other programs and start again; what is segmented is kept."
 
 
+@checked
 def segment_folder(
     data: Path | str,
     output: Path | str,
     student: Path | str | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     labels: str = "classes",
     suffix: str = ".seg.nrrd",
     on_progress: Progress | None = None,
     steps: Steps | None = None,
-    grid: Modality | None = None,
+    grid: Modality | str | None = None,
     regions: bool = False,
 ) -> dict[str, Any]:
     """Segment all cases under a folder from whatever modalities each has.
 
     A case that cannot be segmented is reported and does not stop the others. Called again, only cases are
     segmented that have no result of this very student from these very files, by what these hold, made by
-    this version of the library and of its preparation.
+    this version of the library and of its preparation, that is still whole.
 
     Args:
         data: folder of cases in any layout that :func:`~..datasets.discovery.find_cases` knows, of DICOM as a
@@ -66,7 +71,7 @@ def segment_folder(
         suffix: kind of file, one of :data:`.result_file.SUFFIXES`; .dcm, a DICOM object, for visits of DICOM.
         on_progress: called for each case begun, stage ``cases``.
         steps: what is done to raw volumes first, the same for all cases; all that they need where None.
-        grid: the modality on whose grid results lie; the first volume's where None.
+        grid: the modality, or its name, on whose grid results lie; the first volume's where None.
         regions: add whole tumor and tumor core to DICOM objects.
 
     Returns:
@@ -83,7 +88,8 @@ def segment_folder(
     notify = reporter(on_progress)
     if suffix not in SUFFIXES:
         raise OptionError(f"Unknown kind of output file '{suffix}'. Choose one of {', '.join(SUFFIXES)}.")
-    check_form(Path(f"case{suffix}"), labels, regions)
+    check_form(output / f"case{suffix}", labels, regions)
+    chosen = None if grid is None else modality_named(grid)
     if steps is not None and steps.brain_mask is not None:
         raise OptionError(f"{steps.brain_mask}: one brain mask cannot fit many patients. Leave it out.")
     listing = find_patients(data)
@@ -93,7 +99,7 @@ def segment_folder(
     _refuse_overwriting(listing.patients, student, [*paths.values(), table])
     _make_folder(output)
     outcome = _Outcome(listing.patients)
-    _segment_cases(outcome, paths, Segmenter(student, device, steps, grid, regions), labels, table, notify)
+    _segment_cases(outcome, paths, Segmenter(student, device, steps, chosen, regions), labels, table, notify)
     if not outcome.reports:
         name, reason = next(iter(outcome.failed.items()))
         raise CaseError(f"{data}: none of {len(paths)} cases could be segmented. {name}: {reason}")
@@ -196,8 +202,13 @@ def _done_before(
             "preparation": VERSION,
             "library": __version__,
         }
-        return report if same and case.is_from(report, facts) and path.is_file() else None
-    except (OSError, ValueError, KeyError, TypeError):  # no report, or one that somebody has changed
+        if not (same and case.is_from(report, facts) and path.is_file()):
+            return None
+        if image_suffix(path):
+            check_file(path)
+        return report
+    # no report, one that somebody has changed, or a result that is cut off or damaged
+    except (OSError, ValueError, KeyError, TypeError, ImageError):
         return None
 
 

@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from ..core.checksum import with_checksum
 from ..core.errors import OptionError, StudentError
 from ..core.files import atomic_write, explain_write_errors
+from ..core.kinds import check_kind, checked
 from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, reporter
@@ -114,15 +116,17 @@ class Student:
         tensors = {name: value.contiguous() for name, value in stored.items()}
         remedy = "Choose an existing folder on a disk with free space."
         with explain_write_errors(path, remedy, StudentError), atomic_write(path) as temporary:
-            temporary.write_bytes(save(tensors, {HEADER_KEY: self.card.to_json()}))
+            temporary.write_bytes(with_checksum(save(tensors, {HEADER_KEY: self.card.to_json()})))
 
     @classmethod
-    def load(cls, path: Path) -> Student:
+    @checked
+    def load(cls, path: Path | str) -> Student:
         """Read a student file.
 
         Raises:
-            StudentError: absent, truncated, not a student, made for what this version does not do, of a
-                network that is not there, or weights that do not fit it or are no finite numbers.
+            StudentError: absent, truncated, changed since it was written, not a student, made for what this
+                version does not do, of a network that is not there, or weights that do not fit it or are no
+                finite numbers.
         """
         path = Path(path)
         card = read_card(path)
@@ -158,7 +162,9 @@ class Student:
         """
         # training scores prepared cases with a student, where there may be no SimpleITK to read volumes with
         from ..imaging.preparation import prepare, to_grid, to_reference_grid
+        from ..imaging.reading import Study
 
+        check_kind("study", study, Study)
         begin = time.perf_counter()
         chosen = choose_device(device) if isinstance(device, str) else device
         report = reporter(on_progress)

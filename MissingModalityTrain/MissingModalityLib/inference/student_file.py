@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from ..core.checksum import check_checksum
 from ..core.errors import StudentError
+from ..core.file_names import require_text
 from ..networks.network import Network
 from ..networks.options import named_today
 from ..networks.registry import NETWORKS, network_class, network_options
 from .card import Card, unreadable
-from .weights import as_float32, check_finite, check_fit
+from .weights import as_float32, check_finite, check_fit, weights_sha256
 
 
 def network_in(path: Path, card: Card) -> Network:
@@ -25,14 +27,17 @@ def network_in(path: Path, card: Card) -> Network:
         card: what :func:`.card.read_card` has found in it.
 
     Raises:
-        StudentError: the network is not there, or card and weights do not fit it.
+        StudentError: the file has changed since it was written, the network is not there, or card and
+            weights do not fit it.
     """
-    tensors = _read_weights(path)
+    has_checksum, tensors = _read_weights(path)
     if card.network not in NETWORKS:
         raise StudentError(f"{path}: {_absent_network(card)}")
     try:
         network = _network_of(card, tensors)
         _check_facts(card, network)
+        if not has_checksum:
+            _check_evaluated(card, network)
     except Exception as error:  # a network from outside may raise anything on options that it cannot use
         raise StudentError(
             f"{path}: card or weights do not fit the network '{card.network}' that it names "
@@ -99,13 +104,27 @@ def _check_facts(card: Card, network: Network) -> None:
         raise StudentError(f"a window of {card.window} is no multiple of {network.divisor}")
 
 
+def _check_evaluated(card: Card, network: Network) -> None:
+    """Hold the weights against those that the card's evaluation is of, which is all that old files tell.
+
+    Raises:
+        StudentError: they are others.
+    """
+    evaluated = (card.evaluation or {}).get("weights_sha256")
+    if evaluated and evaluated != weights_sha256(network):
+        raise StudentError("its weights are others than those that the evaluation in its card is of")
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+def _read_weights(path: Path) -> tuple[bool, dict[str, torch.Tensor]]:
+    """Whether the file has a checksum, which then is right, and its weights by name."""
+    require_text(path, StudentError, "Rename the file or the folders that it lies in.")
     try:
+        has_checksum = check_checksum(path)
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+            return has_checksum, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
         raise unreadable(path, error) from error

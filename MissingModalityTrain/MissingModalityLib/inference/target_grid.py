@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import OptionError
-from ..core.modalities import Modality
+from ..core.modalities import Modality, modality_named
 from ..imaging.grid import Grid
 from ..imaging.reading import Study
 from ..imaging.volumes import read_image
@@ -64,12 +64,12 @@ class TargetGrid:
 
 
 def parse_grid(choice: Modality | Path | str | None) -> GridChoice | None:
-    """A text as a modality, by its name in any case (``t1ce``), or else as a file; all else as it is."""
+    """A text as a modality, by any of its names (``t1ce``, ``T1c``), or else as a file; all else as it is."""
     if choice is None or isinstance(choice, (Modality, Path)):
         return choice
     try:
-        return Modality[choice.upper()]
-    except KeyError:
+        return modality_named(choice)
+    except OptionError:
         return Path(choice)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 import torch
@@ -15,6 +16,16 @@ def distinct_weights(network: Network) -> dict[str, Tensor]:
     """Weights by name; one that the network holds under two names under the first."""
     names = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
     return {name: value for name, value in network.state_dict().items() if name in names}
+
+
+def weights_sha256(network: Network) -> str:
+    """SHA-256 of the weights as float32, by name: the same whatever the file's header and precision."""
+    digest = hashlib.sha256()
+    # float32, because a file may hold the same weights in half precision
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def check_fit(network: Network, tensors: Mapping[str, Tensor]) -> None:

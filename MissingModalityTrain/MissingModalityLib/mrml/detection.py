@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import vtk
 
+from ..core.errors import MissingModalityError
 from ..core.modalities import Modality
 from ..datasets.detection import FIT_TO_FILL_IN, Guess, detect_modality
 from ..dicom.choosing import merits, shortcoming
@@ -18,7 +19,7 @@ from ..dicom.describing import is_cut_anew, time_of
 from ..dicom.series import Series, SeriesKind
 from ..dicom.slices import plane_of
 from .inputs import dicom_values, input_problem
-from .volumes import Node
+from .volumes import Node, image_of
 
 DICOM_TAGS = {
     "SeriesDescription": "0008,103e",
@@ -49,7 +50,8 @@ def detect_inputs(scene: Node) -> dict[str, Guess]:
     """Guess the sequence of every loaded volume that could be an input.
 
     Reads node name, file name and, for volumes from Slicer's DICOM database, header attributes; T1 before and
-    after contrast agent are told apart by all loaded volumes of a study.
+    after contrast agent are told apart by all loaded volumes of a study. Where these say nothing, the voxels
+    are looked at, if the packages that this takes are installed.
 
     Returns:
         Guesses by node ID, in the order of the scene.
@@ -77,7 +79,21 @@ def detect_inputs(scene: Node) -> dict[str, Guess]:
                 reason=one.reason,
                 contrast=one.contrast,
             )
-    return guesses
+    silent = [node for node in nodes if guesses[node.GetID()].silent]
+    return guesses | {node.GetID(): guess for node in silent if (guess := _by_voxels(node))}
+
+
+def _by_voxels(node: Node) -> Guess | None:
+    """What the voxels look like; None where they look like none, or the network cannot be asked."""
+    try:  # here, because Slicer lacks safetensors before the first installation
+        from ..clinical.content import sequence_of
+
+        modality, share = sequence_of(image_of(node))
+    except (ImportError, MissingModalityError):
+        return None
+    if modality is None:
+        return None
+    return Guess(modality, share, f"Neither name nor header tells; the image looks like {modality.title}.")
 
 
 def assign_inputs(scene: Node, guesses: Mapping[str, Guess]) -> tuple[dict[Modality, Node], list[str]]:

@@ -12,26 +12,28 @@ import torch
 from ..core.errors import OptionError
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str | torch.device) -> torch.device:
     """The device called ``name``.
 
     Args:
-        name: ``"auto"`` (the first CUDA device, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:i"``.
+        name: ``"auto"`` (the first CUDA device, else the CPU), ``"cpu"``, ``"cuda"`` or ``"cuda:i"``;
+            ``"gpu"`` means CUDA too.
 
     Raises:
         OptionError: the name is unknown, or this machine has no such device.
     """
+    name = re.sub(r"^gpu\b", "cuda", str(name))
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
         return torch.device("cpu")
-    if not isinstance(name, str) or not re.fullmatch(r"cuda(:\d+)?", name):
+    if not re.fullmatch(r"cuda(:\d+)?", name):
         raise OptionError(f"Unknown device '{name}'. Choose auto, cpu, cuda or cuda:0, cuda:1, ...")
     index = int(name.partition(":")[2] or 0)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index >= count:
-        here = f"it has {count} (cuda:0 to cuda:{count - 1})" if count else "it has none that PyTorch can use"
-        raise OptionError(f"Device '{name}' was asked for, but of CUDA devices {here}. Choose auto or cpu.")
+        here = f"cuda:0 to cuda:{count - 1} alone" if count else "no CUDA device that PyTorch can use"
+        raise OptionError(f"Device '{name}' was asked for, but this computer has {here}. Choose auto or cpu.")
     return torch.device("cuda", index)
 
 

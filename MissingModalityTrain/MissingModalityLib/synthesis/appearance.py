@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from scipy import ndimage, special
 
+from ..core.checksum import check_checksum
 from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset
 from ..imaging.boxes import tightest_box
@@ -229,8 +230,9 @@ def cached_appearance(case: CachedCase, path: Path) -> Appearance:
         CaseError: the file cannot be written.
     """
     try:
+        check_checksum(path)
         arrays = load_file(path)
-    except (SafetensorError, OSError):  # absent or damaged
+    except (SafetensorError, OSError, ValueError):  # absent or damaged
         image, label = case.crop((0, 0, 0), case.shape)
         found = measure(case.name, case.subset, image[list(case.subset)], label)
         arrays = {

@@ -14,6 +14,7 @@ from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.files import explain_write_errors, write_report
+from ..core.kinds import checked
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
@@ -37,6 +38,7 @@ _WORK_FOLDER = ".prepared"
 _SHEET_CASES = 2
 
 
+@checked
 def synthesize(
     data: Path | str,
     output: Path | str,

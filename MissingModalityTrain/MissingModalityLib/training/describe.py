@@ -18,15 +18,20 @@ _WIDTH = 79
 """Of lines of help and comments: terminals are 80 wide."""
 
 
-def describe_settings() -> str:
-    """What ``--set`` can change, for people: every setting's name, defaults, meaning and range."""
+def describe_recipes() -> str:
+    """What ``--recipe`` can be, with the stages of each."""
     lines = ["Recipes, stages that --stages must name in brackets:"]
     own = {name: RECIPES.get(name) for name in RECIPES.own_names()}
     lines += [f"  {name} ({_stages_of(recipe)}): {recipe.summary}" for name, recipe in own.items()]
     # every command makes this text: to look at those of other packages would import them each time, and one
     # that cannot be imported would stop commands that have nothing to do with it
     lines += [f"  {name}: of another package" for name in RECIPES if name not in own]
-    lines += ["", "Settings of the run, changed by --set NAME=VALUE:"]
+    return "\n".join(lines)
+
+
+def describe_settings() -> str:
+    """What ``--set`` can change, for people: every setting's name, defaults, meaning and range."""
+    lines = ["Settings of the run, changed by --set NAME=VALUE:"]
     of_plan = {item.name: item for item in fields(Plan)}
     for name, field_name in OF_THE_RUN.items():
         if name != "network_options":

@@ -160,9 +160,10 @@ def _made_of(record: RunRecord) -> tuple[Any, ...]:
 
 def _is_scored(student: Path, output: Path) -> bool:
     """Whether ``output`` holds scores of these very weights: a fold may have been trained on since."""
-    from ..evaluation.evaluate import read_evaluation, weights_sha256
+    from ..evaluation.evaluate import read_evaluation
+    from ..inference.weights import weights_sha256
 
     try:
-        return read_evaluation(output)["weights_sha256"] == weights_sha256(Student.load(student))
+        return read_evaluation(output)["weights_sha256"] == weights_sha256(Student.load(student).network)
     except CaseError:
         return False

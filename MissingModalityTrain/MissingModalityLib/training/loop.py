@@ -108,7 +108,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.trained.parameters(), settings, stage.device)
         self.kept = distributed.on_all_ranks(keep_cases, stage.cases, settings.case_cache, stage.device)
         self.ignores = any(isinstance(case, CachedCase) and case.ignores for case in stage.cases)
-        self.precision, self.scaler = _precision(settings.precision, stage.device)
+        self.precision, self.scaler = autocast_and_scaler(settings.precision, stage.device)
         self.ema_model = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
 
     @property
@@ -324,7 +324,9 @@ class Trainer:
             )
 
 
-def _precision(name: str, device: torch.device) -> tuple[AbstractContextManager, torch.amp.GradScaler]:
+def autocast_and_scaler(
+    name: str, device: torch.device
+) -> tuple[AbstractContextManager, torch.amp.GradScaler]:
     """The autocast of a precision setting, and the gradient scaler that float16 needs (idle otherwise)."""
     if name == "auto":
         name = "float32"

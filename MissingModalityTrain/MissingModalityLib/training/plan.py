@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.aliases import OLD_PLAN_SETTINGS, plan_of_today, renamed
 from ..core.errors import OptionError
+from ..core.kinds import checked
 from ..core.labels import CAVITY_RULES
 from ..core.settings import (
     SettingError,
@@ -101,6 +102,7 @@ OF_THE_RUN = {
 """Field of a plan by the name under which ``--set`` changes it; these hold for all stages."""
 
 
+@checked
 def make_plan(
     recipe: str = "baseline",
     network: str | None = None,
@@ -200,6 +202,10 @@ def flattened(changes: Mapping[str, Any]) -> dict[str, Any]:
     return renamed(flat(changes), _OLD_NAMES)
 
 
+_LONGEST_CONFIG = 1 << 16
+"""Characters; a whole plan with every meaning has 20,000. PyYAML takes minutes for megabytes."""
+
+
 def read_config(path: Path) -> dict[str, Any] | Plan:
     """Settings from a YAML file, or the whole plan that it holds.
 
@@ -213,7 +219,11 @@ def read_config(path: Path) -> dict[str, Any] | Plan:
     import yaml
 
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _yaml_loader())  # noqa: S506 - a SafeLoader
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(_LONGEST_CONFIG + 1)
+        if len(text) > _LONGEST_CONFIG:
+            raise ValueError(f"it is longer than {_LONGEST_CONFIG} characters, as no settings are")
+        content = yaml.load(text, _yaml_loader())  # noqa: S506 - a SafeLoader
     except Exception as error:  # PyYAML lets errors of all kinds out, such as a KeyError of "!!bool maybe"
         raise OptionError(f"{path}: cannot be read as YAML ({error}). Correct the file.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

@@ -16,6 +16,15 @@ from ..core.seeding import HASH_RULE, RULES
 from .plan import Plan, from_json, to_json
 from .run_folder import RunFolder
 
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("cases", "voxels_sha256", "versions"), (dict,)),
+    **dict.fromkeys(("validation", "left_out", "warnings"), (list,)),
+    **dict.fromkeys(("recipe", "preset", "convention", "initial", "prepared"), (str, type(None))),
+    "data": (str,),
+    "seed": (int,),
+    **dict.fromkeys(("folds", "fold"), (int, type(None))),
+}
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -93,6 +102,7 @@ class RunRecord:
         seeding = content.get("seeding", HASH_RULE)
         if seeding not in RULES:
             raise OptionError(f"seeding={seeding}")
+        _check_kinds(content)
         return cls(
             data=content["data"],
             cases=content["cases"],
@@ -146,3 +156,17 @@ class RunRecord:
         with explain_write_errors(folder.path, "Choose a folder on a disk with free space."):
             folder.path.mkdir(parents=True, exist_ok=True)
             write_text(strict_json.dumps(self.to_json(), indent=2), folder.record)
+
+
+def _check_kinds(content: Mapping[str, Any]) -> None:
+    """Hold values against what their keys can have; whether settings are in range, the plan says.
+
+    Raises:
+        OptionError: one is of another kind, or a seed that no generator takes.
+    """
+    for key, kinds in _KINDS.items():
+        if key in content and type(content[key]) not in kinds:
+            raise OptionError(f"{key}={content[key]!r:.60}")
+    # wider than what a new run may have: those of earlier versions go on
+    if not -(2**63) <= content.get("seed", 0) < 2**64:
+        raise OptionError(f"seed={content['seed']!r:.60}")

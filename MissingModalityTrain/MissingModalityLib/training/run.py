@@ -26,7 +26,7 @@ from .record import RunRecord
 from .request import TrainRequest, takes_request
 from .resolve import State, resolve
 from .run_cases import prepare_run_cases, stage_cases
-from .run_folder import RunFolder
+from .run_folder import RunFolder, leaving_nothing
 from .stage_students import drop_stages, keep_stage, load_weights
 
 
@@ -69,6 +69,7 @@ def _train(request: TrainRequest, report: Progress) -> None:
         folder = RunFolder(request.output)
         _check_start(folder, state)
         with ExitStack() as held:
+            distributed.on_rank_zero(lambda: held.enter_context(leaving_nothing(folder)))
             distributed.on_rank_zero(lambda: held.enter_context(lock.held(folder.path)))
             progress = report if distributed.is_rank_zero() else silent
             run(record, state, folder, device, progress, request.accept_changes)

@@ -20,7 +20,7 @@ from ..inference.card import read_card
 from ..inference.learned import Learned
 from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
-from ..synthesis.pairing import grow_cases, synthetic_cases
+from ..synthesis.pairing import check_choices, grow_cases, synthetic_cases
 from ..synthesis.tumor_cache import cache_tumor, tumor_folder
 from .record import RunRecord
 from .samples import possible_subsets
@@ -34,7 +34,7 @@ def list_cases(record: RunRecord) -> RunRecord:
     """The record of a run that begins, with the cases of its data that have a label; none is held out yet.
 
     Raises:
-        CaseError: no case has a label.
+        CaseError: no case has a label, or one alone where synthesis needs two.
         OptionError: an excluded case is not there.
     """
     listing = find_cases(Path(record.data), record.convention)
@@ -47,6 +47,9 @@ def list_cases(record: RunRecord) -> RunRecord:
         raise CaseError(
             f"{record.data}: no case with a label was found, and training needs labels. Check the folder."
         )
+    for settings in record.plan.stages.values():
+        if settings.synthesis.method != "none":  # here, and not when all cases have been prepared
+            check_choices(settings.synthesis.method, settings.synthesis.factor, len(cases))
     return replace(record, cases=cases, left_out={**left_out, **dict.fromkeys(exclude, "excluded")})
 
 

@@ -11,10 +11,15 @@ over, its student: ``pretrain.safetensors``, ``train.safetensors`` and so on. A 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.errors import MissingModalityError
 from ..inference.locations import STUDENT_SUFFIX
+from ..runtime import lock
 
 
 @dataclass(frozen=True)
@@ -56,3 +61,33 @@ class RunFolder:
         """Whether there is something to resume or export; asked of any text that a user may have typed."""
         # unlike Path.is_file, it takes a name that no system can have for none
         return os.path.isfile(self.checkpoint)
+
+
+@contextmanager
+def leaving_nothing(folder: RunFolder) -> Iterator[None]:
+    """Remove what a run that is refused in this block has made, unless it has become one by its record.
+
+    What was there before stays, and what others have put there. Of a run that is interrupted the prepared
+    cases stay too, for they may have taken long and are used by the next try.
+    """
+    places = (folder.path / lock.FILE_NAME, folder.prepared)
+    made = [place for place in places if not place.exists()]
+    absent = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
+    try:
+        yield
+    except MissingModalityError:
+        if not folder.record.exists():
+            _remove(made, absent)
+        raise
+
+
+def _remove(made: Sequence[Path], folders: Sequence[Path]) -> None:
+    """Files and folders, and folders that are empty then, the innermost first."""
+    with suppress(OSError):  # what cannot be removed stays, since the error to be told is another one
+        for path in made:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        for path in folders:
+            path.rmdir()

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.errors import CaseError
 from ..core.files import explain_write_errors, write_report
+from ..core.kinds import checked
 from ..core.progress import Progress, reporter
 from ..evaluation.selection import choose
 from ..inference.student import Student
@@ -19,6 +20,7 @@ SELECTION_FILE = "selection.json"
 """In the folder of a cross-validation: what :func:`select` returned."""
 
 
+@checked
 def select(
     run: Path | str,
     smoothing_mm: Sequence[float] = (),

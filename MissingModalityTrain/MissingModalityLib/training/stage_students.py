@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .. import networks
 from ..core.errors import OptionError, StudentError
+from ..core.kinds import checked
 from ..datasets.patients import volumes_of
 from ..inference.locations import STUDENT_SUFFIX
 from ..inference.student import Student
@@ -19,6 +20,7 @@ from .record import RunRecord
 from .run_folder import RunFolder
 
 
+@checked
 def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None = None) -> Path:
     """Write the student of a run's last checkpoint.
 

@@ -1,0 +1,85 @@
+"""Arrays in memory, of NumPy, nibabel, MONAI and PyTorch, as volumes with a place in the patient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..core.errors import ImageError
+from .grid import straight_axes
+
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""nibabel's and MONAI's world has x to the right and y to the front, ITK's and DICOM's the opposite."""
+
+_WHICH = "Give affine=, the (4, 4) matrix of nibabel and MONAI, or spacing=, three numbers in mm."
+
+
+def as_volume(value: Any, name: str, affine: Any = None, spacing: Any = None) -> sitk.Image:
+    """A volume from whatever holds one.
+
+    Args:
+        value: an image of SimpleITK; an image of nibabel or a tensor of MONAI, which know their affine; or an
+            array or tensor, axes x, y, z as those two have them (SimpleITK's arrays are z, y, x: transpose
+            them). Axes of length 1 before or after these three are left out.
+        name: for messages.
+        affine: (4, 4), from voxel indices to RAS in mm, of arrays that do not know theirs.
+        spacing: (x, y, z) in mm in place of the affine: the axes run to the right, the front and the top.
+
+    Returns:
+        The volume, its direction in LPS; voxel values are not looked at.
+
+    Raises:
+        ImageError: nothing with three axes, without a place, or with one that no volume has.
+    """
+    if isinstance(value, sitk.Image):
+        return value
+    known = getattr(value, "affine", None)
+    affine = known if known is not None else affine
+    if affine is None and spacing is None:
+        raise ImageError(f"{name} is an array that does not tell where its voxels lie. {_WHICH}")
+    image = sitk.GetImageFromArray(_voxels(value, name).transpose())
+    matrix = _matrix(affine, spacing, name)
+    sides = np.linalg.norm(matrix[:3, :3], axis=0)
+    if not (np.isfinite(matrix).all() and (sides > 0).all()):
+        raise ImageError(f"{name} has an affine or spacing without extent. {_WHICH}")
+    axes = straight_axes(matrix[:3, :3] / sides)
+    if axes is None:
+        raise ImageError(f"{name} has an affine that shears. Resample it onto a regular grid first.")
+    image.SetSpacing(sides.tolist())
+    image.SetOrigin(matrix[:3, 3].tolist())
+    image.SetDirection(axes.ravel().tolist())
+    return image
+
+
+def _voxels(value: Any, name: str) -> np.ndarray:
+    """(x, y, z), numbers of a kind that ITK knows."""
+    # nibabel would give float64 by get_fdata, MONAI's and PyTorch's tensors may lie on a GPU
+    value = getattr(value, "dataobj", value)
+    value = value.detach().cpu() if hasattr(value, "detach") else value
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise ImageError(
+            f"{name} is a {type(value).__name__} of {array.dtype}, and no volume. Give a file, an image of "
+            "SimpleITK or nibabel, or an array of numbers."
+        )
+    shape = array.shape
+    while array.ndim > 3 and 1 in (array.shape[0], array.shape[-1]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim != 3:
+        raise ImageError(f"{name} has the shape {shape}. Give one volume: three axes, x, y, z.")
+    kind = np.float32 if array.dtype.itemsize == 2 and array.dtype.kind == "f" else array.dtype
+    return array.astype(np.dtype(kind).newbyteorder("="), copy=False)
+
+
+def _matrix(affine: Any, spacing: Any, name: str) -> np.ndarray:
+    """(4, 4), from voxel indices to LPS in mm."""
+    try:
+        if affine is None:
+            affine = np.diag([*np.asarray(spacing, float).reshape(3), 1.0])
+        elif hasattr(affine, "detach"):
+            affine = affine.detach().cpu()
+        return _RAS_TO_LPS @ np.asarray(affine, float).reshape(4, 4)
+    except (TypeError, ValueError):
+        raise ImageError(f"{name} has no usable affine or spacing. {_WHICH}") from None

@@ -1,0 +1,111 @@
+"""What a request to segment has to be like, looked at before anything heavy is done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from itertools import combinations, product
+from pathlib import Path
+
+from ..core.errors import ImageError, OptionError
+from ..core.files import explain_write_errors
+from ..core.modalities import Modality, in_words
+from ..imaging.plausibility import given_twice
+from .result_file import check_form, check_source
+from .segmentation_report import report_path
+from .target_grid import GridChoice, check_grid_choice, parse_grid
+
+
+def check_request(
+    given: Collection[Modality],
+    files: Mapping[Modality, Path],
+    output: Path | None,
+    student: Path,
+    labels: str,
+    overwrite: bool,
+) -> None:
+    """Refuse what cannot succeed before anything heavy is done.
+
+    Args:
+        given: all sequences of which there is a volume.
+        files: of those that are read from one.
+        output, student, labels, overwrite: as in :func:`.segment_files.segment_files`; no output where None.
+
+    Raises:
+        ImageError: no volume, or one file given twice.
+        OptionError: as :func:`check_output`.
+    """
+    if not given:
+        raise ImageError(f"No volume given. Give at least one of {in_words()}.")
+    for (first, path), (second, other) in combinations(files.items(), 2):
+        if _same_file(path, other):
+            raise ImageError(given_twice(first, str(path), second, str(other)))
+    if output is not None:
+        check_output(output, labels, (*files.values(), student))
+        check_replaced(output, overwrite)
+        check_source(output, ())
+
+
+def check_output(output: Path, labels: str, inputs: Iterable[Path], regions: bool = False) -> None:
+    """Refuse here what would fail after minutes of work.
+
+    Args:
+        output: file to be written, beside its report.
+        labels: convention of its numbers.
+        inputs: files that are not to be overwritten.
+        regions: whether whole tumor and tumor core are to be segments too.
+
+    Raises:
+        OptionError: unknown convention or kind of file, no place to write to, or an input's name.
+    """
+    check_form(output, labels, regions)
+    for written in (output, report_path(output)):
+        _check_writable(written)
+    for written, read in product((output, report_path(output)), inputs):
+        if _same_file(written, read):
+            raise OptionError(f"{written}: the output would overwrite an input. Choose another output name.")
+
+
+def check_replaced(output: Path, overwrite: bool) -> None:
+    """Raise OptionError where ``output`` is a file that no segmentation has written: an original."""
+    if output.exists() and not overwrite and not report_path(output).exists():
+        raise OptionError(
+            f"{output} exists, and no report beside it says that it is an earlier result. Choose another "
+            "name, or replace it with --overwrite (overwrite=True)."
+        )
+
+
+def _check_writable(path: Path) -> None:
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise OptionError(
+            f"{path}: the output folder {folder} does not exist. Create it or choose another one."
+        )
+    with explain_write_errors(path, "Choose another name.", OptionError):  # it may be too long
+        taken = path.is_dir()
+    if taken:
+        raise OptionError(f"{path} is a folder. Choose a file name for the output.")
+    if not os.access(folder, os.W_OK):
+        raise OptionError(f"{path}: the output folder {folder} cannot be written to. Choose another one.")
+
+
+def chosen_grid(
+    grid: Modality | Path | str | None, given: Collection[Modality], files: Mapping[Modality, Path]
+) -> GridChoice | None:
+    """The choice of a grid, with a file that is one of the volumes as its modality: it may be moved.
+
+    Raises:
+        OptionError: the volume of a modality is not given.
+    """
+    choice = parse_grid(grid)
+    check_grid_choice(choice, given)
+    if not isinstance(choice, Path):
+        return choice
+    return next((modality for modality, path in files.items() if _same_file(choice, path)), choice)
+
+
+def _same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them does not exist
+        return False

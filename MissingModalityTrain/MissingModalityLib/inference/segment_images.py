@@ -1,0 +1,97 @@
+"""Segments one patient's volumes, files or in memory, and hands the result back in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..clinical.steps import Steps
+from ..core.kinds import checked
+from ..core.modalities import Modality, by_modality
+from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..datasets.case import ImageFile
+from ..imaging.arrays import as_volume
+from ..imaging.file_facts import files_facts
+from ..imaging.reading import Study, read_volumes
+from .locations import bundled_student
+from .prediction import Prediction
+from .request_checks import check_request, chosen_grid
+from .segment_files import Segmenter
+
+
+@checked
+def segment(
+    inputs: Mapping[Modality | str, Any],
+    output: Path | str | None = None,
+    student: Path | str | None = None,
+    device: str | torch.device = "auto",
+    labels: str = "classes",
+    on_progress: Progress | None = None,
+    steps: Steps | None = None,
+    grid: Modality | Path | str | None = None,
+    affine: Any = None,
+    spacing: Any = None,
+    overwrite: bool = False,
+) -> Prediction:
+    """Segment the tumor in one to four volumes of a patient, from memory or files.
+
+    Args:
+        inputs: by modality or its name (``"FLAIR"``, ``"t1c"``): files, images of SimpleITK or nibabel,
+            tensors of MONAI, or arrays, see :func:`~..imaging.arrays.as_volume`. The result lies on the grid
+            of the first one where ``grid`` is None.
+        output: file for the result, with a report beside it as in :func:`.segment_files.segment_files`;
+            nothing is written where None.
+        student, device, labels, on_progress, steps, grid: as in :func:`.segment_files.segment_files`;
+            ``labels`` are the numbers in ``output``.
+        affine: (4, 4), from voxel indices to RAS in mm, of arrays that do not know theirs.
+        spacing: (x, y, z) in mm, in place of ``affine``.
+        overwrite: replace ``output`` whatever it is; else only a result, beside which its report lies.
+
+    Returns:
+        The result, whose ``labels`` is an image of SimpleITK, uint8 classes 0..3.
+
+    Raises:
+        ImageError, StudentError, OptionError: as :func:`.segment_files.segment_files`.
+    """
+    notify, given = reporter(on_progress), by_modality(inputs)
+    files = {modality: Path(value) for modality, value in given.items() if _is_path(value)}
+    student = Path(student or bundled_student())
+    check_request(given, files, None if output is None else Path(output), student, labels, overwrite)
+    segmenter = Segmenter(student, device, steps, chosen_grid(grid, given, files))
+    study = _study(given, files, affine, spacing, notify)
+    ready, prediction = segmenter.predict(study, notify)
+    if output is not None:
+        facts = files_facts({modality: ImageFile(path) for modality, path in files.items()})
+        segmenter.write(study, ready, prediction, Path(output), labels, notify, files=facts)
+    return prediction
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike))
+
+
+def _study(
+    given: Mapping[Modality, Any],
+    files: Mapping[Modality, Path],
+    affine: Any,
+    spacing: Any,
+    notify: Progress,
+) -> Study:
+    """All volumes in the order in which they were given."""
+
+    def on_read(number: int, file: ImageFile) -> None:
+        notify(Event(ProgressStage.READ, number, len(files), file.path.name))
+
+    read = read_volumes({modality: ImageFile(path) for modality, path in files.items()}, on_read)
+    images = {
+        modality: read.images[modality]
+        if modality in files
+        else as_volume(value, f"The {modality.title} volume", affine, spacing)
+        for modality, value in given.items()
+    }
+    names = {modality: read.names.get(modality, f"The {modality.title} volume") for modality in given}
+    return Study(images, names, read.warnings)
