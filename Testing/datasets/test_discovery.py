@@ -326,6 +326,7 @@ def test_every_other_file_is_reported_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "__MACOSX" / "x_flair.nii").write_bytes(b"\0\5\x16\7")
     (case / ".DS_Store").touch()
     (tmp_path / "survival.csv").touch()
+    (tmp_path / "all.zip").touch()
     for name in ("brainmask.nii.gz", "BraTS20_Training_001_flair_n4.nii", "n4_flair.nii", "W39_Segm.nii"):
         save(case / name, volume(FLAIR))
     save(case / "BraTS20_Training_001.seg.nrrd", label(1))
@@ -335,7 +336,7 @@ def test_every_other_file_is_reported_with_a_reason(tmp_path: Path) -> None:
     found = reasons(listing)
     assert "macOS" in found["._BraTS20_Training_001_t2.nii"] and "macOS" in found["x_flair.nii"]
     assert "hidden" in found[".DS_Store"]
-    assert "not a volume" in found["survival.csv"]
+    assert "not a volume" in found["survival.csv"] and "unpack it" in found["all.zip"]
     assert "not needed" in found["brainmask.nii.gz"]
     assert "derived" in found["BraTS20_Training_001_flair_n4.nii"] and "derived" in found["n4_flair.nii"]
     assert "no known layout" in found["W39_Segm.nii"]

@@ -67,6 +67,7 @@ def test_a_bad_file_costs_itself_and_is_told_with_its_reason(tmp_path: Path) -> 
     (tmp_path / "noise").write_bytes(whole[:132] + os.urandom(600))
     (tmp_path / "readme.txt").write_text("the viewer starts by itself " * 9)
     (tmp_path / "all.zip").write_bytes(b"PK" * 99)
+    (tmp_path / "x_flair.nii.gz").write_bytes(b"\x1f\x8b" * 99)
     (tmp_path / "empty").touch()
     os.mkfifo(tmp_path / "pipe")
     listing = find_studies(tmp_path)
@@ -75,6 +76,7 @@ def test_a_bad_file_costs_itself_and_is_told_with_its_reason(tmp_path: Path) -> 
     assert "inside its image" in reasons["cut in its pixels"]
     assert "damaged" in reasons["cut in its header"] and "damaged" in reasons["noise"]
     assert reasons["readme.txt"] == "is not a DICOM file" and "unpack" in reasons["all.zip"]
+    assert reasons["x_flair.nii.gz"] == "is not a DICOM file"
     assert reasons["empty"] == "is empty" and reasons["pipe"] == "is not a regular file"
 
 

@@ -162,9 +162,13 @@ def test_files_that_belong_to_no_case_are_told(
     cases: Path, student: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_brain(cases / "C_MPRAGE.nii.gz")
+    for number in range(9):
+        (cases / f"{number}.txt").touch()
     arguments = ["--data", cases, "--output", tmp_path / "out", "--student", student, "--device", "cpu"]
     assert main(["segment-folder", *map(str, arguments), "--progress", "none"]) == 0
-    assert "Warning: C_MPRAGE.nii.gz was skipped: " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Warning: C_MPRAGE.nii.gz was skipped: " in told
+    assert "Warning: 0.txt, 1.txt, 2.txt and 6 more were skipped: not a volume" in told
 
 
 def test_no_input_is_overwritten(cases: Path, student: Path) -> None:

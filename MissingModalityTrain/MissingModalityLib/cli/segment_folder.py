@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .options import (
@@ -26,6 +26,9 @@ _EXAMPLES = (
     "segment-folder --data FOLDER --output RESULTS",
     "segment-folder -i FOLDER -o RESULTS --suffix .nii.gz --device cuda:1",
 )
+
+_MOST_NAMED = 3
+"""Skipped files that a line names."""
 
 
 def add(commands: Any) -> None:
@@ -92,9 +95,22 @@ def _summary(result: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             *(f"Warning: {name} was not segmented. {why}" for name, why in result["failed"].items()),
-            *(f"Warning: {entry['path']} was skipped: {entry['reason']}" for entry in result["skipped"]),
+            *_skipped(result["skipped"]),
             *(f"Warning: {warning}" for warning in result["warnings"]),
             f"Segmented {len(result['segmented'])} case(s){kept}, {len(result['failed'])} failed",
             f"Wrote {result['table']}",
         ]
     )
+
+
+def _skipped(entries: Sequence[Mapping[str, str]]) -> list[str]:
+    """A sentence for each reason: a series that lies there twice has hundreds of files."""
+    files: dict[str, list[str]] = {}
+    for entry in entries:
+        files.setdefault(entry["reason"], []).append(entry["path"])
+    lines = []
+    for reason, paths in files.items():
+        more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
+        were = "was" if len(paths) == 1 else "were"
+        lines.append(f"Warning: {', '.join(paths[:_MOST_NAMED])}{more} {were} skipped: {reason}")
+    return lines

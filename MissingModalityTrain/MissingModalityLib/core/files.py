@@ -17,6 +17,7 @@ from . import strict_json
 from .errors import CaseError, MissingModalityError
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
+_ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".iso")
 
 _MARK = ".unfinished-"
 
@@ -168,3 +169,8 @@ def image_suffix(path: Path) -> str:
     """``.nii.gz``, ``.mha`` ... in lower case; empty for a file that is no volume by its name."""
     name = path.name.lower()
     return next((suffix for suffix in IMAGE_SUFFIXES if name.endswith(suffix)), "")
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is named as one that holds others; a compressed volume is none."""
+    return path.suffix.lower() in _ARCHIVE_SUFFIXES and not image_suffix(path)

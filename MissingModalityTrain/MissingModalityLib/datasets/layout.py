@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from ..core.files import IMAGE_SUFFIXES, image_suffix
+from ..core.files import IMAGE_SUFFIXES, image_suffix, is_archive
 from ..core.modalities import Modality
 from .case import Case, Skipped
 from .detection import detect_modality
@@ -148,4 +148,6 @@ def unusable(path: Path) -> str | None:
         return "hidden file"
     if path.name.lower().endswith(".seg.nrrd"):
         return "segmentation of Slicer; to use it as a label export it as a label map named like x_seg.nii.gz"
+    if is_archive(path):
+        return "an archive; unpack it first"
     return None if image_suffix(path) else f"not a volume ({', '.join(IMAGE_SUFFIXES)})"

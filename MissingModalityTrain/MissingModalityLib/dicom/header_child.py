@@ -23,6 +23,7 @@ from pydicom.uid import (
 )
 
 from ..core import strict_json
+from ..core.files import is_archive
 from ..runtime.limited_child import Answer, memory_limit, serve
 from .file_kind import START, begins_with_data, has_preamble
 
@@ -76,7 +77,6 @@ _UNDEFINED = 0xFFFFFFFF
 _LONG_FORM = (b"OB", b"OW", b"UN")
 _MR_IMAGES = (MRImageStorage, EnhancedMRImageStorage)
 _CUT = "is damaged: it ends before its image begins; copy it again from its source"
-_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".iso")
 
 
 class _Unusable(Exception):
@@ -153,7 +153,7 @@ def _has_no_preamble(file: BinaryIO, path: Path) -> bool:
         raise _Unusable("is empty")
     if begins_with_data(start):
         return True
-    if path.suffix.lower() in _ARCHIVES:
+    if is_archive(path):
         raise _Unusable("is an archive; unpack it first")
     raise _Unusable("is not a DICOM file")
 

@@ -18,6 +18,7 @@ from ..core.errors import ImageError
 from ..core.modalities import MODALITIES, Modality, availability, in_words
 from .boxes import Box, tightest_box
 from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
+from .hounsfield import is_hounsfield
 from .intensities import BRAIN_SHARE, Background, find_background, z_scores
 from .label_placement import check_on_brain, check_on_grid
 from .plausibility import (
@@ -91,13 +92,18 @@ def check_volumes(study: Study) -> list[str]:
         Warnings about grids, one sentence each.
 
     Raises:
-        ImageError: no volume; one that is empty, constant, not finite, or of no head's size.
+        ImageError: no volume; one that is empty, constant, not finite, of no head's size, or CT.
     """
     if not study.images:
         raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
     notes = []
     for modality, image in study.images.items():
         check_volume(image, study.names[modality])
+        if is_hounsfield(sitk.GetArrayViewFromImage(image)):
+            raise ImageError(
+                f"{study.names[modality]} looks like CT: its air lies at -1000 and its tissue near 0, as in "
+                "Hounsfield units. Choose an MR volume."
+            )
         check_extent(Grid.from_image(image), study.names[modality])
         notes += check_grid(Grid.from_image(image), study.names[modality])
     return notes
