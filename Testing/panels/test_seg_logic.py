@@ -150,7 +150,7 @@ def test_two_volumes_for_one_sequence_are_refused_by_name(logic: Any) -> None:
 
 
 def test_unknown_sequence_name_is_refused(logic: Any) -> None:
-    with pytest.raises(OptionError, match=r"'PD'.*FLAIR, T1CE, T1, T2"):
+    with pytest.raises(OptionError, match=r"'PD'.*FLAIR, T1ce, T1 and T2"):
         logic.segment({"PD": add_volume("PD")})
 
 
