@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from MissingModalityLib.core import strict_json
 from MissingModalityLib.core.errors import MissingModalityError, OptionError
 from MissingModalityLib.core.progress import progress_printer
 from MissingModalityLib.datasets.discovery import find_cases
@@ -75,11 +76,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--train", type=Path, required=True, help="folder of training cases")
     parser.add_argument("--test", type=Path, required=True, help="folder of cases to score on")
+    parser.add_argument(
+        "--cross-validation",
+        type=Path,
+        help="folder of one by this recipe, after select",
+    )
     parser.add_argument("--run", type=Path, default=ROOT / "runs" / "bundled", help="folder of the run")
     parser.add_argument("--models", type=Path, default=ROOT / "Resources" / "Models", help="where it goes")
     options = parser.parse_args()
     try:
-        _make(options.train, options.test, options.run, options.models)
+        _make(options.train, options.test, options.run, options.models, options.cross_validation)
     except (MissingModalityError, OSError) as error:
         print(f"bundled_student: error: {error}", file=sys.stderr)
         return 2
@@ -103,11 +109,13 @@ def plan(**settings: Any) -> Plan:
     return make_plan(RECIPE, NETWORK, PRESET, settings={**SETTINGS, **settings})
 
 
-def _make(data: Path, test: Path, run: Path, models: Path) -> None:
+def _make(data: Path, test: Path, run: Path, models: Path, folds: Path | None) -> None:
     # here: scoring reads volumes, and the recipe is also trained where nothing is installed that does
-    from MissingModalityLib.evaluation.attach import attach_evaluation
+    from MissingModalityLib.evaluation.attach import attach_evaluation, store_choices
     from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
     from MissingModalityLib.evaluation.model_card import write_model_card
+    from MissingModalityLib.evaluation.summary import EVALUATION_FOLDER
+    from MissingModalityLib.training.selection import SELECTION_FILE
 
     models.mkdir(parents=True, exist_ok=True)
     student = models / f"{NAME}.safetensors"
@@ -121,13 +129,17 @@ def _make(data: Path, test: Path, run: Path, models: Path) -> None:
         else:
             begin(data, run, on_progress=progress)
         export(run, student, FACTS)
+        if folds:
+            found = strict_json.loads((folds / SELECTION_FILE).read_text(encoding="utf-8"))
+            store_choices(student, found["chosen"])
         evaluate_folder(student, test, run / "evaluation", on_progress=progress)
-        held_out = []
-        if watched := RunRecord.read(folder).validation:
-            held_out = [run / "held_out"]
-            evaluate_folder(student, data, held_out[0], on_progress=progress, cases=watched)
-    attach_evaluation(student, run / "evaluation", held_out)
-    scores, *others = map(read_evaluation, (run / "evaluation", *held_out))
+        unseen = [folds / EVALUATION_FOLDER] if folds else []
+        watched = RunRecord.read(folder).validation
+        if watched and not folds:
+            unseen = [run / "held_out"]
+            evaluate_folder(student, data, unseen[0], on_progress=progress, cases=watched)
+    attach_evaluation(student, run / "evaluation", unseen)
+    scores, *others = map(read_evaluation, (run / "evaluation", *unseen))
     write_model_card(student, scores, models / f"{NAME}.md", others)
 
 

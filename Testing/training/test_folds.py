@@ -10,6 +10,7 @@ import pytest
 
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.evaluation.attach import store_choices
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import read_evaluation
 from MissingModalityLib.training import selection
@@ -106,6 +107,16 @@ def test_a_fold_that_was_trained_on_is_scored_again(validated: Path, tmp_path: P
         train(None, run, resume=True, folds=3, fold=0)
     before, after = (scored(folder / "fold0") for folder in (validated, run))
     assert before["weights_sha256"] != after["weights_sha256"]
+
+
+def test_folds_that_were_given_a_choice_since_are_scored_again(validated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    for fold in range(3):
+        (student,) = (run / f"fold{fold}").glob("*.safetensors")
+        store_choices(student, {"min_component_voxels": 400})
+    train(None, run, resume=True, folds=3)
+    folders = [run, *(run / f"fold{fold}" for fold in range(3))]
+    assert [scored(folder)["prediction"]["smallest_island"] for folder in folders] == [400] * 4
 
 
 def test_folds_of_unlike_plans_are_not_joined(validated: Path, tmp_path: Path) -> None:

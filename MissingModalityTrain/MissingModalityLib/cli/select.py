@@ -47,7 +47,12 @@ def add(commands: Any) -> None:
         "stand more than once",
     )
     parser.add_argument(
-        "--store", type=Path, metavar="STUDENT", help="put what was chosen into this student file"
+        "--store",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="STUDENT",
+        help="put what was chosen into these student files",
     )
     add_device(parser)
     add_speech(parser)
@@ -67,8 +72,8 @@ def run(options: argparse.Namespace) -> None:
             options.device,
             on_progress=progress,
         )
-    if options.store:
-        store_choices(options.store, selection["chosen"])
+    for student in options.store:
+        store_choices(student, selection["chosen"])
     show_result(options, selection, "\n".join(_in_words(selection)))
 
 

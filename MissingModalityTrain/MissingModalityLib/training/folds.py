@@ -159,11 +159,13 @@ def _made_of(record: RunRecord) -> tuple[Any, ...]:
 
 
 def _is_scored(student: Path, output: Path) -> bool:
-    """Whether ``output`` holds scores of these very weights: a fold may have been trained on since."""
+    """Whether ``output`` holds scores of this very student: since then a fold may have been trained on, or
+    given what :func:`.selection.select` has chosen."""
+    from ..evaluation.attach import check_weights
     from ..evaluation.evaluate import read_evaluation
-    from ..inference.weights import weights_sha256
 
     try:
-        return read_evaluation(output)["weights_sha256"] == weights_sha256(Student.load(student).network)
+        check_weights(Student.load(student), read_evaluation(output), student)
     except CaseError:
         return False
+    return True

@@ -14,7 +14,7 @@ from ..core.kinds import checked
 from ..datasets.patients import volumes_of
 from ..inference.locations import STUDENT_SUFFIX
 from ..inference.student import Student
-from ..inference.weights import check_fit, distinct_weights
+from ..inference.weights import check_fit, distinct_weights, weights_sha256
 from .checkpoints import read_checkpoint
 from .record import RunRecord
 from .run_folder import RunFolder
@@ -61,9 +61,23 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
 
 
 def keep_stage(folder: RunFolder, record: RunRecord, stage: str, network: nn.Module) -> None:
-    """Write the student that a stage ended with; the next stage begins with its weights, to the bit."""
-    card = _card(record, stage, record.plan.stages[stage].epochs)
-    Student(network, card).save(folder.student(stage))
+    """Write the student that a stage ended with; the next stage begins with its weights, to the bit.
+
+    A file of these very weights stays as it is, with what has been chosen for it since.
+    """
+    student = Student(network, _card(record, stage, record.plan.stages[stage].epochs))
+    path = folder.student(stage)
+    if not _has_weights(path, student):
+        student.save(path)
+
+
+def _has_weights(path: Path, student: Student) -> bool:
+    """Whether a file holds a student's weights."""
+    try:
+        found = Student.load(path)
+    except StudentError:  # none, or a damaged one
+        return False
+    return weights_sha256(found.network) == weights_sha256(student.network)
 
 
 def drop_stages(folder: RunFolder, stages: Sequence[str]) -> None:
