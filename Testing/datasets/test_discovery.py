@@ -342,7 +342,7 @@ def test_every_other_file_is_reported_with_a_reason(tmp_path: Path) -> None:
     assert "no known layout" in found["W39_Segm.nii"]
     assert "without any volume" in found["seg.nii.gz"]
     assert "segmentation of Slicer" in found["BraTS20_Training_001.seg.nrrd"]
-    assert len(found) == 10
+    assert len(found) == 11
     text = listing.describe()
     assert all(name in text for name in found)
     assert "FLAIR+T1: 1" in text and "labels numbered as in brats2021: 1" in text
