@@ -2,8 +2,9 @@
 
 Students learn from skull-stripped volumes and z-score what is inside of the brain, so that scalp and marrow,
 bright in FLAIR and T1, pass for tumor. The brain is looked for in every volume that needs it, and what half
-of them or more take for brain counts, grown by 1.5 mm: a tumor at the surface that one sequence takes for
-skull is seen in another, and scalp that one takes for brain is not.
+of them or more take for brain counts: a tumor at the surface that one sequence takes for skull is seen in
+another, and scalp that one takes for brain is not. Where one or two volumes are all, it is grown by 1.5 mm: a
+rim too much costs less than a tumor cut off.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ from .mask_checks import MM3_PER_CM3, implausible_masks, on_grid, volume_mm3
 
 GROWTH_MM = 1.5
 """How far the brain is grown: a voxel of 1 mm and its diagonal neighbors, less than two."""
+ENOUGH_VOTES = 3
+"""Volumes from which on a brain is not grown.
 
+Half of three or four lost 0.1 % of the tumor at most in training patients who were put back into heads, and
+growing it lowered the whole tumor's Dice by 0.015 on average.
+"""
 
 LARGEST_SECTION_MM2 = 2.3e4
 """Across the body's axis.
@@ -44,7 +50,7 @@ class Brain:
     Attributes:
         mask: uint8, 1 inside, on the grid of the reference volume.
         method: what found it, and in which sequences, for people.
-        volume_cm3: of the mask, the growth included.
+        volume_cm3: of the mask, any growth included.
         warnings: what the user should know, one sentence each.
     """
 
@@ -107,7 +113,9 @@ def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], No
         left = {modality: mask for modality, mask in masks.items() if modality not in reasons}
         if left:
             method = _method(finder, [modality for modality in left if modality not in own], list(own))
-            return _measured(grown(_agreed(left, study)), method, _warnings(reasons, study))
+            brain = _agreed(left, study)
+            mask = brain if len(left) >= ENOUGH_VOTES else grown(brain)
+            return _measured(mask, method, _warnings(reasons, study))
         listed = ", ".join(f"{study.names[modality]}: {reason}" for modality, reason in reasons.items())
         failures.append(f"by {finder.name} {listed}")
     raise ImageError(
