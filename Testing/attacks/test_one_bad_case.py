@@ -14,7 +14,7 @@ from MissingModalityLib.core.failures import LOG_FILE
 from MissingModalityLib.datasets.case import Case
 from MissingModalityLib.evaluation import case_scores
 from MissingModalityLib.imaging import reading
-from MissingModalityLib.inference import segment_folder
+from MissingModalityLib.inference import folder_patients
 from raw_volumes import packed_nifti
 from small_cases import write_shell_case
 from tiny_run import TINY, record
@@ -41,7 +41,7 @@ def fault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ex
             raise request.param
         return read_study(case)
 
-    for module in (reading, segment_folder, case_scores):
+    for module in (reading, folder_patients, case_scores):
         monkeypatch.setattr(module, "read_study", failing)
     return request.param
 

@@ -61,7 +61,7 @@ def test_folds_that_are_typed_reach_the_training(
 ) -> None:
     calls = []
     monkeypatch.setattr(run, "train", lambda **choices: calls.append(choices) or choices["output"])
-    typed = ["--data", "cases", "--output", str(tmp_path), "--folds", "5"]
+    typed = ["--data", "cases", "--output", str(tmp_path), "--folds", "5", "--progress", "none"]
     assert main(["train", *typed, "--fold", "0"]) == 0 == main(["train", *typed])
     assert [(call["folds"], call["fold"]) for call in calls] == [(5, 0), (5, None)]
     assert main(["train", *typed, "--fold", "5"]) == 2

@@ -136,6 +136,8 @@ def test_no_image_is_overwritten(student, tmp_path, capfd):
     paths = save(slices(Modality.T1), tmp_path / "study", suffix=".nii.gz")
     before = paths[3].read_bytes()
     assert segment(tmp_path / "study", paths[3], student) == 2
+    assert "no report beside it says that it is an earlier result" in capfd.readouterr().err
+    assert segment(tmp_path / "study", paths[3], student, "--overwrite") == 2
     assert "would overwrite an input" in capfd.readouterr().err and paths[3].read_bytes() == before
 
 

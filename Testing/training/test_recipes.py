@@ -505,7 +505,7 @@ def test_words_for_true_and_false_are_read_as_in_yaml(text: str, value: bool) ->
 
 
 def test_settings_without_names_are_refused() -> None:
-    with pytest.raises(OptionError, match=r"'epochs=2' holds no settings by name"):
+    with pytest.raises(OptionError, match=r"settings='epochs=2': give a dict of values"):
         make_plan(settings="epochs=2")
 
 

@@ -14,6 +14,7 @@ from itertools import product
 import numpy as np
 import SimpleITK as sitk
 
+from ..imaging.process_switch import ProcessSwitch
 from .heads import Head
 
 _BINS = 32
@@ -32,6 +33,13 @@ _NUDGE_MM, _NUDGE_DEGREES = (5.0, -5.0, 5.0), (4.0, 4.0, -4.0)
 
 _RELAXATION = 0.75
 """Of a step when the gradient turns back; ITK's 0.5 ends the search too early in narrow valleys."""
+
+# Threads add up their sums in the order in which they end; the metric asks how many the process allows.
+_one_thread = ProcessSwitch(
+    read=sitk.ProcessObject.GetGlobalDefaultNumberOfThreads,
+    write=sitk.ProcessObject.SetGlobalDefaultNumberOfThreads,
+    changed=1,
+)
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,8 @@ def _search(
         *level.steps_mm, level.iterations, relaxationFactor=_RELAXATION, gradientMagnitudeTolerance=1e-8
     )
     method.SetOptimizerScales([_TURN_RADIUS_MM**2] * 3 + [1.0] * 3)
-    method.Execute(fixed.at(level.spacing_mm), moving.at(level.spacing_mm))
+    with _one_thread.hold():
+        method.Execute(fixed.at(level.spacing_mm), moving.at(level.spacing_mm))
     return method.GetMetricValue(), found
 
 
@@ -139,7 +148,8 @@ def _value(fixed: Head, moving: Head, start: sitk.Euler3DTransform) -> float:
     method = _method(fixed, COARSE, seed=1)
     method.SetInitialTransform(start, inPlace=False)
     try:
-        return method.MetricEvaluate(fixed.at(COARSE.spacing_mm), moving.at(COARSE.spacing_mm))
+        with _one_thread.hold():
+            return method.MetricEvaluate(fixed.at(COARSE.spacing_mm), moving.at(COARSE.spacing_mm))
     except RuntimeError:  # the heads do not meet here
         return 0.0
 
@@ -148,8 +158,6 @@ def _method(fixed: Head, level: Level, seed: int) -> sitk.ImageRegistrationMetho
     mask = fixed.mask_at(level.spacing_mm, level.margin_mm)
     voxels = max(1, int(np.count_nonzero(sitk.GetArrayViewFromImage(mask))))
     method = sitk.ImageRegistrationMethod()
-    # threads add up their sums in the order in which they end
-    method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricFixedMask(mask)
     method.SetMetricSamplingStrategy(method.RANDOM)
