@@ -48,6 +48,12 @@ def test_stray_pieces_cost_as_much_as_lesions_that_were_missed() -> None:
     assert found.lesion_dice(0) == pytest.approx(0.5) and found.lesion_dice(9) == pytest.approx(1)
 
 
+def test_what_reaches_a_lesion_too_small_to_count_is_no_stray_piece() -> None:
+    label = np.zeros((12, 12, 40), np.uint8)
+    label[3:9, 3:9, 3:9] = label[3:5, 3:5, 30:32] = TumorClass.ED
+    assert Pieces.of(label, label).lesion_dice(0) == pytest.approx(1)
+
+
 def test_nothing_found_where_nothing_is_counts_as_right() -> None:
     nothing = np.zeros((4, 4, 4), np.uint8)
     assert Pieces.of(nothing, nothing).dice(100, 100) == pytest.approx([1, 1, 1])
