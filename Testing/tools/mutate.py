@@ -51,7 +51,7 @@ LIMIT_S = 600
 """Longer than any of the tests takes on a busy machine: after that a mutation has made an endless loop."""
 
 _NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "demo", "runs", "build", "__pycache__", ".*_cache")
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)  # names may have spaces
 _PASSED, _FAILED_TESTS = 0, 1  # exit codes of pytest; others are no judgment
 
 
