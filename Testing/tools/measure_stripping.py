@@ -93,7 +93,7 @@ def measure_raw(folder: Path, images: dict[Modality, sitk.Image], sheets: Path |
     start = time.process_time()
     brain = strip(Study(images, {modality: modality.title for modality in images}))
     seconds = time.process_time() - start + sum(spent.values())
-    row(f"{folder.name} **all, grown**", brain.mask, folder, Modality.T1, seconds)
+    row(f"{folder.name} **all**", brain.mask, folder, Modality.T1, seconds)
     for warning in brain.warnings:
         print(f"  {warning}")
     if sheets:
