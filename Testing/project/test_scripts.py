@@ -170,6 +170,7 @@ def test_no_case_is_scored_by_a_network_that_trained_on_it(
 
 
 @pytest.mark.usefixtures("two_lines")
+@pytest.mark.slow  # trains four times, 20 s
 def test_trainings_side_by_side_are_those_made_in_turn(
     script: Script, compared: Path, tiny_cases: Path, tmp_path: Path
 ) -> None:
