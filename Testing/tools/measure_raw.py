@@ -136,24 +136,35 @@ def _voxels(image: sitk.Image) -> tuple[Any, ...]:
 def _real(
     options: argparse.Namespace, student: Student, name: str, paths: Mapping[Modality, Path], mask: Path
 ) -> Iterator[Row]:
-    truth = read_image(mask)
     images = {modality: read_image(path) for modality, path in paths.items()}
-    if name == NATIVE[0] and options.registration == "auto":
-        # its mask was drawn on another grid and lies in the space of T1, before which the patient had moved
-        names = (Modality.FLAIR.title, Modality.T1.title)
-        moved = registration.register(images[Modality.FLAIR], images[Modality.T1], names)
-        truth = registration.follow(truth, moved)
     for subset in _subsets(tuple(images), options.subsets):
         study = Study({m: images[m] for m in subset}, {m: m.title for m in subset})
         row, labels, study = _segmented(options, student, study)
         row = {"patient": name, "subset": subset_name(subset), **row}
         if labels is not None:
+            truth = _placed(options, name, mask, images, subset[0])
             found = _share(labels, Grid.from_image(truth)) > 0.5
             inside = sitk.GetArrayFromImage(truth) > 0
             voxel = float(np.prod(truth.GetSpacing())) / 1000
             row |= {"WT": dice(found, inside), "cm3": found.sum() * voxel, "true_cm3": inside.sum() * voxel}
             _draw(options, row, study, labels, sitk.Cast(truth > 0, sitk.sitkUInt8) * 2)
         yield row
+
+
+def _placed(
+    options: argparse.Namespace,
+    name: str,
+    mask: Path,
+    images: Mapping[Modality, sitk.Image],
+    reference: Modality,
+) -> sitk.Image:
+    """The mask of the whole tumor in the space of the reference volume."""
+    truth = read_image(mask)
+    if name != NATIVE[0] or options.registration == "never" or reference is Modality.T1:
+        return truth
+    # this mask lies in the space of T1, and the patient moved before the other sequences
+    names = (reference.title, Modality.T1.title)
+    return registration.follow(truth, registration.register(images[reference], images[Modality.T1], names))
 
 
 def _subsets(modalities: tuple[Modality, ...], which: str) -> list[tuple[Modality, ...]]:
