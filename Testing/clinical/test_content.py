@@ -195,11 +195,13 @@ def test_a_damaged_network_is_refused_by_name(tmp_path: Path, damage: str) -> No
 
 
 @pytest.mark.slow
-def test_shared_test_patients_are_told_nothing_of_and_their_exchanges_are(shared: Path) -> None:
+def test_shared_test_patients_are_told_nothing_of_and_their_exchanges_are_told(shared: Path) -> None:
     cases = find_cases(shared / "data" / "cases" / "test").cases
     for case in cases:
         given = read_study(case)
         assert check_content(given) == (), case.name
         if {T1, T1CE} <= given.images.keys():
             images = {**given.images, T1: given.images[T1CE], T1CE: given.images[T1]}
-            assert "exchanged" in check_content(replace(given, images=images))[0], case.name
+            # in a patient in whom little enhances, as contrast that is missing
+            told = check_content(replace(given, images=images))[0]
+            assert "exchanged" in told or "probably shows no contrast agent" in told, case.name
