@@ -13,6 +13,7 @@ from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.plausibility import is_cut
 from ..imaging.preparation import check_volumes
 from ..imaging.reading import Study
+from .brain_checks import check_brain
 from .content import check_content
 from .given_mask import read_brain_mask
 from .mask_checks import MM3_PER_CM3, volume_mm3
@@ -150,7 +151,7 @@ def _checked(study: Study, steps: Steps, notify: Progress) -> list[str]:
     if not steps.content_check:
         return []
     notify(Event(ProgressStage.CHECK, 0, 1))
-    found = check_content(study)
+    found = (*check_brain(study), *check_content(study))
     notify(Event(ProgressStage.CHECK, 1, 1))
     return list(found)
 

@@ -16,6 +16,7 @@ from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.reading import Study
 from .alignment import align, align_again, rigid
 from .heads import Head
+from .mirrored import is_mirrored, mirror_sentence
 from .similarity import overlap, shared_edges, similarity
 
 _SMALLER = 0.9
@@ -179,6 +180,8 @@ def _check(
         raise ImageError(f"{_failed(names)}: they share {share:.0%} of the smaller head. {_LOOK}")
     edge = shared_edges(*heads, found)
     if moved and edge < _UNLIKE:
+        if is_mirrored(*heads, found):
+            raise ImageError(f"{_failed(names)}. {mirror_sentence(names[1], names[0])}")
         raise ImageError(
             f"{_failed(names)}: they do not resemble each other wherever one is laid. {_LOOK} If they are, "
             "register them by hand or leave registration out."
