@@ -62,8 +62,8 @@ def mirror_sentence(name: str, others: str) -> str:
     """What to tell of a volume that shows the mirror image of another."""
     return (
         f"{name} lies mirrored to {others}: left and right are exchanged in the header of one of them, so "
-        "that a tumor may be shown on the wrong side. Find out which one is right and correct the other's header, "
-        "or leave it out."
+        "that a tumor may be shown on the wrong side. Find out which one is right and correct the other's "
+        "header, or leave it out."
     )
 
 
