@@ -125,7 +125,9 @@ def _run_again(one: Series, series: Sequence[Series]) -> Series:
 
 
 def _same_sequence(one: Series, other: Series) -> bool:
+    """By the name, where there is one, or by plane and times."""
+    name = one.header.get("SeriesDescription")
     keys = ("ScanningSequence", "RepetitionTime", "EchoTime", "FlipAngle")
-    return one.description == other.description or (
+    return (name and name == other.header.get("SeriesDescription")) or (
         one.plane == other.plane and all(one.header.get(key) == other.header.get(key) for key in keys)
     )
