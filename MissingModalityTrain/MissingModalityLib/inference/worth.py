@@ -22,6 +22,7 @@ def worth(report: Mapping[str, Any]) -> list[str]:
             f"Mean Dice of {report['modalities']} over {expected['cases']} labeled patients: "
             f"{_listed(expected['dice'])}"
         )
+        sentences += expected.get("advice", [])
     if estimated:
         graded = {region: f" ({report['grades'][region]})" for region in estimated}
         sentences.append(f"Estimated Dice of this result: {_listed(estimated, graded)}")
