@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ..core.words import counted
 from ..datasets.detection import Guess, detect_modality
 from ..datasets.sequence_words import is_reformat, words_of
 from ..imaging.volumes import MIN_VOXELS
@@ -133,7 +134,7 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
         return SeriesKind.INCOMPLETE, "does not state where its slices lie"
     count = len(volume.frames)
     if count < MIN_VOXELS:
-        return SeriesKind.INCOMPLETE, f"has only {count} slice{'s' if count > 1 else ''}"
+        return SeriesKind.INCOMPLETE, f"has only {counted(count, 'slice')}"
     return (SeriesKind.REFORMAT if is_cut_anew(frame.header) else SeriesKind.VOLUME), None
 
 
