@@ -289,7 +289,7 @@ def test_the_table_is_the_papers(evaluated: Evaluated) -> None:
     ]
     table = (evaluated.output / "table.md").read_text()
     assert "image diagonal when exactly one of prediction and reference is empty" in table
-    assert "ET: absent from the reference of 1 case(s)" in table
+    assert "ET: absent from the reference of 1 case;" in table
 
 
 def test_progress_counts_predictions(evaluated: Evaluated) -> None:

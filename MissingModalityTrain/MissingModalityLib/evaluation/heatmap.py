@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from ..core.files import atomic_write
 from ..core.labels import REGIONS
+from ..core.segments import segment_of
 
 COLORS = "cividis"
 """Dark blue for 0 to yellow for 1; readable with any kind of color vision and in gray."""
@@ -21,7 +22,7 @@ _BRIGHT = 0.5
 
 
 def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:
-    """Write a PNG: one line per subset in the papers' order, mean Dice of WT, TC and ET, colors from 0 to 1.
+    """Write a PNG: a line per subset in the papers' order with its cases, mean Dice of WT, TC and ET, 0 to 1.
 
     Args:
         evaluation: a result of :func:`.evaluate.evaluate_folder`.
@@ -36,8 +37,8 @@ def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:
     for (row, column), value in np.ndenumerate(values):
         color = "black" if value > _BRIGHT else "white"
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=color)
-    axes.set_xticks(range(len(REGIONS)), REGIONS)
-    axes.set_yticks(range(len(subsets)), [entry["subset"] for entry in subsets])
+    axes.set_xticks(range(len(REGIONS)), [_in_words(region) for region in REGIONS])
+    axes.set_yticks(range(len(subsets)), [f"{entry['subset']} ({entry['cases']})" for entry in subsets])
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
     for edge in np.arange(0.5, len(subsets) - 1):
@@ -45,6 +46,11 @@ def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:
     for edge in np.arange(0.5, len(REGIONS) - 1):
         axes.axvline(edge, color="white", linewidth=1)
     figure.colorbar(picture, ax=axes, label="mean Dice")
-    figure.suptitle(f"{evaluation['student']}\n{len(evaluation['cases'])} case(s) of {evaluation['data']}")
+    figure.suptitle(f"{evaluation['student']}\n{evaluation['data']}; in brackets the number of cases")
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120)
+
+
+def _in_words(region: str) -> str:
+    """On three lines, as wide as a column: ``"Enhancing\\ntumor\\nET"``."""
+    return "\n".join([*segment_of(region).name.split(), region])

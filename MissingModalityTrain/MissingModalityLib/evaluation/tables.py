@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.errors import CaseError
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
+from ..core.words import counted
 from ..inference.doubt import FEATURES
 from .checks import check_row
 from .hd95_rules import HD95_RULES
@@ -215,8 +216,9 @@ def score_notes(hd95_rule: str) -> list[str]:
 
 def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
     return [
-        f"{region}: absent from the reference of {count['cases_without']} case(s); over all subsets "
-        f"{count['invented']} prediction(s) found it where there is none, {count['missed']} missed it wholly."
+        f"{region}: absent from the reference of {counted(count['cases_without'], 'case')}; over all subsets "
+        f"{counted(count['invented'], 'prediction')} found it where there is none, {count['missed']} missed "
+        "it wholly."
         for region, count in empty.items()
         if any(count.values())
     ]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.errors import ImageError
 from ..core.modalities import Modality
+from ..core.words import counted
 from .grid import SPACING_MM, Grid, largest_cosine, straight_axes
 
 LARGEST_SPACING_MM = 15.0
@@ -192,8 +193,8 @@ def limit_hot_voxels(
     low, high = float(2 * low - high), float(2 * high - low)
     hot = int(np.count_nonzero((inside < low) | (inside > high)))
     return (low, high), [
-        f"{name}: {hot} voxels, the furthest at {inside[off.argmax()]:.4g}, lie far outside the other "
-        f"intensities of the brain and would distort them all; they were limited to {low:.4g} to {high:.4g}. "
+        f"{name}: intensities far outside those of the rest of the brain ({counted(hot, 'voxel')}, up to "
+        f"{inside[off.argmax()]:.4g}) would distort all others, and were limited to {low:.4g} to {high:.4g}. "
         "Check the volume."
     ]
 

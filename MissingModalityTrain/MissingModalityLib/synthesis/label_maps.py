@@ -13,6 +13,7 @@ import numpy as np
 from ..core.errors import CaseError, ImageError, OptionError
 from ..core.files import image_suffix
 from ..core.labels import to_classes, with_cavity
+from ..core.words import counted
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
 from ..imaging.grid import ORIENTATION
@@ -154,7 +155,7 @@ def _in_archive(path: Path, convention: str) -> Iterator[LabelMap]:
             np.lib.format.read_magic(file)
             size, by_columns, kind = np.lib.format.read_array_header_1_0(file)
             if by_columns or len(size) != 4 or size[0] != len(names):
-                raise ValueError(f"seg of shape {size} does not fit {len(names)} patients")
+                raise ValueError(f"seg of shape {size} does not fit {counted(len(names), 'patient')}")
             for name in names:
                 content = file.read(int(np.prod(size[1:])) * kind.itemsize)
                 label = np.frombuffer(content, kind).reshape(size[1:]).transpose(2, 1, 0)

@@ -135,7 +135,7 @@ class RunRecord:
             return cls.from_json(strict_json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise CaseError(
-                f"{folder.path} is no training run: it has no {path.name}. Choose the folder given to "
+                f"'{folder.path}' is no training run: it has no {path.name}. Choose the folder given to "
                 "--output."
             ) from None
         except (OSError, ValueError) as error:
