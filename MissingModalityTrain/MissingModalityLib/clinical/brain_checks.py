@@ -29,15 +29,15 @@ def check_brain(study: Study) -> tuple[str, ...]:
     reference, name = study.images[study.reference], study.names[study.reference]
     if study.brain is None and needs_stripping(reference):
         return ()
-    mask = study.brain if study.brain is not None else _tissue(reference)
+    mask = study.brain if study.brain is not None else not_background(reference)
     found, cut = volume_mm3(mask), plausibility.is_cut(sitk.GetArrayViewFromImage(mask))
     if found < _LEAST_TOLD_MM3:
         return ()
     return (*_unusual_size(found, cut), *(() if cut else _unusual_outline(mask, name)))
 
 
-def _tissue(image: sitk.Image) -> sitk.Image:
-    """uint8, 1 in what is not background."""
+def not_background(image: sitk.Image) -> sitk.Image:
+    """uint8, 1 in what is not background, on the volume's own grid."""
     oriented = sitk.GetArrayFromImage(sitk.DICOMOrient(image, ORIENTATION))
     inside = find_background(oriented).brain(sitk.GetArrayViewFromImage(image))
     return Grid.from_image(image).to_image(inside.astype(np.uint8))
