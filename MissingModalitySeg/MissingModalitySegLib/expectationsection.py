@@ -8,7 +8,7 @@ from MissingModalityLib.inference.expected_dice import Grade, expect
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import setStatus
 
-COLORS = {Grade.RELIABLE: "#26874a", Grade.CHECK: "#a86c00", Grade.DOUBTFUL: "#d9463e"}
+COLORS = {Grade.RELIABLE: "#2d9659", Grade.CHECK: "#b87400", Grade.DOUBTFUL: "#e44f44"}
 """Green, amber and red of signs alone: no color has the contrast of 4.5 that WCAG asks of text on the
 backgrounds of Slicer's light and its dark style at once; these have the 3 that it asks of signs."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
-from PySide6 import QtGui
+from PySide6 import QtCore, QtGui
 
 import qt_standin
 import slicer_standin
@@ -128,6 +128,7 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     choose_student(panel, student)
     panel.ui.detectButton.click()
     panel.ui.regionsCheckBox.setChecked(True)
+    assert panel.ui.resultCollapsibleButton.collapsed, "it takes no room before there is a result"
     panel.ui.applyButton.click()
     assert not panel.ui.applyButton.enabled
     assert panel.ui.cancelButton.enabled
@@ -147,6 +148,10 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     assert rows[0][1] == f"{volumes['WT']:.2f}"
     assert volumes["WT"] > 0
     assert float(rows[0][2]) > 0
+    assert not panel.ui.resultCollapsibleButton.collapsed
+    number = panel.ui.volumesTable.item(0, 1)
+    assert number.textAlignment() & QtCore.Qt.AlignmentFlag.AlignRight, "numbers line up"
+    assert number.toolTip() == number.text()
     assert panel.ui.applyButton.enabled
 
 

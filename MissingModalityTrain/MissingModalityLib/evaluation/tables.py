@@ -195,6 +195,7 @@ def notes(evaluation: dict[str, Any]) -> str:
         *([_LESION_NOTE] if _is_lesion_wise(evaluation) else []),
         "A line is mean \N{PLUS-MINUS SIGN} sample standard deviation over its cases. A mean at the end is "
         "the plain mean of the lines it names, with the deviation over cases of each case's mean over them.",
+        *_count_notes(evaluation["subsets"]),
         *_empty_notes(evaluation["empty"]),
         *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"][:_MOST_SKIPPED]),
     ]
@@ -211,6 +212,17 @@ def score_notes(hd95_rule: str) -> list[str]:
         "HD95 in mm, the larger of the two directed 95th percentiles; empty regions score the "
         f"{HD95_RULES[hd95_rule]} (rule '{hd95_rule}').",
         f"'{ET_FILTERED}': ET after predictions of fewer than {ET_MINIMUM_VOXELS} voxels are removed.",
+    ]
+
+
+def _count_notes(subsets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning where lines are of different cases, which no reader of a table expects."""
+    counts = sorted({entry["cases"] for entry in subsets})
+    if len(counts) == 1:
+        return []
+    return [
+        f"Lines are over {counts[0]} to {counts[-1]} cases, since some lack a sequence: compare only lines "
+        "with as many cases. What is stored in a student, and its model card, are over the same in all lines."
     ]
 
 
