@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from ..core.errors import OptionError, StudentError
 from ..core.modalities import MODALITIES, SUBSETS, availability
 from .adamm_adapters import CONTENT
+from .hved_blocks import HVED_LEVELS
 from .network import Network
 from .registry import build
 from .rfnet import RFNET_LEVELS
@@ -45,7 +47,8 @@ def load_reference(name: str, weights: Mapping[str, Any]) -> Network:
 
     Args:
         name: "rfnet": github.com/dyh127/RFNet, and the same network in github.com/ZhongAobo/Asymmetry-BTS;
-            "mstkdnet": github.com/Quanato607/MST-KDNet; "adamm": github.com/Quanato607/AdaMM.
+            "uhved" and "robustseg": the latter; "mstkdnet": github.com/Quanato607/MST-KDNet; "adamm":
+            github.com/Quanato607/AdaMM.
         weights: arrays or tensors by the names of that code's ``state_dict``; prefixes ``w/`` and ``module.``
             are ignored, half precision becomes single, a whole checkpoint is opened at its ``state_dict``.
 
@@ -139,22 +142,28 @@ def _rfnet_options(weights: Mapping[str, Tensor]) -> dict[str, int]:
 def _rfnet_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     # file names and channel order agree with ours: flair, t1ce, t1, t2
     for modality in MODALITIES:
-        for level in range(1, RFNET_LEVELS + 1):
-            theirs, ours = (
-                f"{modality.name.lower()}_encoder.e{level}",
-                f"encoders.{modality:d}.levels.{level - 1}",
-            )
-            yield f"{theirs}_c1.conv", f"{ours}.entry.conv"
-            yield f"{theirs}_c2.conv", f"{ours}.residual.0.conv"
-            yield f"{theirs}_c3.conv", f"{ours}.residual.1.conv"
+        yield from _content_names(f"{modality.name.lower()}_encoder", f"encoders.{modality:d}")
     for theirs, ours in (("decoder_sep", "separate"), ("decoder_fuse", "fused")):
         yield f"{theirs}.seg_layer", f"{ours}.head"
-        for level in range(1, RFNET_LEVELS):
-            yield f"{theirs}.d{level}_c1.conv", f"{ours}.steps.{level - 1}.lifting.conv"
-            yield f"{theirs}.d{level}_c2.conv", f"{ours}.steps.{level - 1}.merging.conv"
-            yield f"{theirs}.d{level}_out.conv", f"{ours}.steps.{level - 1}.refining.conv"
+        yield from _decoder_names(theirs, ours)
     for level in range(1, RFNET_LEVELS + 1):
         yield from _rfnet_level(level, options["classes"])
+
+
+def _content_names(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
+    """The encoder that RFNet and RobustSeg have for each modality."""
+    for level in range(1, RFNET_LEVELS + 1):
+        yield f"{theirs}.e{level}_c1.conv", f"{ours}.levels.{level - 1}.entry.conv"
+        yield f"{theirs}.e{level}_c2.conv", f"{ours}.levels.{level - 1}.residual.0.conv"
+        yield f"{theirs}.e{level}_c3.conv", f"{ours}.levels.{level - 1}.residual.1.conv"
+
+
+def _decoder_names(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
+    """The steps of their decoders."""
+    for level in range(1, RFNET_LEVELS):
+        yield f"{theirs}.d{level}_c1.conv", f"{ours}.steps.{level - 1}.lifting.conv"
+        yield f"{theirs}.d{level}_c2.conv", f"{ours}.steps.{level - 1}.merging.conv"
+        yield f"{theirs}.d{level}_out.conv", f"{ours}.steps.{level - 1}.refining.conv"
 
 
 def _rfnet_level(level: int, classes: int) -> Iterable[tuple[str, str]]:
@@ -305,6 +314,70 @@ _ORDERS = {
     "classify.bias": (0, BACKGROUND_FIRST),
 }
 
+
+def _uhved_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {"width": weights["encoder.cnn_Flair_0.conv.weight"].shape[0], "as_public_code": True}
+
+
+def _uhved_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    public = ("Flair", "T1c", "T1", "T2")  # in the order of ours
+    for modality, name in zip(MODALITIES, public, strict=True):
+        for part, ours in (("conv", "entry"), ("norm", "norm")):
+            yield f"encoder.cnn_{name}_0.{part}", f"encoders.{modality:d}.{ours}"
+        for level, number in product(range(HVED_LEVELS), (0, 1)):
+            yield (
+                f"encoder.cnn_{name}_{2 * level + 1}.conv_{number}",
+                f"encoders.{modality:d}.levels.{level}.convs.{number}",
+            )
+    decoders = {name: f"restore.{number}" for number, name in enumerate(public)}
+    for name, ours in {**decoders, "seg": "segment"}.items():
+        for part, last in (("conv", "last"), ("norm", "norm")):
+            yield f"img_decoder.last_conv_{name}.{part}", f"{ours}.{last}"
+        for level, number in product(range(HVED_LEVELS - 1), (0, 1)):  # theirs count from coarse to fine
+            yield (
+                f"img_decoder.res_{name}_{HVED_LEVELS - 2 - level}.conv_{number}",
+                f"{ours}.levels.{level}.convs.{number}",
+            )
+
+
+def _robustseg_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {
+        "width": weights["ce_flair.e1_c1.conv.weight"].shape[0],
+        "voxel_norm_side": weights["image_de_flair.layer_norm_3.weight"].shape[0],
+    }
+
+
+def _robustseg_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for modality, name in zip(MODALITIES, ("flair", "t1c", "t1", "t2"), strict=True):
+        yield from _content_names(f"ce_{name}", f"encoders.{modality:d}")
+        style = f"se_{'falir' if name == 'flair' else name}"  # spelled so there
+        ours = f"appearance.{modality:d}"
+        yield f"{style}.c_0.conv", f"{ours}.entry"
+        for number in range(4):
+            yield f"{style}.c_{1 + number}.conv", f"{ours}.down.{number}"
+        yield f"{style}.se_logit.conv", f"{ours}.code"
+        yield from _image_decoder_names(f"image_de_{name}", f"restore.{modality:d}")
+    for level in range(RFNET_LEVELS):
+        yield f"att_c{1 + level}.conv", f"gates.{level}.gate.conv"
+        yield f"fusion_c{1 + level}.conv", f"gates.{level}.mix.conv"
+    yield "mask_de.seg_logit.conv", "segment.head"
+    yield from _decoder_names("mask_de", "segment")
+
+
+def _image_decoder_names(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
+    for number in (0, 1):
+        yield f"{theirs}.mlp.linear_{number}.linear", f"{ours}.code.{number}"
+    yield f"{theirs}.mlp.mu.linear", f"{ours}.scale"
+    yield f"{theirs}.mlp.sigma.linear", f"{ours}.shift"
+    for number in range(4):
+        yield f"{theirs}.res_{number}.conv1.conv", f"{ours}.blocks.{number}.first"
+        yield f"{theirs}.res_{number}.conv2.conv", f"{ours}.blocks.{number}.second"
+    for number in range(3):
+        yield f"{theirs}.conv_{number}.conv", f"{ours}.lift.{number}"
+        yield f"{theirs}.layer_norm_{1 + number}", f"{ours}.norms.{number}"
+    yield f"{theirs}.G_logit.conv", f"{ours}.last"
+
+
 REFERENCES: Mapping[str, Reference] = {
     "rfnet": Reference(_rfnet_options, _rfnet_names),
     "mstkdnet": Reference(
@@ -314,4 +387,6 @@ REFERENCES: Mapping[str, Reference] = {
         orders=_ORDERS,
     ),
     "adamm": Reference(_adamm_options, _adamm_names, ignored=_ADAMM_NEVER_READ, orders=_ORDERS),
+    "robustseg": Reference(_robustseg_options, _robustseg_names),
+    "uhved": Reference(_uhved_options, _uhved_names),
 }
