@@ -12,6 +12,7 @@ from typing import Any
 
 from . import strict_json
 from .errors import OptionError
+from .printable import printable
 
 
 class ProgressStage(StrEnum):
@@ -133,7 +134,7 @@ class _Bar:
             self._bar = tqdm(desc=event.stage, total=event.total or None, file=sys.stderr, dynamic_ncols=True)
         self._bar.total = event.total or None
         notes = [event.message, *(f"{name} {value:.4g}" for name, value in event.values.items())]
-        self._bar.set_postfix_str(", ".join(filter(None, notes)), refresh=False)
+        self._bar.set_postfix_str(printable(", ".join(filter(None, notes))), refresh=False)
         self._bar.update(event.step - self._bar.n)
         if event.total and event.step >= event.total:
             self._bar.refresh()
