@@ -5,17 +5,14 @@ Source of the fields: nifti1.h of the NIfTI Data Format Working Group, 2004.
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..core.errors import ImageError
-from .file_bytes import check_count, check_gzip, count_values, explain_damage
+from .file_bytes import check_count, check_gzip, count_values, explain_damage, gunzipped
 from .float_voxels import FloatVoxels
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -108,8 +105,7 @@ def raw_header(path: Path) -> tuple[str, bytes]:
     Raises:
         ImageError: this is no NIfTI image.
     """
-    with _stream(path) as stream:
-        raw = stream.read(_HEADER_BYTES)
+    raw = _start(path)
     order = _byte_order(raw)
     if order is None:
         raise ImageError(
@@ -146,11 +142,17 @@ def _is_compressed(path: Path) -> bool:
         return raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
 
 
-@contextmanager
-def _stream(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a .nii or .nii.gz file, whichever it really is."""
-    with explain_damage(str(path)), gzip.open(path) if _is_compressed(path) else path.open("rb") as stream:
-        yield stream
+def _start(path: Path) -> bytes:
+    """The first bytes of a .nii or .nii.gz file, whichever it really is; all of a header that is whole."""
+    raw = b""
+    with explain_damage(str(path)), path.open("rb") as stream:
+        if not _is_compressed(path):
+            return stream.read(_HEADER_BYTES)
+        for piece in gunzipped(stream):
+            raw += piece
+            if len(raw) >= _HEADER_BYTES:
+                break
+    return raw[:_HEADER_BYTES]
 
 
 def _byte_order(raw: bytes) -> str | None:
