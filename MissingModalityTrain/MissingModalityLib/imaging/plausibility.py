@@ -22,6 +22,9 @@ LARGEST_SPACING_MM = 15.0
 EXTENT_MM = (10, 600)
 """Smallest and largest side of a volume that can hold a head; meters or micrometers fall outside."""
 
+FARTHEST_MM = 1e5
+"""Of a first voxel from the scanner's middle; beyond it, float32 of headers rounds by a hundredth of a mm."""
+
 LARGEST_GRID = 400**3
 """Voxels of the common grid: a field of view of 512 x 512 x 240 mm; more takes gigabytes in a network."""
 
@@ -89,10 +92,12 @@ def check_grid(grid: Grid, name: str) -> list[str]:
         Warnings, one sentence each.
 
     Raises:
-        ImageError: a spacing that is not positive and finite or above 15 mm, or axes that are sheared.
+        ImageError: a spacing that is not positive and finite or above 15 mm, an origin that is more than a
+            hundred meters off, or axes that are sheared.
     """
     spacing, axes = np.array(grid.spacing), np.reshape(grid.direction, (3, 3))
-    if not (np.isfinite([*spacing, *grid.origin, *grid.direction]).all() and (spacing > 0).all()):
+    finite = np.isfinite([*spacing, *grid.origin, *grid.direction]).all()
+    if not finite or spacing.min() <= 0 or np.abs(grid.origin).max() > FARTHEST_MM:
         raise ImageError(
             f"{name} has a voxel spacing of {_sides(spacing)} mm and its origin at "
             f"{', '.join(f'{value:g}' for value in grid.origin)}, which is no place. Correct its header."
