@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 
 from ..core.files import atomic_write
 from ..core.labels import class_volumes, region_mask
-from ..core.segments import SEGMENTS
+from ..core.segments import SEGMENTS, segment_of
 from ..imaging.boxes import tightest_box
 from ..imaging.grid import ORIENTATION, Grid
 from ..imaging.reading import Study
@@ -239,6 +239,8 @@ def _write_around(
         Patch(color=segment.unit_color, label=f"{segment.name}: {volumes[segment.id]:.1f} cm³")
         for segment in SEGMENTS
     ]
+    whole = segment_of("WT")
+    entries.append(Line2D([], [], linestyle="none", label=f"{whole.name}: {volumes[whole.id]:.1f} cm³"))
     if with_reference:
         entries.append(
             Line2D([], [], color="white", linestyle="dashed", label="Whole tumor in the reference label")
