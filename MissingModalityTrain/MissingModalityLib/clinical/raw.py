@@ -19,8 +19,9 @@ from .content import check_content
 from .given_mask import read_brain_mask
 from .mask_checks import MM3_PER_CM3, volume_mm3
 from .mask_doubts import doubt_mask
+from .mixed import alike
 from .outlines import share_outline
-from .registration import Movement, register_study
+from .registration import Movement, follow, register_study
 from .steps import Steps
 from .stripping import Brain, needs_stripping, strip
 
@@ -79,8 +80,8 @@ def _registered(study: Study, steps: Steps, notify: Progress) -> tuple[Study, di
     told: tuple[str, ...] = ()
     if unsure:
         part = replace(study, images={m: images[m] for m in (study.reference, *unsure)})
-        found, movements, told = register_study(part, notify)
-        images |= found.images
+        _, movements, told = register_study(alike(part), notify)
+        images |= {m: follow(images[m], found) for m, found in movements.items() if found.moved}
     facts = {modality.name: _movement_facts(movements.get(modality)) for modality in others}
     return _warned(replace(study, images=images), told), facts
 
