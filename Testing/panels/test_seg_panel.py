@@ -112,7 +112,7 @@ def test_choices_live_in_the_parameter_node(panel: Any, student: Path) -> None:
     panel.ui.deviceSelector.setCurrentIndex(1)
     choose_student(panel, student)
     state = panel.logic.getParameterNode()
-    assert (state.t2, state.regions, state.device.value) == (node, True, "cpu")
+    assert (state.t2, state.regions, state.device) == (node, True, "cpu")
     assert state.studentPath == str(student)
 
 
@@ -365,7 +365,7 @@ def test_result_is_shown_faded_and_saved_as_the_label_map_it_is(
     assert composite.GetBackgroundVolumeID() == panel.ui.flairSelector.currentNode().GetID()
     display = node.GetDisplayNode()
     panel.ui.show3DButton.setChecked(False)
-    assert not display.GetVisibility3D()
+    assert not node.GetSegmentation().ContainsRepresentation("Closed surface")
     panel.ui.show3DButton.setChecked(True)
     assert display.GetVisibility3D() and node.GetSegmentation().ContainsRepresentation("Closed surface")
     panel.ui.opacitySlider.setValue(0.4)
@@ -548,13 +548,14 @@ def test_presence_stands_below_the_table_where_the_student_tells_it(
     assert panel.ui.presenceLabel.isHidden()
 
 
-def test_widgets_of_a_closed_scene_are_tied_to_the_new_one_alone(panel: Any) -> None:
-    old = panel.state
-    assert old._connections
+def test_widgets_are_tied_to_the_parameter_node_that_is_shown_alone(panel: Any) -> None:
     slicer.mrmlScene.Clear()
-    assert panel.state is not old and not old._connections
+    before = panel.state.parameterNode
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    parameters = slicer_standin.load_module("MissingModalityPanelLib.parameters")
+    panel.setParameterNode(parameters.readParameterNode(type(panel.state), node))
     panel.ui.regionsCheckBox.setChecked(True)
-    assert panel.logic.getParameterNode().regions
+    assert (before.GetParameter("regions"), node.GetParameter("regions")) == ("False", "True")
 
 
 def test_an_unusable_temporary_folder_is_told(
