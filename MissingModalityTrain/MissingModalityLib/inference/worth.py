@@ -27,7 +27,7 @@ def worth(report: Mapping[str, Any]) -> list[str]:
     if estimated:
         graded = {region: f" ({report['grades'][region]})" for region in estimated}
         sentences.append(f"Estimated Dice of this result: {_listed(estimated, graded)}")
-    silent = f"Nothing tells how good a result from {report['modalities']} is: the student was not evaluated."
+    silent = f"Nothing tells how good a result from {report['modalities']} is: the model was not evaluated."
     return sentences or [silent]
 
 
