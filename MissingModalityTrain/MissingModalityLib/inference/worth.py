@@ -31,7 +31,7 @@ def worth(report: Mapping[str, Any]) -> list[str]:
         sentences.append(
             f"Estimated for this result: agreement (Dice, 1 is full) of {_listed(estimated, graded)}"
         )
-    silent = f"Nothing tells how good a result from {report['modalities']} is: the student was not evaluated."
+    silent = f"Nothing tells how good a result from {report['modalities']} is: the model was not evaluated."
     return sentences or [silent]
 
 
