@@ -3,9 +3,9 @@
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.modalities import MODALITIES, subset_name
-from MissingModalityLib.core.segments import segment_of
 from MissingModalityLib.inference.expected_dice import Grade, expect
 from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.segmentnames import segmentName
 from MissingModalityPanelLib.widgets import setStatus
 
 COLORS = {Grade.RELIABLE: "#2d9659", Grade.CHECK: "#b87400", Grade.DOUBTFUL: "#e44f44"}
@@ -89,7 +89,7 @@ def _dicePair(region, change):
 
 
 def _regionName(region):
-    return _(segment_of(region).name)
+    return segmentName(region)
 
 
 def _gradeName(grade):

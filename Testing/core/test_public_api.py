@@ -60,7 +60,7 @@ FUNCTIONS = {
     "train": (
         "data, output, recipe='baseline', network=None, preset='paper', stages=None, settings=None, "
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
-        "prepared=None, on_progress=None, *, folds=None, fold=None, accept_changes=False"
+        "prepared=None, on_progress=None, *, folds=None, fold=None, accept_changes=False, track=()"
     ),
     "user_models": "",
     "write_dicom_seg": (
@@ -200,7 +200,7 @@ def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: p
     names: dict[str, Any] = {}
     exec(readme.lines_with("mm.train"), names)  # noqa: S102 - lines of our own README
     assert names["run"] == Path("run")
-    assert Student.load(names["student"]).card["training"]["stage"] == "posttrain"
+    assert Student.load(names["model"]).card["training"]["stage"] == "posttrain"
 
 
 def test_paths_may_be_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

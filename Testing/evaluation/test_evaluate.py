@@ -194,7 +194,7 @@ def test_scores_on_cases_of_the_training_do_not_get_into_the_file(
     arguments = ["--student", tmp_path / "s.safetensors", "--data", data, "--output", tmp_path / "scores"]
     assert main(["evaluate", *map(str, arguments), "--store", "--device", "cpu", "--progress", "none"]) == 0
     assert ("evaluation" in read_card(tmp_path / "s.safetensors")) == stored
-    warned = "Warning: the student was trained on BraTS2021_90002; scores on these flatter it, so none were"
+    warned = "Warning: the model was trained on BraTS2021_90002; scores on these flatter it, so none were"
     assert (warned in capsys.readouterr().out) != stored
 
 

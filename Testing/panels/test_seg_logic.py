@@ -173,25 +173,24 @@ def test_proposal_covers_the_loaded_sequences(logic: Any) -> None:
 
 
 def test_module_registers_its_terminology_and_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded, samples = [], []
+    loaded = []
     terminologies = SimpleNamespace(LoadTerminologyFromFile=loaded.append)
     monkeypatch.setattr(
         slicer.modules, "terminologies", SimpleNamespace(logic=lambda: terminologies), raising=False
     )
-    sample_data = SimpleNamespace(registerCustomSampleDataSource=lambda **source: samples.append(source))
-    monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(SampleDataLogic=sample_data))
-    parent = SimpleNamespace()
+    parent = slicer_standin.module_parent("MissingModalitySeg")
     module = seg.MissingModalitySeg(parent)
     module.onStartupCompleted()
     assert Path(loaded[0]).is_file()
-    assert [sample["sampleName"] for sample in samples] == ["SyntheticBrainTumor", "SyntheticBrainTumorRaw"]
+    assert "Brain tumor MRI" in slicer.modules.sampleDataSources
     assert "not a medical device" in parent.helpText
     assert "RFNet" in parent.acknowledgementText
 
 
 def test_self_test_of_the_module_passes() -> None:
     slicer_standin.new_scene()
-    seg.MissingModalitySegTest().runTest()
+    seg.MissingModalitySeg(slicer_standin.module_parent("MissingModalitySeg"))
+    slicer.selfTests["MissingModalitySeg"]()
 
 
 def test_nothing_heavy_is_imported_with_the_module() -> None:

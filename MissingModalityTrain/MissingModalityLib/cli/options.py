@@ -13,6 +13,7 @@ from ..core import strict_json
 from ..core.errors import OptionError
 from ..core.labels import CONVENTIONS, convention
 from ..core.modalities import Modality, modality_named
+from ..core.printable import printable
 from ..runtime.ranks import launched_rank
 from .parser import Parser, with_examples
 from .speech import LOG
@@ -72,12 +73,12 @@ def add_output(parser: Any, metavar: str, text: str, required: bool = True) -> N
 
 
 def add_student(parser: argparse.ArgumentParser) -> None:
-    """``--student``; ``--model`` is another word for it."""
+    """``--model``; ``--student`` is its earlier name."""
     parser.add_argument(
-        "--student",
         "--model",
+        "--student",
         type=Path,
-        metavar="S",
+        metavar="FILE",
         help="trained network (default: the bundled one)",
         dest="student",
     )
@@ -226,6 +227,7 @@ def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary:
     """
     if launched_rank():
         return
+    summary = printable(summary, lines=True)
     # to a pipe Python prints in blocks, and who waits for this line shall not wait for the process's end
     LOG.info("%s", summary)
     if options.progress == "json":

@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import CaseError
+from ..core.files import read_text
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
 from ..core.words import counted
 from ..inference.doubt import FEATURES
@@ -33,6 +34,9 @@ _LESION_NOTE = (
 
 _MOST_SKIPPED = 20
 """Skipped files that a table names, about as many lines as the table has; the summary has them all."""
+
+_LONGEST_TABLE = 1 << 28
+"""Bytes of scores; ten thousand cases of all subsets have half of it."""
 
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
 
@@ -273,9 +277,8 @@ def read_rows(path: Path) -> list[Row]:
             the score that its column names.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            records = csv.DictReader(file)
-            return [_checked_row(record, records.line_num) for record in records]
+        records = csv.DictReader(io.StringIO(read_text(path, _LONGEST_TABLE), newline=""))
+        return [_checked_row(record, records.line_num) for record in records]
     except (OSError, ValueError, csv.Error) as error:
         raise CaseError(
             f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written, or "

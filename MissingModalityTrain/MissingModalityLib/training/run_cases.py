@@ -273,7 +273,7 @@ def _check_unseen(
     if seen:
         raise OptionError(
             f"{record.initial} was trained on {_listed(seen, _MOST_NAMES)}, which fold {record.fold} holds "
-            "out. Begin the folds without it, or with a student of other patients."
+            "out. Begin the folds without it, or with a model of other patients."
         )
 
 

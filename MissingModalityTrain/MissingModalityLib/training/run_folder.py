@@ -2,8 +2,9 @@
 
 A run's folder holds ``run.json`` (what the run is made of, see :class:`.record.RunRecord`), ``prepared/``
 (the case cache, unless another folder was given), ``checkpoint.pt`` (the state after the last whole epoch,
-see :mod:`.checkpoints`), ``log.jsonl`` (one :class:`.log.LogLine` per epoch) and, for every stage that is
-over, its student: ``pretrain.safetensors``, ``train.safetensors`` and so on. A process that trains holds
+see :mod:`.checkpoints`), ``log.jsonl`` (one :class:`.log.LogLine` per epoch), ``log.csv`` (the same as a
+table), ``progress.png`` (its curves), where asked for ``tensorboard/`` and, for every stage that is over, its
+student: ``pretrain.safetensors``, ``train.safetensors`` and so on. A process that trains holds
 ``run.lock``, see :mod:`~..runtime.lock`; one in the background also leaves the files that
 :mod:`~..runtime.background` names.
 """
@@ -46,6 +47,26 @@ class RunFolder:
     def log(self) -> Path:
         """See :class:`.log.LogLine`."""
         return self.path / "log.jsonl"
+
+    @property
+    def table(self) -> Path:
+        """The log as a table, see :func:`.log.to_csv`."""
+        return self.path / "log.csv"
+
+    @property
+    def picture(self) -> Path:
+        """The log as curves, see :mod:`.progress_picture`."""
+        return self.path / "progress.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's event files, see :mod:`.followers`."""
+        return self.path / "tensorboard"
+
+    @property
+    def mlflow_id(self) -> Path:
+        """A text file with the identifier that MLflow has given to the run."""
+        return self.path / "mlflow_run_id.txt"
 
     @property
     def prepared(self) -> Path:
