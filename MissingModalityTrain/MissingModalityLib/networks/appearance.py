@@ -6,6 +6,8 @@ instance normalization whose scales and shifts come from the code puts an appear
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,7 +34,7 @@ class AppearanceEncoder(nn.Module):
         self.entry = _convolution(1, widths[0], 7)
         self.down = nn.ModuleList(
             nn.Conv3d(fewer, more, 4, 2, padding=1, padding_mode="reflect")
-            for fewer, more in zip(widths[:-1], widths[1:], strict=True)
+            for fewer, more in pairwise(widths)
         )
         self.code = nn.Linear(widths[-1], CODE)
 

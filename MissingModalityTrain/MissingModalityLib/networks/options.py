@@ -243,8 +243,8 @@ class RobustSegOptions(NetworkOptions):
         0,
         0,
         256,
-        "Side in voxels of the only crops that can be trained on, if image decoders have a weight per voxel as "
-        "in the public PyTorch code, which its weights need; else 0",
+        "Side in voxels of the only crops that can be trained on, if image decoders have a weight per voxel "
+        "as in the public PyTorch code, which its weights need; else 0",
         multiple_of=8,
     )
 

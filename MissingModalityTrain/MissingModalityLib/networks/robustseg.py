@@ -1,7 +1,8 @@
-"""RobustSeg: what an image shows apart from how it looks, gated fusion of the former (Chen et al., MICCAI 2019).
+"""RobustSeg: what an image shows apart from how it looks; the former is fused by gates.
 
 Chen, Dou, Jin, Chen, Qin, Heng: "Robust multimodal brain tumor segmentation via feature disentanglement and
-gated fusion". Each modality has a content encoder; gates of places decide how much each one tells. While
+gated fusion", MICCAI 2019. Each modality has a content encoder; gates of places decide how much each one
+tells. While
 training, images are restored from the fused content and a code of each modality's appearance, so that content
 need not hold it. Its loss is "disentangling", see :mod:`..methods.restoring`.
 """
