@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all mutations lint need-folders student comparison sequence-check bench fuzz screenshots lock sbom clean
+.PHONY: help install demo test test-all mutations lint need-folders student comparison sequence-check bench fuzz screenshots picture-check lock sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,6 +42,7 @@ help:
 	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
 	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, and of training"
 	@echo "make screenshots  pictures of the panels in each state, into Resources/Screenshots"
+	@echo "make picture-check  contrast of all colors, and their differences with every kind of color vision"
 	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter,"
 	@echo "                  TORCH=\"--require-hashes --no-deps -r requirements-torch.txt\" for torch's public build, checked too)"
 	@echo "make lock         requirements*.txt again, with hashes, from pyproject.toml; LOCK=--upgrade for newer versions"
@@ -107,6 +108,9 @@ bench: install
 
 screenshots: install
 	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots
+
+picture-check: install
+	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/picture_check.py
 
 $(TOOLS_DONE): requirements-tools.txt
 	$(PYTHON) -m venv $(TOOLS)

@@ -46,6 +46,7 @@ class ResultSection(Section):
                 )
                 for segment in (*REGION_SEGMENTS, *SEGMENTS)
             ],
+            numbers=(1, 2),
         )
         setStatus(self.ui.estimateLabel, worthText(run.report))
         setStatus(self.ui.notesLabel, notesText(run.report))
@@ -68,7 +69,9 @@ class ResultSection(Section):
         self._made = None
 
     def _showNode(self, node):
-        """Tie display and export to a segmentation node, or to none."""
+        """Tie display and export to a segmentation node, or to none; without one the section is closed."""
+        if (node is None) != (self._node is None):
+            self.ui.resultCollapsibleButton.collapsed = node is None
         self._node = node
         if node is None or node is not self._made:  # the table is of what the last run has made
             self.ui.volumesTable.setRowCount(0)

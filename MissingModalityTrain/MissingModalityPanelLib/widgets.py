@@ -38,12 +38,22 @@ def setEnabledWithReason(button, toolTip, conditions):
     button.setToolTip("\n".join(unmet) or toolTip)
 
 
-def fillTable(table, rows):
-    """Show rows of texts in a table widget."""
+def fillTable(table, rows, numbers=()):
+    """Show rows of texts in a table widget; a text that is cut off can be read in its tooltip.
+
+    Args:
+        table: to fill.
+        rows: of texts.
+        numbers: columns whose texts stand on the right, so that numbers line up.
+    """
     table.setRowCount(len(rows))
     for row, texts in enumerate(rows):
         for column, text in enumerate(texts):
-            table.setItem(row, column, qt.QTableWidgetItem(text))
+            item = qt.QTableWidgetItem(text)
+            item.setToolTip(text)
+            if column in numbers:
+                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            table.setItem(row, column, item)
 
 
 def makeTimer(milliseconds, onTimeout):

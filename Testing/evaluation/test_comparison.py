@@ -170,7 +170,7 @@ def test_the_table_has_a_line_per_name_with_spread_over_seeds(tmp_path: Path) ->
     assert (test["name"], test["against"], test["cases"]) == ("aem, signed", "baseline", 2)
     assert test["regions"]["TC"]["difference"] == pytest.approx(0.16)
     assert "| aem, signed less baseline | 2 | +16.0 | 1 | +1.00 |" in result["markdown"]
-    assert "With 2 case(s) the smallest two-sided p is 0.5" in result["markdown"]
+    assert "With 2 cases the smallest two-sided p is 0.5" in result["markdown"]
     assert "rule 'penalty'" in result["markdown"]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
-from PySide6 import QtGui
+from PySide6 import QtCore, QtGui
 
 import qt_standin
 import slicer_standin
@@ -128,6 +128,7 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     choose_student(panel, student)
     panel.ui.detectButton.click()
     panel.ui.regionsCheckBox.setChecked(True)
+    assert panel.ui.resultCollapsibleButton.collapsed, "it takes no room before there is a result"
     panel.ui.applyButton.click()
     assert not panel.ui.applyButton.enabled
     assert panel.ui.cancelButton.enabled
@@ -147,6 +148,10 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     assert rows[0][1] == f"{volumes['WT']:.2f}"
     assert volumes["WT"] > 0
     assert float(rows[0][2]) > 0
+    assert not panel.ui.resultCollapsibleButton.collapsed
+    number = panel.ui.volumesTable.item(0, 1)
+    assert number.textAlignment() & QtCore.Qt.AlignmentFlag.AlignRight, "numbers line up"
+    assert number.toolTip() == number.text()
     assert panel.ui.applyButton.enabled
 
 
@@ -242,7 +247,7 @@ def test_captions_tell_the_grid_of_each_chosen_volume(panel: Any) -> None:
 @pytest.fixture
 def evaluated(tmp_path: Path) -> Path:
     """A student whose card tells scores of two subsets."""
-    scores = {"T2": (0.8, 0.6, 0.31), "T1ce+T2": (0.81, 0.7, 0.7)}
+    scores = {"T2": (0.8, 0.6, 0.31), "T1ce+T2": (0.75, 0.7, 0.7)}
     named = {name: dict(zip(("WT", "TC", "ET"), dice, strict=True)) for name, dice in scores.items()}
     subsets = [
         {"subset": name, "cases": 7, "dice": dice, "dice_std": dict.fromkeys(dice, 0.12)}
@@ -257,20 +262,37 @@ def evaluated(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_panel_says_what_to_expect_and_which_sequence_would_help(panel: Any, evaluated: Path) -> None:
+def expected(panel: Any) -> list[str]:
+    """Lines of the expectation, as they read without colors."""
+    return QtGui.QTextDocumentFragment.fromHtml(panel.ui.expectationLabel.text).toPlainText().splitlines()
+
+
+def test_the_panel_says_what_to_expect_and_what_a_further_sequence_would_change(
+    panel: Any, evaluated: Path
+) -> None:
     (node,) = add_volumes("T2")
     choose_student(panel, evaluated)
     assert not panel.ui.expectationLabel.text
     panel.ui.t2Selector.setCurrentNode(node)
-    plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.expectationLabel.text).toPlainText()
-    assert plain.splitlines() == [
+    assert expected(panel) == [
         "T2 (1 of 4 sequences): what to expect, by mean Dice \u00b1 spread over 7 evaluated patients",
         "✓ Whole tumor: reliable (0.80 \u00b1 0.12)",
         "⚠ Tumor core: check (0.60 \u00b1 0.12)",
         "✗ Enhancing tumor: doubtful (0.31 \u00b1 0.12)",
-        "Adding T1ce would help most: whole tumor 0.80 to 0.81, tumor core 0.60 to 0.70, enhancing tumor "
-        "0.31 to 0.70 (the 6 patients who have it).",
+        "Adding T1ce, in the same 6 patients: better: tumor core 0.60 → 0.70, enhancing tumor 0.31 → 0.70; "
+        "worse: whole tumor 0.80 → 0.75.",
     ]
+
+
+def test_the_panel_says_what_a_chosen_sequence_costs(panel: Any, evaluated: Path) -> None:
+    choose_student(panel, evaluated)
+    t1ce, t2 = add_volumes("T1CE", "T2")
+    panel.ui.t1ceSelector.setCurrentNode(t1ce)
+    panel.ui.t2Selector.setCurrentNode(t2)
+    assert expected(panel)[-1] == (
+        "Without T1ce, in the same 6 patients: better: whole tumor 0.75 → 0.80; worse: tumor core "
+        "0.70 → 0.60, enhancing tumor 0.70 → 0.31."
+    )
 
 
 def test_nothing_is_promised_of_sequences_that_were_never_evaluated(panel: Any, evaluated: Path) -> None:

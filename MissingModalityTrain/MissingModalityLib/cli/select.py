@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.words import counted
 from .options import add_command, add_device, show_result
 from .speech import add_speech, shown_progress
 
@@ -85,5 +86,5 @@ def _in_words(selection: Mapping[str, Any]) -> list[str]:
     )
     return [
         *(lines or ["Nothing is worth a change."]),
-        f"Mean Dice over {selection['cases']} cases: {before}; with these choices: {after}",
+        f"Mean Dice over {counted(selection['cases'], 'case')}: {before}; with these choices: {after}",
     ]

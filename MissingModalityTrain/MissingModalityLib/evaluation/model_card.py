@@ -18,6 +18,7 @@ from typing import Any
 from ..core.errors import MissingModalityError
 from ..core.files import explain_write_errors, file_sha256, write_text
 from ..core.modalities import in_words
+from ..core.words import counted
 from ..inference.student import Student
 from .attach import check_weights
 from .evaluate import read_evaluation
@@ -113,7 +114,7 @@ def _data(card: Mapping[str, Any]) -> str:
             for name, volumes in cases.items()
         ],
     )
-    return f"## Training data\n\n{len(cases)} case(s):\n\n{table}\n{note}\n"
+    return f"## Training data\n\n{counted(len(cases), 'case')}:\n\n{table}\n{note}\n"
 
 
 def _training(card: Mapping[str, Any]) -> str:
@@ -127,9 +128,9 @@ def _training(card: Mapping[str, Any]) -> str:
 def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     cases, pooled = evaluation["cases"], pool_evaluations([evaluation])
     about = (
-        f"On {len(cases)} case(s) of '{evaluation['data']}', {evaluation['date']}, {evaluation['device']}. "
-        f"Each case was scored on every subset of the volumes that it has. {_left_out(pooled)}"
-        + _overlap([case["name"] for case in cases], _training_cases(card))
+        f"On {counted(len(cases), 'case')} of '{evaluation['data']}', {evaluation['date']}, "
+        f"{evaluation['device']}. Each case was scored on every subset of the volumes that it "
+        f"has. {_left_out(pooled)}" + _overlap([case["name"] for case in cases], _training_cases(card))
     )
     parts = [f"## Evaluation\n\n{about}\n", *score_tables(pooled), notes(pooled)]
     parts += [_case_scores(case, evaluation["rows"]) for case in cases]
@@ -141,15 +142,19 @@ def _left_out(pooled: Mapping[str, Any]) -> str:
     if not pooled["left_out"]:
         return ""
     return (
-        f"Every row is over the same {len(pooled['cases'])} case(s); left out of all rows for lack of a "
+        f"Every row is over the same {_cases(pooled)}; left out of all rows for lack of a "
         f"sequence: {len(pooled['left_out'])} ({', '.join(pooled['left_out'])}). "
     )
+
+
+def _cases(evaluation: Mapping[str, Any]) -> str:
+    return counted(len(evaluation["cases"]), "case")
 
 
 def _together(evaluation: Mapping[str, Any], cross_validation: Sequence[Mapping[str, Any]]) -> str:
     pooled = pool_evaluations([evaluation, *cross_validation])
     about = (
-        f"{len(pooled['cases'])} case(s) of {pooled['data']}: those above, and training cases scored by "
+        f"{_cases(pooled)} of {pooled['data']}: those above, and training cases scored by "
         f"students that were trained the same way without them. {_left_out(pooled)}What the panel says to "
         "expect of a subset stands here."
     )
@@ -207,7 +212,7 @@ def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
 def _limits(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     lines = [
         *card.get("limits", ()),
-        f"Tested on {len(evaluation['cases'])} case(s). Their scores promise nothing for other scanners, "
+        f"Tested on {_cases(evaluation)}. Their scores promise nothing for other scanners, "
         "protocols or patients; the spread between the cases above is part of the result.",
         "Expects skull-stripped volumes of one patient and visit that are aligned with each other; it "
         "neither registers nor strips.",

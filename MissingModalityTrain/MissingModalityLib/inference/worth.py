@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.words import counted
+
 
 def worth(report: Mapping[str, Any]) -> list[str]:
     """What to expect of these sequences, and what the student estimates of this very result.
@@ -19,9 +21,10 @@ def worth(report: Mapping[str, Any]) -> list[str]:
     sentences = []
     if expected:
         sentences.append(
-            f"Mean Dice of {report['modalities']} over {expected['cases']} labeled patients: "
+            f"Mean Dice of {report['modalities']} over {counted(expected['cases'], 'labeled patient')}: "
             f"{_listed(expected['dice'])}"
         )
+        sentences += expected.get("advice", [])
     if estimated:
         graded = {region: f" ({report['grades'][region]})" for region in estimated}
         sentences.append(f"Estimated Dice of this result: {_listed(estimated, graded)}")

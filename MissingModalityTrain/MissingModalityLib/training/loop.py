@@ -193,8 +193,15 @@ class Trainer:
         due = epoch + 1 == settings.epochs or (epoch + 1) % settings.validation_interval == 0
         if not (stage.held_out and due):
             return None
+        steps, every = (count * settings.iterations_per_epoch for count in (epoch + 1, settings.epochs))
+
+        def on_case(done: int, total: int) -> None:
+            message = f"epoch {epoch + 1} of {settings.epochs}, validating case {done + 1} of {total}"
+            stage.progress(Event(stage.name, steps, every, message))
+
         subsets = named_subsets(settings.validation_subsets)
-        return validate(self.model_to_export, stage.held_out, subsets, settings.patch_size, stage.device)
+        network, window = self.model_to_export, settings.patch_size
+        return validate(network, stage.held_out, subsets, window, stage.device, on_case)
 
     def _keep(self, line: LogLine) -> None:
         """Write log line and checkpoint of an epoch."""

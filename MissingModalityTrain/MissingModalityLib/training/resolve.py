@@ -59,7 +59,8 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
         if relaunched and _asks_for(asked, RunRecord.read(folder)):
             return _resumed(request, {})
         raise CaseError(
-            f"{request.output} already holds a training run. Add --resume to go on, or choose another folder."
+            f"'{request.output}' already holds a training run. Add --resume to go on, or choose another "
+            "folder."
         )
     return list_cases(asked), None
 
@@ -105,8 +106,8 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
     record = RunRecord.read(folder)
     if request.folds and (request.folds, request.fold) != (record.folds, record.fold):
         raise OptionError(
-            f"{folder.path} is fold {record.fold} of {record.folds}, not {request.fold} of {request.folds}. "
-            "Give folds as the run began with, or choose another folder."
+            f"'{folder.path}' is fold {record.fold} of {record.folds}, not {request.fold} of "
+            f"{request.folds}. Give folds as the run began with, or choose another folder."
         )
     state = read_checkpoint(folder)
     stages = list(record.plan.stages)
@@ -119,7 +120,7 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
     if request.restart:
         if request.restart not in begun:
             raise OptionError(
-                f"Stage '{request.restart}' cannot restart: {folder.path} has gone through "
+                f"Stage '{request.restart}' cannot restart: '{folder.path}' has gone through "
                 f"{', '.join(begun)}."
             )
         state = {"stage": request.restart, "epoch": 0}

@@ -69,6 +69,9 @@ def _train(request: TrainRequest, report: Progress) -> None:
         folder = RunFolder(request.output)
         _check_start(folder, state)
         with ExitStack() as held:
+            if request.folds is not None:  # for the cases that the folds share
+                parent = RunFolder(request.output.parent)
+                distributed.on_rank_zero(lambda: held.enter_context(leaving_nothing(parent)))
             distributed.on_rank_zero(lambda: held.enter_context(leaving_nothing(folder)))
             distributed.on_rank_zero(lambda: held.enter_context(lock.held(folder.path)))
             progress = report if distributed.is_rank_zero() else silent

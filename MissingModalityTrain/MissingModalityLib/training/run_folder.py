@@ -67,6 +67,8 @@ class RunFolder:
 def leaving_nothing(folder: RunFolder) -> Iterator[None]:
     """Remove what a run that is refused in this block has made, unless it has become one by its record.
 
+    Of the folder of a cross-validation, unless one of its folds has.
+
     What was there before stays, and what others have put there. Of a run that is interrupted the prepared
     cases stay too, for they may have taken long and are used by the next try.
     """
@@ -76,7 +78,7 @@ def leaving_nothing(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except MissingModalityError:
-        if not folder.record.exists():
+        if not folder.record.exists() and not any(folder.path.glob(f"fold*/{folder.record.name}")):
             _remove(made, absent)
         raise
 
