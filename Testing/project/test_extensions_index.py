@@ -164,7 +164,11 @@ def test_readme_names_license_citation_privacy_and_contributing() -> None:
 def test_troubleshooting_knows_what_the_program_says() -> None:
     """Messages are quoted with dots for what differs; each part has to be in the program as it is quoted."""
     quoted = re.findall(r"^- \*(.+?)\*:", section("Troubleshooting"), re.MULTILINE)
-    source = (ROOT / "MissingModalityTrain/MissingModalityPanelLib/dependencies.py").read_text("utf-8")
+    files = (
+        "MissingModalityTrain/MissingModalityPanelLib/dependencies.py",
+        "MissingModalitySeg/MissingModalitySeg.py",
+    )
+    source = "".join((ROOT / file).read_text("utf-8") for file in files)
     told = re.sub(r'"\s*\n\s*"', "", source)
     assert len(quoted) >= 4
     for message in quoted:
