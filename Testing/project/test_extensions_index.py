@@ -158,6 +158,9 @@ def test_readme_names_license_citation_privacy_and_contributing() -> None:
     text = section("Citation and license")
     assert "](CITATION.cff)" in text and "[Apache License 2.0](LICENSE)" in text
     assert "Cite" in text and "@software" in text
+    papers = (ROOT / "CITATION.cff").read_text("utf-8")
+    for name in ("RFNet", "Asymmetry", "MST-KDNet", "AdaMM", "SegResNet", "deepbet", "BraTS 2021"):
+        assert name in papers, f"CITATION.cff lacks the paper of {name}"
     assert "](CONTRIBUTING.md)" in section("Help") and "leaves your computer" in section("Help")
     assert "](Resources/Models/glioma-any-subset.md)" in README, "the card of the model that comes along"
 
