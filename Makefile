@@ -56,7 +56,8 @@ install: $(PACKAGE_DONE)
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 	    echo "This needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not one: make PYTHON=python3.12 ..." >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { \
+	    rm -rf $(VENV); echo "'$(PYTHON)' cannot make environments (Debian, Ubuntu: apt install python3-venv)." >&2; exit 2; }
 
 $(REQUIREMENTS_DONE): requirements.txt requirements-torch.txt requirements-stripping.txt | $(BIN)/python
 	$(BIN)/pip install --quiet $(TORCH)

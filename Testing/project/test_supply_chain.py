@@ -95,6 +95,20 @@ def test_make_checks_hashes_of_all_but_the_machines_own_torch(
     assert "--no-deps" in installs[3] and installs[3].endswith("-e .")
 
 
+def test_a_python_that_cannot_make_environments_leaves_no_half_one_and_is_told(tmp_path: Path) -> None:
+    """As Debian's without python3-venv: what it leaves would count as an environment at the next call."""
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make")
+    python, environment = tmp_path / "python3", tmp_path / "environment"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || {{ mkdir -p {environment}/bin; exit 1; }}\n')
+    python.chmod(0o700)
+    command = [make, "-C", ROOT, "install", f"VENV={environment}", f"PYTHON={python}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "apt install python3-venv" in done.stderr
+    assert not environment.exists()
+
+
 def test_the_package_of_brain_networks_brings_nothing_else_and_is_the_one_that_is_opened() -> None:
     """It asks for a GUI toolkit and more, which would be installed for two files that are read."""
     assert list(locked("requirements-stripping.txt")) == ["deepbet"]
