@@ -59,7 +59,7 @@ def _regionLine(region, found):
 
 def gradedLine(region, grade, numbers):
     """One line of rich text: the sign of a grade in its color, the region, how far to trust it, its Dice."""
-    text = f"{_regionName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
+    text = f"{segmentName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
     return f'<span style="color:{COLORS[grade]}">{SIGNS[grade]}</span> {text}'
 
 
@@ -85,11 +85,7 @@ def _advice(change):
 
 def _dicePair(region, change):
     before, after = f"{change.before[region]:.2f}", f"{change.after[region]:.2f}"
-    return f"{_regionName(region).lower()} {before} \N{RIGHTWARDS ARROW} {after}"
-
-
-def _regionName(region):
-    return segmentName(region)
+    return f"{segmentName(region).lower()} {before} \N{RIGHTWARDS ARROW} {after}"
 
 
 def _gradeName(grade):
