@@ -94,16 +94,16 @@ def disentangling_loss(
             "ce": entropy_share(predicted, target, len(target)),
             "dice": dice_losses(sums, 0.0, RFNET_DICE_EPSILON).mean(),
             "appearance": DIVERGENCE_WEIGHT
-            * sum(_share(appearance_divergence(at_least_single(x)), len(there)) for x in looks),
+            * sum(appearance_divergence(at_least_single(x)).sum() / len(there) for x in looks),
             "restored": RESTORING_WEIGHT * sum(_share(x.abs(), len(there)) for x in differences),
         }
 
 
 def appearance_divergence(looks: Tensor) -> Tensor:
-    """From the standard normal, in nats (n, C): scales (n, 2C) as means, shifts as standard deviations."""
+    """From the standard normal, nats of each sample (n,): scales (n, 2C) as means, shifts as deviations."""
     mean, deviation = looks.chunk(2, 1)
     variance = deviation.square() + _LEAST_VARIANCE
-    return 0.5 * (mean.square() + variance - variance.log() - 1)
+    return 0.5 * (mean.square() + variance - variance.log() - 1).sum(1)
 
 
 def latent_divergence(features: Mapping[Feature, Tensor], present: Tensor) -> Tensor:

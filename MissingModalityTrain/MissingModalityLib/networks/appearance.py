@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..core.errors import OptionError
 from .rfnet_blocks import upsample
 
 CODE = 8
@@ -111,8 +112,17 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros_like(self.weight))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, C, D, H, W) -> the same shape."""
+        """(n, C, D, H, W) -> the same shape.
+
+        Raises:
+            OptionError: maps of another side than the weights are for.
+        """
         if self.weight.ndim > 1:
+            if x.shape[2:] != self.weight.shape:
+                raise OptionError(
+                    "Setting network.voxel_norm_side: crops have other sides. Set it to the side of "
+                    "cubic crops, or to 0."
+                )
             return F.layer_norm(x, self.weight.shape, self.weight, self.bias)
         return F.group_norm(x, 1, self.weight, self.bias)
 
