@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ..core.words import counted
 from ..datasets.detection import Guess, detect_modality
 from ..datasets.sequence_words import is_reformat, without_accents, words_of
 from ..imaging.volumes import MIN_VOXELS
@@ -137,7 +138,7 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
         return SeriesKind.INCOMPLETE, "does not state where its slices lie"
     count = len(volume.frames)
     if count < MIN_VOXELS:
-        return SeriesKind.INCOMPLETE, f"has only {count} slice{'s' if count > 1 else ''}"
+        return SeriesKind.INCOMPLETE, f"has only {counted(count, 'slice')}"
     if place.gap and not place.mendable:
         gap = place.gap[0].lower() + place.gap[1:].rstrip(".")
         return SeriesKind.INCOMPLETE, f"makes no even volume: {gap}"

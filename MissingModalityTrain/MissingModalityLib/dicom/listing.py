@@ -110,7 +110,7 @@ def _nothing_found(folder: Path, skipped: Sequence[Skipped]) -> str:
     )
     more = len(skipped) - _NOTHING_FOUND
     detail = f"{named}\n  and {more} more" if more > 0 else named or " It is empty."
-    return f"No DICOM image found in {folder}. Give the folder that was exported from the PACS or CD.{detail}"
+    return f"No DICOM image found in '{folder}'. Give the folder exported from the PACS or CD.{detail}"
 
 
 def _without_doubles(frames: Iterable[Frame]) -> tuple[list[Frame], list[Skipped]]:

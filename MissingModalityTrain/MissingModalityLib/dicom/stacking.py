@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError
+from ..core.words import counted
 from ..imaging.dicom_slices import check_slices
 from ..imaging.grid import Grid, nearest_orthonormal
 from ..imaging.plausibility import check_grid
@@ -68,7 +69,7 @@ def stack_volume(
     planes, pixels, told = _without_copies(name, *_by_depth(planes, pixels))
     if len(planes) < MIN_VOXELS:
         raise ImageError(
-            f"{name} has only {len(planes)} slice{'s' * (len(planes) > 1)}; at least {MIN_VOXELS} are "
+            f"{name} has only {counted(len(planes), 'slice')}; at least {MIN_VOXELS} are "
             "needed. Choose the whole volume, not a localizer."
         )
     stack = _stacked(planes, pixels)

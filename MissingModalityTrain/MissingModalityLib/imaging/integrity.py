@@ -43,6 +43,8 @@ def check_file(path: Path) -> int:
             "converted to NIfTI first (for instance with dcm2niix)."
         )
     if not path.exists():
+        if path.is_symlink():
+            raise ImageError(f"{path} is a link to a file that is not there. Copy the file itself.")
         raise ImageError(f"{path} does not exist.{_suggestion(path)}")
     if not path.is_file():
         raise ImageError(f"{path} is a device or a pipe, not a file. Name a file.")

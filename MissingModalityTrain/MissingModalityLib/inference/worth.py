@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.segments import in_full
+from ..core.words import counted
 
 
 def worth(report: Mapping[str, Any]) -> list[str]:
@@ -22,14 +23,15 @@ def worth(report: Mapping[str, Any]) -> list[str]:
     if expected:
         sentences.append(
             f"Expected from {report['modalities']}: agreement with an expert's outline (Dice, 1 is full) of "
-            f"{_listed(expected['dice'])}, the mean of {expected['cases']} patients"
+            f"{_listed(expected['dice'])}, the mean of {counted(expected['cases'], 'patient')}"
         )
+        sentences += expected.get("advice", [])
     if estimated:
         graded = {region: f" ({report['grades'][region]})" for region in estimated}
         sentences.append(
             f"Estimated for this result: agreement (Dice, 1 is full) of {_listed(estimated, graded)}"
         )
-    silent = f"Nothing tells how good a result from {report['modalities']} is: the student was not evaluated."
+    silent = f"Nothing tells how good a result from {report['modalities']} is: the model was not evaluated."
     return sentences or [silent]
 
 
