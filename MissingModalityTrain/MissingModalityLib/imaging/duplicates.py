@@ -25,7 +25,7 @@ reach 0.85.
 """
 
 _SAME_MOMENTS = 1e-4
-"""By how much, skewness and kurtosis of the same intensities differ at most: rounding to whole numbers."""
+"""By how much moments of the same intensities differ at most: rounding to whole numbers."""
 
 _MOVED = " if mirrored or moved,"
 
@@ -52,7 +52,7 @@ def refuse_duplicates(
 
 
 def refuse_moved_duplicates(
-    moments: Mapping[Modality, tuple[float, float]], names: Mapping[Modality, str]
+    moments: Mapping[Modality, tuple[float, ...]], names: Mapping[Modality, str]
 ) -> None:
     """Refuse one volume given as two sequences that lie at two places or are turned or mirrored.
 
@@ -68,21 +68,24 @@ def refuse_moved_duplicates(
             raise ImageError(given_twice(first, names[first], second, names[second], _MOVED))
 
 
-def moments_of(values: np.ndarray) -> tuple[float, float]:
-    """Skewness, without its sign, and kurtosis: the same for the same voxels at whatever place and scale.
+def moments_of(values: np.ndarray) -> tuple[float, float, float]:
+    """Standardized third to fifth moments, the odd ones without their sign.
+
+    They are the same for the same voxels at whatever place, scale and sign.
 
     Args:
-        values: any shape; all of one value have 0, 0.
+        values: any shape; all of one value have 0, 0, 0.
     """
     off = values.ravel().astype(np.float64)
     off -= off.mean() if off.size else 0
     squares = off * off
-    variance = squares.mean() if off.size else 0
-    if not variance > 0:
-        return 0.0, 0.0
-    return (
-        abs(float(squares @ off)) / off.size / variance**1.5,
-        float(squares @ squares) / off.size / variance**2,
+    deviation = np.sqrt(squares.mean()) if off.size else 0
+    if not deviation > 0:
+        return 0.0, 0.0, 0.0
+    fourth = float(squares @ squares)
+    third, fifth = abs(float(squares @ off)), abs(float(squares @ (squares * off)))
+    return tuple(
+        moment / off.size / deviation**order for order, moment in ((3, third), (4, fourth), (5, fifth))
     )
 
 

@@ -163,7 +163,7 @@ class _Volume:
     tissue: np.ndarray
     brain_mm3: float
     warnings: list[str]
-    moments: tuple[float, float] | None = None
+    moments: tuple[float, ...] | None = None
 
 
 def _on_common_grid(
