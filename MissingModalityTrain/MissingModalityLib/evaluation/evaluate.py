@@ -41,7 +41,7 @@ from .case_scores import CaseScores, Rules, counter, evaluation_warnings, score_
 from .checks import check_evaluation
 from .hd95_rules import check_rule
 from .summary import EVALUATION_FOLDER, EvaluationSummary
-from .tables import Row, notes, read_rows, rows_to_csv, score_tables, summarize
+from .tables import Row, notes, read_rows, rows_to_csv, score_tables, scores_sha256, summarize
 
 if TYPE_CHECKING:
     import torch
@@ -143,6 +143,7 @@ def evaluate_folder(
                     {**entry, "warning": _inside(data, entry["warning"])}
                     for entry in evaluation_warnings(scored, resection_cavity)
                 ],
+                scores_sha256=scores_sha256(rows_to_csv(rows)),
             ).to_json()
             write_evaluation(summary, rows, output, draw_heatmap)
             return summary
@@ -167,12 +168,20 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
         summary = strict_json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
         rows = read_rows(folder / CASES_FILE)
         check_evaluation(summary, rows)
+        _check_unchanged(summary, folder / CASES_FILE)
     except (OSError, ValueError) as error:
         raise CaseError(
             f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
         ) from error
     # means may be defined otherwise in the version that wrote them
     return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
+
+
+def _check_unchanged(summary: dict[str, Any], scores: Path) -> None:
+    """Raise ValueError where the scores are not those that the summary was written with."""
+    known = summary.get("scores_sha256")
+    if known and known != scores_sha256(scores.read_text(encoding="utf-8")):
+        raise ValueError(f"{scores.name} was changed after it was written; put it back or evaluate again")
 
 
 def prediction_facts(student: Student) -> dict[str, Any]:
