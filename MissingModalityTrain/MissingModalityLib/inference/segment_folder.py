@@ -30,7 +30,7 @@ from .folder_patients import Patient, find_patients
 from .locations import bundled_student
 from .result_file import SUFFIXES, check_form
 from .segment_files import Segmenter
-from .segmentation_report import report_path
+from .segmentation_report import is_unchanged, report_path
 
 TABLE_FILE = "volumes.csv"
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
@@ -203,7 +203,7 @@ def _done_before(
             "preparation": VERSION,
             "library": __version__,
         }
-        if not (same and case.is_from(report, facts) and path.is_file()):
+        if not (same and is_unchanged(report) and case.is_from(report, facts) and path.is_file()):
             return None
         if image_suffix(path):
             check_file(path)
