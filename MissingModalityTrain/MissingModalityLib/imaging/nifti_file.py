@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ImageError
-from .file_bytes import check_count, check_gzip, count_values, explain_damage, gunzipped
+from .file_bytes import check_count, check_gzip, count_values, gunzipped, opened
 from .float_voxels import FloatVoxels
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -145,7 +145,7 @@ def _is_compressed(path: Path) -> bool:
 def _start(path: Path) -> bytes:
     """The first bytes of a .nii or .nii.gz file, whichever it really is; all of a header that is whole."""
     raw = b""
-    with explain_damage(str(path)), path.open("rb") as stream:
+    with opened(str(path), path) as stream:
         if not _is_compressed(path):
             return stream.read(_HEADER_BYTES)
         for piece in gunzipped(stream):
