@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -227,9 +228,9 @@ def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list[Path]) -> None:
-    read = {student.resolve(), *(file.resolve() for case in cases for file in case.files())}
+    read = {os.path.realpath(path) for path in (student, *(file for case in cases for file in case.files()))}
     for path in outputs:
-        if path.resolve() in read or report_path(path).resolve() in read:
+        if os.path.realpath(path) in read or os.path.realpath(report_path(path)) in read:
             raise OptionError(f"{path}: the output would overwrite an input. Choose another output folder.")
 
 
