@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import SimpleITK as sitk
 
-from ..core.modalities import Modality
+from ..core.modalities import Modality, in_words
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.plausibility import is_cut
 from ..imaging.preparation import check_volumes
@@ -137,14 +138,13 @@ def _partial_head(mask: sitk.Image) -> list[str]:
 
 def _thick_slices(study: Study) -> list[str]:
     """A sentence where slices are so thick that outlines between them are guesses."""
-    thick = {
-        modality.title: max(image.GetSpacing())
-        for modality, image in study.images.items()
-        if max(image.GetSpacing()) > THICK_SLICE_MM
-    }
+    thick: dict[str, list[Modality]] = defaultdict(list)
+    for modality, image in study.images.items():
+        if max(image.GetSpacing()) > THICK_SLICE_MM:
+            thick[f"{max(image.GetSpacing()):.1f} mm"].append(modality)
     if not thick:
         return []
-    listed = ", ".join(f"{title} {spacing:.1f} mm" for title, spacing in thick.items())
+    listed = ", ".join(f"{size} in {in_words(modalities)}" for size, modalities in thick.items())
     return [
         f"Thick slices ({listed}): small parts of the tumor may be missed, and volumes are less exact than "
         "from slices of 1 mm."

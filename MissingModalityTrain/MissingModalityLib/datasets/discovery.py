@@ -63,7 +63,7 @@ def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing
     if not cases:
         detail = "\n".join(["", *listing.describe_skipped()]) if skipped else " It is empty."
         raise CaseError(
-            f"No case found in {folder}. Expected files named like x_flair.nii.gz, x_t1ce.nii.gz or "
+            f"No case found in '{folder}'. Expected files named like x_flair.nii.gz, x_t1ce.nii.gz or "
             f"x-t2f.nii.gz, VSD.Brain...MR_Flair...mha, or a Decathlon folder with imagesTr.{detail}"
         )
     return listing

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.modalities import MODALITIES, Modality, in_words
+from ..core.words import counted
 from ..datasets.detection import FIT_TO_FILL_IN
 from ..datasets.sequence_words import is_fat_suppressed, words_of
 from ..imaging.grid import SPACING_MM
@@ -61,6 +62,11 @@ def choose(study: DicomStudy) -> Choice:
             for one in alike
             if one.confidence < FIT_TO_FILL_IN
         ]
+        sentences += [
+            f"{modality.title}: {one.title} is not used: it {one.problem}."
+            for one in study.series
+            if one.modality is modality and one.problem is not None
+        ]
     if missing := [modality for modality in MODALITIES if modality not in chosen]:
         sentences.append(f"Not found: {in_words(missing)}.")
     unknown = [one.title for one in study.series if one.modality is None and one.problem is None]
@@ -112,7 +118,7 @@ def _chosen(modality: Modality, ranked: Sequence[Series]) -> str:
 
 def _grid(series: Series) -> str:
     step = f"{series.spacing[2]:.3g} mm" if series.spacing else "unknown distance"
-    return f"{series.plane}, {series.size[2]} slices of {step}"
+    return f"{series.plane}, {counted(series.size[2], 'slice')} of {step}"
 
 
 def merits(series: Series) -> tuple[Any, ...]:
