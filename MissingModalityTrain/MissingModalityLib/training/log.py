@@ -98,7 +98,7 @@ def read(folder: RunFolder) -> list[LogLine]:
     """The whole lines; what a killed run half wrote is left out."""
     try:
         lines = folder.log.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         lines = []
     return [line for line in map(LogLine.from_json, lines) if line]
 
