@@ -24,7 +24,7 @@ from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.failures import Failure, note_failure
-from ..core.files import explain_write_errors, read_text, write_report, write_text
+from ..core.files import explain_write_errors, leaving_no_empty_folder, read_text, write_report, write_text
 from ..core.kinds import checked
 from ..core.labels import REGIONS, check_cavity_rule
 from ..core.modalities import subset_name
@@ -105,7 +105,7 @@ def evaluate_folder(
     check_rule(hd95_rule)
     on_progress = reporter(on_progress)
     check_cavity_rule(resection_cavity)
-    with distributed.start(device) as device:
+    with distributed.start(device) as device, leaving_no_empty_folder(output):
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
         listing = distributed.on_all_ranks(find_cases, data, convention)
