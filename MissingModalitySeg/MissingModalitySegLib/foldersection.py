@@ -36,7 +36,7 @@ class FolderSection(Section):
                 state.folderDataPath,
                 state.folderOutputPath,
                 state.studentPath or None,
-                state.device.value,
+                state.device,
                 self._onProgress,
                 self._onFinished,
             )

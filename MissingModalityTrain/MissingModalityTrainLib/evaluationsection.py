@@ -75,7 +75,7 @@ class EvaluationSection(Section):
         data = state.evaluationPath or state.dataPath
         output = Path(state.runPath) / RESULTS
         arguments = ["evaluate", "--student", state.studentPath, "--data", data, "--output", output]
-        arguments += ["--device", state.device.value, "--store"]
+        arguments += ["--device", state.device, "--store"]
         if state.convention:
             arguments += ["--convention", state.convention]
         # the rule that the run had, or the scores would be of another task

@@ -304,7 +304,7 @@ def test_loss_and_dice_are_plotted_while_it_trains(
     write_run(tmp_path / "run", epochs=3)
     run_events(lambda: nodes("vtkMRMLTableNode")[0].GetNumberOfRows() == 3)
     loss, dice = nodes("vtkMRMLTableNode")
-    assert arrayFromTableColumn(loss, "Loss").tolist() == pytest.approx([1, 1 / 2, 1 / 3])
+    assert arrayFromTableColumn(loss, "train").tolist() == pytest.approx([1, 1 / 2, 1 / 3])
     assert arrayFromTableColumn(dice, "Epoch").tolist() == [3]
     scores = [arrayFromTableColumn(dice, region)[0] for region in ("WT", "TC", "ET")]
     assert scores == pytest.approx([0.6, 0.4, 0.3])

@@ -13,6 +13,7 @@ from ..core import strict_json
 from ..core.errors import OptionError
 from ..core.labels import CONVENTIONS, convention
 from ..core.modalities import Modality, modality_named
+from ..core.printable import printable
 from ..runtime.ranks import launched_rank
 from .parser import Parser, with_examples
 from .speech import LOG
@@ -226,6 +227,7 @@ def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary:
     """
     if launched_rank():
         return
+    summary = printable(summary, lines=True)
     # to a pipe Python prints in blocks, and who waits for this line shall not wait for the process's end
     LOG.info("%s", summary)
     if options.progress == "json":

@@ -53,6 +53,9 @@ _CAVITY_NUMBERS = {"background": TumorClass.BACKGROUND, "ignore": IGNORED, "core
 WHOLE_NUMBER_TOLERANCE = 1e-3
 """Label values this near to a whole number are that number: resampling in float leaves 3.9999998."""
 
+_ROUNDING = 1e-6
+"""By which float32 misses 3.999."""
+
 MAX_LABEL_VALUES = 10
 """What holds no more different whole numbers than this is a label map, what holds more is an image.
 
@@ -175,7 +178,7 @@ def label_values(values: np.ndarray, source: str) -> list[int]:
     found = np.unique(values)
     with np.errstate(invalid="ignore"):  # of infinity, which is no whole number either
         whole = np.rint(found)
-        broken = found[~(np.abs(found - whole) <= WHOLE_NUMBER_TOLERANCE)]
+        broken = found[~(np.abs(found - whole) <= WHOLE_NUMBER_TOLERANCE + _ROUNDING)]
     if broken.size:
         kind = "a probability map" if found[0] >= 0 and found[-1] <= 1 else "an image or resampled smoothly"
         raise LabelError(

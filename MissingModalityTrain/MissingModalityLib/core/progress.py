@@ -13,6 +13,7 @@ from typing import Any
 
 from . import strict_json
 from .errors import OptionError
+from .printable import printable
 from .words import unknown_name
 
 
@@ -171,7 +172,7 @@ class _Bar:
             self._stage = event.stage
             self._bar = tqdm(desc=event.stage, total=event.total or None, file=sys.stderr, dynamic_ncols=True)
         self._bar.total = event.total or None
-        self._bar.set_postfix_str(_notes(event), refresh=False)
+        self._bar.set_postfix_str(printable(_notes(event)), refresh=False)
         self._bar.update(event.step - self._bar.n)
         if event.total and event.step >= event.total:
             self._bar.refresh()

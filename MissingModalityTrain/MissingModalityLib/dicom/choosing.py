@@ -62,6 +62,11 @@ def choose(study: DicomStudy) -> Choice:
             for one in alike
             if one.confidence < FIT_TO_FILL_IN
         ]
+        sentences += [
+            f"{modality.title}: {one.title} is not used: it {one.problem}."
+            for one in study.series
+            if one.modality is modality and one.problem is not None
+        ]
     if missing := [modality for modality in MODALITIES if modality not in chosen]:
         sentences.append(f"Not found: {in_words(missing)}.")
     unknown = [one.title for one in study.series if one.modality is None and one.problem is None]

@@ -15,11 +15,15 @@ from ..datasets.case import Skipped, relative
 from ..datasets.discovery import walk
 from .contrast import settle_contrast
 from .describing import describe
+from .file_kind import COPY_AGAIN, EMPTY
 from .headers import Frame, read_headers
 from .series import Series
 from .splitting import volumes_of
 
 _DOUBLED = "holds an image that another file holds too (the same SOP Instance UID)"
+_MOST_CUT = 3
+"""Files that were cut off that a sentence names."""
+
 _NOTHING_FOUND = 5
 """Skipped files that a message names when no DICOM is found."""
 
@@ -34,6 +38,7 @@ class DicomStudy:
         date: ``YYYY-MM-DD``; empty where not stated.
         description: Study Description; may be empty.
         series: by series number.
+        cut_off: files beside its own that are empty or end too early, one sentence; empty where none are.
     """
 
     patient: str
@@ -41,6 +46,7 @@ class DicomStudy:
     date: str
     description: str
     series: tuple[Series, ...]
+    cut_off: str = ""
 
     @property
     def title(self) -> str:
@@ -93,6 +99,7 @@ def find_studies(folder: Path | str, on_progress: Progress | None = None) -> Dic
     if not frames:
         raise CaseError(_nothing_found(folder, skipped))
     studies = [_study(images) for images in _grouped(frames, _study_key)]
+    studies = [replace(study, cut_off=_cut_off(study, skipped)) for study in studies]
     studies.sort(key=lambda study: (study.patient, study.date, study.uid))
     return DicomListing(folder, tuple(studies), (*skipped, *doubled))
 
@@ -154,7 +161,8 @@ def _study(frames: list[Frame]) -> DicomStudy:
         for images in _grouped(frames, _series_key)
         for one in _folded([describe(volume, patient, date) for volume in volumes_of(images)])
     ]
-    series.sort(key=lambda one: (one.number is None, one.number or 0, one.uid))
+    series.sort(key=lambda one: (one.number is None, one.number or 0, one.time, one.uid))
+    series = _told_apart(series)
     return DicomStudy(
         patient,
         frame.text("StudyInstanceUID"),
@@ -181,6 +189,45 @@ def _folded(volumes: list[Series]) -> list[Series]:
             plane="" if len({one.plane for one in volumes}) > 1 else first.plane,
         )
     ]
+
+
+def _told_apart(series: list[Series]) -> list[Series]:
+    """The same series; those of one name and number are named by their times, too, or counted."""
+    named: dict[str, list[Series]] = defaultdict(list)
+    for one in series:
+        named[one.title].append(one)
+    told = []
+    for one in series:
+        alike = named[one.title]
+        times = {other.time for other in alike}
+        if len(alike) == 1:
+            own = ""
+        elif len(times) == len(alike) and "" not in times:
+            own = f", at {one.time}"
+        else:
+            own = f", {next(n for n, other in enumerate(alike, 1) if other is one)} of {len(alike)}"
+        told.append(replace(one, description=one.description + own))
+    return told
+
+
+def _cut_off(study: DicomStudy, skipped: Sequence[Skipped]) -> str:
+    files = {file for one in study.series for file in one.files}
+    folders, suffixes = {file.parent for file in files}, {file.suffix for file in files}
+    cut = [
+        entry.path.name
+        for entry in skipped
+        if entry.path.parent in folders
+        and not entry.path.name.startswith(".")
+        and (entry.reason.endswith(COPY_AGAIN) or (entry.reason == EMPTY and entry.path.suffix in suffixes))
+    ]
+    if not cut:
+        return ""
+    more = f" and {len(cut) - _MOST_CUT} more" if len(cut) > _MOST_CUT else ""
+    what = "1 file beside the images is" if len(cut) == 1 else f"{len(cut)} files beside the images are"
+    return (
+        f"{what} empty or cut off, as after an interrupted copy ({', '.join(cut[:_MOST_CUT])}{more}). Copy "
+        "them again from the PACS or CD."
+    )
 
 
 def _date(frame: Frame) -> str:

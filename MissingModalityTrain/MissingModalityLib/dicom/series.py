@@ -65,7 +65,7 @@ class Series:
         thickness: Slice Thickness in mm; None where not stated.
         plane: axial, coronal, sagittal or oblique; empty where not stated.
         kind: what the images are.
-        modality: which of the four sequences, or None where nothing tells.
+        modality: which of the four sequences, or None where nothing tells, or it is another image.
         confidence: of the modality, 0..1; from 0.5 on it is fit to be used unasked.
         reason: what the modality was told by, one sentence.
         part: what tells it from other volumes of its series, e.g. ``echo 2 of 2``; else empty.

@@ -24,7 +24,7 @@ from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.failures import Failure, note_failure
-from ..core.files import explain_write_errors, leaving_no_empty_folder, write_report, write_text
+from ..core.files import explain_write_errors, leaving_no_empty_folder, read_text, write_report, write_text
 from ..core.kinds import checked
 from ..core.labels import REGIONS, check_cavity_rule
 from ..core.modalities import subset_name
@@ -165,7 +165,7 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
     if not (folder / SUMMARY_FILE).exists() and (folder / EVALUATION_FOLDER / SUMMARY_FILE).exists():
         folder /= EVALUATION_FOLDER
     try:
-        summary = strict_json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        summary = strict_json.loads(read_text(folder / SUMMARY_FILE))
         rows = read_rows(folder / CASES_FILE)
         check_evaluation(summary, rows)
     except FileNotFoundError as error:

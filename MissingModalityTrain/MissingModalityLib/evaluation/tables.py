@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import CaseError
+from ..core.files import read_text
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
 from ..core.words import counted
 from ..inference.doubt import FEATURES
@@ -33,6 +34,9 @@ _LESION_NOTE = (
 
 _MOST_SKIPPED = 20
 """Skipped files that a table names, about as many lines as the table has; the summary has them all."""
+
+_LONGEST_TABLE = 1 << 28
+"""Bytes of scores; ten thousand cases of all subsets have half of it."""
 
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
 
@@ -195,6 +199,7 @@ def notes(evaluation: dict[str, Any]) -> str:
         *([_LESION_NOTE] if _is_lesion_wise(evaluation) else []),
         "A line is mean \N{PLUS-MINUS SIGN} sample standard deviation over its cases. A mean at the end is "
         "the plain mean of the lines it names, with the deviation over cases of each case's mean over them.",
+        *_count_notes(evaluation["subsets"]),
         *_empty_notes(evaluation["empty"]),
         *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"][:_MOST_SKIPPED]),
     ]
@@ -211,6 +216,17 @@ def score_notes(hd95_rule: str) -> list[str]:
         "HD95 in mm, the larger of the two directed 95th percentiles; empty regions score the "
         f"{HD95_RULES[hd95_rule]} (rule '{hd95_rule}').",
         f"'{ET_FILTERED}': ET after predictions of fewer than {ET_MINIMUM_VOXELS} voxels are removed.",
+    ]
+
+
+def _count_notes(subsets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning where lines are of different cases, which no reader of a table expects."""
+    counts = sorted({entry["cases"] for entry in subsets})
+    if len(counts) == 1:
+        return []
+    return [
+        f"Lines are over {counts[0]} to {counts[-1]} cases, since some lack a sequence: compare only lines "
+        "with as many cases. What is stored in a student, and its model card, are over the same in all lines."
     ]
 
 
@@ -261,9 +277,8 @@ def read_rows(path: Path) -> list[Row]:
             the score that its column names.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            records = csv.DictReader(file)
-            return [_checked_row(record, records.line_num) for record in records]
+        records = csv.DictReader(io.StringIO(read_text(path, _LONGEST_TABLE), newline=""))
+        return [_checked_row(record, records.line_num) for record in records]
     except (OSError, ValueError, csv.Error) as error:
         raise CaseError(
             f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written, or "

@@ -16,6 +16,9 @@ from ..datasets.case import ImageFile
 _HEADERS_ALONE = (".mhd", ".nhdr")
 """Suffixes of files whose voxels lie in files beside them."""
 
+_LONGEST_HEADER = 1 << 20
+"""Bytes, as far as readers of these go."""
+
 
 def file_facts(path: Path) -> dict[str, Any]:
     """How many ``bytes`` a file has and their ``sha256``; of a header alone, with the files beside it.
@@ -29,7 +32,8 @@ def file_facts(path: Path) -> dict[str, Any]:
     digest, size = file_sha256(path), state.st_size
     if image_suffix(path) not in _HEADERS_ALONE:
         return {"bytes": size, "sha256": digest}
-    text = path.read_bytes()
+    with path.open("rb") as file:
+        text = file.read(_LONGEST_HEADER)
     for other in sorted(path.parent.rglob("*")):
         # MetaImage and NRRD name data by a pattern too, "slice%03d.raw 1 155 1"
         if other != path and other.is_file() and (other.name.encode() in text or b"%" in text):

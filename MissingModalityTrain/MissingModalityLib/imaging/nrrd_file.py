@@ -14,6 +14,7 @@ from typing import BinaryIO
 from ..core.errors import ImageError
 from .detached_data import data_files, header_lines, numbered_names, whole_number
 from .file_bytes import (
+    MOST_SURPLUS,
     check_count,
     check_gzip,
     check_numbers,
@@ -45,6 +46,8 @@ _VALUE_BYTES = {
 }
 """Bytes per value of each name of a type; blocks of bytes are no numbers."""
 
+_FLOATING = ("float", "double")
+
 _ENCODINGS = {
     "raw": "raw",
     "txt": "text",
@@ -61,8 +64,9 @@ _SYNONYMS = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte
 
 @dataclass(frozen=True)
 class _Data:
-    """How the voxels are stored: encoding, and what is skipped before them."""
+    """How the voxels are stored: type, encoding, and what is skipped before them."""
 
+    kind: str
     encoding: str
     lines: int
     bytes: int
@@ -170,13 +174,24 @@ def _storage(path: Path, fields: dict[str, str]) -> _Data:
             "gzip."
         )
     data = _Data(
+        fields["type"].lower(),
         _ENCODINGS[encoding],
         whole_number(fields.get("line skip", "0")),
         whole_number(fields.get("byte skip", "0")),
     )
     if data.lines < 0 or data.bytes < (-1 if data.encoding == "raw" else 0):
         raise ValueError("line skip or byte skip")
+    if data.encoding == "gzip" and data.bytes > MOST_SURPLUS:  # of what has to be unpacked first
+        raise ValueError(f"byte skip of {data.bytes}, and at most {MOST_SURPLUS} bytes are skipped in gzip")
     return data
+
+
+def _bounds(kind: str) -> tuple[int, int] | None:
+    """Smallest and largest value of a type of whole numbers; None of others."""
+    if kind in _FLOATING:
+        return None
+    bits = 8 * _VALUE_BYTES[kind]
+    return (0, (1 << bits) - 1) if kind.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
 
 
 def _check_data(name: str, path: Path, start: int, data: _Data, values: int, announced: int) -> None:
@@ -196,7 +211,7 @@ def _check_data(name: str, path: Path, start: int, data: _Data, values: int, ann
     elif data.encoding == "hex":
         _check_hexadecimal(name, path, start + data.bytes, announced)
     else:
-        check_numbers(name, path, start + data.bytes, values)
+        check_numbers(name, path, start + data.bytes, values, _bounds(data.kind))
 
 
 def _check_hexadecimal(name: str, path: Path, start: int, announced: int) -> None:

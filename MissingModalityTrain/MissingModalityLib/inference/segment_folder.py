@@ -18,7 +18,7 @@ from ..clinical.steps import Steps
 from ..core import strict_json
 from ..core.errors import CaseError, ImageError, OptionError
 from ..core.failures import note_failure
-from ..core.files import explain_write_errors, image_suffix, write_text
+from ..core.files import explain_write_errors, image_suffix, read_text, write_text
 from ..core.kinds import checked
 from ..core.labels import REGIONS, TUMOR_CLASSES
 from ..core.modalities import Modality, modality_named
@@ -193,7 +193,7 @@ def _done_before(
 ) -> dict[str, Any] | None:
     """The report of an earlier run that would come out the same."""
     try:
-        report = strict_json.loads(report_path(path).read_text(encoding="utf-8"))
+        report = strict_json.loads(read_text(report_path(path)))
         same = _origin(report) == {
             "student": segmenter.student["sha256"],
             "labels": labels,

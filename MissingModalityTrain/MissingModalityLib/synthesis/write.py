@@ -13,7 +13,7 @@ from typing import Any
 from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError
-from ..core.files import explain_write_errors, write_report
+from ..core.files import explain_write_errors, read_text, write_report
 from ..core.kinds import checked
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
@@ -159,7 +159,7 @@ def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
 
 def _plan_of(report: Path) -> dict[str, Any]:
     """The plan of a report; its options by the names of today, with what earlier versions did not have."""
-    plan = strict_json.loads(report.read_text("utf-8"))["plan"]
+    plan = strict_json.loads(read_text(report))["plan"]
     return {**plan, "options": _as_json(SynthesisOptions(**plan["options"]))}
 
 

@@ -77,10 +77,14 @@ def _check_bytes(path: Path) -> None:
     """Hold the bytes against the checksums beside them, which torch does not look at.
 
     Raises:
-        ValueError: naming the part that is not what was written.
+        ValueError: naming the part that is not what was written, or is packed, as torch packs none: a few
+            kilobytes would unpack to gigabytes.
         zipfile.BadZipFile: it is no archive of torch at all.
     """
     with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > path.stat().st_size:
+                raise ValueError(f"{entry.filename} is packed")
         part = archive.testzip()
     if part is not None:
         raise ValueError(f"{part} is not what was written")

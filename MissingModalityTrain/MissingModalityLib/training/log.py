@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from ..core import strict_json
-from ..core.files import explain_write_errors, write_text
+from ..core.errors import CaseError
+from ..core.files import explain_write_errors, read_text, write_text
 from .run_folder import RunFolder
 
 _REMEDY = "The last checkpoint is whole: free some space and resume."
@@ -95,11 +96,17 @@ def to_csv(lines: Sequence[LogLine]) -> str:
 
 
 def read(folder: RunFolder) -> list[LogLine]:
-    """The whole lines; what a killed run half wrote is left out."""
+    """The whole lines; what a killed run half wrote is left out.
+
+    Raises:
+        CaseError: the log is something else.
+    """
     try:
-        lines = folder.log.read_text(encoding="utf-8").splitlines()
+        lines = read_text(folder.log).splitlines()
     except (FileNotFoundError, NotADirectoryError):
         lines = []
+    except (OSError, ValueError) as error:
+        raise CaseError(f"{folder.log}: cannot be read ({error}). Move it away, and resume.") from error
     return [line for line in map(LogLine.from_json, lines) if line]
 
 
@@ -107,7 +114,7 @@ def trim(folder: RunFolder, stages: Sequence[str], stage: str, epochs: int) -> N
     """Drop lines of what is made again: epochs of ``stage`` after ``epochs``, later stages, halves of lines.
 
     Raises:
-        CaseError: the log cannot be written.
+        CaseError: the log cannot be read or written.
     """
     earlier = stages[: list(stages).index(stage)]
     kept = [
@@ -117,6 +124,6 @@ def trim(folder: RunFolder, stages: Sequence[str], stage: str, epochs: int) -> N
     ]
     text = "".join(line.to_json() for line in kept)
     with explain_write_errors(folder.log, _REMEDY):
-        if folder.log.exists() and folder.log.read_text(encoding="utf-8") != text:
+        if folder.log.exists() and read_text(folder.log) != text:
             write_text(text, folder.log)
             write_table(folder)
