@@ -121,7 +121,7 @@ def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], No
         failures.append(f"by {finder.name} {listed}")
     raise ImageError(
         f"No brain was found under the skull ({'; '.join(failures)}). Check that these are volumes of a "
-        "head, or find the brain with a tool of your choice and give its mask."
+        "head, upright by their headers, or find the brain with a tool of your choice and give its mask."
     )
 
 
