@@ -60,7 +60,7 @@ class DeviceSection(Section):
         elif self._asked in self._known:
             self._setStatus(self._known[self._asked])
         else:
-            self._setStatus(_("Looking..."))
+            self._setStatus(_("Looking at the processor and the graphics card..."))
             arguments = ["devices", "--device", device, "--student", student]
             self._job = Job(arguments, on_finish=self._onFound).start()
             self._timer.start()

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import platform
 import sys
 from pathlib import Path
 
@@ -100,9 +101,20 @@ def isTorchInstalled():
     return spec is not None and spec.origin is not None and isInstalled("torch" + TORCH_REQUIREMENT)
 
 
+def _isIntelMac():
+    """Whether this is a program for Intel Macs; macOS translates such ones on Apple silicon."""
+    return (sys.platform, platform.machine()) == ("darwin", "x86_64")
+
+
 def _installTorch(requester):
     if slicer.app.testingEnabled():
         raise RuntimeError(_("PyTorch is needed, and nothing is installed while Slicer is being tested."))
+    if _isIntelMac():
+        message = _(
+            "PyTorch {requirement} has no packages for programs for Intel Macs, and this Slicer is one. With "
+            "Apple silicon, use the command line of MissingModality and drop the .seg.nrrd into Slicer."
+        )
+        raise RuntimeError(message.format(requirement=TORCH_REQUIREMENT))
     if "torch" in sys.modules:
         # Files in use cannot be replaced on Windows, and elsewhere old and new would get mixed.
         message = _(

@@ -63,7 +63,7 @@ class DataSection(Section):
             arguments += ["--convention", state.convention]
         self.reset()
         self._looked = (state.dataPath, state.convention)
-        self._job.start(arguments, _("Looking..."), self._onFound)
+        self._job.start(arguments, _("Looking through the folder..."), self._onFound)
 
     def labeled(self):
         """The records of the cases that have a label."""

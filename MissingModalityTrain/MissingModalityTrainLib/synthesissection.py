@@ -127,7 +127,7 @@ class SynthesisSection(Section):
             return
         folder, factor = self.state.synthesisPath, self.state.factor
         arguments = ["synthesize", "--output", folder, "--factor", str(factor), *self._common()]
-        done = _("Wrote {count} synthetic cases to {folder}; contact_sheet.png there shows some.")
+        done = _("Synthetic cases in {folder}: {count}; contact_sheet.png there shows some.")
         self._previews = False
         self._job.start(
             arguments,

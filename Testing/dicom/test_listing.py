@@ -127,6 +127,16 @@ def test_several_volumes_in_one_series_are_divided(tmp_path: Path, second: dict,
     assert first.modality is other.modality is Modality.T2
 
 
+def test_slices_that_were_given_a_series_each_are_one_series_again(tmp_path: Path) -> None:
+    for number, name in enumerate(("T1", "T2"), 1):
+        for index, image in enumerate(images := slices(number, **SEQUENCES[name])):
+            image.SeriesInstanceUID = f"1.2.{number}.{index}"
+        save(images, tmp_path)
+    save(slices(3, count=1, SeriesDescription="T2"), tmp_path)
+    found = [(one.number, one.modality, one.size[2]) for one in only(tmp_path)]
+    assert found == [(1, Modality.T1, 12), (2, Modality.T2, 12), (3, None, 1)]
+
+
 def test_a_series_over_time_is_one_entry_that_is_not_used(tmp_path: Path) -> None:
     for time in range(6):
         images = slices(count=8, SeriesDescription="unnamed", TemporalPositionIdentifier=time)
@@ -259,7 +269,7 @@ def test_the_plane_is_that_of_the_slice_normal(tmp_path: Path) -> None:
 
 def test_a_folder_without_dicom_is_refused_with_what_lies_in_it(tmp_path: Path) -> None:
     (tmp_path / "brain.nii.gz").write_bytes(b"x" * 500)
-    with pytest.raises(CaseError, match=r"No DICOM image found.*\n  brain.nii.gz"):
+    with pytest.raises(CaseError, match=r"No DICOM image found.* In it: brain.nii.gz is not a"):
         find_studies(tmp_path)
     with pytest.raises(CaseError, match="does not exist"):
         find_studies(tmp_path / "absent")

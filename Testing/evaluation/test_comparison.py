@@ -129,7 +129,7 @@ def test_only_common_subsets_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"scores": by_case([0.5, 0.5, 0.5])}, r"1 case\(s\) are in one only \(case002\)"),
+        ({"scores": by_case([0.5, 0.5, 0.5])}, r"1 case in one only \(case002\)"),
         ({"voxels": 701}, "labels of case000, case001 differ"),
         ({"rule": "zero"}, "'penalty' and 'zero'"),
         ({"subsets": [(Modality.T1,)]}, "share no subset"),

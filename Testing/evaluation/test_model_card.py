@@ -113,7 +113,7 @@ def test_it_prints_every_score_of_every_case(card: str, folder: Path) -> None:
 
 
 def test_it_admits_when_it_was_tested_on_training_cases(card: str, folder: Path, tmp_path: Path) -> None:
-    assert "None of them is among the training cases that the student file names." in card
+    assert "None of them is among the training cases that the model file names." in card
     cases = {"BraTS2021_77777": "FLAIR+T1ce"}
     again = save_student(tmp_path / "again.safetensors", training={"cases": cases})
     assert main([str(again), str(folder / "scores"), str(tmp_path / "card.md")]) == 0

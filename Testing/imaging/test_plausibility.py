@@ -14,6 +14,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.words import counted
 from MissingModalityLib.datasets.case import ImageFile
 from MissingModalityLib.imaging import plausibility
+from MissingModalityLib.imaging.plausibility import check_head
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.prepared import Prepared
 from MissingModalityLib.imaging.reading import Study, read_volumes
@@ -64,6 +65,16 @@ def test_brain_stated_far_too_small_is_refused(factor: float) -> None:
 def test_brain_stated_somewhat_too_small_is_told(factor: float) -> None:
     (warning,) = prepared(brain(4 * factor)).warnings
     assert "less than a brain" in warning and "spacing" in warning
+
+
+def test_brain_too_flat_for_one_is_told_unless_it_is_cut() -> None:
+    squeezed = brain(4.0)
+    squeezed.SetSpacing((4.0, 4.0, 1.5))
+    (warning,) = prepared(squeezed).warnings
+    assert "no head or brain is so flat" in warning and "voxels of 4 x 4 x 1.5 mm" in warning
+    slab = sitk.GetImageFromArray(sitk.GetArrayFromImage(brain(4.0))[13:20])
+    slab.SetSpacing((4.0, 4.0, 4.0))
+    assert not check_head(sitk.GetArrayFromImage(slab) > 0, slab.GetSpacing(), "slab")
 
 
 @pytest.mark.parametrize("factor", [2.1, 2.5, 3.0])

@@ -168,6 +168,16 @@ def test_declined_packages_are_named_without_advice_on_networks(desktop: Desktop
     assert refusal(requirements) == "notional>=1.4: needed, and not installed. Try again to be asked again."
 
 
+def test_slicer_of_intel_macs_is_told_that_there_is_no_pytorch_before_anything_is_tried(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependencies.sys, "platform", "darwin")
+    monkeypatch.setattr(dependencies.platform, "machine", lambda: "x86_64")
+    message = refusal(requirements)
+    assert "Intel Macs" in message and "command line" in message
+    assert desktop.happened == []
+
+
 def test_older_packages_count_as_missing(desktop: Desktop, requirements: Path) -> None:
     desktop.add("torch", "2.3.1")
     desktop.add("notional", "1.3.2")

@@ -47,6 +47,8 @@ def test_one_version_everywhere() -> None:
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "MissingModalityLib.__version__"}
     citation = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
     assert citation and citation[1] == MissingModalityLib.__version__
+    entry = re.search(r"^ +version = \{(\S+)\}", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert entry and entry[1] == MissingModalityLib.__version__
 
 
 def wheel_sources(folder: Path) -> Path:

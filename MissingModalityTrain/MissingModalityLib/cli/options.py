@@ -73,12 +73,12 @@ def add_output(parser: Any, metavar: str, text: str, required: bool = True) -> N
 
 
 def add_student(parser: argparse.ArgumentParser) -> None:
-    """``--student``; ``--model`` is another word for it."""
+    """``--model``; ``--student`` is its earlier name."""
     parser.add_argument(
-        "--student",
         "--model",
+        "--student",
         type=Path,
-        metavar="S",
+        metavar="FILE",
         help="trained network (default: the bundled one)",
         dest="student",
     )

@@ -11,7 +11,7 @@ from ..core.words import counted
 from .options import add_command, add_device, show_result
 from .speech import add_speech, shown_progress
 
-_EXAMPLES = ("select --run FOLDS --store student.safetensors",)
+_EXAMPLES = ("select --run FOLDS --store model.safetensors",)
 
 
 def add(commands: Any) -> None:
@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
         commands,
         "select",
         run,
-        "Choose thresholds and sizes for a student on a cross-validation, made by train --folds.",
+        "Choose thresholds and sizes for a model on a cross-validation, made by train --folds.",
         _EXAMPLES,
     )
     parser.add_argument(
@@ -52,8 +52,8 @@ def add(commands: Any) -> None:
         type=Path,
         nargs="+",
         default=[],
-        metavar="STUDENT",
-        help="put what was chosen into these student files",
+        metavar="MODEL",
+        help="put what was chosen into these model files",
     )
     add_device(parser)
     add_speech(parser)

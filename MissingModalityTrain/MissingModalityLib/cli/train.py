@@ -94,7 +94,7 @@ def _add_choices(parser: Any) -> None:
         help="go through these stages of the recipe only",
     )
     parser.add_argument(
-        "--init", type=Path, metavar="STUDENT", dest="initial", help="begin with the weights of this student"
+        "--init", type=Path, metavar="MODEL", dest="initial", help="begin with the weights of this model"
     )
     add_settings(parser, "change single settings of the recipe, see --help-settings")
     parser.add_argument("--help-settings", action=_ShowSettings, nargs=0, help="list them with their meaning")
@@ -121,6 +121,13 @@ def _add_course(parser: Any) -> None:
         "--accept-changes",
         action="store_true",
         help="with --resume: go on though files of the run's cases hold other voxels than when it began",
+    )
+    parser.add_argument(
+        "--track",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="NAME[,NAME]",
+        help="show every epoch in tensorboard or mlflow too; log.csv and progress.png lie in RUN anyway",
     )
     parser.add_argument(
         "--prepared",

@@ -15,9 +15,9 @@ SAME_PATIENT, SAME_PATIENT_WITH_FLAIR = 2.3, 1.75
 
 See Resources/Docs/content-check.md."""
 
-_SURELY_NOT_MIRRORED = 3.5
+_SURELY_NOT_MIRRORED = 5.0
 """Of likeness, from which on the mirror image need not be tried; mirrored volumes of training patients reach
-2.4."""
+4.5."""
 
 
 def check_relations(study: Study) -> tuple[str, ...]:

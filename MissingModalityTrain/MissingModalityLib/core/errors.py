@@ -15,7 +15,7 @@ class MissingModalityError(Exception):
     reported_elsewhere = False
 
     def __str__(self) -> str:
-        """The message in one line, whatever the names and headers that it quotes hold."""
+        """The message, in one line but for lists, whatever the names and headers that it quotes hold."""
         return printable(super().__str__())
 
 

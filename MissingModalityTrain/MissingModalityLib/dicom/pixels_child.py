@@ -13,9 +13,14 @@ import numpy as np
 import SimpleITK as sitk
 from pydicom import dcmread
 from pydicom.uid import (
-    JPEG2000TransferSyntaxes,
-    JPEGLSTransferSyntaxes,
-    JPEGTransferSyntaxes,
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
@@ -41,7 +46,10 @@ _ROOM = 256 << 20
 
 _COPY_AGAIN = "The file is damaged or incomplete; copy it again from its source, or choose another series."
 
-_DECODED = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes, RLELossless)
+_DECODED = (
+    *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless),
+    *(JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless),
+)
 """Compressions that GDCM decodes."""
 
 

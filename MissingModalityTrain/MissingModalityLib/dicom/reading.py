@@ -123,7 +123,7 @@ def files_facts(visit: DicomStudy) -> dict[str, Any]:
     Raises:
         ImageError: a file cannot be read.
     """
-    usable = (one for one in visit.series if one.problem is None and one.modality is not None)
+    usable = (one for one in visit.series if one.problem is None)
     files = dict.fromkeys(file for one in usable for file in one.files)
     try:
         facts = [file_facts(file) for file in files]

@@ -101,10 +101,10 @@ def _summary(student: Student, path: Path) -> str:
 
 
 def _data(card: Mapping[str, Any]) -> str:
-    note = card.get("data_note") or "The student file does not tell their source and population."
+    note = card.get("data_note") or "The model file does not tell their source and population."
     cases = _training_cases(card)
     if not cases:
-        unnamed = "The student file does not name the cases that it was trained on."
+        unnamed = "The model file does not name the cases that it was trained on."
         return f"## Training data\n\n{unnamed}\n\n{note}\n"
     held_out = (card.get("training") or {}).get("validation") or ()
     table = markdown_lines(
@@ -121,7 +121,7 @@ def _training(card: Mapping[str, Any]) -> str:
     training = card.get("training") or {}
     settings = _flatten({key: value for key, value in training.items() if key not in ("cases", "validation")})
     if not settings:
-        return "## Training\n\nThe student file does not say how it was trained.\n"
+        return "## Training\n\nThe model file does not say how it was trained.\n"
     return f"## Training\n\n{_facts(settings)}"
 
 
@@ -155,7 +155,7 @@ def _together(evaluation: Mapping[str, Any], cross_validation: Sequence[Mapping[
     pooled = pool_evaluations([evaluation, *cross_validation])
     about = (
         f"{_cases(pooled)} of {pooled['data']}: those above, and training cases scored by "
-        f"students that were trained the same way without them. {_left_out(pooled)}What the panel says to "
+        f"models that were trained the same way without them. {_left_out(pooled)}What the panel says to "
         "expect of a subset stands here."
     )
     return "\n".join([f"## Evaluation and cross-validation together\n\n{about}\n", *score_tables(pooled)])
@@ -164,7 +164,7 @@ def _together(evaluation: Mapping[str, Any], cross_validation: Sequence[Mapping[
 def _estimates(calibration: Mapping[str, Any]) -> str:
     """How well the student knows the quality of its own results."""
     about = (
-        "With each result the student estimates its Dice from its own probabilities. Fitted to "
+        "With each result the model estimates its Dice from its own probabilities. Fitted to "
         f"{calibration['results']} results of {calibration['patients']} patients that it had not learned "
         "from; the numbers are of patients that were left out of the fit in turn (nested cross-validation)."
     )
@@ -183,11 +183,11 @@ def _share_text(value: float | None) -> str:
 def _overlap(tested: Sequence[str], trained: Container[str]) -> str:
     """Which evaluated cases the student knows, as far as the file tells."""
     if not trained:  # silence is no proof that the cases are new
-        return "The student file names no training cases, so it is not known whether these are among them."
+        return "The model file names no training cases, so it is not known whether these are among them."
     seen = [name for name in tested if name in trained]
     if seen:
         return f"**Known from training: {', '.join(seen)}.**"
-    return "None of them is among the training cases that the student file names."
+    return "None of them is among the training cases that the model file names."
 
 
 def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -261,8 +261,8 @@ def _text(value: Any) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a model card from the command line; 2 for bad input."""
-    parser = argparse.ArgumentParser(description="Write the model card of an evaluated student.")
-    parser.add_argument("student", type=Path, help="a student file (.safetensors)")
+    parser = argparse.ArgumentParser(description="Write the model card of an evaluated model.")
+    parser.add_argument("student", type=Path, help="a model file (.safetensors)")
     parser.add_argument("evaluation", type=Path, help="folder that 'missing-modality evaluate' has written")
     parser.add_argument("output", type=Path, help="a .md file")
     parser.add_argument(
@@ -271,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="evaluations of training cases by students that were trained the same way without them",
+        help="evaluations of training cases by models that were trained the same way without them",
     )
     options = parser.parse_args(arguments)
     try:

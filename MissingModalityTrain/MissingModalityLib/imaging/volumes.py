@@ -16,12 +16,13 @@ from ..core.file_names import require_text
 from ..core.files import atomic_write, image_suffix
 from ..core.words import counted
 from ..runtime.limited_child import ChildUnavailable
+from .byte_order import is_byte_swapped
 from .child_reader import read_apart
 from .float_voxels import check_count
 from .grid import Grid
 from .header_geometry import HeaderGeometry, file_geometry
 from .integrity import check_file
-from .label_likeness import few_values, is_patchwork
+from .label_likeness import few_values, is_patchwork, is_smoothed_map
 from .nifti_file import SUFFIXES as _NIFTI_SUFFIXES
 from .nifti_file import readable_nifti
 from .plausibility import LARGEST_VALUE, SMALLEST_RANGE, check_grid
@@ -135,8 +136,8 @@ def check_volume(image: sitk.Image, name: str) -> None:
 
     Raises:
         ImageError: not 3-D, colored, fewer than 8 voxels along a direction, NaN or infinite values, empty,
-            beyond the range of float32, constant, or a label map or mask: at most 10 different values, or
-            patches of one whole number each.
+            beyond the range of float32, constant, of a wrong byte order, or a label map or mask: at most 10
+            different values, patches of one whole number each, or plateaus with soft edges.
     """
     _check_shape(image.GetSize(), image.GetNumberOfComponentsPerPixel(), name)
     if image.GetPixelID() not in _SCALARS:
@@ -166,6 +167,18 @@ def check_volume(image: sitk.Image, name: str) -> None:
         raise ImageError(
             f"{name} looks like a label map, not like an MRI volume: nearly all of its voxels have the value "
             "of their neighbor. Choose the MRI volume that belongs to it."
+        )
+    if is_smoothed_map(array):
+        raise ImageError(
+            f"{name} looks like a mask, label map or probability map that was resampled or smoothed, not "
+            "like an MRI volume: most of what is not background has one of a few values. Choose the MRI "
+            "volume that belongs to it."
+        )
+    if is_byte_swapped(array):
+        raise ImageError(
+            f"{name} is noise as its header has it read, and an image with the bytes of each voxel in "
+            "reverse: the header states the wrong byte order (endian). Correct it, or export the volume "
+            "again."
         )
 
 

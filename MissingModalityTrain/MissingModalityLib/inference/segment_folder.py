@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ from .folder_patients import Patient, find_patients
 from .locations import bundled_student
 from .result_file import SUFFIXES, check_form
 from .segment_files import Segmenter
-from .segmentation_report import report_path
+from .segmentation_report import is_unchanged, report_path
 
 TABLE_FILE = "volumes.csv"
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
@@ -203,7 +204,7 @@ def _done_before(
             "preparation": VERSION,
             "library": __version__,
         }
-        if not (same and case.is_from(report, facts) and path.is_file()):
+        if not (same and is_unchanged(report) and case.is_from(report, facts) and path.is_file()):
             return None
         if image_suffix(path):
             check_file(path)
@@ -227,9 +228,9 @@ def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list[Path]) -> None:
-    read = {student.resolve(), *(file.resolve() for case in cases for file in case.files())}
+    read = {os.path.realpath(path) for path in (student, *(file for case in cases for file in case.files()))}
     for path in outputs:
-        if path.resolve() in read or report_path(path).resolve() in read:
+        if os.path.realpath(path) in read or os.path.realpath(report_path(path)) in read:
             raise OptionError(f"{path}: the output would overwrite an input. Choose another output folder.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,7 @@ from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
 from ..methods.registry import METHODS
 from .checkpoints import read_checkpoint
 from .folds import record_beside
+from .followers import check_trackers
 from .plan import Plan, change_plan
 from .record import RunRecord
 from .request import TrainRequest
@@ -47,6 +49,7 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
         StudentError: nothing to resume, or a checkpoint or student is damaged or does not fit.
         OptionError: an unknown name, a value out of range, or one that cannot change when resuming.
     """
+    check_trackers(request.track)
     folder = RunFolder(request.output)
     # a cross-validation that is resumed begins the folds that it lacks
     begins = not request.resume or (request.folds is not None and not folder.has_checkpoint)
@@ -165,7 +168,7 @@ def _check_plan(plan: Plan, initial: bool) -> None:
     if METHODS.get(settings.method).needs_trained_network and not initial:
         raise OptionError(
             f"Stage {first} distills, so it needs a trained network to begin with. Add the stage train "
-            "before it, or give --init a student file."
+            "before it, or give --init a model file."
         )
     network = networks.build(plan.network, **plan.network_options)
     if network.options.get("classes", len(TumorClass)) != len(TumorClass):
@@ -184,4 +187,4 @@ def _check_plan(plan: Plan, initial: bool) -> None:
 
 def _whole(path: Path | None) -> str | None:
     """A path that holds from any folder; None stays None."""
-    return None if path is None else str(path.resolve())
+    return None if path is None else os.path.realpath(path)

@@ -14,6 +14,7 @@ from ..core.words import counted
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..datasets.grouping import patients_of
+from ..datasets.patients import of_voxels
 from ..datasets.splitting import split_cases, split_folds
 from ..imaging.cache import CachedCase, cache_case
 from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
@@ -249,10 +250,14 @@ def _with_contents(record: RunRecord, cached: Mapping[str, CachedCase], accept_c
         CaseError: it is something else than when the run began, and that is not wanted.
     """
     now = {name: case.content for name, case in cached.items() if case.content}
-    changed = [name for name, content in now.items() if record.contents.get(name, content) != content]
+    changed = [
+        name
+        for name, content in now.items()
+        if of_voxels(record.contents.get(name, content)) != of_voxels(content)
+    ]
     if changed and not accept_changes:
         name = changed[0]
-        what = [key for key in now[name] if now[name][key] != record.contents[name].get(key)]
+        what = [key for key, of in of_voxels(now[name]).items() if of != record.contents[name].get(key)]
         more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
         raise CaseError(
             f"{record.data}: case '{name}'{more} of this run has other voxels than when the run began "
@@ -273,7 +278,7 @@ def _check_unseen(
     if seen:
         raise OptionError(
             f"{record.initial} was trained on {_listed(seen, _MOST_NAMES)}, which fold {record.fold} holds "
-            "out. Begin the folds without it, or with a student of other patients."
+            "out. Begin the folds without it, or with a model of other patients."
         )
 
 

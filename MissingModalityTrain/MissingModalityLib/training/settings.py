@@ -161,7 +161,7 @@ class Settings:
     method: str = setting(
         "supervised",
         "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
-        "a teacher that sees all and is trained along; or also students that are there already and see all",
+        "a teacher that sees all and is trained along; or also models that are there already and see all",
         f"one of {', '.join(OWN_METHODS)}, or a method of another package that is installed",
     )
     supervised: SupervisedOptions = field(
