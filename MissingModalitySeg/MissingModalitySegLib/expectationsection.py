@@ -3,9 +3,9 @@
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.modalities import MODALITIES, subset_name
-from MissingModalityLib.core.segments import segment_of
 from MissingModalityLib.inference.expected_dice import Grade, expect
 from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.segmentnames import segmentName
 from MissingModalityPanelLib.widgets import setStatus
 
 COLORS = {Grade.RELIABLE: "#2d9659", Grade.CHECK: "#b87400", Grade.DOUBTFUL: "#e44f44"}
@@ -59,7 +59,7 @@ def _regionLine(region, found):
 
 def gradedLine(region, grade, numbers):
     """One line of rich text: the sign of a grade in its color, the region, how far to trust it, its Dice."""
-    text = f"{_regionName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
+    text = f"{segmentName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
     return f'<span style="color:{COLORS[grade]}">{SIGNS[grade]}</span> {text}'
 
 
@@ -86,11 +86,7 @@ def _advice(change):
 def _dicePair(region, change):
     before, after = f"{change.before[region]:.2f}", f"{change.after[region]:.2f}"
     arrow = "\N{NO-BREAK SPACE}\N{RIGHTWARDS ARROW}\N{NO-BREAK SPACE}"  # a pair stays on one line
-    return f"{_regionName(region).lower()} {before}{arrow}{after}"
-
-
-def _regionName(region):
-    return _(segment_of(region).name)
+    return f"{segmentName(region).lower()} {before}{arrow}{after}"
 
 
 def _gradeName(grade):

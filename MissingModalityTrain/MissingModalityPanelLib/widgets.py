@@ -7,19 +7,6 @@ import qt
 from slicer.i18n import tr as _
 
 
-def connectParameters(parameterNode, ui):
-    """Tie every widget that names a parameter in its property SlicerParameterName to that parameter.
-
-    ``connectGui`` does the same, but in Slicer 5.12 and before it returns no tag to disconnect by, so that
-    widgets would stay tied to the parameter nodes of closed scenes.
-
-    Returns:
-        Tag for ``parameterNode.disconnectGui``.
-    """
-    named = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
-    return parameterNode.connectParametersToGui({name: widget for name, widget in named.items() if name})
-
-
 @contextmanager
 def signalsBlocked(*widgets):
     """Block the signals of widgets for the time of a ``with`` statement."""

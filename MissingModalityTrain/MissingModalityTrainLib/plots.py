@@ -8,7 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.labels import REGIONS
-from MissingModalityLib.core.segments import segment_of
+from MissingModalityPanelLib.segmentnames import segmentName
 from MissingModalityTrainLib.viewlayouts import showCharts
 
 OWN = "MissingModality.plot"
@@ -42,7 +42,7 @@ class RunPlots:
         dice = {
             region: np.array([regionDice(epochs[index], region) for index in scored]) for region in REGIONS
         }
-        names = ", ".join(f"{region} {_(segment_of(region).name).lower()}" for region in REGIONS)
+        names = ", ".join(f"{region} {segmentName(region).lower()}" for region in REGIONS)
         title = _("Validation Dice: {names}").format(names=names)
         _fill("dice", title, _("mean Dice"), numbers[scored], dice, REGION_COLORS)
 

@@ -194,7 +194,7 @@ def test_scores_on_cases_of_the_training_do_not_get_into_the_file(
     arguments = ["--student", tmp_path / "s.safetensors", "--data", data, "--output", tmp_path / "scores"]
     assert main(["evaluate", *map(str, arguments), "--store", "--device", "cpu", "--progress", "none"]) == 0
     assert ("evaluation" in read_card(tmp_path / "s.safetensors")) == stored
-    warned = "Warning: the student was trained on BraTS2021_90002; scores on these flatter it, so none were"
+    warned = "Warning: the model was trained on BraTS2021_90002; scores on these flatter it, so none were"
     assert (warned in capsys.readouterr().out) != stored
 
 
@@ -264,7 +264,7 @@ def test_enough_patients_held_out_calibrate_the_student_but_for_those_it_learned
         (scores / "cases.csv").write_text(rows_to_csv(several))
         voxels = {row.region: row.reference for row in rows[:60] if row.region in REGIONS}
         cases = [{"name": f"p{number:02}", "reference_voxels": voxels} for number in range(patients)]
-        (scores / "summary.json").write_text(json.dumps({**summary, "cases": cases}))
+        (scores / "summary.json").write_text(json.dumps({**summary, "cases": cases, "scores_sha256": ""}))
         attach_evaluation(path, evaluated.output, [scores])
         return read_card(path).get("calibration")
 
@@ -290,7 +290,7 @@ def test_the_table_is_the_papers(evaluated: Evaluated) -> None:
     ]
     table = (evaluated.output / "table.md").read_text()
     assert "image diagonal when exactly one of prediction and reference is empty" in table
-    assert "ET: absent from the reference of 1 case(s)" in table
+    assert "ET: absent from the reference of 1 case;" in table
 
 
 def test_progress_counts_predictions(evaluated: Evaluated) -> None:

@@ -101,7 +101,7 @@ def test_model_file_that_is_absent_keeps_apply_off(panel: Any, tmp_path: Path) -
     (node,) = add_volumes("T2")
     panel.ui.t2Selector.setCurrentNode(node)
     choose_student(panel, tmp_path / "nowhere.safetensors")
-    assert "nowhere.safetensors: there is no such student file" in panel.ui.applyButton.toolTip
+    assert "nowhere.safetensors: there is no such model file" in panel.ui.applyButton.toolTip
     assert panel.ui.expectationLabel.text == panel.ui.applyButton.toolTip
 
 
@@ -112,7 +112,7 @@ def test_choices_live_in_the_parameter_node(panel: Any, student: Path) -> None:
     panel.ui.deviceSelector.setCurrentIndex(1)
     choose_student(panel, student)
     state = panel.logic.getParameterNode()
-    assert (state.t2, state.regions, state.device.value) == (node, True, "cpu")
+    assert (state.t2, state.regions, state.device) == (node, True, "cpu")
     assert state.studentPath == str(student)
 
 
@@ -188,7 +188,7 @@ def test_file_that_is_no_student_is_told_before_anything_starts(panel: Any, tmp_
     choose_student(panel, fake)
     panel.ui.t2Selector.setCurrentNode(node)
     assert not panel.ui.applyButton.enabled
-    assert "fake.safetensors: cannot be read as a student file" in panel.ui.expectationLabel.text
+    assert "fake.safetensors: cannot be read as a model file" in panel.ui.expectationLabel.text
 
 
 def test_a_process_that_dies_is_told_leaves_all_as_it_was_and_apply_works_again(
@@ -328,7 +328,7 @@ def test_a_student_trained_here_appears_when_the_panel_is_entered(panel: Any, tm
     assert selector.itemText(selector.currentIndex) == "mine (trained here)"
     mine.unlink()
     panel.enter()
-    assert "mine.safetensors: there is no such student file" in panel.ui.applyButton.toolTip
+    assert "mine.safetensors: there is no such model file" in panel.ui.applyButton.toolTip
 
 
 def test_the_device_is_found_with_an_estimate_of_the_time(
@@ -341,8 +341,8 @@ def test_the_device_is_found_with_an_estimate_of_the_time(
     assert Silence.asked[-1][2] == "auto"
     monkeypatch.setattr(devicesection, "Job", jobs.Job)
     panel.ui.deviceSelector.setCurrentIndex(1)
-    assert panel.ui.deviceFoundLabel.text == "Looking..."
-    run_events(lambda: panel.ui.deviceFoundLabel.text != "Looking...", 180)
+    assert panel.ui.deviceFoundLabel.text == "Looking at the processor and the graphics card..."
+    run_events(lambda: not panel.ui.deviceFoundLabel.text.startswith("Looking"), 180)
     assert re.fullmatch(r"CPU: .* cores.*; about \d+ s per patient", panel.ui.deviceFoundLabel.text)
 
 
@@ -365,7 +365,7 @@ def test_result_is_shown_faded_and_saved_as_the_label_map_it_is(
     assert composite.GetBackgroundVolumeID() == panel.ui.flairSelector.currentNode().GetID()
     display = node.GetDisplayNode()
     panel.ui.show3DButton.setChecked(False)
-    assert not display.GetVisibility3D()
+    assert not node.GetSegmentation().ContainsRepresentation("Closed surface")
     panel.ui.show3DButton.setChecked(True)
     assert display.GetVisibility3D() and node.GetSegmentation().ContainsRepresentation("Closed surface")
     panel.ui.opacitySlider.setValue(0.4)
@@ -413,7 +413,7 @@ def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
     assert "A segmentation is running." in panel.ui.folderButton.toolTip
     finish(panel)
     assert panel.ui.statusLabel.text.startswith("2 segmented, 0 done before, 0 failed.")
-    assert "1 files skipped:\nC_MPRAGE.nii.gz: " in panel.ui.statusLabel.text
+    assert "Files skipped: 1\nC_MPRAGE.nii.gz: " in panel.ui.statusLabel.text
     assert (tmp_path / "out" / "B_2.seg.nrrd").is_file()
     assert scene_state() == before
 
@@ -548,13 +548,14 @@ def test_presence_stands_below_the_table_where_the_student_tells_it(
     assert panel.ui.presenceLabel.isHidden()
 
 
-def test_widgets_of_a_closed_scene_are_tied_to_the_new_one_alone(panel: Any) -> None:
-    old = panel.state
-    assert old._connections
+def test_widgets_are_tied_to_the_parameter_node_that_is_shown_alone(panel: Any) -> None:
     slicer.mrmlScene.Clear()
-    assert panel.state is not old and not old._connections
+    before = panel.state.parameterNode
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    parameters = slicer_standin.load_module("MissingModalityPanelLib.parameters")
+    panel.setParameterNode(parameters.readParameterNode(type(panel.state), node))
     panel.ui.regionsCheckBox.setChecked(True)
-    assert panel.logic.getParameterNode().regions
+    assert (before.GetParameter("regions"), node.GetParameter("regions")) == ("False", "True")
 
 
 def test_an_unusable_temporary_folder_is_told(

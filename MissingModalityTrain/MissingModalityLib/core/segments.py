@@ -150,3 +150,13 @@ def segment_of(name: str) -> Segment:
         KeyError: there is no class or region of that name.
     """
     return _BY_ID[name]
+
+
+def in_full(name: str) -> str:
+    """A class or region in words with its short name, inside a sentence: ``whole tumor (WT)``.
+
+    Raises:
+        KeyError: as :func:`segment_of`.
+    """
+    words = segment_of(name).name
+    return f"{words[0].lower()}{words[1:]} ({name})"

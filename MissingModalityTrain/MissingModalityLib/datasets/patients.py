@@ -15,6 +15,9 @@ SEPARATOR = "__"
 LABEL_KEY = "label"
 """Of a case's label among the hashes of its voxels; labels of two patients may be equal, such as empty."""
 
+INTENSITIES = " intensities"
+"""After the name of a sequence: keys of hashes that do not change with the scale of the intensities."""
+
 # the standard BIDS: sub-01_ses-1, also as names of folders
 _BIDS = re.compile(r"(?:^|[-_. ])(sub-[a-z0-9]+)(?=$|[-_. ])", re.IGNORECASE)
 
@@ -98,6 +101,11 @@ def same_volumes(contents: Mapping[str, Mapping[str, str]]) -> list[tuple[str, s
 def volumes_of(content: Mapping[str, str]) -> list[str]:
     """Hashes of a case's volumes, without that of its label."""
     return [digest for key, digest in content.items() if key != LABEL_KEY]
+
+
+def of_voxels(content: Mapping[str, str]) -> dict[str, str]:
+    """Hashes of what a case holds as it is stored, without those that do not change with the scale."""
+    return {key: digest for key, digest in content.items() if INTENSITIES not in key}
 
 
 def describe_same(contents: Mapping[str, Mapping[str, str]], outcome: str) -> list[str]:

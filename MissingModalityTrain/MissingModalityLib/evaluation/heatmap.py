@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from ..core.files import atomic_write
 from ..core.labels import REGIONS
 from ..core.segments import segment_of
+from ..core.words import counted
 
 COLORS = "cividis"
 """Dark blue for 0 to yellow for 1; readable with any kind of color vision and in gray."""
@@ -73,8 +74,7 @@ def line_names(subsets: Sequence[Mapping[str, Any]]) -> list[str]:
 def _patients(subsets: Sequence[Mapping[str, Any]]) -> str:
     if not _have_same_count(subsets):
         return "n patients in each line, not the same in all,"
-    count = subsets[0]["cases"]
-    return f"{count} patient{'' if count == 1 else 's'}"
+    return counted(subsets[0]["cases"], "patient")
 
 
 def _have_same_count(subsets: Sequence[Mapping[str, Any]]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -11,7 +12,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import CaseError
+from ..core.files import read_text
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
+from ..core.words import counted
 from ..inference.doubt import FEATURES
 from .checks import check_row
 from .hd95_rules import HD95_RULES
@@ -32,6 +35,9 @@ _LESION_NOTE = (
 
 _MOST_SKIPPED = 20
 """Skipped files that a table names, about as many lines as the table has; the summary has them all."""
+
+_LONGEST_TABLE = 1 << 28
+"""Bytes of scores; ten thousand cases of all subsets have half of it."""
 
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
 
@@ -227,8 +233,9 @@ def _count_notes(subsets: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
     return [
-        f"{region}: absent from the reference of {count['cases_without']} case(s); over all subsets "
-        f"{count['invented']} prediction(s) found it where there is none, {count['missed']} missed it wholly."
+        f"{region}: absent from the reference of {counted(count['cases_without'], 'case')}; over all subsets "
+        f"{counted(count['invented'], 'prediction')} found it where there is none, {count['missed']} missed "
+        "it wholly."
         for region, count in empty.items()
         if any(count.values())
     ]
@@ -263,6 +270,11 @@ def rows_to_csv(rows: Iterable[Row]) -> str:
     return buffer.getvalue()
 
 
+def scores_sha256(text: str) -> str:
+    """SHA-256 of the text of a table of scores, hexadecimal, whichever ends its lines have."""
+    return hashlib.sha256("\n".join(text.splitlines()).encode()).hexdigest()
+
+
 def read_rows(path: Path) -> list[Row]:
     """The inverse of :func:`rows_to_csv`, also of files of earlier versions with fewer columns.
 
@@ -271,9 +283,8 @@ def read_rows(path: Path) -> list[Row]:
             the score that its column names.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            records = csv.DictReader(file)
-            return [_checked_row(record, records.line_num) for record in records]
+        records = csv.DictReader(io.StringIO(read_text(path, _LONGEST_TABLE), newline=""))
+        return [_checked_row(record, records.line_num) for record in records]
     except (OSError, ValueError, csv.Error) as error:
         raise CaseError(
             f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written, or "

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ..core.files import atomic_write
 from ..core.labels import class_volumes, region_mask
-from ..core.segments import SEGMENTS
+from ..core.segments import SEGMENTS, segment_of
 from ..imaging.boxes import tightest_box
 from ..imaging.drawing import OUTSIDE, draw_outline, draw_scale, draw_segments, legend_entries, write_letters
 from ..imaging.grid import ORIENTATION, Grid
@@ -203,7 +203,10 @@ def _write_around(
     figure.text(left, 1 - 0.12 / height, title, color="white", fontsize=15, weight="bold", va="top")
     figure.text(left, 1 - 0.42 / height, subtitle, color="0.8", fontsize=10, va="top")
     volumes = class_volumes(classes, float(np.prod(grid.spacing)))
-    further = {"Whole tumor in the reference label": ("white", "dashdot")} if with_reference else {}
+    whole = segment_of("WT")
+    further = {f"{whole.name}: {volumes[whole.id]:.1f} cm³": ("none", "solid")}
+    if with_reference:
+        further[f"{whole.name} in the reference label"] = ("white", "dashdot")
     figure.legend(
         **legend_entries([f"{segment.name}: {volumes[segment.id]:.1f} cm³" for segment in SEGMENTS], further),
         loc="lower left",

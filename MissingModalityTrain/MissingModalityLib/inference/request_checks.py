@@ -10,7 +10,7 @@ from pathlib import Path
 from ..core.errors import ImageError, OptionError
 from ..core.files import explain_write_errors
 from ..core.modalities import Modality, in_words
-from ..imaging.plausibility import given_twice
+from ..imaging.duplicates import given_twice
 from .result_file import check_form, check_source
 from .segmentation_report import report_path
 from .target_grid import GridChoice, check_grid_choice, parse_grid

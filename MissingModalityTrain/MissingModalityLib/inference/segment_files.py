@@ -34,7 +34,7 @@ from .locations import bundled_student
 from .prediction import Prediction
 from .request_checks import check_request, chosen_grid
 from .result_file import check_source, placing_result
-from .segmentation_report import SegmentationReport, report_path
+from .segmentation_report import SegmentationReport, report_path, with_checksum
 from .student import Student
 from .target_grid import GridChoice, check_grid_choice, target_grid
 
@@ -217,7 +217,7 @@ class Segmenter:
                 peak_memory_bytes=peak_memory(),
             ).to_json()
             with explain_write_errors(report_path(output), _NO_REPORT, OptionError):
-                write_report(report, report_path(output))
+                write_report(with_checksum(report), report_path(output))
         notify(Event(ProgressStage.WRITE, 1, 1, output.name))
         return report
 
