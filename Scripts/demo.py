@@ -229,7 +229,7 @@ def _save(
     images = {modality: mrml.image_of(node) for modality, node in result.inputs.items()}
     names = {modality: node.GetName() for modality, node in result.inputs.items()}
     loaded = " + ".join(modality.title for modality in result.inputs)
-    accuracy = ", ".join(f"{region} {score:.2f}" for region, score in scores.items())
+    accuracy = ", ".join(f"{segment_of(name).name.lower()} {score:.2f}" for name, score in scores.items())
     draw_overlay(
         folder / "overlay.png",
         Study(images, names),

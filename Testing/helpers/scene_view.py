@@ -157,7 +157,7 @@ def _solid_view(segmentation: Any, surfaces: list[tuple[Any, Any]]) -> Any:
     camera.SetPosition(-300, 500, 200)
     camera.SetViewUp(0, 0, 1)
     renderer.ResetCamera()
-    camera.Zoom(1.3)
+    camera.Zoom(1.15)
     return renderer
 
 
@@ -225,6 +225,8 @@ def _write(
     style = actor.GetTextProperty()
     style.SetFontSize(14)
     style.SetColor(*color)
+    style.SetBackgroundColor(0, 0, 0)
+    style.SetBackgroundOpacity(0.6)  # readable over what it covers
     getattr(style, f"SetJustificationTo{justified.capitalize()}")()
     renderer.AddViewProp(actor)
 
