@@ -50,8 +50,7 @@ class InputsSection(Section):
         # a dynamic property, as .ui files set it; the panel ties widgets that have it when all are made
         selector.setProperty("SlicerParameterName", name)
         selector.setMRMLScene(slicer.mrmlScene)
-        caption = qt.QLabel()
-        caption.setWordWrap(True)
+        caption = qt.QLabel()  # of one line: a form keeps room for more below a text that may wrap
         caption.setVisible(False)
         form = self.ui.sequencesWidget.layout()
         form.addRow(f"{modality.title}:", selector)

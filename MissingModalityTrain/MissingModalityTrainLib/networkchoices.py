@@ -29,9 +29,7 @@ def presetLabels():
     return {name: labels.get(name, name) for name in reversed(PRESET_NAMES)}
 
 
-def readEnumNames(state):
-    """Read network and preset of older scenes, which kept them as names of enumerations: SEGRESNET, QUICK."""
-    for field, names in (("network", NETWORKS), ("preset", PRESET_NAMES)):
-        value = getattr(state, field)
-        if value not in names and value.lower() in names:
-            setattr(state, field, value.lower())
+def readOldName(state):
+    """Read the network of older scenes, which kept it as the name of an enumeration: SEGRESNET."""
+    if state.network not in NETWORKS and state.network.lower() in NETWORKS:
+        state.network = state.network.lower()

@@ -149,7 +149,7 @@ def test_thick_slices_and_volumes_that_end_inside_the_brain_are_told(patient, br
     thick = sitk.Image(patient[Modality.FLAIR])
     thick.SetSpacing((4.0, 4.0, 5.5))
     warnings = make_ready(Study({Modality.FLAIR: thick}, NAMES), NO_CHECK).study.warnings
-    assert any(warning.startswith("Thick slices (FLAIR 5.5 mm)") for warning in warnings)
+    assert any(warning.startswith("Thick slices (5.5 mm in FLAIR)") for warning in warnings)
     assert any("end inside the brain" in warning for warning in warnings)
 
 

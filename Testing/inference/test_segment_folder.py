@@ -254,9 +254,9 @@ def test_the_command_says_what_it_did(
     assert main(command) == 0 and main(command) == 0
     said = capsys.readouterr().out.splitlines()
     assert said == [
-        "Segmented 2 case(s), 0 failed",
+        "Segmented 2 cases, 0 failed",
         f"Wrote {tmp_path / 'out' / 'volumes.csv'}",
-        "Segmented 0 case(s), 2 done before, 0 failed",
+        "Segmented 0 cases, 2 done before, 0 failed",
         f"Wrote {tmp_path / 'out' / 'volumes.csv'}",
     ]
     assert (tmp_path / "out" / "B_2.nii.gz").is_file()

@@ -59,12 +59,13 @@ class NotesSection(PanelLib["section"].Section):
 
 
 SECTIONS = (*seg.SECTIONS, NotesSection)
+readParameterNode = PanelLib["parameters"].readParameterNode
 ParameterNode = PanelLib["parameters"].makeParameterNodeClass("ParameterNode", SECTIONS)
 
 
 class MissingModalitySegLogic(seg.MissingModalitySegLogic):
     def getParameterNode(self) -> Any:
-        return ParameterNode(super().getParameterNode().parameterNode)
+        return readParameterNode(ParameterNode, super().getParameterNode().parameterNode)
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_choices_that_older_scenes_kept_by_the_names_of_enumerations_are_read(tm
         node.SetParameter(name, text)
     panel = new_panel()
     state = panel.logic.getParameterNode()
-    assert (state.network, state.preset, state.device.value) == ("mstkdnet", "light", "cuda")
+    assert (state.network, state.preset, state.device) == ("mstkdnet", "light", "cuda")
     assert panel.ui.networkSelector.currentText == "MST-KDNet (needs a GPU)"
     assert panel.ui.presetSelector.currentText.startswith("Light")
     assert panel.ui.modalitySelector.currentText == "T1ce"

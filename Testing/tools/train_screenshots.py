@@ -127,7 +127,6 @@ def _chart(node: Any) -> Any:
     chart = vtk.vtkChartXY()
     chart.SetTitle(node.GetTitle())
     chart.SetShowLegend(node.GetLegendVisibility())
-    chart.GetLegend().SetVerticalAlignment(vtk.vtkChartLegend.BOTTOM)
     for index in range(node.GetNumberOfPlotSeriesNodes()):
         series = node.GetNthPlotSeriesNode(index)
         table = series.GetTableNode().GetTable()
@@ -135,12 +134,18 @@ def _chart(node: Any) -> Any:
         plot.SetInputData(table, series.GetXColumnName(), series.GetYColumnName())
         plot.SetColorF(*series.GetColor())
         plot.SetWidth(2)
-        plot.SetMarkerStyle(vtk.vtkPlotPoints.CIRCLE)
+        # numbered alike in VTK and in MRML
+        plot.SetMarkerStyle(series.GetMarkerStyle())
+        plot.GetPen().SetLineType(series.GetLineStyle())
     for axis, title in ((vtk.vtkAxis.BOTTOM, node.GetXAxisTitle()), (vtk.vtkAxis.LEFT, node.GetYAxisTitle())):
         chart.GetAxis(axis).SetTitle(title)
-    if not node.GetYAxisRangeAuto():
-        chart.GetAxis(vtk.vtkAxis.LEFT).SetBehavior(vtk.vtkAxis.FIXED)
-        chart.GetAxis(vtk.vtkAxis.LEFT).SetRange(*node.GetYAxisRange())
+    for axis, is_auto, limits in (
+        (vtk.vtkAxis.BOTTOM, node.GetXAxisRangeAuto(), node.GetXAxisRange()),
+        (vtk.vtkAxis.LEFT, node.GetYAxisRangeAuto(), node.GetYAxisRange()),
+    ):
+        if not is_auto:
+            chart.GetAxis(axis).SetBehavior(vtk.vtkAxis.FIXED)
+            chart.GetAxis(axis).SetRange(*limits)
     return chart
 
 

@@ -1,5 +1,7 @@
 """The exceptions a user may meet. Each message names the file or node, what is wrong and what to do."""
 
+from .printable import printable
+
 
 class MissingModalityError(Exception):
     """Base of all errors that are the input's fault and not the program's.
@@ -11,6 +13,10 @@ class MissingModalityError(Exception):
     """
 
     reported_elsewhere = False
+
+    def __str__(self) -> str:
+        """The message, in one line but for lists, whatever the names and headers that it quotes hold."""
+        return printable(super().__str__())
 
 
 class ImageError(MissingModalityError):

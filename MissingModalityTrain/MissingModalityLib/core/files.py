@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import sys
 import threading
 import time
@@ -36,8 +38,12 @@ TEXTS = "__metadata__"
 _LENGTH_BYTES = 8
 """At the start of a .safetensors file: how long its header is, little-endian."""
 
-_LONGEST_HEADER = 100_000_000
-"""Bytes, as the format limits it."""
+LONGEST_HEADER = 1 << 23
+"""Bytes of the header of a .safetensors file; the largest of ours have 40 kB. The format allows 100 MB, which
+a parser turns into gigabytes."""
+
+MOST_TEXT = 1 << 25
+"""Bytes of a text that is read whole; the record of a training on ten thousand cases has a sixth of it."""
 
 _umask_lock = threading.Lock()
 
@@ -80,6 +86,19 @@ def remove_stale_temporaries(folder: Path) -> None:
 
 
 @contextmanager
+def leaving_no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove a folder, and those above it, that were not there before a block that is refused, if empty."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except MissingModalityError:
+        with suppress(OSError):  # the first that is not empty ends it
+            for path in absent:
+                path.rmdir()
+        raise
+
+
+@contextmanager
 def explain_write_errors(
     path: Path, remedy: str, kind: type[MissingModalityError] = CaseError
 ) -> Iterator[None]:
@@ -99,6 +118,23 @@ def explain_write_errors(
         raise kind(f"{path}: cannot be written ({error.strerror or error}). {remedy}") from error
 
 
+def read_text(path: Path, most: int = MOST_TEXT) -> str:
+    """The text of a file, in UTF-8.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device, which may never end.
+        ValueError: it is too long, or no UTF-8.
+    """
+    size = require_regular(path).st_size
+    if size > most:
+        raise ValueError(f"it has {size} bytes, and at most {most} are read")
+    return path.read_text(encoding="utf-8")
+
+
 def write_text(text: str, path: Path) -> None:
     """Write a text file in one step, so that an existing one is replaced only by a whole one."""
     with atomic_write(path) as temporary:
@@ -111,8 +147,27 @@ def write_report(report: dict[str, Any], path: Path) -> None:
     write_text(strict_json.dumps(report, indent=2) + "\n", path)
 
 
+def require_regular(path: Path) -> os.stat_result:
+    """The state of a file that has an end; opening a pipe or reading a device may last for good.
+
+    Raises:
+        OSError: it is none, or not there.
+    """
+    state = path.stat()
+    if stat.S_ISDIR(state.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "a device or a pipe, not a file", str(path))
+    return state
+
+
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -131,7 +186,9 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-        if not 0 < length <= min(_LONGEST_HEADER, size):
+        if length > LONGEST_HEADER and size >= _LENGTH_BYTES:
+            raise ValueError(f"its header would have {length} bytes, and at most {LONGEST_HEADER} are read")
+        if not 0 < length <= size:
             raise ValueError("no header")
         text = file.read(length)
     try:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .errors import LabelError, OptionError
+from .words import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,9 +126,7 @@ def convention(name: str) -> Convention:
     try:
         return CONVENTIONS[CONVENTION_ALIASES.get(name, name)]
     except KeyError:
-        raise OptionError(
-            f"Unknown label convention '{name}'. Choose one of: {', '.join(CONVENTIONS)}."
-        ) from None
+        raise OptionError(unknown_name("label convention", name, CONVENTIONS)) from None
 
 
 def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndarray:

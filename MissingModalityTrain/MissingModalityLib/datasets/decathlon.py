@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..core import strict_json
-from ..core.files import image_suffix
+from ..core.files import image_suffix, read_text
 from ..core.modalities import Modality
 from .case import Case, ImageFile, Skipped
 from .layout import FolderContents, Layout, stem, unusable
@@ -129,7 +129,7 @@ def _description(root: Path, files: list[Path]) -> tuple[dict[Modality, int], st
             raise ValueError(f"there is no {DESCRIPTION} beside imagesTr that names the channels")
         return _channels(list(_PUBLISHED_CHANNELS)), "msd"
     try:
-        description = strict_json.loads(path.read_text(encoding="utf-8"))
+        description = strict_json.loads(read_text(path))
         names = description.get("modality") or description["channel_names"]
         order = [str(names[str(index)]) for index in range(len(names))]
         published = _labels_as_published(description.get("labels", {}))

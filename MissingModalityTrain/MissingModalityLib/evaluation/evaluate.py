@@ -24,11 +24,12 @@ from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.failures import Failure, note_failure
-from ..core.files import explain_write_errors, write_report, write_text
+from ..core.files import explain_write_errors, leaving_no_empty_folder, read_text, write_report, write_text
 from ..core.kinds import checked
 from ..core.labels import REGIONS, check_cavity_rule
 from ..core.modalities import subset_name
 from ..core.progress import Progress, reporter
+from ..core.words import counted
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..imaging.folder_labels import check_numbering, read_numbers
@@ -104,7 +105,7 @@ def evaluate_folder(
     check_rule(hd95_rule)
     on_progress = reporter(on_progress)
     check_cavity_rule(resection_cavity)
-    with distributed.start(device) as device:
+    with distributed.start(device) as device, leaving_no_empty_folder(output):
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
         listing = distributed.on_all_ranks(find_cases, data, convention)
@@ -165,16 +166,20 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
     if not (folder / SUMMARY_FILE).exists() and (folder / EVALUATION_FOLDER / SUMMARY_FILE).exists():
         folder /= EVALUATION_FOLDER
     try:
-        summary = strict_json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        summary = strict_json.loads(read_text(folder / SUMMARY_FILE))
         rows = read_rows(folder / CASES_FILE)
         check_evaluation(summary, rows)
         _check_unchanged(summary, folder / CASES_FILE)
+    except FileNotFoundError as error:
+        raise CaseError(_no_evaluation(folder, f"no {Path(error.filename).name} is there")) from None
     except (OSError, ValueError) as error:
-        raise CaseError(
-            f"{folder} holds no evaluation ({error}). Choose a folder that an evaluation has written."
-        ) from error
+        raise CaseError(_no_evaluation(folder, error)) from error
     # means may be defined otherwise in the version that wrote them
     return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
+
+
+def _no_evaluation(folder: Path, why: object) -> str:
+    return f"'{folder}' holds no evaluation ({why}). Choose a folder that 'evaluate' has written."
 
 
 def _check_unchanged(summary: dict[str, Any], scores: Path) -> None:
@@ -222,7 +227,7 @@ def _score_data(
     if not scored:
         reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_REASONS])
         distributed.raise_on_all_ranks(
-            CaseError(f"{data} holds no case that can be scored ({reasons or 'no case found'}).")
+            CaseError(f"'{data}' holds no case that can be scored ({reasons or 'no case found'}).")
         )
     return scored, skipped, [name for name, failure in refused.items() if failure.unforeseen]
 
@@ -301,7 +306,9 @@ def write_evaluation(
         CaseError: the folder cannot be made or written to.
     """
     _make_folder(output)
-    title = f"# {evaluation['student']} on {len(evaluation['cases'])} case(s) of {evaluation['data']}\n"
+    title = (
+        f"# {evaluation['student']} on {counted(len(evaluation['cases']), 'case')} of {evaluation['data']}\n"
+    )
     table = "\n".join((title, *score_tables(evaluation), notes(evaluation)))
     with explain_write_errors(output, _OTHER_FOLDER):
         write_text(rows_to_csv(rows), output / CASES_FILE)

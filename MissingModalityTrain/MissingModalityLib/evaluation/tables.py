@@ -12,7 +12,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import CaseError
+from ..core.files import read_text
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
+from ..core.words import counted
 from ..inference.doubt import FEATURES
 from .checks import check_row
 from .hd95_rules import HD95_RULES
@@ -33,6 +35,9 @@ _LESION_NOTE = (
 
 _MOST_SKIPPED = 20
 """Skipped files that a table names, about as many lines as the table has; the summary has them all."""
+
+_LONGEST_TABLE = 1 << 28
+"""Bytes of scores; ten thousand cases of all subsets have half of it."""
 
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
 
@@ -195,6 +200,7 @@ def notes(evaluation: dict[str, Any]) -> str:
         *([_LESION_NOTE] if _is_lesion_wise(evaluation) else []),
         "A line is mean \N{PLUS-MINUS SIGN} sample standard deviation over its cases. A mean at the end is "
         "the plain mean of the lines it names, with the deviation over cases of each case's mean over them.",
+        *_count_notes(evaluation["subsets"]),
         *_empty_notes(evaluation["empty"]),
         *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"][:_MOST_SKIPPED]),
     ]
@@ -214,10 +220,22 @@ def score_notes(hd95_rule: str) -> list[str]:
     ]
 
 
+def _count_notes(subsets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning where lines are of different cases, which no reader of a table expects."""
+    counts = sorted({entry["cases"] for entry in subsets})
+    if len(counts) == 1:
+        return []
+    return [
+        f"Lines are over {counts[0]} to {counts[-1]} cases, since some lack a sequence: compare only lines "
+        "with as many cases. What is stored in a student, and its model card, are over the same in all lines."
+    ]
+
+
 def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
     return [
-        f"{region}: absent from the reference of {count['cases_without']} case(s); over all subsets "
-        f"{count['invented']} prediction(s) found it where there is none, {count['missed']} missed it wholly."
+        f"{region}: absent from the reference of {counted(count['cases_without'], 'case')}; over all subsets "
+        f"{counted(count['invented'], 'prediction')} found it where there is none, {count['missed']} missed "
+        "it wholly."
         for region, count in empty.items()
         if any(count.values())
     ]
@@ -265,9 +283,8 @@ def read_rows(path: Path) -> list[Row]:
             the score that its column names.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            records = csv.DictReader(file)
-            return [_checked_row(record, records.line_num) for record in records]
+        records = csv.DictReader(io.StringIO(read_text(path, _LONGEST_TABLE), newline=""))
+        return [_checked_row(record, records.line_num) for record in records]
     except (OSError, ValueError, csv.Error) as error:
         raise CaseError(
             f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written, or "

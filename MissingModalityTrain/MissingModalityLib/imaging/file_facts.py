@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,9 @@ from ..datasets.case import ImageFile
 _HEADERS_ALONE = (".mhd", ".nhdr")
 """Suffixes of files whose voxels lie in files beside them."""
 
+_LONGEST_HEADER = 1 << 20
+"""Bytes, as far as readers of these go."""
+
 
 def file_facts(path: Path) -> dict[str, Any]:
     """How many ``bytes`` a file has and their ``sha256``; of a header alone, with the files beside it.
@@ -23,13 +24,11 @@ def file_facts(path: Path) -> dict[str, Any]:
     Raises:
         OSError: it cannot be read.
     """
-    state = path.stat()
-    if not stat.S_ISREG(state.st_mode):  # a pipe or a device, which may never end
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    digest, size = file_sha256(path), state.st_size
+    digest, size = file_sha256(path), path.stat().st_size
     if image_suffix(path) not in _HEADERS_ALONE:
         return {"bytes": size, "sha256": digest}
-    text = path.read_bytes()
+    with path.open("rb") as file:
+        text = file.read(_LONGEST_HEADER)
     for other in sorted(path.parent.rglob("*")):
         # MetaImage and NRRD name data by a pattern too, "slice%03d.raw 1 155 1"
         if other != path and other.is_file() and (other.name.encode() in text or b"%" in text):

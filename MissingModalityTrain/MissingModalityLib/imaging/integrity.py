@@ -39,10 +39,12 @@ def check_file(path: Path) -> int:
     """
     if path.is_dir():
         raise ImageError(
-            f"{path} is a folder, not a volume. Name one file; a DICOM series is loaded in Slicer or "
-            "converted to NIfTI first (for instance with dcm2niix)."
+            f"{path} is a folder, not a volume. Name one file; a folder of DICOM is given whole, by --dicom "
+            "of the command 'segment' or mm.segment_dicom."
         )
     if not path.exists():
+        if path.is_symlink():
+            raise ImageError(f"{path} is a link to a file that is not there. Copy the file itself.")
         raise ImageError(f"{path} does not exist.{_suggestion(path)}")
     if not path.is_file():
         raise ImageError(f"{path} is a device or a pipe, not a file. Name a file.")

@@ -6,8 +6,8 @@ Source of the fields: nifti2.h of the NIfTI Data Format Working Group, 2011.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -81,24 +81,29 @@ def first_version(path: Path, order: str, raw: bytes) -> bytes:
     return bytes(header)
 
 
-def write_first_version(path: Path, header: bytes, order: str, stream: BinaryIO, length: int) -> None:
+def write_first_version(
+    path: Path, header: bytes, order: str, pieces: Iterable[bytes], voxels: range
+) -> None:
     """Write a NIfTI-1 file.
 
     Args:
         path: of the new file, uncompressed.
         header: from :func:`first_version`.
         order: of its bytes.
-        stream: of the voxels, at the first of them.
-        length: of the voxels, bytes.
+        pieces: of the NIfTI-2 file.
+        voxels: which of its bytes are the voxels.
     """
     start = FIRST_VERSION_BYTES + 4  # no extensions
     placed = bytearray(header.ljust(start, b"\0"))
     struct.pack_into(f"{order}f", placed, 108, start)
     with explain_damage(str(path)), path.open("wb") as target:
         target.write(placed)
-        while length > 0 and (chunk := stream.read(min(length, 1 << 20))):
-            target.write(chunk)
-            length -= len(chunk)
+        at = 0
+        for piece in pieces:
+            target.write(piece[max(0, voxels.start - at) : max(0, voxels.stop - at)])
+            at += len(piece)
+            if at >= voxels.stop:
+                break
 
 
 def _narrowed(path: Path, values: tuple[float, ...], kind: str) -> list[float]:

@@ -6,18 +6,17 @@ their places by :mod:`.nifti2_file`.
 
 from __future__ import annotations
 
-import gzip
 import math
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..core.errors import ImageError
-from .file_bytes import check_count, check_gzip, count_values, explain_damage
+from .file_bytes import check_count, check_gzip, count_values, gunzipped, opened
 from .float_voxels import FloatVoxels
 from .nifti2_file import HEADER_BYTES as _SECOND_VERSION_BYTES
 from .nifti2_file import first_version, write_first_version
@@ -109,8 +108,7 @@ def raw_header(path: Path) -> tuple[str, bytes]:
     Raises:
         ImageError: this is no NIfTI image, or one of NIfTI-2 that is damaged or a pair.
     """
-    with _stream(path) as stream:
-        raw = stream.read(_SECOND_VERSION_BYTES)
+    raw = _start(path)
     order = _byte_order(raw)
     if order is None:
         raise ImageError(
@@ -129,8 +127,7 @@ def readable_nifti(path: Path) -> Iterator[Path]:
     Raises:
         ImageError: as :func:`nifti_header`.
     """
-    with _stream(path) as stream:
-        raw = stream.read(_SECOND_VERSION_BYTES)
+    raw = _start(path)
     order = _byte_order(raw)
     if order is None or not _is_second(order, raw):
         yield path
@@ -138,10 +135,9 @@ def readable_nifti(path: Path) -> Iterator[Path]:
     header = nifti_header(path)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "volume.nii"
-        with _stream(path) as stream:
-            stream.seek(header.offset)
+        with closing(_pieces(path)) as pieces:
             write_first_version(
-                copy, first_version(path, order, raw), order, stream, header.length - header.offset
+                copy, first_version(path, order, raw), order, pieces, range(header.offset, header.length)
             )
         yield copy
 
@@ -173,11 +169,24 @@ def _is_compressed(path: Path) -> bool:
         return raw.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
 
 
-@contextmanager
-def _stream(path: Path) -> Iterator[BinaryIO]:
+def _start(path: Path) -> bytes:
+    """The first bytes of a .nii or .nii.gz file, whichever it really is; all of a header that is whole."""
+    raw = b""
+    with closing(_pieces(path)) as pieces:
+        for piece in pieces:
+            raw += piece
+            if len(raw) >= _SECOND_VERSION_BYTES:
+                break
+    return raw[:_SECOND_VERSION_BYTES]
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
     """The bytes of a .nii or .nii.gz file, whichever it really is."""
-    with explain_damage(str(path)), gzip.open(path) if _is_compressed(path) else path.open("rb") as stream:
-        yield stream
+    with opened(str(path), path) as stream:
+        if _is_compressed(path):
+            yield from gunzipped(stream)
+        else:
+            yield from iter(lambda: stream.read(_CHUNK), b"")
 
 
 def _byte_order(raw: bytes) -> str | None:

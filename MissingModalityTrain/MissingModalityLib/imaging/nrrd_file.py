@@ -14,12 +14,13 @@ from typing import BinaryIO
 from ..core.errors import ImageError
 from .detached_data import data_files, header_lines, numbered_names, whole_number
 from .file_bytes import (
+    MOST_SURPLUS,
     check_count,
     check_gzip,
     check_numbers,
     count_hexadecimal,
     count_values,
-    explain_damage,
+    opened,
 )
 
 SUFFIXES = (".nrrd", ".nhdr")
@@ -45,6 +46,8 @@ _VALUE_BYTES = {
 }
 """Bytes per value of each name of a type; blocks of bytes are no numbers."""
 
+_FLOATING = ("float", "double")
+
 _ENCODINGS = {
     "raw": "raw",
     "txt": "text",
@@ -61,8 +64,9 @@ _SYNONYMS = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte
 
 @dataclass(frozen=True)
 class _Data:
-    """How the voxels are stored: encoding, and what is skipped before them."""
+    """How the voxels are stored: type, encoding, and what is skipped before them."""
 
+    kind: str
     encoding: str
     lines: int
     bytes: int
@@ -111,7 +115,7 @@ def nrrd_fields(path: Path) -> Mapping[str, str]:
 
 
 def _raw_header(path: Path) -> bytes:
-    with explain_damage(str(path)), path.open("rb") as stream:
+    with opened(str(path), path) as stream:
         return stream.read(_LONGEST_HEADER)
 
 
@@ -170,18 +174,29 @@ def _storage(path: Path, fields: dict[str, str]) -> _Data:
             "gzip."
         )
     data = _Data(
+        fields["type"].lower(),
         _ENCODINGS[encoding],
         whole_number(fields.get("line skip", "0")),
         whole_number(fields.get("byte skip", "0")),
     )
     if data.lines < 0 or data.bytes < (-1 if data.encoding == "raw" else 0):
         raise ValueError("line skip or byte skip")
+    if data.encoding == "gzip" and data.bytes > MOST_SURPLUS:  # of what has to be unpacked first
+        raise ValueError(f"byte skip of {data.bytes}, and at most {MOST_SURPLUS} bytes are skipped in gzip")
     return data
+
+
+def _bounds(kind: str) -> tuple[int, int] | None:
+    """Smallest and largest value of a type of whole numbers; None of others."""
+    if kind in _FLOATING:
+        return None
+    bits = 8 * _VALUE_BYTES[kind]
+    return (0, (1 << bits) - 1) if kind.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
 
 
 def _check_data(name: str, path: Path, start: int, data: _Data, values: int, announced: int) -> None:
     """Count what one file holds of the voxels, from byte ``start`` on."""
-    with explain_damage(name), path.open("rb") as stream:
+    with opened(name, path) as stream:
         stream.seek(start)
         for _ in range(data.lines):
             if not stream.readline():
@@ -196,13 +211,13 @@ def _check_data(name: str, path: Path, start: int, data: _Data, values: int, ann
     elif data.encoding == "hex":
         _check_hexadecimal(name, path, start + data.bytes, announced)
     else:
-        check_numbers(name, path, start + data.bytes, values)
+        check_numbers(name, path, start + data.bytes, values, _bounds(data.kind))
 
 
 def _check_hexadecimal(name: str, path: Path, start: int, announced: int) -> None:
     there = path.stat().st_size - start
     try:
-        with explain_damage(name), path.open("rb") as stream:
+        with opened(name, path) as stream:
             found = _digits(stream, start) if there >= 2 * announced else there // 2
     except ValueError as error:
         raise ImageError(f"{name} is damaged ({error}). Copy or download it again.") from error

@@ -199,7 +199,7 @@ def _by_background(image: sitk.Image, name: str, grid: Grid) -> _Volume:
     warnings += check_head(inside, mask.GetSpacing(), name)
     if not background.uniform or size > LARGEST_BRAIN_MM3:
         warnings.append(
-            f"{name}: the skull is probably still there. Students learn from skull-stripped volumes; strip "
+            f"{name}: the skull is probably still there. Models learn from skull-stripped volumes; strip "
             "it for a reliable result."
         )
     fill = background.value if background.uniform else background.lowest

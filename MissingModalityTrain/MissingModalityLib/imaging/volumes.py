@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from ..core.errors import ImageError
 from ..core.file_names import require_text
 from ..core.files import atomic_write, image_suffix
+from ..core.words import counted
 from ..runtime.limited_child import ChildUnavailable
 from .byte_order import is_byte_swapped
 from .child_reader import read_apart
@@ -308,8 +309,8 @@ def _check_shape(size: Sequence[int], components: int, name: str) -> None:
         raise ImageError(f"{name} has {len(size)} dimensions ({_times(size)}) instead of 3. {hint}.")
     if min(size) < MIN_VOXELS:
         raise ImageError(
-            f"{name} has only {min(size)} slices in one direction ({_times(size)}); at least {MIN_VOXELS} "
-            "are needed. Choose the whole volume, not single slices or a localizer."
+            f"{name} has only {counted(min(size), 'slice')} in one direction ({_times(size)}); at least "
+            f"{MIN_VOXELS} are needed. Choose the whole volume, not single slices or a localizer."
         )
 
 

@@ -235,7 +235,10 @@ class Segmenter:
     def _expectation(self, subset: Subset) -> dict[str, Any] | None:
         """What the student reached with these sequences, as the report has it."""
         found = expect(self._network.card, subset)
-        return found and {"dice": _rounded(found.dice), "cases": found.cases}
+        if found is None:
+            return None
+        advice = {"advice": list(map(str, found.changes))} if found.changes else {}
+        return {"dice": _rounded(found.dice), "cases": found.cases, **advice}
 
 
 def _findings(prediction: Prediction) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,11 +19,12 @@ from ..clinical.steps import Steps
 from ..core import strict_json
 from ..core.errors import CaseError, ImageError, OptionError
 from ..core.failures import note_failure
-from ..core.files import explain_write_errors, file_sha256, image_suffix, write_text
+from ..core.files import explain_write_errors, file_sha256, image_suffix, read_text, write_text
 from ..core.kinds import checked
 from ..core.labels import REGIONS, TUMOR_CLASSES
 from ..core.modalities import Modality, modality_named
 from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..core.words import counted, unknown_name
 from ..imaging.integrity import check_file
 from ..imaging.prepared import VERSION
 from .folder_patients import Patient, find_patients
@@ -88,7 +90,7 @@ def segment_folder(
     data, output, student = Path(data), Path(output), Path(student or bundled_student())
     notify = reporter(on_progress)
     if suffix not in SUFFIXES:
-        raise OptionError(f"Unknown kind of output file '{suffix}'. Choose one of {', '.join(SUFFIXES)}.")
+        raise OptionError(unknown_name("kind of output file", suffix, SUFFIXES))
     check_form(output / f"case{suffix}", labels, regions)
     chosen = None if grid is None else modality_named(grid)
     if steps is not None and steps.brain_mask is not None:
@@ -103,7 +105,7 @@ def segment_folder(
     _segment_cases(outcome, paths, Segmenter(student, device, steps, chosen, regions), labels, table, notify)
     if not outcome.reports:
         name, reason = next(iter(outcome.failed.items()))
-        raise CaseError(f"{data}: none of {len(paths)} cases could be segmented. {name}: {reason}")
+        raise CaseError(f"{data}: none of {counted(len(paths), 'case')} could be segmented. {name}: {reason}")
     with explain_write_errors(table, _CLOSE_IT, OptionError):
         write_text(outcome.table(), table)
     return {
@@ -206,7 +208,7 @@ def _done_before(
 ) -> dict[str, Any] | None:
     """The report of an earlier run that would come out the same."""
     try:
-        report = strict_json.loads(report_path(path).read_text(encoding="utf-8"))
+        report = strict_json.loads(read_text(report_path(path)))
         same = _origin(report) == {
             "student": segmenter.student["sha256"],
             "labels": labels,
@@ -240,9 +242,9 @@ def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list[Path]) -> None:
-    read = {student.resolve(), *(file.resolve() for case in cases for file in case.files())}
+    read = {os.path.realpath(path) for path in (student, *(file for case in cases for file in case.files()))}
     for path in outputs:
-        if path.resolve() in read or report_path(path).resolve() in read:
+        if os.path.realpath(path) in read or os.path.realpath(report_path(path)) in read:
             raise OptionError(f"{path}: the output would overwrite an input. Choose another output folder.")
 
 

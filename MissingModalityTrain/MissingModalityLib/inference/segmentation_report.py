@@ -44,7 +44,8 @@ class SegmentationReport:
         volumes_cm3: of NCR, ED, ET and the regions WT and TC.
         axial_diameters_mm: longest, of the same, see :func:`.diameters.axial_diameters`.
         expectation: ``dice`` of WT, TC and ET, means over as many ``cases``, that the student reached with
-            these sequences in its own evaluation; absent where it has none.
+            these sequences in its own evaluation, and ``advice``, sentences about what gets better and worse
+            by adding or leaving out sequences; absent where there is none.
         presence: probability, 0..1, that the case holds NCR, ED and ET at all; the key is absent for students
             without that output.
         estimated_dice: of WT, TC and ET, 0..1, what the student expects of this very result, see

@@ -121,7 +121,7 @@ class EnsembleOptions(SupervisedOptions):
 
     teachers: tuple[str, ...] = setting(
         (),
-        "Student files that teach, each the cases that it was not trained on",
+        "Model files that teach, each the cases that it was not trained on",
         "paths joined by commas",
     )
     weight: float = at_least(0, 1.0, "Weight of the teachers' predictions", MOST_WEIGHT)

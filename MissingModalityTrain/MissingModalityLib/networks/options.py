@@ -152,7 +152,7 @@ class RFNetOptions(NetworkOptions):
     classes: int = field(
         default_factory=_class_count,
         metadata=facts(
-            "Classes, background included; students need the library's own", "2 to 16", _whole(2, 16)
+            "Classes, background included; models need the library's own", "2 to 16", _whole(2, 16)
         ),
     )
 

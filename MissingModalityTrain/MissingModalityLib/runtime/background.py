@@ -21,7 +21,7 @@ from typing import Any
 
 from ..core import strict_json
 from ..core.errors import CaseError
-from ..core.files import atomic_write
+from ..core.files import atomic_write, read_text
 from ..core.progress import Event
 from . import jobs, lock, processes
 
@@ -87,7 +87,7 @@ class ProcessRecord:
     def read(cls, folder: Path) -> ProcessRecord | None:
         """What a folder's file holds; None where there is none, or one that cannot be read."""
         try:
-            content = strict_json.loads((folder / PROCESS_FILE).read_text(encoding="utf-8"))
+            content = strict_json.loads(read_text(folder / PROCESS_FILE))
             return cls(**{item.name: content[item.name] for item in fields(cls) if item.name in content})
         except (OSError, ValueError, TypeError):
             return None

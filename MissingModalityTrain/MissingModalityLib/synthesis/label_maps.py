@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from ..core.errors import CaseError, ImageError, OptionError
-from ..core.files import image_suffix
+from ..core.errors import CaseError, ImageError, LabelError, OptionError
+from ..core.files import image_suffix, read_text
 from ..core.labels import to_classes, with_cavity
+from ..core.words import counted
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
 from ..imaging.grid import ORIENTATION
+from ..imaging.plausibility import LARGEST_SPACING_MM
 
 ATLAS_BRAIN_MM = ((4.0, 143.0), (39.0, 212.0), (51.0, 189.0))
 """Where brains lie in the volumes of BraTS, 155 x 240 x 240 mm along z, y, x, on the atlas SRI24.
@@ -25,6 +29,12 @@ Mean borders of four brains of BraTS 2021; each differs by up to 6 mm.
 
 LEAST_TUMOR_MM3 = 100.0
 """Smaller tumors are mostly stray voxels of a label map."""
+
+_MOST_NAMES = 1 << 24
+"""Bytes; names of ten thousand patients have a tenth of it."""
+
+_MOST_OF_A_MAP = 1 << 29
+"""Bytes; at 0.5 mm and with numbers of 8 bits, a head has a tenth of it."""
 
 _LABEL_WORDS = ("seg", "label", "mask")
 
@@ -148,26 +158,79 @@ def _in_folder(folder: Path, convention: str) -> Iterator[LabelMap]:
 def _in_archive(path: Path, convention: str) -> Iterator[LabelMap]:
     """Read map by map and cut to the tumors: whole, a few hundred maps are a gigabyte."""
     try:
-        with np.load(path) as arrays:
-            names, spacing = arrays["patient"].tolist(), arrays["spacing"].tolist()
-        with zipfile.ZipFile(path) as archive, archive.open("seg.npy") as file:
-            np.lib.format.read_magic(file)
-            size, by_columns, kind = np.lib.format.read_array_header_1_0(file)
-            if by_columns or len(size) != 4 or size[0] != len(names):
-                raise ValueError(f"seg of shape {size} does not fit {len(names)} patients")
-            for name in names:
-                content = file.read(int(np.prod(size[1:])) * kind.itemsize)
-                label = np.frombuffer(content, kind).reshape(size[1:]).transpose(2, 1, 0)
-                shape = _on_atlas(label, tuple(reversed(spacing)))
-                if shape:
-                    classes = _classes(shape.classes, convention, f"{path}: {name}")
-                    shape = replace(shape, classes=classes)
-                yield LabelMap(name, partial(_same, shape))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        if not path.is_file():
+            raise ValueError("it is no file")
+        with zipfile.ZipFile(path) as archive:
+            names, spacing = _patients(archive)
+            with archive.open("seg.npy") as file:
+                size, kind = _array_header(file)
+                if len(size) != 4 or size[0] != len(names) or kind.kind not in "iuf":
+                    raise ValueError(
+                        f"seg of shape {size} and {kind} does not fit {counted(len(names), 'patient')}"
+                    )
+                most = _stated_bytes("seg", size[1:], kind, _MOST_OF_A_MAP)
+                for name in names:
+                    label = np.frombuffer(file.read(most), kind).reshape(size[1:]).transpose(2, 1, 0)
+                    shape = _on_atlas(label, tuple(reversed(spacing)))
+                    if shape:
+                        classes = _classes(shape.classes, convention, f"{path}: {name}")
+                        shape = replace(shape, classes=classes)
+                    yield LabelMap(name, partial(_same, shape))
+    except LabelError:
+        raise
+    except Exception as error:  # zipfile and NumPy let errors of all kinds out
         raise ImageError(
             f"{path}: no archive of label maps ({error}). It needs the arrays seg (N, X, Y, Z), patient (N,) "
             "and spacing (3,)."
         ) from error
+
+
+def _patients(archive: zipfile.ZipFile) -> tuple[list[str], list[float]]:
+    """Names and the spacing of voxels, mm.
+
+    Raises:
+        ValueError: either is something else.
+    """
+    small = {}
+    for name in ("patient", "spacing"):
+        with archive.open(f"{name}.npy") as file:
+            size, kind = _array_header(file)
+            content = file.read(_stated_bytes(name, size, kind, _MOST_NAMES))
+            small[name] = np.frombuffer(content, kind).reshape(size)
+    names, spacing = small["patient"], small["spacing"]
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise ValueError(f"patient of shape {names.shape} and {names.dtype} holds no names")
+    if spacing.shape != (3,) or spacing.dtype.kind not in "iuf" or not (spacing > 0).all():
+        raise ValueError("spacing is not three positive numbers")
+    if spacing.max() > LARGEST_SPACING_MM:
+        raise ValueError(f"a spacing of {spacing.max():g} mm")
+    return names.tolist(), spacing.tolist()
+
+
+def _stated_bytes(name: str, size: Sequence[int], kind: np.dtype, most: int) -> int:
+    """Bytes of an array by its header, before there is room for them.
+
+    Raises:
+        ValueError: none, or more than ``most``.
+    """
+    stated = math.prod(size) * kind.itemsize
+    if min(size, default=0) < 1 or stated > most or kind.hasobject:
+        raise ValueError(f"{name} of shape {size} and {kind}")
+    return stated
+
+
+def _array_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and kind of numbers of a .npy file, which then goes on with its values.
+
+    Raises:
+        ValueError: another version of the format, or values ordered by columns.
+    """
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("another version of the format .npy than 1.0")
+    size, by_columns, kind = np.lib.format.read_array_header_1_0(file)
+    if by_columns and len(size) > 1:
+        raise ValueError("an array that is ordered by columns")
+    return size, kind
 
 
 def _classes(values: np.ndarray, convention: str, source: str) -> np.ndarray:
@@ -201,7 +264,7 @@ def _names(exclude: Sequence[str]) -> Iterator[str]:
             yield entry
             continue
         try:
-            lines = Path(entry).read_text("utf-8").splitlines()
+            lines = read_text(Path(entry)).splitlines()
         except (OSError, ValueError) as error:
             raise OptionError(
                 f"Setting grown.exclude: {entry} cannot be read ({error}). Give a text file of names."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Any
 from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError
-from ..core.files import explain_write_errors, write_report
+from ..core.files import explain_write_errors, read_text, write_report
 from ..core.kinds import checked
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
@@ -80,7 +81,8 @@ def synthesize(
     """
     start, notify = perf_counter(), reporter(on_progress)
     check_seed(seed)
-    data, output, options = Path(data).resolve(), Path(output).resolve(), options or SynthesisOptions()
+    data, output = Path(os.path.realpath(data)), Path(os.path.realpath(output))
+    options = options or SynthesisOptions()
     labeled, _ = find_cases(data, convention).labeled()
     check_choices(method, factor, len(labeled))
     if convention is None:
@@ -137,8 +139,8 @@ def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
     """Put the plan into a new or empty folder, or see that the same plan is there already."""
     if output.is_relative_to(data):
         raise CaseError(
-            f"{output} lies inside the real cases' folder {data}, where the synthetic ones would pass for "
-            "real. Choose a folder outside of it."
+            f"'{output}' lies inside the real cases' folder '{data}', where the synthetic ones would pass "
+            "for real. Choose a folder outside of it."
         )
     path = output / REPORT_FILE
     try:
@@ -147,19 +149,19 @@ def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
             write_report({"plan": plan}, path)
         elif not path.is_file() or _plan_of(path) != plan:
             raise CaseError(
-                f"{output} already holds other files, or a synthesis with other data or options. Choose an "
+                f"'{output}' already holds other files, or a synthesis with other data or options. Choose an "
                 "empty folder."
             )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CaseError(
-            f"{output} cannot be used as the output folder ({error}). Choose an empty folder that you "
+            f"'{output}' cannot be used as the output folder ({error}). Choose an empty folder that you "
             "can write to."
         ) from error
 
 
 def _plan_of(report: Path) -> dict[str, Any]:
     """The plan of a report; its options by the names of today, with what earlier versions did not have."""
-    plan = strict_json.loads(report.read_text("utf-8"))["plan"]
+    plan = strict_json.loads(read_text(report))["plan"]
     return {**plan, "options": _as_json(SynthesisOptions(**plan["options"]))}
 
 

@@ -77,10 +77,14 @@ def _check_bytes(path: Path) -> None:
     """Hold the bytes against the checksums beside them, which torch does not look at.
 
     Raises:
-        ValueError: naming the part that is not what was written.
+        ValueError: naming the part that is not what was written, or is packed, as torch packs none: a few
+            kilobytes would unpack to gigabytes.
         zipfile.BadZipFile: it is no archive of torch at all.
     """
     with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > path.stat().st_size:
+                raise ValueError(f"{entry.filename} is packed")
         part = archive.testzip()
     if part is not None:
         raise ValueError(f"{part} is not what was written")
@@ -96,6 +100,8 @@ def _check(state: Any) -> None:
     lacking = [part for part, kind in kinds.items() if not isinstance(state[part], kind)]
     if lacking:
         raise ValueError(f"its {lacking[0]} is none")
+    if isinstance(state["epoch"], bool) or state["epoch"] < 0:
+        raise ValueError(f"its epoch is {state['epoch']}")
     name = first_not_finite(dict(tensors_in({part: state[part] for part in _WEIGHTS if part in state})))
     if name is not None:
         raise ValueError(f"{name} holds NaN or infinity")

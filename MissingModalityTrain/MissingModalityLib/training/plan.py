@@ -6,13 +6,15 @@ A plan is put together from three choices: the recipe says which stages there ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..core import strict_yaml
 from ..core.aliases import OLD_PLAN_SETTINGS, plan_of_today, renamed
 from ..core.errors import OptionError
+from ..core.files import read_text
 from ..core.kinds import checked
 from ..core.labels import CAVITY_RULES
 from ..core.settings import (
@@ -28,6 +30,7 @@ from ..core.settings import (
     setting,
     with_changes,
 )
+from ..core.words import unknown_name
 from ..datasets.patients import check_pattern
 from ..networks.options import OPTIONS, PREFIX, named_today
 from ..networks.registry import NETWORKS
@@ -151,6 +154,7 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     """
     of_run: dict[str, Any] = {}
     of_stage: dict[str, dict[str, Any]] = {name: {} for name in plan.stages}
+    typed: set[str] = set()
     for key, value in flattened(changes).items():
         name, _, rest = key.partition(".")
         if name in OF_THE_RUN:
@@ -167,7 +171,9 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
                 if change_settings(plan.stages[name], {rest: value}) != plan.stages[name]:
                     raise OptionError(f"Setting {key}: stage {name} is over. Restart it to change it.")
             else:
+                check_known(rest, typed=key)
                 of_stage[name][rest] = value
+                typed.add(key)
         else:
             check_known(
                 key, ("network.OPTION", "validation_fraction", "exclude", "resection_cavity", "patient")
@@ -175,10 +181,20 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
             for stage in of_stage:
                 of_stage[stage].setdefault(key, value)
     stages = {
-        name: settings if name in finished else change_settings(settings, of_stage[name])
+        name: settings if name in finished else _change_stage(name, settings, of_stage[name], typed)
         for name, settings in plan.stages.items()
     }
     return replace(with_changes(plan, of_run), stages=stages)
+
+
+def _change_stage(
+    name: str, settings: Settings, changes: Mapping[str, Any], typed: Container[str]
+) -> Settings:
+    """As :func:`change_settings`; errors name a setting as it was typed, with the stage or without."""
+    try:
+        return change_settings(settings, changes)
+    except SettingError as error:
+        raise error.within(f"{name}.") if f"{name}.{error.name}" in typed else error from None
 
 
 _OLD_STAGE_NAMES = all_old_names(Settings)
@@ -203,7 +219,7 @@ def flattened(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _LONGEST_CONFIG = 1 << 16
-"""Characters; a whole plan with every meaning has 20,000. PyYAML takes minutes for megabytes."""
+"""Bytes; a whole plan with every meaning has 20,000. PyYAML takes minutes for megabytes."""
 
 
 def read_config(path: Path) -> dict[str, Any] | Plan:
@@ -216,60 +232,20 @@ def read_config(path: Path) -> dict[str, Any] | Plan:
     Raises:
         OptionError: the file cannot be read, or is no mapping of settings.
     """
-    import yaml
-
     try:
-        with Path(path).open(encoding="utf-8") as file:
-            text = file.read(_LONGEST_CONFIG + 1)
-        if len(text) > _LONGEST_CONFIG:
-            raise ValueError(f"it is longer than {_LONGEST_CONFIG} characters, as no settings are")
-        content = yaml.load(text, _yaml_loader())  # noqa: S506 - a SafeLoader
-    except Exception as error:  # PyYAML lets errors of all kinds out, such as a KeyError of "!!bool maybe"
+        content = strict_yaml.loads(read_text(Path(path), _LONGEST_CONFIG))
+    except (OSError, ValueError) as error:
         raise OptionError(f"{path}: cannot be read as YAML ({error}). Correct the file.") from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise OptionError(f"{path}: holds no settings. Write lines such as 'epochs: 100'.")
     try:
         return from_json(content) if "stages" in content else flattened(content)
-    except RecursionError:
-        raise OptionError(f"{path}: an alias in it stands within itself. Write the settings out.") from None
     except OptionError as error:
         raise OptionError(f"{path}: {error}") from error
     except (TypeError, AttributeError, KeyError) as error:
         raise OptionError(
             f"{path}: holds no plan ({error}). Write it as train --show-plan prints it."
         ) from error
-
-
-def _yaml_loader() -> type:
-    """A SafeLoader that refuses what YAML would silently take for something else.
-
-    That is a key given twice, of which the last would count; 010, which would be 8; and 1:30, which would be
-    90.
-    """
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-            # before "<<" puts the keys of another mapping beside its own, which may be the same
-            node = super().compose_mapping_node(anchor)
-            seen: set[str] = set()
-            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-                if key.value in seen:
-                    raise yaml.composer.ComposerError(
-                        None, None, f"'{key.value}' is given twice", key.start_mark
-                    )
-                seen.add(key.value)
-            return node
-
-        def construct_decimal(self, node: yaml.ScalarNode) -> int:
-            digits = node.value.lstrip("+-")
-            if ":" in digits or (digits[0] == "0" and len(digits) > 1 and digits[1] not in "xXbB"):
-                problem = f"'{node.value}' is no decimal number; write it without leading 0 or colon"
-                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-            return self.construct_yaml_int(node)
-
-    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_decimal)
-    return Loader
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
@@ -285,15 +261,14 @@ def from_json(record: Mapping[str, Any]) -> Plan:
         KeyError, AttributeError: it is no plan.
     """
     record = plan_of_today(record)
+    check_stage_names(record["stages"])
     stages = {name: change_settings(Settings(), values) for name, values in record.pop("stages").items()}
-    unknown = [name for name in renamed(record, OLD_PLAN_SETTINGS) if name not in Plan.__dataclass_fields__]
-    if unknown:
-        raise OptionError(
-            f"Unknown setting '{unknown[0]}' of a plan. Settings: {', '.join(OF_THE_RUN)}, stages."
-        )
+    others = [name for name in renamed(record, OLD_PLAN_SETTINGS) if name not in Plan.__dataclass_fields__]
+    if others:
+        raise OptionError(unknown_name("setting of a plan", others[0], [*OF_THE_RUN, "stages"], "Settings"))
     return Plan(**record, stages=stages)
 
 
 def _known(what: str, name: str, names: Mapping[str, Any]) -> None:
     if name not in names:
-        raise OptionError(f"Unknown {what}: '{name}'. Choose one of: {', '.join(names)}.")
+        raise OptionError(unknown_name(what, name, names))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, subset_name
+from ..core.words import unknown_name
 from ..methods.options import JointOptions, SupervisedOptions
 from ..networks.registry import NETWORKS
 from .settings import CONTRAST_PAIR, Settings, change_settings
@@ -158,7 +159,7 @@ def network_preset(network: str, name: str) -> Preset:
     """
     for what, given, names in (("network", network, NETWORKS), ("preset", name, PRESET_NAMES)):
         if given not in names:
-            raise OptionError(f"Unknown {what}: '{given}'. Choose one of: {', '.join(names)}.")
+            raise OptionError(unknown_name(what, given, names))
     if network in PRESETS:
         return PRESETS[network][name]
     settings, options = NETWORKS.get(network).presets.get(name, ({}, {}))

@@ -57,8 +57,15 @@ class Recipe:
         check_stage_names(self.stages)
 
 
+_MOST_STAGES = 50
+"""Far beyond any recipe; the settings of each take time to check."""
+
+
 def check_stage_names(names: Iterable[str]) -> None:
-    """Raise OptionError for a name of a stage that names no file or stands for something else in settings."""
+    """Raise OptionError for too many, or one that names no file or stands for something else in settings."""
+    names = list(names)
+    if len(names) > _MOST_STAGES:
+        raise OptionError(f"There are {len(names)} stages; a run has at most {_MOST_STAGES}.")
     # methods of other packages are no part of this: what happens to be installed must not forbid a recipe
     taken = {item.name for item in fields(Settings)} | {*OLD_SETTINGS, *_OF_THE_RUN}
     for name in names:

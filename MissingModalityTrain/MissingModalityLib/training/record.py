@@ -5,13 +5,13 @@ Imports nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..core import strict_json
 from ..core.errors import CaseError, OptionError
-from ..core.files import explain_write_errors, write_text
+from ..core.files import explain_write_errors, read_text, write_text
 from ..core.seeding import HASH_RULE, RULES
 from .plan import Plan, from_json, to_json
 from .run_folder import RunFolder
@@ -24,6 +24,21 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "seed": (int,),
     **dict.fromkeys(("folds", "fold"), (int, type(None))),
 }
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+_PARTS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("cases", "validation", "versions"), _is_text),
+    **dict.fromkeys(("voxels_sha256", "left_out", "warnings"), _are_texts),
+}
+"""What each value of an object, or each entry of a list, is."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +148,10 @@ class RunRecord:
         """
         path = folder.record
         try:
-            return cls.from_json(strict_json.loads(path.read_text(encoding="utf-8")))
+            return cls.from_json(strict_json.loads(read_text(path)))
         except FileNotFoundError:
             raise CaseError(
-                f"{folder.path} is no training run: it has no {path.name}. Choose the folder given to "
+                f"'{folder.path}' is no training run: it has no {path.name}. Choose the folder given to "
                 "--output."
             ) from None
         except (OSError, ValueError) as error:
@@ -159,6 +174,10 @@ class RunRecord:
             write_text(strict_json.dumps(self.to_json(), indent=2), folder.record)
 
 
+def _parts_of(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value or ()
+
+
 def _check_kinds(content: Mapping[str, Any]) -> None:
     """Hold values against what their keys can have; whether settings are in range, the plan says.
 
@@ -168,6 +187,12 @@ def _check_kinds(content: Mapping[str, Any]) -> None:
     for key, kinds in _KINDS.items():
         if key in content and type(content[key]) not in kinds:
             raise OptionError(f"{key}={content[key]!r:.60}")
+    for key, is_valid in _PARTS.items():
+        if not all(map(is_valid, _parts_of(content.get(key)))):
+            raise OptionError(f"{key}={content[key]!r:.60}")
+    folds, fold = content.get("folds"), content.get("fold")
+    if (folds is None) != (fold is None) or (folds is not None and not 0 <= fold < folds):
+        raise OptionError(f"folds={folds}, fold={fold}")
     # wider than what a new run may have: those of earlier versions go on
     if not -(2**63) <= content.get("seed", 0) < 2**64:
         raise OptionError(f"seed={content['seed']!r:.60}")

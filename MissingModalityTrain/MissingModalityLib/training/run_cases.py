@@ -10,6 +10,7 @@ from ..core.errors import CaseError, OptionError
 from ..core.failures import note_failure
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
+from ..core.words import counted
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..datasets.grouping import patients_of
@@ -36,17 +37,23 @@ def list_cases(record: RunRecord) -> RunRecord:
 
     Raises:
         CaseError: no case has a label, or one alone where synthesis needs two.
-        OptionError: an excluded case is not there.
+        OptionError: an excluded case is not there, or there are fewer cases than folds.
     """
     listing = find_cases(Path(record.data), record.convention)
     exclude = _excluded(listing, record.plan.exclude)
     labeled, left_out = listing.labeled()
     cases = {case.name: subset_name(case.images) for case in labeled if case.name not in exclude}
     if labeled and not cases:
-        raise CaseError(f"{record.data}: all {len(labeled)} cases with a label are excluded. Exclude fewer.")
+        whole = counted(len(labeled), "case")
+        raise CaseError(f"{record.data}: of {whole} with a label all are excluded. Exclude fewer.")
     if not cases:
         raise CaseError(
             f"{record.data}: no case with a label was found, and training needs labels. Check the folder."
+        )
+    if record.folds is not None and record.folds > len(cases):  # patients are no more than cases
+        raise OptionError(
+            f"folds={record.folds} cannot be made of {counted(len(cases), 'case')} with a label. Choose "
+            "fewer."
         )
     for settings in record.plan.stages.values():
         if settings.synthesis.method != "none":  # here, and not when all cases have been prepared
@@ -142,7 +149,7 @@ def stage_cases(
 def describe_cases(record: RunRecord) -> str:
     """What a run trains on and what it leaves out, on one line."""
     held_out = len(record.validation)
-    parts = [f"{len(record.cases) - held_out} cases to train on, {held_out} to validate on"]
+    parts = [f"{counted(len(record.cases) - held_out, 'case')} to train on, {held_out} to validate on"]
     if record.plan.validation_fraction and not held_out:
         parts.append("no validation, because all cases are of one patient")
     reasons: dict[str, list[str]] = {}
@@ -219,7 +226,7 @@ def _with_split(
     """The record of a run of these cases, of which a share is held out."""
     if not cases:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_MOST_NAMES])
-        raise CaseError(f"{record.data} holds no case to train on ({reasons}). Check the folder.")
+        raise CaseError(f"'{record.data}' holds no case to train on ({reasons}). Check the folder.")
     contents = {name: case.content for name, case in cached.items()}
     patients = patients_of(cases, contents, record.plan.patient, Path(record.data))
     if record.folds is None:
@@ -271,7 +278,7 @@ def _check_unseen(
     if seen:
         raise OptionError(
             f"{record.initial} was trained on {_listed(seen, _MOST_NAMES)}, which fold {record.fold} holds "
-            "out. Begin the folds without it, or with a student of other patients."
+            "out. Begin the folds without it, or with a model of other patients."
         )
 
 
@@ -301,7 +308,7 @@ def _excluded(listing: CaseListing, exclude: Sequence[str]) -> list[str]:
     unknown = [f"'{name}'" for name, case in found.items() if case is None]
     if unknown:
         raise OptionError(
-            f"Setting exclude names {', '.join(unknown)}, which is no case of {listing.folder}. "
+            f"Setting exclude names {', '.join(unknown)}, which is no case of '{listing.folder}'. "
             f"Its cases: {_listed(known, 20)}."
         )
     return [case.name for case in found.values() if case]
