@@ -50,7 +50,7 @@ help:
 	@echo "                  TORCH=\"--require-hashes --no-deps -r requirements-torch.txt\" for torch's public build, checked too)"
 	@echo "make lock         requirements*.txt again, with hashes, from pyproject.toml; LOCK=--upgrade for newer versions"
 	@echo "make sbom         what the environment consists of, as CycloneDX, in $(SBOM)"
-	@echo "make clean        remove $(VENV) and everything generated but trainings"
+	@echo "make clean        remove $(VENV) and everything generated but trainings and what fuzz found"
 
 install: $(PACKAGE_DONE)
 

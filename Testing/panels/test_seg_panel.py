@@ -197,6 +197,7 @@ def test_a_process_that_dies_is_told_leaves_all_as_it_was_and_apply_works_again(
     (node,) = add_volumes("T2")
     output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
     output.GetSegmentation().AddEmptySegment("Old", "Old")
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_args, **_options: True)
     choose_student(panel, student)
     panel.ui.t2Selector.setCurrentNode(node)
     panel.ui.outputSelector.setCurrentNode(output)
