@@ -215,7 +215,10 @@ def flattened(changes: Mapping[str, Any]) -> dict[str, Any]:
         raise OptionError(
             f"{changes!r} holds no settings by name. Give them as a mapping such as {{'epochs': 100}}."
         )
-    return renamed(flat(changes), _OLD_NAMES)
+    try:
+        return renamed(flat(changes), _OLD_NAMES)
+    except RecursionError:  # of a mapping that holds itself, too
+        raise OptionError("The settings nest too deep. Give them as KEY.OPTION.") from None
 
 
 _LONGEST_CONFIG = 1 << 16
