@@ -223,18 +223,16 @@ def test_samples_of_unlike_subsets_equal_single_runs(name: str) -> None:
 
 
 @torch.no_grad()
-def test_a_voxel_of_fused_tokens_holds_those_of_its_place() -> None:
-    """Of the public code's tokens those of FLAIR fill a quarter of the image, whatever T2 shows there."""
-    changes = {}
-    for literal in (False, True):
-        network = small_network("mmformer", as_public_code=literal).double().eval()
-        network.attend = torch.nn.Identity()
-        network.attend.forward = lambda tokens, known=None: tokens
-        given = []
-        network.fused.fusions[4].register_forward_hook(lambda _, args, __: given.append(args[0]))
-        image = torch.randn(1, 4, 32, 32, 32, generator=torch.Generator().manual_seed(0)).double()
-        network(image, EVERYTHING)
-        network.encoders[3].embed.bias += 1.0
-        network(image, EVERYTHING)
-        changes[literal] = (given[0] - given[1]).abs().amax((0, 1, 2)) > 0
-    assert changes[False].all() and changes[True].sum() == changes[True].numel() // 4
+@pytest.mark.parametrize(("literal", "share"), [(False, 1.0), (True, 0.25)])
+def test_a_voxel_of_fused_tokens_holds_those_of_its_place(literal: bool, share: float) -> None:
+    """Of the public code's, those of T2 fill a quarter of the image, and nothing of it is elsewhere."""
+    network = small_network("mmformer", as_public_code=literal).double().eval()
+    network.attend.forward = lambda tokens, known=None: tokens  # attention spreads what a token holds
+    given = []
+    network.fused.fusions[4].register_forward_hook(lambda _, args, __: given.append(args[0]))
+    image = torch.randn(1, 4, 32, 32, 32, generator=torch.Generator().manual_seed(0)).double()
+    network(image, EVERYTHING)
+    network.encoders[3].embed.bias += 1.0
+    network(image, EVERYTHING)
+    changed = (given[0] - given[1]).abs().amax((0, 1, 2)) > 0
+    assert changed.double().mean() == share
