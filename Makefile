@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS_DONE := $(VENV)/.requirements-installed
 PACKAGE_DONE := $(VENV)/.package-installed
+DOCS_DONE := $(VENV)/.docs-installed
 # torch has several builds of one version (CPU, CUDA, ROCm), whose hashes differ: pip takes the one that it finds
 # for this machine. Hashes of those in the public index are in requirements-torch.txt, for whoever wants them checked.
 TORCH ?= "$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements-torch.txt)"
@@ -21,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test test-all mutations lint need-folders student comparison sequence-check bench fuzz screenshots lock sbom clean
+.PHONY: help install demo test test-all mutations lint docs need-folders student comparison sequence-check bench fuzz screenshots picture-check lock sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,13 +36,16 @@ help:
 	@echo "make mutations    whether the tests notice a library that is broken in one place; takes an hour or two,"
 	@echo "                  ONLY=\"imaging/ losses\" for some"
 	@echo "make lint         ruff check and format check"
+	@echo "make docs         the documentation as a site, with the library's reference, in build/docs"
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
 	@echo "make sequence-check  train and describe the network that tells sequences apart; TRAIN=folder TEST=folder"
 	@echo "make comparison   train and score recipes side by side, or systems with LINES=systems;"
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
 	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
 	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, and of training"
-	@echo "make screenshots  pictures of the panels in each state, into Resources/Screenshots"
+	@echo "make screenshots  pictures of README and tutorial, into Resources/Screenshots; ONLY=training for some,"
+	@echo "                  CASE=folder of a real patient whose license allows a picture"
+	@echo "make picture-check  contrast of all colors, and their differences with every kind of color vision"
 	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter,"
 	@echo "                  TORCH=\"--require-hashes --no-deps -r requirements-torch.txt\" for torch's public build, checked too)"
 	@echo "make lock         requirements*.txt again, with hashes, from pyproject.toml; LOCK=--upgrade for newer versions"
@@ -53,7 +57,8 @@ install: $(PACKAGE_DONE)
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 	    echo "This needs Python 3.11, 3.12 or 3.13, and '$(PYTHON)' is not one: make PYTHON=python3.12 ..." >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { \
+	    rm -rf $(VENV); echo "'$(PYTHON)' cannot make environments (Debian, Ubuntu: apt install python3-venv)." >&2; exit 2; }
 
 $(REQUIREMENTS_DONE): requirements.txt requirements-torch.txt requirements-stripping.txt | $(BIN)/python
 	$(BIN)/pip install --quiet $(TORCH)
@@ -83,6 +88,15 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+$(DOCS_DONE): requirements-docs.txt $(REQUIREMENTS_DONE)
+	$(BIN)/pip install --quiet --require-hashes -r requirements-docs.txt
+	@touch $@
+
+# -W: a link that leads nowhere, or a page that no index names, is an error
+docs: install $(DOCS_DONE)
+	$(BIN)/python -m sphinx -W --keep-going --quiet --conf-dir Resources/Docs/site . build/docs
+	@echo "Open build/docs/index.html"
+
 student comparison sequence-check: need-folders
 
 need-folders:
@@ -106,7 +120,11 @@ bench: install
 	$(BIN)/python Testing/tools/bench_training.py
 
 screenshots: install
-	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots
+	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots \
+	    $(if $(ONLY),--only $(ONLY)) $(if $(CASE),--case "$(CASE)")
+
+picture-check: install
+	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/picture_check.py
 
 $(TOOLS_DONE): requirements-tools.txt
 	$(PYTHON) -m venv $(TOOLS)
@@ -118,6 +136,8 @@ lock: $(TOOLS_DONE)
 	$(COMPILE) pyproject.toml --extra test --constraints requirements-torch.txt --output-file requirements.txt \
 	    $$(grep -oE '$(ONLY_TORCH)' requirements-torch.txt | sed 's/\(.*\)==/--no-emit-package \1/')
 	sed -n 's/^stripping = \["\(.*\)"\]$$/\1/p' pyproject.toml | $(COMPILE) --no-deps - --output-file requirements-stripping.txt
+	sed -n 's/^docs = \[\(.*\)\]$$/\1/p' pyproject.toml | tr -d '" ' | tr , '\n' | \
+	    $(COMPILE) - --constraints requirements.txt --output-file requirements-docs.txt
 	printf '%s\n' cyclonedx-bom uv | $(COMPILE) - --output-file requirements-tools.txt
 
 sbom: install $(TOOLS_DONE)

@@ -1,7 +1,8 @@
-"""What pyproject.toml cannot say of the wheel: models from outside the package, and equal modes of files."""
+"""What pyproject.toml cannot say: models from outside the package, equal modes of files, whole links."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 MODELS = Path("Resources", "Models")
+REPOSITORY = "MissingModality/SlicerMissingModality"
 
 
 class BuildWithModels(build_py):
@@ -17,7 +19,7 @@ class BuildWithModels(build_py):
 
     def run(self) -> None:
         super().run()
-        if MODELS.is_dir() and not self.editable_mode:
+        if not self.editable_mode:
             shutil.copytree(MODELS, Path(self.build_lib, "MissingModalityLib") / MODELS, dirs_exist_ok=True)
 
 
@@ -31,4 +33,16 @@ class WheelOfEqualModes(bdist_wheel):
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-setup(cmdclass={"build_py": BuildWithModels, "bdist_wheel": WheelOfEqualModes})
+def description() -> str:
+    """The README with whole addresses for the files beside it, which a package index does not show."""
+    text = Path(__file__).with_name("README.md").read_text("utf-8")
+    picture = rf"\1(https://raw.githubusercontent.com/{REPOSITORY}/main/"
+    text = re.sub(r"(!\[[^]]*\])\((?!https?:)", picture, text)
+    return re.sub(r"\]\((?!https?:|#)", f"](https://github.com/{REPOSITORY}/blob/main/", text)
+
+
+setup(
+    cmdclass={"build_py": BuildWithModels, "bdist_wheel": WheelOfEqualModes},
+    long_description=description(),
+    long_description_content_type="text/markdown",
+)

@@ -13,11 +13,15 @@ if importlib.util.find_spec("MissingModalityLib") is None:
     # In a source tree the library lies beside the other module; an installed extension has all in one folder.
     sys.path.append(str(Path(__file__).resolve().parents[1] / "MissingModalityTrain"))
 
+if sys.version_info < (3, 11):  # noqa: UP036 - older Slicers come here, and the library cannot say it to them
+    raise RuntimeError("MissingModality needs Slicer 5.10 or later. Install the current Slicer.")
+
 # Slicer imports this file whenever it starts, so nothing that follows may bring PyTorch, which takes seconds.
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
 from MissingModalityPanelLib.dependencies import isTorchInstalled
+from MissingModalityPanelLib.links import DOCUMENTS, FORUM, MODEL_CARDS, helpLinks
 from MissingModalityPanelLib.panel import SectionPanel
 from MissingModalitySegLib.logic import MissingModalitySegLogic
 from MissingModalitySegLib.sampledata import addSyntheticPatient, registerSampleData
@@ -39,6 +43,14 @@ class MissingModalitySeg(ScriptedLoadableModule):
             "over each other and the brain is found where that is needed. <b>Research use only, not a "
             "medical device.</b> Nothing leaves this computer."
         )
+        parent.helpText += helpLinks(
+            {
+                _("tutorial"): DOCUMENTS + "tutorial.md",
+                _("raw volumes"): DOCUMENTS + "raw-input.md",
+                _("model cards"): MODEL_CARDS,
+                _("forum"): FORUM,
+            }
+        )
         parent.acknowledgementText = _(
             "Networks: Y. Ding, X. Yu, Y. Yang: RFNet: Region-aware Fusion Network for Incomplete "
             "Multi-modal Brain Tumor Segmentation (ICCV 2021), and A. Myronenko: 3D MRI Brain Tumor "
@@ -53,7 +65,7 @@ class MissingModalitySeg(ScriptedLoadableModule):
         """Register the codes that Slicer's lists lack, and the synthetic patient among the sample data."""
         terminology = self.resourcePath("SegmentationCategoryTypeModifier-MissingModality.term.json")
         slicer.modules.terminologies.logic().LoadTerminologyFromFile(terminology)
-        registerSampleData()
+        registerSampleData(self.resourcePath("Icons"))
 
 
 class MissingModalitySegWidget(SectionPanel):

@@ -1,5 +1,6 @@
 """The researcher's panel: train a network on a folder of cases and export it for the segmentation panel."""
 
+import sys
 import tempfile
 
 import slicer
@@ -7,9 +8,13 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
+if sys.version_info < (3, 11):  # noqa: UP036 - older Slicers come here, and the library cannot say it to them
+    raise RuntimeError("MissingModality needs Slicer 5.10 or later. Install the current Slicer.")
+
 # Slicer imports this file whenever it starts, so nothing that follows may bring PyTorch, which takes seconds.
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.training.log import LogLine
+from MissingModalityPanelLib.links import DOCUMENTS, FORUM, helpLinks
 from MissingModalityPanelLib.panel import SectionPanel
 from MissingModalityTrainLib.logic import MissingModalityTrainLogic
 from MissingModalityTrainLib.plots import RunPlots
@@ -32,6 +37,14 @@ class MissingModalityTrain(ScriptedLoadableModule):
             "sequences. Training runs in a process of its own: Slicer stays usable and may even be closed, "
             "and finds the training again. The command line can do the same. "
             "<b>Research use only, not a medical device.</b>"
+        )
+        parent.helpText += helpLinks(
+            {
+                _("tutorial"): DOCUMENTS + "tutorial.md",
+                _("recipes"): DOCUMENTS + "recipes.md",
+                _("labels"): DOCUMENTS + "labels.md",
+                _("forum"): FORUM,
+            }
         )
         parent.acknowledgementText = _(
             "Recipes aem and aem-kd: W. Liu, J. Hou, X. Zhong, H. Zhan, J. Cheng, Y. Fang, G. Yue: Enhancing "

@@ -90,7 +90,7 @@ def replaced_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
 @pytest.fixture(scope="session", autouse=True)
 def true_head_sizes() -> Iterator[dict[str, float]]:
     """Smallest sizes of heads, mm3, by name; tests do without them, because their phantoms are tiny."""
-    names = ("SMALLEST_HEAD_MM3", "SMALLEST_BRAIN_MM3")
+    names = ("SMALLEST_HEAD_MM3", "SMALLEST_BRAIN_MM3", "SMALL_BRAIN_MM3")
     sizes = {name: getattr(plausibility, name) for name in names}
     with pytest.MonkeyPatch.context() as patch:
         for name in names:

@@ -4,7 +4,7 @@ from slicer.i18n import tr as _
 
 from MissingModalityLib.runtime.jobs import Job
 from MissingModalityPanelLib.dependencies import isTorchInstalled
-from MissingModalityPanelLib.device import Device
+from MissingModalityPanelLib.device import DEVICES, DeviceChoice, deviceLabels
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import makeTimer, setStatus
 
@@ -14,7 +14,7 @@ POLL_MILLISECONDS = 100  # short beside the seconds that PyTorch takes to load
 class DeviceParameters:
     """Where the network runs; the folder of patients uses the same."""
 
-    device: Device = Device.AUTO
+    device: DeviceChoice = DEVICES[0]
 
 
 class DeviceSection(Section):
@@ -26,9 +26,11 @@ class DeviceSection(Section):
 
     name = "device"
     Parameters = DeviceParameters
+    choices = ("device",)
 
     def __init__(self, panel):
         super().__init__(panel)
+        self.offer("device", deviceLabels())
         self._job = None
         self._asked = None
         self._known = {}
@@ -39,7 +41,7 @@ class DeviceSection(Section):
         if self.panel.run.isRunning or self.panel.model.problem or not self.panel.isShown:
             self._forget()
         else:
-            self._ask(self.state.device.value, self.panel.model.path)
+            self._ask(self.state.device, self.panel.model.path)
 
     def exit(self):
         self._forget()
@@ -58,7 +60,7 @@ class DeviceSection(Section):
         elif self._asked in self._known:
             self._setStatus(self._known[self._asked])
         else:
-            self._setStatus(_("Looking..."))
+            self._setStatus(_("Looking at the processor and the graphics card..."))
             arguments = ["devices", "--device", device, "--student", student]
             self._job = Job(arguments, on_finish=self._onFound).start()
             self._timer.start()

@@ -3,13 +3,14 @@
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.modalities import MODALITIES, subset_name
-from MissingModalityLib.core.segments import segment_of
 from MissingModalityLib.inference.expected_dice import Grade, expect
 from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.segmentnames import segmentName
 from MissingModalityPanelLib.widgets import setStatus
 
-COLORS = {Grade.RELIABLE: "#2e9e44", Grade.CHECK: "#c98500", Grade.DOUBTFUL: "#d64545"}
-"""Green, amber and red that stand out from the background in Slicer's light and in its dark style."""
+COLORS = {Grade.RELIABLE: "#2d9659", Grade.CHECK: "#b87400", Grade.DOUBTFUL: "#e44f44"}
+"""Green, amber and red of signs alone: no color has the contrast of 4.5 that WCAG asks of text on the
+backgrounds of Slicer's light and its dark style at once; these have the 3 that it asks of signs."""
 
 SIGNS = {Grade.RELIABLE: "✓", Grade.CHECK: "⚠", Grade.DOUBTFUL: "✗"}
 """Told apart without color."""
@@ -29,7 +30,7 @@ class ExpectationSection(Section):
 
 
 def expectationText(card, subset):
-    """Expected Dice of each region, and which sequence would add most, as rich text.
+    """Expected Dice of each region, and what gains and loses by other sequences, as rich text.
 
     Args:
         card: the model's card.
@@ -47,7 +48,7 @@ def expectationText(card, subset):
         title=title, cases=found.cases
     )
     lines = [heading, *(_regionLine(region, found) for region in found.dice)]
-    return "<br>".join([*lines, *_advice(found)])
+    return "<br>".join([*lines, *map(_advice, found.changes)])
 
 
 def _regionLine(region, found):
@@ -57,28 +58,35 @@ def _regionLine(region, found):
 
 
 def gradedLine(region, grade, numbers):
-    """One line of rich text with sign and color of a grade: the region, how far to trust it, and its Dice."""
-    text = f"{SIGNS[grade]} {_regionName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
-    return f'<span style="color:{COLORS[grade]}">{text}</span>'
+    """One line of rich text: the sign of a grade in its color, the region, how far to trust it, its Dice."""
+    text = f"{segmentName(region)}: <b>{_gradeName(grade)}</b> ({numbers})"
+    return f'<span style="color:{COLORS[grade]}">{SIGNS[grade]}</span> {text}'
 
 
-def _advice(found):
-    """The sequence that would add most; every region is listed, also one that would get worse."""
-    gain = found.gain
-    if gain is None:
-        return []
-    changes = [
-        _("{region} {before:.2f} to {after:.2f}").format(
-            region=_regionName(region).lower(), before=gain.before[region], after=gain.after[region]
+def _advice(change):
+    """What gets better and what worse by adding or leaving out sequences."""
+    heading = _("Adding {sequences}") if change.added else _("Without {sequences}")
+    rest = [region for region in change.before if region not in (*change.gaining, *change.losing)]
+    told = [
+        f"{word}: {', '.join(_dicePair(region, change) for region in regions)}"
+        for word, regions in (
+            (_("better"), change.gaining),
+            (_("worse"), change.losing),
+            (_("about the same"), rest),
         )
-        for region in gain.before
+        if regions
     ]
-    text = _("Adding <b>{sequence}</b> would help most: {changes} (the {cases} patients who have it).")
-    return [text.format(sequence=gain.modality.title, changes=", ".join(changes), cases=gain.cases)]
+    return _("{heading}, in the same {cases} patients: {told}.").format(
+        heading=f"<b>{heading.format(sequences=subset_name(change.modalities))}</b>",
+        cases=change.cases,
+        told="; ".join(told),
+    )
 
 
-def _regionName(region):
-    return _(segment_of(region).name)
+def _dicePair(region, change):
+    before, after = f"{change.before[region]:.2f}", f"{change.after[region]:.2f}"
+    arrow = "\N{NO-BREAK SPACE}\N{RIGHTWARDS ARROW}\N{NO-BREAK SPACE}"  # a pair stays on one line
+    return f"{segmentName(region).lower()} {before}{arrow}{after}"
 
 
 def _gradeName(grade):

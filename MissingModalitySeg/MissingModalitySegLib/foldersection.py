@@ -36,7 +36,7 @@ class FolderSection(Section):
                 state.folderDataPath,
                 state.folderOutputPath,
                 state.studentPath or None,
-                state.device.value,
+                state.device,
                 self._onProgress,
                 self._onFinished,
             )
@@ -75,7 +75,7 @@ def outcomeText(job):
     done = text.format(done=len(job.result["segmented"]), table=job.result["table"], **counts)
     failed = [f"{name}: {reason}" for name, reason in job.result["failed"].items()]
     skipped = [f"{entry['path']}: {entry['reason']}" for entry in job.result["skipped"]]
-    return "\n".join([done, *_shortList(failed, _("failed")), *_shortList(skipped, _("files skipped"))])
+    return "\n".join([done, *_shortList(failed, _("Failed")), *_shortList(skipped, _("Files skipped"))])
 
 
 def _shortList(lines, what):
@@ -83,4 +83,4 @@ def _shortList(lines, what):
     if not lines:
         return []
     more = [_("... {count} more").format(count=len(lines) - MOST_LINES)] if len(lines) > MOST_LINES else []
-    return [f"{len(lines)} {what}:", *lines[:MOST_LINES], *more]
+    return [f"{what}: {len(lines)}", *lines[:MOST_LINES], *more]

@@ -7,9 +7,13 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from MissingModalityLib.core.segments import REGION_SEGMENTS
 from MissingModalityLib.runtime.jobs import Job
+from MissingModalityPanelLib.dependencies import ensureDependencies, ensureStripping
+from MissingModalityPanelLib.parameters import readParameterNode
 from MissingModalitySegLib.rawsection import RawSteps
 from MissingModalitySegLib.sections import MissingModalitySegParameterNode
 from MissingModalitySegLib.segmentationrun import SegmentationRun, nodesByModality
+
+REQUIREMENTS = Path(__file__).parents[1] / "Resources" / "requirements.txt"
 
 FILL_SHARE = 0.5
 """Slicer's own default: segments are filled half as opaque as they are outlined."""
@@ -19,7 +23,22 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
     """What the panel does, and scripts can do as well."""
 
     def getParameterNode(self):
-        return MissingModalitySegParameterNode(super().getParameterNode())
+        return readParameterNode(MissingModalitySegParameterNode, super().getParameterNode())
+
+    def ensureDependencies(self, stripping=False):
+        """Install the Python packages that are missing, PyTorch among them, without asking: for scripts.
+
+        The panel asks before it installs anything.
+
+        Args:
+            stripping: those too that find the brain in volumes with their skull on.
+
+        Raises:
+            RuntimeError: a package is missing and could not be installed; the message says what to do.
+        """
+        ensureDependencies(None, REQUIREMENTS)
+        if stripping:
+            ensureStripping(None)
 
     def segment(
         self,

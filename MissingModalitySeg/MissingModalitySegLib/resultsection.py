@@ -10,8 +10,10 @@ from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
 from MissingModalityLib.inference.expected_dice import Grade
 from MissingModalityPanelLib.dependencies import ensureDicomSeg
 from MissingModalityPanelLib.section import Section
+from MissingModalityPanelLib.segmentnames import segmentName
 from MissingModalityPanelLib.widgets import fillTable, setStatus, signalsBlocked
 from MissingModalitySegLib.expectationsection import SIGNS, gradedLine
+from MissingModalitySegLib.resultview import stampOf
 
 
 class ResultSection(Section):
@@ -21,7 +23,7 @@ class ResultSection(Section):
 
     def __init__(self, panel):
         super().__init__(panel)
-        self._node = self._made = None
+        self._node = self._made = self._stamp = None
         header = self.ui.volumesTable.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)  # of every column, so it comes first
         # names are the widest cells, and wrap; numbers would be cut off
@@ -33,25 +35,30 @@ class ResultSection(Section):
     def showRun(self, run):
         """Fill the table from the report of the run that has made a segmentation."""
         # the output selector stays as it is: a second run must not overwrite what came of this one
-        self._made = run.segmentation
+        self._made, self._stamp = run.segmentation, stampOf(run.segmentation)
         fillTable(
             self.ui.volumesTable,
             [
                 (
-                    _(segment.name),
+                    segmentName(segment.id),
                     f"{run.report['volumes_cm3'][segment.id]:.2f}",
                     f"{run.report['axial_diameters_mm'][segment.id]:.0f}",
                 )
                 for segment in (*REGION_SEGMENTS, *SEGMENTS)
             ],
+            numbers=(1, 2),
         )
         setStatus(self.ui.estimateLabel, worthText(run.report))
         setStatus(self.ui.notesLabel, notesText(run.report))
         # only models with a presence head report it
         presence = run.report.get("presence", {})
-        shares = [f"{_(s.name)} {100 * presence[s.id]:.0f} %" for s in SEGMENTS if s.id in presence]
+        shares = [f"{segmentName(s.id)} {100 * presence[s.id]:.0f} %" for s in SEGMENTS if s.id in presence]
         text = _("Present at all: {shares}").format(shares=", ".join(shares))
         setStatus(self.ui.presenceLabel, text if shares else "")
+
+    def isAsMade(self, node):
+        """Whether a node holds what the last run has made, and nobody has changed it since."""
+        return node is self._made and stampOf(node) == self._stamp
 
     def update(self):
         if self._made is not None and self._made.GetScene() is None:  # the user has deleted it
@@ -62,7 +69,9 @@ class ResultSection(Section):
         self._made = None
 
     def _showNode(self, node):
-        """Tie display and export to a segmentation node, or to none."""
+        """Tie display and export to a segmentation node, or to none; without one the section is closed."""
+        if (node is None) != (self._node is None):
+            self.ui.resultCollapsibleButton.collapsed = node is None
         self._node = node
         if node is None or node is not self._made:  # the table is of what the last run has made
             self.ui.volumesTable.setRowCount(0)

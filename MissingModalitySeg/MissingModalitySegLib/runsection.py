@@ -9,6 +9,7 @@ from MissingModalityPanelLib.dependencies import ensureStripping, isStrippingIns
 from MissingModalityPanelLib.progresstexts import segmentationText
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import makeTimer, setEnabledWithReason, setStatus
+from MissingModalitySegLib.resultview import bringIntoView, segmentsOf
 from MissingModalitySegLib.stepslist import StepsList
 
 POLL_MILLISECONDS = 100  # so that the bar moves without jumps: a run takes seconds on a GPU
@@ -41,7 +42,22 @@ class RunSection(Section):
 
     def onApply(self):
         """Segment the chosen volumes; what is wrong with them is said, and nothing changes."""
-        self.start(self._startSegmentation)
+        if self._mayReplace(self.state.outputSegmentation):
+            self.start(self._startSegmentation)
+
+    def _mayReplace(self, node):
+        """Whether a run may overwrite a node: asked where it has segments that no run has just made."""
+        segments = segmentsOf(node) if node is not None else []
+        if not segments or self.panel.result.isAsMade(node):
+            return True
+        question = _(
+            "The segments of '{name}' will be replaced, which cannot be undone: {segments}. To keep them, "
+            "choose 'New segmentation for each run' as output."
+        )
+        names = ", ".join(segment.GetName() for segment in segments)
+        return slicer.util.confirmOkCancelDisplay(
+            question.format(name=node.GetName(), segments=names), windowTitle=self.panel.title
+        )
 
     def onCancel(self):
         if self._run is not None:
@@ -126,7 +142,7 @@ class RunSection(Section):
             inputs,
             state.outputSegmentation,
             state.studentPath or None,
-            state.device.value,
+            state.device,
             state.regions,
             self._onProgress,
             self._onFinished,
@@ -147,8 +163,9 @@ class RunSection(Section):
         elif run.exception is not None:
             self.fail(str(run.exception))
         else:
+            isNew = run.segmentation is not self.state.outputSegmentation
             self.panel.result.showRun(run)
-            slicer.util.setSliceViewerLayers(background=run.reference, fit=True)
+            bringIntoView(run.segmentation, run.reference, run.center, isNew)
             self.finish(doneText(run.report))
 
 

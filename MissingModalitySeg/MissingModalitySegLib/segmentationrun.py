@@ -21,6 +21,7 @@ class SegmentationRun(Job):
         segmentation: the segmentation node; None before the end and where there is none.
         report: what the command reports: model, device, seconds, warnings; None like ``segmentation``.
         reference: the volume node on whose grid the segments lie.
+        center: (r, a, s) of the middle of the largest part of the tumor; None where there is none.
         stepNodes: new nodes with what the steps before have made; none unless asked for.
     """
 
@@ -43,7 +44,7 @@ class SegmentationRun(Job):
         from MissingModalityLib import mrml
 
         mrml.check_nodes(inputs)
-        self.exception = self.segmentation = self.report = None
+        self.exception = self.segmentation = self.report = self.center = None
         self.reference = next(iter(inputs.values()))
         self.stepNodes = []
         self._nodes, self._output, self._regions, self._steps = dict(inputs), output, regions, steps
@@ -105,6 +106,7 @@ class SegmentationRun(Job):
             )
         classes = sitk.GetArrayFromImage(read_image(self._result))
         built = mrml.build_segmentation(classes, reference, self._regions)
+        self.center = mrml.tumor_center(classes, reference)
         made = self._stepsMade()
         # a node that the user has deleted meanwhile lives on here, without a scene to be shown in
         kept = self._output is not None and self._output.GetScene() is not None

@@ -11,7 +11,6 @@ Importing it loads nothing heavy; each public name brings its own file when firs
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from typing import Any
 
@@ -79,8 +78,7 @@ def __getattr__(name: str) -> Any:
     """A public name, imported now (PEP 562)."""
     target = _ALIASES.get(name, name)
     if target not in _PUBLIC:
-        near = difflib.get_close_matches(name, __all__, 1)
-        instead = _INSTEAD.get(name, near[0] if near else "")
+        instead = _INSTEAD.get(name) or import_module(".core.words", __name__).nearest(name, __all__)
         hint = f": use {instead}" if instead else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
     return getattr(import_module(f".{_PUBLIC[target]}", __name__), target)

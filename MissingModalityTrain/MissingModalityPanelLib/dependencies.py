@@ -2,11 +2,14 @@
 
 import importlib
 import importlib.util
+import platform
 import sys
 from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
+
+from MissingModalityPanelLib.packages import agrees, install, isInstalled, loadRequirements
 
 TORCH_REQUIREMENT = ">=2.4"  # as in pyproject.toml
 TORCH_EXTENSION = "PyTorch"
@@ -27,16 +30,15 @@ def ensureDependencies(requester, requirementsPath):
     bring another one.
 
     Args:
-        requester: who asks, as shown in Slicer's dialogs.
+        requester: who asks, as shown in Slicer's dialogs; None: all is installed without asking, for scripts.
         requirementsPath: a requirements.txt without PyTorch.
 
     Raises:
         RuntimeError: something is missing and was not installed; the message says what to do.
     """
-    _requirePackaging()
     if not isTorchInstalled():
         _installTorch(requester)
-    _installPackages(slicer.packaging.load_requirements(requirementsPath), requester)
+    _installPackages(loadRequirements(requirementsPath), requester)
 
 
 def ensureDicomSeg(requester):
@@ -48,16 +50,8 @@ def ensureDicomSeg(requester):
     Raises:
         RuntimeError: the package is missing and was not installed; the message says what to do.
     """
-    if not _isRecorded(DICOM_SEG_REQUIREMENT):
-        _requirePackaging()
+    if not isInstalled(DICOM_SEG_REQUIREMENT):
         _installPackages([DICOM_SEG_REQUIREMENT], requester)
-
-
-def _requirePackaging():
-    try:
-        import slicer.packaging  # noqa: F401 - whether it is there
-    except ImportError:
-        raise RuntimeError(_("This needs Slicer 5.12 or later. Install the current Slicer.")) from None
 
 
 def ensureStripping(requester):
@@ -66,7 +60,7 @@ def ensureStripping(requester):
     Their package comes without what it asks for, such as a GUI toolkit: only its two networks are read.
 
     Args:
-        requester: who asks, as shown in Slicer's dialog.
+        requester: who asks, as shown in Slicer's dialog; None: nobody is asked.
 
     Raises:
         RuntimeError: they are missing and were not installed; the message says what to do.
@@ -79,9 +73,7 @@ def ensureStripping(requester):
         "The volumes show the skull. To find the brain in them, the package {package} is needed (10 MB, MIT "
         "license). Shall it be downloaded and installed?"
     )
-    if not slicer.util.confirmOkCancelDisplay(
-        question.format(package=STRIPPING_REQUIREMENT), windowTitle=requester
-    ):
+    if not agrees(question.format(package=STRIPPING_REQUIREMENT), requester):
         raise RuntimeError(_declined([STRIPPING_REQUIREMENT]))
     try:
         slicer.util.pip_install(f"--no-deps {STRIPPING_REQUIREMENT}")
@@ -94,7 +86,7 @@ def ensureStripping(requester):
 def isStrippingInstalled():
     """Whether volumes with their skull on can be stripped without installing anything."""
     importlib.invalidate_caches()
-    return _isRecorded(STRIPPING_REQUIREMENT)
+    return isInstalled(STRIPPING_REQUIREMENT)
 
 
 def isTorchInstalled():
@@ -106,24 +98,23 @@ def isTorchInstalled():
     except (ImportError, ValueError):
         return False
     # a folder without __init__.py, all that is left of some failed installations, has a spec but no origin
-    return spec is not None and spec.origin is not None and _isRecorded("torch" + TORCH_REQUIREMENT)
+    return spec is not None and spec.origin is not None and isInstalled("torch" + TORCH_REQUIREMENT)
 
 
-def _isRecorded(requirement):
-    """Whether pip believes that a package is there in a version that is asked for."""
-    try:
-        import slicer.packaging
-
-        return slicer.packaging.pip_check(requirement)
-    except ImportError:  # a Slicer before 5.12, which is told when something shall be installed
-        return False
-    except (TypeError, ValueError):  # an interrupted installation has left a record without version
-        return False
+def _isIntelMac():
+    """Whether this is a program for Intel Macs; macOS translates such ones on Apple silicon."""
+    return (sys.platform, platform.machine()) == ("darwin", "x86_64")
 
 
 def _installTorch(requester):
     if slicer.app.testingEnabled():
         raise RuntimeError(_("PyTorch is needed, and nothing is installed while Slicer is being tested."))
+    if _isIntelMac():
+        message = _(
+            "PyTorch {requirement} has no packages for programs for Intel Macs, and this Slicer is one. With "
+            "Apple silicon, use the command line of MissingModality and drop the .seg.nrrd into Slicer."
+        )
+        raise RuntimeError(message.format(requirement=TORCH_REQUIREMENT))
     if "torch" in sys.modules:
         # Files in use cannot be replaced on Windows, and elsewhere old and new would get mixed.
         message = _(
@@ -131,13 +122,13 @@ def _installTorch(requester):
             "Restart Slicer and come here first: the new one can be installed then."
         )
         raise RuntimeError(message.format(requirement=TORCH_REQUIREMENT))
-    if _isRecorded("torch" + TORCH_REQUIREMENT):
+    if isInstalled("torch" + TORCH_REQUIREMENT):
         raise RuntimeError(_brokenTorch())  # pip would find nothing to do
     utils = _torchUtils(requester)
     if utils is None:
         _installPackages(["torch" + TORCH_REQUIREMENT], requester)
     else:
-        _installTorchBy(utils)
+        _installTorchBy(utils, requester)
     if not isTorchInstalled():
         raise RuntimeError(_brokenTorch())
 
@@ -171,7 +162,7 @@ def _installExtension(model, requester):
         "PyTorch is needed. Shall Slicer's extension 'PyTorch' be installed? It finds the build that fits "
         "this computer and asks again before the download, which may have a few GB."
     )
-    if not slicer.util.confirmOkCancelDisplay(question, windowTitle=requester):
+    if not agrees(question, requester):
         raise RuntimeError(_declined(["torch" + TORCH_REQUIREMENT]))
     # The user has agreed already. A scripted module can be loaded at once, so there is no need to restart.
     interactive, model.interactive = model.interactive, False
@@ -201,10 +192,10 @@ def _imported(name):
         return None
 
 
-def _installTorchBy(utils):
+def _installTorchBy(utils, requester):
     try:
         installed = utils.PyTorchUtilsLogic().installTorch(
-            askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT
+            askConfirmation=requester is not None, torchVersionRequirement=TORCH_REQUIREMENT
         )
     except Exception as error:  # whatever the other extension meets
         raise RuntimeError(_failure(["torch" + TORCH_REQUIREMENT], error)) from error
@@ -213,17 +204,17 @@ def _installTorchBy(utils):
 
 
 def _installPackages(requirements, requester):
-    from slicer.packaging import pip_check, pip_ensure
-
-    missing = [str(requirement) for requirement in requirements if not pip_check(requirement)]
+    missing = [requirement for requirement in requirements if not isInstalled(requirement)]
+    if not missing:
+        return
     try:
-        pip_ensure(requirements, requester=requester)
+        install(requirements, requester)
     except RuntimeError as error:
         raise RuntimeError(_declined(missing)) from error
     except Exception as error:  # pip has failed, and Slicer has shown its log
         raise RuntimeError(_failure(missing, error)) from error
     importlib.invalidate_caches()
-    if not pip_check(requirements):
+    if not all(isInstalled(requirement) for requirement in requirements):
         raise RuntimeError(_failure(missing, _("pip left them out")))
 
 

@@ -1,16 +1,16 @@
-"""The choice of the device that a network runs on."""
+"""The choice of the device that a network runs on, with the values of ``--device`` on the command line."""
 
-from enum import Enum
+from typing import Annotated
 
 from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import Choice
+
+DEVICES = ("auto", "cpu", "cuda")
+
+DeviceChoice = Annotated[str, Choice(DEVICES)]
+"""Kind of a parameter. A text, since a scene may name a device that this version does not know."""
 
 
-class Device(Enum):
-    """Values are those of ``--device`` on the command line; names are what a scene stores."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    GPU = "cuda"
-
-    def label(self):
-        return {"auto": _("Automatic"), "cpu": _("CPU"), "cuda": _("GPU (CUDA)")}[self.value]
+def deviceLabels():
+    """Texts to show by device."""
+    return {"auto": _("Automatic"), "cpu": _("CPU"), "cuda": _("GPU (CUDA)")}

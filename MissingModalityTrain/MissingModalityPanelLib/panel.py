@@ -10,7 +10,12 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from MissingModalityPanelLib.dependencies import ensureDependencies
-from MissingModalityPanelLib.widgets import connectParameters
+from MissingModalityPanelLib.widgets import setStatus
+
+LAST = -1.0
+"""Priority of an observer that is called after all others, those in Slicer's wrapper of parameters too: only
+then have they read what has changed. Among those of priority 0, VTK calls the one that was added first last.
+"""
 
 
 class SectionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -61,11 +66,14 @@ class SectionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
 
     def _addNotice(self):
-        label = qt.QLabel(_("Research use only, not a medical device. Check every result before you use it."))
-        label.setWordWrap(True)
-        self.layout.addWidget(label)
+        self.ui.sceneLabel, self.ui.noticeLabel = qt.QLabel(), qt.QLabel()
+        for label in (self.ui.sceneLabel, self.ui.noticeLabel):
+            label.setWordWrap(True)
+            self.layout.addWidget(label)
+        self.ui.noticeLabel.setText(
+            _("Research use only, not a medical device. Check every result before you use it.")
+        )
         self.layout.addStretch(1)
-        self.ui.noticeLabel = label
 
     def cleanup(self):
         """The application is about to delete the panel."""
@@ -117,11 +125,12 @@ class SectionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # None while widgets are filled: their signals would write back what the others do not show yet
         self.state = None
         if parameterNode is not None:
-            self._guiTag = connectParameters(parameterNode, self.ui)
+            self._guiTag = parameterNode.connectGui(self.ui)
             for section in self._sections:
                 section.show(parameterNode)
             self.state = parameterNode
-            self.addObserver(parameterNode.parameterNode, modified, self.onStateModified)
+            self.addObserver(parameterNode.parameterNode, modified, self.onStateModified, priority=LAST)
+            setStatus(self.ui.sceneLabel, "\n".join(parameterNode.replaced))
             self.updateGui()
 
     def onStateModified(self, caller, event):

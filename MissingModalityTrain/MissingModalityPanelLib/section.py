@@ -47,11 +47,16 @@ class Section:
 
     def connect(self):
         """Let choices reach the scene; called when all sections have filled their combo boxes."""
-        for edit in self._edits.values():
-            edit.currentPathChanged.connect(self.onChosen)
-            edit.validInputChanged.connect(self.onChosen)  # the only signal for a path that was cleared
-        for selector in self._selectors.values():
-            selector.currentIndexChanged.connect(self.onChosen)
+        for field, edit in self._edits.items():
+            onChosen = self._chooser(field)
+            edit.currentPathChanged.connect(onChosen)
+            edit.validInputChanged.connect(onChosen)  # the only signal for a path that was cleared
+        for field, selector in self._selectors.items():
+            selector.currentIndexChanged.connect(self._chooser(field))
+
+    def _chooser(self, field):
+        """What a signal of the field's widget calls, whatever it tells."""
+        return lambda *_arguments: self.onChosen(field)
 
     def show(self, state):
         """Fill the widgets that Slicer's wrapper does not tie to a parameter."""
@@ -64,14 +69,11 @@ class Section:
             selector.setCurrentIndex(selector.findData(getattr(state, field)))
         self._isShowing = False
 
-    def onChosen(self, *_arguments):
-        """Keep what path edits and combo boxes show."""
+    def onChosen(self, *fields):
+        """Keep what the path edits or combo boxes of some parameters show."""
         if self.state is None or self._isShowing:
             return
-        chosen = {field: edit.currentPath for field, edit in self._edits.items()}
-        chosen |= {
-            field: selector.itemData(selector.currentIndex) for field, selector in self._selectors.items()
-        }
+        chosen = {field: self._displayed(field) for field in fields}
         # as one change: after each change the widgets show what the scene has
         with slicer.util.NodeModify(self.state.parameterNode):
             for field, value in chosen.items():
@@ -79,6 +81,11 @@ class Section:
                 if value is not None and getattr(self.state, field) != value:
                     setattr(self.state, field, value)
         self.panel.updateGui()
+
+    def _displayed(self, field):
+        if field in self._edits:
+            return self._edits[field].currentPath
+        return self._selectors[field].itemData(self._selectors[field].currentIndex)
 
     def offer(self, field, labels):
         """Replace the items of a combo box; the choice stays where it is among them.

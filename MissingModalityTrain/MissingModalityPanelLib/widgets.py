@@ -7,19 +7,6 @@ import qt
 from slicer.i18n import tr as _
 
 
-def connectParameters(parameterNode, ui):
-    """Tie every widget that names a parameter in its property SlicerParameterName to that parameter.
-
-    ``connectGui`` does the same, but in Slicer 5.12 and before it returns no tag to disconnect by, so that
-    widgets would stay tied to the parameter nodes of closed scenes.
-
-    Returns:
-        Tag for ``parameterNode.disconnectGui``.
-    """
-    named = {widget.property("SlicerParameterName"): widget for widget in vars(ui).values()}
-    return parameterNode.connectParametersToGui({name: widget for name, widget in named.items() if name})
-
-
 @contextmanager
 def signalsBlocked(*widgets):
     """Block the signals of widgets for the time of a ``with`` statement."""
@@ -51,12 +38,22 @@ def setEnabledWithReason(button, toolTip, conditions):
     button.setToolTip("\n".join(unmet) or toolTip)
 
 
-def fillTable(table, rows):
-    """Show rows of texts in a table widget."""
+def fillTable(table, rows, numbers=()):
+    """Show rows of texts in a table widget; a text that is cut off can be read in its tooltip.
+
+    Args:
+        table: to fill.
+        rows: of texts.
+        numbers: columns whose texts stand on the right, so that numbers line up.
+    """
     table.setRowCount(len(rows))
     for row, texts in enumerate(rows):
         for column, text in enumerate(texts):
-            table.setItem(row, column, qt.QTableWidgetItem(text))
+            item = qt.QTableWidgetItem(text)
+            item.setToolTip(text)
+            if column in numbers:
+                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            table.setItem(row, column, item)
 
 
 def makeTimer(milliseconds, onTimeout):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import qt
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import WithinRange
+from slicer.parameterNodeWrapper import Choice, WithinRange
 
 from MissingModalityLib.core.labels import CAVITY_RULES, CONVENTIONS
 from MissingModalityLib.core.modalities import Modality
@@ -28,10 +28,10 @@ class DataParameters:
     """
 
     dataPath: str = ""
-    convention: str = ""
+    convention: Annotated[str, Choice(["", *CONVENTIONS])] = ""
     validationPercent: Annotated[int, WithinRange(0, 90)] = 10
     seed: Annotated[int, WithinRange(0, 999999)] = 0
-    resectionCavity: str = next(iter(CAVITY_RULES))
+    resectionCavity: Annotated[str, Choice(list(CAVITY_RULES))] = next(iter(CAVITY_RULES))
 
 
 class DataSection(Section):
@@ -50,8 +50,8 @@ class DataSection(Section):
         self._job = JobLine(self)
         names = {name: name for name in CONVENTIONS}
         self.offer("convention", {"": _("As the files' names tell"), **names})
-        rules = {rule: _(meaning) for rule, meaning in CAVITY_RULES.items()}
-        self.offer("resectionCavity", {rule: text[0].upper() + text[1:] for rule, text in rules.items()})
+        rules = {rule: text[0].upper() + text[1:] for rule, text in CAVITY_RULES.items()}
+        self.offer("resectionCavity", rules)
         self.ui.lookButton.clicked.connect(self.onLook)
         self.reset()
 
@@ -63,7 +63,7 @@ class DataSection(Section):
             arguments += ["--convention", state.convention]
         self.reset()
         self._looked = (state.dataPath, state.convention)
-        self._job.start(arguments, _("Looking..."), self._onFound)
+        self._job.start(arguments, _("Looking through the folder..."), self._onFound)
 
     def labeled(self):
         """The records of the cases that have a label."""

@@ -75,7 +75,7 @@ class EvaluationSection(Section):
         data = state.evaluationPath or state.dataPath
         output = Path(state.runPath) / RESULTS
         arguments = ["evaluate", "--student", state.studentPath, "--data", data, "--output", output]
-        arguments += ["--device", state.device.value, "--store"]
+        arguments += ["--device", state.device, "--store"]
         if state.convention:
             arguments += ["--convention", state.convention]
         # the rule that the run had, or the scores would be of another task
@@ -89,7 +89,7 @@ class EvaluationSection(Section):
         self._propose()
         running = {_("Another job of this section is running."): self._job.isRunning}
         student = {
-            _("Choose a student file ending in .safetensors."): not state.studentPath.endswith(STUDENT_SUFFIX)
+            _("Choose a model file ending in .safetensors."): not state.studentPath.endswith(STUDENT_SUFFIX)
         }
         hasRun = self.panel.training.hasRun
         setEnabledWithReason(
@@ -100,10 +100,10 @@ class EvaluationSection(Section):
         data = state.evaluationPath or state.dataPath
         setEnabledWithReason(
             self.ui.evaluateButton,
-            _("Score the student file on all subsets of sequences that the test cases allow"),
+            _("Score the model file on all subsets of sequences that the test cases allow"),
             {
                 **running,
-                _("Export the student file first."): not os.path.isfile(state.studentPath),
+                _("Export the model file first."): not os.path.isfile(state.studentPath),
                 _("Choose the folder of test cases."): not isFolder(data),
                 _("Choose a run folder; the results go into it."): not state.runPath,
             },
@@ -136,13 +136,13 @@ class EvaluationSection(Section):
         fillEvaluationTable(table, result["subsets"])
         showTable(table)
         self._pictured = None
-        text = _("Evaluated on {count} cases. Mean Dice over all subsets: {dice}.").format(
+        text = _("Cases evaluated: {count}. Mean Dice over all subsets: {dice}.").format(
             count=len(result["cases"]),
             dice=", ".join(f"{name} {result['averages']['all']['dice'][name]:.2f}" for name in REGIONS),
         )
         flattered = _(
             "The network was trained on {seen} of these cases, so the scores flatter it; they were not "
-            "stored in the student file."
+            "stored in the model file."
         )
         if result["seen"]:
             text = f"{text} {flattered.format(seen=len(result['seen']))}"

@@ -10,8 +10,12 @@ from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.runtime import background
 from MissingModalityLib.runtime.jobs import Job
 from MissingModalityLib.training.request import TrainRequest
+from MissingModalityPanelLib.dependencies import ensureDependencies
+from MissingModalityPanelLib.parameters import readParameterNode
 from MissingModalityPanelLib.widgets import makeTimer
 from MissingModalityTrainLib.sections import MissingModalityTrainParameterNode
+
+REQUIREMENTS = Path(__file__).parents[1] / "Resources" / "requirements-training.txt"
 
 POLL_MILLISECONDS = 200
 """Time between two deliveries of a job's progress."""
@@ -25,10 +29,22 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleLogic.__init__(self, parent)
-        self._timers = {}
+        self._jobs = []
+        # one for all jobs, which stays: a timer that goes with its job would be deleted while it fires
+        self._timer = makeTimer(POLL_MILLISECONDS, self._poll)
 
     def getParameterNode(self):
-        return MissingModalityTrainParameterNode(super().getParameterNode())
+        return readParameterNode(MissingModalityTrainParameterNode, super().getParameterNode())
+
+    def ensureDependencies(self):
+        """Install the Python packages that are missing, PyTorch among them, without asking: for scripts.
+
+        The panel asks before it installs anything.
+
+        Raises:
+            RuntimeError: a package is missing and could not be installed; the message says what to do.
+        """
+        ensureDependencies(None, REQUIREMENTS)
 
     def train(self, data, output, *choices, onProgress=None, onFinished=None, **named):
         """``MissingModalityLib.train`` in a process of its own.
@@ -96,12 +112,17 @@ class MissingModalityTrainLogic(ScriptedLoadableModuleLogic):
 
         def finish(job):
             # first: what is called next may open a window, whose event loop would go on firing the timer
-            self._timers.pop(job).stop()
+            self._jobs.remove(job)
+            if not self._jobs:
+                self._timer.stop()
             if onFinished is not None:
                 onFinished(job)
 
         job = Job(arguments, onProgress, finish)
-        # held here, as a timer without parent is deleted with its last reference
-        self._timers[job] = makeTimer(POLL_MILLISECONDS, job.poll)
-        self._timers[job].start()  # before the job: one that fails to start tells so at its first poll
+        self._jobs.append(job)
+        self._timer.start()  # before the job: one that fails to start tells so at its first poll
         return job.start()
+
+    def _poll(self):
+        for job in list(self._jobs):
+            job.poll()

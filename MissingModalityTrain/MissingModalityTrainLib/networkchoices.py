@@ -12,6 +12,9 @@ def networkLabels():
         "segresnet": _("SegResNet (light)"),
         "gatedfusion": _("Gated fusion (light)"),
         "rfnet": _("RFNet (of AEM+KD; needs a GPU)"),
+        "robustseg": _("RobustSeg (needs a GPU)"),
+        "uhemis": _("U-HeMIS (needs a GPU)"),
+        "uhved": _("U-HVED (needs a GPU)"),
         "mstkdnet": _("MST-KDNet (needs a GPU)"),
         "adamm": _("AdaMM (needs a GPU)"),
     }
@@ -29,9 +32,7 @@ def presetLabels():
     return {name: labels.get(name, name) for name in reversed(PRESET_NAMES)}
 
 
-def readEnumNames(state):
-    """Read network and preset of older scenes, which kept them as names of enumerations: SEGRESNET, QUICK."""
-    for field, names in (("network", NETWORKS), ("preset", PRESET_NAMES)):
-        value = getattr(state, field)
-        if value not in names and value.lower() in names:
-            setattr(state, field, value.lower())
+def readOldName(state):
+    """Read the network of older scenes, which kept it as the name of an enumeration: SEGRESNET."""
+    if state.network not in NETWORKS and state.network.lower() in NETWORKS:
+        state.network = state.network.lower()

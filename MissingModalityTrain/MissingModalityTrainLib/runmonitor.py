@@ -101,7 +101,7 @@ class RunMonitor:
                 progress=self._doneText()
             )
         if self.finished:
-            return _("Training has ended. Export writes the student file.")
+            return _("Training has ended. Export writes the model file.")
         ends = {
             State.STOPPED: _("Stopped."),
             State.FAILED: self._process.error if self._process else "",
@@ -134,7 +134,7 @@ class RunMonitor:
         if not self.epochs:
             return _("No epoch is over yet.")
         last = self.epochs[-1]
-        return _("Stage {stage}: {count} epochs are done.").format(stage=last.stage, count=last.epoch)
+        return _("Stage {stage}: epochs done: {count}.").format(stage=last.stage, count=last.epoch)
 
     def _resumeText(self):
         if self.hasCheckpoint:

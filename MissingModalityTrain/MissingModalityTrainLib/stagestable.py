@@ -107,10 +107,13 @@ def chosenStages(state):
 
 def chosenChanges(state):
     """Changes to that plan: ``epochs`` by stage, and the stages that are ``off``."""
-    changes = json.loads(state.stages) if state.stages else {}
-    if changes.get("of") != _origin(state):
-        return {"epochs": {}, "off": _onRequest(state)}
-    return {"epochs": changes["epochs"], "off": changes["off"]}
+    own = {"epochs": {}, "off": _onRequest(state)}
+    try:
+        changes = json.loads(state.stages) if state.stages else own
+        known = changes.get("of") == _origin(state)
+        return {"epochs": dict(changes["epochs"]), "off": list(changes["off"])} if known else own
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return own  # a scene of a later version, which keeps the changes in another way
 
 
 def trainingChoices(state):
@@ -137,7 +140,7 @@ def trainingChoices(state):
         "stages": kept if changes["off"] != _onRequest(state) else None,
         "settings": settings,
         "seed": state.seed,
-        "device": state.device.value,
+        "device": state.device,
         "convention": state.convention or None,
     }
 

@@ -1,13 +1,12 @@
 """The section Synthesis: look at what one tumor does in another brain, and write a whole synthetic set."""
 
 import tempfile
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import slicer
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import WithinRange
+from slicer.parameterNodeWrapper import Choice, WithinRange
 
 from MissingModalityLib.core.modalities import MODALITIES, Modality
 from MissingModalityPanelLib.jobline import JobLine
@@ -19,37 +18,38 @@ from MissingModalityTrainLib.viewlayouts import showVolumes
 OWN = "MissingModality.preview"
 """Attribute that tells the nodes of a preview, those of a scene that was loaded too."""
 
-NAMES = {
-    "x_a": "X_A {sequence} of {recipient}",
-    "d_b": "D_B asymmetry of {donor}",
-    "t_b": "T_B tumor of {donor}",
-    "x_ab": "X_AB {sequence} with tumor",
-}
+IMAGES = ("x_a", "d_b", "t_b", "x_ab")
+"""Steps of a preview, as the command names their files."""
+
+DIFFERENCES = ("absolute", "signed", "none")
+"""What a tumor brings along; values of the option of the synthesis."""
+
+PLACEMENTS = ("aligned", "random")
+"""Where a tumor goes; values of the option of the synthesis."""
 
 
-class Difference(Enum):
-    """What a tumor brings along; values as the option of the synthesis."""
-
-    ABSOLUTE = "absolute"
-    SIGNED = "signed"
-    NONE = "none"
-
-    def label(self):
-        return {
-            "absolute": _("Absolute (as in the paper)"),
-            "signed": _("Signed (as in its public code)"),
-            "none": _("None: the tumor's own intensities"),
-        }[self.value]
+def previewNames():
+    """Texts of the nodes by step."""
+    return {
+        "x_a": _("X_A {sequence} of {recipient}"),
+        "d_b": _("D_B asymmetry of {donor}"),
+        "t_b": _("T_B tumor of {donor}"),
+        "x_ab": _("X_AB {sequence} with tumor"),
+    }
 
 
-class Placement(Enum):
-    """Where a tumor goes; values as the option of the synthesis."""
+def differenceLabels():
+    """Texts to show by difference."""
+    return {
+        "absolute": _("Absolute (as in the paper)"),
+        "signed": _("Signed (as in its public code)"),
+        "none": _("None: the tumor's own intensities"),
+    }
 
-    ALIGNED = "aligned"
-    RANDOM = "random"
 
-    def label(self):
-        return {"aligned": _("Where the donor has it"), "random": _("Anywhere in the brain")}[self.value]
+def placementLabels():
+    """Texts to show by placement."""
+    return {"aligned": _("Where the donor has it"), "random": _("Anywhere in the brain")}
 
 
 class SynthesisParameters:
@@ -57,9 +57,9 @@ class SynthesisParameters:
 
     recipient: str = ""
     donor: str = ""
-    modality: str = MODALITIES[0].name
-    difference: Difference = Difference.ABSOLUTE
-    placement: Placement = Placement.ALIGNED
+    modality: Annotated[str, Choice([modality.name for modality in MODALITIES])] = MODALITIES[0].name
+    difference: Annotated[str, Choice(DIFFERENCES)] = DIFFERENCES[0]
+    placement: Annotated[str, Choice(PLACEMENTS)] = PLACEMENTS[0]
     # scenes keep parameters by name, so these two stay though the options have new ones
     clip: bool = False
     blend: Annotated[float, WithinRange(0, 10)] = 0.0
@@ -69,8 +69,8 @@ class SynthesisParameters:
     def synthesisOptions(self):
         """What differs from the paper's options, as texts by name."""
         chosen = {
-            "difference": (self.difference.value, "absolute"),
-            "placement": (self.placement.value, "aligned"),
+            "difference": (self.difference, DIFFERENCES[0]),
+            "placement": (self.placement, PLACEMENTS[0]),
             "clip_to_brain": (str(self.clip).lower(), "false"),
             "feather_mm": (f"{self.blend:g}", "0"),
         }
@@ -83,7 +83,7 @@ class SynthesisSection(Section):
     name = "synthesis"
     Parameters = SynthesisParameters
     paths = ("synthesisPath",)
-    choices = ("recipient", "donor", "modality")
+    choices = ("recipient", "donor", "modality", "difference", "placement")
 
     def __init__(self, panel):
         super().__init__(panel)
@@ -92,6 +92,8 @@ class SynthesisSection(Section):
         self._previews = False
         self._job = JobLine(self)
         self.offer("modality", {modality.name: modality.title for modality in MODALITIES})
+        self.offer("difference", differenceLabels())
+        self.offer("placement", placementLabels())
         self.ui.previewButton.clicked.connect(self.onPreview)
         self.ui.generateButton.clicked.connect(self.onGenerate)
 
@@ -125,7 +127,7 @@ class SynthesisSection(Section):
             return
         folder, factor = self.state.synthesisPath, self.state.factor
         arguments = ["synthesize", "--output", folder, "--factor", str(factor), *self._common()]
-        done = _("Wrote {count} synthetic cases to {folder}; contact_sheet.png there shows some.")
+        done = _("Synthetic cases in {folder}: {count}; contact_sheet.png there shows some.")
         self._previews = False
         self._job.start(
             arguments,
@@ -183,7 +185,7 @@ class SynthesisSection(Section):
             if selector.currentIndex < 0:
                 with signalsBlocked(selector):
                     selector.setCurrentIndex(number if len(names) > number else 0)
-        self.onChosen()
+        self.onChosen("recipient", "donor")
 
     def _canCompute(self):
         try:
@@ -211,11 +213,11 @@ class SynthesisSection(Section):
         from MissingModalityLib import mrml
         from MissingModalityLib.imaging.volumes import read_image
 
-        images = {name: read_image(Path(result[name])) for name in (*NAMES, "y_ab")}
+        images = {name: read_image(Path(result[name])) for name in (*IMAGES, "y_ab")}
         before = previewNodes()  # asked before the new nodes get the same mark
         volumes = [
             mrml.add_volume(slicer.mrmlScene, images[name], text.format(**words))
-            for name, text in NAMES.items()
+            for name, text in previewNames().items()
         ]
         labels = mrml.build_segmentation(sitk.GetArrayFromImage(images["y_ab"]), volumes[-1])
         segmentation = mrml.place_segmentation(labels, volumes[-1])

@@ -1,25 +1,31 @@
 """The section Training: recipe and stages, start, pause, resume, stop, and what the run is doing."""
 
 from pathlib import Path
+from typing import Annotated
 
 import qt
 import slicer
 from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import Choice
 
 from MissingModalityLib.core.errors import MissingModalityError, OptionError
+from MissingModalityLib.training.presets import PRESET_NAMES
 from MissingModalityLib.training.recipes import RECIPES
 from MissingModalityPanelLib.dependencies import isTorchInstalled
-from MissingModalityPanelLib.device import Device
+from MissingModalityPanelLib.device import DEVICES, DeviceChoice, deviceLabels
 from MissingModalityPanelLib.progresstexts import withWarnings
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import isFolder, makeTimer, setEnabledWithReason, setStatus
-from MissingModalityTrainLib.networkchoices import networkLabels, presetLabels, readEnumNames
+from MissingModalityTrainLib.networkchoices import networkLabels, presetLabels, readOldName
 from MissingModalityTrainLib.plots import RunPlots
 from MissingModalityTrainLib.runmonitor import RunMonitor, epochText, runText
 from MissingModalityTrainLib.stagestable import StagesTable, chosenStages, planProblem, trainingChoices
 
 POLL_MILLISECONDS = 1000
 """Seldom, since each poll reads the run's record and log from a disk that may be slow."""
+
+IDLE_MILLISECONDS = 5000
+"""Where no process of a panel trains: another program may begin to."""
 
 LOG_LINES = 500
 """The last ones of the log, to scroll through; log.jsonl in the run's folder has all."""
@@ -44,9 +50,9 @@ class TrainingParameters:
 
     recipe: str = FIRST_RECIPE
     network: str = RECIPES.get(FIRST_RECIPE).network
-    preset: str = "quick"
+    preset: Annotated[str, Choice(PRESET_NAMES)] = "quick"
     stages: str = ""
-    device: Device = Device.AUTO
+    device: DeviceChoice = DEVICES[0]
     runPath: str = ""
 
 
@@ -56,7 +62,7 @@ class TrainingSection(Section):
     name = "training"
     Parameters = TrainingParameters
     paths = ("runPath",)
-    choices = ("recipe", "network", "preset")
+    choices = ("recipe", "network", "preset", "device")
 
     def __init__(self, panel):
         super().__init__(panel)
@@ -68,9 +74,10 @@ class TrainingSection(Section):
         self.offer("recipe", {name: name for name in RECIPES})
         # the library's come first; those of other packages would be imported, and may fail to be
         for index, name in enumerate(RECIPES.own_names()):
-            self.ui.recipeSelector.setItemData(index, _(RECIPES.get(name).summary), qt.Qt.ToolTipRole)
+            self.ui.recipeSelector.setItemData(index, RECIPES.get(name).summary, qt.Qt.ToolTipRole)
         self.offer("network", networkLabels())
         self.offer("preset", presetLabels())
+        self.offer("device", deviceLabels())
         self._problem = ""
         self._stages = StagesTable(self.ui.stagesTable, self._onStagesChanged)
         self.ui.logText.setMaximumBlockCount(LOG_LINES)
@@ -84,13 +91,18 @@ class TrainingSection(Section):
         stop = slicer.util.settingsValue(STOP_SETTING, False, converter=slicer.util.toBool)
         self.ui.stopOnExitCheckBox.setChecked(stop)
         self.ui.stopOnExitCheckBox.toggled.connect(lambda on: qt.QSettings().setValue(STOP_SETTING, on))
-        self._timer = makeTimer(POLL_MILLISECONDS, self._onTimer)
-        self._timer.start()
+        self._timer = makeTimer(IDLE_MILLISECONDS, self._onTimer)
 
-    def onChosen(self, *_arguments):
+    def enter(self):
+        self._setTimer()
+
+    def exit(self):
+        self._setTimer()
+
+    def onChosen(self, *fields):
         """A recipe made for a network of its own brings it along; the user may choose another."""
         before = self.state and self.state.recipe
-        super().onChosen()
+        super().onChosen(*fields)
         if self.state is None or self.state.recipe == before or not before:
             return
         network = _networkOf(self.state.recipe)
@@ -129,7 +141,7 @@ class TrainingSection(Section):
         try:
             self.panel.ensureDependencies()
             # after them: networks of other packages are imported only now
-            choices = {"device": state.device.value} if resume else trainingChoices(state)
+            choices = {"device": state.device} if resume else trainingChoices(state)
             process = self.logic.startTraining(data, state.runPath, resume=resume, **choices)
         except (MissingModalityError, RuntimeError) as error:
             self._fail(str(error))
@@ -175,7 +187,7 @@ class TrainingSection(Section):
     def show(self, state):
         if self.alive and not self._follows(state.runPath):
             state.runPath = str(self._monitor.folder)  # the run goes on, whatever scene there is
-        readEnumNames(state)
+        readOldName(state)
         super().show(state)
 
     def update(self):
@@ -262,6 +274,15 @@ class TrainingSection(Section):
         if self._watched and self._monitor.error:
             self._watched = False
             self.panel.showError(self._monitor.error)
+        self._setTimer()
+
+    def _setTimer(self):
+        """Look at the run's folder while it is shown or a process trains there, else not at all."""
+        self._timer.setInterval(POLL_MILLISECONDS if self.alive else IDLE_MILLISECONDS)
+        if self.panel.isShown or self.alive:
+            self._timer.start()
+        else:
+            self._timer.stop()
 
     def _follows(self, path):
         """Whether it is this folder that is shown, however it is written; none for an empty path."""
@@ -273,6 +294,7 @@ class TrainingSection(Section):
         self._monitor, self._epochsShown, self._textShown = monitor, None, None
         # a process whose end is to be shown in a window
         self._watched = started or self.alive
+        self._setTimer()
         self._show()
 
     def _show(self):

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.imaging.volumes import read_image
-from raw_volumes import DATA, SHAPE, Attack, metaimage, nifti, nrrd, packed_nifti, voxels
+from raw_volumes import DATA, SHAPE, Attack, metaimage, nifti, nifti2, nrrd, packed_nifti, voxels
 
 GIANT = "2000 2000 2000"
 LARGE = "700 700 700"  # within the bound of values
@@ -76,7 +76,21 @@ NIFTI = [
     one("nifti-datatype-zero", nifti(datatype=0, bitpix=0), "datatype 0"),
     one("nifti-datatype-bits", nifti(datatype=1, bitpix=1), "datatype 1"),
     one("nifti-datatype-unknown", nifti(datatype=-77), "datatype -77"),
-    one("nifti-second-version", nifti(bytes(4000), sizeof_hdr=540), "NIfTI-2"),
+    one("nifti-second-version", nifti2()),
+    one("packed-second-version", gzip.compress(nifti2(bytes(32) + DATA, vox_offset=576))),
+    one("nifti-second-big-endian", nifti2(voxels().astype(">i2").tobytes(), ">")),
+    one("nifti-second-of-first", nifti(bytes(4000), sizeof_hdr=540), "begins like NIfTI-2, but .* damaged"),
+    one("nifti-second-as-text", nifti2(magic=b"n+2\0\n\x1a\n\0"), "NIfTI-2, but its header is damaged"),
+    one("nifti-second-only-a-header", nifti2(b"")[:400], "damaged or cut off"),
+    one("nifti-second-pair", nifti2(magic=b"ni2\0\r\n\x1a\n"), "a pair"),
+    one("nifti-second-truncated", nifti2(DATA[:-1]), "truncated"),
+    one("nifti-second-giant", nifti2(b"", dim=(3, 2000, 2000, 2000, 1, 1, 1, 1)), "2000x2000x2000"),
+    one("nifti-second-endless", nifti2(dim=(3, 1 << 40, 10, 9, 1, 1, 1, 1)), "room for numbers up to 32767"),
+    one("nifti-second-offset", nifti2(vox_offset=352), "begin at byte 352"),
+    one("nifti-second-offset-negative", nifti2(vox_offset=-(1 << 60)), "begin at byte -115"),
+    one("nifti-second-scaled-beyond", nifti2(scl_slope=1e300), "scales the voxels by inf"),
+    one("nifti-second-spacing-zero", nifti2(pixdim=(1, 2, 2, 0, 1, 1, 1, 1)), "spacing of 2, 2, 0"),
+    one("nifti-second-two-spacings", nifti2(pixdim=(1, 1, 1, 1, 1, 1, 1, 1)), "contradicts itself"),
     one("nifti-pair", nifti(magic=b"ni1\0"), "a pair"),
     one("nifti-analyze", nifti(magic=bytes(4)), "ANALYZE"),
     one("nifti-only-a-header", nifti(b"")[:348], "truncated"),

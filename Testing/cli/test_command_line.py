@@ -31,7 +31,11 @@ def test_segment_writes_result_and_report_and_says_what_it_used(flair, student, 
     assert main([*map(str, arguments), "--progress", "none"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    assert "Used FLAIR on cpu" in out and "Volumes in cm3: NCR" in out and f"Wrote {output}" in out
+    assert (
+        "Used FLAIR on cpu" in out
+        and "Volumes in cm3: necrotic/non-enhancing tumor core (NCR) " in out
+        and f"Wrote {output}" in out
+    )
     assert set(np.unique(sitk.GetArrayFromImage(sitk.ReadImage(str(output))))) <= {0, 1, 2, 3}
     assert json.loads((tmp_path / "tumor.nii.gz.report.json").read_text())["modalities"] == "FLAIR"
 
@@ -417,6 +421,17 @@ NEAREST = {
     "a command": (["segment_folder"], "did you mean segment-folder?", ""),
     "a part of a command": (["seg"], "did you mean segment?", ""),
     "an option of a command without more": (["cases", "--dta", "d"], "did you mean --data?", "cases"),
+    "a setting as an option": (["train", "--learning-rate", "1"], "give --set learning_rate=VALUE", "train"),
+    "a choice": (
+        ["train", "--preset", "lite"],
+        "'lite' is unknown; did you mean light? (choose from",
+        "train",
+    ),
+    "an option that a command never had": (
+        ["evaluate", "--subsets", "x"],
+        "unknown option --subsets",
+        "evaluate",
+    ),
     "two words where one may stand": (["cases", "a", "b"], "unexpected argument 'b'", "cases"),
 }
 
@@ -489,7 +504,7 @@ def test_every_folder_is_named_by_data_and_cases_takes_it_alone_too(tmp_path, ca
         assert "1 case in" in capsys.readouterr().out
     assert exit_code(["cases"]) == 2
     assert exit_code(["cases", "a", "--data", "b"]) == 2
-    assert "a and b are two folders" in capsys.readouterr().err
+    assert "'a' and 'b' are two folders" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

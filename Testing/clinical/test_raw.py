@@ -148,6 +148,13 @@ def test_a_mask_of_ones_own_takes_the_place_of_stripping(patient, brain, tmp_pat
     assert ready.facts["asked"]["brain_mask"] == str(tmp_path / "mask.nii.gz")
 
 
+def test_a_mask_of_ones_own_that_covers_half_of_the_brain_is_told(patient, brain, tmp_path) -> None:
+    sitk.WriteImage(brain.mask, str(tmp_path / "mask.nii.gz"))
+    steps = Steps(brain_mask=tmp_path / "mask.nii.gz", content_check=False)
+    raw_study = study(patient, Modality.FLAIR)
+    assert any("does not lie over the brain" in told for told in make_ready(raw_study, steps).study.warnings)
+
+
 def test_thick_slices_and_volumes_that_end_inside_the_brain_are_told(patient, brain, monkeypatch) -> None:
     whole = np.ones(sitk.GetArrayFromImage(brain.mask).shape, np.uint8)
     mask = Grid.from_image(brain.mask).to_image(whole)
@@ -155,7 +162,7 @@ def test_thick_slices_and_volumes_that_end_inside_the_brain_are_told(patient, br
     thick = sitk.Image(patient[Modality.FLAIR])
     thick.SetSpacing((4.0, 4.0, 5.5))
     warnings = make_ready(Study({Modality.FLAIR: thick}, NAMES), NO_CHECK).study.warnings
-    assert any(warning.startswith("Thick slices (FLAIR 5.5 mm)") for warning in warnings)
+    assert any(warning.startswith("Thick slices (5.5 mm in FLAIR)") for warning in warnings)
     assert any("end inside the brain" in warning for warning in warnings)
 
 

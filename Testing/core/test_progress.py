@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import pytest
 
+from MissingModalityLib.core import progress as progress_module
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.progress import Event, progress_printer
 
@@ -33,7 +35,8 @@ def test_nan_and_infinity_stay_valid_json():
     assert all(math.isnan(value) for value in Event.from_json(record).values.values())
 
 
-def test_bar_draws_every_stage_on_stderr_and_leaves_stdout_alone(capsys):
+def test_a_terminal_gets_a_bar_for_every_stage_on_stderr(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress_printer("bar") as progress:
         progress(Event("Reading", 1, 1))
         for step in range(1, 5):
@@ -45,7 +48,29 @@ def test_bar_draws_every_stage_on_stderr_and_leaves_stdout_alone(capsys):
     assert "4/4" in err and "loss 0.5" in err
 
 
-def test_bar_is_closed_when_the_work_fails(capsys):
+def test_what_is_no_terminal_gets_plain_lines_for_beginning_and_end_of_a_stage(capsys):
+    with progress_printer("bar") as progress:
+        progress(Event("Reading", 1, 1))
+        for step in range(1, 5):
+            progress(Event("train", step, 4, "epoch 1 of 1", {"loss": 0.5}))
+        for case in (1, 2):
+            progress(Event("train", 4, 4, f"validating case {case} of 2"))
+    out, err = capsys.readouterr()
+    assert out == "" and "\r" not in err
+    lines = ["Reading 1/1", "train 1/4: epoch 1 of 1, loss 0.5", "train 4/4: epoch 1 of 1, loss 0.5"]
+    assert err.splitlines() == lines
+
+
+def test_a_long_stage_tells_on_plain_lines_that_it_is_alive(capsys, monkeypatch):
+    monkeypatch.setattr(progress_module, "_LINES_S", 0.0)
+    with progress_printer("bar") as progress:
+        for step in range(3):
+            progress(Event("prepare", step, 0, f"case {step}"))
+    assert capsys.readouterr().err.splitlines() == [f"prepare {step}/?: case {step}" for step in range(3)]
+
+
+def test_bar_is_closed_when_the_work_fails(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with pytest.raises(ValueError), progress_printer("bar") as progress:
         progress(Event("Reading", 0, 3))
         raise ValueError

@@ -20,6 +20,7 @@ import MissingModalityLib as mm
 import readme
 from MissingModalityLib.inference.student import Student
 from small_cases import write_block_cases
+from small_patient import AS_GIVEN
 from tiny_run import TINY
 
 FUNCTIONS = {
@@ -60,7 +61,7 @@ FUNCTIONS = {
     "train": (
         "data, output, recipe='baseline', network=None, preset='paper', stages=None, settings=None, "
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
-        "prepared=None, on_progress=None, *, folds=None, fold=None, accept_changes=False"
+        "prepared=None, on_progress=None, *, folds=None, fold=None, accept_changes=False, track=()"
     ),
     "user_models": "",
     "write_dicom_seg": (
@@ -200,7 +201,21 @@ def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: p
     names: dict[str, Any] = {}
     exec(readme.lines_with("mm.train"), names)  # noqa: S102 - lines of our own README
     assert names["run"] == Path("run")
-    assert Student.load(names["student"]).card["training"]["stage"] == "posttrain"
+    assert Student.load(names["model"]).card["training"]["stage"] == "posttrain"
+
+
+def test_the_first_lines_of_the_readme_segment_a_patient(
+    student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they stand there, but the patient is coarse and the network tiny."""
+    coarse = {"shape": (22, 24, 26), "spacing": (7.0, 8.0, 7.0)}
+    monkeypatch.setattr(mm, "grow_patient", partial(mm.grow_patient, **coarse), raising=False)
+    quick = partial(mm.segment, student=student, device="cpu", steps=AS_GIVEN)
+    monkeypatch.setattr(mm, "segment", quick, raising=False)
+    names: dict[str, Any] = {}
+    exec(readme.lines_with("mm.grow_patient"), names)  # noqa: S102 - lines of our own README
+    assert names["result"].subset == (mm.Modality.FLAIR, mm.Modality.T1CE)
+    assert names["result"].labels.GetSize() == coarse["shape"][::-1]
 
 
 def test_paths_may_be_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

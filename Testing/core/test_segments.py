@@ -38,6 +38,10 @@ def test_ids_names_colors_and_codes_are_distinct() -> None:
         assert len({key(segment) for segment in everything}) == len(everything)
 
 
+def test_outlines_are_told_apart_without_color() -> None:
+    assert len({segment.line for segment in SEGMENTS}) == len(SEGMENTS)
+
+
 @pytest.mark.parametrize("segment", (*SEGMENTS, *REGION_SEGMENTS), ids=lambda segment: segment.id)
 def test_terminology_entry_has_slicers_seven_parts(segment: Segment) -> None:
     parts = segment.terminology.split("~")

@@ -1,4 +1,4 @@
-"""Series descriptions as scanners of three makers and their users write them."""
+"""Series descriptions as scanners and their users write them."""
 
 from __future__ import annotations
 
@@ -142,13 +142,94 @@ PHILIPS = {
     "T1_map_MOLLI": NONE,
     "COR STIR T2W": NONE,
 }
-MAKERS = {"Siemens": SIEMENS, "GE": GE, "Philips": PHILIPS}
+CANON = {
+    "FSE T2W AX": T2,
+    "FLAIR MPV": FLAIR,
+    "3D FFE T1": T1,
+    "CE T1 MPV": T1CE,
+    "FSBB T1": NONE,
+}
+UNITED_IMAGING = {
+    "t2_fse_arms_tra": T2,
+    "t2_mx3d_flair_sag_fs": FLAIR,
+    "gre_fsp_3d_sag": T1,
+    "gre_fsp_3d_sag+C": T1CE,
+    "epi_dwi_tra_b1000": NONE,
+}
+LANGUAGES = {
+    "T1 o. KM": T1,
+    "T1 ohne Kontrast": T1,
+    "T1 KM- tra": T1,
+    "T1 TRA NACH KONTRASTMITTEL": T1CE,
+    "T1 MPRAGE nach Kontrastmittelgabe": T1CE,
+    "Übersicht T1": NONE,
+    "T1 avant l'injection": T1,
+    "3D T1 injecté": T1CE,
+    "T1 après injection": T1CE,
+    "SOUS T1": NONE,
+    "T2 EG": NONE,
+    "T2 Hémo": NONE,
+    "DP T2": NONE,
+    "repérage T2": NONE,
+    "T1 s/ contraste": T1,
+    "T1 sem contraste": T1,
+    "T1 pós-contraste": T1CE,
+    "T1 con CIV": T1CE,
+    "T2 difusión": NONE,
+    "T2 eco de gradiente": NONE,
+    "T1 prima di mdc": T1,
+    "T1 zonder contrast": T1,
+    "T1 met contrast": T1CE,
+    "T1強調": T1,
+    "T1WI 単純": T1,
+    "造影T1強調": T1CE,
+    "T1 造影前": T1,
+    "T2強調画像": T2,
+    "拡散強調 T2": NONE,
+    "位置決め T1": NONE,
+    "T1 平扫": T1,
+    "T1 增强": T1CE,
+    "T2 灌注": NONE,
+}
+IN_ONE_WORD = {
+    "T1AXGD": T1CE,
+    "T1CEAX": T1CE,
+    "AXT1POST": T1CE,
+    "SAGMPRAGE+C": T1CE,
+    "T1 +CM": T1CE,
+    "T1 IV+": T1CE,
+    "T1 avec PDC": T1CE,
+    "T1 IV-": T1,
+    "T1AXPRE": T1,
+    "3DBRAVO": T1,
+    "MEMPRAGE": T1,
+    "T2WAX": T2,
+    "AXT2FS": T2,
+    "SAGFLAIR": FLAIR,
+    "T2GREAX": NONE,
+    "T2STARAX": NONE,
+    "T1 overlay": NONE,
+}
+WATER_AND_FAT = {
+    "t1_vibe_dixon_tra_in": T1,
+    "T1 LAVA-Flex in phase": T1,
+    "WATER: Ax T1 LAVA-Flex +C": T1CE,
+    "t1_vibe_dixon_FF": NONE,
+    "FAT: Ax T1 LAVA-Flex +C": NONE,
+    "OutPhase: Ax T1 LAVA": NONE,
+    "T1 LAVA out of phase": NONE,
+    "T1 fat fraction": NONE,
+}
+LISTS = {
+    **{"Siemens": SIEMENS, "GE": GE, "Philips": PHILIPS, "Canon": CANON, "United Imaging": UNITED_IMAGING},
+    **{"languages": LANGUAGES, "in one word": IN_ONE_WORD, "water and fat": WATER_AND_FAT},
+}
 
 
-@pytest.mark.parametrize("maker", MAKERS)
-def test_descriptions_of_three_makers_are_understood(maker: str) -> None:
+@pytest.mark.parametrize("kind", LISTS)
+def test_descriptions_of_scanners_and_their_users_are_understood(kind: str) -> None:
     wrong = {}
-    for description, modality in MAKERS[maker].items():
+    for description, modality in LISTS[kind].items():
         guess = detect_modality(header={"SeriesDescription": description})
         filled_in = guess.modality if guess.confidence >= FIT_TO_FILL_IN else None
         if filled_in is not modality or (modality is not None and guess.confidence < 0.8):
@@ -189,6 +270,14 @@ HEADERS = {
     "phase image": ({"SeriesDescription": "t1_tfl", "ImageType": "ORIGINAL\\PRIMARY\\P\\ND"}, NONE),
     "phase image of Philips": (
         {"SeriesDescription": "T1W_FFE", "ImageType": "ORIGINAL\\PRIMARY\\PHASE MAP\\P\\FFE"},
+        NONE,
+    ),
+    "fat image by its kind": (
+        {"SeriesDescription": "T1", "ImageType": "DERIVED\\PRIMARY\\DIXON\\F"},
+        NONE,
+    ),
+    "subtraction by its kind": (
+        {"SeriesDescription": "T1", "ImageType": "DERIVED\\PRIMARY\\M\\SUB"},
         NONE,
     ),
     "projection": ({"SeriesDescription": "T1 3D", "ImageType": "DERIVED\\SECONDARY\\PROJECTION IMAGE"}, NONE),

@@ -8,6 +8,7 @@ import pytest
 
 from dicom_headers import SEQUENCES, save, slices
 from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.dicom.choosing import choose
 from MissingModalityLib.dicom.listing import find_studies
 from MissingModalityLib.dicom.series import Series
 
@@ -68,3 +69,20 @@ def test_a_name_outweighs_the_order(tmp_path: Path) -> None:
 def test_acquisition_times_count_and_not_the_numbers_of_series(tmp_path: Path) -> None:
     late = found(tmp_path, T1 | {"AcquisitionTime": "120000"}, NAMED | {"AcquisitionTime": "110000"})[0]
     assert late.modality is Modality.T1CE
+
+
+def test_an_examination_past_midnight_is_in_order(tmp_path: Path) -> None:
+    evening, night = {"AcquisitionDate": "20240301"}, {"AcquisitionDate": "20240302"}
+    before, _, after = found(
+        tmp_path,
+        T1 | evening | {"AcquisitionTime": "235000"},
+        PERFUSION | night | {"AcquisitionTime": "000500"},
+        T1 | night | {"AcquisitionTime": "001000"},
+    )
+    assert (before.modality, after.modality) == (Modality.T1, Modality.T1CE)
+
+
+def test_an_unnamed_series_does_not_outdo_a_named_one_by_coming_later(tmp_path: Path) -> None:
+    times = {"EchoTime": 9, "RepetitionTime": 500, "SeriesDescription": "unheard-of"}
+    found(tmp_path, NAMED, times)
+    assert choose(find_studies(tmp_path).studies[0]).series[Modality.T1CE].number == 1

@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydicom.fileset import FileSet
 
 from dicom_headers import AXIAL, SAGITTAL, SEQUENCES, enhanced, save, slices
 from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.dicom.choosing import choose
 from MissingModalityLib.dicom.headers import Frame
 from MissingModalityLib.dicom.listing import find_studies
 from MissingModalityLib.dicom.series import Series, SeriesKind
@@ -125,6 +127,16 @@ def test_several_volumes_in_one_series_are_divided(tmp_path: Path, second: dict,
     assert first.modality is other.modality is Modality.T2
 
 
+def test_slices_that_were_given_a_series_each_are_one_series_again(tmp_path: Path) -> None:
+    for number, name in enumerate(("T1", "T2"), 1):
+        for index, image in enumerate(images := slices(number, **SEQUENCES[name])):
+            image.SeriesInstanceUID = f"1.2.{number}.{index}"
+        save(images, tmp_path)
+    save(slices(3, count=1, SeriesDescription="T2"), tmp_path)
+    found = [(one.number, one.modality, one.size[2]) for one in only(tmp_path)]
+    assert found == [(1, Modality.T1, 12), (2, Modality.T2, 12), (3, None, 1)]
+
+
 def test_a_series_over_time_is_one_entry_that_is_not_used(tmp_path: Path) -> None:
     for time in range(6):
         images = slices(count=8, SeriesDescription="unnamed", TemporalPositionIdentifier=time)
@@ -149,6 +161,8 @@ def test_what_is_no_input_is_told_with_the_reason(tmp_path: Path, kind: SeriesKi
         {"ProtocolName": "KNIE rechts"},
         {"StudyDescription": "MRT_der_LWS"},
         {"SeriesDescription": "t1 sag Schulter"},
+        {"StudyDescription": "腰椎MRI", "SpecificCharacterSet": "ISO_IR 192"},
+        {"StudyDescription": "Épaule gauche"},
     ],
 )
 def test_another_part_of_the_body_is_told(tmp_path: Path, header: dict) -> None:
@@ -157,7 +171,9 @@ def test_another_part_of_the_body_is_told(tmp_path: Path, header: dict) -> None:
     assert "another part of the body" in series.problem and series.modality is None
 
 
-@pytest.mark.parametrize("name", ["MR Brain and cervical spine, lumbar", "Neuro^Kopf HWS", "hippocampus", ""])
+@pytest.mark.parametrize(
+    "name", ["MR Brain and cervical spine, lumbar", "Neuro^Kopf HWS", "Tête et rachis", "hippocampus", ""]
+)
 def test_an_examination_that_names_the_head_shows_it(tmp_path: Path, name: str) -> None:
     save(slices(count=9, **(SEQUENCES["T1"] | {"StudyDescription": name})), tmp_path)
     assert only(tmp_path)[0].problem is None
@@ -184,9 +200,55 @@ def test_missing_uneven_and_displaced_slices_are_told(tmp_path: Path) -> None:
         image.ImagePositionPatient = [0, index * 1.0, index * 5.0]
     for images in (whole[:7] + whole[9:], uneven, tilted):
         save(images, tmp_path)
-    gaps = [series.gap for series in only(tmp_path)]
-    assert gaps[0] == "2 slices are missing, at first after slice 7 of 10."
-    assert "unevenly spaced" in gaps[1] and "sideways by up to 11.0 mm" in gaps[2]
+    missing, *unfit = only(tmp_path)
+    assert missing.gap == "2 slices are missing, at first after slice 7 of 10." and missing.problem is None
+    assert "unevenly spaced" in unfit[0].problem and "sideways by up to 11.0 mm" in unfit[1].problem
+    told = choose(find_studies(tmp_path).studies[0]).sentences
+    assert sum("is not used: it makes no even volume" in sentence for sentence in told) == 2
+
+
+def test_series_of_one_name_and_number_are_told_apart(tmp_path: Path) -> None:
+    for number, time in enumerate(("101500", "103000")):
+        images = slices(number, count=8, SeriesNumber=None, SeriesDescription="", AcquisitionTime=time)
+        save(images, tmp_path / "named by time")
+        for image in images:
+            image.AcquisitionTime, image.SeriesNumber = "", 5
+        save(images, tmp_path / "counted")
+    assert [one.title for one in only(tmp_path / "named by time")] == [
+        "'without a description, at 10:15:00'",
+        "'without a description, at 10:30:00'",
+    ]
+    assert [one.title for one in only(tmp_path / "counted")] == [
+        "'without a description, 1 of 2' (series 5)",
+        "'without a description, 2 of 2' (series 5)",
+    ]
+
+
+def test_an_interrupted_copy_is_told_with_the_study_that_it_cut(tmp_path: Path) -> None:
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    paths = save(slices(count=14, **SEQUENCES["T2"]), cut)
+    save(slices(**SEQUENCES["T2"], PatientID="P2"), whole)
+    for path in paths[-3:]:
+        path.write_bytes(path.read_bytes()[:-20])
+    paths[-4].write_bytes(b"")
+    paths[-1].rename(cut / "IM00013.part")
+    (whole / ".nomedia").touch()
+    first, second = find_studies(tmp_path).studies
+    assert first.cut_off.startswith("4 files beside the images are empty or cut off, as after an interrupted")
+    assert "IM00010, IM00011, IM00012 and 1 more" in first.cut_off and not second.cut_off
+
+
+def test_an_index_tells_how_many_of_its_files_are_not_there(tmp_path: Path) -> None:
+    files = FileSet()
+    indexed = SEQUENCES["T2"] | {"StudyTime": "101500", "StudyID": "1", "AccessionNumber": ""}
+    for path in save(slices(count=9, **indexed), tmp_path / "in"):
+        files.add(path)
+    files.write(tmp_path / "cd")
+    shutil.rmtree(tmp_path / "in")
+    images = sorted(path for path in (tmp_path / "cd").rglob("*") if path.is_file())[1:]
+    images[-1].unlink()
+    (index,) = find_studies(tmp_path).skipped
+    assert index.reason.startswith("is the index of a CD, of whose 9 files 1 is not there")
 
 
 def test_frames_of_an_enhanced_file_are_placed_and_divided_by_their_own_groups(tmp_path: Path) -> None:
@@ -207,7 +269,7 @@ def test_the_plane_is_that_of_the_slice_normal(tmp_path: Path) -> None:
 
 def test_a_folder_without_dicom_is_refused_with_what_lies_in_it(tmp_path: Path) -> None:
     (tmp_path / "brain.nii.gz").write_bytes(b"x" * 500)
-    with pytest.raises(CaseError, match=r"No DICOM image found.*\n  brain.nii.gz"):
+    with pytest.raises(CaseError, match=r"No DICOM image found.* In it: brain.nii.gz is not a"):
         find_studies(tmp_path)
     with pytest.raises(CaseError, match="does not exist"):
         find_studies(tmp_path / "absent")

@@ -129,7 +129,7 @@ def test_only_common_subsets_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"scores": by_case([0.5, 0.5, 0.5])}, r"1 case\(s\) are in one only \(case002\)"),
+        ({"scores": by_case([0.5, 0.5, 0.5])}, r"1 case in one only \(case002\)"),
         ({"voxels": 701}, "labels of case000, case001 differ"),
         ({"rule": "zero"}, "'penalty' and 'zero'"),
         ({"subsets": [(Modality.T1,)]}, "share no subset"),
@@ -170,7 +170,7 @@ def test_the_table_has_a_line_per_name_with_spread_over_seeds(tmp_path: Path) ->
     assert (test["name"], test["against"], test["cases"]) == ("aem, signed", "baseline", 2)
     assert test["regions"]["TC"]["difference"] == pytest.approx(0.16)
     assert "| aem, signed less baseline | 2 | +16.0 | 1 | +1.00 |" in result["markdown"]
-    assert "With 2 case(s) the smallest two-sided p is 0.5" in result["markdown"]
+    assert "With 2 cases the smallest two-sided p is 0.5" in result["markdown"]
     assert "rule 'penalty'" in result["markdown"]
 
 

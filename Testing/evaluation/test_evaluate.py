@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,9 @@ from MissingModalityLib.evaluation.evaluate import (
     evaluate_folder,
     read_evaluation,
 )
-from MissingModalityLib.evaluation.heatmap import draw_heatmap
+from MissingModalityLib.evaluation.heatmap import draw_heatmap, line_names
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, score_regions
-from MissingModalityLib.evaluation.tables import Row, markdown_table, read_rows, rows_to_csv, summarize
+from MissingModalityLib.evaluation.tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study, read_label, read_study
 from MissingModalityLib.inference.card import read_card
@@ -193,7 +194,7 @@ def test_scores_on_cases_of_the_training_do_not_get_into_the_file(
     arguments = ["--student", tmp_path / "s.safetensors", "--data", data, "--output", tmp_path / "scores"]
     assert main(["evaluate", *map(str, arguments), "--store", "--device", "cpu", "--progress", "none"]) == 0
     assert ("evaluation" in read_card(tmp_path / "s.safetensors")) == stored
-    warned = "Warning: the student was trained on BraTS2021_90002; scores on these flatter it, so none were"
+    warned = "Warning: the model was trained on BraTS2021_90002; scores on these flatter it, so none were"
     assert (warned in capsys.readouterr().out) != stored
 
 
@@ -263,7 +264,7 @@ def test_enough_patients_held_out_calibrate_the_student_but_for_those_it_learned
         (scores / "cases.csv").write_text(rows_to_csv(several))
         voxels = {row.region: row.reference for row in rows[:60] if row.region in REGIONS}
         cases = [{"name": f"p{number:02}", "reference_voxels": voxels} for number in range(patients)]
-        (scores / "summary.json").write_text(json.dumps({**summary, "cases": cases}))
+        (scores / "summary.json").write_text(json.dumps({**summary, "cases": cases, "scores_sha256": ""}))
         attach_evaluation(path, evaluated.output, [scores])
         return read_card(path).get("calibration")
 
@@ -289,7 +290,7 @@ def test_the_table_is_the_papers(evaluated: Evaluated) -> None:
     ]
     table = (evaluated.output / "table.md").read_text()
     assert "image diagonal when exactly one of prediction and reference is empty" in table
-    assert "ET: absent from the reference of 1 case(s)" in table
+    assert "ET: absent from the reference of 1 case;" in table
 
 
 def test_progress_counts_predictions(evaluated: Evaluated) -> None:
@@ -390,6 +391,20 @@ def test_the_heat_map_shows_dice_on_one_scale_from_0_to_1(tmp_path: Path, value:
     assert colors[counts.argmax()].tolist() == list(matplotlib.colormaps["cividis"](value, bytes=True)[:3])
 
 
+def test_lines_of_other_patients_say_of_how_many_they_are() -> None:
+    everything = product("ab", SUBSETS, SCORED_REGIONS)
+    rows = [Row(case, subset, region, 1, 1, 7, 7) for case, subset, region in everything]
+    assert line_names(summarize(rows)["subsets"])[0] == "T2"
+    assert not any("Lines are over" in line for line in notes(summary_of_rows(rows)).splitlines())
+    fewer = [row for row in rows if (row.case, row.subset) != ("b", SUBSETS[0])]
+    assert line_names(summarize(fewer)["subsets"])[:2] == ["T2 (n = 1)", "T1ce (n = 2)"]
+    assert "Lines are over 1 to 2 cases" in notes(summary_of_rows(fewer))
+
+
+def summary_of_rows(rows: list[Row]) -> dict[str, Any]:
+    return {"hd95_rule": "penalty", "skipped": [], **summarize(rows)}
+
+
 def test_rows_survive_the_csv(tmp_path: Path) -> None:
     rows = [
         Row('a "name", with commas', BOTH, "ET>=500", 1 / 3, 0.1 + 0.2, 0, 12),
@@ -439,7 +454,7 @@ def test_nothing_to_score_is_an_error_and_leaves_no_files(tmp_path: Path) -> Non
     tiny_student().save(tmp_path / "tiny.safetensors")
     with pytest.raises(CaseError, match=r"BraTS2021_1: no label"):
         evaluate_folder(tmp_path / "tiny.safetensors", tmp_path / "data", tmp_path / "out", device="cpu")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_rule_is_refused_before_any_work(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_it_identifies_the_file(card: str, folder: Path) -> None:
 
 
 def test_it_names_the_training_cases_and_settings(card: str) -> None:
-    assert "2 case(s)" in card
+    assert "2 cases" in card
     assert "| BraTS2021_00000 | FLAIR+T1ce+T1+T2 | training |" in card
     assert "| BraTS2021_00002 | T2 | validation |" in card
     assert "| epochs done | 137 |" in card
@@ -113,7 +113,7 @@ def test_it_prints_every_score_of_every_case(card: str, folder: Path) -> None:
 
 
 def test_it_admits_when_it_was_tested_on_training_cases(card: str, folder: Path, tmp_path: Path) -> None:
-    assert "None of them is among the training cases that the student file names." in card
+    assert "None of them is among the training cases that the model file names." in card
     cases = {"BraTS2021_77777": "FLAIR+T1ce"}
     again = save_student(tmp_path / "again.safetensors", training={"cases": cases})
     assert main([str(again), str(folder / "scores"), str(tmp_path / "card.md")]) == 0
@@ -132,7 +132,7 @@ def test_it_shows_lesion_wise_scores_and_every_row_over_the_same_patients(
     lines = [line for line in section.splitlines() if line.startswith(("| ●", "| ○"))]
     assert len(lines) == 2 * 15 and all(line.endswith("| 1 |") for line in lines)
     assert "lesion-wise HD95 ET" in section
-    assert "same 1 case(s); left out of all rows for lack of a sequence: 1 (BraTS2021_2)." in section
+    assert "same 1 case; left out of all rows for lack of a sequence: 1 (BraTS2021_2)." in section
 
 
 def test_it_tells_cross_validation_and_calibration(card: str, folder: Path, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_it_tells_cross_validation_and_calibration(card: str, folder: Path, tmp_
     arguments = [str(path), scores, str(tmp_path / "card.md"), "--cross-validation", scores]
     assert main(arguments) == 0
     text = (tmp_path / "card.md").read_text()
-    assert "## Evaluation and cross-validation together\n\n1 case(s) of cases: " in text
+    assert "## Evaluation and cross-validation together\n\n1 case of cases: " in text
     assert "180 results of 12 patients" in text and "| WT | 0.06 | 0.94 |  |" in text
     assert "intercept" not in text
     assert main([student, scores, str(tmp_path / "b.md"), "--cross-validation", str(tmp_path)]) == 2

@@ -6,6 +6,7 @@ then finds it.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,7 @@ EXTENSION = """
 from desktop_standin import Desktop
 class PyTorchUtilsLogic:
     def installTorch(self, askConfirmation=False, torchVersionRequirement=None):
-        assert askConfirmation
-        return Desktop.current.install_torch(torchVersionRequirement)
+        return Desktop.current.install_torch(torchVersionRequirement, askConfirmation)
 """
 
 
@@ -29,6 +29,7 @@ class Desktop:
     Attributes:
         current: the last one made; the extension's module asks it.
         happened: who was asked and what was installed, in order.
+        asked: how often the user was asked.
     """
 
     current: Desktop
@@ -42,16 +43,18 @@ class Desktop:
         self.online = True
         self.offered = True
         self.interactive = True
+        self.asked = 0
         self.installed: list[str] = []
         self.happened: list[Any] = []
         Desktop.current = self
 
     # what the extension PyTorch does
-    def install_torch(self, requirement: str) -> Any:
+    def install_torch(self, requirement: str, asks: bool) -> Any:
         self.happened.append(f"PyTorchUtils installs torch{requirement}")
+        self.asked += asks
         if not self.online:
             raise subprocess.CalledProcessError(1, "light-the-torch")
-        if not self.agrees:
+        if asks and not self.agrees:
             return None
         self.add("torch", "2.12.0")
         return "torch"
@@ -68,12 +71,15 @@ class Desktop:
             (self.site / name / "__init__.py").write_text(source)
 
     # slicer.packaging, which asks, installs or raises
-    def pip_ensure(self, requirements: list[Any], requester: str) -> None:
+    def pip_ensure(
+        self, requirements: list[Any], requester: str | None, prompt_install: bool, prompt_restart: bool
+    ) -> None:
         missing = [str(each) for each in requirements if not slicer.packaging.pip_check(each)]
         if not missing:
             return
         self.happened.append(f"pip: {' '.join(missing)} for {requester}")
-        if not self.agrees:
+        self.asked += prompt_install
+        if prompt_install and not self.agrees:
             raise RuntimeError("User declined package installation")
         if not self.online:
             raise subprocess.CalledProcessError(1, "pip install")
@@ -85,11 +91,14 @@ class Desktop:
         self.happened.append(f"pip install {arguments}")
         if not self.online:
             raise subprocess.CalledProcessError(1, "pip install")
-        self.add(*arguments.split()[-1].split("=="))
+        for name in arguments.split():
+            if not name.startswith("-"):
+                self.add(*re.split("[=>]=", name))
 
     # slicer.util, slicer.app.extensionsManagerModel() and the module factory
     def confirm(self, text: str, windowTitle: str) -> bool:
         self.happened.append(f"{windowTitle}: {text}")
+        self.asked += 1
         return self.agrees
 
     def isExtensionInstalled(self, name: str) -> bool:

@@ -335,7 +335,7 @@ TRAPS: Mapping[str, Trap] = {
     "maps alone": Trap(
         lambda folder: save(series(volume(FLAIR), ADC), folder) and None, None, "is a map or image computed"
     ),
-    "half of the slices missing": Trap(_alone(_without(3, 4, 5, 6, 9, 10, 12)), None, "missing or doubled"),
+    "half of the slices missing": Trap(_alone(_without(3, 4, 5, 6, 9, 10, 12)), None, "slices are missing"),
     "few slices": Trap(_alone(lambda data: data[:6]), None, "only 6 slices"),
     "tilted alone": Trap(_alone(lambda data: list(tilted(data, 15))), None, "displaced sideways"),
     "without positions": Trap(

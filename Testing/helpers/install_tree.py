@@ -87,8 +87,9 @@ def run_python(modules: Path, folder: Path, *arguments: object) -> subprocess.Co
     """Python with the installed modules and a copy of the tests, and nothing else of the checkout."""
     if not (folder / "Testing").exists():
         shutil.copytree(ROOT / "Testing", folder / "Testing", ignore=generated)
-        for name in ("README.md", "pyproject.toml"):
-            shutil.copy(ROOT / name, folder)
+        (folder / "Resources" / "Docs").mkdir(parents=True)
+        for name in ("README.md", "Resources/Docs/python.md", "pyproject.toml"):
+            shutil.copy(ROOT / name, folder / name)
     return run(
         sys.executable,
         *arguments,

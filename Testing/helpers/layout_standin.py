@@ -22,6 +22,7 @@ class LayoutManager:
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._logic.SetMRMLScene(scene)
         self._slices: dict[str, Any] = {}
+        self.resets = 0
 
     @property
     def layout(self) -> int:
@@ -32,6 +33,10 @@ class LayoutManager:
 
     def setLayout(self, layout: int) -> None:
         self._logic.GetLayoutNode().SetViewArrangement(layout)
+
+    def resetThreeDViews(self) -> None:
+        """Counted in ``resets``: there is no camera here."""
+        self.resets += 1
 
     def mrmlSliceLogics(self) -> Any:
         """Of the slice views that have been made."""

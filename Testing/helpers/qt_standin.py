@@ -13,7 +13,8 @@ import ctypes
 import os
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
+from xml.etree import ElementTree
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
@@ -61,16 +62,29 @@ QWidget = _styled["QWidget"]
 
 
 class qMRMLWidget(_styled["QWidget"]):
-    """Top-level widget that hands the scene on, which in a real .ui file its signal connections do."""
+    """Top-level widget that hands the scene on to those that its .ui file connects with it."""
+
+    receivers: tuple[str, ...] = ()
 
     def setMRMLScene(self, scene: Any) -> None:
-        for child in self.findChildren(qMRMLNodeComboBox):
-            child.setMRMLScene(scene)
+        for name in self.receivers:
+            self.findChild(QtWidgets.QWidget, name).setMRMLScene(scene)
 
 
 class qMRMLNodeComboBox(_styled["QComboBox"]):
-    """Lists the nodes of ``nodeTypes``; offers None first. Subclasses are left out, as the panels ask for."""
+    """Lists the nodes of ``nodeTypes``, and below them what else its properties offer.
 
+    Properties are as in Slicer where a .ui file says nothing: nodes may be added and removed, None cannot be
+    chosen. An action is an item whose data is a key of ``ACTIONS``; to choose it leaves the node as it was.
+    Subclasses are left out, as the panels ask for.
+    """
+
+    ACTIONS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "addEnabled": ("Create new {}", "Create new {} as..."),
+        "renameEnabled": ("Rename current {}",),
+        "removeEnabled": ("Delete current {}",),
+    }
+    DEFAULTS: ClassVar[dict[str, bool]] = {"addEnabled": True, "removeEnabled": True}
     currentNodeChanged = Signal("QVariant")
     nodeTypes, showChildNodeTypes = _attribute("nodeTypes"), _attribute("showChildNodeTypes")
     noneEnabled, noneDisplay = _attribute("noneEnabled"), _attribute("noneDisplay")
@@ -83,6 +97,11 @@ class qMRMLNodeComboBox(_styled["QComboBox"]):
         self._tags: list[int] = []
         self._shown: Any = None
         self.currentIndexChanged.connect(self._emit)
+
+    def event(self, happening: Any) -> bool:
+        if happening.type() == QtCore.QEvent.Type.DynamicPropertyChange and self._scene is not None:
+            self.refill()
+        return super().event(happening)
 
     def setMRMLScene(self, scene: Any) -> None:
         for tag in self._tags:
@@ -97,23 +116,41 @@ class qMRMLNodeComboBox(_styled["QComboBox"]):
         return self._scene.GetNodeByID(node_id) if node_id and self._scene else None
 
     def setCurrentNode(self, node: Any) -> None:
-        index = self.findData(node.GetID()) if node is not None else 0
-        self.setCurrentIndex(max(index, 0))
+        self.setCurrentIndex(self._place_of(node.GetID() if node is not None else None))
 
     def refill(self) -> None:
         chosen = self.itemData(QtWidgets.QComboBox.currentIndex(self))
         self.blockSignals(True)
         self.clear()
-        self.addItem(self.noneDisplay or "None", "")
-        for kind in self.nodeTypes or ():
-            found = self._scene.GetNodesByClass(kind)
-            for position in range(found.GetNumberOfItems()):
-                node = found.GetItemAsObject(position)
-                if node.GetClassName() == kind:
-                    self.addItem(node.GetName(), node.GetID())
-        self.setCurrentIndex(max(self.findData(chosen), 0))
+        if self.noneEnabled:
+            self.addItem(self.noneDisplay or "None", None)
+        for node in self._nodes():
+            self.addItem(node.GetName(), node.GetID())
+        for name, actions in self.ACTIONS.items():
+            given = self.property(name)
+            if self.DEFAULTS.get(name, False) if given is None else given:
+                for action in actions:
+                    self.addItem(action.format(self._tag_name()), name)
+        self.setCurrentIndex(self._place_of(chosen))
         self.blockSignals(False)
         self._emit()
+
+    def _place_of(self, node_id: str | None) -> int:
+        index = self.findData(node_id) if node_id else -1
+        return index if index >= 0 else 0 if self.noneEnabled else -1
+
+    def _nodes(self) -> list[Any]:
+        """The nodes of the wanted kinds, subclasses left out."""
+        nodes = []
+        for kind in self.nodeTypes or ():
+            found = self._scene.GetNodesByClass(kind)
+            every = (found.GetItemAsObject(place) for place in range(found.GetNumberOfItems()))
+            nodes += [node for node in every if node.GetClassName() == kind]
+        return nodes
+
+    def _tag_name(self) -> str:
+        kinds = self.nodeTypes or ("",)
+        return kinds[0].removeprefix("vtkMRML").removesuffix("Node")
 
     def _emit(self, *_: Any) -> None:
         node = self.currentNode()
@@ -210,7 +247,7 @@ class ctkSliderWidget(_styled["QWidget"]):
 
 
 class qMRMLSegmentationShow3DButton(_styled["QPushButton"]):
-    """Shows and hides the closed surfaces of a segmentation; the real one has a menu too."""
+    """Makes the closed surfaces of a segmentation and removes them; the real one has a menu too."""
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
@@ -220,19 +257,17 @@ class qMRMLSegmentationShow3DButton(_styled["QPushButton"]):
 
     def setSegmentationNode(self, node: Any) -> None:
         self._node = node
-        display = node.GetDisplayNode() if node is not None else None
         self.blockSignals(True)
-        self.setChecked(bool(display and display.GetVisibility3D() and self._has_surfaces()))
+        self.setChecked(node is not None and node.GetSegmentation().ContainsRepresentation("Closed surface"))
         self.blockSignals(False)
 
-    def _has_surfaces(self) -> bool:
-        return self._node.GetSegmentation().ContainsRepresentation("Closed surface")
-
     def _show(self, shown: bool) -> None:
-        if self._node is not None:
-            if shown:
-                self._node.CreateClosedSurfaceRepresentation()
-            self._node.GetDisplayNode().SetVisibility3D(shown)
+        if self._node is None:
+            return
+        if shown:
+            self._node.CreateClosedSurfaceRepresentation()
+        else:
+            self._node.RemoveClosedSurfaceRepresentation()
 
 
 class QFileDialog:
@@ -264,6 +299,19 @@ CUSTOM = {
 
 class QUiLoader(QtUiTools.QUiLoader):
     """Loads .ui files with the classes of this file."""
+
+    def load(self, file: Any) -> Any:
+        """As in Slicer, a widget gets the scene if the file connects it with the top-level widget."""
+        text = bytes(file.readAll()).decode()
+        file.seek(0)
+        root = ElementTree.fromstring(text)  # noqa: S314 - our own file
+        widget = super().load(file)
+        widget.receivers = [
+            connection.findtext("receiver")
+            for connection in root.iter("connection")
+            if connection.findtext("slot") == "setMRMLScene(vtkMRMLScene*)"
+        ]
+        return widget
 
     def createWidget(self, class_name: str, parent: Any = None, name: str = "") -> Any:
         cls = CUSTOM.get(class_name) or _styled.get(class_name)

@@ -27,6 +27,20 @@ _NIFTI_FIELDS = {
     "magic": (344, "4s", (b"n+1\0",)),
 }
 
+_NIFTI2_FIELDS = {
+    "sizeof_hdr": (0, "i", (540,)),
+    "magic": (4, "8s", (b"n+2\0\r\n\x1a\n",)),
+    "datatype": (12, "h", (4,)),
+    "bitpix": (14, "h", (16,)),
+    "dim": (16, "8q", (3, *SHAPE, 1, 1, 1, 1)),
+    "pixdim": (104, "8d", (1, 2, 2, 2, 1, 1, 1, 1)),
+    "vox_offset": (168, "q", (544,)),
+    "scl_slope": (176, "d", (1,)),
+    "sform_code": (348, "i", (1,)),
+    "sform": (400, "12d", (2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0)),
+    "xyzt_units": (500, "i", (2,)),
+}
+
 METAIMAGE_FIELDS = {
     "ObjectType": "Image",
     "NDims": "3",
@@ -86,11 +100,22 @@ DATA = voxels().tobytes()
 
 def nifti(data: bytes = DATA, order: str = "<", **fields: object) -> bytes:
     """A .nii file; fields as a value or a tuple."""
-    raw = bytearray(352)
-    for name, (at, kind, default) in _NIFTI_FIELDS.items():
+    return _header(352, _NIFTI_FIELDS, order, fields) + data
+
+
+def nifti2(data: bytes = DATA, order: str = "<", **fields: object) -> bytes:
+    """A .nii file of the second version."""
+    return _header(544, _NIFTI2_FIELDS, order, fields) + data
+
+
+def _header(
+    length: int, kinds: Mapping[str, tuple[int, str, tuple]], order: str, fields: Mapping[str, object]
+) -> bytes:
+    raw = bytearray(length)
+    for name, (at, kind, default) in kinds.items():
         value = fields.get(name, default)
         struct.pack_into(order + kind, raw, at, *(value if isinstance(value, tuple) else (value,)))
-    return bytes(raw) + data
+    return bytes(raw)
 
 
 def packed_nifti(data: bytes = DATA, **fields: object) -> bytes:

@@ -13,8 +13,9 @@ import SimpleITK as sitk
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.case import ImageFile
 from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.datasets.patients import of_voxels, same_volumes
 from MissingModalityLib.imaging.cache import cache_case
-from MissingModalityLib.imaging.content import voxels_sha256
+from MissingModalityLib.imaging.content import identity, voxels_sha256
 from MissingModalityLib.imaging.file_facts import file_facts, files_facts
 from MissingModalityLib.imaging.volumes import read_image
 from small_cases import write_block_case
@@ -71,6 +72,32 @@ def test_an_empty_volume_has_a_hash_too() -> None:
     assert len(voxels_sha256(WHOLE * 0)) == 64
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image: image * 3,
+        lambda image: sitk.Cast(image, sitk.sitkFloat32) / 1024 - 7,
+        lambda image: sitk.Round(sitk.Cast(image, sitk.sitkFloat64) * 17.3),
+        lambda image: sitk.Flip(image * 2, (True, False, False)),
+        lambda image: sitk.DICOMOrient(image, "PIR") * 5,
+    ],
+    ids=["times 3", "other scale and air", "rounded", "mirrored", "other axes"],
+)
+def test_one_patient_in_two_scales_is_one_patient(change) -> None:
+    contents = {
+        "a": identity({Modality.T1: WHOLE}),
+        "b": identity({Modality.T2: change(WHOLE)}),
+        "c": identity({Modality.T1: sitk.Cast(brain_volume(4), sitk.sitkInt16)}),
+    }
+    assert same_volumes(contents) == [("a", "b")]
+    assert of_voxels(contents["a"]) == {"T1": voxels_sha256(WHOLE)}
+
+
+def test_a_volume_of_one_value_or_of_few_voxels_tells_no_patient() -> None:
+    assert set(identity({Modality.T1: sitk.Cast(WHOLE > 0, sitk.sitkInt16)})) == {"T1"}
+    assert set(identity({Modality.T1: WHOLE[10:16, 10:16, 10:16]}, WHOLE)) == {"T1", "label"}
+
+
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha", "a.nrrd", "a.mhd", "a.nhdr"])
 def test_a_file_is_another_one_when_its_voxels_are_whatever_its_time_and_size(
     name: str, tmp_path: Path
@@ -96,7 +123,7 @@ def test_a_file_of_several_sequences_is_one_file(tmp_path: Path) -> None:
 def test_a_prepared_case_knows_its_voxels_and_is_kept_where_the_files_only_moved(tmp_path: Path) -> None:
     write_block_case(tmp_path / "data" / "patient")
     cached = cache_case(find_cases(tmp_path / "data").cases[0], tmp_path / "prepared")
-    assert list(cached.content) == ["FLAIR", "T1CE", "label"]
+    assert list(of_voxels(cached.content)) == ["FLAIR", "T1CE", "label"]
     stamp = cached.path.stat().st_mtime_ns
     shutil.move(tmp_path / "data", tmp_path / "moved")
     case = find_cases(tmp_path / "moved").cases[0]

@@ -282,7 +282,8 @@ def test_nrrd_that_states_no_geometry_or_two_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("unit", "millimeters"), [("cm", 10), ("m", 1e3), ("um", 1e-3), ("mm", 1), ("Millimeters", 1), ("", 1)]
+    ("unit", "millimeters"),
+    [("cm", 10), ("m", 1e3), ("um", 1e-3), ("µm", 1e-3), ("mm", 1), ("Millimeters", 1), ("", 1)],
 )
 def test_space_units_of_nrrd_are_converted(tmp_path: Path, unit: str, millimeters: float) -> None:
     length = SPACING / millimeters

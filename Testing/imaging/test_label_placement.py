@@ -134,11 +134,13 @@ def test_a_brain_mask_in_place_of_a_label_is_told() -> None:
     assert any("mask: 100% of the brain is labeled" in warning for warning in warnings)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_label_a_few_millimeters_off_is_told(tmp_path: Path, suffix: str) -> None:
-    save_label(case_folder(tmp_path, suffix), tumor(), suffix, origin=(0.0, 4.0, 0.0))
+@pytest.mark.parametrize(("suffix", "shift"), [*((suffix, 4.0) for suffix in SUFFIXES), (".nii.gz", 1.0)])
+def test_a_label_half_a_voxel_or_a_few_millimeters_off_is_told(
+    tmp_path: Path, suffix: str, shift: float
+) -> None:
+    save_label(case_folder(tmp_path, suffix), tumor(), suffix, origin=(0.0, shift, 0.0))
     (warning,) = prepared(tmp_path)
-    assert "4.0 mm away" in warning and "CopyInformation" in warning
+    assert f"{shift} mm away" in warning and "CopyInformation" in warning
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -11,8 +11,10 @@ import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.core.words import counted
 from MissingModalityLib.datasets.case import ImageFile
 from MissingModalityLib.imaging import plausibility
+from MissingModalityLib.imaging.plausibility import check_head
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.prepared import Prepared
 from MissingModalityLib.imaging.reading import Study, read_volumes
@@ -63,6 +65,16 @@ def test_brain_stated_far_too_small_is_refused(factor: float) -> None:
 def test_brain_stated_somewhat_too_small_is_told(factor: float) -> None:
     (warning,) = prepared(brain(4 * factor)).warnings
     assert "less than a brain" in warning and "spacing" in warning
+
+
+def test_brain_too_flat_for_one_is_told_unless_it_is_cut() -> None:
+    squeezed = brain(4.0)
+    squeezed.SetSpacing((4.0, 4.0, 1.5))
+    (warning,) = prepared(squeezed).warnings
+    assert "no head or brain is so flat" in warning and "voxels of 4 x 4 x 1.5 mm" in warning
+    slab = sitk.GetImageFromArray(sitk.GetArrayFromImage(brain(4.0))[13:20])
+    slab.SetSpacing((4.0, 4.0, 4.0))
+    assert not check_head(sitk.GetArrayFromImage(slab) > 0, slab.GetSpacing(), "slab")
 
 
 @pytest.mark.parametrize("factor", [2.1, 2.5, 3.0])
@@ -119,7 +131,7 @@ def test_values_that_are_not_finite_are_counted_in_files_of_every_format(
     array[30, 3, 4] = value
     path = tmp_path / f"x{suffix}"
     write_image(changed(brain(), array), path)
-    with pytest.raises(ImageError, match="holds 5 voxels that are NaN or infinite"):
+    with pytest.raises(ImageError, match="holds 5 voxels of NaN or infinity"):
         prepare(read_volumes({Modality.FLAIR: ImageFile(path)}))
 
 
@@ -137,7 +149,7 @@ def test_values_are_counted_in_either_byte_order_and_not_in_what_follows(
     array[3, 4, 5] = np.inf
     content = write_nifti(tmp_path / "x.nii", order=order, array=array).read_bytes()
     path.write_bytes(gzip.compress(content) if suffix == ".nii.gz" else content)
-    with pytest.raises(ImageError, match="holds 1 voxels"):
+    with pytest.raises(ImageError, match="holds 1 voxel of"):
         read_image(path)
 
 
@@ -164,7 +176,7 @@ def test_few_hot_voxels_neither_move_the_others_nor_pass_without_a_word(value: f
     array[18, 20, 15 : 15 + count] = value
     found = prepared(changed(brain(), array))
     (warning,) = found.warnings
-    assert f"{count} voxels" in warning and f"{value:.4g}" in warning and "FLAIR.nii" in warning
+    assert counted(count, "voxel") in warning and f"{value:.4g}" in warning and "FLAIR.nii" in warning
     other = np.abs(found.image - sound.image)[Modality.FLAIR][found.brain]
     assert np.median(other) < 0.1
     assert (other > 0.3).sum() < 0.01 * other.size

@@ -196,7 +196,7 @@ def test_volumes_that_hardly_meet_are_used_with_a_warning() -> None:
 
 def shifted_study(shift: float) -> Study:
     image, _ = scan(GRIDS["isotropic"])
-    moved = sitk.Image(image)
+    moved, _ = scan(GRIDS["isotropic"], seed=1)
     moved.SetOrigin([value + (shift if axis == 0 else 0) for axis, value in enumerate(image.GetOrigin())])
     return Study({Modality.T1: image, Modality.T2: moved}, {Modality.T1: "a.nii", Modality.T2: "b.nii"})
 

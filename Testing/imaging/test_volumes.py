@@ -269,7 +269,7 @@ def test_absent_channel_and_three_dimensional_file_are_refused(tmp_path: Path, w
         (np.zeros(SHAPE, np.int16), "empty"),
         (np.full(SHAPE, -3.5, np.float32), "constant: every voxel is -3.5"),
         (np.where(noise() > 500, np.nan, 1.0), "NaN"),
-        (np.where(noise() > 995, np.inf, noise()), "infinite"),
+        (np.where(noise() > 995, np.inf, noise()), "infinity"),
         ((noise() > 500).astype(np.uint8), "label map"),
         (noise() % 5, "values 0, 1, 2, 3, 4"),
         ((noise() % 4).astype(np.float32), "label map"),

@@ -169,5 +169,5 @@ def test_the_command_prints_it(flair: Path, tmp_path: Path, capsys: pytest.Captu
     student = calibrated(tmp_path / "s.safetensors", TC=0.6)
     arguments = ["--flair", flair, "--output", tmp_path / "out.nii.gz", "--student", student]
     assert main(["segment", *map(str, arguments), "--device", "cpu", "--progress", "none"]) == 0
-    line = "Estimated Dice of this result: WT 0.90 (reliable), TC 0.60 (check), ET 0.90 (reliable)\n"
+    line = "(WT) 0.90 (reliable), tumor core (TC) 0.60 (check), enhancing tumor (ET) 0.90 (reliable)\n"
     assert line in capsys.readouterr().out

@@ -16,6 +16,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from command_line import exit_code
+from dicom_hospital_traps import HOSPITAL_TRAPS
 from dicom_studies import Visit, save, write_study
 from dicom_traps import TRAPS, slices, volumes
 from MissingModalityLib.clinical.steps import Steps
@@ -31,6 +32,7 @@ from MissingModalityLib.inference.segment_files import segment_files
 from MissingModalityLib.inference.segment_folder import segment_folder
 from small_cases import write_block_case
 
+ALL_TRAPS = {**TRAPS, **HOSPITAL_TRAPS}
 QUICK = ("plain", "missing slice", "pixels broken in one", "two patients", "half of the slices missing")
 """Kinds of traps that the suite of every day tries: each way that a study can go."""
 
@@ -44,10 +46,10 @@ def segment(folder: Path, output: Path, student: Path, *options: str) -> int | s
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TRAPS]
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ALL_TRAPS]
 )
 def test_every_study_ends_in_segments_or_in_one_sentence(name, student, tmp_path, capfd):
-    trap, folder, output = TRAPS[name], tmp_path / "study", tmp_path / "out"
+    trap, folder, output = ALL_TRAPS[name], tmp_path / "study", tmp_path / "out"
     folder.mkdir()
     output.mkdir()
     trap.write(folder)

@@ -107,7 +107,7 @@ BAD_NODES = {
     "model": (_model, "'Skull' chosen for T1ce is a vtkMRMLModelNode"),
     "none": (lambda: None, "The volume chosen for T1ce is not there"),
     "constant": (_constant, "Flat is constant"),
-    "NaN": (_not_a_number, "Broken holds 1 voxels that are NaN"),
+    "NaN": (_not_a_number, "Broken holds 1 voxel of NaN"),
     "two slices": (_two_slices, "Localizer has only 2 slices"),
 }
 

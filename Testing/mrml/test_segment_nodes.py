@@ -56,6 +56,20 @@ def test_segments_stay_on_the_reference_volume_under_its_transform(scene: Any) -
     np.testing.assert_array_equal(mask != 0, blob() == 2)
 
 
+@pytest.mark.parametrize("matrix", GEOMETRIES.values(), ids=GEOMETRIES)
+def test_the_middle_of_a_tumor_is_that_of_its_largest_part_where_it_is_shown(
+    scene: Any, matrix: np.ndarray
+) -> None:
+    reference = add_volume(matrix=matrix)
+    transform = rotation(40, 2)
+    reference.SetAndObserveTransformNodeID(add_transform(transform).GetID())
+    classes = blob()
+    classes[0, 0:2, 0:3] = 2
+    middle = transform @ matrix @ (9.5, 7.5, 5.5, 1)
+    np.testing.assert_allclose(mrml.tumor_center(classes, reference), middle[:3], atol=1e-3)
+    assert mrml.tumor_center(np.zeros(SHAPE, np.uint8), reference) is None
+
+
 def test_segments_carry_names_colors_and_codes(scene: Any) -> None:
     reference = add_volume()
     node = mrml.place_segmentation(mrml.build_segmentation(blob(), reference, regions=True), reference)

@@ -5,6 +5,7 @@ What only the desktop has is played by desktop_standin.py.
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -167,6 +168,16 @@ def test_declined_packages_are_named_without_advice_on_networks(desktop: Desktop
     assert refusal(requirements) == "notional>=1.4: needed, and not installed. Try again to be asked again."
 
 
+def test_slicer_of_intel_macs_is_told_that_there_is_no_pytorch_before_anything_is_tried(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependencies.sys, "platform", "darwin")
+    monkeypatch.setattr(dependencies.platform, "machine", lambda: "x86_64")
+    message = refusal(requirements)
+    assert "Intel Macs" in message and "command line" in message
+    assert desktop.happened == []
+
+
 def test_older_packages_count_as_missing(desktop: Desktop, requirements: Path) -> None:
     desktop.add("torch", "2.3.1")
     desktop.add("notional", "1.3.2")
@@ -225,7 +236,7 @@ def test_installation_that_does_not_work_is_told_with_the_cure(
     desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     have_extension(desktop)
-    monkeypatch.setattr(desktop, "install_torch", lambda requirement: "torch")
+    monkeypatch.setattr(desktop, "install_torch", lambda requirement, asks: "torch")
     message = refusal(requirements)
     assert "does not work" in message and "PyTorch Utils" in message and "pip_uninstall('torch')" in message
 
@@ -301,11 +312,59 @@ def test_nothing_is_installed_while_slicer_is_tested(
     assert desktop.happened == []
 
 
-def test_slicer_before_its_packaging_is_told_to_be_too_old(
-    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def slicer_5_10(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Slicer that has slicer.util.pip_install and no slicer.packaging."""
     monkeypatch.setitem(sys.modules, "slicer.packaging", None)
-    assert refusal(requirements) == "This needs Slicer 5.12 or later. Install the current Slicer."
+
+
+@pytest.mark.usefixtures("slicer_5_10")
+def test_slicer_5_10_asks_and_installs_by_pip(desktop: Desktop, requirements: Path) -> None:
+    desktop.add("torch", "2.9.0")
+    desktop.add("notional", "1.3")
+    dependencies.ensureDependencies("Segmentation", requirements)
+    question, installed = desktop.happened
+    assert question.startswith("Segmentation: ") and "notional>=1.4" in question
+    assert installed == "pip install notional>=1.4"
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert len(desktop.happened) == 2, "nothing is asked or installed twice"
+
+
+@pytest.mark.usefixtures("slicer_5_10")
+def test_slicer_5_10_tells_of_packages_that_were_declined_or_could_not_be_had(
+    desktop: Desktop, requirements: Path
+) -> None:
+    desktop.add("torch", "2.9.0")
+    desktop.agrees = False
+    assert refusal(requirements) == "notional>=1.4: needed, and not installed. Try again to be asked again."
+    desktop.agrees, desktop.online = True, False
+    assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
+
+
+def test_scripts_install_all_that_is_missing_without_asking(
+    desktop: Desktop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desktop.agrees = False
+    for name in ("MissingModalitySeg", "MissingModalityTrain"):
+        module = slicer_standin.load_module(name)
+        logic = sys.modules[f"{name}Lib.logic"]
+        path = Path(module.__file__).with_name("Resources")
+        assert path / getattr(module, f"{name}Widget").requirements == logic.REQUIREMENTS
+        getattr(module, f"{name}Logic")().ensureDependencies()
+    segmentation = sys.modules["MissingModalitySegLib.logic"].MissingModalitySegLogic()
+    segmentation.ensureDependencies(stripping=True)
+    assert desktop.asked == 0
+    assert "PyTorchUtils installs torch>=2.4" in desktop.happened
+    assert f"pip install --no-deps {REQUIREMENT}" in desktop.happened
+
+
+@pytest.mark.parametrize("name", ["MissingModalitySeg", "MissingModalityTrain"])
+def test_slicer_5_8_is_told_what_the_module_needs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Path(slicer_standin.load_module(name).__file__).read_text(encoding="utf-8")
+    program = compile(ast.parse(source, feature_version=(3, 9)), name, "exec")
+    monkeypatch.setattr(sys, "version_info", (3, 9, 10, "final", 0))
+    with pytest.raises(RuntimeError, match=r"needs Slicer 5\.10 or later"):
+        exec(program, {"__name__": name, "__file__": name})  # noqa: S102 - as Slicer imports it
 
 
 def test_real_pip_without_network_ends_in_the_message(
@@ -314,7 +373,7 @@ def test_real_pip_without_network_ends_in_the_message(
     """pip itself, in its own process, as Slicer calls it; an empty folder plays the missing network."""
     desktop.add("torch", "2.9.0")
 
-    def pip_ensure(requirements: list[Any], requester: str) -> None:
+    def pip_ensure(requirements: list[Any], **_options: Any) -> None:
         options = ["--no-index", "--disable-pip-version-check", "--target", str(desktop.site)]
         command = [sys.executable, "-m", "pip", "install", *options, *map(str, requirements)]
         subprocess.run(command, check=True, capture_output=True)

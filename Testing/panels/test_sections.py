@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import slicer
+from PySide6.QtCore import QTimer
 
 import qt_standin
 import slicer_standin
@@ -59,12 +60,13 @@ class NotesSection(PanelLib["section"].Section):
 
 
 SECTIONS = (*seg.SECTIONS, NotesSection)
+readParameterNode = PanelLib["parameters"].readParameterNode
 ParameterNode = PanelLib["parameters"].makeParameterNodeClass("ParameterNode", SECTIONS)
 
 
 class MissingModalitySegLogic(seg.MissingModalitySegLogic):
     def getParameterNode(self) -> Any:
-        return ParameterNode(super().getParameterNode().parameterNode)
+        return readParameterNode(ParameterNode, super().getParameterNode().parameterNode)
 
 
 @pytest.fixture
@@ -119,6 +121,18 @@ def test_no_two_sections_of_a_panel_have_a_widget_of_one_name(module: Any) -> No
     panel.cleanup()
 
 
+@pytest.mark.parametrize("module", [seg, train], ids=["segmentation", "training"])
+def test_a_panel_that_is_not_shown_and_runs_nothing_costs_nothing(module: Any, tmp_path: Path) -> None:
+    qt_standin.keep_settings_in(str(tmp_path))
+    slicer_standin.new_scene()
+    panel = getattr(module, f"{module.__name__}Widget")(slicer_standin.module_area())
+    panel.setup()
+    owners = [panel.logic, *(getattr(panel, section.name) for section in panel.sectionClasses)]
+    timers = [one for owner in owners for one in vars(owner).values() if isinstance(one, QTimer)]
+    assert timers and not any(timer.isActive() for timer in timers)
+    panel.cleanup()
+
+
 def test_there_is_a_selector_for_every_sequence_of_the_library(opened: Any) -> None:
     for modality in MODALITIES:
         selector = getattr(opened.ui, f"{modality.name.lower()}Selector")
@@ -135,7 +149,7 @@ def test_choices_that_older_scenes_kept_by_the_names_of_enumerations_are_read(tm
         node.SetParameter(name, text)
     panel = new_panel()
     state = panel.logic.getParameterNode()
-    assert (state.network, state.preset, state.device.value) == ("mstkdnet", "light", "cuda")
+    assert (state.network, state.preset, state.device) == ("mstkdnet", "light", "cuda")
     assert panel.ui.networkSelector.currentText == "MST-KDNet (needs a GPU)"
     assert panel.ui.presetSelector.currentText.startswith("Light")
     assert panel.ui.modalitySelector.currentText == "T1ce"

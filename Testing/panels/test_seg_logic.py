@@ -15,6 +15,7 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 
+import readme
 import slicer_standin
 from event_loop import scene_state
 from MissingModalityLib import mrml
@@ -29,6 +30,7 @@ from small_patient import brain_volume
 
 seg = slicer_standin.load_module("MissingModalitySeg")
 raw = slicer_standin.load_module("MissingModalitySegLib.rawsection")
+sample = slicer_standin.load_module("MissingModalitySegLib.sampledata")
 running = slicer_standin.load_module("MissingModalitySegLib.segmentationrun")
 
 # No multiple of half a millimeter: a voxel center halfway between two others could go either way.
@@ -52,6 +54,25 @@ CRASH = "echo something broke >&2; exit 3"
 
 def add_volume(name: str, seed: int = 0, **geometry: tuple[float, ...]) -> Any:
     return mrml.add_volume(slicer.mrmlScene, brain_volume(seed, **geometry), name)
+
+
+def test_the_first_lines_of_the_readme_fit_the_sample_patient(
+    logic: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As they stand there; what segments is tested below."""
+    volumes = sample.addSyntheticPatient(seed=1, shape=(22, 24, 26), spacing=(7.0, 8.0, 7.0))
+    asked = []
+
+    def segment(inputs: dict[str, Any]) -> Any:
+        asked.append(running.nodesByModality(inputs))
+        return slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+
+    monkeypatch.setattr(logic, "segment", segment)
+    monkeypatch.setattr(slicer.util, "getModuleLogic", {"MissingModalitySeg": logic}.get)
+    names = {"slicer": slicer, "getNode": slicer.util.getNode}
+    exec(readme.lines_with("Synthetic T1ce"), names)  # noqa: S102 - lines of our own README
+    assert asked == [{modality: volumes[modality] for modality in (Modality.FLAIR, Modality.T1CE)}]
+    assert capsys.readouterr().out
 
 
 def test_logic_and_command_line_give_the_same_label_map(logic: Any, student: Path, tmp_path: Path) -> None:
@@ -173,25 +194,24 @@ def test_proposal_covers_the_loaded_sequences(logic: Any) -> None:
 
 
 def test_module_registers_its_terminology_and_describes_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded, samples = [], []
+    loaded = []
     terminologies = SimpleNamespace(LoadTerminologyFromFile=loaded.append)
     monkeypatch.setattr(
         slicer.modules, "terminologies", SimpleNamespace(logic=lambda: terminologies), raising=False
     )
-    sample_data = SimpleNamespace(registerCustomSampleDataSource=lambda **source: samples.append(source))
-    monkeypatch.setitem(sys.modules, "SampleData", SimpleNamespace(SampleDataLogic=sample_data))
-    parent = SimpleNamespace()
+    parent = slicer_standin.module_parent("MissingModalitySeg")
     module = seg.MissingModalitySeg(parent)
     module.onStartupCompleted()
     assert Path(loaded[0]).is_file()
-    assert [sample["sampleName"] for sample in samples] == ["SyntheticBrainTumor", "SyntheticBrainTumorRaw"]
+    assert "Brain tumor MRI" in slicer.modules.sampleDataSources
     assert "not a medical device" in parent.helpText
     assert "RFNet" in parent.acknowledgementText
 
 
 def test_self_test_of_the_module_passes() -> None:
     slicer_standin.new_scene()
-    seg.MissingModalitySegTest().runTest()
+    seg.MissingModalitySeg(slicer_standin.module_parent("MissingModalitySeg"))
+    slicer.selfTests["MissingModalitySeg"]()
 
 
 def test_nothing_heavy_is_imported_with_the_module() -> None:

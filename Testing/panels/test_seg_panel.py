@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
-from PySide6 import QtGui
+import vtk
+from PySide6 import QtCore, QtGui
 
 import qt_standin
 import slicer_standin
@@ -101,7 +102,7 @@ def test_model_file_that_is_absent_keeps_apply_off(panel: Any, tmp_path: Path) -
     (node,) = add_volumes("T2")
     panel.ui.t2Selector.setCurrentNode(node)
     choose_student(panel, tmp_path / "nowhere.safetensors")
-    assert "nowhere.safetensors: there is no such student file" in panel.ui.applyButton.toolTip
+    assert "nowhere.safetensors: there is no such model file" in panel.ui.applyButton.toolTip
     assert panel.ui.expectationLabel.text == panel.ui.applyButton.toolTip
 
 
@@ -112,7 +113,7 @@ def test_choices_live_in_the_parameter_node(panel: Any, student: Path) -> None:
     panel.ui.deviceSelector.setCurrentIndex(1)
     choose_student(panel, student)
     state = panel.logic.getParameterNode()
-    assert (state.t2, state.regions, state.device.value) == (node, True, "cpu")
+    assert (state.t2, state.regions, state.device) == (node, True, "cpu")
     assert state.studentPath == str(student)
 
 
@@ -128,6 +129,7 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     choose_student(panel, student)
     panel.ui.detectButton.click()
     panel.ui.regionsCheckBox.setChecked(True)
+    assert panel.ui.resultCollapsibleButton.collapsed, "it takes no room before there is a result"
     panel.ui.applyButton.click()
     assert not panel.ui.applyButton.enabled
     assert panel.ui.cancelButton.enabled
@@ -147,6 +149,10 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     assert rows[0][1] == f"{volumes['WT']:.2f}"
     assert volumes["WT"] > 0
     assert float(rows[0][2]) > 0
+    assert not panel.ui.resultCollapsibleButton.collapsed
+    number = panel.ui.volumesTable.item(0, 1)
+    assert number.textAlignment() & QtCore.Qt.AlignmentFlag.AlignRight, "numbers line up"
+    assert number.toolTip() == number.text()
     assert panel.ui.applyButton.enabled
 
 
@@ -183,7 +189,7 @@ def test_file_that_is_no_student_is_told_before_anything_starts(panel: Any, tmp_
     choose_student(panel, fake)
     panel.ui.t2Selector.setCurrentNode(node)
     assert not panel.ui.applyButton.enabled
-    assert "fake.safetensors: cannot be read as a student file" in panel.ui.expectationLabel.text
+    assert "fake.safetensors: cannot be read as a model file" in panel.ui.expectationLabel.text
 
 
 def test_a_process_that_dies_is_told_leaves_all_as_it_was_and_apply_works_again(
@@ -192,6 +198,7 @@ def test_a_process_that_dies_is_told_leaves_all_as_it_was_and_apply_works_again(
     (node,) = add_volumes("T2")
     output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
     output.GetSegmentation().AddEmptySegment("Old", "Old")
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_args, **_options: True)
     choose_student(panel, student)
     panel.ui.t2Selector.setCurrentNode(node)
     panel.ui.outputSelector.setCurrentNode(output)
@@ -239,10 +246,24 @@ def test_captions_tell_the_grid_of_each_chosen_volume(panel: Any) -> None:
     assert not panel.ui.flairCaptionLabel.text
 
 
+def test_captions_follow_voxels_that_are_replaced_in_place_until_another_volume_is_chosen(panel: Any) -> None:
+    first, second = add_volumes("T2", "T2 again")
+    panel.ui.t2Selector.setCurrentNode(first)
+    smaller = vtk.vtkImageData()
+    smaller.SetDimensions(10, 11, 12)
+    smaller.AllocateScalars(vtk.VTK_SHORT, 1)
+    first.SetAndObserveImageData(smaller)
+    assert panel.ui.t2CaptionLabel.text == "10 x 11 x 12 voxels of 2 x 2 x 2 mm"
+    first.SetSpacing(1, 1, 1)
+    assert panel.ui.t2CaptionLabel.text == "10 x 11 x 12 voxels of 1 x 1 x 1 mm"
+    panel.ui.t2Selector.setCurrentNode(second)
+    assert not panel.hasObserver(first, vtk.vtkCommand.ModifiedEvent, panel.inputs._showGrids)
+
+
 @pytest.fixture
 def evaluated(tmp_path: Path) -> Path:
     """A student whose card tells scores of two subsets."""
-    scores = {"T2": (0.8, 0.6, 0.31), "T1ce+T2": (0.81, 0.7, 0.7)}
+    scores = {"T2": (0.8, 0.6, 0.31), "T1ce+T2": (0.75, 0.7, 0.7)}
     named = {name: dict(zip(("WT", "TC", "ET"), dice, strict=True)) for name, dice in scores.items()}
     subsets = [
         {"subset": name, "cases": 7, "dice": dice, "dice_std": dict.fromkeys(dice, 0.12)}
@@ -257,20 +278,37 @@ def evaluated(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_panel_says_what_to_expect_and_which_sequence_would_help(panel: Any, evaluated: Path) -> None:
+def expected(panel: Any) -> list[str]:
+    """Lines of the expectation, as they read without colors."""
+    return QtGui.QTextDocumentFragment.fromHtml(panel.ui.expectationLabel.text).toPlainText().splitlines()
+
+
+def test_the_panel_says_what_to_expect_and_what_a_further_sequence_would_change(
+    panel: Any, evaluated: Path
+) -> None:
     (node,) = add_volumes("T2")
     choose_student(panel, evaluated)
     assert not panel.ui.expectationLabel.text
     panel.ui.t2Selector.setCurrentNode(node)
-    plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.expectationLabel.text).toPlainText()
-    assert plain.splitlines() == [
+    assert expected(panel) == [
         "T2 (1 of 4 sequences): what to expect, by mean Dice \u00b1 spread over 7 evaluated patients",
         "✓ Whole tumor: reliable (0.80 \u00b1 0.12)",
         "⚠ Tumor core: check (0.60 \u00b1 0.12)",
         "✗ Enhancing tumor: doubtful (0.31 \u00b1 0.12)",
-        "Adding T1ce would help most: whole tumor 0.80 to 0.81, tumor core 0.60 to 0.70, enhancing tumor "
-        "0.31 to 0.70 (the 6 patients who have it).",
+        "Adding T1ce, in the same 6 patients: better: tumor core 0.60 → 0.70, enhancing tumor 0.31 → 0.70; "
+        "worse: whole tumor 0.80 → 0.75.",
     ]
+
+
+def test_the_panel_says_what_a_chosen_sequence_costs(panel: Any, evaluated: Path) -> None:
+    choose_student(panel, evaluated)
+    t1ce, t2 = add_volumes("T1CE", "T2")
+    panel.ui.t1ceSelector.setCurrentNode(t1ce)
+    panel.ui.t2Selector.setCurrentNode(t2)
+    assert expected(panel)[-1] == (
+        "Without T1ce, in the same 6 patients: better: whole tumor 0.75 → 0.80; worse: tumor core "
+        "0.70 → 0.60, enhancing tumor 0.70 → 0.31."
+    )
 
 
 def test_nothing_is_promised_of_sequences_that_were_never_evaluated(panel: Any, evaluated: Path) -> None:
@@ -306,7 +344,7 @@ def test_a_student_trained_here_appears_when_the_panel_is_entered(panel: Any, tm
     assert selector.itemText(selector.currentIndex) == "mine (trained here)"
     mine.unlink()
     panel.enter()
-    assert "mine.safetensors: there is no such student file" in panel.ui.applyButton.toolTip
+    assert "mine.safetensors: there is no such model file" in panel.ui.applyButton.toolTip
 
 
 def test_the_device_is_found_with_an_estimate_of_the_time(
@@ -319,8 +357,8 @@ def test_the_device_is_found_with_an_estimate_of_the_time(
     assert Silence.asked[-1][2] == "auto"
     monkeypatch.setattr(devicesection, "Job", jobs.Job)
     panel.ui.deviceSelector.setCurrentIndex(1)
-    assert panel.ui.deviceFoundLabel.text == "Looking..."
-    run_events(lambda: panel.ui.deviceFoundLabel.text != "Looking...", 180)
+    assert panel.ui.deviceFoundLabel.text == "Looking at the processor and the graphics card..."
+    run_events(lambda: not panel.ui.deviceFoundLabel.text.startswith("Looking"), 180)
     assert re.fullmatch(r"CPU: .* cores.*; about \d+ s per patient", panel.ui.deviceFoundLabel.text)
 
 
@@ -343,7 +381,7 @@ def test_result_is_shown_faded_and_saved_as_the_label_map_it_is(
     assert composite.GetBackgroundVolumeID() == panel.ui.flairSelector.currentNode().GetID()
     display = node.GetDisplayNode()
     panel.ui.show3DButton.setChecked(False)
-    assert not display.GetVisibility3D()
+    assert not node.GetSegmentation().ContainsRepresentation("Closed surface")
     panel.ui.show3DButton.setChecked(True)
     assert display.GetVisibility3D() and node.GetSegmentation().ContainsRepresentation("Closed surface")
     panel.ui.opacitySlider.setValue(0.4)
@@ -391,7 +429,7 @@ def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
     assert "A segmentation is running." in panel.ui.folderButton.toolTip
     finish(panel)
     assert panel.ui.statusLabel.text.startswith("2 segmented, 0 done before, 0 failed.")
-    assert "1 files skipped:\nC_MPRAGE.nii.gz: " in panel.ui.statusLabel.text
+    assert "Files skipped: 1\nC_MPRAGE.nii.gz: " in panel.ui.statusLabel.text
     assert (tmp_path / "out" / "B_2.seg.nrrd").is_file()
     assert scene_state() == before
 
@@ -526,13 +564,14 @@ def test_presence_stands_below_the_table_where_the_student_tells_it(
     assert panel.ui.presenceLabel.isHidden()
 
 
-def test_widgets_of_a_closed_scene_are_tied_to_the_new_one_alone(panel: Any) -> None:
-    old = panel.state
-    assert old._connections
+def test_widgets_are_tied_to_the_parameter_node_that_is_shown_alone(panel: Any) -> None:
     slicer.mrmlScene.Clear()
-    assert panel.state is not old and not old._connections
+    before = panel.state.parameterNode
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    parameters = slicer_standin.load_module("MissingModalityPanelLib.parameters")
+    panel.setParameterNode(parameters.readParameterNode(type(panel.state), node))
     panel.ui.regionsCheckBox.setChecked(True)
-    assert panel.logic.getParameterNode().regions
+    assert (before.GetParameter("regions"), node.GetParameter("regions")) == ("False", "True")
 
 
 def test_an_unusable_temporary_folder_is_told(

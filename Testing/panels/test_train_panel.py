@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import slicer
 
+import slicer_standin
 from event_loop import run_events
 from MissingModalityLib.core.labels import CONVENTIONS
 from MissingModalityLib.datasets.discovery import find_cases
@@ -165,18 +165,28 @@ def test_cleanup_leaves_no_observer_and_no_process(
     run_events((tmp_path / "begun").exists)
     panel.cleanup()
     assert panel.Observations == []
-    assert panel.logic._timers == {}
+    assert not panel.logic._timer.isActive()
 
 
 def test_self_test_of_the_module_passes() -> None:
-    train.MissingModalityTrainTest().runTest()
+    train.MissingModalityTrain(slicer_standin.module_parent("MissingModalityTrain"))
+    slicer.selfTests["MissingModalityTrain"]()
 
 
 def test_module_describes_itself() -> None:
-    parent = SimpleNamespace()
+    parent = slicer_standin.module_parent("MissingModalityTrain")
     train.MissingModalityTrain(parent)
     assert parent.dependencies == ["MissingModalitySeg"]
     assert "not a medical device" in parent.helpText
+
+
+def test_a_run_folder_is_read_only_while_somebody_looks(panel: Any) -> None:
+    timer = panel.training._timer
+    assert timer.isActive() and timer.interval() > 1000, "seldom, since nothing trains"
+    panel.exit()
+    assert not timer.isActive()
+    panel.enter()
+    assert timer.isActive()
 
 
 def test_a_number_of_epochs_can_be_typed(panel: Any) -> None:

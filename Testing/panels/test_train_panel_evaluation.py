@@ -118,7 +118,7 @@ def test_evaluation_becomes_a_table_and_a_picture(
 ) -> None:
     run, picture = write_run(tmp_path / "run"), tmp_path / "run" / "evaluation" / "heatmap.png"
     choose_item(panel.ui.resectionCavitySelector, "core")
-    assert panel.ui.evaluateButton.toolTip.startswith("Export the student file first.")
+    assert panel.ui.evaluateButton.toolTip.startswith("Export the model file first.")
     (tmp_path / "test").mkdir()
     student = write_student(tmp_path / "s.safetensors")
     choose(panel, run=run, student=student, evaluation=tmp_path / "test")
@@ -139,7 +139,7 @@ def test_evaluation_becomes_a_table_and_a_picture(
     scores = "0.8 0.01 0.6 0.02 0.4 nan 5 1 6 1.5 7 2"
     assert row == ["FLAIR+T2", "3", *scores.split()]
     assert panel.ui.evaluationStatusLabel.text == (
-        "Evaluated on 3 cases. Mean Dice over all subsets: WT 0.80, TC 0.60, ET 0.40."
+        "Cases evaluated: 3. Mean Dice over all subsets: WT 0.80, TC 0.60, ET 0.40."
     )
     assert not panel.ui.heatmapLabel.pixmap.isNull()
     assert not panel.ui.heatmapLabel.isHidden()
@@ -204,7 +204,7 @@ def test_a_whole_training_from_the_folder_to_the_evaluated_student(panel: Any, t
     choose(panel, evaluation=tmp_path / "test")
     panel.ui.evaluateButton.click()
     run_events(lambda: panel.ui.evaluationCancelButton.isHidden(), 900)
-    assert "Evaluated on 1 cases." in panel.ui.evaluationStatusLabel.text
+    assert "Cases evaluated: 1." in panel.ui.evaluationStatusLabel.text
     assert not panel.ui.heatmapLabel.isHidden()
     assert len(Student.load(student).card["evaluation"]["subsets"]) == 15
     panel.cleanup()

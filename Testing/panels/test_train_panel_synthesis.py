@@ -157,7 +157,7 @@ def test_generate_writes_the_set_and_says_so(
     assert "A synthesis is running." in panel.ui.generateButton.toolTip
     run_events(lambda: panel.ui.generateButton.enabled)
     wrote, *told = panel.ui.synthesisStatusLabel.text.splitlines()
-    assert wrote.startswith(f"Wrote 3 synthetic cases to {tmp_path / 'set'};")
+    assert wrote.startswith(f"Synthetic cases in {tmp_path / 'set'}: 3;")
     assert told[0] == "Warning: 2 more in the report." and len(told) == 9
     assert told[-1] == "Warning: No case has a label ET."
     expected = f"synthesize --output {tmp_path / 'set'} --factor 2 --data {cases} --seed 0 --progress json"
@@ -175,5 +175,5 @@ def test_a_real_set_is_generated_outside_of_the_data_only(panel: Any, cases: Pat
     choose(panel, synthesis=tmp_path / "set")
     panel.ui.generateButton.click()
     run_events(lambda: panel.ui.generateButton.enabled, 600)
-    assert panel.ui.synthesisStatusLabel.text.startswith("Wrote 4 synthetic cases to ")
+    assert panel.ui.synthesisStatusLabel.text.startswith("Synthetic cases in ")
     assert len(list((tmp_path / "set").glob("synthetic_*"))) == 4

@@ -304,7 +304,7 @@ def test_loss_and_dice_are_plotted_while_it_trains(
     write_run(tmp_path / "run", epochs=3)
     run_events(lambda: nodes("vtkMRMLTableNode")[0].GetNumberOfRows() == 3)
     loss, dice = nodes("vtkMRMLTableNode")
-    assert arrayFromTableColumn(loss, "Loss").tolist() == pytest.approx([1, 1 / 2, 1 / 3])
+    assert arrayFromTableColumn(loss, "train").tolist() == pytest.approx([1, 1 / 2, 1 / 3])
     assert arrayFromTableColumn(dice, "Epoch").tolist() == [3]
     scores = [arrayFromTableColumn(dice, region)[0] for region in ("WT", "TC", "ET")]
     assert scores == pytest.approx([0.6, 0.4, 0.3])
@@ -340,7 +340,7 @@ def test_pause_resume_and_stop_say_what_they_mean(
     write_run(tmp_path / "run", epochs=2)
     run_events(says(panel, "train 3/40"))
     panel.ui.pauseButton.click()
-    run_events(says(panel, "Paused. Stage train: 2 epochs are done. The process keeps its memory"))
+    run_events(says(panel, "Paused. Stage train: epochs done: 2. The process keeps its memory"))
     assert "paused already" in panel.ui.pauseButton.toolTip
     assert "where it was paused" in panel.ui.resumeButton.toolTip
     process = psutil.Process(background.find(tmp_path / "run").pid)
@@ -348,7 +348,7 @@ def test_pause_resume_and_stop_say_what_they_mean(
     run_events(says(panel, "train 3/40"))
     assert process.is_running() and process.status() != psutil.STATUS_STOPPED
     panel.ui.stopButton.click()
-    assert panel.ui.trainingStatusLabel.text.startswith("Stopped. Stage train: 2 epochs are done.")
+    assert panel.ui.trainingStatusLabel.text.startswith("Stopped. Stage train: epochs done: 2.")
     assert not process.is_running()
     assert panel.ui.resumeButton.enabled and not panel.ui.stopButton.enabled
 

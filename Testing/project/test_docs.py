@@ -6,6 +6,8 @@ import argparse
 import ast
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from MissingModalityLib.__main__ import build_parser
 from MissingModalityLib.core.settings import with_changes
 from small_cases import write_block_cases
 
-PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "Resources" / "Docs").glob("*.md")))
+DOCS = ROOT / "Resources" / "Docs"
+MODELS = ROOT / "Resources" / "Models"
+PAGES = (*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md")))
 PROGRAM = re.compile(r"\bmissing-modality |-m MissingModalityLib ")
 
 
@@ -60,7 +64,7 @@ def test_commands_parse_and_their_settings_make_a_plan(page: str, command: str) 
 
 
 def test_the_papers_comparisons_are_what_they_claim() -> None:
-    page = ROOT / "Resources" / "Docs" / "recipes.md"
+    page = DOCS / "recipes.md"
     trainings = [parse(command) for command in commands(page) if command.startswith("train ")]
     plans = {options.output.name: plan_of(options) for options in trainings}
     assert all(options.network == "rfnet" and options.preset == "paper" for options in trainings)
@@ -101,7 +105,7 @@ def test_the_papers_comparisons_train(tmp_path: Path, monkeypatch: pytest.Monkey
         "validation_fraction": 0,
         "network.width": 4,
     }
-    for command in commands(ROOT / "Resources" / "Docs" / "recipes.md"):
+    for command in commands(DOCS / "recipes.md"):
         if not command.startswith("train "):
             continue
         options = parse(command)
@@ -131,6 +135,31 @@ def test_links_lead_to_files(page: Path) -> None:
         assert "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_every_page_is_in_the_index_and_readme_leads_there() -> None:
+    index = (DOCS / "README.md").read_text("utf-8")
+    listed = {(DOCS / target).resolve() for target in re.findall(r"\]\(([^):#]+)\)", index)}
+    assert {*PAGES, *MODELS.glob("*.md"), *DOCS.glob("site/*.md")} - {DOCS / "README.md"} <= listed
+    assert "](Resources/Docs/README.md)" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_reference_has_every_public_name_once() -> None:
+    page = (DOCS / "site" / "api.md").read_text("utf-8")
+    names = re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.MULTILINE)
+    # not __all__, which has other names of some functions too
+    assert sorted(names) == sorted(mm._PUBLIC)
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("sphinx", reason="the site needs Sphinx: make docs")
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-c", DOCS / "site", ROOT, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").read_bytes() == (tmp_path / "README.html").read_bytes()
+    reference = (tmp_path / "Resources" / "Docs" / "site" / "api.html").read_text("utf-8")
+    assert 'id="MissingModalityLib.segment"' in reference
+
+
 def test_programs_and_tests_that_are_named_with_their_folder_are_there() -> None:
     """On pages, in the Makefile, and in what the code says of itself."""
     folders = [ROOT / name for name in ("MissingModalitySeg", "MissingModalityTrain", "Scripts", "Testing")]
@@ -149,7 +178,7 @@ def test_python_is_python_and_names_are_public(page: Path) -> None:
 
 def test_the_weights_of_joint_distillation_are_those_in_the_guide() -> None:
     """Columns: recipe mst-kd in the presets light and paper, recipe adamm."""
-    text = (ROOT / "Resources" / "Docs" / "distillation.md").read_text("utf-8")
+    text = (DOCS / "distillation.md").read_text("utf-8")
     rows = re.findall(r"`joint\.(\w+)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|", text)
     plans = [
         mm.make_plan(recipe, preset=preset)
@@ -164,3 +193,10 @@ def test_the_weights_of_joint_distillation_are_those_in_the_guide() -> None:
     assert {name for name, *_ in rows} == weights_of_terms
     for name, *weights in rows:
         assert [float(weight) for weight in weights] == [getattr(options, name) for options in joint], name
+
+
+def test_every_picture_is_shown_on_some_page() -> None:
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    assert set(re.findall(r"Screenshots/([\w.]+)\)", text)) == {
+        path.name for path in (ROOT / "Resources" / "Screenshots").iterdir()
+    }

@@ -15,6 +15,7 @@ import slicer_standin
 from checkout import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
+INSTALLING = (ROOT / "Resources" / "Docs" / "install.md").read_text("utf-8")
 ICON_SIZE = (128, 128)
 
 # The facts of slicer-extension-catalog-entry-schema-v1.0.1.json, which the entry names.
@@ -116,10 +117,10 @@ def module_titles() -> list[str]:
     return [re.search(r'parent\.title = _\("([^"]+)"\)', file.read_text("utf-8"))[1] for file in files]
 
 
-def section(title: str) -> str:
-    """What stands below a heading of the README, up to the next heading."""
-    found = re.search(rf"^##+ {re.escape(title)}\n(.*?)(?=^##|\Z)", README, re.MULTILINE | re.DOTALL)
-    assert found, f"README.md has no section '{title}'"
+def section(title: str, page: str = README) -> str:
+    """What stands below a heading of a page, up to the next heading."""
+    found = re.search(rf"^##+ {re.escape(title)}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no section '{title}'"
     return found[1]
 
 
@@ -155,16 +156,23 @@ def test_readme_has_a_script_and_a_use_without_panel() -> None:
 
 def test_readme_names_license_citation_privacy_and_contributing() -> None:
     text = section("Citation and license")
-    for target in ("CITATION.cff", "LICENSE", "CONTRIBUTING.md"):
-        assert f"]({target})" in text
-    assert "Apache License 2.0" in text and "Cite" in text and "leaves your computer" in text
+    assert "](CITATION.cff)" in text and "[Apache License 2.0](LICENSE)" in text
+    assert "Cite" in text and "@software" in text
+    papers = (ROOT / "CITATION.cff").read_text("utf-8")
+    for name in ("RFNet", "Asymmetry", "MST-KDNet", "AdaMM", "SegResNet", "deepbet", "BraTS 2021"):
+        assert name in papers, f"CITATION.cff lacks the paper of {name}"
+    assert "](CONTRIBUTING.md)" in section("Help") and "leaves your computer" in section("Help")
     assert "](Resources/Models/glioma-any-subset.md)" in README, "the card of the model that comes along"
 
 
 def test_troubleshooting_knows_what_the_program_says() -> None:
     """Messages are quoted with dots for what differs; each part has to be in the program as it is quoted."""
-    quoted = re.findall(r"^- \*(.+?)\*:", section("Troubleshooting"), re.MULTILINE)
-    source = (ROOT / "MissingModalityTrain/MissingModalityPanelLib/dependencies.py").read_text("utf-8")
+    quoted = re.findall(r"^- \*(.+?)\*:", section("When it fails in Slicer", INSTALLING), re.MULTILINE)
+    files = (
+        "MissingModalityTrain/MissingModalityPanelLib/dependencies.py",
+        "MissingModalitySeg/MissingModalitySeg.py",
+    )
+    source = "".join((ROOT / file).read_text("utf-8") for file in files)
     told = re.sub(r'"\s*\n\s*"', "", source)
     assert len(quoted) >= 4
     for message in quoted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import os
 import re
 import shutil
@@ -46,29 +47,36 @@ def test_one_version_everywhere() -> None:
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "MissingModalityLib.__version__"}
     citation = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
     assert citation and citation[1] == MissingModalityLib.__version__
+    entry = re.search(r"^ +version = \{(\S+)\}", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert entry and entry[1] == MissingModalityLib.__version__
 
 
 def wheel_sources(folder: Path) -> Path:
     """A folder with what the wheel is made of."""
     source = folder / "source"
     for folder in ("MissingModalityTrain", "Resources/Models"):
-        if (ROOT / folder).is_dir():
-            shutil.copytree(
-                ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-            )
-    for file in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copytree(
+            ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
+    for file in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, source)
     return source
 
 
-def build_wheel(source: Path) -> Path:
-    """The wheel that pip builds from sources, beside them."""
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+def build(source: Path, kind: str) -> None:
+    """The distribution of a kind, as pip has setuptools build it; beside the sources."""
+    command = [sys.executable, "-c", f"from setuptools import build_meta; build_meta.build_{kind}('..')"]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
-    done = subprocess.run(
-        [*command, "-w", source.parent, source], env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def build_wheel(source: Path) -> Path:
+    """The wheel made of the source distribution, as for whoever has no checkout; beside the sources."""
+    build(source, "sdist")
+    (archive,) = source.parent.glob("*.tar.gz")
+    shutil.unpack_archive(archive, source.parent, filter="data")
+    build(archive.with_name(archive.name.removesuffix(".tar.gz")), "wheel")
     return next(source.parent.glob("*.whl"))
 
 
@@ -85,6 +93,20 @@ def test_wheel_holds_the_library_and_the_models(built: Path) -> None:
     library = {file for file in bundled_files(ROOT / MODULES[1]) if file.startswith("MissingModalityLib/")}
     models = {f"MissingModalityLib/{entry}" for entry in cmake_list(ROOT, "MODELS")}
     assert library | models <= packed
+
+
+def test_what_an_index_shows_names_both_licenses_and_links_to_whole_addresses(built: Path) -> None:
+    with zipfile.ZipFile(built) as wheel:
+        (entry,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(wheel.read(entry))
+    assert metadata["License-Expression"] == "Apache-2.0 AND CC-BY-4.0"
+    cards = {f"Resources/Models/{path.name}" for path in (ROOT / "Resources" / "Models").glob("*.md")}
+    assert set(metadata.get_all("License-File")) == {"LICENSE", *cards}
+    targets = re.findall(r"\]\(([^)]+)\)", metadata.get_payload())
+    assert targets and all(target.startswith(("https://", "#")) for target in targets)
+    (picture, *_) = re.findall(r"!\[[^]]*\]\(([^)]+)\)", metadata.get_payload())
+    assert picture.startswith("https://raw.githubusercontent.com/")
+    assert (ROOT / picture.partition("/main/")[2]).is_file()
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ LOCKS = (
     "requirements.txt",
     "requirements-torch.txt",
     "requirements-stripping.txt",
+    "requirements-docs.txt",
     "requirements-tools.txt",
 )
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -50,21 +51,22 @@ def test_every_locked_package_has_one_version_and_its_hashes(file: str) -> None:
 
 def test_the_lock_meets_every_bound_of_the_project() -> None:
     """Python's standard library aside, what pyproject.toml asks for is what gets installed and tested."""
-    versions = {name: version for file in LOCKS[:3] for name, (version, _) in locked(file).items()}
+    versions = {name: version for file in LOCKS[:4] for name, (version, _) in locked(file).items()}
     extras = PROJECT["optional-dependencies"]
-    asked = [*PROJECT["dependencies"], *extras["test"], *extras["stripping"]]
+    asked = [*PROJECT["dependencies"], *extras["test"], *extras["stripping"], *extras["docs"]]
     for requirement in map(requirements.Requirement, asked):
         version = versions[utils.canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement}, but {version} is locked: `make lock`"
 
 
-def test_both_locks_agree_and_torch_brings_its_companions_by_itself() -> None:
+def test_locks_that_share_an_environment_agree_and_torch_brings_its_companions_by_itself() -> None:
     """Another build of torch needs no CUDA: the lock without torch must not bring it."""
     without, torch = locked("requirements.txt"), locked("requirements-torch.txt")
     assert "torch" in torch
     assert not [name for name in without if re.match("torch$|triton|nvidia-|cuda-", name)]
-    shared = without.keys() & torch.keys()
-    assert {name: without[name] for name in shared} == {name: torch[name] for name in shared}
+    for other in (torch, locked("requirements-docs.txt")):
+        shared = without.keys() & other.keys()
+        assert {name: without[name] for name in shared} == {name: other[name] for name in shared}
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,20 @@ def test_make_checks_hashes_of_all_but_the_machines_own_torch(
     assert installs[1] == "--require-hashes -r requirements.txt"
     assert installs[2] == "--require-hashes --no-deps -r requirements-stripping.txt"
     assert "--no-deps" in installs[3] and installs[3].endswith("-e .")
+
+
+def test_a_python_that_cannot_make_environments_leaves_no_half_one_and_is_told(tmp_path: Path) -> None:
+    """As Debian's without python3-venv: what it leaves would count as an environment at the next call."""
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("no make")
+    python, environment = tmp_path / "python3", tmp_path / "environment"
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || {{ mkdir -p {environment}/bin; exit 1; }}\n')
+    python.chmod(0o700)
+    command = [make, "-C", ROOT, "install", f"VENV={environment}", f"PYTHON={python}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "apt install python3-venv" in done.stderr
+    assert not environment.exists()
 
 
 def test_the_package_of_brain_networks_brings_nothing_else_and_is_the_one_that_is_opened() -> None:

@@ -320,7 +320,7 @@ def test_a_folder_of_label_files_gives_the_same_shapes_as_an_archive(archive: Pa
 def test_a_file_that_is_no_archive_of_label_maps_is_told(tmp_path: Path) -> None:
     path = tmp_path / "maps.npz"
     np.savez(path, seg=np.zeros((2, 3, 3, 3), np.uint8), patient=np.array(["a"]), spacing=np.ones(3))
-    with pytest.raises(ImageError, match="does not fit 1 patients"):
+    with pytest.raises(ImageError, match="does not fit 1 patient"):
         find_label_maps(path, [], "brats2021")
     with pytest.raises(CaseError, match="no label map is there"):
         find_label_maps(tmp_path, [], "brats2021")

@@ -106,6 +106,8 @@ def test_a_contact_sheet_shows_modalities_by_steps(tmp_path: Path, method: str) 
         picture = imread(tmp_path / "sheet.png")[..., :3]
         assert picture.shape[0] > 700 * len(cases) > 0.8 * picture.shape[1]
         assert (picture.max(axis=2) > 0.5).mean() > 0.05
+        titles = np.array_split(picture[35:85, 30:].max(axis=2), 5, axis=1)
+        assert all((title > 0.5).mean() > 0.003 for title in titles), "every column says what it shows"
     assert contents(tmp_path) >= {"sheet.png"} and not list(tmp_path.glob(".*"))
 
 

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.datasets.patients import of_voxels
 from MissingModalityLib.imaging.prepared_folder import prepare_cases
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.training.run import train
@@ -28,6 +29,23 @@ def data(tmp_path: Path) -> Path:
         write_block_case(tmp_path / "data" / name, patient=number)
     shutil.copytree(tmp_path / "data" / "alpha", tmp_path / "data" / "zeta")
     return tmp_path / "data"
+
+
+def test_one_patient_in_two_scales_neither_trains_nor_validates_apart(data: Path, tmp_path: Path) -> None:
+    for path in (data / "zeta").glob("[ft]*.nii.gz"):
+        sitk.WriteImage(sitk.ReadImage(str(path)) * 1.25, str(path))
+    run = train(data, tmp_path / "run", settings=SETTINGS)
+    assert set(record(run)["validation"]) in ({"alpha", "zeta"}, {"beta"})
+
+
+def test_a_run_from_before_scales_were_known_goes_on(data: Path, tmp_path: Path) -> None:
+    run = train(data, tmp_path / "run", settings=SETTINGS)
+    now = record(run)
+    hashes = {name: of_voxels(content) for name, content in now["voxels_sha256"].items()}
+    assert hashes != now["voxels_sha256"]
+    (run / "run.json").write_text(json.dumps({**now, "voxels_sha256": hashes}))
+    train(None, run, resume=True, settings={"epochs": 2})
+    assert record(run)["voxels_sha256"] == now["voxels_sha256"]
 
 
 @pytest.mark.parametrize("seed", range(3))

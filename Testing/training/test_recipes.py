@@ -290,7 +290,7 @@ def test_an_unknown_setting_is_answered_with_all_that_can_be_set(name: str, clea
 
 
 def test_an_unknown_setting_of_a_stage_is_not_answered_with_those_of_the_run() -> None:
-    with pytest.raises(OptionError, match=r"Unknown setting 'exclude'\. Settings: epochs, "):
+    with pytest.raises(OptionError, match=r"Unknown setting 'train.exclude'\. Settings: epochs, "):
         make_plan(settings={"train.exclude": "a"})
 
 
@@ -622,3 +622,9 @@ def test_a_method_of_ones_own_has_its_options_under_its_name(clean_plugins: None
         make_plan(settings={"focal.gamma": -1})
     with pytest.raises(OptionError, match=r"focal\.beta"):
         make_plan(settings={"focal.beta": 1})
+
+
+@pytest.mark.parametrize("typed", ["train.epochs", "epochs", "train.synthesis.factor"])
+def test_a_wrong_value_is_told_with_the_setting_as_it_was_typed(typed: str) -> None:
+    with pytest.raises(OptionError, match=rf"^Setting {re.escape(typed)}=x must be a whole number"):
+        make_plan(settings={typed: "x"})

@@ -6,6 +6,7 @@ import pytest
 
 import MissingModalityLib as mm
 from MissingModalityLib.training import run
+from MissingModalityLib.training.run_folder import RunFolder, leaving_nothing
 from small_cases import write_block_cases
 from tiny_run import TINY
 
@@ -43,3 +44,23 @@ def test_one_case_alone_is_refused_for_synthesis_before_it_is_prepared(tmp_path,
     with pytest.raises(mm.MissingModalityError, match="at least two labeled cases"):
         mm.train(cases, tmp_path / "run", recipe="aem-kd", preset="quick", settings=settings, device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("made_late", [False, True])
+def test_a_refused_cross_validation_leaves_nothing(tmp_path, monkeypatch, made_late):
+    cases = write_block_cases(tmp_path / "cases")
+    if made_late:
+        monkeypatch.setattr(run, "stage_cases", refuse)
+    with pytest.raises(mm.MissingModalityError, match="refused late" if made_late else "folds=4 cannot"):
+        mm.train(cases, tmp_path / "run", settings=TINY, folds=2 if made_late else 4, device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == ["cases"]
+
+
+def test_prepared_cases_stay_where_one_fold_has_begun(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(mm.MissingModalityError), leaving_nothing(folder):
+        for made in (folder.prepared, folder.path / "fold0"):
+            made.mkdir(parents=True)
+        (folder.path / "fold0" / "run.json").touch()
+        refuse()
+    assert folder.prepared.exists()

@@ -319,5 +319,5 @@ def test_data_without_labels_cannot_train(tmp_path: Path) -> None:
 
 def test_a_run_without_any_of_its_labeled_cases_says_so(tmp_path: Path) -> None:
     write_block_case(tmp_path / "data" / "patient")
-    with pytest.raises(CaseError, match="all 1 cases with a label are excluded"):
+    with pytest.raises(CaseError, match="of 1 case with a label all are excluded"):
         train(tmp_path / "data", tmp_path / "run", settings={"exclude": "patient"})

@@ -48,7 +48,7 @@ def test_a_case_that_cannot_be_read_is_left_out_and_said(prepared: bool, cases: 
     (said,) = [
         event.message for event in events if "patient_b" in event.message and "left out" in event.message
     ]
-    assert "1 cases to train on, 1 to validate on" in said
+    assert "1 case to train on, 1 to validate on" in said
     train(None, run, resume=True, settings={"epochs": 2})
     assert len(log(run)) == 2 and sorted(record(run)["cases"]) == ["patient_a", "patient_c"]
 

@@ -24,14 +24,14 @@ from .speech import add_speech, shown_progress
 
 _EXAMPLES = (
     "evaluate --data TEST_CASES --output results",
-    "evaluate --student student.safetensors --data TEST_CASES --output results --store",
+    "evaluate --model model.safetensors --data TEST_CASES --output results --store",
 )
 
 
 def add(commands: Any) -> None:
     """Describe the options."""
     parser = add_command(
-        commands, "evaluate", run, "Score a student on cases with labels, over all subsets.", _EXAMPLES
+        commands, "evaluate", run, "Score a model on cases with labels, over all subsets.", _EXAMPLES
     )
     add_student(parser)
     add_data(parser, "folder of cases with labels")
@@ -47,7 +47,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--store",
         action="store_true",
-        help="keep the table in the student file too, unless it was trained on any of these cases",
+        help="keep the table in the model file too, unless it was trained on any of these cases",
     )
     parser.add_argument(
         "--resection-cavity",
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     from ..runtime import distributed
 
     if options.store and options.student is None:
-        raise OptionError("--store writes into a student file, and the bundled one stays. Add --student.")
+        raise OptionError("--store writes into a model file, and the bundled one stays. Add --model.")
     student = options.student or bundled_student()
 
     with shown_progress(options) as progress:
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     # scores on cases that it learned from would stand in the file as if they were of new ones
     if options.store and not seen:
         distributed.on_rank_zero(lambda: attach_evaluation(student, options.output))
-    warning = f"Warning: the student was trained on {', '.join(seen)}; scores on these flatter it"
+    warning = f"Warning: the model was trained on {', '.join(seen)}; scores on these flatter it"
     not_stored = ", so none were stored in its file" if options.store else ""
     warnings = [*skipped_lines(result["skipped"]), *warning_lines(result["warnings"])]
     warnings += [f"{warning}{not_stored}."] if seen else []

@@ -11,18 +11,18 @@ from ..inference.card import GATES  # reads headers alone: help must not load Py
 from .options import add_command, add_output, show_result
 from .speech import add_speech
 
-_EXAMPLES = ("export --run run --output student.safetensors",)
+_EXAMPLES = ("export --run run --output model.safetensors",)
 
 
 def add(commands: Any) -> None:
     """Describe the options."""
-    parser = add_command(commands, "export", run, "Turn a training run into one student file.", _EXAMPLES)
+    parser = add_command(commands, "export", run, "Turn a training run into one model file.", _EXAMPLES)
     parser.add_argument(
         "--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of the run"
     )
     add_output(parser, "FILE", "a .safetensors file")
-    parser.add_argument("--name", help="what to call the student")
-    parser.add_argument("--license", metavar="TEXT", help="of the student file")
+    parser.add_argument("--name", help="what to call the model")
+    parser.add_argument("--license", metavar="TEXT", help="of the model file")
     parser.add_argument(
         "--gate",
         choices=GATES,

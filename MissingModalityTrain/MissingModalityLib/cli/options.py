@@ -15,7 +15,7 @@ from ..core.labels import CONVENTIONS, convention
 from ..core.modalities import Modality, modality_named
 from ..core.printable import printable
 from ..runtime.ranks import launched_rank
-from .parser import with_examples
+from .parser import Parser, with_examples
 from .speech import LOG
 
 _MOST_LINES = 20
@@ -26,7 +26,7 @@ Handler = Callable[[argparse.Namespace], None]
 
 def add_command(
     commands: Any, name: str, run: Handler, text: str, examples: Sequence[str] = (), **more: Any
-) -> argparse.ArgumentParser:
+) -> Parser:
     """A parser for ``name`` whose options hold ``run``.
 
     Args:
@@ -62,7 +62,7 @@ def folder_of(options: argparse.Namespace) -> Path:
     """
     given = [folder for folder in (options.folder, options.data) if folder is not None]
     if len(given) != 1:
-        what = f"{given[0]} and {given[1]} are two folders" if given else "No folder to look at"
+        what = f"'{given[0]}' and '{given[1]}' are two folders" if given else "No folder to look at"
         raise OptionError(f"{what}. Name one, by itself or with --data.")
     return given[0]
 
@@ -73,12 +73,12 @@ def add_output(parser: Any, metavar: str, text: str, required: bool = True) -> N
 
 
 def add_student(parser: argparse.ArgumentParser) -> None:
-    """``--student``; ``--model`` is another word for it."""
+    """``--model``; ``--student`` is its earlier name."""
     parser.add_argument(
-        "--student",
         "--model",
+        "--student",
         type=Path,
-        metavar="S",
+        metavar="FILE",
         help="trained network (default: the bundled one)",
         dest="student",
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from itertools import takewhile
 from typing import Any, NoReturn
 
+from ..core.words import nearest
 from ..runtime.ranks import launched_rank
 
 
@@ -17,6 +17,9 @@ class Parser(argparse.ArgumentParser):
 
     commands: tuple[str, ...] = ()
     """Of the parser of all commands, in the order of the help."""
+
+    settings: Collection[str] = ()
+    """Names that ``--set`` takes, of a parser that has it: people try them as options."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -33,11 +36,25 @@ class Parser(argparse.ArgumentParser):
         if not self.commands and (unknown := next(self._unknown(args or ()), None)):
             name = unknown.partition("=")[0]
             known = re.findall(r"--[a-z][a-z0-9-]*", self.format_usage())
-            self.error(f"unknown option {name}{nearest(name.lower(), known)}")
+            self.error(f"unknown option {name}{self._instead(name, known)}")
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(f"unexpected argument '{rest[0]}'")
         return found, rest
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse does, in the words of the other errors."""
+        if action.choices is not None and value not in action.choices:
+            names = [str(choice) for choice in action.choices]
+            near = did_you_mean(str(value), names)
+            raise argparse.ArgumentError(
+                action, f"'{value}' is unknown{near} (choose from {', '.join(names)})"
+            )
+
+    def _instead(self, option: str, known: Collection[str]) -> str:
+        """What an option that there is not was probably meant to be."""
+        setting = option.strip("-").replace("-", "_")
+        return f"; give --set {setting}=VALUE" if setting in self.settings else did_you_mean(option, known)
 
     def _unknown(self, arguments: Sequence[str]) -> Iterator[str]:
         """Options that there are not; a negative number is a value."""
@@ -47,10 +64,10 @@ class Parser(argparse.ArgumentParser):
                 yield text
 
 
-def nearest(word: str, known: Collection[str]) -> str:
+def did_you_mean(word: str, known: Collection[str]) -> str:
     """``"; did you mean --flair?"``, or nothing where no known word is near."""
-    near = difflib.get_close_matches(word, known, 1) or [name for name in known if name.startswith(word)]
-    return f"; did you mean {near[0]}?" if near and len(word.strip("-")) > 1 else ""
+    near = nearest(word, known)
+    return f"; did you mean {near}?" if near else ""
 
 
 def command_line(arguments: Sequence[str], commands: Collection[str], parser: Parser) -> list[str]:
@@ -59,7 +76,7 @@ def command_line(arguments: Sequence[str], commands: Collection[str], parser: Pa
     if given[:1] == ["help"]:
         given = [*given[1:2], "--help"]
     if given and not given[0].startswith("-") and given[0] not in commands:
-        near = nearest(given[0].lower(), commands) or f": there are {', '.join(commands)}"
+        near = did_you_mean(given[0], commands) or f": there are {', '.join(commands)}"
         parser.error(f"'{given[0]}' is no command{near}")
     return given
 

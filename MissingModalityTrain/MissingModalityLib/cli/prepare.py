@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.words import counted
 from .options import (
     add_command,
     add_convention,
@@ -51,7 +52,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _summary(report: Mapping[str, Any]) -> str:
     lines = [*skipped_lines(report["skipped"]), *warning_lines(report["warnings"])]
-    lines.append(
-        f"{len(report['cases'])} cases, {report['bytes'] / 2**20:.0f} MiB, in {report['seconds']:.1f} s"
-    )
+    cases = counted(len(report["cases"]), "case")
+    lines.append(f"{cases}, {report['bytes'] / 2**20:.0f} MiB, in {report['seconds']:.1f} s")
     return "\n".join([*lines, f"Wrote {report['output']}"])

@@ -211,9 +211,10 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
 
 
 def _summary(report: Mapping[str, Any]) -> str:
+    from ..core.segments import in_full
     from ..inference.worth import worth
 
-    volumes = ", ".join(f"{name} {value:.1f}" for name, value in report["volumes_cm3"].items())
+    volumes = ", ".join(f"{in_full(name)} {value:.1f}" for name, value in report["volumes_cm3"].items())
     presence = ", ".join(f"{name} {100 * value:.0f}" for name, value in report.get("presence", {}).items())
     return "\n".join(
         [

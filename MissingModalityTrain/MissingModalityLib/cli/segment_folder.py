@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..core.words import counted
 from .options import (
     add_command,
     add_data,
@@ -97,7 +98,7 @@ def _summary(result: Mapping[str, Any]) -> str:
             *(f"Warning: {name} was not segmented. {why}" for name, why in result["failed"].items()),
             *_skipped(result["skipped"]),
             *(f"Warning: {warning}" for warning in result["warnings"]),
-            f"Segmented {len(result['segmented'])} case(s){kept}, {len(result['failed'])} failed",
+            f"Segmented {counted(len(result['segmented']), 'case')}{kept}, {len(result['failed'])} failed",
             f"Wrote {result['table']}",
         ]
     )

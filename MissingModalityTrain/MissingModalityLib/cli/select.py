@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.words import counted
 from .options import add_command, add_device, show_result
 from .speech import add_speech, shown_progress
 
-_EXAMPLES = ("select --run FOLDS --store student.safetensors",)
+_EXAMPLES = ("select --run FOLDS --store model.safetensors",)
 
 
 def add(commands: Any) -> None:
@@ -19,7 +20,7 @@ def add(commands: Any) -> None:
         commands,
         "select",
         run,
-        "Choose thresholds and sizes for a student on a cross-validation, made by train --folds.",
+        "Choose thresholds and sizes for a model on a cross-validation, made by train --folds.",
         _EXAMPLES,
     )
     parser.add_argument(
@@ -51,8 +52,8 @@ def add(commands: Any) -> None:
         type=Path,
         nargs="+",
         default=[],
-        metavar="STUDENT",
-        help="put what was chosen into these student files",
+        metavar="MODEL",
+        help="put what was chosen into these model files",
     )
     add_device(parser)
     add_speech(parser)
@@ -85,5 +86,5 @@ def _in_words(selection: Mapping[str, Any]) -> list[str]:
     )
     return [
         *(lines or ["Nothing is worth a change."]),
-        f"Mean Dice over {selection['cases']} cases: {before}; with these choices: {after}",
+        f"Mean Dice over {counted(selection['cases'], 'case')}: {before}; with these choices: {after}",
     ]

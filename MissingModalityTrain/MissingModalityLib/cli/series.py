@@ -12,6 +12,8 @@ from .speech import add_speech, shown_progress
 _LONGEST_NAME = 40
 """Characters of a description in the table; with them a line fits a wide console."""
 
+_END = 14
+"""Of these the last: ', at 10:15:00' or ', echo 2 of 2'."""
 
 _EXAMPLES = ("series FOLDER",)
 
@@ -51,7 +53,7 @@ def _study(study: Any, choice: Any) -> dict[str, Any]:
         "date": study.date,
         "description": study.description,
         "series": [one.to_json() | {"used_as": used.get(id(one))} for one in study.series],
-        "choice": list(choice.sentences),
+        "choice": list(filter(None, [*choice.sentences, study.cut_off])),
     }
 
 
@@ -87,7 +89,10 @@ def _row(series: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+    """The end stays, where volumes of one name are told apart."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[: _LONGEST_NAME - _END - 3]}...{name[-_END:]}"
 
 
 def _what(series: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
-from ..core.progress import STYLES, Event, Progress, progress_printer
+from ..core.progress import STYLES, Event, Progress, in_a_line, progress_printer
 from ..runtime.ranks import launched_rank
 
 LOG = logging.getLogger("MissingModalityLib.command")
@@ -112,8 +112,7 @@ def shown_progress(options: argparse.Namespace) -> Iterator[Progress]:
         # of many steps alike, such as those of an epoch, the last one
         step = (event.stage, event.message)
         if step != last or event.step == event.total:
-            values = "".join(f", {name} {value:.4g}" for name, value in event.values.items())
-            LOG.info("%s %s/%s %s%s", event.stage, event.step, event.total or "?", event.message, values)
+            LOG.info("%s", in_a_line(event))
         last = step
 
     with progress_printer(style) as show:

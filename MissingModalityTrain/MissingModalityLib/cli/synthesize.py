@@ -12,6 +12,7 @@ from typing import Any
 from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, Modality
 from ..core.settings import as_text, with_changes
+from ..core.words import counted
 from ..synthesis.options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
 from .options import (
     add_command,
@@ -64,6 +65,7 @@ def add(commands: Any) -> None:
     _add_preview(parser)
     add_settings(parser, "change single options of the synthesis, see below")
     with_examples(parser, _EXAMPLES, _describe_options())
+    parser.settings = [name for name, _ in _options_of(SynthesisOptions())]
     add_convention(parser)
     add_speech(parser)
 
@@ -129,7 +131,7 @@ def run(options: argparse.Namespace) -> None:
             convention=options.convention,
             on_progress=progress,
         )
-    made = f"{len(report['synthetic'])} cases in {report['seconds']:.1f} s"
+    made = f"{counted(len(report['synthetic']), 'case')} in {report['seconds']:.1f} s"
     lines = [*warning_lines(report["warnings"]), made, f"Wrote {options.output}"]
     show_result(options, report, "\n".join(lines))
 

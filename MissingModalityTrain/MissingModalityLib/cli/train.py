@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from ..core import strict_json
 from ..core.errors import OptionError
 from ..networks.registry import NETWORKS
 from ..runtime.ranks import launched_world_size
+from ..training import log
 from ..training.describe import describe_recipes, describe_settings, to_yaml
 from ..training.presets import PRESET_NAMES
 from ..training.request import TrainRequest
+from ..training.run_folder import RunFolder
+from ..training.settings import Settings
 from .options import (
     add_command,
     add_convention,
@@ -57,6 +61,7 @@ def add(commands: Any) -> None:
     add_speech(others)
     others.add_argument("-h", "--help", action="help", help="show this help message and exit")
     with_examples(parser, _EXAMPLES, describe_recipes())
+    parser.settings = [item.name for item in fields(Settings)]
 
 
 def _add_first(parser: Any) -> None:
@@ -89,7 +94,7 @@ def _add_choices(parser: Any) -> None:
         help="go through these stages of the recipe only",
     )
     parser.add_argument(
-        "--init", type=Path, metavar="STUDENT", dest="initial", help="begin with the weights of this student"
+        "--init", type=Path, metavar="MODEL", dest="initial", help="begin with the weights of this model"
     )
     add_settings(parser, "change single settings of the recipe, see --help-settings")
     parser.add_argument("--help-settings", action=_ShowSettings, nargs=0, help="list them with their meaning")
@@ -116,6 +121,13 @@ def _add_course(parser: Any) -> None:
         "--accept-changes",
         action="store_true",
         help="with --resume: go on though files of the run's cases hold other voxels than when it began",
+    )
+    parser.add_argument(
+        "--track",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="NAME[,NAME]",
+        help="show every epoch in tensorboard or mlflow too; log.csv and progress.png lie in RUN anyway",
     )
     parser.add_argument(
         "--prepared",
@@ -156,10 +168,13 @@ def run(options: argparse.Namespace) -> None:
 
     request = TrainRequest.from_options(options)
     _tell_time(options, request)
+    before = log.read(RunFolder(request.output))
     with shown_progress(options) as progress:
         folder = train(**vars(request), on_progress=progress)
     warnings = _warnings_of(folder)
-    summary = "\n".join([*warning_lines(warnings), f"Wrote {folder}"])
+    idle = request.resume and request.folds is None and log.read(RunFolder(folder)) == before
+    last = f"All stages of '{folder}' were over: nothing was trained." if idle else f"Wrote {folder}"
+    summary = "\n".join([*warning_lines(warnings), last])
     show_result(options, {"output": str(folder), "warnings": warnings}, summary)
 
 

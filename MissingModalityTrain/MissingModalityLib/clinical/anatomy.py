@@ -7,12 +7,16 @@ each other only the common outlines agree, hardly better than after a shift.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
+from ..core.modalities import Modality
+from ..imaging.grid import Grid
+from ..imaging.reading import Study
 from .coarse import brain_center, deviations, head_of, middle_of, on_grid, own_grid
 
 SPACING_MM = 3.0
@@ -25,38 +29,59 @@ _FEWEST_VOXELS = 2000
 _LEAST_VARIANCE = 1e-4
 
 
-def likeness(first: sitk.Image, second: sitk.Image, brain: sitk.Image | None = None) -> float | None:
-    """How much better two volumes agree as they lie than moved by 12 mm.
+@dataclass(frozen=True)
+class View:
+    """A volume as it is compared with another.
 
-    Args:
-        first, second: volumes in one space, of any sequences.
-        brain: mask in the same space, where there is one.
+    Attributes:
+        values: (D, H, W) float32, intensities.
+        tissue: (D, H, W) bool, voxels that no background was averaged into.
+        head: (D, H, W) bool, where the head or brain is.
+        grid: of 3 mm, one for all volumes of a study.
+    """
+
+    values: np.ndarray
+    tissue: np.ndarray
+    head: np.ndarray
+    grid: Grid
+
+
+def views(study: Study) -> Mapping[Modality, View]:
+    """All volumes of a study, which lie in one space, on a grid over the reference volume's extent."""
+    grid = own_grid(study.images[study.reference], SPACING_MM)
+    found = {}
+    for modality, image in study.images.items():
+        values, share = on_grid(image, grid, study.brain)
+        found[modality] = View(values, share > _TISSUE_SHARE, head_of(values, share), grid)
+    return found
+
+
+def likeness(first: View, second: View) -> float | None:
+    """How much better two volumes agree as they lie than moved by 12 mm.
 
     Returns:
         The mean squared correlation in windows of 15 mm over the same after a shift: 1 to 2.7 for different
         brains laid over each other, 1.9 to 9 for one; None where they share too little of the brain's middle.
     """
-    grid = own_grid(first, SPACING_MM)
-    (one, share), (two, other) = (on_grid(image, grid, brain) for image in (first, second))
-    center = brain_center(head_of(one, share), SPACING_MM)
+    center = brain_center(first.head, SPACING_MM)
     if center is None:
         return None
-    both = (share > _TISSUE_SHARE) & (other > _TISSUE_SHARE)
-    middle = middle_of(one.shape, center, SPACING_MM) & both
+    both = first.tissue & second.tissue
+    middle = middle_of(both.shape, center, SPACING_MM) & both
     if np.count_nonzero(middle) < _FEWEST_VOXELS:
         return None
-    one, two = (np.where(both, deviations(part, part[middle]), 0) for part in (one, two))
+    one, two = (np.where(both, deviations(v, v[middle]), 0) for v in (first.values, second.values))
     shifts = (step * np.eye(3, dtype=int)[axis] for axis, step in product(range(3), (-1, 1)))
-    moved = [_agreement(one, _moved(two, shift), middle & _moved(both, shift)) for shift in shifts]
-    return _agreement(one, two, middle) / max(float(np.mean(moved)), 1e-6)
+    moved = [agreement(one, _moved(two, shift), middle & _moved(both, shift)) for shift in shifts]
+    return agreement(one, two, middle) / max(float(np.mean(moved)), 1e-6)
 
 
 def _moved(values: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return np.roll(values, tuple(_SHIFT_VOXELS * shift), (0, 1, 2))
 
 
-def _agreement(one: np.ndarray, two: np.ndarray, where: np.ndarray) -> float:
-    """Mean squared correlation of the windows about some voxels; 0 without any."""
+def agreement(one: np.ndarray, two: np.ndarray, where: np.ndarray) -> float:
+    """Mean squared correlation of two volumes (D, H, W) in the windows about some voxels; 0 without any."""
 
     def mean(values: np.ndarray) -> np.ndarray:
         return ndimage.uniform_filter(values, _WINDOW_VOXELS)

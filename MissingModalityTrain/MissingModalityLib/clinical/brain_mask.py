@@ -51,14 +51,36 @@ def find_brain(image: sitk.Image, networks: BrainNetworks) -> sitk.Image:
     import torch
 
     oriented = sitk.DICOMOrient(image, _ORIENTATION)
-    array = sitk.GetArrayFromImage(sitk.Cast(oriented, sitk.sitkFloat32)).transpose(2, 1, 0)
     with torch.inference_mode():
-        mask = _brain(torch.from_numpy(np.ascontiguousarray(array)), networks)
+        mask = _brain(_tensor(oriented), networks)
     found = Grid.from_image(oriented).to_image(np.ascontiguousarray(mask.transpose(2, 1, 0)))
     back = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
     found = sitk.DICOMOrient(found, back)
     found.CopyInformation(image)
     return found
+
+
+def rough_brain(image: sitk.Image, networks: BrainNetworks) -> sitk.Image:
+    """The brain as the first network sees it, in an eighth of :func:`find_brain`'s time.
+
+    Args:
+        image: 3-D, finite values.
+        networks: of :func:`.brain_networks.load_networks`.
+
+    Returns:
+        uint8 mask, 1 inside, over the volume's extent in 128**3 voxels; empty where no brain is seen.
+    """
+    import torch
+
+    oriented = sitk.DICOMOrient(image, _ORIENTATION)
+    with torch.inference_mode():
+        found = _coarse(_tensor(oriented), networks)[0]
+    own = Grid.from_image(oriented)
+    spacing = np.multiply(own.size, own.spacing) / _BOX_SIDE
+    half = 0.5 * (spacing - np.array(own.spacing))
+    origin = np.array(own.origin) + np.reshape(own.direction, (3, 3)) @ half
+    grid = Grid((_BOX_SIDE,) * 3, tuple(spacing.tolist()), tuple(origin.tolist()), own.direction)
+    return grid.to_image(np.ascontiguousarray(found.transpose(2, 1, 0)).astype(np.uint8))
 
 
 def largest_part(mask: np.ndarray) -> np.ndarray:
@@ -76,11 +98,7 @@ def _brain(volume: torch.Tensor, networks: BrainNetworks) -> np.ndarray:
     from scipy import ndimage
 
     result = np.zeros(tuple(volume.shape), np.uint8)
-    small = _stretched(volume, (_BOX_SIDE,) * 3)
-    limits = tuple(small.quantile(share) for share in _PERCENTILES)
-    if not limits[1] > limits[0]:
-        return result
-    coarse = largest_part(_probability(networks.box, small, limits).numpy() > _THRESHOLD)
+    coarse, limits = _coarse(volume, networks)
     box = _box(coarse, result.shape)
     if box is None:
         return result
@@ -89,6 +107,23 @@ def _brain(volume: torch.Tensor, networks: BrainNetworks) -> np.ndarray:
     part = largest_part(_stretched(fine, tuple(inside.shape)).numpy() > _THRESHOLD)
     result[box] = ndimage.binary_fill_holes(part)
     return result
+
+
+def _tensor(oriented: sitk.Image) -> torch.Tensor:
+    """(X, Y, Z) float32."""
+    import torch
+
+    array = sitk.GetArrayFromImage(sitk.Cast(oriented, sitk.sitkFloat32)).transpose(2, 1, 0)
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _coarse(volume: torch.Tensor, networks: BrainNetworks) -> tuple[np.ndarray, tuple[torch.Tensor, ...]]:
+    """(X, Y, Z) intensities -> the first network's brain, (128, 128, 128) bool, and the two percentiles."""
+    small = _stretched(volume, (_BOX_SIDE,) * 3)
+    limits = tuple(small.quantile(share) for share in _PERCENTILES)
+    if not limits[1] > limits[0]:
+        return np.zeros(small.shape, bool), limits
+    return largest_part(_probability(networks.box, small, limits).numpy() > _THRESHOLD), limits
 
 
 def _stretched(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

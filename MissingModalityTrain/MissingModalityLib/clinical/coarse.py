@@ -150,7 +150,7 @@ def head_of(values: np.ndarray, share: np.ndarray) -> np.ndarray:
         values, share: (D, H, W) as :func:`on_grid` returns them.
     """
     inside = share > BRAIN_SHARE
-    return inside if inside.mean() < 1 else _head(values)
+    return inside if inside.mean() < 1 else brighter_than_air(values)
 
 
 def _tissue(image: sitk.Image, brain: sitk.Image | None) -> sitk.Image:
@@ -164,7 +164,7 @@ def _tissue(image: sitk.Image, brain: sitk.Image | None) -> sitk.Image:
     return grid.to_image(inside.astype(np.uint8))
 
 
-def _head(values: np.ndarray) -> np.ndarray:
+def brighter_than_air(values: np.ndarray) -> np.ndarray:
     """Where the head is in a volume with skull: brighter than half the threshold that parts it from air."""
     image = sitk.GetImageFromArray(np.clip(values, *np.quantile(values, (0.001, 0.99))))
     threshold = sitk.OtsuThresholdImageFilter()

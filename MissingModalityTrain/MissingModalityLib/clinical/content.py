@@ -15,9 +15,9 @@ import numpy as np
 
 from ..core.modalities import MODALITIES, Modality, in_words
 from ..imaging.reading import Study
-from .anatomy import likeness
 from .coarse import RANGE, coarse
 from .contrast import contrast_gain, pair_probabilities
+from .relations import check_relations
 from .sequence_network import probabilities
 
 if TYPE_CHECKING:
@@ -43,11 +43,6 @@ _FEWEST_VOXELS = 1000
 
 TOLD = 0.9
 """Least probability at which a volume is said to be something else; chosen on patients held out."""
-
-SAME_PATIENT, SAME_PATIENT_WITH_FLAIR = 2.3, 1.75
-"""Least :func:`.anatomy.likeness` of volumes of one patient; FLAIR resembles the others least.
-
-See Resources/Docs/content-check.md."""
 
 Joint = Mapping[tuple[Kind, ...], float]
 """Probability of each explanation of a study: what the volumes are, in the order of the slots."""
@@ -107,28 +102,7 @@ def check_content(study: Study) -> tuple[str, ...]:
         )
         left = [slot for slot in slots if slot not in _T1S]
     sentences += (_sentence(study.names[slot], slot, _marginal(joint, slots.index(slot))) for slot in left)
-    return (*filter(None, sentences), *_strangers(study))
-
-
-def _strangers(study: Study) -> tuple[str, ...]:
-    """A sentence for each volume whose anatomy is not that of the reference volume."""
-    (first, reference), *others = study.images.items()
-    apart = []
-    for slot, image in others:
-        found = likeness(reference, image, study.brain)
-        least = SAME_PATIENT_WITH_FLAIR if Modality.FLAIR in (first, slot) else SAME_PATIENT
-        if found is not None and found < least:
-            apart.append(slot)
-    if len(apart) > 1 and len(apart) == len(others):  # then it is the reference that differs
-        return (_stranger(study.names[first], "the other volumes"),)
-    return tuple(_stranger(study.names[slot], study.names[first]) for slot in apart)
-
-
-def _stranger(name: str, others: str) -> str:
-    return (
-        f"{name} probably shows another patient than {others}, or is not registered with it: folds and "
-        "ventricles do not lie in the same places. Check both."
-    )
+    return (*filter(None, sentences), *check_relations(study))
 
 
 def _kinds(volumes: list[np.ndarray]) -> list[dict[Kind, float]]:

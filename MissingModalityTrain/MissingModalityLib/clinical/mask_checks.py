@@ -63,9 +63,9 @@ def implausible_masks(
         if reason:
             reasons[modality] = reason
     left = {modality: mask for modality, mask in masks.items() if modality not in reasons}
-    for modality, dice in _disagreeing(left, sure).items():
+    for modality, best in _disagreeing(left, sure).items():
         reasons[modality] = (
-            f"it hardly agrees with the brain in the other volumes (Dice {dice:.2f}), as where it is wrong "
+            f"it hardly agrees with the brain in the other volumes (Dice {best:.2f}), as where it is wrong "
             "or the head has moved"
         )
     return reasons
@@ -77,10 +77,10 @@ def _disagreeing(masks: Mapping[Modality, sitk.Image], sure: Sequence[Modality])
     One after the other, the mask that is least like the rest is taken out, until each one left is like
     another one; of two that differ, the less trusted goes.
     """
-    dice = {frozenset(pair): _dice(*map(masks.get, pair)) for pair in combinations(masks, 2)}
+    alike = {frozenset(pair): dice(*map(masks.get, pair)) for pair in combinations(masks, 2)}
     left, found = set(masks), {}
     while len(left) > 1:
-        best = {one: max(dice[frozenset((one, other))] for other in left - {one}) for one in left}
+        best = {one: max(alike[frozenset((one, other))] for other in left - {one}) for one in left}
         doubtful = [one for one in left - set(sure) if best[one] < SMALLEST_AGREEMENT]
         if not doubtful:
             break
@@ -97,8 +97,8 @@ def on_grid(mask: sitk.Image, grid: Grid) -> np.ndarray:
     )
 
 
-def _dice(one: sitk.Image, other: sitk.Image) -> float:
-    """On the grid of the first, where the second has voxels; 1 where neither has any of the brain there."""
+def dice(one: sitk.Image, other: sitk.Image) -> float:
+    """Overlap on the grid of the first, where the second has voxels; 1 where neither has any brain there."""
     grid = Grid.from_image(one)
     covered = on_grid(other * 0 + 1, grid)
     first, second = sitk.GetArrayFromImage(one).astype(bool) & covered, on_grid(other, grid)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import SimpleITK as sitk
 
-from ..core.modalities import Modality
+from ..core.modalities import Modality, in_words
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.plausibility import is_cut
 from ..imaging.preparation import check_volumes
 from ..imaging.reading import Study
+from .brain_checks import check_brain
 from .content import check_content
 from .given_mask import read_brain_mask
 from .mask_checks import MM3_PER_CM3, volume_mm3
+from .mask_doubts import doubt_mask
+from .mixed import alike
 from .outlines import share_outline
-from .registration import Movement, register_study
+from .registration import Movement, follow, register_study
 from .steps import Steps
 from .stripping import Brain, needs_stripping, strip
 
@@ -76,8 +80,8 @@ def _registered(study: Study, steps: Steps, notify: Progress) -> tuple[Study, di
     told: tuple[str, ...] = ()
     if unsure:
         part = replace(study, images={m: images[m] for m in (study.reference, *unsure)})
-        found, movements, told = register_study(part, notify)
-        images |= found.images
+        _, movements, told = register_study(alike(part), notify)
+        images |= {m: follow(images[m], found) for m, found in movements.items() if found.moved}
     facts = {modality.name: _movement_facts(movements.get(modality)) for modality in others}
     return _warned(replace(study, images=images), told), facts
 
@@ -97,9 +101,11 @@ def _movement_facts(movement: Movement | None) -> dict[str, Any]:
 def _stripped(study: Study, steps: Steps, notify: Progress) -> tuple[Study, dict[str, Any]]:
     """The study with its brain where that has to be told from the head, and how it was found."""
     if steps.brain_mask is not None:
-        brain = read_brain_mask(steps.brain_mask, study.images[study.reference])
+        reference = study.images[study.reference]
+        brain = read_brain_mask(steps.brain_mask, reference)
+        doubts = doubt_mask(brain, steps.brain_mask, reference, study.names[study.reference])
         facts = {"method": "given mask", "brain_cm3": round(volume_mm3(brain) / MM3_PER_CM3, 1)}
-        return _warned(replace(study, brain=brain), _partial_head(brain)), facts
+        return _warned(replace(study, brain=brain), doubts + _partial_head(brain)), facts
     wanted = steps.stripping == "always" or (
         steps.stripping == "auto" and any(map(needs_stripping, study.images.values()))
     )
@@ -132,14 +138,13 @@ def _partial_head(mask: sitk.Image) -> list[str]:
 
 def _thick_slices(study: Study) -> list[str]:
     """A sentence where slices are so thick that outlines between them are guesses."""
-    thick = {
-        modality.title: max(image.GetSpacing())
-        for modality, image in study.images.items()
-        if max(image.GetSpacing()) > THICK_SLICE_MM
-    }
+    thick: dict[str, list[Modality]] = defaultdict(list)
+    for modality, image in study.images.items():
+        if max(image.GetSpacing()) > THICK_SLICE_MM:
+            thick[f"{max(image.GetSpacing()):.1f} mm"].append(modality)
     if not thick:
         return []
-    listed = ", ".join(f"{title} {spacing:.1f} mm" for title, spacing in thick.items())
+    listed = ", ".join(f"{size} in {in_words(modalities)}" for size, modalities in thick.items())
     return [
         f"Thick slices ({listed}): small parts of the tumor may be missed, and volumes are less exact than "
         "from slices of 1 mm."
@@ -150,7 +155,7 @@ def _checked(study: Study, steps: Steps, notify: Progress) -> list[str]:
     if not steps.content_check:
         return []
     notify(Event(ProgressStage.CHECK, 0, 1))
-    found = check_content(study)
+    found = (*check_brain(study), *check_content(study))
     notify(Event(ProgressStage.CHECK, 1, 1))
     return list(found)
 

@@ -17,7 +17,12 @@ _FEWEST_VOXELS = 2000
 _OUTSIDE = -1.0
 
 _ASIDE_MM = 6.0
-"""A shift by which structures of a brain no longer meet, and its outline nearly does."""
+"""A shift by which structures of a brain no longer meet."""
+
+_OUTLINE_MM = 4.5
+"""How deep the edge of a mask, and the smoothing, reach into a head."""
+
+_NO_EDGE = 1e-9
 
 
 def similarity(fixed: Head, moving: Head, transform: sitk.Transform) -> float:
@@ -44,19 +49,44 @@ def similarity(fixed: Head, moving: Head, transform: sitk.Transform) -> float:
     return float(max(0.0, 2 * share * (both - _entropy(joint) - bias) / both)) if both else 0.0
 
 
-def sharpness(fixed: Head, moving: Head, transform: sitk.Euler3DTransform) -> float:
-    """Share of the similarity that is lost 6 mm aside, on average of six directions.
+def shared_edges(fixed: Head, moving: Head, transform: sitk.Euler3DTransform) -> float:
+    """By how much edges of both heads run more alike here than 6 mm aside, on average of six directions.
 
-    Two volumes of one head share folds and vessels, which meet in one place alone; two heads share little but
-    their outlines.
+    Folds and vessels of one head run along each other in one place alone, whatever the sequence; two heads
+    share little but their outlines, which are left out.
+
+    Returns:
+        A difference of two means of squared cosines: 0 (nothing shared) to 2/3.
     """
-    here = similarity(fixed, moving, transform)
     aside = []
     for step in (*np.eye(3), *-np.eye(3)):
         beside = sitk.Euler3DTransform(transform)
         beside.SetTranslation(np.add(transform.GetTranslation(), _ASIDE_MM * step).tolist())
-        aside.append(similarity(fixed, moving, beside))
-    return 1 - float(np.mean(aside)) / here if here else 0.0
+        aside.append(_alike(fixed, moving, beside))
+    return _alike(fixed, moving, transform) - float(np.mean(aside))
+
+
+def _alike(fixed: Head, moving: Head, transform: sitk.Transform) -> float:
+    """Mean squared cosine between the gradients of two heads, weighted by their lengths.
+
+    Of random directions it is 1/3. After the normalized gradient fields of Haber and Modersitzki
+    (MICCAI 2006).
+    """
+    image, mask = fixed.at(_SPACING_MM), fixed.mask_at(_SPACING_MM)
+    laid = sitk.Resample(moving.at(_SPACING_MM), image, transform, sitk.sitkLinear, 0.0)
+    other = sitk.Resample(moving.mask_at(_SPACING_MM), image, transform, sitk.sitkNearestNeighbor, 0)
+    deep = sitk.BinaryErode(mask & other, [round(_OUTLINE_MM / side) for side in mask.GetSpacing()])
+    inside = sitk.GetArrayViewFromImage(deep) > 0
+    if inside.sum() < _FEWEST_VOXELS:
+        return 0.0
+    spacing = image.GetSpacing()[::-1]
+    one, two = (
+        np.stack([part[inside] for part in np.gradient(sitk.GetArrayViewFromImage(volume), *spacing)])
+        for volume in (image, laid)
+    )
+    lengths = np.linalg.norm(one, axis=0) * np.linalg.norm(two, axis=0)
+    products = (one * two).sum(axis=0)
+    return float((products**2 / np.maximum(lengths, _NO_EDGE)).sum() / max(lengths.sum(), _NO_EDGE))
 
 
 def overlap(fixed: Head, moving: Head, transform: sitk.Transform) -> float:

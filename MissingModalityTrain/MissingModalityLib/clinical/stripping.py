@@ -23,8 +23,9 @@ from ..imaging.plausibility import LARGEST_BRAIN_MM3
 from ..imaging.reading import Study
 from .brain_mask import find_brain
 from .brain_networks import PACKAGE, VERSION, load_networks, networks_installed
+from .head_crop import crop_to_head
 from .installed_tools import TOOLS
-from .mask_checks import MM3_PER_CM3, implausible_masks, on_grid, volume_mm3
+from .mask_checks import MM3_PER_CM3, implausible_masks, implausible_volume, on_grid, volume_mm3
 
 GROWTH_MM = 1.5
 """How far the brain is grown: a voxel of 1 mm and its diagonal neighbors, less than two."""
@@ -120,7 +121,7 @@ def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], No
         failures.append(f"by {finder.name} {listed}")
     raise ImageError(
         f"No brain was found under the skull ({'; '.join(failures)}). Check that these are volumes of a "
-        "head, or find the brain with a tool of your choice and give its mask."
+        "head, upright by their headers, or find the brain with a tool of your choice and give its mask."
     )
 
 
@@ -169,8 +170,21 @@ def _found(
             continue
         if on_volume:
             on_volume(number, study.names[modality])
-        masks[modality] = finder.find(image)
+        masks[modality] = _in_head(image, finder)
     return masks
+
+
+def _in_head(image: sitk.Image, finder: _Finder) -> sitk.Image:
+    """The brain in a volume; in its uppermost part where the whole, with its shoulders, shows none."""
+    found = finder.find(image)
+    if implausible_volume(found) is None:
+        return found
+    part = crop_to_head(image)
+    return (
+        found
+        if part is None
+        else Grid.from_image(image).resample(finder.find(part), sitk.sitkNearestNeighbor, 0)
+    )
 
 
 def _agreed(masks: Mapping[Modality, sitk.Image], study: Study) -> sitk.Image:

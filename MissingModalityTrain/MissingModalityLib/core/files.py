@@ -86,6 +86,19 @@ def remove_stale_temporaries(folder: Path) -> None:
 
 
 @contextmanager
+def leaving_no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove a folder, and those above it, that were not there before a block that is refused, if empty."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except MissingModalityError:
+        with suppress(OSError):  # the first that is not empty ends it
+            for path in absent:
+                path.rmdir()
+        raise
+
+
+@contextmanager
 def explain_write_errors(
     path: Path, remedy: str, kind: type[MissingModalityError] = CaseError
 ) -> Iterator[None]:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .errors import LabelError, OptionError
+from .words import unknown_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +52,9 @@ _CAVITY_NUMBERS = {"background": TumorClass.BACKGROUND, "ignore": IGNORED, "core
 
 WHOLE_NUMBER_TOLERANCE = 1e-3
 """Label values this near to a whole number are that number: resampling in float leaves 3.9999998."""
+
+_ROUNDING = 1e-6
+"""By which float32 misses 3.999."""
 
 MAX_LABEL_VALUES = 10
 """What holds no more different whole numbers than this is a label map, what holds more is an image.
@@ -122,9 +126,7 @@ def convention(name: str) -> Convention:
     try:
         return CONVENTIONS[CONVENTION_ALIASES.get(name, name)]
     except KeyError:
-        raise OptionError(
-            f"Unknown label convention '{name}'. Choose one of: {', '.join(CONVENTIONS)}."
-        ) from None
+        raise OptionError(unknown_name("label convention", name, CONVENTIONS)) from None
 
 
 def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndarray:
@@ -176,7 +178,7 @@ def label_values(values: np.ndarray, source: str) -> list[int]:
     found = np.unique(values)
     with np.errstate(invalid="ignore"):  # of infinity, which is no whole number either
         whole = np.rint(found)
-        broken = found[~(np.abs(found - whole) <= WHOLE_NUMBER_TOLERANCE)]
+        broken = found[~(np.abs(found - whole) <= WHOLE_NUMBER_TOLERANCE + _ROUNDING)]
     if broken.size:
         kind = "a probability map" if found[0] >= 0 and found[-1] <= 1 else "an image or resampled smoothly"
         raise LabelError(

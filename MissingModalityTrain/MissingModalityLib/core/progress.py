@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 from . import strict_json
 from .errors import OptionError
 from .printable import printable
+from .words import unknown_name
 
 
 class ProgressStage(StrEnum):
@@ -97,15 +99,22 @@ def reporter(on_progress: Progress | None) -> Progress:
 STYLES: tuple[str, ...] = ("bar", "json", "none")
 
 
+_LINES_S = 60.0
+"""Between lines of one stage: a training of three days fills some thousand, and a look shows it is alive."""
+
+
 @contextmanager
 def progress_printer(style: str) -> Iterator[Progress]:
     """Show events: ``"bar"`` draws on stderr, ``"json"`` prints lines on stdout, ``"none"`` stays silent.
+
+    Where stderr is no terminal but a file or a pipe, a bar is plain lines: for the beginning and the end of a
+    stage, and one a minute between.
 
     Raises:
         OptionError: no such style.
     """
     if style == "bar":
-        bar = _Bar()
+        bar = _Bar() if sys.stderr is not None and sys.stderr.isatty() else _Lines()
         try:
             yield bar
         finally:
@@ -115,7 +124,37 @@ def progress_printer(style: str) -> Iterator[Progress]:
     elif style == "none":
         yield silent
     else:
-        raise OptionError(f"Unknown progress style '{style}'. Choose one of: {', '.join(STYLES)}.")
+        raise OptionError(unknown_name("progress style", style, STYLES))
+
+
+def in_a_line(event: Event) -> str:
+    """``"train 3/300: epoch 1 of 2, loss 0.31"``."""
+    return ": ".join(filter(None, [f"{event.stage} {event.step}/{event.total or '?'}", _notes(event)]))
+
+
+def _notes(event: Event) -> str:
+    """Message and values."""
+    values = [f"{name} {value:.4g}" for name, value in event.values.items()]
+    return ", ".join(filter(None, [event.message, *values]))
+
+
+class _Lines:
+    """Prints plain lines, for logs."""
+
+    def __init__(self) -> None:
+        self._told: tuple[str, int] | None = None
+        self._at = 0.0
+
+    def __call__(self, event: Event) -> None:
+        now, place = time.monotonic(), (event.stage, event.step)
+        begins = self._told is None or self._told[0] != event.stage
+        ends = bool(event.total) and event.step >= event.total and place != self._told
+        if begins or ends or now - self._at >= _LINES_S:
+            print(in_a_line(event), file=sys.stderr, flush=True)
+            self._told, self._at = place, now
+
+    def close(self) -> None:
+        """All lines are whole."""
 
 
 class _Bar:
@@ -133,8 +172,7 @@ class _Bar:
             self._stage = event.stage
             self._bar = tqdm(desc=event.stage, total=event.total or None, file=sys.stderr, dynamic_ncols=True)
         self._bar.total = event.total or None
-        notes = [event.message, *(f"{name} {value:.4g}" for name, value in event.values.items())]
-        self._bar.set_postfix_str(printable(", ".join(filter(None, notes))), refresh=False)
+        self._bar.set_postfix_str(printable(_notes(event)), refresh=False)
         self._bar.update(event.step - self._bar.n)
         if event.total and event.step >= event.total:
             self._bar.refresh()

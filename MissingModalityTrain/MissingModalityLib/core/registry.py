@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from .errors import OptionError
+from .words import unknown_name
 
 T = TypeVar("T")
 
@@ -65,6 +66,9 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         return name in self.names()
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}: {', '.join(self.names())}>"
 
     def names(self) -> tuple[str, ...]:
         """All names, the built-in ones first; imports nothing."""
@@ -154,7 +158,7 @@ class Registry(Generic[T]):
             return inherited[name]
         if name in (installed := self._installed()):
             return installed[name].value
-        raise OptionError(f"Unknown {self.kind} '{name}'. Choose one of: {', '.join(self.names())}.")
+        raise OptionError(unknown_name(self.kind, name, self.names()))
 
     def _inherited(self) -> dict[str, str]:
         """Name -> location, of what the parent process has registered."""

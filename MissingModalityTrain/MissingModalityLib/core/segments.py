@@ -11,7 +11,9 @@ are told apart by SNOMED CT 52988006 and 108369006. The last three come with the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from .labels import REGIONS, TumorClass
@@ -40,7 +42,8 @@ class Segment:
         name: as shown to people.
         classes: the values of the label map that it covers.
         color: red, green, blue in 0..255, as Slicer's terminology has it for this tissue.
-        plot_color: red, green, blue in 0..1, dark enough for a line on white paper.
+        line: style of its outline in drawings, in matplotlib's words, by which segments are told apart
+            without color too.
         terminology: an entry in 3D Slicer's format, ``context~category~type~type modifier~anatomic
             context~region~region modifier``, each code written ``scheme^value^meaning``.
     """
@@ -49,7 +52,7 @@ class Segment:
     name: str
     classes: tuple[int, ...]
     color: tuple[int, int, int]
-    plot_color: tuple[float, float, float]
+    line: str
     terminology: str
 
     @property
@@ -97,7 +100,7 @@ SEGMENTS: tuple[Segment, ...] = (
         "Necrotic/non-enhancing tumor core",
         (TumorClass.NCR,),
         (216, 191, 216),
-        (0.50, 0.35, 0.50),
+        "dotted",
         _terminology(SLICER_CONTEXT, "SCT^6574001^Necrosis"),
     ),
     Segment(
@@ -105,7 +108,7 @@ SEGMENTS: tuple[Segment, ...] = (
         "Edema",
         (TumorClass.ED,),
         (140, 224, 228),
-        (0.10, 0.50, 0.55),
+        "dashed",
         _terminology(SLICER_CONTEXT, "SCT^79654002^Edema"),
     ),
     Segment(
@@ -113,7 +116,7 @@ SEGMENTS: tuple[Segment, ...] = (
         "Enhancing tumor",
         (TumorClass.ET,),
         (230, 92, 64),
-        (0.75, 0.10, 0.10),
+        "solid",
         _terminology(OWN_CONTEXT, "NCIt^C113842^Enhancing Lesion"),
     ),
 )
@@ -125,7 +128,7 @@ REGION_SEGMENTS: tuple[Segment, ...] = (
         "Whole tumor",
         REGIONS["WT"],
         (144, 238, 144),
-        (0.10, 0.55, 0.25),
+        "dashed",
         _terminology(OWN_CONTEXT, "SCT^52988006^Lesion"),
     ),
     Segment(
@@ -133,11 +136,15 @@ REGION_SEGMENTS: tuple[Segment, ...] = (
         "Tumor core",
         REGIONS["TC"],
         (245, 205, 90),
-        (0.80, 0.45, 0.0),
+        "solid",
         _terminology(OWN_CONTEXT, "SCT^108369006^Neoplasm"),
     ),
 )
 """Optional segments that overlap the disjoint ones: whole tumor and tumor core."""
+
+CURVE_COLORS: Mapping[str, str] = MappingProxyType({"WT": "#1c708c", "TC": "#e66b00", "ET": "#730000"})
+"""Colors of curves on white paper, by region: they differ by 30 or more (CIEDE2000) with every kind of color
+vision, and have a contrast of 3 or more with white; ``make picture-check``."""
 
 _BY_ID = {segment.id: segment for segment in (*SEGMENTS, *REGION_SEGMENTS)}
 
@@ -149,3 +156,13 @@ def segment_of(name: str) -> Segment:
         KeyError: there is no class or region of that name.
     """
     return _BY_ID[name]
+
+
+def in_full(name: str) -> str:
+    """A class or region in words with its short name, inside a sentence: ``whole tumor (WT)``.
+
+    Raises:
+        KeyError: as :func:`segment_of`.
+    """
+    words = segment_of(name).name
+    return f"{words[0].lower()}{words[1:]} ({name})"

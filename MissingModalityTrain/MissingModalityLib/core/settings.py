@@ -17,6 +17,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .aliases import renamed
 from .errors import OptionError
+from .words import counted, unknown_name
 
 T = TypeVar("T")
 
@@ -114,13 +115,15 @@ def reads_old_names(
 def _check_arguments(cls: type, values: tuple[Any, ...], named: Mapping[str, Any]) -> None:
     """Refuse keywords that are no field, and more values than there are fields, in the words of ``--set``."""
     names = [item.name for item in fields(cls) if item.init]
-    if unknown := [name for name in named if name not in names]:
-        raise OptionError(f"Unknown setting '{unknown[0]}'. Settings: {', '.join(names)}.")
+    if others := [name for name in named if name not in names]:
+        raise OptionError(unknown_name("setting", others[0], names, "Settings"))
     by_place = names[: len(values)]
     if twice := [name for name in by_place if name in named]:
         raise SettingError(twice[0], f" is given twice, by its place and by its name. Give {twice[0]} alone.")
     if len(values) > len(names):
-        raise OptionError(f"{len(values)} values for {len(names)} settings. Give them by name.")
+        raise OptionError(
+            f"{counted(len(values), 'value')} for {counted(len(names), 'setting')}. Give them by name."
+        )
 
 
 def all_old_names(cls: type) -> dict[str, str]:
@@ -196,7 +199,7 @@ def with_changes(settings: T, changes: Mapping[str, Any], prefix: str = "") -> T
             raise SettingError(prefix + name, _not_options(prefix + name, given))
         if name not in _kinds(type(settings)) or isinstance(given, Mapping) > is_group:
             path = next(iter(flat({name: given})))
-            raise OptionError(f"Unknown setting '{prefix}{path}'. Settings: {_listed(settings)}.")
+            raise OptionError(unknown_name("setting", prefix + path, _listed(settings, prefix), "Settings"))
         if isinstance(present, dict):
             values[name] = {**present, **{key: literal(value) for key, value in given.items()}}
         else:
@@ -266,10 +269,10 @@ def _kinds(cls: type) -> dict[str, Any]:
     return {item.name: hints[item.name] for item in fields(cls)}
 
 
-def _listed(settings: Any) -> str:
+def _listed(settings: Any, prefix: str) -> list[str]:
     values = {item.name: getattr(settings, item.name) for item in fields(settings)}
     grouped = {name for name, value in values.items() if is_dataclass(value) or isinstance(value, dict)}
-    return ", ".join(f"{name}.OPTION" if name in grouped else name for name in values)
+    return [f"{prefix}{name}.OPTION" if name in grouped else prefix + name for name in values]
 
 
 def _read(name: str, value: Any, kind: Any, item: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.modalities import Modality, Subset, subset_name
+from ..core.words import counted
 from .patients import patient_of
 
 _MOST_FILES = 20
@@ -131,7 +132,7 @@ class CaseListing:
 
     def describe(self) -> str:
         """A report for people, one line per layout, subset and reason."""
-        lines = [f"{counted(len(self.cases), 'case')} in {self.folder}"]
+        lines = [f"{counted(len(self.cases), 'case')} in '{self.folder}'"]
         if self.cases:
             layouts = Counter((case.layout, case.convention) for case in self.cases)
             for (layout, convention), count in sorted(layouts.items(), key=str):
@@ -161,11 +162,6 @@ def skipped_by_reason(skipped: Sequence[Skipped], folder: Path) -> list[str]:
         more = f" and {len(files) - _MOST_FILES} more" if len(files) > _MOST_FILES else ""
         lines.append(f"  {reason}: {', '.join(files[:_MOST_FILES])}{more}")
     return lines
-
-
-def counted(number: int, noun: str) -> str:
-    """``(2, "case")`` -> ``"2 cases"``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def relative(path: Path, folder: Path) -> str:

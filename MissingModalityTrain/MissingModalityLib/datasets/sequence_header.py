@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..core.modalities import Modality
-from .sequence_words import LOCALIZER, MAP, OTHER_SEQUENCE, PROJECTION
+from .sequence_words import CAPTURE, LOCALIZER, MAP, OTHER_SEQUENCE, PROJECTION
 
 HEADER_KEYWORDS = (
     *("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "ScanningSequence"),
@@ -48,9 +48,11 @@ _IMAGE_TYPES = {
     **dict.fromkeys(("VRT", "SSD"), PROJECTION),
     **dict.fromkeys(("VOLUME RENDER", "VOLREND", "PJN", "CSA 3D EDITOR"), PROJECTION),
     **dict.fromkeys(("ADC", "FA", "EADC", "CBF", "CBV", "MTT", "TTP", "TMAX", "RCBV", "RCBF"), MAP),
-    **dict.fromkeys(("T1 MAP", "T2 MAP", "T2_STAR MAP", "MAP", "SUBTRACTION", "SUBTRACT"), MAP),
+    **dict.fromkeys(("T1 MAP", "T2 MAP", "T2_STAR MAP", "MAP", "SUBTRACTION", "SUBTRACT", "SUB"), MAP),
     **dict.fromkeys(("PHASE", "PHASE MAP", "VELOCITY", "B0", "B1", "FIELD_MAP", "P", "R", "I"), MAP),
-    **dict.fromkeys(("OPP_PHASE", "OPP PHASE", "FAT", "DIFFUSION", "TRACEW", "TENSOR"), OTHER_SEQUENCE),
+    **dict.fromkeys(("OPP_PHASE", "OPP PHASE", "OUT_PHASE", "OPP", "OP", "FAT", "F", "FF"), OTHER_SEQUENCE),
+    **dict.fromkeys(("SCREEN SAVE", "SCREENSAVE"), CAPTURE),
+    **dict.fromkeys(("DIFFUSION", "TRACEW", "TENSOR"), OTHER_SEQUENCE),
     **dict.fromkeys(("PERFUSION", "ASL", "FMRI", "MOSAIC", "SWI", "SPECTROSCOPY"), OTHER_SEQUENCE),
 }
 _PHASE_OF_PHILIPS = re.compile(r"^[PRI]_[A-Z]+$")

@@ -1,12 +1,14 @@
 """Words by which people and scanners name what an image is: weightings, contrast agent, and other images.
 
-They come from series descriptions as scanners of Siemens, GE, Philips and Canon write them by default, from
-file names of public data sets, and from English, German, French, Spanish and Italian protocols.
+They come from series descriptions as scanners of Siemens, GE, Philips, Canon and United Imaging write them by
+default, from file names of public data sets, and from English, German, French, Spanish, Portuguese, Italian,
+Dutch, Japanese and Chinese protocols.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 from ..core.modalities import Modality
@@ -16,71 +18,95 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-LOCALIZER, MAP, PROJECTION = "localizer", "map", "projection"
+LOCALIZER, MAP, PROJECTION, CAPTURE = "localizer", "map", "projection", "screen capture"
 SEGMENTATION, OTHER_SEQUENCE = "segmentation", "other sequence"
 
 # Other images and maps of a study: none of the four, whatever else the name says.
 _OTHER = {
     LOCALIZER: _set(
         "localizer localiser localizers locator lokalizer scout survey coilsurvey loc pilot tripilot "
-        "smartbrain aahscout aascout planscan refscan calibration asset 3plane 3planeloc"
+        "smartbrain aahscout aascout planscan refscan calibration asset 3plane 3planeloc ubersicht "
+        "uebersicht reperage centratore topogram scanogram"
     ),
     MAP: _set(
         "adc dadc eadc fa colfa tensor cbf rcbf cbv rcbv relcbf relcbv relccbv corrcbv mtt relmtt ttp tmax "
-        "ktrans kep map maps t1map t2map t1rho fieldmap b0map b1map pha phase subtraction subtracted fusion "
-        "fused merge pbp gbp k2 minus"
+        "ktrans kep map maps mapping qmap relaxometry molli mrf qsm t1map t2map t1rho fieldmap b0map b1map "
+        "pha phase subtraction subtracted subs sous fusion fused merge pbp gbp k2 minus fatfraction "
+        "tractography fibers"
     ),
     PROJECTION: _set("mip mips minip pjn projected projection radial vrt rendering"),
     SEGMENTATION: _set(
         "mask brainmask seg segm segmentation label labels labelmap roi gtv parcellation atlas template"
     ),
+    CAPTURE: _set("screensave posdisp report phoenix phoenixzipreport overlay neuroquant icobrain mdbrain"),
     OTHER_SEQUENCE: _set(
         "dwi sdwi isodwi ddwi dti dki hardi noddi trace tracew diff diffusion resolve ep2d epi swi "
         "swip swan eswan swans mag perfusion perf pwi dsc dce dyn dynamic twist tricks asl pcasl pasl casl "
-        "bold fmri fcmri rest moco mocoseries b0 mra mrv mrs tof angio venogram venography spectroscopy csi "
-        "press svs t2star flairstar hemo medic pd pdw stir dir psir fgatir ciss fiesta trufi truefisp fisp "
-        "bffe psif dess cine flow inv1 inv2 cest apt aptw mre elastography screensave phoenix "
-        "phoenixzipreport spine cspine tspine lspine cervical thoracic lumbar hws bws lws"
+        "bold fmri fcmri rest moco mocoseries b0 mra mrv mrs tof s3di pca pcmra fsbb csi press svs t2star "
+        "flairstar medic pd pdw dp stir dir psir fgatir ciss fiesta trufi truefisp fisp bffe bssfp ssfp psif "
+        "dess cine flow inv1 inv2 cest apt aptw mre elastography outphase spine cspine tspine lspine "
+        "cervical thoracic lumbar hws bws lws"
     ),
 }
 _KIND_OF_WORD = {word: kind for kind, words in _OTHER.items() for word in words}
 _COMPUTED = ("subtr", "soustr", "sustrac", "sottraz", "differenz", "difference", "diferenc")
 """How words for one image less another begin."""
+_SEQUENCE_STEMS = (
+    *("diffus", "difus", "perfus", "dynam", "dinam", "angio", "arterio", "venogr", "spectro", "hemo"),
+    "dw",  # Philips' diffusion is called DW_SENSE and DWIBS
+)
+"""How words for other sequences begin in any of the languages."""
 _B_VALUE = re.compile(r"^b(?:0|[1-9]\d?[05]0)$")
 
 _CONTRAST = _set(
     "gd gad gado gadolinium gadovist gadavist gadobutrol gadoteridol gadoterate dotarem magnevist omniscan "
     "prohance multihance clariscan elucirem vueway post postcontrast postgd postgad pstgd ce km mkm nachkm "
-    "contrast contraste cont kontrast enhanced enhancement cplus mdc inj injected"
+    "cont enhanced enhancement cplus mdc civ pdc inj"
 )
+_CONTRAST_STEMS = ("gado", "contrast", "kontras", "injec", "inyec", "iniez")
 _NO_CONTRAST = _set(
     "pre precontrast pregd pregad native nativ noncontrast unenhanced nonenhanced nocontrast plain"
 )
 # a T1ce is T1 by its weighting; contrast has words of its own
 WEIGHTINGS = frozenset(modality.name for modality in Modality if modality is not Modality.T1CE)
-_T1_SEQUENCES = _set("mprage bravo spgr fspgr mp2rage vibe tfl tfe irfspgr efgre3d thrive lava")
+_T1_SEQUENCES = _set("mprage bravo spgr fspgr fsp mp2rage vibe tfl tfe irfspgr efgre3d thrive lava")
 # fast gradient echoes, which are T1-weighted unless a name says T2, and then T2*
-_GRADIENT_ECHOES = _set("gre ffe fl2d fl3d flash fgre mpgr grass fe2d fe3d gradient grad")
+_GRADIENT_ECHOES = _set("gre ffe fl2d fl3d flash fgre mpgr grass fe2d fe3d eg gradient gradiente grad")
 _T1_GRADIENT_ECHOES = _set("ffe fl3d")
 _FLAIR_WORDS = frozenset(("darkfluid", "tirm"))
-_REFORMATS = _set("mpr mprs reformat reformats reformatted rfmt rfmts curved")
-_FAT_IMAGES = _set("f fat opp op oop opposed")
-_FAT_SUPPRESSED = _set("fs fatsat spair spir we dixon mdixon fatsep ideal flex")
+_REFORMATS = _set("mpr mprs mpv reformat reformats reformatted rfmt rfmts curved")
+_DIXON = _set("dixon mdixon fatsep ideal flex")
+_FAT_IMAGES = _set("f ff fat opp op oop opposed")
+_IN_PHASE = _set("in ip inphase")
+_FAT_SUPPRESSED = _set("fs fatsat spair spir we") | _DIXON
 
-# "T1", "t1w", "sT1W", "3DT1", "t1gd"; scanner makers put one letter or a plane in front
+# "T1", "t1w", "sT1W", "3DT1", "t1gd"; makers put one letter in front, people a plane before or after
 _WEIGHTED = re.compile(
-    r"^(?:3d|2d|ax|axial|sag|cor|tra|trans|iso|wip|[sderw])?t([12])(?:3d|2d)?([a-z]*?)(?:3d|2d)?$"
+    r"^(?:3d|2d|ax|axial|sag|cor|tra|trans|iso|wip|[sderw])?t([12])(?:3d|2d)?w?"
+    r"(?:ax|sag|cor|tra|trans)?([a-z]*?)(?:ax|sag|cor|tra|trans)?(?:3d|2d)?$"
 )
 _WEIGHTED_CONTRAST = re.compile(r"^w?(?:c|ce|gd|gad\w*|post\w*|km|contrast|cplus)$")
 _WEIGHTED_FLAIR = re.compile(r"^w?(?:f|\w*flair\w*|tirm|dark\w*)$")
 _STAR = re.compile(r"^w?(?:gre|ffe|fl|flash|star|s)$")
 
 _EXTENSION = re.compile(r"\.(nii|nii\.gz|mha|mhd|nrrd|nhdr|dcm|seg\.nrrd|img|hdr)$", re.IGNORECASE)
-_NOT = r"\b(?:w/o|wo|without|ohne|sans|sin|senza|non|no|not|pre|before|vor)"
-_AGENT = r"(?:contrast\w*|cont|gd|gad\w*|km|ce|c|mdc|inj\w*|enhanc\w*)\b"
+_NOT = (
+    r"\b(?:w/o|wo|without|ohne|o\.|sans|sin|senza|sem|s/|zonder|utan|bez|non|no|not|pre|before|vor|avant|antes|"
+    r"prima)[\s-]*(?:(?:iv|i\.v\.|de|di|del|della|der|da|la|l'|the)[\s-]*){0,2}"
+)
+_AGENT = (
+    r"(?:contrast\w*|kontrast\w*|cont|gd|gad\w*|km|ce|c|mdc|civ|pdc|inj\w*|inyec\w*|iniez\w*|enhanc\w*)\b"
+)
 _WITH, _WITHOUT = r"(?:with|w/?|mit|avec)", r"(?:without|w/?o|ohne|sans)"
 _TREATMENT = r"(?:op\w*|surg\w*|treat\w*|rt|radio\w*|resec\w*|biops\w*|tx|chemo\w*|therap\w*)"
 _REPLACED = (
+    (re.compile(r"非造影|造影剤?(?:前|なし|無)|未增强"), " nocontrast "),
+    (re.compile(r"造影|[增増]強|增强|强化"), " contrast "),
+    (re.compile(r"単純|平[扫掃]"), " native "),
+    (re.compile(r"[拡扩擴]散|[弥彌]散"), " diffusion "),
+    (re.compile(r"灌[流注]"), " perfusion "),
+    (re.compile(r"位置決め|定位"), " localizer "),
+    (re.compile(r"差分|[减減]影"), " subtraction "),
     (re.compile(r"t2\s*\*"), " t2star "),
     (re.compile(r"t2[\s-]*star"), " t2star "),
     # Siemens shortens dark fluid where a name grows long
@@ -88,6 +114,10 @@ _REPLACED = (
     (re.compile(r"fluid[\s-]*atten\w*"), " flair "),
     (re.compile(r"\bmp[\s-]+rage"), " mprage"),
     (re.compile(r"\bfat[\s-]*(?:sat|sup)\w*"), " fatsat "),
+    (re.compile(r"\bfat[\s-]*frac\w*"), " fatfraction "),
+    (re.compile(r"\bin[\s-]*phase\b"), " inphase "),
+    (re.compile(r"\b(?:out|opp|opposed)[\s-]*(?:of[\s-]*)?phase\b"), " outphase "),
+    (re.compile(r"\bk[\s-]+trans\b"), " ktrans "),
     (re.compile(r"\bfield[\s-]*map\w*"), " fieldmap "),
     (re.compile(r"\bscreen[\s-]*s\w*|\bscreen[\s-]*cap\w*"), " screensave "),
     (re.compile(r"\b(\d[\s-]*)plane\b"), " 3plane "),
@@ -97,19 +127,26 @@ _REPLACED = (
     # the whole examination, not this series
     (re.compile(rf"\b{_WITH}[\s/&+,-]*(?:and|und|et)?[\s/&+,-]*{_WITHOUT}\b([\s-]*{_AGENT})?"), " "),
     (re.compile(rf"\b{_WITHOUT}[\s/&+,-]*(?:and|und|et)?[\s/&+,-]*{_WITH}\b([\s-]*{_AGENT})?"), " "),
-    (re.compile(rf"{_NOT}[\s-]*(?:iv[\s-]*)?{_AGENT}"), " nocontrast "),
-    (re.compile(r"[\s-]-c\b|\s-c\b"), " nocontrast "),
+    (re.compile(rf"{_NOT}{_AGENT}"), " nocontrast "),
+    (re.compile(r"[\s-]-c\b|\s-c\b|\b(?:km|gd|gado?|ce|c|iv)-(?=\s|$)|\bwithout$"), " nocontrast "),
+    (re.compile(r"\bwith$|\b(?:gd|ce)(?=t1)"), " cplus "),
     (re.compile(r"\bt1 c$"), " t1c "),
     (re.compile(rf"\b(?:pre|post)[\s-]*{_TREATMENT}"), " "),
-    (re.compile(r"\+\s*c\b|\bc\s*\+|\+\s*(?=gd|gad|km|ce)|\bw/?\s*c\b"), " cplus "),
+    (re.compile(r"\+\s*(?:c|cm|iv)\b|\b(?:c|iv)\s*\+|\+\s*(?=gd|gad|km|ce)|\bw/?\s*c\b"), " cplus "),
 )
+
+
+def without_accents(text: str) -> str:
+    """Lower case, with the letters that accents and umlauts are written on, and in half width."""
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in parts if not unicodedata.combining(letter))
 
 
 def words_of(text: str) -> list[str]:
     """Lower-case words of a name; of a path only the file's name, and nothing after 'registered to'."""
     if _EXTENSION.search(text):
         text = _EXTENSION.sub("", re.split(r"[/\\]", text)[-1])
-    text = text.lower().replace("_", " ").strip()
+    text = without_accents(text).replace("_", " ").strip()
     for pattern, replacement in _REPLACED:
         text = pattern.sub(replacement, text)
     words = re.findall(r"[a-z0-9]+", text)
@@ -130,7 +167,7 @@ def other_image(words: Iterable[str]) -> tuple[str, str] | None:
     star = [word for word in words if (m := _WEIGHTED.match(word)) and m[1] == "2" and _STAR.match(m[2])]
     if star:
         return star[0], OTHER_SEQUENCE
-    if any("dixon" in word for word in words) and _FAT_IMAGES & set(words):
+    if _is_dixon(words) and _FAT_IMAGES & set(words):
         return "fat or opposed-phase image of a Dixon sequence", OTHER_SEQUENCE
     return None
 
@@ -142,8 +179,7 @@ def _kind_of_word(word: str) -> str | None:
         return LOCALIZER
     if word.startswith(_COMPUTED):
         return MAP
-    # Philips' diffusion is called DW_SENSE and DWIBS
-    if word.startswith(("diffus", "perfus", "dw")) or word.endswith("dwi") or _B_VALUE.match(word):
+    if word.startswith(_SEQUENCE_STEMS) or word.endswith("dwi") or _B_VALUE.match(word):
         return OTHER_SEQUENCE
     return None
 
@@ -154,8 +190,14 @@ def is_reformat(words: Iterable[str]) -> bool:
 
 
 def is_fat_suppressed(words: Iterable[str]) -> bool:
-    """Whether a name says that fat is dark."""
-    return not _FAT_SUPPRESSED.isdisjoint(words)
+    """Whether a name says that fat is dark; it is not in the in-phase image of a Dixon sequence."""
+    words = list(words)
+    return not _FAT_SUPPRESSED.isdisjoint(words) and not (_is_dixon(words) and _IN_PHASE & set(words))
+
+
+def _is_dixon(words: Iterable[str]) -> bool:
+    """Whether a name is of a sequence that tells water from fat."""
+    return any(word in _DIXON or "dixon" in word for word in words)
 
 
 def weightings(words: Iterable[str]) -> set[str]:
@@ -183,10 +225,10 @@ def _weighting(word: str) -> set[str]:
         return {f"T{match[1]}"}
     if word in _FLAIR_WORDS or "flair" in word:
         return {"FLAIR"}
-    if word in _T1_SEQUENCES:
+    if word in _T1_SEQUENCES or word.endswith(("mprage", "bravo", "spgr")):
         return {"T1"}
     if word.startswith("mprage") and _WEIGHTED_CONTRAST.match(word.removeprefix("mprage")):
         return {"T1", "CONTRAST"}
-    if word in _CONTRAST or word.startswith("gado"):
+    if word in _CONTRAST or word.startswith(_CONTRAST_STEMS):
         return {"CONTRAST"}
     return {"NATIVE"} if word in _NO_CONTRAST else set()

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.errors import OptionError
+from ..core.words import counted
 from .case import Case
 
 
@@ -69,8 +70,8 @@ def split_folds(
     patients = _by_patient(cases, patients_of)
     if not 2 <= folds <= len(patients):
         raise OptionError(
-            f"folds={folds} cannot be made of {len(patients)} patient(s). Choose 2 or more, and no more than "
-            "there are patients."
+            f"folds={folds} cannot be made of {counted(len(patients), 'patient')}. Choose 2 or "
+            "more, and no more than there are patients."
         )
     sources: dict[str, list[str]] = defaultdict(list)
     for patient in sorted(patients):

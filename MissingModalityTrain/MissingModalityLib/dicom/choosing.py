@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.modalities import MODALITIES, Modality, in_words
+from ..core.words import counted
 from ..datasets.detection import FIT_TO_FILL_IN
 from ..datasets.sequence_words import is_fat_suppressed, words_of
 from ..imaging.grid import SPACING_MM
@@ -19,6 +20,7 @@ _SURE = 0.7
 _BRAIN_MM = {"axial": 110.0, "coronal": 160.0, "sagittal": 130.0}
 """Extent of an adult's brain along the slice normal, rounded down; what a series covers beyond is no gain."""
 
+_T1S = (Modality.T1, Modality.T1CE)
 _COVERAGE_STEP_MM = 10.0
 _SPACING_STEP_MM = 0.5
 
@@ -61,6 +63,11 @@ def choose(study: DicomStudy) -> Choice:
             for one in alike
             if one.confidence < FIT_TO_FILL_IN
         ]
+        sentences += [
+            f"{modality.title}: {one.title} is not used: it {one.problem}."
+            for one in study.series
+            if one.modality is modality and one.problem is not None
+        ]
     if missing := [modality for modality in MODALITIES if modality not in chosen]:
         sentences.append(f"Not found: {in_words(missing)}.")
     unknown = [one.title for one in study.series if one.modality is None and one.problem is None]
@@ -80,6 +87,14 @@ def _fineness(series: Series) -> float:
     return -round(coarsest / _SPACING_STEP_MM)
 
 
+def _echo(series: Series) -> float:
+    """Its time in ms; late ones of a T1-weighted sequence are weighted by T2*."""
+    try:
+        return float(series.header.get("EchoTime", 0))
+    except ValueError:
+        return 0.0
+
+
 def _is_derived(series: Series) -> bool:
     """By the first value of Image Type, "pixel data characteristics" (DICOM PS3.3 C.7.6.1.1.2)."""
     return series.header.get("ImageType", "").upper().startswith("DERIVED")
@@ -94,7 +109,8 @@ _MERITS: Sequence[tuple[str, Callable[[Series], Any]]] = (
     ("coarser voxels", _fineness),
     ("fat-suppressed", lambda one: not is_fat_suppressed(words_of(one.description))),
     ("after contrast agent", lambda one: one.modality is Modality.T1CE or not one.contrast),
-    ("acquired earlier", lambda one: (one.time, one.number or 0)),
+    ("acquired earlier", lambda one: (one.moment, one.number or 0)),
+    ("a later echo", lambda one: one.modality not in _T1S or -(_echo(one))),
     ("another volume of its series", lambda one: one.part),
 )
 """What is better, the weightiest first, and how the one that lacks it is called."""
@@ -112,7 +128,7 @@ def _chosen(modality: Modality, ranked: Sequence[Series]) -> str:
 
 def _grid(series: Series) -> str:
     step = f"{series.spacing[2]:.3g} mm" if series.spacing else "unknown distance"
-    return f"{series.plane}, {series.size[2]} slices of {step}"
+    return f"{series.plane}, {counted(series.size[2], 'slice')} of {step}"
 
 
 def merits(series: Series) -> tuple[Any, ...]:

@@ -12,12 +12,14 @@ from dataclasses import replace
 from ..core.modalities import Modality
 from ..datasets.detection import FIT_TO_FILL_IN
 from ..datasets.sequence_header import contrast_agent
-from ..datasets.sequence_words import weightings, words_of
+from ..datasets.sequence_words import WEIGHTINGS, weightings, words_of
 from .series import Series, SeriesKind
 
 _WEIGHTED = (Modality.T1, Modality.T1CE)
 
-_BOLUS = frozenset(("dsc", "dce", "perf", "perfusion", "pwi", "ktrans", "twist", "tricks"))
+_BOLUS = frozenset(
+    ("dsc", "dce", "dyn", "dynamic", "dynamique", "perf", "perfusion", "pwi", "ktrans", "twist", "tricks")
+)
 """Words of series that begin before the agent arrives and end after."""
 
 _BY_ORDER = 0.75
@@ -36,8 +38,9 @@ def settle_contrast(series: Sequence[Series]) -> list[Series]:
 
 def _before(one: Series, other: Series) -> bool:
     """Whether it was acquired earlier: by the clock, else by number; False where neither is stated."""
-    if one.time and other.time and one.time != other.time:
-        return one.time < other.time
+    if one.time and other.time and one.moment != other.moment:
+        days_stated = one.moment[0] and other.moment[0]
+        return one.moment < other.moment if days_stated else one.time < other.time
     return one.number is not None and other.number is not None and one.number < other.number
 
 
@@ -88,11 +91,19 @@ def _first_with_agent(series: Sequence[Series]) -> Series | None:
 def _by_order(one: Series, first: Series) -> Series:
     if _before(one, first):
         reason = f"T1, acquired before {first.title} with contrast agent."
-        return replace(one, modality=Modality.T1, confidence=_BEFORE, reason=reason, contrast=False)
+        confidence = _no_surer(one, _BEFORE)
+        return replace(one, modality=Modality.T1, confidence=confidence, reason=reason, contrast=False)
     if not _before(first, one):
         return one
     reason = f"T1, acquired after {first.title} with contrast agent."
-    return replace(one, modality=Modality.T1CE, confidence=_BY_ORDER, reason=reason, contrast=True)
+    confidence = _no_surer(one, _BY_ORDER)
+    return replace(one, modality=Modality.T1CE, confidence=confidence, reason=reason, contrast=True)
+
+
+def _no_surer(one: Series, by_order: float) -> float:
+    """Confidence after the order has told of contrast agent: it tells nothing of the weighting."""
+    named = weightings(words_of(one.description)) & WEIGHTINGS
+    return by_order if named else min(by_order, one.confidence)
 
 
 def _run_again(one: Series, series: Sequence[Series]) -> Series:
@@ -108,15 +119,18 @@ def _run_again(one: Series, series: Sequence[Series]) -> Series:
     if earlier is one or not between:
         if noted and len(alike) > 1:
             reason = "T1, the first of several; the contrast agent is noted for the whole examination."
-            return replace(one, modality=Modality.T1, confidence=_BY_ORDER, reason=reason, contrast=False)
+            confidence = _no_surer(one, _BY_ORDER)
+            return replace(one, modality=Modality.T1, confidence=confidence, reason=reason, contrast=False)
         return one
     reason = f"The same sequence as {earlier.title}, run again later, as after contrast agent; check it."
-    confidence = _BY_ORDER if noted else FIT_TO_FILL_IN - 0.1
+    confidence = _no_surer(one, _BY_ORDER) if noted else FIT_TO_FILL_IN - 0.1
     return replace(one, modality=Modality.T1CE, confidence=confidence, reason=reason, contrast=None)
 
 
 def _same_sequence(one: Series, other: Series) -> bool:
+    """By the name, where there is one, or by plane and times."""
+    name = one.header.get("SeriesDescription")
     keys = ("ScanningSequence", "RepetitionTime", "EchoTime", "FlipAngle")
-    return one.description == other.description or (
+    return (name and name == other.header.get("SeriesDescription")) or (
         one.plane == other.plane and all(one.header.get(key) == other.header.get(key) for key in keys)
     )

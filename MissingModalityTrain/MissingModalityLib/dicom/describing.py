@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ..core.words import counted
 from ..datasets.detection import Guess, detect_modality
-from ..datasets.sequence_words import is_reformat, words_of
+from ..datasets.sequence_words import is_reformat, without_accents, words_of
 from ..imaging.volumes import MIN_VOXELS
 from .headers import Frame
 from .series import Series, SeriesKind, Slice
@@ -25,22 +26,24 @@ _WITHOUT_IMAGES = ("SR", "KO", "PR", "DOC", "REG", "PLAN", "AU", "ECG")
 """Values of Modality: reports, key images, presentation states, documents, registrations ..."""
 
 _OTHER_PARTS = re.compile(
-    r"spine|abdomen|liver|pelvis|prostate|breast|knee|shoulder|hip|ankle|wrist|heart|chest", re.IGNORECASE
+    r"spine|abdomen|liver|pelvis|prostate|breast|knee|shoulder|hip|ankle|wrist|elbow|foot|heart|chest|extremity",
+    re.IGNORECASE,
 )
 """As Body Part Examined has them, whose values are terms (DICOM PS3.16 Annex L)."""
 
 _NAMED_PARTS = re.compile(
-    r"\b(?:[clt]?spine|[clt] spine|lumbar|lumbal|thoracic|[hbl]ws|wirbels\w*|rachis|columna|colonna|"
+    r"\b(?:[clt]?spine|[clt] spine|lumbar|lumbal|thoracic|[hbl]ws|wirbels\w*|rachis|columna|coluna|colonna|"
     r"abdom\w*|liver|leber|foie|higado|fegato|mrcp|pelvi\w*|becken|bassin|prostat\w*|breast|mamma\w*|sein|"
     r"knees?|knie|kniegelenk|genou|rodilla|ginocchio|shoulders?|schulter\w*|epaule|hombro|spalla|"
-    r"hips?|h(?:ü|ue|u)fte?|hanche|ankles?|sprunggelenk\w*|cheville|wrists?|handgelenk\w*|poignet|"
-    r"elbows?|ellenbogen\w*|coude|foot|fu(?:ß|ss)|heart|cardiac|herz|coeur|chest|thorax)\b"
+    r"hips?|hue?fte?|hanche|ankles?|sprunggelenk\w*|cheville|wrists?|handgelenk\w*|poignet|"
+    r"elbows?|ellenbogen\w*|coude|foot|fuss|heart|cardiac|herz|coeur|chest|thorax)\b"
+    r"|[腰頸頚颈胸脊]椎|脊[柱髄髓]|膝|肩|[股手足]関節|肘|骨盤|盆腔|腹部|肝|乳[腺房]|前立腺|前列腺|心[臓脏]"
 )
-"""As people name them in English, German, French, Spanish and Italian."""
+"""As people name them in English, German, French, Spanish, Italian, Japanese and Chinese, without accents."""
 
 _HEAD = re.compile(
-    r"head|brain|skull|crani|cerebr|encephal|neuro|kopf|sch(?:ä|ae|a)del|hirn|t(?:ê|e)te|cr(?:â|a)ne|cerveau|"
-    r"enc(?:é|e)phal|cabeza|testa|cervello|stroke|tumou?r|gli(?:oma|om|o)|pituit|hypophys|sella|orbit"
+    r"head|brain|skull|crani|cerebr|encephal|encefal|neuro|kopf|schae?del|hirn|tete|crane|cerveau|cabeza|testa|"
+    r"cabeca|cervello|stroke|tumou?r|gli(?:oma|om|o)|pituit|hypophys|sella|orbit|[頭头脳脑颅]"
 )
 """In the name of an examination: it shows the head, whatever else."""
 _NAMES = {
@@ -52,6 +55,7 @@ _PROBLEMS = {
     SeriesKind.LOCALIZER: "is a localizer",
     SeriesKind.MAP: "is a map or image computed from others",
     SeriesKind.PROJECTION: "is a projection through a volume",
+    SeriesKind.CAPTURE: "is a screen capture or a report",
     SeriesKind.SEGMENTATION: "is a segmentation",
     SeriesKind.OTHER_SEQUENCE: "is another sequence",
 }
@@ -70,6 +74,7 @@ def describe(volume: Volume, patient: str, date: str) -> Series:
     place = placement(volume.frames) if volume.repeats == 1 else None
     kind, problem = _kind(volume, guess, place)
     usable = problem is None
+    uneven = kind is SeriesKind.INCOMPLETE and place is not None and place.gap is not None
     number = frame.number("SeriesNumber")
     return Series(
         uid=frame.text("SeriesInstanceUID"),
@@ -88,8 +93,8 @@ def describe(volume: Volume, patient: str, date: str) -> Series:
         thickness=frame.number("SliceThickness"),
         plane=place.plane if place else "",
         kind=kind,
-        modality=guess.modality if usable else None,
-        confidence=guess.confidence if usable else 0.0,
+        modality=guess.modality if usable or uneven else None,
+        confidence=guess.confidence if usable or uneven else 0.0,
         reason=guess.reason,
         part=volume.part,
         contrast=guess.contrast,
@@ -119,11 +124,11 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
     frame = volume.frames[0]
     if foreign := _foreign(frame):
         return foreign
+    if part := _other_part(frame):
+        return SeriesKind.OTHER_SEQUENCE, f"shows another part of the body ({part})"
     if guess.excluded:
         kind = SeriesKind(guess.excluded)
         return kind, f"{_PROBLEMS[kind]} ({guess.evidence})"
-    if part := _other_part(frame):
-        return SeriesKind.OTHER_SEQUENCE, f"shows another part of the body ({part})"
     if volume.repeats > 1:
         return (
             SeriesKind.TIME_SERIES,
@@ -133,7 +138,10 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
         return SeriesKind.INCOMPLETE, "does not state where its slices lie"
     count = len(volume.frames)
     if count < MIN_VOXELS:
-        return SeriesKind.INCOMPLETE, f"has only {count} slice{'s' if count > 1 else ''}"
+        return SeriesKind.INCOMPLETE, f"has only {counted(count, 'slice')}"
+    if place.gap and not place.mendable:
+        gap = place.gap[0].lower() + place.gap[1:].rstrip(".")
+        return SeriesKind.INCOMPLETE, f"makes no even volume: {gap}"
     return (SeriesKind.REFORMAT if is_cut_anew(frame.header) else SeriesKind.VOLUME), None
 
 
@@ -145,7 +153,7 @@ def _other_part(frame: Frame) -> str:
     if _OTHER_PARTS.search(frame.text("BodyPartExamined")):
         return frame.text("BodyPartExamined")
     for keyword in ("SeriesDescription", "ProtocolName", "StudyDescription"):
-        text = frame.text(keyword).casefold().replace("_", " ")
+        text = without_accents(frame.text(keyword)).replace("_", " ")
         found = _NAMED_PARTS.search(text)
         if found and not _HEAD.search(text):
             return f"'{found[0]}' in {_NAMES[keyword]}"

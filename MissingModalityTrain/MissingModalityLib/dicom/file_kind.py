@@ -6,6 +6,11 @@ from pathlib import Path
 
 PREAMBLE = 128
 _MAGIC = b"DICM"
+
+EMPTY = "is empty"
+COPY_AGAIN = "copy it again from its source"
+"""Ends of the reasons why a file that was cut off is skipped."""
+
 START = PREAMBLE + len(_MAGIC)
 """Bytes that tell."""
 

@@ -25,7 +25,7 @@ from pydicom.uid import (
 from ..core import strict_json
 from ..core.files import is_archive
 from ..runtime.limited_child import Answer, memory_limit, serve
-from .file_kind import START, begins_with_data, has_preamble
+from .file_kind import COPY_AGAIN, EMPTY, START, begins_with_data, has_preamble
 
 KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer", "PatientID", "PatientName"),
@@ -76,7 +76,7 @@ _ROOM = 512 << 20
 _UNDEFINED = 0xFFFFFFFF
 _LONG_FORM = (b"OB", b"OW", b"UN")
 _MR_IMAGES = (MRImageStorage, EnhancedMRImageStorage)
-_CUT = "is damaged: it ends before its image begins; copy it again from its source"
+_CUT = f"is damaged: it ends before its image begins; {COPY_AGAIN}"
 
 
 class _Unusable(Exception):
@@ -124,7 +124,7 @@ def read(path: Path) -> dict[str, Any]:
         except (InvalidDicomError, EOFError) as error:
             raise _Unusable("is damaged: its DICOM header cannot be read") from error
         if dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-            raise _Unusable("is the index of a CD; its images are found without it")
+            raise _Unusable(f"is the index of a CD{_absent(path)}; its images are found without it")
         present = dataset.keys()
         known = ((keyword, tag) for tag, keyword in _KEYWORDS.items() if tag in present)
         header = {keyword: text for keyword, tag in known if (text := _text(dataset, tag))}
@@ -150,12 +150,26 @@ def _has_no_preamble(file: BinaryIO, path: Path) -> bool:
     if has_preamble(start):
         return False
     if not start:
-        raise _Unusable("is empty")
+        raise _Unusable(EMPTY)
     if begins_with_data(start):
         return True
     if is_archive(path):
         raise _Unusable("is an archive; unpack it first")
     raise _Unusable("is not a DICOM file")
+
+
+def _absent(index: Path) -> str:
+    """How many files an index lists that are not beside it; names may be in small letters on other disks."""
+    records = pydicom.dcmread(index).get("DirectoryRecordSequence") or ()
+    names = [record.ReferencedFileID for record in records if record.get("ReferencedFileID")]
+    parts = [[name] if isinstance(name, str) else list(name) for name in names]
+    lost = sum(
+        not index.parent.joinpath(*name).exists()
+        and not index.parent.joinpath(*map(str.lower, name)).exists()
+        for name in parts
+    )
+    are = "is" if lost == 1 else "are"
+    return f", of whose {len(parts)} files {lost} {are} not there" if lost else ""
 
 
 def _text(dataset: pydicom.Dataset, tag: int) -> str:
@@ -213,7 +227,7 @@ def _check_pixels(file: BinaryIO, dataset: pydicom.Dataset, header: Mapping[str,
     if length == _UNDEFINED:
         return  # compressed: its decoder finds the end
     if begin + length > size:
-        raise _Unusable("is damaged: it ends inside its image; copy it again from its source")
+        raise _Unusable(f"is damaged: it ends inside its image; {COPY_AGAIN}")
 
 
 if __name__ == "__main__":

@@ -13,13 +13,18 @@ from ..core.kinds import checked
 from ..core.progress import Progress, reporter
 from ..datasets.case import Skipped, relative
 from ..datasets.discovery import walk
+from ..imaging.volumes import MIN_VOXELS
 from .contrast import settle_contrast
 from .describing import describe
+from .file_kind import COPY_AGAIN, EMPTY
 from .headers import Frame, read_headers
 from .series import Series
 from .splitting import volumes_of
 
 _DOUBLED = "holds an image that another file holds too (the same SOP Instance UID)"
+_MOST_CUT = 3
+"""Files that were cut off that a sentence names."""
+
 _NOTHING_FOUND = 5
 """Skipped files that a message names when no DICOM is found."""
 
@@ -34,6 +39,7 @@ class DicomStudy:
         date: ``YYYY-MM-DD``; empty where not stated.
         description: Study Description; may be empty.
         series: by series number.
+        cut_off: files beside its own that are empty or end too early, one sentence; empty where none are.
     """
 
     patient: str
@@ -41,6 +47,7 @@ class DicomStudy:
     date: str
     description: str
     series: tuple[Series, ...]
+    cut_off: str = ""
 
     @property
     def title(self) -> str:
@@ -93,17 +100,16 @@ def find_studies(folder: Path | str, on_progress: Progress | None = None) -> Dic
     if not frames:
         raise CaseError(_nothing_found(folder, skipped))
     studies = [_study(images) for images in _grouped(frames, _study_key)]
+    studies = [replace(study, cut_off=_cut_off(study, skipped)) for study in studies]
     studies.sort(key=lambda study: (study.patient, study.date, study.uid))
     return DicomListing(folder, tuple(studies), (*skipped, *doubled))
 
 
 def _nothing_found(folder: Path, skipped: Sequence[Skipped]) -> str:
-    named = "".join(
-        f"\n  {relative(entry.path, folder)} {entry.reason}" for entry in skipped[:_NOTHING_FOUND]
-    )
+    named = "; ".join(f"{relative(entry.path, folder)} {entry.reason}" for entry in skipped[:_NOTHING_FOUND])
     more = len(skipped) - _NOTHING_FOUND
-    detail = f"{named}\n  and {more} more" if more > 0 else named or " It is empty."
-    return f"No DICOM image found in {folder}. Give the folder that was exported from the PACS or CD.{detail}"
+    detail = f"In it: {named}{f'; and {more} more' if more > 0 else ''}." if named else "It is empty."
+    return f"No DICOM image found in '{folder}'. Give the folder exported from the PACS or CD. {detail}"
 
 
 def _without_doubles(frames: Iterable[Frame]) -> tuple[list[Frame], list[Skipped]]:
@@ -145,16 +151,26 @@ def _series_key(frame: Frame) -> Hashable:
     return frame.text("SeriesInstanceUID") or (frame.path.parent, frame.text("SeriesNumber"))
 
 
+def _joined(groups: list[list[Frame]]) -> list[list[Frame]]:
+    """Groups by series; single images of one number and name are one series, scrubbed into a UID for each."""
+    single = [group[0] for group in groups if len(group) == 1 and group[0].text("SeriesNumber")]
+    joined = _grouped(single, lambda frame: (frame.text("SeriesNumber"), frame.text("SeriesDescription")))
+    whole = [images for images in joined if len(images) >= MIN_VOXELS]
+    alone = {id(frame) for images in whole for frame in images}
+    return [group for group in groups if id(group[0]) not in alone] + whole
+
+
 def _study(frames: list[Frame]) -> DicomStudy:
     frame = frames[0]
     patient, date = frame.text("PatientID") or "without an ID", _date(frame)
     frames = sorted(frames, key=lambda one: (one.number("InstanceNumber") or 0, one.path, one.index or 0))
     series = [
         one
-        for images in _grouped(frames, _series_key)
+        for images in _joined(_grouped(frames, _series_key))
         for one in _folded([describe(volume, patient, date) for volume in volumes_of(images)])
     ]
-    series.sort(key=lambda one: (one.number is None, one.number or 0, one.uid))
+    series.sort(key=lambda one: (one.number is None, one.number or 0, one.time, one.uid))
+    series = _told_apart(series)
     return DicomStudy(
         patient,
         frame.text("StudyInstanceUID"),
@@ -181,6 +197,45 @@ def _folded(volumes: list[Series]) -> list[Series]:
             plane="" if len({one.plane for one in volumes}) > 1 else first.plane,
         )
     ]
+
+
+def _told_apart(series: list[Series]) -> list[Series]:
+    """The same series; those of one name and number are named by their times, too, or counted."""
+    named: dict[str, list[Series]] = defaultdict(list)
+    for one in series:
+        named[one.title].append(one)
+    told = []
+    for one in series:
+        alike = named[one.title]
+        times = {other.time for other in alike}
+        if len(alike) == 1:
+            own = ""
+        elif len(times) == len(alike) and "" not in times:
+            own = f", at {one.time}"
+        else:
+            own = f", {next(n for n, other in enumerate(alike, 1) if other is one)} of {len(alike)}"
+        told.append(replace(one, description=one.description + own))
+    return told
+
+
+def _cut_off(study: DicomStudy, skipped: Sequence[Skipped]) -> str:
+    files = {file for one in study.series for file in one.files}
+    folders, suffixes = {file.parent for file in files}, {file.suffix for file in files}
+    cut = [
+        entry.path.name
+        for entry in skipped
+        if entry.path.parent in folders
+        and not entry.path.name.startswith(".")
+        and (entry.reason.endswith(COPY_AGAIN) or (entry.reason == EMPTY and entry.path.suffix in suffixes))
+    ]
+    if not cut:
+        return ""
+    more = f" and {len(cut) - _MOST_CUT} more" if len(cut) > _MOST_CUT else ""
+    what = "1 file beside the images is" if len(cut) == 1 else f"{len(cut)} files beside the images are"
+    return (
+        f"{what} empty or cut off, as after an interrupted copy ({', '.join(cut[:_MOST_CUT])}{more}). Copy "
+        "them again from the PACS or CD."
+    )
 
 
 def _date(frame: Frame) -> str:

@@ -11,6 +11,18 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from pydicom import dcmread
+from pydicom.uid import (
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from ..core.errors import ImageError, MissingModalityError
 from ..core.file_names import require_text
@@ -33,6 +45,12 @@ _ROOM = 256 << 20
 """Bytes beside: headers, buffers, and what libraries reserve when they are first used."""
 
 _COPY_AGAIN = "The file is damaged or incomplete; copy it again from its source, or choose another series."
+
+_DECODED = (
+    *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless),
+    *(JPEGLSNearLossless, JPEG2000Lossless, JPEG2000, RLELossless),
+)
+"""Compressions that GDCM decodes."""
 
 
 def read_here(
@@ -101,11 +119,19 @@ def _content(file: Path, stated: Sequence[Plane]) -> np.ndarray:
     try:
         image = reader.Execute()
     except RuntimeError as error:
-        raise ImageError(f"{file}: its pixels cannot be read. {_COPY_AGAIN}") from error
+        raise ImageError(f"{file}: its pixels cannot be read. {_unread(file)}") from error
     array = sitk.GetArrayFromImage(image)
     if array.shape != (len(stated), *stated[0].shape):
         raise ImageError(f"{file} holds other pixels than its header states. {_COPY_AGAIN}")
     return array.astype(np.float32) if array.dtype.kind == "f" else array
+
+
+def _unread(file: Path) -> str:
+    """What to do about pixels that GDCM does not read."""
+    syntax = dcmread(file, stop_before_pixels=True).file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated or syntax in _DECODED:
+        return _COPY_AGAIN
+    return f"No decoder here knows its compression ({syntax.name}). Export the series again uncompressed."
 
 
 def _scaled(array: np.ndarray, plane: Plane) -> np.ndarray:

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from ..core.errors import ImageError
+from ..core.words import counted
 
 _MOST_PADDING = 0.01
 """Share of the pixels' bytes that may follow them: some programs fill up blocks. A column has more."""
@@ -86,7 +87,7 @@ def _planes(data: Dataset, path: Path) -> Iterator[Plane]:
     count = int(data.get("NumberOfFrames") or 1)
     if len(items) != count:
         raise ImageError(
-            f"{path} holds {count} images but says of {len(items)} where they lie. {_COPY_AGAIN}"
+            f"{path} holds {counted(count, 'image')} but says of {len(items)} where they lie. {_COPY_AGAIN}"
         )
     first_scale = _scale(_groups(data, shared, items[0], "PixelValueTransformationSequence"))
     for index, item in enumerate(items):

@@ -105,13 +105,14 @@ def read_visit(
         try:
             read[id(one)] = read_series(one, told.append), told
         except ImageError as error:
-            left_out.append(f"{one.title} was left out. {error}")
+            left_out.append(f"{one.title} was left out: {str(error).removeprefix(f'{one.title}: ')}")
             visit = replace(visit, series=tuple(other for other in visit.series if other is not one))
             chosen = _chosen(visit, left_out)
     images = {modality: read[id(one)][0] for modality, one in chosen.series.items()}
     names = {modality: one.title for modality, one in chosen.series.items()}
     warnings = [sentence for one in chosen.series.values() for sentence in read[id(one)][1]]
-    return Study(images, names, (*left_out, *warnings)), chosen
+    cut_off = [visit.cut_off] if visit.cut_off else []
+    return Study(images, names, (*cut_off, *left_out, *warnings)), chosen
 
 
 def files_facts(visit: DicomStudy) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def files_facts(visit: DicomStudy) -> dict[str, Any]:
     Raises:
         ImageError: a file cannot be read.
     """
-    usable = (one for one in visit.series if one.problem is None and one.modality is not None)
+    usable = (one for one in visit.series if one.problem is None)
     files = dict.fromkeys(file for one in usable for file in one.files)
     try:
         facts = [file_facts(file) for file in files]
@@ -143,16 +144,20 @@ def _chosen(visit: DicomStudy, left_out: list[str]) -> ChosenSeries:
         return choose_series(visit)
     except CaseError:
         if left_out:
-            raise ImageError(f"{visit.title}: no series can be read. {left_out[0]}") from None
+            raise ImageError(
+                " ".join([f"{visit.title}: no series can be read. {left_out[0]}", visit.cut_off]).strip()
+            ) from None
         raise
 
 
 def _nothing_to_use(visit: DicomStudy) -> str:
     reasons = [
-        f"{one.title} {one.problem}" if one.problem else f"{one.title}: {one.reason}" for one in visit.series
+        f"{one.title} {one.problem}" if one.problem else f"{one.title}: {one.reason.rstrip('.')}"
+        for one in visit.series
     ]
     more = f"; and {len(reasons) - _MOST_NAMED} more" if len(reasons) > _MOST_NAMED else ""
+    mend = visit.cut_off or "Choose another study, or give the volumes as files."
     return (
         f"{visit.title}: none of its series can be used as {in_words(MODALITIES).replace(' and ', ' or ')} "
-        f"({'; '.join(reasons[:_MOST_NAMED])}{more}). Choose another study, or give the volumes as files."
+        f"({'; '.join(reasons[:_MOST_NAMED])}{more}). {mend}"
     )

@@ -65,7 +65,7 @@ class Series:
         thickness: Slice Thickness in mm; None where not stated.
         plane: axial, coronal, sagittal or oblique; empty where not stated.
         kind: what the images are.
-        modality: which of the four sequences, or None where nothing tells.
+        modality: which of the four sequences, or None where nothing tells, or it is another image.
         confidence: of the modality, 0..1; from 0.5 on it is fit to be used unasked.
         reason: what the modality was told by, one sentence.
         part: what tells it from other volumes of its series, e.g. ``echo 2 of 2``; else empty.
@@ -108,6 +108,12 @@ class Series:
         """How sentences name it: ``'t2_tse_tra' (series 5)``."""
         number = f" (series {self.number})" if self.number is not None else ""
         return f"'{self.description}'{number}"
+
+    @property
+    def moment(self) -> tuple[str, str]:
+        """Day, ``YYYYMMDD``, and time of its acquisition; empty where not stated."""
+        day = self.header.get("AcquisitionDateTime", "")[:8] or self.header.get("AcquisitionDate", "")
+        return day, self.time
 
     @property
     def coverage_mm(self) -> float:

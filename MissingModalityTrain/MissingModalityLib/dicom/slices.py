@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..imaging.plausibility import LARGEST_SPACING_MM
 from ..imaging.stated_geometry import AGREE_MM
 from .headers import Frame
 from .splitting import cosines, position
@@ -21,6 +22,12 @@ _PLANES = ("sagittal", "coronal", "axial")
 _LEAST_COSINE = 0.7071
 """Of a normal with its axis, 45 degrees: scans along both commissures tilt by 20, and are called axial."""
 
+_OFF_STEP, _FEW = 0.25, 0.1
+"""Share of the usual distance by which one may vary, and share of the distances that may vary more."""
+
+_LONGEST_GAP = 3
+"""Usual distances: at most two slices in a row are made up from their neighbors."""
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -30,11 +37,13 @@ class Placement:
         spacing: mm along a row, along a column, from slice to slice (the usual step).
         plane: axial, coronal, sagittal or oblique.
         gap: missing, uneven or displaced slices, one sentence; None where all is even.
+        mendable: whether slices between their neighbors mend the gap.
     """
 
     spacing: tuple[float, float, float]
     plane: str
     gap: str | None = None
+    mendable: bool = True
 
 
 def placement(frames: Sequence[Frame]) -> Placement | None:
@@ -49,8 +58,25 @@ def placement(frames: Sequence[Frame]) -> Placement | None:
     step = float(np.median(steps)) if len(steps) else frames[0].number("SliceThickness") or 0.0
     if step <= 0:
         return None
-    gap = _gap(steps, step) or _tilt(moves - np.outer(steps, normal))
-    return Placement((between[1], between[0], round(step, 4)), plane_of(normal), gap)
+    sideways = np.linalg.norm(np.cumsum(moves - np.outer(steps, normal), axis=0), axis=1).max(initial=0.0)
+    gap = _gap(steps, step) or _tilt(float(sideways))
+    mendable = gap is None or can_be_mended(steps, float(sideways))
+    return Placement((between[1], between[0], round(step, 4)), plane_of(normal), gap, mendable)
+
+
+def can_be_mended(steps: np.ndarray, sideways: float) -> bool:
+    """Whether a few slices are missing or distances vary mildly, and nothing else is wrong.
+
+    Args:
+        steps: (n - 1,) mm from slice to slice.
+        sideways: mm by which slices are displaced at most, at right angles to their normal.
+    """
+    usual = np.median(steps)
+    off = np.abs(steps - usual) > _OFF_STEP * usual
+    longest = min(_LONGEST_GAP * (1 + _OFF_STEP) * usual, LARGEST_SPACING_MM)
+    if off.sum() > max(1, _FEW * len(off)) or steps.max() > longest:
+        return False
+    return sideways <= AGREE_MM
 
 
 def plane_of(normal: np.ndarray) -> str:
@@ -81,9 +107,7 @@ def _gap(steps: np.ndarray, step: float) -> str | None:
     )
 
 
-def _tilt(sideways: np.ndarray) -> str | None:
-    """``sideways``: (n - 1, 3) mm from slice to slice, at right angles to the slice normal."""
-    most = float(np.linalg.norm(np.cumsum(sideways, axis=0), axis=1).max(initial=0.0))
+def _tilt(most: float) -> str | None:
     if most <= AGREE_MM:
         return None
     return f"Its slices are displaced sideways by up to {most:.1f} mm, as by a tilted scanner."

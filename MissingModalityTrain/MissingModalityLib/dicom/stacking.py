@@ -9,21 +9,17 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError
+from ..core.words import counted
 from ..imaging.dicom_slices import check_slices
 from ..imaging.grid import Grid, nearest_orthonormal
-from ..imaging.plausibility import LARGEST_SPACING_MM, check_grid
+from ..imaging.plausibility import check_grid
 from ..imaging.stated_geometry import AGREE_MM
 from ..imaging.volumes import MIN_VOXELS
 from .planes import Plane
+from .slices import can_be_mended
 
 _SAME_PLACE_MM = 0.05
 """Slices nearer than this show the same anatomy; the thinnest of MRI are ten times as far apart."""
-
-_OFF_STEP, _FEW = 0.25, 0.1
-"""Share of the usual distance by which one may vary, and share of the distances that may vary more."""
-
-_LONGEST_GAP = 3
-"""Usual distances: at most two slices in a row are made up from their neighbors."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ def stack_volume(
     planes, pixels, told = _without_copies(name, *_by_depth(planes, pixels))
     if len(planes) < MIN_VOXELS:
         raise ImageError(
-            f"{name} has only {len(planes)} slice{'s' * (len(planes) > 1)}; at least {MIN_VOXELS} are "
+            f"{name} has only {counted(len(planes), 'slice')}; at least {MIN_VOXELS} are "
             "needed. Choose the whole volume, not a localizer."
         )
     stack = _stacked(planes, pixels)
@@ -85,7 +81,7 @@ def stack_volume(
             stack.grid.spacing[2],
         )
     except ImageError:
-        if not _can_be_mended(stack):
+        if not can_be_mended(stack.steps, float(stack.offsets.max())):
             raise
         stack, mended = _mended(name, stack)
         told.append(mended)
@@ -149,16 +145,6 @@ def _stacked(planes: list[Plane], pixels: list[np.ndarray]) -> Stack:
         tuple(axes.ravel().tolist()),
     )
     return Stack(np.stack(pixels), depths, np.linalg.norm(places[:, :2], axis=1), grid)
-
-
-def _can_be_mended(stack: Stack) -> bool:
-    """Whether a few slices are missing or distances vary mildly, and nothing else is wrong."""
-    usual = np.median(stack.steps)
-    off = np.abs(stack.steps - usual) > _OFF_STEP * usual
-    longest = min(_LONGEST_GAP * (1 + _OFF_STEP) * usual, LARGEST_SPACING_MM)
-    if off.sum() > max(1, _FEW * len(off)) or stack.steps.max() > longest:
-        return False
-    return float(stack.offsets.max()) <= AGREE_MM
 
 
 def _mended(name: str, stack: Stack) -> tuple[Stack, str]:

@@ -13,7 +13,7 @@ _MOST_NAMED = 6
 
 
 def only_visit(listing: DicomListing, patient: str | None = None, study: str | None = None) -> DicomStudy:
-    """The one visit that is meant; of several, the only one with a sequence to segment.
+    """The one visit that is meant; of several, the only one with a sequence to segment, or that may have one.
 
     Args:
         listing: of the folder.
@@ -36,7 +36,9 @@ def only_visit(listing: DicomListing, patient: str | None = None, study: str | N
             if value is not None
         )
         raise CaseError(f"{listing.folder}: there is no {asked}. It holds {_named(listing.studies)}.")
-    usable = [visit for visit in found if choose(visit).series]
+    usable = [visit for visit in found if choose(visit).series] or [
+        visit for visit in found if any(one.problem is None for one in visit.series)
+    ]
     if len(usable) > 1:
         raise CaseError(
             f"{listing.folder} holds {_named(usable)}. Choose one by --patient ID or --study DATE (or "

@@ -119,7 +119,7 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
     if evaluation.get("weights_sha256") != weights_sha256(student.network):
         raise CaseError(
             f"The evaluation is not one of {path.name}: it was made with other weights "
-            f"({evaluation.get('student', 'unknown student')}). Evaluate this student and try again."
+            f"({evaluation.get('student', 'unknown model')}). Evaluate this model and try again."
         )
     facts = renamed(prediction_facts(student), OLD_CARD_KEYS)
     # older summaries lack it, and all have earlier names of the card's facts
@@ -128,7 +128,7 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
         if found.get(name) != facts.get(name):
             raise CaseError(
                 f"The evaluation is not one of {path.name} as it is now: it was made with {name} "
-                f"{found.get(name)}, the file has {facts.get(name)}. Evaluate this student and try again."
+                f"{found.get(name)}, the file has {facts.get(name)}. Evaluate this model and try again."
             )
 
 

@@ -62,7 +62,7 @@ def fit_calibration(rows: Sequence[Row]) -> dict[str, Any]:
     if patients < FEWEST_PATIENTS:
         raise CaseError(
             f"A calibration needs results with features of at least {FEWEST_PATIENTS} patients that the "
-            f"student has not learned from; these are {patients}. Evaluate on more cases, with this version."
+            f"model has not learned from; these are {patients}. Evaluate on more cases, with this version."
         )
     calibration = {
         "patients": patients,

@@ -14,7 +14,7 @@ from ..core.modalities import SUBSETS, Subset, subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
 from ..datasets.patients import describe_same
-from ..imaging.content import volumes_sha256
+from ..imaging.content import identity
 from ..imaging.folder_labels import cavity_warning, missing_classes
 from ..imaging.preparation import prepare, to_reference_grid
 from ..imaging.reading import read_label, read_study
@@ -52,7 +52,7 @@ class CaseScores:
         classes: tumor classes that its label holds.
         has_cavity: whether a resection cavity is labeled.
         warnings: about its files, one sentence each.
-        content: SHA-256 of its volumes by name of the sequence, see :func:`~..imaging.content.voxels_sha256`.
+        content: SHA-256 of its volumes by name of the sequence, see :func:`~..imaging.content.identity`.
     """
 
     rows: list[Row]
@@ -90,7 +90,7 @@ def score_case(
         report(f"{case.name}, {subset_name(subset)}: WT {100 * dice:.1f} %", 1)
     found = np.bincount(labeled.ravel(), minlength=RESECTION_CAVITY + 1)
     held = frozenset(cls for cls in TUMOR_CLASSES if found[cls])
-    content = volumes_sha256(study.images)
+    content = identity(study.images)
     return CaseScores(rows, held, bool(found[RESECTION_CAVITY]), prepared.warnings, content)
 
 

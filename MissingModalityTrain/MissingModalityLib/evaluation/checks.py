@@ -58,7 +58,7 @@ def check_evaluation(summary: Any, rows: Sequence[Row]) -> None:
     if summary.get("hd95_rule") not in HD95_RULES:
         raise ValueError(f"hd95_rule is {summary.get('hd95_rule')!r:.60} in summary.json")
     if not isinstance(summary.get("student"), str):
-        raise ValueError("summary.json names no student")
+        raise ValueError("summary.json names no model")
     _check_complete(rows)
     try:
         told = {case["name"]: dict(case["reference_voxels"]) for case in summary["cases"]}

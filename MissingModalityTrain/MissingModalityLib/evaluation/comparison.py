@@ -12,6 +12,7 @@ from ..core.errors import OptionError
 from ..core.files import explain_write_errors, write_report, write_text
 from ..core.kinds import checked
 from ..core.labels import REGIONS
+from ..core.words import counted
 from .evaluate import read_evaluation
 from .metrics import SCORED_REGIONS
 from .significance import Evaluation, check_comparable, compare_evaluations
@@ -133,8 +134,8 @@ def _markdown(comparison: Mapping[str, Any]) -> str:
         parts.append(_tests_table(comparison["tests"]))
     parts += [_subsets_table(comparison["lines"], metric) for metric in METRICS]
     lines = [
-        f"{comparison['cases']} case(s). A number is the plain mean over subsets of the means over cases, "
-        "averaged over seeds, \N{PLUS-MINUS SIGN} sample standard deviation over seeds.",
+        f"{counted(comparison['cases'], 'case')}. A number is the plain mean over subsets of the means over "
+        "cases, averaged over seeds, \N{PLUS-MINUS SIGN} sample standard deviation over seeds.",
         *score_notes(comparison["hd95_rule"]),
     ]
     if comparison["tests"]:

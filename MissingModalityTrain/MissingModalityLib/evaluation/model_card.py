@@ -18,6 +18,7 @@ from typing import Any
 from ..core.errors import MissingModalityError
 from ..core.files import explain_write_errors, file_sha256, write_text
 from ..core.modalities import in_words
+from ..core.words import counted
 from ..inference.student import Student
 from .attach import check_weights
 from .evaluate import read_evaluation
@@ -100,10 +101,10 @@ def _summary(student: Student, path: Path) -> str:
 
 
 def _data(card: Mapping[str, Any]) -> str:
-    note = card.get("data_note") or "The student file does not tell their source and population."
+    note = card.get("data_note") or "The model file does not tell their source and population."
     cases = _training_cases(card)
     if not cases:
-        unnamed = "The student file does not name the cases that it was trained on."
+        unnamed = "The model file does not name the cases that it was trained on."
         return f"## Training data\n\n{unnamed}\n\n{note}\n"
     held_out = (card.get("training") or {}).get("validation") or ()
     table = markdown_lines(
@@ -113,23 +114,23 @@ def _data(card: Mapping[str, Any]) -> str:
             for name, volumes in cases.items()
         ],
     )
-    return f"## Training data\n\n{len(cases)} case(s):\n\n{table}\n{note}\n"
+    return f"## Training data\n\n{counted(len(cases), 'case')}:\n\n{table}\n{note}\n"
 
 
 def _training(card: Mapping[str, Any]) -> str:
     training = card.get("training") or {}
     settings = _flatten({key: value for key, value in training.items() if key not in ("cases", "validation")})
     if not settings:
-        return "## Training\n\nThe student file does not say how it was trained.\n"
+        return "## Training\n\nThe model file does not say how it was trained.\n"
     return f"## Training\n\n{_facts(settings)}"
 
 
 def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     cases, pooled = evaluation["cases"], pool_evaluations([evaluation])
     about = (
-        f"On {len(cases)} case(s) of '{evaluation['data']}', {evaluation['date']}, {evaluation['device']}. "
-        f"Each case was scored on every subset of the volumes that it has. {_left_out(pooled)}"
-        + _overlap([case["name"] for case in cases], _training_cases(card))
+        f"On {counted(len(cases), 'case')} of '{evaluation['data']}', {evaluation['date']}, "
+        f"{evaluation['device']}. Each case was scored on every subset of the volumes that it "
+        f"has. {_left_out(pooled)}" + _overlap([case["name"] for case in cases], _training_cases(card))
     )
     parts = [f"## Evaluation\n\n{about}\n", *score_tables(pooled), notes(pooled)]
     parts += [_case_scores(case, evaluation["rows"]) for case in cases]
@@ -141,16 +142,20 @@ def _left_out(pooled: Mapping[str, Any]) -> str:
     if not pooled["left_out"]:
         return ""
     return (
-        f"Every row is over the same {len(pooled['cases'])} case(s); left out of all rows for lack of a "
+        f"Every row is over the same {_cases(pooled)}; left out of all rows for lack of a "
         f"sequence: {len(pooled['left_out'])} ({', '.join(pooled['left_out'])}). "
     )
+
+
+def _cases(evaluation: Mapping[str, Any]) -> str:
+    return counted(len(evaluation["cases"]), "case")
 
 
 def _together(evaluation: Mapping[str, Any], cross_validation: Sequence[Mapping[str, Any]]) -> str:
     pooled = pool_evaluations([evaluation, *cross_validation])
     about = (
-        f"{len(pooled['cases'])} case(s) of {pooled['data']}: those above, and training cases scored by "
-        f"students that were trained the same way without them. {_left_out(pooled)}What the panel says to "
+        f"{_cases(pooled)} of {pooled['data']}: those above, and training cases scored by "
+        f"models that were trained the same way without them. {_left_out(pooled)}What the panel says to "
         "expect of a subset stands here."
     )
     return "\n".join([f"## Evaluation and cross-validation together\n\n{about}\n", *score_tables(pooled)])
@@ -159,7 +164,7 @@ def _together(evaluation: Mapping[str, Any], cross_validation: Sequence[Mapping[
 def _estimates(calibration: Mapping[str, Any]) -> str:
     """How well the student knows the quality of its own results."""
     about = (
-        "With each result the student estimates its Dice from its own probabilities. Fitted to "
+        "With each result the model estimates its Dice from its own probabilities. Fitted to "
         f"{calibration['results']} results of {calibration['patients']} patients that it had not learned "
         "from; the numbers are of patients that were left out of the fit in turn (nested cross-validation)."
     )
@@ -178,11 +183,11 @@ def _share_text(value: float | None) -> str:
 def _overlap(tested: Sequence[str], trained: Container[str]) -> str:
     """Which evaluated cases the student knows, as far as the file tells."""
     if not trained:  # silence is no proof that the cases are new
-        return "The student file names no training cases, so it is not known whether these are among them."
+        return "The model file names no training cases, so it is not known whether these are among them."
     seen = [name for name in tested if name in trained]
     if seen:
         return f"**Known from training: {', '.join(seen)}.**"
-    return "None of them is among the training cases that the student file names."
+    return "None of them is among the training cases that the model file names."
 
 
 def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -207,7 +212,7 @@ def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
 def _limits(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     lines = [
         *card.get("limits", ()),
-        f"Tested on {len(evaluation['cases'])} case(s). Their scores promise nothing for other scanners, "
+        f"Tested on {_cases(evaluation)}. Their scores promise nothing for other scanners, "
         "protocols or patients; the spread between the cases above is part of the result.",
         "Expects skull-stripped volumes of one patient and visit that are aligned with each other; it "
         "neither registers nor strips.",
@@ -256,8 +261,8 @@ def _text(value: Any) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a model card from the command line; 2 for bad input."""
-    parser = argparse.ArgumentParser(description="Write the model card of an evaluated student.")
-    parser.add_argument("student", type=Path, help="a student file (.safetensors)")
+    parser = argparse.ArgumentParser(description="Write the model card of an evaluated model.")
+    parser.add_argument("student", type=Path, help="a model file (.safetensors)")
     parser.add_argument("evaluation", type=Path, help="folder that 'missing-modality evaluate' has written")
     parser.add_argument("output", type=Path, help="a .md file")
     parser.add_argument(
@@ -266,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="evaluations of training cases by students that were trained the same way without them",
+        help="evaluations of training cases by models that were trained the same way without them",
     )
     options = parser.parse_args(arguments)
     try:

@@ -16,6 +16,7 @@ from scipy import stats
 
 from ..core.errors import CaseError, OptionError
 from ..core.labels import REGIONS
+from ..core.words import counted, unknown_name
 from .tables import METRICS
 
 Evaluation = Mapping[str, Any]
@@ -50,7 +51,7 @@ def compare_evaluations(
         OptionError: no such metric.
     """
     if metric not in METRICS:
-        raise OptionError(f"Unknown metric '{metric}'. Choose one of: {', '.join(METRICS)}.")
+        raise OptionError(unknown_name("metric", metric, METRICS))
     everything = [*first, *second]
     for other in everything[1:]:
         check_comparable(everything[0], other, metric)
@@ -97,7 +98,7 @@ def check_comparable(one: Evaluation, other: Evaluation, metric: str) -> None:
     unpaired = sorted(mine.keys() ^ theirs.keys())
     if unpaired:
         raise CaseError(
-            f"{who}: {len(unpaired)} case(s) are in one only ({', '.join(unpaired[:5])}). "
+            f"{who}: {counted(len(unpaired), 'case')} in one only ({', '.join(unpaired[:5])}). "
             "Evaluate both on the same folder."
         )
     unlike = sorted(case for case in mine if mine[case] != theirs[case])
@@ -139,8 +140,8 @@ def _smallness(cases: int, smallest: float) -> str:
     if corrected <= SIGNIFICANT:
         return ""
     return (
-        f"With {cases} case(s) the smallest two-sided p is {smallest:.3g}, and {corrected:.3g} after Holm's "
-        f"correction: no difference, however large, can be significant at {SIGNIFICANT}."
+        f"With {counted(cases, 'case')} the smallest two-sided p is {smallest:.3g}, and {corrected:.3g} "
+        f"after Holm's correction: no difference, however large, can be significant at {SIGNIFICANT}."
     )
 
 

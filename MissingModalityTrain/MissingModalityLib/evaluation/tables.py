@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -13,6 +14,7 @@ from typing import Any
 from ..core.errors import CaseError
 from ..core.files import read_text
 from ..core.modalities import SUBSETS, Modality, Subset, subset_name
+from ..core.words import counted
 from ..inference.doubt import FEATURES
 from .checks import check_row
 from .hd95_rules import HD95_RULES
@@ -198,6 +200,7 @@ def notes(evaluation: dict[str, Any]) -> str:
         *([_LESION_NOTE] if _is_lesion_wise(evaluation) else []),
         "A line is mean \N{PLUS-MINUS SIGN} sample standard deviation over its cases. A mean at the end is "
         "the plain mean of the lines it names, with the deviation over cases of each case's mean over them.",
+        *_count_notes(evaluation["subsets"]),
         *_empty_notes(evaluation["empty"]),
         *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"][:_MOST_SKIPPED]),
     ]
@@ -217,10 +220,22 @@ def score_notes(hd95_rule: str) -> list[str]:
     ]
 
 
+def _count_notes(subsets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning where lines are of different cases, which no reader of a table expects."""
+    counts = sorted({entry["cases"] for entry in subsets})
+    if len(counts) == 1:
+        return []
+    return [
+        f"Lines are over {counts[0]} to {counts[-1]} cases, since some lack a sequence: compare only lines "
+        "with as many cases. What is stored in a student, and its model card, are over the same in all lines."
+    ]
+
+
 def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
     return [
-        f"{region}: absent from the reference of {count['cases_without']} case(s); over all subsets "
-        f"{count['invented']} prediction(s) found it where there is none, {count['missed']} missed it wholly."
+        f"{region}: absent from the reference of {counted(count['cases_without'], 'case')}; over all subsets "
+        f"{counted(count['invented'], 'prediction')} found it where there is none, {count['missed']} missed "
+        "it wholly."
         for region, count in empty.items()
         if any(count.values())
     ]
@@ -253,6 +268,11 @@ def rows_to_csv(rows: Iterable[Row]) -> str:
         cells = {name: getattr(row, name) for name in _COLUMNS}
         writer.writerow({**cells, "subset": subset_name(row.subset), **(row.features or {})})
     return buffer.getvalue()
+
+
+def scores_sha256(text: str) -> str:
+    """SHA-256 of the text of a table of scores, hexadecimal, whichever ends its lines have."""
+    return hashlib.sha256("\n".join(text.splitlines()).encode()).hexdigest()
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -53,8 +53,8 @@ class CachedCase:
         cavity_voxels: of 1 mm3, in the resection cavity.
         cavity_rule: what the cavity counts as where the label is read, of :data:`.labels.CAVITY_RULES`.
         warnings: what the user should know about its files, one sentence each.
-        content: SHA-256 of the voxels that it was made of, by name of the sequence and "label", see
-            :func:`.content.voxels_sha256`; empty for files of earlier versions.
+        content: SHA-256 of the voxels that it was made of, by name of the sequence and "label", and further
+            hashes, see :func:`.content.identity`; empty for files of earlier versions.
     """
 
     name: str
@@ -170,7 +170,7 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     if cached:
         return cached
     # loaded here: they bring SimpleITK, which a training from prepared cases does without
-    from .content import label_and_volumes_sha256
+    from .content import identity
     from .preparation import prepare
     from .reading import read_label, read_study
 
@@ -181,7 +181,7 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
         )
     study = read_study(case)
     prepared = prepare(study, label, str(case.label))
-    image, content = prepared.image[prepared.available], label_and_volumes_sha256(study.images, label)
+    image, content = prepared.image[prepared.available], identity(study.images, label)
     return write_case(
         path, case.name, own, prepared.subset, image, prepared.label, prepared.warnings, content
     )

@@ -9,9 +9,20 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.modalities import Modality
-from ..datasets.patients import LABEL_KEY
+from ..datasets.patients import INTENSITIES, LABEL_KEY
 from .boxes import tightest_box
+from .duplicates import moments_of
 from .grid import ORIENTATION
+
+_FEWEST_VOXELS = 1000
+"""Of a brain whose distribution of intensities tells it from all others."""
+
+_STEP, _DIGITS = 5e-4, 16
+"""Width of the steps that moments are rounded to, and hexadecimal digits of their hash.
+
+Of one volume in two scales they differ by 1e-5 and less, also after rounding to whole numbers; of 208 volumes
+of 54 patients no two differ by less than 9e-3. The number of voxels makes chance smaller still.
+"""
 
 _CHUNK = 64
 """Slices that are brought to one kind of number at a time, so that no second copy of a volume is made."""
@@ -45,9 +56,39 @@ def volumes_sha256(images: Mapping[Modality, sitk.Image]) -> dict[str, str]:
     return {modality.name: voxels_sha256(image) for modality, image in images.items()}
 
 
-def label_and_volumes_sha256(images: Mapping[Modality, sitk.Image], label: sitk.Image) -> dict[str, str]:
-    """:func:`volumes_sha256` with that of the label map, which is of classes."""
-    return {**volumes_sha256(images), LABEL_KEY: voxels_sha256(label, placed=True)}
+def identity(images: Mapping[Modality, sitk.Image], label: sitk.Image | None = None) -> dict[str, str]:
+    """What a case is known by.
+
+    Args:
+        images: its volumes, with no values that are NaN or infinite.
+        label: its label map, of classes.
+
+    Returns:
+        :func:`volumes_sha256`; for each volume two shorter hashes, ``FLAIR intensities 1`` and ``2``, that do
+        not change when the intensities are scaled or the volume is mirrored; and of the label map ``label``.
+    """
+    content = volumes_sha256(images)
+    for modality, image in images.items():
+        for number, digest in enumerate(_of_intensities(image), 1):
+            content[f"{modality.name}{INTENSITIES} {number}"] = digest
+    return content if label is None else {**content, LABEL_KEY: voxels_sha256(label, placed=True)}
+
+
+def _of_intensities(image: sitk.Image) -> list[str]:
+    """Hashes of the moments of what is not background, rounded to steps, and of how many voxels it has.
+
+    Two, of steps half a step apart: numbers that lie on two sides of the border of one lie inside the other.
+    """
+    array = sitk.GetArrayViewFromImage(image)
+    values = array[array != array[0, 0, 0]]
+    moments = np.arcsinh(moments_of(values))  # from some tens on, shares count
+    if values.size < _FEWEST_VOXELS or not moments.any():
+        return []
+    steps = [np.floor(moments / _STEP + start).astype(int) for start in (0, 0.5)]
+    return [
+        hashlib.sha256(f"{start} {values.size} {' '.join(map(str, step))}".encode()).hexdigest()[:_DIGITS]
+        for start, step in enumerate(steps)
+    ]
 
 
 def _kind(array: np.ndarray) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import ImageError
+from ..core.words import counted
 
 _FLOATS = {16: "f4", 64: "f8"}
 """NumPy's names of the datatypes that can hold NaN and that are read."""
@@ -93,6 +94,6 @@ def check_count(name: str, bad: int, count: int) -> None:
     """
     if bad:
         raise ImageError(
-            f"{name} holds {bad} voxels that are NaN or infinite ({100 * bad / count:.3g} % of it). "
+            f"{name} holds {counted(bad, 'voxel')} of NaN or infinity ({100 * bad / count:.3g} % of it). "
             "Replace them (usually by 0, outside the brain) or export the volume again."
         )

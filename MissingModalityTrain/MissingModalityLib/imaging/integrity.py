@@ -39,8 +39,8 @@ def check_file(path: Path) -> int:
     """
     if path.is_dir():
         raise ImageError(
-            f"{path} is a folder, not a volume. Name one file; a DICOM series is loaded in Slicer or "
-            "converted to NIfTI first (for instance with dcm2niix)."
+            f"{path} is a folder, not a volume. Name one file; a folder of DICOM is given whole, by --dicom "
+            "of the command 'segment' or mm.segment_dicom."
         )
     if not path.exists():
         if path.is_symlink():

@@ -26,6 +26,9 @@ MOST_IN_AIR = 0.1
 MOST_OF_BRAIN = 0.5
 """Share of the brain above which a tumor is told: more is mostly a brain mask in place of a label."""
 
+_TOLD_SHIFT = 0.1
+"""Of a voxel; half of one is what programs differ by that count from its corner or from its center."""
+
 REFUSED_SHIFT_MM = 10.0
 """Distance between the corners of two grids of one size: a patient moves less between two sequences."""
 
@@ -133,7 +136,7 @@ def _shift(own: Grid, grids: Sequence[Grid]) -> float:
 
 def _differences(own: Grid, grids: Sequence[Grid], name: str, reference: str, shift: float) -> list[str]:
     """Warnings about a label that lies inside the reference volume but not on the grid of any volume."""
-    if shift > 0.5 * min(own.spacing):
+    if shift > _TOLD_SHIFT * min(own.spacing):
         return [
             f"{name} has as many voxels as its volumes, but its header puts it {shift:.1f} mm away from "
             f"{reference}. If the voxels correspond one to one, {_copy_header()}."

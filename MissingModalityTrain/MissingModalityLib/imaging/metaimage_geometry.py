@@ -47,8 +47,9 @@ def metaimage_facts(path: Path) -> StatedGeometry:
     axes = len(fields["DimSize"].split())
     size = tuple(int(word) for word in fields["DimSize"].split()[:3])
     unit = millimeters(path, fields.get("DistanceUnits", ""))
-    spacing = _spacing(path, fields, axes)[:3] * unit
-    check_spacing(path, "ElementSpacing", spacing)
+    spacing = _spacing(path, fields, axes) * unit
+    check_spacing(path, "ElementSpacing", spacing)  # of a fourth axis too, without which MetaIO reads nothing
+    spacing = spacing[:3]
     matrix, origin = _one_of(path, fields, _MATRIX, axes * axes), _one_of(path, fields, _ORIGIN, axes)
     place = None if origin is None else origin[:3] * unit
     stated = fields.get("AnatomicalOrientation", "").upper()

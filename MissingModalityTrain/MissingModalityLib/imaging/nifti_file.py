@@ -1,12 +1,16 @@
-"""NIfTI-1 files in one piece (.nii, .nii.gz): what their header states, and whether the file holds it.
+"""NIfTI files in one piece (.nii, .nii.gz): what their header states, and whether the file holds it.
 
-Source of the fields: nifti1.h of the NIfTI Data Format Working Group, 2004.
+Source of the fields: nifti1.h of the NIfTI Data Format Working Group, 2004; those of NIfTI-2 are brought to
+their places by :mod:`.nifti2_file`.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,8 @@ from typing import Any
 from ..core.errors import ImageError
 from .file_bytes import check_count, check_gzip, count_values, gunzipped, opened
 from .float_voxels import FloatVoxels
+from .nifti2_file import HEADER_BYTES as _SECOND_VERSION_BYTES
+from .nifti2_file import first_version, write_first_version
 
 SUFFIXES = (".nii", ".nii.gz")
 
@@ -25,9 +31,6 @@ _FIRST_VOXEL = 352
 
 _CHUNK = 1 << 20
 """Bytes read at a time: whole volumes need not fit into memory twice."""
-
-_SECOND_VERSION_BYTES = 540
-"""What a NIfTI-2 header begins with."""
 
 _FIELDS = {
     "dim": (40, "8h"),
@@ -83,11 +86,11 @@ def nifti_header(path: Path) -> NiftiHeader:
     """Parse the header.
 
     Raises:
-        ImageError: this is no NIfTI-1 image in one file, or its fields contradict each other.
+        ImageError: this is no NIfTI image in one file, or its fields contradict each other.
     """
     order, raw = raw_header(path)
     fields = {name: struct.unpack_from(order + kind, raw, at) for name, (at, kind) in _FIELDS.items()}
-    _check_kind(path, struct.unpack_from(f"{order}i", raw)[0], fields["magic"][0])
+    _check_kind(path, fields["magic"][0])
     count, *sizes = fields["dim"]
     if not 1 <= count <= len(sizes):
         raise ImageError(f"{path}: its header announces {count} dimensions. Copy it again from its source.")
@@ -100,10 +103,10 @@ def nifti_header(path: Path) -> NiftiHeader:
 
 
 def raw_header(path: Path) -> tuple[str, bytes]:
-    """The byte order, as :mod:`struct` writes it, and the bytes of the header.
+    """The byte order, as :mod:`struct` writes it, and the bytes of the header, of NIfTI-2 as of NIfTI-1.
 
     Raises:
-        ImageError: this is no NIfTI image.
+        ImageError: this is no NIfTI image, or one of NIfTI-2 that is damaged or a pair.
     """
     raw = _start(path)
     order = _byte_order(raw)
@@ -112,7 +115,31 @@ def raw_header(path: Path) -> tuple[str, bytes]:
             f"{path} is no NIfTI image (it may be text, a web page or another format). Copy it again from "
             "its source."
         )
-    return order, raw
+    if _is_second(order, raw):
+        return order, first_version(path, order, raw)
+    return order, raw[:_HEADER_BYTES]
+
+
+@contextmanager
+def readable_nifti(path: Path) -> Iterator[Path]:
+    """A file that ITK reads: itself, or of NIfTI-2 a temporary one of NIfTI-1.
+
+    Raises:
+        ImageError: as :func:`nifti_header`.
+    """
+    raw = _start(path)
+    order = _byte_order(raw)
+    if order is None or not _is_second(order, raw):
+        yield path
+        return
+    header = nifti_header(path)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "volume.nii"
+        with closing(_pieces(path)) as pieces:
+            write_first_version(
+                copy, first_version(path, order, raw), order, pieces, range(header.offset, header.length)
+            )
+        yield copy
 
 
 def check_nifti(path: Path) -> int:
@@ -145,14 +172,21 @@ def _is_compressed(path: Path) -> bool:
 def _start(path: Path) -> bytes:
     """The first bytes of a .nii or .nii.gz file, whichever it really is; all of a header that is whole."""
     raw = b""
-    with opened(str(path), path) as stream:
-        if not _is_compressed(path):
-            return stream.read(_HEADER_BYTES)
-        for piece in gunzipped(stream):
+    with closing(_pieces(path)) as pieces:
+        for piece in pieces:
             raw += piece
-            if len(raw) >= _HEADER_BYTES:
+            if len(raw) >= _SECOND_VERSION_BYTES:
                 break
-    return raw[:_HEADER_BYTES]
+    return raw[:_SECOND_VERSION_BYTES]
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """The bytes of a .nii or .nii.gz file, whichever it really is."""
+    with opened(str(path), path) as stream:
+        if _is_compressed(path):
+            yield from gunzipped(stream)
+        else:
+            yield from iter(lambda: stream.read(_CHUNK), b"")
 
 
 def _byte_order(raw: bytes) -> str | None:
@@ -163,10 +197,12 @@ def _byte_order(raw: bytes) -> str | None:
     return next((order for order in "<>" if struct.unpack_from(f"{order}i", raw)[0] in known), None)
 
 
-def _check_kind(path: Path, header_bytes: int, magic: bytes) -> None:
-    if header_bytes == _SECOND_VERSION_BYTES:
-        what = "is NIfTI-2, which is not read"
-    elif magic == b"ni1\0":
+def _is_second(order: str, raw: bytes) -> bool:
+    return struct.unpack_from(f"{order}i", raw)[0] == _SECOND_VERSION_BYTES
+
+
+def _check_kind(path: Path, magic: bytes) -> None:
+    if magic == b"ni1\0":
         what = "is the header of a pair (.hdr and .img) under another name"
     elif magic != b"n+1\0":
         what = "is ANALYZE 7.5, which does not tell left from right"

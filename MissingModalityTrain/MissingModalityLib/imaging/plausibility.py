@@ -6,13 +6,10 @@ slices of MRI are up to 10 mm apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import combinations
-
 import numpy as np
 
 from ..core.errors import ImageError
-from ..core.modalities import Modality
+from ..core.words import counted
 from .grid import SPACING_MM, Grid, largest_cosine, straight_axes
 
 LARGEST_SPACING_MM = 15.0
@@ -36,6 +33,14 @@ LARGEST_HEAD_MM3 = 1.0e7
 SMALLEST_HEAD_MM3, SMALLEST_BRAIN_MM3 = 2.0e4, 2.0e5
 """Of a brain with air around: refused, and doubtful. Newborns have 350 cm3."""
 
+SMALL_BRAIN_MM3, LARGE_BRAIN_MM3 = 8.3e5, 1.85e6
+"""Beyond these a brain of an adult is doubtful.
+
+Brains of women have 1143 cm3 on average, with a deviation of 105; with their fluid, men's have 1469, with a
+deviation of 102 (Matsumae et al., J. Neurosurg. 84, 1996): three deviations below, and more than three above.
+Those of 54 training patients have 1123 to 1734.
+"""
+
 SMALLEST_PART_MM3 = 2.0e3
 """Of any brain, also in a slab or a crop: an adult's at a tenth of its length has 1.2 to 1.7 cm3."""
 
@@ -51,6 +56,15 @@ LARGEST_VALUE = 1e30
 SMALLEST_RANGE = 1e-30
 """Between the lowest and the highest value: below some 1e-38 float32 has fewer and fewer digits."""
 
+_FLATTEST = 0.45
+"""Shortest side of a head or brain as a share of its longest, below which it is told.
+
+Brains of 18 patients of BraTS have 0.72 or more, a raw head 0.62.
+"""
+
+_THIN_SHARE, _LOOK_AT_SLICES = 0.02, 64
+"""Slices with less than this share of the largest one do not count; and how many are looked at at least."""
+
 _UNIT_NOISE = 1e-3
 
 _HOT_SHARE, _FEWEST_HOT = 1e-3, 8
@@ -64,12 +78,6 @@ the span is less than 10 of them.
 """
 
 _TISSUE_PERCENTILES = (1.0, 99.0)
-
-SAME_CORRELATION = 0.9999
-"""Of two volumes of a patient above which they are one; T1 with and without contrast reaches 0.99."""
-
-_NEARLY_SAME, _SLICE_STEP = 0.999, 8
-"""From here on all voxels are looked at, not only those of every 8th slice, which every slab has one of."""
 
 
 def check_grid(grid: Grid, name: str) -> list[str]:
@@ -152,6 +160,13 @@ def check_head(mask: np.ndarray, spacing: tuple[float, ...], name: str) -> list[
         raise ImageError(f"{what}. No brain is so small: the voxel spacing is wrong. {_CORRECT}")
     if whole and size < SMALLEST_BRAIN_MM3:
         return [f"{what}, less than a brain has. Check that the voxel spacing is right, in millimeters."]
+    sides = _whole_sides(mask, spacing)
+    if sides is not None and sides.min() < _FLATTEST * sides.max():
+        return [
+            f"{name}: what is not background in it measures {_rounded(sides)} mm, with voxels of "
+            f"{_sides(spacing)} mm; no head or brain is so flat. Check the voxel spacing, above all the "
+            "distance between slices."
+        ]
     return []
 
 
@@ -189,62 +204,36 @@ def limit_hot_voxels(
     low, high = float(2 * low - high), float(2 * high - low)
     hot = int(np.count_nonzero((inside < low) | (inside > high)))
     return (low, high), [
-        f"{name}: {hot} voxels, the furthest at {inside[off.argmax()]:.4g}, lie far outside the other "
-        f"intensities of the brain and would distort them all; they were limited to {low:.4g} to {high:.4g}. "
+        f"{name}: intensities far outside those of the rest of the brain ({counted(hot, 'voxel')}, up to "
+        f"{inside[off.argmax()]:.4g}) would distort all others, and were limited to {low:.4g} to {high:.4g}. "
         "Check the volume."
     ]
 
 
-def refuse_duplicates(
-    volumes: Mapping[Modality, np.ndarray],
-    tissue: Mapping[Modality, np.ndarray],
-    names: Mapping[Modality, str],
-) -> None:
-    """Refuse one volume given as two sequences, whatever its type, compression, scaling or extent.
-
-    Args:
-        volumes: (D, H, W) on one grid.
-        tissue: (D, H, W) bool, voxels that no background was interpolated into.
-        names: of the volumes, for the message.
-
-    Raises:
-        ImageError: two of them have a correlation above 0.9999 in the tissue of both.
-    """
-    for first, second in combinations(volumes, 2):
-        pair, both = (volumes[first], volumes[second]), (tissue[first], tissue[second])
-        few = slice(None, None, _SLICE_STEP)
-        if _correlation(*(array[few] for array in (*pair, *both))) < _NEARLY_SAME:
-            continue
-        if _correlation(*pair, *both) > SAME_CORRELATION:
-            raise ImageError(given_twice(first, names[first], second, names[second]))
-
-
-def given_twice(first: Modality, name: str, second: Modality, other: str) -> str:
-    """The message about one volume given as two sequences."""
-    same = f"{name} was given" if name == other else f"{name} and {other} hold the same volume, given"
-    return (
-        f"{same} as {first.title} and as {second.title}. Give each volume once, as the sequence that it is."
-    )
-
-
 _CORRECT = "Correct it in the header, in millimeters, or export the volume again."
-
-
-def _correlation(first: np.ndarray, second: np.ndarray, own: np.ndarray, other: np.ndarray) -> float:
-    """Absolute, in the voxels of both masks: a volume turned dark for bright is the same one."""
-    both = own & other
-    one, two = first[both].astype(np.float64), second[both].astype(np.float64)
-    if not one.size:
-        return 0.0
-    one, two = one - one.mean(), two - two.mean()
-    norm = np.sqrt((one @ one) * (two @ two))
-    return abs(float(one @ two)) / norm if norm > 0 else 0.0
 
 
 def is_cut(mask: np.ndarray) -> bool:
     """Whether the volume ends inside the head on any side."""
     faces = (np.take(mask, end, axis) for axis in range(mask.ndim) for end in (0, -1))
     return any(np.count_nonzero(face) > _CUT_SHARE * face.size for face in faces)
+
+
+def _whole_sides(mask: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray | None:
+    """Lengths along x, y, z in mm of what is seen as a whole; None where the volume ends inside it."""
+    steps = [max(1, count // _LOOK_AT_SLICES) for count in mask.shape]
+    few = mask[tuple(slice(None, None, step) for step in steps)].astype(bool)
+    sides = []
+    for axis, step in enumerate(steps):
+        counts = few.sum(axis=tuple({0, 1, 2} - {axis}))
+        if not counts.any() or max(counts[0], counts[-1]) > _CUT_SHARE * counts.max():
+            return None
+        sides.append(step * np.count_nonzero(counts > _THIN_SHARE * counts.max()))
+    return np.array(sides[::-1]) * spacing
+
+
+def _rounded(lengths: np.ndarray) -> str:
+    return " x ".join(f"{length:.0f}" for length in lengths)
 
 
 def _sides(lengths: np.ndarray | tuple[float, ...]) -> str:

@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from ..core.errors import ImageError
 from ..core.modalities import MODALITIES, Modality, availability, in_words
 from .boxes import Box, tightest_box
+from .duplicates import moments_of, refuse_duplicates, refuse_moved_duplicates
 from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
 from .hounsfield import is_hounsfield
 from .intensities import BRAIN_SHARE, Background, find_background, z_scores
@@ -27,7 +28,6 @@ from .plausibility import (
     check_grid,
     check_head,
     limit_hot_voxels,
-    refuse_duplicates,
 )
 from .prepared import Prepared
 from .reading import Study
@@ -56,7 +56,7 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
 
     Raises:
         ImageError: no volume; one that is empty, constant, not finite, of no head's size, or apart from the
-            reference volume; or one given as two modalities.
+            reference volume; or one given as two modalities, also mirrored, moved or in other intensities.
         LabelError: the label lies elsewhere than the volumes.
     """
     notes = [*study.warnings, *check_volumes(study)]
@@ -154,6 +154,8 @@ class _Volume:
         tissue: (D, H, W) bool, voxels of the brain that no background was interpolated into.
         brain_mm3: volume of its brain; part of it may lie outside the common grid where no mask was given.
         warnings: one sentence each.
+        moments: of the intensities of its brain on its own grid, see :func:`.duplicates.moments_of`; None
+            where a mask was given, with which the volumes were registered and so interpolated.
     """
 
     voxels: np.ndarray
@@ -161,6 +163,7 @@ class _Volume:
     tissue: np.ndarray
     brain_mm3: float
     warnings: list[str]
+    moments: tuple[float, ...] | None = None
 
 
 def _on_common_grid(
@@ -181,7 +184,10 @@ def _on_common_grid(
     masks = {modality: volume.mask for modality, volume in placed.items()}
     refuse_duplicates(voxels, {modality: volume.tissue for modality, volume in placed.items()}, study.names)
     sizes = {modality: volume.brain_mm3 for modality, volume in placed.items()}
-    return voxels, masks, warnings + _check_overlap(study, masks, sizes)
+    warnings += _check_overlap(study, masks, sizes)
+    moments = {modality: volume.moments for modality, volume in placed.items() if volume.moments}
+    refuse_moved_duplicates(moments, study.names)
+    return voxels, masks, warnings
 
 
 def _by_background(image: sitk.Image, name: str, grid: Grid) -> _Volume:
@@ -193,13 +199,18 @@ def _by_background(image: sitk.Image, name: str, grid: Grid) -> _Volume:
     warnings += check_head(inside, mask.GetSpacing(), name)
     if not background.uniform or size > LARGEST_BRAIN_MM3:
         warnings.append(
-            f"{name}: the skull is probably still there. Students learn from skull-stripped volumes; strip "
+            f"{name}: the skull is probably still there. Models learn from skull-stripped volumes; strip "
             "it for a reliable result."
         )
     fill = background.value if background.uniform else background.lowest
     share = sitk.GetArrayFromImage(grid.resample(sitk.Cast(mask, sitk.sitkFloat32), sitk.sitkLinear, 0))
     return _Volume(
-        _interpolated(limited, grid, fill), share > BRAIN_SHARE, share > _WHOLLY_BRAIN, size, warnings
+        _interpolated(limited, grid, fill),
+        share > BRAIN_SHARE,
+        share > _WHOLLY_BRAIN,
+        size,
+        warnings,
+        moments_of(sitk.GetArrayViewFromImage(limited)[inside.astype(bool)]),
     )
 
 

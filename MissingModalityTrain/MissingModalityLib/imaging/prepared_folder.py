@@ -56,7 +56,7 @@ def prepare_cases(
     listing = find_cases(data, convention)
     labeled, skipped = listing.labeled()
     if any(case.layout == LAYOUT for case in labeled):
-        raise CaseError(f"{data} holds prepared cases already. Give it to 'train' as it is.")
+        raise CaseError(f"'{data}' holds prepared cases already. Give it to 'train' as it is.")
     if convention is None:
         check_numbering(labeled, dict(read_numbers(labeled, output)), str(data))
     done, unforeseen = [], []
@@ -73,7 +73,7 @@ def prepare_cases(
                 unforeseen.append(case.name)
     if not done:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:5])
-        raise CaseError(f"{data} holds no case to train on ({reasons}). Check the folder.")
+        raise CaseError(f"'{data}' holds no case to train on ({reasons}). Check the folder.")
     notify(
         Event(
             ProgressStage.PREPARE, len(labeled), len(labeled), f"{len(done)} prepared, {len(skipped)} skipped"

@@ -31,6 +31,7 @@ _MM = {
     "um": 1e-3,
     "µm": 1e-3,  # micro sign
     "μm": 1e-3,  # Greek mu
+    "âµm": 1e-3,  # the micro sign in UTF-8, for headers are read as Latin-1
     "micron": 1e-3,
     "micrometer": 1e-3,
     "micrometre": 1e-3,

@@ -14,13 +14,17 @@ import SimpleITK as sitk
 from ..core.errors import ImageError
 from ..core.file_names import require_text
 from ..core.files import atomic_write, image_suffix
+from ..core.words import counted
 from ..runtime.limited_child import ChildUnavailable
+from .byte_order import is_byte_swapped
 from .child_reader import read_apart
 from .float_voxels import check_count
 from .grid import Grid
 from .header_geometry import HeaderGeometry, file_geometry
 from .integrity import check_file
-from .label_likeness import few_values, is_patchwork
+from .label_likeness import few_values, is_patchwork, is_smoothed_map
+from .nifti_file import SUFFIXES as _NIFTI_SUFFIXES
+from .nifti_file import readable_nifti
 from .plausibility import LARGEST_VALUE, SMALLEST_RANGE, check_grid
 from .process_switch import ProcessSwitch
 
@@ -44,7 +48,7 @@ _SCALARS = {
 """Pixel types with one gray value; ITK counts complex numbers and vectors of one as one component too."""
 
 _READERS = {
-    **dict.fromkeys((".nii", ".nii.gz"), "NiftiImageIO"),
+    **dict.fromkeys(_NIFTI_SUFFIXES, "NiftiImageIO"),
     **dict.fromkeys((".mha", ".mhd"), "MetaImageIO"),
     **dict.fromkeys((".nrrd", ".nhdr"), "NrrdImageIO"),
 }
@@ -132,8 +136,8 @@ def check_volume(image: sitk.Image, name: str) -> None:
 
     Raises:
         ImageError: not 3-D, colored, fewer than 8 voxels along a direction, NaN or infinite values, empty,
-            beyond the range of float32, constant, or a label map or mask: at most 10 different values, or
-            patches of one whole number each.
+            beyond the range of float32, constant, of a wrong byte order, or a label map or mask: at most 10
+            different values, patches of one whole number each, or plateaus with soft edges.
     """
     _check_shape(image.GetSize(), image.GetNumberOfComponentsPerPixel(), name)
     if image.GetPixelID() not in _SCALARS:
@@ -164,6 +168,18 @@ def check_volume(image: sitk.Image, name: str) -> None:
             f"{name} looks like a label map, not like an MRI volume: nearly all of its voxels have the value "
             "of their neighbor. Choose the MRI volume that belongs to it."
         )
+    if is_smoothed_map(array):
+        raise ImageError(
+            f"{name} looks like a mask, label map or probability map that was resampled or smoothed, not "
+            "like an MRI volume: most of what is not background has one of a few values. Choose the MRI "
+            "volume that belongs to it."
+        )
+    if is_byte_swapped(array):
+        raise ImageError(
+            f"{name} is noise as its header has it read, and an image with the bytes of each voxel in "
+            "reverse: the header states the wrong byte order (endian). Correct it, or export the volume "
+            "again."
+        )
 
 
 def write_image(image: sitk.Image, path: Path) -> None:
@@ -181,10 +197,11 @@ def write_image(image: sitk.Image, path: Path) -> None:
 
 
 @contextmanager
-def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
+def placing_image(image: sitk.Image, path: Path) -> Iterator[Path]:
     """:func:`write_image`, but the complete file is put in place only when the block ends well.
 
-    For a file that must not be there without another one, which the block writes.
+    For a file that must not be there without another one, which the block writes; it gets the path of the
+    complete file before that.
     """
     path = Path(path)
     suffix = image_suffix(path)
@@ -199,7 +216,7 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
         with atomic_write(path) as temporary:
             with _warnings.hold():
                 sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
-            yield
+            yield temporary
     except (RuntimeError, OSError) as error:
         raise ImageError(
             f"Cannot write {path} ({_last_line(error)}). Check that the folder is writable and the disk is "
@@ -211,11 +228,11 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
 def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
     """A reader that knows the header of a complete file; what ITK raises inside becomes an ImageError."""
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     # not whichever of ITK's twenty readers likes the content: the file was checked as what its name says
     reader.SetImageIO(_READERS[image_suffix(path)])
     try:
-        with _warnings.hold(), _permissive.hold(True):
+        with _warnings.hold(), _permissive.hold(True), _readable(path) as file:
+            reader.SetFileName(str(file))
             reader.ReadImageInformation()
             yield reader
     except RuntimeError as error:
@@ -224,6 +241,11 @@ def _reader(path: Path) -> Iterator[sitk.ImageFileReader]:
             f"{path} cannot be read ({_last_line(error)}). The file is damaged or not an image; copy it "
             "again from its source."
         ) from error
+
+
+def _readable(path: Path) -> AbstractContextManager[Path]:
+    """The file for ITK, which knows no NIfTI-2."""
+    return readable_nifti(path) if image_suffix(path) in _NIFTI_SUFFIXES else nullcontext(path)
 
 
 def _chosen_size(reader: sitk.ImageFileReader, channel: int | None, path: Path) -> tuple[int, ...]:
@@ -287,8 +309,8 @@ def _check_shape(size: Sequence[int], components: int, name: str) -> None:
         raise ImageError(f"{name} has {len(size)} dimensions ({_times(size)}) instead of 3. {hint}.")
     if min(size) < MIN_VOXELS:
         raise ImageError(
-            f"{name} has only {min(size)} slices in one direction ({_times(size)}); at least {MIN_VOXELS} "
-            "are needed. Choose the whole volume, not single slices or a localizer."
+            f"{name} has only {counted(min(size), 'slice')} in one direction ({_times(size)}); at least "
+            f"{MIN_VOXELS} are needed. Choose the whole volume, not single slices or a localizer."
         )
 
 

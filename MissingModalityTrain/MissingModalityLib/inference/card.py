@@ -171,7 +171,7 @@ class Card(MutableMapping[str, Any]):
         try:
             return strict_json.dumps(dict(self))
         except (ValueError, TypeError) as error:
-            raise OptionError(f"A student's card cannot be written as JSON ({error}).") from error
+            raise OptionError(f"A model's card cannot be written as JSON ({error}).") from error
 
 
 _FIELD_NAMES = tuple(item.name for item in fields(Card) if item.name != "further")
@@ -259,15 +259,15 @@ def read_card(path: Path | str) -> Card:
     path = Path(path)
     if not path.is_file():
         raise StudentError(
-            f"{path}: there is no such student file. Choose a .safetensors file made by 'export'."
+            f"{path}: there is no such model file. Choose a .safetensors file made by 'export'."
         )
     card = _parsed(path, _read_texts(path))
     works_with = Card(card.network, card.options)
     for name in FIXED:
         if card[name] != works_with[name]:
             raise StudentError(
-                f"{path}: the student is made for {name}={card[name]!r:.80}, and this version works with "
-                f"{works_with[name]!r}. Update the extension, or export the student again."
+                f"{path}: the model is made for {name}={card[name]!r:.80}, and this version works with "
+                f"{works_with[name]!r}. Update the extension, or export the model again."
             )
     return card
 
@@ -283,7 +283,7 @@ def _read_texts(path: Path) -> dict[str, Any]:
 def unreadable(path: Path, error: Exception) -> StudentError:
     """What is said of a file that cannot be read as safetensors."""
     return StudentError(
-        f"{path}: cannot be read as a student file, it is truncated or something else ({error}). "
+        f"{path}: cannot be read as a model file, it is truncated or something else ({error}). "
         "Copy it again or choose another file."
     )
 
@@ -297,7 +297,7 @@ def _parsed(path: Path, texts: Mapping[str, Any]) -> Card:
         return Card.from_json(values)
     except (KeyError, TypeError, ValueError, OptionError) as error:
         raise StudentError(
-            f"{path}: a .safetensors file, but not a student with a complete card "
+            f"{path}: a .safetensors file, but not a model with a complete card "
             f"({str(error).rstrip('.')}). "
             "Choose one made by 'export'."
         ) from error

@@ -10,15 +10,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from statistics import fmean
 from typing import Any
 
 from ..core.errors import OptionError
 from ..core.labels import REGIONS
-from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name
-
-_NOTICEABLE = 0.01
-"""A smaller gain of mean Dice is nothing to acquire a sequence for."""
+from ..core.modalities import MODALITIES, SUBSETS, Subset, subset_name
+from .sequence_advice import Change, changes
 
 
 class Grade(Enum):
@@ -42,23 +39,6 @@ class Grade(Enum):
 
 
 @dataclass(frozen=True)
-class Gain:
-    """What one further modality brings: mean Dice, 0..1, of WT, TC and ET over the same cases.
-
-    Attributes:
-        modality: the one with which mean Dice over the regions rises most.
-        cases: how many allow both subsets.
-        before: without it.
-        after: with it.
-    """
-
-    modality: Modality
-    cases: int
-    before: Mapping[str, float]
-    after: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Expectation:
     """Scores of a student on the labeled cases that it was evaluated on, for one subset.
 
@@ -66,13 +46,13 @@ class Expectation:
         dice: mean Dice, 0..1, of WT, TC and ET.
         spread: standard deviation over cases; None for a single one.
         cases: how many there were.
-        gain: what would help most; None where nothing helps noticeably or no case allows a comparison.
+        changes: what other sequences would help a region most, added or left out.
     """
 
     dice: Mapping[str, float]
     spread: Mapping[str, float | None]
     cases: int
-    gain: Gain | None
+    changes: tuple[Change, ...]
 
 
 def expect(card: Mapping[str, Any], subset: Subset) -> Expectation | None:
@@ -92,14 +72,7 @@ def expect(card: Mapping[str, Any], subset: Subset) -> Expectation | None:
         return None
     dice = {region: found["dice"][region] for region in REGIONS}
     spread = {region: found.get("dice_std", {}).get(region) for region in REGIONS}
-    gains = [
-        Gain(_modality(entry["added"]), entry["cases"], entry["before"], entry["after"])
-        for entry in evaluation.get("gains", [])
-        if entry["subset"] == name
-    ]
-    best = max(gains, key=_mean_gain, default=None)
-    helps = best is not None and _mean_gain(best) >= _NOTICEABLE
-    return Expectation(dice, spread, found["cases"], best if helps else None)
+    return Expectation(dice, spread, found["cases"], changes(evaluation, subset))
 
 
 def check_evaluation(evaluation: Any) -> None:
@@ -149,11 +122,3 @@ _SUBSET_NAMES = tuple(map(subset_name, SUBSETS))
 _SHARES = ("dice", "lesion_dice")
 _MEASURES = (*_SHARES, "hd95", "lesion_hd95")
 """How the names of measures of an entry begin; a deviation's ends in ``_std``."""
-
-
-def _mean_gain(gain: Gain) -> float:
-    return fmean(gain.after.values()) - fmean(gain.before.values())
-
-
-def _modality(title: str) -> Modality:
-    return next(modality for modality in MODALITIES if modality.title == title)

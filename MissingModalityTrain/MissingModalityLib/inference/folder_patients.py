@@ -18,6 +18,7 @@ from ..dicom.reading import read_visit
 from ..imaging.file_facts import files_facts
 from ..imaging.reading import read_study
 from .segment_files import Segmenter
+from .silent_series import read_visit_by_voxels
 
 Report = dict[str, Any]
 
@@ -116,7 +117,8 @@ class DicomPatient:
 
     def segment(self, segmenter: Segmenter, output: Path, labels: str, facts: Mapping[str, Any]) -> Report:
         """From the best series of each sequence."""
-        volumes, chosen = read_visit(self.visit)
+        read = read_visit_by_voxels if segmenter.steps.content_check else read_visit
+        volumes, chosen = read(self.visit)
         told = {**chosen.to_json(), "files": facts}
         return segmenter.segment(volumes, output, labels, dicom=told, sources=chosen.files)
 

@@ -29,8 +29,8 @@ def bundled_student() -> Path:
         if found:
             return found[0]
     raise StudentError(
-        "No student (trained network) comes with this installation: Resources/Models holds no .safetensors "
-        "file. Name one with --student, or install MissingModality again."
+        "No model (trained network) comes with this installation: Resources/Models holds no .safetensors "
+        "file. Name one with --model, or install MissingModality again."
     )
 
 

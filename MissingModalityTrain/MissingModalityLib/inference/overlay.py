@@ -12,14 +12,12 @@ import SimpleITK as sitk
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 
 from ..core.files import atomic_write
 from ..core.labels import class_volumes, region_mask
-from ..core.segments import SEGMENTS
+from ..core.segments import SEGMENTS, segment_of
 from ..imaging.boxes import tightest_box
+from ..imaging.drawing import OUTSIDE, draw_outline, draw_scale, draw_segments, legend_entries, write_letters
 from ..imaging.grid import ORIENTATION, Grid
 from ..imaging.reading import Study
 
@@ -29,9 +27,6 @@ _FOOT_INCHES = 0.85
 _LINE_INCHES, _LETTERS_PER_INCH = 0.16, 16
 """Of the notes at the bottom, whose letters are 8 points high."""
 
-_FILL_OPACITY = 0.2
-"""The texture of the tissue stays visible under the tint."""
-
 _MARGIN_MM = 8.0
 """Of air around the head, so that no outline runs along the edge of the picture."""
 
@@ -40,9 +35,6 @@ _HEAD_SHARE = 0.02
 
 _AIR_SHARE, _WHITE_PERCENTILE = 0.01, 99.5
 """Air has no part in the gray scale, and the few voxels above the percentile turn white."""
-
-_EDGE = (withStroke(linewidth=2.2, foreground="black", alpha=0.5),)
-"""Dark rim of the outlines, which keeps light colors visible on bright tissue."""
 
 _NOTE = "Radiological view: the patient's left is on the right. Research use only, not a medical device."
 
@@ -90,7 +82,7 @@ def draw_overlay(
         classes: segmentation, uint8 classes 0..3, on the grid of the first volume.
         title: first line, large.
         subtitle: second line.
-        label: reference classes on any grid; its whole tumor is drawn as a dashed line.
+        label: reference classes on any grid; its whole tumor is drawn as a white line.
         notes: what the result is worth and what the user should know, each from a new line at the bottom.
     """
     oriented = sitk.DICOMOrient(classes, ORIENTATION)
@@ -110,6 +102,7 @@ def draw_overlay(
     for row, volume_views in enumerate(views):
         for column, view in enumerate(volume_views):
             view.draw(axes[row][column])
+        draw_scale(axes[row][0], volume_views[0].size_mm[0])
         axes[row][0].set_ylabel(list(study.images)[row].title, color="white", fontsize=13, labelpad=10)
     for axis, plane in zip(axes[0], _PLANES, strict=True):
         axis.set_title(plane.name, color="white", fontsize=12)
@@ -143,43 +136,18 @@ class _View:
         """Gray values, tinted and outlined segments, reference outline, letters at the edges."""
         height, width = self.size_mm
         low, high = _window(self.volume)
-        # Voxel centers lie half a voxel inside the edges; contours know only the extent, so they get centers.
         extent = (0, width, height, 0)
         picture = self.plane.cut(self.volume, self.index)
         axis.imshow(picture, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="bilinear")
-        rows, columns = picture.shape
-        x = (np.arange(columns) + 0.5) * width / columns
-        y = (np.arange(rows) + 0.5) * height / rows
-        found = self.plane.cut(self.classes, self.index)
-        for segment in SEGMENTS:
-            mask = np.isin(found, segment.classes)
-            if mask.any():
-                tint = np.zeros((*mask.shape, 4))  # red, green, blue, opacity
-                tint[mask] = (*segment.unit_color, _FILL_OPACITY)
-                axis.imshow(tint, extent=extent, interpolation="nearest")
-                axis.contour(x, y, mask, [0.5], colors=[segment.unit_color], linewidths=1.2).set(
-                    path_effects=_EDGE
-                )
+        draw_segments(axis, self.plane.cut(self.classes, self.index), (width, height))
         if self.reference is not None:
             outline = self.plane.cut(self.reference, self.index)
             if outline.any():
-                axis.contour(x, y, outline, [0.5], colors="white", linewidths=0.9, linestyles="dashed")
-        self._letter(axis)
-
-    def _letter(self, axis: Axes) -> None:
+                draw_outline(axis, outline, (width, height), "white", "dashdot", OUTSIDE, 0.9)
         axis.set(xticks=[], yticks=[])
         axis.set_aspect("equal", adjustable="datalim")
-        for spine in axis.spines.values():
-            spine.set_visible(False)
-        for text, x, y in (
-            (self.plane.left, 0.02, 0.5),
-            (self.plane.right, 0.98, 0.5),
-            (self.plane.top, 0.5, 0.97),
-            (self.plane.bottom, 0.5, 0.03),
-        ):
-            axis.text(
-                x, y, text, transform=axis.transAxes, color="0.75", fontsize=9, ha="center", va="center"
-            )
+        axis.spines[:].set_visible(False)
+        write_letters(axis, self.plane.left, self.plane.right, self.plane.top, self.plane.bottom)
 
 
 def _width_inches(views: Sequence[Sequence[_View]]) -> float:
@@ -235,16 +203,12 @@ def _write_around(
     figure.text(left, 1 - 0.12 / height, title, color="white", fontsize=15, weight="bold", va="top")
     figure.text(left, 1 - 0.42 / height, subtitle, color="0.8", fontsize=10, va="top")
     volumes = class_volumes(classes, float(np.prod(grid.spacing)))
-    entries: list[Patch | Line2D] = [
-        Patch(color=segment.unit_color, label=f"{segment.name}: {volumes[segment.id]:.1f} cm³")
-        for segment in SEGMENTS
-    ]
+    whole = segment_of("WT")
+    further = {f"{whole.name}: {volumes[whole.id]:.1f} cm³": ("none", "solid")}
     if with_reference:
-        entries.append(
-            Line2D([], [], color="white", linestyle="dashed", label="Whole tumor in the reference label")
-        )
+        further[f"{whole.name} in the reference label"] = ("white", "dashdot")
     figure.legend(
-        handles=entries,
+        **legend_entries([f"{segment.name}: {volumes[segment.id]:.1f} cm³" for segment in SEGMENTS], further),
         loc="lower left",
         bbox_to_anchor=(left, (0.26 + len(notes) * _LINE_INCHES) / height),
         ncols=2,
@@ -253,7 +217,7 @@ def _write_around(
         fontsize=10,
         borderpad=0,
         columnspacing=2.0,
-        handlelength=1.6,
+        handlelength=2.8,
         labelspacing=0.3,
     )
     for number, line in enumerate(reversed([*notes, _NOTE])):

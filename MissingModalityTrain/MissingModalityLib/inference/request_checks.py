@@ -11,7 +11,7 @@ from ..core.errors import ImageError, OptionError
 from ..core.file_names import require_text
 from ..core.files import explain_write_errors
 from ..core.modalities import Modality, in_words
-from ..imaging.plausibility import given_twice
+from ..imaging.duplicates import given_twice
 from .result_file import check_form, check_source
 from .segmentation_report import report_path
 from .target_grid import GridChoice, check_grid_choice, parse_grid

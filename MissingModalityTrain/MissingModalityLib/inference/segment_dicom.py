@@ -18,6 +18,7 @@ from ..dicom.visits import only_visit
 from .locations import bundled_student
 from .request_checks import check_output, check_replaced
 from .segment_files import Segmenter
+from .silent_series import read_visit_by_voxels
 from .target_grid import parse_grid
 
 
@@ -40,7 +41,8 @@ def segment_dicom(
     """Segment the tumor of a patient from a folder as a PACS or a CD hands it over.
 
     Of the series in it the best one of each sequence is used; the report tells which. One that cannot be read
-    is left out, with a warning.
+    is left out, with a warning. Where a sequence is not found, series of which nothing is told are asked by
+    their voxels, unless ``steps`` leave out the check of the contents.
 
     Args:
         folder: DICOM files, in subfolders or not, by whatever names.
@@ -68,6 +70,7 @@ def segment_dicom(
     visit = only_visit(find_studies(folder, notify), patient, study)
     check_output(output, labels, [file for series in visit.series for file in series.files])
     segmenter = Segmenter(student, device, steps, parse_grid(grid), regions)
-    volumes, chosen = read_visit(visit, lambda *read: notify(Event(ProgressStage.READ, *read)))
+    read = read_visit_by_voxels if segmenter.steps.content_check else read_visit
+    volumes, chosen = read(visit, lambda *place: notify(Event(ProgressStage.READ, *place)))
     told = {"dicom": {**chosen.to_json(), "files": files_facts(visit)}, "sources": chosen.files}
     return segmenter.segment(volumes, output, labels, notify, begin, steps_output=steps_output, **told)

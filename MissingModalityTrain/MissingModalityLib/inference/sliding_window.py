@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..core.errors import OptionError
 from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.words import unknown_name
 from ..networks.heads import Head
 from ..networks.network import Network
 from ..networks.output import Output
@@ -64,7 +65,7 @@ def apply_presence_gate(
         OptionError: unknown gate.
     """
     if gate not in GATES:
-        raise OptionError(f"Unknown gate '{gate}' of a student. Choose one of {', '.join(GATES)}.")
+        raise OptionError(unknown_name("gate", gate, GATES))
     if presence is not None and gate != "none":
         factors = np.minimum(1, 2 * presence) if gate == "soft" else (presence > 0.5).astype(np.float32)
         head.apply_presence(probabilities, factors)

@@ -69,7 +69,7 @@ class Student:
     def __init__(self, network: Network, card: Mapping[str, Any] | None = None) -> None:
         if network.options.get("classes", len(TumorClass)) != len(TumorClass):
             raise StudentError(
-                f"This network has {network.options['classes']} classes; a student has {len(TumorClass)}: "
+                f"This network has {network.options['classes']} classes; a model has {len(TumorClass)}: "
                 f"{', '.join(cls.name for cls in TumorClass)}. Train it on labels of these."
             )
         self.path: Path | None = None
@@ -332,5 +332,5 @@ class Student:
             raise StudentError(
                 f"{self.path or self.network.name}: the network's answer holds values that are no finite "
                 "numbers, so nothing can be said of a tumor. Its weights may be damaged or too large: use "
-                "another student, or export this one again. If the device is a GPU, try --device cpu too."
+                "another model, or export this one again. If the device is a GPU, try --device cpu too."
             )

@@ -53,9 +53,9 @@ def _absent_network(card: Card) -> str:
         # no command to copy: whoever made the file chose the name, and an index may have another's under it
         return (
             f"its network '{card.network}' comes with the package '{card.network_package}', which is not "
-            "installed here. Install that package from whoever gave you the student, or register the network."
+            "installed here. Install that package from whoever gave you the model, or register the network."
         )
-    return f"its network '{card.network}' is unknown. Choose a student of one of: {', '.join(NETWORKS)}."
+    return f"its network '{card.network}' is unknown. Choose a model of one of: {', '.join(NETWORKS)}."
 
 
 def _network_of(card: Card, tensors: Mapping[str, torch.Tensor]) -> Network:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.segments import in_full
+from ..core.words import counted
+
 
 def worth(report: Mapping[str, Any]) -> list[str]:
     """What to expect of these sequences, and what the student estimates of this very result.
@@ -19,15 +22,20 @@ def worth(report: Mapping[str, Any]) -> list[str]:
     sentences = []
     if expected:
         sentences.append(
-            f"Mean Dice of {report['modalities']} over {expected['cases']} labeled patients: "
-            f"{_listed(expected['dice'])}"
+            f"Expected from {report['modalities']}: agreement with an expert's outline (Dice, 1 is full) of "
+            f"{_listed(expected['dice'])}, the mean of {counted(expected['cases'], 'patient')}"
         )
+        sentences += expected.get("advice", [])
     if estimated:
         graded = {region: f" ({report['grades'][region]})" for region in estimated}
-        sentences.append(f"Estimated Dice of this result: {_listed(estimated, graded)}")
-    silent = f"Nothing tells how good a result from {report['modalities']} is: the student was not evaluated."
+        sentences.append(
+            f"Estimated for this result: agreement (Dice, 1 is full) of {_listed(estimated, graded)}"
+        )
+    silent = f"Nothing tells how good a result from {report['modalities']} is: the model was not evaluated."
     return sentences or [silent]
 
 
 def _listed(dice: Mapping[str, float], notes: Mapping[str, str] | None = None) -> str:
-    return ", ".join(f"{region} {value:.2f}{(notes or {}).get(region, '')}" for region, value in dice.items())
+    return ", ".join(
+        f"{in_full(region)} {value:.2f}{(notes or {}).get(region, '')}" for region, value in dice.items()
+    )

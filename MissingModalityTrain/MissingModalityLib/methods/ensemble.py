@@ -42,7 +42,7 @@ class Ensemble(Supervised):
         """Refuse to begin without teachers, or with one whose probabilities mean something else."""
         if not self.options.teachers:
             raise OptionError(
-                "Setting ensemble.teachers names no student. Give the student files of the ensemble, joined "
+                "Setting ensemble.teachers names no model. Give the model files of the ensemble, joined "
                 "by commas."
             )
         for path in self.options.teachers:

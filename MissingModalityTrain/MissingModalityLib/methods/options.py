@@ -19,7 +19,7 @@ class NoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class LossOptions:
-    """How :func:`~.losses.plain_loss` compares a prediction with the labels; the defaults are Dice over the
+    """How :func:`~.plain.plain_loss` compares a prediction with the labels; the defaults are Dice over the
     batch plus the mean cross entropy. Other losses have no options.
 
     Raises:
@@ -53,6 +53,10 @@ class LossOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+DEFAULTS = LossOptions()
+"""Dice over the batch and the mean cross entropy."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class EnsembleOptions(SupervisedOptions):
 
     teachers: tuple[str, ...] = setting(
         (),
-        "Student files that teach, each the cases that it was not trained on",
+        "Model files that teach, each the cases that it was not trained on",
         "paths joined by commas",
     )
     weight: float = at_least(0, 1.0, "Weight of the teachers' predictions", MOST_WEIGHT)

@@ -13,6 +13,7 @@ from .segments import (
     label_map_of,
     place_segmentation,
     region_volumes,
+    tumor_center,
 )
 from .steps import add_brain_mask, add_transform, brain_mask_of, write_brain_mask
 from .volumes import add_volume, image_of, voxels_of
@@ -33,6 +34,7 @@ __all__ = [
     "label_map_of",
     "place_segmentation",
     "region_volumes",
+    "tumor_center",
     "voxels_of",
     "write_brain_mask",
     "write_inputs",

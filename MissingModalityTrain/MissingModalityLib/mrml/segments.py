@@ -126,6 +126,29 @@ def label_map_of(node: Node) -> sitk.Image:
     return labels
 
 
+def tumor_center(classes: np.ndarray, reference: Node) -> tuple[float, float, float] | None:
+    """Middle (r, a, s) in mm, in the world frame, of the largest connected part of a tumor.
+
+    Args:
+        classes: (z, y, x) uint8, values 0..3.
+        reference: the volume node that the classes belong to.
+
+    Returns:
+        None where there is no tumor.
+
+    Raises:
+        ImageError: the volume cannot be used.
+    """
+    tumor = sitk.GetImageFromArray((classes > 0).astype(np.uint8))
+    tumor.CopyInformation(image_of(reference))
+    shapes = sitk.LabelShapeStatisticsImageFilter()
+    shapes.Execute(sitk.ConnectedComponent(tumor))
+    if not shapes.GetNumberOfLabels():
+        return None
+    x, y, z = shapes.GetCentroid(max(shapes.GetLabels(), key=shapes.GetNumberOfPixels))
+    return -x, -y, z  # ITK's points are LPS
+
+
 def dicom_label_map_of(node: Node) -> tuple[sitk.Image, list[Path]]:
     """:func:`label_map_of` where the DICOM slices of the reference volume lie, with the files of these.
 

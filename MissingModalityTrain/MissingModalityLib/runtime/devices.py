@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ..core.errors import OptionError
+from ..core.words import counted
 
 
 def choose_device(name: str | torch.device) -> torch.device:
@@ -48,7 +49,7 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         return f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB"
-    parts = [_processor_name(), f"{os.cpu_count()} cores"]
+    parts = [_processor_name(), counted(os.cpu_count() or 1, "core")]
     memory = _main_memory()
     return ", ".join(parts + ([f"{memory / 2**30:.1f} GiB"] if memory else []))
 

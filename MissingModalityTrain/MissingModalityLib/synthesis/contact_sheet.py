@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..core.files import atomic_write
 from ..core.modalities import MODALITIES, Modality
 from ..core.segments import SEGMENTS
 from ..imaging.cache import CachedCase
+from ..imaging.drawing import draw_scale, draw_segments, legend_entries, write_letters
 from .grown_case import GrownTumorCase
 from .mixup import MixedCase
 from .options import SynthesisOptions
@@ -25,16 +27,23 @@ from .transplanted_case import TransplantedCase
 from .tumor_cache import CachedTumor
 
 _COLUMNS = 5
-_SIDE_INCHES, _HEAD_INCHES = 0.3, 0.55
+_SIDE_INCHES, _HEAD_INCHES = 0.3, 0.9
 # width and height of a block; an axial slice of a brain is higher than wide, about 1.85 to 1.5
 _BLOCK_INCHES = (_SIDE_INCHES + _COLUMNS * 1.5, _HEAD_INCHES + len(MODALITIES) * 1.85)
 
 _TITLES = {
-    "absolute": "$D_B = |X_B - mirror(X_B)|$",
-    "signed": "$D_B = X_B - mirror(X_B)$",
-    "none": "$D_B = X_B$",
+    "absolute": "B against its\nmirror image\n$D_B = |X_B - mirror(X_B)|$",
+    "signed": "B minus its\nmirror image\n$D_B = X_B - mirror(X_B)$",
+    "none": "donor B\n$D_B = X_B$",
 }
-_COLORS = {segment.classes[0]: segment.unit_color for segment in SEGMENTS}
+_ENDS = {"magma": ("none", "strong"), "RdBu_r": ("darker", "brighter")}
+"""What the ends of these colors stand for."""
+
+_LEGEND_LETTERS = 16
+"""Of a line, beside a swatch in one column."""
+
+_LABEL_OPACITY = 0.5
+"""Anatomy shows through."""
 
 
 @dataclass(frozen=True)
@@ -45,27 +54,37 @@ class _Column:
         title: above the column.
         slices: (C, h, w), one of each modality.
         colors: "gray" for an image, "magma" for an amount, "RdBu_r" for one with a sign.
-        classes: (h, w) labels to draw over the slices, or None.
+        classes: (h, w) labels to draw over the slice of the first modality, which are those of all; or None.
+        once: whether there is nothing to see but that slice.
     """
 
     title: str
     slices: np.ndarray
     colors: str = "gray"
     classes: np.ndarray | None = None
+    once: bool = False
 
-    def draw(self, axis: Axes, modality: Modality, window: tuple[float, float]) -> None:
-        """Draw one slice; ``window``: values shown black and white where the column is an image."""
+    def draw(self, axis: Axes, modality: Modality, window: tuple[float, float], first: bool) -> None:
+        """Draw one slice.
+
+        Args:
+            axis: an empty one.
+            modality: of the slice.
+            window: values shown black and white where the column is an image.
+            first: whether it is the first row that has a slice.
+        """
+        if self.once and not first:
+            return
         picture = np.ma.masked_equal(self.slices[modality], 0)
         if self.colors != "gray":
             # a few voxels at the skull differ by far more than any tumor; they may saturate
             high = max(float(np.percentile(np.abs(picture.data), 99.8)), 1e-3)
             window = (0.0 if self.colors == "magma" else -high, high)
-        axis.imshow(picture, cmap=self.colors, vmin=window[0], vmax=window[1])
-        if self.classes is not None:
-            tint = np.zeros((*self.classes.shape, len("RGBA")))
-            for cls, color in _COLORS.items():
-                tint[self.classes == cls] = (*color, 0.75)  # anatomy shows through
-            axis.imshow(tint, interpolation="nearest")
+        height, width = picture.shape
+        extent = (0, width, height, 0)
+        axis.imshow(picture, cmap=self.colors, vmin=window[0], vmax=window[1], extent=extent)
+        if self.classes is not None and first:
+            draw_segments(axis, self.classes, (width, height), _LABEL_OPACITY)
 
 
 def draw_contact_sheet(
@@ -76,7 +95,8 @@ def draw_contact_sheet(
     A block shows axial slices through the largest area of the (first) new tumor. D_B is a slice of the donor
     on his own grid; T_B is all that was added to the recipient. MixUp has the donor and his part instead, a
     grown tumor the healed recipient, the new image, its labels, and a training tumor to compare with.
-    Modalities that the synthetic case lacks stay black.
+    Modalities that the synthetic case lacks stay black. Labels are drawn once, with a legend below them. The
+    patient's left is on the right.
 
     Args:
         path: the picture; an existing one is replaced when the new one is whole.
@@ -102,7 +122,9 @@ def _draw_block(block: SubFigure, case: SyntheticCase, columns: Sequence[_Column
     block.set_facecolor("black")
     facts = case.describe()
     block.suptitle(
-        f"{case.name}: A = {facts['recipient']}, B = {', '.join(facts['donors'])}", color="white", fontsize=10
+        f"{case.name}: recipient A is {facts['recipient']}, donor B is {', '.join(facts['donors'])}",
+        color="white",
+        fontsize=10,
     )
     width, height = _BLOCK_INCHES
     edges = {"left": _SIDE_INCHES / width, "right": 1, "top": 1 - _HEAD_INCHES / height, "bottom": 0}
@@ -111,12 +133,34 @@ def _draw_block(block: SubFigure, case: SyntheticCase, columns: Sequence[_Column
         window = _gray_range([column.slices[modality] for column in columns if column.colors == "gray"])
         row[0].set_ylabel(modality.title, color="white", fontsize=10)
         for axis, column in zip(row, columns, strict=True):
-            axis.set(xticks=[], yticks=[], facecolor="black")
+            axis.set(xticks=[], yticks=[], facecolor="black", anchor="N")  # titles stand on one height
             axis.spines[:].set_visible(False)
-            if row is axes[0]:
+            if modality == MODALITIES[0]:
                 axis.set_title(column.title, color="white", fontsize=9)
             if modality in case.subset:
-                column.draw(axis, modality, window)
+                column.draw(axis, modality, window, modality == case.subset[0])
+        if modality in case.subset:
+            write_letters(row[0], "R", "L")
+    draw_scale(axes[case.subset[0], 0], columns[0].slices.shape[1])
+    _explain(axes, case.subset[0], columns)
+
+
+def _explain(axes: np.ndarray, first: Modality, columns: Sequence[_Column]) -> None:
+    """Legends of labels and of colors, where the column that is drawn once leaves room."""
+    number = next(number for number, column in enumerate(columns) if column.once)
+    for_labels, for_colors, *_ = (axes[row, number] for row in MODALITIES if row != first)
+    names = [textwrap.fill(segment.name, _LEGEND_LETTERS) for segment in SEGMENTS]
+    for_labels.legend(
+        **legend_entries(names), loc="upper left", frameon=False, labelcolor="white", fontsize=8
+    )
+    colors = next((column.colors for column in columns if column.colors != "gray"), None)
+    if colors is not None:
+        bar = for_colors.inset_axes((0.1, 0.75, 0.8, 0.07))
+        ends = np.linspace(0, 1, 256)[np.newaxis]
+        bar.imshow(ends, cmap=colors, aspect="auto", extent=(0, 1, 0, 1))
+        bar.set_xticks((0.1, 0.85), _ENDS[colors], color="white", fontsize=8)
+        bar.set_yticks(())
+        bar.set_title("difference", color="white", fontsize=8)
 
 
 def _transplanted(case: TransplantedCase, options: SynthesisOptions) -> list[_Column]:
@@ -131,11 +175,11 @@ def _transplanted(case: TransplantedCase, options: SynthesisOptions) -> list[_Co
     before[np.isin(MODALITIES, case.subset, invert=True)] = 0
     colors = "magma" if options.difference == "absolute" else "RdBu_r"
     return [
-        _Column("$X_A$", before),
+        _Column("recipient A\n$X_A$", before),
         _Column(_TITLES[options.difference], _donor_slice(graft.tumor, options), colors),
-        _Column("$T_B = D_B\\,[Y_B > 0]$", after - before, colors),
-        _Column("$X_{AB} = X_A + T_B$", after),
-        _Column("$Y_{AB}$", after, classes=classes),
+        _Column("its part in the tumor\n$T_B = D_B\\,[Y_B > 0]$", after - before, colors),
+        _Column("synthetic image\n$X_{AB} = X_A + T_B$", after),
+        _Column("its labels\n$Y_{AB}$", after, classes=classes, once=True),
     ]
 
 
@@ -148,11 +192,11 @@ def _mixed(case: MixedCase) -> list[_Column]:
     before, _ = _slice(case.recipient, index)
     after, classes = _slice(case, index)
     return [
-        _Column("$X_A$", before),
-        _Column("$X_B$", donor[:, 0]),
-        _Column(f"${1 - case.share:.2f}\\, X_B$", (1 - case.share) * donor[:, 0]),
-        _Column(f"$X_{{AB}} = {case.share:.2f}\\, X_A + {1 - case.share:.2f}\\, X_B$", after),
-        _Column("$Y_{AB} = Y_A$", after, classes=classes),
+        _Column("recipient A\n$X_A$", before),
+        _Column("donor B\n$X_B$", donor[:, 0]),
+        _Column(f"share of B\n${1 - case.share:.2f}\\, X_B$", (1 - case.share) * donor[:, 0]),
+        _Column(f"synthetic image\n${case.share:.2f}\\, X_A + {1 - case.share:.2f}\\, X_B$", after),
+        _Column("its labels\n$Y_{AB} = Y_A$", after, classes=classes, once=True),
     ]
 
 
@@ -166,11 +210,11 @@ def _grown(case: GrownTumorCase) -> list[_Column]:
     _, theirs = real.crop((0, 0, 0), real.shape)
     compared, _ = _slice(real, _fullest(torch.from_numpy(theirs)))
     return [
-        _Column("$X_A$", before, classes=own),
-        _Column("healed", healed[:, 0]),
-        _Column("grown", after),
-        _Column("its labels", after, classes=classes),
-        _Column(f"real: {real.name}", compared),
+        _Column("recipient A\n$X_A$", before, classes=own),
+        _Column("A healed", healed[:, 0]),
+        _Column("tumor grown in A", after),
+        _Column("its labels", after, classes=classes, once=True),
+        _Column(f"real, to compare:\n{real.name}", compared),
     ]
 
 

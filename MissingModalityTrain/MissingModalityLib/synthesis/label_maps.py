@@ -15,6 +15,7 @@ import numpy as np
 from ..core.errors import CaseError, ImageError, LabelError, OptionError
 from ..core.files import image_suffix, read_text
 from ..core.labels import to_classes, with_cavity
+from ..core.words import counted
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
 from ..imaging.grid import ORIENTATION
@@ -164,7 +165,9 @@ def _in_archive(path: Path, convention: str) -> Iterator[LabelMap]:
             with archive.open("seg.npy") as file:
                 size, kind = _array_header(file)
                 if len(size) != 4 or size[0] != len(names) or kind.kind not in "iuf":
-                    raise ValueError(f"seg of shape {size} and {kind} does not fit {len(names)} patients")
+                    raise ValueError(
+                        f"seg of shape {size} and {kind} does not fit {counted(len(names), 'patient')}"
+                    )
                 most = _stated_bytes("seg", size[1:], kind, _MOST_OF_A_MAP)
                 for name in names:
                     label = np.frombuffer(file.read(most), kind).reshape(size[1:]).transpose(2, 1, 0)

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..core.errors import ImageError
+from ..core.words import counted
 from ..imaging.boxes import Box
 
 LARGEST_ANGLE = math.radians(35)
@@ -137,8 +138,8 @@ def find_plane(
     count = int(brain.sum())
     if count < LEAST_BRAIN:
         raise ImageError(
-            f"The volume holds no brain: {count} voxels differ from the background, at least {LEAST_BRAIN} "
-            "should. Choose a volume with a brain in it."
+            f"The volume holds no brain: {counted(count, 'voxel')} unlike the background, of at least "
+            f"{LEAST_BRAIN} in a brain. Choose a volume with a brain in it."
         )
     levels = _pyramid(volume, brain)
     if not torch.isfinite(levels[0]).all():

@@ -10,6 +10,7 @@ import numpy as np
 from ..core.errors import CaseError, OptionError
 from ..core.modalities import Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..core.words import counted, unknown_name
 from ..imaging.cache import CachedCase
 from .grower import Grower
 from .mixup import MixedCase
@@ -99,7 +100,9 @@ def grow_cases(
         name = f"synthetic_{number:04d}"
         notify(Event(ProgressStage.GROW_TUMORS, step, len(numbers), name))
         made.append(grower.case(name, number % len(cases), [seed, number]))
-    notify(Event(ProgressStage.GROW_TUMORS, len(numbers), len(numbers), f"{len(made)} tumors grown"))
+    notify(
+        Event(ProgressStage.GROW_TUMORS, len(numbers), len(numbers), f"{counted(len(made), 'tumor')} grown")
+    )
     return made
 
 
@@ -115,7 +118,7 @@ def check_choices(method: str, factor: int, cases: int) -> None:
         CaseError: fewer than two cases.
     """
     if method not in SYNTHESIS_METHODS:
-        raise OptionError(f"Unknown synthesis '{method}'. Choose one of: {', '.join(SYNTHESIS_METHODS)}.")
+        raise OptionError(unknown_name("synthesis", method, SYNTHESIS_METHODS))
     if type(factor) is not int or not 2 <= factor <= MOST_FACTOR:
         raise OptionError(
             f"A factor of {factor!r} is none: below 2 it leaves no synthetic case. Choose 2 or more, at most "
@@ -137,7 +140,7 @@ def _cut(
             tumors[index] = cache_tumor(case, folder, options)
     notify(
         Event(
-            ProgressStage.CUT_TUMORS, len(cases), len(cases), f"{len(tumors)} tumors to grow in other brains"
+            ProgressStage.CUT_TUMORS, len(cases), len(cases), f"{counted(len(tumors), 'tumor')} to transplant"
         )
     )
     return tumors

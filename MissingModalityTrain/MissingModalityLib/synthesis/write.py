@@ -139,8 +139,8 @@ def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
     """Put the plan into a new or empty folder, or see that the same plan is there already."""
     if output.is_relative_to(data):
         raise CaseError(
-            f"{output} lies inside the real cases' folder {data}, where the synthetic ones would pass for "
-            "real. Choose a folder outside of it."
+            f"'{output}' lies inside the real cases' folder '{data}', where the synthetic ones would pass "
+            "for real. Choose a folder outside of it."
         )
     path = output / REPORT_FILE
     try:
@@ -149,12 +149,12 @@ def _claim(output: Path, data: Path, plan: dict[str, Any]) -> None:
             write_report({"plan": plan}, path)
         elif not path.is_file() or _plan_of(path) != plan:
             raise CaseError(
-                f"{output} already holds other files, or a synthesis with other data or options. Choose an "
+                f"'{output}' already holds other files, or a synthesis with other data or options. Choose an "
                 "empty folder."
             )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CaseError(
-            f"{output} cannot be used as the output folder ({error}). Choose an empty folder that you "
+            f"'{output}' cannot be used as the output folder ({error}). Choose an empty folder that you "
             "can write to."
         ) from error
 

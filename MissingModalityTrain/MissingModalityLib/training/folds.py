@@ -60,7 +60,7 @@ def record_beside(request: TrainRequest) -> RunRecord | None:
         record = RunRecord.read(folder)
         if record.folds != request.folds:
             raise CaseError(
-                f"{folder.path} is fold {record.fold} of {record.folds}. Give folds={record.folds}, or "
+                f"'{folder.path}' is fold {record.fold} of {record.folds}. Give folds={record.folds}, or "
                 "choose another folder."
             )
         changes = request.changes()
@@ -138,7 +138,7 @@ def fold_records(output: Path) -> list[RunRecord]:
     records = [RunRecord.read(RunFolder(path.parent)) for path in begun]
     if not records or any(record.folds is None for record in records):
         raise CaseError(
-            f"{output} holds no cross-validation. Choose the folder that was given to train with folds."
+            f"'{output}' holds no cross-validation. Choose the folder that was given to train with folds."
         )
     return records
 

@@ -1,7 +1,9 @@
-"""``log.jsonl`` of a run: one line per epoch; imports nothing heavy."""
+"""``log.jsonl`` of a run, one line per epoch, and ``log.csv``, the same as a table; imports nothing heavy."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -44,6 +46,13 @@ class LogLine:
             + "\n"
         )
 
+    def numbers(self) -> dict[str, float]:
+        """All that was measured by name: ``loss.total``, ``dice.FLAIR+T1ce WT``, ``learning_rate``..."""
+        loss = {f"loss.{name}": value for name, value in self.loss.items()}
+        dice = {f"dice.{name}": value for name, value in (self.dice or {}).items()}
+        plain = {"learning_rate": self.learning_rate, "waiting": self.waiting, "seconds": self.seconds}
+        return {**{name: value for name, value in plain.items() if value is not None}, **loss, **dice}
+
     @classmethod
     def from_json(cls, line: str) -> LogLine | None:
         """The inverse of :meth:`to_json`; None for what a killed run half wrote."""
@@ -55,13 +64,35 @@ class LogLine:
 
 
 def append(folder: RunFolder, line: LogLine) -> None:
-    """Add a line.
+    """Add a line; the table is made anew, for other stages may have other columns.
 
     Raises:
         CaseError: it cannot be written, say because the disk is full; half of it may have been.
     """
     with explain_write_errors(folder.log, _REMEDY), folder.log.open("a", encoding="utf-8") as file:
         file.write(line.to_json())
+    write_table(folder)
+
+
+def write_table(folder: RunFolder) -> None:
+    """Make the table anew.
+
+    Raises:
+        CaseError: it cannot be written.
+    """
+    with explain_write_errors(folder.table, _REMEDY):
+        write_text(to_csv(read(folder)), folder.table)
+
+
+def to_csv(lines: Sequence[LogLine]) -> str:
+    """A table with a row for each epoch; a column without a value there is empty."""
+    rows = [{"stage": line.stage, "epoch": line.epoch, **line.numbers()} for line in lines]
+    text = io.StringIO()
+    columns = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def read(folder: RunFolder) -> list[LogLine]:
@@ -72,7 +103,7 @@ def read(folder: RunFolder) -> list[LogLine]:
     """
     try:
         lines = read_text(folder.log).splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         lines = []
     except (OSError, ValueError) as error:
         raise CaseError(f"{folder.log}: cannot be read ({error}). Move it away, and resume.") from error
@@ -95,3 +126,4 @@ def trim(folder: RunFolder, stages: Sequence[str], stage: str, epochs: int) -> N
     with explain_write_errors(folder.log, _REMEDY):
         if folder.log.exists() and read_text(folder.log) != text:
             write_text(text, folder.log)
+            write_table(folder)

@@ -7,7 +7,7 @@ Under torchrun every process takes its share of each batch and gradients are ave
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -64,6 +64,8 @@ class StageRun:
         seeding: the rule that gives generators their seeds, see :mod:`~..core.seeding`.
         device: where the network lives.
         progress: called after every step, with the loss of the last one that has been read from the device.
+        after_epoch: called by the first process with each line of the log, once it and the checkpoint are
+            written.
     """
 
     name: str
@@ -78,6 +80,7 @@ class StageRun:
     seeding: int
     device: torch.device
     progress: Progress
+    after_epoch: Callable[[LogLine], None] = lambda line: None
 
     @property
     def entropy(self) -> tuple[int, int]:
@@ -173,7 +176,7 @@ class Trainer:
             stage.method.begin_epoch(stage.network, epoch)
             loss, waiting = self.train_epoch(model, epoch)
             self._check_state(epoch)
-            dice = self._validate(epoch)
+            dice = self._validate(epoch, loss["total"])
             self.done = epoch + 1
             seconds = round(time.perf_counter() - started, 2)
             line = LogLine(
@@ -187,19 +190,27 @@ class Trainer:
             )
             distributed.on_rank_zero(partial(self._keep, line))
 
-    def _validate(self, epoch: int) -> dict[str, float] | None:
+    def _validate(self, epoch: int, loss: float) -> dict[str, float] | None:
         """Dice on the cases held out; None after an epoch that the settings do not validate."""
         stage, settings = self.stage, self.stage.settings
         due = epoch + 1 == settings.epochs or (epoch + 1) % settings.validation_interval == 0
         if not (stage.held_out and due):
             return None
+        steps, every = (count * settings.iterations_per_epoch for count in (epoch + 1, settings.epochs))
+
+        def on_case(done: int, total: int) -> None:
+            message = f"epoch {epoch + 1} of {settings.epochs}, validating case {done + 1} of {total}"
+            stage.progress(Event(stage.name, steps, every, message, {"loss": loss}))
+
         subsets = named_subsets(settings.validation_subsets)
-        return validate(self.model_to_export, stage.held_out, subsets, settings.patch_size, stage.device)
+        network, window = self.model_to_export, settings.patch_size
+        return validate(network, stage.held_out, subsets, window, stage.device, on_case)
 
     def _keep(self, line: LogLine) -> None:
-        """Write log line and checkpoint of an epoch."""
+        """Write log line and checkpoint of an epoch, and show it to who follows."""
         log.append(self.stage.folder, line)
-        self._save()  # last: a run killed before it makes the epoch again
+        self._save()  # after the line: a run killed before it makes the epoch again
+        self.stage.after_epoch(line)
 
     def _save(self) -> None:
         """Write the checkpoint."""

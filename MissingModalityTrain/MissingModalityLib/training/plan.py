@@ -6,7 +6,7 @@ A plan is put together from three choices: the recipe says which stages there ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from ..core.settings import (
     setting,
     with_changes,
 )
+from ..core.words import unknown_name
 from ..datasets.patients import check_pattern
 from ..networks.options import OPTIONS, PREFIX, named_today
 from ..networks.registry import NETWORKS
@@ -153,6 +154,7 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     """
     of_run: dict[str, Any] = {}
     of_stage: dict[str, dict[str, Any]] = {name: {} for name in plan.stages}
+    typed: set[str] = set()
     for key, value in flattened(changes).items():
         name, _, rest = key.partition(".")
         if name in OF_THE_RUN:
@@ -169,7 +171,9 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
                 if change_settings(plan.stages[name], {rest: value}) != plan.stages[name]:
                     raise OptionError(f"Setting {key}: stage {name} is over. Restart it to change it.")
             else:
+                check_known(rest, typed=key)
                 of_stage[name][rest] = value
+                typed.add(key)
         else:
             check_known(
                 key, ("network.OPTION", "validation_fraction", "exclude", "resection_cavity", "patient")
@@ -177,10 +181,20 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
             for stage in of_stage:
                 of_stage[stage].setdefault(key, value)
     stages = {
-        name: settings if name in finished else change_settings(settings, of_stage[name])
+        name: settings if name in finished else _change_stage(name, settings, of_stage[name], typed)
         for name, settings in plan.stages.items()
     }
     return replace(with_changes(plan, of_run), stages=stages)
+
+
+def _change_stage(
+    name: str, settings: Settings, changes: Mapping[str, Any], typed: Container[str]
+) -> Settings:
+    """As :func:`change_settings`; errors name a setting as it was typed, with the stage or without."""
+    try:
+        return change_settings(settings, changes)
+    except SettingError as error:
+        raise error.within(f"{name}.") if f"{name}.{error.name}" in typed else error from None
 
 
 _OLD_STAGE_NAMES = all_old_names(Settings)
@@ -252,14 +266,12 @@ def from_json(record: Mapping[str, Any]) -> Plan:
     record = plan_of_today(record)
     check_stage_names(record["stages"])
     stages = {name: change_settings(Settings(), values) for name, values in record.pop("stages").items()}
-    unknown = [name for name in renamed(record, OLD_PLAN_SETTINGS) if name not in Plan.__dataclass_fields__]
-    if unknown:
-        raise OptionError(
-            f"Unknown setting '{unknown[0]}' of a plan. Settings: {', '.join(OF_THE_RUN)}, stages."
-        )
+    others = [name for name in renamed(record, OLD_PLAN_SETTINGS) if name not in Plan.__dataclass_fields__]
+    if others:
+        raise OptionError(unknown_name("setting of a plan", others[0], [*OF_THE_RUN, "stages"], "Settings"))
     return Plan(**record, stages=stages)
 
 
 def _known(what: str, name: str, names: Mapping[str, Any]) -> None:
     if name not in names:
-        raise OptionError(f"Unknown {what}: '{name}'. Choose one of: {', '.join(names)}.")
+        raise OptionError(unknown_name(what, name, names))

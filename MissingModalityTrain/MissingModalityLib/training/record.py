@@ -58,7 +58,8 @@ class RunRecord:
         initial: whole path of the student that the first stage began with, if any.
         prepared: whole path of the folder of prepared cases; None for the run's own.
         contents: SHA-256 of the voxels that each case had when the run began, by name of the case and of
-            the sequence, and "label"; in the file ``voxels_sha256``. Runs of earlier versions have none.
+            the sequence, "label" and more, see :func:`~..imaging.content.identity`; in the file
+            ``voxels_sha256``. Runs of earlier versions have none.
         left_out: why cases and files of the data are not used, by name of the case or path inside ``data``;
             in the file a list of ``{"name": ..., "reason": ...}``.
         warnings: ``case``, empty for one about all of them, and ``warning``; in the file where there are any.
@@ -150,7 +151,7 @@ class RunRecord:
             return cls.from_json(strict_json.loads(read_text(path)))
         except FileNotFoundError:
             raise CaseError(
-                f"{folder.path} is no training run: it has no {path.name}. Choose the folder given to "
+                f"'{folder.path}' is no training run: it has no {path.name}. Choose the folder given to "
                 "--output."
             ) from None
         except (OSError, ValueError) as error:

@@ -59,6 +59,8 @@ class TrainRequest:
             on what it has held out, and when all are there ``output/evaluation`` holds the scores of all
             cases. With ``resume`` folds that are whole are kept, and those that lack are begun.
         fold: with ``folds``, train this one alone, 0 <= fold < folds.
+        track: show every epoch in these programs too, "tensorboard" (in ``output/tensorboard``) and "mlflow",
+            whose packages have to be installed; a resumed run has to be given it again.
         accept_changes: with ``resume``, go on though volumes or labels of the run's cases hold other voxels
             than when it began, which is refused otherwise.
 
@@ -85,6 +87,7 @@ class TrainRequest:
     folds: int | None = field(default=None, kw_only=True)
     fold: int | None = field(default=None, kw_only=True)
     accept_changes: bool = field(default=False, kw_only=True)
+    track: Sequence[str] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -97,10 +100,12 @@ class TrainRequest:
                 _require(item.name, value, isinstance(value, str), "a name")
         for name in ("resume", "accept_changes"):
             _require(name, getattr(self, name), isinstance(getattr(self, name), bool), "True or False")
-        if self.stages is not None:
-            names = isinstance(self.stages, Sequence) and not isinstance(self.stages, str)
-            _require("stages", self.stages, names, 'a list of names, such as ["train"]')
-            object.__setattr__(self, "stages", tuple(self.stages))
+        for name, example in (("stages", "train"), ("track", "tensorboard")):
+            value = getattr(self, name)
+            if value is not None:
+                names = isinstance(value, Sequence) and not isinstance(value, str)
+                _require(name, value, names, f'a list of names, such as ["{example}"]')
+                object.__setattr__(self, name, tuple(value))
         self._check_folds()
         given = self.settings is None or isinstance(self.settings, (Mapping, Plan))
         _require("settings", self.settings, given, 'values by key, such as {"epochs": 2}')

@@ -19,6 +19,7 @@ from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
 from ..methods.registry import METHODS
 from .checkpoints import read_checkpoint
 from .folds import record_beside
+from .followers import check_trackers
 from .plan import Plan, change_plan
 from .record import RunRecord
 from .request import TrainRequest
@@ -48,6 +49,7 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
         StudentError: nothing to resume, or a checkpoint or student is damaged or does not fit.
         OptionError: an unknown name, a value out of range, or one that cannot change when resuming.
     """
+    check_trackers(request.track)
     folder = RunFolder(request.output)
     # a cross-validation that is resumed begins the folds that it lacks
     begins = not request.resume or (request.folds is not None and not folder.has_checkpoint)
@@ -60,7 +62,8 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
         if relaunched and _asks_for(asked, RunRecord.read(folder)):
             return _resumed(request, {})
         raise CaseError(
-            f"{request.output} already holds a training run. Add --resume to go on, or choose another folder."
+            f"'{request.output}' already holds a training run. Add --resume to go on, or choose another "
+            "folder."
         )
     return list_cases(asked), None
 
@@ -106,8 +109,8 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
     record = RunRecord.read(folder)
     if request.folds and (request.folds, request.fold) != (record.folds, record.fold):
         raise OptionError(
-            f"{folder.path} is fold {record.fold} of {record.folds}, not {request.fold} of {request.folds}. "
-            "Give folds as the run began with, or choose another folder."
+            f"'{folder.path}' is fold {record.fold} of {record.folds}, not {request.fold} of "
+            f"{request.folds}. Give folds as the run began with, or choose another folder."
         )
     state = read_checkpoint(folder)
     stages = list(record.plan.stages)
@@ -120,7 +123,7 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
     if request.restart:
         if request.restart not in begun:
             raise OptionError(
-                f"Stage '{request.restart}' cannot restart: {folder.path} has gone through "
+                f"Stage '{request.restart}' cannot restart: '{folder.path}' has gone through "
                 f"{', '.join(begun)}."
             )
         state = {"stage": request.restart, "epoch": 0}
@@ -165,7 +168,7 @@ def _check_plan(plan: Plan, initial: bool) -> None:
     if METHODS.get(settings.method).needs_trained_network and not initial:
         raise OptionError(
             f"Stage {first} distills, so it needs a trained network to begin with. Add the stage train "
-            "before it, or give --init a student file."
+            "before it, or give --init a model file."
         )
     network = networks.build(plan.network, **plan.network_options)
     if network.options.get("classes", len(TumorClass)) != len(TumorClass):

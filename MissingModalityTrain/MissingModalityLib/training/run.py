@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,8 @@ from ..runtime import distributed, lock
 from ..runtime.devices import choose_device
 from ..synthesis.tumor_cache import tumor_folder
 from .folds import fold_requests, join_folds, score_fold
+from .followers import Followers
+from .log import LogLine
 from .loop import StageRun, Trainer
 from .plan import Plan
 from .record import RunRecord
@@ -69,10 +71,14 @@ def _train(request: TrainRequest, report: Progress) -> None:
         folder = RunFolder(request.output)
         _check_start(folder, state)
         with ExitStack() as held:
+            if request.folds is not None:  # for the cases that the folds share
+                parent = RunFolder(request.output.parent)
+                distributed.on_rank_zero(lambda: held.enter_context(leaving_nothing(parent)))
             distributed.on_rank_zero(lambda: held.enter_context(leaving_nothing(folder)))
             distributed.on_rank_zero(lambda: held.enter_context(lock.held(folder.path)))
             progress = report if distributed.is_rank_zero() else silent
-            run(record, state, folder, device, progress, request.accept_changes)
+            followers = held.enter_context(Followers(folder, record, request.track))
+            run(record, state, folder, device, progress, request.accept_changes, followers)
 
 
 def run(
@@ -82,6 +88,7 @@ def run(
     device: torch.device,
     report: Progress,
     accept_changes: bool = False,
+    after_epoch: Callable[[LogLine], None] = lambda line: None,
 ) -> None:
     """Go through the stages that are left of a run.
 
@@ -91,6 +98,7 @@ def run(
         device: of this process.
         report: called with every step.
         accept_changes: as in :class:`.request.TrainRequest`.
+        after_epoch: called by the first process with each line of the log.
 
     Raises:
         CaseError, StudentError, OptionError: as :func:`train`.
@@ -124,6 +132,7 @@ def run(
             seeding=record.seeding,
             device=device,
             progress=report,
+            after_epoch=after_epoch,
         )
         _run_stage(stage, record, begun, new=state is None)
     _remove_leftovers(folder, prepared)

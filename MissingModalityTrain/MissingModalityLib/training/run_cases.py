@@ -10,9 +10,11 @@ from ..core.errors import CaseError, OptionError
 from ..core.failures import note_failure
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
+from ..core.words import counted
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..datasets.grouping import patients_of
+from ..datasets.patients import of_voxels
 from ..datasets.splitting import split_cases, split_folds
 from ..imaging.cache import CachedCase, cache_case
 from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
@@ -35,17 +37,23 @@ def list_cases(record: RunRecord) -> RunRecord:
 
     Raises:
         CaseError: no case has a label, or one alone where synthesis needs two.
-        OptionError: an excluded case is not there.
+        OptionError: an excluded case is not there, or there are fewer cases than folds.
     """
     listing = find_cases(Path(record.data), record.convention)
     exclude = _excluded(listing, record.plan.exclude)
     labeled, left_out = listing.labeled()
     cases = {case.name: subset_name(case.images) for case in labeled if case.name not in exclude}
     if labeled and not cases:
-        raise CaseError(f"{record.data}: all {len(labeled)} cases with a label are excluded. Exclude fewer.")
+        whole = counted(len(labeled), "case")
+        raise CaseError(f"{record.data}: of {whole} with a label all are excluded. Exclude fewer.")
     if not cases:
         raise CaseError(
             f"{record.data}: no case with a label was found, and training needs labels. Check the folder."
+        )
+    if record.folds is not None and record.folds > len(cases):  # patients are no more than cases
+        raise OptionError(
+            f"folds={record.folds} cannot be made of {counted(len(cases), 'case')} with a label. Choose "
+            "fewer."
         )
     for settings in record.plan.stages.values():
         if settings.synthesis.method != "none":  # here, and not when all cases have been prepared
@@ -141,7 +149,7 @@ def stage_cases(
 def describe_cases(record: RunRecord) -> str:
     """What a run trains on and what it leaves out, on one line."""
     held_out = len(record.validation)
-    parts = [f"{len(record.cases) - held_out} cases to train on, {held_out} to validate on"]
+    parts = [f"{counted(len(record.cases) - held_out, 'case')} to train on, {held_out} to validate on"]
     if record.plan.validation_fraction and not held_out:
         parts.append("no validation, because all cases are of one patient")
     reasons: dict[str, list[str]] = {}
@@ -218,7 +226,7 @@ def _with_split(
     """The record of a run of these cases, of which a share is held out."""
     if not cases:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_MOST_NAMES])
-        raise CaseError(f"{record.data} holds no case to train on ({reasons}). Check the folder.")
+        raise CaseError(f"'{record.data}' holds no case to train on ({reasons}). Check the folder.")
     contents = {name: case.content for name, case in cached.items()}
     patients = patients_of(cases, contents, record.plan.patient, Path(record.data))
     if record.folds is None:
@@ -242,10 +250,14 @@ def _with_contents(record: RunRecord, cached: Mapping[str, CachedCase], accept_c
         CaseError: it is something else than when the run began, and that is not wanted.
     """
     now = {name: case.content for name, case in cached.items() if case.content}
-    changed = [name for name, content in now.items() if record.contents.get(name, content) != content]
+    changed = [
+        name
+        for name, content in now.items()
+        if of_voxels(record.contents.get(name, content)) != of_voxels(content)
+    ]
     if changed and not accept_changes:
         name = changed[0]
-        what = [key for key in now[name] if now[name][key] != record.contents[name].get(key)]
+        what = [key for key, of in of_voxels(now[name]).items() if of != record.contents[name].get(key)]
         more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
         raise CaseError(
             f"{record.data}: case '{name}'{more} of this run has other voxels than when the run began "
@@ -266,7 +278,7 @@ def _check_unseen(
     if seen:
         raise OptionError(
             f"{record.initial} was trained on {_listed(seen, _MOST_NAMES)}, which fold {record.fold} holds "
-            "out. Begin the folds without it, or with a student of other patients."
+            "out. Begin the folds without it, or with a model of other patients."
         )
 
 
@@ -296,7 +308,7 @@ def _excluded(listing: CaseListing, exclude: Sequence[str]) -> list[str]:
     unknown = [f"'{name}'" for name, case in found.items() if case is None]
     if unknown:
         raise OptionError(
-            f"Setting exclude names {', '.join(unknown)}, which is no case of {listing.folder}. "
+            f"Setting exclude names {', '.join(unknown)}, which is no case of '{listing.folder}'. "
             f"Its cases: {_listed(known, 20)}."
         )
     return [case.name for case in found.values() if case]

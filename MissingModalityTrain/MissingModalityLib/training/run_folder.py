@@ -2,8 +2,9 @@
 
 A run's folder holds ``run.json`` (what the run is made of, see :class:`.record.RunRecord`), ``prepared/``
 (the case cache, unless another folder was given), ``checkpoint.pt`` (the state after the last whole epoch,
-see :mod:`.checkpoints`), ``log.jsonl`` (one :class:`.log.LogLine` per epoch) and, for every stage that is
-over, its student: ``pretrain.safetensors``, ``train.safetensors`` and so on. A process that trains holds
+see :mod:`.checkpoints`), ``log.jsonl`` (one :class:`.log.LogLine` per epoch), ``log.csv`` (the same as a
+table), ``progress.png`` (its curves), where asked for ``tensorboard/`` and, for every stage that is over, its
+student: ``pretrain.safetensors``, ``train.safetensors`` and so on. A process that trains holds
 ``run.lock``, see :mod:`~..runtime.lock`; one in the background also leaves the files that
 :mod:`~..runtime.background` names.
 """
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import MissingModalityError
+from ..core.files import leaving_no_empty_folder
 from ..inference.locations import STUDENT_SUFFIX
 from ..runtime import lock
 
@@ -48,6 +50,26 @@ class RunFolder:
         return self.path / "log.jsonl"
 
     @property
+    def table(self) -> Path:
+        """The log as a table, see :func:`.log.to_csv`."""
+        return self.path / "log.csv"
+
+    @property
+    def picture(self) -> Path:
+        """The log as curves, see :mod:`.progress_picture`."""
+        return self.path / "progress.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's event files, see :mod:`.followers`."""
+        return self.path / "tensorboard"
+
+    @property
+    def mlflow_id(self) -> Path:
+        """A text file with the identifier that MLflow has given to the run."""
+        return self.path / "mlflow_run_id.txt"
+
+    @property
     def prepared(self) -> Path:
         """The folder of prepared cases, where the run was given no other."""
         return self.path / "prepared"
@@ -67,27 +89,27 @@ class RunFolder:
 def leaving_nothing(folder: RunFolder) -> Iterator[None]:
     """Remove what a run that is refused in this block has made, unless it has become one by its record.
 
+    Of the folder of a cross-validation, unless one of its folds has.
+
     What was there before stays, and what others have put there. Of a run that is interrupted the prepared
     cases stay too, for they may have taken long and are used by the next try.
     """
     places = (folder.path / lock.FILE_NAME, folder.prepared)
     made = [place for place in places if not place.exists()]
-    absent = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
-    try:
-        yield
-    except MissingModalityError:
-        if not folder.record.exists():
-            _remove(made, absent)
-        raise
+    with leaving_no_empty_folder(folder.path):
+        try:
+            yield
+        except MissingModalityError:
+            if not folder.record.exists() and not any(folder.path.glob(f"fold*/{folder.record.name}")):
+                _remove(made)
+            raise
 
 
-def _remove(made: Sequence[Path], folders: Sequence[Path]) -> None:
-    """Files and folders, and folders that are empty then, the innermost first."""
-    with suppress(OSError):  # what cannot be removed stays, since the error to be told is another one
-        for path in made:
+def _remove(places: Sequence[Path]) -> None:
+    """Files and folders; what cannot be removed stays, since the error to be told is another one."""
+    with suppress(OSError):
+        for path in places:
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        for path in folders:
-            path.rmdir()

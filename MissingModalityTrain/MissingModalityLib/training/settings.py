@@ -25,6 +25,7 @@ from ..core.settings import (
     with_changes,
     within,
 )
+from ..core.words import unknown_name
 from ..methods.options import (
     MOST_EPOCHS,
     MOST_WEIGHT,
@@ -160,7 +161,7 @@ class Settings:
     method: str = setting(
         "supervised",
         "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
-        "a teacher that sees all and is trained along; or also students that are there already and see all",
+        "a teacher that sees all and is trained along; or also models that are there already and see all",
         f"one of {', '.join(OWN_METHODS)}, or a method of another package that is installed",
     )
     supervised: SupervisedOptions = field(
@@ -285,18 +286,19 @@ def change_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     return with_changes(settings, {place(key): value for key, value in flat(changes).items()})
 
 
-def check_known(key: str, others: Iterable[str] = ()) -> None:
+def check_known(key: str, others: Iterable[str] = (), typed: str = "") -> None:
     """Raise OptionError where no setting of a stage, nor one of its groups, is called so.
 
     Args:
         key: as for ``--set``, without the stage.
         others: settings that could have been meant too, for the message.
+        typed: the key as it was given, where that was not ``key``.
     """
     plain = [item.name for item in fields(Settings) if item.default_factory is MISSING]
     groups = ["synthesis", *METHODS]  # those of other packages are set by their own names too
     if key.partition(".")[0] not in {*plain, *groups, *OLD_SETTINGS, "other_methods"}:
         listed = [*others, *plain, *(f"{group}.OPTION" for group in groups)]
-        raise OptionError(f"Unknown setting '{key}'. Settings: {', '.join(listed)}.")
+        raise OptionError(unknown_name("setting", typed or key, listed, "Settings"))
 
 
 def _checked_options(options: Mapping[str, Any], chosen: str) -> dict[str, dict[str, Any]]:

@@ -37,7 +37,7 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     """
     run, output = Path(run), Path(output)
     if output.suffix != STUDENT_SUFFIX:
-        raise OptionError(f"{output}: a student file ends in {STUDENT_SUFFIX}. Give it that ending.")
+        raise OptionError(f"{output}: a model file ends in {STUDENT_SUFFIX}. Give it that ending.")
     folder = RunFolder(run)
     record = RunRecord.read(folder)
     state = read_checkpoint(folder)

@@ -11,6 +11,7 @@ import torch
 
 from .. import networks
 from ..core.modalities import MODALITIES
+from ..core.words import counted
 from ..networks.network import Network
 from .loop import autocast_and_scaler
 from .plan import Plan
@@ -50,7 +51,7 @@ def in_words(seconds: float) -> str:
     for name, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {name}"
-    return f"{max(1, seconds):.0f} seconds"
+    return counted(max(1, round(seconds)), "second")
 
 
 def told_before(plan: Plan, preset: str | None, device: torch.device, runs: int = 1) -> str | None:

@@ -1,0 +1,61 @@
+"""Whether two volumes of a study are one acquisition, brought onto another grid or scaled.
+
+Voxels of a copy that was resampled differ everywhere, so the volumes are smoothed first; scaling keeps the
+order of intensities, so ranks are compared. Two sequences never put the tissues into so nearly one order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+from scipy import ndimage, stats
+
+from ..core.modalities import Modality
+from .anatomy import SPACING_MM, View
+
+SAME, SAME_T1 = 0.93, 0.97
+"""Least rank correlation of one acquisition; of T1 and T1ce, which are alike but for the contrast agent.
+
+Of 302 pairs of volumes of 54 training patients: T1 and T1ce reach 0.945, other pairs 0.851 (T1 and T2, the
+one dark where the other is bright).
+"""
+
+_SMOOTH_MM = 4.5
+_FEWEST_VOXELS = 2000
+_T1S = {Modality.T1, Modality.T1CE}
+
+
+def copies(views: Mapping[Modality, View], names: Mapping[Modality, str]) -> tuple[str, ...]:
+    """A sentence for each two volumes that are one.
+
+    Args:
+        views: of the volumes of a study.
+        names: of the volumes, for people.
+    """
+    sentences = []
+    for first, second in combinations(views, 2):
+        found = rank_correlation(views[first], views[second])
+        if abs(found) >= (SAME_T1 if {first, second} == _T1S else SAME):
+            sentences.append(
+                f"{names[first]}, given as {first.title}, and {names[second]}, given as {second.title}, show "
+                f"nearly the same image (rank correlation {found:.2f}): one is probably a copy of the other. "
+                "Give each volume once, as the sequence that it is."
+            )
+    return tuple(sentences)
+
+
+def rank_correlation(first: View, second: View) -> float:
+    """Of the smoothed intensities where both have tissue, -1 to 1; 0 where they share too little."""
+    both = first.tissue & second.tissue
+    if np.count_nonzero(both) < _FEWEST_VOXELS:
+        return 0.0
+    weight = _smooth(both)[both]
+    one, two = (_smooth(np.where(both, view.values, 0))[both] / weight for view in (first, second))
+    found = float(stats.spearmanr(one, two).statistic)
+    return found if np.isfinite(found) else 0.0
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    return ndimage.gaussian_filter(values.astype(np.float32), _SMOOTH_MM / SPACING_MM, truncate=2.5)

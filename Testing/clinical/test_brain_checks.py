@@ -1,0 +1,93 @@
+"""A brain that is no adult's by its volume, or whose outline contradicts the header, is told of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from heads import GRID, ball, brain, brain_mask, head
+from MissingModalityLib.clinical.brain_checks import check_brain
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.imaging import plausibility
+from MissingModalityLib.imaging.grid import Grid
+from MissingModalityLib.imaging.reading import Study
+from MissingModalityLib.phantom.patient import grow_patient
+
+
+@pytest.fixture(autouse=True)
+def true_limits(monkeypatch: pytest.MonkeyPatch, true_head_sizes: dict[str, float]) -> None:
+    """Heads of these tests have a person's size."""
+    for name, size in true_head_sizes.items():
+        monkeypatch.setattr(plausibility, name, size)
+
+
+@pytest.fixture(scope="module")
+def flair() -> sitk.Image:
+    return grow_patient(4, (42, 52, 44), (4.0,) * 3)[0][Modality.FLAIR]
+
+
+def told(image: sitk.Image, mask: sitk.Image | None = None) -> tuple[str, ...]:
+    return check_brain(Study({Modality.FLAIR: image}, {Modality.FLAIR: "flair.nii"}, brain=mask))
+
+
+def turned(image: sitk.Image, columns: np.ndarray) -> sitk.Image:
+    """The same voxels under other axes: unit columns in the order of x, y, z."""
+    image = sitk.Image(image)
+    image.SetDirection((np.reshape(image.GetDirection(), (3, 3)) @ columns).ravel().tolist())
+    return image
+
+
+def test_of_an_adults_brain_that_lies_upright_nothing_is_told(flair: sitk.Image) -> None:
+    assert told(flair) == ()
+    assert told(turned(flair, np.diag([-1, 1, 1]))) == (), "left and right are alike"
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (np.diag([1, 1, -1]), "lies upside down:"),
+        (np.diag([1, -1, 1]), "lies back to front:"),
+        (np.diag([1, -1, -1]), "lies upside down and back to front:"),
+        (np.eye(3)[[0, 2, 1]], "lies turned on its side, or with axes exchanged:"),
+        (np.eye(3)[[1, 2, 0]], "lies turned on its side, or with axes exchanged:"),
+    ],
+)
+def test_a_header_that_lays_the_brain_otherwise_is_told(
+    flair: sitk.Image, columns: np.ndarray, words: str
+) -> None:
+    (sentence,) = told(turned(flair, columns))
+    assert sentence.startswith(f"By the outline of its brain the patient in flair.nii {words}")
+
+
+def test_a_head_whose_brain_was_not_looked_for_is_not_judged() -> None:
+    assert told(head()) == ()
+    assert "does not have the outline" in told(head(), GRID.to_image(ball((70, 70, 70)).astype(np.uint8)))[0]
+
+
+def test_a_ball_is_told_to_be_no_brain() -> None:
+    image = sitk.Mask(head(), GRID.to_image(ball((65, 65, 65)).astype(np.uint8)))
+    (sentence,) = told(image)
+    assert sentence.startswith("What is taken for the brain in flair.nii does not have the outline of one")
+
+
+@pytest.mark.parametrize(
+    ("grid_mm", "words"),
+    [
+        (4.4, "hardly more than 1850 cm3: what surrounds it may be left"),
+        (3.2, "expect less of them in a child"),
+    ],
+)
+def test_brains_larger_or_smaller_than_an_adults_are_told(
+    flair: sitk.Image, grid_mm: float, words: str
+) -> None:
+    image = sitk.Image(flair)
+    image.SetSpacing((grid_mm,) * 3)
+    (sentence,) = told(image)
+    assert words in sentence
+
+
+def test_part_of_a_brain_may_be_small_and_of_any_outline() -> None:
+    slab = Grid((*GRID.size[:2], 10), (4.0, 4.0, 5.0), (*GRID.origin[:2], -22.5), GRID.direction)
+    assert told(brain(slab)) == ()
+    assert told(head(slab), brain_mask(slab)) == ()

@@ -1,0 +1,131 @@
+"""A result brought into view, and segmentations that a run would overwrite."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import slicer
+import slicer.util
+
+import slicer_standin
+from MissingModalityLib import mrml
+from mrml_nodes import add_volume
+from seg_panel import opened_panel, seg
+
+bringIntoView = sys.modules["MissingModalitySegLib.resultview"].bringIntoView
+LARGE = (slice(6, 10), slice(8, 12), slice(4, 8))
+SMALL = (slice(1, 2), slice(1, 3), slice(15, 17))
+
+
+@pytest.fixture
+def panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    with opened_panel(monkeypatch, tmp_path) as panel:
+        yield panel
+
+
+def add_result(volume: Any, *parts: Any) -> Any:
+    """A segmentation of the volume."""
+    return mrml.place_segmentation(mrml.build_segmentation(tumor(volume, *parts), volume), volume)
+
+
+def tumor(volume: Any, *parts: Any) -> np.ndarray:
+    """Edema with one slice of another class."""
+    classes = np.zeros(mrml.voxels_of(volume).shape, np.uint8)
+    for part in parts:
+        classes[part] = 2
+        classes[part[0].start][part[1:]] = 1
+    return classes
+
+
+def test_slices_go_through_the_middle_of_the_largest_part() -> None:
+    slicer_standin.new_scene()
+    view = slicer.app.layoutManager().sliceWidget("Red").sliceLogic().GetSliceNode()
+    volume = add_volume("FLAIR")
+    center = mrml.tumor_center(tumor(volume, LARGE, SMALL), volume)
+    bringIntoView(add_result(volume, LARGE, SMALL), volume, center, isNew=True)
+    assert view.GetSliceOffset() == pytest.approx(7.5)
+
+
+def test_slices_stay_where_there_is_no_tumor() -> None:
+    slicer_standin.new_scene()
+    view = slicer.app.layoutManager().sliceWidget("Red").sliceLogic().GetSliceNode()
+    volume = add_volume("FLAIR")
+    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+    before = view.GetSliceOffset()
+    bringIntoView(add_result(volume), volume, None, isNew=True)
+    assert view.GetSliceOffset() == before
+
+
+def test_the_camera_moves_to_a_new_result_unless_something_else_is_shown() -> None:
+    slicer_standin.new_scene()
+    manager = slicer.app.layoutManager()
+    volume = add_volume("FLAIR")
+    node = add_result(volume, LARGE)
+    bringIntoView(node, volume, None, isNew=True)
+    assert manager.resets == 1
+    bringIntoView(node, volume, None, isNew=False)
+    assert manager.resets == 1, "whoever has turned the view to this node stays there"
+    add_result(volume, SMALL)
+    bringIntoView(node, volume, None, isNew=True)
+    assert manager.resets == 1
+
+
+def test_without_a_main_window_a_result_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    slicer_standin.new_scene()
+    monkeypatch.setattr(slicer.app, "layoutManager", lambda: None)
+    volume = add_volume("FLAIR")
+    bringIntoView(add_result(volume, LARGE), volume, (0.0, 0.0, 0.0), isNew=True)
+
+
+@pytest.fixture
+def asked(panel: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Questions put to a user who says no; a run that starts leaves a mark among them."""
+    questions: list[str] = []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_: questions.append(text))
+    monkeypatch.setattr(panel.run, "start", lambda _: questions.append("started"))
+    return questions
+
+
+def test_a_segmentation_made_by_hand_is_not_overwritten_without_asking(panel: Any, asked: list[str]) -> None:
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "My careful contours")
+    panel.state.outputSegmentation = node
+    panel.run.onApply()
+    node.GetSegmentation().AddEmptySegment("Segment_1", "Resected")
+    panel.run.onApply()
+    assert asked[0] == "started", "there is nothing to lose in an empty node"
+    assert "My careful contours" in asked[1] and "Resected" in asked[1] and "New segmentation" in asked[1]
+    assert asked[2:] == []
+
+
+def test_the_last_result_is_overwritten_until_somebody_has_edited_it(panel: Any, asked: list[str]) -> None:
+    volume = add_volume("FLAIR")
+    node = add_result(volume, LARGE)
+    panel.state.outputSegmentation = node
+    panel.run.onApply()
+    assert len(asked) == 1 and "Edema" in asked.pop(), "a scene may bring results that were corrected"
+    panel.result._made, panel.result._stamp = node, stamp(node)
+    node.GetDisplayNode().SetOpacity3D(0.3)
+    panel.ui.show3DButton.setChecked(False)
+    panel.run.onApply()
+    assert asked == ["started"]
+    edited = np.zeros(mrml.voxels_of(volume).shape, np.uint8)
+    edited[SMALL] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(edited, node, "ED", volume)
+    panel.run.onApply()
+    assert len(asked) == 2 and "Edema" in asked[1]
+
+
+def stamp(node: Any) -> Any:
+    return sys.modules["MissingModalitySegLib.resultview"].stampOf(node)
+
+
+def test_the_output_selector_offers_a_new_node_once(panel: Any) -> None:
+    selector = panel.ui.outputSelector
+    entries = [selector.itemText(index) for index in range(selector.count)]
+    assert entries == ["New segmentation for each run", "Rename current Segmentation"]
+    assert seg.MissingModalitySegLogic().getParameterNode().outputSegmentation is None
