@@ -17,10 +17,10 @@ from ..core.errors import OptionError
 from ..core.files import read_text
 from ..core.kinds import checked
 from ..core.labels import CAVITY_RULES
+from ..core.setting_texts import as_text
 from ..core.settings import (
     SettingError,
     all_old_names,
-    as_text,
     check,
     choice,
     facts,
