@@ -97,7 +97,7 @@ def test_a_voxel_that_two_pieces_share_is_looked_at(tmp_path: Path) -> None:
     values[4, 5, 6] = np.nan
     content = pieces(nifti(values.tobytes(), datatype=16, bitpix=32), 901)
     (tmp_path / "x.nii.gz").write_bytes(content)
-    with pytest.raises(ImageError, match="holds 1 voxels that are NaN"):
+    with pytest.raises(ImageError, match="holds 1 voxel of NaN"):
         read_image(tmp_path / "x.nii.gz")
 
 
