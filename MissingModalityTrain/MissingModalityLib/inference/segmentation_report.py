@@ -36,6 +36,7 @@ class SegmentationReport:
             ``angle_degrees`` and ``similarity`` before and after) and ``stripping`` (``method``,
             ``brain_cm3``); reports of earlier versions lack it.
         output: path of the segmentation.
+        output_sha256: of that file's bytes; reports of earlier versions lack it.
         labels: convention of the numbers in it, a key of :data:`.labels.CONVENTIONS`.
         grid: modality or file of the volume on whose grid it lies; absent for the reference.
         regions: true where whole tumor and tumor core are segments of it; else absent.
@@ -68,6 +69,7 @@ class SegmentationReport:
     dicom: Mapping[str, Any] | None
     input_steps: Mapping[str, Any]
     output: str
+    output_sha256: str
     labels: str
     grid: str | None
     regions: bool | None
