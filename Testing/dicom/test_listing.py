@@ -165,6 +165,7 @@ def test_what_is_no_input_is_told_with_the_reason(tmp_path: Path, kind: SeriesKi
         {"SeriesDescription": "t1 sag Schulter"},
         {"StudyDescription": "腰椎MRI", "SpecificCharacterSet": "ISO_IR 192"},
         {"StudyDescription": "Épaule gauche"},
+        {"BodyPartExamined": "PHANTOM"},
     ],
 )
 def test_another_part_of_the_body_is_told(tmp_path: Path, header: dict) -> None:
