@@ -118,6 +118,12 @@ def test_the_brain_that_was_found_goes_with_the_study_and_so_do_its_warnings(pat
     assert ready.facts["stripping"] == {"method": "a rule of the test", "brain_cm3": 600.0}
 
 
+def test_one_volume_with_its_skull_on_is_enough_to_look_for_the_brain(patient, brain, monkeypatch) -> None:
+    monkeypatch.setattr(raw, "needs_stripping", lambda image: image is patient[Modality.T1])
+    ready = make_ready(study(patient, *TWO), Steps("never", content_check=False))
+    assert ready.study.brain is brain.mask
+
+
 def test_stripping_is_left_out_where_it_is_not_wanted(patient, brain) -> None:
     ready = make_ready(study(patient, Modality.FLAIR), Steps(stripping="never", content_check=False))
     assert ready.study.brain is None and not ready.study.warnings
@@ -140,6 +146,13 @@ def test_a_mask_of_ones_own_takes_the_place_of_stripping(patient, brain, tmp_pat
     )
     assert ready.facts["stripping"]["method"] == "given mask"
     assert ready.facts["asked"]["brain_mask"] == str(tmp_path / "mask.nii.gz")
+
+
+def test_a_mask_of_ones_own_that_covers_half_of_the_brain_is_told(patient, brain, tmp_path) -> None:
+    sitk.WriteImage(brain.mask, str(tmp_path / "mask.nii.gz"))
+    steps = Steps(brain_mask=tmp_path / "mask.nii.gz", content_check=False)
+    raw_study = study(patient, Modality.FLAIR)
+    assert any("does not lie over the brain" in told for told in make_ready(raw_study, steps).study.warnings)
 
 
 def test_thick_slices_and_volumes_that_end_inside_the_brain_are_told(patient, brain, monkeypatch) -> None:

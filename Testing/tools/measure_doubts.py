@@ -28,7 +28,7 @@ from MissingModalityLib.clinical.anatomy import views
 from MissingModalityLib.clinical.brain_checks import check_brain, not_background
 from MissingModalityLib.clinical.brain_mask import rough_brain
 from MissingModalityLib.clinical.brain_networks import load_networks
-from MissingModalityLib.clinical.brain_shape import turned
+from MissingModalityLib.clinical.brain_shape import how_it_lies
 from MissingModalityLib.clinical.copies import rank_correlation
 from MissingModalityLib.clinical.heads import Head
 from MissingModalityLib.clinical.mask_checks import dice
@@ -111,7 +111,7 @@ def copies(number: int, case: Case, before: Case) -> Iterator[str]:
 def turned_headers(number: int, case: Case, before: Case) -> Iterator[str]:
     study = read_study(case)
     for what, columns in WAYS.items():
-        yield f"{what}: {turned(not_background(_under(study.images[study.reference], columns)))}"
+        yield f"{what}: {how_it_lies(not_background(_under(study.images[study.reference], columns)))}"
 
 
 def masks(number: int, case: Case, before: Case) -> Iterator[str]:

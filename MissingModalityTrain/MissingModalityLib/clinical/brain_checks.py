@@ -9,7 +9,7 @@ from ..imaging import plausibility
 from ..imaging.grid import ORIENTATION, Grid
 from ..imaging.intensities import find_background
 from ..imaging.reading import Study
-from .brain_shape import LEAST_LIKE, likeness_to_brains, turned
+from .brain_shape import UPRIGHT, how_it_lies
 from .mask_checks import MM3_PER_CM3, volume_mm3
 from .stripping import needs_stripping
 
@@ -63,15 +63,15 @@ def _unusual_size(found: float, cut: bool) -> list[str]:
 
 def _unusual_outline(mask: sitk.Image, name: str) -> list[str]:
     """Told of a whole brain in the space of a volume of that name."""
-    lies = turned(mask)
-    if lies is not None:
-        return [
-            f"By the outline of its brain the patient in {name} lies {lies}: voxels and header contradict "
-            "each other. Look at the volume beside a right one, and correct its header."
-        ]
-    if likeness_to_brains(mask) < LEAST_LIKE:
+    lies = how_it_lies(mask)
+    if lies == UPRIGHT:
+        return []
+    if lies is None:
         return [
             f"What is taken for the brain in {name} does not have the outline of one. Check that it shows a "
             "head, and look at the outline of the brain."
         ]
-    return []
+    return [
+        f"By the outline of its brain the patient in {name} lies {lies}: voxels and header contradict each "
+        "other. Look at the volume beside a right one, and correct its header."
+    ]
