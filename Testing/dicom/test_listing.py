@@ -15,6 +15,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.dicom.choosing import choose
 from MissingModalityLib.dicom.headers import Frame
 from MissingModalityLib.dicom.listing import find_studies
+from MissingModalityLib.dicom.reading import choose_series
 from MissingModalityLib.dicom.series import Series, SeriesKind
 from MissingModalityLib.dicom.slices import placement
 
@@ -177,6 +178,14 @@ def test_another_part_of_the_body_is_told(tmp_path: Path, header: dict) -> None:
 def test_an_examination_that_names_the_head_shows_it(tmp_path: Path, name: str) -> None:
     save(slices(count=9, **(SEQUENCES["T1"] | {"StudyDescription": name})), tmp_path)
     assert only(tmp_path)[0].problem is None
+
+
+def test_series_that_cannot_be_used_for_one_reason_are_told_together(tmp_path: Path) -> None:
+    for number in range(8):
+        save(slices(number, count=1, **SEQUENCES["T1"], StudyDescription="MRT Knie"), tmp_path)
+    with pytest.raises(CaseError, match=r"'t1_se_tra' \(series 5\) and 2 more: shows another part") as told:
+        choose_series(find_studies(tmp_path).studies[0])
+    assert str(told.value).count("another part") == 1
 
 
 def test_color_images_and_few_slices_are_no_input(tmp_path: Path) -> None:

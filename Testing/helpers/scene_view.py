@@ -126,6 +126,13 @@ def _slice_view(volume: Any, surfaces: list[tuple[Any, Any]], center: np.ndarray
         # in front of the image; on a border that two segments share the front one leaves the other visible
         outline.SetPosition(*((0.5 + 0.2 * number) * view.side))
         renderer.AddActor(outline)
+    _look(renderer, image, center, view)
+    _write_around(renderer, view)
+    return renderer
+
+
+def _look(renderer: Any, image: Any, center: np.ndarray, view: _Slice) -> None:
+    """Point the camera at the middle of an image, in the slice through the center."""
     camera = renderer.GetActiveCamera()
     camera.ParallelProjectionOn()
     middle = np.array(image.GetBounds()).reshape(3, 2).mean(axis=1)
@@ -135,8 +142,6 @@ def _slice_view(volume: Any, surfaces: list[tuple[Any, Any]], center: np.ndarray
     camera.SetViewUp(*view.up)
     camera.SetParallelScale(_HALF_HEIGHT_MM)
     renderer.ResetCameraClippingRange()
-    _write_around(renderer, view)
-    return renderer
 
 
 def _solid_view(segmentation: Any, surfaces: list[tuple[Any, Any]]) -> Any:

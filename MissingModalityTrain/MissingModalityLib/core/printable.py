@@ -9,17 +9,11 @@ _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 the direction of writing, after which a name reads as another (Unicode Standard Annex 9)."""
 
 
-_LISTED = re.compile("\n(?=  )")
-"""The end of a line before an indented one, as lists in messages have them."""
-
-
 def printable(text: str, lines: bool = False) -> str:
     r"""A text in which nothing moves a cursor: each such character is written as Python does, ``\x1b``.
 
     Args:
         text: for people.
-        lines: whether it is of several lines, whose ends stay as they are; else only those before indented
-            lines stay.
+        lines: whether it is of several lines, whose ends stay as they are.
     """
-    ends = re.compile("\n") if lines else _LISTED
-    return "\n".join(_STEERING.sub(lambda found: repr(found[0])[1:-1], part) for part in ends.split(text))
+    return _STEERING.sub(lambda found: found[0] if lines and found[0] == "\n" else repr(found[0])[1:-1], text)

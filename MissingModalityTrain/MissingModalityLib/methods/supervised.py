@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import OptionError
-from ..core.settings import as_text
+from ..core.setting_texts import as_text
 from ..networks.output import Output
 from .ignored import without_ignored
 from .losses import segmentation_loss
