@@ -43,13 +43,14 @@ help:
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
 	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
 	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, and of training"
-	@echo "make screenshots  pictures of the panels in each state, into Resources/Screenshots"
+	@echo "make screenshots  pictures of README and tutorial, into Resources/Screenshots; ONLY=training for some,"
+	@echo "                  CASE=folder of a real patient whose license allows a picture"
 	@echo "make picture-check  contrast of all colors, and their differences with every kind of color vision"
 	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter,"
 	@echo "                  TORCH=\"--require-hashes --no-deps -r requirements-torch.txt\" for torch's public build, checked too)"
 	@echo "make lock         requirements*.txt again, with hashes, from pyproject.toml; LOCK=--upgrade for newer versions"
 	@echo "make sbom         what the environment consists of, as CycloneDX, in $(SBOM)"
-	@echo "make clean        remove $(VENV) and everything generated but trainings"
+	@echo "make clean        remove $(VENV) and everything generated but trainings and what fuzz found"
 
 install: $(PACKAGE_DONE)
 
@@ -119,7 +120,8 @@ bench: install
 	$(BIN)/python Testing/tools/bench_training.py
 
 screenshots: install
-	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots
+	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots \
+	    $(if $(ONLY),--only $(ONLY)) $(if $(CASE),--case "$(CASE)")
 
 picture-check: install
 	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/picture_check.py

@@ -20,10 +20,10 @@ import vtk
 
 from headless import ROOT, HeadlessSlicer, segmentation_logic
 from MissingModalityLib import mrml
-from MissingModalityLib.core.errors import CaseError, MissingModalityError, OptionError
+from MissingModalityLib.core.errors import CaseError, MissingModalityError
 from MissingModalityLib.core.files import write_report
 from MissingModalityLib.core.labels import CONVENTIONS, REGIONS, region_mask
-from MissingModalityLib.core.modalities import MODALITIES, Modality, in_words, subset_name
+from MissingModalityLib.core.modalities import Modality, in_words, modality_named, subset_name
 from MissingModalityLib.core.progress import progress_printer
 from MissingModalityLib.core.segments import segment_of
 from MissingModalityLib.datasets.case import Case
@@ -98,7 +98,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> None:
-    wanted = [_modality(name) for name in options.modalities or ()]
+    wanted = [
+        modality_named(name) for text in options.modalities or () for name in text.replace(",", " ").split()
+    ]
     case = _case(options)
     chosen = _choose(case, wanted)
     label = read_label(case)  # before the long part: a label that cannot be read ends the demo here
@@ -112,14 +114,6 @@ def _run(options: argparse.Namespace) -> None:
     _save(headless, case, label, result, scores, folder)
     _print_results(result, scores)
     print(f"Saved           {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
-
-
-def _modality(name: str) -> Modality:
-    try:
-        return Modality[name.upper()]
-    except KeyError:
-        known = ", ".join(modality.title for modality in MODALITIES)
-        raise OptionError(f"Unknown modality '{name}'. Choose any of {known}.") from None
 
 
 def _case(options: argparse.Namespace) -> Case:
@@ -229,7 +223,7 @@ def _save(
     images = {modality: mrml.image_of(node) for modality, node in result.inputs.items()}
     names = {modality: node.GetName() for modality, node in result.inputs.items()}
     loaded = " + ".join(modality.title for modality in result.inputs)
-    accuracy = ", ".join(f"{region} {score:.2f}" for region, score in scores.items())
+    accuracy = ", ".join(f"{segment_of(name).name.lower()} {score:.2f}" for name, score in scores.items())
     draw_overlay(
         folder / "overlay.png",
         Study(images, names),

@@ -45,7 +45,7 @@ END_SECONDS = 20.0
 """Left at the end of the training: for the step on its way, the last export, and the pieces."""
 
 
-class Session:
+class Measurement:
     """Parts run one after the other or side by side, in one log.
 
     Args:
@@ -141,24 +141,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as work:
         packages, prepared = Path(work) / "packages", Path(work) / "prepared"
-        session = Session(options.output.resolve(), options.seconds, packages)
+        measurement = Measurement(options.output.resolve(), options.seconds, packages)
         _unpack(options.wheels, packages)
         together = [
-            start(session, options, prepared)
+            start(measurement, options, prepared)
             for part, start in (("tests", _start_tests), ("prepare", _start_preparing))
             if part in options.parts
         ]
         try:
             for running in together:
-                session.finish(running)
+                measurement.finish(running)
         finally:
             for running in together:
                 running.end()
         if "steps" in options.parts:
-            _measure_steps(session, options, prepared)
+            _measure_steps(measurement, options, prepared)
         if "train" in options.parts:
-            _train(session, options, prepared)
-    return int(any(entry["result"] != "done" for entry in session.results))
+            _train(measurement, options, prepared)
+    return int(any(entry["result"] != "done" for entry in measurement.results))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -190,39 +190,39 @@ def _unpack(wheels: Path | None, packages: Path) -> None:
             archive.extractall(packages)
 
 
-def _start_preparing(session: Session, options: argparse.Namespace, prepared: Path) -> Running:
+def _start_preparing(measurement: Measurement, options: argparse.Namespace, prepared: Path) -> Running:
     command = [SCRIPTS / "packed_cases.py", "--packed", *options.packed, "--output", prepared]
-    return session.start("prepare", command, _MOST["prepare"] * session.seconds)
+    return measurement.start("prepare", command, _MOST["prepare"] * measurement.seconds)
 
 
-def _start_tests(session: Session, *_: object) -> Running:
+def _start_tests(measurement: Measurement, *_: object) -> Running:
     files = sorted((ROOT / "Testing").glob("*/test_cuda*.py"))
     command = ["-m", "pytest", "-p", "no:cacheprovider", "-rs", *files]
-    return session.start("tests", command, _MOST["tests"] * session.seconds)
+    return measurement.start("tests", command, _MOST["tests"] * measurement.seconds)
 
 
-def _measure_steps(session: Session, options: argparse.Namespace, prepared: Path) -> None:
+def _measure_steps(measurement: Measurement, options: argparse.Namespace, prepared: Path) -> None:
     """Measure a step of each network; one that does not fit into the memory, or hangs, is a failed line."""
-    limit = _MOST["steps"] * session.seconds
+    limit = _MOST["steps"] * measurement.seconds
     command = [
         *(TOOLS / "bench_training.py", "--data", prepared, "--preset", options.preset, "--crop", "own"),
         *("--device", options.device, "--threads", os.cpu_count(), "--limit", _MOST_OF_A_LINE * limit),
-        *("--output", session.output / "steps.json"),
+        *("--output", measurement.output / "steps.json"),
     ]
-    session.finish(session.start("steps", command, limit))
+    measurement.finish(measurement.start("steps", command, limit))
 
 
-def _train(session: Session, options: argparse.Namespace, prepared: Path) -> None:
-    seconds = session.left - END_SECONDS
+def _train(measurement: Measurement, options: argparse.Namespace, prepared: Path) -> None:
+    seconds = measurement.left - END_SECONDS
     if seconds <= 0:
-        session.note("train", "left out, no time was left", 0)
+        measurement.note("train", "left out, no time was left", 0)
         return
     command = [
-        *(SCRIPTS / "timed_training.py", "--data", prepared, "--output", session.output),
+        *(SCRIPTS / "timed_training.py", "--data", prepared, "--output", measurement.output),
         *("--until", round(time.time() + seconds, 1), "--device", options.device),
         *(("--set", *options.set) if options.set else ()),
     ]
-    session.finish(session.start("train", command, session.left))
+    measurement.finish(measurement.start("train", command, measurement.left))
 
 
 if __name__ == "__main__":

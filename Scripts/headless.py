@@ -137,7 +137,9 @@ def segmentation_logic() -> Any:
     bases = ("", "Widget", "Logic", "Test")
     _provide("qt")
     _provide("slicer.i18n", tr=lambda text: text, translate=lambda context, text: text)
-    _provide("slicer.parameterNodeWrapper", parameterNodeWrapper=lambda cls: cls)
+    # notes at the fields of parameter nodes, of which the logic makes none
+    notes = dict.fromkeys(("Choice", "WithinRange"), lambda *values: values)
+    _provide("slicer.parameterNodeWrapper", parameterNodeWrapper=lambda cls: cls, **notes)
     _provide(
         "slicer.ScriptedLoadableModule",
         **{f"ScriptedLoadableModule{base}": type(f"ScriptedLoadableModule{base}", (), {}) for base in bases},

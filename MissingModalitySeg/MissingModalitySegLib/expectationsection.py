@@ -85,7 +85,8 @@ def _advice(change):
 
 def _dicePair(region, change):
     before, after = f"{change.before[region]:.2f}", f"{change.after[region]:.2f}"
-    return f"{segmentName(region).lower()} {before} \N{RIGHTWARDS ARROW} {after}"
+    arrow = "\N{NO-BREAK SPACE}\N{RIGHTWARDS ARROW}\N{NO-BREAK SPACE}"  # a pair stays on one line
+    return f"{segmentName(region).lower()} {before}{arrow}{after}"
 
 
 def _gradeName(grade):

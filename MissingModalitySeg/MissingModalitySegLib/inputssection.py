@@ -2,12 +2,16 @@
 
 import qt
 import slicer
+import vtk
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.modalities import MODALITIES
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import describeGrid, setStatus
+
+CHANGES = (vtk.vtkCommand.ModifiedEvent, vtkMRMLScalarVolumeNode.ImageDataModifiedEvent)
+"""Of a volume: its spacing, or its voxels, which may be replaced in place by cropping or resampling."""
 
 
 class InputsParameters:
@@ -30,6 +34,7 @@ class InputsSection(Section):
 
     def __init__(self, panel):
         super().__init__(panel)
+        self._observed = set()
         self._captions = {modality: self._addSelector(modality) for modality in MODALITIES}
         self.ui.detectButton.clicked.connect(self.onDetect)
 
@@ -95,7 +100,21 @@ class InputsSection(Section):
         return ""
 
     def update(self):
-        inputs = self.state.inputs()
+        self._observe(set(self.state.inputs().values()))
+        self._showGrids()
+
+    def _observe(self, nodes):
+        for observe, changed in (
+            (self.panel.removeObserver, self._observed - nodes),
+            (self.panel.addObserver, nodes - self._observed),
+        ):
+            for node in changed:
+                for event in CHANGES:
+                    observe(node, event, self._showGrids)
+        self._observed = nodes
+
+    def _showGrids(self, *_arguments):
+        inputs = self.state.inputs() if self.state else {}
         for modality, caption in self._captions.items():
             setStatus(caption, describeGrid(inputs[modality]) if modality in inputs else "")
 

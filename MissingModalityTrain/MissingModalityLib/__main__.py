@@ -98,8 +98,8 @@ def _remedy(module: str) -> str:
     package = {"yaml": "pyyaml"}.get(module, module)
     return (
         f"The Python package '{package}' is not installed. In 3D Slicer: install the extension PyTorch and "
-        "press Apply in the segmentation panel once, which installs what is missing. Elsewhere: "
-        f"{Path(sys.executable).name} -m pip install {package}"
+        "press Apply in the segmentation panel once, or let a script call logic.ensureDependencies(). "
+        f"Elsewhere: {Path(sys.executable).name} -m pip install {package}"
     )
 
 

@@ -12,6 +12,9 @@ def networkLabels():
         "segresnet": _("SegResNet (light)"),
         "gatedfusion": _("Gated fusion (light)"),
         "rfnet": _("RFNet (of AEM+KD; needs a GPU)"),
+        "robustseg": _("RobustSeg (needs a GPU)"),
+        "uhemis": _("U-HeMIS (needs a GPU)"),
+        "uhved": _("U-HVED (needs a GPU)"),
         "mstkdnet": _("MST-KDNet (needs a GPU)"),
         "adamm": _("AdaMM (needs a GPU)"),
     }

@@ -8,15 +8,14 @@ import slicer
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.labels import REGIONS
+from MissingModalityLib.core.segments import CURVE_COLORS
 from MissingModalityPanelLib.segmentnames import segmentName
 from MissingModalityTrainLib.viewlayouts import showCharts
 
 OWN = "MissingModality.plot"
 """Attribute that tells our nodes, those of a scene that was loaded too."""
 
-REGION_COLORS = {"WT": "#1c708c", "TC": "#e66b00", "ET": "#730000"}
-STAGE_COLORS = ("#1c708c", "#e66b00", "#730000")
-"""Colors that differ by 30 or more (CIEDE2000) with every kind of color vision; ``make picture-check``."""
+STAGE_COLORS = tuple(CURVE_COLORS.values())
 
 LEGEND_SHARE = 0.3
 """Of the epochs shown, to their right: Slicer draws the legend there, and would cover the last points."""
@@ -44,7 +43,7 @@ class RunPlots:
         }
         names = ", ".join(f"{region} {segmentName(region).lower()}" for region in REGIONS)
         title = _("Validation Dice: {names}").format(names=names)
-        _fill("dice", title, _("mean Dice"), numbers[scored], dice, REGION_COLORS)
+        _fill("dice", title, _("mean Dice"), numbers[scored], dice, CURVE_COLORS)
 
     def show(self):
         """Let the application show both charts."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,6 +117,33 @@ def test_bad_input_of_one_case_is_no_failure_of_the_folder(
     assert run(command, data, tmp_path / "out", *options) == 0
     assert not (tmp_path / "out" / LOG_FILE).exists()
     assert any(tmp_path.glob("out/*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+@pytest.mark.parametrize("command", ["cases", "prepare", "segment-folder", "evaluate"])
+def test_pipes_devices_and_links_in_circles_stop_no_folder(
+    data: Path, tmp_path: Path, student: Path, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = {"pipe": os.mkfifo, "device": lambda path: path.symlink_to("/dev/zero"), "circle": _circle}
+    for name in ("flair.nii.gz", "seg.nii.gz"):
+        for kind, make in bad.items():
+            case = data / f"{BAD}-{kind}-{name[:3]}"
+            shutil.copytree(data / BAD, case)
+            (case / name).unlink()
+            make(case / name)
+    shutil.rmtree(data / BAD)
+    if command == "cases":
+        assert main([command, str(data)]) == 0
+        return
+    options = () if command == "prepare" else ("--student", student, "--device", "cpu")
+    assert run(command, data, tmp_path / "out", *options) == 0
+    assert not (tmp_path / "out" / LOG_FILE).exists()
+    said = "".join(capfd.readouterr())
+    assert all(f"{BAD}-{kind}-fla" in said for kind in bad)
+
+
+def _circle(path: Path) -> None:
+    path.symlink_to(path.name)
 
 
 def test_a_package_that_is_missing_is_no_failure_of_a_case(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import (
     CaseError,
     ImageError,
@@ -25,8 +26,10 @@ from MissingModalityLib.core.errors import (
 from MissingModalityLib.core.files import read_text, safetensors_header
 from MissingModalityLib.evaluation.evaluate import read_evaluation
 from MissingModalityLib.evaluation.tables import read_rows
+from MissingModalityLib.imaging.arrays import as_volume
 from MissingModalityLib.imaging.cache import stored
 from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.request_checks import check_output
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.synthesis.label_maps import find_label_maps
 from MissingModalityLib.training import log
@@ -169,6 +172,13 @@ def test_a_zip_that_no_array_can_be_taken_out_of_is_refused(place: int, value: b
         find_label_maps(tmp_path / "x.npz", (), "brats2021")
 
 
+@pytest.mark.parametrize("epoch", [-1, True, 2.0])
+def test_a_checkpoint_of_no_epoch_is_refused(epoch: object, tmp_path: Path) -> None:
+    write_checkpoint(RunFolder(tmp_path), {"stage": "train", "epoch": epoch, "network": {}})
+    with pytest.raises(StudentError, match="its epoch is"):
+        read_checkpoint(RunFolder(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def sound_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run's record."""
@@ -192,7 +202,7 @@ def sound_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"folds": 5, "fold": 5},
         {"folds": 5, "fold": -1},
         {"folds": 5},
-        {"settings": {"stages": {f"s{number}": {} for number in range(3000)}}},
+        {"settings": {"stages": {f"s{number}": {} for number in range(60)}}},
     ],
     ids=lambda changed: json.dumps(changed)[:40],
 )
@@ -208,6 +218,39 @@ def test_a_record_of_a_run_that_nothing_has_written_is_refused(
 
 
 def test_a_plan_of_thousands_of_stages_is_refused_before_they_are_made(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text("stages:\n" + "".join(f"  s{number}: {{}}\n" for number in range(4000)))
-    with pytest.raises(OptionError, match="4000 stages"):
+    (tmp_path / "x.yaml").write_text("stages:\n" + "".join(f"  s{number}: {{}}\n" for number in range(60)))
+    with pytest.raises(OptionError, match="60 stages"):
         read_config(tmp_path / "x.yaml")
+
+
+def test_settings_that_hold_themselves_are_refused() -> None:
+    settings: dict[str, object] = {}
+    settings["train"] = settings
+    with pytest.raises(OptionError, match="nest too deep"):
+        make_plan(settings=settings)
+
+
+def test_an_array_of_more_values_than_any_memory_has_is_refused() -> None:
+    with pytest.raises(ImageError, match="3000x3000x3000"):
+        as_volume(np.broadcast_to(np.float32(1), (3000, 3000, 3000)), "FLAIR", spacing=(1, 1, 1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such device")
+def test_a_log_on_a_full_disk_costs_no_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "case").mkdir()
+    (tmp_path / "case" / "flair.nii.gz").touch()
+    assert main(["cases", str(tmp_path), "--log-file", "/dev/full"]) == 0
+    said = capfd.readouterr()
+    assert "1 case in" in said.out and said.err.count("the log ends here") == 1 and said.err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_a_log_that_nobody_reads_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "log")
+    assert main(["cases", str(tmp_path), "--log-file", str(tmp_path / "log")]) == 2
+    assert "a pipe, not a file" in capfd.readouterr().err
+
+
+def test_an_output_with_a_zero_in_its_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"a\\x00\.nii\.gz"):
+        check_output(tmp_path / "a\0.nii.gz", "classes", ())

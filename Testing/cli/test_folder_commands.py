@@ -133,6 +133,10 @@ MISUSED = {
     "compare one name twice": ("compare a=SCORED/a a=SCORED/b --output new", "commas"),
     "compare what is no evaluation": ("compare a=SCORED/a b=PAIR --output new", "holds no evaluation"),
     "compare other rules": ("compare a=SCORED/a b=SCORED/zero --output new", "rule"),
+    "evaluate nothing labeled": ("evaluate --data UNLABELED --output new/deep", "no label"),
+    "train into a file": ("train --data PAIR --output taken/run --preset quick", "taken"),
+    "train with more folds than cases": ("train --data PAIR --output new --folds 3", "2 cases with a label"),
+    "plot what is no run": ("plot PAIR", "no epoch to draw"),
     "train an unknown network": ("train --data PAIR --output new --network unet", "segresnet"),
     "train an unknown stage": ("train --data PAIR --output new --stages train,finetune", "finetune"),
     "train from no student": ("train --data PAIR --output new --init taken", "taken"),
@@ -175,6 +179,11 @@ def trained(pair: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     places = ["--data", str(pair), "--output", str(run), "--device", "cpu"]
     assert main(["train", *places, "--progress", "none", "--set", *SMALL]) == 0
     return run
+
+
+def test_a_run_that_is_over_says_so_when_it_is_resumed(trained, capsys):
+    assert main(["train", "--output", str(trained), "--resume", "--progress", "none"]) == 0
+    assert capsys.readouterr().out.endswith(f"All stages of '{trained}' were over: nothing was trained.\n")
 
 
 def test_train_takes_all_its_options(trained, pair, tmp_path, capsys):

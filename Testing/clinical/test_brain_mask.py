@@ -150,3 +150,25 @@ def test_the_largest_part_hangs_together_by_corners_and_is_alone() -> None:
     np.testing.assert_array_equal(largest_part(mask), ball((30, 30, 30), center=(0, 60, 0)))
     np.testing.assert_array_equal(largest_part(diagonal), diagonal)
     assert not largest_part(np.zeros((3, 3, 3), bool)).any()
+
+
+class Shown(torch.nn.Module):
+    """In place of a network: the same brain, whatever the volume."""
+
+    def __init__(self, brain: torch.Tensor) -> None:
+        super().__init__()
+        self.brain = brain.float()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([1 - self.brain, self.brain])[None]
+
+
+def test_the_box_around_the_brain_has_a_margin_and_passes_over_what_is_thin() -> None:
+    coarse = torch.zeros(128, 128, 128)
+    coarse[32:96, 40:88, 24:104] = 1
+    coarse[96:120, 64, 64] = 1  # a line, in slices of which it fills less than 2 %
+    networks = BrainNetworks(Shown(coarse), Shown(torch.ones(256, 256, 256)))
+    noise = np.random.default_rng(0).normal(0, 1, (64, 64, 64)).astype(np.float32)
+    found = np.argwhere(sitk.GetArrayFromImage(find_brain(sitk.GetImageFromArray(noise), networks)))
+    # half of 80, 48 and 64 voxels, along z, y, x, and a tenth of each on either side
+    assert (np.ptp(found, axis=0) + 1).tolist() == [48, 29, 38]

@@ -58,6 +58,7 @@ def labels() -> sitk.Image:
     [
         (labels(), r"is no mask: it holds the values 0, 1, 4, and a mask has two"),
         (head(), r"is no mask: it holds the values .* more, and a mask has two"),
+        (brain_mask() + 1, r"is no mask: it holds the values 1, 2, and a mask has two, 0 outside"),
         (brain_mask() * 0, r"is no mask: it holds the values 0, and a mask has two"),
         (
             1 - brain_mask(),
@@ -70,7 +71,7 @@ def labels() -> sitk.Image:
         ),
         (brain_mask(center=(0, 60, 0)), r"lies elsewhere than the head: 80% of the mask is tissue"),
     ],
-    ids=["labels", "an image", "empty", "turned inside out", "tumor", "head", "elsewhere"],
+    ids=["labels", "an image", "no outside", "empty", "turned inside out", "tumor", "head", "elsewhere"],
 )
 def test_what_is_no_mask_of_this_brain_is_refused(mask: sitk.Image, message: str, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=rf"mask\.nii\.gz {message}"):

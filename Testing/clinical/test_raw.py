@@ -118,6 +118,12 @@ def test_the_brain_that_was_found_goes_with_the_study_and_so_do_its_warnings(pat
     assert ready.facts["stripping"] == {"method": "a rule of the test", "brain_cm3": 600.0}
 
 
+def test_one_volume_with_its_skull_on_is_enough_to_look_for_the_brain(patient, brain, monkeypatch) -> None:
+    monkeypatch.setattr(raw, "needs_stripping", lambda image: image is patient[Modality.T1])
+    ready = make_ready(study(patient, *TWO), Steps("never", content_check=False))
+    assert ready.study.brain is brain.mask
+
+
 def test_stripping_is_left_out_where_it_is_not_wanted(patient, brain) -> None:
     ready = make_ready(study(patient, Modality.FLAIR), Steps(stripping="never", content_check=False))
     assert ready.study.brain is None and not ready.study.warnings

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from heads import BRAIN_MM, GRID, ball, brain, brain_mask, head
 from MissingModalityLib.clinical import stripping
 from MissingModalityLib.clinical.installed_tools import Tool
+from MissingModalityLib.clinical.mask_checks import implausible_masks
 from MissingModalityLib.clinical.stripping import grown, needs_stripping, strip
 from MissingModalityLib.core.errors import ImageError, NetworksMissing
 from MissingModalityLib.core.modalities import Modality
@@ -249,3 +250,9 @@ def test_a_program_of_the_users_is_enough_and_without_one_deepbet_is_named(
     monkeypatch.setattr(stripping, "TOOLS", (Tool("Absent", "no-such-program", ()),))
     with pytest.raises(NetworksMissing, match="install deepbet"):
         strip(study(head()))
+
+
+def test_a_mask_that_is_known_to_be_right_is_kept_whatever_its_volume() -> None:
+    small = brain_mask(grow_mm=-50)
+    assert set(implausible_masks({T1: small})) == {T1}
+    assert not implausible_masks({T1: small}, sure=(T1,))

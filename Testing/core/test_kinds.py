@@ -71,3 +71,15 @@ def test_true_is_no_whole_number():
 def test_a_checked_function_shows_its_own_signature_and_help():
     assert list(inspect.signature(work).parameters)[:2] == ["data", "count"]
     assert inspect.getdoc(work) == "Say that all fits."
+
+
+def test_a_student_may_be_given_by_the_word_of_help_and_messages() -> None:
+    @checked
+    def told(data: Path | str, student: Path | str | None = None) -> Any:
+        return student
+
+    assert told("cases", model="mine.safetensors") == told("cases", student="mine.safetensors")
+    with pytest.raises(OptionError, match="student=3: give a path or None"):
+        told("cases", model=3)
+    with pytest.raises(TypeError):
+        told("cases", student="a", model="b")

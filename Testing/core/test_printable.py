@@ -25,8 +25,9 @@ def test_what_steers_a_terminal_is_written_out(text: str, shown: str) -> None:
     assert printable(text) == shown == str(ImageError(text))
 
 
-def test_lines_of_a_summary_stay() -> None:
+def test_lines_of_a_summary_and_of_a_list_stay() -> None:
     assert printable("a\nb\r\n", lines=True) == "a\nb\\r\n"
+    assert str(ImageError("None of:\n  a\x1b\n  b\nc")) == "None of:\n  a\\x1b\n  b\\nc"
 
 
 def test_a_folder_that_is_called_like_a_command_is_named_in_one_line(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from examples import examples
 from MissingModalityLib.core.errors import OptionError
-from MissingModalityLib.core.settings import as_text, at_least, check, flat, fraction, with_changes, within
+from MissingModalityLib.core.setting_texts import as_text
+from MissingModalityLib.core.settings import at_least, check, flat, fraction, with_changes, within
 from MissingModalityLib.training.plan import Plan, from_json, to_json
 from MissingModalityLib.training.settings import Settings, change_settings
 

@@ -191,6 +191,25 @@ LANGUAGES = {
     "T1 增强": T1CE,
     "T2 灌注": NONE,
 }
+IN_ONE_WORD = {
+    "T1AXGD": T1CE,
+    "T1CEAX": T1CE,
+    "AXT1POST": T1CE,
+    "SAGMPRAGE+C": T1CE,
+    "T1 +CM": T1CE,
+    "T1 IV+": T1CE,
+    "T1 avec PDC": T1CE,
+    "T1 IV-": T1,
+    "T1AXPRE": T1,
+    "3DBRAVO": T1,
+    "MEMPRAGE": T1,
+    "T2WAX": T2,
+    "AXT2FS": T2,
+    "SAGFLAIR": FLAIR,
+    "T2GREAX": NONE,
+    "T2STARAX": NONE,
+    "T1 overlay": NONE,
+}
 WATER_AND_FAT = {
     "t1_vibe_dixon_tra_in": T1,
     "T1 LAVA-Flex in phase": T1,
@@ -203,7 +222,7 @@ WATER_AND_FAT = {
 }
 LISTS = {
     **{"Siemens": SIEMENS, "GE": GE, "Philips": PHILIPS, "Canon": CANON, "United Imaging": UNITED_IMAGING},
-    **{"languages": LANGUAGES, "water and fat": WATER_AND_FAT},
+    **{"languages": LANGUAGES, "in one word": IN_ONE_WORD, "water and fat": WATER_AND_FAT},
 }
 
 

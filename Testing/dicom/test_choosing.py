@@ -73,6 +73,13 @@ def test_the_better_series_is_used_in_whatever_order_they_lie(pair: str) -> None
         assert choice.sentences[0].endswith(f"rather than {worse.title} ({told}).")
 
 
+def test_of_the_echoes_of_a_t1_the_first_is_used() -> None:
+    first, later = (replace(THICK, modality=Modality.T1, header={"EchoTime": time}) for time in ("3", "12"))
+    (sentence, _) = choose(DicomStudy("P1", "1.2", "2024-03-01", "", (later, first))).sentences
+    assert sentence.endswith("(a later echo).")
+    assert choose(DicomStudy("P1", "1.2", "", "", (later, first))).series[Modality.T1] is first
+
+
 def test_all_four_sequences_are_chosen_in_channel_order(tmp_path: Path) -> None:
     for number, name in enumerate(("T2", "T1", "FLAIR", "T1CE"), 1):
         save(slices(number, **SEQUENCES[name]), tmp_path)

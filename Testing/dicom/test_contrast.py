@@ -71,6 +71,17 @@ def test_acquisition_times_count_and_not_the_numbers_of_series(tmp_path: Path) -
     assert late.modality is Modality.T1CE
 
 
+def test_an_examination_past_midnight_is_in_order(tmp_path: Path) -> None:
+    evening, night = {"AcquisitionDate": "20240301"}, {"AcquisitionDate": "20240302"}
+    before, _, after = found(
+        tmp_path,
+        T1 | evening | {"AcquisitionTime": "235000"},
+        PERFUSION | night | {"AcquisitionTime": "000500"},
+        T1 | night | {"AcquisitionTime": "001000"},
+    )
+    assert (before.modality, after.modality) == (Modality.T1, Modality.T1CE)
+
+
 def test_an_unnamed_series_does_not_outdo_a_named_one_by_coming_later(tmp_path: Path) -> None:
     times = {"EchoTime": 9, "RepetitionTime": 500, "SeriesDescription": "unheard-of"}
     found(tmp_path, NAMED, times)

@@ -15,6 +15,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.dicom.choosing import choose
 from MissingModalityLib.dicom.headers import Frame
 from MissingModalityLib.dicom.listing import find_studies
+from MissingModalityLib.dicom.reading import choose_series
 from MissingModalityLib.dicom.series import Series, SeriesKind
 from MissingModalityLib.dicom.slices import placement
 
@@ -127,6 +128,16 @@ def test_several_volumes_in_one_series_are_divided(tmp_path: Path, second: dict,
     assert first.modality is other.modality is Modality.T2
 
 
+def test_slices_that_were_given_a_series_each_are_one_series_again(tmp_path: Path) -> None:
+    for number, name in enumerate(("T1", "T2"), 1):
+        for index, image in enumerate(images := slices(number, **SEQUENCES[name])):
+            image.SeriesInstanceUID = f"1.2.{number}.{index}"
+        save(images, tmp_path)
+    save(slices(3, count=1, SeriesDescription="T2"), tmp_path)
+    found = [(one.number, one.modality, one.size[2]) for one in only(tmp_path)]
+    assert found == [(1, Modality.T1, 12), (2, Modality.T2, 12), (3, None, 1)]
+
+
 def test_a_series_over_time_is_one_entry_that_is_not_used(tmp_path: Path) -> None:
     for time in range(6):
         images = slices(count=8, SeriesDescription="unnamed", TemporalPositionIdentifier=time)
@@ -167,6 +178,14 @@ def test_another_part_of_the_body_is_told(tmp_path: Path, header: dict) -> None:
 def test_an_examination_that_names_the_head_shows_it(tmp_path: Path, name: str) -> None:
     save(slices(count=9, **(SEQUENCES["T1"] | {"StudyDescription": name})), tmp_path)
     assert only(tmp_path)[0].problem is None
+
+
+def test_series_that_cannot_be_used_for_one_reason_are_told_together(tmp_path: Path) -> None:
+    for number in range(8):
+        save(slices(number, count=1, **SEQUENCES["T1"], StudyDescription="MRT Knie"), tmp_path)
+    with pytest.raises(CaseError, match=r"'t1_se_tra' \(series 5\) and 2 more: shows another part") as told:
+        choose_series(find_studies(tmp_path).studies[0])
+    assert str(told.value).count("another part") == 1
 
 
 def test_color_images_and_few_slices_are_no_input(tmp_path: Path) -> None:
@@ -259,7 +278,7 @@ def test_the_plane_is_that_of_the_slice_normal(tmp_path: Path) -> None:
 
 def test_a_folder_without_dicom_is_refused_with_what_lies_in_it(tmp_path: Path) -> None:
     (tmp_path / "brain.nii.gz").write_bytes(b"x" * 500)
-    with pytest.raises(CaseError, match=r"No DICOM image found.*\n  brain.nii.gz"):
+    with pytest.raises(CaseError, match=r"No DICOM image found.* In it: brain.nii.gz is not a"):
         find_studies(tmp_path)
     with pytest.raises(CaseError, match="does not exist"):
         find_studies(tmp_path / "absent")

@@ -16,7 +16,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import read_evaluation
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS
-from MissingModalityLib.evaluation.tables import Row, read_rows, rows_to_csv
+from MissingModalityLib.evaluation.tables import Row, read_rows, rows_to_csv, scores_sha256
 from MissingModalityLib.inference.doubt import FEATURES
 
 SUBSETS = ((Modality.T2,), (Modality.FLAIR, Modality.T1CE))
@@ -48,6 +48,20 @@ def write_scores(folder: Path) -> Path:
     summary = {"student": "s.safetensors", "hd95_rule": "penalty", "cases": cases, "skipped": []}
     (folder / "summary.json").write_text(json.dumps(summary))
     return folder
+
+
+def test_a_score_that_was_changed_since_is_refused_whatever_ends_the_lines(tmp_path: Path) -> None:
+    scores = write_scores(tmp_path / "scores")
+    summary = json.loads((scores / "summary.json").read_text())
+    text = (scores / "cases.csv").read_text()
+    (scores / "summary.json").write_text(json.dumps({**summary, "scores_sha256": scores_sha256(text)}))
+    (scores / "cases.csv").write_bytes(text.replace("\n", "\r\n").encode())
+    assert read_evaluation(scores)["rows"]
+    change_row(scores, dice="0.9")
+    with pytest.raises(CaseError, match=r"cases\.csv was changed after it was written"):
+        read_evaluation(scores)
+    with pytest.raises(CaseError, match=r"cases\.csv was changed after it was written"):
+        compare_folders([scores])
 
 
 def change_row(folder: Path, **cells: str) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from masks import flags
 from MissingModalityLib.networks.mstkdnet_transformer import Attention
-from MissingModalityLib.networks.reference import REFERENCES, load_reference
+from MissingModalityLib.networks.reference import load_reference
+from MissingModalityLib.networks.reference_names import REFERENCES
 
 CHANNELS = [0, 2, 1, 3]
 OUTPUTS = [1, 2, 3, 0]

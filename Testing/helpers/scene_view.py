@@ -126,6 +126,13 @@ def _slice_view(volume: Any, surfaces: list[tuple[Any, Any]], center: np.ndarray
         # in front of the image; on a border that two segments share the front one leaves the other visible
         outline.SetPosition(*((0.5 + 0.2 * number) * view.side))
         renderer.AddActor(outline)
+    _look(renderer, image, center, view)
+    _write_around(renderer, view)
+    return renderer
+
+
+def _look(renderer: Any, image: Any, center: np.ndarray, view: _Slice) -> None:
+    """Point the camera at the middle of an image, in the slice through the center."""
     camera = renderer.GetActiveCamera()
     camera.ParallelProjectionOn()
     middle = np.array(image.GetBounds()).reshape(3, 2).mean(axis=1)
@@ -135,8 +142,6 @@ def _slice_view(volume: Any, surfaces: list[tuple[Any, Any]], center: np.ndarray
     camera.SetViewUp(*view.up)
     camera.SetParallelScale(_HALF_HEIGHT_MM)
     renderer.ResetCameraClippingRange()
-    _write_around(renderer, view)
-    return renderer
 
 
 def _solid_view(segmentation: Any, surfaces: list[tuple[Any, Any]]) -> Any:
@@ -157,7 +162,7 @@ def _solid_view(segmentation: Any, surfaces: list[tuple[Any, Any]]) -> Any:
     camera.SetPosition(-300, 500, 200)
     camera.SetViewUp(0, 0, 1)
     renderer.ResetCamera()
-    camera.Zoom(1.3)
+    camera.Zoom(1.15)
     return renderer
 
 
@@ -225,6 +230,8 @@ def _write(
     style = actor.GetTextProperty()
     style.SetFontSize(14)
     style.SetColor(*color)
+    style.SetBackgroundColor(0, 0, 0)
+    style.SetBackgroundOpacity(0.6)  # readable over what it covers
     getattr(style, f"SetJustificationTo{justified.capitalize()}")()
     renderer.AddViewProp(actor)
 

@@ -18,6 +18,9 @@ SMALLEST: dict[str, dict[str, Any]] = {
         **{"decoder_channels": 16, "position_grid": (1, 1, 1)},
     },
     "rfnet": {"width": 4},
+    "robustseg": {"width": 2},
+    "uhemis": {"width": 4},
+    "uhved": {"width": 4},
     "segresnet": {"width": 8, "blocks": (1, 1)},
     "gatedfusion": {"width": 8, "blocks": (1, 1)},
 }

@@ -248,14 +248,14 @@ def test_bundled_student_is_found_in_checkout_extension_and_package(tmp_path, mo
     package = tmp_path / place
     package.mkdir(parents=True)
     monkeypatch.setattr(models, "__file__", str(package / "inference" / "locations.py"))
-    with pytest.raises(StudentError, match="--student"):
+    with pytest.raises(StudentError, match="--model"):
         models.bundled_student()
     base = {"checkout": package.parents[1], "installed": package.parent}.get(place.split("/")[0], package)
     folder = base / "Resources" / "Models"
     folder.mkdir(parents=True)
     (folder / "card.md").write_text("")
     (folder / "sequence-check.safetensors").write_bytes(b"")
-    with pytest.raises(StudentError, match="--student"):
+    with pytest.raises(StudentError, match="--model"):
         models.bundled_student()
     for name in ("z.safetensors", "y.safetensors"):
         (folder / name).write_bytes(b"")

@@ -130,6 +130,38 @@ def test_a_result_that_is_cut_off_is_made_anew(
     assert (output / "A_1.seg.nrrd").read_bytes() == whole
 
 
+def test_a_report_that_somebody_edited_is_made_anew_and_one_of_an_earlier_version_is_not(
+    cases: Path, student: Path, tmp_path: Path
+) -> None:
+    segment_folder(cases, tmp_path / "out", student, "cpu")
+    before = table(tmp_path / "out")
+    for name, change in (("A_1", {"volumes_cm3": {}}), ("B_2", {"report_sha256": None})):
+        path = tmp_path / "out" / f"{name}.seg.nrrd.report.json"
+        report = json.loads(path.read_text())
+        for key, value in change.items():
+            if value is None:
+                del report[key]
+            else:
+                report[key]["WT"] += 1
+        path.write_text(json.dumps(report))
+    again = segment_folder(cases, tmp_path / "out", student, "cpu")
+    assert (again["segmented"], again["kept"]) == (["A_1"], ["B_2"])
+    assert table(tmp_path / "out") == before
+
+
+def test_a_result_that_somebody_changed_is_kept_and_told(cases: Path, student: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    segment_folder(cases, output, student, "cpu")
+    shutil.copy(output / "B_2.seg.nrrd", output / "A_1.seg.nrrd")
+    again = segment_folder(cases, output, student, "cpu")
+    assert again["kept"] == ["A_1", "B_2"]
+    (warning,) = again["warnings"]
+    assert "A_1.seg.nrrd was changed after it was written" in warning
+    rows = table(output)
+    assert warning in rows["A_1"]["warnings"] and warning not in rows["B_2"]["warnings"]
+    assert (output / "A_1.seg.nrrd").read_bytes() == (output / "B_2.seg.nrrd").read_bytes()
+
+
 def test_the_report_names_size_and_hashes_of_every_volume(cases: Path, student: Path, tmp_path: Path) -> None:
     segment_folder(cases, tmp_path / "out", student, "cpu")
     contents = json.loads((tmp_path / "out" / "A_1.seg.nrrd.report.json").read_text())["contents"]

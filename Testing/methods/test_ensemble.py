@@ -112,7 +112,7 @@ def test_logits_have_the_probabilities_that_they_are_made_of(name: str) -> None:
 
 def test_teachers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
     network = small_network("segresnet")
-    with pytest.raises(OptionError, match=r"ensemble\.teachers names no student"):
+    with pytest.raises(OptionError, match=r"ensemble\.teachers names no model"):
         Ensemble().check(network)
     other = teachers(tmp_path, ["a"], head="classes")
     with pytest.raises(OptionError, match=r"teacher0.*'classes'.*'regions'"):

@@ -9,7 +9,8 @@ from torch import Tensor
 from MissingModalityLib.core.labels import TumorClass
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.methods.ignored import without_ignored
-from MissingModalityLib.methods.losses import channel_losses, plain_loss, region_aware_loss
+from MissingModalityLib.methods.plain import channel_losses, plain_loss
+from MissingModalityLib.methods.region_aware import region_aware_loss
 from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.output import Feature, Kind, Output
 

@@ -14,8 +14,8 @@ from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.methods.attention import attention_distance, extreme_values, scale_distance
 from MissingModalityLib.methods.joint import JointDistillation
 from MissingModalityLib.methods.logits import logit_distance, standardized, standardized_divergence
-from MissingModalityLib.methods.losses import presence_target
 from MissingModalityLib.methods.options import JointOptions
+from MissingModalityLib.methods.plain import presence_target
 from MissingModalityLib.methods.style import Discriminator, fused_matrix, style_distance
 from MissingModalityLib.networks import build
 from MissingModalityLib.networks.heads import HEADS

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from masks import flags
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.methods.joint import JointDistillation
-from MissingModalityLib.methods.losses import plain_loss
 from MissingModalityLib.methods.method import Method
 from MissingModalityLib.methods.options import (
     DistillationOptions,
@@ -19,6 +18,7 @@ from MissingModalityLib.methods.options import (
     LossOptions,
     SupervisedOptions,
 )
+from MissingModalityLib.methods.plain import plain_loss
 from MissingModalityLib.methods.self_distillation import Distillation
 from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.networks.heads import HEADS, Head

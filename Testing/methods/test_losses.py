@@ -8,12 +8,11 @@ import torch
 
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
-from MissingModalityLib.methods.losses import (
+from MissingModalityLib.methods.losses import segmentation_loss
+from MissingModalityLib.methods.plain import channel_losses, plain_loss
+from MissingModalityLib.methods.region_aware import region_aware_loss
+from MissingModalityLib.methods.voxel_losses import (
     RFNET_DICE_EPSILON,
-    channel_losses,
-    plain_loss,
-    region_aware_loss,
-    segmentation_loss,
     smooth_dice_loss,
     weighted_cross_entropy,
 )

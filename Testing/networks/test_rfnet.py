@@ -14,9 +14,11 @@ from masks import flags
 from MissingModalityLib import networks
 from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, availability
-from MissingModalityLib.methods.losses import region_aware_loss, segmentation_loss
+from MissingModalityLib.methods.losses import segmentation_loss
+from MissingModalityLib.methods.region_aware import region_aware_loss
 from MissingModalityLib.networks.heads import HEADS
-from MissingModalityLib.networks.reference import REFERENCES, load_reference
+from MissingModalityLib.networks.reference import load_reference
+from MissingModalityLib.networks.reference_names import REFERENCES
 from MissingModalityLib.networks.rfnet import RFNet
 from MissingModalityLib.networks.rfnet_fusion import RegionFusion
 

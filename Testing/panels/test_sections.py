@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import slicer
+from PySide6.QtCore import QTimer
 
 import qt_standin
 import slicer_standin
@@ -117,6 +118,18 @@ def test_no_two_sections_of_a_panel_have_a_widget_of_one_name(module: Any) -> No
             if not name.startswith("qt_"):  # those are Qt's own, inside of other widgets
                 assert name not in owners, f"{name} is in {owners[name]} and {section.name}"
                 owners[name] = section.name
+    panel.cleanup()
+
+
+@pytest.mark.parametrize("module", [seg, train], ids=["segmentation", "training"])
+def test_a_panel_that_is_not_shown_and_runs_nothing_costs_nothing(module: Any, tmp_path: Path) -> None:
+    qt_standin.keep_settings_in(str(tmp_path))
+    slicer_standin.new_scene()
+    panel = getattr(module, f"{module.__name__}Widget")(slicer_standin.module_area())
+    panel.setup()
+    owners = [panel.logic, *(getattr(panel, section.name) for section in panel.sectionClasses)]
+    timers = [one for owner in owners for one in vars(owner).values() if isinstance(one, QTimer)]
+    assert timers and not any(timer.isActive() for timer in timers)
     panel.cleanup()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
+import vtk
 from PySide6 import QtCore, QtGui
 
 import qt_standin
@@ -197,6 +198,7 @@ def test_a_process_that_dies_is_told_leaves_all_as_it_was_and_apply_works_again(
     (node,) = add_volumes("T2")
     output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
     output.GetSegmentation().AddEmptySegment("Old", "Old")
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_args, **_options: True)
     choose_student(panel, student)
     panel.ui.t2Selector.setCurrentNode(node)
     panel.ui.outputSelector.setCurrentNode(output)
@@ -242,6 +244,20 @@ def test_captions_tell_the_grid_of_each_chosen_volume(panel: Any) -> None:
     panel.ui.t2Selector.setCurrentNode(node)
     assert panel.ui.t2CaptionLabel.text == "26 x 24 x 22 voxels of 2 x 2 x 2 mm"
     assert not panel.ui.flairCaptionLabel.text
+
+
+def test_captions_follow_voxels_that_are_replaced_in_place_until_another_volume_is_chosen(panel: Any) -> None:
+    first, second = add_volumes("T2", "T2 again")
+    panel.ui.t2Selector.setCurrentNode(first)
+    smaller = vtk.vtkImageData()
+    smaller.SetDimensions(10, 11, 12)
+    smaller.AllocateScalars(vtk.VTK_SHORT, 1)
+    first.SetAndObserveImageData(smaller)
+    assert panel.ui.t2CaptionLabel.text == "10 x 11 x 12 voxels of 2 x 2 x 2 mm"
+    first.SetSpacing(1, 1, 1)
+    assert panel.ui.t2CaptionLabel.text == "10 x 11 x 12 voxels of 1 x 1 x 1 mm"
+    panel.ui.t2Selector.setCurrentNode(second)
+    assert not panel.hasObserver(first, vtk.vtkCommand.ModifiedEvent, panel.inputs._showGrids)
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_a_package_that_dicom_seg_lacks_is_asked_for(
     asked = []
     monkeypatch.setattr(dependencies, "DICOM_SEG_REQUIREMENT", "notional>=0.28")
 
-    def decline(requirements: list[str], requester: str) -> None:
+    def decline(requirements: list[str], requester: str, **_options: bool) -> None:
         asked.append((requirements, requester))
         raise RuntimeError("declined")
 

@@ -179,5 +179,5 @@ def test_the_lines_of_the_readme_train_and_export(tmp_path: Path, monkeypatch: p
     names = {"slicer": slicer}
     exec(readme.lines_with("logic.train"), names)  # noqa: S102 - lines of our own README
     assert names["run"] == Path("run") and names["job"].error is None
-    assert Student.load(names["student"]).card["training"]["stage"] == "posttrain"
+    assert Student.load(names["model"]).card["training"]["stage"] == "posttrain"
     panel.cleanup()

@@ -146,7 +146,7 @@ def voxels_by_class(path: Path) -> list[int]:
 
 
 def test_other_modalities_can_be_chosen(case: Path, student: Path, tmp_path: Path) -> None:
-    done = run_demo("--case", case, "--modalities", "t2", "--student", student, "--output", tmp_path)
+    done = run_demo("--case", case, "--modalities", "T2w", "--student", student, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Subset used     T2\n" in done.stdout
     assert (tmp_path / "patient" / "T2" / "overlay.png").stat().st_size > 10_000
@@ -177,8 +177,8 @@ def test_without_a_case_a_synthetic_patient_is_segmented(tmp_path: Path) -> None
     [
         (["--case", "nowhere"], "nowhere does not exist"),
         (["--case", ""], "make demo CASE=folder"),
-        (["--case", "{case}", "--modalities", "PET"], "Unknown modality 'PET'"),
-        (["--case", "{flair}", "--modalities", "T2", "FLAIR"], "has no T2, only FLAIR"),
+        (["--case", "{case}", "--modalities", "PET"], "'PET' is no sequence of FLAIR, T1ce, T1 and T2"),
+        (["--case", "{flair}", "--modalities", "t2w,FLAIR"], "has no T2, only FLAIR"),
         (["--case", "{cases}"], "holds 2 cases"),
     ],
 )

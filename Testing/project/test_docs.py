@@ -193,3 +193,10 @@ def test_the_weights_of_joint_distillation_are_those_in_the_guide() -> None:
     assert {name for name, *_ in rows} == weights_of_terms
     for name, *weights in rows:
         assert [float(weight) for weight in weights] == [getattr(options, name) for options in joint], name
+
+
+def test_every_picture_is_shown_on_some_page() -> None:
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    assert set(re.findall(r"Screenshots/([\w.]+)\)", text)) == {
+        path.name for path in (ROOT / "Resources" / "Screenshots").iterdir()
+    }

@@ -178,14 +178,14 @@ def test_a_training_that_gets_slower_is_ended_in_time(
 
 
 def test_a_part_that_fails_or_hangs_leaves_the_others(tmp_path: Path) -> None:
-    session = gpu_minutes.Session(tmp_path / "out", 60, tmp_path)
+    measurement = gpu_minutes.Measurement(tmp_path / "out", 60, tmp_path)
     script = tmp_path / "part.py"
     script.write_text("import sys, time\ntime.sleep(float(sys.argv[1]))\nsys.exit(int(sys.argv[2]))")
     running = [
-        session.start(part, [script, *words], limit)
+        measurement.start(part, [script, *words], limit)
         for part, words, limit in (("hangs", (600, 0), 1), ("fails", (0, 3), 60), ("works", (0, 0), 60))
     ]
-    assert [session.finish(each) for each in running] == [False, False, True]
+    assert [measurement.finish(each) for each in running] == [False, False, True]
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [(entry["part"], entry["result"]) for entry in results] == [
         ("hangs", "stopped after 1 s"),

@@ -18,7 +18,7 @@ import matplotlib
 
 import slicer_standin
 from color_vision import VISIONS, Color, contrast, difference, from_hex
-from MissingModalityLib.core.segments import SEGMENTS
+from MissingModalityLib.core.segments import CURVE_COLORS, SEGMENTS
 from MissingModalityLib.evaluation import heatmap
 from MissingModalityLib.evaluation.tables import markdown_lines
 
@@ -75,11 +75,14 @@ class Difference:
 
 def contrasts() -> list[Contrast]:
     """Everything that is drawn or written on a background."""
-    grades, plots = _panel_colors()
+    grades = _grade_colors()
     return [
         *(Contrast(f"outline of {one.id}, drawings", one.unit_color, BLACK, LINE) for one in SEGMENTS),
         *(Contrast(f"text of {level}, drawings", (level,) * 3, BLACK, TEXT) for level in (1.0, 0.8, 0.6)),
-        *(Contrast(f"curve of {name}, plots", from_hex(color), WHITE, LINE) for name, color in plots.items()),
+        *(
+            Contrast(f"curve of {name}, plots", from_hex(color), WHITE, LINE)
+            for name, color in CURVE_COLORS.items()
+        ),
         min(_heatmap_numbers(), key=lambda number: number.ratio),
         *(
             Contrast(f"sign {sign}, panel, {style}", from_hex(color), background, LINE)
@@ -92,11 +95,9 @@ def contrasts() -> list[Contrast]:
 
 def differences() -> list[Difference]:
     """Every two colors of one picture."""
-    grades, plots = _panel_colors()
+    grades = _grade_colors()
     segments = {one.id: (one.unit_color, f"{one.line} line") for one in SEGMENTS}
-    curves = {
-        name: (from_hex(color), f"marker {number}") for number, (name, color) in enumerate(plots.items())
-    }
+    curves = {name: (from_hex(color), f"marker of {name}") for name, color in CURVE_COLORS.items()}
     signs = {sign: (from_hex(color), f"sign {sign}") for sign, color in grades.items()}
     return [*_pairs("drawings", segments), *_pairs("plots", curves), *_pairs("panel", signs)]
 
@@ -107,12 +108,10 @@ def _pairs(where: str, things: Mapping[str, tuple[Color, str]]) -> Iterable[Diff
         yield Difference(f"{one} and {other}, {where}", first, second, sign)
 
 
-def _panel_colors() -> tuple[dict[str, str], dict[str, str]]:
-    """Colors of grades by their sign, and of curves by region."""
-    expectation: Any = slicer_standin.load_module("MissingModalitySegLib.expectationsection")
-    plots: Any = slicer_standin.load_module("MissingModalityTrainLib.plots")
-    grades = {expectation.SIGNS[grade]: color for grade, color in expectation.COLORS.items()}
-    return grades, dict(plots.REGION_COLORS)
+def _grade_colors() -> dict[str, str]:
+    """Colors of grades by their sign."""
+    panel: Any = slicer_standin.load_module("MissingModalitySegLib.expectationsection")
+    return {panel.SIGNS[grade]: color for grade, color in panel.COLORS.items()}
 
 
 def _heatmap_numbers() -> Iterable[Contrast]:

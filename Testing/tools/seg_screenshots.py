@@ -1,4 +1,8 @@
-"""Pictures of the segmentation panel in each main state, from a real segmentation of a synthetic patient."""
+"""Pictures of the segmentation panel, from a real segmentation of a synthetic patient.
+
+No picture shows the time that something took or the name of the processor: both are those of the machine that
+draws.
+"""
 
 from __future__ import annotations
 
@@ -15,41 +19,35 @@ from event_loop import run_events
 LONG_S = 3600
 
 
-def main(folder: Path, save: Callable[[Any, Path], None]) -> None:
+def main(folder: Path, save: Callable[..., None]) -> None:
     """Write the pictures.
 
     Args:
         folder: for the pictures.
-        save: draws a panel.
+        save: draws a part of a panel.
     """
     module = slicer_standin.load_module("MissingModalitySeg")
     slicer_standin.new_scene()
     panel = module.MissingModalitySegWidget(slicer_standin.module_area())
     panel.setup()
     panel.enter()
-    run_events(lambda: " per patient" in panel.ui.deviceFoundLabel.text, LONG_S)
-    save(panel, folder / "seg_empty.png")
     load(module, "T2")
     panel.ui.detectButton.click()
-    save(panel, folder / "seg_one_sequence.png")
+    save(panel, folder / "seg_one_sequence.png", "inputsCollapsibleButton", "expectationLabel")
     slicer.mrmlScene.Clear(0)
     load(module, "FLAIR", "T1CE")
     panel.ui.detectButton.click()
+    save(panel, folder / "seg_detected.png", "inputsCollapsibleButton", "expectationLabel")
     panel.ui.applyButton.click()
-    run_events(lambda: panel.ui.statusLabel.text == "Segmenting...", LONG_S)
-    save(panel, folder / "seg_running.png")
     run_events(lambda: not panel.ui.cancelButton.enabled, LONG_S)
-    save(panel, folder / "seg_result.png")
+    save(panel, folder / "seg_result.png", "resultCollapsibleButton")
     node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
     scene_view.draw(scene_view.background_of(node), node, folder / "seg_views.png")
-    panel.ui.cardButton.click()
-    save(panel, folder / "seg_card.png")
-    panel.ui.cardButton.click()
     draw_raw_patient(panel, folder, save)
     panel.cleanup()
 
 
-def draw_raw_patient(panel: Any, folder: Path, save: Callable[[Any, Path], None]) -> None:
+def draw_raw_patient(panel: Any, folder: Path, save: Callable[..., None]) -> None:
     """Raw volumes: the steps while they run, and what comes of them."""
     slicer.mrmlScene.Clear(0)
     samples = slicer_standin.load_module("MissingModalitySegLib.sampledata")
@@ -61,10 +59,9 @@ def draw_raw_patient(panel: Any, folder: Path, save: Callable[[Any, Path], None]
     panel.ui.keepStepsCheckBox.setChecked(True)
     panel.ui.applyButton.click()
     run_events(lambda: panel.ui.statusLabel.text == "Finding the brain...", LONG_S)
-    save(panel, folder / "seg_raw_running.png")
-    panel.ui.rawCollapsibleButton.collapsed = True
+    save(panel, folder / "seg_raw_running.png", "rawCollapsibleButton", "statusLabel")
     run_events(lambda: not panel.ui.cancelButton.enabled, LONG_S)
-    save(panel, folder / "seg_raw_result.png")
+    save(panel, folder / "seg_raw_result.png", "resultCollapsibleButton")
     made = slicer.mrmlScene.GetNodesByClass("vtkMRMLSegmentationNode")
     tumor = made.GetItemAsObject(0)
     scene_view.draw(scene_view.background_of(tumor), tumor, folder / "seg_raw_views.png")

@@ -20,7 +20,8 @@ from MissingModalityLib.core.aliases import OLD_JOINT_OPTIONS, OLD_SETTINGS
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.registry import PLUGINS
-from MissingModalityLib.core.settings import as_text, at_least, check, flat
+from MissingModalityLib.core.setting_texts import as_text
+from MissingModalityLib.core.settings import at_least, check, flat
 from MissingModalityLib.methods.method import Method
 from MissingModalityLib.methods.options import DistillationOptions, JointOptions, SupervisedOptions
 from MissingModalityLib.methods.registry import METHODS

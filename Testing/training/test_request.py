@@ -33,6 +33,7 @@ WHOLE = TrainRequest(
     folds=3,
     fold=1,
     accept_changes=True,
+    track=["tensorboard", "mlflow"],
 )
 
 

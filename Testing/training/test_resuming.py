@@ -37,7 +37,9 @@ def run(short_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(short_run, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("recipe", TINIEST)
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(name, marks=[pytest.mark.slow] if name == "adamm" else []) for name in TINIEST]
+)
 def test_a_killed_and_resumed_run_ends_with_the_same_bits(
     recipe: str, tiny_cases: Path, tmp_path: Path
 ) -> None:

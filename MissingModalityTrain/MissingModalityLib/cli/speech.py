@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,21 @@ def spoken(options: argparse.Namespace) -> Iterator[None]:
             handler.close()
 
 
+class _LogFile(logging.FileHandler):
+    """A file that, once its disk is full, is told of and left alone: what is computed counts more."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Called where a line cannot be written."""
+        if self.level < logging.CRITICAL:
+            print(f"Warning: {self.baseFilename}: the log ends here ({sys.exc_info()[1]}).", file=sys.stderr)
+        self.setLevel(logging.CRITICAL)
+
+    def close(self) -> None:
+        """End, whatever of the last lines could not be written."""
+        with suppress(OSError):
+            super().close()
+
+
 def _handlers(options: argparse.Namespace) -> list[logging.Handler]:
     # of several processes that torchrun has started, the first one speaks
     if launched_rank():
@@ -73,7 +89,9 @@ def _handlers(options: argparse.Namespace) -> list[logging.Handler]:
     path = getattr(options, "log_file", None)
     if path is not None:
         try:
-            found.append(logging.FileHandler(path, encoding="utf-8"))
+            if path.is_fifo():  # for whose reader one would wait
+                raise OSError(errno.EINVAL, "a pipe, not a file")
+            found.append(_LogFile(path, encoding="utf-8"))
         except OSError as error:
             raise OptionError(
                 f"--log-file {path} cannot be written ({error.strerror}). Choose another file."

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, Modality
-from ..core.settings import as_text, with_changes
+from ..core.setting_texts import as_text
+from ..core.settings import with_changes
 from ..core.words import counted
 from ..synthesis.options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
 from .options import (

@@ -2,6 +2,9 @@
 
 from .printable import printable
 
+_LISTED = "\n  "
+"""Before each line of a list in a message, say of files that were found in a folder."""
+
 
 class MissingModalityError(Exception):
     """Base of all errors that are the input's fault and not the program's.
@@ -15,8 +18,8 @@ class MissingModalityError(Exception):
     reported_elsewhere = False
 
     def __str__(self) -> str:
-        """The message in one line, whatever the names and headers that it quotes hold."""
-        return printable(super().__str__())
+        """The message, whose only further lines are those of an indented list, whatever it quotes."""
+        return _LISTED.join(map(printable, super().__str__().split(_LISTED)))
 
 
 class ImageError(MissingModalityError):

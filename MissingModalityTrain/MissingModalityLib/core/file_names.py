@@ -21,6 +21,8 @@ _DEVICES = re.compile(r"^(con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³
 def require_text(path: Path, kind: type[MissingModalityError], remedy: str) -> None:
     """Refuse a path that is no text: names on Linux can be any bytes, on which libraries in C++ abort.
 
+    A zero, which ends a text in C, is in none of them, but a program can give one.
+
     Args:
         path: that such a library is to open.
         kind: of the error.
@@ -30,8 +32,10 @@ def require_text(path: Path, kind: type[MissingModalityError], remedy: str) -> N
         MissingModalityError: of that kind.
     """
     try:
+        if "\0" in str(path):
+            raise ValueError("a zero")
         str(path).encode()
-    except UnicodeEncodeError as error:
+    except ValueError as error:
         raise kind(
             f"{path} has a path with bytes that are no text (UTF-8), at which readers and writers of volumes "
             f"fail. {remedy}"

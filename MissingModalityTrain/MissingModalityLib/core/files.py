@@ -86,6 +86,19 @@ def remove_stale_temporaries(folder: Path) -> None:
 
 
 @contextmanager
+def leaving_no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove a folder, and those above it, that were not there before a block that is refused, if empty."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except MissingModalityError:
+        with suppress(OSError):  # the first that is not empty ends it
+            for path in absent:
+                path.rmdir()
+        raise
+
+
+@contextmanager
 def explain_write_errors(
     path: Path, remedy: str, kind: type[MissingModalityError] = CaseError
 ) -> Iterator[None]:
@@ -116,11 +129,9 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
         OSError: it cannot be read, or is a pipe or a device, which may never end.
         ValueError: it is too long, or no UTF-8.
     """
-    state = path.stat()
-    if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
-        raise OSError(errno.EINVAL, "a device or a pipe, not a file", str(path))
-    if state.st_size > most:
-        raise ValueError(f"it has {state.st_size} bytes, and at most {most} are read")
+    size = require_regular(path).st_size
+    if size > most:
+        raise ValueError(f"it has {size} bytes, and at most {most} are read")
     return path.read_text(encoding="utf-8")
 
 
@@ -136,8 +147,27 @@ def write_report(report: dict[str, Any], path: Path) -> None:
     write_text(strict_json.dumps(report, indent=2) + "\n", path)
 
 
+def require_regular(path: Path) -> os.stat_result:
+    """The state of a file that has an end; opening a pipe or reading a device may last for good.
+
+    Raises:
+        OSError: it is none, or not there.
+    """
+    state = path.stat()
+    if stat.S_ISDIR(state.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "a device or a pipe, not a file", str(path))
+    return state
+
+
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -31,7 +31,8 @@ _KINDS: Mapping[Any, tuple[Any, str, str]] = {
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """A public function that first looks whether each argument is of the kind that its annotation says.
 
-    Mappings and sequences are looked into; a text is no sequence, though Python takes it for one.
+    Mappings and sequences are looked into; a text is no sequence, though Python takes it for one. An argument
+    ``student`` may be given as ``model`` too, as help and messages call it.
 
     Raises:
         OptionError: one is not, naming the argument, its value and the kinds it may have.
@@ -40,6 +41,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def call(*values: P.args, **named: P.kwargs) -> R:
+        if "model" in named and "student" in signature.parameters.keys() - named.keys():
+            named["student"] = named.pop("model")
         kinds = _hints(function)
         for name, value in signature.bind(*values, **named).arguments.items():
             if name in kinds:

@@ -11,7 +11,9 @@ are told apart by SNOMED CT 52988006 and 108369006. The last three come with the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from .labels import REGIONS, TumorClass
@@ -139,6 +141,10 @@ REGION_SEGMENTS: tuple[Segment, ...] = (
     ),
 )
 """Optional segments that overlap the disjoint ones: whole tumor and tumor core."""
+
+CURVE_COLORS: Mapping[str, str] = MappingProxyType({"WT": "#1c708c", "TC": "#e66b00", "ET": "#730000"})
+"""Colors of curves on white paper, by region: they differ by 30 or more (CIEDE2000) with every kind of color
+vision, and have a contrast of 3 or more with white; ``make picture-check``."""
 
 _BY_ID = {segment.id: segment for segment in (*SEGMENTS, *REGION_SEGMENTS)}
 

@@ -7,7 +7,6 @@ recipes and settings before anything is installed, so this file needs the standa
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field, fields, is_dataclass, replace
@@ -17,12 +16,10 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .aliases import renamed
 from .errors import OptionError
+from .setting_texts import as_text, literal
 from .words import counted, unknown_name
 
 T = TypeVar("T")
-
-_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-"""Texts for true and false, as YAML reads them."""
 
 
 def facts(
@@ -219,31 +216,6 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[f"{prefix}{key}"] = value
     return found
-
-
-def literal(value: Any) -> Any:
-    """A text as the value that it stands for in Python or YAML; anything else as it is."""
-    if not isinstance(value, str):
-        return value
-    if value.lower() in _SWITCHES:
-        return _SWITCHES[value.lower()]
-    try:
-        return ast.literal_eval(value)
-    # MemoryError and RecursionError: what ast says of very deep brackets
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return value
-
-
-def as_text(value: Any) -> str:
-    """A value as ``--set`` takes it."""
-    if isinstance(value, Mapping):
-        return " ".join(f"{option}={item}" for option, item in value.items()) or "none"
-    if isinstance(value, (tuple, list)):
-        return ",".join(map(as_text, value)) or "none"
-    try:
-        return str(value)
-    except ValueError:  # Python prints no whole number of thousands of digits
-        return "a number of thousands of digits"
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing
     cases.sort(key=lambda case: case.name)
     listing = CaseListing(tuple(cases), tuple(skipped), folder, tuple(warnings))
     if not cases:
-        detail = "\n".join(["", *listing.describe_skipped()]) if skipped else " It is empty."
+        listed = [f"\n  {line}" for line in listing.describe_skipped()]
+        detail = "".join(listed) if skipped else " It is empty."
         raise CaseError(
             f"No case found in '{folder}'. Expected files named like x_flair.nii.gz, x_t1ce.nii.gz or "
             f"x-t2f.nii.gz, VSD.Brain...MR_Flair...mha, or a Decathlon folder with imagesTr.{detail}"

@@ -32,16 +32,16 @@ _DATE = r"(?:19|20)\d\d[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:[0-2]\d|3[01])"
 _WORDS = (
     rf"(?:ses|sess|session|visit|week|wk|day|month|mon|year|yr|time|time[-_ ]?point|tp){_NUMBERS}+"
     rf"|v\d+|ses-[a-z0-9]+"
-    rf"|(?:baseline|base|follow[-_ ]?up|fu|recurrence){_NUMBERS}*"
+    rf"|(?:baseline|base|follow[-_ ]?up|fu|recurrence){_NUMBERS}*|fu\d+[a-z]"
     rf"|(?:pre|post)[-_ ]?(?:op|surgery|treatment|rt){_NUMBERS}*"
 )
 _VISIT = re.compile(rf"^(?:{_WORDS})$", re.IGNORECASE)
 _VISIT_AT_END = re.compile(rf"^(.+?)[-_. ]+(?:{_WORDS}|{_DATE})$", re.IGNORECASE)
 
 # Names that mean a visit below a patient's folder and a patient elsewhere.
-_PERHAPS_VISIT = re.compile(
-    rf"^(?:{_DATE}|\d+|(?:scan|exam|examination|study|mri|mr|t|no){_NUMBERS}|pre|post)$", re.IGNORECASE
-)
+_PERHAPS = rf"(?:scan|exam|examination|study|mri|mr|t|no){_NUMBERS}|pre|post"
+_PERHAPS_VISIT = re.compile(rf"^(?:{_DATE}|\d+|{_PERHAPS})$", re.IGNORECASE)
+_PERHAPS_AT_END = re.compile(rf"^(.+?)[-_. ]+({_PERHAPS})$", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 # folders that hold patients, though they have a number
 _NO_PATIENT = re.compile(
@@ -56,7 +56,7 @@ def patient_of(name: str) -> str:
 
     Rules: BIDS (``sub-01_ses-1``, also as folders); BraTS and UPENN-GBM (the last number); words such as
     ``week-000``, ``visit2``, ``time1`` or ``baseline``, or a date, at the end or as a folder below the
-    patient's.
+    patient's; and ``scan1``, ``exam2``, ``t0``, ``pre`` and the like after what can be a patient's number.
 
     Args:
         name: of a case, folders joined by :data:`SEPARATOR`.
@@ -69,6 +69,8 @@ def patient_of(name: str) -> str:
         return next(filter(None, numbered.groups()))
     if not _VISIT.match(own) and (dated := _VISIT_AT_END.match(own)):
         own = dated[1]
+    elif (perhaps := _PERHAPS_AT_END.match(own)) and is_visit(perhaps[2], perhaps[1]):
+        own = perhaps[1]
     while folders and is_visit(own, folders[-1]):
         own = folders.pop()
     return SEPARATOR.join([*folders, own])

@@ -38,7 +38,7 @@ _OTHER = {
     SEGMENTATION: _set(
         "mask brainmask seg segm segmentation label labels labelmap roi gtv parcellation atlas template"
     ),
-    CAPTURE: _set("screensave posdisp report phoenix phoenixzipreport"),
+    CAPTURE: _set("screensave posdisp report phoenix phoenixzipreport overlay neuroquant icobrain mdbrain"),
     OTHER_SEQUENCE: _set(
         "dwi sdwi isodwi ddwi dti dki hardi noddi trace tracew diff diffusion resolve ep2d epi swi "
         "swip swan eswan swans mag perfusion perf pwi dsc dce dyn dynamic twist tricks asl pcasl pasl casl "
@@ -61,7 +61,7 @@ _B_VALUE = re.compile(r"^b(?:0|[1-9]\d?[05]0)$")
 _CONTRAST = _set(
     "gd gad gado gadolinium gadovist gadavist gadobutrol gadoteridol gadoterate dotarem magnevist omniscan "
     "prohance multihance clariscan elucirem vueway post postcontrast postgd postgad pstgd ce km mkm nachkm "
-    "cont enhanced enhancement cplus mdc civ inj"
+    "cont enhanced enhancement cplus mdc civ pdc inj"
 )
 _CONTRAST_STEMS = ("gado", "contrast", "kontras", "injec", "inyec", "iniez")
 _NO_CONTRAST = _set(
@@ -80,9 +80,10 @@ _FAT_IMAGES = _set("f ff fat opp op oop opposed")
 _IN_PHASE = _set("in ip inphase")
 _FAT_SUPPRESSED = _set("fs fatsat spair spir we") | _DIXON
 
-# "T1", "t1w", "sT1W", "3DT1", "t1gd"; scanner makers put one letter or a plane in front
+# "T1", "t1w", "sT1W", "3DT1", "t1gd"; makers put one letter in front, people a plane before or after
 _WEIGHTED = re.compile(
-    r"^(?:3d|2d|ax|axial|sag|cor|tra|trans|iso|wip|[sderw])?t([12])(?:3d|2d)?([a-z]*?)(?:3d|2d)?$"
+    r"^(?:3d|2d|ax|axial|sag|cor|tra|trans|iso|wip|[sderw])?t([12])(?:3d|2d)?w?"
+    r"(?:ax|sag|cor|tra|trans)?([a-z]*?)(?:ax|sag|cor|tra|trans)?(?:3d|2d)?$"
 )
 _WEIGHTED_CONTRAST = re.compile(r"^w?(?:c|ce|gd|gad\w*|post\w*|km|contrast|cplus)$")
 _WEIGHTED_FLAIR = re.compile(r"^w?(?:f|\w*flair\w*|tirm|dark\w*)$")
@@ -93,7 +94,9 @@ _NOT = (
     r"\b(?:w/o|wo|without|ohne|o\.|sans|sin|senza|sem|s/|zonder|utan|bez|non|no|not|pre|before|vor|avant|antes|"
     r"prima)[\s-]*(?:(?:iv|i\.v\.|de|di|del|della|der|da|la|l'|the)[\s-]*){0,2}"
 )
-_AGENT = r"(?:contrast\w*|kontrast\w*|cont|gd|gad\w*|km|ce|c|mdc|civ|inj\w*|inyec\w*|iniez\w*|enhanc\w*)\b"
+_AGENT = (
+    r"(?:contrast\w*|kontrast\w*|cont|gd|gad\w*|km|ce|c|mdc|civ|pdc|inj\w*|inyec\w*|iniez\w*|enhanc\w*)\b"
+)
 _WITH, _WITHOUT = r"(?:with|w/?|mit|avec)", r"(?:without|w/?o|ohne|sans)"
 _TREATMENT = r"(?:op\w*|surg\w*|treat\w*|rt|radio\w*|resec\w*|biops\w*|tx|chemo\w*|therap\w*)"
 _REPLACED = (
@@ -125,11 +128,11 @@ _REPLACED = (
     (re.compile(rf"\b{_WITH}[\s/&+,-]*(?:and|und|et)?[\s/&+,-]*{_WITHOUT}\b([\s-]*{_AGENT})?"), " "),
     (re.compile(rf"\b{_WITHOUT}[\s/&+,-]*(?:and|und|et)?[\s/&+,-]*{_WITH}\b([\s-]*{_AGENT})?"), " "),
     (re.compile(rf"{_NOT}{_AGENT}"), " nocontrast "),
-    (re.compile(r"[\s-]-c\b|\s-c\b|\b(?:km|gd|gado?|ce|c)-(?=\s|$)|\bwithout$"), " nocontrast "),
+    (re.compile(r"[\s-]-c\b|\s-c\b|\b(?:km|gd|gado?|ce|c|iv)-(?=\s|$)|\bwithout$"), " nocontrast "),
     (re.compile(r"\bwith$|\b(?:gd|ce)(?=t1)"), " cplus "),
     (re.compile(r"\bt1 c$"), " t1c "),
     (re.compile(rf"\b(?:pre|post)[\s-]*{_TREATMENT}"), " "),
-    (re.compile(r"\+\s*c\b|\bc\s*\+|\+\s*(?=gd|gad|km|ce)|\bw/?\s*c\b"), " cplus "),
+    (re.compile(r"\+\s*(?:c|cm|iv)\b|\b(?:c|iv)\s*\+|\+\s*(?=gd|gad|km|ce)|\bw/?\s*c\b"), " cplus "),
 )
 
 
@@ -222,7 +225,7 @@ def _weighting(word: str) -> set[str]:
         return {f"T{match[1]}"}
     if word in _FLAIR_WORDS or "flair" in word:
         return {"FLAIR"}
-    if word in _T1_SEQUENCES:
+    if word in _T1_SEQUENCES or word.endswith(("mprage", "bravo", "spgr")):
         return {"T1"}
     if word.startswith("mprage") and _WEIGHTED_CONTRAST.match(word.removeprefix("mprage")):
         return {"T1", "CONTRAST"}

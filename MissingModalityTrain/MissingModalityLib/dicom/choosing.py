@@ -20,6 +20,7 @@ _SURE = 0.7
 _BRAIN_MM = {"axial": 110.0, "coronal": 160.0, "sagittal": 130.0}
 """Extent of an adult's brain along the slice normal, rounded down; what a series covers beyond is no gain."""
 
+_T1S = (Modality.T1, Modality.T1CE)
 _COVERAGE_STEP_MM = 10.0
 _SPACING_STEP_MM = 0.5
 
@@ -86,6 +87,14 @@ def _fineness(series: Series) -> float:
     return -round(coarsest / _SPACING_STEP_MM)
 
 
+def _echo(series: Series) -> float:
+    """Its time in ms; late ones of a T1-weighted sequence are weighted by T2*."""
+    try:
+        return float(series.header.get("EchoTime", 0))
+    except ValueError:
+        return 0.0
+
+
 def _is_derived(series: Series) -> bool:
     """By the first value of Image Type, "pixel data characteristics" (DICOM PS3.3 C.7.6.1.1.2)."""
     return series.header.get("ImageType", "").upper().startswith("DERIVED")
@@ -100,7 +109,8 @@ _MERITS: Sequence[tuple[str, Callable[[Series], Any]]] = (
     ("coarser voxels", _fineness),
     ("fat-suppressed", lambda one: not is_fat_suppressed(words_of(one.description))),
     ("after contrast agent", lambda one: one.modality is Modality.T1CE or not one.contrast),
-    ("acquired earlier", lambda one: (one.time, one.number or 0)),
+    ("acquired earlier", lambda one: (one.moment, one.number or 0)),
+    ("a later echo", lambda one: one.modality not in _T1S or -(_echo(one))),
     ("another volume of its series", lambda one: one.part),
 )
 """What is better, the weightiest first, and how the one that lacks it is called."""

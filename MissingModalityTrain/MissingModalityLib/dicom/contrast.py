@@ -17,7 +17,9 @@ from .series import Series, SeriesKind
 
 _WEIGHTED = (Modality.T1, Modality.T1CE)
 
-_BOLUS = frozenset(("dsc", "dce", "perf", "perfusion", "pwi", "ktrans", "twist", "tricks"))
+_BOLUS = frozenset(
+    ("dsc", "dce", "dyn", "dynamic", "dynamique", "perf", "perfusion", "pwi", "ktrans", "twist", "tricks")
+)
 """Words of series that begin before the agent arrives and end after."""
 
 _BY_ORDER = 0.75
@@ -36,8 +38,9 @@ def settle_contrast(series: Sequence[Series]) -> list[Series]:
 
 def _before(one: Series, other: Series) -> bool:
     """Whether it was acquired earlier: by the clock, else by number; False where neither is stated."""
-    if one.time and other.time and one.time != other.time:
-        return one.time < other.time
+    if one.time and other.time and one.moment != other.moment:
+        days_stated = one.moment[0] and other.moment[0]
+        return one.moment < other.moment if days_stated else one.time < other.time
     return one.number is not None and other.number is not None and one.number < other.number
 
 

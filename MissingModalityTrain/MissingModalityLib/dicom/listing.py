@@ -13,6 +13,7 @@ from ..core.kinds import checked
 from ..core.progress import Progress, reporter
 from ..datasets.case import Skipped, relative
 from ..datasets.discovery import walk
+from ..imaging.volumes import MIN_VOXELS
 from .contrast import settle_contrast
 from .describing import describe
 from .file_kind import COPY_AGAIN, EMPTY
@@ -105,12 +106,10 @@ def find_studies(folder: Path | str, on_progress: Progress | None = None) -> Dic
 
 
 def _nothing_found(folder: Path, skipped: Sequence[Skipped]) -> str:
-    named = "".join(
-        f"\n  {relative(entry.path, folder)} {entry.reason}" for entry in skipped[:_NOTHING_FOUND]
-    )
+    named = "; ".join(f"{relative(entry.path, folder)} {entry.reason}" for entry in skipped[:_NOTHING_FOUND])
     more = len(skipped) - _NOTHING_FOUND
-    detail = f"{named}\n  and {more} more" if more > 0 else named or " It is empty."
-    return f"No DICOM image found in '{folder}'. Give the folder exported from the PACS or CD.{detail}"
+    detail = f"In it: {named}{f'; and {more} more' if more > 0 else ''}." if named else "It is empty."
+    return f"No DICOM image found in '{folder}'. Give the folder exported from the PACS or CD. {detail}"
 
 
 def _without_doubles(frames: Iterable[Frame]) -> tuple[list[Frame], list[Skipped]]:
@@ -152,13 +151,22 @@ def _series_key(frame: Frame) -> Hashable:
     return frame.text("SeriesInstanceUID") or (frame.path.parent, frame.text("SeriesNumber"))
 
 
+def _joined(groups: list[list[Frame]]) -> list[list[Frame]]:
+    """Groups by series; single images of one number and name are one series, scrubbed into a UID for each."""
+    single = [group[0] for group in groups if len(group) == 1 and group[0].text("SeriesNumber")]
+    joined = _grouped(single, lambda frame: (frame.text("SeriesNumber"), frame.text("SeriesDescription")))
+    whole = [images for images in joined if len(images) >= MIN_VOXELS]
+    alone = {id(frame) for images in whole for frame in images}
+    return [group for group in groups if id(group[0]) not in alone] + whole
+
+
 def _study(frames: list[Frame]) -> DicomStudy:
     frame = frames[0]
     patient, date = frame.text("PatientID") or "without an ID", _date(frame)
     frames = sorted(frames, key=lambda one: (one.number("InstanceNumber") or 0, one.path, one.index or 0))
     series = [
         one
-        for images in _grouped(frames, _series_key)
+        for images in _joined(_grouped(frames, _series_key))
         for one in _folded([describe(volume, patient, date) for volume in volumes_of(images)])
     ]
     series.sort(key=lambda one: (one.number is None, one.number or 0, one.time, one.uid))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ _WHOLE = 0.9
 """Share of the longest series that another one has to cover for the result to lie on its grid."""
 
 _MOST_NAMED = 6
-"""Series that a message names where none can be used."""
+"""Series, and reasons, that a message names where none can be used."""
 
 
 @dataclass(frozen=True)
@@ -151,13 +152,17 @@ def _chosen(visit: DicomStudy, left_out: list[str]) -> ChosenSeries:
 
 
 def _nothing_to_use(visit: DicomStudy) -> str:
-    reasons = [
-        f"{one.title} {one.problem}" if one.problem else f"{one.title}: {one.reason.rstrip('.')}"
-        for one in visit.series
-    ]
-    more = f"; and {len(reasons) - _MOST_NAMED} more" if len(reasons) > _MOST_NAMED else ""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for one in visit.series:
+        alike[one.problem or one.reason.rstrip(".")].append(one.title)
+    reasons = [f"{_listed(titles, ', ', ' and')}: {reason}" for reason, titles in alike.items()]
     mend = visit.cut_off or "Choose another study, or give the volumes as files."
     return (
         f"{visit.title}: none of its series can be used as {in_words(MODALITIES).replace(' and ', ' or ')} "
-        f"({'; '.join(reasons[:_MOST_NAMED])}{more}). {mend}"
+        f"({_listed(reasons, '; ', '; and')}). {mend}"
     )
+
+
+def _listed(texts: Sequence[str], between: str, last: str) -> str:
+    more = f"{last} {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
+    return between.join(texts[:_MOST_NAMED]) + more

@@ -102,14 +102,14 @@ def placing_dicom_seg(
     regions: bool = False,
     algorithm: Algorithm | None = None,
     description: str = SERIES_DESCRIPTION,
-) -> Iterator[None]:
-    """:func:`write_dicom_seg`, but the complete file is put in place only when the block ends well."""
+) -> Iterator[Path]:
+    """:func:`write_dicom_seg`, but the complete file is put in place as the block, which gets it, ends."""
     require_highdicom()
     segmentation = dicom_seg(labels, source, regions, algorithm or Algorithm(), description)
     remedy = "Check that the folder is writable and the disk is not full."
     with explain_write_errors(output, remedy, ImageError), atomic_write(output) as temporary:
         segmentation.save_as(temporary)
-        yield
+        yield temporary
 
 
 def dicom_seg(

@@ -110,6 +110,12 @@ class Series:
         return f"'{self.description}'{number}"
 
     @property
+    def moment(self) -> tuple[str, str]:
+        """Day, ``YYYYMMDD``, and time of its acquisition; empty where not stated."""
+        day = self.header.get("AcquisitionDateTime", "")[:8] or self.header.get("AcquisitionDate", "")
+        return day, self.time
+
+    @property
     def coverage_mm(self) -> float:
         """Extent along the slice normal."""
         return self.size[2] * self.spacing[2] if self.spacing else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -81,7 +82,7 @@ def compare_folders(
 
 def _named(folders: Sequence[Path | str]) -> dict[str, list[Path]]:
     """One line per folder, called like it, with its parent's name where that is needed to tell them apart."""
-    paths = [Path(folder).resolve() for folder in folders]
+    paths = [Path(os.path.realpath(folder)) for folder in folders]
     names = [path.name for path in paths]
     if len(set(names)) < len(names):  # such as RUN/evaluation of several runs
         names = [f"{path.parent.name}/{path.name}" for path in paths]

@@ -24,7 +24,7 @@ from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.failures import Failure, note_failure
-from ..core.files import explain_write_errors, read_text, write_report, write_text
+from ..core.files import explain_write_errors, leaving_no_empty_folder, read_text, write_report, write_text
 from ..core.kinds import checked
 from ..core.labels import REGIONS, check_cavity_rule
 from ..core.modalities import subset_name
@@ -42,7 +42,7 @@ from .case_scores import CaseScores, Rules, counter, evaluation_warnings, score_
 from .checks import check_evaluation
 from .hd95_rules import check_rule
 from .summary import EVALUATION_FOLDER, EvaluationSummary
-from .tables import Row, notes, read_rows, rows_to_csv, score_tables, summarize
+from .tables import Row, notes, read_rows, rows_to_csv, score_tables, scores_sha256, summarize
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +105,7 @@ def evaluate_folder(
     check_rule(hd95_rule)
     on_progress = reporter(on_progress)
     check_cavity_rule(resection_cavity)
-    with distributed.start(device) as device:
+    with distributed.start(device) as device, leaving_no_empty_folder(output):
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
         listing = distributed.on_all_ranks(find_cases, data, convention)
@@ -144,6 +144,7 @@ def evaluate_folder(
                     {**entry, "warning": _inside(data, entry["warning"])}
                     for entry in evaluation_warnings(scored, resection_cavity)
                 ],
+                scores_sha256=scores_sha256(rows_to_csv(rows)),
             ).to_json()
             write_evaluation(summary, rows, output, draw_heatmap)
             return summary
@@ -168,6 +169,7 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
         summary = strict_json.loads(read_text(folder / SUMMARY_FILE))
         rows = read_rows(folder / CASES_FILE)
         check_evaluation(summary, rows)
+        _check_unchanged(summary, folder / CASES_FILE)
     except FileNotFoundError as error:
         raise CaseError(_no_evaluation(folder, f"no {Path(error.filename).name} is there")) from None
     except (OSError, ValueError) as error:
@@ -178,6 +180,13 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
 
 def _no_evaluation(folder: Path, why: object) -> str:
     return f"'{folder}' holds no evaluation ({why}). Choose a folder that 'evaluate' has written."
+
+
+def _check_unchanged(summary: dict[str, Any], scores: Path) -> None:
+    """Raise ValueError where the scores are not those that the summary was written with."""
+    known = summary.get("scores_sha256")
+    if known and known != scores_sha256(scores.read_text(encoding="utf-8")):
+        raise ValueError(f"{scores.name} was changed after it was written; put it back or evaluate again")
 
 
 def prediction_facts(student: Student) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from ..core.errors import CaseError
 from .evaluate import CASES_FILE, read_evaluation, write_evaluation
 from .summary import EvaluationSummary
-from .tables import read_rows, summarize
+from .tables import read_rows, rows_to_csv, scores_sha256, summarize
 
 
 def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[str, Any]:
@@ -53,6 +53,7 @@ def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[s
         resection_cavity=first.get("resection_cavity", "background"),
         warnings=[entry for part in parts for entry in part.get("warnings", ())],
         unforeseen=[name for part in parts for name in part.get("unforeseen", ())],
+        scores_sha256=scores_sha256(rows_to_csv(rows)),
     ).to_json()
     write_evaluation(summary, rows, output, draw_heatmap)
     return summary

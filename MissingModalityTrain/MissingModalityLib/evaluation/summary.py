@@ -36,6 +36,7 @@ class EvaluationSummary:
         warnings: ``case``, empty for one about all of them, and ``warning``.
         unforeseen: names of skipped cases that a fault of the program kept out; ``failures.log`` beside the
             summary has the tracebacks.
+        scores_sha256: of the text of ``cases.csv``, see :func:`.tables.scores_sha256`; older ones lack it.
     """
 
     student: str
@@ -56,6 +57,7 @@ class EvaluationSummary:
     resection_cavity: str = "background"
     warnings: Sequence[Mapping[str, str]] = ()
     unforeseen: Sequence[str] = ()
+    scores_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values in the order above."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -267,6 +268,11 @@ def rows_to_csv(rows: Iterable[Row]) -> str:
         cells = {name: getattr(row, name) for name in _COLUMNS}
         writer.writerow({**cells, "subset": subset_name(row.subset), **(row.features or {})})
     return buffer.getvalue()
+
+
+def scores_sha256(text: str) -> str:
+    """SHA-256 of the text of a table of scores, hexadecimal, whichever ends its lines have."""
+    return hashlib.sha256("\n".join(text.splitlines()).encode()).hexdigest()
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError
+from .file_bytes import count_values
 from .grid import straight_axes
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -67,6 +68,7 @@ def _voxels(value: Any, name: str) -> np.ndarray:
     shape = array.shape
     while array.ndim > 3 and 1 in (array.shape[0], array.shape[-1]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
+    count_values(name, shape)
     if array.ndim != 3:
         raise ImageError(f"{name} has the shape {shape}. Give one volume: three axes, x, y, z.")
     kind = np.float32 if array.dtype.itemsize == 2 and array.dtype.kind == "f" else array.dtype

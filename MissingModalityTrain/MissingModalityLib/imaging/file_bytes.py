@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..core.errors import ImageError
+from ..core.files import require_regular
 
 MOST_VALUES = 1 << 29
 """Most values in a file: four volumes of 512x512x512. A head at 0.5 mm has a tenth of a billion voxels."""
@@ -94,6 +95,19 @@ def explain_damage(name: str) -> Iterator[None]:
         raise ImageError(f"{name} cannot be opened ({error.strerror}). Check its permissions.") from error
 
 
+@contextmanager
+def opened(name: str, path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file; a pipe, for which one would wait, is none.
+
+    Raises:
+        ImageError: in place of errors of zlib, gzip and files.
+    """
+    with explain_damage(name):
+        require_regular(path)
+        with path.open("rb") as stream:
+            yield stream
+
+
 def check_gzip(
     name: str,
     path: Path,
@@ -114,7 +128,7 @@ def check_gzip(
         ImageError: truncated, damaged, far too long, or followed by bytes that are no gzip.
     """
     found = 0
-    with explain_damage(name), path.open("rb") as raw:
+    with opened(name, path) as raw:
         raw.seek(start)
         try:
             for piece in gunzipped(raw):
@@ -202,7 +216,7 @@ def check_zlib(name: str, path: Path, start: int, packed: int, announced: int) -
     Raises:
         ImageError: truncated, damaged, far too long, or it ends before its stated length.
     """
-    with explain_damage(name), path.open("rb") as raw:
+    with opened(name, path) as raw:
         raw.seek(start)
         found, unread = _inflated(raw, packed, announced + MOST_SURPLUS)
     check_count(name, found, announced)
@@ -229,7 +243,7 @@ def check_numbers(
     # a digit and a space for each but the last: too short a text need not be looked at
     room = (path.stat().st_size - start + 1) // 2
     try:
-        with explain_damage(name), path.open("rb") as stream:
+        with opened(name, path) as stream:
             stream.seek(start)
             found = _numbers(stream, announced, bounds) if room >= announced else room
     except ValueError as error:

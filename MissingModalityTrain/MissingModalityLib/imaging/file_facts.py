@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,10 +24,7 @@ def file_facts(path: Path) -> dict[str, Any]:
     Raises:
         OSError: it cannot be read.
     """
-    state = path.stat()
-    if not stat.S_ISREG(state.st_mode):  # a pipe or a device, which may never end
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    digest, size = file_sha256(path), state.st_size
+    digest, size = file_sha256(path), path.stat().st_size
     if image_suffix(path) not in _HEADERS_ALONE:
         return {"bytes": size, "sha256": digest}
     with path.open("rb") as file:

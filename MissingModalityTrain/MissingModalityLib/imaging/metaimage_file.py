@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..core.errors import ImageError
 from .detached_data import data_files, header_lines, numbered_names, whole_number
-from .file_bytes import check_count, check_zlib, count_values, explain_damage
+from .file_bytes import check_count, check_zlib, count_values, opened
 
 SUFFIXES = (".mha", ".mhd")
 
@@ -114,7 +114,7 @@ def metaimage_fields(path: Path) -> Mapping[str, str]:
 
 
 def _header(path: Path) -> _Header:
-    with explain_damage(str(path)), path.open("rb") as stream:
+    with opened(str(path), path) as stream:
         return _parse(stream.read(_LONGEST_HEADER))
 
 

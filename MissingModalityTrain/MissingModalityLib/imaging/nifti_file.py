@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ImageError
-from .file_bytes import check_count, check_gzip, count_values, explain_damage, gunzipped
+from .file_bytes import check_count, check_gzip, count_values, gunzipped, opened
 from .float_voxels import FloatVoxels
 from .nifti2_file import HEADER_BYTES as _SECOND_VERSION_BYTES
 from .nifti2_file import first_version, write_first_version
@@ -182,7 +182,7 @@ def _start(path: Path) -> bytes:
 
 def _pieces(path: Path) -> Iterator[bytes]:
     """The bytes of a .nii or .nii.gz file, whichever it really is."""
-    with explain_damage(str(path)), path.open("rb") as stream:
+    with opened(str(path), path) as stream:
         if _is_compressed(path):
             yield from gunzipped(stream)
         else:

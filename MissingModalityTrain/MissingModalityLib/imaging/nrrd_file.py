@@ -20,7 +20,7 @@ from .file_bytes import (
     check_numbers,
     count_hexadecimal,
     count_values,
-    explain_damage,
+    opened,
 )
 
 SUFFIXES = (".nrrd", ".nhdr")
@@ -115,7 +115,7 @@ def nrrd_fields(path: Path) -> Mapping[str, str]:
 
 
 def _raw_header(path: Path) -> bytes:
-    with explain_damage(str(path)), path.open("rb") as stream:
+    with opened(str(path), path) as stream:
         return stream.read(_LONGEST_HEADER)
 
 
@@ -196,7 +196,7 @@ def _bounds(kind: str) -> tuple[int, int] | None:
 
 def _check_data(name: str, path: Path, start: int, data: _Data, values: int, announced: int) -> None:
     """Count what one file holds of the voxels, from byte ``start`` on."""
-    with explain_damage(name), path.open("rb") as stream:
+    with opened(name, path) as stream:
         stream.seek(start)
         for _ in range(data.lines):
             if not stream.readline():
@@ -217,7 +217,7 @@ def _check_data(name: str, path: Path, start: int, data: _Data, values: int, ann
 def _check_hexadecimal(name: str, path: Path, start: int, announced: int) -> None:
     there = path.stat().st_size - start
     try:
-        with explain_damage(name), path.open("rb") as stream:
+        with opened(name, path) as stream:
             found = _digits(stream, start) if there >= 2 * announced else there // 2
     except ValueError as error:
         raise ImageError(f"{name} is damaged ({error}). Copy or download it again.") from error

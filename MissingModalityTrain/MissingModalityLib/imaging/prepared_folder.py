@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -51,7 +52,7 @@ def prepare_cases(
     """
     start, notify = perf_counter(), reporter(on_progress)
     # a cached case knows the whole paths of its files, and training asks with whole paths
-    data, output = Path(data).resolve(), Path(output)
+    data, output = Path(os.path.realpath(data)), Path(output)
     listing = find_cases(data, convention)
     labeled, skipped = listing.labeled()
     if any(case.layout == LAYOUT for case in labeled):

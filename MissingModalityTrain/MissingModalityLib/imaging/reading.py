@@ -140,8 +140,8 @@ def read_label(case: Case) -> sitk.Image | None:
             f"{case.label}: the names of case {case.name} do not tell how its labels are numbered. Give the "
             f"convention explicitly, one of: {', '.join(CONVENTIONS)}."
         )
+    image = read_image(case.label)  # first, since it alone is looked at in a process of its own
     _headers([case.label, *(file.path for file in case.images.values())])
-    image = read_image(case.label)
     values = sitk.GetArrayViewFromImage(image)
     classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label)))
     classes.CopyInformation(image)

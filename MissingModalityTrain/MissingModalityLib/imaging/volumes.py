@@ -197,10 +197,11 @@ def write_image(image: sitk.Image, path: Path) -> None:
 
 
 @contextmanager
-def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
+def placing_image(image: sitk.Image, path: Path) -> Iterator[Path]:
     """:func:`write_image`, but the complete file is put in place only when the block ends well.
 
-    For a file that must not be there without another one, which the block writes.
+    For a file that must not be there without another one, which the block writes; it gets the path of the
+    complete file before that.
     """
     path = Path(path)
     suffix = image_suffix(path)
@@ -215,7 +216,7 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[None]:
         with atomic_write(path) as temporary:
             with _warnings.hold():
                 sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
-            yield
+            yield temporary
     except (RuntimeError, OSError) as error:
         raise ImageError(
             f"Cannot write {path} ({_last_line(error)}). Check that the folder is writable and the disk is "

@@ -99,11 +99,8 @@ def draw_overlay(
         for volume in volumes
     ]
     figure, axes = _canvas(views, _wrapped(notes, views))
-    for row, volume_views in enumerate(views):
-        for column, view in enumerate(volume_views):
-            view.draw(axes[row][column])
-        draw_scale(axes[row][0], volume_views[0].size_mm[0])
-        axes[row][0].set_ylabel(list(study.images)[row].title, color="white", fontsize=13, labelpad=10)
+    for modality, row, volume_views in zip(study.images, axes, views, strict=True):
+        _draw_row(row, volume_views, modality.title)
     for axis, plane in zip(axes[0], _PLANES, strict=True):
         axis.set_title(plane.name, color="white", fontsize=12)
     _write_around(figure, title, subtitle, array, grid, reference is not None, _wrapped(notes, views))
@@ -148,6 +145,14 @@ class _View:
         axis.set_aspect("equal", adjustable="datalim")
         axis.spines[:].set_visible(False)
         write_letters(axis, self.plane.left, self.plane.right, self.plane.top, self.plane.bottom)
+
+
+def _draw_row(axes: Sequence[Axes], views: Sequence[_View], title: str) -> None:
+    """The views of one volume, with its name and a scale bar at the first."""
+    for axis, view in zip(axes, views, strict=True):
+        view.draw(axis)
+    draw_scale(axes[0], views[0].size_mm[0])
+    axes[0].set_ylabel(title, color="white", fontsize=13, labelpad=10)
 
 
 def _width_inches(views: Sequence[Sequence[_View]]) -> float:

@@ -8,6 +8,7 @@ from itertools import combinations, product
 from pathlib import Path
 
 from ..core.errors import ImageError, OptionError
+from ..core.file_names import require_text
 from ..core.files import explain_write_errors
 from ..core.modalities import Modality, in_words
 from ..imaging.duplicates import given_twice
@@ -76,6 +77,7 @@ def check_replaced(output: Path, overwrite: bool) -> None:
 
 
 def _check_writable(path: Path) -> None:
+    require_text(path, OptionError, "Choose another name.")
     folder = path.absolute().parent
     if not folder.is_dir():
         raise OptionError(

@@ -77,8 +77,8 @@ def placing_result(
     regions: bool,
     source: Sequence[Path],
     made_by: Mapping[str, str],
-) -> AbstractContextManager[None]:
-    """A block at whose good end the complete file is put in place.
+) -> AbstractContextManager[Path]:
+    """A block at whose good end the complete file, whose path it gets, is put in place.
 
     Args:
         classes: uint8 classes 0..3.

@@ -34,7 +34,7 @@ from .locations import bundled_student
 from .prediction import Prediction
 from .request_checks import check_request, chosen_grid
 from .result_file import check_source, placing_result
-from .segmentation_report import SegmentationReport, report_path
+from .segmentation_report import SegmentationReport, report_path, with_checksum
 from .student import Student
 from .target_grid import GridChoice, check_grid_choice, target_grid
 
@@ -191,9 +191,9 @@ class Segmenter:
         made_by = {"network": self.student["name"], "sha256": self.student["sha256"]}
         made_by["sequences"] = subset_name(prediction.subset)
         source = self._source(study, sources or {})
-        with placing_result(prediction.labels, output, labels, self.regions, source, made_by):
+        with placing_result(prediction.labels, output, labels, self.regions, source, made_by) as file:
             seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
-            report = SegmentationReport(
+            facts = SegmentationReport(
                 command="segment",
                 started=started.isoformat(timespec="seconds"),
                 versions=versions(),
@@ -208,6 +208,7 @@ class Segmenter:
                 dicom=dicom,
                 input_steps=ready.facts,
                 output=str(output),
+                output_sha256=file_sha256(file),
                 labels=labels,
                 grid=self.grid_name,
                 regions=self.regions or None,
@@ -215,7 +216,8 @@ class Segmenter:
                 **findings,
                 seconds={name: round(value, 3) for name, value in seconds.items()},
                 peak_memory_bytes=peak_memory(),
-            ).to_json()
+            )
+            report = with_checksum(facts.to_json())
             with explain_write_errors(report_path(output), _NO_REPORT, OptionError):
                 write_report(report, report_path(output))
         notify(Event(ProgressStage.WRITE, 1, 1, output.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from ..clinical.steps import Steps
 from ..core import strict_json
 from ..core.errors import CaseError, ImageError, OptionError
 from ..core.failures import note_failure
-from ..core.files import explain_write_errors, image_suffix, read_text, write_text
+from ..core.files import explain_write_errors, file_sha256, image_suffix, read_text, write_text
 from ..core.kinds import checked
 from ..core.labels import REGIONS, TUMOR_CLASSES
 from ..core.modalities import Modality, modality_named
@@ -30,7 +31,7 @@ from .folder_patients import Patient, find_patients
 from .locations import bundled_student
 from .result_file import SUFFIXES, check_form
 from .segment_files import Segmenter
-from .segmentation_report import report_path
+from .segmentation_report import is_unchanged, report_path
 
 TABLE_FILE = "volumes.csv"
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
@@ -79,7 +80,8 @@ def segment_folder(
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
         name ``failed``, ``unforeseen`` (names of those that a fault of the program kept out;
         ``failures.log`` in ``output`` has the tracebacks), ``skipped``: ``path`` inside ``data`` and
-        ``reason`` of files that belong to no case, and ``warnings``: sentences about names of cases.
+        ``reason`` of files that belong to no case, and ``warnings``: sentences about names of cases,
+        and about results that were changed since.
 
     Raises:
         CaseError: no case was found, or none could be segmented.
@@ -116,7 +118,7 @@ def segment_folder(
         "skipped": [
             {"path": str(entry.path.relative_to(data)), "reason": entry.reason} for entry in listing.skipped
         ],
-        "warnings": list(listing.warnings),
+        "warnings": [*listing.warnings, *outcome.changed],
     }
 
 
@@ -128,7 +130,19 @@ class _Outcome:
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
     unforeseen: list[str] = field(default_factory=list)
+
+    def told(self, report: dict[str, Any], path: Path) -> dict[str, Any]:
+        """The report on a result that is kept, with a warning where somebody has changed the file since."""
+        # those of older versions do not tell; what was corrected by hand is not written over
+        if report.get("output_sha256") in (None, file_sha256(path)):
+            return report
+        self.changed.append(
+            f"{path.name} was changed after it was written, and is kept; the numbers in {TABLE_FILE} are "
+            "those of before. Delete it to have it made anew."
+        )
+        return {**report, "warnings": [*report["warnings"], self.changed[-1]]}
 
     def table(self) -> str:
         """One line as CSV for each case that is done or failed."""
@@ -177,6 +191,7 @@ def _segment_cases(
             done = _done_before(case, path, segmenter, labels, facts)
             if done:
                 outcome.kept.append(case.name)
+                done = outcome.told(done, path)
             outcome.reports[case.name] = done or case.segment(segmenter, path, labels, facts)
         except Exception as error:  # of whatever kind: the other cases are not to wait for a repair
             failure = note_failure(error, case.name, table.parent)
@@ -203,7 +218,7 @@ def _done_before(
             "preparation": VERSION,
             "library": __version__,
         }
-        if not (same and case.is_from(report, facts) and path.is_file()):
+        if not (same and is_unchanged(report) and case.is_from(report, facts) and path.is_file()):
             return None
         if image_suffix(path):
             check_file(path)
@@ -227,9 +242,9 @@ def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list[Path]) -> None:
-    read = {student.resolve(), *(file.resolve() for case in cases for file in case.files())}
+    read = {os.path.realpath(path) for path in (student, *(file for case in cases for file in case.files()))}
     for path in outputs:
-        if path.resolve() in read or report_path(path).resolve() in read:
+        if os.path.realpath(path) in read or os.path.realpath(report_path(path)) in read:
             raise OptionError(f"{path}: the output would overwrite an input. Choose another output folder.")
 
 

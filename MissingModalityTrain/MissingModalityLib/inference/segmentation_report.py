@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from ..core import strict_json
+
+_CHECKSUM = "report_sha256"
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class SegmentationReport:
             ``angle_degrees`` and ``similarity`` before and after) and ``stripping`` (``method``,
             ``brain_cm3``); reports of earlier versions lack it.
         output: path of the segmentation.
+        output_sha256: of that file's bytes; reports of earlier versions lack it.
         labels: convention of the numbers in it, a key of :data:`.labels.CONVENTIONS`.
         grid: modality or file of the volume on whose grid it lies; absent for the reference.
         regions: true where whole tumor and tumor core are segments of it; else absent.
@@ -48,6 +54,8 @@ class SegmentationReport:
         warnings: sentences for the user.
         seconds: ``total`` and ``prediction``.
         peak_memory_bytes: most main memory that the process held; 0 where the system does not report it.
+
+    In the file ``report_sha256`` comes last, see :func:`with_checksum`; reports of earlier versions lack it.
     """
 
     command: str
@@ -61,6 +69,7 @@ class SegmentationReport:
     dicom: Mapping[str, Any] | None
     input_steps: Mapping[str, Any]
     output: str
+    output_sha256: str
     labels: str
     grid: str | None
     regions: bool | None
@@ -78,6 +87,21 @@ class SegmentationReport:
     def to_json(self) -> dict[str, Any]:
         """Plain values in the order above."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def with_checksum(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report with the SHA-256 of its other entries, by which a number that somebody edited shows."""
+    return {**report, _CHECKSUM: _digest(report)}
+
+
+def is_unchanged(report: Mapping[str, Any]) -> bool:
+    """Whether a report that was read is as it was written; one without checksum may be."""
+    return report.get(_CHECKSUM, _digest(report)) == _digest(report)
+
+
+def _digest(report: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in report.items() if name != _CHECKSUM}
+    return hashlib.sha256(strict_json.dumps(rest).encode()).hexdigest()
 
 
 def report_path(output: Path) -> Path:

@@ -24,9 +24,9 @@ from ..runtime import distributed
 from .attention import attention_distance, scale_distance
 from .ignored import without_ignored
 from .logits import logit_distance, standardized_divergence
-from .losses import channel_losses, presence_target
 from .method import Method, unwrap_ddp
 from .options import JointOptions
+from .plain import channel_losses, presence_target
 from .style import Discriminator, style_distance
 
 READ_BY = {

@@ -19,7 +19,7 @@ class NoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class LossOptions:
-    """How :func:`~.losses.plain_loss` compares a prediction with the labels; the defaults are Dice over the
+    """How :func:`~.plain.plain_loss` compares a prediction with the labels; the defaults are Dice over the
     batch plus the mean cross entropy. Other losses have no options.
 
     Raises:
@@ -53,6 +53,10 @@ class LossOptions:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+DEFAULTS = LossOptions()
+"""Dice over the batch and the mean cross entropy."""
 
 
 @dataclass(frozen=True)

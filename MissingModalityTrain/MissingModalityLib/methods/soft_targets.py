@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..networks.heads import Head
-from .losses import smooth_dice_loss
+from .voxel_losses import smooth_dice_loss
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, head: Head) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import OptionError
-from ..core.settings import as_text
+from ..core.setting_texts import as_text
 from ..networks.output import Output
 from .ignored import without_ignored
 from .losses import segmentation_loss
@@ -96,7 +96,7 @@ class Supervised(Method):
         output = without_ignored(output, batch, trained.head)
         label, present = batch["label"], batch["present"]
         return output, segmentation_loss(
-            trained, output, label, present, self._fused_weight(epoch), self.options
+            trained, output, label, present, self._fused_weight(epoch), self.options, batch["image"]
         )
 
     def _fused_weight(self, epoch: int) -> float:

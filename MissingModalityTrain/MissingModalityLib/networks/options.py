@@ -211,12 +211,53 @@ class AdaMMOptions(NetworkOptions):
     )
 
 
+@dataclass(frozen=True)
+class UHVEDOptions(NetworkOptions):
+    """Of :class:`.uhved.UHVED`."""
+
+    width: int = whole(
+        8,
+        2,
+        128,
+        "Inner channels of the finest level, half of which the latent has; 8 in the paper",
+        multiple_of=2,
+    )
+    as_public_code: bool = switch(
+        False, "With the batch normalizations of the public PyTorch code, which its weights need"
+    )
+
+
+@dataclass(frozen=True)
+class UHeMISOptions(NetworkOptions):
+    """Of :class:`.uhemis.UHeMIS`."""
+
+    width: int = whole(8, 2, 128, "Inner channels of the finest level", multiple_of=2)
+
+
+@dataclass(frozen=True)
+class RobustSegOptions(NetworkOptions):
+    """Of :class:`.robustseg.RobustSeg`."""
+
+    width: int = whole(16, 2, 128, "Channels of the finest level; 16 in the paper", multiple_of=2)
+    voxel_norm_side: int = whole(
+        0,
+        0,
+        256,
+        "Side in voxels of the only crops that can be trained on, if image decoders have a weight per voxel "
+        "as in the public PyTorch code, which its weights need; else 0",
+        multiple_of=8,
+    )
+
+
 OPTIONS: dict[str, type[NetworkOptions]] = {
     "adamm": AdaMMOptions,
     "gatedfusion": GatedFusionOptions,
     "mstkdnet": MSTKDNetOptions,
     "rfnet": RFNetOptions,
+    "robustseg": RobustSegOptions,
     "segresnet": SegResNetOptions,
+    "uhemis": UHeMISOptions,
+    "uhved": UHVEDOptions,
 }
 """By name of the network, for what must know them without loading PyTorch."""
 

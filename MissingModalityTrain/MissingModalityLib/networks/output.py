@@ -36,6 +36,10 @@ class Kind(StrEnum):
     """(B, K, D, H, W): probabilities of each class, estimated at a coarser level."""
     SEPARATE = "separate"
     """(n, K, D, H, W): logits from one modality alone, for the n samples that have it."""
+    RESTORED = "restored"
+    """(n, 1, D, H, W): the image of one modality, made from those at hand, for the n samples that have it."""
+    APPEARANCE = "appearance"
+    """(n, C): codes of how one modality looks, for the n samples that have it."""
 
 
 PRESENCE = "presence"

@@ -40,7 +40,10 @@ NETWORKS: Registry[type[Network]] = Registry(
         "gatedfusion": f"{__package__}.gatedfusion:GatedFusion",
         "mstkdnet": f"{__package__}.mstkdnet:MSTKDNet",
         "rfnet": f"{__package__}.rfnet:RFNet",
+        "robustseg": f"{__package__}.robustseg:RobustSeg",
         "segresnet": f"{__package__}.segresnet:EarlyFusionSegResNet",
+        "uhemis": f"{__package__}.uhemis:UHeMIS",
+        "uhved": f"{__package__}.uhved:UHVED",
     },
     check=_check,
 )

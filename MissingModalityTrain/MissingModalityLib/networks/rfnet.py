@@ -8,37 +8,19 @@ While training, one further decoder shared by all modalities segments each of th
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import ImageError, OptionError
 from ..core.modalities import MODALITIES
 from .heads import HEADS, ClassesHead
-from .network import Network
 from .options import RFNetOptions
-from .output import Feature, Kind, Output, asked, chosen
-from .rfnet_blocks import ConvBlock, gather_rows, scatter_rows, upsample
+from .output import Feature, Kind, asked, chosen
+from .rfnet_blocks import ConvBlock, upsample
 from .rfnet_fusion import RegionFusion, RegionMaps
+from .separate_encoders import Chosen, Pyramid, SeparateEncoders
 
 RFNET_LEVELS = 4  # resolutions of each encoder, each half the one before
-LEAST_SIDE = 16  # reflect padding of the coarsest level needs two voxels
-
-Pyramid = list[Tensor]
-"""Feature maps from fine (index 0, level 1) to coarse (index 3, level 4)."""
-
-
-class Encoded(NamedTuple):
-    """Features of the single modalities of a batch, before anything is fused.
-
-    Attributes:
-        pyramids: per modality, the rows (n_m, C, d, h, w) of the samples that have it.
-        present: (B, 4) bool on the CPU, which samples these are.
-    """
-
-    pyramids: dict[int, Pyramid]
-    present: Tensor
 
 
 class EncoderLevel(nn.Module):
@@ -97,7 +79,7 @@ def _decoder_steps(widths: Sequence[int]) -> nn.ModuleList:
 
 
 class SeparateDecoder(nn.Module):
-    """Segments one modality from its own encoder alone; its weights serve all modalities."""
+    """A plain decoder; in RFNet it segments each modality from its own encoder alone."""
 
     def __init__(self, widths: Sequence[int], classes: int) -> None:
         super().__init__()
@@ -106,10 +88,14 @@ class SeparateDecoder(nn.Module):
 
     def forward(self, pyramid: Pyramid) -> Tensor:
         """Levels of one modality, (n, C, d, h, w) each -> logits (n, classes, D, H, W)."""
-        x = pyramid[-1]
-        for step, skip in zip(reversed(self.steps), reversed(pyramid[:-1]), strict=True):
-            x = step.merge(step.upsample(x), skip)
-        return self.head(x)
+        return self.decoded(pyramid)[0]
+
+    def decoded(self, pyramid: Pyramid) -> tuple[Tensor, dict[int, Tensor]]:
+        """The same, and the maps (n, C, d, h, w) of all levels but the coarsest."""
+        x, levels = pyramid[-1], {}
+        for i in reversed(range(len(self.steps))):
+            x = levels[1 + i] = self.steps[i].merge(self.steps[i].upsample(x), pyramid[i])
+        return self.head(x), levels
 
 
 class FusedDecoder(nn.Module):
@@ -146,8 +132,8 @@ class FusedDecoder(nn.Module):
         return self.head(x), found
 
 
-class RFNet(Network):
-    """Region-aware fusion network; any non-empty subset of modalities per sample.
+class RFNet(SeparateEncoders):
+    """Region-aware fusion network.
 
     If asked for, ``Output.features`` holds, with n_m the samples that have modality m, in batch order:
 
@@ -164,7 +150,8 @@ class RFNet(Network):
     name = "rfnet"
     Options = RFNetOptions
     divisor = 2 ** (RFNET_LEVELS - 1)
-    find_unused_parameters = True  # encoders of modalities that no sample has
+    least_side = 16  # reflect padding of the coarsest level needs two voxels
+    single_kinds = (Kind.SEPARATE, Kind.ENCODER)
     loss = "region_aware"
     loss_features = (Kind.SEPARATE, Kind.REGIONS)
 
@@ -180,124 +167,20 @@ class RFNet(Network):
             if isinstance(module, nn.Conv3d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
 
-    def forward(
-        self,
-        image: Tensor,
-        available: Tensor,
-        present: Tensor | None = None,
-        features: bool | Collection[str] = False,
-    ) -> Output:
-        """See :meth:`.network.Network.forward`; sides of at least 16.
+    def decode(
+        self, chosen: Chosen, features: bool | Collection[str]
+    ) -> tuple[Tensor, dict[Feature, Tensor]]:
+        """See :meth:`.separate_encoders.SeparateEncoders.decode`."""
+        return self.fused(chosen.stacks, chosen.used, features)
 
-        In training mode, if features of single modalities are asked for, encoders and separate decoder run on
-        all modalities that are ``present``, whatever the random subset that is fused.
-
-        Raises:
-            ImageError: image or availability of the wrong shape, or a sample without modality.
-            OptionError: ``available`` names a modality that is not present.
-        """
-        available = available.cpu()
-        if present is not None and self.training:
-            _check_present(available, present.cpu())
-        single = asked(features, Kind.SEPARATE) or asked(features, Kind.ENCODER)
-        encoded = self.encode(
-            image, present if present is not None and self.training and single else available
-        )
-        stacks, used = self._stacks(encoded, available)
-        own = self._own_features(encoded.pyramids, features)
-        del encoded  # while predicting, the chosen stacks are the only copy left
-        return self._decode(stacks, used, own, features)
-
-    def encode(self, image: Tensor, present: Tensor) -> Encoded:
-        """The first half of :meth:`forward`: every modality on its own, once for any number of subsets.
-
-        Args:
-            image: (B, 4, D, H, W), as in :meth:`forward`.
-            present: (B, 4) bool, modalities to encode; the others' voxels are never read.
-
-        Raises:
-            ImageError: as :meth:`forward`.
-        """
-        present = present.cpu()  # decides what is computed: one wait for the device instead of many
-        _check_image(image)
-        _check_flags(present, len(image))
-        pyramids = {
-            m: self.encoders[m](image[present[:, m], m : m + 1]) for m in MODALITIES if present[:, m].any()
-        }
-        return Encoded(pyramids, present)
-
-    def fuse(self, encoded: Encoded, available: Tensor, features: bool | Collection[str] = False) -> Output:
-        """The second half of :meth:`forward`: what the modalities ``available`` (B, 4) say together.
-
-        Raises:
-            ImageError: ``available`` has the wrong shape, or a sample without modality.
-            OptionError: ``available`` names a modality that was not encoded.
-        """
-        stacks, used = self._stacks(encoded, available)
-        return self._decode(stacks, used, self._own_features(encoded.pyramids, features), features)
-
-    def _stacks(self, encoded: Encoded, available: Tensor) -> tuple[Pyramid, Sequence[int]]:
-        """Levels of the modalities that any sample fuses, side by side, and which modalities these are."""
-        available, (pyramids, present) = available.cpu(), encoded
-        _check_flags(available, len(present))
-        _check_present(available, present)
-        used = [m for m in MODALITIES if available[:, m].any()]
-        return [_stack(pyramids, level, used, available, present) for level in range(RFNET_LEVELS)], used
-
-    def _decode(
-        self,
-        stacks: Pyramid,
-        used: Sequence[int],
-        own: Mapping[Feature, Tensor],
-        features: bool | Collection[str],
-    ) -> Output:
-        logits, found = self.fused(stacks, used, features)
-        return Output(logits, {**own, **found})
-
-    def _own_features(
+    def own_features(
         self, pyramids: Mapping[int, Pyramid], features: bool | Collection[str]
     ) -> dict[Feature, Tensor]:
         """Features of single modalities: encoder levels and, while training, separate logits."""
-        found = {}
-        for number, pyramid in pyramids.items():
-            modality = MODALITIES[number]
-            if asked(features, Kind.ENCODER):
-                found |= {Feature(Kind.ENCODER, level, modality): x for level, x in enumerate(pyramid, 1)}
-            if self.training and asked(features, Kind.SEPARATE):
-                found[Feature(Kind.SEPARATE, modality=modality)] = self.separate(pyramid)
+        found = super().own_features(pyramids, features)
+        if self.training and asked(features, Kind.SEPARATE):
+            found |= {
+                Feature(Kind.SEPARATE, modality=MODALITIES[number]): self.separate(pyramid)
+                for number, pyramid in pyramids.items()
+            }
         return found
-
-
-def _stack(
-    pyramids: dict[int, Pyramid], level: int, used: Sequence[int], available: Tensor, present: Tensor
-) -> Tensor:
-    """One level of the modalities ``used``, (B, A, C, D, H, W), zero where a sample lacks one."""
-    rows = (gather_rows(pyramids[m][level], available[present[:, m], m]) for m in used)
-    return torch.stack([scatter_rows(x, available[:, m]) for x, m in zip(rows, used, strict=True)], 1)
-
-
-def _check_image(image: Tensor) -> None:
-    sides = image.shape[2:]
-    if (
-        image.ndim != 5
-        or image.shape[1] != len(MODALITIES)
-        or any(s < LEAST_SIDE or s % RFNet.divisor for s in sides)
-    ):
-        raise ImageError(
-            f"rfnet: an image of shape {tuple(image.shape)} does not fit. Give (batch, {len(MODALITIES)}, "
-            f"depth, height, width) with sides that are multiples of {RFNet.divisor}, at least {LEAST_SIDE}."
-        )
-
-
-def _check_present(available: Tensor, present: Tensor) -> None:
-    if (available & ~present).any():
-        raise OptionError(
-            "rfnet: a modality is marked available but not present. Mark it in both or neither."
-        )
-
-
-def _check_flags(flags: Tensor, batch: int) -> None:
-    if flags.shape != (batch, len(MODALITIES)) or not flags.any(1).all():
-        raise ImageError(
-            "rfnet: every sample needs one flag per modality and at least one available modality."
-        )

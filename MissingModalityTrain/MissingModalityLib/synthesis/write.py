@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -80,7 +81,8 @@ def synthesize(
     """
     start, notify = perf_counter(), reporter(on_progress)
     check_seed(seed)
-    data, output, options = Path(data).resolve(), Path(output).resolve(), options or SynthesisOptions()
+    data, output = Path(os.path.realpath(data)), Path(os.path.realpath(output))
+    options = options or SynthesisOptions()
     labeled, _ = find_cases(data, convention).labeled()
     check_choices(method, factor, len(labeled))
     if convention is None:

@@ -100,6 +100,8 @@ def _check(state: Any) -> None:
     lacking = [part for part, kind in kinds.items() if not isinstance(state[part], kind)]
     if lacking:
         raise ValueError(f"its {lacking[0]} is none")
+    if isinstance(state["epoch"], bool) or state["epoch"] < 0:
+        raise ValueError(f"its epoch is {state['epoch']}")
     name = first_not_finite(dict(tensors_in({part: state[part] for part in _WEIGHTS if part in state})))
     if name is not None:
         raise ValueError(f"{name} holds NaN or infinity")

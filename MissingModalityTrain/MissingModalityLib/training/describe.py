@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
-from ..core.settings import as_text
+from ..core.setting_texts import as_text
 from ..methods.registry import METHODS
 from .plan import OF_THE_RUN, Plan
 from .presets import PRESET_NAMES, PRESETS

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any, Protocol, Self
 
 from ..core.errors import OptionError
+from ..core.files import read_text
 from ..core.words import unknown_name
 from . import log
 from .log import LogLine
@@ -150,7 +151,7 @@ class MLflow:
         import mlflow
 
         self._mlflow = mlflow
-        known = folder.mlflow_id.read_text("utf-8").strip() if folder.mlflow_id.exists() else None
+        known = read_text(folder.mlflow_id).strip() if folder.mlflow_id.exists() else None
         run = mlflow.start_run(run_id=known, run_name=folder.path.resolve().name)
         folder.mlflow_id.write_text(run.info.run_id, "utf-8")
         lines = log.read(folder)

@@ -103,7 +103,7 @@ def read(folder: RunFolder) -> list[LogLine]:
     """
     try:
         lines = read_text(folder.log).splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         lines = []
     except (OSError, ValueError) as error:
         raise CaseError(f"{folder.log}: cannot be read ({error}). Move it away, and resume.") from error

@@ -17,10 +17,10 @@ from ..core.errors import OptionError
 from ..core.files import read_text
 from ..core.kinds import checked
 from ..core.labels import CAVITY_RULES
+from ..core.setting_texts import as_text
 from ..core.settings import (
     SettingError,
     all_old_names,
-    as_text,
     check,
     choice,
     facts,
@@ -215,7 +215,10 @@ def flattened(changes: Mapping[str, Any]) -> dict[str, Any]:
         raise OptionError(
             f"{changes!r} holds no settings by name. Give them as a mapping such as {{'epochs': 100}}."
         )
-    return renamed(flat(changes), _OLD_NAMES)
+    try:
+        return renamed(flat(changes), _OLD_NAMES)
+    except RecursionError:  # of a mapping that holds itself, too
+        raise OptionError("The settings nest too deep. Give them as KEY.OPTION.") from None
 
 
 _LONGEST_CONFIG = 1 << 16

@@ -100,6 +100,21 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "light": (replace(_LIGHT, patch_size=(80, 80, 80), supervised=SupervisedOptions(10)), {"width": 8}),
         "quick": (_QUICK, {"width": 4}),
     },
+    "robustseg": {
+        "paper": (Settings(num_workers=4), {}),
+        "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8}),
+        "quick": (_QUICK, {"width": 4}),
+    },
+    "uhemis": {
+        "paper": (Settings(num_workers=4), {}),
+        "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {}),
+        "quick": (_QUICK, {"width": 4}),
+    },
+    "uhved": {
+        "paper": (Settings(num_workers=4), {}),
+        "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {}),
+        "quick": (_QUICK, {"width": 4}),
+    },
     "mstkdnet": {
         # student and teacher part the more slowly, the lower the learning rate: so weights differ
         "paper": (
@@ -142,7 +157,8 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
 
 segresnet is the light network that a laptop can train and run, of no paper: its "paper" preset has the
 AEM+KD paper's 300 epochs, and space_to_depth lets a step see a whole brain. rfnet is the one of that paper,
-with the settings of its public training script; mstkdnet and adamm are those of their papers. "light"
+with the settings of its public training script, which uhemis, uhved and robustseg, further lines of its
+tables, were trained with too; mstkdnet and adamm are those of their papers. "light"
 networks have fewer or narrower layers, and crops that a laptop can hold.
 """
 

@@ -14,13 +14,11 @@ from matplotlib.figure import Figure
 
 from ..core.files import atomic_write
 from ..core.labels import REGIONS
-from ..core.segments import segment_of
+from ..core.segments import CURVE_COLORS, segment_of
 from .log import LogLine
 
-_SIGNS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"WT": ("#0072b2", "o"), "TC": ("#e69f00", "^"), "ET": ("#009e73", "s")}
-)
-"""Color and marker of a region: told apart with any color vision (Okabe and Ito, 2008), and in gray."""
+_MARKERS: Mapping[str, str] = MappingProxyType({"WT": "o", "TC": "^", "ET": "s"})
+"""By which regions are told apart without color."""
 
 
 def draw_progress(lines: Sequence[LogLine], path: Path, title: str) -> None:
@@ -68,7 +66,7 @@ def _draw_loss(axes: Axes, lines: Sequence[LogLine]) -> None:
 def _draw_dice(axes: Axes, lines: Sequence[LogLine]) -> None:
     """A line for each region, over the epochs that were validated."""
     for region in REGIONS:
-        color, marker = _SIGNS[region]
+        color, marker = CURVE_COLORS[region], _MARKERS[region]
         scored = [(epoch, region_dice(line, region)) for epoch, line in enumerate(lines, 1)]
         known = [(epoch, score) for epoch, score in scored if score is not None]
         label = f"{segment_of(region).name} ({region})"

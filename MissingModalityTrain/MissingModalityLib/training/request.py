@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
-from ..core.settings import as_text
+from ..core.setting_texts import as_text
 from .plan import Plan, change_plan, flattened, make_plan, read_config
 
 _PATHS = ("data", "output", "config", "initial", "prepared")

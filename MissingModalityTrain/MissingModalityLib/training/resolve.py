@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -186,4 +187,4 @@ def _check_plan(plan: Plan, initial: bool) -> None:
 
 def _whole(path: Path | None) -> str | None:
     """A path that holds from any folder; None stays None."""
-    return None if path is None else str(path.resolve())
+    return None if path is None else os.path.realpath(path)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import MissingModalityError
+from ..core.files import leaving_no_empty_folder
 from ..inference.locations import STUDENT_SUFFIX
 from ..runtime import lock
 
@@ -95,22 +96,20 @@ def leaving_nothing(folder: RunFolder) -> Iterator[None]:
     """
     places = (folder.path / lock.FILE_NAME, folder.prepared)
     made = [place for place in places if not place.exists()]
-    absent = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
-    try:
-        yield
-    except MissingModalityError:
-        if not folder.record.exists() and not any(folder.path.glob(f"fold*/{folder.record.name}")):
-            _remove(made, absent)
-        raise
+    with leaving_no_empty_folder(folder.path):
+        try:
+            yield
+        except MissingModalityError:
+            if not folder.record.exists() and not any(folder.path.glob(f"fold*/{folder.record.name}")):
+                _remove(made)
+            raise
 
 
-def _remove(made: Sequence[Path], folders: Sequence[Path]) -> None:
-    """Files and folders, and folders that are empty then, the innermost first."""
-    with suppress(OSError):  # what cannot be removed stays, since the error to be told is another one
-        for path in made:
+def _remove(places: Sequence[Path]) -> None:
+    """Files and folders; what cannot be removed stays, since the error to be told is another one."""
+    with suppress(OSError):
+        for path in places:
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        for path in folders:
-            path.rmdir()

@@ -10,10 +10,10 @@ from typing import Any
 from ..core.aliases import OLD_SETTINGS, OLD_SYNTHESIS_OPTIONS
 from ..core.errors import OptionError
 from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name, subset_named
+from ..core.setting_texts import as_text
 from ..core.settings import (
     SettingError,
     above_zero,
-    as_text,
     at_least,
     check,
     choice,
