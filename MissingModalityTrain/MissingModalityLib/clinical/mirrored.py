@@ -17,8 +17,8 @@ from .heads import Head
 LEAST_GAIN = 1.15
 """Ratio of agreements, mirrored over as it lies, from which on a volume is said to be mirrored.
 
-Of pairs of 54 training patients none that was tried has more than 1.03, of 18 pairs with one volume mirrored
-none less than 1.3.
+Of pairs of 54 training patients none that was tried has more than 1.03, of 18 with one volume mirrored none
+less than 1.3.
 """
 
 _SAME_BRAIN = 1.4
