@@ -14,6 +14,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.case import ImageFile
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.datasets.patients import of_voxels, same_volumes
+from MissingModalityLib.imaging import content
 from MissingModalityLib.imaging.cache import cache_case
 from MissingModalityLib.imaging.content import identity, voxels_sha256
 from MissingModalityLib.imaging.file_facts import file_facts, files_facts
@@ -91,6 +92,17 @@ def test_one_patient_in_two_scales_is_one_patient(change) -> None:
     }
     assert same_volumes(contents) == [("a", "b")]
     assert of_voxels(contents["a"]) == {"T1": voxels_sha256(WHOLE)}
+
+
+def test_moments_on_two_sides_of_a_border_are_those_of_one_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = {}
+    for name, share in (("a", 1 - 1e-6), ("b", 1 + 1e-6)):
+        found = tuple(np.sinh(content._STEP * np.array([1000, 2000, 3000]) * share))
+        monkeypatch.setattr(content, "moments_of", lambda values, found=found: found)
+        contents[name] = identity({Modality.T1: brain_volume(ord(name))})
+    hashes = [{key: of for key, of in contents[name].items() if "intensities" in key} for name in contents]
+    assert hashes[0]["T1 intensities 1"] != hashes[1]["T1 intensities 1"]
+    assert same_volumes(contents) == [("a", "b")]
 
 
 def test_a_volume_of_one_value_or_of_few_voxels_tells_no_patient() -> None:
