@@ -159,6 +159,11 @@ METAIMAGE = [
     one("metaimage-underscore", metaimage(DimSize="1_1 10 9"), "no whole number"),
     one("metaimage-float-size", metaimage(DimSize="11.0 10 9"), "no whole number"),
     one("metaimage-endless-number", metaimage(DimSize="1" * 5000), "no whole number"),
+    one(
+        "metaimage-fourth-spacing-zero",
+        metaimage(NDims="4", DimSize="11 10 9 1", ElementSpacing="2 2 2 0"),
+        "2, 2, 2, 0 mm .* positive number",
+    ),
     one("metaimage-two-sizes", metaimage(DimSize="11 10"), "NDims"),
     one("metaimage-no-size", metaimage(DimSize=None), "DimSize"),
     one("metaimage-no-type", metaimage(ElementType=None), "ElementType"),

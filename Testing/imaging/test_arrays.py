@@ -25,6 +25,23 @@ def affine_of(image: sitk.Image) -> np.ndarray:
     return np.diag([-1, -1, 1, 1]) @ lps
 
 
+def in_meters() -> nibabel.Nifti1Image:
+    image = nibabel.Nifti1Image(ARRAY, np.diag([1e-3, 1e-3, 1e-3, 1]) @ AFFINE)
+    image.header.set_xyzt_units("meter")
+    return image
+
+
+def two_places(
+    qform: np.ndarray, zooms: tuple[float, ...] = (1, 2, 3), codes: int = 1
+) -> nibabel.Nifti1Image:
+    """An image whose header states two geometries."""
+    image = nibabel.Nifti1Image(ARRAY, AFFINE)
+    image.set_qform(qform, codes)
+    image.header["sform_code"] = codes
+    image.header.set_zooms(zooms)
+    return image
+
+
 ARRAY, AFFINE = sitk.GetArrayFromImage(IMAGE).transpose(), affine_of(IMAGE)
 
 SAME = {
@@ -34,6 +51,11 @@ SAME = {
     "a channel last": lambda: as_volume(ARRAY[..., None], "FLAIR", AFFINE),
     "a big-endian array": lambda: as_volume(ARRAY.astype(">f4"), "FLAIR", AFFINE),
     "an image of nibabel": lambda: as_volume(nibabel.Nifti1Image(ARRAY, AFFINE), "FLAIR"),
+    "an image of NIfTI-2": lambda: as_volume(nibabel.Nifti2Image(ARRAY, AFFINE), "FLAIR"),
+    "an image without a matrix": lambda: as_volume(nibabel.Nifti1Image(ARRAY, None), "FLAIR", AFFINE),
+    "an image in meters": lambda: as_volume(in_meters(), "FLAIR"),
+    "a volume in a list of one": lambda: as_volume(sitk.JoinSeries([IMAGE]), "FLAIR"),
+    "an array of long floats": lambda: as_volume(ARRAY.astype(np.longdouble), "FLAIR", AFFINE),
     "a tensor of MONAI": lambda: as_volume(MetaTensor(torch.tensor(ARRAY)[None], torch.tensor(AFFINE)), "x"),
     "a tensor that learns": lambda: as_volume(torch.tensor(ARRAY, requires_grad=True), "FLAIR", AFFINE),
 }
@@ -61,6 +83,12 @@ REFUSED = {
     "nothing": (None, {"affine": AFFINE}, "NoneType"),
     "complex numbers": (ARRAY.astype(complex), {"affine": AFFINE}, "complex128"),
     "one spacing": (ARRAY, {"spacing": 2}, "no usable affine or spacing"),
+    "a negative spacing": (ARRAY, {"spacing": (1, 1, -1)}, "without extent"),
+    "affine and spacing": (ARRAY, {"affine": AFFINE, "spacing": (1, 1, 1)}, "both affine= and spacing="),
+    "a transposed affine": (ARRAY, {"affine": AFFINE.T}, "is it transposed"),
+    "a mirrored qform": (two_places(np.diag([-1, 1, 1, 1]) @ AFFINE), {}, "contradicts itself"),
+    "other zooms": (two_places(AFFINE, (2, 2, 3)), {}, "contradicts itself"),
+    "no orientation": (two_places(AFFINE, codes=0), {}, "codes of its qform and sform are both 0"),
     "a spacing of 0": (ARRAY, {"spacing": (1, 0, 1)}, "without extent"),
     "NaN": (ARRAY, {"affine": AFFINE * np.nan}, "without extent"),
     "shear": (ARRAY, {"affine": np.eye(4) + np.eye(4, k=1)}, "shears"),

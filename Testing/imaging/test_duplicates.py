@@ -74,6 +74,13 @@ def test_other_volumes_pass_though_they_are_as_much_alike_as_two_sequences_can_b
     assert prepare(pair(enhanced, spacing=1.0)).available.sum() == 2
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.uint16, np.int64])
+def test_whole_numbers_have_the_moments_of_the_same_fractions(kind: type) -> None:
+    limits = np.iinfo(kind)
+    values = np.random.default_rng(0).integers(limits.min, limits.max, 5000, dtype=kind)
+    assert moments_of(values) == pytest.approx(moments_of(values.astype(np.float64)), abs=1e-9)
+
+
 def test_moments_are_those_of_the_distribution_alone() -> None:
     values = np.random.default_rng(0).gamma(3.0, size=20_000)
     skewness, kurtosis, fifth = moments_of(values)

@@ -143,6 +143,12 @@ def test_a_label_half_a_voxel_or_a_few_millimeters_off_is_told(
     assert f"{shift} mm away" in warning and "CopyInformation" in warning
 
 
+def test_a_mask_of_the_whole_tumor_in_place_of_a_label_is_told(tmp_path: Path) -> None:
+    save_label(case_folder(tmp_path), (tumor() > 0).astype(np.uint8), ".nii.gz")
+    (warning,) = prepared(tmp_path)
+    assert "numbered as necrotic core, and no edema" in warning
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("orientation", ["RAS", "LAI", "PIR"])
 def test_a_label_stored_along_other_axes_of_the_same_space_is_as_good(

@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import LabelError
-from ..core.labels import RESECTION_CAVITY
+from ..core.labels import RESECTION_CAVITY, TumorClass
 from ..core.modalities import Modality
 from .grid import Grid
 from .reading import Study
@@ -28,6 +28,9 @@ MOST_OF_BRAIN = 0.5
 
 _TOLD_SHIFT = 0.1
 """Of a voxel; half of one is what programs differ by that count from its corner or from its center."""
+
+_LARGE = 1000
+"""Voxels of 1 mm3; a core so large without any edema is mostly a mask."""
 
 REFUSED_SHIFT_MM = 10.0
 """Distance between the corners of two grids of one size: a patient moves less between two sequences."""
@@ -102,6 +105,11 @@ def check_on_brain(
         return [
             f"{name}: {on_brain / brain.sum():.0%} of the brain is labeled as tumor. Check that the file is "
             "a label map of the tumor, not a brain mask."
+        ]
+    if count >= _LARGE and (classes[tumor] == TumorClass.NCR).all():
+        return [
+            f"{name}: all of its tumor is numbered as necrotic core, and no edema beside it. Check that it "
+            "is not a mask of the whole tumor, which would count as tumor core."
         ]
     return []
 

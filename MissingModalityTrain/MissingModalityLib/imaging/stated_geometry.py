@@ -71,7 +71,7 @@ def unoriented(how: str) -> str:
     )
 
 
-def millimeters(path: Path, unit: str) -> float:
+def millimeters(path: Path | str, unit: str) -> float:
     """Length of a unit in mm.
 
     Raises:
