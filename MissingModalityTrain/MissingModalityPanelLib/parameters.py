@@ -8,7 +8,7 @@ from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrappe
 from slicer.util import NodeModify
 
 OLD_NAMES = {"gpu": "cuda"}
-"""Texts of scenes of earlier versions that are today's in other letters than capitals."""
+"""What scenes of earlier versions have in the place of today's texts, in small letters."""
 
 
 class FirstParameter:

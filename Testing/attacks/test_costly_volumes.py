@@ -92,6 +92,15 @@ def test_costly_or_misread_volumes_are_refused(
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_voxel_that_two_pieces_share_is_looked_at(tmp_path: Path) -> None:
+    values = voxels().astype("<f4")
+    values[4, 5, 6] = np.nan
+    content = pieces(nifti(values.tobytes(), datatype=16, bitpix=32), 901)
+    (tmp_path / "x.nii.gz").write_bytes(content)
+    with pytest.raises(ImageError, match="holds 1 voxel of NaN"):
+        read_image(tmp_path / "x.nii.gz")
+
+
 def test_a_link_that_leads_nowhere_is_told(tmp_path: Path) -> None:
     (tmp_path / "x.nii.gz").symlink_to(tmp_path / "absent.nii.gz")
     with pytest.raises(ImageError, match="is a link to a file that is not there"):

@@ -24,10 +24,13 @@ from MissingModalityLib.core.errors import (
     StudentError,
 )
 from MissingModalityLib.core.files import read_text, safetensors_header
+from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.datasets.prepared import prepared_cases
 from MissingModalityLib.evaluation.evaluate import read_evaluation
 from MissingModalityLib.evaluation.tables import read_rows
 from MissingModalityLib.imaging.arrays import as_volume
-from MissingModalityLib.imaging.cache import stored
+from MissingModalityLib.imaging.cache import cache_case, stored, write_arrays
+from MissingModalityLib.imaging.prepared import VERSION
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.request_checks import check_output
 from MissingModalityLib.inference.student import Student
@@ -254,3 +257,32 @@ def test_a_log_that_nobody_reads_is_refused(tmp_path: Path, capfd: pytest.Captur
 def test_an_output_with_a_zero_in_its_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"a\\x00\.nii\.gz"):
         check_output(tmp_path / "a\0.nii.gz", "classes", ())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"subset": '["FLAIR"]'},
+        {"subset": '["FLAIR", "FLAIR"]'},
+        {"subset": '["T1", "FLAIR"]'},
+        {"cavity_voxels": "-5"},
+        {"image": np.zeros((2, 4, 5, 6), np.float32)},
+        {"image": np.zeros((2, 4, 5, 7), np.float16)},
+        {"label": np.zeros((4, 5, 6), np.int8)},
+    ],
+    ids=lambda changed: " ".join(f"{key} {str(value)[:20]!r}" for key, value in changed.items()),
+)
+def test_a_prepared_case_whose_header_lies_is_not_used(changed: dict[str, object], tmp_path: Path) -> None:
+    arrays = {
+        "image": np.zeros((2, 4, 5, 6), np.float16),
+        "label": np.zeros((4, 5, 6), np.uint8),
+        "tumor": np.zeros((0, 4), np.int16),
+    }
+    header = {"case": "a", "fingerprint": "f", "subset": '["FLAIR", "T1"]', "preparation": str(VERSION)}
+    write_arrays(tmp_path / "a.safetensors", arrays, header)
+    (case,), _ = prepared_cases(tmp_path)
+    assert cache_case(case, tmp_path / "out").subset == (Modality.FLAIR, Modality.T1)
+    other = {key: value for key, value in changed.items() if isinstance(value, np.ndarray)}
+    write_arrays(tmp_path / "a.safetensors", arrays | other, header if other else header | changed)
+    with pytest.raises(CaseError, match="is damaged"):
+        cache_case(case, tmp_path / "out")

@@ -13,6 +13,7 @@ from MissingModalityLib.imaging import plausibility
 from MissingModalityLib.imaging.grid import Grid
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.phantom.patient import grow_patient
+from movements import moved
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +42,16 @@ def turned(image: sitk.Image, columns: np.ndarray) -> sitk.Image:
 def test_of_an_adults_brain_that_lies_upright_nothing_is_told(flair: sitk.Image) -> None:
     assert told(flair) == ()
     assert told(turned(flair, np.diag([-1, 1, 1]))) == (), "left and right are alike"
+
+
+@pytest.mark.parametrize("nodding", [-20, 20])
+@pytest.mark.parametrize("stretch", [(0.93, 1.07, 1.0), (1.07, 0.93, 1.0)], ids=["long", "broad"])
+def test_skulls_may_be_long_or_broad_and_heads_tilted(
+    flair: sitk.Image, stretch: tuple[float, ...], nodding: float
+) -> None:
+    image = sitk.Image(flair)
+    image.SetSpacing(np.multiply(flair.GetSpacing(), stretch).tolist())
+    assert told(moved(image, (0, 0, 0), (nodding, 0, 0))[0]) == ()
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,9 @@ LANGUAGES = {
     "T1 prima di mdc": T1,
     "T1 zonder contrast": T1,
     "T1 met contrast": T1CE,
+    "T1 до контраста": T1,
+    "Т1 после контраста": T1CE,  # noqa: RUF001 the Cyrillic letter
+    "T2 диффузия": NONE,
     "T1強調": T1,
     "T1WI 単純": T1,
     "造影T1強調": T1CE,

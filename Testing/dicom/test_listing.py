@@ -18,6 +18,7 @@ from MissingModalityLib.dicom.listing import find_studies
 from MissingModalityLib.dicom.reading import choose_series
 from MissingModalityLib.dicom.series import Series, SeriesKind
 from MissingModalityLib.dicom.slices import placement
+from MissingModalityLib.dicom.visits import only_visit
 
 COMPUTED = {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]}
 OTHERS = {
@@ -164,6 +165,7 @@ def test_what_is_no_input_is_told_with_the_reason(tmp_path: Path, kind: SeriesKi
         {"SeriesDescription": "t1 sag Schulter"},
         {"StudyDescription": "腰椎MRI", "SpecificCharacterSet": "ISO_IR 192"},
         {"StudyDescription": "Épaule gauche"},
+        {"BodyPartExamined": "PHANTOM"},
     ],
 )
 def test_another_part_of_the_body_is_told(tmp_path: Path, header: dict) -> None:
@@ -186,6 +188,14 @@ def test_series_that_cannot_be_used_for_one_reason_are_told_together(tmp_path: P
     with pytest.raises(CaseError, match=r"'t1_se_tra' \(series 5\) and 2 more: shows another part") as told:
         choose_series(find_studies(tmp_path).studies[0])
     assert str(told.value).count("another part") == 1
+
+
+def test_visits_of_one_day_are_named_by_what_was_examined(tmp_path: Path) -> None:
+    for number, name in enumerate(("Brain", "Brain with contrast"), 1):
+        header = {"StudyInstanceUID": f"1.2.{number}", "StudyDescription": name}
+        save(slices(number, count=8, **SEQUENCES["T1"], **header), tmp_path)
+    with pytest.raises(CaseError, match=r"\(Brain, 1\.2\.1\); .* \(Brain with contrast, 1\.2\.2\)"):
+        only_visit(find_studies(tmp_path))
 
 
 def test_color_images_and_few_slices_are_no_input(tmp_path: Path) -> None:

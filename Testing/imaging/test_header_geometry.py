@@ -306,7 +306,9 @@ def test_units_of_spacings_of_nrrd_are_converted(tmp_path: Path) -> None:
         ("RAS", (-1, -1, 1)),
         ("right-anterior-superior", (-1, -1, 1)),
         ("LAS", (1, -1, 1)),
+        ("left-anterior-superior", (1, -1, 1)),
         ("left-posterior-superior", (1, 1, 1)),
+        ("LPS", (1, 1, 1)),
     ],
 )
 def test_space_of_nrrd_turns_axes_and_origin(tmp_path: Path, space: str, signs: tuple[int, ...]) -> None:

@@ -21,7 +21,7 @@ from MissingModalityLib.networks.output import PRESENCE, Feature, Kind
 from processes import environment
 from small_networks import small_network
 
-SIDES = {name: 32 if name == "mstkdnet" else 16 for name in NETWORKS}
+SIDES = {name: 32 if name in ("mmformer", "mstkdnet") else 16 for name in NETWORKS}
 
 
 @pytest.fixture(params=NETWORKS.names())

@@ -1,4 +1,4 @@
-"""U-HVED and RobustSeg equal the published networks; U-HeMIS its definition; their losses what papers say."""
+"""U-HVED, RobustSeg and mmFormer equal the published networks, U-HeMIS its definition, losses the papers'."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import MODALITIES
 from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.methods.restoring import appearance_divergence, latent_divergence
-from MissingModalityLib.networks import uhved
+from MissingModalityLib.networks import mmformer_blocks, uhved
 from MissingModalityLib.networks.network import Network
 from MissingModalityLib.networks.output import Feature, Kind
 from MissingModalityLib.networks.reference import load_reference
@@ -25,7 +25,7 @@ from small_networks import small_network
 
 MASKS = ("1111", "1000", "0101")
 EVERYTHING = flags("1111")
-PUBLIC = {"uhved": ("Flair", "T1c", "T1", "T2"), "robustseg": ("flair", "t1c", "t1", "t2")}
+RESTORING = {"uhved": ("Flair", "T1c", "T1", "T2"), "robustseg": ("flair", "t1c", "t1", "t2")}
 
 
 class Published:
@@ -44,18 +44,22 @@ class Published:
         return load_reference(self.name, {k: v for k, v in self.arrays.items() if k[:2] == "w/"}).double()
 
 
-@pytest.fixture(params=PUBLIC)
+@pytest.fixture(params=[*RESTORING, "mmformer"])
 def public(request: pytest.FixtureRequest, golden) -> Published:
     return Published(request.param, golden(request.param))
 
 
 @pytest.fixture
 def training(public: Published, monkeypatch: pytest.MonkeyPatch):
-    """Output of one step as published, T1ce and T2 being fused and all present."""
+    """Output of one step as published, T1ce and T2 being fused and all present, without dropout."""
+    monkeypatch.setattr(mmformer_blocks, "DROPOUT", 0.0)
     if public.name == "uhved":
         noise = (public[f"in/noise_{level}"] for level in range(4))
         monkeypatch.setattr(uhved.torch, "randn_like", lambda _: next(noise))
     network = public.network().train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
     return network, network(public["in/x"], flags("0101"), EVERYTHING, features=True)
 
 
@@ -77,8 +81,10 @@ def test_probabilities_of_a_batch_are_the_published_ones(public: Published) -> N
 
 def test_images_are_restored_as_published(public: Published, training) -> None:
     restored = named(training[1].features)
+    if public.name not in RESTORING:
+        pytest.skip("restores no images")
     part, step = ("train_bn/{}@s4", 4) if public.name == "uhved" else ("train/reconstruct_{}@s2", 2)
-    for modality, name in zip(MODALITIES, PUBLIC[public.name], strict=True):
+    for modality, name in zip(MODALITIES, RESTORING[public.name], strict=True):
         found = restored[f"restored/{modality.name}"].detach()[..., ::step, ::step, ::step]
         # what was stored is in single precision
         np.testing.assert_allclose(found, public[part.format(name)], atol=1e-4)
@@ -88,7 +94,16 @@ def test_losses_are_the_published_ones_where_they_follow_the_paper(public: Publi
     network, output = training
     labels = public["in/target_labels"]
     terms = segmentation_loss(network, output, labels, EVERYTHING, image=public["in/x"])
-    same = {"restored": 0.1 * public["loss/rec@f64"]}
+    same = {}
+    if public.name in RESTORING:
+        same = {"restored": 0.1 * public["loss/rec@f64"]}
+    if public.name == "mmformer":
+        names = {"fused": "fuse", "separate": "sep", "region": "prm"}
+        same = {
+            f"{ours}_{kind}": public[f"loss/{theirs}_{kind}@f64"]
+            for ours, theirs in names.items()
+            for kind in ("ce", "dice")
+        }
     if public.name == "robustseg":
         same |= {kind: public[f"loss/{kind}@f64"] for kind in ("ce", "dice")}
         # without the bound on logarithms of squared scales that are nearly 0
@@ -193,3 +208,31 @@ def test_only_crops_of_one_side_fit_weights_per_voxel() -> None:
     assert network.eval()(image, EVERYTHING).logits.shape[2:] == (24, 24, 24)
     with pytest.raises(OptionError, match="voxel_norm_side"):
         network.train()(image, EVERYTHING, features=[Kind.RESTORED])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["mmformer", "rfnet", "robustseg", "uhemis", "uhved"])
+def test_samples_of_unlike_subsets_equal_single_runs(name: str) -> None:
+    network = small_network(name).double().eval()
+    image = torch.randn(3, 4, 32, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    available = flags("0101", "0010", "1111")
+    batch = network(image, available).logits
+    for row, found in enumerate(batch):
+        single = network(image[row : row + 1], available[row : row + 1]).logits[0]
+        torch.testing.assert_close(found, single, rtol=1e-9, atol=1e-9)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("literal", "share"), [(False, 1.0), (True, 0.25)])
+def test_a_voxel_of_fused_tokens_holds_those_of_its_place(literal: bool, share: float) -> None:
+    """Of the public code's, those of T2 fill a quarter of the image, and nothing of it is elsewhere."""
+    network = small_network("mmformer", as_public_code=literal).double().eval()
+    network.attend.forward = lambda tokens, known=None: tokens  # attention spreads what a token holds
+    given = []
+    network.fused.fusions[4].register_forward_hook(lambda _, args, __: given.append(args[0]))
+    image = torch.randn(1, 4, 32, 32, 32, generator=torch.Generator().manual_seed(0)).double()
+    network(image, EVERYTHING)
+    network.encoders[3].embed.bias += 1.0
+    network(image, EVERYTHING)
+    changed = (given[0] - given[1]).abs().amax((0, 1, 2)) > 0
+    assert changed.double().mean() == share

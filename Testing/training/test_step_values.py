@@ -63,17 +63,22 @@ def test_steps_are_read_in_order_whenever_they_are_due(
     assert values.sums == {"dice": 7.5, "total": 15.0} and values.loss == 5.0
 
 
+def steps_of(events: list[Event]) -> list[Event]:
+    """Those of the training, without those of its validation."""
+    return [event for event in events if event.stage == "train" and "validating" not in event.message]
+
+
 def test_reading_seldom_changes_no_weight_and_no_line_of_the_log(
     tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[Event] = []
     often = train(tiny_cases, tmp_path / "often", settings=TINY, on_progress=events.append)
-    assert all("loss" in event.values for event in events if event.stage == "train")
+    assert all("loss" in event.values for event in steps_of(events))
     assert "epoch 3 of 3, validating case 1 of 1" in [event.message for event in events]
     monkeypatch.setattr(step_values, "READ_INTERVAL", {})
     events.clear()
     seldom = train(tiny_cases, tmp_path / "seldom", settings=TINY, on_progress=events.append)
-    steps = [event for event in events if event.stage == "train" and "validating" not in event.message]
+    steps = steps_of(events)
     assert [event.step for event in steps] == list(range(1, 7)) and "loss" not in steps[0].values
     assert timeless(often) == timeless(seldom)
     assert_same(weights(often), weights(seldom))

@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 
 from . import strict_json
-from .files import LONGEST_HEADER, TEXTS
+from .files import LONGEST_HEADER, TEXTS, require_regular
 
 _LENGTH_BYTES = 8
 _BLANK = "0" * hashlib.sha256().digest_size * 2
@@ -46,10 +46,11 @@ def check_checksum(path: Path) -> bool:
         ValueError: a byte of it has changed since it was written, or its header is longer than any of ours.
     """
     place = _LENGTH_BYTES + len(_BEFORE)
+    size = require_regular(path).st_size
     with path.open("rb") as file:
         start = file.read(place + len(_BLANK))
         length = int.from_bytes(start[:_LENGTH_BYTES], "little")
-        if LONGEST_HEADER < length < path.stat().st_size:  # of one that the package would parse
+        if LONGEST_HEADER < length < size:  # of one that the package would parse
             raise ValueError(f"its header is longer than the {LONGEST_HEADER} bytes that are read")
         if start[_LENGTH_BYTES:place] != _BEFORE:
             return False

@@ -183,7 +183,7 @@ def safetensors_header(path: Path) -> dict[str, Any]:
         OSError: the file cannot be opened.
         ValueError: it is something else, or ends early.
     """
-    size = path.stat().st_size
+    size = require_regular(path).st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         if length > LONGEST_HEADER and size >= _LENGTH_BYTES:

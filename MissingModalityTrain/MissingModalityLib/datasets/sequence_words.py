@@ -2,7 +2,7 @@
 
 They come from series descriptions as scanners of Siemens, GE, Philips, Canon and United Imaging write them by
 default, from file names of public data sets, and from English, German, French, Spanish, Portuguese, Italian,
-Dutch, Japanese and Chinese protocols.
+Dutch, Russian, Japanese and Chinese protocols.
 """
 
 from __future__ import annotations
@@ -100,6 +100,10 @@ _AGENT = (
 _WITH, _WITHOUT = r"(?:with|w/?|mit|avec)", r"(?:without|w/?o|ohne|sans)"
 _TREATMENT = r"(?:op\w*|surg\w*|treat\w*|rt|radio\w*|resec\w*|biops\w*|tx|chemo\w*|therap\w*)"
 _REPLACED = (
+    (re.compile(r"\bт(?=[12])"), " t"),  # the Cyrillic letter
+    (re.compile(r"\b(?:до|без)\s+контраст\w*"), " nocontrast "),
+    (re.compile(r"контраст\w*"), " contrast "),
+    (re.compile(r"диффуз\w*|\bдви\b"), " diffusion "),
     (re.compile(r"非造影|造影剤?(?:前|なし|無)|未增强"), " nocontrast "),
     (re.compile(r"造影|[增増]強|增强|强化"), " contrast "),
     (re.compile(r"単純|平[扫掃]"), " native "),

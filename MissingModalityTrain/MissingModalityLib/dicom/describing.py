@@ -26,7 +26,7 @@ _WITHOUT_IMAGES = ("SR", "KO", "PR", "DOC", "REG", "PLAN", "AU", "ECG")
 """Values of Modality: reports, key images, presentation states, documents, registrations ..."""
 
 _OTHER_PARTS = re.compile(
-    r"spine|abdomen|liver|pelvis|prostate|breast|knee|shoulder|hip|ankle|wrist|elbow|foot|heart|chest|extremity",
+    r"spine|abdomen|liver|pelvis|prostate|breast|knee|shoulder|hip|ankle|wrist|elbow|foot|heart|chest|extremity|phantom",
     re.IGNORECASE,
 )
 """As Body Part Examined has them, whose values are terms (DICOM PS3.16 Annex L)."""
@@ -37,13 +37,13 @@ _NAMED_PARTS = re.compile(
     r"knees?|knie|kniegelenk|genou|rodilla|ginocchio|shoulders?|schulter\w*|epaule|hombro|spalla|"
     r"hips?|hue?fte?|hanche|ankles?|sprunggelenk\w*|cheville|wrists?|handgelenk\w*|poignet|"
     r"elbows?|ellenbogen\w*|coude|foot|fuss|heart|cardiac|herz|coeur|chest|thorax)\b"
-    r"|[腰頸頚颈胸脊]椎|脊[柱髄髓]|膝|肩|[股手足]関節|肘|骨盤|盆腔|腹部|肝|乳[腺房]|前立腺|前列腺|心[臓脏]"
+    r"|позвоноч|колен|[腰頸頚颈胸脊]椎|脊[柱髄髓]|膝|肩|[股手足]関節|肘|骨盤|盆腔|腹部|肝|乳[腺房]|前立腺|前列腺|心[臓脏]"
 )
-"""As people name them in English, German, French, Spanish, Italian, Japanese and Chinese, without accents."""
+"""As people name them in the languages of :mod:`..datasets.sequence_words`, without accents."""
 
 _HEAD = re.compile(
     r"head|brain|skull|crani|cerebr|encephal|encefal|neuro|kopf|schae?del|hirn|tete|crane|cerveau|cabeza|testa|"
-    r"cabeca|cervello|stroke|tumou?r|gli(?:oma|om|o)|pituit|hypophys|sella|orbit|[頭头脳脑颅]"
+    r"cabeca|cervello|stroke|tumou?r|gli(?:oma|om|o)|pituit|hypophys|sella|orbit|голов|мозг|[頭头脳脑颅]"
 )
 """In the name of an examination: it shows the head, whatever else."""
 _NAMES = {

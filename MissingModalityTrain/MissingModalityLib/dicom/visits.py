@@ -48,10 +48,12 @@ def only_visit(listing: DicomListing, patient: str | None = None, study: str | N
 
 
 def _named(visits: Sequence[DicomStudy]) -> str:
-    # two visits on one day differ in their UID alone
+    # two visits on one day differ in what was examined, and in their UID
     titles = [visit.title for visit in visits]
     titles = [
-        f"{title} ({visit.uid})" if titles.count(title) > 1 else title
+        f"{title} ({', '.join(filter(None, [visit.description, visit.uid]))})"
+        if titles.count(title) > 1
+        else title
         for title, visit in zip(titles, visits, strict=True)
     ]
     more = f" and {len(titles) - _MOST_NAMED} more" if len(titles) > _MOST_NAMED else ""

@@ -333,4 +333,18 @@ def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
         content = dict(strict_json.loads(header.get("voxels_sha256", "{}")))
     except (ValueError, TypeError, KeyError):  # damaged in this very place
         return None
+    if cavity < 0 or not _has_arrays(path, subset, shape):
+        return None
     return CachedCase(header["case"], path, subset, shape, cavity, warnings=warnings, content=content)
+
+
+def _has_arrays(path: Path, subset: tuple[Modality, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a file holds the arrays that its header tells of."""
+    arrays = {"image": ("F16", [len(subset), *shape]), "label": ("U8", list(shape))}
+    try:
+        with safe_open(path, "np") as file:
+            parts = {name: file.get_slice(name) for name in arrays}
+    except (SafetensorError, OSError):
+        return False
+    found = {name: (part.get_dtype(), part.get_shape()) for name, part in parts.items()}
+    return found == arrays and list(subset) == sorted(set(subset))

@@ -52,6 +52,6 @@ def _asked(series: Series, missing: Iterable[Modality]) -> Series:
     except ImageError:  # told when it is chosen, or of no use
         return series
     if modality not in missing or share < TOLD:
-        return replace(series, reason=f"{series.reason.rstrip('.')}, nor do the voxels.")
+        return replace(series, reason=f"{series.reason} The voxels do not settle it.")
     reason = f"Its voxels look like {modality.title}; names and header do not tell."
     return replace(series, modality=modality, confidence=share, reason=reason)

@@ -249,9 +249,36 @@ class RobustSegOptions(NetworkOptions):
     )
 
 
+@dataclass(frozen=True)
+class MMFormerOptions(NetworkOptions):
+    """Of :class:`.mmformer.MMFormer`. Default sizes: those of its paper."""
+
+    width: int = whole(8, 2, 128, "Channels of the finest level", multiple_of=2)
+    token_size: int = whole(512, 8, 4096, "Channels of a token", multiple_of=8)
+    num_heads: int = whole(8, 1, 64, "Attention heads, a divisor of token_size")
+    mlp_size: int = whole(4096, 1, 16384, "Inner size of the Transformer's layers")
+    position_side: int = whole(
+        8,
+        1,
+        16,
+        "Side of the cube of tokens (of 16 voxels a side) that positions are learned for; other grids get "
+        "them interpolated",
+    )
+    as_public_code: bool = switch(False, "With the faults of the public code, which its weights need")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.token_size % self.num_heads:
+            raise OptionError(
+                f"Setting {PREFIX}num_heads={self.num_heads} must be a divisor of "
+                f"{PREFIX}token_size={self.token_size}. Change one of them."
+            )
+
+
 OPTIONS: dict[str, type[NetworkOptions]] = {
     "adamm": AdaMMOptions,
     "gatedfusion": GatedFusionOptions,
+    "mmformer": MMFormerOptions,
     "mstkdnet": MSTKDNetOptions,
     "rfnet": RFNetOptions,
     "robustseg": RobustSegOptions,

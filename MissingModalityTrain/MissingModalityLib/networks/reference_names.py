@@ -7,15 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 
 from torch import Tensor
 
 from ..core.modalities import MODALITIES, SUBSETS, availability
 from .adamm_adapters import CONTENT
-from .hved_blocks import HVED_LEVELS
-from .rfnet import RFNET_LEVELS
+from .reference_names_encoders import (
+    mmformer_names,
+    mmformer_options,
+    rfnet_names,
+    rfnet_options,
+    robustseg_names,
+    robustseg_options,
+    uhved_names,
+    uhved_options,
+)
 from .unet import UNET_LEVELS
 
 
@@ -35,57 +42,6 @@ class Reference:
     names: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]
     ignored: tuple[str, ...] = ()
     orders: Mapping[str, tuple[int, Sequence[int]]] = field(default_factory=dict)
-
-
-def _rfnet_options(weights: Mapping[str, Tensor]) -> dict[str, int]:
-    head = weights["decoder_fuse.seg_layer.weight"]
-    return {"width": head.shape[1], "classes": head.shape[0]}
-
-
-def _rfnet_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    # file names and channel order agree with ours: flair, t1ce, t1, t2
-    for modality in MODALITIES:
-        yield from _content_names(f"{modality.name.lower()}_encoder", f"encoders.{modality:d}")
-    for theirs, ours in (("decoder_sep", "separate"), ("decoder_fuse", "fused")):
-        yield f"{theirs}.seg_layer", f"{ours}.head"
-        yield from _decoder_names(theirs, ours)
-    for level in range(1, RFNET_LEVELS + 1):
-        yield from _rfnet_level(level, options["classes"])
-
-
-def _content_names(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
-    """The encoder that RFNet and RobustSeg have for each modality."""
-    for level in range(1, RFNET_LEVELS + 1):
-        yield f"{theirs}.e{level}_c1.conv", f"{ours}.levels.{level - 1}.entry.conv"
-        yield f"{theirs}.e{level}_c2.conv", f"{ours}.levels.{level - 1}.residual.0.conv"
-        yield f"{theirs}.e{level}_c3.conv", f"{ours}.levels.{level - 1}.residual.1.conv"
-
-
-def _decoder_names(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
-    """The steps of their decoders."""
-    for level in range(1, RFNET_LEVELS):
-        yield f"{theirs}.d{level}_c1.conv", f"{ours}.steps.{level - 1}.lifting.conv"
-        yield f"{theirs}.d{level}_c2.conv", f"{ours}.steps.{level - 1}.merging.conv"
-        yield f"{theirs}.d{level}_out.conv", f"{ours}.steps.{level - 1}.refining.conv"
-
-
-def _rfnet_level(level: int, classes: int) -> Iterable[tuple[str, str]]:
-    """Region maps and fusion of one level."""
-    theirs, ours = f"decoder_fuse.prm_generator{level}", f"fused.maps.{level - 1}"
-    yield f"{theirs}.embedding_layer.0.conv", f"{ours}.squeeze.conv"
-    yield f"{theirs}.embedding_layer.1.conv", f"{ours}.embed.0.conv"
-    yield f"{theirs}.embedding_layer.2.conv", f"{ours}.embed.1.conv"
-    yield f"{theirs}.prm_layer.0.conv", f"{ours}.classify.0.conv"
-    yield f"{theirs}.prm_layer.1", f"{ours}.classify.1"
-    theirs, ours = f"decoder_fuse.RFM{level}", f"fused.fusion.{level - 1}"
-    for region in range(classes):
-        for layer in (0, 2):
-            yield f"{theirs}.modal_fusion.{region}.weight_layer.{layer}", f"{ours}.weigh.{region}.{layer}"
-    for layer in range(3):
-        yield f"{theirs}.region_fusion.fusion_layer.{layer}.conv", f"{ours}.regions.{layer}.conv"
-    yield f"{theirs}.short_cut.0.conv", f"{ours}.squeeze.conv"
-    yield f"{theirs}.short_cut.1.conv", f"{ours}.shortcut.0.conv"
-    yield f"{theirs}.short_cut.2.conv", f"{ours}.shortcut.1.conv"
 
 
 T1_AND_T1CE_SWAPPED = (0, 2, 1, 3)
@@ -218,78 +174,21 @@ _ORDERS = {
 }
 
 
-def _uhved_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    return {"width": weights["encoder.cnn_Flair_0.conv.weight"].shape[0], "as_public_code": True}
-
-
-def _uhved_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    public = ("Flair", "T1c", "T1", "T2")  # in the order of ours
-    for modality, name in zip(MODALITIES, public, strict=True):
-        for part, ours in (("conv", "entry"), ("norm", "norm")):
-            yield f"encoder.cnn_{name}_0.{part}", f"encoders.{modality:d}.{ours}"
-        for level, number in product(range(HVED_LEVELS), (0, 1)):
-            yield (
-                f"encoder.cnn_{name}_{2 * level + 1}.conv_{number}",
-                f"encoders.{modality:d}.levels.{level}.convs.{number}",
-            )
-    decoders = {name: f"restore.{number}" for number, name in enumerate(public)}
-    for name, ours in {**decoders, "seg": "segment"}.items():
-        for part, last in (("conv", "last"), ("norm", "norm")):
-            yield f"img_decoder.last_conv_{name}.{part}", f"{ours}.{last}"
-        for level, number in product(range(HVED_LEVELS - 1), (0, 1)):  # theirs count from coarse to fine
-            yield (
-                f"img_decoder.res_{name}_{HVED_LEVELS - 2 - level}.conv_{number}",
-                f"{ours}.levels.{level}.convs.{number}",
-            )
-
-
-def _robustseg_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    return {
-        "width": weights["ce_flair.e1_c1.conv.weight"].shape[0],
-        "voxel_norm_side": weights["image_de_flair.layer_norm_3.weight"].shape[0],
-    }
-
-
-def _robustseg_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    for modality, name in zip(MODALITIES, ("flair", "t1c", "t1", "t2"), strict=True):
-        yield from _content_names(f"ce_{name}", f"encoders.{modality:d}")
-        style = f"se_{'falir' if name == 'flair' else name}"  # spelled so there
-        ours = f"appearance.{modality:d}"
-        yield f"{style}.c_0.conv", f"{ours}.entry"
-        for number in range(4):
-            yield f"{style}.c_{1 + number}.conv", f"{ours}.down.{number}"
-        yield f"{style}.se_logit.conv", f"{ours}.code"
-        yield from _image_decoder_names(f"image_de_{name}", f"restore.{modality:d}")
-    for level in range(RFNET_LEVELS):
-        yield f"att_c{1 + level}.conv", f"gates.{level}.gate.conv"
-        yield f"fusion_c{1 + level}.conv", f"gates.{level}.mix.conv"
-    yield "mask_de.seg_logit.conv", "segment.head"
-    yield from _decoder_names("mask_de", "segment")
-
-
-def _image_decoder_names(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
-    for number in (0, 1):
-        yield f"{theirs}.mlp.linear_{number}.linear", f"{ours}.code.{number}"
-    yield f"{theirs}.mlp.mu.linear", f"{ours}.scale"
-    yield f"{theirs}.mlp.sigma.linear", f"{ours}.shift"
-    for number in range(4):
-        yield f"{theirs}.res_{number}.conv1.conv", f"{ours}.blocks.{number}.first"
-        yield f"{theirs}.res_{number}.conv2.conv", f"{ours}.blocks.{number}.second"
-    for number in range(3):
-        yield f"{theirs}.conv_{number}.conv", f"{ours}.lift.{number}"
-        yield f"{theirs}.layer_norm_{1 + number}", f"{ours}.norms.{number}"
-    yield f"{theirs}.G_logit.conv", f"{ours}.last"
-
-
 REFERENCES: Mapping[str, Reference] = {
-    "rfnet": Reference(_rfnet_options, _rfnet_names),
+    "rfnet": Reference(rfnet_options, rfnet_names),
     "mstkdnet": Reference(
         _mstkdnet_options,
         _mstkdnet_names,
         ignored=("Unetr.transformer.encoder_norm.",),
         orders=_ORDERS,
     ),
+    "mmformer": Reference(
+        mmformer_options,
+        mmformer_names,
+        # never read by the public code
+        ignored=tuple(f"{modality.name.lower()}_decode_conv." for modality in MODALITIES),
+    ),
     "adamm": Reference(_adamm_options, _adamm_names, ignored=_ADAMM_NEVER_READ, orders=_ORDERS),
-    "robustseg": Reference(_robustseg_options, _robustseg_names),
-    "uhved": Reference(_uhved_options, _uhved_names),
+    "robustseg": Reference(robustseg_options, robustseg_names),
+    "uhved": Reference(uhved_options, uhved_names),
 }

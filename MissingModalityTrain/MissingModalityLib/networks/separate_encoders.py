@@ -62,11 +62,13 @@ class SeparateEncoders(Network):
         least_side: voxels that every side of an image has at least.
         single_kinds: kinds of features that are of single modalities; while training, those that are
             ``present`` are encoded for them, whatever the random subset that is fused.
+        fused_levels: how many levels of a pyramid are fused, if not all.
     """
 
     encoders: nn.ModuleList
     least_side: ClassVar[int]
     single_kinds: ClassVar[tuple[str, ...]] = (Kind.ENCODER,)
+    fused_levels: ClassVar[int | None] = None
     find_unused_parameters = True  # encoders of modalities that no sample has
 
     def forward(
@@ -154,7 +156,7 @@ class SeparateEncoders(Network):
         _check_flags(self.name, available, len(present))
         _check_present(self.name, available, present)
         used = [m for m in MODALITIES if available[:, m].any()]
-        levels = len(next(iter(pyramids.values())))
+        levels = self.fused_levels or len(next(iter(pyramids.values())))
         stacks = [_stack(pyramids, level, used, available, present) for level in range(levels)]
         return Chosen(stacks, used, available, present)
 

@@ -176,7 +176,7 @@ class Trainer:
             stage.method.begin_epoch(stage.network, epoch)
             loss, waiting = self.train_epoch(model, epoch)
             self._check_state(epoch)
-            dice = self._validate(epoch, loss["total"])
+            dice = self._validate(epoch)
             self.done = epoch + 1
             seconds = round(time.perf_counter() - started, 2)
             line = LogLine(
@@ -190,7 +190,7 @@ class Trainer:
             )
             distributed.on_rank_zero(partial(self._keep, line))
 
-    def _validate(self, epoch: int, loss: float) -> dict[str, float] | None:
+    def _validate(self, epoch: int) -> dict[str, float] | None:
         """Dice on the cases held out; None after an epoch that the settings do not validate."""
         stage, settings = self.stage, self.stage.settings
         due = epoch + 1 == settings.epochs or (epoch + 1) % settings.validation_interval == 0
@@ -200,7 +200,7 @@ class Trainer:
 
         def on_case(done: int, total: int) -> None:
             message = f"epoch {epoch + 1} of {settings.epochs}, validating case {done + 1} of {total}"
-            stage.progress(Event(stage.name, steps, every, message, {"loss": loss}))
+            stage.progress(Event(stage.name, steps, every, message))
 
         subsets = named_subsets(settings.validation_subsets)
         network, window = self.model_to_export, settings.patch_size

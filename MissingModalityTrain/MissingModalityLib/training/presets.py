@@ -100,6 +100,20 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "light": (replace(_LIGHT, patch_size=(80, 80, 80), supervised=SupervisedOptions(10)), {"width": 8}),
         "quick": (_QUICK, {"width": 4}),
     },
+    "mmformer": {
+        # an epoch of its public code is one pass over 190 cases in batches of 8
+        "paper": (
+            Settings(
+                epochs=1000, iterations_per_epoch=24, batch_size=8, patch_size=(128, 128, 128), num_workers=4
+            ),
+            {},
+        ),
+        "light": (
+            _LIGHT,
+            {"token_size": 128, "mlp_size": 512, "position_side": 6},  # crops of 96 voxels, tokens of 16
+        ),
+        "quick": (_QUICK, {"width": 4, "token_size": 32, "mlp_size": 64, "position_side": 4}),
+    },
     "robustseg": {
         "paper": (Settings(num_workers=4), {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8}),
