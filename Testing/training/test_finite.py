@@ -67,7 +67,7 @@ def test_numbers_of_the_command_line_are_finite_or_refused(
         ("epochs: many", "epochs=many"),
         ("patch_size: 99999", "patch_size"),
         ("stages: {train: {epohcs: 3}}", "Unknown setting"),
-        ("stages: {train: {epochs: 3}}\nnetwrok: segresnet", "Unknown setting 'netwrok'"),
+        ("stages: {train: {epochs: 3}}\nnetwrok: segresnet", "Unknown setting of a plan 'netwrok'"),
         ("stages: {train: {learning_rate: .inf}}", "learning_rate"),
         ("epochs: 3\nepochs: 4", "'epochs' is given twice"),
         ("stages: {train: {epochs: 3, epochs: 4}}", "'epochs' is given twice"),
