@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace) -> None:
     result = _segment(headless, options)
     scores = _scores(label, result.classes)
     folder = options.output / case.name / subset_name(result.inputs)
-    _save(headless, case, label, result, scores, folder)
+    _save(headless, case, label, result, scores, folder, synthetic=options.case is None)
     _print_results(result, scores)
     print(f"Saved           {folder}: " + ", ".join(sorted(path.name for path in folder.iterdir())))
 
@@ -215,6 +215,7 @@ def _save(
     result: Result,
     scores: dict[str, float],
     folder: Path,
+    synthetic: bool,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     headless.show(result.inputs[max(result.inputs, key=_shows_best)], _center(result.classes))
@@ -224,14 +225,18 @@ def _save(
     names = {modality: node.GetName() for modality, node in result.inputs.items()}
     loaded = " + ".join(modality.title for modality in result.inputs)
     accuracy = ", ".join(f"{segment_of(name).name.lower()} {score:.2f}" for name, score in scores.items())
+    patient = "of a synthetic patient " if synthetic else ""
+    notes = [*worth(result.report), *(f"Warning: {warning}" for warning in result.report["warnings"])]
+    if synthetic:
+        notes.insert(0, "Expectation and estimate are of real patients; this one only shows how it works")
     draw_overlay(
         folder / "overlay.png",
         Study(images, names),
         result.classes,
-        f"Brain tumor segmented from {loaded}",
+        f"Brain tumor {patient}segmented from {loaded}",
         f"{case.name} ({', '.join(names.values())})" + (f"   Dice: {accuracy}" if scores else ""),
         label,
-        [*worth(result.report), *(f"Warning: {warning}" for warning in result.report["warnings"])],
+        notes,
     )
     report = {
         **result.report,
