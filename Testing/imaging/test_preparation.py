@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.ndimage import binary_erosion
 
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.core.modalities import Modality, subset_name
@@ -148,6 +149,17 @@ def test_the_background_may_be_any_constant(background: float) -> None:
     other = prepare(Study({Modality.T1: moved}, {Modality.T1: "moved"}))
     np.testing.assert_array_equal(plain.brain, other.brain)
     np.testing.assert_allclose(plain.image, other.image, atol=1e-3)
+
+
+def test_padding_brighter_than_the_brain_leaves_no_rim() -> None:
+    image, _ = scan(GRIDS["oblique"])
+    array = sitk.GetArrayFromImage(image).astype(np.uint16)
+    images = [GRIDS["oblique"].to_image(np.where(array > 0, array, air)) for air in (0, 65535)]
+    sound, padded = (prepare(Study({Modality.T1: one}, {Modality.T1: "x"})) for one in images)
+    assert (sound.brain == padded.brain).all()
+    inside = binary_erosion(sound.brain, iterations=3)
+    one, other = (found.image[Modality.T1][inside] for found in (sound, padded))
+    assert np.corrcoef(one, other)[0, 1] > 0.999 and 0.5 < other.std() / one.std() < 2
 
 
 def test_a_volume_z_scored_over_a_zero_background_keeps_its_dark_tissue() -> None:

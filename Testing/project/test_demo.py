@@ -202,7 +202,7 @@ def test_bad_input_gives_one_message_and_no_files(
 def test_a_file_that_is_no_student_is_told_before_anything_is_saved(case: Path, tmp_path: Path) -> None:
     done = run_demo("--case", case, "--student", case / "patient_seg.nii.gz", "--output", tmp_path / "output")
     assert done.returncode == 2
-    assert "demo: error: " in done.stderr and "cannot be read as a student" in done.stderr
+    assert "demo: error: " in done.stderr and "cannot be read as a model" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert not (tmp_path / "output").exists()
 

@@ -86,6 +86,30 @@ def find_background(array: np.ndarray) -> Background:
     )
 
 
+def without_bright_air(
+    array: np.ndarray, brain: np.ndarray, background: Background
+) -> tuple[np.ndarray, float] | None:
+    """A volume that was padded with a value brighter than its brain, with air as dark as the darkest tissue.
+
+    Of 65535, as -1 without a sign reads, interpolation would leave a rim that outshines the brain.
+
+    Args:
+        array: (D, H, W).
+        brain: (D, H, W) bool.
+        background: of the array.
+
+    Returns:
+        The array and the value of its air; None where the air is no brighter than the brain.
+    """
+    if not background.uniform or background.value < background.highest:
+        return None
+    tissue = array[brain]
+    if not tissue.size or background.value <= tissue.max():
+        return None
+    air = tissue.min()
+    return np.where(brain, array, air), float(air)
+
+
 def z_scores(volume: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:
     """z-score a volume inside its brain, 0 outside.
 

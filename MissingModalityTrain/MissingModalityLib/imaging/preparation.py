@@ -20,7 +20,7 @@ from .boxes import Box, tightest_box
 from .duplicates import moments_of, refuse_duplicates, refuse_moved_duplicates
 from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
 from .hounsfield import is_hounsfield
-from .intensities import BRAIN_SHARE, Background, find_background, z_scores
+from .intensities import BRAIN_SHARE, Background, find_background, without_bright_air, z_scores
 from .label_placement import check_on_brain, check_on_grid
 from .plausibility import (
     LARGEST_BRAIN_MM3,
@@ -203,6 +203,9 @@ def _by_background(image: sitk.Image, name: str, grid: Grid) -> _Volume:
             "it for a reliable result."
         )
     fill = background.value if background.uniform else background.lowest
+    dark = without_bright_air(sitk.GetArrayViewFromImage(limited), inside.astype(bool), background)
+    if dark is not None:
+        limited, fill = Grid.from_image(limited).to_image(dark[0]), dark[1]
     share = sitk.GetArrayFromImage(grid.resample(sitk.Cast(mask, sitk.sitkFloat32), sitk.sitkLinear, 0))
     return _Volume(
         _interpolated(limited, grid, fill),
