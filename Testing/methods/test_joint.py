@@ -391,3 +391,13 @@ def test_the_discriminators_gradient_is_that_of_one_step():
         gradients.append([parameter.grad.clone() for parameter in method.discriminator.parameters()])
     for first, second in zip(*gradients, strict=True):
         torch.testing.assert_close(first, second)
+
+
+def test_doubt_about_a_class_weighs_its_dice_and_is_not_lowered_by_it():
+    presence = torch.full((1, 3), 0.4, requires_grad=True)
+    logits = torch.randn(1, 4, 4, 4, 4, generator=torch.Generator().manual_seed(3), requires_grad=True)
+    label = torch.zeros(1, 4, 4, 4, dtype=torch.long)
+    method = JointDistillation(JointOptions(presence=1.0))
+    terms = method._own_losses("student", Output(logits, {}, presence), label, HEADS["sigmoids"])
+    terms["student_dice"].backward()
+    assert logits.grad.any() and presence.grad is None
