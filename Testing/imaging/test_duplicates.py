@@ -58,7 +58,11 @@ def test_a_volume_whose_header_alone_was_moved_is_the_same_one() -> None:
         prepare(pair(voxels(), origin=(0.7, -1.1, 0.4)))
 
 
-@pytest.mark.parametrize("change", [np.sqrt, equalized, lambda array: (array / 900) ** 1.5], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [np.sqrt, equalized, lambda array: (array / 900) ** 1.5],
+    ids=["square root", "equalized", "power of 1.5"],
+)
 def test_a_volume_with_another_curve_of_intensities_is_the_same_one(
     change: Callable[[np.ndarray], np.ndarray],
 ) -> None:
