@@ -76,6 +76,7 @@ def test_a_spacing_alone_runs_to_the_right_the_front_and_the_top():
 
 
 REFUSED = {
+    "masked voxels": (np.ma.masked_less(ARRAY, ARRAY.mean()), {"affine": AFFINE}, "masked voxels"),
     "no place": (ARRAY, {}, "does not tell where its voxels lie"),
     "two axes": (ARRAY[0], {"spacing": (1, 1, 1)}, "has the shape"),
     "four volumes": (np.stack([ARRAY] * 4), {"affine": AFFINE}, "has the shape"),

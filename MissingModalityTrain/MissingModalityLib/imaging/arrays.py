@@ -68,6 +68,10 @@ def _voxels(value: Any, name: str) -> np.ndarray:
     value = getattr(value, "dataobj", value)
     value = value.detach().cpu() if hasattr(value, "detach") else value
     value = value.float() if "bfloat16" in str(getattr(value, "dtype", "")) else value  # NumPy has none
+    if np.ma.is_masked(value):  # what lies under a mask would be read as if it were none
+        raise ImageError(
+            f"{name} is an array with masked voxels. Give it filled, air usually as 0: array.filled(0)."
+        )
     array = np.asarray(value)
     if array.dtype.kind == "f" and array.dtype.itemsize > np.dtype(np.float64).itemsize:
         array = array.astype(np.float64)
