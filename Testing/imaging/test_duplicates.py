@@ -41,7 +41,7 @@ def equalized(array: np.ndarray) -> np.ndarray:
         lambda array: array[:, :, ::-1],
         lambda array: array[:, ::-1, ::-1],
         lambda array: np.roll(array, 3, 2),
-        lambda array: (3.3 * array[:, :, ::-1]).astype(np.int16),
+        lambda array: np.rint(40 * array[:, :, ::-1]).astype(np.int16),
         lambda array: np.where(array > 0, 1000 - array[:, ::-1], 0),
     ],
     ids=["mirrored", "turned", "moved", "mirrored, scaled and rounded", "mirrored and inverted"],

@@ -365,7 +365,10 @@ def test_a_card_may_be_given_tuples(student: Student, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("package", "words"),
-    [("mm-deepnet", "'mm-deepnet', .*or register the network"), ("", "adamm, gatedfusion, mstkdnet, rfnet")],
+    [
+        ("mm-deepnet", "'mm-deepnet', .*or register the network"),
+        ("", "adamm, gatedfusion, .*mstkdnet, rfnet"),
+    ],
 )
 def test_an_absent_network_is_told_with_the_package_that_brings_it(
     student: Student, tmp_path: Path, package: str, words: str
