@@ -83,9 +83,9 @@ def write_block_cases(folder: Path) -> Path:
     return folder
 
 
-def write_patients(folder: Path, names: Iterable[str] = PATIENTS) -> Path:
-    """Cases of :data:`PATIENTS`, in the layout of BraTS 2021."""
-    for seed, name in enumerate(PATIENTS):
+def write_patients(folder: Path, names: Iterable[str] = PATIENTS, first_seed: int = 0) -> Path:
+    """Cases of :data:`PATIENTS`, in the layout of BraTS 2021; another first seed makes them other people's."""
+    for seed, name in enumerate(PATIENTS, first_seed):
         if name not in names:
             continue
         size, modalities, tumor = PATIENTS[name]
