@@ -84,7 +84,7 @@ def write_block_cases(folder: Path) -> Path:
 
 
 def write_patients(folder: Path, names: Iterable[str] = PATIENTS, first_seed: int = 0) -> Path:
-    """Cases of :data:`PATIENTS`, in the layout of BraTS 2021; another first seed makes them other people's."""
+    """Cases of :data:`PATIENTS`, in the layout of BraTS 2021; of another first seed, of other people."""
     for seed, name in enumerate(PATIENTS, first_seed):
         if name not in names:
             continue
