@@ -17,7 +17,7 @@ from .mmformer_blocks import DecoderStep, Fusion, Layer, ModalityEncoder, mixed
 from .options import MMFormerOptions
 from .output import Feature, Kind, asked
 from .output import chosen as chosen_kinds
-from .rfnet_blocks import upsample
+from .rfnet_blocks import upsample, with_absent
 from .separate_encoders import Chosen, Pyramid, SeparateEncoders
 
 LEVELS = 5
@@ -135,7 +135,7 @@ class MMFormer(SeparateEncoders):
         """Attention among the tokens of all modalities -> (B, 4 C, d, h, w)."""
         stack, used, flags = chosen.stacks[LEVELS - 1], list(chosen.used), chosen.flags
         if self._as_public:
-            stack, used, flags = _with_absent(stack, used), list(MODALITIES), None
+            stack, used, flags = with_absent(stack, used), list(MODALITIES), None
         grid = tuple(stack.shape[3:])
         positions = torch.stack([self.encoders[m].positions(grid) for m in used], 1)
         tokens = stack.flatten(3).transpose(2, 3) + positions
@@ -149,9 +149,3 @@ class MMFormer(SeparateEncoders):
         if known is not None:
             maps = torch.where(flags[:, :, None, None, None, None], maps, 0.0)
         return mixed(self.mix, maps.flatten(1, 2), used)
-
-
-def _with_absent(stack: Tensor, used: Sequence[int]) -> Tensor:
-    """(B, A, ...) of the modalities ``used`` -> (B, 4, ...), zero in the others."""
-    whole = stack.new_zeros(len(stack), len(MODALITIES), *stack.shape[2:])
-    return whole.index_copy(1, torch.tensor(used, device=stack.device), stack)

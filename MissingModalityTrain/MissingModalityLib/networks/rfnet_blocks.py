@@ -62,6 +62,14 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="trilinear", align_corners=True)
 
 
+def with_absent(stack: Tensor, used: Sequence[int]) -> Tensor:
+    """(B, A, ...) of the A modalities ``used`` -> (B, 4, ...), 0 in the others."""
+    if len(used) == len(MODALITIES):
+        return stack
+    whole = stack.new_zeros(len(stack), len(MODALITIES), *stack.shape[2:])
+    return whole.index_copy(1, torch.tensor(used, device=stack.device), stack)
+
+
 def gather_rows(rows: Tensor, chosen: Tensor) -> Tensor:
     """Rows where ``chosen`` (n,) is True; no copy where all are."""
     return rows if chosen.all() else rows[chosen]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import torch
 from torch import Tensor, nn
 
 from ..core.modalities import MODALITIES
@@ -21,7 +20,7 @@ from .options import RobustSegOptions
 from .output import Feature, Kind, Output, asked
 from .output import chosen as chosen_kinds
 from .rfnet import RFNET_LEVELS, Encoder, SeparateDecoder
-from .rfnet_blocks import ConvBlock, FusionBlock, gather_rows
+from .rfnet_blocks import ConvBlock, FusionBlock, gather_rows, with_absent
 from .separate_encoders import Chosen, SeparateEncoders
 
 
@@ -40,11 +39,8 @@ class GatedSum(nn.Module):
     def forward(self, chosen: Chosen, level: int) -> Tensor:
         """Modalities to fuse -> (B, C, d, h, w) of a level, counted from 0."""
         stack, used = chosen.stacks[level], list(chosen.used)
-        whole = stack
-        if len(used) < len(MODALITIES):  # a gate's convolution reads all, those that are missing as 0
-            whole = stack.new_zeros(len(stack), len(MODALITIES), *stack.shape[2:])
-            whole = whole.index_copy(1, torch.tensor(used, device=stack.device), stack)
-        gates = self.gate(whole.flatten(1, 2)).sigmoid()[:, used]
+        # a gate's convolution reads all modalities, those that are missing as 0
+        gates = self.gate(with_absent(stack, used).flatten(1, 2)).sigmoid()[:, used]
         return self.mix(stack * gates[:, :, None], used)
 
 

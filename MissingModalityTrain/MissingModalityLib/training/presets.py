@@ -171,8 +171,8 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
 
 segresnet is the light network that a laptop can train and run, of no paper: its "paper" preset has the
 AEM+KD paper's 300 epochs, and space_to_depth lets a step see a whole brain. rfnet is the one of that paper,
-with the settings of its public training script, which uhemis, uhved and robustseg, further lines of its
-tables, were trained with too; mstkdnet and adamm are those of their papers. "light"
+with the settings of its public training script, which trains uhved and robustseg by them too, and uhemis
+here; mmformer has those of its own script; mstkdnet and adamm are those of their papers. "light"
 networks have fewer or narrower layers, and crops that a laptop can hold.
 """
 
