@@ -29,7 +29,7 @@ FUNCTIONS = {
     "compare_folders": "folders, output=None",
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
-        "cases=None, resection_cavity='background'"
+        "cases=None, resection_cavity='background', hd95_definition='directed'"
     ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
