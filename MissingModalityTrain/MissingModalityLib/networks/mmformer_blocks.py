@@ -82,7 +82,7 @@ class Layer(nn.Module):
         mixed = F.scaled_dot_product_attention(
             *(query, key, value),
             attn_mask=None if known is None else known[:, None, None],
-            dropout_p=DROPOUT if self.training else 0.0,
+            dropout_p=DROPOUT if self.dropout.training else 0.0,
         )
         x = x + self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
         hidden = self.dropout(F.gelu(self.inner(self.norms[1](x))))
