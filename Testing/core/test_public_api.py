@@ -32,6 +32,11 @@ FUNCTIONS = {
         "cases=None, resection_cavity='background', hd95_definition='directed', "
         "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95')"
     ),
+    "evaluate_predictions": (
+        "predictions, data, output, labels=None, convention=None, hd95_rule='penalty', on_progress=None, "
+        "cases=None, resection_cavity='background', hd95_definition='directed', "
+        "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95')"
+    ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
     "find_studies": "folder, on_progress=None",
