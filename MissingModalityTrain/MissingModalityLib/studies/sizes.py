@@ -40,7 +40,7 @@ SIZES: Mapping[str, Size] = MappingProxyType(
         "paper": Size("paper", {"validation_fraction": 0}),
         "light": Size(
             "light",
-            {"validation_fraction": 0, "iterations_per_epoch": 20, "patch_size": 96},
+            {"validation_fraction": 0, "iterations_per_epoch": 20},
             # a third of 600 steps are ten epochs: the preset's ten without fusion would be all of them
             {"rfnet": {"supervised.fusion_start_epoch": 2}},
             steps=600,
@@ -48,7 +48,7 @@ SIZES: Mapping[str, Size] = MappingProxyType(
         ),
         "quick": Size(
             "quick",
-            {"validation_fraction": 0, "iterations_per_epoch": 5, "patch_size": 64},
+            {"validation_fraction": 0, "iterations_per_epoch": 5},
             steps=30,
             card={"overlap": 0.0},
             test_cases=2,
