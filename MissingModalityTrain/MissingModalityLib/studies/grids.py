@@ -9,8 +9,9 @@ from typing import Any
 
 from ..core.labels import REGIONS
 from ..core.modalities import SUBSETS, subset_name
+from ..evaluation.measures import measure
 from ..evaluation.metrics import ET_FILTERED, SCORED_REGIONS
-from ..evaluation.tables import PRINTED_ORDER, TITLES, dots
+from ..evaluation.tables import PRINTED_ORDER, dots
 from .study import Row, Study
 
 ALL = ""
@@ -69,7 +70,7 @@ def _means(study: Study, rows: Sequence[Scored], printed: Printed, metric: str) 
     """A line for each row; ours, printed, and ours less printed."""
     regions = _regions(metric)
     beside = [region for region in regions if printed_region(study, region, metric)] if study.source else []
-    head = ["", *(f"{TITLES[metric]} {region}" for region in regions)]
+    head = ["", *(f"{measure(metric).title} {region}" for region in regions)]
     names = [printed_region(study, region, metric) for region in beside]
     head += [f"{name} printed" for name in names] + [f"{name} less printed" for name in names]
     body = []
@@ -84,7 +85,7 @@ def _subsets(study: Study, rows: Sequence[Scored], printed: Printed, metric: str
     """A line for each subset, a column for each row within each region, means and printed means below."""
     columns = [(region, scored) for region in _regions(metric) for scored in rows]
     head = [modality.title for modality in PRINTED_ORDER]
-    head += [f"{TITLES[metric]} {region} {scored.row.name}" for region, scored in columns]
+    head += [f"{measure(metric).title} {region} {scored.row.name}" for region, scored in columns]
     body = [
         [*dots(name), *(_cell(scored, name, region, metric) for region, scored in columns)]
         for name in map(subset_name, SUBSETS)
@@ -104,7 +105,7 @@ def _methods(study: Study, rows: Sequence[Scored], printed: Printed, metric: str
     body = []
     for region in _regions(metric):
         for scored in rows:
-            title = [f"{TITLES[metric]} {region}", scored.row.name]
+            title = [f"{measure(metric).title} {region}", scored.row.name]
             body.append([*title, *(_cell(scored, name, region, metric) for name in names)])
             beside = [_beside(study, scored, name, region, metric, printed) for name in names]
             if any(cell for cell, _ in beside):

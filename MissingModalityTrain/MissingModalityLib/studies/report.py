@@ -12,9 +12,10 @@ from ..core.errors import CaseError
 from ..core.files import explain_write_errors, write_report, write_text
 from ..core.labels import REGIONS
 from ..core.words import counted
+from ..evaluation.measures import measure
 from ..evaluation.metrics import ET_FILTERED
 from ..evaluation.significance import compare_evaluations
-from ..evaluation.tables import TITLES, markdown_lines, score_notes
+from ..evaluation.tables import markdown_lines, score_notes
 from .grids import ALL, Grid, Printed, Scored, grid_of
 from .study import DataSet, Study
 
@@ -82,7 +83,7 @@ def _tests(rows: Sequence[Scored], metric: str) -> list[dict[str, Any]]:
 def _tests_grid(tests: Sequence[Mapping[str, Any]]) -> tuple[list[str], Grid]:
     metric = tests[0]["metric"]
     factor, unit = (100, "% points") if metric == "dice" else (1, "mm")
-    head = [f"{TITLES[metric]} difference, {unit}", "cases"]
+    head = [f"{measure(metric).title} difference, {unit}", "cases"]
     head += [title for region in REGIONS for title in (region, f"p {region}", f"r {region}")]
     body = []
     for test in tests:
