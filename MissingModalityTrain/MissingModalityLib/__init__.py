@@ -47,6 +47,7 @@ _PUBLIC = {
     "segment_files": "inference.segment_files",
     "segment_folder": "inference.segment_folder",
     "select": "training.selection",
+    "study": "studies.conduct",
     "synthesize": "synthesis.write",
     "train": "training.run",
     "user_models": "inference.locations",

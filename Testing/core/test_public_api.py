@@ -61,6 +61,10 @@ FUNCTIONS = {
         "grid=None, affine=None, spacing=None, overwrite=False"
     ),
     "select": "run, smoothing_mm=(), overlap=(), mirror=(), device='auto', on_progress=None",
+    "study": (
+        "name, data, output, preset='paper', seeds=1, test=None, lists=None, data_set=None, steps=None, "
+        "settings=None, prepared=None, device='auto', convention=None, run=None, train=True, on_progress=None"
+    ),
     "synthesize": (
         "data, output, factor=4, method='aem', seed=0, options=None, convention=None, on_progress=None"
     ),

@@ -280,7 +280,7 @@ class Trainer:
         self.scaler.scale(terms["total"]).backward()
         # the limit is one of true gradients, not of those that the scaler has scaled up for float16
         self.scaler.unscale_(self.optimizer)
-        gradient = clip_gradients(self.trained.parameters(), stage.settings.max_grad_norm)
+        gradient = clip_gradients(stage.method.clipped_apart(self.trained), stage.settings.max_grad_norm)
         if not self.scaler.is_enabled():  # which skips such steps by itself
             skip_where_not_finite(self.optimizer, gradient)
         self.scaler.step(self.optimizer)
