@@ -32,6 +32,7 @@ from .cli import (
     select,
     series,
     split,
+    study,
     synthesize,
     train,
 )
@@ -54,6 +55,7 @@ _COMMANDS = (
     export,
     evaluate,
     compare,
+    study,
     select,
     phantom,
     devices,
