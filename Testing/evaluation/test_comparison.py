@@ -16,8 +16,9 @@ from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import read_evaluation
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS
 from MissingModalityLib.evaluation.pooling import pool_evaluations
+from MissingModalityLib.evaluation.row import Row
+from MissingModalityLib.evaluation.rows_file import rows_to_csv
 from MissingModalityLib.evaluation.significance import compare_evaluations, holm
-from MissingModalityLib.evaluation.tables import Row, rows_to_csv
 
 TWO: Sequence[Subset] = ((Modality.T2,), (Modality.FLAIR, Modality.T1CE))
 

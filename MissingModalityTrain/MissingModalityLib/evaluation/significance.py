@@ -18,7 +18,7 @@ from ..core.errors import CaseError, OptionError
 from ..core.labels import REGIONS
 from ..core.words import counted, unknown_name
 from .hd95_rules import definition_of
-from .tables import METRICS
+from .measures import METRICS
 
 Evaluation = Mapping[str, Any]
 """A result of :func:`.evaluate.evaluate_folder` or :func:`.evaluate.read_evaluation`."""

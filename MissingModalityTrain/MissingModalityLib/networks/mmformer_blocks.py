@@ -85,7 +85,7 @@ class Layer(nn.Module):
 
     def mixed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
         """Values by attention (B, heads, N, size / heads)."""
-        dropped = DROPOUT if self.training else 0.0
+        dropped = DROPOUT if self.dropout.training else 0.0
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropped)
 
     def updated(self, x: Tensor, mixed: Tensor) -> Tensor:

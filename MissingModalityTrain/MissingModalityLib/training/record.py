@@ -13,6 +13,7 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors, read_text, write_text
 from ..core.seeding import HASH_RULE, RULES
+from .earlier_runs import as_begun
 from .plan import Plan, from_json, to_json
 from .run_folder import RunFolder
 
@@ -132,7 +133,7 @@ class RunRecord:
             data=content["data"],
             cases=content["cases"],
             validation=tuple(content["validation"]),
-            plan=from_json(content["settings"]),
+            plan=from_json(_with_earlier_meanings(content["settings"])),
             recipe=content.get("recipe"),
             preset=content.get("preset"),
             seed=content.get("seed", 0),
@@ -183,6 +184,11 @@ class RunRecord:
         with explain_write_errors(folder.path, "Choose a folder on a disk with free space."):
             folder.path.mkdir(parents=True, exist_ok=True)
             write_text(strict_json.dumps(self.to_json(), indent=2), folder.record)
+
+
+def _with_earlier_meanings(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan whose stages go on as they began, see :mod:`.earlier_runs`."""
+    return {**plan, "stages": {name: as_begun(stage) for name, stage in plan["stages"].items()}}
 
 
 def _parts_of(value: Any) -> Iterable[Any]:
