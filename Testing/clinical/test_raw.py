@@ -179,7 +179,7 @@ def test_a_volume_that_is_none_is_refused_before_any_step(patient, movement) -> 
         make_ready(Study({Modality.FLAIR: patient[Modality.FLAIR], Modality.T1: empty}, NAMES), Steps())
 
 
-@pytest.mark.parametrize("wrong", [{"registration": "maybe"}, {"stripping": "yes"}])
+@pytest.mark.parametrize("wrong", [{"registration": "maybe"}, {"stripping": "yes"}, {"bias_field": "always"}])
 def test_unknown_steps_are_refused(wrong) -> None:
     with pytest.raises(OptionError, match="is unknown"):
         Steps(**wrong)

@@ -109,7 +109,7 @@ CLASSES = {
     "Prediction": (
         "labels, subset, seconds, device, warnings, presence=None, estimated_dice=None, grades=None"
     ),
-    "Steps": "registration='auto', stripping='auto', brain_mask=None, content_check=True",
+    "Steps": "registration='auto', stripping='auto', brain_mask=None, content_check=True, bias_field='auto'",
     "Student": "network, card=None",
     "Study": "images, names=<factory>, warnings=(), brain=None",
     "SynthesisOptions": (

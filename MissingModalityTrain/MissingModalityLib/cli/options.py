@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..clinical.steps import REGISTRATION, STRIPPING, Steps
+from ..clinical.steps import BIAS_FIELD, REGISTRATION, STRIPPING, Steps
 from ..core import strict_json
 from ..core.errors import OptionError
 from ..core.labels import CONVENTIONS, convention
@@ -120,6 +120,12 @@ def add_steps(parser: argparse.ArgumentParser, mask: bool) -> None:
             help="mask of the brain in place of stripping, on any grid of the patient",
         )
     parser.add_argument(
+        "--bias-field",
+        choices=BIAS_FIELD,
+        default=BIAS_FIELD[0],
+        help="free volumes with their skull of the coil's unevenness (default: %(default)s)",
+    )
+    parser.add_argument(
         "--no-content-check",
         action="store_true",
         help="do not look in the voxels whether each volume is the sequence that it was given as",
@@ -129,7 +135,9 @@ def add_steps(parser: argparse.ArgumentParser, mask: bool) -> None:
 def chosen_steps(options: argparse.Namespace) -> Steps:
     """What the options of :func:`add_steps` say."""
     mask = getattr(options, "brain_mask", None)
-    return Steps(options.registration, options.stripping, mask, not options.no_content_check)
+    return Steps(
+        options.registration, options.stripping, mask, not options.no_content_check, options.bias_field
+    )
 
 
 def add_convention(parser: Any) -> None:
