@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
+from ..core.kinds import takes_known_names
 
 REGISTRATION = ("auto", "never")
 STRIPPING = ("auto", "never", "always")
 
 
+@takes_known_names
 @dataclass(frozen=True)
 class Steps:
     """What is done to volumes before a student sees them.
@@ -26,7 +28,7 @@ class Steps:
         content_check: whether voxels are asked which sequences they are of.
 
     Raises:
-        OptionError: an unknown word, or a mask where stripping is to be done always.
+        OptionError: an unknown name or word, or a mask where stripping is to be done always.
     """
 
     registration: str = "auto"
