@@ -32,6 +32,7 @@ from .cli import (
     segment_folder,
     select,
     series,
+    split,
     synthesize,
     train,
 )
@@ -47,6 +48,7 @@ _COMMANDS = (
     cases,
     series,
     prepare,
+    split,
     synthesize,
     train,
     plot,
