@@ -224,8 +224,11 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def failure_code(result: Mapping[str, Any]) -> int:
-    """The exit code of a command on many cases: 1 where a fault of the program has cost one of them."""
-    return 1 if result["unforeseen"] else 0
+    """The exit code of a command on many cases: 1 where one was to be done and could not be.
+
+    That is what pipelines of the field end with then, such as fMRIPrep, and what schedulers take for failed.
+    """
+    return 1 if result["unforeseen"] or result.get("failed") else 0
 
 
 def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary: str) -> None:

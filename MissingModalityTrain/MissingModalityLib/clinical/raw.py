@@ -130,7 +130,7 @@ def _stripped(study: Study, steps: Steps, notify: Progress) -> tuple[Study, dict
 
 def _how_stripped(brain: Brain) -> str:
     return (
-        f"The skull was taken away by {brain.method}: {brain.volume_cm3:.0f} cm3 of brain are left. Check "
+        f"The skull was taken away by {brain.method}: {brain.volume_cm3:.0f} cm³ of brain are left. Check "
         "that no tumor at the surface was cut off."
     )
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
+from ..core.kinds import takes_known_names
 
 REGISTRATION = ("auto", "never")
 STRIPPING = ("auto", "never", "always")
 BIAS_FIELD = ("auto", "never")
 
 
+@takes_known_names
 @dataclass(frozen=True)
 class Steps:
     """What is done to volumes before a student sees them.
@@ -29,7 +31,7 @@ class Steps:
             takes intensities as they are.
 
     Raises:
-        OptionError: an unknown word, or a mask where stripping is to be done always.
+        OptionError: an unknown name or word, or a mask where stripping is to be done always.
     """
 
     registration: str = "auto"
