@@ -12,21 +12,28 @@ from torch import Tensor, nn
 from masks import flags
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.methods.attention import attention_distance, extreme_values, scale_distance
-from MissingModalityLib.methods.joint import JointDistillation
-from MissingModalityLib.methods.logits import logit_distance, standardized, standardized_divergence
+from MissingModalityLib.methods.joint import JointDistillation, ramp
+from MissingModalityLib.methods.logits import (
+    logit_distance,
+    probability_distance,
+    standardized,
+    standardized_divergence,
+)
 from MissingModalityLib.methods.options import JointOptions
 from MissingModalityLib.methods.plain import presence_target
 from MissingModalityLib.methods.style import Discriminator, fused_matrix, style_distance
 from MissingModalityLib.networks import build
 from MissingModalityLib.networks.heads import HEADS
-from MissingModalityLib.networks.output import Output
+from MissingModalityLib.networks.output import Feature, Kind, Output
+from MissingModalityLib.training.optimization import clip_gradients
+from MissingModalityLib.training.plan import make_plan
 from MissingModalityLib.training.run import train
 from small_networks import SMALLEST, small_network
 from tiny_run import QUICK, TINIEST
 
 TINY = {**SMALLEST["mstkdnet"], "position_grid": (1, 1, 2)}
 DISTANCES = {
-    **{name: name for name in ("attention", "logits", "style", "adversarial")},
+    **{name: name for name in ("attention", "logits", "style", "adversarial", "consistency", "content")},
     "scales": "multiscale",
     "divergence": "kl_divergence",
 }
@@ -75,6 +82,16 @@ class TestPublishedNumbers:
         channels, height, width = full[0].shape[1:4]
         close(1e-4 * theirs / (4 * channels**2 * (height * width) ** 2), public["loss/gsm"])
 
+    def test_probabilities_and_content(self, public):
+        logits = (value(public, f"in/pred_{network}")[:, BACKGROUND_FIRST].logit() for network in "mf")
+        close(probability_distance(*logits, HEADS["sigmoids"]), public["loss/co_25/consistency_loss@f64"])
+        content = ([value(public, f"in/content_{network}")] for network in "mf")
+        close(scale_distance(*content), public["loss/co_25/content_loss@f64"])
+
+    @pytest.mark.parametrize("epoch", [0, 5, 10, 20, 25])
+    def test_the_rise_of_consistency(self, public, epoch):
+        assert 10 * ramp(epoch, 20) == pytest.approx(public[f"loss/consistency_weight_{epoch}"].item())
+
     def test_discriminator(self, public):
         discriminator = Discriminator(6, 4, as_public_code=True).double()
         state = {name.removeprefix("w_disc/"): public[name] for name in public if name.startswith("w_disc/")}
@@ -101,32 +118,44 @@ class TestPublishedNumbersOfAdaMM:
         published = [public[f"loss/co_0/{name.format(lesion)}_dc_loss@f64"] for lesion in ("wt", "tc", "et")]
         close(4 * dice - background, sum(published), rtol=1e-4)  # 1e-5 in our denominators, 1e-7 in theirs
 
-    def test_presence_of_both_networks_enters_the_total(self, public):
-        published = public["loss/co_0/loss_Co@f64"] - sum(
-            weight * public[f"loss/co_0/{name}@f64"]
-            for name, weight in (
-                ("loss_dc", 0.4),
-                ("loss_miss_dc", 0.6),
-                ("content_loss", 0.2),
-                ("consistency_loss", 10 * np.exp(-5)),
-            )
-        )
-        found = [self.told(public, network, sample) for network in "fm" for sample in (0, 1)]
-        close(sum(terms["student_presence"] for terms in found) / 2, published)
+    @pytest.mark.parametrize("epoch", [0, 5, 25])
+    def test_the_whole_loss_but_the_background_that_it_leaves_unsupervised(self, public, epoch):
+        # theirs sums Dice over the lesions, ours is the mean with the background
+        weights = {"teacher_weight": 4 * 0.4, "student_weight": 4 * 0.6, "presence": 1.0}
+        weights |= {"consistency": 10.0, "content": 0.2, "ramp_epochs": 0}
+        off = ("attention", "multiscale", "logits", "kl_divergence", "style", "adversarial")
+        method = JointDistillation(JointOptions(**weights, **dict.fromkeys(off, 0.0)))
+        total = 0.0
+        for sample in (0, 1):
+            student, teacher = (self.output(public, network, sample) for network in "mf")
+            data = {"label": self.label(public, sample)[0]}
+            data |= {"available": flags("0100"), "present": flags("1111")}
+            total += method.loss(Given(student, teacher), data, epoch)["total"].item() / 2
+        background = 0.4 * dice_of_background(public, "f") + 0.6 * dice_of_background(public, "m")
+        assert total - background == pytest.approx(public[f"loss/co_{epoch}/loss_Co@f64"], rel=1e-4)
 
     def told(self, public, network: str, sample: int) -> dict[str, Tensor]:
-        """Our terms of one sample. What is present is random there, and what the labels hold here.
+        """Our terms of one sample."""
+        method = JointDistillation(JointOptions(student_weight=1.0, presence=1.0))
+        output, (label, _) = self.output(public, network, sample), self.label(public, sample)
+        return method._own_losses("student", output, label, HEADS["sigmoids"])
+
+    def label(self, public, sample: int) -> tuple[Tensor, Tensor]:
+        """Classes, and which of them the labels hold."""
+        label = value(public, "in/y")[sample : sample + 1, BACKGROUND_FIRST].argmax(1).byte()
+        return label, presence_target(label, torch.float64)
+
+    def output(self, public, network: str, sample: int) -> Output:
+        """What is present is random there, and what the labels hold here.
 
         Where these differ, a probability p errs there as 1 - p does here.
         """
-        order = [3, 0, 1, 2]  # theirs ends with the background
-        logits = value(public, f"in/pred_{network}")[sample : sample + 1, order].logit()
-        label = value(public, "in/y")[sample : sample + 1, order].argmax(1).byte()
-        said, truth = (value(public, f"in/{name}")[sample : sample + 1] for name in (f"cls_{network}", "cls"))
-        held = presence_target(label, truth.dtype)
-        output = Output(logits, presence=torch.where(truth == held, said, 1 - said))
-        method = JointDistillation(JointOptions(student_weight=1.0, presence=1.0))
-        return method._own_losses("student", output, label, HEADS["sigmoids"])
+        one = slice(sample, sample + 1)
+        logits = value(public, f"in/pred_{network}")[one, BACKGROUND_FIRST].logit()
+        said, truth = (value(public, f"in/{name}")[one] for name in (f"cls_{network}", "cls"))
+        _, held = self.label(public, sample)
+        content = {Feature(Kind.CONTENT): value(public, f"in/content_{network}")[one]}
+        return Output(logits, content, torch.where(truth == held, said, 1 - said))
 
     def test_fused_matrices_of_planes(self, public):
         teacher, student = series(public, "feat_t", 2), series(public, "feat_s", 2)
@@ -141,6 +170,23 @@ class TestPublishedNumbersOfAdaMM:
         share = full.shape[0] * full.shape[1]
         close(standardized_divergence(full, missing, axis=-1) / share, public["loss/slkd_T7@f64"])
         close(logit_distance(missing, full), public["loss/mse_relit@f64"])
+
+
+BACKGROUND_FIRST = [3, 0, 1, 2]
+"""Theirs ends with it."""
+
+
+class Given(nn.Module):
+    """Stands for student and teacher whose outputs are known."""
+
+    head = HEADS["sigmoids"]
+
+    def __init__(self, *outputs: Output) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, batch: object) -> tuple[Output, ...]:
+        return self.outputs
 
 
 def dice_of_background(public, network: str) -> float:
@@ -177,8 +223,8 @@ def batch(available: str = "0100", present: str = "1111") -> dict[str, Tensor]:
 
 
 def started(student: nn.Module, **options) -> tuple[JointDistillation, nn.Module]:
-    """The method, and student and teacher that have drifted apart."""
-    method = JointDistillation(JointOptions(**options))
+    """The method with all distances, and student and teacher that have drifted apart."""
+    method = JointDistillation(JointOptions(**{**EVERY_DISTANCE, **options}))
     pair = method.assemble(student)
     with torch.no_grad():
         for parameter in pair.teacher.parameters():
@@ -186,6 +232,7 @@ def started(student: nn.Module, **options) -> tuple[JointDistillation, nn.Module
     return method, pair.train()
 
 
+EVERY_DISTANCE = {"consistency": 1.0, "content": 0.2, "ramp_epochs": 0, "consistency_ramp_epochs": 0}
 WITHOUT_TRANSFORMER = {"attention": 0.0, "multiscale": 0.0}
 TINY_ADAMM = {**SMALLEST["adamm"], "dropout": 0.0}
 
@@ -244,12 +291,70 @@ def test_every_distance_teaches_the_student(name):
     assert all(p.grad is None for p in method.discriminator.parameters())
 
 
-def test_distances_vanish_where_both_see_the_same_and_are_alike():
-    method = JointDistillation(JointOptions())
-    pair = method.assemble(network(dropout=0.0)).train()
+@pytest.mark.parametrize("recipe", ["mst-kd", "adamm"])
+def test_distances_vanish_where_both_see_the_same_and_are_alike(recipe):
+    plan = make_plan(recipe, preset="quick", settings={"joint.equal_subsets": True, "joint.content": 0.2})
+    options = plan.stages["train"].joint
+    torch.manual_seed(0)
+    method = JointDistillation(options)
+    pair = method.assemble(build(plan.network, **plan.network_options)).train()  # with its own dropout
     terms = method.loss(pair, batch(available="1111"), 0)
-    for name in DISTANCES.keys() - {"adversarial"}:
+    assert "content" in terms
+    for name in (DISTANCES.keys() - {"adversarial"}) & terms.keys():
         assert terms[name].item() == pytest.approx(0, abs=1e-9), name
+
+
+@pytest.mark.parametrize(
+    ("dropout", "steady"), [("none", "both"), ("student", "teacher"), ("both", "neither")]
+)
+def test_a_teachers_targets_are_made_without_dropout(dropout, steady):
+    pair = JointDistillation(JointOptions(dropout=dropout)).assemble(network(dropout=0.2)).train()
+    with torch.no_grad():
+        twice = [[output.logits for output in pair(batch())] for _ in range(2)]
+    student, teacher = (one.equal(other) for one, other in zip(*twice, strict=True))
+    assert student == (steady == "both") and teacher == (steady != "neither")
+    assert pair.student.training and pair.teacher.training
+
+
+def test_distances_rise_over_the_first_epochs_and_losses_of_the_labels_do_not():
+    method, pair = started(network(dropout=0.0), ramp_epochs=4, consistency_ramp_epochs=8)
+    first, half, full = (method.loss(pair, batch(), epoch) for epoch in (0, 2, 8))
+    for name in DISTANCES:
+        ramped = [terms[name].item() / full[name].item() for terms in (first, half)]
+        assert ramped == pytest.approx([ramp(epoch, 8 if name == "consistency" else 4) for epoch in (0, 2)])
+    assert first["student_dice"].equal(full["student_dice"])
+    assert 0 < ramp(0, 4) < ramp(2, 4) < ramp(4, 4) == ramp(9, 4) == ramp(0, 0) == 1
+
+
+@pytest.mark.parametrize("name", ["mstkdnet", "adamm"])
+def test_samples_that_both_see_alike_have_no_distance(name):
+    method, pair = JOINT[name]()
+    several = {key: torch.cat([x, x]) for key, x in batch().items()}
+    one = method.loss(pair, batch(), 0)
+    several["available"] = torch.cat([flags("0100"), flags("1111")])
+    both = method.loss(pair, several, 0)
+    assert method._styles[0].shape[0] == 2  # the discriminator learns from all
+    alone = method.loss(pair, batch("1111"), 0)
+    incomplete = method.loss(pair, batch("0110", "0110"), 0)
+    for distance in DISTANCES.keys() & one.keys():
+        assert both[distance].item() == pytest.approx(one[distance].item() / 2, rel=1e-4), distance
+        assert alone[distance] == incomplete[distance] == 0
+    assert alone.keys() == one.keys()
+    alone["total"].backward()
+    assert any(p.grad is not None and p.grad.any() for p in pair.student.parameters())
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_gradients_of_student_and_teacher_are_limited_apart(together):
+    method, pair = started(network(), clip_together=together)
+    for part, size in ((pair.student, 30.0), (pair.teacher, 0.5)):
+        for parameter in part.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        next(part.parameters()).grad.view(-1)[0] = size
+    norm = clip_gradients(method.clipped_apart(pair), 1.0)
+    assert norm.item() == pytest.approx(30.0042, rel=1e-5)
+    kept = [next(part.parameters()).grad.abs().max().item() for part in (pair.student, pair.teacher)]
+    assert kept == pytest.approx([1.0, 0.5 / 30.0042 if together else 0.5], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["mstkdnet", "adamm"])
@@ -295,6 +400,10 @@ def test_presence_that_nothing_would_train_is_refused():
     JointDistillation(JointOptions(**WITHOUT_TRANSFORMER)).check(without)
 
 
+def styled(x: Tensor) -> Output:
+    return Output(x, {Feature(Kind.ADVERSARIAL, "style"): x})
+
+
 def test_the_discriminator_learns_to_tell_styles_apart():
     method = JointDistillation(JointOptions(discriminator_learning_rate=1e-3))
     channels = method.assemble(network()).student.style_channels
@@ -302,7 +411,8 @@ def test_the_discriminator_learns_to_tell_styles_apart():
     student, teacher = (torch.randn(1, channels, 4, 4, 8, generator=random) + offset for offset in (0, 0.5))
     passing = []
     for _ in range(20):
-        passing.append(method._adversarial(student, teacher).item())
+        method._keep_styles(*map(styled, (student, teacher)))
+        passing.append(method._adversarial(student).item())
         method.finish_step()
     assert passing[-1] > passing[0] + 0.1  # the student passes less and less for a teacher
     method.finish_step()  # without a step of the networks there is nothing to learn
@@ -386,7 +496,7 @@ def test_the_discriminators_gradient_is_that_of_one_step():
     student, teacher = torch.randn(2, 1, channels, 4, 4, 8, generator=torch.Generator().manual_seed(3))
     gradients = []
     for _ in range(2):
-        method._adversarial(student, teacher)
+        method._keep_styles(*map(styled, (student, teacher)))
         method.finish_step()
         gradients.append([parameter.grad.clone() for parameter in method.discriminator.parameters()])
     for first, second in zip(*gradients, strict=True):

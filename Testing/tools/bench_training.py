@@ -1,7 +1,9 @@
-"""Seconds and peak memory of a training step, and how large loss terms are when training begins.
+"""Seconds and peak memory of a training step, and how strongly each loss term teaches when training begins.
 
 Every line is measured in a process of its own, on crops of one patient, by the loop that trains:
-one step to warm up, then the mean of the next ones; loss terms are means over all of them. Memory on a CPU
+one step to warm up, then the mean of the next ones. Where a teacher is trained along, five steps follow in
+which the gradient of each term with respect to the student is taken by itself; by then the weights of
+distances, which rise over the steps before, are what they stay at. Memory on a CPU
 is the process's own, with some 0.6 GiB that Python and PyTorch take; on a GPU it is what PyTorch allocates.
 Calls and reads of a further step, an epoch of its own, as step_counts.py has them; with the augmentation of
 the preset, whose decisions are reads of the host's own numbers, as the steps that Adam counts on a CPU are.
@@ -46,6 +48,8 @@ LINES |= {
     if name not in {network for _, network, _, _ in LINES.values()}
 }
 SEED = 2021
+MEASURED_STEPS = 5
+"""In which gradients are taken."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,9 +98,10 @@ def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
     from step_counts import count
 
     trainer, settings = _trainer(line, options)
-    losses = [trainer.train_epoch(trainer.trained, 0)[0]]
+    trainer.train_epoch(trainer.trained, 0)
     start = time.perf_counter()
-    losses += [trainer.train_epoch(trainer.trained, epoch)[0] for epoch in range(1, 1 + options.steps)]
+    for epoch in range(1, 1 + options.steps):
+        trainer.train_epoch(trainer.trained, epoch)
     seconds = (time.perf_counter() - start) / options.steps
     peak = _peak_memory(trainer.stage.device)  # before the profiler, which holds all it has seen
     counts = count(lambda: trainer.train_epoch(trainer.trained, 1 + options.steps))
@@ -108,8 +113,39 @@ def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
         "device": describe_device(trainer.stage.device),
         "counts": asdict(counts),
         "peak_gib": peak / 2**30,
-        "terms": {name: fmean(loss[name] for loss in losses) for name in losses[0]},
+        "gradients": _gradients(trainer, 2 + options.steps) if settings.method == "joint" else {},
     }
+
+
+def _gradients(trainer: Any, epoch: int) -> dict[str, float]:
+    """Mean norm over some steps of each term's gradient with respect to the student, by name in the log.
+
+    Further ``supervision``, of the student's Dice and cross entropy together.
+    """
+    import torch
+
+    method, student = trainer.stage.method, list(trainer.trained.student.parameters())
+    loss, norms = method.loss, []
+
+    def recording(*arguments: Any) -> dict[str, Any]:
+        terms = loss(*arguments)
+        own = ("student_dice", "student_entropy")
+        shown = {name: x for name, x in terms.items() if not name.startswith("teacher") and name != "total"}
+        shown["supervision"] = sum(terms[name] for name in own if name in terms)
+        found = {}
+        for name, term in shown.items():
+            if term.requires_grad:  # not of a sample that both networks see alike
+                parts = torch.autograd.grad(term, student, retain_graph=True, allow_unused=True)
+                squares = [part.float().square().sum() for part in parts if part is not None]
+                found[name] = torch.stack(squares).sum().sqrt().item()
+        norms.append(found)
+        return terms
+
+    method.loss = recording
+    for number in range(MEASURED_STEPS):
+        trainer.train_epoch(trainer.trained, epoch + number)
+    method.loss = loss
+    return {name: fmean(found[name] for found in norms if name in found) for name in norms[0]}
 
 
 def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
@@ -134,9 +170,11 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
         "precision": options.precision,
         "oversample_foreground": 1.0,
         # as many epochs as are made here, at the learning rate of the first one
-        "epochs": 2 + options.steps,
+        "epochs": 2 + options.steps + MEASURED_STEPS,
         "lr_schedule": "constant-linear",
         "lr_decay_fraction": 0,
+        "joint.ramp_epochs": 1 + options.steps,
+        "joint.consistency_ramp_epochs": 1 + options.steps,
     }
     crop = {} if options.crop == "own" else {"patch_size": int(options.crop)}
     plan = make_plan(recipe, network, options.preset, settings={**common, **crop, **changes})
@@ -188,7 +226,7 @@ def _table(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> st
             f"{result['parameters'] / 1e6:18.1f}  {result['seconds']:8.2f}  {result['peak_gib']:8.2f}"
             f"  {result['counts']['calls']:6}  {result['counts']['reads']:6}"
         )
-    return "\n".join([*lines, *map(_shares, filter(_has_student, results))])
+    return "\n".join([*lines, *map(_shares, filter(_has_gradients, results))])
 
 
 def _device(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> str:
@@ -198,16 +236,16 @@ def _device(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> s
     return f"{' and '.join(names) or options.device}{threads}"
 
 
-def _has_student(result: dict[str, Any]) -> bool:
-    return "student_dice" in result.get("terms", {})
+def _has_gradients(result: dict[str, Any]) -> bool:
+    return bool(result.get("gradients"))
 
 
 def _shares(result: dict[str, Any]) -> str:
-    """Of a line, its weighted terms in units of the weighted Dice loss of the student."""
-    terms = dict(result["terms"])
-    dice, _ = terms.pop("student_dice"), terms.pop("total")
-    shares = ", ".join(f"{name} {value / dice:.2f}" for name, value in terms.items())
-    return f"{result['line']}, terms over the student's Dice: {shares}"
+    """Of a line, norms of the gradients of its weighted terms in units of that of the student's own losses."""
+    norms = dict(result["gradients"])
+    own = norms.pop("supervision")
+    shares = ", ".join(f"{name} {norm / own:.2f}" for name, norm in norms.items())
+    return f"{result['line']}, gradients over that of the student's Dice and cross entropy: {shares}"
 
 
 if __name__ == "__main__":

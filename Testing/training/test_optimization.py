@@ -129,7 +129,7 @@ def test_the_default_optimizer_makes_the_steps_of_adam_with_amsgrad(beta2: float
 def test_gradients_are_scaled_down_to_their_largest_norm(largest: float, expected: float) -> None:
     weights = [nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(2))]
     weights[0].grad, weights[1].grad = torch.tensor([3.0]), torch.tensor([0.0, 4.0])
-    assert clip_gradients(weights, largest).item() == 5
+    assert clip_gradients([weights], largest).item() == 5
     torch.testing.assert_close(weights[0].grad, torch.tensor([3.0 * expected]))
     torch.testing.assert_close(weights[1].grad, torch.tensor([0.0, 4.0 * expected]))
 
@@ -145,7 +145,7 @@ def test_a_fused_step_on_a_gradient_that_is_no_number_changes_nothing(
     for value in (1.0, math.nan, math.inf, 1.0):
         before = weight.detach().clone()
         weight.grad = torch.full((3,), value)
-        skip_where_not_finite(optimizer, clip_gradients([weight], 1.0))
+        skip_where_not_finite(optimizer, clip_gradients([[weight]], 1.0))
         optimizer.step()
         moved.append(not weight.equal(before))
     assert moved == [True, False, False, True] and weight.isfinite().all()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
 from ..core.labels import CAVITY_RULES
-from ..evaluation.hd95_rules import HD95_RULES  # of a light file: help must not load PyTorch
+
+# of light files: help must not load PyTorch
+from ..evaluation.hd95_rules import HD95_DEFINITIONS, HD95_RULES
+from ..evaluation.measures import AGREEMENTS, MEASURES, TABLE_METRICS
 from .options import (
     add_command,
     add_convention,
@@ -37,12 +41,35 @@ def add(commands: Any) -> None:
     add_data(parser, "folder of cases with labels")
     add_output(parser, "DIR", "folder for tables and report")
     parser.add_argument(
+        "--cases",
+        type=Path,
+        metavar="FILE",
+        help="text file with the names of the cases to score, one a line (default: all with a label)",
+    )
+    parser.add_argument(
+        "--hd95",
+        choices=tuple(HD95_DEFINITIONS),
+        default="directed",
+        help="what HD95 is; "
+        + "; ".join(f"{name}: {text}" for name, text in HD95_DEFINITIONS.items())
+        + " (default: %(default)s)",
+    )
+    parser.add_argument(
         "--hd95-rule",
         choices=tuple(HD95_RULES),
         default="penalty",
         help="HD95 where a region is empty; "
         + "; ".join(f"{name}: {text}" for name, text in HD95_RULES.items())
         + " (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--metrics",
+        type=lambda text: text.split(","),
+        default=TABLE_METRICS,
+        metavar="NAME[,NAME...]",
+        help="scores that the tables print, of "
+        + ", ".join((*MEASURES, *AGREEMENTS))
+        + f"; all are measured and kept (default: {','.join(TABLE_METRICS)})",
     )
     parser.add_argument(
         "--store",
@@ -82,6 +109,9 @@ def run(options: argparse.Namespace) -> int:
             convention=options.convention,
             on_progress=progress,
             hd95_rule=options.hd95_rule,
+            hd95_definition=options.hd95,
+            metrics=options.metrics,
+            cases=options.cases,
             resection_cavity=options.resection_cavity,
         )
     seen = trained_on(student, result)

@@ -8,7 +8,8 @@ are supervised by their own predictions, and the discriminator keeps its optimiz
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar
 
@@ -23,7 +24,7 @@ from ..networks.output import PRESENCE, Feature, Kind, Output, chosen
 from ..runtime import distributed
 from .attention import attention_distance, scale_distance
 from .ignored import without_ignored
-from .logits import logit_distance, standardized_divergence
+from .logits import logit_distance, probability_distance, standardized_divergence
 from .method import Method, unwrap_ddp
 from .options import JointOptions
 from .plain import channel_losses, presence_target
@@ -34,8 +35,11 @@ READ_BY = {
     "multiscale": Kind.SCALE,
     "style": Kind.STYLE,
     "adversarial": Kind.ADVERSARIAL,
+    "content": Kind.CONTENT,
 }
 """Option -> kind of the features that its term reads."""
+
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
 class TeacherStudent(nn.Module):
@@ -46,13 +50,17 @@ class TeacherStudent(nn.Module):
     Args:
         student, teacher: networks of the same kind.
         kinds: of features to give.
+        dropout: which of the two drop out in training: "none", "student" or "both".
     """
 
-    def __init__(self, student: nn.Module, teacher: nn.Module, kinds: Collection[str]) -> None:
+    def __init__(
+        self, student: nn.Module, teacher: nn.Module, kinds: Collection[str], dropout: str = "none"
+    ) -> None:
         super().__init__()
         self.student = student
         self.teacher = teacher
         self.kinds = kinds
+        self._without_dropout = {"none": (student, teacher), "student": (teacher,), "both": ()}[dropout]
 
     @property
     def head(self) -> Head:
@@ -66,6 +74,15 @@ class TeacherStudent(nn.Module):
             self._read(self.student(image, batch["available"], present, self.kinds)),
             self._read(self.teacher(image, present, present, self.kinds)),
         )
+
+    def train(self, mode: bool = True) -> TeacherStudent:
+        """As any module, but dropout stays out of the networks that shall have none."""
+        super().train(mode)
+        for network in self._without_dropout:
+            for module in network.modules():
+                if isinstance(module, _DROPOUTS):
+                    module.eval()
+        return self
 
     def _read(self, output: Output) -> Output:
         """What enters a loss, nothing else: a distributed wrapper waits for gradients of all it returns."""
@@ -124,7 +141,13 @@ class JointDistillation(Method):
                 self.discriminator.parameters(), self.options.discriminator_learning_rate
             )
         kinds = {kind for option, kind in READ_BY.items() if getattr(self.options, option)}
-        return TeacherStudent(network, self.teacher, kinds)
+        return TeacherStudent(network, self.teacher, kinds, self.options.dropout)
+
+    def clipped_apart(self, trained: nn.Module) -> Sequence[Iterable[nn.Parameter]]:
+        """Student and teacher: a distance that the student is far from takes nothing from the teacher."""
+        if self.options.clip_together:
+            return super().clipped_apart(trained)
+        return trained.student.parameters(), trained.teacher.parameters()
 
     def state_dict(self) -> dict[str, Any]:
         """Teacher, discriminator and the discriminator's optimizer."""
@@ -147,14 +170,17 @@ class JointDistillation(Method):
         Args:
             network: from :meth:`assemble`, possibly wrapped.
             batch: as for :class:`.supervised.Supervised`.
-            epoch: not read.
+            epoch: tells how far the weights of the distances have risen.
         """
         head = unwrap_ddp(network).head
         student, teacher = (without_ignored(output, batch, head) for output in network(batch))
         with torch.autocast(student.logits.device.type, enabled=False):
             terms = self._own_losses("student", student, batch["label"], head)
             terms |= self._own_losses("teacher", teacher, batch["label"], head)
-            terms |= self._distances(student, _detached(teacher))
+            teacher = _detached(teacher)
+            if self.options.adversarial:
+                self._keep_styles(student, teacher)
+            terms |= self._distances_of_rows(student, teacher, self._rows(batch), head, epoch)
         return {**terms, "total": sum(terms.values())}
 
     def finish_step(self) -> None:
@@ -187,43 +213,94 @@ class JointDistillation(Method):
             terms[f"{name}_entropy"] = weight * options.cross_entropy * entropy
         return terms
 
-    def _distances(self, student: Output, teacher: Output) -> dict[str, Tensor]:
+    def _rows(self, batch: Mapping[str, Tensor]) -> list[int]:
+        """Samples whose distances count: those of which the teacher sees more than the student.
+
+        Where both see the same subset of an incomplete case, the teacher has layers for it, in AdaMM, that
+        such cases alone have trained, and knows nothing that the student does not.
+        """
+        if self.options.equal_subsets:
+            return list(range(len(batch["present"])))
+        more = (batch["available"] != batch["present"]).any(1)
+        return [row for row, counts in enumerate(more.tolist()) if counts]
+
+    def _distances_of_rows(
+        self, student: Output, teacher: Output, rows: Sequence[int], head: Head, epoch: int
+    ) -> dict[str, Tensor]:
+        """:meth:`_distances` of some samples; those of the others are 0 in the means over the batch."""
+        samples = len(student.logits)
+        if len(rows) == samples:
+            return self._distances(student, teacher, head, epoch)
+        if not rows:
+            return {name: student.logits.new_zeros((), dtype=torch.float32) for name in self._weights(epoch)}
+        terms = self._distances(_of_rows(student, rows), _of_rows(teacher, rows), head, epoch)
+        return {name: term * (len(rows) / samples) for name, term in terms.items()}
+
+    def _weights(self, epoch: int) -> dict[str, float]:
+        """Of the distances of an epoch, by name in the log; none of weight 0."""
+        options = self.options
+        risen = ramp(epoch, options.ramp_epochs)
+        weights = {
+            "attention": options.attention * risen,
+            "scales": options.multiscale * risen,
+            "logits": options.logits * risen,
+            "divergence": options.kl_divergence * risen,
+            "style": options.style * risen,
+            "adversarial": options.adversarial * risen,
+            "consistency": options.consistency * ramp(epoch, options.consistency_ramp_epochs),
+            "content": options.content * risen,
+        }
+        return {name: weight for name, weight in weights.items() if weight}
+
+    def _distances(self, student: Output, teacher: Output, head: Head, epoch: int) -> dict[str, Tensor]:
         """Weighted distances between student and teacher, by name in the log."""
         options = self.options
         axis = 1 if options.standardize_over == "classes" else -1
         kinds = {kind: _pairs(student, teacher, kind) for kind in READ_BY.values()}
         # distances as functions: a term of weight 0 may read features that the network does not have
-        terms = {
-            "attention": (
-                options.attention,
-                lambda: attention_distance(*kinds[Kind.ATTENTION], options.extremes),
+        distances = {
+            "attention": lambda: attention_distance(*kinds[Kind.ATTENTION], options.extremes),
+            "scales": lambda: scale_distance(*kinds[Kind.SCALE]),
+            "logits": lambda: logit_distance(student.logits, teacher.logits),
+            "divergence": lambda: standardized_divergence(
+                student.logits, teacher.logits, options.temperature, axis
             ),
-            "scales": (options.multiscale, lambda: scale_distance(*kinds[Kind.SCALE])),
-            "logits": (options.logits, lambda: logit_distance(student.logits, teacher.logits)),
-            "divergence": (
-                options.kl_divergence,
-                lambda: standardized_divergence(student.logits, teacher.logits, options.temperature, axis),
-            ),
-            "style": (options.style, lambda: style_distance(*kinds[Kind.STYLE])),
-            "adversarial": (
-                options.adversarial,
-                lambda: self._adversarial(*(styles for (styles,) in kinds[Kind.ADVERSARIAL])),
-            ),
+            "style": lambda: style_distance(*kinds[Kind.STYLE]),
+            "adversarial": lambda: self._adversarial(kinds[Kind.ADVERSARIAL][0][0]),
+            "consistency": lambda: probability_distance(student.logits, teacher.logits, head),
+            "content": lambda: scale_distance(*kinds[Kind.CONTENT]),
         }
-        return {name: weight * distance() for name, (weight, distance) in terms.items() if weight}
+        return {name: weight * distances[name]() for name, weight in self._weights(epoch).items()}
 
-    def _adversarial(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """The generator's loss of the student's style; keeps both styles for the discriminator's step."""
-        self._styles = student.detach().float(), teacher.float()
+    def _keep_styles(self, student: Output, teacher: Output) -> None:
+        """For the discriminator's step, which takes all samples: processes must make it together."""
+        (mine,), (theirs,) = _pairs(student, teacher, Kind.ADVERSARIAL)
+        self._styles = mine.detach().float(), theirs.float()
+
+    def _adversarial(self, student: Tensor) -> Tensor:
+        """The generator's loss of the student's style."""
         # frozen: the student's loss must leave no gradient in it, and it saves computing them
         self.discriminator.requires_grad_(False)
         return self.discriminator.generator_loss(student.float())
+
+
+def ramp(epoch: int, epochs: int) -> float:
+    """How far a weight has risen: from exp(-5) to 1 over some epochs, slowly at both ends; 1 without any.
+
+    Laine and Aila, "Temporal ensembling for semi-supervised learning", ICLR 2017, as in both public codes.
+    """
+    return math.exp(-5 * (1 - epoch / epochs) ** 2) if epoch < epochs else 1.0
 
 
 def _pairs(student: Output, teacher: Output, kind: str) -> tuple[list[Tensor], list[Tensor]]:
     """The student's and the teacher's features of a kind, in the same order."""
     features = list(chosen(teacher.features, {kind}))
     return [student.features[key] for key in features], [teacher.features[key] for key in features]
+
+
+def _of_rows(output: Output, rows: Sequence[int]) -> Output:
+    features: dict[Feature, Tensor] = {key: x[rows] for key, x in output.features.items()}
+    return Output(output.logits[rows], features)
 
 
 def _detached(output: Output) -> Output:

@@ -1,4 +1,4 @@
-"""Dual-mode logit distillation (DMLD): logits themselves, and their standardized distributions.
+"""Dual-mode logit distillation (DMLD): logits themselves, and their standardized distributions; probabilities.
 
 Zhu et al., "Bridging the gap in missing modalities", MICCAI 2025, Sec. 2.3, Eq. 5-8; standardization: Sun et
 al., "Logit standardization in knowledge distillation", CVPR 2024.
@@ -9,6 +9,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..core.labels import TUMOR_CLASSES
+from ..networks.heads import Head
+
 TEMPERATURE = 7.0
 """As in the public code of MST-KDNet."""
 STD_EPSILON = 1e-7
@@ -18,6 +21,21 @@ STD_EPSILON = 1e-7
 def logit_distance(student: Tensor, teacher: Tensor) -> Tensor:
     """Eq. 5: mean square of the difference of logits (B, K, ...)."""
     return F.mse_loss(student.float(), teacher.float())
+
+
+def probability_distance(student: Tensor, teacher: Tensor, head: Head) -> Tensor:
+    """Consistency in the public codes of MST-KDNet and AdaMM (arXiv 2509.15017).
+
+    Args:
+        student, teacher: (B, K, ...) logits.
+        head: the network's.
+
+    Returns:
+        Scalar: mean square of the difference of probabilities, summed over the channels but background's.
+    """
+    first = 1 if head.channels == 1 + len(TUMOR_CLASSES) else 0
+    predicted, target = (head.probabilities(x.float())[:, first:] for x in (student, teacher))
+    return F.mse_loss(predicted, target) * predicted.shape[1]
 
 
 def standardized(logits: Tensor, axis: int = 1) -> Tensor:

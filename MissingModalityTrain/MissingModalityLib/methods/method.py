@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -87,6 +87,14 @@ class Method(ABC):
                 the label, background there, is not to be learned, if a case of the stage has such voxels.
             epoch: counts from 0 within the stage.
         """
+
+    def clipped_apart(self, trained: nn.Module) -> Sequence[Iterable[nn.Parameter]]:
+        """Groups of weights, which together are all of ``trained``; ``max_grad_norm`` limits each by itself.
+
+        Args:
+            trained: from :meth:`assemble`.
+        """
+        return (trained.parameters(),)
 
     def finish_step(self) -> None:
         """Train what the method trains on its own; called after every step of the optimizer."""

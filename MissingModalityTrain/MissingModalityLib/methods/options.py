@@ -139,10 +139,11 @@ class EnsembleOptions(SupervisedOptions):
 class JointOptions:
     """Of :class:`~.joint.JointDistillation`: weights of its loss terms; 0 leaves a term out.
 
-    Defaults: MST-KDNet's terms. Each shall begin at 0.1 to 1 of the student's Dice loss, so presets have
-    weights of their own where their learning rate or network asks for it. The public code has 0.5 for
-    attention, 0.2 for multiscale, 0.25 for kl_divergence in the units that are used here, and adversarial and
-    style terms that are too small to matter (2e-4 and about 1e-14 of Dice).
+    Defaults: MST-KDNet's terms. After 20 steps at full weight the gradient of each, with respect to the
+    student, shall have 0.1 to 1 of the norm of that of the student's own losses, so presets have weights of
+    their own where their learning rate or network asks for it. The public code has 0.5 for attention, 0.2 for
+    multiscale, 0.25 for kl_divergence in the units that are used here, and adversarial and style terms that
+    are too small to matter (2e-4 and about 1e-14 of Dice).
 
     Raises:
         OptionError: a value of the wrong kind or out of its range.
@@ -180,6 +181,29 @@ class JointOptions:
         0.0,
         "LGRM: presence of each tumor class, which also weighs its Dice; 0 for networks without",
         MOST_WEIGHT,
+    )
+    consistency: float = at_least(0, 0.0, "Mean square of the difference of probabilities", MOST_WEIGHT)
+    content: float = at_least(
+        0, 0.0, "BBDM: mean square of the difference of content; 0 for networks without", MOST_WEIGHT
+    )
+    # 20 epochs in the public codes of both papers, where the consistency alone is ramped
+    consistency_ramp_epochs: int = at_least(
+        0, 20, "First epochs of the stage, over which the weight of consistency rises", MOST_EPOCHS
+    )
+    ramp_epochs: int = at_least(
+        0, 20, "First epochs of the stage, over which the weights of all other distances rise", MOST_EPOCHS
+    )
+    dropout: str = choice(
+        "none",
+        "Which networks have their dropout: none, so that both are alike where they know the same; the "
+        "student alone; or both, as in the public codes, which makes distances mostly noise at first",
+        *("none", "student", "both"),
+    )
+    equal_subsets: bool = switch(
+        False, "Distances of samples too of which the student sees all that the teacher sees"
+    )
+    clip_together: bool = switch(
+        False, "max_grad_norm limits the gradient of both networks together, else of each by itself"
     )
 
     def __post_init__(self) -> None:

@@ -43,6 +43,7 @@ class AdaMM(Network):
     - ``style`` at ``encoder``, ``style`` and ``content`` (B, C, d, h, w): what fused matrices are made of:
       the encoder's end, all levels fused, the content blocks' end; by the shared layers, each before the
       adapter that stands at its place; ``adversarial``, what the discriminator sees: the second again;
+      ``content``: the third again;
     - ``fused`` of level 4, ``decoder`` of levels 3 to 1: content and decoder, group-normalized, for the
       distillation that all networks offer.
 
@@ -62,7 +63,8 @@ class AdaMM(Network):
         width, as_public_code = options.width, options.as_public_code
         self.head = HEADS[options.head]
         self.as_public_code = as_public_code
-        self.distillable_features = (Kind.STYLE, Kind.ADVERSARIAL, *((PRESENCE,) if options.presence else ()))
+        kinds = (Kind.STYLE, Kind.ADVERSARIAL, Kind.CONTENT)
+        self.distillable_features = (*kinds, *((PRESENCE,) if options.presence else ()))
         self.style_channels = deepest = width * 2 ** (UNET_LEVELS - 1)
         self.encoder = Encoder(len(MODALITIES), width)
         self.content = nn.Sequential(*(ResidualBlock(deepest) for _ in range(CONTENT_BLOCKS)))
@@ -107,6 +109,7 @@ class AdaMM(Network):
             Feature(Kind.STYLE, "style"): style,
             Feature(Kind.STYLE, "content"): content,
             Feature(Kind.ADVERSARIAL, "style"): style,
+            Feature(Kind.CONTENT): content,
             **common_features(content, decoded, features),
         }
         output = Output(self.classify(decoded[-1]), chosen(found, features))

@@ -44,6 +44,7 @@ class MSTKDNet(Network):
       fused matrices are made of, Eq. 10: the encoder's last level but one, pooled; the Transformer's map; the
       decoder's first features;
     - ``adversarial`` (B, C, d, h, w): what the discriminator sees, Eq. 9: both fused;
+    - ``content`` (B, C, d, h, w): the last of the above again;
     - ``fused`` of level 4, ``decoder`` of levels 3 to 1: content and decoder, group-normalized, for the
       distillation that all networks offer.
     """
@@ -52,7 +53,7 @@ class MSTKDNet(Network):
     reads_present = False
     Options = MSTKDNetOptions
     divisor = 2 ** (UNET_LEVELS - 1) * PATCH
-    distillable_features = (Kind.ATTENTION, Kind.SCALE, Kind.STYLE, Kind.ADVERSARIAL)
+    distillable_features = (Kind.ATTENTION, Kind.SCALE, Kind.STYLE, Kind.ADVERSARIAL, Kind.CONTENT)
 
     def __init__(self, options: MSTKDNetOptions) -> None:
         super().__init__(options)
@@ -102,6 +103,7 @@ class MSTKDNet(Network):
             Feature(Kind.STYLE, "transformer"): mixed,
             Feature(Kind.STYLE, "content"): content,
             Feature(Kind.ADVERSARIAL, "style"): style,
+            Feature(Kind.CONTENT): content,
             **common_features(content, decoded, features),
         }
         return Output(self.classify(decoded[-1]), chosen(found, features))

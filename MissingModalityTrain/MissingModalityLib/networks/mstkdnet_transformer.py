@@ -33,7 +33,7 @@ class Attention(nn.Module):
     def __init__(self, size: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout = dropout
+        self.dropout = nn.Dropout(dropout)
         self.query = nn.Linear(size, size)
         self.key = nn.Linear(size, size)
         self.value = nn.Linear(size, size)
@@ -45,14 +45,15 @@ class Attention(nn.Module):
             linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for linear in (self.query, self.key, self.value)
         )
-        dropout, shares = self.dropout if self.training else 0.0, None
+        shares = None
         if weights:
             shares = (query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5).softmax(-1)
-            mixed = F.dropout(shares, dropout) @ value
+            mixed = self.dropout(shares) @ value
         else:
             # fused kernels do without the matrix of weights, N x N per head
-            mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        return F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), dropout), shares
+            dropped = self.dropout.p if self.dropout.training else 0.0
+            mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropped)
+        return self.dropout(self.out(mixed.transpose(1, 2).flatten(2))), shares
 
 
 class Layer(ActivationCheckpointed):

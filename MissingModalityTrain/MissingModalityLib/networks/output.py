@@ -24,6 +24,8 @@ class Kind(StrEnum):
     """(B, C, d, h, w): what fused matrices are made of."""
     ADVERSARIAL = "adversarial"
     """(B, C, d, h, w): what a discriminator of styles sees."""
+    CONTENT = "content"
+    """(B, C, d, h, w): the deepest features, before style enters them."""
     ENCODER = "encoder"
     """(n, C, d, h, w): of one modality alone, for the n samples that have it."""
     FUSED = "fused"

@@ -78,13 +78,14 @@ def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def clip_gradients(parameters: Iterable[nn.Parameter], largest: float) -> Tensor:
-    """Scale gradients down to a largest norm, 0 for none.
+def clip_gradients(groups: Iterable[Iterable[nn.Parameter]], largest: float) -> Tensor:
+    """Scale the gradients of each group of weights down to a largest norm, 0 for none.
 
     Returns:
-        Scalar: their norm before that.
+        Scalar: the norm of all together before that.
     """
-    return nn.utils.clip_grad_norm_(parameters, largest or math.inf, foreach=True)
+    norms = [nn.utils.clip_grad_norm_(group, largest or math.inf, foreach=True) for group in groups]
+    return norms[0] if len(norms) == 1 else torch.stack(norms).norm()
 
 
 def skip_where_not_finite(optimizer: Optimizer, norm: Tensor) -> None:

@@ -114,6 +114,12 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         ),
         "quick": (_QUICK, {"width": 4, "token_size": 32, "mlp_size": 64, "position_side": 4}),
     },
+    "m2ftrans": {
+        "paper": (Settings(epochs=1000, batch_size=4, optimizer="adamw", num_workers=4), {}),
+        "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8, "mlp_size": 512}),
+        # crops of 64 voxels in tokens of 16
+        "quick": (_QUICK, {"width": 4, "mlp_size": 64, "position_side": 4}),
+    },
     "robustseg": {
         "paper": (Settings(num_workers=4), {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8}),
@@ -172,8 +178,8 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
 segresnet is the light network that a laptop can train and run, of no paper: its "paper" preset has the
 AEM+KD paper's 300 epochs, and space_to_depth lets a step see a whole brain. rfnet is the one of that paper,
 with the settings of its public training script, which trains uhved and robustseg by them too, and uhemis
-here; mmformer has those of its own script; mstkdnet and adamm are those of their papers. "light"
-networks have fewer or narrower layers, and crops that a laptop can hold.
+here; mmformer and m2ftrans have those of their own scripts; mstkdnet and adamm are those of their papers.
+"light" networks have fewer or narrower layers, and crops that a laptop can hold.
 """
 
 

@@ -13,13 +13,17 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors, read_text, write_text
 from ..core.seeding import HASH_RULE, RULES
+from .earlier_runs import as_begun
 from .plan import Plan, from_json, to_json
 from .run_folder import RunFolder
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("cases", "voxels_sha256", "versions"), (dict,)),
     **dict.fromkeys(("validation", "left_out", "warnings"), (list,)),
-    **dict.fromkeys(("recipe", "preset", "convention", "initial", "prepared"), (str, type(None))),
+    **dict.fromkeys(
+        ("recipe", "preset", "convention", "initial", "prepared", "cases_list", "validation_list"),
+        (str, type(None)),
+    ),
     "data": (str,),
     "seed": (int,),
     **dict.fromkeys(("folds", "fold"), (int, type(None))),
@@ -66,6 +70,8 @@ class RunRecord:
         versions: of this library and PyTorch when the run began.
         folds, fold: of a run that is one fold of a cross-validation, how many there are and which it is, from
             0; what is held out is that fold, see :func:`~..datasets.splitting.split_folds`. Else None.
+        cases_list, validation_list: whole paths of the lists of names that were given, in the file where any
+            was; the names themselves are in ``cases`` and ``validation``.
     """
 
     data: str
@@ -84,11 +90,14 @@ class RunRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     folds: int | None = None
     fold: int | None = None
+    cases_list: str | None = None
+    validation_list: str | None = None
     warnings: Sequence[Mapping[str, str]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
         of_fold = {} if self.folds is None else {"folds": self.folds, "fold": self.fold}
+        lists = {"cases_list": self.cases_list, "validation_list": self.validation_list}
         return {
             "data": self.data,
             "recipe": self.recipe,
@@ -105,6 +114,7 @@ class RunRecord:
             "versions": dict(self.versions),
             **({"warnings": list(self.warnings)} if self.warnings else {}),
             **of_fold,
+            **{name: path for name, path in lists.items() if path is not None},
             "settings": to_json(self.plan),
         }
 
@@ -123,7 +133,7 @@ class RunRecord:
             data=content["data"],
             cases=content["cases"],
             validation=tuple(content["validation"]),
-            plan=from_json(content["settings"]),
+            plan=from_json(_with_earlier_meanings(content["settings"])),
             recipe=content.get("recipe"),
             preset=content.get("preset"),
             seed=content.get("seed", 0),
@@ -136,6 +146,8 @@ class RunRecord:
             versions=content.get("versions", {}),
             folds=content.get("folds"),
             fold=content.get("fold"),
+            cases_list=content.get("cases_list"),
+            validation_list=content.get("validation_list"),
             warnings=content.get("warnings", ()),
         )
 
@@ -172,6 +184,11 @@ class RunRecord:
         with explain_write_errors(folder.path, "Choose a folder on a disk with free space."):
             folder.path.mkdir(parents=True, exist_ok=True)
             write_text(strict_json.dumps(self.to_json(), indent=2), folder.record)
+
+
+def _with_earlier_meanings(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan whose stages go on as they began, see :mod:`.earlier_runs`."""
+    return {**plan, "stages": {name: as_begun(stage) for name, stage in plan["stages"].items()}}
 
 
 def _parts_of(value: Any) -> Iterable[Any]:

@@ -96,12 +96,26 @@ class PatchDataset(Dataset):
         self.settings = settings
         self.shows_all = epoch < settings.all_modalities_epochs
         self.entropy = (*seed, epoch)
-        order = np.random.default_rng(self.entropy)
-        rounds = -(-len(self) // len(cases))
-        self.order = np.concatenate([order.permutation(len(cases)) for _ in range(rounds)])
+        orders = {"endless": self._endless_order, "per-epoch": self._order_of_epoch}
+        self.order = orders[settings.case_order](seed, epoch)
 
     def __len__(self) -> int:
         return self.settings.iterations_per_epoch * self.settings.batch_size
+
+    def _endless_order(self, seed: Sequence[int], epoch: int) -> np.ndarray:
+        """The epoch's part of one sequence of permutations, so that no case is seen twice more than another.
+
+        Each permutation depends on the seed and its number, as though the epochs before had not been.
+        """
+        cases, first = len(self.cases), epoch * len(self)
+        begun, over = first // cases, -(-(first + len(self)) // cases)
+        rounds = [np.random.default_rng((*seed, number)).permutation(cases) for number in range(begun, over)]
+        return np.concatenate(rounds)[first - begun * cases :][: len(self)]
+
+    def _order_of_epoch(self, seed: Sequence[int], epoch: int) -> np.ndarray:
+        order = np.random.default_rng((*seed, epoch))
+        rounds = -(-len(self) // len(self.cases))
+        return np.concatenate([order.permutation(len(self.cases)) for _ in range(rounds)])
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """One sample.

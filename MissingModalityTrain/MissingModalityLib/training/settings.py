@@ -115,7 +115,7 @@ class Settings:
     iterations_per_epoch: int = at_least(
         1,
         150,
-        "Optimizer steps in an epoch, however many cases there are; each epoch orders them anew",
+        "Optimizer steps in an epoch, however many cases there are",
         _MOST_STEPS,
     )
     batch_size: int = at_least(
@@ -234,6 +234,12 @@ class Settings:
     )
     ensemble: EnsembleOptions = field(
         default_factory=EnsembleOptions, metadata=facts("Of the method ensemble")
+    )
+    case_order: str = choice(
+        "endless",
+        "Order of the cases: one after the other through all of them again and again, over the epochs of a "
+        "stage; or each epoch begins anew, so some are seen more often than others",
+        *("endless", "per-epoch"),
     )
 
     def __post_init__(self) -> None:
