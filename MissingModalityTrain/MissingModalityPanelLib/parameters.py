@@ -73,7 +73,7 @@ def readParameterNode(wrapper, node):
 def connectGui(wrapped, ui):
     """Tie widgets to parameters.
 
-    Slicer before 5.12 leaves an observer of the node behind when they are untied. VTK would call it after
+    Slicer 5.10 leaves an observer of the node behind when they are untied. VTK would call it after
     Python's garbage collection has emptied it, at the next change of the node, and Slicer would crash.
 
     Args:
