@@ -44,7 +44,7 @@ help:
 	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
 	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, of training and evaluation"
 	@echo "make screenshots  pictures of README and tutorial, into Resources/Screenshots; ONLY=training for some,"
-	@echo "                  CASE=folder of a real patient whose license allows a picture"
+	@echo "                  CASE=folder of a real patient whose license allows a picture (README shows BraTS2021_01478)"
 	@echo "make picture-check  contrast of all colors, and their differences with every kind of color vision"
 	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter,"
 	@echo "                  TORCH=\"--require-hashes --no-deps -r requirements-torch.txt\" for torch's public build, checked too)"

@@ -32,8 +32,8 @@ def test_costs_of_all_studies_are_listed(
     monkeypatch.setattr(cost, "least_seconds", lambda plan, device: 7200.0)
     assert main(["study", "--list", "--preset", "quick", "--device", "cpu"]) == 0
     _, first, second = capsys.readouterr().out.splitlines()
-    assert first.split()[:6] == ["table8", "4", "runs", "75", "steps", "5"]
-    assert "not available" in second or len(STUDIES["mst-table1"].rows) * 30 == int(second.split()[3])
+    assert first.split()[:6] == ["table8", "4", "runs", "30", "steps", "5"]
+    assert "not available" in second or len(STUDIES["mst-table1"].rows) * 12 == int(second.split()[3])
 
 
 def test_a_gpu_at_its_best_needs_as_long_as_its_operations() -> None:

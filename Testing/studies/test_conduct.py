@@ -12,7 +12,7 @@ import MissingModalityLib as mm
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.runtime import lock
-from MissingModalityLib.studies import registry
+from MissingModalityLib.studies import conduct, registry
 from MissingModalityLib.studies.conduct import StudyRequest, prepare_study
 from MissingModalityLib.studies.grids import NOT_AVAILABLE, NOT_YET
 from MissingModalityLib.studies.study import DataSet, Row, Study, Training
@@ -102,13 +102,23 @@ def test_rows_that_lack_say_so_and_runs_have_states(cases: Path, tmp_path: Path)
     assert [run.state for run in prepare_study(request).runs.runs] == ["over", "to do"]
 
 
-def test_a_run_that_another_process_trains_is_refused(
+def test_what_another_process_is_at_is_left_to_it_and_waited_for(
     cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "_take", lambda file: False)
-    monkeypatch.setattr(lock, "_TAKE_TIMEOUT_S", 0.0)
-    with pytest.raises(CaseError, match="another process is training"):
-        mm.study(**asked(cases, tmp_path), run=0)
+    first, second = prepare_study(StudyRequest(**asked(cases, tmp_path))).runs.runs
+    at_work, done = {first.folder.path}, []
+    monkeypatch.setattr(lock, "is_held", lambda folder: folder in at_work)
+    monkeypatch.setattr(conduct, "train_run", lambda run, *_: done.append(run.folder.path))
+    monkeypatch.setattr(conduct, "_score", lambda work, run, report: done.append("scored"))
+
+    def wait(seconds: float) -> None:
+        at_work.clear()
+        first.folder.path.mkdir(parents=True)
+        first.student.touch()
+
+    monkeypatch.setattr(conduct, "sleep", wait)
+    mm.study(**asked(cases, tmp_path), run=1)
+    assert done == ["scored", second.folder.path, "scored"]
 
 
 @pytest.mark.slow

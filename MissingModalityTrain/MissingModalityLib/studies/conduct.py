@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from ..core import strict_json
@@ -14,7 +16,7 @@ from ..core.errors import OptionError
 from ..core.kinds import checked
 from ..core.progress import Progress, reporter
 from ..core.words import counted
-from ..runtime import distributed
+from ..runtime import distributed, lock
 from .division import Division, divisions_of
 from .grids import ALL, NOT_AVAILABLE, NOT_YET, Scored
 from .printed import printed_numbers
@@ -23,6 +25,9 @@ from .report import check_output, write_tables
 from .runs import Runs, StudyRun, is_available, needed_for, runs_of, train_run
 from .sizes import Size, rows_of, size_named
 from .study import DataSet, Row, Study
+
+_PATIENCE_S = 20.0
+"""Between two looks whether another process is done with a run; runs take minutes at least."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,8 @@ def study(
 ) -> dict[str, Any]:
     """Train what a paper's table needs, score it, and write the table beside the paper's printed numbers.
 
-    Runs that are over are used, one that was stopped goes on. Processes that torchrun started share each run.
+    Runs that are over are used, one that was stopped goes on. Processes that torchrun started share each run;
+    several commands on one output folder share the runs among them.
 
     Args:
         name: of the study, a key of :data:`.registry.STUDIES`.
@@ -166,14 +172,29 @@ def study(
 
 
 def _train_and_score(work: StudyWork, runs: Sequence[StudyRun], report: Progress) -> None:
-    request = work.request
-    cases = Path(request.prepared or work.output / "prepared")
+    """Go through the runs; what another process is at is left to it, and waited for at the end."""
+    cases = Path(work.request.prepared or work.output / "prepared")
     scored = {cell.run.folder.path for cell in work.runs.cells}
-    for run in runs:
+    left = list(runs)
+    while left:
+        place = distributed.on_rank_zero(partial(_first_free, left))
+        if place is None:
+            sleep(_PATIENCE_S)
+            continue
+        run = left.pop(place)
         if not distributed.on_rank_zero(lambda run=run: run.is_over):
-            train_run(run, Path(request.data), cases, request.device, request.convention, report)
+            train_run(
+                run, Path(work.request.data), cases, work.request.device, work.request.convention, report
+            )
         if run.folder.path in scored:
             _score(work, run, report)
+
+
+def _first_free(runs: Sequence[StudyRun]) -> int | None:
+    """Place of the first run that no other process is at and that can begin; None where there is none."""
+    ready = (run.after is None or run.after.is_over for run in runs)
+    free = (place for place, is_ready in enumerate(ready) if is_ready)
+    return next((place for place in free if not lock.is_held(runs[place].folder.path)), None)
 
 
 def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
@@ -184,22 +205,24 @@ def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
     output = evaluation_folder(work, run)
     if distributed.on_rank_zero((output / SUMMARY_FILE).is_file):
         return
-    student = run.student
-    if work.size.card:
-        student = run.folder.path / "scored.safetensors"
-        card = {"name": run.folder.path.name, **work.size.card}
-        distributed.on_rank_zero(partial(export, run.folder.path, student, card))
-    evaluate_folder(
-        student,
-        run.division.test_data,
-        output,
-        device=work.request.device,
-        convention=work.request.convention,
-        hd95_rule=work.study.hd95_rule,
-        hd95_definition=work.study.hd95_definition,
-        on_progress=report,
-        cases=run.division.test,
-    )
+    with ExitStack() as held:  # so that another machine does not score the same
+        distributed.on_rank_zero(lambda: held.enter_context(lock.held(run.folder.path)) or True)
+        student = run.student
+        if work.size.card:
+            student = run.folder.path / "scored.safetensors"
+            card = {"name": run.folder.path.name, **work.size.card}
+            distributed.on_rank_zero(partial(export, run.folder.path, student, card))
+        evaluate_folder(
+            student,
+            run.division.test_data,
+            output,
+            device=work.request.device,
+            convention=work.request.convention,
+            hd95_rule=work.study.hd95_rule,
+            hd95_definition=work.study.hd95_definition,
+            on_progress=report,
+            cases=run.division.test,
+        )
 
 
 def evaluation_folder(work: StudyWork, run: StudyRun) -> Path:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from ..core import strict_json
-from ..core.errors import CaseError
 from ..core.progress import Progress
 from ..networks.registry import NETWORKS
 from ..runtime import lock
@@ -63,10 +62,10 @@ class StudyRun:
     @property
     def state(self) -> str:
         """In a word, for lists."""
-        if self.is_over:
-            return "over"
         if lock.is_held(self.folder.path):
             return "in work"
+        if self.is_over:
+            return "over"
         return "begun" if self.folder.has_checkpoint else "to do"
 
     @property
@@ -169,10 +168,10 @@ def train_run(
     convention: str | None,
     report: Progress,
 ) -> None:
-    """Train a run to its end, from where it is.
+    """Train a run to its end, from where it is; what it begins with is over.
 
     Raises:
-        CaseError: another process trains it, what it begins with is not there, or as training raises it.
+        CaseError, StudentError, OptionError: as :func:`~..training.run.train`.
     """
     from ..training.run import train  # loads PyTorch, which lists of runs do without
 
@@ -180,10 +179,6 @@ def train_run(
     if run.folder.has_checkpoint:
         train(data, run.folder.path, resume=True, prepared=prepared, **common)
         return
-    if run.after is not None and not run.after.is_over:
-        raise CaseError(
-            f"{run.folder.path} begins with {run.after.folder.path}, which is not over. Train that one first."
-        )
     train(
         data,
         run.folder.path,

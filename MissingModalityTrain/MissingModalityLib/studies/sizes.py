@@ -48,8 +48,8 @@ SIZES: Mapping[str, Size] = MappingProxyType(
         ),
         "quick": Size(
             "quick",
-            {"validation_fraction": 0, "iterations_per_epoch": 5},
-            steps=30,
+            {"validation_fraction": 0, "iterations_per_epoch": 2},
+            steps=12,
             card={"overlap": 0.0},
             test_cases=2,
         ),
