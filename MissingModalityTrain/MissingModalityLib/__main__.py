@@ -31,6 +31,7 @@ from .cli import (
     segment_folder,
     select,
     series,
+    split,
     synthesize,
     train,
 )
@@ -46,6 +47,7 @@ _COMMANDS = (
     cases,
     series,
     prepare,
+    split,
     synthesize,
     train,
     plot,

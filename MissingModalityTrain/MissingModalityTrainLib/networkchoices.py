@@ -12,6 +12,7 @@ def networkLabels():
         "segresnet": _("SegResNet (light)"),
         "gatedfusion": _("Gated fusion (light)"),
         "rfnet": _("RFNet (of AEM+KD; needs a GPU)"),
+        "m2ftrans": _("M2FTrans (needs a GPU)"),
         "mmformer": _("mmFormer (needs a GPU)"),
         "robustseg": _("RobustSeg (needs a GPU)"),
         "uhemis": _("U-HeMIS (needs a GPU)"),

@@ -299,3 +299,21 @@ def test_what_the_gate_refuses_is_left_out_by_every_command_with_the_reason(
         told = json.dumps(result.get("skipped") or result.get("failed"))
         assert "BraTS2021_90002" in told and words in told, command
         assert "BraTS2021_90001" not in told, command
+
+
+def test_split_writes_lists_that_train_takes(pair, tmp_path, capfd):
+    arguments = ["split", "--data", str(pair), "--output", str(tmp_path / "lists")]
+    assert main([*arguments, "--sizes", "1,0,1", "--seed", "2"]) == 0
+    assert "1 training, 0 validation, 1 test" in capfd.readouterr().out
+    names = [(tmp_path / "lists" / f"{part}.txt").read_text().split() for part in ("training", "test")]
+    assert sorted(name for part in names for name in part) == ["BraTS2021_90001", "BraTS2021_90002"]
+    assert main([*arguments, "brats2020"]) == 2
+    assert "is one of 369, and there are 2" in capfd.readouterr().err
+    assert main([*arguments, "brats2020", "--seed", "1"]) == 2
+    assert main(arguments) == 2
+
+
+@pytest.mark.parametrize("sizes", ["1,1", "0,1,1", "a,b,c", "1,-1,1"])
+def test_sizes_that_divide_nothing_are_refused(sizes, pair, tmp_path, capfd):
+    assert exit_code(["split", "--sizes", sizes, "--data", str(pair), "--output", str(tmp_path)]) == 2
+    assert "is not three whole numbers" in capfd.readouterr().err

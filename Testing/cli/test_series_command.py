@@ -31,6 +31,21 @@ def test_the_table_tells_what_each_series_is(folder: Path, capsys: pytest.Captur
     assert lines[-1] == "  is not a DICOM file: readme.txt"
 
 
+def test_series_that_voxels_may_tell_of_are_marked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(slices(1, **SEQUENCES["FLAIR"]), tmp_path)
+    save(slices(2, SeriesDescription="brain"), tmp_path)
+    assert main(["series", str(tmp_path), "--progress", "none"]) == 0
+    out = capsys.readouterr().out
+    assert "brain                   ?          axial" in out
+    assert "'segment' looks for what was not found in the voxels of the one marked ?" in out
+    for number, name in enumerate(("T2", "T1", "T1CE"), 3):
+        save(slices(number, **SEQUENCES[name]), tmp_path)
+    assert main(["series", str(tmp_path), "--progress", "none"]) == 0
+    assert "marked ?" not in capsys.readouterr().out  # nothing is missing, so nothing is asked
+
+
 def test_programs_get_every_fact_of_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["series", str(folder), "--progress", "json"]) == 0
     *progress, last = map(strict_json.loads, capsys.readouterr().out.splitlines())

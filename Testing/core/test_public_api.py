@@ -29,7 +29,7 @@ FUNCTIONS = {
     "compare_folders": "folders, output=None",
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
-        "cases=None, resection_cavity='background'"
+        "cases=None, resection_cavity='background', hd95_definition='directed'"
     ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
@@ -61,7 +61,8 @@ FUNCTIONS = {
     "train": (
         "data, output, recipe='baseline', network=None, preset='paper', stages=None, settings=None, "
         "config=None, initial=None, resume=False, restart=None, seed=0, device='auto', convention=None, "
-        "prepared=None, on_progress=None, *, folds=None, fold=None, accept_changes=False, track=()"
+        "prepared=None, on_progress=None, *, folds=None, fold=None, cases=None, validation_cases=None, "
+        "accept_changes=False, track=()"
     ),
     "user_models": "",
     "write_dicom_seg": (
@@ -80,7 +81,8 @@ CLASSES = {
     "Event": "stage, step, total, message='', values=<factory>",
     "Plan": (
         "network='segresnet', network_options=<factory>, validation_fraction=0.1, exclude=(), "
-        "stages=<factory>, resection_cavity='background', patient=None"
+        "stages=<factory>, resection_cavity='background', patient=None, "
+        "missing_rates=()"
     ),
     "Settings": (
         "epochs=300, iterations_per_epoch=150, batch_size=2, patch_size=(80, 80, 80), "

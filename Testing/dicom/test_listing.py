@@ -57,6 +57,47 @@ def test_patients_and_dates_are_told_apart_in_one_folder(tmp_path: Path) -> None
     assert found == [("P1", "2024-03-01", 1), ("P1", "2024-06-01", 1), ("P2", "2024-03-01", 1)]
 
 
+SPACE = {"FrameOfReferenceUID": "1.2.9"}
+
+
+def test_a_session_that_was_filed_under_two_studies_is_one(tmp_path: Path) -> None:
+    save(slices(1, **SEQUENCES["FLAIR"], **SPACE), tmp_path)
+    save(slices(2, **SEQUENCES["T1"], **SPACE, StudyInstanceUID="1.2.3"), tmp_path)
+    listing = find_studies(tmp_path)
+    (study,) = listing.studies
+    assert [one.number for one in study.series] == [1, 2]
+    told = choose(study).sentences[0]
+    assert told.startswith("2 studies (1.2.3, ") and "--study UID takes one of them alone" in told
+    for uid, number in ((study.uid, 2), (*study.further_uids, 1)):
+        alone = only_visit(listing, study=uid)
+        assert [one.number for one in alone.series] == [number] and alone.uid == uid
+        assert "taken for one" not in choose(alone).sentences[0]
+    assert only_visit(listing, study="2024-03-01") is study
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"FrameOfReferenceUID": "1.2.8"},
+        {"FrameOfReferenceUID": ""},
+        {"StudyDate": "20240302"},
+        {"PatientID": "P2"},
+        {"PatientName": "Other"},
+    ],
+)
+def test_studies_of_another_space_day_or_patient_stay_apart(tmp_path: Path, second: dict[str, str]) -> None:
+    save(slices(1, **SEQUENCES["FLAIR"], **SPACE), tmp_path)
+    save(slices(2, **{**SEQUENCES["T1"], **SPACE, "StudyInstanceUID": "1.2.3", **second}), tmp_path)
+    assert len(find_studies(tmp_path).studies) == 2
+
+
+def test_studies_without_patient_or_date_are_not_joined(tmp_path: Path) -> None:
+    for nobody in ({"PatientID": "", "PatientName": ""}, {"StudyDate": ""}):
+        for number, uid in enumerate(("1.2.3", "1.2.4"), 1):
+            save(slices(number, **{**SPACE, **nobody, "StudyInstanceUID": uid}), tmp_path / str(nobody))
+        assert len(find_studies(tmp_path / str(nobody)).studies) == 2
+
+
 def test_two_patients_under_one_id_are_told_apart_by_their_names(tmp_path: Path) -> None:
     for name in ("One", "Two"):
         save(slices(count=8, PatientName=name, **SEQUENCES["T1"]), tmp_path / name)

@@ -15,6 +15,7 @@ from MissingModalityLib.core.modalities import SUBSETS, Modality, Subset
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import read_evaluation
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS
+from MissingModalityLib.evaluation.pooling import pool_evaluations
 from MissingModalityLib.evaluation.significance import compare_evaluations, holm
 from MissingModalityLib.evaluation.tables import Row, rows_to_csv
 
@@ -27,6 +28,7 @@ def write_scores(
     subsets: Sequence[Subset] = TWO,
     rule: str = "penalty",
     voxels: int = 700,
+    **facts: str,
 ) -> Path:
     """An evaluation folder: per case the Dice of every region and subset, or one per region."""
     rows, cases = [], []
@@ -42,7 +44,7 @@ def write_scores(
     folder.mkdir(parents=True)
     (folder / "cases.csv").write_text(rows_to_csv(rows))
     summary = {"student": f"{folder.name}.safetensors", "hd95_rule": rule, "cases": cases, "skipped": []}
-    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "summary.json").write_text(json.dumps({**summary, **facts}))
     return folder
 
 
@@ -102,6 +104,22 @@ def test_swapping_the_sides_changes_only_the_signs(compare, tmp_path: Path) -> N
 def test_the_same_scores_are_no_difference(compare) -> None:
     result = compare([0.1, 0.7, 0.7], [0.1, 0.7, 0.7])["regions"]["ET"]
     assert result == {"difference": 0, "p": 1, "p_holm": 1, "effect": 0, "different": 0}
+
+
+def test_old_evaluations_are_directed_and_never_put_beside_pooled_ones(tmp_path: Path) -> None:
+    old = write_scores(tmp_path / "old", by_case([0.5, 0.6]))
+    new = write_scores(tmp_path / "new", by_case([0.5, 0.6]), hd95_definition="directed")
+    pooled = write_scores(tmp_path / "pooled", by_case([0.5, 0.6]), hd95_definition="pooled")
+    compared = compare_folders([old, new])
+    assert compared["hd95_definition"] == "directed"
+    assert "the larger of the two directed 95th percentiles ('directed')" in compared["markdown"]
+    assert "both directions together ('pooled')" in compare_folders([pooled])["markdown"]
+    with pytest.raises(CaseError, match=r"'directed' and 'pooled'.*one definition"):
+        compare_folders([old, pooled])
+    with pytest.raises(CaseError, match="directed and pooled"):
+        pool_evaluations([read_evaluation(path) for path in (old, pooled)])
+    with pytest.raises(CaseError, match="hd95_definition is 'mean'"):
+        read_evaluation(write_scores(tmp_path / "other", by_case([0.5]), hd95_definition="mean"))
 
 
 def test_distances_are_compared_too(compare) -> None:

@@ -30,6 +30,7 @@ from MissingModalityLib.evaluation.evaluate import (
     evaluate_folder,
     read_evaluation,
 )
+from MissingModalityLib.evaluation.hd95_rules import HD95_RULES
 from MissingModalityLib.evaluation.heatmap import draw_heatmap, line_names
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, score_regions
 from MissingModalityLib.evaluation.tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize
@@ -341,15 +342,31 @@ def test_a_label_stored_in_another_orientation_scores_the_same(tmp_path: Path) -
     assert scores[0] == scores[1] == scores[2]
 
 
+def test_a_list_names_the_cases_to_score(tmp_path: Path) -> None:
+    for name in ("BraTS2021_1", "BraTS2021_2"):
+        write_shell_case(tmp_path / "data" / name, (Modality.T2,))
+    tiny_student().save(tmp_path / "tiny.safetensors")
+    (tmp_path / "test.txt").write_text("HG_BraTS2021_2\n")
+    asked = ["evaluate", "--model", tmp_path / "tiny.safetensors", "--data", tmp_path / "data"]
+    asked += ["--cases", tmp_path / "test.txt", "--device", "cpu", "--quiet", "--output"]
+    assert main([*map(str, asked), str(tmp_path / "out")]) == 0
+    summary = read_evaluation(tmp_path / "out")
+    assert [case["name"] for case in summary["cases"]] == ["BraTS2021_2"] and not summary["skipped"]
+    (tmp_path / "test.txt").write_text("BraTS2021_2\nBraTS2021_3\n")
+    assert main([*map(str, asked), str(tmp_path / "none")]) == 2
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize(("rule", "missed"), [("penalty", True), ("false_positive", False), ("zero", False)])
 def test_a_student_that_finds_nothing_gets_what_the_rules_say(
     tmp_path: Path, rule: str, missed: bool
 ) -> None:
     write_shell_case(tmp_path / "data" / "BraTS2021_1", (Modality.T2,), enhancing=False)
     blind_student().save(tmp_path / "blind.safetensors")
-    result = evaluate_folder(
-        tmp_path / "blind.safetensors", tmp_path / "data", tmp_path / "out", device="cpu", hd95_rule=rule
-    )
+    student, data, output = tmp_path / "blind.safetensors", tmp_path / "data", tmp_path / "out"
+    result = evaluate_folder(student, data, output, "cpu", hd95_rule=rule, hd95_definition="pooled")
+    assert f"('pooled'); empty regions score the {HD95_RULES[rule]}" in (output / "table.md").read_text()
+    assert read_evaluation(output)["hd95_definition"] == result["hd95_definition"] == "pooled"
     diagonal = math.hypot(16 * 2, 34, 38) if missed else 0.0
     average = result["averages"]["all"]
     assert average["dice"] == pytest.approx({"WT": 0, "TC": 0, "ET": 1, "ET>=500": 1}, abs=1e-9)

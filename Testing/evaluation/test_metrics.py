@@ -98,6 +98,22 @@ def test_hd95_forgives_strays_below_five_percent_of_the_surface() -> None:
     assert hd95(many, plate, UNIT) > 10.0
 
 
+def test_pooled_hd95_is_of_both_directions_together() -> None:
+    line, end = (box(slice(5, 6), slice(5, 6), slice(0, last)) for last in (20, 1))
+    # from the end's one voxel 0 mm, from the line's 0, 1 ... 19 mm: 95 % of the way up 20 and up 21 of them
+    assert hd95(end, line, UNIT, definition="directed") == pytest.approx(18.05)
+    assert hd95(end, line, UNIT, definition="pooled") == hd95(line, end, UNIT, definition="pooled") == 18
+    plate = box(slice(0, 1), slice(0, 10), slice(0, 10))  # 100 surface voxels
+    strays = plate | box(slice(0, 1), slice(19, 20), slice(20, 30))  # 10 of 110, and 10 of the 210 of both
+    assert hd95(strays, plate, UNIT) > 10
+    assert hd95(strays, plate, UNIT, definition="pooled") == 0
+
+
+def test_an_empty_region_scores_the_same_by_either_definition() -> None:
+    for rule in HD95_RULES:
+        assert hd95(EMPTY, CUBE, UNIT, rule, "pooled") == hd95(EMPTY, CUBE, UNIT, rule)
+
+
 def test_hd95_counts_from_surface_to_surface() -> None:
     solid = box(slice(1, 10), slice(1, 10), slice(1, 10))
     shell = solid & ~box(slice(3, 8), slice(3, 8), slice(3, 8))
@@ -155,6 +171,8 @@ def test_the_default_penalty_is_the_diagonal_of_the_image_in_mm() -> None:
 def test_an_unknown_rule_names_those_there_are() -> None:
     with pytest.raises(OptionError, match=r"'nan'.*penalty, false_positive, zero"):
         hd95(CUBE, CUBE, UNIT, "nan")
+    with pytest.raises(OptionError, match=r"'pooling'.*mean pooled.*directed, pooled"):
+        hd95(CUBE, CUBE, UNIT, definition="pooling")
 
 
 def test_different_shapes_are_refused() -> None:

@@ -132,6 +132,16 @@ def _one_name(folder: Path) -> None:
         save(images, folder)
 
 
+def _two_orders(folder: Path) -> None:
+    """One session, half of it under a second Study Instance UID."""
+    save(slices(FLAIR, 1), folder)
+    images = slices(T1, 2)
+    study = generate_uid(entropy_srcs=["second order"])
+    for image in images:
+        image.StudyInstanceUID = study
+    save(images, folder)
+
+
 _GRADIENT = {"ScanningSequence": "GR", "RepetitionTime": 8.0, "EchoTime": 3.0}
 
 HOSPITAL_TRAPS: Mapping[str, Trap] = {
@@ -207,6 +217,16 @@ HOSPITAL_TRAPS: Mapping[str, Trap] = {
     "deep folders": Trap(_deep, "FLAIR+T1"),
     "without identity": Trap(_without_identity, "FLAIR+T1"),
     "one name, two patients": Trap(_one_name, None, "patient A1.*patient B2"),
+    "one session, two orders": Trap(_two_orders, "FLAIR+T1", "2 studies .* are taken for one"),
+    "one session, one of two orders": Trap(
+        _two_orders, "T1", "", ("--study", generate_uid(entropy_srcs=["second order"]))
+    ),
+    "a series named": Trap(
+        _day((T1, "T1"), (T2, "T2"), (T1, "unheard-of")),
+        "T1ce+T1+T2",
+        "T1ce: 'unheard-of' .*It was named for T1ce",
+        ("--series", "T1ce=unheard-of", "T1=1"),
+    ),
     "unknown compression": Trap(_unknown_compression, None, "No decoder here knows its compression"),
     "knee by the examination": Trap(
         _day((T1, "T1 sag"), (T2, "PD FS sag"), BodyPartExamined="", StudyDescription="MRT Knie rechts"),

@@ -317,6 +317,7 @@ TRAPS: Mapping[str, Trap] = {
         _changed(lambda data: _as({"SeriesDescription": "ep2d_perf"})(_perfusion(data))), "T1ce"
     ),
     "pixels broken in one": Trap(_broken_pixels, "T1", "was left out.*cannot be read"),
+    "pixels broken in the one named": Trap(_broken_pixels, None, "cannot be read", ("--series", "FLAIR=1")),
     "slice of another patient": Trap(_one_of_another, ALL),
     "two patients, one named": Trap(_two(_FIRST, _OTHER), "FLAIR+T1", "", ("--patient", "PHANTOM2")),
     "two visits, one named": Trap(_two(_FIRST, _LATER), "FLAIR+T1", "", ("--study", "2024-06-01")),

@@ -17,6 +17,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
         **{"width": 8, "embedding_size": 16, "num_layers": 4, "num_heads": 4, "mlp_size": 16},
         **{"decoder_channels": 16, "position_grid": (1, 1, 1)},
     },
+    "m2ftrans": {"width": 2, "num_layers": 2, "num_heads": 2, "mlp_size": 8, "position_side": 2},
     "mmformer": {"width": 2, "token_size": 8, "num_heads": 2, "mlp_size": 8, "position_side": 2},
     "rfnet": {"width": 4},
     "robustseg": {"width": 2},

@@ -125,6 +125,9 @@ def reference_of(*series_slices: list[Dataset]) -> Modality:
         (("--dicom", "D", "--flair", "x.nii"), "--dicom D and --flair contradict each other"),
         (("--patient", "P", "--flair", "x.nii"), "--patient chooses in a folder of DICOM"),
         (("--study", "S", "--flair", "x.nii"), "--study chooses in a folder of DICOM"),
+        (("--series", "T1=1", "--flair", "x.nii"), "--series chooses in a folder of DICOM"),
+        (("--dicom", "D", "--series", "T1=1", "t1n=2"), "--series names T1 twice: 1 and 2"),
+        (("--dicom", "D", "--series", "X=1"), "'X' is no sequence"),
         (("--dicom", "nowhere"), "nowhere does not exist"),
     ],
 )

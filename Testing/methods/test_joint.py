@@ -312,7 +312,7 @@ def test_a_teachers_targets_are_made_without_dropout(dropout, steady):
     with torch.no_grad():
         twice = [[output.logits for output in pair(batch())] for _ in range(2)]
     student, teacher = (one.equal(other) for one, other in zip(*twice, strict=True))
-    assert student == (steady == "both") and teacher == (steady != "neither")
+    assert student == (dropout == "none") and teacher == (dropout != "both")
     assert pair.student.training and pair.teacher.training
 
 

@@ -1,8 +1,10 @@
-"""U-HVED, RobustSeg and mmFormer equal the published networks, U-HeMIS its definition, losses the papers'."""
+"""U-HVED, RobustSeg, mmFormer and M2FTrans equal the published networks, U-HeMIS its definition."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import cached_property
 
 import numpy as np
 import pytest
@@ -11,12 +13,13 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from features import named
+from freeze_networks import FROZEN, NAMES, record
 from masks import flags
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import MODALITIES
 from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.methods.restoring import appearance_divergence, latent_divergence
-from MissingModalityLib.networks import mmformer_blocks, uhved
+from MissingModalityLib.networks import m2ftrans_blocks, mmformer_blocks, uhved
 from MissingModalityLib.networks.network import Network
 from MissingModalityLib.networks.output import Feature, Kind
 from MissingModalityLib.networks.reference import load_reference
@@ -40,11 +43,13 @@ class Published:
         value = torch.from_numpy(np.array(self.arrays[name]))
         return value.double() if value.is_floating_point() else value
 
+    @cached_property
     def network(self) -> Network:
+        """In evaluation mode; not to be changed."""
         return load_reference(self.name, {k: v for k, v in self.arrays.items() if k[:2] == "w/"}).double()
 
 
-@pytest.fixture(params=[*RESTORING, "mmformer"])
+@pytest.fixture(scope="module", params=[*RESTORING, "mmformer", "m2ftrans"])
 def public(request: pytest.FixtureRequest, golden) -> Published:
     return Published(request.param, golden(request.param))
 
@@ -52,11 +57,12 @@ def public(request: pytest.FixtureRequest, golden) -> Published:
 @pytest.fixture
 def training(public: Published, monkeypatch: pytest.MonkeyPatch):
     """Output of one step as published, T1ce and T2 being fused and all present, without dropout."""
-    monkeypatch.setattr(mmformer_blocks, "DROPOUT", 0.0)
+    for blocks in (mmformer_blocks, m2ftrans_blocks):
+        monkeypatch.setattr(blocks, "DROPOUT", 0.0)
     if public.name == "uhved":
         noise = (public[f"in/noise_{level}"] for level in range(4))
         monkeypatch.setattr(uhved.torch, "randn_like", lambda _: next(noise))
-    network = public.network().train()
+    network = deepcopy(public.network).train()
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -66,7 +72,7 @@ def training(public: Published, monkeypatch: pytest.MonkeyPatch):
 @torch.no_grad()
 @pytest.mark.parametrize("mask", MASKS)
 def test_probabilities_of_subsets_are_the_published_ones(public: Published, mask: str) -> None:
-    found = public.network()(public["in/x"], flags(mask)).logits.softmax(1)[..., ::4, ::4, ::4]
+    found = public.network(public["in/x"], flags(mask)).logits.softmax(1)[..., ::4, ::4, ::4]
     np.testing.assert_allclose(found, public[f"mask{mask}/pred@f64s4"], atol=1e-7)
 
 
@@ -75,7 +81,7 @@ def test_probabilities_of_a_batch_are_the_published_ones(public: Published) -> N
     available = public["in/mask_extra"]
     if public.name == "uhved":  # its public code reads the flags of the first sample alone
         available = available[:1].expand(2, 4)
-    found = public.network()(public["in/x_extra"], available).logits.softmax(1)[..., ::4, ::4, ::4]
+    found = public.network(public["in/x_extra"], available).logits.softmax(1)[..., ::4, ::4, ::4]
     np.testing.assert_allclose(found, public["extra/pred@f64s4"], atol=1e-7)
 
 
@@ -97,7 +103,7 @@ def test_losses_are_the_published_ones_where_they_follow_the_paper(public: Publi
     same = {}
     if public.name in RESTORING:
         same = {"restored": 0.1 * public["loss/rec@f64"]}
-    if public.name == "mmformer":
+    if public.name in ("mmformer", "m2ftrans"):
         names = {"fused": "fuse", "separate": "sep", "region": "prm"}
         same = {
             f"{ours}_{kind}": public[f"loss/{theirs}_{kind}@f64"]
@@ -113,6 +119,16 @@ def test_losses_are_the_published_ones_where_they_follow_the_paper(public: Publi
     np.testing.assert_allclose(
         terms["total"].detach(), sum(v.detach() for k, v in terms.items() if k != "total")
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_compute_what_they_did_when_they_were_frozen(name: str) -> None:
+    with np.load(FROZEN) as stored:
+        frozen = {key: stored[key] for key in stored.files if key.startswith(f"{name}/")}
+    found = record(name)
+    assert set(found) == set(frozen)
+    for key, value in frozen.items():
+        np.testing.assert_allclose(found[key], value, rtol=1e-6, atol=1e-9, err_msg=key)
 
 
 def test_product_of_gaussians_is_that_of_their_densities() -> None:
@@ -211,7 +227,7 @@ def test_only_crops_of_one_side_fit_weights_per_voxel() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["mmformer", "rfnet", "robustseg", "uhemis", "uhved"])
+@pytest.mark.parametrize("name", ["m2ftrans", "mmformer", "rfnet", "robustseg", "uhemis", "uhved"])
 def test_samples_of_unlike_subsets_equal_single_runs(name: str) -> None:
     network = small_network(name).double().eval()
     image = torch.randn(3, 4, 32, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -135,11 +135,13 @@ def test_a_value_of_the_wrong_kind_is_answered_with_the_right_one(setting: str, 
 @pytest.mark.parametrize("preset", ["quick", "light"])
 @pytest.mark.parametrize("network", PRESETS)
 def test_every_recipe_has_a_plan_whose_network_can_be_built(network: str, preset: str) -> None:
+    options = make_plan("baseline", network, preset).network_options
+    assert build(network, **options).name == network
     for recipe in RECIPES:
         plan = make_plan(recipe, network, preset)
         stages = [name for name in RECIPES.get(recipe).stages if name not in RECIPES.get(recipe).on_request]
         assert list(plan.stages) == stages
-        assert build(plan.network, **plan.network_options).name == network
+        assert (plan.network, plan.network_options) == (network, options)
 
 
 def test_the_full_recipe_is_the_papers() -> None:

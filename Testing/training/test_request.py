@@ -32,6 +32,8 @@ WHOLE = TrainRequest(
     prepared="prepared",
     folds=3,
     fold=1,
+    cases="training.txt",
+    validation_cases="validation.txt",
     accept_changes=True,
     track=["tensorboard", "mlflow"],
 )

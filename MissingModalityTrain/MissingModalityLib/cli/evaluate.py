@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
 from ..core.labels import CAVITY_RULES
-from ..evaluation.hd95_rules import HD95_RULES  # of a light file: help must not load PyTorch
+from ..evaluation.hd95_rules import (  # of a light file: help must not load PyTorch
+    HD95_DEFINITIONS,
+    HD95_RULES,
+)
 from .options import (
     add_command,
     add_convention,
@@ -36,6 +40,20 @@ def add(commands: Any) -> None:
     add_student(parser)
     add_data(parser, "folder of cases with labels")
     add_output(parser, "DIR", "folder for tables and report")
+    parser.add_argument(
+        "--cases",
+        type=Path,
+        metavar="FILE",
+        help="text file with the names of the cases to score, one a line (default: all with a label)",
+    )
+    parser.add_argument(
+        "--hd95",
+        choices=tuple(HD95_DEFINITIONS),
+        default="directed",
+        help="what HD95 is; "
+        + "; ".join(f"{name}: {text}" for name, text in HD95_DEFINITIONS.items())
+        + " (default: %(default)s)",
+    )
     parser.add_argument(
         "--hd95-rule",
         choices=tuple(HD95_RULES),
@@ -82,6 +100,8 @@ def run(options: argparse.Namespace) -> int:
             convention=options.convention,
             on_progress=progress,
             hd95_rule=options.hd95_rule,
+            hd95_definition=options.hd95,
+            cases=options.cases,
             resection_cavity=options.resection_cavity,
         )
     seen = trained_on(student, result)

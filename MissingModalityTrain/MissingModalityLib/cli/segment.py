@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
-from ..core.modalities import ALIASES, MODALITIES, Modality
+from ..core.modalities import ALIASES, MODALITIES, Modality, modality_named
 from .options import (
     add_command,
     add_device,
@@ -18,6 +18,7 @@ from .options import (
     add_student,
     chosen_steps,
     label_numbers,
+    pair,
     show_result,
 )
 from .speech import add_speech, shown_progress
@@ -82,6 +83,16 @@ def add(commands: Any) -> None:
     parser.add_argument("--patient", metavar="ID", help="of several patients in the DICOM folder this one")
     parser.add_argument(
         "--study", metavar="DATE", help="of several visits this one: YYYY-MM-DD, or the Study Instance UID"
+    )
+    parser.add_argument(
+        "--series",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=pair,
+        metavar="SEQUENCE=NAME",
+        help="use these series of the DICOM folder, by number, description or UID as 'series' lists them: "
+        "--series T1=5 T1ce='t1 post'",
     )
     add_output(
         parser,
@@ -155,6 +166,7 @@ def run(options: argparse.Namespace) -> None:
                 options.dicom,
                 patient=options.patient,
                 study=options.study,
+                series=_named_series(options.series),
                 on_progress=progress,
                 regions=options.regions,
                 **common,
@@ -198,8 +210,8 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
             f"--dicom {options.dicom} and {given} contradict each other: give either a folder of DICOM, of "
             "which the series are chosen, or the volumes."
         )
-    for name in ("patient", "study"):
-        if options.dicom is None and getattr(options, name) is not None:
+    for name in ("patient", "study", "series"):
+        if options.dicom is None and getattr(options, name) not in (None, []):
             raise OptionError(f"--{name} chooses in a folder of DICOM. Give the folder by --dicom.")
     if options.dicom is None and not options.inputs:
         names = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
@@ -208,6 +220,19 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
         raise OptionError(
             "--regions adds segments to a DICOM object, and that needs DICOM as input: give --dicom."
         )
+
+
+def _named_series(pairs: Sequence[tuple[str, str]]) -> dict[Modality, str]:
+    """Raises OptionError."""
+    named: dict[Modality, str] = {}
+    for sequence, name in pairs:
+        modality = modality_named(sequence)
+        if modality in named:
+            raise OptionError(
+                f"--series names {modality.title} twice: {named[modality]} and {name}. Name one."
+            )
+        named[modality] = name
+    return named
 
 
 def _summary(report: Mapping[str, Any]) -> str:

@@ -34,27 +34,41 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """List."""
     from ..datasets.case import skipped_by_reason
-    from ..dicom.choosing import choose
+    from ..dicom.choosing import choose, undecided
     from ..dicom.listing import find_studies
 
     with shown_progress(options) as progress:
         listing = find_studies(folder_of(options), progress)
-    studies = [_study(study, choose(study)) for study in listing.studies]
+    studies = [_study(study, choose(study), undecided(study)) for study in listing.studies]
     result = {"folder": str(listing.folder), "studies": studies, "skipped": listing.skipped_json()}
     lines = [line for study in studies for line in _lines(study)]
     show_result(options, result, "\n".join([*lines, *skipped_by_reason(listing.skipped, listing.folder)]))
 
 
-def _study(study: Any, choice: Any) -> dict[str, Any]:
+def _study(study: Any, choice: Any, silent: Sequence[Any]) -> dict[str, Any]:
     used = {id(one): modality.name for modality, one in choice.series.items()}
+    asked = set(map(id, silent))
     return {
         "patient": study.patient,
         "uid": study.uid,
         "date": study.date,
         "description": study.description,
-        "series": [one.to_json() | {"used_as": used.get(id(one))} for one in study.series],
-        "choice": list(filter(None, [*choice.sentences, study.cut_off])),
+        "series": [
+            one.to_json() | {"used_as": used.get(id(one)), "voxels_asked": id(one) in asked}
+            for one in study.series
+        ],
+        "choice": list(filter(None, [*choice.sentences, _asked(silent), study.cut_off])),
     }
+
+
+def _asked(silent: Sequence[Any]) -> str:
+    if not silent:
+        return ""
+    which = "the one marked ?, and uses it" if len(silent) == 1 else "those marked ?, and uses them"
+    return (
+        f"'segment' looks for what was not found in the voxels of {which} where they tell; 'series' reads "
+        "headers alone. --series SEQUENCE=NAME of 'segment' settles it."
+    )
 
 
 def _lines(study: Mapping[str, Any]) -> list[str]:
@@ -99,7 +113,8 @@ def _what(series: Mapping[str, Any]) -> str:
     from ..core.modalities import Modality
 
     if series["modality"]:
-        return f"{Modality[series['modality']].title} {series['confidence']:.0%}"
+        mark = " ?" if series["voxels_asked"] else ""
+        return f"{Modality[series['modality']].title} {series['confidence']:.0%}{mark}"
     return "-" if series["problem"] else "?"
 
 

@@ -36,6 +36,7 @@ _EXAMPLES = (
     "train --data CASES --output run --preset light",
     "train --data CASES --output run --recipe aem-kd",
     "train --data CASES --output run --set epochs=100 batch_size=4",
+    "train --data CASES --output run --cases lists/training.txt --validation-cases lists/validation.txt",
     "train --output run --resume",
 )
 
@@ -54,7 +55,7 @@ def add(commands: Any) -> None:
     _add_first(parser.add_argument_group("what matters first"))
     _add_choices(parser.add_argument_group("what is trained"))
     _add_course(parser.add_argument_group("how the run goes on"))
-    _add_folds(parser.add_argument_group("cross-validation"))
+    _add_split(parser.add_argument_group("who is held out"))
     others = parser.add_argument_group("data, computer and output")
     add_convention(others)
     add_device(others)
@@ -142,8 +143,20 @@ def _add_course(parser: Any) -> None:
     )
 
 
-def _add_folds(parser: Any) -> None:
-    """Cross-validation."""
+def _add_split(parser: Any) -> None:
+    """Lists of names, and cross-validation."""
+    parser.add_argument(
+        "--cases",
+        type=Path,
+        metavar="FILE",
+        help="text file with the names of the cases to use, one a line (default: all); 'split' writes such",
+    )
+    parser.add_argument(
+        "--validation-cases",
+        type=Path,
+        metavar="FILE",
+        help="likewise those to hold out, in place of the share that the setting validation_fraction says",
+    )
     parser.add_argument(
         "--folds",
         type=at_least(2),

@@ -34,7 +34,7 @@ def split_cases(
     """
     if not 0 <= fraction < 1:
         raise OptionError(f"The validation fraction is {fraction:g}. Choose 0 or more and less than 1.")
-    patients = _by_patient(cases, patients_of)
+    patients = by_patient(cases, patients_of)
     order = sorted(patients)  # neither the file system's order nor that of the caller may decide
     random.Random(seed).shuffle(order)  # noqa: S311 - a split that a seed repeats, no secret
     # a fraction that rounds to no case still gets one: it was asked for
@@ -67,7 +67,7 @@ def split_folds(
     Raises:
         OptionError: fewer than two folds, or fewer patients than folds.
     """
-    patients = _by_patient(cases, patients_of)
+    patients = by_patient(cases, patients_of)
     if not 2 <= folds <= len(patients):
         raise OptionError(
             f"folds={folds} cannot be made of {counted(len(patients), 'patient')}. Choose 2 or "
@@ -96,7 +96,7 @@ def source_of(name: str) -> str:
     return "_".join(parts[:2] if len(parts) > 2 else parts[:1])
 
 
-def _by_patient(cases: Sequence[Case], patients_of: Mapping[str, str] | None) -> dict[str, list[Case]]:
+def by_patient(cases: Sequence[Case], patients_of: Mapping[str, str] | None) -> dict[str, list[Case]]:
     """Cases of each patient, sorted by name."""
     patients: dict[str, list[Case]] = defaultdict(list)
     for case in _sorted(cases):

@@ -41,13 +41,13 @@ class Choice:
 def choose(study: DicomStudy) -> Choice:
     """The best series of each sequence.
 
-    In this order: what words name before what only times tell, originals before reformats, complete before
-    gaps, more of the brain, images as acquired before what was computed from them, thinner slices, no fat
-    suppression, no contrast agent but in T1ce, and at last the one acquired later, for a sequence is run
-    again when the first did not succeed.
+    In this order: what the user has named, what words name before what only times tell, originals before
+    reformats, complete before gaps, more of the brain, images as acquired before what was computed from them,
+    thinner slices, no fat suppression, no contrast agent but in T1ce, and at last the one acquired later, for
+    a sequence is run again when the first did not succeed.
     """
     chosen: dict[Modality, Series] = {}
-    sentences = []
+    sentences = _one_session(study)
     for modality in MODALITIES:
         alike = [one for one in study.series if one.modality is modality and one.problem is None]
         fit = sorted(
@@ -76,6 +76,23 @@ def choose(study: DicomStudy) -> Choice:
     return Choice(chosen, tuple(sentences))
 
 
+def undecided(study: DicomStudy) -> tuple[Series, ...]:
+    """Series that could be used for a sequence that was not found, if something told which one they are."""
+    if not set(MODALITIES) - set(choose(study).series):
+        return ()
+    return tuple(one for one in study.series if one.problem is None and one.confidence < FIT_TO_FILL_IN)
+
+
+def _one_session(study: DicomStudy) -> list[str]:
+    if not study.further_uids:
+        return []
+    uids = (study.uid, *study.further_uids)
+    return [
+        f"{len(uids)} studies ({', '.join(uids)}) are taken for one: patient, day and frame of reference are "
+        "the same. --study UID takes one of them alone."
+    ]
+
+
 def _coverage(series: Series) -> float:
     brain = _BRAIN_MM.get(series.plane, min(_BRAIN_MM.values()))
     return min(series.coverage_mm, brain) // _COVERAGE_STEP_MM
@@ -101,6 +118,7 @@ def _is_derived(series: Series) -> bool:
 
 
 _MERITS: Sequence[tuple[str, Callable[[Series], Any]]] = (
+    ("not named for it", lambda one: one.named),
     ("less certain", lambda one: one.confidence >= _SURE),
     ("a reformat", lambda one: one.kind is SeriesKind.VOLUME),
     ("incomplete", lambda one: one.gap is None),

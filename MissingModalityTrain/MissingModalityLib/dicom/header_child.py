@@ -29,7 +29,7 @@ from .file_kind import COPY_AGAIN, EMPTY, START, begins_with_data, has_preamble
 
 KEYWORDS = (
     *("SOPClassUID", "SOPInstanceUID", "Modality", "Manufacturer", "PatientID", "PatientName"),
-    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyDescription"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyDescription", "FrameOfReferenceUID"),
     *("SeriesInstanceUID", "SeriesNumber", "SeriesTime", "SeriesDescription", "ProtocolName"),
     *("BodyPartExamined", "SequenceName", "PulseSequenceName", "ScanningSequence", "SequenceVariant"),
     *("MRAcquisitionType", "AcquisitionContrast", "ComplexImageComponent", "ImageType"),

@@ -19,6 +19,7 @@ from .describing import describe
 from .file_kind import COPY_AGAIN, EMPTY
 from .headers import Frame, read_headers
 from .series import Series
+from .sessions import grouped, sessions, study_uids
 from .splitting import volumes_of
 
 _DOUBLED = "holds an image that another file holds too (the same SOP Instance UID)"
@@ -35,11 +36,12 @@ class DicomStudy:
 
     Attributes:
         patient: Patient ID, or a text that says there is none.
-        uid: Study Instance UID.
+        uid: Study Instance UID, the first of several.
         date: ``YYYY-MM-DD``; empty where not stated.
         description: Study Description; may be empty.
         series: by series number.
         cut_off: files beside its own that are empty or end too early, one sentence; empty where none are.
+        further_uids: Study Instance UIDs of the same session beside ``uid``, see :func:`.sessions.sessions`.
     """
 
     patient: str
@@ -48,6 +50,7 @@ class DicomStudy:
     description: str
     series: tuple[Series, ...]
     cut_off: str = ""
+    further_uids: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -99,7 +102,7 @@ def find_studies(folder: Path | str, on_progress: Progress | None = None) -> Dic
     frames, doubled = _without_doubles(frames)
     if not frames:
         raise CaseError(_nothing_found(folder, skipped))
-    studies = [_study(images) for images in _grouped(frames, _study_key)]
+    studies = [_study(images) for images in sessions(frames)]
     studies = [replace(study, cut_off=_cut_off(study, skipped)) for study in studies]
     studies.sort(key=lambda study: (study.patient, study.date, study.uid))
     return DicomListing(folder, tuple(studies), (*skipped, *doubled))
@@ -134,19 +137,6 @@ def _without_doubles(frames: Iterable[Frame]) -> tuple[list[Frame], list[Skipped
     return kept, doubled
 
 
-def _grouped(frames: Iterable[Frame], key: Any) -> list[list[Frame]]:
-    groups: dict[Hashable, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        groups[key(frame)].append(frame)
-    return list(groups.values())
-
-
-def _study_key(frame: Frame) -> Hashable:
-    # one ID may have been given to two patients by two hospitals, or by whoever removed the names
-    name = "".join(frame.text("PatientName").casefold().replace("^", " ").split())
-    return frame.text("PatientID"), name, frame.text("StudyInstanceUID"), frame.text("StudyDate")
-
-
 def _series_key(frame: Frame) -> Hashable:
     return frame.text("SeriesInstanceUID") or (frame.path.parent, frame.text("SeriesNumber"))
 
@@ -154,7 +144,7 @@ def _series_key(frame: Frame) -> Hashable:
 def _joined(groups: list[list[Frame]]) -> list[list[Frame]]:
     """Groups by series; single images of one number and name are one series, scrubbed into a UID for each."""
     single = [group[0] for group in groups if len(group) == 1 and group[0].text("SeriesNumber")]
-    joined = _grouped(single, lambda frame: (frame.text("SeriesNumber"), frame.text("SeriesDescription")))
+    joined = grouped(single, lambda frame: (frame.text("SeriesNumber"), frame.text("SeriesDescription")))
     whole = [images for images in joined if len(images) >= MIN_VOXELS]
     alone = {id(frame) for images in whole for frame in images}
     return [group for group in groups if id(group[0]) not in alone] + whole
@@ -166,17 +156,19 @@ def _study(frames: list[Frame]) -> DicomStudy:
     frames = sorted(frames, key=lambda one: (one.number("InstanceNumber") or 0, one.path, one.index or 0))
     series = [
         one
-        for images in _joined(_grouped(frames, _series_key))
+        for images in _joined(grouped(frames, _series_key))
         for one in _folded([describe(volume, patient, date) for volume in volumes_of(images)])
     ]
     series.sort(key=lambda one: (one.number is None, one.number or 0, one.time, one.uid))
     series = _told_apart(series)
+    uid, *further = study_uids(frames)
     return DicomStudy(
         patient,
-        frame.text("StudyInstanceUID"),
+        uid,
         date,
         next((" ".join(text.split()) for one in frames if (text := one.text("StudyDescription"))), ""),
         tuple(settle_contrast(series)),
+        further_uids=tuple(further),
     )
 
 

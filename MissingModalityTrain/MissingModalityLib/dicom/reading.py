@@ -85,7 +85,8 @@ def read_visit(
 ) -> tuple[Study, ChosenSeries]:
     """The volumes of a visit in the patient's space, each on its own grid.
 
-    A series that cannot be read is left out, with a warning, and the choice made again without it.
+    A series that cannot be read is left out, with a warning, and the choice made again without it; one that
+    the user has named is not replaced unasked.
 
     Args:
         on_read: called before a series is read, with its number from 0, how many there are, and its name.
@@ -95,7 +96,7 @@ def read_visit(
 
     Raises:
         CaseError: the visit has none of the four sequences.
-        ImageError: it has some, but none can be read.
+        ImageError: it has some, but none can be read, or not the one that was named.
     """
     read: dict[int, tuple[sitk.Image, list[str]]] = {}
     left_out: list[str] = []
@@ -106,6 +107,8 @@ def read_visit(
         try:
             read[id(one)] = read_series(one, told.append), told
         except ImageError as error:
+            if one.named:
+                raise
             left_out.append(f"{one.title} was left out: {str(error).removeprefix(f'{one.title}: ')}")
             visit = replace(visit, series=tuple(other for other in visit.series if other is not one))
             chosen = _chosen(visit, left_out)

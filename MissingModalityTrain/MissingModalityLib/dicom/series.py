@@ -73,6 +73,7 @@ class Series:
         problem: why it cannot be used, as the rest of a sentence; None where it can.
         gap: missing, uneven or displaced slices, one sentence; None where all is even.
         header: attributes of its first image by keyword, as text.
+        named: whether the user has said that it is to be used as ``modality``.
     """
 
     uid: str
@@ -97,6 +98,7 @@ class Series:
     problem: str | None = None
     gap: str | None = None
     header: Mapping[str, str] = field(default_factory=dict, repr=False)
+    named: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..core.errors import CaseError
 from .choosing import choose
@@ -18,16 +19,17 @@ def only_visit(listing: DicomListing, patient: str | None = None, study: str | N
     Args:
         listing: of the folder.
         patient: Patient ID, or None for any.
-        study: date, YYYY-MM-DD or YYYYMMDD, or Study Instance UID; None for any.
+        study: date, YYYY-MM-DD or YYYYMMDD, or Study Instance UID; None for any. Of a session that was filed
+            under several UIDs, one of them takes what was filed under it alone.
 
     Raises:
         CaseError: there is no such visit, or there are several.
     """
     found = [
-        visit
+        _filed_as(visit, study)
         for visit in listing.studies
         if patient in (None, visit.patient)
-        and study in (None, visit.uid, visit.date, visit.date.replace("-", ""))
+        and study in (None, visit.uid, *visit.further_uids, visit.date, visit.date.replace("-", ""))
     ]
     if not found:
         asked = " and ".join(
@@ -45,6 +47,14 @@ def only_visit(listing: DicomListing, patient: str | None = None, study: str | N
             "the Study Instance UID), or segment all of them by segment-folder."
         )
     return (usable or found)[0]
+
+
+def _filed_as(visit: DicomStudy, study: str | None) -> DicomStudy:
+    """The visit, or where one of its several UIDs is asked for, what of it has that one."""
+    if study is None or not visit.further_uids or study not in (visit.uid, *visit.further_uids):
+        return visit
+    series = tuple(one for one in visit.series if one.study_uid == study)
+    return replace(visit, uid=study, series=series, further_uids=())
 
 
 def _named(visits: Sequence[DicomStudy]) -> str:

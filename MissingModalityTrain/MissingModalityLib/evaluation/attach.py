@@ -23,7 +23,7 @@ from .evaluate import prediction_facts, read_evaluation
 from .pooling import pool_evaluations
 from .tables import Row
 
-_FACTS = ("data", "date", "device", "hd95_rule")
+_FACTS = ("data", "date", "device", "hd95_rule", "hd95_definition")
 _OF_SCORES = ("evaluation", "calibration")
 _DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
@@ -51,8 +51,8 @@ def attach_evaluation(
 
     Raises:
         StudentError: the student file cannot be used or written.
-        CaseError: a folder holds no evaluation, the first one is of another student, or they have different
-            rules for HD95; the file is as it was.
+        CaseError: a folder holds no evaluation, the first one is of another student, or they mean
+            different distances by HD95; the file is as it was.
     """
     student = Path(student)
     found, others = read_evaluation(evaluation), [read_evaluation(folder) for folder in cross_validation]
@@ -136,8 +136,8 @@ def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The part of evaluations that fits into a header.
 
     Returns:
-        ``data`` (names of the folders), ``date``, ``device``, ``hd95_rule``, ``cases`` (how many, the same in
-        every row where any has all sequences that others have), ``left_out`` (how many lack one), and
+        ``data`` (names of the folders), ``date``, ``device``, ``hd95_rule``, ``hd95_definition``, ``cases`` (how
+        many, the same in every row where any has all sequences that others have), ``left_out`` (how many lack one), and
         ``subsets`` and ``averages`` as in :func:`.tables.summarize`: mean and standard deviation of Dice
         (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region, whole and lesion-wise; ``gains``: for each
         subset and each modality ``added`` to it, mean Dice per region ``before`` and ``after`` over the

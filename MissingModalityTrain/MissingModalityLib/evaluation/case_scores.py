@@ -36,10 +36,12 @@ class Rules:
 
     Attributes:
         hd95: a key of :data:`.hd95_rules.HD95_RULES`.
+        definition: of HD95, a key of :data:`.hd95_rules.HD95_DEFINITIONS`.
         cavity: a key of :data:`~..core.labels.CAVITY_RULES`.
     """
 
     hd95: str
+    definition: str
     cavity: str
 
 
@@ -85,7 +87,7 @@ def score_case(
     for subset, result in zip(subsets, student.results_of(prepared, subsets, device, on_window), strict=True):
         prediction = sitk.GetArrayFromImage(to_reference_grid(result.classes, prepared))
         pair = without_ignored(prediction, reference)
-        rows += _rows(case.name, subset, pair, spacing, rules.hd95, result.features)
+        rows += _rows(case.name, subset, pair, spacing, rules, result.features)
         dice = next(row.dice for row in reversed(rows) if row.region == "WT")
         report(f"{case.name}, {subset_name(subset)}: WT {100 * dice:.1f} %", 1)
     found = np.bincount(labeled.ravel(), minlength=RESECTION_CAVITY + 1)
@@ -127,7 +129,7 @@ def _rows(
     subset: Subset,
     pair: tuple[np.ndarray, np.ndarray],
     spacing: tuple[float, ...],
-    hd95_rule: str,
+    rules: Rules,
     features: Mapping[str, Mapping[str, float]],
 ) -> list[Row]:
     """Scores of a prediction and its reference, region by region."""
@@ -142,5 +144,5 @@ def _rows(
             lesion_hd95=lesions[region].hd95,
             features=features.get(region),
         )
-        for region, score in score_regions(*pair, spacing, hd95_rule).items()
+        for region, score in score_regions(*pair, spacing, rules.hd95, rules.definition).items()
     ]

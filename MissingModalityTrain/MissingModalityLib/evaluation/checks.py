@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.labels import REGIONS
 from ..core.modalities import subset_name
-from .hd95_rules import HD95_RULES
+from .hd95_rules import HD95_DEFINITIONS, HD95_RULES, definition_of
 from .metrics import SCORED_REGIONS
 from .row import Row
 
@@ -57,6 +57,8 @@ def check_evaluation(summary: Any, rows: Sequence[Row]) -> None:
         raise ValueError("summary.json is no summary")
     if summary.get("hd95_rule") not in HD95_RULES:
         raise ValueError(f"hd95_rule is {summary.get('hd95_rule')!r:.60} in summary.json")
+    if definition_of(summary) not in HD95_DEFINITIONS:
+        raise ValueError(f"hd95_definition is {definition_of(summary)!r:.60} in summary.json")
     if not isinstance(summary.get("student"), str):
         raise ValueError("summary.json names no model")
     _check_complete(rows)

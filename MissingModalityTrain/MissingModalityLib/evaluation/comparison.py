@@ -14,6 +14,7 @@ from ..core.kinds import checked
 from ..core.labels import REGIONS
 from ..core.words import counted
 from .evaluate import read_evaluation
+from .hd95_rules import definition_of
 from .metrics import SCORED_REGIONS
 from .significance import Evaluation, check_comparable, compare_evaluations
 from .tables import METRICS, PRINTED_ORDER, TITLES, dots, markdown_lines, score_notes, spread_text
@@ -43,7 +44,7 @@ def compare_folders(
         output: folder for ``comparison.md`` and ``comparison.json``; made if absent.
 
     Returns:
-        ``hd95_rule``, ``cases`` (how many); ``lines``: per line ``name``, ``seeds``, ``scores``, one per
+        ``hd95_rule``, ``hd95_definition``, ``cases`` (how many); ``lines``: per line ``name``, ``seeds``, ``scores``, one per
         entry of :data:`COLUMNS` with ``metric``, ``subsets``, ``region``, ``mean`` and ``spread`` (sample
         standard deviation over seeds, None for one; both None where no subset belongs to the group), and
         ``subsets``: by subset, metric and region the mean over cases, averaged over seeds; ``tests``:
@@ -61,12 +62,13 @@ def compare_folders(
     if not groups or not all(groups.values()):
         raise OptionError("Nothing to compare. Give at least one folder of an evaluation for every line.")
     (baseline, reference), *others = groups.items()
-    # HD95 stands in every table, so its rule must agree whatever is tested
+    # HD95 stands in every table, so what it means must agree whatever is tested
     for evaluations in groups.values():
         for evaluation in evaluations:
             check_comparable(reference[0], evaluation, "hd95")
     comparison: dict[str, Any] = {
         "hd95_rule": reference[0]["hd95_rule"],
+        "hd95_definition": definition_of(reference[0]),
         "cases": len(reference[0]["cases"]),
         "lines": [_line(name, evaluations) for name, evaluations in groups.items()],
         "tests": [
@@ -136,7 +138,7 @@ def _markdown(comparison: Mapping[str, Any]) -> str:
     lines = [
         f"{counted(comparison['cases'], 'case')}. A number is the plain mean over subsets of the means over "
         "cases, averaged over seeds, \N{PLUS-MINUS SIGN} sample standard deviation over seeds.",
-        *score_notes(comparison["hd95_rule"]),
+        *score_notes(comparison),
     ]
     if comparison["tests"]:
         lines.append(

@@ -31,6 +31,7 @@ from ..core.modalities import subset_name
 from ..core.progress import Progress, reporter
 from ..core.words import counted
 from ..datasets.case import Case, CaseListing
+from ..datasets.case_list import listed_cases
 from ..datasets.discovery import find_cases
 from ..imaging.folder_labels import check_numbering, read_numbers
 from ..inference.card import CHOICES
@@ -40,7 +41,7 @@ from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
 from .case_scores import CaseScores, Rules, counter, evaluation_warnings, score_case
 from .checks import check_evaluation
-from .hd95_rules import check_rule
+from .hd95_rules import check_definition, check_rule, definition_of
 from .summary import EVALUATION_FOLDER, EvaluationSummary
 from .tables import Row, notes, read_rows, rows_to_csv, score_tables, scores_sha256, summarize
 
@@ -65,8 +66,9 @@ def evaluate_folder(
     convention: str | None = None,
     hd95_rule: str = "penalty",
     on_progress: Progress | None = None,
-    cases: Collection[str] | None = None,
+    cases: Collection[str] | Path | None = None,
     resection_cavity: str = "background",
+    hd95_definition: str = "directed",
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
@@ -84,9 +86,11 @@ def evaluate_folder(
         convention: label convention, where the layout does not fix it.
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
         on_progress: called for each window and prediction; steps are predictions.
-        cases: names of those to score; default all.
+        cases: names of those to score, or a text file of them, see :func:`~..datasets.case_list.listed_cases`;
+            default all.
         resection_cavity: what a labeled resection cavity counts as, a key of
             :data:`~..core.labels.CAVITY_RULES`.
+        hd95_definition: a key of :data:`~.hd95_rules.HD95_DEFINITIONS`.
 
     Returns:
         The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
@@ -95,7 +99,7 @@ def evaluate_folder(
         StudentError: the student file cannot be used.
         CaseError: no case can be scored, or the output folder cannot be written to.
         LabelError: the folder mixes numberings and no convention is given.
-        OptionError: there is no such device, convention or rule.
+        OptionError: there is no such device, convention or rule, or the list names what is no labeled case.
     """
     # matplotlib is not needed to read evaluations, and a missing package shows before the long part
     from .heatmap import draw_heatmap
@@ -103,6 +107,7 @@ def evaluate_folder(
     began = perf_counter()
     student, data, output = Path(student), Path(data), Path(output)
     check_rule(hd95_rule)
+    check_definition(hd95_definition)
     on_progress = reporter(on_progress)
     check_cavity_rule(resection_cavity)
     with distributed.start(device) as device, leaving_no_empty_folder(output):
@@ -111,13 +116,13 @@ def evaluate_folder(
         listing = distributed.on_all_ranks(find_cases, data, convention)
         labeled, left_out = listing.labeled()
         if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
-            labeled, left_out = _asked_for(listing, cases), {}
+            labeled, left_out = distributed.on_all_ranks(_asked_for, listing, cases), {}
         if convention is None:
             share = labeled[distributed.rank() :: distributed.world()]
             numbers = dict(distributed.gather_from(lambda: read_numbers(share)))
             distributed.on_all_ranks(check_numbering, labeled, numbers, str(data))
         distributed.on_rank_zero(lambda: _make_folder(output))  # an unwritable one shows before the long part
-        rules = Rules(hd95_rule, resection_cavity)
+        rules = Rules(hd95_rule, hd95_definition, resection_cavity)
         scored, skipped, unforeseen = _score_data(
             network, labeled, left_out, data, chosen, rules, output, on_progress
         )
@@ -134,6 +139,7 @@ def evaluate_folder(
                 prediction=prediction_facts(network),
                 versions=versions(),
                 hd95_rule=hd95_rule,
+                hd95_definition=hd95_definition,
                 cases=_describe(labeled, scored),
                 skipped=skipped,
                 unforeseen=unforeseen,
@@ -175,7 +181,8 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CaseError(_no_evaluation(folder, error)) from error
     # means may be defined otherwise in the version that wrote them
-    return {**summary, **summarize(rows), "rows": [_as_record(row) for row in rows]}
+    known = {"hd95_definition": definition_of(summary)}
+    return {**summary, **known, **summarize(rows), "rows": [_as_record(row) for row in rows]}
 
 
 def _no_evaluation(folder: Path, why: object) -> str:
@@ -204,8 +211,10 @@ def _inside(data: Path, reason: str) -> str:
     return reason.replace(f"{data}{os.sep}", "")
 
 
-def _asked_for(listing: CaseListing, names: Collection[str]) -> list[Case]:
-    """The labeled cases of these names, which earlier versions may have given them."""
+def _asked_for(listing: CaseListing, names: Collection[str] | Path) -> list[Case]:
+    """The labeled cases of these names, which earlier versions may have given them, or of a list in a file."""
+    if isinstance(names, str | Path):
+        return listed_cases(names, listing)
     asked = {case.name: name for name in names if (case := listing.find(name))}
     return [replace(case, name=asked[case.name]) for case in listing.labeled()[0] if case.name in asked]
 

@@ -27,7 +27,7 @@ def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[s
 
     Raises:
         CaseError: a folder holds no evaluation, a case stands in two of them, or they differ in what decides
-            a prediction or in the HD95 rule.
+            a prediction or in what HD95 means.
     """
     from .heatmap import draw_heatmap  # as in evaluate: nobody who only trains needs matplotlib
 
@@ -36,7 +36,7 @@ def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[s
     cases = [case for part in parts for case in part["cases"]]
     if len({case["name"] for case in cases}) < len(cases):
         raise CaseError(f"{output}: a case was scored in two of its parts. Evaluate each case once.")
-    alike = ("data", "hd95_rule", "prediction")
+    alike = ("data", "hd95_rule", "hd95_definition", "prediction")
     unlike = [fact for fact in alike if any(part[fact] != first[fact] for part in parts)]
     if unlike:
         raise CaseError(f"{output}: the evaluations of its parts differ in {unlike[0]}. Make them anew.")

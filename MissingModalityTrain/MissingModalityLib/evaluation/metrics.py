@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from ..core.labels import REGIONS, region_mask
-from .hd95_rules import check_rule, empty_distance
+from .hd95_rules import check_definition, check_rule, empty_distance
 
 DICE_EPSILON = 1e-8
 """As the public evaluation of RFNet has it; it decides what two empty masks score and no printed digit."""
@@ -69,13 +69,17 @@ def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
 
 
 def hd95(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], rule: str = "penalty"
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing: Sequence[float],
+    rule: str = "penalty",
+    definition: str = "directed",
 ) -> float:
     """95th percentile Hausdorff distance of one region of one case.
 
     Distances run from every surface voxel of one mask to the nearest surface voxel of the other; the 95th
-    percentile is taken per direction and the larger of the two counts (Menze et al., TMI 2015). The result
-    equals ``monai.metrics.compute_hausdorff_distance(..., percentile=95)``; written out here because that
+    percentile is taken per direction and the larger of the two counts (Menze et al., TMI 2015), or of the
+    distances of both directions together. The first equals ``monai.metrics.compute_hausdorff_distance(..., percentile=95)``; written out here because that
     function computes a distance at every voxel, of which only those of the other surface are ever read. A
     tree of surface points is asked for these alone.
 
@@ -84,27 +88,33 @@ def hd95(
         reference: bool, same shape.
         spacing: mm per voxel in the order of the array's axes (for SimpleITK arrays: ``GetSpacing()[::-1]``).
         rule: what an empty mask scores; a key of :data:`~.hd95_rules.HD95_RULES`.
+        definition: a key of :data:`~.hd95_rules.HD95_DEFINITIONS`.
 
     Returns:
         mm; the penalty is the diagonal of the image (373.13 mm for 240x240x155 at 1 mm).
 
     Raises:
-        OptionError: ``rule`` is unknown.
+        OptionError: ``rule`` or ``definition`` is unknown.
         ValueError: the shapes differ.
     """
     _check_shapes(prediction, reference)
     check_rule(rule)
+    check_definition(definition)
     predicted, present = bool(prediction.any()), bool(reference.any())
     if not (predicted and present):
         return empty_distance(predicted, present, _diagonal(prediction.shape, spacing), rule)
     surfaces = [_surface_points(mask, spacing) for mask in (prediction, reference)]
-    return max(
-        float(np.percentile(KDTree(there).query(here)[0], 95)) for here, there in (surfaces, surfaces[::-1])
-    )
+    distances = [KDTree(there).query(here)[0] for here, there in (surfaces, surfaces[::-1])]
+    pools = [np.concatenate(distances)] if definition == "pooled" else distances
+    return max(float(np.percentile(pool, 95)) for pool in pools)
 
 
 def score_regions(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], rule: str = "penalty"
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing: Sequence[float],
+    rule: str = "penalty",
+    definition: str = "directed",
 ) -> dict[str, Score]:
     """Scores of WT, TC, ET and of ET after removal of small predictions.
 
@@ -113,19 +123,22 @@ def score_regions(
         reference: classes 0..3, same shape.
         spacing: mm per voxel in the order of the array's axes.
         rule: a key of :data:`~.hd95_rules.HD95_RULES`.
+        definition: a key of :data:`~.hd95_rules.HD95_DEFINITIONS`.
 
     Returns:
         One :class:`Score` per entry of :data:`SCORED_REGIONS`.
     """
     scores = {
-        region: _score(region_mask(prediction, region), region_mask(reference, region), spacing, rule)
+        region: _score(
+            region_mask(prediction, region), region_mask(reference, region), spacing, rule, definition
+        )
         for region in REGIONS
     }
     enhancing = region_mask(prediction, "ET")
     filtered = drop_small(enhancing)
     changed = enhancing.any() and not filtered.any()
     scores[ET_FILTERED] = (
-        _score(filtered, region_mask(reference, "ET"), spacing, rule) if changed else scores["ET"]
+        _score(filtered, region_mask(reference, "ET"), spacing, rule, definition) if changed else scores["ET"]
     )
     return scores
 
@@ -139,10 +152,12 @@ def drop_small(mask: np.ndarray, minimum: int = ET_MINIMUM_VOXELS) -> np.ndarray
     return mask if np.count_nonzero(mask) >= minimum else np.zeros_like(mask)
 
 
-def _score(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], rule: str) -> Score:
+def _score(
+    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], rule: str, definition: str
+) -> Score:
     return Score(
         dice=dice(prediction, reference),
-        hd95=hd95(prediction, reference, spacing, rule),
+        hd95=hd95(prediction, reference, spacing, rule, definition),
         predicted=int(np.count_nonzero(prediction)),
         reference=int(np.count_nonzero(reference)),
     )

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from ..core.errors import CaseError
+from .hd95_rules import definition_of
 from .tables import LESION_METRICS, METRICS, Row, has_lesions, row_of, summarize
 
 
@@ -21,18 +22,21 @@ def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]
             who is in several are averaged.
 
     Returns:
-        ``data`` (names of the folders), ``date`` (the latest), ``device`` and ``hd95_rule``, ``cases`` (as
-        they were described), ``left_out`` (names of patients), ``skipped``, ``rows``, and the means over
-        them, see :func:`.tables.summarize`.
+        ``data`` (names of the folders), ``date`` (the latest), ``device``, ``hd95_rule`` and
+        ``hd95_definition``, ``cases`` (as they were described), ``left_out`` (names of patients),
+        ``skipped``, ``rows``, and the means over them, see :func:`.tables.summarize`.
 
     Raises:
-        CaseError: they have different rules for the HD95 of empty regions.
+        CaseError: they mean different distances by HD95, or have different rules for that of empty regions.
     """
     rules = sorted({evaluation["hd95_rule"] for evaluation in evaluations})
-    if len(rules) > 1:
-        raise CaseError(
-            f"The evaluations have different rules for HD95, {' and '.join(rules)}. Evaluate all by one rule."
-        )
+    definitions = sorted(set(map(definition_of, evaluations)))
+    for different in (rules, definitions):
+        if len(different) > 1:
+            raise CaseError(
+                f"The evaluations have different rules for HD95, {' and '.join(different)}. "
+                "Evaluate all by one rule."
+            )
     rows = _averaged([row_of(row) for evaluation in evaluations for row in evaluation["rows"]])
     kept = _complete(rows)
     cases = {case["name"]: case for evaluation in evaluations for case in evaluation["cases"]}
@@ -42,6 +46,7 @@ def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         "date": max(evaluation["date"] for evaluation in evaluations),
         "device": evaluations[0]["device"],
         "hd95_rule": rules[0],
+        "hd95_definition": definitions[0],
         "cases": [case for name, case in cases.items() if name in kept],
         "left_out": [name for name in cases if name not in kept],
         "skipped": [entry for evaluation in evaluations for entry in evaluation["skipped"]],

@@ -17,6 +17,7 @@ from scipy import stats
 from ..core.errors import CaseError, OptionError
 from ..core.labels import REGIONS
 from ..core.words import counted, unknown_name
+from .hd95_rules import definition_of
 from .tables import METRICS
 
 Evaluation = Mapping[str, Any]
@@ -47,7 +48,7 @@ def compare_evaluations(
         best; ``note``: a sentence where so few cases cannot show any difference, else empty.
 
     Raises:
-        CaseError: the cases, their labels or the HD95 rule differ.
+        CaseError: the cases, their labels or what HD95 means differ.
         OptionError: no such metric.
     """
     if metric not in METRICS:
@@ -88,7 +89,7 @@ def compare_evaluations(
 
 
 def check_comparable(one: Evaluation, other: Evaluation, metric: str) -> None:
-    """Refuse evaluations of unlike cases, labels or, for "hd95", rules.
+    """Refuse evaluations of unlike cases, labels or, for "hd95", rules or definitions.
 
     Raises:
         CaseError: naming what differs.
@@ -110,6 +111,12 @@ def check_comparable(one: Evaluation, other: Evaluation, metric: str) -> None:
         raise CaseError(
             f"{who}: their HD95 rules are '{one['hd95_rule']}' and '{other['hd95_rule']}'. "
             "Evaluate both with the same rule."
+        )
+    definitions = definition_of(one), definition_of(other)
+    if metric == "hd95" and definitions[0] != definitions[1]:
+        raise CaseError(
+            f"{who}: their HD95 is '{definitions[0]}' and '{definitions[1]}'. "
+            "Evaluate both by one definition."
         )
 
 

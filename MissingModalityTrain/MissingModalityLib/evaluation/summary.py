@@ -36,7 +36,8 @@ class EvaluationSummary:
         warnings: ``case``, empty for one about all of them, and ``warning``.
         unforeseen: names of skipped cases that a fault of the program kept out; ``failures.log`` beside the
             summary has the tracebacks.
-        scores_sha256: of the text of ``cases.csv``, see :func:`.tables.scores_sha256`; older ones lack it.
+        hd95_definition: a key of :data:`.hd95_rules.HD95_DEFINITIONS`; older ones lack it and the next.
+        scores_sha256: of the text of ``cases.csv``, see :func:`.tables.scores_sha256`.
     """
 
     student: str
@@ -57,6 +58,7 @@ class EvaluationSummary:
     resection_cavity: str = "background"
     warnings: Sequence[Mapping[str, str]] = ()
     unforeseen: Sequence[str] = ()
+    hd95_definition: str = "directed"
     scores_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:

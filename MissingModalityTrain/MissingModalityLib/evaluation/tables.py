@@ -17,7 +17,7 @@ from ..core.modalities import SUBSETS, Modality, Subset, subset_name
 from ..core.words import counted
 from ..inference.doubt import FEATURES
 from .checks import check_row
-from .hd95_rules import HD95_RULES
+from .hd95_rules import HD95_DEFINITIONS, HD95_RULES, definition_of
 from .lesions import DILATION_VOXELS, PENALTY_MM, SMALLEST_MM3
 from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
 from .row import Row
@@ -196,7 +196,7 @@ def notes(evaluation: dict[str, Any]) -> str:
         evaluation: a result of :func:`.evaluate.evaluate_folder`.
     """
     lines = [
-        *score_notes(evaluation["hd95_rule"]),
+        *score_notes(evaluation),
         *([_LESION_NOTE] if _is_lesion_wise(evaluation) else []),
         "A line is mean \N{PLUS-MINUS SIGN} sample standard deviation over its cases. A mean at the end is "
         "the plain mean of the lines it names, with the deviation over cases of each case's mean over them.",
@@ -209,13 +209,18 @@ def notes(evaluation: dict[str, Any]) -> str:
     return "".join(f"- {line}\n" for line in lines)
 
 
-def score_notes(hd95_rule: str) -> list[str]:
-    """What a score is, one sentence each, for any table that prints scores."""
+def score_notes(evaluation: Mapping[str, Any]) -> list[str]:
+    """What a score is, one sentence each, for any table that prints scores.
+
+    Args:
+        evaluation: ``hd95_rule`` and ``hd95_definition`` are read.
+    """
+    rule, definition = evaluation["hd95_rule"], definition_of(evaluation)
     return [
         "Dice in %, per case on the whole volume in the patient's own grid, 1e-8 added to numerator and "
         "denominator: 100 when prediction and reference are both empty, 0 when one is.",
-        "HD95 in mm, the larger of the two directed 95th percentiles; empty regions score the "
-        f"{HD95_RULES[hd95_rule]} (rule '{hd95_rule}').",
+        f"HD95 in mm, {HD95_DEFINITIONS[definition]} ('{definition}'); empty regions score the "
+        f"{HD95_RULES[rule]} (rule '{rule}').",
         f"'{ET_FILTERED}': ET after predictions of fewer than {ET_MINIMUM_VOXELS} voxels are removed.",
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 
 from ..clinical.steps import Steps
 from ..core.kinds import checked
-from ..core.modalities import Modality
+from ..core.modalities import Modality, by_modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..dicom.listing import find_studies
+from ..dicom.naming import with_named
 from ..dicom.reading import files_facts, read_visit
 from ..dicom.visits import only_visit
 from .locations import bundled_student
@@ -37,6 +39,7 @@ def segment_dicom(
     grid: Modality | Path | str | None = None,
     regions: bool = False,
     overwrite: bool = False,
+    series: Mapping[Modality | str, str | int] | None = None,
 ) -> dict[str, Any]:
     """Segment the tumor of a patient from a folder as a PACS or a CD hands it over.
 
@@ -54,12 +57,14 @@ def segment_dicom(
         patient: Patient ID, where the folder holds several patients.
         study: date (YYYY-MM-DD) or Study Instance UID, where it holds several visits.
         overwrite: replace ``output`` whatever it is; else only a result, beside which its report lies.
+        series: by sequence the series to use for it, whatever it looks like: its Series Number, Series
+            Instance UID or description. Sequences that are not named are chosen as ever.
 
     Returns:
         The report, see :class:`.SegmentationReport`.
 
     Raises:
-        CaseError: no DICOM, no such visit, several, or one without any of the four sequences.
+        CaseError: no DICOM, no such visit or series, several, or a visit without any of the four sequences.
         ImageError: none of its series can be read, or volumes that do not overlap.
         StudentError, OptionError: as in :func:`.segment_files.segment_files`.
     """
@@ -67,8 +72,9 @@ def segment_dicom(
     output, student = Path(output), Path(student or bundled_student())
     check_output(output, labels, [student], regions)
     check_replaced(output, overwrite)
-    visit = only_visit(find_studies(folder, notify), patient, study)
-    check_output(output, labels, [file for series in visit.series for file in series.files])
+    named = {modality: str(name) for modality, name in by_modality(series or {}).items()}
+    visit = with_named(only_visit(find_studies(folder, notify), patient, study), named)
+    check_output(output, labels, [file for one in visit.series for file in one.files])
     segmenter = Segmenter(student, device, steps, parse_grid(grid), regions)
     read = read_visit_by_voxels if segmenter.steps.content_check else read_visit
     volumes, chosen = read(visit, lambda *place: notify(Event(ProgressStage.READ, *place)))

@@ -8,8 +8,7 @@ from dataclasses import replace
 from ..clinical.content import TOLD, sequence_of
 from ..core.errors import ImageError
 from ..core.modalities import MODALITIES, Modality
-from ..datasets.detection import FIT_TO_FILL_IN
-from ..dicom.choosing import choose
+from ..dicom.choosing import choose, undecided
 from ..dicom.listing import DicomStudy
 from ..dicom.reading import ChosenSeries, read_visit
 from ..dicom.series import Series
@@ -30,7 +29,8 @@ def read_visit_by_voxels(
         StudentError: the network that is asked is absent or damaged.
     """
     missing = set(MODALITIES) - set(choose(visit).series)
-    asked = tuple(_asked(one, missing) if missing and _is_open(one) else one for one in visit.series)
+    silent = set(map(id, undecided(visit)))
+    asked = tuple(_asked(one, missing) if id(one) in silent else one for one in visit.series)
     volumes, chosen = read_visit(replace(visit, series=asked), on_read)
     known = {id(one) for one in visit.series}
     told = tuple(
@@ -39,10 +39,6 @@ def read_visit_by_voxels(
         if id(one) not in known
     )
     return replace(volumes, warnings=(*told, *volumes.warnings)), chosen
-
-
-def _is_open(series: Series) -> bool:
-    return series.problem is None and series.confidence < FIT_TO_FILL_IN
 
 
 def _asked(series: Series, missing: Iterable[Modality]) -> Series:

@@ -76,14 +76,20 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, known: Tensor | None = None) -> Tensor:
         """Tokens (B, N, size) -> the same shape; those ``known`` (B, N) are attended to, all by default."""
-        query, key, value = (
-            self.attend(self.norms[0](x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        )
-        mixed = F.scaled_dot_product_attention(
-            *(query, key, value),
-            attn_mask=None if known is None else known[:, None, None],
-            dropout_p=DROPOUT if self.dropout.training else 0.0,
-        )
+        mask = None if known is None else known[:, None, None]
+        return self.updated(x, self.mixed(*self.projected(x), mask))
+
+    def projected(self, x: Tensor) -> Tensor:
+        """Queries, keys and values (3, B, heads, N, size / heads)."""
+        return self.attend(self.norms[0](x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def mixed(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Values by attention (B, heads, N, size / heads)."""
+        dropped = DROPOUT if self.dropout.training else 0.0
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropped)
+
+    def updated(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Tokens (B, N, size) with what attention found, then the linear layers."""
         x = x + self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
         hidden = self.dropout(F.gelu(self.inner(self.norms[1](x))))
         return x + self.dropout(self.outer(hidden))
@@ -122,11 +128,16 @@ class ModalityEncoder(nn.Module):
 
     def positions(self, grid: tuple[int, ...]) -> Tensor:
         """(1, N, size) of the N places of a grid."""
-        if grid == self.grid:
-            return self.places
-        learned = self.places.transpose(1, 2).unflatten(2, self.grid)
-        fitting = F.interpolate(learned, size=grid, mode="trilinear", align_corners=False)
-        return fitting.flatten(2).transpose(1, 2)
+        return on_grid(self.places, self.grid, grid)
+
+
+def on_grid(places: Tensor, learned: tuple[int, ...], grid: tuple[int, ...]) -> Tensor:
+    """What was learned for the places of a grid, (B, N, size), for those of another one (B, N', size)."""
+    if grid == learned:
+        return places
+    maps = places.transpose(1, 2).unflatten(2, learned)
+    fitting = F.interpolate(maps, size=grid, mode="trilinear", align_corners=False)
+    return fitting.flatten(2).transpose(1, 2)
 
 
 class Fusion(nn.Module):

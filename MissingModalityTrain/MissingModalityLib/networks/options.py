@@ -275,9 +275,36 @@ class MMFormerOptions(NetworkOptions):
             )
 
 
+@dataclass(frozen=True)
+class M2FTransOptions(NetworkOptions):
+    """Of :class:`.m2ftrans.M2FTrans`. Default sizes: those of the paper's code for crops of 80 voxels."""
+
+    width: int = whole(16, 2, 128, "Channels of the finest level", multiple_of=2)
+    num_layers: int = whole(3, 1, 24, "Layers of the Transformer")
+    num_heads: int = whole(8, 1, 64, "Attention heads, a divisor of 16 times width")
+    mlp_size: int = whole(4096, 1, 16384, "Inner size of the Transformer's layers")
+    position_side: int = whole(
+        5,
+        1,
+        16,
+        "Side of the cube of tokens (of 16 voxels a side) that positions and fusion tokens are learned for; "
+        "other grids get them interpolated",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        size = 16 * self.width  # channels of the coarsest of five levels
+        if size % self.num_heads:
+            raise OptionError(
+                f"Setting {PREFIX}num_heads={self.num_heads} must be a divisor of the {size} channels of a "
+                f"token, 16 times {PREFIX}width={self.width}. Change one of them."
+            )
+
+
 OPTIONS: dict[str, type[NetworkOptions]] = {
     "adamm": AdaMMOptions,
     "gatedfusion": GatedFusionOptions,
+    "m2ftrans": M2FTransOptions,
     "mmformer": MMFormerOptions,
     "mstkdnet": MSTKDNetOptions,
     "rfnet": RFNetOptions,

@@ -20,8 +20,9 @@ def load_reference(name: str, weights: Mapping[str, Any]) -> Network:
 
     Args:
         name: "rfnet": github.com/dyh127/RFNet; the same network, "uhved" and "robustseg" in
-            github.com/ZhongAobo/Asymmetry-BTS; "mmformer": github.com/YaoZhang93/mmFormer; "mstkdnet":
-            github.com/Quanato607/MST-KDNet; "adamm": github.com/Quanato607/AdaMM.
+            github.com/ZhongAobo/Asymmetry-BTS; "mmformer": github.com/YaoZhang93/mmFormer; "m2ftrans":
+            github.com/Jun-Jie-Shi/M2FTrans; "mstkdnet": github.com/Quanato607/MST-KDNet; "adamm":
+            github.com/Quanato607/AdaMM.
         weights: arrays or tensors by the names of that code's ``state_dict``; prefixes ``w/`` and ``module.``
             are ignored, half precision becomes single, a whole checkpoint is opened at its ``state_dict``.
 

@@ -14,6 +14,8 @@ from torch import Tensor
 from ..core.modalities import MODALITIES, SUBSETS, availability
 from .adamm_adapters import CONTENT
 from .reference_names_encoders import (
+    m2ftrans_names,
+    m2ftrans_options,
     mmformer_names,
     mmformer_options,
     rfnet_names,
@@ -189,6 +191,7 @@ REFERENCES: Mapping[str, Reference] = {
         ignored=tuple(f"{modality.name.lower()}_decode_conv." for modality in MODALITIES),
     ),
     "adamm": Reference(_adamm_options, _adamm_names, ignored=_ADAMM_NEVER_READ, orders=_ORDERS),
+    "m2ftrans": Reference(m2ftrans_options, m2ftrans_names),
     "robustseg": Reference(robustseg_options, robustseg_names),
     "uhved": Reference(uhved_options, uhved_names),
 }

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from ..core.modalities import MODALITIES
 from .hved_blocks import HVED_LEVELS
+from .m2ftrans import CROSSED
+from .m2ftrans import LEVELS as M2FTRANS_LEVELS
+from .m2ftrans_blocks import CROSS_LAYERS
 from .mmformer import LEVELS as MMFORMER_LEVELS
 from .rfnet import RFNET_LEVELS
 
@@ -30,17 +33,17 @@ def rfnet_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield from _rfnet_level(level, options["classes"])
 
 
-def _content_names(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
-    """The encoder that RFNet and RobustSeg have for each modality."""
-    for level in range(1, RFNET_LEVELS + 1):
+def _content_names(theirs: str, ours: str, levels: int = RFNET_LEVELS) -> Iterable[tuple[str, str]]:
+    """The encoder that RFNet, RobustSeg and M2FTrans have for each modality."""
+    for level in range(1, levels + 1):
         yield f"{theirs}.e{level}_c1.conv", f"{ours}.levels.{level - 1}.entry.conv"
         yield f"{theirs}.e{level}_c2.conv", f"{ours}.levels.{level - 1}.residual.0.conv"
         yield f"{theirs}.e{level}_c3.conv", f"{ours}.levels.{level - 1}.residual.1.conv"
 
 
-def _decoder_names(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
+def _decoder_names(theirs: str, ours: str, levels: int = RFNET_LEVELS) -> Iterable[tuple[str, str]]:
     """The steps of their decoders."""
-    for level in range(1, RFNET_LEVELS):
+    for level in range(1, levels):
         yield f"{theirs}.d{level}_c1.conv", f"{ours}.steps.{level - 1}.lifting.conv"
         yield f"{theirs}.d{level}_c2.conv", f"{ours}.steps.{level - 1}.merging.conv"
         yield f"{theirs}.d{level}_out.conv", f"{ours}.steps.{level - 1}.refining.conv"
@@ -169,10 +172,62 @@ def mmformer_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield f"{theirs}.{1 + number}.conv", f"{ours}.refine.{number}.conv"
 
 
-def _mmformer_layer(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
+def _mmformer_layer(theirs: str, ours: str, layer: int = 0) -> Iterable[tuple[str, str]]:
+    """A layer of the Transformers of mmFormer and M2FTrans."""
     for number, part in enumerate(("attention", "ffn")):
-        yield f"{theirs}.cross_{part}_list.0.fn.norm", f"{ours}.norms.{number}"
-    yield f"{theirs}.cross_attention_list.0.fn.fn.qkv", f"{ours}.attend"
-    yield f"{theirs}.cross_attention_list.0.fn.fn.proj", f"{ours}.out"
-    yield f"{theirs}.cross_ffn_list.0.fn.fn.net.0", f"{ours}.inner"
-    yield f"{theirs}.cross_ffn_list.0.fn.fn.net.3", f"{ours}.outer"
+        yield f"{theirs}.cross_{part}_list.{layer}.fn.norm", f"{ours}.norms.{number}"
+    yield f"{theirs}.cross_attention_list.{layer}.fn.fn.qkv", f"{ours}.attend"
+    yield f"{theirs}.cross_attention_list.{layer}.fn.fn.proj", f"{ours}.out"
+    yield f"{theirs}.cross_ffn_list.{layer}.fn.fn.net.0", f"{ours}.inner"
+    yield f"{theirs}.cross_ffn_list.{layer}.fn.fn.net.3", f"{ours}.outer"
+
+
+def m2ftrans_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    layers = {key.split(".")[3] for key in weights if key.startswith("Bottleneck.trans_bottle.cross_ffn")}
+    return {
+        "width": weights["flair_encoder.e1_c1.conv.weight"].shape[0],
+        "num_layers": len(layers),
+        "mlp_size": weights["Bottleneck.trans_bottle.cross_ffn_list.0.fn.fn.net.0.weight"].shape[0],
+        "position_side": round(weights["fusion"].shape[1] ** (1 / 3)),
+    }
+
+
+def m2ftrans_names(options: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for modality in MODALITIES:
+        yield from _content_names(
+            f"{modality.name.lower()}_encoder", f"encoders.{modality:d}", M2FTRANS_LEVELS
+        )
+    yield from (("pos", "bottleneck.positions"), ("fusion", "bottleneck.fusion"))
+    for layer in range(options["num_layers"]):
+        yield from _mmformer_layer("Bottleneck.trans_bottle", f"bottleneck.layers.{layer}", layer)
+    for theirs, ours in (("decoder_sep", "separate"), ("decoder_fusion", "fused")):
+        yield f"{theirs}.seg_layer", f"{ours}.head"
+        yield from _decoder_names(theirs, ours, M2FTRANS_LEVELS)
+    yield f"decoder_fusion.d{M2FTRANS_LEVELS}_c2.conv", "fused.merging.conv"
+    yield f"decoder_fusion.d{M2FTRANS_LEVELS}_out.conv", "fused.refining.conv"
+    for level in range(M2FTRANS_LEVELS):
+        theirs, ours = f"decoder_fusion.prm_fusion{1 + level}.prm_layer", f"fused.maps.{level}"
+        yield from ((f"{theirs}.0.conv", f"{ours}.0.conv"), (f"{theirs}.1", f"{ours}.1"))
+        theirs, ours = f"decoder_fusion.RFM{1 + level}.fusion_layer", f"fused.fusions.{level}"
+        yield f"{theirs}.0.conv", f"{ours}.squeeze.conv"
+        for number in (0, 1):
+            yield f"{theirs}.{1 + number}.conv", f"{ours}.refine.{number}.conv"
+    for level, layer in product(range(M2FTRANS_LEVELS - CROSSED, M2FTRANS_LEVELS), range(CROSS_LAYERS)):
+        theirs = f"decoder_fusion.CT{1 + level}.layers.{layer}"
+        yield from _cross_layer_names(theirs, f"fused.fusions.{level}.layers.{layer}")
+
+
+def _cross_layer_names(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
+    """A layer of M2FTrans's cross-token blocks."""
+    maps = {"query_map": "query", "out_project": "out"}
+    for modality in MODALITIES:
+        for kind in ("key", "value"):
+            maps[f"{kind}_map_{modality.name.lower()}"] = f"{kind}s.{modality:d}"
+    for name, own in maps.items():
+        for number in range(3):
+            yield f"{theirs}.cross_attn.{name}.conv{1 + number}", f"{ours}.{own}.{3 * number}"
+            yield f"{theirs}.cross_attn.{name}.norm{1 + number}", f"{ours}.{own}.{3 * number + 1}"
+    for name, own in (("ffn1", "mix_map"), ("ffn2", "mix_modalities")):
+        for number, conv in enumerate(("pwconv1", "dwconv", "pwconv2")):
+            yield f"{theirs}.{name}.{conv}", f"{ours}.{own}.layers.{3 * number}"
+            yield f"{theirs}.{name}.norm{1 + number}", f"{ours}.{own}.layers.{3 * number + 1}"

@@ -38,6 +38,7 @@ NETWORKS: Registry[type[Network]] = Registry(
     builtin={
         "adamm": f"{__package__}.adamm:AdaMM",
         "gatedfusion": f"{__package__}.gatedfusion:GatedFusion",
+        "m2ftrans": f"{__package__}.m2ftrans:M2FTrans",
         "mmformer": f"{__package__}.mmformer:MMFormer",
         "mstkdnet": f"{__package__}.mstkdnet:MSTKDNet",
         "rfnet": f"{__package__}.rfnet:RFNet",

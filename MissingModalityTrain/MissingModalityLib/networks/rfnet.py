@@ -38,12 +38,12 @@ class EncoderLevel(nn.Module):
 
 
 class Encoder(nn.Module):
-    """One modality (n, 1, D, H, W) -> four levels of widths C, 2C, 4C, 8C, each half the size of the last."""
+    """One modality (n, 1, D, H, W) -> levels of widths C, 2C, 4C ..., each half the size of the last."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
         inputs = (1, *widths[:-1])
-        strides = (1, 2, 2, 2)
+        strides = (1, *(2 for _ in widths[1:]))
         self.levels = nn.ModuleList(map(EncoderLevel, inputs, widths, strides))
 
     def forward(self, x: Tensor) -> Pyramid:
@@ -73,8 +73,8 @@ class DecoderStep(nn.Module):
         return self.refining(self.merging(torch.cat((first, second), 1)))
 
 
-def _decoder_steps(widths: Sequence[int]) -> nn.ModuleList:
-    """Steps to levels 1, 2 and 3 (index 0 is the finest)."""
+def decoder_steps(widths: Sequence[int]) -> nn.ModuleList:
+    """Steps to all levels but the coarsest (index 0 is the finest)."""
     return nn.ModuleList(map(DecoderStep, widths[1:], widths[:-1]))
 
 
@@ -83,7 +83,7 @@ class SeparateDecoder(nn.Module):
 
     def __init__(self, widths: Sequence[int], classes: int) -> None:
         super().__init__()
-        self.steps = _decoder_steps(widths)
+        self.steps = decoder_steps(widths)
         self.head = nn.Conv3d(widths[0], classes, 1)
 
     def forward(self, pyramid: Pyramid) -> Tensor:
@@ -108,7 +108,7 @@ class FusedDecoder(nn.Module):
             RegionMaps(c, classes, last) for c, last in zip(widths, coarsest, strict=True)
         )
         self.fusion = nn.ModuleList(RegionFusion(c, classes) for c in widths)
-        self.steps = _decoder_steps(widths)
+        self.steps = decoder_steps(widths)
         self.head = nn.Conv3d(widths[0], classes, 1)
 
     def forward(

@@ -54,8 +54,8 @@ def make_optimizer(parameters: Iterable[nn.Parameter], settings: Settings, devic
     }
     if settings.optimizer == "adamw":
         return AdamW(parameters, **common)
-    # amsgrad as RFNet's public training script has it; the networks of other papers keep it
-    return Adam(parameters, **common, amsgrad=True)
+    # amsgrad as RFNet's public training script has it; those of MST-KDNet and AdaMM do without
+    return Adam(parameters, **common, amsgrad=settings.optimizer == "adam")
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
@@ -66,7 +66,8 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     """
     groups = []
     for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
-        if own["amsgrad"] != saved["amsgrad"]:  # what Adam and AdamW, as they are made here, differ in
+        # a state with AMSGrad has what one without it lacks; those of adam-plain and adamw are alike
+        if own["amsgrad"] != saved["amsgrad"]:
             raise ValueError("another optimizer")
         groups.append({**own, "params": saved["params"]})
     optimizer.load_state_dict({**state, "param_groups": groups})

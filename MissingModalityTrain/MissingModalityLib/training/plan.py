@@ -34,6 +34,7 @@ from ..core.words import unknown_name
 from ..datasets.patients import check_pattern
 from ..networks.options import OPTIONS, PREFIX, named_today
 from ..networks.registry import NETWORKS
+from .missing_rates import missing_rates
 from .presets import network_preset
 from .recipes import RECIPES, STAGES, check_stage_names
 from .settings import Settings, change_settings, check_known
@@ -81,6 +82,12 @@ class Plan:
         "a regular expression or none",
         check_pattern,
     )
+    missing_rates: tuple[str, ...] = setting(
+        (),
+        "Share of the training cases that lack a sequence, as if it had never been taken; drawn once for "
+        "each case, by the seed, and no case loses all",
+        "SEQUENCE=RATE joined by commas, 0 to less than 1",
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -88,6 +95,7 @@ class Plan:
         object.__setattr__(self, "network_options", options)
         if self.network in OPTIONS:  # one from outside would load PyTorch; it is checked when built
             with_changes(OPTIONS[self.network](), options, PREFIX)
+        missing_rates(self.missing_rates)
         check_stage_names(self.stages)
         for name, settings in self.stages.items():
             if not isinstance(settings, Settings):
@@ -101,6 +109,7 @@ OF_THE_RUN = {
     "exclude": "exclude",
     "resection_cavity": "resection_cavity",
     "patient": "patient",
+    "missing_rates": "missing_rates",
 }
 """Field of a plan by the name under which ``--set`` changes it; these hold for all stages."""
 
@@ -144,8 +153,9 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
     Args:
         plan: what to start from.
         changes: values or texts by key. "epochs" is set in every stage, "pretrain.epochs" in one,
-            "network.OPTION", "validation_fraction", "exclude", "resection_cavity" and "patient" for the run;
-            mappings may be nested instead, ``{"pretrain": {"epochs": 30}}``. Earlier names are read.
+            "network.OPTION", "validation_fraction", "exclude", "resection_cavity", "patient" and
+            "missing_rates" for the run; mappings may be nested instead, ``{"pretrain": {"epochs": 30}}``.
+            Earlier names are read.
         finished: stages that are over: a key that names one may only say what it was, one for all stages
             passes them by.
 
@@ -176,7 +186,11 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
                 typed.add(key)
         else:
             check_known(
-                key, ("network.OPTION", "validation_fraction", "exclude", "resection_cavity", "patient")
+                key,
+                (
+                    *("network.OPTION", "validation_fraction", "exclude", "resection_cavity", "patient"),
+                    "missing_rates",
+                ),
             )
             for stage in of_stage:
                 of_stage[stage].setdefault(key, value)

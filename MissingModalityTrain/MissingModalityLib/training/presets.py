@@ -34,12 +34,17 @@ _JOINT = Settings(
     epochs=250,
     iterations_per_epoch=1080,
     batch_size=1,
+    patch_size=(128, 192, 160),
+    augmentation="flips",
     learning_rate=1e-4,
-    adam_beta2=0.99,
+    optimizer="adam-plain",
     weight_decay=1e-5,
+    precision="float32",
     num_workers=4,
 )
 """MST-KDNet and AdaMM see every one of about 1,080 cases once in an epoch."""
+_RFNET = Settings(precision="float32", num_workers=4)
+"""Of RFNet's public training script, which AEM+KD trains its three networks by."""
 _LIGHT = Settings(
     epochs=80,
     iterations_per_epoch=50,
@@ -51,10 +56,14 @@ _LIGHT = Settings(
     max_grad_norm=1.0,
     ema_decay=0.99,  # a mean over about 100 steps, two epochs
     validation_interval=10,
-    joint=JointOptions(cross_entropy=1.0),
+    joint=JointOptions(cross_entropy=1.0, ramp_epochs=10, consistency_ramp_epochs=10),
 )
 """Hours on two cores of a CPU; what the bundled student is trained with, but for length and optimizer."""
-_QUICK_JOINT = replace(_QUICK, max_grad_norm=1.0, joint=JointOptions(cross_entropy=1.0))
+_QUICK_JOINT = replace(
+    _QUICK,
+    max_grad_norm=1.0,
+    joint=JointOptions(cross_entropy=1.0, ramp_epochs=2, consistency_ramp_epochs=2),
+)
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "segresnet": {
@@ -96,7 +105,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "quick": (replace(_QUICK, max_grad_norm=1.0, learning_rate=4e-3), {"width": 8}),
     },
     "rfnet": {
-        "paper": (Settings(supervised=SupervisedOptions(20), num_workers=4), {}),
+        "paper": (replace(_RFNET, supervised=SupervisedOptions(20)), {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80), supervised=SupervisedOptions(10)), {"width": 8}),
         "quick": (_QUICK, {"width": 4}),
     },
@@ -114,18 +123,24 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         ),
         "quick": (_QUICK, {"width": 4, "token_size": 32, "mlp_size": 64, "position_side": 4}),
     },
+    "m2ftrans": {
+        "paper": (Settings(epochs=1000, batch_size=4, optimizer="adamw", num_workers=4), {}),
+        "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8, "mlp_size": 512}),
+        # crops of 64 voxels in tokens of 16
+        "quick": (_QUICK, {"width": 4, "mlp_size": 64, "position_side": 4}),
+    },
     "robustseg": {
-        "paper": (Settings(num_workers=4), {}),
+        "paper": (_RFNET, {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8}),
         "quick": (_QUICK, {"width": 4}),
     },
     "uhemis": {
-        "paper": (Settings(num_workers=4), {}),
+        "paper": (_RFNET, {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {}),
         "quick": (_QUICK, {"width": 4}),
     },
     "uhved": {
-        "paper": (Settings(num_workers=4), {}),
+        "paper": (_RFNET, {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {}),
         "quick": (_QUICK, {"width": 4}),
     },
@@ -172,8 +187,8 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
 segresnet is the light network that a laptop can train and run, of no paper: its "paper" preset has the
 AEM+KD paper's 300 epochs, and space_to_depth lets a step see a whole brain. rfnet is the one of that paper,
 with the settings of its public training script, which trains uhved and robustseg by them too, and uhemis
-here; mmformer has those of its own script; mstkdnet and adamm are those of their papers. "light"
-networks have fewer or narrower layers, and crops that a laptop can hold.
+here; mmformer and m2ftrans have those of their own scripts; mstkdnet and adamm are those of their papers.
+"light" networks have fewer or narrower layers, and crops that a laptop can hold.
 """
 
 

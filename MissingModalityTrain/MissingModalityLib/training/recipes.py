@@ -27,6 +27,7 @@ _OF_THE_RUN = {
         "exclude",
         "resection_cavity",
         "patient",
+        "missing_rates",
         "stages",
     ),
     *OLD_PLAN_SETTINGS,

@@ -20,7 +20,10 @@ from .run_folder import RunFolder
 _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("cases", "voxels_sha256", "versions"), (dict,)),
     **dict.fromkeys(("validation", "left_out", "warnings"), (list,)),
-    **dict.fromkeys(("recipe", "preset", "convention", "initial", "prepared"), (str, type(None))),
+    **dict.fromkeys(
+        ("recipe", "preset", "convention", "initial", "prepared", "cases_list", "validation_list"),
+        (str, type(None)),
+    ),
     "data": (str,),
     "seed": (int,),
     **dict.fromkeys(("folds", "fold"), (int, type(None))),
@@ -67,6 +70,8 @@ class RunRecord:
         versions: of this library and PyTorch when the run began.
         folds, fold: of a run that is one fold of a cross-validation, how many there are and which it is, from
             0; what is held out is that fold, see :func:`~..datasets.splitting.split_folds`. Else None.
+        cases_list, validation_list: whole paths of the lists of names that were given, in the file where any
+            was; the names themselves are in ``cases`` and ``validation``.
     """
 
     data: str
@@ -85,11 +90,14 @@ class RunRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     folds: int | None = None
     fold: int | None = None
+    cases_list: str | None = None
+    validation_list: str | None = None
     warnings: Sequence[Mapping[str, str]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
         of_fold = {} if self.folds is None else {"folds": self.folds, "fold": self.fold}
+        lists = {"cases_list": self.cases_list, "validation_list": self.validation_list}
         return {
             "data": self.data,
             "recipe": self.recipe,
@@ -106,6 +114,7 @@ class RunRecord:
             "versions": dict(self.versions),
             **({"warnings": list(self.warnings)} if self.warnings else {}),
             **of_fold,
+            **{name: path for name, path in lists.items() if path is not None},
             "settings": to_json(self.plan),
         }
 
@@ -137,6 +146,8 @@ class RunRecord:
             versions=content.get("versions", {}),
             folds=content.get("folds"),
             fold=content.get("fold"),
+            cases_list=content.get("cases_list"),
+            validation_list=content.get("validation_list"),
             warnings=content.get("warnings", ()),
         )
 

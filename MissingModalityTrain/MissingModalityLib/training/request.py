@@ -14,10 +14,15 @@ from ..core.errors import OptionError
 from ..core.setting_texts import as_text
 from .plan import Plan, change_plan, flattened, make_plan, read_config
 
-_PATHS = ("data", "output", "config", "initial", "prepared")
+_PATHS = ("data", "output", "config", "initial", "prepared", "cases", "validation_cases")
 _TEXTS = ("recipe", "network", "preset", "restart", "device", "convention")
 
-_OPTIONS = {"initial": "init", "settings": "set", "accept_changes": "accept-changes"}
+_OPTIONS = {
+    "initial": "init",
+    "settings": "set",
+    "accept_changes": "accept-changes",
+    "validation_cases": "validation-cases",
+}
 """Options of the command line that are not called as their field."""
 
 
@@ -61,6 +66,10 @@ class TrainRequest:
         fold: with ``folds``, train this one alone, 0 <= fold < folds.
         track: show every epoch in these programs too, "tensorboard" (in ``output/tensorboard``) and "mlflow",
             whose packages have to be installed; a resumed run has to be given it again.
+        cases: text file of names, one a line, of the cases to train on, and to hold out of; default all of
+            ``data``.
+        validation_cases: likewise of those to hold out, of which none is in ``cases``;
+            ``validation_fraction`` is not read then.
         accept_changes: with ``resume``, go on though volumes or labels of the run's cases hold other voxels
             than when it began, which is refused otherwise.
 
@@ -86,6 +95,8 @@ class TrainRequest:
     # by name alone: whoever gives on_progress by its place shall find it there
     folds: int | None = field(default=None, kw_only=True)
     fold: int | None = field(default=None, kw_only=True)
+    cases: Path | str | None = field(default=None, kw_only=True)
+    validation_cases: Path | str | None = field(default=None, kw_only=True)
     accept_changes: bool = field(default=False, kw_only=True)
     track: Sequence[str] = field(default=(), kw_only=True)
 

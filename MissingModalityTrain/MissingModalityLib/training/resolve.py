@@ -30,10 +30,16 @@ from .stage_students import load_weights
 State = dict[str, Any]
 """What a checkpoint holds: ``stage``, ``epoch`` (done within it) and the state of every part."""
 
-_FIXED = ("exclude", "patient", "validation_fraction", "resection_cavity", "network_options", "network")
+_FIXED = (
+    *("exclude", "patient", "validation_fraction", "resection_cavity", "missing_rates"),
+    *("network_options", "network"),
+)
 """Settings that decide the cases and the weights of a run, and so cannot change when it resumes."""
 
-_ASKED = ("data", "recipe", "preset", "seed", "convention", "initial", "folds", "fold", "settings")
+_ASKED = (
+    *("data", "recipe", "preset", "seed", "convention", "initial", "folds", "fold"),
+    *("cases_list", "validation_list", "settings"),
+)
 """Keys of run.json that say what was asked for; a run of the same ones was begun by the same command."""
 
 
@@ -75,6 +81,11 @@ def _asked(request: TrainRequest) -> RunRecord:
     _check_plan(plan, bool(request.initial))
     if request.initial is not None:
         load_weights(networks.build(plan.network, **plan.network_options), request.initial)
+    if request.folds is not None and request.validation_cases is not None:
+        raise OptionError(
+            f"validation_cases={request.validation_cases}: folds hold out each case in turn. Leave out one "
+            "of the two."
+        )
     if request.data is None:
         raise OptionError("No data to train on. Give the folder that holds the cases.")
     return RunRecord(
@@ -92,6 +103,8 @@ def _asked(request: TrainRequest) -> RunRecord:
         versions={"missing_modality": __version__, "torch": torch.__version__},
         folds=request.folds,
         fold=request.fold,
+        cases_list=_whole(request.cases),
+        validation_list=_whole(request.validation_cases),
     )
 
 

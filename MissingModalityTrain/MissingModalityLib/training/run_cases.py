@@ -24,6 +24,8 @@ from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
 from ..synthesis.pairing import check_choices, grow_cases, synthetic_cases
 from ..synthesis.tumor_cache import cache_tumor, tumor_folder
+from .given_split import chosen_cases, given_split
+from .lacking_cases import with_missing
 from .record import RunRecord
 from .samples import possible_subsets
 from .settings import Settings
@@ -33,15 +35,21 @@ _MOST_NAMES = 5
 
 
 def list_cases(record: RunRecord) -> RunRecord:
-    """The record of a run that begins, with the cases of its data that have a label; none is held out yet.
+    """The record of a run that begins, with the cases of its data that have a label.
+
+    Held out are those that a list names, if there is one.
 
     Raises:
         CaseError: no case has a label, or one alone where synthesis needs two.
-        OptionError: an excluded case is not there, or there are fewer cases than folds.
+        OptionError: an excluded or listed case is not there, or there are fewer cases than folds.
     """
     listing = find_cases(Path(record.data), record.convention)
     exclude = _excluded(listing, record.plan.exclude)
     labeled, left_out = listing.labeled()
+    held_out: tuple[str, ...] = ()
+    if record.cases_list or record.validation_list:  # what else lies there was not asked for
+        labeled, held_out = chosen_cases(listing, record.cases_list, record.validation_list)
+        left_out = {}
     cases = {case.name: subset_name(case.images) for case in labeled if case.name not in exclude}
     if labeled and not cases:
         whole = counted(len(labeled), "case")
@@ -58,7 +66,12 @@ def list_cases(record: RunRecord) -> RunRecord:
     for settings in record.plan.stages.values():
         if settings.synthesis.method != "none":  # here, and not when all cases have been prepared
             check_choices(settings.synthesis.method, settings.synthesis.factor, len(cases))
-    return replace(record, cases=cases, left_out={**left_out, **dict.fromkeys(exclude, "excluded")})
+    return replace(
+        record,
+        cases=cases,
+        validation=tuple(name for name in held_out if name in cases),
+        left_out={**left_out, **dict.fromkeys(exclude, "excluded")},
+    )
 
 
 def prepare_run_cases(
@@ -122,6 +135,8 @@ def stage_cases(
         CaseError: none has the modalities of any subset to train for, or there is no donor.
     """
     real = [case for case in cases if case.name not in record.validation]
+    if record.plan.missing_rates:
+        real = distributed.on_all_ranks(with_missing, real, record.plan.missing_rates, record.seed)
     made = []
     synthesis, plain = settings.synthesis, real
     if record.plan.resection_cavity != "background":
@@ -229,7 +244,9 @@ def _with_split(
         raise CaseError(f"'{record.data}' holds no case to train on ({reasons}). Check the folder.")
     contents = {name: case.content for name, case in cached.items()}
     patients = patients_of(cases, contents, record.plan.patient, Path(record.data))
-    if record.folds is None:
+    if record.validation_list is not None:
+        held_out = given_split(record, cases, patients)
+    elif record.folds is None:
         _, held_out = split_cases(cases, record.plan.validation_fraction, record.seed, patients)
     else:
         held_out = split_folds(cases, record.folds, record.seed, patients)[record.fold]

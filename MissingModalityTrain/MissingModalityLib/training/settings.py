@@ -135,7 +135,7 @@ class Settings:
         "Share of crops around a tumor voxel of a random class; the others lie anywhere in the brain",
     )
     augmentation: str = choice(
-        "paper", "How much crops are changed at random", "none", "paper", "strong", "clinical"
+        "paper", "How much crops are changed at random", "none", "flips", "paper", "strong", "clinical"
     )
     training_subsets: tuple[str, ...] = setting(
         (),
@@ -206,8 +206,9 @@ class Settings:
     )
     optimizer: str = choice(
         "adam",
-        "Adam with AMSGrad, or AdamW, whose weight decay does not pass through its running means",
-        *("adam", "adamw"),
+        "Adam with AMSGrad, Adam without it, or AdamW, whose weight decay does not pass through its running "
+        "means",
+        *("adam", "adam-plain", "adamw"),
     )
     lr_schedule: str = choice(
         "poly",
