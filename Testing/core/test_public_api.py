@@ -93,7 +93,7 @@ CLASSES = {
         "lr_decay_power=0.9, max_grad_norm=0.0, ema_decay=0.0, precision='auto', validation_interval=25, "
         "validation_subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), num_workers=0, "
         "optimizer='adam', lr_schedule='poly', lr_warmup_steps=0, lr_decay_fraction=0.2, "
-        "case_cache='auto', compile='none', ensemble=<factory>"
+        "case_cache='auto', compile='none', ensemble=<factory>, case_order='endless'"
     ),
     "Prediction": (
         "labels, subset, seconds, device, warnings, presence=None, estimated_dice=None, grades=None"

@@ -98,8 +98,9 @@ LEVELS = {
 }
 
 AUGMENTATIONS = tuple(LEVELS)
-"""Names of the levels. "none"; "flips" along each axis, as in the public codes of MST-KDNet and AdaMM; "paper", as in RFNet (Ding et al., ICCV 2021), with one draw per volume:
-rotation within 10 degrees about one axis, flips, scale and shift of intensities within 0.1; "strong", for few
-cases: rotation about all axes, zoom, shear, flips, bias field, blur, gamma, scale, shift and noise;
-"clinical", for input as clinics send it: "strong" with a stronger bias field, and contrast, thick slices,
-partial coverage, misregistration and imperfect skull strips."""
+"""Names of the levels. "none"; "flips", along each axis, as in the public codes of MST-KDNet and AdaMM;
+"paper", as in RFNet (Ding et al., ICCV 2021), with one draw per volume: rotation within 10 degrees about one
+axis, flips, scale and shift of intensities within 0.1; "strong", for few cases: rotation about all axes,
+zoom, shear, flips, bias field, blur, gamma, scale, shift and noise; "clinical", for input as clinics send it:
+"strong" with a stronger bias field, and contrast, thick slices, partial coverage, misregistration and
+imperfect skull strips."""

@@ -147,13 +147,11 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "mstkdnet": {
         # student and teacher part the more slowly, the lower the learning rate: so weights differ
         "paper": (
-            replace(
-                _JOINT, patch_size=(128, 192, 160), joint=JointOptions(kl_divergence=3.0, multiscale=0.4)
-            ),
+            replace(_JOINT, adam_beta2=0.99, joint=JointOptions(kl_divergence=3.0, multiscale=0.4)),
             {},
         ),
         "light": (
-            replace(_LIGHT, joint=replace(_LIGHT.joint, attention=0.2, multiscale=0.2, logits=0.025)),
+            replace(_LIGHT, joint=replace(_LIGHT.joint, attention=0.05, multiscale=0.08, logits=0.02)),
             {
                 "embedding_size": 192,
                 "num_layers": 4,
@@ -164,7 +162,17 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
             },
         ),
         "quick": (
-            replace(_QUICK_JOINT, joint=replace(_QUICK_JOINT.joint, attention=0.2)),
+            replace(
+                _QUICK_JOINT,
+                joint=replace(
+                    _QUICK_JOINT.joint,
+                    attention=0.05,
+                    multiscale=0.08,
+                    logits=0.02,
+                    style=0.2,
+                    adversarial=0.3,
+                ),
+            ),
             {
                 "width": 8,
                 "embedding_size": 48,
@@ -177,7 +185,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         ),
     },
     "adamm": {
-        "paper": (replace(_JOINT, epochs=200, patch_size=(128, 192, 160)), {}),
+        "paper": (replace(_JOINT, epochs=200), {}),
         "light": (_LIGHT, {"width": 8, "adapter_channels": 16}),
         "quick": (_QUICK_JOINT, {"width": 8, "adapter_channels": 8}),
     },
@@ -190,6 +198,15 @@ with the settings of its public training script, which trains uhved and robustse
 here; mmformer and m2ftrans have those of their own scripts; mstkdnet and adamm are those of their papers.
 "light" networks have fewer or narrower layers, and crops that a laptop can hold.
 """
+
+
+_OF_NO_PAPER = ("segresnet", "gatedfusion")
+
+
+def validation_fraction(network: str, preset: str) -> float:
+    """Share of the cases that a preset holds out; the papers train on all that they do not test on."""
+    published = preset == "paper" and network in PRESETS and network not in _OF_NO_PAPER
+    return 0.0 if published else 0.1
 
 
 _OF_ANY_NETWORK = {"paper": Settings(), "light": _LIGHT, "quick": _QUICK}
