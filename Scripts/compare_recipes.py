@@ -32,9 +32,9 @@ from MissingModalityLib.core.errors import MissingModalityError, OptionError
 from MissingModalityLib.core.labels import REGIONS
 from MissingModalityLib.core.progress import Progress, progress_printer
 from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.evaluation.averages import GROUPS
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
-from MissingModalityLib.evaluation.tables import GROUPS
 from MissingModalityLib.training.plan import Plan, make_plan
 from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run import train
@@ -311,10 +311,10 @@ def _report(jobs: list[Job], output: Path, folds: bool) -> str:
 
 
 def _mean_averages(evaluations: list[dict[str, Any]]) -> dict[str, float]:
-    """Mean Dice over folds, weighted by their cases: over all subsets, with FLAIR and with T1ce."""
+    """Mean Dice over folds, weighted by their cases: over all subsets and each group that all folds have."""
     weights = [len(evaluation["cases"]) for evaluation in evaluations]
     means = {}
-    for group in GROUPS:
+    for group in [group for group in GROUPS if all(group in one["averages"] for one in evaluations)]:
         for region in REGIONS:
             scores = [evaluation["averages"][group]["dice"][region] for evaluation in evaluations]
             means[f"{group} {region}"] = round(fmean(scores, weights), 4)

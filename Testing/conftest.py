@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import slicer_folder
 from checkout import shared_folder
 from MissingModalityLib.imaging import plausibility
 
@@ -22,6 +24,22 @@ if sys.version_info < (3, 12):
     # took; at its end Python would find less than none, and abort. From 3.12 on True cannot die.
     for _ in range(100_000):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(True))
+
+
+def pytest_configure() -> None:
+    """Tell in one line, before any test, that a Slicer was named and is not there."""
+    try:
+        slicer_folder.folder()
+    except FileNotFoundError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say that the panels ran on Slicer's own files: a run on the stand-ins looks the same."""
+    root = slicer_folder.folder()
+    if root is not None:
+        package = slicer_folder.package(root)
+        terminalreporter.write_line(f"Slicer's Python files were those of {package}.")
 
 
 def _existing(path: Path, what: str) -> Path:

@@ -4,7 +4,8 @@ from slicer.i18n import tr as _
 
 from MissingModalityPanelLib.progresstexts import patientText
 from MissingModalityPanelLib.section import Section
-from MissingModalityPanelLib.widgets import isFolder, setEnabledWithReason
+from MissingModalityPanelLib.slowdisks import isFolder
+from MissingModalityPanelLib.widgets import setEnabledWithReason
 
 MOST_LINES = 5
 """Of failed patients, and of skipped files, in the panel: the results' folder has the others."""

@@ -59,6 +59,8 @@ def registerSampleData(iconFolder):
             # of this version: Slicer keeps the files that it has got by their names
             fileNames=[f"{name}-{__version__}-{modality.name.lower()}.nii.gz" for modality in MODALITIES],
             nodeNames=[nodeName.format(modality.title) for modality in MODALITIES],
+            # some Slicers take a file without type for a volume, others ask their readers; all know this word
+            loadFileType="VolumeFile",
             thumbnailFileName=str(Path(iconFolder) / f"{name}.png"),
         )
         if source not in sources:

@@ -1,6 +1,5 @@
 """What both panels do with widgets of any kind."""
 
-import os
 from contextlib import contextmanager
 
 import qt
@@ -62,14 +61,6 @@ def makeTimer(milliseconds, onTimeout):
     timer.setInterval(milliseconds)
     timer.timeout.connect(onTimeout)
     return timer
-
-
-def isFolder(path):
-    """Whether a text is the path of a folder; an empty one is not.
-
-    ``os.path.isdir`` says no to a path that is longer than the system allows; ``Path.is_dir`` raises OSError.
-    """
-    return os.path.isdir(path)
 
 
 def describeGrid(node):

@@ -14,7 +14,8 @@ from MissingModalityLib.inference.locations import STUDENT_SUFFIX, user_models
 from MissingModalityPanelLib.jobline import JobLine
 from MissingModalityPanelLib.progresstexts import withWarnings
 from MissingModalityPanelLib.section import Section
-from MissingModalityPanelLib.widgets import isFolder, setEnabledWithReason
+from MissingModalityPanelLib.slowdisks import isFile, isFolder, modified
+from MissingModalityPanelLib.widgets import setEnabledWithReason
 from MissingModalityTrainLib.viewlayouts import showTable
 
 RESULTS, HEATMAP = "evaluation", "heatmap.png"
@@ -103,7 +104,7 @@ class EvaluationSection(Section):
             _("Score the model file on all subsets of sequences that the test cases allow"),
             {
                 **running,
-                _("Export the model file first."): not os.path.isfile(state.studentPath),
+                _("Export the model file first."): not isFile(state.studentPath),
                 _("Choose the folder of test cases."): not isFolder(data),
                 _("Choose a run folder; the results go into it."): not state.runPath,
             },
@@ -151,7 +152,8 @@ class EvaluationSection(Section):
     def _showHeatmap(self):
         """The picture of the run's latest evaluation, read again when it has changed."""
         path = Path(self.state.runPath) / RESULTS / HEATMAP
-        found = (str(path), path.stat().st_mtime_ns) if self.state.runPath and os.path.isfile(path) else None
+        time = modified(str(path)) if self.state.runPath else None
+        found = (path, time) if time else None
         if found == self._pictured:
             return
         self._pictured = found

@@ -1,6 +1,7 @@
 """A run's folder as the panel follows it: its process, how far it is, and both in words."""
 
 import importlib.util
+import time
 from pathlib import Path
 
 from slicer.i18n import tr as _
@@ -22,6 +23,8 @@ class RunMonitor:
         state: of the process that a panel has started there, a ``State``; None where there was none.
         status: see ``MissingModalityLib.training.status``; None before the run has begun.
         busy: whether some other program trains in the folder.
+        hasCheckpoint: whether the folder holds a training that can go on.
+        lookSeconds: how long it took to find all that.
     """
 
     def __init__(self, folder, process=None):
@@ -35,12 +38,15 @@ class RunMonitor:
 
     def refresh(self):
         """Bring everything up to date."""
+        began = time.monotonic()
         process = self._process
         for event in process.new_events() if process else ():
             self._event = event
         self.state = process.state if process else None
         self.status = run_status(self.folder, self._event if self.alive else None)
         self.busy = not self.alive and lock.is_held(self.folder)
+        self.hasCheckpoint = RunFolder(self.folder).has_checkpoint
+        self.lookSeconds = time.monotonic() - began
 
     @property
     def alive(self):
@@ -54,10 +60,6 @@ class RunMonitor:
     @property
     def finished(self):
         return self.status is not None and self.status.finished and not self.alive
-
-    @property
-    def hasCheckpoint(self):
-        return RunFolder(self.folder).has_checkpoint
 
     @property
     def epochs(self):

@@ -12,7 +12,8 @@ from MissingModalityLib.core.modalities import MODALITIES, Modality
 from MissingModalityPanelLib.jobline import JobLine
 from MissingModalityPanelLib.progresstexts import withWarnings
 from MissingModalityPanelLib.section import Section
-from MissingModalityPanelLib.widgets import isFolder, setEnabledWithReason, setStatus, signalsBlocked
+from MissingModalityPanelLib.slowdisks import isFolder
+from MissingModalityPanelLib.widgets import setEnabledWithReason, setStatus, signalsBlocked
 from MissingModalityTrainLib.viewlayouts import showVolumes
 
 OWN = "MissingModality.preview"

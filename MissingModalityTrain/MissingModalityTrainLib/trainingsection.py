@@ -15,7 +15,8 @@ from MissingModalityPanelLib.dependencies import isTorchInstalled
 from MissingModalityPanelLib.device import DEVICES, DeviceChoice, deviceLabels
 from MissingModalityPanelLib.progresstexts import withWarnings
 from MissingModalityPanelLib.section import Section
-from MissingModalityPanelLib.widgets import isFolder, makeTimer, setEnabledWithReason, setStatus
+from MissingModalityPanelLib.slowdisks import PATIENCE, isFolder
+from MissingModalityPanelLib.widgets import makeTimer, setEnabledWithReason, setStatus
 from MissingModalityTrainLib.networkchoices import networkLabels, presetLabels, readOldName
 from MissingModalityTrainLib.plots import RunPlots
 from MissingModalityTrainLib.runmonitor import RunMonitor, epochText, runText
@@ -278,7 +279,10 @@ class TrainingSection(Section):
 
     def _setTimer(self):
         """Look at the run's folder while it is shown or a process trains there, else not at all."""
-        self._timer.setInterval(POLL_MILLISECONDS if self.alive else IDLE_MILLISECONDS)
+        usual = POLL_MILLISECONDS if self.alive else IDLE_MILLISECONDS
+        # a folder on a share that answers slowly is looked at seldom, since Slicer stands still meanwhile
+        slow = round(1000 * PATIENCE * self._monitor.lookSeconds) if self._monitor else 0
+        self._timer.setInterval(max(usual, slow))
         if self.panel.isShown or self.alive:
             self._timer.start()
         else:

@@ -27,7 +27,7 @@ from MissingModalityLib.core.files import read_text, safetensors_header
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.prepared import prepared_cases
 from MissingModalityLib.evaluation.evaluate import read_evaluation
-from MissingModalityLib.evaluation.tables import read_rows
+from MissingModalityLib.evaluation.rows_file import read_rows
 from MissingModalityLib.imaging.arrays import as_volume
 from MissingModalityLib.imaging.cache import cache_case, stored, write_arrays
 from MissingModalityLib.imaging.prepared import VERSION

@@ -29,7 +29,8 @@ FUNCTIONS = {
     "compare_folders": "folders, output=None",
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
-        "cases=None, resection_cavity='background', hd95_definition='directed'"
+        "cases=None, resection_cavity='background', hd95_definition='directed', "
+        "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95')"
     ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",

@@ -16,7 +16,8 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import read_evaluation
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS
-from MissingModalityLib.evaluation.tables import Row, read_rows, rows_to_csv, scores_sha256
+from MissingModalityLib.evaluation.row import Row
+from MissingModalityLib.evaluation.rows_file import read_rows, rows_to_csv, scores_sha256
 from MissingModalityLib.inference.doubt import FEATURES
 
 SUBSETS = ((Modality.T2,), (Modality.FLAIR, Modality.T1CE))

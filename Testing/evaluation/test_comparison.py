@@ -16,8 +16,9 @@ from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import read_evaluation
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS
 from MissingModalityLib.evaluation.pooling import pool_evaluations
+from MissingModalityLib.evaluation.row import Row
+from MissingModalityLib.evaluation.rows_file import rows_to_csv
 from MissingModalityLib.evaluation.significance import compare_evaluations, holm
-from MissingModalityLib.evaluation.tables import Row, rows_to_csv
 
 TWO: Sequence[Subset] = ((Modality.T2,), (Modality.FLAIR, Modality.T1CE))
 
@@ -36,7 +37,9 @@ def write_scores(
     """
     rows, cases = [], []
     for case, values in scores.items():
-        by_region = list(values) if np.size(values) == len(SCORED_REGIONS) else np.broadcast_to(values, 3).tolist()
+        by_region = (
+            list(values) if np.size(values) == len(SCORED_REGIONS) else np.broadcast_to(values, 3).tolist()
+        )
         by_region += by_region[-1:] * (len(SCORED_REGIONS) - len(by_region))
         rows += [
             Row(case, subset, region, value, 10 - 10 * value, 600, voxels)

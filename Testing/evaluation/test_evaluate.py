@@ -18,6 +18,7 @@ import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
 
+from mask_scores import score_regions
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.labels import REGIONS
@@ -25,6 +26,7 @@ from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_name
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.attach import attach_evaluation, summary_of
+from MissingModalityLib.evaluation.averages import summarize
 from MissingModalityLib.evaluation.calibration import FEWEST_PATIENTS
 from MissingModalityLib.evaluation.evaluate import (
     evaluate_folder,
@@ -32,8 +34,10 @@ from MissingModalityLib.evaluation.evaluate import (
 )
 from MissingModalityLib.evaluation.hd95_rules import HD95_RULES
 from MissingModalityLib.evaluation.heatmap import draw_heatmap, line_names
-from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, score_regions
-from MissingModalityLib.evaluation.tables import Row, markdown_table, notes, read_rows, rows_to_csv, summarize
+from MissingModalityLib.evaluation.metrics import SCORED_REGIONS
+from MissingModalityLib.evaluation.row import Row
+from MissingModalityLib.evaluation.rows_file import read_rows, rows_to_csv
+from MissingModalityLib.evaluation.tables import markdown_table, notes
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study, read_label, read_study
 from MissingModalityLib.inference.card import read_card
@@ -41,7 +45,7 @@ from MissingModalityLib.inference.doubt import FEATURES
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.inference.weights import weights_sha256
 from small_cases import BOTH, write_shell_case
-from small_networks import tiny_student
+from small_networks import telling_student, tiny_student
 
 
 def blind_student() -> Student:
@@ -114,7 +118,11 @@ def test_files_and_result_agree(evaluated: Evaluated) -> None:
     with (evaluated.output / "cases.csv").open() as file:
         head = next(csv.reader(file))
     assert head[:7] == ["case", "subset", "region", "dice", "hd95", "predicted", "reference"]
-    assert head[7:] == ["lesion_dice", "lesion_hd95", *FEATURES]
+    assert head[7:9] == ["lesion_dice", "lesion_hd95"] and head[9 : -len(FEATURES)] == [
+        *("sensitivity", "specificity", "precision", "iou", "surface_dice_1mm", "surface_dice_2mm"),
+        *("lesions_found", "lesions_missed", "lesions_invented", "voxel_mm3", "ece", "brier", "presence"),
+    ]
+    assert tuple(head[-len(FEATURES) :]) == FEATURES
     assert read_evaluation(evaluated.output) == json.loads(json.dumps(evaluated.result))
     rows = read_rows(evaluated.output / "cases.csv")
     assert summarize(rows)["averages"] == evaluated.result["averages"]
@@ -288,6 +296,11 @@ def test_the_table_is_the_papers(evaluated: Evaluated) -> None:
     assert [line.split(" | ")[0] for line in lines[18:]] == [
         "| mean of 8 with FLAIR",
         "| mean of 8 with T1ce",
+        "| mean of 7 without T1ce",
+        "| mean of 4 with 1 sequence",
+        "| mean of 6 with 2 sequences",
+        "| mean of 4 with 3 sequences",
+        "| mean of 1 with 4 sequences",
     ]
     table = (evaluated.output / "table.md").read_text()
     assert "image diagonal when exactly one of prediction and reference is empty" in table
@@ -492,3 +505,24 @@ def test_a_folder_without_an_evaluation_is_refused(tmp_path: Path, content: str 
         (tmp_path / "summary.json").write_text(content)
     with pytest.raises(CaseError, match="evaluation"):
         read_evaluation(tmp_path)
+
+
+def test_a_network_that_tells_presence_is_judged_by_it_and_its_probabilities_everywhere(
+    tmp_path: Path,
+) -> None:
+    write_shell_case(tmp_path / "data" / "BraTS2021_1", (Modality.T2,))
+    write_shell_case(tmp_path / "data" / "BraTS2021_2", (Modality.T2,), seed=1, enhancing=False)
+    telling_student().save(tmp_path / "telling.safetensors")
+    chosen = ["presence_auc", "ece", "brier"]
+    output = tmp_path / "out"
+    result = evaluate_folder(
+        tmp_path / "telling.safetensors", tmp_path / "data", output, "cpu", metrics=chosen
+    )
+    assert result["averages"]["all"]["presence_auc"] == pytest.approx(
+        {"WT": None, "TC": None, "ET": 0.5, "ET>=500": None}
+    )
+    row = next(row for row in result["rows"] if row["region"] == "ET")
+    assert row["presence"] == pytest.approx(1 / (1 + math.exp(-0.1)), abs=1e-3)
+    assert 0 < row["brier"] < 1 and row["brier"] <= row["ece"] <= 1, "it is nearly sure of all voxels"
+    assert "| Presence AUC WT |" in (output / "table.md").read_text()
+    assert read_evaluation(output) == json.loads(json.dumps(result))

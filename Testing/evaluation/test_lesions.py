@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mask_scores import hd95, lesion_score, score_regions
 from MissingModalityLib.core.labels import TumorClass
-from MissingModalityLib.evaluation.lesions import LesionScore, lesion_score, score_lesions
-from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, dice, hd95
+from MissingModalityLib.evaluation.lesions import LesionScore
+from MissingModalityLib.evaluation.metrics import SCORED_REGIONS, dice
 
 SHAPE = (12, 24, 48)
 UNIT = (1.0, 1.0, 1.0)
@@ -60,6 +61,14 @@ def test_a_piece_within_the_dilation_of_a_lesion_belongs_to_it() -> None:
     assert lesion_score(LEFT | far, LEFT, UNIT).dice == pytest.approx(1 / 2)
 
 
+def test_lesions_and_inventions_are_counted() -> None:
+    crumbs = cube(22, 1) | cube(26, 1)
+    found = lesion_score(LEFT | crumbs, LEFT | RIGHT, UNIT)
+    assert (found.found, found.missed, found.invented) == (1, 1, 2)
+    nothing = lesion_score(NOTHING, LEFT | RIGHT, UNIT)
+    assert (nothing.found, nothing.missed, nothing.invented) == (0, 2, 0)
+
+
 def test_one_piece_that_reaches_two_lesions_is_compared_with_each() -> None:
     bridge = np.zeros(SHAPE, bool)
     bridge[4:8, 8:12, 4:36] = True  # both lesions and all between them: 512 voxels
@@ -71,7 +80,7 @@ def test_lesions_of_up_to_fifty_cubic_millimeters_do_not_count() -> None:
     small = cube(4, 3)  # 27 voxels
     assert lesion_score(NOTHING, small, UNIT) == LesionScore(1.0, 0.0)
     assert lesion_score(small, small, UNIT) == LesionScore(1.0, 0.0), "what hits it is no false positive"
-    assert lesion_score(RIGHT, small | RIGHT, UNIT) == LesionScore(1.0, 0.0)
+    assert lesion_score(RIGHT, small | RIGHT, UNIT) == LesionScore(1.0, 0.0, found=1)
     assert lesion_score(NOTHING, small, (1, 1, 2)).dice == 0, "54 cubic millimeters"
 
 
@@ -88,8 +97,13 @@ def test_every_scored_region_is_scored_and_small_enhancing_predictions_fall_to_n
     reference, prediction = (np.zeros(SHAPE, np.uint8) for _ in range(2))
     reference[LEFT], prediction[LEFT] = TumorClass.ED, TumorClass.ED
     reference[RIGHT], prediction[RIGHT] = TumorClass.NCR, TumorClass.ET
-    scores = score_lesions(prediction, reference, UNIT)
+    scores = score_regions(prediction, reference, UNIT)
     assert tuple(scores) == SCORED_REGIONS
-    assert (scores["WT"], scores["TC"]) == (LesionScore(1.0, 0.0), LesionScore(1.0, 0.0))
-    assert scores["ET"] == LesionScore(0.0, 374.0)
-    assert scores["ET>=500"] == LesionScore(1.0, 0.0), "64 voxels are less than 500"
+    found = {region: (score.lesion_dice, score.lesion_hd95) for region, score in scores.items()}
+    # of the 64 voxels of ET, fewer than 500, nothing is left
+    assert found == {"WT": (1, 0), "TC": (1, 0), "ET": (0, 374), "ET>=500": (1, 0)}
+    counts = {
+        name: (score.lesions_found, score.lesions_missed, score.lesions_invented)
+        for name, score in scores.items()
+    }
+    assert counts == {"WT": (2, 0, 0), "TC": (1, 0, 0), "ET": (0, 0, 1), "ET>=500": (0, 0, 0)}

@@ -11,10 +11,11 @@ from scipy import ndimage
 from scipy.spatial.distance import cdist
 
 from examples import SPACINGS, examples
+from mask_scores import hd95, score_regions
 from MissingModalityLib.core.labels import REGIONS
 from MissingModalityLib.evaluation.hd95_rules import HD95_RULES
-from MissingModalityLib.evaluation.lesions import PENALTY_MM, score_lesions
-from MissingModalityLib.evaluation.metrics import dice, hd95, score_regions
+from MissingModalityLib.evaluation.lesions import PENALTY_MM
+from MissingModalityLib.evaluation.metrics import dice
 
 SHAPE = (5, 6, 7)
 MASKS = arrays.arrays(bool, SHAPE, fill=st.just(False))
@@ -87,9 +88,11 @@ def test_lesions_are_scored_alike_in_a_mirror(
 ) -> None:
     spacing = (4.0, 3.0, 5.0)
     mirrored = (np.flip(classes, sorted(flipped)) for classes in (prediction, reference))
-    found, expected = score_lesions(*mirrored, spacing), score_lesions(prediction, reference, spacing)
+    found, expected = score_regions(*mirrored, spacing), score_regions(prediction, reference, spacing)
     for region, score in expected.items():
-        assert 0 <= score.dice <= 1 and 0 <= score.hd95 <= PENALTY_MM
-        assert (found[region].dice, found[region].hd95) == pytest.approx((score.dice, score.hd95))
-    same = score_lesions(reference, reference, spacing)
-    assert all(same[region].dice == pytest.approx(1) and same[region].hd95 == 0 for region in REGIONS)
+        assert 0 <= score.lesion_dice <= 1 and 0 <= score.lesion_hd95 <= PENALTY_MM
+        assert vars(found[region]) == pytest.approx(vars(score))
+    same = score_regions(reference, reference, spacing)
+    for region in REGIONS:
+        assert same[region].lesion_dice == pytest.approx(1) and same[region].lesion_hd95 == 0
+        assert same[region].lesions_missed == same[region].lesions_invented == 0

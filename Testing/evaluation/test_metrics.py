@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from monai.metrics import compute_hausdorff_distance
+from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
+from mask_scores import hd95, score, score_regions
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.labels import region_mask
-from MissingModalityLib.evaluation.hd95_rules import HD95_RULES
+from MissingModalityLib.evaluation.hd95_rules import HD95_RULES, check_definition, check_rule
 from MissingModalityLib.evaluation.metrics import (
     ET_FILTERED,
+    ET_MINIMUM_VOXELS,
     SCORED_REGIONS,
     dice,
     drop_small,
-    hd95,
-    score_regions,
 )
+from MissingModalityLib.evaluation.region import Region
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI's own call
 
@@ -101,12 +102,12 @@ def test_hd95_forgives_strays_below_five_percent_of_the_surface() -> None:
 def test_pooled_hd95_is_of_both_directions_together() -> None:
     line, end = (box(slice(5, 6), slice(5, 6), slice(0, last)) for last in (20, 1))
     # from the end's one voxel 0 mm, from the line's 0, 1 ... 19 mm: 95 % of the way up 20 and up 21 of them
-    assert hd95(end, line, UNIT, definition="directed") == pytest.approx(18.05)
-    assert hd95(end, line, UNIT, definition="pooled") == hd95(line, end, UNIT, definition="pooled") == 18
+    assert hd95(end, line, UNIT, "zero", "directed") == pytest.approx(18.05)
+    assert hd95(end, line, UNIT, "zero", "pooled") == hd95(line, end, UNIT, "zero", "pooled") == 18
     plate = box(slice(0, 1), slice(0, 10), slice(0, 10))  # 100 surface voxels
     strays = plate | box(slice(0, 1), slice(19, 20), slice(20, 30))  # 10 of 110, and 10 of the 210 of both
     assert hd95(strays, plate, UNIT) > 10
-    assert hd95(strays, plate, UNIT, definition="pooled") == 0
+    assert hd95(strays, plate, UNIT, "zero", "pooled") == 0
 
 
 def test_an_empty_region_scores_the_same_by_either_definition() -> None:
@@ -122,16 +123,41 @@ def test_hd95_counts_from_surface_to_surface() -> None:
 
 @pytest.mark.parametrize("spacing", [UNIT, (5.5, 0.9, 0.9), (0.7, 1.3, 2.0)])
 @pytest.mark.parametrize("seed", range(3))
-def test_hd95_equals_monai(seed: int, spacing: tuple[float, float, float]) -> None:
+def test_surface_scores_equal_monais(seed: int, spacing: tuple[float, float, float]) -> None:
     prediction, reference = blob(seed), blob(seed + 100)
-    theirs = compute_hausdorff_distance(
-        torch.from_numpy(prediction)[None, None],
-        torch.from_numpy(reference)[None, None],
-        include_background=True,
-        percentile=95,
-        spacing=spacing,
+    masks = [torch.from_numpy(mask)[None, None] for mask in (prediction, reference)]
+    more = {"include_background": True, "spacing": spacing}
+    found = score(prediction, reference, spacing)
+    assert found.hd95 == pytest.approx(compute_hausdorff_distance(*masks, percentile=95, **more).item(), 1e-5)
+    for own, tolerance in ((found.surface_dice_1mm, 1.0), (found.surface_dice_2mm, 2.0)):
+        assert own == pytest.approx(compute_surface_dice(*masks, [tolerance], **more).item(), 1e-5)
+
+
+def test_surface_dice_is_the_share_of_surface_within_the_tolerance() -> None:
+    thin, thick = (box(slice(0, 1), slice(0, 10), slice(0, last)) for last in (10, 12))
+    # all 100 voxels lie on the other plate, and of its 120 the 10 within 1 mm, or all
+    found = score(thin, thick, UNIT)
+    assert (found.surface_dice_1mm, found.surface_dice_2mm) == (pytest.approx(210 / 220), 1)
+    assert score(EMPTY, EMPTY, UNIT).surface_dice_1mm == 1
+    assert score(EMPTY, CUBE, UNIT).surface_dice_2mm == score(CUBE, EMPTY, UNIT).surface_dice_2mm == 0
+
+
+def test_ratios_of_counts_are_what_their_names_say() -> None:
+    half = box(slice(2, 6), slice(4, 8), slice(10, 18))  # the cube of 64 voxels and 64 beside it
+    found = score(half, CUBE, UNIT)
+    assert (found.sensitivity, found.precision, found.iou) == (1, 0.5, pytest.approx(0.5))
+    assert found.specificity == 1 - 64 / (12 * 20 * 30 - 64)
+    turned = score(CUBE, half, UNIT)
+    assert (turned.sensitivity, turned.precision, turned.specificity) == (0.5, 1, 1)
+
+
+def test_what_nothing_can_be_a_share_of_is_not_told() -> None:
+    missed, invented, neither = (
+        score(*masks, UNIT) for masks in ((EMPTY, CUBE), (CUBE, EMPTY), (EMPTY, EMPTY))
     )
-    assert hd95(prediction, reference, spacing) == pytest.approx(theirs.item(), rel=1e-5)
+    assert [found.sensitivity for found in (missed, invented, neither)] == [0, None, None]
+    assert [found.precision for found in (missed, invented, neither)] == [None, 0, None]
+    assert [found.iou for found in (missed, invented, neither)] == pytest.approx([0, 0, 1], abs=1e-9)
 
 
 def test_hd95_equals_monai_where_masks_touch_the_border() -> None:
@@ -170,9 +196,9 @@ def test_the_default_penalty_is_the_diagonal_of_the_image_in_mm() -> None:
 
 def test_an_unknown_rule_names_those_there_are() -> None:
     with pytest.raises(OptionError, match=r"'nan'.*penalty, false_positive, zero"):
-        hd95(CUBE, CUBE, UNIT, "nan")
+        check_rule("nan")
     with pytest.raises(OptionError, match=r"'pooling'.*mean pooled.*directed, pooled"):
-        hd95(CUBE, CUBE, UNIT, definition="pooling")
+        check_definition("pooling")
 
 
 def test_different_shapes_are_refused() -> None:
@@ -200,11 +226,11 @@ def test_regions_nest_and_small_enhancing_predictions_fall_to_nothing() -> None:
 
 
 def test_five_hundred_voxels_are_enough() -> None:
-    mask = np.zeros(2000, bool)
-    mask[:499] = True
-    assert not drop_small(mask).any()
-    mask[499] = True
-    assert drop_small(mask).sum() == 500
+    mask = np.zeros((20, 10, 10), bool)
+    mask.ravel()[:499] = True
+    assert drop_small(Region(mask, UNIT)).voxels == 0
+    mask.ravel()[499] = True
+    assert drop_small(Region(mask, UNIT)).voxels == 500
 
 
 @pytest.mark.parametrize("index", range(3))
@@ -212,7 +238,8 @@ def test_dice_equals_the_reference_code(golden: Callable[[str], Path], index: in
     arrays = np.load(golden("rfnet_losses"))
     output, target = (arrays[f"in/metric{index}/{name}"] for name in ("output", "target"))
     # the reference code pools the batch when it counts enhancing voxels; a case of ours is a batch of one
-    filtered = drop_small(region_mask(output, "ET"))
+    filtered = region_mask(output, "ET")
+    filtered &= np.count_nonzero(filtered) >= ET_MINIMUM_VOXELS
     for sample in range(len(output)):
         separate = [dice(output[sample] == cls, target[sample] == cls) for cls in (1, 2, 3)]
         evaluation = [

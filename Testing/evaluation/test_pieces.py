@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from mask_scores import lesion_score
 from MissingModalityLib.core.labels import REGIONS, TumorClass, region_mask
-from MissingModalityLib.evaluation.lesions import lesion_score
 from MissingModalityLib.evaluation.metrics import dice
 from MissingModalityLib.evaluation.pieces import Pieces
 from MissingModalityLib.inference.decision import drop_little_enhancing

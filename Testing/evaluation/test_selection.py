@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from mask_scores import score_regions
 from MissingModalityLib.core.labels import TumorClass
 from MissingModalityLib.core.modalities import SUBSETS, Modality
 from MissingModalityLib.evaluation import selection
 from MissingModalityLib.evaluation.attach import store_choices
-from MissingModalityLib.evaluation.metrics import score_regions
 from MissingModalityLib.evaluation.selection import choose
 from MissingModalityLib.imaging.preparation import Prepared
 from MissingModalityLib.inference.card import read_card

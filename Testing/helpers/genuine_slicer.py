@@ -2,12 +2,13 @@
 
 The folder is that of an installed Slicer or of a checkout of its sources; nothing of it is copied. Its
 parameter nodes, module base classes, translation, package installation and sample data then run over the MRML
-libraries of ``slicer-core`` and over Qt, as in an application. ``slicer.util`` is that of ``slicer-core``.
+libraries of ``slicer-core`` and over Qt, as in an application. ``slicer.util`` is that of ``slicer-core``;
+what another version has beside it comes from the folder.
 """
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -16,55 +17,16 @@ from types import ModuleType
 from typing import Any
 
 import slicer
+import slicer.util
 
-VARIABLE = "MISSINGMODALITY_SLICER"
-
-PACKAGES = (
-    "Base/Python/slicer",
-    "bin/Python/slicer",
-    "Contents/bin/Python/slicer",
-    "Python/slicer",
-    "slicer",
-    ".",
-)
-"""Where Slicer's package lies below the folder: of sources, of an installed Slicer, on a Mac, and below."""
-
-SAMPLE_DATA = ("Modules/Scripted/SampleData", "lib/Slicer-*/qt-scripted-modules")
-"""Where the module SampleData lies, likewise."""
-
-
-def folder() -> Path | None:
-    """The folder that is named; None where none is."""
-    named = os.environ.get(VARIABLE)
-    return Path(named).expanduser().resolve() if named else None
-
-
-def package(root: Path) -> Path:
-    """The folder of Slicer's Python package.
-
-    Raises:
-        FileNotFoundError: there is none; the message says where was looked.
-    """
-    for place in PACKAGES:
-        if (root / place / "ScriptedLoadableModule.py").is_file():
-            return root / place
-    raise FileNotFoundError(
-        f"{VARIABLE}={root}: neither a Slicer nor its sources; no ScriptedLoadableModule.py in any of "
-        f"{', '.join(PACKAGES)} below it."
-    )
-
-
-def sample_data(root: Path) -> Path | None:
-    """The file SampleData.py of the same Slicer; None where only its package was named."""
-    above = (root, *package(root).parents[:3])  # up to the folder with bin and lib, or Base and Modules
-    found = (path for base in above for place in SAMPLE_DATA for path in base.glob(f"{place}/SampleData.py"))
-    return next(found, None)
+from slicer_folder import package
 
 
 def use(root: Path) -> None:
     """Let ``slicer.NAME`` come from the folder where ``slicer-core`` has no such file."""
     slicer.__path__.append(str(package(root)))
     sys.meta_path.append(_AnyPythonQt())
+    slicer.util.__getattr__ = _UtilOf(package(root) / "util.py")
     for module, prefixes in ((slicer, ("qMRML", "qSlicer")), (sys.modules["ctk"], ("ctk",))):
         _name_any_widget(module, prefixes)
 
@@ -82,6 +44,23 @@ def _name_any_widget(module: ModuleType, prefixes: tuple[str, ...]) -> None:
         raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
 
     module.__getattr__ = answer
+
+
+class _UtilOf:
+    """Answers names that ``slicer.util`` of ``slicer-core`` lacks, from the file of the folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._module: ModuleType | None = None
+
+    def __call__(self, name: str) -> Any:
+        if name.startswith("__") or not self._path.is_file():
+            raise AttributeError(f"module 'slicer.util' has no attribute {name!r}")
+        if self._module is None:
+            spec = importlib.util.spec_from_file_location("slicer_util_of_folder", self._path)
+            self._module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(self._module)
+        return getattr(self._module, name)
 
 
 class _AnyPythonQt(MetaPathFinder, Loader):

@@ -37,7 +37,7 @@ class SampleDataSource:
         self.uris, self.fileNames = uris, fileNames
         self.nodeNames = nodeNames or [None] * count
         self.checksums, self.loadFiles = checksums or [None] * count, loadFiles or [None] * count
-        self.loadFileType = ["VolumeFile"] * count
+        self.loadFileTypes = [loadFileType] * count  # as in Slicer one text for all files will do
         self.loadFileProperties = loadFileProperties or {}
         if not len(fileNames) == len(self.nodeNames) == count:
             raise ValueError("All lists of a source must be of one length")
@@ -64,12 +64,13 @@ class SampleDataLogic:
         cache = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory())
         cache.mkdir(parents=True, exist_ok=True)
         nodes = []
-        for uri, file, node in zip(source.uris, source.fileNames, source.nodeNames, strict=True):
+        rows = zip(source.uris, source.fileNames, source.nodeNames, source.loadFileTypes, strict=True)
+        for uri, file, node, kind in rows:
             if not (cache / file).exists():
                 urllib.request.urlretrieve(uri, cache / file)  # noqa: S310 - of a file
             found = vtk.vtkCollection()
             properties = {"fileName": str(cache / file), "name": node}
-            slicer.app.coreIOManager().loadNodes("VolumeFile", properties, found)
+            slicer.app.coreIOManager().loadNodes(kind, properties, found)
             nodes.append(found.GetItemAsObject(0))
         return nodes
 

@@ -29,6 +29,7 @@ import module_standin
 import parameters_standin
 import qt_standin
 import sampledata_standin
+import slicer_folder
 from layout_standin import LayoutManager
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -42,7 +43,7 @@ _loaded: dict[str, SimpleNamespace] = {}
 
 
 class Application:
-    """``slicer.app``: what ``slicer.util`` asks for."""
+    """``slicer.app``: what ``slicer.util`` asks for; the rest is the application object of Qt, as there."""
 
     applicationName = "Slicer stand-in"
     temporaryPath = tempfile.gettempdir()
@@ -51,6 +52,9 @@ class Application:
     def __init__(self) -> None:
         self.atStartup: list[Any] = []
         self._modules = SimpleNamespace(connect=lambda *_: None, disconnect=lambda *_: None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(qt_standin.application(), name)
 
     def testingEnabled(self) -> bool:
         return True
@@ -127,7 +131,7 @@ def install() -> None:
     for name in ("qMRMLWidget", "qMRMLNodeComboBox"):
         setattr(slicer, name, qt_standin.CUSTOM[name])
     slicer.app = Application()
-    root = genuine_slicer.folder()
+    root = slicer_folder.folder()
     if root is None:
         _stand_in()
     else:
@@ -141,18 +145,26 @@ def _stand_in() -> None:
     _module("i18n", tr=lambda text: text, translate=lambda context, text: text)
     bases = {name: member for name, member in vars(module_standin).items() if name.startswith("Scripted")}
     _module("ScriptedLoadableModule", **bases, __all__=list(bases))
-    _module("packaging", load_requirements=_requirements, pip_check=_pip_check, pip_ensure=_pip_ensure)
+    _stand_in_packaging()
     names = ("parameterNodeWrapper", "WithinRange", "Choice")
     _module("parameterNodeWrapper", **{name: getattr(parameters_standin, name) for name in names})
     sys.modules["SampleData"] = sampledata_standin
 
 
+def _stand_in_packaging() -> None:
+    _module("packaging", load_requirements=_requirements, pip_check=_pip_check, pip_ensure=_pip_ensure)
+
+
 def _take(root: Path) -> None:
     """Import Slicer's own files."""
     genuine_slicer.use(root)
-    for name in ("i18n", "ScriptedLoadableModule", "packaging", "parameterNodeWrapper"):
+    for name in ("i18n", "ScriptedLoadableModule", "parameterNodeWrapper"):
         importlib.import_module(f"slicer.{name}")
-    path = genuine_slicer.sample_data(root)
+    if importlib.util.find_spec("slicer.packaging") is None:
+        _stand_in_packaging()  # Slicer 5.10 has none
+    else:
+        importlib.import_module("slicer.packaging")
+    path = slicer_folder.sample_data(root)
     if path is None:
         sys.modules["SampleData"] = sampledata_standin
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,6 +189,17 @@ def test_a_run_folder_is_read_only_while_somebody_looks(panel: Any) -> None:
     assert not timer.isActive()
     panel.enter()
     assert timer.isActive()
+
+
+def test_a_run_folder_that_takes_long_to_read_is_read_seldom(
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten seconds for each look, as on a network share that has gone."""
+    clock = iter(range(0, 1000, 10))
+    monitor = sys.modules["MissingModalityTrainLib.runmonitor"]
+    monkeypatch.setattr(monitor, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    choose(panel, run=tmp_path)
+    assert panel.training._timer.interval() == 200_000
 
 
 def test_a_number_of_epochs_can_be_typed(panel: Any) -> None:

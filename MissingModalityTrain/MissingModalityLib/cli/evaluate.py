@@ -8,10 +8,10 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..core.labels import CAVITY_RULES
-from ..evaluation.hd95_rules import (  # of a light file: help must not load PyTorch
-    HD95_DEFINITIONS,
-    HD95_RULES,
-)
+
+# of light files: help must not load PyTorch
+from ..evaluation.hd95_rules import HD95_DEFINITIONS, HD95_RULES
+from ..evaluation.measures import AGREEMENTS, MEASURES, TABLE_METRICS
 from .options import (
     add_command,
     add_convention,
@@ -63,6 +63,15 @@ def add(commands: Any) -> None:
         + " (default: %(default)s)",
     )
     parser.add_argument(
+        "--metrics",
+        type=lambda text: text.split(","),
+        default=TABLE_METRICS,
+        metavar="NAME[,NAME...]",
+        help="scores that the tables print, of "
+        + ", ".join((*MEASURES, *AGREEMENTS))
+        + f"; all are measured and kept (default: {','.join(TABLE_METRICS)})",
+    )
+    parser.add_argument(
         "--store",
         action="store_true",
         help="keep the table in the model file too, unless it was trained on any of these cases",
@@ -101,6 +110,7 @@ def run(options: argparse.Namespace) -> int:
             on_progress=progress,
             hd95_rule=options.hd95_rule,
             hd95_definition=options.hd95,
+            metrics=options.metrics,
             cases=options.cases,
             resection_cavity=options.resection_cavity,
         )

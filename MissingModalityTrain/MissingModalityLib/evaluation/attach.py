@@ -21,9 +21,12 @@ from ..inference.weights import weights_sha256
 from .calibration import FEWEST_PATIENTS, fit_calibration
 from .evaluate import prediction_facts, read_evaluation
 from .pooling import pool_evaluations
-from .tables import Row
+from .row import Row
 
 _FACTS = ("data", "date", "device", "hd95_rule", "hd95_definition")
+_GROUPS = ("all", "with FLAIR", "with T1ce")
+"""Averages that the panel and earlier versions read; the others can be made of the subsets."""
+
 _OF_SCORES = ("evaluation", "calibration")
 _DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
@@ -136,10 +139,10 @@ def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The part of evaluations that fits into a header.
 
     Returns:
-        ``data`` (names of the folders), ``date``, ``device``, ``hd95_rule``, ``hd95_definition``, ``cases`` (how
-        many, the same in every row where any has all sequences that others have), ``left_out`` (how many lack one), and
-        ``subsets`` and ``averages`` as in :func:`.tables.summarize`: mean and standard deviation of Dice
-        (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region, whole and lesion-wise; ``gains``: for each
+        ``data`` (names of the folders), ``date``, ``device``, ``hd95_rule``, ``hd95_definition``,
+        ``cases`` (how many, the same in every row where any has all sequences that others have),
+        ``left_out`` (how many lack one), and ``subsets`` and ``averages`` as in
+        :func:`.averages.summarize`: mean and standard deviation of Dice (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region, whole and lesion-wise; ``gains``: for each
         subset and each modality ``added`` to it, mean Dice per region ``before`` and ``after`` over the
         ``cases`` that allow both. No case is named.
     """
@@ -149,7 +152,9 @@ def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "cases": len(pooled["cases"]),
         "left_out": len(pooled["left_out"]),
         "subsets": [_rounded(entry) for entry in pooled["subsets"]],
-        "averages": {title: _rounded(entry) for title, entry in pooled["averages"].items()},
+        "averages": {
+            title: _rounded(pooled["averages"][title]) for title in _GROUPS if title in pooled["averages"]
+        },
         "gains": list(_gains(pooled["rows"])),
     }
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..core.labels import RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, with_cavity, without_ignored
+from ..core.labels import IGNORED, REGIONS, TumorClass, region_mask, with_cavity
 from ..core.modalities import SUBSETS, Subset, subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..datasets.case import Case
@@ -18,31 +18,17 @@ from ..imaging.content import identity
 from ..imaging.folder_labels import cavity_warning, missing_classes
 from ..imaging.preparation import prepare, to_reference_grid
 from ..imaging.reading import read_label, read_study
+from ..inference.prediction import SubsetResult
 from ..inference.student import Student
-from .lesions import score_lesions
-from .metrics import score_regions
-from .tables import Row
+from .probabilities import calibration
+from .reference import Reference, Rules
+from .row import Row
 
 if TYPE_CHECKING:
     import torch
 
 Report = Callable[[str, int], None]
 """Called with a short text and the number of predictions scored since the last call, 0 while predicting."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How scores are defined where that is a matter of choice.
-
-    Attributes:
-        hd95: a key of :data:`.hd95_rules.HD95_RULES`.
-        definition: of HD95, a key of :data:`.hd95_rules.HD95_DEFINITIONS`.
-        cavity: a key of :data:`~..core.labels.CAVITY_RULES`.
-    """
-
-    hd95: str
-    definition: str
-    cavity: str
 
 
 @dataclass(frozen=True)
@@ -75,25 +61,25 @@ def score_case(
     label = read_label(case)
     study = read_study(case)
     prepared = prepare(study, label, str(case.label))
-    labeled = sitk.GetArrayFromImage(prepared.reference.resample(label, sitk.sitkNearestNeighbor, 0))
-    reference = with_cavity(labeled, rules.cavity, str(case.label))
-    spacing = prepared.reference.spacing[::-1]
+    reference = Reference(label, prepared.reference, rules, str(case.label))
+    truth = with_cavity(prepared.label, rules.cavity, str(case.label))
 
     def on_window(event: Event) -> None:
         report(f"{case.name}, window {event.step} of {event.total}", 0)
 
-    rows = []
+    rows: list[Row] = []
     subsets = allowed_subsets(case)
     for subset, result in zip(subsets, student.results_of(prepared, subsets, device, on_window), strict=True):
         prediction = sitk.GetArrayFromImage(to_reference_grid(result.classes, prepared))
-        pair = without_ignored(prediction, reference)
-        rows += _rows(case.name, subset, pair, spacing, rules, result.features)
-        dice = next(row.dice for row in reversed(rows) if row.region == "WT")
-        report(f"{case.name}, {subset_name(subset)}: WT {100 * dice:.1f} %", 1)
-    found = np.bincount(labeled.ravel(), minlength=RESECTION_CAVITY + 1)
-    held = frozenset(cls for cls in TUMOR_CLASSES if found[cls])
-    content = identity(study.images)
-    return CaseScores(rows, held, bool(found[RESECTION_CAVITY]), prepared.warnings, content)
+        rows += reference.rows(case.name, subset, prediction, _told(result, truth))
+        report_scored(report, rows)
+    return CaseScores(rows, reference.held, reference.has_cavity, prepared.warnings, identity(study.images))
+
+
+def report_scored(report: Report, rows: Sequence[Row]) -> None:
+    """Report the prediction whose rows are the last ones."""
+    row = next(row for row in reversed(rows) if row.region == "WT")
+    report(f"{row.case}, {subset_name(row.subset)}: WT {100 * row.dice:.1f} %", 1)
 
 
 def allowed_subsets(case: Case) -> list[Subset]:
@@ -124,25 +110,19 @@ def evaluation_warnings(scored: Mapping[str, CaseScores], cavity_rule: str) -> l
     return own + [{"case": "", "warning": warning} for warning in together]
 
 
-def _rows(
-    name: str,
-    subset: Subset,
-    pair: tuple[np.ndarray, np.ndarray],
-    spacing: tuple[float, ...],
-    rules: Rules,
-    features: Mapping[str, Mapping[str, float]],
-) -> list[Row]:
-    """Scores of a prediction and its reference, region by region."""
-    lesions = score_lesions(*pair, spacing)
-    return [
-        Row(
-            name,
-            subset,
-            region,
-            **asdict(score),
-            lesion_dice=lesions[region].dice,
-            lesion_hd95=lesions[region].hd95,
-            features=features.get(region),
-        )
-        for region, score in score_regions(*pair, spacing, rules.hd95, rules.definition).items()
-    ]
+def _told(result: SubsetResult, truth: np.ndarray) -> dict[str, dict[str, Any]]:
+    """By region what the student's probabilities tell, and how far they can be believed.
+
+    Args:
+        result: of one subset.
+        truth: (D, H, W) classes, and what is ignored, on the result's grid.
+    """
+    inside = np.flatnonzero(result.brain & (truth != IGNORED))
+    classes = truth.ravel()[inside]
+    told: dict[str, dict[str, Any]] = {}
+    for (region, members), probability in zip(REGIONS.items(), result.regions, strict=True):
+        ece, brier = calibration(probability.ravel()[inside], region_mask(classes, region))
+        told[region] = {"ece": ece, "brier": brier, "features": result.features[region]}
+        if result.presence is not None:
+            told[region]["presence"] = max(float(result.presence[cls - 1]) for cls in members)
+    return told

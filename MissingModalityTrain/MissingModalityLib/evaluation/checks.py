@@ -9,12 +9,13 @@ from typing import Any
 from ..core.labels import REGIONS
 from ..core.modalities import subset_name
 from .hd95_rules import HD95_DEFINITIONS, HD95_RULES, definition_of
+from .measures import MEASURES
 from .metrics import SCORED_REGIONS
 from .row import Row
 
-_SHARES = ("dice", "lesion_dice")
 _DISTANCES = ("hd95", "lesion_hd95")
-_COUNTS = ("predicted", "reference")
+_SHARES = (*(name for name, measure in MEASURES.items() if measure.factor == 100), "presence")
+_COUNTS = ("predicted", "reference", "lesions_found", "lesions_missed", "lesions_invented")
 
 MOST_MM = 2000
 """Of a distance: volumes measure up to 600 mm along a side, so their diagonals 1040 mm."""
@@ -32,7 +33,8 @@ def check_row(row: Row) -> None:
     for names, most, allowed in (
         (_SHARES, 1, "a number from 0 to 1"),
         (_DISTANCES, MOST_MM, f"a number of millimeters from 0 to {MOST_MM}"),
-        (_COUNTS, math.inf, "a number of voxels"),
+        (_COUNTS, math.inf, "a number of voxels or lesions"),
+        (("voxel_mm3",), MOST_MM, "a number of cubic millimeters"),
     ):
         for name in names:
             value = getattr(row, name)

@@ -15,9 +15,10 @@ from ..core.labels import REGIONS
 from ..core.words import counted
 from .evaluate import read_evaluation
 from .hd95_rules import definition_of
+from .measures import METRICS, measure
 from .metrics import SCORED_REGIONS
 from .significance import Evaluation, check_comparable, compare_evaluations
-from .tables import METRICS, PRINTED_ORDER, TITLES, dots, markdown_lines, score_notes, spread_text
+from .tables import PRINTED_ORDER, dots, markdown_lines, score_notes, spread_text
 
 COLUMNS = (
     *(("dice", "all", region) for region in SCORED_REGIONS),
@@ -44,9 +45,9 @@ def compare_folders(
         output: folder for ``comparison.md`` and ``comparison.json``; made if absent.
 
     Returns:
-        ``hd95_rule``, ``hd95_definition``, ``cases`` (how many); ``lines``: per line ``name``, ``seeds``, ``scores``, one per
-        entry of :data:`COLUMNS` with ``metric``, ``subsets``, ``region``, ``mean`` and ``spread`` (sample
-        standard deviation over seeds, None for one; both None where no subset belongs to the group), and
+        ``hd95_rule``, ``hd95_definition``, ``cases`` (how many); ``lines``: per line ``name``, ``seeds``,
+        ``scores``, one per entry of :data:`COLUMNS` with ``metric``, ``subsets``, ``region``,
+        ``mean`` and ``spread`` (sample standard deviation over seeds, None for one; both None where no subset belongs to the group), and
         ``subsets``: by subset, metric and region the mean over cases, averaged over seeds; ``tests``:
         ``name``, ``against`` (the first line) and what :func:`.significance.compare_evaluations` returns;
         ``markdown``: the tables.
@@ -128,7 +129,7 @@ def _subsets(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, dict[str,
 def _markdown(comparison: Mapping[str, Any]) -> str:
     head = ["", "seeds"]
     for metric, group, region in COLUMNS:
-        title = f"{TITLES[metric]} {region}"
+        title = f"{measure(metric).title} {region}"
         head.append(title if group == "all" else f"{title} {group}")
     body = [[line["name"], str(line["seeds"]), *map(_cell, line["scores"])] for line in comparison["lines"]]
     parts = [markdown_lines(head, body)]
@@ -151,7 +152,7 @@ def _markdown(comparison: Mapping[str, Any]) -> str:
 
 def _subsets_table(lines: Sequence[Mapping[str, Any]], metric: str) -> str:
     """Every line's means of every subset, side by side for each region."""
-    title = TITLES[metric]
+    title = measure(metric).title
     head = [modality.title for modality in PRINTED_ORDER]
     head += [f"{title} {region} {line['name']}" for region in REGIONS for line in lines]
     body = []

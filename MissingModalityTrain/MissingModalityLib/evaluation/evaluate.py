@@ -39,11 +39,16 @@ from ..inference.student import Student
 from ..inference.weights import weights_sha256
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
-from .case_scores import CaseScores, Rules, counter, evaluation_warnings, score_case
+from .averages import summarize
+from .case_scores import CaseScores, counter, evaluation_warnings, score_case
 from .checks import check_evaluation
 from .hd95_rules import check_definition, check_rule, definition_of
+from .measures import TABLE_METRICS, check_metrics
+from .reference import Rules
+from .row import Row
+from .rows_file import read_rows, rows_to_csv, scores_sha256
 from .summary import EVALUATION_FOLDER, EvaluationSummary
-from .tables import Row, notes, read_rows, rows_to_csv, score_tables, scores_sha256, summarize
+from .tables import notes, score_tables
 
 if TYPE_CHECKING:
     import torch
@@ -69,6 +74,7 @@ def evaluate_folder(
     cases: Collection[str] | Path | None = None,
     resection_cavity: str = "background",
     hd95_definition: str = "directed",
+    metrics: Sequence[str] = TABLE_METRICS,
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
@@ -86,11 +92,13 @@ def evaluate_folder(
         convention: label convention, where the layout does not fix it.
         hd95_rule: a key of :data:`~.hd95_rules.HD95_RULES`.
         on_progress: called for each window and prediction; steps are predictions.
-        cases: names of those to score, or a text file of them, see :func:`~..datasets.case_list.listed_cases`;
-            default all.
+        cases: names of those to score, or a text file of them, see
+            :func:`~..datasets.case_list.listed_cases`; default all.
         resection_cavity: what a labeled resection cavity counts as, a key of
             :data:`~..core.labels.CAVITY_RULES`.
         hd95_definition: a key of :data:`~.hd95_rules.HD95_DEFINITIONS`.
+        metrics: what the tables print, of :data:`~.measures.MEASURES` and :data:`~.measures.AGREEMENTS`; all
+            of them are measured and kept.
 
     Returns:
         The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
@@ -108,6 +116,7 @@ def evaluate_folder(
     student, data, output = Path(student), Path(data), Path(output)
     check_rule(hd95_rule)
     check_definition(hd95_definition)
+    metrics = check_metrics(metrics)
     on_progress = reporter(on_progress)
     check_cavity_rule(resection_cavity)
     with distributed.start(device) as device, leaving_no_empty_folder(output):
@@ -140,6 +149,7 @@ def evaluate_folder(
                 versions=versions(),
                 hd95_rule=hd95_rule,
                 hd95_definition=hd95_definition,
+                metrics=metrics,
                 cases=_describe(labeled, scored),
                 skipped=skipped,
                 unforeseen=unforeseen,
@@ -212,7 +222,7 @@ def _inside(data: Path, reason: str) -> str:
 
 
 def _asked_for(listing: CaseListing, names: Collection[str] | Path) -> list[Case]:
-    """The labeled cases of these names, which earlier versions may have given them, or of a list in a file."""
+    """The labeled cases of these names, which earlier versions may have given, or of a list in a file."""
     if isinstance(names, str | Path):
         return listed_cases(names, listing)
     asked = {case.name: name for name in names if (case := listing.find(name))}

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CaseError
+from .averages import summarize
 from .evaluate import CASES_FILE, read_evaluation, write_evaluation
+from .rows_file import read_rows, rows_to_csv, scores_sha256
 from .summary import EvaluationSummary
-from .tables import read_rows, rows_to_csv, scores_sha256, summarize
 
 
 def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[str, Any]:

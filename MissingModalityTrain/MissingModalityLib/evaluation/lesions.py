@@ -8,69 +8,46 @@ a surface and not its area, as in the whole region.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from statistics import fmean
 
 import numpy as np
-from scipy import ndimage
 
-from ..core.labels import REGIONS, region_mask
-from ..imaging.boxes import tightest_box
-from .metrics import ET_FILTERED, dice, drop_small, hd95
+from ..imaging.boxes import shared_part
+from .counts import DICE_EPSILON
+from .distances import Distances, between_points, percentile95
+from .region import DILATION_VOXELS, Region
 
 PENALTY_MM = 374.0
 """HD95 of a lesion that was missed and of a piece that is none: the diagonal of the challenge's volumes,
 rounded up."""
 
-DILATION_VOXELS = 3
-"""Lesions of the reference that touch when each has grown by this are one."""
-
 SMALLEST_MM3 = 50.0
 """Lesions of the reference up to this size do not count, found or not."""
-
-_GROWTH = ndimage.generate_binary_structure(3, 2)  # over faces and edges
-_TOUCH = ndimage.generate_binary_structure(3, 3)  # over corners too
 
 
 @dataclass(frozen=True)
 class LesionScore:
-    """Means over the lesions of one region of one prediction.
+    """Means over the lesions of one region of one prediction, and how many of what there are.
 
     Attributes:
         dice: 0..1; 1 where there is no lesion and none was found.
-        hd95: mm; 0 where there is no lesion and none was found.
+        hd95: mm, the larger of the two directed percentiles as in the challenge; 0 where there is no lesion
+            and none was found.
+        found: lesions of the reference that a piece of the prediction reaches.
+        missed: those that none reaches.
+        invented: pieces of the prediction that reach no lesion.
     """
 
     dice: float
     hd95: float
+    found: int = 0
+    missed: int = 0
+    invented: int = 0
 
 
-def score_lesions(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]
-) -> dict[str, LesionScore]:
-    """Lesion-wise scores of WT, TC, ET and of ET after removal of small predictions.
-
-    Args:
-        prediction: classes 0..3, (D, H, W), the whole image.
-        reference: classes 0..3, same shape.
-        spacing: mm per voxel in the order of the array's axes.
-
-    Returns:
-        One :class:`LesionScore` per entry of :data:`~.metrics.SCORED_REGIONS`.
-    """
-    scores = {
-        region: lesion_score(region_mask(prediction, region), region_mask(reference, region), spacing)
-        for region in REGIONS
-    }
-    found, there = region_mask(prediction, "ET"), region_mask(reference, "ET")
-    filtered = drop_small(found)
-    scores[ET_FILTERED] = scores["ET"] if filtered is found else lesion_score(filtered, there, spacing)
-    return scores
-
-
-def lesion_score(prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float]) -> LesionScore:
+def lesion_score(found: Region, truth: Region, distances: Distances | None) -> LesionScore:
     """Lesion-wise scores of one region of one case.
 
     A lesion is what of the reference lies in one piece when the reference is dilated. It is compared with all
@@ -78,53 +55,54 @@ def lesion_score(prediction: np.ndarray, reference: np.ndarray, spacing: Sequenc
     positive, whatever its size.
 
     Args:
-        prediction: bool, (D, H, W).
-        reference: bool, same shape.
-        spacing: mm per voxel in the order of the array's axes.
+        found: the prediction.
+        truth: the reference.
+        distances: of the whole region, see :func:`.distances.between`.
     """
-    box = tightest_box(prediction | reference)
-    if box is None:
-        return LesionScore(1.0, 0.0)
-    # room for the dilation, and for the outside of a surface
-    prediction, reference = (np.pad(mask[box], DILATION_VOXELS) for mask in (prediction, reference))
-    lesions, count = grown_lesions(reference)
-    pieces, found = ndimage.label(prediction, _TOUCH)
-    reached = {(int(lesion), int(piece)) for lesion, piece in _pairs(lesions, pieces)}
-    scores = [LesionScore(0.0, PENALTY_MM)] * (found - len({piece for _, piece in reached}))
-    for lesion in range(1, count + 1):
-        mask = reference & (lesions == lesion)
-        if np.count_nonzero(mask) * prod(spacing) > SMALLEST_MM3:
-            matched = [piece for which, piece in reached if which == lesion]
-            scores.append(_of_lesion(pieces, matched, mask, spacing))
+    reached = _shared(truth.grown, truth.corner - DILATION_VOXELS, found) > 0
+    shared = _shared(truth.lesions, truth.corner, found)
+    sizes, pieces = (np.bincount(numbers.ravel()) for numbers in (truth.lesions, found.pieces))
+    invented = int(np.count_nonzero(~reached[1:, 1:].any(0)))
+    scores = [(0.0, PENALTY_MM)] * invented
+    counts = [0, 0]
+    for lesion in range(1, len(sizes)):
+        if sizes[lesion] * prod(truth.spacing) > SMALLEST_MM3:
+            matched = np.flatnonzero(reached[lesion])
+            matched = matched[matched > 0]
+            counts[not len(matched)] += 1
+            overlap, volume = shared[lesion, matched].sum(), pieces[matched].sum() + sizes[lesion]
+            dice = float((2 * overlap + DICE_EPSILON) / (volume + DICE_EPSILON))
+            distance = _distance(found, truth, distances, lesion, matched) if len(matched) else PENALTY_MM
+            scores.append((dice if len(matched) else 0.0, distance))
     if not scores:
         return LesionScore(1.0, 0.0)
-    return LesionScore(fmean(score.dice for score in scores), fmean(score.hd95 for score in scores))
+    return LesionScore(*map(fmean, zip(*scores, strict=True)), *counts, invented)
 
 
-def grown_lesions(reference: np.ndarray) -> tuple[np.ndarray, int]:
-    """Lesions of a region with their surroundings.
+def _shared(numbers: np.ndarray, corner: np.ndarray, found: Region) -> np.ndarray:
+    """(lesions + 1, pieces + 1): voxels that a lesion, from 1, shares with a piece, from 1.
 
     Args:
-        reference: bool, (D, H, W), with room around it for the dilation.
-
-    Returns:
-        (D, H, W): 0, or the number of the lesion from 1, and how many there are.
+        numbers: of lesions, with 0 outside.
+        corner: of that array in the image.
+        found: the prediction.
     """
-    grown = ndimage.binary_dilation(reference, _GROWTH, DILATION_VOXELS)
-    # of one lesion alone the dilation is one piece of the dilation of all
-    return ndimage.label(grown, _TOUCH)
+    size = int(numbers.max(initial=0)) + 1, int(found.pieces.max(initial=0)) + 1
+    part = shared_part(corner - found.corner, numbers.shape, found.inside.shape)
+    if part is None:
+        return np.zeros(size, np.int64)
+    piece, lesion = found.pieces[part[0]], numbers[part[1]]
+    both = (piece > 0) & (lesion > 0)
+    pairs = lesion[both].astype(np.int64) * size[1] + piece[both]
+    return np.bincount(pairs, minlength=size[0] * size[1]).reshape(size)
 
 
-def _pairs(lesions: np.ndarray, pieces: np.ndarray) -> np.ndarray:
-    """(n, 2): each lesion with each piece that shares a voxel with it."""
-    shared = (lesions > 0) & (pieces > 0)
-    return np.unique(np.stack([lesions[shared], pieces[shared]], 1), axis=0)
-
-
-def _of_lesion(
-    pieces: np.ndarray, matched: Sequence[int], lesion: np.ndarray, spacing: Sequence[float]
-) -> LesionScore:
-    if not matched:
-        return LesionScore(0.0, PENALTY_MM)
-    prediction = np.isin(pieces, matched)
-    return LesionScore(dice(prediction, lesion), hd95(prediction, lesion, spacing))
+def _distance(
+    found: Region, truth: Region, distances: Distances | None, lesion: int, matched: np.ndarray
+) -> float:
+    """HD95 of a lesion and its pieces; surfaces of both are parts of the whole region's."""
+    here = np.isin(found.pieces[tuple(found.surface.T)], matched)
+    there = truth.lesions[tuple(truth.surface.T)] == lesion
+    if distances is None or not (here.all() and there.all()):
+        distances = between_points(found.points[here], truth.points[there])
+    return percentile95(distances)

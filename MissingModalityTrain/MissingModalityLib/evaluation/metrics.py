@@ -1,20 +1,18 @@
-"""Dice and HD95 of one case, with the rules of the missing-modality literature for empty regions."""
+"""Scores of one case, with the rules of the missing-modality literature for empty regions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import hypot
+from math import prod
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import KDTree
 
-from ..core.labels import REGIONS, region_mask
-from .hd95_rules import check_definition, check_rule, empty_distance
-
-DICE_EPSILON = 1e-8
-"""As the public evaluation of RFNet has it; it decides what two empty masks score and no printed digit."""
+from ..core.labels import REGIONS
+from .counts import Counts
+from .distances import TOLERANCES_MM, between, hd95, surface_dice
+from .lesions import lesion_score
+from .region import Region
 
 ET_MINIMUM_VOXELS = 500
 """Fewer predicted enhancing voxels than this count as none in the column :data:`ET_FILTERED`.
@@ -34,23 +32,43 @@ class Score:
     """One region of one prediction.
 
     Attributes:
-        dice: 0..1.
-        hd95: mm.
+        dice: 0..1, see :attr:`.counts.Counts.dice`, as are ``sensitivity``, ``specificity``, ``precision``
+            and ``iou``.
+        hd95: mm, see :func:`.distances.hd95`.
         predicted: voxels of the region in the prediction.
         reference: voxels of the region in the reference.
+        lesion_dice: 0..1, mean over lesions, see :mod:`.lesions`.
+        lesion_hd95: mm, likewise.
+        sensitivity: 0..1; None where the reference has none of the region.
+        specificity: 0..1.
+        precision: 0..1; None where the prediction has none.
+        iou: 0..1.
+        surface_dice_1mm: 0..1, see :func:`.distances.surface_dice`.
+        surface_dice_2mm: 0..1, likewise.
+        lesions_found: how many, see :class:`.lesions.LesionScore`.
+        lesions_missed: likewise.
+        lesions_invented: likewise.
     """
 
     dice: float
     hd95: float
     predicted: int
     reference: int
+    lesion_dice: float
+    lesion_hd95: float
+    sensitivity: float | None
+    specificity: float | None
+    precision: float | None
+    iou: float
+    surface_dice_1mm: float
+    surface_dice_2mm: float
+    lesions_found: int
+    lesions_missed: int
+    lesions_invented: int
 
 
 def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
-    """Hard Dice of one region of one case.
-
-    A small constant is added to numerator and denominator, so two empty masks score 1 and one empty mask
-    about 0 (evaluation of RFNet, Ding et al., ICCV 2021, and its successors).
+    """Hard Dice of one region of one case, see :attr:`.counts.Counts.dice`.
 
     Args:
         prediction: bool, any shape.
@@ -63,119 +81,73 @@ def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
         ValueError: the shapes differ.
     """
     _check_shapes(prediction, reference)
-    overlap = np.count_nonzero(prediction & reference)
-    total = np.count_nonzero(prediction) + np.count_nonzero(reference)
-    return float((2 * overlap + DICE_EPSILON) / (total + DICE_EPSILON))
-
-
-def hd95(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing: Sequence[float],
-    rule: str = "penalty",
-    definition: str = "directed",
-) -> float:
-    """95th percentile Hausdorff distance of one region of one case.
-
-    Distances run from every surface voxel of one mask to the nearest surface voxel of the other; the 95th
-    percentile is taken per direction and the larger of the two counts (Menze et al., TMI 2015), or of the
-    distances of both directions together. The first equals ``monai.metrics.compute_hausdorff_distance(..., percentile=95)``; written out here because that
-    function computes a distance at every voxel, of which only those of the other surface are ever read. A
-    tree of surface points is asked for these alone.
-
-    Args:
-        prediction: bool, (D, H, W).
-        reference: bool, same shape.
-        spacing: mm per voxel in the order of the array's axes (for SimpleITK arrays: ``GetSpacing()[::-1]``).
-        rule: what an empty mask scores; a key of :data:`~.hd95_rules.HD95_RULES`.
-        definition: a key of :data:`~.hd95_rules.HD95_DEFINITIONS`.
-
-    Returns:
-        mm; the penalty is the diagonal of the image (373.13 mm for 240x240x155 at 1 mm).
-
-    Raises:
-        OptionError: ``rule`` or ``definition`` is unknown.
-        ValueError: the shapes differ.
-    """
-    _check_shapes(prediction, reference)
-    check_rule(rule)
-    check_definition(definition)
-    predicted, present = bool(prediction.any()), bool(reference.any())
-    if not (predicted and present):
-        return empty_distance(predicted, present, _diagonal(prediction.shape, spacing), rule)
-    surfaces = [_surface_points(mask, spacing) for mask in (prediction, reference)]
-    distances = [KDTree(there).query(here)[0] for here, there in (surfaces, surfaces[::-1])]
-    pools = [np.concatenate(distances)] if definition == "pooled" else distances
-    return max(float(np.percentile(pool, 95)) for pool in pools)
+    overlap, *sizes = map(np.count_nonzero, (prediction & reference, prediction, reference))
+    return Counts(int(overlap), *map(int, sizes), prediction.size).dice
 
 
 def score_regions(
-    prediction: np.ndarray,
-    reference: np.ndarray,
-    spacing: Sequence[float],
+    found: Mapping[str, Region],
+    truth: Mapping[str, Region],
     rule: str = "penalty",
     definition: str = "directed",
 ) -> dict[str, Score]:
     """Scores of WT, TC, ET and of ET after removal of small predictions.
 
     Args:
-        prediction: classes 0..3, (D, H, W), the whole image.
-        reference: classes 0..3, same shape.
-        spacing: mm per voxel in the order of the array's axes.
+        found: what :func:`.region.regions_of` makes of the prediction.
+        truth: and of the reference, on the same grid.
         rule: a key of :data:`~.hd95_rules.HD95_RULES`.
         definition: a key of :data:`~.hd95_rules.HD95_DEFINITIONS`.
 
     Returns:
         One :class:`Score` per entry of :data:`SCORED_REGIONS`.
+
+    Raises:
+        ValueError: the shapes differ.
     """
-    scores = {
-        region: _score(
-            region_mask(prediction, region), region_mask(reference, region), spacing, rule, definition
-        )
-        for region in REGIONS
-    }
-    enhancing = region_mask(prediction, "ET")
-    filtered = drop_small(enhancing)
-    changed = enhancing.any() and not filtered.any()
+    scores = {region: score_region(found[region], truth[region], rule, definition) for region in REGIONS}
+    filtered = drop_small(found["ET"])
     scores[ET_FILTERED] = (
-        _score(filtered, region_mask(reference, "ET"), spacing, rule, definition) if changed else scores["ET"]
+        scores["ET"] if filtered is found["ET"] else score_region(filtered, truth["ET"], rule, definition)
     )
     return scores
 
 
-def drop_small(mask: np.ndarray, minimum: int = ET_MINIMUM_VOXELS) -> np.ndarray:
-    """The mask itself, or an empty one when it holds fewer than ``minimum`` voxels in all.
+def drop_small(found: Region, minimum: int = ET_MINIMUM_VOXELS) -> Region:
+    """The region itself, or an empty one when it holds fewer than ``minimum`` voxels in all.
 
-    The rule behind the ET columns of the RFNet family; it counts voxels of the whole mask, whatever their
+    The rule behind the ET columns of the RFNet family; it counts voxels of the whole region, whatever their
     size in mm and however they are connected.
     """
-    return mask if np.count_nonzero(mask) >= minimum else np.zeros_like(mask)
+    return found if found.voxels >= minimum or not found.voxels else found.without_voxels()
 
 
-def _score(
-    prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], rule: str, definition: str
-) -> Score:
+def score_region(found: Region, truth: Region, rule: str, definition: str) -> Score:
+    """Every score of one region; counts, surfaces and distances are taken once for all of them."""
+    _check_shapes(found, truth)
+    counts = Counts(found.overlap(truth), found.voxels, truth.voxels, prod(truth.shape))
+    distances = between(found, truth)
+    lesions = lesion_score(found, truth, distances)
+    near = [surface_dice(found, truth, distances, tolerance) for tolerance in TOLERANCES_MM]
     return Score(
-        dice=dice(prediction, reference),
-        hd95=hd95(prediction, reference, spacing, rule, definition),
-        predicted=int(np.count_nonzero(prediction)),
-        reference=int(np.count_nonzero(reference)),
+        dice=counts.dice,
+        hd95=hd95(found, truth, distances, rule, definition),
+        predicted=counts.predicted,
+        reference=counts.reference,
+        lesion_dice=lesions.dice,
+        lesion_hd95=lesions.hd95,
+        sensitivity=counts.sensitivity,
+        specificity=counts.specificity,
+        precision=counts.precision,
+        iou=counts.iou,
+        surface_dice_1mm=near[0],
+        surface_dice_2mm=near[1],
+        lesions_found=lesions.found,
+        lesions_missed=lesions.missed,
+        lesions_invented=lesions.invented,
     )
 
 
-def _surface_points(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
-    """(n, 3) places in mm of voxels with a face neighbor outside; the array's border counts as outside."""
-    # erosion of the mask's box alone: a tumor fills a few percent of the image
-    (box,) = ndimage.find_objects(mask.view(np.uint8))
-    inside = mask[box]
-    corner = [part.start for part in box]
-    return (np.argwhere(inside & ~ndimage.binary_erosion(inside)) + corner) * np.asarray(spacing)
-
-
-def _diagonal(shape: Sequence[int], spacing: Sequence[float]) -> float:
-    return hypot(*(size * step for size, step in zip(shape, spacing, strict=True)))
-
-
-def _check_shapes(prediction: np.ndarray, reference: np.ndarray) -> None:
+def _check_shapes(prediction: np.ndarray | Region, reference: np.ndarray | Region) -> None:
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} differ in shape")

@@ -13,8 +13,9 @@ import numpy as np
 from scipy import ndimage
 
 from ..core.labels import REGIONS, region_mask
-from .lesions import DILATION_VOXELS, SMALLEST_MM3, grown_lesions
-from .metrics import DICE_EPSILON
+from .counts import DICE_EPSILON
+from .lesions import SMALLEST_MM3
+from .region import DILATION_VOXELS, grown_lesions
 
 _ET = list(REGIONS).index("ET")
 

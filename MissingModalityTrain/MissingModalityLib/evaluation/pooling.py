@@ -7,8 +7,11 @@ from statistics import fmean
 from typing import Any
 
 from ..core.errors import CaseError
+from .averages import has_lesions, summarize
 from .hd95_rules import definition_of
-from .tables import LESION_METRICS, METRICS, Row, has_lesions, row_of, summarize
+from .measures import LESION_METRICS, METRICS
+from .row import Row
+from .rows_file import row_of
 
 
 def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -24,7 +27,7 @@ def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]
     Returns:
         ``data`` (names of the folders), ``date`` (the latest), ``device``, ``hd95_rule`` and
         ``hd95_definition``, ``cases`` (as they were described), ``left_out`` (names of patients),
-        ``skipped``, ``rows``, and the means over them, see :func:`.tables.summarize`.
+        ``skipped``, ``rows``, and the means over them, see :func:`.averages.summarize`.
 
     Raises:
         CaseError: they mean different distances by HD95, or have different rules for that of empty regions.

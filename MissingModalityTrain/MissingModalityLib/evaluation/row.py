@@ -12,19 +12,22 @@ from ..core.modalities import Subset
 class Row:
     """Score of one region of one case, predicted from one subset.
 
+    What evaluations of earlier versions do not have is None, as is what cannot be told of this prediction.
+
     Attributes:
         case: name of the case.
-        subset: modalities the student was given.
+        subset: modalities that were given.
         region: an entry of :data:`~.metrics.SCORED_REGIONS`.
-        dice: 0..1.
-        hd95: mm.
-        predicted: voxels of the region in the prediction.
-        reference: voxels of the region in the reference.
-        lesion_dice: 0..1, mean over lesions, see :mod:`.lesions`; None in evaluations of earlier versions, as
-            are the further ones.
-        lesion_hd95: mm, likewise.
+        dice, hd95, predicted, reference: see :class:`.metrics.Score`.
+        lesion_dice, lesion_hd95: likewise.
         features: what the student's probabilities tell, see :func:`~..inference.doubt.features`; None for a
-            region that is none of its own.
+            region that is none of its own, and for label maps of other programs.
+        sensitivity, specificity, precision, iou: as Dice.
+        surface_dice_1mm, surface_dice_2mm, lesions_found, lesions_missed, lesions_invented: as Dice.
+        voxel_mm3: volume of a voxel of the case.
+        ece, brier: 0..1, see :func:`.probabilities.calibration`; None where there are no features.
+        presence: 0..1, probability that the case holds the region at all, the largest one of its classes;
+            None there too, and where the network does not tell.
     """
 
     case: str
@@ -37,3 +40,16 @@ class Row:
     lesion_dice: float | None = None
     lesion_hd95: float | None = None
     features: Mapping[str, float] | None = None
+    sensitivity: float | None = None
+    specificity: float | None = None
+    precision: float | None = None
+    iou: float | None = None
+    surface_dice_1mm: float | None = None
+    surface_dice_2mm: float | None = None
+    lesions_found: int | None = None
+    lesions_missed: int | None = None
+    lesions_invented: int | None = None
+    voxel_mm3: float | None = None
+    ece: float | None = None
+    brier: float | None = None
+    presence: float | None = None

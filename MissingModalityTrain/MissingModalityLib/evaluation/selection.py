@@ -25,7 +25,7 @@ from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
 from ..inference.student import Student
 from ..networks.heads import HEADS
-from .metrics import DICE_EPSILON
+from .counts import DICE_EPSILON
 from .pieces import Pieces
 
 THRESHOLDS = tuple(step / 20 for step in range(6, 15))

@@ -18,8 +18,8 @@ from ..core.errors import CaseError, OptionError
 from ..core.labels import REGIONS
 from ..core.words import counted, unknown_name
 from .hd95_rules import definition_of
+from .measures import METRICS
 from .metrics import ET_FILTERED, SCORED_REGIONS
-from .tables import METRICS
 
 Evaluation = Mapping[str, Any]
 """A result of :func:`.evaluate.evaluate_folder` or :func:`.evaluate.read_evaluation`."""

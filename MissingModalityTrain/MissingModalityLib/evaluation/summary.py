@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .measures import TABLE_METRICS
+
 EVALUATION_FOLDER = "evaluation"
 """Inside a run's folder, or in that of a cross-validation."""
 
@@ -30,14 +32,15 @@ class EvaluationSummary:
         cases: per scored case its ``name``, ``modalities``, ``reference_voxels`` of WT, TC and ET, and
             ``voxels_sha256`` of its volumes by sequence, which earlier versions lack.
         skipped: ``path`` inside the data, or name of a case, and ``reason``.
-        subsets, averages, empty: see :func:`.tables.summarize`; Dice is 0..1, HD95 in mm.
+        subsets, averages, empty: see :func:`.averages.summarize`; shares are 0..1, distances in mm.
         seconds: from the first file read to the last score.
         resection_cavity: a key of :data:`~..core.labels.CAVITY_RULES`; older summaries lack it and the next.
         warnings: ``case``, empty for one about all of them, and ``warning``.
         unforeseen: names of skipped cases that a fault of the program kept out; ``failures.log`` beside the
             summary has the tracebacks.
-        hd95_definition: a key of :data:`.hd95_rules.HD95_DEFINITIONS`; older ones lack it and the next.
-        scores_sha256: of the text of ``cases.csv``, see :func:`.tables.scores_sha256`.
+        hd95_definition: a key of :data:`.hd95_rules.HD95_DEFINITIONS`; older ones lack it and those after.
+        metrics: of :data:`.measures.MEASURES` and :data:`.measures.AGREEMENTS`, those of the tables.
+        scores_sha256: of the text of ``cases.csv``, see :func:`.rows_file.scores_sha256`.
     """
 
     student: str
@@ -59,6 +62,7 @@ class EvaluationSummary:
     warnings: Sequence[Mapping[str, str]] = ()
     unforeseen: Sequence[str] = ()
     hd95_definition: str = "directed"
+    metrics: Sequence[str] = TABLE_METRICS
     scores_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:

@@ -1,26 +1,17 @@
-"""Rows of scores, their averages, and the files they are kept in: CSV and the papers' table in Markdown."""
+"""The papers' table in Markdown, and the rules and counts without which nobody can compare its numbers."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
-from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
-from ..core.errors import CaseError
-from ..core.files import read_text
-from ..core.modalities import SUBSETS, Modality, Subset, subset_name
+from ..core.modalities import SUBSETS, Modality, subset_name
 from ..core.words import counted
-from ..inference.doubt import FEATURES
-from .checks import check_row
 from .hd95_rules import HD95_DEFINITIONS, HD95_RULES, definition_of
-from .lesions import DILATION_VOXELS, PENALTY_MM, SMALLEST_MM3
+from .lesions import PENALTY_MM, SMALLEST_MM3
+from .measures import AGREEMENTS, METRICS, TABLE_METRICS, measure
 from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
-from .row import Row
+from .region import DILATION_VOXELS
 
 # The papers print the modalities in this order, whatever the order of the channels.
 PRINTED_ORDER = (Modality.FLAIR, Modality.T1, Modality.T1CE, Modality.T2)
@@ -33,126 +24,29 @@ _LESION_NOTE = (
     "mean is over lesions and such pieces of a case, then over cases."
 )
 
+_PER_TABLE = 2
+"""Scores side by side; each has a column for every region."""
+
 _MOST_SKIPPED = 20
 """Skipped files that a table names, about as many lines as the table has; the summary has them all."""
 
-_LONGEST_TABLE = 1 << 28
-"""Bytes of scores; ten thousand cases of all subsets have half of it."""
-
 _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
-
-METRICS = ("dice", "hd95")
-LESION_METRICS = ("lesion_dice", "lesion_hd95")
-"""Of evaluations that have them; those of earlier versions do not."""
-
-TITLES = {
-    "dice": "Dice",
-    "hd95": "HD95",
-    "lesion_dice": "lesion-wise Dice",
-    "lesion_hd95": "lesion-wise HD95",
-}
-"""Of all metrics, as tables print them."""
-
-GROUPS: Mapping[str, tuple[Subset, ...]] = {
-    "all": SUBSETS,
-    "with FLAIR": tuple(subset for subset in SUBSETS if Modality.FLAIR in subset),
-    "with T1ce": tuple(subset for subset in SUBSETS if Modality.T1CE in subset),
-}
-"""Subsets that are averaged over."""
-
-
-_COLUMNS = tuple(field.name for field in fields(Row) if field.name != "features")
-
-
-def summarize(rows: Sequence[Row]) -> dict[str, Any]:
-    """Means and standard deviations over cases per subset, and averages over subsets.
-
-    Returns:
-        ``subsets``: one entry per subset that any case allows, in the papers' order, with ``subset``,
-        ``cases`` (how many), and per region ``dice``, ``hd95`` and, where every row has them, ``lesion_dice``
-        and ``lesion_hd95`` (means over cases), ``dice_std`` ... (sample standard deviations over cases, None
-        for a single one); ``averages``: over
-        ``all`` subsets, those ``with FLAIR`` and those ``with T1ce``: the plain mean of the subsets' means
-        and the standard deviation over cases of each case's own mean over these subsets; ``empty``: per
-        region the number of cases without it in the reference, and of predictions that missed or invented
-        it.
-    """
-    subsets, metrics = [], (*METRICS, *(LESION_METRICS if has_lesions(rows) else ()))
-    for subset in SUBSETS:
-        chosen = [row for row in rows if row.subset == subset]
-        if chosen:
-            entry = {"subset": subset_name(subset), "cases": len({row.case for row in chosen})}
-            subsets.append({**entry, **_means(chosen, metrics)})
-    averages = {}
-    for title, members in GROUPS.items():
-        entries = [entry for entry in subsets if _SUBSETS_BY_NAME[entry["subset"]] in members]
-        if entries:
-            chosen = [row for row in rows if row.subset in members]
-            # _average comes last: its means replace those of _means, whose deviations stay
-            averages[title] = {
-                "subsets": len(entries),
-                **_means(chosen, metrics),
-                **_average(entries, metrics),
-            }
-    return {"subsets": subsets, "averages": averages, "empty": _count_empty(rows)}
-
-
-def has_lesions(rows: Iterable[Row]) -> bool:
-    """Whether every row has lesion-wise scores."""
-    return all(row.lesion_dice is not None and row.lesion_hd95 is not None for row in rows)
-
-
-def _means(rows: Iterable[Row], metrics: Sequence[str]) -> dict[str, dict[str, float | None]]:
-    """Mean and standard deviation over cases of each case's mean, per metric and region."""
-    scores: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for row in rows:
-        for metric in metrics:
-            cases = scores.setdefault((metric, row.region), {})
-            cases.setdefault(row.case, []).append(getattr(row, metric))
-    result: dict[str, dict[str, float | None]] = {}
-    for metric in metrics:
-        means = {region: list(map(fmean, scores[metric, region].values())) for region in SCORED_REGIONS}
-        result[metric] = {region: fmean(values) for region, values in means.items()}
-        result[f"{metric}_std"] = {
-            region: stdev(values) if len(values) > 1 else None for region, values in means.items()
-        }
-    return result
-
-
-def _average(entries: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Plain mean of the subsets' means, which weighs subsets equally however many cases each has."""
-    return {
-        metric: {region: fmean(entry[metric][region] for entry in entries) for region in SCORED_REGIONS}
-        for metric in metrics
-    }
-
-
-def _count_empty(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
-    counts = {}
-    for region in SCORED_REGIONS:
-        chosen = [row for row in rows if row.region == region]
-        counts[region] = {
-            "cases_without": len({row.case for row in chosen if not row.reference}),
-            "missed": sum(1 for row in chosen if row.reference and not row.predicted),
-            "invented": sum(1 for row in chosen if row.predicted and not row.reference),
-        }
-    return counts
 
 
 def markdown_table(evaluation: dict[str, Any], metrics: Sequence[str] = METRICS) -> str:
     """The papers' table: one line per subset, dots for the modalities it holds, then the averages.
 
     Args:
-        evaluation: what :func:`summarize` returns.
-        metrics: :data:`METRICS`, or :data:`LESION_METRICS` where it has them.
+        evaluation: what :func:`.averages.summarize` returns.
+        metrics: of :data:`.measures.MEASURES` and :data:`.measures.AGREEMENTS`, those that it has.
 
     Returns:
-        Dice in % and HD95 in mm, mean and standard deviation over cases, as GitHub Markdown, without the
+        Shares in %, distances in mm, mean and standard deviation over cases, as GitHub Markdown, without the
         rules behind them (see :func:`notes`).
     """
     head = [
         *(modality.title for modality in PRINTED_ORDER),
-        *(f"{TITLES[metric]} {region}" for metric in metrics for region in SCORED_REGIONS),
+        *(f"{measure(metric).title} {region}" for metric in metrics for region in SCORED_REGIONS),
         "cases",
     ]
     body = []
@@ -167,13 +61,15 @@ def markdown_table(evaluation: dict[str, Any], metrics: Sequence[str] = METRICS)
 
 
 def score_tables(evaluation: dict[str, Any]) -> list[str]:
-    """Every table of an evaluation: the papers', and lesion by lesion where it has such scores."""
-    metrics = [METRICS, LESION_METRICS] if _is_lesion_wise(evaluation) else [METRICS]
-    return [markdown_table(evaluation, members) for members in metrics]
+    """Every table of an evaluation, of those asked for that it has: the papers', and lesion by lesion."""
+    printed = _printed(evaluation)
+    pairs = [printed[first : first + _PER_TABLE] for first in range(0, len(printed), _PER_TABLE)]
+    return [markdown_table(evaluation, members) for members in pairs]
 
 
-def _is_lesion_wise(evaluation: Mapping[str, Any]) -> bool:
-    return all(metric in entry for entry in evaluation["subsets"] for metric in LESION_METRICS)
+def _printed(evaluation: Mapping[str, Any]) -> list[str]:
+    asked = evaluation.get("metrics", TABLE_METRICS)
+    return [metric for metric in asked if all(metric in entry for entry in evaluation["subsets"])]
 
 
 def dots(name: str) -> list[str]:
@@ -197,7 +93,7 @@ def notes(evaluation: dict[str, Any]) -> str:
     """
     lines = [
         *score_notes(evaluation),
-        *([_LESION_NOTE] if _is_lesion_wise(evaluation) else []),
+        *_metric_notes(evaluation),
         "A line is mean \N{PLUS-MINUS SIGN} sample standard deviation over its cases. A mean at the end is "
         "the plain mean of the lines it names, with the deviation over cases of each case's mean over them.",
         *_count_notes(evaluation["subsets"]),
@@ -207,6 +103,18 @@ def notes(evaluation: dict[str, Any]) -> str:
     if len(evaluation["skipped"]) > _MOST_SKIPPED:
         lines.append(f"Skipped: {len(evaluation['skipped']) - _MOST_SKIPPED} more, see the summary.")
     return "".join(f"- {line}\n" for line in lines)
+
+
+def _metric_notes(evaluation: Mapping[str, Any]) -> list[str]:
+    """What the further scores of its tables are, and which were asked for in vain."""
+    printed = _printed(evaluation)
+    lines = [_LESION_NOTE] if any(metric.startswith("lesion") for metric in printed) else []
+    lines += [
+        f"{measure(metric).title} {measure(metric).meaning}" for metric in printed if measure(metric).meaning
+    ]
+    asked = evaluation.get("metrics", ())
+    absent = [measure(metric).title for metric in asked if metric not in printed]
+    return lines + ([f"Not told by what was evaluated: {', '.join(absent)}."] if absent else [])
 
 
 def score_notes(evaluation: Mapping[str, Any]) -> list[str]:
@@ -247,88 +155,26 @@ def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
 
 
 def _numbers(entry: dict[str, Any], metrics: Sequence[str]) -> list[str]:
-    return [
-        spread_text(entry[metric][region], entry[f"{metric}_std"][region], metric)
-        for metric in metrics
-        for region in SCORED_REGIONS
-    ]
+    return [_number(entry, metric, region) for metric in metrics for region in SCORED_REGIONS]
 
 
-def spread_text(mean: float, deviation: float | None, metric: str) -> str:
-    """``"85.3 ± 4.2"``: Dice (given as 0..1) in %, HD95 in mm; the mean alone where there is no deviation."""
-    factor = 100 if metric.endswith("dice") else 1
-    spread = "" if deviation is None else f" \N{PLUS-MINUS SIGN} {factor * deviation:.1f}"
-    return f"{factor * mean:.1f}{spread}"
+def _number(entry: Mapping[str, Any], metric: str, region: str) -> str:
+    value = entry[metric][region]
+    if metric == "volume":
+        return _volume_text(**value)
+    deviation = None if metric in AGREEMENTS else entry[f"{metric}_std"][region]
+    return spread_text(value, deviation, metric)
 
 
-def rows_to_csv(rows: Iterable[Row]) -> str:
-    """One line per row under a header of the field names of :class:`Row`; the subset by name.
-
-    In place of ``features`` stands a column for each; a cell of what a row does not have is empty.
-    """
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*_COLUMNS, *FEATURES], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        cells = {name: getattr(row, name) for name in _COLUMNS}
-        writer.writerow({**cells, "subset": subset_name(row.subset), **(row.features or {})})
-    return buffer.getvalue()
+def spread_text(mean: float | None, deviation: float | None, metric: str) -> str:
+    """``"85.3 ± 4.2"``: shares (given as 0..1) in %, distances in mm; what is None is left out."""
+    if mean is None:
+        return ""
+    how = measure(metric)
+    spread = "" if deviation is None else f" \N{PLUS-MINUS SIGN} {how.factor * deviation:.{how.decimals}f}"
+    return f"{how.factor * mean:.{how.decimals}f}{spread}"
 
 
-def scores_sha256(text: str) -> str:
-    """SHA-256 of the text of a table of scores, hexadecimal, whichever ends its lines have."""
-    return hashlib.sha256("\n".join(text.splitlines()).encode()).hexdigest()
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The inverse of :func:`rows_to_csv`, also of files of earlier versions with fewer columns.
-
-    Raises:
-        CaseError: the file is absent or was not written by :func:`rows_to_csv`, or a number in it cannot be
-            the score that its column names.
-    """
-    try:
-        records = csv.DictReader(io.StringIO(read_text(path, _LONGEST_TABLE), newline=""))
-        return [_checked_row(record, records.line_num) for record in records]
-    except (OSError, ValueError, csv.Error) as error:
-        raise CaseError(
-            f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written, or "
-            "evaluate again."
-        ) from error
-
-
-def row_of(record: Mapping[str, Any]) -> Row:
-    """A row from one of the dicts that evaluations hold."""
-    return Row(**{**record, "subset": _SUBSETS_BY_NAME[record["subset"]]})
-
-
-def _checked_row(record: dict[str, str], line: int) -> Row:
-    """A row of the file.
-
-    Raises:
-        ValueError: it is none, with the number of its line.
-    """
-    try:
-        row = _row(record)
-        check_row(row)
-    except KeyError as error:
-        raise ValueError(f"line {line}: there is no {error}") from error
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"line {line}: {error}") from error
-    return row
-
-
-def _row(record: dict[str, str]) -> Row:
-    lesions = {name: float(record[name]) for name in LESION_METRICS if record.get(name)}
-    features = {name: float(record[name]) for name in FEATURES if record.get(name)}
-    return Row(
-        case=record["case"],
-        subset=_SUBSETS_BY_NAME[record["subset"]],
-        region=record["region"],
-        dice=float(record["dice"]),
-        hd95=float(record["hd95"]),
-        predicted=int(record["predicted"]),
-        reference=int(record["reference"]),
-        **lesions,
-        features=features or None,
-    )
+def _volume_text(bias: float, low: float | None, high: float | None, r: float | None) -> str:
+    limits = "" if low is None else f" ({low:+.1f} to {high:+.1f})"
+    return f"{bias:+.1f}{limits}" + ("" if r is None else f", r {r:.2f}")

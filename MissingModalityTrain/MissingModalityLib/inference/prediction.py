@@ -47,7 +47,14 @@ class SubsetResult:
     Attributes:
         classes: (D, H, W) uint8 on the prepared grid; background outside the brain.
         features: what its probabilities tell of each region, see :func:`.doubt.features`.
+        regions: (3, D, H, W) probabilities of WT, TC and ET.
+        brain: (D, H, W) bool, that of the subset's volumes.
+        presence: (3,) probability that the case holds NCR, ED and ET at all; None where the network does not
+            tell.
     """
 
     classes: np.ndarray
     features: dict[str, dict[str, float]]
+    regions: np.ndarray
+    brain: np.ndarray
+    presence: np.ndarray | None

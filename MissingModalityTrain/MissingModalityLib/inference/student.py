@@ -196,7 +196,8 @@ class Student:
         calibration = self.card.calibration
         if calibration is None:
             return None, None
-        estimated = estimate(self._features(probabilities, classes), subset, calibration)
+        regions = self.network.head.region_probabilities(probabilities)
+        estimated = estimate(self._features(regions, classes), subset, calibration)
         return estimated, grades(estimated, calibration)
 
     def classes(
@@ -221,8 +222,8 @@ class Student:
         :func:`.sliding_window.infer`; a map is background outside the brain in the subset's own volumes. The
         crop is that of all volumes.
         """
-        for _, classes in self._decisions(prepared, subsets, device, on_progress):
-            yield classes
+        for probabilities, brain in self.probabilities_of(prepared, subsets, device, on_progress):
+            yield self._decided(probabilities, brain)
 
     def results_of(
         self,
@@ -232,23 +233,13 @@ class Student:
         on_progress: Progress | None = None,
     ) -> Iterator[SubsetResult]:
         """What :meth:`classes_of` gives, with what the probabilities tell of it."""
-        for probabilities, classes in self._decisions(prepared, subsets, device, on_progress):
-            yield SubsetResult(classes, self._features(probabilities, classes))
+        for probabilities, brain, presence in self._answers(prepared, subsets, device, on_progress):
+            classes = self._decided(probabilities, brain)
+            regions = self.network.head.region_probabilities(probabilities)
+            yield SubsetResult(classes, self._features(regions, classes), regions, brain, presence)
 
-    def _features(self, probabilities: np.ndarray, classes: np.ndarray) -> dict[str, dict[str, float]]:
-        regions = self.network.head.region_probabilities(probabilities)
+    def _features(self, regions: np.ndarray, classes: np.ndarray) -> dict[str, dict[str, float]]:
         return features(regions, self.thresholds, classes)
-
-    def _decisions(
-        self,
-        prepared: Prepared,
-        subsets: Sequence[Subset],
-        device: torch.device | None,
-        on_progress: Progress | None,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Gated probabilities (K, D, H, W) and class map (D, H, W) of each subset."""
-        for probabilities, brain in self.probabilities_of(prepared, subsets, device, on_progress):
-            yield probabilities, self._decided(probabilities, brain)
 
     def probabilities_of(
         self,
@@ -261,6 +252,17 @@ class Student:
 
         All subsets are predicted together, see :meth:`classes_of`; a brain is that of the subset's volumes.
         """
+        for probabilities, brain, _ in self._answers(prepared, subsets, device, on_progress):
+            yield probabilities, brain
+
+    def _answers(
+        self,
+        prepared: Prepared,
+        subsets: Sequence[Subset],
+        device: torch.device | None,
+        on_progress: Progress | None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        """What :meth:`probabilities_of` gives, and the presence of NCR, ED and ET."""
         if not subsets:
             return
         available = np.array([availability(subset) for subset in subsets])
@@ -268,7 +270,7 @@ class Student:
         for number, subset in enumerate(subsets):
             presence = None if found.presence is None else found.presence[number]
             probabilities = self._apply_gate(found.probabilities[number], presence)
-            yield probabilities, prepared.image[list(subset)].any(axis=0)
+            yield probabilities, prepared.image[list(subset)].any(axis=0), presence
 
     @property
     def thresholds(self) -> dict[str, float]:

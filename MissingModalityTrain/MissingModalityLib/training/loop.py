@@ -26,6 +26,7 @@ from ..inference.sliding_window import cuda_half
 from ..inference.weights import first_not_finite
 from ..methods.method import Method
 from ..runtime import distributed
+from ..runtime.freed_memory import freed_memory_kept
 from . import augmentation, log
 from .checkpoints import tensors_in, write_checkpoint
 from .compilation import compiled, compiled_step
@@ -248,7 +249,7 @@ class Trainer:
         total = settings.epochs * settings.iterations_per_epoch
         values, timer = StepValues(stage.device), DataTimer()
         loader = timer.timed(batches(patches, stage.device))
-        with errors_of_workers():
+        with errors_of_workers(), freed_memory_kept():
             for done, batch in enumerate(loader, epoch * settings.iterations_per_epoch + 1):
                 set_learning_rate(self.optimizer, learning_rate(settings, done - 1))
                 with compiled_step(settings.compile):
