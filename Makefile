@@ -39,12 +39,12 @@ help:
 	@echo "make docs         the documentation as a site, with the library's reference, in build/docs"
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
 	@echo "make sequence-check  train and describe the network that tells sequences apart; TRAIN=folder TEST=folder"
-	@echo "make comparison   train and score recipes side by side, or systems with LINES=systems;"
+	@echo "make comparison   the study of recipes, three seeds, or STUDY=table4 (missing-modality study --help lists them);"
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
 	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
 	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, and of training"
 	@echo "make screenshots  pictures of README and tutorial, into Resources/Screenshots; ONLY=training for some,"
-	@echo "                  CASE=folder of a real patient whose license allows a picture"
+	@echo "                  CASE=folder of a real patient whose license allows a picture (README shows BraTS2021_01478)"
 	@echo "make picture-check  contrast of all colors, and their differences with every kind of color vision"
 	@echo "make install      only the environment in $(VENV) (PYTHON=python3.12 to choose the interpreter,"
 	@echo "                  TORCH=\"--require-hashes --no-deps -r requirements-torch.txt\" for torch's public build, checked too)"
@@ -109,7 +109,8 @@ sequence-check: install
 	$(BIN)/python Scripts/sequence_check.py --train "$(TRAIN)" --test "$(TEST)"
 
 comparison: install
-	$(BIN)/python Scripts/compare_recipes.py --train "$(TRAIN)" --test "$(TEST)" $(if $(LINES),--lines "$(LINES)")
+	$(BIN)/python -m MissingModalityLib study $(or $(STUDY),recipes) --data "$(TRAIN)" --test "$(TEST)" \
+	    --output runs/studies --preset light --seeds $(or $(SEEDS),3)
 
 fuzz: install
 	PYTHONPATH=Testing/helpers:Testing/tools:MissingModalityTrain OMP_NUM_THREADS=1 \

@@ -11,9 +11,11 @@ def networkLabels():
     labels = {
         "segresnet": _("SegResNet (light)"),
         "gatedfusion": _("Gated fusion (light)"),
+        "dynunet": _("U-Net of nnU-Net (MONAI's DynUNet; needs a GPU)"),
         "rfnet": _("RFNet (of AEM+KD; needs a GPU)"),
         "m2ftrans": _("M2FTrans (needs a GPU)"),
         "mmformer": _("mmFormer (needs a GPU)"),
+        "rahved": _("RA-HVED (needs a GPU)"),
         "robustseg": _("RobustSeg (needs a GPU)"),
         "uhemis": _("U-HeMIS (needs a GPU)"),
         "uhved": _("U-HVED (needs a GPU)"),

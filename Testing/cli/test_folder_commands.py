@@ -295,7 +295,7 @@ def test_what_the_gate_refuses_is_left_out_by_every_command_with_the_reason(
     for command, options in commands.items():
         output = tmp_path / command
         arguments = ["--data", str(data), "--output", str(output), *options, "--progress", "json"]
-        assert main([command, *arguments]) == 0, command
+        assert main([command, *arguments]) == (command == "segment-folder"), command
         result = json.loads(capsys.readouterr().out.splitlines()[-1])["result"]
         told = json.dumps(result.get("skipped") or result.get("failed"))
         assert "BraTS2021_90002" in told and words in told, command

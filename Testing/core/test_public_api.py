@@ -32,6 +32,11 @@ FUNCTIONS = {
         "cases=None, resection_cavity='background', hd95_definition='directed', "
         "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95')"
     ),
+    "evaluate_predictions": (
+        "predictions, data, output, labels=None, convention=None, hd95_rule='penalty', on_progress=None, "
+        "cases=None, resection_cavity='background', hd95_definition='directed', "
+        "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95')"
+    ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
     "find_studies": "folder, on_progress=None",
@@ -56,6 +61,10 @@ FUNCTIONS = {
         "grid=None, affine=None, spacing=None, overwrite=False"
     ),
     "select": "run, smoothing_mm=(), overlap=(), mirror=(), device='auto', on_progress=None",
+    "study": (
+        "name, data, output, preset='paper', seeds=1, test=None, lists=None, data_set=None, steps=None, "
+        "settings=None, prepared=None, device='auto', convention=None, run=None, train=True, on_progress=None"
+    ),
     "synthesize": (
         "data, output, factor=4, method='aem', seed=0, options=None, convention=None, on_progress=None"
     ),
@@ -94,12 +103,13 @@ CLASSES = {
         "lr_decay_power=0.9, max_grad_norm=0.0, ema_decay=0.0, precision='auto', validation_interval=25, "
         "validation_subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), num_workers=0, "
         "optimizer='adam', lr_schedule='poly', lr_warmup_steps=0, lr_decay_fraction=0.2, "
-        "case_cache='auto', compile='none', ensemble=<factory>, case_order='endless'"
+        "case_cache='auto', compile='none', ensemble=<factory>, case_order='endless', "
+        "adversarial=<factory>"
     ),
     "Prediction": (
         "labels, subset, seconds, device, warnings, presence=None, estimated_dice=None, grades=None"
     ),
-    "Steps": "registration='auto', stripping='auto', brain_mask=None, content_check=True",
+    "Steps": "registration='auto', stripping='auto', brain_mask=None, content_check=True, bias_field='auto'",
     "Student": "network, card=None",
     "Study": "images, names=<factory>, warnings=(), brain=None",
     "SynthesisOptions": (

@@ -46,11 +46,11 @@ def compare_folders(
 
     Returns:
         ``hd95_rule``, ``hd95_definition``, ``cases`` (how many); ``lines``: per line ``name``, ``seeds``,
-        ``scores``, one per entry of :data:`COLUMNS` with ``metric``, ``subsets``, ``region``,
-        ``mean`` and ``spread`` (sample standard deviation over seeds, None for one; both None where no subset belongs to the group), and
-        ``subsets``: by subset, metric and region the mean over cases, averaged over seeds; ``tests``:
-        ``name``, ``against`` (the first line) and what :func:`.significance.compare_evaluations` returns;
-        ``markdown``: the tables.
+        ``scores``, one per entry of :data:`COLUMNS` with ``metric``, ``subsets``, ``region``, ``mean`` and
+        ``spread`` (sample standard deviation over seeds, None for one; both None where no subset belongs to
+        the group), and ``subsets``: by subset, metric and region the mean over cases, averaged over seeds;
+        ``tests``: ``name``, ``against`` (the first line) and what :func:`.significance.compare_evaluations`
+        returns; ``markdown``: the tables.
 
     Raises:
         CaseError: a folder holds no evaluation, they are not comparable, or the output cannot be written.

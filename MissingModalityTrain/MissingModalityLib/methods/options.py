@@ -116,6 +116,21 @@ class DistillationOptions(LossOptions):
 
 
 @dataclass(frozen=True)
+class AdversarialOptions:
+    """Of :class:`~.adversarial.Adversarial`. Defaults: Jeong et al. (RA-HVED).
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    weight: float = at_least(0, 0.1, "Weight of what the discriminator tells", MOST_WEIGHT)
+    discriminator_learning_rate: float = above_zero(1, 1e-4, "Learning rate of the discriminator")
+
+    def __post_init__(self) -> None:
+        check(self, "adversarial.")
+
+
+@dataclass(frozen=True)
 class EnsembleOptions(SupervisedOptions):
     """Of :class:`~.ensemble.Ensemble`, which learns from the labels as the method supervised does.
 

@@ -37,10 +37,12 @@ NETWORKS: Registry[type[Network]] = Registry(
     # the modules import PyTorch, which only happens when a network is asked for
     builtin={
         "adamm": f"{__package__}.adamm:AdaMM",
+        "dynunet": f"{__package__}.dynunet:DynUNet",
         "gatedfusion": f"{__package__}.gatedfusion:GatedFusion",
         "m2ftrans": f"{__package__}.m2ftrans:M2FTrans",
         "mmformer": f"{__package__}.mmformer:MMFormer",
         "mstkdnet": f"{__package__}.mstkdnet:MSTKDNet",
+        "rahved": f"{__package__}.rahved:RAHVED",
         "rfnet": f"{__package__}.rfnet:RFNet",
         "robustseg": f"{__package__}.robustseg:RobustSeg",
         "segresnet": f"{__package__}.segresnet:EarlyFusionSegResNet",

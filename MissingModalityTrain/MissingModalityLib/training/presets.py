@@ -104,6 +104,22 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "light": (replace(_LIGHT, patch_size=(128, 128, 128)), {}),
         "quick": (replace(_QUICK, max_grad_norm=1.0, learning_rate=4e-3), {"width": 8}),
     },
+    "dynunet": {
+        # what nnU-Net plans for BraTS; its step is SGD's, with which the recipe nnunet-dropout trains
+        "paper": (
+            Settings(
+                epochs=1000,
+                iterations_per_epoch=250,
+                patch_size=(128, 128, 128),
+                learning_rate=3e-4,
+                weight_decay=3e-5,
+                num_workers=4,
+            ),
+            {},
+        ),
+        "light": (_LIGHT, {"width": 16, "levels": 5}),
+        "quick": (replace(_QUICK, max_grad_norm=1.0), {"width": 8, "levels": 5}),
+    },
     "rfnet": {
         "paper": (replace(_RFNET, supervised=SupervisedOptions(20)), {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80), supervised=SupervisedOptions(10)), {"width": 8}),
@@ -132,6 +148,22 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "robustseg": {
         "paper": (_RFNET, {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8}),
+        "quick": (_QUICK, {"width": 4}),
+    },
+    "rahved": {
+        "paper": (
+            Settings(
+                epochs=360,
+                iterations_per_epoch=199,  # one pass over the training cases of BraTS 2018, one a step
+                batch_size=1,
+                patch_size=(112, 112, 112),
+                learning_rate=1e-4,
+                weight_decay=1e-5,
+                num_workers=4,
+            ),
+            {},
+        ),
+        "light": (_LIGHT, {"width": 8}),
         "quick": (_QUICK, {"width": 4}),
     },
     "uhemis": {
@@ -200,7 +232,7 @@ here; mmformer and m2ftrans have those of their own scripts; mstkdnet and adamm 
 """
 
 
-_OF_NO_PAPER = ("segresnet", "gatedfusion")
+_OF_NO_PAPER = ("segresnet", "gatedfusion", "dynunet")
 
 
 def validation_fraction(network: str, preset: str) -> float:

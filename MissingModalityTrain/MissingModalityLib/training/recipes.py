@@ -100,6 +100,26 @@ _BUILTIN: Mapping[str, Recipe] = {
         {"pretrain": {"synthesis.method": "aem"}, "train": {}, "posttrain": {"method": "distillation"}},
         paper={**_TIMES_EIGHT, "posttrain": {"epochs": 900}},
     ),
+    "nnunet-dropout": Recipe(
+        "nnU-Net's training (Isensee et al.), with sequences left out at random.",
+        {
+            "train": {
+                "augmentation": "nnunet",
+                "oversample_foreground": 0.5,
+                "optimizer": "sgd",
+                "learning_rate": 1e-2,
+                "weight_decay": 3e-5,
+                "max_grad_norm": 12.0,
+                "ema_decay": 0.0,
+            }
+        },
+        network="dynunet",
+    ),
+    "ra-hved": Recipe(
+        "All sequences beside a random subset, and a discriminator of both results (RA-HVED, Jeong et al.).",
+        {"train": {"method": "adversarial"}},
+        network="rahved",
+    ),
     "mst-kd": Recipe(
         "A teacher that sees all, trained along, for attention, logits and style (MST-KDNet, Zhu et al.).",
         {"pretrain": {"synthesis.method": "aem"}, "train": {"method": "joint"}},

@@ -1,0 +1,74 @@
+"""The command study: lists, runs and refusals; what it trains is tested in Testing/studies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from command_line import exit_code
+from MissingModalityLib.__main__ import main
+from MissingModalityLib.studies import cost
+from MissingModalityLib.studies.registry import STUDIES
+from MissingModalityLib.studies.sizes import SIZES
+from MissingModalityLib.training.plan import make_plan
+
+
+def test_runs_are_listed_with_their_numbers_and_nothing_is_trained(
+    tiny_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ["study", "table8", "--data", str(tiny_cases), "--output", str(tmp_path), "--list-runs"]
+    assert main([*arguments, "--preset", "quick", "--seeds", "2", "--progress", "json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["result"]["runs"]
+    assert [run["run"] for run in runs] == list(range(len(runs))) and len(runs) == 2 * 4
+    assert {run["state"] for run in runs} == {"to do"} and not (tmp_path / "runs").exists()
+
+
+def test_costs_of_all_studies_are_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(cost, "STUDIES", {name: STUDIES[name] for name in ("table8", "mst-table1")})
+    monkeypatch.setattr(cost, "least_seconds", lambda plan, device: 7200.0)
+    assert main(["study", "--list", "--preset", "quick", "--device", "cpu"]) == 0
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.split()[:6] == ["table8", "4", "runs", "30", "steps", "5"]
+    assert "not available" in second or len(STUDIES["mst-table1"].rows) * 12 == int(second.split()[3])
+
+
+def test_a_gpu_at_its_best_needs_as_long_as_its_operations() -> None:
+    plan = make_plan(preset="quick", settings={"network.width": 8, "network.blocks": [1, 1]})
+    seconds = cost.at_least_on("h100")(plan)
+    assert cost.at_least_on("v100")(plan) / seconds == pytest.approx(989 / 125)
+    twice = make_plan(preset="quick", settings={"network.width": 8, "network.blocks": [1, 1], "epochs": 8})
+    assert cost.at_least_on("h100")(twice) == pytest.approx(2 * seconds)
+
+
+def test_a_step_is_timed_once_for_all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = []
+    monkeypatch.setattr(cost, "least_seconds", lambda plan, device: timed.append(plan) or 40.0)
+    seconds = cost.on_this_machine("cpu")
+    plans = [make_plan(preset="quick", settings={"epochs": epochs}) for epochs in (4, 8)]
+    assert [seconds(plan) for plan in plans] == [40.0, 80.0] and len(timed) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--list", "--gpu", "h10"], "Did you mean h100"),
+        (["table4", "--gpu", "h100"], "Add --list"),
+        (["table4"], "--data is missing"),
+        (["--data", "x"], "the study is missing"),
+    ],
+)
+def test_half_a_question_is_answered_with_what_is_missing(
+    words: list[str], said: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert exit_code(["study", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_help_names_every_study_and_preset(capsys: pytest.CaptureFixture) -> None:
+    assert exit_code(["study", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in (*STUDIES, *SIZES))

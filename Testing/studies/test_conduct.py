@@ -1,0 +1,163 @@
+"""A small study for real: trained once, resumed, shared out, and its table."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import MissingModalityLib as mm
+from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.core.progress import Event
+from MissingModalityLib.runtime import lock
+from MissingModalityLib.studies import conduct, registry
+from MissingModalityLib.studies.conduct import StudyRequest, prepare_study
+from MissingModalityLib.studies.grids import NOT_AVAILABLE, NOT_YET
+from MissingModalityLib.studies.study import DataSet, Row, Study, Training
+from small_cases import write_block_case
+from tiny_run import TINY
+
+HOST = Training("segresnet")
+SMALL = Study(
+    "small",
+    "made up",
+    (
+        Row("host", HOST),
+        Row("longer", Training("segresnet", "aem-kd", "posttrain", after=HOST), base="host"),
+        Row("of tomorrow", Training("no_such_network"), base="host"),
+    ),
+    "a paper",
+    (DataSet("a data set", ("",)),),
+    equal_steps=False,
+)
+SETTINGS = {key: value for key, value in TINY.items() if key != "epochs"} | {"iterations_per_epoch": 1}
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two cases of two sequences, which have three subsets to score; not to be changed."""
+    folder = tmp_path_factory.mktemp("data")
+    for number, name in enumerate(("patient_a", "patient_b")):
+        write_block_case(folder / name, patient=number)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def declared() -> Any:
+    """The small study beside the others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "STUDIES", {**registry.STUDIES, "small": SMALL})
+        yield
+
+
+def asked(data: Path, output: Path, **more: Any) -> dict[str, Any]:
+    return {
+        **{"name": "small", "data": data, "output": output, "test": data, "preset": "quick", "steps": 2},
+        **{"settings": SETTINGS, **more},
+    }
+
+
+@pytest.fixture(scope="module")
+def conducted(cases: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of the small study, whole, and what it returned; not to be changed."""
+    output = tmp_path_factory.mktemp("study")
+    # run 1 alone first: what it begins with is trained along
+    result = mm.study(**asked(cases, output), run=1)
+    assert "markdown" not in result and not (output / "small.md").exists()
+    return output, mm.study(**asked(cases, output))
+
+
+def test_the_table_has_what_was_scored_and_says_what_is_not_available(
+    conducted: tuple[Path, dict[str, Any]],
+) -> None:
+    output, result = conducted
+    text = (output / "small.md").read_text("utf-8")
+    assert text == result["markdown"] and "longer less host" in text
+    assert "Warning: networks were trained on test cases: patient_a, patient_b" in text
+    head, host, longer, tomorrow = csv.reader((output / "small.csv").open())
+    assert head[:4] == ["", "Dice WT", "Dice TC", "Dice ET"] and tomorrow[1] == NOT_AVAILABLE
+    assert float(host[1]) >= 0 and float(longer[1]) >= 0
+    assert [test["name"] for test in result["tests"]] == ["longer"]
+    assert len(result["runs"]) == 2 and all((Path(run) / "run.json").exists() for run in result["runs"])
+
+
+def test_what_is_over_is_not_made_again(conducted: tuple[Path, dict[str, Any]], cases: Path) -> None:
+    output, result = conducted
+    before = {path: path.stat().st_mtime_ns for path in output.glob("runs/**/*")}
+    said: list[Event] = []
+    assert mm.study(**asked(cases, output), on_progress=said.append)["tables"] == result["tables"]
+    assert not said and before == {path: path.stat().st_mtime_ns for path in output.glob("runs/**/*")}
+
+
+def test_rows_that_lack_say_so_and_runs_have_states(cases: Path, tmp_path: Path) -> None:
+    request = StudyRequest(**asked(cases, tmp_path))
+    result = mm.study(**asked(cases, tmp_path), train=False)
+    assert [line[1] for line in result["tables"]["dice"][1:]] == [NOT_YET, NOT_YET, NOT_AVAILABLE]
+    runs = prepare_study(request).runs.runs
+    assert [run.state for run in runs] == ["to do", "to do"]
+    runs[0].folder.path.mkdir(parents=True)
+    runs[0].student.touch()
+    assert [run.state for run in prepare_study(request).runs.runs] == ["over", "to do"]
+
+
+def test_what_another_process_is_at_is_left_to_it_and_waited_for(
+    cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = prepare_study(StudyRequest(**asked(cases, tmp_path))).runs.runs
+    at_work, done = {first.folder.path}, []
+    monkeypatch.setattr(lock, "is_held", lambda folder: folder in at_work)
+    monkeypatch.setattr(conduct, "train_run", lambda run, *_: done.append(run.folder.path))
+    monkeypatch.setattr(conduct, "_score", lambda work, run, report: done.append("scored"))
+
+    def wait(seconds: float) -> None:
+        at_work.clear()
+        first.folder.path.mkdir(parents=True)
+        first.student.touch()
+
+    monkeypatch.setattr(conduct, "sleep", wait)
+    mm.study(**asked(cases, tmp_path), run=1)
+    assert done == ["scored", second.folder.path, "scored"]
+
+
+@pytest.mark.slow
+def test_a_study_that_was_stopped_goes_on_to_the_same_table(
+    conducted: tuple[Path, dict[str, Any]], cases: Path, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+
+    def stop(event: Event) -> None:
+        seen.append(event.stage)
+        if event.stage == "posttrain":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mm.study(**asked(cases, tmp_path), on_progress=stop)
+    result = mm.study(**asked(cases, tmp_path))
+    assert result["tables"] == conducted[1]["tables"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"name": "smal"}, "Did you mean small"),
+        ({"preset": "tiny"}, "Unknown preset"),
+        ({"preset": "paper"}, "Steps are those that the paper has"),
+        ({"run": 7}, "the study has 2 runs, from 0 on"),
+        ({"settings": {"epoch": 3}}, "Did you mean epochs"),
+        ({"data_set": "BraTS"}, "Choose one of: a data set"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_trained(
+    changes: dict[str, Any], word: str, cases: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match=word):
+        mm.study(**asked(cases, tmp_path / "out", **changes))
+    assert not (tmp_path / "out" / "runs").exists()
+
+
+def test_a_file_in_place_of_the_folder_is_refused(cases: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CaseError, match="is a file, not a folder"):
+        mm.study(**asked(cases, tmp_path / "file"))

@@ -1,0 +1,42 @@
+"""Who trains and who is scored: published sizes, proportions, lists, two folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.studies.division import divisions_of
+
+
+def test_another_number_of_cases_is_divided_in_proportion(tiny_cases: Path, tmp_path: Path) -> None:
+    (division,) = divisions_of(("brats2020",), tiny_cases, tmp_path)
+    assert (len(division.training), len(division.test)) == (1, 1)
+    assert division.training_list.read_text().split() == [*division.training]
+    assert "in the proportions of 219/50/100" in division.note and division.test_data == tiny_cases
+    assert divisions_of(("brats2020",), tiny_cases, tmp_path) == [division]
+    three = divisions_of(("brats2018-1", "brats2018-2", "brats2018-3"), tiny_cases, tmp_path)
+    assert [one.name for one in three] == ["brats2018-1", "brats2018-2", "brats2018-3"]
+
+
+def test_two_folders_and_lists_are_taken_as_they_are(tiny_cases: Path, tmp_path: Path) -> None:
+    (division,) = divisions_of(("brats2020",), tiny_cases, tmp_path, test=tiny_cases, test_cases=2)
+    assert division.training == ("patient_a", "patient_b", "patient_c") and division.training_list is None
+    assert division.test == ("patient_a", "patient_b")
+    (tmp_path / "training.txt").write_text("HG_patient_a\n")
+    (tmp_path / "test.txt").write_text("patient_c\npatient_b\n")
+    (division,) = divisions_of(("",), tiny_cases, tmp_path, lists=tmp_path)
+    assert (division.training, division.test) == (("patient_a",), ("patient_b", "patient_c"))
+    (tmp_path / "test.txt").write_text("patient_a\n")
+    with pytest.raises(OptionError, match="'patient_a' is in both lists"):
+        divisions_of(("",), tiny_cases, tmp_path, lists=tmp_path)
+    with pytest.raises(OptionError, match="two divisions"):
+        divisions_of(("",), tiny_cases, tmp_path, tiny_cases, tmp_path)
+
+
+def test_an_output_folder_of_other_data_is_not_taken_over(tiny_cases: Path, tmp_path: Path) -> None:
+    divisions_of(("brats2020",), tiny_cases, tmp_path)
+    (tmp_path / "lists" / "brats2020" / "test.txt").write_text("somebody\n")
+    with pytest.raises(CaseError, match="lists other cases already"):
+        divisions_of(("brats2020",), tiny_cases, tmp_path)
