@@ -241,7 +241,7 @@ def _has_gradients(result: dict[str, Any]) -> bool:
 
 
 def _shares(result: dict[str, Any]) -> str:
-    """Of a line, norms of the gradients of its weighted terms in units of that of the student's own losses."""
+    """Of a line, norms of the gradients of weighted terms in units of that of the student's own losses."""
     norms = dict(result["gradients"])
     own = norms.pop("supervision")
     shares = ", ".join(f"{name} {norm / own:.2f}" for name, norm in norms.items())

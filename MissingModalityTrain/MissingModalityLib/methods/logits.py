@@ -1,4 +1,4 @@
-"""Dual-mode logit distillation (DMLD): logits themselves, and their standardized distributions; probabilities.
+"""Dual-mode logit distillation (DMLD): logits, their standardized distributions, and probabilities.
 
 Zhu et al., "Bridging the gap in missing modalities", MICCAI 2025, Sec. 2.3, Eq. 5-8; standardization: Sun et
 al., "Logit standardization in knowledge distillation", CVPR 2024.
