@@ -177,7 +177,7 @@ def test_the_paper_preset_of_a_teacher_trained_along_is_the_papers(
 
 @pytest.mark.parametrize("network", list(NETWORKS))
 def test_papers_hold_no_case_out_and_all_else_does(network: str) -> None:
-    own = network in ("segresnet", "gatedfusion")
+    own = network in ("segresnet", "gatedfusion", "dynunet")
     assert make_plan("baseline", network).validation_fraction == (0.1 if own else 0)
     assert make_plan("baseline", network, "light").validation_fraction == 0.1
 

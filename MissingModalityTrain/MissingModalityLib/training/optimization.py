@@ -71,7 +71,8 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     """
     groups = []
     for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
-        # a state with AMSGrad has what one without it lacks; SGD has none; adam-plain and adamw are alike
+        # a state with AMSGrad has what those without it lack, SGD has no such setting; those of adam-plain
+        # and adamw are alike
         if own.get("amsgrad") != saved.get("amsgrad"):
             raise ValueError("another optimizer")
         groups.append({**own, "params": saved["params"]})

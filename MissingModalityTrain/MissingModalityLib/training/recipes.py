@@ -81,7 +81,6 @@ def check_stage_names(names: Iterable[str]) -> None:
 
 
 _OF_TRANSFORMERS_AND_LOGITS = ("joint.attention", "joint.multiscale", "joint.logits", "joint.kl_divergence")
-
 _TIMES_EIGHT = {"pretrain": {"synthesis.factor": 8}}
 """AEM of all tables of Liu et al. but Table 7, which has x2 and x4 too."""
 
