@@ -47,7 +47,7 @@ class Result:
         inputs: the volume nodes used, by modality; the first is the reference volume.
         node: the segmentation node.
         classes: its label map on the reference volume's grid.
-        volumes: cm3 by segment ID.
+        volumes: cm³ by segment ID.
         report: the segmentation's own report.
         seconds: from the call to the segments in the scene.
     """
@@ -268,7 +268,7 @@ def _print_results(result: Result, scores: dict[str, float]) -> None:
         print(f"Warning         {warning}")
     for sentence in worth(result.report):
         print(f"Worth           {sentence}")
-    print(f"\n{'Region':24} {'Volume cm3':>12} {'Dice':>8}")
+    print(f"\n{'Region':24} {'Volume cm³':>12} {'Dice':>8}")
     for region, title in TITLES.items():
         score = f"{scores[region]:8.3f}" if scores else "no label"
         print(f"{title:24} {result.volumes[region]:12.2f} {score}")

@@ -44,8 +44,8 @@ def expectationText(card, subset):
         return "{title}: {text}".format(
             title=title, text=_("this model was never evaluated on these; nothing tells how good it is.")
         )
-    heading = _("{title}: what to expect, by mean Dice ± spread over {cases} evaluated patients").format(
-        title=title, cases=found.cases
+    heading = _("{title}: what to expect, by mean Dice ± spread over {patients}").format(
+        title=title, patients=patientCount(found.cases)
     )
     lines = [heading, *(_regionLine(region, found) for region in found.dice)]
     return "<br>".join([*lines, *map(_advice, found.changes)])
@@ -76,9 +76,9 @@ def _advice(change):
         )
         if regions
     ]
-    return _("{heading}, in the same {cases} patients: {told}.").format(
+    return _("{heading}, in the same {patients}: {told}.").format(
         heading=f"<b>{heading.format(sequences=subset_name(change.modalities))}</b>",
-        cases=change.cases,
+        patients=patientCount(change.cases),
         told="; ".join(told),
     )
 
@@ -87,6 +87,11 @@ def _dicePair(region, change):
     before, after = f"{change.before[region]:.2f}", f"{change.after[region]:.2f}"
     arrow = "\N{NO-BREAK SPACE}\N{RIGHTWARDS ARROW}\N{NO-BREAK SPACE}"  # a pair stays on one line
     return f"{segmentName(region).lower()} {before}{arrow}{after}"
+
+
+def patientCount(count):
+    """``"1 patient"``, ``"47 patients"``."""
+    return (_("{count} patient") if count == 1 else _("{count} patients")).format(count=count)
 
 
 def _gradeName(grade):

@@ -61,7 +61,8 @@ class FolderSection(Section):
             self.panel.run.showStep(event, patientText(event))
 
     def _onFinished(self, job):
-        if job.error and not job.canceled:  # a canceled job has an error too, the word "Canceled."
+        # a canceled job has an error too, the word "Canceled."; one with patients that failed has told which
+        if job.error and not job.canceled and job.result is None:
             self.panel.run.fail(job.error)
         else:
             self.panel.run.finish(outcomeText(job))

@@ -205,7 +205,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         return mrml.assign_inputs(scene, mrml.detect_inputs(scene))
 
     def volumes(self, segmentationNode):
-        """Volumes in cm3 by segment ID: NCR, ED, ET, TC (tumor core), WT (whole tumor)."""
+        """Volumes in cm³ by segment ID: NCR, ED, ET, TC (tumor core), WT (whole tumor)."""
         from MissingModalityLib import mrml
 
         return mrml.region_volumes(segmentationNode)

@@ -12,7 +12,7 @@ from MissingModalityPanelLib.dependencies import ensureDicomSeg
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.segmentnames import segmentName
 from MissingModalityPanelLib.widgets import fillTable, setStatus, signalsBlocked
-from MissingModalitySegLib.expectationsection import SIGNS, gradedLine
+from MissingModalitySegLib.expectationsection import SIGNS, gradedLine, patientCount
 from MissingModalitySegLib.resultview import stampOf
 
 
@@ -126,26 +126,24 @@ def worthText(report):
     """
     estimated = report.get("estimated_dice", {})
     expectation = report.get("expectation", {"dice": {}})
-    told = [
-        _("Dice estimated for it") if estimated else "",
-        _("mean Dice of {cases} patients with {sequences}").format(
-            cases=expectation["cases"], sequences=report["modalities"]
-        )
-        if expectation["dice"]
-        else "",
-    ]
+    told = [_("Dice estimated for it")] if estimated else []
+    if expectation["dice"]:
+        mean = _("mean Dice of {patients} with {sequences}")
+        told.append(mean.format(patients=patientCount(expectation["cases"]), sequences=report["modalities"]))
     heading = _("What <b>this result</b> is worth")
-    if not any(told):
+    if not told:
         text = _("{heading}: nothing tells; the model was never evaluated on {sequences}.")
         return f"{SIGNS[Grade.CHECK]} {text.format(heading=heading, sequences=report['modalities'])}"
-    dice = [values for values in (estimated, expectation["dice"]) if values]
-    grades = {region: Grade.of(value) for region, value in dice[0].items()}
+    named = {_("estimated"): estimated, _("mean"): expectation["dice"]}
+    grades = {region: Grade.of(value) for region, value in (estimated or expectation["dice"]).items()}
     lines = [
-        gradedLine(region, grade, ", ".join(f"{values[region]:.2f}" for values in dice))
+        gradedLine(
+            region, grade, ", ".join(f"{name} {dice[region]:.2f}" for name, dice in named.items() if dice)
+        )
         for region, grade in grades.items()
     ]
     advice = _("Look at every slice before you use it.") if grades["WT"] is Grade.CHECK else ""
-    return "<br>".join([f"{heading}: {', '.join(filter(None, told))}", *lines, *filter(None, [advice])])
+    return "<br>".join([f"{heading}: {', '.join(told)}", *lines, *filter(None, [advice])])
 
 
 def notesText(report):

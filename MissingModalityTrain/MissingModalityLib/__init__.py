@@ -34,6 +34,7 @@ _PUBLIC = {
     "bundled_student": "inference.locations",
     "compare_folders": "evaluation.comparison",
     "evaluate_folder": "evaluation.evaluate",
+    "evaluate_predictions": "evaluation.foreign",
     "export": "training.stage_students",
     "find_cases": "datasets.discovery",
     "find_studies": "dicom.listing",

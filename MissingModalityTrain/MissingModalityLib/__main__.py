@@ -2,7 +2,8 @@
 """The command line: ``missing-modality COMMAND ...`` or ``python -m MissingModalityLib COMMAND ...``.
 
 Exit codes: 0 done; 2 bad input or options or a package that is not installed, one message on stderr; 130
-interrupted; 1 a bug, with a traceback, which commands on many cases keep in a log while they do the others.
+interrupted; 1 a bug, with a traceback. Commands on many cases do the others where one fails, keep the
+traceback of a bug in a log, and end with 1 too.
 Each command is a file of ``cli``.
 """
 

@@ -10,6 +10,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from MissingModalityPanelLib.dependencies import ensureDependencies
+from MissingModalityPanelLib.parameters import connectGui
 from MissingModalityPanelLib.widgets import setStatus
 
 LAST = -1.0
@@ -42,7 +43,7 @@ class SectionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = self.ui = self.state = None
         self.isShown = False
-        self._guiTag = None
+        self._disconnectGui = None
         self._sections = []
 
     def setup(self):
@@ -120,12 +121,12 @@ class SectionPanel(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show another parameter node, or none."""
         modified = vtk.vtkCommand.ModifiedEvent
         if self.state is not None:
-            self.state.disconnectGui(self._guiTag)
+            self._disconnectGui()
             self.removeObserver(self.state.parameterNode, modified, self.onStateModified)
         # None while widgets are filled: their signals would write back what the others do not show yet
-        self.state = None
+        self.state = self._disconnectGui = None
         if parameterNode is not None:
-            self._guiTag = parameterNode.connectGui(self.ui)
+            self._disconnectGui = connectGui(parameterNode, self.ui)
             for section in self._sections:
                 section.show(parameterNode)
             self.state = parameterNode

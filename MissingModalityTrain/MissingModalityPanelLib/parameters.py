@@ -70,6 +70,37 @@ def readParameterNode(wrapper, node):
     return wrapped
 
 
+def connectGui(wrapped, ui):
+    """Tie widgets to parameters.
+
+    Slicer 5.10 leaves an observer of the node behind when they are untied. VTK would call it after
+    Python's garbage collection has emptied it, at the next change of the node, and Slicer would crash.
+
+    Args:
+        wrapped: what :func:`readParameterNode` returns.
+        ui: widgets by name; those with the property SlicerParameterName are tied.
+
+    Returns:
+        A function without arguments that unties them.
+    """
+    node, observers = wrapped.parameterNode, []
+
+    def addObserver(*arguments):
+        observers.append(node.AddObserver(*arguments))
+        return observers[-1]
+
+    wrapped.AddObserver = addObserver  # in the place of the class's, by which Slicer's wrapper observes
+    tag = wrapped.connectGui(ui)
+    del wrapped.AddObserver
+
+    def disconnect():
+        wrapped.disconnectGui(tag)
+        for observer in observers:
+            node.RemoveObserver(observer)
+
+    return disconnect
+
+
 def _mended(wrapper, node, name, hint):
     """Replace a parameter that cannot be read; returns a sentence about it, or nothing."""
     text = node.GetParameter(name)

@@ -36,14 +36,14 @@ class RunPlots:
         # a stage has a loss of its own: one line for all would jump where the next one begins
         by_stage = {name: np.where(stages == name, losses, np.nan) for name in dict.fromkeys(stages.tolist())}
         colors = dict(zip(by_stage, cycle(STAGE_COLORS)))
-        _fill("loss", _("Training loss of each stage"), _("Loss"), numbers, by_stage, colors)
+        _fill("loss", _("Training loss of each stage"), _("Loss (less is better)"), numbers, by_stage, colors)
         scored = [index for index, line in enumerate(epochs) if line.dice]
         dice = {
             region: np.array([regionDice(epochs[index], region) for index in scored]) for region in REGIONS
         }
         names = ", ".join(f"{region} {segmentName(region).lower()}" for region in REGIONS)
         title = _("Validation Dice: {names}").format(names=names)
-        _fill("dice", title, _("mean Dice"), numbers[scored], dice, CURVE_COLORS)
+        _fill("dice", title, _("mean Dice (1: the reference)"), numbers[scored], dice, CURVE_COLORS)
 
     def show(self):
         """Let the application show both charts."""

@@ -33,7 +33,7 @@ def test_segment_writes_result_and_report_and_says_what_it_used(flair, student, 
     assert err == ""
     assert (
         "Used FLAIR on cpu" in out
-        and "Volumes in cm3: necrotic/non-enhancing tumor core (NCR) " in out
+        and "Volumes in cm³: necrotic/non-enhancing tumor core (NCR) " in out
         and f"Wrote {output}" in out
     )
     assert set(np.unique(sitk.GetArrayFromImage(sitk.ReadImage(str(output))))) <= {0, 1, 2, 3}

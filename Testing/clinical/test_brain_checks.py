@@ -85,7 +85,7 @@ def test_a_ball_is_told_to_be_no_brain() -> None:
 @pytest.mark.parametrize(
     ("grid_mm", "words"),
     [
-        (4.4, "hardly more than 1850 cm3: what surrounds it may be left"),
+        (4.4, "hardly more than 1850 cm³: what surrounds it may be left"),
         (3.2, "expect less of them in a child"),
     ],
 )

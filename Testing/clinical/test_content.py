@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from safetensors.numpy import load_file, save_file
 
 from MissingModalityLib.clinical import content
-from MissingModalityLib.clinical.coarse import RANGE, SHAPE, coarse
+from MissingModalityLib.clinical.coarse import RANGE, SHAPE, coarse, on_coarse_grid
 from MissingModalityLib.clinical.content import check_content, sequence_of, sequences
 from MissingModalityLib.clinical.contrast import contrast_gain
 from MissingModalityLib.clinical.sequence_network import network_file, read_network
@@ -41,6 +41,16 @@ def changed(image: sitk.Image, change: Callable[[np.ndarray], np.ndarray]) -> si
     """The volume with other intensities inside the brain."""
     values = sitk.GetArrayFromImage(image).astype(np.float32)
     return Grid.from_image(image).to_image(np.where(values > 0, change(values), 0).astype(np.float32))
+
+
+@pytest.mark.parametrize("size", [(80, 80, 80), (83, 81, 79)])
+def test_the_head_in_a_raw_volume_is_found_whatever_its_size(size: tuple[int, int, int]) -> None:
+    z, y, x = np.ogrid[tuple(slice(-n / 2, n / 2) for n in reversed(size))]
+    random = np.random.default_rng(0)
+    air, head = (random.uniform(*ends, tuple(reversed(size))) for ends in ((0, 20), (100, 700)))
+    image = sitk.GetImageFromArray(np.where(x**2 + y**2 + z**2 < 28**2, head, air).astype(np.float32))
+    image.SetSpacing((2.0, 2.0, 2.0))
+    assert on_coarse_grid(image).head.sum() == pytest.approx(4 / 3 * np.pi * 14**3, rel=0.1)
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

@@ -62,12 +62,12 @@ def labels() -> sitk.Image:
         (brain_mask() * 0, r"is no mask: it holds the values 0, and a mask has two"),
         (
             1 - brain_mask(),
-            r"is no mask of a brain: it has \d+ cm3, and brains have 200 to 2000 cm3\. Choose",
+            r"is no mask of a brain: it has \d+ cm³, and brains have 200 to 2000 cm³\. Choose",
         ),
-        (brain_mask(grow_mm=-50), r"is no mask of a brain: it has 14 cm3"),
+        (brain_mask(grow_mm=-50), r"is no mask of a brain: it has 14 cm³"),
         (
             GRID.to_image(ball(SCALP_MM).astype(np.uint8)),
-            r"is no mask of a brain: it has 23\d\d cm3.* not of the head",
+            r"is no mask of a brain: it has 23\d\d cm³.* not of the head",
         ),
         (brain_mask(center=(0, 60, 0)), r"lies elsewhere than the head: 80% of the mask is tissue"),
     ],

@@ -114,7 +114,7 @@ def test_the_brain_that_was_found_goes_with_the_study_and_so_do_its_warnings(pat
     ready = make_ready(study(patient, Modality.FLAIR), NO_CHECK)
     assert ready.study.brain is brain.mask
     assert "The brain is half a brain." in ready.study.warnings
-    assert "taken away by a rule of the test: 600 cm3 of brain are left" in ready.study.warnings[0]
+    assert "taken away by a rule of the test: 600 cm³ of brain are left" in ready.study.warnings[0]
     assert ready.facts["stripping"] == {"method": "a rule of the test", "brain_cm3": 600.0}
 
 
@@ -179,7 +179,7 @@ def test_a_volume_that_is_none_is_refused_before_any_step(patient, movement) -> 
         make_ready(Study({Modality.FLAIR: patient[Modality.FLAIR], Modality.T1: empty}, NAMES), Steps())
 
 
-@pytest.mark.parametrize("wrong", [{"registration": "maybe"}, {"stripping": "yes"}])
+@pytest.mark.parametrize("wrong", [{"registration": "maybe"}, {"stripping": "yes"}, {"bias_field": "always"}])
 def test_unknown_steps_are_refused(wrong) -> None:
     with pytest.raises(OptionError, match="is unknown"):
         Steps(**wrong)

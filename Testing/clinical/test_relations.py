@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MissingModalityLib.clinical import relations
 from MissingModalityLib.clinical.anatomy import likeness, views
 from MissingModalityLib.clinical.copies import rank_correlation
 from MissingModalityLib.clinical.registration import register
@@ -59,6 +61,47 @@ def test_where_all_others_differ_from_the_reference_volume_it_is_named(patient: 
     assert sentence.startswith("FLAIR.nii probably shows another patient than the other volumes")
 
 
+def likenesses(monkeypatch: pytest.MonkeyPatch, apart: set[frozenset[Modality]]) -> None:
+    """Volumes resemble each other but for these pairs, nothing lies mirrored, and nothing is a copy."""
+    monkeypatch.setattr(relations, "views", lambda study: {slot: slot for slot in study.images})
+    monkeypatch.setattr(
+        relations, "likeness", lambda one, two: 1.0 if frozenset((one, two)) in apart else 9.0
+    )
+    monkeypatch.setattr(relations, "lie_mirrored", lambda one, two: False)
+    monkeypatch.setattr(relations, "copies", lambda seen, names: ())
+
+
+@pytest.mark.parametrize(
+    "apart, told",
+    [
+        ([(T1CE, T2), (T1, T2)], ["T2.nii probably shows another patient than T1ce.nii"]),
+        ([(T1CE, T1)], ["T1.nii probably shows another patient than T1ce.nii"]),
+        ([(FLAIR, T1), (FLAIR, T2), (T1CE, T1), (T1CE, T2)], ["T2.nii", "T1.nii"]),
+        ([(FLAIR, other) for other in (T1CE, T1, T2)], ["FLAIR.nii probably .* than the other volumes"]),
+    ],
+)
+def test_every_two_volumes_are_held_against_each_other(
+    patient: Images, monkeypatch: pytest.MonkeyPatch, apart: list[tuple[Modality, Modality]], told: list[str]
+) -> None:
+    likenesses(monkeypatch, set(map(frozenset, apart)))
+    sentences = check_relations(study(patient))
+    assert len(sentences) == len(told)
+    assert all(re.match(text, sentence) for text, sentence in zip(told, sentences, strict=True)), sentences
+
+
+def test_a_mirrored_volume_is_found_beside_the_one_that_resembles_it_most(
+    patient: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    likenesses(monkeypatch, {frozenset((T1CE, other)) for other in (FLAIR, T1)})
+    like = relations.likeness
+    monkeypatch.setattr(
+        relations, "likeness", lambda one, two: 2.0 if {one, two} == {T1CE, T2} else like(one, two)
+    )
+    monkeypatch.setattr(relations, "lie_mirrored", lambda one, two: {one, two} == {T1CE, T2})
+    (sentence,) = check_relations(study(patient))
+    assert sentence.startswith("T1ce.nii lies mirrored to FLAIR.nii")
+
+
 def test_a_volume_whose_header_exchanges_left_and_right_is_told(patient: Images) -> None:
     images = {FLAIR: patient[FLAIR], T1CE: mirrored(patient[T1CE]), T2: patient[T2]}
     (sentence,) = check_relations(study(images))
@@ -103,6 +146,20 @@ def test_a_copy_on_another_grid_or_with_other_intensities_is_told(patient: Image
     sentences = check_relations(study({FLAIR: patient[FLAIR], T2: change(patient[FLAIR])}))
     assert any(
         "FLAIR.nii, given as FLAIR, and T2.nii, given as T2, show nearly the same" in s for s in sentences
+    )
+
+
+@pytest.mark.parametrize("slot", [T1, T1CE])
+@pytest.mark.parametrize("change", ["smoothed", "thick slices"])
+def test_a_blurred_copy_of_a_t1_is_told(patient: Images, slot: Modality, change: str) -> None:
+    image = sitk.Cast(patient[slot], sitk.sitkFloat32)
+    blurred = sitk.Mask(sitk.SmoothingRecursiveGaussian(image, 2.0), image > 0)
+    copy = resampled(image) if change == "thick slices" else blurred
+    given = study({slot: image, T1 if slot is T1CE else T1CE: copy})
+    assert any("show nearly the same image" in sentence for sentence in check_relations(given))
+    assert not any(
+        "show nearly the same image" in s
+        for s in check_relations(study({T1: patient[T1], T1CE: patient[T1CE]}))
     )
 
 

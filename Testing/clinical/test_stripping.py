@@ -180,7 +180,7 @@ def test_a_mask_of_no_brains_size_is_left_out_and_told(found: dict[int, sitk.Ima
     assert dice(array(result.mask), array(brain_mask())) > 0.99
     small, large = result.warnings
     assert small.startswith("FLAIR.nii.gz: the brain that was found in it was left out, because it has 3")
-    assert large.startswith("T1.nii.gz: ") and "brains have 200 to 2000 cm3" in large
+    assert large.startswith("T1.nii.gz: ") and "brains have 200 to 2000 cm³" in large
 
 
 def test_a_mask_unlike_the_others_is_left_out_and_told(found: dict[int, sitk.Image]) -> None:
@@ -214,7 +214,7 @@ def test_a_volume_of_few_slices_is_compared_where_it_has_voxels(found: dict[int,
 
 def test_no_plausible_brain_is_an_error_that_says_what_to_do(found: dict[int, sitk.Image]) -> None:
     found |= {FLAIR: brain_mask(grow_mm=-57.9)}
-    with pytest.raises(ImageError, match=r"by deepbet 1.0.2 FLAIR.nii.gz: it has 0 cm3, .* give its mask"):
+    with pytest.raises(ImageError, match=r"by deepbet 1.0.2 FLAIR.nii.gz: it has 0 cm³, .* give its mask"):
         strip(study(head()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from MissingModalityLib.core.errors import OptionError
-from MissingModalityLib.core.kinds import checked
+from MissingModalityLib.core.kinds import checked, takes_known_names
 
 
 @checked
@@ -73,6 +74,26 @@ def test_a_checked_function_shows_its_own_signature_and_help():
     assert inspect.getdoc(work) == "Say that all fits."
 
 
+def test_an_unknown_name_is_refused_with_the_nearest_one():
+    with pytest.raises(OptionError, match=r"Unknown option 'cuont'\. Did you mean count"):
+        work("cases", cuont=3)
+
+
+def test_options_refuse_unknown_names_and_say_what_they_lack():
+    @takes_known_names
+    @dataclass(frozen=True)
+    class Options:
+        data: str
+        output: str
+        seed: int = 0
+
+    assert Options("cases", output="run") == Options(data="cases", output="run", seed=0)
+    with pytest.raises(OptionError, match=r"Unknown option 'sed'\. Did you mean seed"):
+        Options("cases", "run", sed=1)
+    with pytest.raises(OptionError, match="Give output too"):
+        Options("cases", seed=1)
+
+
 def test_a_student_may_be_given_by_the_word_of_help_and_messages() -> None:
     @checked
     def told(data: Path | str, student: Path | str | None = None) -> Any:
@@ -81,5 +102,5 @@ def test_a_student_may_be_given_by_the_word_of_help_and_messages() -> None:
     assert told("cases", model="mine.safetensors") == told("cases", student="mine.safetensors")
     with pytest.raises(OptionError, match="student=3: give a path or None"):
         told("cases", model=3)
-    with pytest.raises(TypeError):
+    with pytest.raises(OptionError, match="Unknown option 'model'"):
         told("cases", student="a", model="b")

@@ -26,9 +26,14 @@ from tiny_run import TINY
 FUNCTIONS = {
     "bundled_student": "",
     "attach_evaluation": "student, evaluation, cross_validation=()",
-    "compare_folders": "folders, output=None",
+    "compare_folders": "folders, output=None, published=None",
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
+        "cases=None, resection_cavity='background', hd95_definition='directed', "
+        "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95')"
+    ),
+    "evaluate_predictions": (
+        "predictions, data, output, labels=None, convention=None, hd95_rule='penalty', on_progress=None, "
         "cases=None, resection_cavity='background', hd95_definition='directed', "
         "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95')"
     ),
@@ -98,12 +103,13 @@ CLASSES = {
         "lr_decay_power=0.9, max_grad_norm=0.0, ema_decay=0.0, precision='auto', validation_interval=25, "
         "validation_subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), num_workers=0, "
         "optimizer='adam', lr_schedule='poly', lr_warmup_steps=0, lr_decay_fraction=0.2, "
-        "case_cache='auto', compile='none', ensemble=<factory>"
+        "case_cache='auto', compile='none', ensemble=<factory>, case_order='endless', "
+        "adversarial=<factory>"
     ),
     "Prediction": (
         "labels, subset, seconds, device, warnings, presence=None, estimated_dice=None, grades=None"
     ),
-    "Steps": "registration='auto', stripping='auto', brain_mask=None, content_check=True",
+    "Steps": "registration='auto', stripping='auto', brain_mask=None, content_check=True, bias_field='auto'",
     "Student": "network, card=None",
     "Study": "images, names=<factory>, warnings=(), brain=None",
     "SynthesisOptions": (

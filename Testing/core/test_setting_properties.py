@@ -13,6 +13,7 @@ from examples import examples
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.setting_texts import as_text
 from MissingModalityLib.core.settings import at_least, check, flat, fraction, with_changes, within
+from MissingModalityLib.training.augmentation_levels import AUGMENTATIONS
 from MissingModalityLib.training.plan import Plan, from_json, to_json
 from MissingModalityLib.training.settings import Settings, change_settings
 
@@ -24,7 +25,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "learning_rate": st.floats(1e-12, 1),
     "weight_decay": st.floats(0, 1),
     "ema_decay": st.floats(0, 1, exclude_max=True),
-    "augmentation": st.sampled_from(("none", "paper", "strong", "clinical")),
+    "augmentation": st.sampled_from(AUGMENTATIONS),
     "training_subsets": st.sets(st.sampled_from(("T2", "FLAIR+T1ce", "FLAIR+T1ce+T1+T2"))).map(tuple),
     "supervised.region_weights": st.tuples(*[st.floats(0.001, 9)] * 3),
     "supervised.consistency_trains_superset": st.booleans(),

@@ -1,8 +1,9 @@
 """A scene's volume and segmentation in four views, drawn by VTK from the nodes themselves, without a screen.
 
-The arrangement is that of Slicer's four-up layout: axial, 3-D, coronal, sagittal. What Slicer's own views add
-(annotations, crosshair, style) is not drawn. Letters, scale, legend and styles of lines, which tell outlines
-apart without color, are those of the other drawings of the project; in Slicer all outlines are solid.
+The arrangement is that of Slicer's four-up layout: axial, 3-D, coronal, sagittal; segments are tinted as
+there. What Slicer's own views add (annotations, crosshair, style) is not drawn. Letters, scale, legend and
+styles of lines, which tell outlines apart without color, are those of the other drawings of the project; in
+Slicer all outlines are solid.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS, Segment
 
 SIDE = 360
-"""Pixels of one view."""
+"""Pixels of one view, unless another number is given."""
 
 RIGHT, ANTERIOR, SUPERIOR = np.eye(3)
 
@@ -28,6 +29,12 @@ _SCALE_MM, _HALF_HEIGHT_MM = 50.0, 105.0
 
 _DASHES = {"solid": None, "dashed": (4.0, 2.0), "dotted": (1.0, 1.5)}
 """Lengths of dashes and gaps in mm."""
+
+_LEGEND_SHARE = 0.2
+"""Height of the legend below the solid segments, of that of their view."""
+
+_BRIGHTEST = 99.9
+"""Percentile of what is not background that is white: a tumor that is bright all over keeps its shades."""
 
 _SAMPLES = {"solid": "\N{EM DASH}\N{EM DASH}", "dashed": "- - -", "dotted": ". . . ."}
 """Lines as letters, for the legend."""
@@ -53,18 +60,19 @@ SLICES = (
 """Axial, coronal and sagittal, as radiologists look at them."""
 
 
-def draw(volume: Any, segmentation: Any, path: Path) -> None:
-    """Write the four views as a PNG, through the middle of the segments."""
+def draw(volume: Any, segmentation: Any, path: Path, side: int = SIDE) -> None:
+    """Write a PNG of four views, each ``side`` pixels wide and high, through the middle of the segments."""
     window = vtk.vtkRenderWindow()
     window.SetOffScreenRendering(1)
     window.SetMultiSamples(0)  # see-through surfaces need that
     window.SetAlphaBitPlanes(1)
-    window.SetSize(2 * SIDE, 2 * SIDE)
+    window.SetSize(2 * side, 2 * side)
     surfaces = _surfaces(segmentation)
     points = [vtk_to_numpy(surface.GetPoints().GetData()) for surface, _ in surfaces]
     center = np.median(np.concatenate(points), axis=0)  # not led astray by islands
+    tint = segmentation.GetDisplayNode().GetOpacity2DFill()
     for view in SLICES:
-        window.AddRenderer(_slice_view(volume, surfaces, center, view))
+        window.AddRenderer(_slice_view(volume, surfaces, tint, center, view))
     window.AddRenderer(_solid_view(segmentation, surfaces))
     window.Render()
     picture = vtk.vtkWindowToImageFilter()
@@ -95,11 +103,40 @@ def _renderer(corner: tuple[float, float]) -> Any:
     return renderer
 
 
-def _slice_view(volume: Any, surfaces: list[tuple[Any, Any]], center: np.ndarray, view: _Slice) -> Any:
+def _slice_view(
+    volume: Any, surfaces: list[tuple[Any, Any]], tint: float, center: np.ndarray, view: _Slice
+) -> Any:
     renderer = _renderer(view.corner)
     plane = vtk.vtkPlane()
     plane.SetOrigin(*center)
     plane.SetNormal(*view.normal)
+    image = _image_in(volume, plane)
+    renderer.AddViewProp(image)
+    for number, (surface, segment) in enumerate(sorted(surfaces, key=_by_line)):
+        cutter = vtk.vtkCutter()
+        cutter.SetInputData(surface)
+        cutter.SetCutFunction(plane)
+        areas = vtk.vtkContourTriangulator()
+        areas.SetInputConnection(cutter.GetOutputPort())
+        filled = _actor(areas.GetOutputPort(), segment)
+        filled.GetProperty().SetOpacity(tint)
+        lines = vtk.vtkStripper()
+        lines.SetInputConnection(cutter.GetOutputPort())
+        dashes = _in_dashes(lines, _named(segment).line)  # a port does not keep its source alive
+        outline = _actor(dashes.GetOutputPort(), segment)
+        outline.GetProperty().SetLineWidth(2.5)
+        # in front of the image; on a border that two segments share the front one leaves the other visible
+        for actor, height in ((filled, 0.3), (outline, 0.5 + 0.2 * number)):
+            actor.GetProperty().LightingOff()
+            actor.SetPosition(*(height * view.side))
+            renderer.AddActor(actor)
+    _look(renderer, image, center, view)
+    _write_around(renderer, view)
+    return renderer
+
+
+def _image_in(volume: Any, plane: Any) -> Any:
+    """A volume's voxels in a plane, in shades from its background to its brightest tissue."""
     mapper = vtk.vtkImageResliceMapper()
     mapper.SetInputData(volume.GetImageData())
     mapper.SetSlicePlane(plane)
@@ -109,26 +146,10 @@ def _slice_view(volume: Any, surfaces: list[tuple[Any, Any]], center: np.ndarray
     volume.GetIJKToRASMatrix(to_world)
     image.SetUserMatrix(to_world)
     values = vtk_to_numpy(volume.GetImageData().GetPointData().GetScalars())
-    brightest = float(np.percentile(values[values > 0], 99.5))
+    brightest = float(np.percentile(values[values > 0], _BRIGHTEST))
     image.GetProperty().SetColorWindow(brightest)
     image.GetProperty().SetColorLevel(brightest / 2)
-    renderer.AddViewProp(image)
-    for number, (surface, segment) in enumerate(sorted(surfaces, key=_by_line)):
-        cutter = vtk.vtkCutter()
-        cutter.SetInputData(surface)
-        cutter.SetCutFunction(plane)
-        lines = vtk.vtkStripper()
-        lines.SetInputConnection(cutter.GetOutputPort())
-        dashes = _in_dashes(lines, _named(segment).line)  # a port does not keep its source alive
-        outline = _actor(dashes.GetOutputPort(), segment)
-        outline.GetProperty().SetLineWidth(2.5)
-        outline.GetProperty().LightingOff()
-        # in front of the image; on a border that two segments share the front one leaves the other visible
-        outline.SetPosition(*((0.5 + 0.2 * number) * view.side))
-        renderer.AddActor(outline)
-    _look(renderer, image, center, view)
-    _write_around(renderer, view)
-    return renderer
+    return image
 
 
 def _look(renderer: Any, image: Any, center: np.ndarray, view: _Slice) -> None:
@@ -162,7 +183,8 @@ def _solid_view(segmentation: Any, surfaces: list[tuple[Any, Any]]) -> Any:
     camera.SetPosition(-300, 500, 200)
     camera.SetViewUp(0, 0, 1)
     renderer.ResetCamera()
-    camera.Zoom(1.15)
+    camera.Zoom(1.15 * (1 - _LEGEND_SHARE))
+    camera.SetWindowCenter(0, -_LEGEND_SHARE)  # in halves of the view: up by half the legend
     return renderer
 
 

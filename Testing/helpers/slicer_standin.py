@@ -115,10 +115,22 @@ def _pip_check(requirements: str | Requirement | list[str | Requirement]) -> boo
         return False
 
 
-def _pip_ensure(requirements: list[str | Requirement], **_options: Any) -> None:
-    """Installs nothing: in tests, everything has to be there."""
-    for requirement in requirements:
-        assert _pip_check(requirement), requirement
+def _pip_ensure(
+    requirements: list[str | Requirement],
+    requester: str | None = None,
+    prompt_install: bool = True,
+    prompt_restart: bool = True,
+) -> None:
+    """Installs what is missing after asking; nothing while Slicer is tested."""
+    missing = [str(requirement) for requirement in requirements if not _pip_check(requirement)]
+    if not missing or slicer.app.testingEnabled():
+        return
+    question = slicer.util.confirmOkCancelDisplay
+    if prompt_install and not question(
+        "Continue?", f"{requester} - Install", detailedText="\n".join(missing)
+    ):
+        raise RuntimeError("User declined package installation")
+    slicer.packaging.pip_install(missing, requester=requester)
 
 
 def install() -> None:

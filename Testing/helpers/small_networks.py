@@ -12,15 +12,19 @@ from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
 
 SMALLEST: dict[str, dict[str, Any]] = {
+    "acn": {"width": 8},
     "adamm": {"width": 8, "adapter_channels": 2, "graph_nodes": 2},
     "mstkdnet": {
         **{"width": 8, "embedding_size": 16, "num_layers": 4, "num_heads": 4, "mlp_size": 16},
         **{"decoder_channels": 16, "position_grid": (1, 1, 1)},
     },
+    "dynunet": {"width": 2, "levels": 3, "deep_supervision": False},
     "m2ftrans": {"width": 2, "num_layers": 2, "num_heads": 2, "mlp_size": 8, "position_side": 2},
     "mmformer": {"width": 2, "token_size": 8, "num_heads": 2, "mlp_size": 8, "position_side": 2},
+    "rahved": {"width": 4},
     "rfnet": {"width": 4},
     "robustseg": {"width": 2},
+    "smunet": {"width": 8},
     "uhemis": {"width": 4},
     "uhved": {"width": 4},
     "segresnet": {"width": 8, "blocks": (1, 1)},

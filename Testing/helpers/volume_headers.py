@@ -31,7 +31,7 @@ _NIFTI_FIELDS = {
 
 
 def head(seed: int = 0) -> np.ndarray:
-    """(x, y, z) int16: a noisy ellipsoid of about 350 cm3 at 6 mm, in air."""
+    """(x, y, z) int16: a noisy ellipsoid of about 350 cm³ at 6 mm, in air."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, count) for count in SHAPE), indexing="ij")
     noise = np.random.default_rng(seed).normal(500, 60, SHAPE)
     return np.where(x * x + y * y + z * z < 0.7, noise, 0).astype(np.int16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,6 +70,7 @@ def test_what_was_chosen_though_it_hurts_is_told_too() -> None:
     assert str(change) == (
         "Without T1, in the same 3 patients: better: WT from 0.60 to 0.70; worse: ET from 0.40 to 0.30"
     )
+    assert str(replace(change, cases=1)).startswith("Without T1, in the same 1 patient: better")
 
 
 def test_several_sequences_are_left_out_by_rows_of_the_same_patients() -> None:

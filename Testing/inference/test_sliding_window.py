@@ -23,7 +23,7 @@ from small_patient import brain_volume
 from subsets import with_modalities
 
 HOW = {"window": (16, 16, 16), "overlap": 0.5, "device": torch.device("cpu")}
-LARGE = ("m2ftrans", "mmformer", "mstkdnet")  # networks whose images have sides of 32 or more
+LARGE = ("m2ftrans", "mmformer", "mstkdnet", "rahved")  # networks whose images have sides of 32 or more
 SMALL = [name for name in SMALLEST if name not in LARGE]
 ALL = np.array([availability(subset) for subset in SUBSETS])
 

@@ -93,6 +93,7 @@ def test_steps_are_chosen_on_the_command_line_and_reported(case, student, tmp_pa
             "stripping": "never",
             "brain_mask": None,
             "content_check": False,
+            "bias_field": "auto",
         },
         "registration": {},
         "stripping": {"method": "none"},

@@ -9,9 +9,10 @@ from dataclasses import fields
 
 import pytest
 import torch
+from monai.networks.nets import DynUNet
 from torch import Tensor
 
-from MissingModalityLib.core.errors import OptionError
+from MissingModalityLib.core.errors import ImageError, OptionError
 from MissingModalityLib.core.modalities import SUBSETS, availability
 from MissingModalityLib.networks import NETWORKS, build
 from MissingModalityLib.networks.heads import HEADS
@@ -21,7 +22,7 @@ from MissingModalityLib.networks.output import PRESENCE, Feature, Kind
 from processes import environment
 from small_networks import small_network
 
-SIDES = {name: 32 if name in ("m2ftrans", "mmformer", "mstkdnet") else 16 for name in NETWORKS}
+SIDES = {name: 32 if name in ("m2ftrans", "mmformer", "mstkdnet", "rahved") else 16 for name in NETWORKS}
 
 
 @pytest.fixture(params=NETWORKS.names())
@@ -151,6 +152,8 @@ def test_an_impossible_width_is_refused_as_it_was_given(name: str, width: object
         ("segresnet", "dropout", 1.0),
         ("segresnet", "dropout", float("inf")),
         ("segresnet", "space_to_depth", 0),
+        ("dynunet", "levels", 9),
+        ("dynunet", "deep_supervision", "maybe"),
         ("gatedfusion", "blocks", (0,)),
         ("gatedfusion", "space_to_depth", 5),
         ("rfnet", "classes", 1),
@@ -192,6 +195,20 @@ def test_earlier_names_of_options_are_read() -> None:
     }
     with pytest.raises(OptionError, match="two names"):
         build("segresnet", filters=8, width=8)
+
+
+@torch.no_grad()
+def test_nnunets_network_is_monais_and_supervises_all_but_its_two_coarsest_levels() -> None:
+    network = build("dynunet", width=2, levels=5)
+    published = DynUNet(3, 4, 4, [3] * 5, [1, 2, 2, 2, 2], [2] * 4, filters=[2, 4, 8, 16, 32])
+    weights = published.state_dict()
+    network.body.load_state_dict({k: x for k, x in weights.items() if not k.startswith("skip_layers")})
+    given = torch.randn(1, 4, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+    found = network(given, torch.tensor([[True] * 4]), features=network.loss_features)
+    assert torch.equal(found.logits, published(given))
+    assert [str(feature) for feature in found.features] == ["deep/2", "deep/3"]
+    with pytest.raises(ImageError, match=r"at least 32, or lower network\.levels"):
+        network(given[..., :16], torch.tensor([[True] * 4]))
 
 
 def test_heads_have_the_names_that_options_know() -> None:

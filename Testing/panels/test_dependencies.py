@@ -23,6 +23,7 @@ from desktop_standin import EXTENSION, Desktop
 from MissingModalityLib.clinical.brain_networks import REQUIREMENT
 
 dependencies = slicer_standin.load_module("MissingModalityPanelLib.dependencies")
+PIP_ENSURE = slicer.packaging.pip_ensure
 
 
 @pytest.fixture
@@ -245,8 +246,34 @@ def test_pip_that_leaves_something_out_is_told(
     desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desktop.add("torch", "2.9.0")
-    monkeypatch.setattr(slicer.packaging, "pip_ensure", lambda requirements, requester: None)
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", lambda requirements, **_options: None)
     assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_slicers_own_function_is_called_as_it_wants_to_be(
+    agrees: bool, desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only its question and pip are replaced."""
+    titles: list[str] = []
+
+    def confirm(_text: str, title: str, **_options: Any) -> bool:
+        titles.append(title)
+        return agrees
+
+    def install(packages: list[str], **_options: Any) -> None:
+        for package in packages:
+            desktop.add(*package.split(">="))
+
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", PIP_ENSURE)
+    monkeypatch.setattr(slicer.packaging, "pip_install", install, raising=False)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", confirm)
+    desktop.add("torch", "2.9.0")
+    if agrees:
+        dependencies.ensureDependencies("Segmentation", requirements)
+    else:
+        assert refusal(requirements).startswith("notional>=1.4: needed, and not installed.")
+    assert len(titles) == 1 and titles[0].startswith("Segmentation - ")
 
 
 def test_networks_for_stripping_come_without_what_their_package_asks_for(desktop: Desktop) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,6 +158,20 @@ def test_stages_of_another_version_are_those_of_the_recipe(training: Any) -> Non
     for stages in ("no JSON", "[]", '{"of": "baseline/segresnet/quick"}'):
         write_outside(training, stages=stages)
         assert training.ui.stagesTable.item(0, 0).text() == "train"
+
+
+@pytest.mark.parametrize("removes", [True, False])
+def test_a_closed_panel_leaves_no_observer_in_the_scene(
+    removes: bool, training: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a Slicer whose disconnectGui leaves one, too: VTK would call what Python has collected."""
+    if not removes:
+        monkeypatch.setattr(type(training.state), "disconnectGui", lambda self, tag: None)
+    node = training.state.parameterNode
+    assert node.HasObserver("ModifiedEvent")
+    training.cleanup()
+    gc.collect()
+    assert not node.HasObserver("ModifiedEvent")
 
 
 def test_a_recipe_that_is_not_there_is_told_beside_start(training: Any) -> None:

@@ -269,7 +269,7 @@ def evaluated(tmp_path: Path) -> Path:
         {"subset": name, "cases": 7, "dice": dice, "dice_std": dict.fromkeys(dice, 0.12)}
         for name, dice in named.items()
     ]
-    gain = {"subset": "T2", "added": "T1ce", "cases": 6, "before": named["T2"], "after": named["T1ce+T2"]}
+    gain = {"subset": "T2", "added": "T1ce", "cases": 1, "before": named["T2"], "after": named["T1ce+T2"]}
     path = write_student(tmp_path / "evaluated.safetensors")
     known = Student.load(path)
     known.card["evaluation"] = {"subsets": subsets, "gains": [gain]}
@@ -291,11 +291,11 @@ def test_the_panel_says_what_to_expect_and_what_a_further_sequence_would_change(
     assert not panel.ui.expectationLabel.text
     panel.ui.t2Selector.setCurrentNode(node)
     assert expected(panel) == [
-        "T2 (1 of 4 sequences): what to expect, by mean Dice \u00b1 spread over 7 evaluated patients",
+        "T2 (1 of 4 sequences): what to expect, by mean Dice \u00b1 spread over 7 patients",
         "✓ Whole tumor: reliable (0.80 \u00b1 0.12)",
         "⚠ Tumor core: check (0.60 \u00b1 0.12)",
         "✗ Enhancing tumor: doubtful (0.31 \u00b1 0.12)",
-        "Adding T1ce, in the same 6 patients: better: tumor core 0.60 → 0.70, enhancing tumor 0.31 → 0.70; "
+        "Adding T1ce, in the same 1 patient: better: tumor core 0.60 → 0.70, enhancing tumor 0.31 → 0.70; "
         "worse: whole tumor 0.80 → 0.75.",
     ]
 
@@ -306,7 +306,7 @@ def test_the_panel_says_what_a_chosen_sequence_costs(panel: Any, evaluated: Path
     panel.ui.t1ceSelector.setCurrentNode(t1ce)
     panel.ui.t2Selector.setCurrentNode(t2)
     assert expected(panel)[-1] == (
-        "Without T1ce, in the same 6 patients: better: whole tumor 0.75 → 0.80; worse: tumor core "
+        "Without T1ce, in the same 1 patient: better: whole tumor 0.75 → 0.80; worse: tumor core "
         "0.70 → 0.60, enhancing tumor 0.70 → 0.31."
     )
 
@@ -416,6 +416,7 @@ def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
         (data / name).mkdir(parents=True)
         write_brain(data / name / f"{name}_t2.nii.gz")
     write_brain(data / "C_MPRAGE.nii.gz")
+    (data / "D_t2.nii.gz").write_bytes((data / "A_1" / "A_1_t2.nii.gz").read_bytes()[:300])
     choose_student(panel, student)
     assert "Choose the folder of patients." in panel.ui.folderButton.toolTip
     panel.ui.folderDataPathEdit.setCurrentPath("x" * 5000)  # longer than any system allows
@@ -428,7 +429,8 @@ def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
     assert "A segmentation is running." in panel.ui.applyButton.toolTip
     assert "A segmentation is running." in panel.ui.folderButton.toolTip
     finish(panel)
-    assert panel.ui.statusLabel.text.startswith("2 segmented, 0 done before, 0 failed.")
+    assert panel.ui.statusLabel.text.startswith("2 segmented, 0 done before, 1 failed.")
+    assert "Failed: 1\nD: " in panel.ui.statusLabel.text
     assert "Files skipped: 1\nC_MPRAGE.nii.gz: " in panel.ui.statusLabel.text
     assert (tmp_path / "out" / "B_2.seg.nrrd").is_file()
     assert scene_state() == before
@@ -538,9 +540,9 @@ def test_a_calibrated_student_tells_how_far_to_trust_this_very_result(
     plain = QtGui.QTextDocumentFragment.fromHtml(panel.ui.estimateLabel.text).toPlainText()
     assert plain.splitlines() == [
         "What this result is worth: Dice estimated for it",
-        "✗ Whole tumor: doubtful (0.41)",
-        "⚠ Tumor core: check (0.62)",
-        "✓ Enhancing tumor: reliable (0.90)",
+        "✗ Whole tumor: doubtful (estimated 0.41)",
+        "⚠ Tumor core: check (estimated 0.62)",
+        "✓ Enhancing tumor: reliable (estimated 0.90)",
     ]
     assert "⚠ This result is doubtful: a Dice of 0.41" in panel.ui.notesLabel.text
     assert "See the notes under Result." in panel.ui.statusLabel.text

@@ -241,9 +241,9 @@ def test_the_result_says_what_it_is_worth_and_what_was_done_to_the_volumes(panel
     finish(panel)
     assert plain(panel.ui.estimateLabel) == [
         "What this result is worth: mean Dice of 16 patients with FLAIR+T1ce",
-        "✓ Whole tumor: reliable (0.80)",
-        "⚠ Tumor core: check (0.60)",
-        "✗ Enhancing tumor: doubtful (0.30)",
+        "✓ Whole tumor: reliable (mean 0.80)",
+        "⚠ Tumor core: check (mean 0.60)",
+        "✗ Enhancing tumor: doubtful (mean 0.30)",
     ]
     assert plain(panel.ui.notesLabel) == ["⚠ 'MPRAGE Gd' lay 9 mm off & was moved."]
 

@@ -14,6 +14,7 @@ from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.metrics import dice
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import read_label, read_study
+from MissingModalityLib.phantom.contrast import ContrastParameters
 from MissingModalityLib.phantom.patient import grow_patient, write_patient
 
 COARSE = {"shape": (44, 54, 46), "spacing": (4.0, 4.0, 4.0)}
@@ -118,3 +119,9 @@ def test_a_full_size_patient_lies_on_the_grid_of_brats() -> None:
     counts = np.bincount(sitk.GetArrayFromImage(label).ravel(), minlength=4) / 1000
     assert (counts[1:] > 1).all()
     assert len(volumes) == 4
+
+
+def test_without_contrast_no_tumor_is_brighter_than_white_matter() -> None:
+    drawn = [ContrastParameters.sample(np.random.default_rng(seed)).means for seed in range(50)]
+    assert all(means[tissue][Modality.T1] <= 1 for means in drawn for tissue in ("ncr", "ed", "et"))
+    assert any(means["ed"][Modality.FLAIR] > 2 for means in drawn)  # elsewhere as measured

@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--stripped", type=Path, nargs="*", default=(), help="folders of stripped cases")
     parser.add_argument("--sheets", type=Path, help="folder for pictures")
     options = parser.parse_args()
-    print("| raw case, sequence | cm3 | Dice with HD-BET | tumor lost | CPU s |\n|---|---|---|---|---|")
+    print("| raw case, sequence | cm³ | Dice with HD-BET | tumor lost | CPU s |\n|---|---|---|---|---|")
     for folder, images in raw_cases(options.data, options.only):
         measure_raw(folder, images, options.sheets)
     print("\n| stripped case, sequence | stripped again | brain kept |\n|---|---|---|")

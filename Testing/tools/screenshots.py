@@ -19,12 +19,14 @@ from typing import Any
 import slicer
 from PySide6 import QtCore
 
+import sample_icons
 import seg_screenshots
 import slicer_standin
 import train_screenshots
 from checkout import ROOT
 
 DEMO = ROOT / "Scripts" / "demo.py"
+ICONS = ROOT / "MissingModalitySeg" / "Resources" / "Icons"
 
 WIDTH, MARGIN = 440, 4
 """Of a panel, and of what is shown around a section, in pixels."""
@@ -32,7 +34,7 @@ WIDTH, MARGIN = 440, 4
 WORK = Path(tempfile.gettempdir()) / "tutorial"
 """Folder whose paths the pictures show: short, and the same every time."""
 
-GROUPS = ("segmentation", "training", "overlays")
+GROUPS = ("segmentation", "training", "overlays", "icons")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,12 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     WORK.mkdir()  # what lies there is of a run that has not ended, or somebody else's
     try:
         if "segmentation" in options.only:
-            seg_screenshots.main(options.folder, save)
+            seg_screenshots.main(options.folder, save, options.case)
         if "training" in options.only:
             slicer_standin.new_scene()
             train_screenshots.main(options.folder, WORK, save)
         if "overlays" in options.only:
             draw_overlays(options.folder, options.case)
+        if "icons" in options.only:
+            samples = slicer_standin.load_module("MissingModalitySegLib.sampledata")
+            sample_icons.main(ICONS, samples.SAMPLE_NAME, samples.RAW_SAMPLE_NAME, samples.SEED)
     finally:
         shutil.rmtree(WORK)
 

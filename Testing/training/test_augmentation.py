@@ -16,11 +16,14 @@ from torch.utils.data import default_collate
 
 from MissingModalityLib.training import augmentation_draw
 from MissingModalityLib.training.augmentation import AUGMENTATIONS, apply, draw
+from MissingModalityLib.training.augmentation_acquisition import coarser
+from MissingModalityLib.training.augmentation_intensities import stretched, with_inverted_gamma
 from MissingModalityLib.training.settings import Settings
 
 SIZE = (22, 27, 25)
 """Odd, even and unequal, so that no axis can pass for another."""
 MOVING = ("paper", "strong")
+"""Levels whose geometry is mild."""
 
 
 def drawn_for(level: str, *seeds: int, **changed: np.ndarray) -> dict[str, Tensor]:
@@ -84,7 +87,7 @@ def test_level_none_draws_and_changes_nothing():
     assert torch.equal(same_image, image) and torch.equal(same_label, label)
 
 
-@pytest.mark.parametrize("level", MOVING)
+@pytest.mark.parametrize("level", [*MOVING, "nnunet"])
 def test_draws_have_one_shape_and_are_repeatable(level):
     first = draw(level, np.random.default_rng(1))
     for seed in range(30):
@@ -144,6 +147,56 @@ def test_the_strong_level_draws_each_change_as_often_and_as_far_as_it_says():
         assert alike == pytest.approx(probability**4, abs=0.06), name
 
 
+def test_nnunets_level_draws_each_change_as_often_and_as_far_as_its_paper_says():
+    draws = [draw("nnunet", np.random.default_rng(seed)) for seed in range(1000)]
+    stacked = {name: np.stack([drawn[name] for drawn in draws]) for name in draws[0]}
+    size = np.cbrt(np.linalg.det(stacked["affine"].astype(np.float64)))
+    resized = abs(size - 1) > 1e-6
+    turned = np.array([rotation_degrees(a / s) > 0.1 for a, s in zip(stacked["affine"], size, strict=True)])
+    assert resized.mean() == pytest.approx(0.2, abs=0.04) and turned.mean() == pytest.approx(0.2, abs=0.04)
+    assert 0.7 - 1e-6 <= size.min() < 0.75 and 1.35 < size.max() <= 1.4 + 1e-6
+    limits = {
+        "blur": (0, 0.1, 0.5, 1.5),
+        "stretch": (1, 0.15, 0.65, 1.5),
+        "coarseness": (1, 0.125, 1, 2),
+        "inverted_gamma": (1, 0.15, 0.7, 1.5),
+        "gamma": (1, 0.15, 0.7, 1.5),
+        "scale": (1, 0.15, 0.7, 1.3),
+        "noise": (0, 0.15, 0, 0.1**0.5),
+    }
+    for name, (neutral, probability, low, high) in limits.items():
+        values = stacked[name].reshape(4000, -1)
+        happened = (values != neutral).any(axis=1)
+        assert happened.mean() == pytest.approx(probability, abs=0.03), name
+        assert low - 1e-6 <= values[happened].min() and values[happened].max() <= high + 1e-6, name
+    assert not stacked["shift"].any() and not stacked["bias"].any()
+
+
+def test_a_stretched_volume_keeps_its_range():
+    volumes = torch.tensor([-2.0, -1.0, 0.5, 3.0]).view(1, 1, 2, 2).repeat(2, 1, 1, 1)
+    wide, narrow = stretched(volumes, torch.tensor([1.5, 0.5]))
+    assert wide.flatten().tolist() == [-2, -1.5, 0.75, 3]
+    assert narrow.flatten().tolist() == [
+        -1,
+        -0.5,
+        0.25,
+        1.5,
+    ]
+
+
+def test_inverted_gamma_bends_the_dark_as_gamma_does_the_bright():
+    volumes = torch.linspace(-1, 3, 8).view(1, 2, 2, 2)
+    found = with_inverted_gamma(volumes, torch.tensor([1.5]))
+    torch.testing.assert_close((3 - found) / 4, ((3 - volumes) / 4) ** 1.5)
+
+
+def test_a_coarser_volume_is_linear_between_every_second_voxel():
+    volume = torch.arange(9.0).square().view(1, 9, 1, 1).expand(2, 9, 3, 2).contiguous()
+    coarse, same = coarser(volume, torch.tensor([2.0, 1.0]))
+    assert coarse[:, 0, 0].tolist() == [0, 2, 4, 10, 16, 26, 36, 50, 64]
+    assert torch.equal(same, volume[1])
+
+
 @pytest.mark.parametrize("level", MOVING)
 def test_air_and_missing_channels_stay_empty_and_labels_whole(level):
     image, label = batch(12)
@@ -163,7 +216,7 @@ def test_air_and_missing_channels_stay_empty_and_labels_whole(level):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("level", MOVING)
+@pytest.mark.parametrize("level", [*MOVING, "nnunet"])
 def test_a_samples_result_depends_neither_on_its_batch_nor_on_global_state(level, threads):
     image, label = batch(6)
     often = {"blur": np.full((4, 3), 0.7, np.float32), "noise": np.full(4, 0.1, np.float32)}

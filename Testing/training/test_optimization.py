@@ -21,7 +21,7 @@ from MissingModalityLib.training.optimization import (
 )
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.settings import Settings
-from tiny_run import TINY, assert_same, log, weights
+from tiny_run import QUICK, TINY, assert_same, log, weights
 
 CPU = torch.device("cpu")
 CONSTANT = {"lr_schedule": "constant-linear", "learning_rate": 0.5}
@@ -95,7 +95,28 @@ def test_a_run_with_adamw_that_is_resumed_ends_with_the_same_bits(tiny_cases: Pa
     assert any(not value.equal(weights(adam)[name]) for name, value in weights(whole).items())
 
 
-@pytest.mark.parametrize(("before", "after"), [("adam", "adamw"), ("adamw", "adam")])
+def test_sgd_makes_steps_with_nesterovs_momentum() -> None:
+    parameter = nn.Parameter(torch.ones(3))
+    optimizer = make_optimizer([parameter], Settings(optimizer="sgd", learning_rate=0.1, weight_decay=0), CPU)
+    for expected in (1 - 0.1 * 1.99, 1 - 0.1 * (1.99 + 1 + 0.99 * 1.99)):
+        parameter.grad = torch.ones(3)
+        optimizer.step()
+        torch.testing.assert_close(parameter.detach(), torch.full((3,), expected))
+
+
+def test_a_run_with_nnunets_training_that_is_resumed_ends_with_the_same_bits(
+    tiny_cases: Path, tmp_path: Path
+) -> None:
+    settings = {**QUICK, "network": {"width": 2, "levels": 4}, "lr_schedule": "constant-linear"}
+    settings = {**settings, "lr_decay_fraction": 0, "validation_fraction": 0}
+    whole = train(tiny_cases, tmp_path / "a", "nnunet-dropout", settings={**settings, "epochs": 2})
+    cut = train(tiny_cases, tmp_path / "b", "nnunet-dropout", settings={**settings, "epochs": 1})
+    train(None, cut, resume=True, settings={"epochs": 2})
+    assert_same(weights(whole), weights(cut))
+    assert "deep_dice" in log(whole)[-1]["loss"]
+
+
+@pytest.mark.parametrize(("before", "after"), [("adam", "adamw"), ("adamw", "adam"), ("sgd", "adam")])
 def test_a_run_keeps_its_optimizer(before: str, after: str, tiny_cases: Path, tmp_path: Path) -> None:
     run = train(tiny_cases, tmp_path / "run", settings={**TINY, "epochs": 1, "optimizer": before})
     with pytest.raises(OptionError, match=r"does not fit these settings \(another optimizer\)"):

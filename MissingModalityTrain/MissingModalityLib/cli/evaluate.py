@@ -20,6 +20,7 @@ from .options import (
     add_output,
     add_student,
     failure_code,
+    label_numbers,
     show_result,
     skipped_lines,
     warning_lines,
@@ -29,6 +30,7 @@ from .speech import add_speech, shown_progress
 _EXAMPLES = (
     "evaluate --data TEST_CASES --output results",
     "evaluate --model model.safetensors --data TEST_CASES --output results --store",
+    "evaluate --predictions LABEL_MAPS --data TEST_CASES --output results-of-another",
 )
 
 
@@ -38,6 +40,19 @@ def add(commands: Any) -> None:
         commands, "evaluate", run, "Score a model on cases with labels, over all subsets.", _EXAMPLES
     )
     add_student(parser)
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="DIR",
+        help="score the label maps in this folder, of any program, in place of a model: each called like its "
+        "case; one folder for each subset, such as FLAIR+T1ce, or all predicted from all sequences",
+    )
+    parser.add_argument(
+        "--prediction-labels",
+        type=label_numbers,
+        metavar="NAME",
+        help="how these label maps are numbered (default: as the cases' labels, or as their values tell)",
+    )
     add_data(parser, "folder of cases with labels")
     add_output(parser, "DIR", "folder for tables and report")
     parser.add_argument(
@@ -91,6 +106,8 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate."""
+    if options.predictions is not None:
+        return _run_predictions(options)
     from ..evaluation.attach import attach_evaluation, trained_on
     from ..evaluation.evaluate import evaluate_folder
     from ..inference.locations import bundled_student
@@ -98,6 +115,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.store and options.student is None:
         raise OptionError("--store writes into a model file, and the bundled one stays. Add --model.")
+    if options.prediction_labels is not None:
+        raise OptionError("--prediction-labels is of label maps. Add --predictions.")
     student = options.student or bundled_student()
 
     with shown_progress(options) as progress:
@@ -106,13 +125,8 @@ def run(options: argparse.Namespace) -> int:
             options.data,
             options.output,
             device=options.device,
-            convention=options.convention,
             on_progress=progress,
-            hd95_rule=options.hd95_rule,
-            hd95_definition=options.hd95,
-            metrics=options.metrics,
-            cases=options.cases,
-            resection_cavity=options.resection_cavity,
+            **_how(options),
         )
     seen = trained_on(student, result)
     # scores on cases that it learned from would stand in the file as if they were of new ones
@@ -123,4 +137,37 @@ def run(options: argparse.Namespace) -> int:
     warnings = [*skipped_lines(result["skipped"]), *warning_lines(result["warnings"])]
     warnings += [f"{warning}{not_stored}."] if seen else []
     show_result(options, {**result, "seen": seen}, "\n".join([*warnings, f"Wrote {options.output}"]))
+    return failure_code(result)
+
+
+def _how(options: argparse.Namespace) -> dict[str, Any]:
+    """What scores are made of and by, whatever predicts."""
+    return {
+        "convention": options.convention,
+        "hd95_rule": options.hd95_rule,
+        "hd95_definition": options.hd95,
+        "cases": options.cases,
+        "metrics": options.metrics,
+        "resection_cavity": options.resection_cavity,
+    }
+
+
+def _run_predictions(options: argparse.Namespace) -> int:
+    """Score label maps."""
+    from ..evaluation.foreign import evaluate_predictions
+
+    if options.student is not None or options.store:
+        other = "--model" if options.student is not None else "--store"
+        raise OptionError(f"--predictions scores label maps and no model. Leave out {other}.")
+    with shown_progress(options) as progress:
+        result = evaluate_predictions(
+            options.predictions,
+            options.data,
+            options.output,
+            labels=options.prediction_labels,
+            on_progress=progress,
+            **_how(options),
+        )
+    warnings = [*skipped_lines(result["skipped"]), *warning_lines(result["warnings"])]
+    show_result(options, result, "\n".join([*warnings, f"Wrote {options.output}"]))
     return failure_code(result)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..clinical.steps import REGISTRATION, STRIPPING, Steps
+from ..clinical.steps import BIAS_FIELD, REGISTRATION, STRIPPING, Steps
 from ..core import strict_json
 from ..core.errors import OptionError
 from ..core.labels import CONVENTIONS, convention
@@ -120,6 +120,12 @@ def add_steps(parser: argparse.ArgumentParser, mask: bool) -> None:
             help="mask of the brain in place of stripping, on any grid of the patient",
         )
     parser.add_argument(
+        "--bias-field",
+        choices=BIAS_FIELD,
+        default=BIAS_FIELD[0],
+        help="free volumes with their skull of the coil's unevenness (default: %(default)s)",
+    )
+    parser.add_argument(
         "--no-content-check",
         action="store_true",
         help="do not look in the voxels whether each volume is the sequence that it was given as",
@@ -129,7 +135,9 @@ def add_steps(parser: argparse.ArgumentParser, mask: bool) -> None:
 def chosen_steps(options: argparse.Namespace) -> Steps:
     """What the options of :func:`add_steps` say."""
     mask = getattr(options, "brain_mask", None)
-    return Steps(options.registration, options.stripping, mask, not options.no_content_check)
+    return Steps(
+        options.registration, options.stripping, mask, not options.no_content_check, options.bias_field
+    )
 
 
 def add_convention(parser: Any) -> None:
@@ -216,8 +224,11 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def failure_code(result: Mapping[str, Any]) -> int:
-    """The exit code of a command on many cases: 1 where a fault of the program has cost one of them."""
-    return 1 if result["unforeseen"] else 0
+    """The exit code of a command on many cases: 1 where one was to be done and could not be.
+
+    That is what pipelines of the field end with then, such as fMRIPrep, and what schedulers take for failed.
+    """
+    return 1 if result["unforeseen"] or result.get("failed") else 0
 
 
 def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary: str) -> None:

@@ -247,7 +247,7 @@ def _summary(report: Mapping[str, Any]) -> str:
             *report.get("dicom", {}).get("choice", []),
             f"Used {report['modalities']} on {report['device']['name']}: {report['seconds']['total']:.1f} s, "
             f"{report['peak_memory_bytes'] / 2**30:.1f} GiB",
-            f"Volumes in cm3: {volumes}",
+            f"Volumes in cm³: {volumes}",
             *([f"Present at all, in %: {presence}"] if presence else []),
             *worth(report),
             f"Wrote {report['output']}",

@@ -38,7 +38,8 @@ def add(commands: Any) -> None:
         commands,
         "segment-folder",
         run,
-        "Segment all cases of a folder from the volumes each has; called again, it goes on where it was.",
+        "Segment all cases of a folder from the volumes each has; called again, it goes on where it was. "
+        "Exit code 1: some could not be segmented, the others are done.",
         _EXAMPLES,
     )
     add_data(parser, "folder of cases")

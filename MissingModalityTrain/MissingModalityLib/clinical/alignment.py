@@ -34,8 +34,8 @@ _NUDGE_MM, _NUDGE_DEGREES = (5.0, -5.0, 5.0), (4.0, 4.0, -4.0)
 _RELAXATION = 0.75
 """Of a step when the gradient turns back; ITK's 0.5 ends the search too early in narrow valleys."""
 
-# Threads add up their sums in the order in which they end; the metric asks how many the process allows.
-_one_thread = ProcessSwitch(
+# Threads add up their sums in the order in which they end; the metric and N4 ask how many the process allows.
+one_thread = ProcessSwitch(
     read=sitk.ProcessObject.GetGlobalDefaultNumberOfThreads,
     write=sitk.ProcessObject.SetGlobalDefaultNumberOfThreads,
     changed=1,
@@ -139,7 +139,7 @@ def _search(
         *level.steps_mm, level.iterations, relaxationFactor=_RELAXATION, gradientMagnitudeTolerance=1e-8
     )
     method.SetOptimizerScales([_TURN_RADIUS_MM**2] * 3 + [1.0] * 3)
-    with _one_thread.hold():
+    with one_thread.hold():
         method.Execute(fixed.at(level.spacing_mm), moving.at(level.spacing_mm))
     return method.GetMetricValue(), found
 
@@ -148,7 +148,7 @@ def _value(fixed: Head, moving: Head, start: sitk.Euler3DTransform) -> float:
     method = _method(fixed, COARSE, seed=1)
     method.SetInitialTransform(start, inPlace=False)
     try:
-        with _one_thread.hold():
+        with one_thread.hold():
             return method.MetricEvaluate(fixed.at(COARSE.spacing_mm), moving.at(COARSE.spacing_mm))
     except RuntimeError:  # the heads do not meet here
         return 0.0

@@ -17,7 +17,7 @@ from scipy import ndimage
 from ..core.modalities import Modality
 from ..imaging.grid import Grid
 from ..imaging.reading import Study
-from .coarse import brain_center, deviations, head_of, middle_of, on_grid, own_grid
+from .coarse import brain_center, deviations, middle_of, on_grid, own_grid
 
 SPACING_MM = 3.0
 _WINDOW_VOXELS = 5
@@ -51,8 +51,8 @@ def views(study: Study) -> Mapping[Modality, View]:
     grid = own_grid(study.images[study.reference], SPACING_MM)
     found = {}
     for modality, image in study.images.items():
-        values, share = on_grid(image, grid, study.brain)
-        found[modality] = View(values, share > _TISSUE_SHARE, head_of(values, share), grid)
+        seen = on_grid(image, grid, study.brain)
+        found[modality] = View(seen.values, seen.share > _TISSUE_SHARE, seen.head, grid)
     return found
 
 

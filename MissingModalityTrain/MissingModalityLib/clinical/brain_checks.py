@@ -44,17 +44,17 @@ def not_background(image: sitk.Image) -> sitk.Image:
 
 
 def _unusual_size(found: float, cut: bool) -> list[str]:
-    """Told of a brain of that many mm3; part of one may be small."""
-    shown = f"The brain has {found / MM3_PER_CM3:.0f} cm3"
+    """Told of a brain of that many mm³; part of one may be small."""
+    shown = f"The brain has {found / MM3_PER_CM3:.0f} cm³"
     low, high = plausibility.SMALL_BRAIN_MM3, plausibility.LARGE_BRAIN_MM3
     if found > high:
         return [
-            f"{shown}, and that of an adult hardly more than {high / MM3_PER_CM3:.0f} cm3: what surrounds it "
+            f"{shown}, and that of an adult hardly more than {high / MM3_PER_CM3:.0f} cm³: what surrounds it "
             "may be left, or the voxel spacing is wrong. Look at the outline of the brain."
         ]
     if found < low and not cut:
         return [
-            f"{shown}, and that of an adult hardly less than {low / MM3_PER_CM3:.0f} cm3. Students learned "
+            f"{shown}, and that of an adult hardly less than {low / MM3_PER_CM3:.0f} cm³. Models learned "
             "from adults, so expect less of them in a child; in an adult look whether part of the brain was "
             "cut off, and check the voxel spacing."
         ]

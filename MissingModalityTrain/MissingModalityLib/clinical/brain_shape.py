@@ -22,7 +22,7 @@ _RADII_MM = (
     (-2.2, -34.0, 0.0, 0.0, 0.0),
     (-12.3, 0.0, 0.0, 0.0, 0.0),
 )
-"""From a brain's center to its surface, for one of 1400 cm3: coefficients of the powers of the direction's
+"""From a brain's center to its surface, for one of 1400 cm³: coefficients of the powers of the direction's
 component to the back (rows) and up (columns), fitted by least squares; the brains are 3 mm off (RMS)."""
 
 _VOLUME_MM3 = 1.4e6
@@ -104,7 +104,7 @@ def _words(way: Way) -> str:
 
 
 def _shares(mask: sitk.Image) -> np.ndarray:
-    """(24, 24, 24) share of a mask in cubes about its center, 8 mm wide for a brain of 1400 cm3."""
+    """(24, 24, 24) share of a mask in cubes about its center, 8 mm wide for a brain of 1400 cm³."""
     array = sitk.GetArrayViewFromImage(mask) > 0
     voxels = np.argwhere(array)[:, ::-1]
     center = Grid.from_image(mask).points(voxels.mean(axis=0, keepdims=True))[0]

@@ -5,6 +5,8 @@ Arrays are in SimpleITK order (z, y, x), which run to head, back and left of the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import SimpleITK as sitk
 
@@ -44,11 +46,26 @@ def coarse(image: sitk.Image, brain: sitk.Image | None = None) -> np.ndarray:
     Returns:
         float32 of :data:`SHAPE` within :data:`RANGE`; all air where the volume shows nothing.
     """
-    values, share = on_coarse_grid(image, brain)
-    return centered(values, share > BRAIN_SHARE, head_of(values, share))
+    seen = on_coarse_grid(image, brain)
+    return centered(seen.values, seen.share > BRAIN_SHARE, seen.head)
 
 
-def on_coarse_grid(image: sitk.Image, brain: sitk.Image | None = None) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Seen:
+    """A volume on another grid; arrays (D, H, W).
+
+    Attributes:
+        values: float32, mean intensities of what is not background.
+        share: float32, of what is not background in each voxel.
+        head: bool, the brain where a volume is stripped, else what is brighter than air.
+    """
+
+    values: np.ndarray
+    share: np.ndarray
+    head: np.ndarray
+
+
+def on_coarse_grid(image: sitk.Image, brain: sitk.Image | None = None) -> Seen:
     """:func:`on_grid` for the grid of 4 mm along the volume's axes, permuted and flipped to near LPS."""
     return on_grid(image, own_grid(image, SPACING_MM), brain)
 
@@ -62,28 +79,28 @@ def own_grid(image: sitk.Image, spacing: float) -> Grid:
     return Grid(tuple(size), (spacing,) * 3, tuple(origin.tolist()), grid.direction)
 
 
-def on_grid(
-    image: sitk.Image, target: Grid, brain: sitk.Image | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean intensities of what is not background, and its share of each voxel.
+def on_grid(image: sitk.Image, target: Grid, brain: sitk.Image | None = None) -> Seen:
+    """Mean intensities of what is not background, its share of each voxel, and where the head is.
 
     Args:
         image: 3-D scalar; voxels finer than the target's are averaged.
         target: grid to look at.
         brain: mask in the same space on any grid.
-
-    Returns:
-        Two float32 arrays (D, H, W) on the target.
     """
     image = sitk.Cast(sitk.DICOMOrient(image, ORIENTATION), sitk.sitkFloat32)
-    mask = sitk.Cast(_tissue(image, brain), sitk.sitkFloat32)
+    tissue = _tissue(image, brain)
+    stripped = not sitk.GetArrayViewFromImage(tissue).all()
+    mask = sitk.Cast(tissue, sitk.sitkFloat32)
     steps = zip(target.spacing, image.GetSpacing(), image.GetSize(), strict=True)
     factors = [min(max(1, int(coarse_step / step)), count) for coarse_step, step, count in steps]
     total, share = (
         sitk.GetArrayFromImage(target.resample(sitk.BinShrink(part, factors), sitk.sitkLinear, 0.0))
         for part in (image * mask, mask)
     )
-    return np.where(share > 0, total / np.maximum(share, 1e-6), 0).astype(np.float32), share
+    values = np.where(share > 0, total / np.maximum(share, 1e-6), 0).astype(np.float32)
+    # the grid may reach beyond the volume, so the share alone does not tell a raw volume
+    inside = share > BRAIN_SHARE
+    return Seen(values, share, inside if stripped else inside & brighter_than_air(values))
 
 
 def centered(values: np.ndarray, inside: np.ndarray, head: np.ndarray) -> np.ndarray:
@@ -141,16 +158,6 @@ def middle_of(shape: tuple[int, ...], center: np.ndarray, spacing: float) -> np.
         )
         < 1
     )
-
-
-def head_of(values: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Where the head is: the brain where a volume is stripped, else what is brighter than air.
-
-    Args:
-        values, share: (D, H, W) as :func:`on_grid` returns them.
-    """
-    inside = share > BRAIN_SHARE
-    return inside if inside.mean() < 1 else brighter_than_air(values)
 
 
 def _tissue(image: sitk.Image, brain: sitk.Image | None) -> sitk.Image:

@@ -39,7 +39,7 @@ _UNKNOWN = 0.005
 """Share of volumes whose look the network has not learned: it is never surer than this leaves room for."""
 
 _FEWEST_VOXELS = 1000
-"""Of 4 mm, 64 cm3: of a volume that shows less of a head nothing is said."""
+"""Of 4 mm, 64 cm³: of a volume that shows less of a head nothing is said."""
 
 TOLD = 0.9
 """Least probability at which a volume is said to be something else; chosen on patients held out."""

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from ..core.modalities import Modality
-from .coarse import brain_center, deviations, head_of, middle_of, on_grid, own_grid
+from .coarse import brain_center, deviations, middle_of, on_grid, own_grid
 
 SPACING_MM = 2.0
 """Vessels of 2 to 3 mm are still seen; whoever looks finer meets noise and misregistration."""
@@ -51,14 +51,16 @@ def contrast_gain(first: sitk.Image, second: sitk.Image, brain: sitk.Image | Non
         are turned round; None where they share too little of the brain's middle.
     """
     grid = own_grid(first, SPACING_MM)
-    (one, share), (two, other) = (on_grid(image, grid, brain) for image in (first, second))
-    center = brain_center(head_of(one, share), SPACING_MM)
+    one, two = (on_grid(image, grid, brain) for image in (first, second))
+    center = brain_center(one.head, SPACING_MM)
     if center is None:
         return None
-    both = (share > _TISSUE_SHARE) & (other > _TISSUE_SHARE) & middle_of(one.shape, center, SPACING_MM)
+    both = (one.share > _TISSUE_SHARE) & (two.share > _TISSUE_SHARE)
+    both &= middle_of(both.shape, center, SPACING_MM)
     if np.count_nonzero(both) < _FEWEST_VOXELS:
         return None
-    difference = deviations(two, two[both]) - deviations(one, one[both])
+    first_values, second_values = (deviations(seen.values, seen.values[both]) for seen in (one, two))
+    difference = second_values - first_values
     return _asymmetry((difference - _local_mean(difference, both))[both])
 
 

@@ -34,7 +34,7 @@ def crop_to_head(image: sitk.Image) -> sitk.Image | None:
         Part of the volume, axes near LPS, the voxels themselves; None where the head is all that it shows.
     """
     oriented = sitk.DICOMOrient(image, ORIENTATION)
-    head = largest_part(brighter_than_air(on_coarse_grid(oriented)[0]))
+    head = largest_part(brighter_than_air(on_coarse_grid(oriented).values))
     slices = np.flatnonzero(head.sum((1, 2)) * SPACING_MM**2 > _CROWN_MM2)
     if not len(slices):
         return None

@@ -33,7 +33,7 @@ def volume_mm3(mask: sitk.Image) -> float:
 
 
 def implausible_volume(mask: sitk.Image) -> str | None:
-    """Why a mask is no brain's by its volume, as "it has 12 cm3", or None where it may be one.
+    """Why a mask is no brain's by its volume, as "it has 12 cm³", or None where it may be one.
 
     Part of a brain, in a volume that ends inside the head, may be small.
     """
@@ -42,7 +42,7 @@ def implausible_volume(mask: sitk.Image) -> str | None:
     smallest = plausibility.SMALLEST_BRAIN_MM3 if whole else plausibility.SMALLEST_PART_MM3
     if smallest <= found <= plausibility.LARGEST_BRAIN_MM3 and found > 0:
         return None
-    return f"it has {found / MM3_PER_CM3:.0f} cm3, and brains have {_brains()}"
+    return f"it has {found / MM3_PER_CM3:.0f} cm³, and brains have {_brains()}"
 
 
 def implausible_masks(
@@ -108,7 +108,7 @@ def dice(one: sitk.Image, other: sitk.Image) -> float:
 
 def _brains() -> str:
     limits = (plausibility.SMALLEST_BRAIN_MM3, plausibility.LARGEST_BRAIN_MM3)
-    return " to ".join(f"{limit / MM3_PER_CM3:.0f}" for limit in limits) + " cm3"
+    return " to ".join(f"{limit / MM3_PER_CM3:.0f}" for limit in limits) + " cm³"
 
 
 def _reaches_face(mask: np.ndarray) -> bool:

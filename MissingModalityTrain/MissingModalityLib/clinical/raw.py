@@ -1,4 +1,4 @@
-"""The steps before segmentation, in their order: registration, skull stripping, check of the contents."""
+"""The steps before segmentation: registration, skull stripping, check of the contents, bias field."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.plausibility import is_cut
 from ..imaging.preparation import check_volumes
 from ..imaging.reading import Study
+from .bias_field import even_out
 from .brain_checks import check_brain
 from .content import check_content
 from .given_mask import read_brain_mask
@@ -37,7 +38,8 @@ class Ready:
         study: volumes in one space, with the mask of the brain where stripping was needed, and with the
             warnings of all steps.
         facts: what was done, for the report's ``input_steps``: ``asked`` (see :class:`.Steps`),
-            ``registration`` by name of the moved volumes, and ``stripping``.
+            ``registration`` by name of the moved volumes, ``stripping``, and ``bias_field`` by name of the
+            volumes that were evened out, how bright its brightest place was beside its darkest.
     """
 
     study: Study
@@ -47,12 +49,13 @@ class Ready:
 def make_ready(study: Study, steps: Steps, on_progress: Progress | None = None) -> Ready:
     """Bring raw volumes of one patient into one space, find the brain, and look at the contents.
 
-    Volumes that are in one space and stripped already stay as they are, to the bit.
+    Volumes that are in one space and stripped already stay as they are, to the bit. Raw ones are evened out
+    last, for the checks know them as they come.
 
     Args:
         study: one to four volumes; the first one stays where it is.
         steps: what to do and what to leave out.
-        on_progress: called with the stages ``register``, ``strip`` and ``check``.
+        on_progress: called with the stages ``register``, ``strip``, ``check`` and ``prepare``.
 
     Raises:
         ImageError: a volume is none, volumes cannot be brought together, or the brain mask does not fit.
@@ -65,6 +68,8 @@ def make_ready(study: Study, steps: Steps, on_progress: Progress | None = None) 
     study, facts["registration"] = _registered(study, steps, notify)
     study, facts["stripping"] = _stripped(study, steps, notify)
     study = _warned(study, thick + _checked(study, steps, notify))
+    if study.brain is not None and steps.bias_field != "never":
+        study, facts["bias_field"] = even_out(study, notify)
     return Ready(study, facts)
 
 
@@ -125,7 +130,7 @@ def _stripped(study: Study, steps: Steps, notify: Progress) -> tuple[Study, dict
 
 def _how_stripped(brain: Brain) -> str:
     return (
-        f"The skull was taken away by {brain.method}: {brain.volume_cm3:.0f} cm3 of brain are left. Check "
+        f"The skull was taken away by {brain.method}: {brain.volume_cm3:.0f} cm³ of brain are left. Check "
         "that no tumor at the surface was cut off."
     )
 

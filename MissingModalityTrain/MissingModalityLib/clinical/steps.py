@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
+from ..core.kinds import takes_known_names
 
 REGISTRATION = ("auto", "never")
 STRIPPING = ("auto", "never", "always")
+BIAS_FIELD = ("auto", "never")
 
 
+@takes_known_names
 @dataclass(frozen=True)
 class Steps:
     """What is done to volumes before a student sees them.
@@ -24,18 +27,22 @@ class Steps:
         brain_mask: file of a mask of the brain, nonzero inside, in the patient's space on any grid; in place
             of stripping.
         content_check: whether voxels are asked which sequences they are of.
+        bias_field: ``auto`` frees volumes that still have their skull of the coil's unevenness, ``never``
+            takes intensities as they are.
 
     Raises:
-        OptionError: an unknown word, or a mask where stripping is to be done always.
+        OptionError: an unknown name or word, or a mask where stripping is to be done always.
     """
 
     registration: str = "auto"
     stripping: str = "auto"
     brain_mask: Path | None = None
     content_check: bool = True
+    bias_field: str = "auto"
 
     def __post_init__(self) -> None:
-        for name, known in (("registration", REGISTRATION), ("stripping", STRIPPING)):
+        choices = {"registration": REGISTRATION, "stripping": STRIPPING, "bias_field": BIAS_FIELD}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise OptionError(
                     f"{name}={getattr(self, name)} is unknown. Choose one of: {', '.join(known)}."

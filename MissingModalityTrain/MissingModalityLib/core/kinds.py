@@ -1,4 +1,4 @@
-"""Values of the wrong kind refused where they come in, by the annotations of public functions."""
+"""Unknown names and values of the wrong kind refused where they come in: at public functions and options."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import numbers
 import os
 import reprlib
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import OptionError
+from .words import unknown_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _KINDS: Mapping[Any, tuple[Any, str, str]] = {
     Path: (os.PathLike, "a path", "paths"),
@@ -35,7 +38,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     ``student`` may be given as ``model`` too, as help and messages call it.
 
     Raises:
-        OptionError: one is not, naming the argument, its value and the kinds it may have.
+        OptionError: one is not, naming the argument, its value and the kinds it may have; or no argument has
+            that name, naming the nearest one.
     """
     signature = inspect.signature(function)
 
@@ -43,6 +47,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     def call(*values: P.args, **named: P.kwargs) -> R:
         if "model" in named and "student" in signature.parameters.keys() - named.keys():
             named["student"] = named.pop("model")
+        check_names(named, signature.parameters)
         kinds = _hints(function)
         for name, value in signature.bind(*values, **named).arguments.items():
             if name in kinds:
@@ -50,6 +55,35 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         return function(*values, **named)
 
     return call
+
+
+def takes_known_names(cls: type[T]) -> type[T]:
+    """A dataclass that refuses names that it does not have, and says which values it lacks.
+
+    Raises:
+        OptionError: a name that is no field, naming the nearest one; or a value without a default is missing.
+    """
+    construct = cls.__init__
+    given = [item for item in fields(cls) if item.init]  # type: ignore[arg-type]
+    needed = [item.name for item in given if item.default is item.default_factory is MISSING]
+
+    @functools.wraps(construct)
+    def __init__(self: Any, *values: Any, **named: Any) -> None:
+        check_names(named, [item.name for item in given])
+        if lacking := [name for name in needed[len(values) :] if name not in named]:
+            raise OptionError(f"Give {' and '.join(lacking)} too.")
+        construct(self, *values, **named)
+
+    cls.__init__ = __init__  # type: ignore[misc]
+    return cls
+
+
+def check_names(named: Iterable[str], known: Iterable[str]) -> None:
+    """Raise OptionError for the first name that is not known, naming the nearest one."""
+    known = list(known)
+    for name in named:
+        if name not in known:
+            raise OptionError(unknown_name("option", name, known, "Options"))
 
 
 def check_kind(name: str, value: Any, kind: Any) -> None:

@@ -257,7 +257,7 @@ def region_mask(classes: np.ndarray, region: str) -> np.ndarray:
 
 
 def class_volumes(classes: np.ndarray, voxel_mm3: float) -> dict[str, float]:
-    """Volumes in cm3 of NCR, ED and ET and of the regions WT and TC (the region ET is the class).
+    """Volumes in cm³ of NCR, ED and ET and of the regions WT and TC (the region ET is the class).
 
     Args:
         classes: any shape, integers 0..3.

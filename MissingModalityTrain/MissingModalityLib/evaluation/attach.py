@@ -139,12 +139,12 @@ def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The part of evaluations that fits into a header.
 
     Returns:
-        ``data`` (names of the folders), ``date``, ``device``, ``hd95_rule``, ``hd95_definition``,
-        ``cases`` (how many, the same in every row where any has all sequences that others have),
-        ``left_out`` (how many lack one), and ``subsets`` and ``averages`` as in
-        :func:`.averages.summarize`: mean and standard deviation of Dice (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region, whole and lesion-wise; ``gains``: for each
-        subset and each modality ``added`` to it, mean Dice per region ``before`` and ``after`` over the
-        ``cases`` that allow both. No case is named.
+        ``data`` (names of the folders), ``date``, ``device``, ``hd95_rule``, ``hd95_definition``, ``cases``
+        (how many, the same in every row where any has all sequences that others have), ``left_out`` (how many
+        lack one), and ``subsets`` and ``averages`` as in :func:`.averages.summarize`: mean and standard
+        deviation of Dice (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region, whole and lesion-wise;
+        ``gains``: for each subset and each modality ``added`` to it, mean Dice per region ``before`` and
+        ``after`` over the ``cases`` that allow both. No case is named.
     """
     pooled = pool_evaluations(evaluations)
     return {

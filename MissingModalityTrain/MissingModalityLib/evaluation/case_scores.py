@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,9 +87,8 @@ def allowed_subsets(case: Case) -> list[Subset]:
     return [subset for subset in SUBSETS if set(subset) <= set(case.images)]
 
 
-def counter(on_progress: Progress | None, cases: Iterable[Case]) -> Report:
-    """Counts predictions of all those to come and passes on every event."""
-    total = sum(len(allowed_subsets(case)) for case in cases)
+def counter(on_progress: Progress | None, total: int) -> Report:
+    """Counts predictions, of which ``total`` are to come, and passes on every event."""
     done = 0
 
     def report(message: str, predictions: int) -> None:

@@ -11,53 +11,39 @@ cover is that of the brain in all volumes, and the result is compared on the gri
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from operator import itemgetter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core import strict_json
-from ..core.environment import versions
 from ..core.errors import CaseError
-from ..core.failures import Failure, note_failure
 from ..core.files import explain_write_errors, leaving_no_empty_folder, read_text, write_report, write_text
 from ..core.kinds import checked
-from ..core.labels import REGIONS, check_cavity_rule
+from ..core.labels import check_cavity_rule
 from ..core.modalities import subset_name
 from ..core.progress import Progress, reporter
 from ..core.words import counted
-from ..datasets.case import Case, CaseListing
-from ..datasets.case_list import listed_cases
-from ..datasets.discovery import find_cases
-from ..imaging.folder_labels import check_numbering, read_numbers
 from ..inference.card import CHOICES
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
 from .averages import summarize
-from .case_scores import CaseScores, counter, evaluation_warnings, score_case
+from .case_scores import allowed_subsets, score_case
 from .checks import check_evaluation
 from .hd95_rules import check_definition, check_rule, definition_of
 from .measures import TABLE_METRICS, check_metrics
 from .reference import Rules
 from .row import Row
 from .rows_file import read_rows, rows_to_csv, scores_sha256
+from .scoring import cases_to_score, score_cases
 from .summary import EVALUATION_FOLDER, EvaluationSummary
 from .tables import notes, score_tables
 
-if TYPE_CHECKING:
-    import torch
-
 CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
 TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
-
-_MOST_REASONS = 5
-"""Reasons that one message can hold; where nothing could be scored they are mostly alike."""
 
 _OTHER_FOLDER = "Choose another output folder."
 
@@ -122,50 +108,33 @@ def evaluate_folder(
     with distributed.start(device) as device, leaving_no_empty_folder(output):
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
-        listing = distributed.on_all_ranks(find_cases, data, convention)
-        labeled, left_out = listing.labeled()
-        if cases is not None:  # what else lies in the folder was not asked for, and so is not left out
-            labeled, left_out = distributed.on_all_ranks(_asked_for, listing, cases), {}
-        if convention is None:
-            share = labeled[distributed.rank() :: distributed.world()]
-            numbers = dict(distributed.gather_from(lambda: read_numbers(share)))
-            distributed.on_all_ranks(check_numbering, labeled, numbers, str(data))
-        distributed.on_rank_zero(lambda: _make_folder(output))  # an unwritable one shows before the long part
+        labeled, left_out = cases_to_score(data, convention, cases)
+        distributed.on_rank_zero(lambda: make_folder(output))  # an unwritable one shows before the long part
         rules = Rules(hd95_rule, hd95_definition, resection_cavity)
-        scored, skipped, unforeseen = _score_data(
-            network, labeled, left_out, data, chosen, rules, output, on_progress
+        scored = score_cases(
+            lambda case, report: score_case(network, case, chosen, rules, report),
+            labeled,
+            left_out,
+            data,
+            output,
+            on_progress,
+            lambda case: len(allowed_subsets(case)),
         )
-        rows = [row for scores in scored.values() for row in scores.rows]
 
         def conclude() -> dict[str, Any]:
             summary = EvaluationSummary(
                 student=student.name,
                 weights_sha256=weights_sha256(network.network),
-                data=data.resolve().name,
-                date=datetime.now(UTC).date().isoformat(),
                 device=describe_device(chosen),
-                processes=distributed.world(),
                 prediction=prediction_facts(network),
-                versions=versions(),
-                hd95_rule=hd95_rule,
-                hd95_definition=hd95_definition,
                 metrics=metrics,
-                cases=_describe(labeled, scored),
-                skipped=skipped,
-                unforeseen=unforeseen,
-                **summarize(rows),
+                **scored.facts(data, rules),
                 seconds=round(perf_counter() - began, 1),
-                resection_cavity=resection_cavity,
-                warnings=[
-                    {**entry, "warning": _inside(data, entry["warning"])}
-                    for entry in evaluation_warnings(scored, resection_cavity)
-                ],
-                scores_sha256=scores_sha256(rows_to_csv(rows)),
             ).to_json()
-            write_evaluation(summary, rows, output, draw_heatmap)
+            write_evaluation(summary, scored.rows, output, draw_heatmap)
             return summary
 
-        return {**distributed.on_rank_zero(conclude), "rows": [_as_record(row) for row in rows]}
+        return {**distributed.on_rank_zero(conclude), "rows": [as_record(row) for row in scored.rows]}
 
 
 def read_evaluation(folder: Path | str) -> dict[str, Any]:
@@ -192,7 +161,7 @@ def read_evaluation(folder: Path | str) -> dict[str, Any]:
         raise CaseError(_no_evaluation(folder, error)) from error
     # means may be defined otherwise in the version that wrote them
     known = {"hd95_definition": definition_of(summary)}
-    return {**summary, **known, **summarize(rows), "rows": [_as_record(row) for row in rows]}
+    return {**summary, **known, **summarize(rows), "rows": [as_record(row) for row in rows]}
 
 
 def _no_evaluation(folder: Path, why: object) -> str:
@@ -216,93 +185,17 @@ def prediction_facts(student: Student) -> dict[str, Any]:
     return facts
 
 
-def _inside(data: Path, reason: str) -> str:
-    """A message without the folder of the data: results are passed on, paths of this machine are not."""
-    return reason.replace(f"{data}{os.sep}", "")
-
-
-def _asked_for(listing: CaseListing, names: Collection[str] | Path) -> list[Case]:
-    """The labeled cases of these names, which earlier versions may have given, or of a list in a file."""
-    if isinstance(names, str | Path):
-        return listed_cases(names, listing)
-    asked = {case.name: name for name in names if (case := listing.find(name))}
-    return [replace(case, name=asked[case.name]) for case in listing.labeled()[0] if case.name in asked]
-
-
-def _score_data(
-    network: Student,
-    labeled: Sequence[Case],
-    left_out: Mapping[str, str],
-    data: Path,
-    device: torch.device,
-    rules: Rules,
-    output: Path,
-    on_progress: Progress | None,
-) -> tuple[dict[str, CaseScores], list[dict[str, str]], list[str]]:
-    """Scores of labeled cases by name, what was skipped, and names of unforeseen failures."""
-    scored, refused = _score_readable(network, labeled, device, rules, output, on_progress)
-    reasons = {**left_out, **{name: failure.reason for name, failure in refused.items()}}
-    skipped = [{"path": name, "reason": _inside(data, reason)} for name, reason in reasons.items()]
-    if not scored:
-        reasons = "; ".join(f"{entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_REASONS])
-        distributed.raise_on_all_ranks(
-            CaseError(f"'{data}' holds no case that can be scored ({reasons or 'no case found'}).")
-        )
-    return scored, skipped, [name for name, failure in refused.items() if failure.unforeseen]
-
-
-def _score_readable(
-    student: Student,
-    cases: Sequence[Case],
-    device: torch.device,
-    rules: Rules,
-    output: Path,
-    on_progress: Progress | None,
-) -> tuple[dict[str, CaseScores], dict[str, Failure]]:
-    """Scores of the cases that can be scored; why the others cannot; both by name."""
-
-    def score_share() -> list[tuple[int, CaseScores | Failure]]:
-        # every n-th case and no blocks: cases with alike names are often alike in size and modalities
-        share = range(distributed.rank(), len(cases), distributed.world())
-        report = counter(
-            on_progress if distributed.is_rank_zero() else None, [cases[index] for index in share]
-        )
-        outcomes: list[tuple[int, CaseScores | Failure]] = []
-        for index in share:
-            try:
-                outcomes.append((index, score_case(student, cases[index], device, rules, report)))
-            except Exception as error:
-                outcomes.append((index, note_failure(error, cases[index].name, output)))
-        return outcomes
-
-    outcomes = sorted(distributed.gather_from(score_share), key=itemgetter(0))
-    by_name = {cases[index].name: outcome for index, outcome in outcomes}
-    return (
-        {name: outcome for name, outcome in by_name.items() if isinstance(outcome, CaseScores)},
-        {name: outcome for name, outcome in by_name.items() if isinstance(outcome, Failure)},
-    )
-
-
-def _describe(cases: Sequence[Case], scored: Mapping[str, CaseScores]) -> list[dict[str, Any]]:
-    """Name, modalities, reference volumes (voxels) and content of the cases that were scored."""
-    volumes = {name: {row.region: row.reference for row in scores.rows} for name, scores in scored.items()}
-    return [
-        {
-            "name": case.name,
-            "modalities": subset_name(case.images),
-            "reference_voxels": {region: volumes[case.name][region] for region in REGIONS},
-            "voxels_sha256": dict(scored[case.name].content),
-        }
-        for case in cases
-        if case.name in volumes
-    ]
-
-
-def _as_record(row: Row) -> dict[str, Any]:
+def as_record(row: Row) -> dict[str, Any]:
+    """A row as results of evaluations hold it, see :func:`.rows_file.row_of`."""
     return {**asdict(row), "subset": subset_name(row.subset)}
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make the folder of an evaluation.
+
+    Raises:
+        CaseError: it cannot be made.
+    """
     with explain_write_errors(folder, _OTHER_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -324,7 +217,7 @@ def write_evaluation(
     Raises:
         CaseError: the folder cannot be made or written to.
     """
-    _make_folder(output)
+    make_folder(output)
     title = (
         f"# {evaluation['student']} on {counted(len(evaluation['cases']), 'case')} of {evaluation['data']}\n"
     )

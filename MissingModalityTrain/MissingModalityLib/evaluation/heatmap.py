@@ -33,7 +33,7 @@ def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:
     """
     subsets = evaluation["subsets"]
     values = np.array([[entry["dice"][region] for region in REGIONS] for entry in subsets])
-    figure = Figure((6.2, 1.9 + 0.34 * len(subsets)), layout="constrained")
+    figure = Figure((6.2, 2.1 + 0.34 * len(subsets)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     picture = axes.imshow(values, cmap=COLORS, vmin=0, vmax=1, aspect="auto")
@@ -49,7 +49,8 @@ def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:
     for edge in np.arange(0.5, len(REGIONS) - 1):
         axes.axvline(edge, color="white", linewidth=1)
     figure.colorbar(picture, ax=axes, label="mean Dice (1: the reference exactly, 0: nothing in common)")
-    figure.suptitle(f"{evaluation['student']}\n{_patients(subsets)} of {evaluation['data']}")
+    seen = "Agreement with the reference, by the sequences given"
+    figure.suptitle(f"{seen}\n{evaluation['student']}\n{_patients(subsets)} of {evaluation['data']}")
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120)
 

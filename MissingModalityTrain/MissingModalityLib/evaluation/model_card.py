@@ -165,8 +165,9 @@ def _estimates(calibration: Mapping[str, Any]) -> str:
     """How well the student knows the quality of its own results."""
     about = (
         "With each result the model estimates its Dice from its own probabilities. Fitted to "
-        f"{calibration['results']} results of {calibration['patients']} patients that it had not learned "
-        "from; the numbers are of patients that were left out of the fit in turn (nested cross-validation)."
+        f"{counted(calibration['results'], 'result')} of {counted(calibration['patients'], 'patient')} that "
+        "it had not learned from; the numbers are of patients that were left out of the fit in turn (nested "
+        "cross-validation)."
     )
     head = ["region", "mean error of the estimate", "graded doubtful of those below 0.5", "of the others"]
     body = [

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _SAMPLES_PER_CLASS = 4000
 """Centers for crops that a case keeps of each class: few are drawn twice, and they take less than 0.1 MB.
 
-A whole tumor of 100 cm3 would be 0.8 MB to read for every crop, beside the 2 to 4 MB of the crop itself.
+A whole tumor of 100 cm³ would be 0.8 MB to read for every crop, beside the 2 to 4 MB of the crop itself.
 """
 
 
@@ -50,7 +50,7 @@ class CachedCase:
         path: its safetensors file.
         subset: the modalities that it really has.
         shape: (D, H, W) of its brain box.
-        cavity_voxels: of 1 mm3, in the resection cavity.
+        cavity_voxels: of 1 mm³, in the resection cavity.
         cavity_rule: what the cavity counts as where the label is read, of :data:`.labels.CAVITY_RULES`.
         warnings: what the user should know about its files, one sentence each.
         content: SHA-256 of the voxels that it was made of, by name of the sequence and "label", and further

@@ -30,7 +30,7 @@ _TOLD_SHIFT = 0.1
 """Of a voxel; half of one is what programs differ by that count from its corner or from its center."""
 
 _LARGE = 1000
-"""Voxels of 1 mm3; a core so large without any edema is mostly a mask."""
+"""Voxels of 1 mm³; a core so large without any edema is mostly a mask."""
 
 REFUSED_SHIFT_MM = 10.0
 """Distance between the corners of two grids of one size: a patient moves less between two sequences."""

@@ -31,18 +31,18 @@ LARGEST_HEAD_MM3 = 1.0e7
 """No head with its neck has ten liters."""
 
 SMALLEST_HEAD_MM3, SMALLEST_BRAIN_MM3 = 2.0e4, 2.0e5
-"""Of a brain with air around: refused, and doubtful. Newborns have 350 cm3."""
+"""Of a brain with air around: refused, and doubtful. Newborns have 350 cm³."""
 
 SMALL_BRAIN_MM3, LARGE_BRAIN_MM3 = 8.3e5, 1.85e6
 """Beyond these a brain of an adult is doubtful.
 
-Brains of women have 1143 cm3 on average, with a deviation of 105; with their fluid, men's have 1469, with a
+Brains of women have 1143 cm³ on average, with a deviation of 105; with their fluid, men's have 1469, with a
 deviation of 102 (Matsumae et al., J. Neurosurg. 84, 1996): three deviations below, and more than three above.
 Those of 54 training patients have 1123 to 1734.
 """
 
 SMALLEST_PART_MM3 = 2.0e3
-"""Of any brain, also in a slab or a crop: an adult's at a tenth of its length has 1.2 to 1.7 cm3."""
+"""Of any brain, also in a slab or a crop: an adult's at a tenth of its length has 1.2 to 1.7 cm³."""
 
 _FINE_VOXELS = 20**3
 """A whole brain of fewer voxels is a thumbnail or a phantom: at its true size they would be 5 mm wide."""
@@ -147,11 +147,11 @@ def check_head(mask: np.ndarray, spacing: tuple[float, ...], name: str) -> list[
         Warnings, one sentence each.
 
     Raises:
-        ImageError: more than ten liters; under 20 cm3 where the whole of it is seen, under 2 cm3 otherwise.
+        ImageError: more than ten liters; under 20 cm³ where the whole of it is seen, under 2 cm³ otherwise.
     """
     count = int(np.count_nonzero(mask))
     size = count * float(np.prod(spacing))
-    shown = f"{size / 1e6:.1f} liters" if size > 1e6 else f"{size / 1e3:.1f} cm3"
+    shown = f"{size / 1e6:.1f} liters" if size > 1e6 else f"{size / 1e3:.1f} cm³"
     what = f"{name}: what is not background in it has {shown}, with voxels of {_sides(spacing)} mm"
     if size > LARGEST_HEAD_MM3:
         raise ImageError(f"{what}. No head is so large: the voxel spacing is wrong. {_CORRECT}")

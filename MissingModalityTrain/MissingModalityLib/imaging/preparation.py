@@ -268,7 +268,7 @@ def _check_overlap(
     Args:
         study: for the names.
         masks: brains on the common grid of 1 mm.
-        sizes: volume of each brain on its own grid, mm3; part of it may lie outside the common grid.
+        sizes: volume of each brain on its own grid, mm³; part of it may lie outside the common grid.
     """
     warnings = []
     first = study.reference

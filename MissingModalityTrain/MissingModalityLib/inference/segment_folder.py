@@ -65,7 +65,7 @@ def segment_folder(
             by patient and date.
         output: folder, made if absent, for ``CASE.seg.nrrd`` with its report (see
             :func:`.segment_files.segment_files`) and for ``volumes.csv``: per case the modalities, volumes
-            (cm3), longest axial diameters (mm), where the student knows them the Dice to expect of these
+            (cm³), longest axial diameters (mm), where the student knows them the Dice to expect of these
             sequences, the presence of the classes and
             the estimated Dice of WT, TC and ET with its grade, and warnings, also of volumes beside its files
             that are not used, or why there is no result.

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.labels import REGIONS
 from ..core.modalities import Subset, subset_name, subset_named
+from ..core.words import counted
 
 NOTICEABLE = 0.01
 """A smaller change of mean Dice is nothing to acquire a sequence for, or to leave one out."""
@@ -54,9 +55,8 @@ class Change:
             for word, regions in (("better", self.gaining), ("worse", self.losing))
             if regions
         ]
-        return (
-            f"{heading} {subset_name(self.modalities)}, in the same {self.cases} patients: {'; '.join(told)}"
-        )
+        same = f"in the same {counted(self.cases, 'patient')}"
+        return f"{heading} {subset_name(self.modalities)}, {same}: {'; '.join(told)}"
 
     def _dice_pair(self, region: str) -> str:
         return f"{region} from {self.before[region]:.2f} to {self.after[region]:.2f}"

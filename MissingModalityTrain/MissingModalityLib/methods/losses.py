@@ -11,7 +11,7 @@ from ..networks.output import Output
 from .options import DEFAULTS, LossOptions
 from .plain import plain_loss
 from .region_aware import region_aware_loss
-from .restoring import disentangling_loss, variational_loss
+from .restoring import attentive_loss, disentangling_loss, variational_loss
 
 
 def segmentation_loss(
@@ -50,6 +50,7 @@ def segmentation_loss(
 
 
 LOSSES: Mapping[str, Callable[..., dict[str, Tensor]]] = {
+    "attentive": attentive_loss,
     "disentangling": disentangling_loss,
     "plain": plain_loss,
     "region_aware": region_aware_loss,

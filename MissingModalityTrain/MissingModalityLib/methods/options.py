@@ -116,6 +116,21 @@ class DistillationOptions(LossOptions):
 
 
 @dataclass(frozen=True)
+class AdversarialOptions:
+    """Of :class:`~.adversarial.Adversarial`. Defaults: Jeong et al. (RA-HVED).
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    weight: float = at_least(0, 0.1, "Weight of what the discriminator tells", MOST_WEIGHT)
+    discriminator_learning_rate: float = above_zero(1, 1e-4, "Learning rate of the discriminator")
+
+    def __post_init__(self) -> None:
+        check(self, "adversarial.")
+
+
+@dataclass(frozen=True)
 class EnsembleOptions(SupervisedOptions):
     """Of :class:`~.ensemble.Ensemble`, which learns from the labels as the method supervised does.
 
@@ -185,6 +200,12 @@ class JointOptions:
     consistency: float = at_least(0, 0.0, "Mean square of the difference of probabilities", MOST_WEIGHT)
     content: float = at_least(
         0, 0.0, "BBDM: mean square of the difference of content; 0 for networks without", MOST_WEIGHT
+    )
+    doubt: float = at_least(
+        0, 0.0, "ACN: a discriminator of how doubtful predictions are, place by place", MOST_WEIGHT
+    )
+    information: float = at_least(
+        0, 0.0, "ACN: what the student's content tells of the teacher's; 0 for networks without", MOST_WEIGHT
     )
     # 20 epochs in the public codes of both papers, where the consistency alone is ramped
     consistency_ramp_epochs: int = at_least(

@@ -27,6 +27,7 @@ METHODS: Registry[type[Method]] = Registry(
     {
         "supervised": f"{_PACKAGE}.supervised:Supervised",
         "distillation": f"{_PACKAGE}.self_distillation:Distillation",
+        "adversarial": f"{_PACKAGE}.adversarial:Adversarial",
         "ensemble": f"{_PACKAGE}.ensemble:Ensemble",
         "joint": f"{_PACKAGE}.joint:JointDistillation",
     },

@@ -1,4 +1,4 @@
-"""Losses of networks that also restore images: U-HVED's and RobustSeg's, beside those of segmentation.
+"""Losses of networks that also restore images: U-HVED's, RobustSeg's and RA-HVED's, segmentation's beside.
 
 Dorent et al., MICCAI 2019: what all modalities of a case tell about the latent teaches what each subset
 tells, and every subset stays near the prior. Chen et al., MICCAI 2019: codes of appearance stay near it, too.
@@ -25,6 +25,11 @@ from .voxel_losses import RFNET_DICE_EPSILON, at_least_single, dice_losses, entr
 
 RESTORING_WEIGHT = DIVERGENCE_WEIGHT = 0.1
 """Of restored images and of divergences in the total, in both papers."""
+
+ATTENTIVE_WEIGHT = 0.2
+"""Of both in RA-HVED (Jeong et al., ACCV 2022)."""
+ATTENTIVE_DICE_EPSILON = 1e-6
+"""In the denominator of its Dice: a region that a batch lacks costs 1, whatever is predicted."""
 
 _LEAST_VARIANCE = 1e-8
 """Added to squared scales, which pass through 0 on their way, where their logarithm has no bound."""
@@ -97,6 +102,47 @@ def disentangling_loss(
             * sum(appearance_divergence(at_least_single(x)).sum() / len(there) for x in looks),
             "restored": RESTORING_WEIGHT * sum(_share(x.abs(), len(there)) for x in differences),
         }
+
+
+def attentive_loss(
+    output: Output,
+    classes: Tensor,
+    head: Head,
+    present: Tensor | None = None,
+    fused_weight: float = 1.0,
+    options: LossOptions = DEFAULTS,
+    image: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """RA-HVED's, of one subset: Dice with squares, the latent's divergence from the prior, restored images.
+
+    Args:
+        output: with the features ``latent`` and ``restored``.
+        classes, head, present, fused_weight, options, image: as for :func:`variational_loss`.
+
+    Returns:
+        ``dice``, ``latent`` and ``restored``.
+
+    Raises:
+        OptionError: no image.
+    """
+    there = _presence(present, classes)
+    with torch.autocast(output.logits.device.type, enabled=False):
+        latents = [at_least_single(x).chunk(2, 1) for x in chosen(output.features, {Kind.LATENT}).values()]
+        apart = [_divergence(latent, (torch.zeros_like(latent[0]),) * 2) for latent in latents]
+        differences = _differences(output.features, image, there)
+        squares = torch.stack([_share(x.square(), len(there)) for x in differences])
+        return {
+            "dice": attentive_dice(output.logits, classes, head),
+            "latent": ATTENTIVE_WEIGHT * torch.stack(apart).mean(),
+            "restored": ATTENTIVE_WEIGHT * squares.mean(),
+        }
+
+
+def attentive_dice(logits: Tensor, classes: Tensor, head: Head) -> Tensor:
+    """Its Dice of the whole batch, the sizes squared (Milletari et al., 2016), mean over the channels."""
+    logits = at_least_single(logits)
+    sums = overlaps(head.probabilities(logits), head.target(classes, logits.dtype), squared=True)
+    return dice_losses(distributed.total(sums), 0.0, ATTENTIVE_DICE_EPSILON).mean()
 
 
 def appearance_divergence(looks: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def place_segmentation(segmentation: Node, reference: Node, output: Node = None)
 
 
 def region_volumes(node: Node) -> dict[str, float]:
-    """Volumes in cm3 of NCR, ED, ET, TC and WT, by segment ID, from the disjoint segments as they are now.
+    """Volumes in cm³ of NCR, ED, ET, TC and WT, by segment ID, from the disjoint segments as they are now.
 
     Args:
         node: segmentation node made by :func:`place_segmentation`; segments removed since count as empty.
@@ -227,7 +227,7 @@ def _add_segment(segmentation: Node, segment: Segment, image: Node, label_value:
 
 
 def _segment_volume(node: Node, segment_id: str) -> float:
-    """Volume of one segment in cm3; a scaling parent transform counts."""
+    """Volume of one segment in cm³; a scaling parent transform counts."""
     if node.GetSegmentation().GetSegment(segment_id) is None:
         return 0.0
     image = slicer.vtkOrientedImageData()

@@ -17,8 +17,9 @@ HVED_LEVELS = 4
 class Block(nn.Module):
     """Twice instance normalization without parameters, LeakyReLU and a convolution of 3^3 voxels."""
 
-    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
+    def __init__(self, inputs: int, inner: int, outputs: int, slope: float = LEAKY_SLOPE) -> None:
         super().__init__()
+        self.slope = slope
         self.convs = nn.ModuleList(
             nn.Conv3d(fewer, more, 3, padding=1) for fewer, more in ((inputs, inner), (inner, outputs))
         )
@@ -26,7 +27,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, D, H, W) -> (B, outputs, D, H, W)."""
         for conv in self.convs:
-            x = conv(F.leaky_relu(F.instance_norm(x), LEAKY_SLOPE, inplace=True))
+            x = conv(F.leaky_relu(F.instance_norm(x), self.slope, inplace=True))
         return x
 
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.modalities import MODALITIES
+from .encoder_options import M2FTransOptions
 from .heads import HEADS
 from .m2ftrans_blocks import CrossTokens, FusionLayer
 from .mmformer_blocks import on_grid
-from .options import M2FTransOptions
 from .output import Feature, Kind, asked
 from .output import chosen as chosen_kinds
 from .rfnet import Encoder, SeparateDecoder, decoder_steps

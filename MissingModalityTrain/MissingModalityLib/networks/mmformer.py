@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..core.modalities import MODALITIES
+from .encoder_options import MMFormerOptions
 from .heads import HEADS
 from .mmformer_blocks import DecoderStep, Fusion, Layer, ModalityEncoder, mixed
-from .options import MMFormerOptions
 from .output import Feature, Kind, asked
 from .output import chosen as chosen_kinds
 from .rfnet_blocks import upsample, with_absent

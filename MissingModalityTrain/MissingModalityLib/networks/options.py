@@ -6,17 +6,23 @@ which would otherwise fill the memory before anyone notices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 from ..core.aliases import OLD_NETWORK_OPTIONS, renamed
 from ..core.errors import OptionError
-from ..core.settings import check, choice, facts, fraction, setting, switch
-
-PREFIX = "network."
-"""What options of a network are called by in ``--set``."""
+from ..core.settings import choice, facts, fraction, setting, switch
+from .encoder_options import (
+    M2FTransOptions,
+    MMFormerOptions,
+    RAHVEDOptions,
+    RobustSegOptions,
+    UHeMISOptions,
+    UHVEDOptions,
+)
+from .option_kinds import PREFIX, NetworkOptions, is_whole, whole
 
 HEAD_NAMES = ("classes", "regions", "sigmoids")
 """Ways to tell the classes of a voxel, see :mod:`.heads`."""
@@ -30,16 +36,6 @@ TRANSFORMER_OUTPUTS = 4
 _HEAD = "What the last layer tells: one softmax over the classes, or sigmoids of regions or classes"
 
 
-def whole(default: int, low: int, high: int, meaning: str, multiple_of: int = 1) -> Any:
-    """A whole number from ``low`` to ``high`` (included), if asked for a multiple of another."""
-    kind = "a whole number" if multiple_of == 1 else f"a multiple of {multiple_of}"
-    return setting(default, meaning, f"{kind} from {low} to {high}", _whole(low, high, multiple_of))
-
-
-def _whole(low: int, high: int, multiple_of: int = 1) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and low <= value <= high and value % multiple_of == 0
-
-
 def _class_count() -> int:
     from ..core.labels import TumorClass  # brings numpy, which listing options must do without
 
@@ -47,29 +43,13 @@ def _class_count() -> int:
 
 
 def _are_blocks(value: Any) -> bool:
-    return 1 <= len(value) <= 6 and all(map(_whole(1, 16), value))
+    return 1 <= len(value) <= 6 and all(map(is_whole(1, 16), value))
 
 
 def _is_grid(value: Any) -> bool:
     # one number: public weights tell how many tokens there are, not how they lie
     most = 4096
-    return len(value) in (1, 3) and all(map(_whole(1, most), value)) and prod(value) <= most
-
-
-@dataclass(frozen=True)
-class NetworkOptions:
-    """Base of the options of a network: frozen, checked when made, and plain values for JSON files.
-
-    Raises:
-        OptionError: a value of the wrong kind or out of its range, named as ``network.OPTION=value``.
-    """
-
-    def __post_init__(self) -> None:
-        check(self, PREFIX)
-
-    def to_json(self) -> dict[str, Any]:
-        """Values by option; lists in place of tuples, as they come back from a file."""
-        return {name: list(x) if isinstance(x, tuple) else x for name, x in asdict(self).items()}
+    return len(value) in (1, 3) and all(map(is_whole(1, most), value)) and prod(value) <= most
 
 
 @dataclass(frozen=True)
@@ -152,7 +132,7 @@ class RFNetOptions(NetworkOptions):
     classes: int = field(
         default_factory=_class_count,
         metadata=facts(
-            "Classes, background included; models need the library's own", "2 to 16", _whole(2, 16)
+            "Classes, background included; models need the library's own", "2 to 16", is_whole(2, 16)
         ),
     )
 
@@ -212,104 +192,47 @@ class AdaMMOptions(NetworkOptions):
 
 
 @dataclass(frozen=True)
-class UHVEDOptions(NetworkOptions):
-    """Of :class:`.uhved.UHVED`."""
+class SMUNetOptions(NetworkOptions):
+    """Of :class:`.smunet.SMUNet` and :class:`.smunet.ACN`. Defaults: those of their public codes."""
+
+    width: int = whole(16, 8, 256, "Channels of the finest level", multiple_of=NORM_GROUPS)
+    head: str = choice("sigmoids", f"{_HEAD}; sigmoids in the public codes", *HEAD_NAMES)
+    dropout: float = fraction(0.2, "Probability at the bottleneck")
+
+
+@dataclass(frozen=True)
+class DynUNetOptions(NetworkOptions):
+    """Of :class:`.dynunet.DynUNet`. Defaults: what nnU-Net plans for BraTS."""
 
     width: int = whole(
-        8,
-        2,
-        128,
-        "Inner channels of the finest level, half of which the latent has; 8 in the paper",
-        multiple_of=2,
+        32, 2, 256, "Channels of the finest level; they double at each lower one, up to 320", multiple_of=2
     )
-    as_public_code: bool = switch(
-        False, "With the batch normalizations of the public PyTorch code, which its weights need"
-    )
-
-
-@dataclass(frozen=True)
-class UHeMISOptions(NetworkOptions):
-    """Of :class:`.uhemis.UHeMIS`."""
-
-    width: int = whole(8, 2, 128, "Inner channels of the finest level", multiple_of=2)
-
-
-@dataclass(frozen=True)
-class RobustSegOptions(NetworkOptions):
-    """Of :class:`.robustseg.RobustSeg`."""
-
-    width: int = whole(16, 2, 128, "Channels of the finest level; 16 in the paper", multiple_of=2)
-    voxel_norm_side: int = whole(
-        0,
-        0,
-        256,
-        "Side in voxels of the only crops that can be trained on, if image decoders have a weight per voxel "
-        "as in the public PyTorch code, which its weights need; else 0",
-        multiple_of=8,
-    )
-
-
-@dataclass(frozen=True)
-class MMFormerOptions(NetworkOptions):
-    """Of :class:`.mmformer.MMFormer`. Default sizes: those of its paper."""
-
-    width: int = whole(8, 2, 128, "Channels of the finest level", multiple_of=2)
-    token_size: int = whole(512, 8, 4096, "Channels of a token", multiple_of=8)
-    num_heads: int = whole(8, 1, 64, "Attention heads, a divisor of token_size")
-    mlp_size: int = whole(4096, 1, 16384, "Inner size of the Transformer's layers")
-    position_side: int = whole(
-        8,
-        1,
-        16,
-        "Side of the cube of tokens (of 16 voxels a side) that positions are learned for; other grids get "
-        "them interpolated",
-    )
-    as_public_code: bool = switch(False, "With the faults of the public code, which its weights need")
+    levels: int = whole(6, 3, 8, "Resolutions, each half the one before")
+    deep_supervision: bool = switch(True, "Train logits of coarser levels too; needs four levels")
+    head: str = choice("classes", _HEAD, *HEAD_NAMES)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.token_size % self.num_heads:
+        if self.deep_supervision and self.levels < 4:
             raise OptionError(
-                f"Setting {PREFIX}num_heads={self.num_heads} must be a divisor of "
-                f"{PREFIX}token_size={self.token_size}. Change one of them."
-            )
-
-
-@dataclass(frozen=True)
-class M2FTransOptions(NetworkOptions):
-    """Of :class:`.m2ftrans.M2FTrans`. Default sizes: those of the paper's code for crops of 80 voxels."""
-
-    width: int = whole(16, 2, 128, "Channels of the finest level", multiple_of=2)
-    num_layers: int = whole(3, 1, 24, "Layers of the Transformer")
-    num_heads: int = whole(8, 1, 64, "Attention heads, a divisor of 16 times width")
-    mlp_size: int = whole(4096, 1, 16384, "Inner size of the Transformer's layers")
-    position_side: int = whole(
-        5,
-        1,
-        16,
-        "Side of the cube of tokens (of 16 voxels a side) that positions and fusion tokens are learned for; "
-        "other grids get them interpolated",
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        size = 16 * self.width  # channels of the coarsest of five levels
-        if size % self.num_heads:
-            raise OptionError(
-                f"Setting {PREFIX}num_heads={self.num_heads} must be a divisor of the {size} channels of a "
-                f"token, 16 times {PREFIX}width={self.width}. Change one of them."
+                f"Setting {PREFIX}deep_supervision=True needs four levels or more, and {PREFIX}levels="
+                f"{self.levels}. Change one of them."
             )
 
 
 OPTIONS: dict[str, type[NetworkOptions]] = {
+    "acn": SMUNetOptions,
     "adamm": AdaMMOptions,
+    "dynunet": DynUNetOptions,
     "gatedfusion": GatedFusionOptions,
     "m2ftrans": M2FTransOptions,
     "mmformer": MMFormerOptions,
     "mstkdnet": MSTKDNetOptions,
+    "rahved": RAHVEDOptions,
     "rfnet": RFNetOptions,
     "robustseg": RobustSegOptions,
     "segresnet": SegResNetOptions,
+    "smunet": SMUNetOptions,
     "uhemis": UHeMISOptions,
     "uhved": UHVEDOptions,
 }

@@ -30,6 +30,8 @@ class Kind(StrEnum):
     """(n, C, d, h, w): of one modality alone, for the n samples that have it."""
     FUSED = "fused"
     """(B, C, d, h, w): after the modalities have met."""
+    LATENT = "latent"
+    """(B, 2C, d, h, w): mean and log-variance of what the modalities tell together, side by side."""
     DECODER = "decoder"
     """(B, C, d, h, w): on the way back to full resolution."""
     DEEP = "deep"

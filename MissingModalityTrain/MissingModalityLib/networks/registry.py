@@ -36,14 +36,18 @@ NETWORKS: Registry[type[Network]] = Registry(
     group="missing_modality.networks",
     # the modules import PyTorch, which only happens when a network is asked for
     builtin={
+        "acn": f"{__package__}.smunet:ACN",
         "adamm": f"{__package__}.adamm:AdaMM",
+        "dynunet": f"{__package__}.dynunet:DynUNet",
         "gatedfusion": f"{__package__}.gatedfusion:GatedFusion",
         "m2ftrans": f"{__package__}.m2ftrans:M2FTrans",
         "mmformer": f"{__package__}.mmformer:MMFormer",
         "mstkdnet": f"{__package__}.mstkdnet:MSTKDNet",
+        "rahved": f"{__package__}.rahved:RAHVED",
         "rfnet": f"{__package__}.rfnet:RFNet",
         "robustseg": f"{__package__}.robustseg:RobustSeg",
         "segresnet": f"{__package__}.segresnet:EarlyFusionSegResNet",
+        "smunet": f"{__package__}.smunet:SMUNet",
         "uhemis": f"{__package__}.uhemis:UHeMIS",
         "uhved": f"{__package__}.uhved:UHVED",
     },

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ..core.modalities import MODALITIES
 from .appearance import AppearanceEncoder, ImageDecoder
+from .encoder_options import RobustSegOptions
 from .heads import HEADS
-from .options import RobustSegOptions
 from .output import Feature, Kind, Output, asked
 from .output import chosen as chosen_kinds
 from .rfnet import RFNET_LEVELS, Encoder, SeparateDecoder

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..core.modalities import MODALITIES
+from .encoder_options import UHeMISOptions
 from .heads import HEADS
 from .hved_blocks import HVED_LEVELS, Decoder, Encoder
-from .options import UHeMISOptions
 from .output import Feature, Kind
 from .output import chosen as chosen_kinds
 from .separate_encoders import Chosen, SeparateEncoders

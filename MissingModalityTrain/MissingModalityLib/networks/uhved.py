@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ..core.modalities import MODALITIES
+from .encoder_options import UHVEDOptions
 from .heads import HEADS
 from .hved_blocks import HVED_LEVELS, Decoder, Encoder
-from .options import UHVEDOptions
 from .output import Feature, Kind, asked
 from .output import chosen as chosen_kinds
 from .rfnet_blocks import gather_rows
@@ -99,7 +99,7 @@ class UHVED(SeparateEncoders):
                 product(*gaussians(_at_least_single(x), 2), chosen.flags, self._as_public)
                 for x in chosen.stacks
             ]
-            latent = [_sample(*gaussian) if self.training else gaussian[0] for gaussian in fused]
+            latent = [sample(*gaussian) if self.training else gaussian[0] for gaussian in fused]
         logits, decoded = self.segment(latent)
         found = {Feature(Kind.FUSED, level): mean for level, (mean, _) in enumerate(fused, 1)}
         found |= {Feature(Kind.DECODER, level): x for level, x in decoded.items() if level < HVED_LEVELS}
@@ -119,7 +119,7 @@ class UHVED(SeparateEncoders):
         }
 
 
-def _sample(mean: Tensor, log_variance: Tensor) -> Tensor:
+def sample(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Of a Gaussian, by the reparametrization of Kingma and Welling (ICLR 2014)."""
     return mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
 

@@ -77,6 +77,8 @@ class ContrastParameters:
             means[tissue] = np.array(mean) + np.array(SPREADS[tissue]) * draw.clip(-1.5, 1.5)
         # that the rim enhances is what tells ET from NCR; independent draws could undo it
         means["et"][Modality.T1CE] = max(means["et"][Modality.T1CE], means["ncr"][Modality.T1CE] + 0.35, 1.35)
+        for tissue in ("ncr", "ed", "et"):  # what is brighter than white matter there is blood, no glioma
+            means[tissue][Modality.T1] = min(means[tissue][Modality.T1], MEANS["white"][Modality.T1])
         return cls(
             means=means,
             scale=random.uniform(250, 900, len(MODALITIES)),

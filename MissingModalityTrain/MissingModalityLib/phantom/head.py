@@ -49,7 +49,10 @@ _VARIATION = 0.15
 _VARIATION_MM = 18.0
 _FAT_MM = 24.0
 _RIM = 1.0
-"""Of the unevenness, its wavelength, that of the fat among muscles, and half the width of borders, mm."""
+"""Of the unevenness, its wavelength, that of the fat in face and neck, and half the width of borders, mm."""
+
+_SKIN_MM, _FAT_LAYER_MM, _CORTEX_MM = 3.0, 9.0, 2.0
+"""Of face and neck: the depth that skin and the fat below it reach, and how thick the wall of bones is."""
 
 
 def put_into_head(volumes: Mapping[Modality, sitk.Image], seed: int) -> dict[Modality, sitk.Image]:
@@ -136,25 +139,59 @@ def _layers(distance: np.ndarray) -> dict[str, np.ndarray]:
 def _face_and_neck(
     distance: np.ndarray, points: Points, box: tuple[slice, ...], random: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Shares outside the scalp: eyes, muscles, fat between them, airways, and skin over all.
+    """Shares outside the scalp: eyes, bones, muscles, fat under the skin, airways, and skin over all."""
+    shapes = _shapes(points, box)
+    around = (_HEAD_MM - distance).astype(np.float32)
+    depth = soft_union(shapes["face"], shapes["nose"], shapes["neck"], around, blend=10.0)
+    flesh = smoothstep(depth - _SKIN_MM, _RIM)
+    eye = smoothstep(shapes["eyes"], _RIM)
+    hard, marrow = (smoothstep(shapes["bones"] - wall, _RIM) for wall in (0, _CORTEX_MM))
+    fluid = smoothstep(shapes["canal"], _RIM) - smoothstep(shapes["cord"], _RIM)
+    uneven = Field.sample(random, _FAT_MM)(points)
+    # under the skin, and a little of it among the muscles
+    fat = np.maximum(smoothstep(_FAT_LAYER_MM + uneven - depth, _RIM), 0.2 * smoothstep(uneven - 0.5, 0.5))
+    solid = flesh * (1 - np.maximum(eye, smoothstep(shapes["airways"], _RIM)))
+    soft = solid * (1 - np.maximum(hard, fluid))
+    return {
+        "eye": eye,
+        "fat": soft * fat,
+        "muscle": soft * (1 - fat),
+        "marrow": solid * marrow,
+        "bone": solid * (hard - marrow),
+        "gap": solid * fluid * (1 - hard),
+        "skin": (smoothstep(depth, _RIM) - flesh) * (1 - eye),
+    }
 
-    Places are those of the average adult, in mm from the brain's front and lowest point.
+
+def _shapes(points: Points, box: tuple[slice, ...]) -> dict[str, np.ndarray]:
+    """Signed distances in mm to what face and neck consist of, positive inside.
+
+    Places are those of the average adult, in mm from the middle of the brain's front and its lowest point.
     """
     x, y, z = (_ends(axis, part) for axis, part in zip(points, reversed(box), strict=True))
-    middle, front, bottom = sum(x) / 2, y[0], z[0]
-    face = ellipsoid(points, (middle, front + 30, bottom), (60, 50, 60))
-    neck = _upright(points, (middle, sum(y) / 2 + 20), (bottom - 90, bottom + 10), 52.0)
-    depth = soft_union(face, neck, (_HEAD_MM - distance).astype(np.float32), blend=10.0)
-    flesh = smoothstep(depth - 5, _RIM)
-    eyes = [ellipsoid(points, (middle + side, front + 5, bottom + 32), (12, 12, 12)) for side in (-32, 32)]
-    mouth = ellipsoid(points, (middle, front + 25, bottom), (14, 30, 22))
-    windpipe = _upright(points, (middle, front + 55), (bottom - 90, bottom), 9.0)
-    eye = smoothstep(np.maximum(*eyes), _RIM)
-    airway = smoothstep(np.maximum(mouth, windpipe), _RIM)
-    solid = flesh * (1 - np.maximum(eye, airway))
-    fat = smoothstep(Field.sample(random, _FAT_MM)(points) - 0.4, 0.4)
-    skin = (smoothstep(depth, _RIM) - flesh) * (1 - eye)
-    return {"eye": eye, "fat": solid * fat, "muscle": solid * (1 - fat), "skin": skin}
+    middle, front, bottom, half_length = sum(x) / 2, y[0], z[0], (y[1] - y[0]) / 2
+
+    def ball(left: float, behind: float, above: float, *radii: float) -> np.ndarray:
+        return ellipsoid(points, (middle + left, front + behind, bottom + above), radii)
+
+    def balls(left: float, behind: float, above: float, *radii: float) -> np.ndarray:
+        return np.maximum(ball(-left, behind, above, *radii), ball(left, behind, above, *radii))
+
+    def pillar(behind: float, above: float, radius: float) -> np.ndarray:
+        return _upright(points, (middle, front + behind), (bottom - 90, bottom + above), radius)
+
+    nasal = np.maximum(balls(7, 12, 8, 4, 28, 16), balls(28, 18, 4, 11, 14, 13))  # and sinuses
+    jaws = soft_union(ball(0, 8, -16, 28, 26, 7), ball(0, 2, -46, 26, 14, 10))
+    return {
+        "face": ball(0, 30, 0, 60, 50, 60),
+        "nose": ball(0, -20, 2, 12, 16, 16),
+        "neck": pillar(half_length + 20, 10, 52.0),
+        "eyes": balls(32, 5, 32, 12, 12, 12),
+        "airways": np.maximum(nasal, pillar(55, 10, 9.0)),
+        "bones": np.maximum(jaws, pillar(half_length - 12, -6, 11.0)),  # and the spine
+        "canal": pillar(half_length + 8, 10, 9.0),
+        "cord": pillar(half_length + 8, 10, 5.0),
+    }
 
 
 def _ends(axis: np.ndarray, part: slice) -> tuple[float, float]:

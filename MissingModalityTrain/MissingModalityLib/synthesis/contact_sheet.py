@@ -27,13 +27,13 @@ from .transplanted_case import TransplantedCase
 from .tumor_cache import CachedTumor
 
 _COLUMNS = 5
-_SIDE_INCHES, _HEAD_INCHES = 0.3, 0.9
+_SIDE_INCHES, _HEAD_INCHES = 0.3, 1.15
 # width and height of a block; an axial slice of a brain is higher than wide, about 1.85 to 1.5
 _BLOCK_INCHES = (_SIDE_INCHES + _COLUMNS * 1.5, _HEAD_INCHES + len(MODALITIES) * 1.85)
 
 _TITLES = {
-    "absolute": "B against its\nmirror image\n$D_B = |X_B - mirror(X_B)|$",
-    "signed": "B minus its\nmirror image\n$D_B = X_B - mirror(X_B)$",
+    "absolute": "patient B against\nits mirror image\n$D_B = |X_B - mirror(X_B)|$",
+    "signed": "patient B minus\nits mirror image\n$D_B = X_B - mirror(X_B)$",
     "none": "donor B\n$D_B = X_B$",
 }
 _ENDS = {"magma": ("none", "strong"), "RdBu_r": ("darker", "brighter")}
@@ -110,23 +110,23 @@ def draw_contact_sheet(
     blocks = figure.subfigures(len(cases), 1, squeeze=False)[:, 0]
     for block, case in zip(blocks, cases, strict=True):
         if isinstance(case, TransplantedCase):
-            columns = _transplanted(case, options)
+            seen, columns = "A tumor of patient B in the brain of patient A", _transplanted(case, options)
+        elif isinstance(case, GrownTumorCase):
+            seen, columns = "A tumor grown in the brain of patient A", _grown(case)
         else:
-            columns = _grown(case) if isinstance(case, GrownTumorCase) else _mixed(case)
-        _draw_block(block, case, columns)
+            seen, columns = "Two patients, A and B, mixed into one", _mixed(case)
+        _draw_block(block, case, seen, columns)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
 
-def _draw_block(block: SubFigure, case: SyntheticCase, columns: Sequence[_Column]) -> None:
+def _draw_block(block: SubFigure, case: SyntheticCase, seen: str, columns: Sequence[_Column]) -> None:
     block.set_facecolor("black")
-    facts = case.describe()
-    block.suptitle(
-        f"{case.name}: recipient A is {facts['recipient']}, donor B is {', '.join(facts['donors'])}",
-        color="white",
-        fontsize=10,
-    )
     width, height = _BLOCK_INCHES
+    block.suptitle(seen, color="white", fontsize=13, weight="bold", y=1 - 0.1 / height)
+    facts = case.describe()
+    who = f"{case.name}: recipient A is {facts['recipient']}, donor B is {', '.join(facts['donors'])}"
+    block.text(0.5, 1 - 0.35 / height, who, color="white", fontsize=10, ha="center", va="top")
     edges = {"left": _SIDE_INCHES / width, "right": 1, "top": 1 - _HEAD_INCHES / height, "bottom": 0}
     axes = block.subplots(len(MODALITIES), _COLUMNS, gridspec_kw=edges | {"wspace": 0.02, "hspace": 0.02})
     for modality, row in zip(MODALITIES, axes, strict=True):
@@ -177,8 +177,8 @@ def _transplanted(case: TransplantedCase, options: SynthesisOptions) -> list[_Co
     return [
         _Column("recipient A\n$X_A$", before),
         _Column(_TITLES[options.difference], _donor_slice(graft.tumor, options), colors),
-        _Column("its part in the tumor\n$T_B = D_B\\,[Y_B > 0]$", after - before, colors),
-        _Column("synthetic image\n$X_{AB} = X_A + T_B$", after),
+        _Column("of that, what lies\nin B's tumor\n$T_B = D_B\\,[Y_B > 0]$", after - before, colors),
+        _Column("synthetic image:\nA with B's tumor\n$X_{AB} = X_A + T_B$", after),
         _Column("its labels\n$Y_{AB}$", after, classes=classes, once=True),
     ]
 

@@ -19,7 +19,7 @@ _FEW_ENHANCING = 0.1
 """Share of the core that enhances up to which a training tumor's core is taken for non-enhancing."""
 
 _MANY_VOXELS = 1000
-"""Of a class, 1 cm3, from which on its looks are known well."""
+"""Of a class, 1 cm³, from which on its looks are known well."""
 
 _MOST_MIXED = 0.4
 """Largest share of a second training tumor's looks."""

@@ -36,7 +36,7 @@ LARGEST_SHIFT = 30.0
 """
 
 LEAST_BRAIN = 1000
-"""Fewer voxels than this, 1 cm3, are not a brain: a thousandth of an adult's."""
+"""Fewer voxels than this, 1 cm³, are not a brain: a thousandth of an adult's."""
 
 # The values below were tried on six cases of BraTS with tumors. What is said to change is the angle, in the
 # worst of them; the plane moved by at most 0.15 mm at the center of mass where nothing else is said.

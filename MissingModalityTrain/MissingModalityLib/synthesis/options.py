@@ -106,7 +106,7 @@ class SynthesisOptions:
         0.0, 180.0, 0.0, "Largest rotation of the tumor about each axis in degrees, drawn anew for every case"
     )
     flip: bool = switch(False, "Mirror the tumor along each axis in half of the cases")
-    # 10 mm is the radius of a ball of 4 cm3: with more, small tumors would nowhere reach full intensity
+    # 10 mm is the radius of a ball of 4 cm³: with more, small tumors would nowhere reach full intensity
     feather_mm: float = within(
         0.0, 10.0, 0.0, "Width in mm over which the tumor's intensities fade in from its border"
     )

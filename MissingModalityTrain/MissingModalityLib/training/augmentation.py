@@ -12,11 +12,21 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from .augmentation_acquisition import cover, in_thick_slices
+from .augmentation_acquisition import coarser, cover, in_thick_slices
 from .augmentation_contrast import with_contrast
 from .augmentation_draw import draw
 from .augmentation_geometry import misregistered, move
-from .augmentation_intensities import add_noise, along, biased, blurred, brain_of, shaded, with_gamma
+from .augmentation_intensities import (
+    add_noise,
+    along,
+    biased,
+    blurred,
+    brain_of,
+    shaded,
+    stretched,
+    with_gamma,
+    with_inverted_gamma,
+)
 from .augmentation_levels import AUGMENTATIONS
 from .augmentation_selection import Selection, Wanted, differing, select
 from .augmentation_skull_strip import stripped
@@ -31,6 +41,9 @@ _INTENSITIES = {
     "bias": (0, biased),
     "shading": (0, shaded),
     "blur": (0, blurred),
+    "stretch": (1, stretched),
+    "coarseness": (1, coarser),
+    "inverted_gamma": (1, with_inverted_gamma),
     "gamma": (1, with_gamma),
 }
 """Changes of intensities in their order: the value that changes nothing, and what changes volumes."""

@@ -1,4 +1,4 @@
-"""What the acquisition of a sequence in a clinic brings: thick slices and partial coverage."""
+"""What the acquisition of a sequence brings: thick slices, low resolution and partial coverage."""
 
 from __future__ import annotations
 
@@ -35,6 +35,27 @@ def in_thick_slices(volumes: Tensor, distances: Tensor, phases: Tensor, axis: in
     profile = torch.exp(-0.5 * (offsets * _FWHM).square())
     profile = profile / profile.sum(dim=2, keepdim=True).clamp_min(1e-6)  # never 0 / 0
     return multiplied(volumes, (1 - offsets.abs()).clamp_min(0).mT @ profile, axis)
+
+
+def coarser(volumes: Tensor, distances: Tensor) -> Tensor:
+    """Reduced to the nearest voxels of a coarser grid and interpolated linearly from these again.
+
+    nnU-Net interpolates cubically, which PyTorch does not have for volumes.
+
+    Args:
+        volumes: (V, D, H, W).
+        distances: (V,) of the voxels of the coarser grid, 1 or more.
+    """
+    for axis in (1, 2, 3):
+        size, shape = volumes.shape[axis], [-1, 1, 1, 1]
+        shape[axis] = size
+        place = torch.arange(size, device=volumes.device) / distances[:, None]
+        before = place.floor()
+        pair = ((before + step) * distances[:, None] for step in (0, 1))
+        nearest = (x.round().clamp(max=size - 1).long().view(shape).expand_as(volumes) for x in pair)
+        first, second = (volumes.gather(axis, index) for index in nearest)
+        volumes = torch.lerp(first, second, (place - before).view(shape))
+    return volumes
 
 
 def cover(volumes: Tensor, coverage: Tensor) -> None:

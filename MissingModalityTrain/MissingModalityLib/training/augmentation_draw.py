@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from ..core.modalities import MODALITIES
 from .augmentation_contrast import CONTRAST_DEGREE, draw_contrast
-from .augmentation_levels import LEVELS, Acquisition, Level, Range
+from .augmentation_levels import LEVELS, Acquisition, Level, Range, Resampling
 from .augmentation_skull_strip import draw_rim, draw_strip
 
 
@@ -44,6 +44,9 @@ def draw(level: str, random: np.random.Generator) -> dict[str, np.ndarray]:
           ``phase`` (4,) float32: how far the first slice lies before the crop, in distances of slices;
         - ``coverage`` (4, 3, 2) float32: where a sequence begins and ends along z, y, x, as shares of the
           crop (0 and 1).
+
+        "nnunet" has beside, (4,) float32 each: ``stretch``, the factor of intensities within their range (1),
+        ``coarseness``, the distance of voxels (1), and ``inverted_gamma`` (1).
     """
     strength = LEVELS[level]
     if strength is None:
@@ -59,7 +62,11 @@ def draw(level: str, random: np.random.Generator) -> dict[str, np.ndarray]:
         "noise": _draw_each(0, strength.noise, random),
         "seed": random.integers(2**32, size=len(MODALITIES)),
     }
-    return drawn | (_draw_acquisition(strength.acquisition, random) if strength.acquisition else {})
+    if strength.acquisition:
+        drawn |= _draw_acquisition(strength.acquisition, random)
+    if strength.resampling:
+        drawn |= _draw_resampling(strength.resampling, drawn["affine"], random)
+    return drawn
 
 
 def _low_degree() -> np.ndarray:
@@ -106,6 +113,20 @@ def _draw_acquisition(kind: Acquisition, random: np.random.Generator) -> dict[st
         "slices": _touch(kind, random, axes * distances, 0),
         "phase": random.random(count).astype(np.float32),
         "coverage": _touch(kind, random, _draw_coverage(kind, random), np.array([0, 1])),
+    }
+
+
+def _draw_resampling(
+    kind: Resampling, affine: np.ndarray, random: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """What only "nnunet" has, and the ``affine`` of all with its change of size."""
+    probability, low, high = kind.size
+    factor = random.uniform(low, high) if random.random() < probability else 1.0
+    return {
+        "affine": (affine * factor).astype(np.float32),
+        "stretch": _draw_each(1, kind.contrast, random),
+        "coarseness": _draw_each(1, kind.coarseness, random),
+        "inverted_gamma": _draw_each(1, kind.inverted_gamma, random),
     }
 
 

@@ -41,6 +41,23 @@ class Acquisition:
 
 
 @dataclass(frozen=True)
+class Resampling:
+    """What only nnU-Net's augmentation has, beside what others have too.
+
+    Attributes:
+        size: factor of the sides of what a crop shows, alike along all axes and drawn apart from rotation.
+        contrast: factor of intensities that stay within the range they had.
+        coarseness: distance of the voxels that a sequence is reduced to and interpolated from again, voxels.
+        inverted_gamma: exponent of intensities stretched to 1 to 0, dark to bright.
+    """
+
+    size: Range
+    contrast: Range
+    coarseness: Range
+    inverted_gamma: Range
+
+
+@dataclass(frozen=True)
 class Level:
     """How strong a level is. Geometry is drawn for a crop, intensities for each of its modalities on its own.
 
@@ -57,6 +74,7 @@ class Level:
         gamma: exponent of intensities stretched to 0 to 1.
         noise: standard deviation of Gaussian noise.
         acquisition: what raw clinical input brings beside; None for nothing of it.
+        resampling: what nnU-Net has beside; None for nothing of it.
     """
 
     moved: float
@@ -71,6 +89,7 @@ class Level:
     gamma: Range = _NEVER
     noise: Range = _NEVER
     acquisition: Acquisition | None = None
+    resampling: Resampling | None = None
 
 
 # our own: no paper is followed
@@ -90,15 +109,36 @@ _STRONG = Level(
 
 LEVELS = {
     "none": None,
+    "flips": Level(moved=0.0, axes=0, degrees=0, scale=_NEVER, shift=_NEVER),
     "paper": Level(moved=1.0, axes=1, degrees=10, scale=(1.0, 0.9, 1.1), shift=(1.0, -0.1, 0.1)),
     "strong": _STRONG,
     # the stronger bias field is one of raw intensities, in place of the one of z-scores
     "clinical": replace(_STRONG, bias=_NEVER, acquisition=Acquisition()),
+    # Isensee et al., Nature Methods 2021, Supplementary Note 4; a probability per sample times one per
+    # modality is one number here
+    "nnunet": Level(
+        moved=0.2,
+        axes=3,
+        degrees=30,
+        scale=(0.15, 0.7, 1.3),
+        shift=_NEVER,
+        blur=(0.1, 0.5, 1.5),
+        gamma=(0.15, 0.7, 1.5),
+        noise=(0.15, 0.0, 0.316),  # the variance is 0.1 at most
+        resampling=Resampling(
+            size=(0.2, 0.7, 1.4),
+            contrast=(0.15, 0.65, 1.5),
+            coarseness=(0.125, 1.0, 2.0),
+            inverted_gamma=(0.15, 0.7, 1.5),
+        ),
+    ),
 }
 
 AUGMENTATIONS = tuple(LEVELS)
-"""Names of the levels. "none"; "paper", as in RFNet (Ding et al., ICCV 2021), with one draw per volume:
-rotation within 10 degrees about one axis, flips, scale and shift of intensities within 0.1; "strong", for few
-cases: rotation about all axes, zoom, shear, flips, bias field, blur, gamma, scale, shift and noise;
-"clinical", for input as clinics send it: "strong" with a stronger bias field, and contrast, thick slices,
-partial coverage, misregistration and imperfect skull strips."""
+"""Names of the levels. "none"; "flips", along each axis, as in the public codes of MST-KDNet and AdaMM;
+"paper", as in RFNet (Ding et al., ICCV 2021), with one draw per volume: rotation within 10 degrees about one
+axis, flips, scale and shift of intensities within 0.1; "strong", for few cases: rotation about all axes,
+zoom, shear, flips, bias field, blur, gamma, scale, shift and noise; "clinical", for input as clinics send it:
+"strong" with a stronger bias field, and contrast, thick slices, partial coverage, misregistration and
+imperfect skull strips; "nnunet", nnU-Net's kinds, probabilities and strengths: rotation about all axes, size,
+flips, noise, blur, brightness, contrast, low resolution, gamma of intensities and of inverted ones."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .settings import Settings
@@ -16,6 +16,9 @@ from .settings import Settings
 _ADAM_BETA1 = 0.9
 """Decay per step of Adam's running mean of gradients: Kingma and Ba's own value, which no paper followed here
 changes; unlike the second one it is no setting."""
+
+_SGD_MOMENTUM = 0.99
+"""Nesterov's, of nnU-Net: Isensee et al., Nature Methods 2021."""
 
 FUSED_ON = frozenset({"cuda"})
 """Kinds of devices on which one kernel makes the step of all weights. On a CPU it would be a few milliseconds
@@ -48,14 +51,16 @@ def make_optimizer(parameters: Iterable[nn.Parameter], settings: Settings, devic
     """The optimizer of a stage, for parameters on ``device``."""
     common = {
         "lr": settings.learning_rate,
-        "betas": (_ADAM_BETA1, settings.adam_beta2),
         "weight_decay": settings.weight_decay,
         "fused": device.type in FUSED_ON,
     }
+    if settings.optimizer == "sgd":
+        return SGD(parameters, **common, momentum=_SGD_MOMENTUM, nesterov=True)
+    common["betas"] = (_ADAM_BETA1, settings.adam_beta2)
     if settings.optimizer == "adamw":
         return AdamW(parameters, **common)
-    # amsgrad as RFNet's public training script has it; the networks of other papers keep it
-    return Adam(parameters, **common, amsgrad=True)
+    # amsgrad as RFNet's public training script has it; those of MST-KDNet and AdaMM do without
+    return Adam(parameters, **common, amsgrad=settings.optimizer == "adam")
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
@@ -66,7 +71,9 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     """
     groups = []
     for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
-        if own["amsgrad"] != saved["amsgrad"]:  # what Adam and AdamW, as they are made here, differ in
+        # a state with AMSGrad has what those without it lack, SGD has no such setting; those of adam-plain
+        # and adamw are alike
+        if own.get("amsgrad") != saved.get("amsgrad"):
             raise ValueError("another optimizer")
         groups.append({**own, "params": saved["params"]})
     optimizer.load_state_dict({**state, "param_groups": groups})

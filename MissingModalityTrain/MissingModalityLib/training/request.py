@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
+from ..core.kinds import check_names, takes_known_names
 from ..core.setting_texts import as_text
 from .plan import Plan, change_plan, flattened, make_plan, read_config
 
@@ -26,6 +27,7 @@ _OPTIONS = {
 """Options of the command line that are not called as their field."""
 
 
+@takes_known_names
 @dataclass(frozen=True)
 class TrainRequest:
     """Which training to begin or to resume.
@@ -74,7 +76,7 @@ class TrainRequest:
             than when it began, which is refused otherwise.
 
     Raises:
-        OptionError: a value of the wrong kind.
+        OptionError: an unknown name, or a value of the wrong kind.
     """
 
     data: Path | str | None
@@ -223,7 +225,10 @@ def takes_request(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def call(*values: Any, **named: Any) -> Any:
-        return function(**signature.bind(*values, **named).arguments)
+        check_names(named, signature.parameters)
+        return function(
+            **signature.bind_partial(*values, **named).arguments
+        )  # the request says what it lacks
 
     text, meanings = map(inspect.cleandoc, (function.__doc__ or "", TrainRequest.__doc__ or ""))
     meanings = meanings.partition("Attributes:\n")[2].partition("\n\n")[0]

@@ -29,6 +29,7 @@ from ..core.words import unknown_name
 from ..methods.options import (
     MOST_EPOCHS,
     MOST_WEIGHT,
+    AdversarialOptions,
     DistillationOptions,
     EnsembleOptions,
     JointOptions,
@@ -36,6 +37,7 @@ from ..methods.options import (
 )
 from ..methods.registry import METHODS
 from ..synthesis.options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
+from .augmentation_levels import AUGMENTATIONS
 from .subset_weights import NAMED_WEIGHTS, subset_weights
 
 # Far beyond what any paper trains with: for mistyped numbers, which would cost days or all memory.
@@ -51,7 +53,7 @@ LONGEST_SIDE = 512
 CONTRAST_PAIR = (Modality.FLAIR, Modality.T1CE)
 """One sequence that shows the edema, and one that shows the enhancing tumor."""
 
-OWN_METHODS = ("supervised", "distillation", "joint", "ensemble")
+OWN_METHODS = ("supervised", "distillation", "joint", "ensemble", "adversarial")
 """Those whose options are fields of :class:`Settings`."""
 
 
@@ -134,9 +136,7 @@ class Settings:
         0.0,
         "Share of crops around a tumor voxel of a random class; the others lie anywhere in the brain",
     )
-    augmentation: str = choice(
-        "paper", "How much crops are changed at random", "none", "paper", "strong", "clinical"
-    )
+    augmentation: str = choice("paper", "How much crops are changed at random", *AUGMENTATIONS)
     training_subsets: tuple[str, ...] = setting(
         (),
         "Subsets to train for, as far as a case allows; none named: all 15",
@@ -161,7 +161,8 @@ class Settings:
     method: str = setting(
         "supervised",
         "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
-        "a teacher that sees all and is trained along; or also models that are there already and see all",
+        "a teacher that sees all and is trained along; or also models that are there already and see all; "
+        "or all that is present too, and a discriminator of both results",
         f"one of {', '.join(OWN_METHODS)}, or a method of another package that is installed",
     )
     supervised: SupervisedOptions = field(
@@ -206,8 +207,9 @@ class Settings:
     )
     optimizer: str = choice(
         "adam",
-        "Adam with AMSGrad, or AdamW, whose weight decay does not pass through its running means",
-        *("adam", "adamw"),
+        "Adam with AMSGrad, Adam without it, AdamW, whose weight decay does not pass through its running "
+        "means, or SGD with nnU-Net's Nesterov momentum of 0.99",
+        *("adam", "adam-plain", "adamw", "sgd"),
     )
     lr_schedule: str = choice(
         "poly",
@@ -240,6 +242,9 @@ class Settings:
         "Order of the cases: one after the other through all of them again and again, over the epochs of a "
         "stage; or each epoch begins anew, so some are seen more often than others",
         *("endless", "per-epoch"),
+    )
+    adversarial: AdversarialOptions = field(
+        default_factory=AdversarialOptions, metadata=facts("Of the method adversarial")
     )
 
     def __post_init__(self) -> None:
