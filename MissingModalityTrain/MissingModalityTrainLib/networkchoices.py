@@ -17,6 +17,8 @@ def networkLabels():
         "mmformer": _("mmFormer (needs a GPU)"),
         "rahved": _("RA-HVED (needs a GPU)"),
         "robustseg": _("RobustSeg (needs a GPU)"),
+        "smunet": _("SMU-Net (needs a GPU)"),
+        "acn": _("ACN (needs a GPU)"),
         "uhemis": _("U-HeMIS (needs a GPU)"),
         "uhved": _("U-HVED (needs a GPU)"),
         "mstkdnet": _("MST-KDNet (needs a GPU)"),

@@ -26,7 +26,7 @@ from tiny_run import TINY
 FUNCTIONS = {
     "bundled_student": "",
     "attach_evaluation": "student, evaluation, cross_validation=()",
-    "compare_folders": "folders, output=None",
+    "compare_folders": "folders, output=None, published=None",
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
         "cases=None, resection_cavity='background', hd95_definition='directed', "

@@ -98,6 +98,12 @@ def test_studies_without_patient_or_date_are_not_joined(tmp_path: Path) -> None:
         assert len(find_studies(tmp_path / str(nobody)).studies) == 2
 
 
+def test_a_session_whose_series_were_given_dates_of_their_own_is_one(tmp_path: Path) -> None:
+    for number, name in enumerate(("FLAIR", "T1"), 1):
+        save(slices(number, **SEQUENCES[name], **SPACE, StudyDate=f"2024030{number}"), tmp_path)
+    assert [one.number for one in only(tmp_path)] == [1, 2]
+
+
 def test_two_patients_under_one_id_are_told_apart_by_their_names(tmp_path: Path) -> None:
     for name in ("One", "Two"):
         save(slices(count=8, PatientName=name, **SEQUENCES["T1"]), tmp_path / name)

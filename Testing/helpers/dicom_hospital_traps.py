@@ -142,6 +142,45 @@ def _two_orders(folder: Path) -> None:
     save(images, folder)
 
 
+def _in_parts(is_second: Callable[[int], bool]) -> Callable[[Path], None]:
+    """A FLAIR of which some slices were sent as a second series."""
+
+    def write(folder: Path) -> None:
+        images = slices(FLAIR, 1)
+        for index, image in enumerate(images):
+            if is_second(index):
+                image.SeriesInstanceUID = "1.2.3"
+        save(images, folder)
+        save(slices(T1, 3), folder)
+
+    return write
+
+
+def _a_date_each(folder: Path) -> None:
+    """Dates that whoever removed the names has shifted series by series."""
+    for number, modality in enumerate((FLAIR, T1), 1):
+        images = slices(modality, number)
+        for image in images:
+            image.StudyDate = f"2024030{number}"
+        save(images, folder)
+
+
+def _decimal_commas(folder: Path) -> None:
+    for path in save(slices(FLAIR, 1), folder):
+        content = path.read_bytes()
+        place = content.index(b"\x28\x00\x30\x00DS")  # Pixel Spacing
+        end = place + 8 + content[place + 6]
+        path.write_bytes(content[:place] + content[place:end].replace(b".", b",") + content[end:])
+
+
+def _without_spacing(folder: Path) -> None:
+    images = slices(FLAIR, 1)
+    for image in images:
+        image.PixelSpacing = [0, 0]
+    save(images, folder)
+    save(slices(T1, 2), folder)
+
+
 _GRADIENT = {"ScanningSequence": "GR", "RepetitionTime": 8.0, "EchoTime": 3.0}
 
 HOSPITAL_TRAPS: Mapping[str, Trap] = {
@@ -227,6 +266,15 @@ HOSPITAL_TRAPS: Mapping[str, Trap] = {
         "T1ce: 'unheard-of' .*It was named for T1ce",
         ("--series", "T1ce=unheard-of", "T1=1"),
     ),
+    "passes as two series": Trap(
+        _in_parts(lambda index: index % 2 == 1), "FLAIR+T1", "of 2 series' .*18 slices of 3 mm"
+    ),
+    "portions as two series": Trap(
+        _in_parts(lambda index: index >= 9), "FLAIR+T1", "of 2 series' .*18 slices of 3 mm"
+    ),
+    "a date for each series": Trap(_a_date_each, "FLAIR+T1"),
+    "decimal commas": Trap(_decimal_commas, None, "numbers with commas, which DICOM does not allow"),
+    "pixels without size": Trap(_without_spacing, "T1", "is not used: it does not state where"),
     "unknown compression": Trap(_unknown_compression, None, "No decoder here knows its compression"),
     "knee by the examination": Trap(
         _day((T1, "T1 sag"), (T2, "PD FS sag"), BodyPartExamined="", StudyDescription="MRT Knie rechts"),

@@ -12,6 +12,7 @@ from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
 
 SMALLEST: dict[str, dict[str, Any]] = {
+    "acn": {"width": 8},
     "adamm": {"width": 8, "adapter_channels": 2, "graph_nodes": 2},
     "mstkdnet": {
         **{"width": 8, "embedding_size": 16, "num_layers": 4, "num_heads": 4, "mlp_size": 16},
@@ -23,6 +24,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "rahved": {"width": 4},
     "rfnet": {"width": 4},
     "robustseg": {"width": 2},
+    "smunet": {"width": 8},
     "uhemis": {"width": 4},
     "uhved": {"width": 4},
     "segresnet": {"width": 8, "blocks": (1, 1)},

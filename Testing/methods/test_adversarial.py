@@ -55,7 +55,7 @@ def test_a_step_trains_the_network_and_then_the_discriminator() -> None:
     assert set(terms) == {"dice", "latent", "restored", "all_dice", "adversarial", "total"}
     torch.testing.assert_close(terms["total"], sum(x for name, x in terms.items() if name != "total"))
     terms["total"].backward()
-    judge = method.discriminator
+    judge = method.adversary.module
     assert all(x.grad is None for x in judge.parameters()), "the network's loss leaves no gradient in it"
     assert all(x.grad is not None and x.grad.isfinite().all() for x in network.parameters())
     before = [x.clone() for x in judge.parameters()]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bench
+import bench_evaluation
 import bench_training
 from small_cases import write_shell_case
 from small_networks import tiny_student
@@ -62,3 +63,17 @@ def test_steps_of_training_are_measured_with_their_loss_terms(
     lines = json.loads((tmp_path / "bench.json").read_text())
     assert [line["line"] for line in lines] == ["baseline", "adamm"]
     assert all(line["seconds"] > 0 and line["peak_gib"] > 0.1 for line in lines)
+
+
+@pytest.mark.slow
+def test_subsets_together_and_one_by_one_give_the_same_maps(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--shape", "24", "32", "24", "--width", "8"]
+    assert bench_evaluation.main(["--networks", "rfnet", "segresnet", *sizes]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    ratios = {line.split()[0]: line.split()[-2:] for line in lines[2:4]}
+    assert {name: differ for name, (_, differ) in ratios.items()} == {"rfnet": "0", "segresnet": "0"}
+    assert all(float(ratio.removesuffix("x")) > 0 for ratio, _ in ratios.values())
+    assert [line.split(": ")[0] for line in lines[4:]] == [
+        "all scores of a prediction",
+        "HD95 of its three regions alone",
+    ]

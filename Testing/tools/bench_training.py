@@ -1,10 +1,11 @@
 """Seconds and peak memory of a training step, and how strongly each loss term teaches when training begins.
 
 Every line is measured in a process of its own, on crops of one patient, by the loop that trains:
-one step to warm up, then the mean of the next ones. Where a teacher is trained along, five steps follow in
-which the gradient of each term with respect to the student is taken by itself; by then the weights of
-distances, which rise over the steps before, are what they stay at. Memory on a CPU
-is the process's own, with some 0.6 GiB that Python and PyTorch take; on a GPU it is what PyTorch allocates.
+one step to warm up, then the mean of the next ones; CPU seconds are those of all threads. Where a teacher
+is trained along, five steps follow in which the gradient of each term with respect to the student is taken
+by itself; by then the weights of distances, which rise over the steps before, are what they stay at. Memory
+on a CPU is the process's own, with some 0.6 GiB that Python and PyTorch take; on a GPU it is what PyTorch
+allocates.
 Calls and reads of a further step, an epoch of its own, as step_counts.py has them; with the augmentation of
 the preset, whose decisions are reads of the host's own numbers, as the steps that Adam counts on a CPU are.
 
@@ -99,10 +100,11 @@ def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
 
     trainer, settings = _trainer(line, options)
     trainer.train_epoch(trainer.trained, 0)
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     for epoch in range(1, 1 + options.steps):
         trainer.train_epoch(trainer.trained, epoch)
     seconds = (time.perf_counter() - start) / options.steps
+    busy = (time.process_time() - busy) / options.steps
     peak = _peak_memory(trainer.stage.device)  # before the profiler, which holds all it has seen
     counts = count(lambda: trainer.train_epoch(trainer.trained, 1 + options.steps))
     return {
@@ -110,6 +112,7 @@ def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
         "crop": settings.patch_size,
         "parameters": sum(parameter.numel() for parameter in trainer.trained.parameters()),
         "seconds": seconds,
+        "cpu_seconds": busy,
         "device": describe_device(trainer.stage.device),
         "counts": asdict(counts),
         "peak_gib": peak / 2**30,
@@ -214,8 +217,8 @@ def _table(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> st
     width = max(len(result["line"]) for result in results)
     lines = [
         f"One training step, preset {options.preset}, batch 1, {_device(results, options)}",
-        f"{'':{width}}  {'crop':>11}  {'million parameters':>18}  {'seconds':>8}  {'peak GiB':>8}"
-        f"  {'calls':>6}  {'reads':>6}",
+        f"{'':{width}}  {'crop':>11}  {'million parameters':>18}  {'seconds':>8}  {'CPU s':>6}"
+        f"  {'peak GiB':>8}  {'calls':>6}  {'reads':>6}",
     ]
     for result in results:
         if "seconds" not in result:
@@ -223,10 +226,25 @@ def _table(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> st
             continue
         lines.append(
             f"{result['line']:{width}}  {'x'.join(map(str, result['crop'])):>11}  "
-            f"{result['parameters'] / 1e6:18.1f}  {result['seconds']:8.2f}  {result['peak_gib']:8.2f}"
+            f"{result['parameters'] / 1e6:18.1f}  {result['seconds']:8.2f}  "
+            f"{result['cpu_seconds']:6.2f}  {result['peak_gib']:8.2f}"
             f"  {result['counts']['calls']:6}  {result['counts']['reads']:6}"
         )
-    return "\n".join([*lines, *map(_shares, filter(_has_gradients, results))])
+    return "\n".join([*lines, *_ratio(results), *map(_shares, filter(_has_gradients, results))])
+
+
+def _ratio(results: Sequence[dict[str, Any]]) -> list[str]:
+    """How much cheaper for the processor the default network is than the one before, where both are measured.
+
+    In CPU seconds, which do not count what else the computer does meanwhile.
+    """
+    spent = {result["line"]: result["cpu_seconds"] for result in results if "cpu_seconds" in result}
+    if not {"baseline", "gatedfusion"} <= set(spent):
+        return []
+    ratio = spent["baseline"] / spent["gatedfusion"]
+    return [
+        f"A step of gatedfusion for one of segresnet (baseline): {ratio:.2f} times cheaper, in CPU seconds"
+    ]
 
 
 def _device(results: Sequence[dict[str, Any]], options: argparse.Namespace) -> str:

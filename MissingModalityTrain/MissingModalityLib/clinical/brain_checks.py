@@ -54,7 +54,7 @@ def _unusual_size(found: float, cut: bool) -> list[str]:
         ]
     if found < low and not cut:
         return [
-            f"{shown}, and that of an adult hardly less than {low / MM3_PER_CM3:.0f} cm³. Students learned "
+            f"{shown}, and that of an adult hardly less than {low / MM3_PER_CM3:.0f} cm³. Models learned "
             "from adults, so expect less of them in a child; in an adult look whether part of the brain was "
             "cut off, and check the voxel spacing."
         ]

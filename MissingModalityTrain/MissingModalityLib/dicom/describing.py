@@ -74,7 +74,8 @@ def describe(volume: Volume, patient: str, date: str) -> Series:
     place = placement(volume.frames) if volume.repeats == 1 else None
     kind, problem = _kind(volume, guess, place)
     usable = problem is None
-    uneven = kind is SeriesKind.INCOMPLETE and place is not None and place.gap is not None
+    # a few slices of something are not worth a word
+    meant = usable or (kind is SeriesKind.INCOMPLETE and (place is None or place.gap is not None))
     number = frame.number("SeriesNumber")
     return Series(
         uid=frame.text("SeriesInstanceUID"),
@@ -93,8 +94,8 @@ def describe(volume: Volume, patient: str, date: str) -> Series:
         thickness=frame.number("SliceThickness"),
         plane=place.plane if place else "",
         kind=kind,
-        modality=guess.modality if usable or uneven else None,
-        confidence=guess.confidence if usable or uneven else 0.0,
+        modality=guess.modality if meant else None,
+        confidence=guess.confidence if meant else 0.0,
         reason=guess.reason,
         part=volume.part,
         contrast=guess.contrast,
@@ -135,7 +136,7 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
             f"has {volume.repeats} images at one place (perfusion, diffusion or another series over time)",
         )
     if place is None:
-        return SeriesKind.INCOMPLETE, "does not state where its slices lie"
+        return SeriesKind.INCOMPLETE, _why_nowhere(frame)
     count = len(volume.frames)
     if count < MIN_VOXELS:
         return SeriesKind.INCOMPLETE, f"has only {counted(count, 'slice')}"
@@ -143,6 +144,13 @@ def _kind(volume: Volume, guess: Guess, place: Placement | None) -> tuple[Series
         gap = place.gap[0].lower() + place.gap[1:].rstrip(".")
         return SeriesKind.INCOMPLETE, f"makes no even volume: {gap}"
     return (SeriesKind.REFORMAT if is_cut_anew(frame.header) else SeriesKind.VOLUME), None
+
+
+def _why_nowhere(frame: Frame) -> str:
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        if "," in frame.text(keyword):
+            return f"states numbers with commas, which DICOM does not allow ({keyword} {frame.text(keyword)})"
+    return "does not state where its slices lie"
 
 
 def _other_part(frame: Frame) -> str:

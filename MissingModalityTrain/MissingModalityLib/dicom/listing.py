@@ -18,9 +18,10 @@ from .contrast import settle_contrast
 from .describing import describe
 from .file_kind import COPY_AGAIN, EMPTY
 from .headers import Frame, read_headers
+from .parts import parts_of, with_parts_joined
 from .series import Series
 from .sessions import grouped, sessions, study_uids
-from .splitting import volumes_of
+from .splitting import Volume, volumes_of
 
 _DOUBLED = "holds an image that another file holds too (the same SOP Instance UID)"
 _MOST_CUT = 3
@@ -156,8 +157,8 @@ def _study(frames: list[Frame]) -> DicomStudy:
     frames = sorted(frames, key=lambda one: (one.number("InstanceNumber") or 0, one.path, one.index or 0))
     series = [
         one
-        for images in _joined(grouped(frames, _series_key))
-        for one in _folded([describe(volume, patient, date) for volume in volumes_of(images)])
+        for images in with_parts_joined(_joined(grouped(frames, _series_key)))
+        for one in _folded([_described(volume, patient, date) for volume in volumes_of(images)])
     ]
     series.sort(key=lambda one: (one.number is None, one.number or 0, one.time, one.uid))
     series = _told_apart(series)
@@ -170,6 +171,11 @@ def _study(frames: list[Frame]) -> DicomStudy:
         tuple(settle_contrast(series)),
         further_uids=tuple(further),
     )
+
+
+def _described(volume: Volume, patient: str, date: str) -> Series:
+    series, parts = describe(volume, patient, date), parts_of(volume.frames)
+    return series if parts == 1 else replace(series, description=f"{series.description}, of {parts} series")
 
 
 def _folded(volumes: list[Series]) -> list[Series]:

@@ -19,9 +19,10 @@ def grouped(frames: Iterable[Frame], key: Callable[[Frame], Hashable]) -> list[l
 def sessions(frames: Iterable[Frame]) -> list[list[Frame]]:
     """The images of each examination.
 
-    A second order, or a console that was logged in again, gives one session two Study Instance UIDs. Images
-    of one patient and day that state one Frame of Reference were taken without him leaving the table (DICOM
-    PS3.3 C.7.4.1), so these are one. Without a patient or a date nothing is joined.
+    A second order, or a console that was logged in again, gives one session two Study Instance UIDs; who
+    removes names may give each series a date of its own. Images of one patient that state one Frame of
+    Reference, and one day or one Study Instance UID, were taken without him leaving the table (DICOM PS3.3
+    C.7.4.1), so these are one. Without a patient nothing is joined.
     """
     found: list[tuple[set[Hashable], list[Frame]]] = []
     for images in grouped(frames, _study_key):
@@ -49,9 +50,10 @@ def _patient(frame: Frame) -> tuple[str, str]:
 
 
 def _places(images: Iterable[Frame]) -> set[Hashable]:
-    """Patient, day and space of each image that states all three."""
+    """Patient, space, and day or study of each image that states all three."""
     return {
-        (*_patient(frame), frame.text("StudyDate"), frame.text("FrameOfReferenceUID"))
+        (*_patient(frame), frame.text("FrameOfReferenceUID"), keyword, frame.text(keyword))
         for frame in images
-        if any(_patient(frame)) and frame.text("StudyDate") and frame.text("FrameOfReferenceUID")
+        for keyword in ("StudyDate", "StudyInstanceUID")
+        if any(_patient(frame)) and frame.text("FrameOfReferenceUID") and frame.text(keyword)
     }

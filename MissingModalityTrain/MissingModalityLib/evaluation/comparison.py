@@ -17,6 +17,7 @@ from .evaluate import read_evaluation
 from .hd95_rules import definition_of
 from .measures import METRICS, measure
 from .metrics import SCORED_REGIONS
+from .printed import PrintedTable, printed_table
 from .significance import Evaluation, check_comparable, compare_evaluations
 from .tables import PRINTED_ORDER, dots, markdown_lines, score_notes, spread_text
 
@@ -34,7 +35,9 @@ TABLE_FILE, REPORT_FILE = "comparison.md", "comparison.json"
 
 @checked
 def compare_folders(
-    folders: Sequence[Path | str] | Mapping[str, Sequence[Path | str]], output: Path | str | None = None
+    folders: Sequence[Path | str] | Mapping[str, Sequence[Path | str]],
+    output: Path | str | None = None,
+    published: str | None = None,
 ) -> dict[str, Any]:
     """Put evaluations side by side in one table.
 
@@ -43,6 +46,8 @@ def compare_folders(
             table, which is called like the folder; or the name of each line with its folders, one per seed.
             All of the same cases. The first line is what the others are tested against.
         output: folder for ``comparison.md`` and ``comparison.json``; made if absent.
+        published: a key of :func:`.printed.printed_tables`; its averages stand below as they were printed,
+            and are not tested.
 
     Returns:
         ``hd95_rule``, ``hd95_definition``, ``cases`` (how many); ``lines``: per line ``name``, ``seeds``,
@@ -50,12 +55,14 @@ def compare_folders(
         ``spread`` (sample standard deviation over seeds, None for one; both None where no subset belongs to
         the group), and ``subsets``: by subset, metric and region the mean over cases, averaged over seeds;
         ``tests``: ``name``, ``against`` (the first line) and what :func:`.significance.compare_evaluations`
-        returns; ``markdown``: the tables.
+        returns; ``printed``: None, or ``source``, ``data``, ``protocol`` and ``lines`` like the others of a
+        published table; ``markdown``: the tables.
 
     Raises:
         CaseError: a folder holds no evaluation, they are not comparable, or the output cannot be written.
-        OptionError: no folder given, or two lines of one name.
+        OptionError: no folder given, two lines of one name, or no such published table.
     """
+    printed = None if published is None else _printed(printed_table(published))
     groups = {
         name: [read_evaluation(Path(folder)) for folder in members]
         for name, members in (folders if isinstance(folders, Mapping) else _named(folders)).items()
@@ -76,6 +83,7 @@ def compare_folders(
             {"name": name, "against": baseline, **compare_evaluations(evaluations, reference)}
             for name, evaluations in others
         ],
+        "printed": printed,
     }
     comparison["markdown"] = _markdown(comparison)
     if output is not None:
@@ -113,6 +121,21 @@ def _line(name: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     }
 
 
+def _printed(table: PrintedTable) -> dict[str, Any]:
+    """A published table as comparisons hold it; what it does not print is None."""
+    lines = []
+    for name, values in table.lines.items():
+        scores = [
+            {
+                **{"metric": metric, "subsets": group, "region": region},
+                **{"mean": values.get((metric, region)) if group == "all" else None, "spread": None},
+            }
+            for metric, group, region in COLUMNS
+        ]
+        lines.append({"name": name, "scores": scores})
+    return {"source": table.source, "data": table.data, "protocol": table.protocol, "lines": lines}
+
+
 def _subsets(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, dict[str, float]]]:
     """By subset, metric and region the mean over seeds of the mean over cases."""
     seeds = [{entry["subset"]: entry for entry in evaluation["subsets"]} for evaluation in evaluations]
@@ -132,6 +155,9 @@ def _markdown(comparison: Mapping[str, Any]) -> str:
         title = f"{measure(metric).title} {region}"
         head.append(title if group == "all" else f"{title} {group}")
     body = [[line["name"], str(line["seeds"]), *map(_cell, line["scores"])] for line in comparison["lines"]]
+    printed = comparison["printed"]
+    if printed:
+        body += [[line["name"], "printed", *map(_cell, line["scores"])] for line in printed["lines"]]
     parts = [markdown_lines(head, body)]
     if comparison["tests"]:
         parts.append(_tests_table(comparison["tests"]))
@@ -141,6 +167,11 @@ def _markdown(comparison: Mapping[str, Any]) -> str:
         "cases, averaged over seeds, \N{PLUS-MINUS SIGN} sample standard deviation over seeds.",
         *score_notes(comparison),
     ]
+    if printed:
+        lines.append(
+            f"printed: averages as the {printed['source']} has them, on {printed['data']}, by its own split "
+            f"and protocol; they are not tested against. {printed['protocol']}".rstrip()
+        )
     if comparison["tests"]:
         lines.append(
             "p: two-sided Wilcoxon signed-rank test over cases on each case's mean over subsets (and seeds), "

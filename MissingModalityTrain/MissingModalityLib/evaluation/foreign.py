@@ -99,7 +99,7 @@ def evaluate_predictions(
         maps = distributed.on_all_ranks(find_label_maps, predictions, labeled)
         known = [case for case in labeled if maps.files[case.name]]
         every = [path for files in maps.files.values() for path in files.values()]
-        numbering = distributed.on_all_ranks(_numbering, labels, every, known, predictions)
+        numbering = distributed.on_all_ranks(numbering_of, labels, every, known, predictions)
         distributed.on_rank_zero(lambda: make_folder(output))
         rules = Rules(hd95_rule, hd95_definition, resection_cavity)
         scored = score_cases(
@@ -138,14 +138,14 @@ def _score_maps(
     rows: list[Row] = []
     warnings = list(study.warnings)
     for subset, path in files.items():
-        classes, notes = _classes_on(grid, path, numbering)
+        classes, notes = classes_on(grid, path, numbering)
         warnings += notes
         rows += reference.rows(case.name, subset, classes, {})
         report_scored(report, rows)
     return CaseScores(rows, reference.held, reference.has_cavity, tuple(warnings), identity(study.images))
 
 
-def _classes_on(grid: Grid, path: Path, numbering: str) -> tuple[np.ndarray, list[str]]:
+def classes_on(grid: Grid, path: Path, numbering: str) -> tuple[np.ndarray, list[str]]:
     """Classes of a label map on a grid, and a sentence where it was made on another one.
 
     Raises:
@@ -177,7 +177,7 @@ def _covered(grid: Grid, own: Grid) -> float:
     return float(own.covers(grid.points(steps * (np.array(grid.size) - 1))).mean())
 
 
-def _numbering(labels: str | None, files: Iterable[Path], cases: Sequence[Case], folder: Path) -> str:
+def numbering_of(labels: str | None, files: Iterable[Path], cases: Sequence[Case], folder: Path) -> str:
     """How label maps are numbered, as told or as their values say.
 
     Raises:

@@ -20,7 +20,7 @@ from ..core.modalities import MODALITIES
 from ..networks.heads import HEADS
 from ..networks.output import Feature, Kind, Output
 from ..networks.rfnet_blocks import scatter_rows
-from ..runtime import distributed
+from .adversary import Adversary
 from .ignored import without_ignored
 from .losses import segmentation_loss
 from .method import Method, unwrap_ddp
@@ -71,9 +71,7 @@ class Adversarial(Method):
 
     def __init__(self, options: AdversarialOptions | None = None, fresh: bool = True) -> None:
         super().__init__(options, fresh)
-        self.discriminator: Discriminator | None = None
-        self._optimizer: torch.optim.Optimizer | None = None
-        self._shown: tuple[Tensor, Tensor] | None = None
+        self.adversary: Adversary | None = None
 
     def check(self, network: nn.Module) -> None:
         """Refuse networks that restore no images or tell no regions.
@@ -89,27 +87,21 @@ class Adversarial(Method):
 
     def assemble(self, network: nn.Module, seed: int = 0) -> nn.Module:
         """The network itself; beside it the discriminator."""
-        device = next(network.parameters()).device
-        # its own draw, alike on all processes, which leaves the run's other draws as they are without it
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.discriminator = Discriminator(network.head.channels + len(MODALITIES)).to(device)
-        self._optimizer = torch.optim.Adam(
-            self.discriminator.parameters(), self.options.discriminator_learning_rate
+        self.adversary = Adversary(
+            lambda: Discriminator(network.head.channels + len(MODALITIES)),
+            next(network.parameters()).device,
+            seed,
+            self.options.discriminator_learning_rate,
         )
         return network
 
     def state_dict(self) -> dict[str, Any]:
         """The discriminator and its optimizer."""
-        return {
-            "discriminator": self.discriminator.state_dict(),
-            "discriminator_optimizer": self._optimizer.state_dict(),
-        }
+        return self.adversary.state_dict("discriminator")
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See :meth:`.method.Method.load_state_dict`."""
-        self.discriminator.load_state_dict(state["discriminator"])
-        self._optimizer.load_state_dict(state["discriminator_optimizer"])
+        self.adversary.load_state_dict(state, "discriminator")
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:
         """Terms of the network's own loss on the subset, ``all_dice`` and ``adversarial``.
@@ -132,24 +124,13 @@ class Adversarial(Method):
         with torch.autocast(subset.logits.device.type, enabled=False):
             terms["all_dice"] = attentive_dice(everything.logits, label, trained.head)
             shown = [self._show(output, trained, present) for output in (subset, everything)]
-            self._shown = shown[0].detach(), shown[1].detach()
-            # frozen: the network's loss must leave no gradient in it
-            self.discriminator.requires_grad_(False)
-            terms["adversarial"] = self.options.weight * self.discriminator.generator_loss(shown[0])
+            self.adversary.keep(*shown)
+            terms["adversarial"] = self.options.weight * self.adversary.generator_loss(shown[0])
         return {**terms, "total": sum(terms.values())}
 
     def finish_step(self) -> None:
         """Train the discriminator on the results of the step."""
-        if self._shown is None:
-            return
-        self._optimizer.zero_grad(set_to_none=True)
-        self.discriminator.requires_grad_(True)
-        (self.options.weight * self.discriminator.loss(*self._shown)).backward()
-        # by hand, since the discriminator is outside the module that the distributed wrapper holds
-        for parameter in self.discriminator.parameters():
-            parameter.grad = distributed.mean(parameter.grad)
-        self._optimizer.step()
-        self._shown = None
+        self.adversary.step(self.options.weight)
 
     def _show(self, output: Output, network: nn.Module, present: Tensor) -> Tensor:
         """(B, 3 + 4, D, H, W): the regions' probabilities, and images brighter by the likeliest region's."""

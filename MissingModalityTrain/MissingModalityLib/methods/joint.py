@@ -22,8 +22,10 @@ from ..core.labels import TUMOR_CLASSES
 from ..networks.heads import Head
 from ..networks.output import PRESENCE, Feature, Kind, Output, chosen
 from ..runtime import distributed
+from .adversary import Adversary
 from .attention import attention_distance, scale_distance
 from .ignored import without_ignored
+from .information import Regressor, entropy_map, information_distance
 from .logits import logit_distance, probability_distance, standardized_divergence
 from .method import Method, unwrap_ddp
 from .options import JointOptions
@@ -36,6 +38,7 @@ READ_BY = {
     "style": Kind.STYLE,
     "adversarial": Kind.ADVERSARIAL,
     "content": Kind.CONTENT,
+    "information": Kind.CONTENT,
 }
 """Option -> kind of the features that its term reads."""
 
@@ -51,15 +54,22 @@ class TeacherStudent(nn.Module):
         student, teacher: networks of the same kind.
         kinds: of features to give.
         dropout: which of the two drop out in training: "none", "student" or "both".
+        regressor: of what the student's content tells of the teacher's, if it shall.
     """
 
     def __init__(
-        self, student: nn.Module, teacher: nn.Module, kinds: Collection[str], dropout: str = "none"
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        kinds: Collection[str],
+        dropout: str = "none",
+        regressor: Regressor | None = None,
     ) -> None:
         super().__init__()
         self.student = student
         self.teacher = teacher
         self.kinds = kinds
+        self.regressor = regressor
         self._without_dropout = {"none": (student, teacher), "student": (teacher,), "both": ()}[dropout]
 
     @property
@@ -70,10 +80,11 @@ class TeacherStudent(nn.Module):
     def forward(self, batch: Mapping[str, Tensor]) -> tuple[Output, Output]:
         """Outputs of the student, from its subset, and of the teacher, from all that is present."""
         image, present = batch["image"], batch["present"]
-        return (
-            self._read(self.student(image, batch["available"], present, self.kinds)),
-            self._read(self.teacher(image, present, present, self.kinds)),
-        )
+        student = self._read(self.student(image, batch["available"], present, self.kinds))
+        if self.regressor is not None:
+            (content,) = chosen(student.features, {Kind.CONTENT}).values()
+            student.features.update(self.regressor(content))
+        return student, self._read(self.teacher(image, present, present, self.kinds))
 
     def train(self, mode: bool = True) -> TeacherStudent:
         """As any module, but PyTorch's modules of dropout stay out of the networks that shall have none."""
@@ -103,6 +114,8 @@ class JointDistillation(Method):
         self.discriminator: Discriminator | None = None
         self._optimizer: torch.optim.Optimizer | None = None
         self._styles: tuple[Tensor, Tensor] | None = None
+        self.doubts: Adversary | None = None
+        self.regressor: Regressor | None = None
 
     def check(self, network: nn.Module) -> None:
         """Hold the terms against what the network offers.
@@ -129,10 +142,9 @@ class JointDistillation(Method):
             )
 
     def assemble(self, network: nn.Module, seed: int = 0) -> nn.Module:
-        """Student, teacher and, beside them, the discriminator."""
-        self.teacher = deepcopy(network)
+        """Student and teacher; beside them discriminators."""
+        self.teacher, device = deepcopy(network), next(network.parameters()).device
         if self.options.adversarial:
-            device = next(network.parameters()).device
             # its own draw, alike on all processes, which leaves the run's other draws as they are without it
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
@@ -140,14 +152,26 @@ class JointDistillation(Method):
             self._optimizer = torch.optim.Adam(
                 self.discriminator.parameters(), self.options.discriminator_learning_rate
             )
+        if self.options.doubt:
+            self.doubts = Adversary(
+                lambda: Discriminator(network.head.channels),
+                device,
+                seed,
+                self.options.discriminator_learning_rate,
+            )
+        if self.options.information:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                self.regressor = Regressor(network.style_channels).to(device)
         kinds = {kind for option, kind in READ_BY.items() if getattr(self.options, option)}
-        return TeacherStudent(network, self.teacher, kinds, self.options.dropout)
+        return TeacherStudent(network, self.teacher, kinds, self.options.dropout, self.regressor)
 
     def clipped_apart(self, trained: nn.Module) -> Sequence[Iterable[nn.Parameter]]:
         """Student and teacher: a distance that the student is far from takes nothing from the teacher."""
         if self.options.clip_together:
             return super().clipped_apart(trained)
-        return trained.student.parameters(), trained.teacher.parameters()
+        told = [] if self.regressor is None else self.regressor.parameters()
+        return [*trained.student.parameters(), *told], trained.teacher.parameters()
 
     def state_dict(self) -> dict[str, Any]:
         """Teacher, discriminator and the discriminator's optimizer."""
@@ -155,6 +179,10 @@ class JointDistillation(Method):
         if self.discriminator is not None:
             state["discriminator"] = self.discriminator.state_dict()
             state["discriminator_optimizer"] = self._optimizer.state_dict()
+        if self.doubts is not None:
+            state |= self.doubts.state_dict("doubts")
+        if self.regressor is not None:
+            state["regressor"] = self.regressor.state_dict()
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -163,6 +191,10 @@ class JointDistillation(Method):
         if self.discriminator is not None:
             self.discriminator.load_state_dict(state["discriminator"])
             self._optimizer.load_state_dict(state["discriminator_optimizer"])
+        if self.doubts is not None:
+            self.doubts.load_state_dict(state, "doubts")
+        if self.regressor is not None:
+            self.regressor.load_state_dict(state["regressor"])
 
     def loss(self, network: nn.Module, batch: Mapping[str, Tensor], epoch: int) -> dict[str, Tensor]:
         """Terms by name, weighted: ``student_*``, ``teacher_*``, and one per option of a weight above 0.
@@ -180,11 +212,15 @@ class JointDistillation(Method):
             teacher = _detached(teacher)
             if self.options.adversarial:
                 self._keep_styles(student, teacher)
+            if self.doubts is not None:
+                self.doubts.keep(entropy_map(student.logits, head), entropy_map(teacher.logits, head))
             terms |= self._distances_of_rows(student, teacher, self._rows(batch), head, epoch)
         return {**terms, "total": sum(terms.values())}
 
     def finish_step(self) -> None:
         """Train the discriminator on the styles of the step."""
+        if self.doubts is not None:
+            self.doubts.step()
         if self._styles is None:
             return
         self._optimizer.zero_grad(set_to_none=True)
@@ -249,6 +285,8 @@ class JointDistillation(Method):
             "adversarial": options.adversarial * risen,
             "consistency": options.consistency * ramp(epoch, options.consistency_ramp_epochs),
             "content": options.content * risen,
+            "doubt": options.doubt * risen,
+            "information": options.information * risen,
         }
         return {name: weight for name, weight in weights.items() if weight}
 
@@ -269,6 +307,8 @@ class JointDistillation(Method):
             "adversarial": lambda: self._adversarial(kinds[Kind.ADVERSARIAL][0][0]),
             "consistency": lambda: probability_distance(student.logits, teacher.logits, head),
             "content": lambda: scale_distance(*kinds[Kind.CONTENT]),
+            "doubt": lambda: self.doubts.generator_loss(entropy_map(student.logits, head)),
+            "information": lambda: information_distance(student.features, *kinds[Kind.CONTENT][1]),
         }
         return {name: weight * distances[name]() for name, weight in self._weights(epoch).items()}
 

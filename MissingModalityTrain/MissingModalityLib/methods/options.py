@@ -201,6 +201,12 @@ class JointOptions:
     content: float = at_least(
         0, 0.0, "BBDM: mean square of the difference of content; 0 for networks without", MOST_WEIGHT
     )
+    doubt: float = at_least(
+        0, 0.0, "ACN: a discriminator of how doubtful predictions are, place by place", MOST_WEIGHT
+    )
+    information: float = at_least(
+        0, 0.0, "ACN: what the student's content tells of the teacher's; 0 for networks without", MOST_WEIGHT
+    )
     # 20 epochs in the public codes of both papers, where the consistency alone is ramped
     consistency_ramp_epochs: int = at_least(
         0, 20, "First epochs of the stage, over which the weight of consistency rises", MOST_EPOCHS

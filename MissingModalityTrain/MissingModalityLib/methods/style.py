@@ -37,13 +37,14 @@ def style_distance(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tens
     makes it about 1e-11, whatever the features.
 
     Args:
-        student, teacher: features of equal shape, (B, C, d, h, w) each: encoder, style, decoder.
+        student, teacher: features of equal shape, (B, C, d, h, w) each: encoder, style, decoder. A lone one
+            is paired with itself, as in SMU-Net (Azad et al., MIDL 2022).
 
     Returns:
         Scalar: 0 where all matrices agree, 1 where the student's are zero; mean over pairs and samples.
     """
     distances = []
-    for i, j in combinations(range(len(teacher)), 2):
+    for i, j in combinations(range(len(teacher)), 2) if len(teacher) > 1 else [(0, 0)]:
         target = fused_matrix(teacher[i], teacher[j])
         difference = fused_matrix(student[i], student[j]) - target
         # a teacher whose matrix is all zero must not divide by zero

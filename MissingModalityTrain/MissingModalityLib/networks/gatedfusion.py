@@ -106,12 +106,15 @@ class GatedFusion(Network):
         """
         # all samples of a batch, whoever has it: one large convolution is cheaper than picking rows
         somewhere = self._somewhere(present)
-        image = mask_missing(image, present)
-        return {
-            modality: self.stems[modality](_channels_last(space_to_depth(image[:, [modality]], self.side)))
-            for modality in MODALITIES
-            if somewhere[modality]
-        }
+        encoded = {}
+        for modality in MODALITIES:
+            if somewhere[modality]:
+                own = slice(modality, modality + 1)
+                volume = mask_missing(image[:, own], present[:, own])
+                encoded[modality] = self.stems[modality](
+                    space_to_depth(volume, self.side, channels_last=True)
+                )
+        return encoded
 
     def fuse(
         self,
@@ -256,7 +259,3 @@ class InstanceNorm(nn.Module):
         if len(x) == 1:
             return F.batch_norm(x, None, None, self.weight, self.bias, training=True)
         return F.instance_norm(x, weight=self.weight, bias=self.bias)
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last_3d)

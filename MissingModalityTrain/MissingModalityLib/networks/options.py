@@ -192,6 +192,15 @@ class AdaMMOptions(NetworkOptions):
 
 
 @dataclass(frozen=True)
+class SMUNetOptions(NetworkOptions):
+    """Of :class:`.smunet.SMUNet` and :class:`.smunet.ACN`. Defaults: those of their public codes."""
+
+    width: int = whole(16, 8, 256, "Channels of the finest level", multiple_of=NORM_GROUPS)
+    head: str = choice("sigmoids", f"{_HEAD}; sigmoids in the public codes", *HEAD_NAMES)
+    dropout: float = fraction(0.2, "Probability at the bottleneck")
+
+
+@dataclass(frozen=True)
 class DynUNetOptions(NetworkOptions):
     """Of :class:`.dynunet.DynUNet`. Defaults: what nnU-Net plans for BraTS."""
 
@@ -212,6 +221,7 @@ class DynUNetOptions(NetworkOptions):
 
 
 OPTIONS: dict[str, type[NetworkOptions]] = {
+    "acn": SMUNetOptions,
     "adamm": AdaMMOptions,
     "dynunet": DynUNetOptions,
     "gatedfusion": GatedFusionOptions,
@@ -222,6 +232,7 @@ OPTIONS: dict[str, type[NetworkOptions]] = {
     "rfnet": RFNetOptions,
     "robustseg": RobustSegOptions,
     "segresnet": SegResNetOptions,
+    "smunet": SMUNetOptions,
     "uhemis": UHeMISOptions,
     "uhved": UHVEDOptions,
 }

@@ -36,6 +36,7 @@ NETWORKS: Registry[type[Network]] = Registry(
     group="missing_modality.networks",
     # the modules import PyTorch, which only happens when a network is asked for
     builtin={
+        "acn": f"{__package__}.smunet:ACN",
         "adamm": f"{__package__}.adamm:AdaMM",
         "dynunet": f"{__package__}.dynunet:DynUNet",
         "gatedfusion": f"{__package__}.gatedfusion:GatedFusion",
@@ -46,6 +47,7 @@ NETWORKS: Registry[type[Network]] = Registry(
         "rfnet": f"{__package__}.rfnet:RFNet",
         "robustseg": f"{__package__}.robustseg:RobustSeg",
         "segresnet": f"{__package__}.segresnet:EarlyFusionSegResNet",
+        "smunet": f"{__package__}.smunet:SMUNet",
         "uhemis": f"{__package__}.uhemis:UHeMIS",
         "uhved": f"{__package__}.uhved:UHVED",
     },

@@ -9,13 +9,17 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def space_to_depth(volume: Tensor, side: int) -> Tensor:
-    """(B, C, D, H, W) -> (B, C side^3, D/side, H/side, W/side), blocks of voxels side by side as channels."""
-    if side == 1:
-        return volume
+def space_to_depth(volume: Tensor, side: int, channels_last: bool = False) -> Tensor:
+    """(B, C, D, H, W) -> (B, C side^3, D/side, H/side, W/side), blocks of voxels side by side as channels.
+
+    With ``channels_last`` the channels of a voxel lie side by side in memory, without a further copy.
+    """
     batch, channels, *sides = volume.shape
-    blocks = volume.view(batch, channels, *(part for n in sides for part in (n // side, side)))
-    return blocks.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, -1, *(n // side for n in sides))
+    coarse = [n // side for n in sides]
+    blocks = volume.view(batch, channels, *(part for n in coarse for part in (n, side)))
+    if channels_last:
+        return blocks.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(batch, *coarse, -1).permute(0, 4, 1, 2, 3)
+    return volume if side == 1 else blocks.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, -1, *coarse)
 
 
 def depth_to_space(channels: Tensor, side: int) -> Tensor:

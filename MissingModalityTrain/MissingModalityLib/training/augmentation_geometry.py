@@ -9,6 +9,10 @@ from torch.nn.functional import grid_sample
 from .augmentation_intensities import along, brain_of
 from .augmentation_selection import Selection
 
+POINTS_ON = frozenset({"cpu"})
+"""Kinds of devices that interpolate point by point, which costs less for fewer points. A GPU would have to be
+waited for to know which these are."""
+
 
 def move(image: Tensor, label: Tensor, flip: Tensor, turned: Selection | None) -> tuple[Tensor, Tensor]:
     """Geometry into new tensors.
@@ -44,8 +48,8 @@ def _resample(image: Tensor, label: Tensor, matrix: Tensor) -> tuple[Tensor, Ten
     brains = torch.einsum("bmdhw,m->bdhw", brain_of(image), 2.0**bits)
     code = (2.0**brain_bits * label + brains)[:, None]
     code = grid_sample(code, grid, mode="nearest", align_corners=False).short()
-    moved = grid_sample(image, grid, mode="bilinear", align_corners=False)
-    return moved.mul_((code >> along(bits.short(), 3)) & 1), (code[:, 0] >> brain_bits).byte()
+    brains = (code >> along(bits.short(), 3)) & 1
+    return _trilinear(image, grid, brains), (code[:, 0] >> brain_bits).byte()
 
 
 def misregistered(volumes: Tensor, rigid: Tensor) -> Tensor:
@@ -59,7 +63,21 @@ def misregistered(volumes: Tensor, rigid: Tensor) -> Tensor:
     shift = rigid[:, :, 3] * 2 / _sides(size, rigid)
     grid = _grid(rigid[:, :, :3], size).add_(shift.flip(1)[:, None, None, None])
     brain = grid_sample(brain_of(volumes)[:, None], grid, mode="nearest", align_corners=False)
-    return grid_sample(volumes[:, None], grid, mode="bilinear", align_corners=False).mul_(brain)[:, 0]
+    return _trilinear(volumes[:, None], grid, brain)[:, 0]
+
+
+def _trilinear(image: Tensor, grid: Tensor, brains: Tensor) -> Tensor:
+    """Volumes (B, C, D, H, W) at ``grid`` where ``brains``, 0 or 1 and of their shape, has 1; else 0."""
+    if image.device.type not in POINTS_ON:
+        return grid_sample(image, grid, mode="bilinear", align_corners=False).mul_(brains)
+    moved = torch.zeros_like(image)
+    for sample, places, brain, result in zip(image, grid, brains, moved, strict=True):
+        # a point's value does not depend on the others, and air is a third of a crop or more
+        inside = brain.amax(0).flatten().nonzero()[:, 0]
+        points = places.view(-1, 3).index_select(0, inside).view(1, 1, 1, -1, 3)
+        values = grid_sample(sample[None], points, mode="bilinear", align_corners=False)
+        result.flatten(1).index_copy_(1, inside, values.view(len(sample), -1))
+    return moved.mul_(brains)
 
 
 def _grid(matrix: Tensor, size: torch.Size) -> Tensor:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from ..core.errors import MissingModalityError, OptionError
 from ..runtime import distributed
@@ -28,9 +28,21 @@ def batches(patches: PatchDataset, device: torch.device) -> DataLoader:
         patches,
         batch_sampler=list(steps_of_rank(settings, distributed.rank(), distributed.world())),
         # numbers alone are drawn faster than another process could hand them over
+        collate_fn=_batch,
         num_workers=min(settings.num_workers, os.cpu_count() or 1) if patches.cut else 0,
         pin_memory=device.type == "cuda",  # else copies that should not block would
     )
+
+
+def _batch(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Samples stacked; a single one is not copied for it."""
+    return _with_axis(samples[0]) if len(samples) == 1 else default_collate(samples)
+
+
+def _with_axis(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_axis(part) for name, part in value.items()}
+    return torch.as_tensor(value)[None]
 
 
 class DataTimer:

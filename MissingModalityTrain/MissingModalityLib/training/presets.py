@@ -176,6 +176,18 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {}),
         "quick": (_QUICK, {"width": 4}),
     },
+    "smunet": {
+        # an epoch sees each of four fifths of BraTS 2018's cases once
+        "paper": (replace(_JOINT, iterations_per_epoch=228, patch_size=(128, 192, 160)), {}),
+        "light": (_LIGHT, {"width": 8}),
+        "quick": (_QUICK_JOINT, {"width": 8}),
+    },
+    "acn": {
+        # an epoch sees each case of two of three folds of BraTS 2018 once
+        "paper": (replace(_JOINT, epochs=300, iterations_per_epoch=190, patch_size=(128, 192, 160)), {}),
+        "light": (_LIGHT, {"width": 8}),
+        "quick": (_QUICK_JOINT, {"width": 8}),
+    },
     "mstkdnet": {
         # student and teacher part the more slowly, the lower the learning rate: so weights differ
         "paper": (

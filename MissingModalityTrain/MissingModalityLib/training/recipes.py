@@ -80,6 +80,7 @@ def check_stage_names(names: Iterable[str]) -> None:
             )
 
 
+_OF_TRANSFORMERS_AND_LOGITS = ("joint.attention", "joint.multiscale", "joint.logits", "joint.kl_divergence")
 _TIMES_EIGHT = {"pretrain": {"synthesis.factor": 8}}
 """AEM of all tables of Liu et al. but Table 7, which has x2 and x4 too."""
 
@@ -126,15 +127,42 @@ _BUILTIN: Mapping[str, Recipe] = {
         network="mstkdnet",
         on_request=("pretrain",),
     ),
+    "smu-net": Recipe(
+        "A teacher that sees all, trained along, for predictions, content and style (SMU-Net, Azad et al.).",
+        {
+            "train": {
+                "method": "joint",
+                **dict.fromkeys(_OF_TRANSFORMERS_AND_LOGITS, 0.0),
+                "joint.consistency": 10.0,
+                "joint.content": 0.2,
+            }
+        },
+        network="smunet",
+    ),
+    "acn": Recipe(
+        "A teacher that sees all, trained along, two discriminators and information (ACN, Wang et al.).",
+        {
+            "train": {
+                "method": "joint",
+                **dict.fromkeys((*_OF_TRANSFORMERS_AND_LOGITS, "joint.style"), 0.0),
+                "joint.teacher_weight": 0.2,
+                "joint.student_weight": 0.8,
+                "joint.consistency": 10.0,
+                "joint.adversarial": 2e-4,
+                "joint.doubt": 1e-3,
+                "joint.information": 0.5,
+                "joint.ramp_epochs": 0,
+            }
+        },
+        network="acn",
+    ),
     "adamm": Recipe(
         "Adapters per subset, presence of classes, and a teacher trained along for style (AdaMM).",
         {
             "pretrain": {"synthesis.method": "aem"},
             "train": {
                 "method": "joint",
-                **dict.fromkeys(
-                    ("joint.attention", "joint.multiscale", "joint.logits", "joint.kl_divergence"), 0.0
-                ),
+                **dict.fromkeys(_OF_TRANSFORMERS_AND_LOGITS, 0.0),
                 "joint.style": 0.3,
                 "joint.adversarial": 0.5,
                 "joint.presence": 1.0,
