@@ -196,7 +196,18 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
             {},
         ),
         "light": (
-            replace(_LIGHT, joint=replace(_LIGHT.joint, attention=0.05, multiscale=0.08, logits=0.02)),
+            replace(
+                _LIGHT,
+                joint=replace(
+                    _LIGHT.joint,
+                    attention=0.05,
+                    multiscale=0.03,
+                    logits=0.02,
+                    kl_divergence=0.5,
+                    style=0.2,
+                    adversarial=0.2,
+                ),
+            ),
             {
                 "embedding_size": 192,
                 "num_layers": 4,
