@@ -213,10 +213,11 @@ def test_a_run_becomes_a_student_that_tells_name_license_and_scores(trained, tmp
         tmp_path / "second.safetensors",
         tmp_path / "scores",
     )
-    run_of = ["--run", str(trained), "--progress", "none"]
+    run_of = ["--run", str(trained), "--progress", "none", "--et-minimum", "500", "--blending", "mean"]
     facts = ["--name", "Small one", "--license", "CC BY 4.0"]
     assert main(["export", *run_of, "--output", str(first), *facts]) == 0
     card = Student.load(first).card
+    assert (card["min_enhancing_voxels"], card["blending"]) == (500, "mean")
     assert (card["name"], card["license"]) == ("Small one", "CC BY 4.0") and "evaluation" not in card
     unseen = tmp_path / "cases"
     write_shell_case(unseen / "BraTS2021_90009", (Modality.FLAIR, Modality.T1CE), seed=9)

@@ -130,6 +130,25 @@ def test_windows_blend_back_to_the_whole_and_empty_ones_are_skipped(monkeypatch:
     assert len(ramp.windows) == 2 * 2 * 2, "two of five rows of windows hold brain"
 
 
+class Counting(Ramp):
+    """Answers each window with its number."""
+
+    def forward(self, image: torch.Tensor, available: torch.Tensor) -> Output:
+        self.windows.append(image.shape)
+        return Output(torch.full_like(image[:, :3], len(self.windows)))
+
+
+def test_windows_are_weighted_around_their_middle_or_all_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "cpu_has_bfloat16", lambda: False)
+    how = {"window": (16, 16, 16), "overlap": 0.5, "device": CPU}
+    image, everything = np.ones((4, 24, 16, 16), np.float32), np.array([True] * 4)
+    first, second = 1 / (1 + np.exp(-np.array([1.0, 2.0])))
+    along = infer(Counting(), image, everything, **how, blending="mean").probabilities[0, :, 8, 8]
+    np.testing.assert_allclose(along, [first] * 8 + [(first + second) / 2] * 8 + [second] * 8, rtol=1e-5)
+    along = infer(Counting(), image, everything, **how).probabilities[0, 8:16, 8, 8]
+    assert first < along[0] < along[-1] < second
+
+
 def test_volumes_smaller_than_a_window_get_one_that_fits() -> None:
     ramp = Ramp()
     image = np.random.default_rng(0).normal(size=(4, 10, 21, 9)).astype(np.float32)

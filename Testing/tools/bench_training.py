@@ -1,10 +1,11 @@
 """Seconds and peak memory of a training step, and how strongly each loss term teaches when training begins.
 
 Every line is measured in a process of its own, on crops of one patient, by the loop that trains:
-one step to warm up, then the mean of the next ones; CPU seconds are those of all threads. Where a teacher is
-trained along, five steps follow in which the gradient of each term with respect to the student is taken by
-itself; by then the weights of distances, which rise over the steps before, are what they stay at. Memory on a
-CPU is the process's own, with some 0.6 GiB that Python and PyTorch take; on a GPU it is what PyTorch allocates.
+one step to warm up, then the mean of the next ones; CPU seconds are those of all threads. Where a teacher
+is trained along, five steps follow in which the gradient of each term with respect to the student is taken
+by itself; by then the weights of distances, which rise over the steps before, are what they stay at. Memory
+on a CPU is the process's own, with some 0.6 GiB that Python and PyTorch take; on a GPU it is what PyTorch
+allocates.
 Calls and reads of a further step, an epoch of its own, as step_counts.py has them; with the augmentation of
 the preset, whose decisions are reads of the host's own numbers, as the steps that Adam counts on a CPU are.
 
@@ -258,7 +259,7 @@ def _has_gradients(result: dict[str, Any]) -> bool:
 
 
 def _shares(result: dict[str, Any]) -> str:
-    """Of a line, norms of the gradients of its weighted terms in units of that of the student's own losses."""
+    """Of a line, norms of the gradients of weighted terms in units of that of the student's own losses."""
     norms = dict(result["gradients"])
     own = norms.pop("supervision")
     shares = ", ".join(f"{name} {norm / own:.2f}" for name, norm in norms.items())

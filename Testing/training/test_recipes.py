@@ -27,6 +27,7 @@ from MissingModalityLib.methods.options import DistillationOptions, JointOptions
 from MissingModalityLib.methods.registry import METHODS
 from MissingModalityLib.networks import build
 from MissingModalityLib.networks.options import OPTIONS
+from MissingModalityLib.networks.registry import NETWORKS
 from MissingModalityLib.runtime.processes import child_environment
 from MissingModalityLib.training.describe import describe_settings, to_yaml
 from MissingModalityLib.training.plan import Plan, change_plan, from_json, make_plan, read_config, to_json
@@ -152,11 +153,33 @@ def test_the_full_recipe_is_the_papers() -> None:
         stages["posttrain"].method == "distillation"
         and stages["posttrain"].distillation.teacher_update_interval == 5
     )
-    assert stages["pretrain"].synthesis.factor == 4
+    assert stages["pretrain"].synthesis.factor == 8
+    assert [settings.epochs for settings in stages.values()] == [300, 300, 900]
     for settings in stages.values():
-        assert (settings.epochs, settings.learning_rate, settings.lr_decay_power) == (300, 2e-4, 0.9)
+        assert (settings.learning_rate, settings.lr_decay_power, settings.precision) == (2e-4, 0.9, "float32")
         assert settings.patch_size == (80, 80, 80)
     assert stages["pretrain"].supervised.fusion_start_epoch == 20
+
+
+@pytest.mark.parametrize(("recipe", "epochs", "beta2"), [("mst-kd", 250, 0.99), ("adamm", 200, 0.999)])
+def test_the_paper_preset_of_a_teacher_trained_along_is_the_papers(
+    recipe: str, epochs: int, beta2: float
+) -> None:
+    plan = make_plan(recipe)
+    settings = plan.stages["train"]
+    assert plan.validation_fraction == 0
+    assert (settings.optimizer, settings.learning_rate, settings.weight_decay) == ("adam-plain", 1e-4, 1e-5)
+    assert (settings.epochs, settings.adam_beta2, settings.augmentation) == (epochs, beta2, "flips")
+    assert (settings.patch_size, settings.precision) == ((128, 192, 160), "float32")
+    assert settings.joint.consistency == (10 if recipe == "adamm" else 0)
+    assert settings.joint.content == (0.2 if recipe == "adamm" else 0)
+
+
+@pytest.mark.parametrize("network", list(NETWORKS))
+def test_papers_hold_no_case_out_and_all_else_does(network: str) -> None:
+    own = network in ("segresnet", "gatedfusion", "dynunet")
+    assert make_plan("baseline", network).validation_fraction == (0.1 if own else 0)
+    assert make_plan("baseline", network, "light").validation_fraction == 0.1
 
 
 def test_a_setting_is_for_all_stages_or_for_one() -> None:

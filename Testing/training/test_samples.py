@@ -81,6 +81,23 @@ def test_an_epoch_visits_every_case_equally_often_in_an_order_of_its_own(cached:
     assert len({tuple(order) for order in orders}) == 4
 
 
+def test_over_the_epochs_no_case_is_seen_twice_more_than_another() -> None:
+    cases, settings = [None] * 7, Settings(iterations_per_epoch=5, batch_size=1)
+    seen: Counter[int] = Counter()
+    for epoch in range(20):
+        order = PatchDataset(cases, settings, seed=(3, 0), epoch=epoch).order
+        assert len(order) == 5
+        seen.update(order.tolist())
+        assert max(seen.values()) - min(seen.get(case, 0) for case in range(7)) <= 1
+
+
+def test_cases_of_earlier_runs_come_in_their_order() -> None:
+    settings = Settings(iterations_per_epoch=5, batch_size=2, case_order="per-epoch")
+    order = PatchDataset([None] * 7, settings, seed=(3, 0), epoch=4).order
+    random = np.random.default_rng((3, 0, 4))
+    assert order.tolist() == [*random.permutation(7), *random.permutation(7)]
+
+
 def test_a_crop_larger_than_the_brain_holds_all_of_it(cached: dict) -> None:
     case, random = cached["patient_a"], np.random.default_rng(0)
     for foreground in (0.0, 1.0):

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
-from ..inference.card import GATES  # reads headers alone: help must not load PyTorch
+from ..inference.card import BLENDINGS, GATES  # reads headers alone: help must not load PyTorch
 from .options import add_command, add_output, show_result
 from .speech import add_speech
 
 _EXAMPLES = ("export --run run --output model.safetensors",)
+
+_MOST_VOXELS = 10**6
+"""A liter, more than any glioma enhances."""
 
 
 def add(commands: Any) -> None:
@@ -28,6 +31,19 @@ def add(commands: Any) -> None:
         choices=GATES,
         help="what the presence of a class does to its probability, for networks that tell presence "
         f"(default: {GATES[0]})",
+    )
+    parser.add_argument(
+        "--blending",
+        choices=BLENDINGS,
+        help="how windows that overlap are put together: weighted by a Gaussian, or all alike, as in "
+        f"the public codes of RFNet and those after it (default: {BLENDINGS[0]})",
+    )
+    parser.add_argument(
+        "--et-minimum",
+        type=int,
+        metavar="VOXELS",
+        help="take enhancing tumor for necrosis where all of it is fewer voxels of 1 mm (tables of RFNet and "
+        "those after it: 500; default: keep all)",
     )
     parser.add_argument(
         "--evaluation",
@@ -58,8 +74,18 @@ def run(options: argparse.Namespace) -> None:
         read_evaluation(folder)  # refuse what is no evaluation before anything is written
     # what was not given is left to the run
     facts = {"name": options.name, "license": options.license, "gate": options.gate}
-    student = export(options.folder, options.output, {key: text for key, text in facts.items() if text})
+    facts["blending"] = options.blending
+    facts = {key: text for key, text in facts.items() if text}
+    if options.et_minimum is not None:
+        facts["min_enhancing_voxels"] = _voxels(options.et_minimum)
+    student = export(options.folder, options.output, facts)
     if options.evaluation:
         # refuses an evaluation of other weights, so an earlier export of another epoch is found out
         attach_evaluation(student, options.evaluation, options.cross_validation)
     show_result(options, {"output": str(student)}, f"Wrote {student}")
+
+
+def _voxels(count: int) -> int:
+    if not 0 <= count <= _MOST_VOXELS:
+        raise OptionError(f"--et-minimum {count}: give a number of voxels from 0 to {_MOST_VOXELS}.")
+    return count

@@ -197,12 +197,12 @@ def _subsets_table(lines: Sequence[Mapping[str, Any]], metric: str) -> str:
 
 def _tests_table(tests: Sequence[Mapping[str, Any]]) -> str:
     head = ["Dice difference, % points", "n"]
-    for region in REGIONS:
+    for region in SCORED_REGIONS:
         head += [region, f"p {region}", f"r {region}"]
     body = []
     for test in tests:
         cells = [f"{test['name']} less {test['against']}", str(test["cases"])]
-        for region in REGIONS:
+        for region in SCORED_REGIONS:
             result = test["regions"][region]
             cells += [
                 f"{100 * result['difference']:+.1f}",

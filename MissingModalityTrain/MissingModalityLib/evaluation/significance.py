@@ -19,6 +19,7 @@ from ..core.labels import REGIONS
 from ..core.words import counted, unknown_name
 from .hd95_rules import definition_of
 from .measures import METRICS
+from .metrics import ET_FILTERED, SCORED_REGIONS
 
 Evaluation = Mapping[str, Any]
 """A result of :func:`.evaluate.evaluate_folder` or :func:`.evaluate.read_evaluation`."""
@@ -41,11 +42,12 @@ def compare_evaluations(
         metric: "dice" or "hd95".
 
     Returns:
-        ``metric``, ``cases`` (n), and ``regions``: for WT, TC and ET the ``difference`` (first less second,
-        mean over cases of the means over common subsets; Dice 0..1 or mm), ``p`` (two-sided), ``p_holm``
-        (corrected for the three regions), ``effect`` (rank-biserial, -1..1, positive where the first is
-        higher) and ``different`` (cases whose scores differ); ``smallest_p``, which n cases can reach at
-        best; ``note``: a sentence where so few cases cannot show any difference, else empty.
+        ``metric``, ``cases`` (n), and ``regions``: for WT, TC, ET and ET without small findings
+        (:data:`.metrics.ET_FILTERED`) the ``difference`` (first less second, mean over cases of the means
+        over common subsets; Dice 0..1 or mm), ``p`` (two-sided), ``p_holm`` (corrected for three regions,
+        with either kind of ET), ``effect`` (rank-biserial, -1..1, positive where the first is higher) and
+        ``different`` (cases whose scores differ); ``smallest_p``, which n cases can reach at best; ``note``:
+        a sentence where so few cases cannot show any difference, else empty.
 
     Raises:
         CaseError: the cases, their labels or what HD95 means differ.
@@ -66,7 +68,7 @@ def compare_evaluations(
             "The evaluations share no subset of some cases. Compare evaluations of the same data."
         )
     regions = {}
-    for region in REGIONS:
+    for region in SCORED_REGIONS:
         means = np.array(
             [
                 [fmean(table[case, region, subset] for subset in common[case, region]) for case in cases]
@@ -75,8 +77,10 @@ def compare_evaluations(
         )
         differences = means[: len(first)].mean(0) - means[len(first) :].mean(0)
         regions[region] = _test(differences.round(_DECIMALS))
-    for region, p in zip(REGIONS, holm([regions[region]["p"] for region in REGIONS]), strict=True):
-        regions[region]["p_holm"] = p
+    # a table has one of the two columns of ET, so the other one is no further test; its family first
+    for family in ([ET_FILTERED if region == "ET" else region for region in REGIONS], REGIONS):
+        for region, p in zip(family, holm([regions[region]["p"] for region in family]), strict=True):
+            regions[region]["p_holm"] = p
     # all n differences of one sign are one of 2^n equally likely patterns, on either of two sides
     smallest = min(1.0, 2.0 ** (1 - len(cases)))
     return {
@@ -156,7 +160,7 @@ def _scores(evaluation: Evaluation, metric: str) -> dict[tuple[str, str, str], f
     return {
         (row["case"], row["region"], row["subset"]): row[metric]
         for row in evaluation["rows"]
-        if row["region"] in REGIONS
+        if row["region"] in SCORED_REGIONS
     }
 
 

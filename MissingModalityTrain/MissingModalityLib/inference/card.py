@@ -44,7 +44,14 @@ _MOST_VOXELS = 1_000_000
 FIXED = ("format_version", "modalities", "classes", "spacing_mm", "orientation", "normalization")
 """Facts that follow from this version alone: a file with another value would be used wrongly."""
 
-CHOICES = ("thresholds", "min_component_voxels", "min_enhancing_voxels", "mirror", "overlap", "smoothing_mm")
+BLENDINGS = ("gaussian", "mean")
+"""How windows that overlap are put together: each weighted by a Gaussian around its middle, since a network
+knows least about the edge of its window; or all alike, as in the public codes of RFNet and those after it."""
+
+CHOICES = (
+    *("thresholds", "min_component_voxels", "min_enhancing_voxels", "mirror", "overlap", "blending"),
+    "smoothing_mm",
+)
 """What can be chosen for a trained network: all but its weights and window that decides a prediction."""
 
 
@@ -72,6 +79,7 @@ class Card(MutableMapping[str, Any]):
         min_enhancing_voxels: enhancing tumor of fewer voxels in all is taken for necrosis.
         mirror: axes (0: z, 1: y, 2: x) along which the case is mirrored too; probabilities are the mean over
             all combinations, two for each axis.
+        blending: one of :data:`BLENDINGS`; "gaussian" where it is absent.
         smoothing_mm: deviation of the Gaussian that probabilities are averaged with, 0 to 5 mm.
         format_version: of this format.
         modalities: names of the image's channels, in order.
@@ -102,6 +110,7 @@ class Card(MutableMapping[str, Any]):
     thresholds: dict[str, float] | None = None
     min_enhancing_voxels: int | None = None
     mirror: list[int] | None = None
+    blending: str | None = None
     smoothing_mm: float | None = None
     format_version: int = FORMAT_VERSION
     modalities: list[str] = field(default_factory=lambda: list(MODALITY_ORDER))
@@ -241,6 +250,7 @@ _VALID = {
     "gate": lambda value: value is None or value in GATES,
     "thresholds": _or_none(_are_thresholds),
     "min_enhancing_voxels": _or_none(_is_whole),
+    "blending": lambda value: value is None or value in BLENDINGS,
     "mirror": _or_none(_are_axes),
     "smoothing_mm": _or_none(lambda value: _is_number(value) and 0 <= value <= _MOST_SMOOTHING_MM),
     "format_version": _is_whole,

@@ -1,4 +1,4 @@
-"""Whole cases through a network: sliding windows with Gaussian blending, from logits to a class map.
+"""Whole cases through a network: sliding windows, blended, from logits to a class map.
 
 Memory: beside the network's own activations for one window, a case of V voxels needs about
 4 V (S K + 6) bytes for K output channels of S subsets (blended sum, input, weights): for 4 classes and a
@@ -127,6 +127,7 @@ def infer(
     overlap: float,
     device: torch.device,
     mirror: Sequence[int] = (),
+    blending: str = "gaussian",
     on_window: Callable[[int, int], None] | None = None,
 ) -> RawPrediction:
     """Probabilities of a whole case, from one subset of its modalities or from several.
@@ -141,6 +142,7 @@ def infer(
         available: (4,) bool, or (S, 4) for S subsets.
         window: (d, h, w), multiples of ``network.divisor``; clipped where the case is smaller.
         overlap: fraction shared by neighboring windows, 0 to below 1.
+        blending: one of :data:`.card.BLENDINGS`.
         mirror: axes, 0 to 2, along which the case is mirrored too; the mean over all combinations counts.
         on_window: called with (windows done, windows in all).
     """
@@ -159,6 +161,7 @@ def infer(
             available,
             window=window,
             overlap=overlap,
+            blending=blending,
             device=device,
             on_window=on_window and counted,
         )
@@ -189,6 +192,7 @@ def _infer_once(
     *,
     window: Sequence[int],
     overlap: float,
+    blending: str,
     device: torch.device,
     on_window: Callable[[int, int], None] | None,
 ) -> RawPrediction:
@@ -227,9 +231,9 @@ def _infer_once(
             on_window(done, total)
         return torch.cat(parts, 1)
 
-    # Gaussian weights, since a network knows least about the edge of its window: no seams where windows meet
+    mode = "constant" if blending == "mean" else blending  # as MONAI calls it
     blended = sliding_window_inference(
-        torch.from_numpy(image)[None], size, 1, predict, overlap=overlap, mode="gaussian"
+        torch.from_numpy(image)[None], size, 1, predict, overlap=overlap, mode=mode
     )
     several = np.shape(available)[:-1]
     probabilities = blended.numpy().reshape(*several, -1, *image.shape[1:])

@@ -315,6 +315,7 @@ class Student:
             available,
             window=self.card.window,
             overlap=self.card.overlap,
+            blending=self.card.blending or "gaussian",
             mirror=self.card.mirror or (),
             device=device,
             on_window=on_window,

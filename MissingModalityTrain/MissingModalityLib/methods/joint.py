@@ -87,7 +87,7 @@ class TeacherStudent(nn.Module):
         return student, self._read(self.teacher(image, present, present, self.kinds))
 
     def train(self, mode: bool = True) -> TeacherStudent:
-        """As any module, but dropout stays out of the networks that shall have none."""
+        """As any module, but PyTorch's modules of dropout stay out of the networks that shall have none."""
         super().train(mode)
         for network in self._without_dropout:
             for module in network.modules():

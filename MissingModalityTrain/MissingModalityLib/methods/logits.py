@@ -1,4 +1,4 @@
-"""Dual-mode logit distillation (DMLD): logits themselves, and their standardized distributions; probabilities.
+"""Dual-mode logit distillation (DMLD): logits, their standardized distributions, and probabilities.
 
 Zhu et al., "Bridging the gap in missing modalities", MICCAI 2025, Sec. 2.3, Eq. 5-8; standardization: Sun et
 al., "Logit standardization in knowledge distillation", CVPR 2024.
@@ -34,7 +34,7 @@ def probability_distance(student: Tensor, teacher: Tensor, head: Head) -> Tensor
         Scalar: mean square of the difference of probabilities, summed over the channels but background's.
     """
     first = 1 if head.channels == 1 + len(TUMOR_CLASSES) else 0
-    predicted, target = (head.probabilities(x.float())[:, first:] for x in (student, teacher))
+    predicted, target = (head.probabilities(logits.float())[:, first:] for logits in (student, teacher))
     return F.mse_loss(predicted, target) * predicted.shape[1]
 
 

@@ -109,6 +109,7 @@ _STRONG = Level(
 
 LEVELS = {
     "none": None,
+    "flips": Level(moved=0.0, axes=0, degrees=0, scale=_NEVER, shift=_NEVER),
     "paper": Level(moved=1.0, axes=1, degrees=10, scale=(1.0, 0.9, 1.1), shift=(1.0, -0.1, 0.1)),
     "strong": _STRONG,
     # the stronger bias field is one of raw intensities, in place of the one of z-scores
@@ -134,10 +135,10 @@ LEVELS = {
 }
 
 AUGMENTATIONS = tuple(LEVELS)
-"""Names of the levels. "none"; "paper", as in RFNet (Ding et al., ICCV 2021), with one draw per volume:
-rotation within 10 degrees about one axis, flips, scale and shift of intensities within 0.1; "strong", for few
-cases: rotation about all axes, zoom, shear, flips, bias field, blur, gamma, scale, shift and noise;
-"clinical", for input as clinics send it: "strong" with a stronger bias field, and contrast, thick slices,
-partial coverage, misregistration and imperfect skull strips; "nnunet", nnU-Net's kinds, probabilities and
-strengths: rotation about all axes, size, flips, noise, blur, brightness, contrast, low resolution, gamma of
-intensities and of inverted ones."""
+"""Names of the levels. "none"; "flips", along each axis, as in the public codes of MST-KDNet and AdaMM;
+"paper", as in RFNet (Ding et al., ICCV 2021), with one draw per volume: rotation within 10 degrees about one
+axis, flips, scale and shift of intensities within 0.1; "strong", for few cases: rotation about all axes,
+zoom, shear, flips, bias field, blur, gamma, scale, shift and noise; "clinical", for input as clinics send it:
+"strong" with a stronger bias field, and contrast, thick slices, partial coverage, misregistration and
+imperfect skull strips; "nnunet", nnU-Net's kinds, probabilities and strengths: rotation about all axes, size,
+flips, noise, blur, brightness, contrast, low resolution, gamma of intensities and of inverted ones."""

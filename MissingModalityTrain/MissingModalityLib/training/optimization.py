@@ -59,8 +59,8 @@ def make_optimizer(parameters: Iterable[nn.Parameter], settings: Settings, devic
     common["betas"] = (_ADAM_BETA1, settings.adam_beta2)
     if settings.optimizer == "adamw":
         return AdamW(parameters, **common)
-    # amsgrad as RFNet's public training script has it; the networks of other papers keep it
-    return Adam(parameters, **common, amsgrad=True)
+    # amsgrad as RFNet's public training script has it; those of MST-KDNet and AdaMM do without
+    return Adam(parameters, **common, amsgrad=settings.optimizer == "adam")
 
 
 def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
@@ -71,7 +71,8 @@ def load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     """
     groups = []
     for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
-        # what Adam and AdamW, as they are made here, differ in, and what SGD does not have
+        # a state with AMSGrad has what those without it lack, SGD has no such setting; those of adam-plain
+        # and adamw are alike
         if own.get("amsgrad") != saved.get("amsgrad"):
             raise ValueError("another optimizer")
         groups.append({**own, "params": saved["params"]})

@@ -35,7 +35,7 @@ from ..datasets.patients import check_pattern
 from ..networks.options import OPTIONS, PREFIX, named_today
 from ..networks.registry import NETWORKS
 from .missing_rates import missing_rates
-from .presets import network_preset
+from .presets import network_preset, validation_fraction
 from .recipes import RECIPES, STAGES, check_stage_names
 from .settings import Settings, change_settings, check_known
 
@@ -141,10 +141,15 @@ def make_plan(
         _known(f"stage of recipe {recipe}", stage, chosen.stages)
     if stages is None:
         stages = [stage for stage in chosen.stages if stage not in chosen.on_request]
+    published = chosen.paper if preset == "paper" else {}
     of_stages = {
-        stage: change_settings(common, special) for stage, special in chosen.stages.items() if stage in stages
+        stage: change_settings(common, {**special, **published.get(stage, {})})
+        for stage, special in chosen.stages.items()
+        if stage in stages
     }
-    return change_plan(Plan(network, dict(options), stages=of_stages), settings or {})
+    held_out = validation_fraction(network, preset)
+    plan = Plan(network, dict(options), validation_fraction=held_out, stages=of_stages)
+    return change_plan(plan, settings or {})
 
 
 def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] = ()) -> Plan:

@@ -34,12 +34,17 @@ _JOINT = Settings(
     epochs=250,
     iterations_per_epoch=1080,
     batch_size=1,
+    patch_size=(128, 192, 160),
+    augmentation="flips",
     learning_rate=1e-4,
-    adam_beta2=0.99,
+    optimizer="adam-plain",
     weight_decay=1e-5,
+    precision="float32",
     num_workers=4,
 )
 """MST-KDNet and AdaMM see every one of about 1,080 cases once in an epoch."""
+_RFNET = Settings(precision="float32", num_workers=4)
+"""Of RFNet's public training script, which AEM+KD trains its three networks by."""
 _LIGHT = Settings(
     epochs=80,
     iterations_per_epoch=50,
@@ -51,10 +56,14 @@ _LIGHT = Settings(
     max_grad_norm=1.0,
     ema_decay=0.99,  # a mean over about 100 steps, two epochs
     validation_interval=10,
-    joint=JointOptions(cross_entropy=1.0),
+    joint=JointOptions(cross_entropy=1.0, ramp_epochs=10, consistency_ramp_epochs=10),
 )
 """Hours on two cores of a CPU; what the bundled student is trained with, but for length and optimizer."""
-_QUICK_JOINT = replace(_QUICK, max_grad_norm=1.0, joint=JointOptions(cross_entropy=1.0))
+_QUICK_JOINT = replace(
+    _QUICK,
+    max_grad_norm=1.0,
+    joint=JointOptions(cross_entropy=1.0, ramp_epochs=2, consistency_ramp_epochs=2),
+)
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "segresnet": {
@@ -112,7 +121,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "quick": (replace(_QUICK, max_grad_norm=1.0), {"width": 8, "levels": 5}),
     },
     "rfnet": {
-        "paper": (Settings(supervised=SupervisedOptions(20), num_workers=4), {}),
+        "paper": (replace(_RFNET, supervised=SupervisedOptions(20)), {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80), supervised=SupervisedOptions(10)), {"width": 8}),
         "quick": (_QUICK, {"width": 4}),
     },
@@ -131,26 +140,27 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "quick": (_QUICK, {"width": 4, "token_size": 32, "mlp_size": 64, "position_side": 4}),
     },
     "m2ftrans": {
-        "paper": (Settings(epochs=1000, batch_size=4, optimizer="adamw", num_workers=4), {}),
+        "paper": (replace(_RFNET, epochs=1000, batch_size=4, optimizer="adamw"), {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8, "mlp_size": 512}),
         # crops of 64 voxels in tokens of 16
         "quick": (_QUICK, {"width": 4, "mlp_size": 64, "position_side": 4}),
     },
     "robustseg": {
-        "paper": (Settings(num_workers=4), {}),
+        "paper": (_RFNET, {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8}),
         "quick": (_QUICK, {"width": 4}),
     },
     "rahved": {
         "paper": (
-            Settings(
+            replace(
+                _RFNET,
                 epochs=360,
                 iterations_per_epoch=199,  # one pass over the training cases of BraTS 2018, one a step
                 batch_size=1,
                 patch_size=(112, 112, 112),
                 learning_rate=1e-4,
+                optimizer="adam-plain",
                 weight_decay=1e-5,
-                num_workers=4,
             ),
             {},
         ),
@@ -158,37 +168,46 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "quick": (_QUICK, {"width": 4}),
     },
     "uhemis": {
-        "paper": (Settings(num_workers=4), {}),
+        "paper": (_RFNET, {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {}),
         "quick": (_QUICK, {"width": 4}),
     },
     "uhved": {
-        "paper": (Settings(num_workers=4), {}),
+        "paper": (_RFNET, {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {}),
         "quick": (_QUICK, {"width": 4}),
     },
     "smunet": {
         # an epoch sees each of four fifths of BraTS 2018's cases once
-        "paper": (replace(_JOINT, iterations_per_epoch=228, patch_size=(128, 192, 160)), {}),
+        "paper": (replace(_JOINT, iterations_per_epoch=228), {}),
         "light": (_LIGHT, {"width": 8}),
         "quick": (_QUICK_JOINT, {"width": 8}),
     },
     "acn": {
         # an epoch sees each case of two of three folds of BraTS 2018 once
-        "paper": (replace(_JOINT, epochs=300, iterations_per_epoch=190, patch_size=(128, 192, 160)), {}),
+        "paper": (replace(_JOINT, epochs=300, iterations_per_epoch=190), {}),
         "light": (_LIGHT, {"width": 8}),
         "quick": (_QUICK_JOINT, {"width": 8}),
     },
     "mstkdnet": {
         # student and teacher part the more slowly, the lower the learning rate: so weights differ
         "paper": (
-            replace(
-                _JOINT, patch_size=(128, 192, 160), joint=JointOptions(kl_divergence=3.0, multiscale=0.4)
-            ),
+            replace(_JOINT, adam_beta2=0.99, joint=JointOptions(kl_divergence=3.0, multiscale=0.4)),
             {},
         ),
         "light": (
-            replace(_LIGHT, joint=replace(_LIGHT.joint, attention=0.2, multiscale=0.2, logits=0.025)),
+            replace(
+                _LIGHT,
+                joint=replace(
+                    _LIGHT.joint,
+                    attention=0.05,
+                    multiscale=0.03,
+                    logits=0.02,
+                    kl_divergence=0.5,
+                    style=0.2,
+                    adversarial=0.2,
+                ),
+            ),
             {
                 "embedding_size": 192,
                 "num_layers": 4,
@@ -199,7 +218,17 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
             },
         ),
         "quick": (
-            replace(_QUICK_JOINT, joint=replace(_QUICK_JOINT.joint, attention=0.2)),
+            replace(
+                _QUICK_JOINT,
+                joint=replace(
+                    _QUICK_JOINT.joint,
+                    attention=0.05,
+                    multiscale=0.08,
+                    logits=0.02,
+                    style=0.2,
+                    adversarial=0.3,
+                ),
+            ),
             {
                 "width": 8,
                 "embedding_size": 48,
@@ -212,7 +241,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         ),
     },
     "adamm": {
-        "paper": (replace(_JOINT, epochs=200, patch_size=(128, 192, 160)), {}),
+        "paper": (replace(_JOINT, epochs=200), {}),
         "light": (_LIGHT, {"width": 8, "adapter_channels": 16}),
         "quick": (_QUICK_JOINT, {"width": 8, "adapter_channels": 8}),
     },
@@ -225,6 +254,15 @@ with the settings of its public training script, which trains uhved and robustse
 here; mmformer and m2ftrans have those of their own scripts; mstkdnet and adamm are those of their papers.
 "light" networks have fewer or narrower layers, and crops that a laptop can hold.
 """
+
+
+_OF_NO_PAPER = ("segresnet", "gatedfusion", "dynunet")
+
+
+def validation_fraction(network: str, preset: str) -> float:
+    """Share of the cases that a preset holds out; the papers train on all that they do not test on."""
+    published = preset == "paper" and network in PRESETS and network not in _OF_NO_PAPER
+    return 0.0 if published else 0.1
 
 
 _OF_ANY_NETWORK = {"paper": Settings(), "light": _LIGHT, "quick": _QUICK}

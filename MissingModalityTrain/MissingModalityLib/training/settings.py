@@ -207,9 +207,9 @@ class Settings:
     )
     optimizer: str = choice(
         "adam",
-        "Adam with AMSGrad, AdamW, whose weight decay does not pass through its running means, or SGD with "
-        "nnU-Net's Nesterov momentum of 0.99",
-        *("adam", "adamw", "sgd"),
+        "Adam with AMSGrad, Adam without it, AdamW, whose weight decay does not pass through its running "
+        "means, or SGD with nnU-Net's Nesterov momentum of 0.99",
+        *("adam", "adam-plain", "adamw", "sgd"),
     )
     lr_schedule: str = choice(
         "poly",
