@@ -109,9 +109,8 @@ def _metric_notes(evaluation: Mapping[str, Any]) -> list[str]:
     """What the further scores of its tables are, and which were asked for in vain."""
     printed = _printed(evaluation)
     lines = [_LESION_NOTE] if any(metric.startswith("lesion") for metric in printed) else []
-    lines += [
-        f"{measure(metric).title} {measure(metric).meaning}" for metric in printed if measure(metric).meaning
-    ]
+    described = [measure(metric) for metric in printed if measure(metric).meaning]
+    lines += [f"{one.title}: {one.meaning}" for one in described]
     asked = evaluation.get("metrics", ())
     absent = [measure(metric).title for metric in asked if metric not in printed]
     return lines + ([f"Not told by what was evaluated: {', '.join(absent)}."] if absent else [])
