@@ -9,7 +9,7 @@ import pytest
 
 from command_line import exit_code
 from MissingModalityLib.__main__ import main
-from MissingModalityLib.studies import cost
+from MissingModalityLib.studies import conduct, cost
 from MissingModalityLib.studies.registry import STUDIES
 from MissingModalityLib.studies.sizes import SIZES
 from MissingModalityLib.training.plan import make_plan
@@ -72,3 +72,15 @@ def test_help_names_every_study_and_preset(capsys: pytest.CaptureFixture) -> Non
     assert exit_code(["study", "--help"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in (*STUDIES, *SIZES))
+
+
+def test_what_is_typed_reaches_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    asked = {}
+    monkeypatch.setattr(conduct, "study", lambda **given: asked.update(given) or {"runs": []})
+    words = ["study", "table4", "--data", "cases", "--output", str(tmp_path), "--test", "others"]
+    assert main([*words, "--only", "5", "--seeds", "3", "--preset", "light", "--set", "batch_size=4"]) == 0
+    assert (asked["name"], asked["run"], asked["seeds"], asked["train"]) == ("table4", 5, 3, True)
+    assert (asked["test"], asked["settings"]) == (Path("others"), {"batch_size": "4"})
+    assert capsys.readouterr().out == "Run 5 of table4 is over.\n"

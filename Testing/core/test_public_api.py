@@ -46,7 +46,8 @@ FUNCTIONS = {
     "read_study": "case",
     "segment_dicom": (
         "folder, output, student=None, device='auto', labels='classes', patient=None, study=None, "
-        "on_progress=None, steps=None, steps_output=None, grid=None, regions=False, overwrite=False"
+        "on_progress=None, steps=None, steps_output=None, grid=None, regions=False, overwrite=False, "
+        "series=None"
     ),
     "segment_files": (
         "inputs, output, student=None, device='auto', labels='classes', on_progress=None, steps=None, "

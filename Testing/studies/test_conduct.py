@@ -11,13 +11,16 @@ import pytest
 import MissingModalityLib as mm
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.core.setting_texts import as_text
+from MissingModalityLib.core.settings import flat
 from MissingModalityLib.runtime import lock
 from MissingModalityLib.studies import conduct, registry
 from MissingModalityLib.studies.conduct import StudyRequest, prepare_study
 from MissingModalityLib.studies.grids import NOT_AVAILABLE, NOT_YET
 from MissingModalityLib.studies.study import DataSet, Row, Study, Training
+from processes import torchrun
 from small_cases import write_block_case
-from tiny_run import TINY
+from tiny_run import TINY, log
 
 HOST = Training("segresnet")
 SMALL = Study(
@@ -75,7 +78,7 @@ def test_the_table_has_what_was_scored_and_says_what_is_not_available(
     output, result = conducted
     text = (output / "small.md").read_text("utf-8")
     assert text == result["markdown"] and "longer less host" in text
-    assert "Warning: networks were trained on test cases: patient_a, patient_b" in text
+    assert "Warning: networks were trained on test cases: patient_a" in text
     head, host, longer, tomorrow = csv.reader((output / "small.csv").open())
     assert head[:4] == ["", "Dice WT", "Dice TC", "Dice ET"] and tomorrow[1] == NOT_AVAILABLE
     assert float(host[1]) >= 0 and float(longer[1]) >= 0
@@ -161,3 +164,16 @@ def test_a_file_in_place_of_the_folder_is_refused(cases: Path, tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(CaseError, match="is a file, not a folder"):
         mm.study(**asked(cases, tmp_path / "file"))
+
+
+@pytest.mark.slow  # starts two processes, half a minute
+def test_processes_of_torchrun_share_each_run_and_write_one_table(cases: Path, tmp_path: Path) -> None:
+    settings = [f"{key}={as_text(value)}" for key, value in flat(SETTINGS | {"batch_size": 2}).items()]
+    places = ["--data", cases, "--test", cases, "--output", tmp_path]
+    sizes = ["--preset", "quick", "--steps", 2, "--only", 1, "--device", "cpu"]
+    command = ["-m", "MissingModalityLib", "study", "recipes", *places, *sizes]
+    done = torchrun(*command, "--progress", "none", "--set", *settings)
+    assert done.returncode == 0, done.stderr[:3000]
+    assert done.stdout == "Run 1 of recipes is over.\n"
+    (trained,) = (path for path in (tmp_path / "runs").iterdir() if list(path.glob("evaluation-*")))
+    assert len(log(trained)) == 1

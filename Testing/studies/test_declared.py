@@ -106,5 +106,5 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
 def test_further_settings_and_another_length_change_what_a_run_is() -> None:
     study = replace(STUDIES["recipes"], rows=STUDIES["recipes"].rows[:1])
     (run,) = runs_without_data(study, QUICK, 1)
-    (longer,) = runs_without_data(study, replace(QUICK, steps=60), 1)
+    (longer,) = runs_without_data(study, replace(QUICK, steps=2 * QUICK.steps), 1)
     assert run.folder.path != longer.folder.path and longer.steps == 2 * run.steps

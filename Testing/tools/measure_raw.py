@@ -30,7 +30,7 @@ import SimpleITK as sitk
 
 from MissingModalityLib.clinical import registration, stripping
 from MissingModalityLib.clinical.raw import make_ready
-from MissingModalityLib.clinical.steps import REGISTRATION, STRIPPING, Steps
+from MissingModalityLib.clinical.steps import BIAS_FIELD, REGISTRATION, STRIPPING, Steps
 from MissingModalityLib.core.environment import peak_memory
 from MissingModalityLib.core.errors import MissingModalityError
 from MissingModalityLib.core.labels import REGIONS, region_mask
@@ -48,7 +48,7 @@ from MissingModalityLib.phantom.head import put_into_head
 from MissingModalityLib.phantom.raw_patient import plan_acquisitions
 
 Row = dict[str, Any]
-PARTS = ("head", "movement", "slices")
+PARTS = ("head", "movement", "slices", "coil", "noise")
 NATIVE = ("TCGA_FG_6692_native", "cases/other/TCGA-FG-6692_native_unstripped", "whole_tumor_on_t1.nii.gz")
 
 
@@ -73,6 +73,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("data", type=Path)
     parser.add_argument("--registration", choices=REGISTRATION, default=REGISTRATION[0])
     parser.add_argument("--stripping", choices=STRIPPING, default=STRIPPING[0])
+    parser.add_argument("--bias-field", choices=BIAS_FIELD, default=BIAS_FIELD[0])
     parser.add_argument("--student", type=Path, default=bundled_student())
     parser.add_argument("--only", nargs="+", default=[], help="names of patients, or parts of them")
     parser.add_argument("--count", type=int, default=1000, help="how many patients at most")
@@ -183,7 +184,9 @@ def _segmented(
     """Seconds of one core, peak of memory, what was done; the label map; the volumes as segmented."""
     begin = time.process_time()
     try:
-        ready = make_ready(study, Steps(options.registration, options.stripping))
+        ready = make_ready(
+            study, Steps(options.registration, options.stripping, bias_field=options.bias_field)
+        )
         prepared = time.process_time()
         prediction = student.predict(ready.study, "cpu")
     except MissingModalityError as error:
@@ -232,8 +235,10 @@ def _scanned(clean: Study, seed: int, parts: Sequence[str]) -> dict[Modality, si
             planned = replace(planned, shift=(0.0,) * 3, angles=(0.0,) * 3)
         if "slices" not in parts:
             planned = replace(planned, plane="axial", spacing=(1.0,) * 3)
-        if "head" not in parts:
-            planned = replace(planned, bias=0.0, noise=0.0)
+        if not {"head", "coil"} <= set(parts):
+            planned = replace(planned, bias=0.0)
+        if not {"head", "noise"} <= set(parts):
+            planned = replace(planned, noise=0.0)
         head = sitk.Cast(heads[modality], sitk.sitkFloat32)
         taken[modality] = acquire(head, planned, (seed, int(modality)))
     return taken

@@ -5,15 +5,21 @@ A CPU can count both. Its fused optimizer and its reading of losses are turned o
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import default_collate
 
 import step_counts
-from MissingModalityLib.training import optimization, step_values
+from MissingModalityLib.core.modalities import MODALITIES
+from MissingModalityLib.training import augmentation_geometry, optimization, step_values
+from MissingModalityLib.training.augmentation import apply, draw
 from MissingModalityLib.training.loop import Trainer
 from MissingModalityLib.training.run import train
 from tiny_run import QUICK
@@ -26,6 +32,7 @@ KEPT = {**SETTINGS, "patch_size": 16, "case_cache": "device", "validation_fracti
 def like_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_values, "READ_INTERVAL", {})
     monkeypatch.setattr(optimization, "FUSED_ON", {"cpu"})
+    monkeypatch.setattr(augmentation_geometry, "POINTS_ON", frozenset())
 
 
 def counts_of_epoch(
@@ -62,6 +69,16 @@ def test_a_step_of_the_default_network_is_some_hundred_calls_and_an_epoch_one_wa
     )
     assert short.reads == long.reads == 2, "all losses together, and a seed of the loader on the host"
     assert 100 < (long.calls - short.calls) / 2 < 600
+
+
+@pytest.mark.usefixtures("like_a_gpu")
+@pytest.mark.parametrize(("level", "most"), [("strong", 400), ("clinical", 800)])
+def test_augmentation_of_a_batch_is_some_hundred_calls_half_of_them_views(level: str, most: int) -> None:
+    image, label = torch.randn(4, len(MODALITIES), 8, 8, 8), torch.zeros(4, 8, 8, 8, dtype=torch.uint8)
+    random = np.random.default_rng(1)
+    batches = [default_collate([draw(level, random) for _ in image]) for _ in range(2)]
+    calls = [step_counts.count(partial(apply, image, label, batch)).calls for batch in batches]
+    assert 100 < fmean(calls) < most
 
 
 def test_on_a_cpu_every_step_is_read(

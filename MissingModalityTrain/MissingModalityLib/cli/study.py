@@ -29,7 +29,7 @@ _EXAMPLES = (
     "study table4 --data CASES --output studies --preset light --seeds 3",
     "study table4 --data TRAINING_CASES --test TEST_CASES --output studies --preset quick",
     "study table4 --data CASES --output studies --list-runs",
-    "study table4 --data CASES --output studies --run 5",
+    "study table4 --data CASES --output studies --only 5",
 )
 
 
@@ -93,7 +93,7 @@ def _add_course(parser: Any) -> None:
         "--list-runs", action="store_true", help="list the runs of the study with their numbers and states"
     )
     course.add_argument(
-        "--run",
+        "--only",  # torchrun would take --run for the beginning of an option of its own
         type=at_least(0),
         metavar="K",
         help="train and score run K alone, for several machines or the tasks of a Slurm array; no table",
@@ -125,8 +125,8 @@ def run(options: argparse.Namespace) -> None:
     from ..studies.conduct import study  # loads PyTorch
 
     with shown_progress(options) as progress:
-        result = study(**asked, run=options.run, train=not options.table, on_progress=progress)
-    show_result(options, result, result.get("markdown", f"Run {options.run} of {options.name} is over."))
+        result = study(**asked, run=options.only, train=not options.table, on_progress=progress)
+    show_result(options, result, result.get("markdown", f"Run {options.only} of {options.name} is over."))
 
 
 def _list(options: argparse.Namespace) -> None:

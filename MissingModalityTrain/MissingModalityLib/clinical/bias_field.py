@@ -37,7 +37,7 @@ _TO_DEVIATION = 1.4826
 """A normal distribution's standard deviation in median absolute deviations."""
 
 _FEWEST_VOXELS = 1000
-"""64 cm3; from less of a brain no field is told."""
+"""64 cm³; from less of a brain no field is told."""
 
 
 def even_out(study: Study, notify: Progress) -> tuple[Study, Mapping[str, float]]:

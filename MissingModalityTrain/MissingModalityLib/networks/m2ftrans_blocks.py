@@ -52,7 +52,7 @@ class FusionLayer(Layer):
         """(B, heads, N, (A + 1) N)."""
         scores = (query @ key.transpose(2, 3)) * query.shape[-1] ** -0.5
         attention = scores.masked_fill(~seen, -torch.inf).softmax(-1)
-        return F.dropout(attention, DROPOUT, self.dropout.training)
+        return self.dropout(attention)
 
 
 class ChannelNorm(nn.LayerNorm):

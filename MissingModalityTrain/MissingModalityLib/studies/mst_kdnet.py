@@ -11,13 +11,15 @@ PAPER = "MST-KDNet paper"
 BRATS2024 = DataSet("BraTS2024", ("brats2024",))
 FETS2024 = DataSet("FeTS2024", ("fets2024",))
 _PEERS = {
-    "RA-HVED": "ra_hved",
-    "RMBTS": "robustseg",
-    "mmFormer": "mmformer",
-    "M2FTrans": "m2ftrans",
-    "ACN": "acn",
-    "SMUNet": "smunet",
+    "RA-HVED": Training("rahved", "ra-hved"),
+    "RMBTS": Training("robustseg"),
+    "mmFormer": Training("mmformer"),
+    "M2FTrans": Training("m2ftrans"),
+    "ACN": Training("acn", "acn"),
+    "SMUNet": Training("smunet", "smu-net"),
 }
+"""Each as one network for all subsets, also ACN and SMU-Net, which their papers train for each subset."""
+
 _WITHOUT = {
     "w/o MS-TKD": ("joint.attention", "joint.multiscale"),
     "w/o GSME": ("joint.style", "joint.adversarial"),
@@ -32,7 +34,7 @@ def mst_kdnet(*without: str) -> Training:
 
 
 _METHODS = (
-    *(Row(name, Training(network), name, "MST-KDNet") for name, network in _PEERS.items()),
+    *(Row(name, training, name, "MST-KDNet") for name, training in _PEERS.items()),
     Row("MST-KDNet", mst_kdnet(), "MST-KDNet"),
 )
 

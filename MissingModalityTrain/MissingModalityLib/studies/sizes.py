@@ -51,7 +51,7 @@ SIZES: Mapping[str, Size] = MappingProxyType(
             {"validation_fraction": 0, "iterations_per_epoch": 2},
             steps=12,
             card={"overlap": 0.0},
-            test_cases=2,
+            test_cases=1,
         ),
     }
 )

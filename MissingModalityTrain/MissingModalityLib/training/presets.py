@@ -140,7 +140,7 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         "quick": (_QUICK, {"width": 4, "token_size": 32, "mlp_size": 64, "position_side": 4}),
     },
     "m2ftrans": {
-        "paper": (Settings(epochs=1000, batch_size=4, optimizer="adamw", num_workers=4), {}),
+        "paper": (replace(_RFNET, epochs=1000, batch_size=4, optimizer="adamw"), {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8, "mlp_size": 512}),
         # crops of 64 voxels in tokens of 16
         "quick": (_QUICK, {"width": 4, "mlp_size": 64, "position_side": 4}),
@@ -152,14 +152,15 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     },
     "rahved": {
         "paper": (
-            Settings(
+            replace(
+                _RFNET,
                 epochs=360,
                 iterations_per_epoch=199,  # one pass over the training cases of BraTS 2018, one a step
                 batch_size=1,
                 patch_size=(112, 112, 112),
                 learning_rate=1e-4,
+                optimizer="adam-plain",
                 weight_decay=1e-5,
-                num_workers=4,
             ),
             {},
         ),
@@ -178,13 +179,13 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
     },
     "smunet": {
         # an epoch sees each of four fifths of BraTS 2018's cases once
-        "paper": (replace(_JOINT, iterations_per_epoch=228, patch_size=(128, 192, 160)), {}),
+        "paper": (replace(_JOINT, iterations_per_epoch=228), {}),
         "light": (_LIGHT, {"width": 8}),
         "quick": (_QUICK_JOINT, {"width": 8}),
     },
     "acn": {
         # an epoch sees each case of two of three folds of BraTS 2018 once
-        "paper": (replace(_JOINT, epochs=300, iterations_per_epoch=190, patch_size=(128, 192, 160)), {}),
+        "paper": (replace(_JOINT, epochs=300, iterations_per_epoch=190), {}),
         "light": (_LIGHT, {"width": 8}),
         "quick": (_QUICK_JOINT, {"width": 8}),
     },
@@ -195,7 +196,18 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
             {},
         ),
         "light": (
-            replace(_LIGHT, joint=replace(_LIGHT.joint, attention=0.05, multiscale=0.08, logits=0.02)),
+            replace(
+                _LIGHT,
+                joint=replace(
+                    _LIGHT.joint,
+                    attention=0.05,
+                    multiscale=0.03,
+                    logits=0.02,
+                    kl_divergence=0.5,
+                    style=0.2,
+                    adversarial=0.2,
+                ),
+            ),
             {
                 "embedding_size": 192,
                 "num_layers": 4,

@@ -133,11 +133,12 @@ _BUILTIN: Mapping[str, Recipe] = {
             "train": {
                 "method": "joint",
                 **dict.fromkeys(_OF_TRANSFORMERS_AND_LOGITS, 0.0),
-                "joint.consistency": 10.0,
-                "joint.content": 0.2,
+                "joint.consistency": 1.0,
+                "joint.content": 0.02,
             }
         },
         network="smunet",
+        paper={"train": {"joint.consistency": 10.0, "joint.content": 0.2}},
     ),
     "acn": Recipe(
         "A teacher that sees all, trained along, two discriminators and information (ACN, Wang et al.).",
@@ -147,7 +148,7 @@ _BUILTIN: Mapping[str, Recipe] = {
                 **dict.fromkeys((*_OF_TRANSFORMERS_AND_LOGITS, "joint.style"), 0.0),
                 "joint.teacher_weight": 0.2,
                 "joint.student_weight": 0.8,
-                "joint.consistency": 10.0,
+                "joint.consistency": 1.0,
                 "joint.adversarial": 2e-4,
                 "joint.doubt": 1e-3,
                 "joint.information": 0.5,
@@ -155,6 +156,7 @@ _BUILTIN: Mapping[str, Recipe] = {
             }
         },
         network="acn",
+        paper={"train": {"joint.consistency": 10.0}},
     ),
     "adamm": Recipe(
         "Adapters per subset, presence of classes, and a teacher trained along for style (AdaMM).",
