@@ -66,14 +66,14 @@ def test_steps_of_training_are_measured_with_their_loss_terms(
 
 
 @pytest.mark.slow
-def test_subsets_together_and_one_by_one_give_the_same_maps(capsys: pytest.CaptureFixture[str]) -> None:
-    sizes = ["--shape", "24", "32", "24", "--width", "8"]
-    assert bench_evaluation.main(["--networks", "rfnet", "segresnet", *sizes]) == 0
+def test_evaluation_is_measured_with_how_far_both_ways_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--shape", "64", "72", "64", "--width", "8"]
+    assert bench_evaluation.main(["--networks", "rfnet", *sizes]) == 0
     lines = capsys.readouterr().out.splitlines()
-    ratios = {line.split()[0]: line.split()[-2:] for line in lines[2:4]}
-    assert {name: differ for name, (_, differ) in ratios.items()} == {"rfnet": "0", "segresnet": "0"}
-    assert all(float(ratio.removesuffix("x")) > 0 for ratio, _ in ratios.values())
-    assert [line.split(": ")[0] for line in lines[4:]] == [
+    name, *_, ratio, differ = lines[2].split()
+    assert name == "rfnet" and float(ratio.removesuffix("x")) > 0
+    assert int(differ) < 0.01 * 15 * 64 * 72 * 64, "windows lie in the box of all brains or of the subset's"
+    assert [line.split(": ")[0] for line in lines[3:]] == [
         "all scores of a prediction",
         "HD95 of its three regions alone",
     ]

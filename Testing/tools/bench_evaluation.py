@@ -3,8 +3,8 @@
 Each network, with random weights or the bundled one, predicts a synthetic patient from all 15 subsets as
 `evaluate` does, prepared once and each sequence encoded once where the network can, and as 15 segmentations
 of the subset's volumes, the straightforward way. The last column counts voxels in which the label maps of
-both ways differ. The second table takes the scores of one prediction: a tumor moved by two voxels, with
-crumbs around it.
+both ways differ: windows lie in the box of all brains together, or of those of the subset. The second table
+takes the scores of one prediction: a tumor moved by two voxels, with crumbs around it.
 
     python Testing/tools/bench_evaluation.py --networks rfnet segresnet bundled
     python Testing/tools/bench_evaluation.py --shape 155 240 240 --threads 2

@@ -29,6 +29,7 @@ from ..datasets.prepared import LAYOUT, SUFFIX
 from .boxes import Box, shared_part
 from .file_facts import file_facts
 from .grid import SPACING_MM, Grid
+from .half_precision import write_single
 from .prepared import VERSION, Prepared
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class CachedCase:
             return image, label
         inside, target = shared
         with self.open() as file:
-            image[(list(self.subset), *target)] = file.get_slice("image")[(slice(None), *inside)]
+            write_single(image, self.subset, target, file.get_slice("image")[(slice(None), *inside)])
             label[target] = self._ruled(file.get_slice("label")[inside])
         return image, label
 
@@ -140,8 +141,7 @@ class CachedCase:
         grid = Grid(
             tuple(reversed(self.shape)), (SPACING_MM,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel().tolist())
         )
-        available = np.isin(MODALITIES, self.subset)
-        return Prepared(image, available, (image != 0).any(axis=0), label, grid, grid)
+        return Prepared(image, np.isin(MODALITIES, self.subset), (image != 0).any(axis=0), label, grid, grid)
 
 
 def up_to_date(case: Case, folder: Path) -> CachedCase | None:
