@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from masks import flags
-from MissingModalityLib.networks.mstkdnet_transformer import Attention
 from MissingModalityLib.networks.reference import load_reference
 from MissingModalityLib.networks.reference_names import REFERENCES
 
@@ -123,8 +122,6 @@ def without_dropout(network: nn.Module) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        elif isinstance(module, Attention):
-            module.dropout = 0.0
     return network.train()
 
 

@@ -65,7 +65,9 @@ def record(network: nn.Module) -> dict[str, np.ndarray]:
     terms = segmentation_loss(network, output, classes)
     terms["total"].backward()
     found = {"logits": output.logits[..., ::4, ::4, ::4]}
-    found |= {f"features/{name}": thinned(x) for name, x in named(output.features).items()}
+    # content is one of the features of style again
+    features = {name: x for name, x in named(output.features).items() if name != "content"}
+    found |= {f"features/{name}": thinned(x) for name, x in features.items()}
     found |= {f"loss/{name}": value for name, value in terms.items()}
     if output.presence is not None:
         found["presence"] = output.presence
