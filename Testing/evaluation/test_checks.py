@@ -171,7 +171,7 @@ def test_a_comparison_that_json_cannot_hold_leaves_no_table(
 ) -> None:
     module = "MissingModalityLib.evaluation.comparison.compare_evaluations"
     regions = {
-        region: dict.fromkeys(("difference", "p_holm", "effect"), float("nan")) for region in REFERENCE
+        region: dict.fromkeys(("difference", "p_holm", "effect"), float("nan")) for region in SCORED_REGIONS
     }
     monkeypatch.setattr(module, lambda *_: {"cases": 3, "regions": regions, "note": ""})
     one, two = write_scores(tmp_path / "one"), write_scores(tmp_path / "two")

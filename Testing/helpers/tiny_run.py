@@ -22,6 +22,10 @@ TINIEST = {
     "baseline": {"network": SMALLEST["segresnet"]},
     "mst-kd": {"network": SMALLEST["mstkdnet"], "patch_size": 32},
     "adamm": {"network": SMALLEST["adamm"]},
+    "nnunet-dropout": {"network": SMALLEST["dynunet"]},
+    "ra-hved": {"network": SMALLEST["rahved"], "patch_size": 32},
+    "smu-net": {"network": SMALLEST["smunet"]},
+    "acn": {"network": SMALLEST["acn"]},
 }
 """The smallest network of a recipe, and the crop that it needs."""
 TINY = {**QUICK, **TINIEST["baseline"]}

@@ -65,7 +65,7 @@ def test_a_network_of_another_package_works_by_name_to_the_end(
 ) -> None:
     name = install(site, "A network")
     folder, student, tumor = (tmp_path / part for part in ("run", "student.safetensors", "tumor.nii.gz"))
-    chosen = ("--network", "dynunet", "--preset", "quick")
+    chosen = ("--network", "anydynunet", "--preset", "quick")
     in_child(site, *training(tiny_cases, folder, *chosen))
     assert here("train", "--output", folder, "--resume", "--set", "epochs=2") == 0
     assert [line["epoch"] for line in steps(folder)] == [1, 2]

@@ -159,6 +159,7 @@ class Trainer:
             self._save()
         log.trim(self.stage.folder, self.stage.stages, self.stage.name, self.done)
 
+    @freed_memory_kept()
     def fit(self) -> None:
         """Train to the end of the stage, writing log and checkpoint after every epoch.
 
@@ -249,7 +250,7 @@ class Trainer:
         total = settings.epochs * settings.iterations_per_epoch
         values, timer = StepValues(stage.device), DataTimer()
         loader = timer.timed(batches(patches, stage.device))
-        with errors_of_workers(), freed_memory_kept():
+        with errors_of_workers():
             for done, batch in enumerate(loader, epoch * settings.iterations_per_epoch + 1):
                 set_learning_rate(self.optimizer, learning_rate(settings, done - 1))
                 with compiled_step(settings.compile):
