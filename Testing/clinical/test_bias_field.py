@@ -70,6 +70,14 @@ def test_the_result_is_the_same_whatever_number_of_threads_the_process_has(uneve
     np.testing.assert_array_equal(*results)
 
 
+def test_what_lies_beside_the_brain_stays_as_it_is(uneven: Uneven) -> None:
+    image, _, brain = uneven
+    inside = sitk.BinaryErode(brain, (2, 2, 2))
+    found = sitk.GetArrayFromImage(evened(image, inside)[0])
+    changed = found != sitk.GetArrayFromImage(image)
+    assert changed.any() and not changed[sitk.GetArrayFromImage(inside) == 0].any()
+
+
 def test_a_volume_that_shows_little_of_the_brain_stays_as_it_is(uneven: Uneven) -> None:
     image, _, brain = uneven
     for mask in (brain * 0, sitk.Mask(brain, sitk.BinaryErode(brain, (9, 9, 9)))):

@@ -83,7 +83,9 @@ def evened(image: sitk.Image, brain: sitk.Image) -> tuple[sitk.Image, float | No
     _, field = _n4(small, usual, _FITTING)
     logarithms = sitk.GetArrayViewFromImage(field)[sitk.GetArrayViewFromImage(mask) > 0]
     wide = sitk.Resample(field, volume, sitk.Transform(), sitk.sitkLinear, 0.0, sitk.sitkFloat32, True)
-    return (volume - floor) / sitk.Exp(wide) + floor, float(np.exp(np.ptp(logarithms)))
+    # beside the brain nothing holds the field, which would make air or scalp outshine all else
+    held = sitk.Mask(wide, Grid.from_image(volume).resample(brain, sitk.sitkNearestNeighbor, 0) > 0)
+    return (volume - floor) / sitk.Exp(held) + floor, float(np.exp(np.ptp(logarithms)))
 
 
 def _around_brain(volume: sitk.Image, brain: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
