@@ -386,7 +386,7 @@ def test_a_card_may_be_given_tuples(student: Student, tmp_path: Path) -> None:
     ("package", "words"),
     [
         ("mm-deepnet", "'mm-deepnet', .*or register the network"),
-        ("", "adamm, gatedfusion, .*mstkdnet, rfnet"),
+        ("", "acn, adamm, .*gatedfusion, .*mstkdnet, .*rfnet"),
     ],
 )
 def test_an_absent_network_is_told_with_the_package_that_brings_it(
