@@ -280,7 +280,7 @@ BAD_CARDS = [
     {"network": "../segresnet"},
     {"network": ""},
     {"network": "rfnet"},
-    {"network": "rfnet", "options": {"width": 4, "classes": 5}},
+    {"network": "rfnet", "options": {"width": 4, "classes": 6}},
     {"network": "mstkdnet", "options": {"num_heads": 0}},
     {"network": "mstkdnet", "options": {"heads": 5}},
     {"network": "mstkdnet", "options": {"position_grid": [0, 1, 1]}},
@@ -407,9 +407,9 @@ def test_a_file_never_decides_what_is_imported(student: Student, tmp_path: Path)
     assert "antigravity" not in sys.modules
 
 
-def test_a_network_of_five_classes_is_no_student() -> None:
-    with pytest.raises(StudentError, match="5 classes"):
-        Student(build("rfnet", width=4, classes=5))
+def test_a_network_of_six_classes_is_no_student() -> None:
+    with pytest.raises(StudentError, match="6 classes"):
+        Student(build("rfnet", width=4, classes=6))
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..core.errors import OptionError
 from ..core.labels import TUMOR_CLASSES, TumorClass
 from ..core.words import unknown_name
-from ..networks.heads import Head
+from ..networks.head import Head
 from ..networks.network import Network, placed
 from ..networks.output import Output
 from .card import GATES
