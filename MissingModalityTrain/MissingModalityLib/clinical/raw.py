@@ -55,7 +55,7 @@ def make_ready(study: Study, steps: Steps, on_progress: Progress | None = None) 
     Args:
         study: one to four volumes; the first one stays where it is.
         steps: what to do and what to leave out.
-        on_progress: called with the stages ``register``, ``strip``, ``check`` and ``prepare``.
+        on_progress: called with the stages ``register``, ``strip``, ``check`` and ``even out``.
 
     Raises:
         ImageError: a volume is none, volumes cannot be brought together, or the brain mask does not fit.
