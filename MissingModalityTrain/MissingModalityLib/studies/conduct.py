@@ -83,6 +83,7 @@ def prepare_study(request: StudyRequest) -> StudyWork:
         request.test and Path(request.test),
         request.lists and Path(request.lists),
         request.convention,
+        size.training_cases,
         size.test_cases,
     )
     runs = runs_of(study, size, divisions, request.seeds, output, dict(request.settings or {}))
@@ -207,10 +208,9 @@ def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
         return
     with ExitStack() as held:  # so that another machine does not score the same
         distributed.on_rank_zero(lambda: held.enter_context(lock.held(run.folder.path)) or True)
-        student = run.student
-        if work.size.card:
-            student = run.folder.path / "scored.safetensors"
-            card = {"name": run.folder.path.name, **work.size.card}
+        student, card = scored_student(work, run), work.size.card_of(run.training.network)
+        if card:
+            card = {"name": run.folder.path.name, **card}
             distributed.on_rank_zero(partial(export, run.folder.path, student, card))
         evaluate_folder(
             student,
@@ -225,10 +225,17 @@ def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
         )
 
 
+def scored_student(work: StudyWork, run: StudyRun) -> Path:
+    """The student that a run is scored by: its own, or one with the facts that the preset gives it."""
+    if work.size.card_of(run.training.network):
+        return run.folder.path / "scored.safetensors"
+    return run.student
+
+
 def evaluation_folder(work: StudyWork, run: StudyRun) -> Path:
     """Where a run's scores lie, named by the cases and by all that decides a score beside the weights."""
     hd95 = (work.study.hd95_rule, work.study.hd95_definition)
-    facts = [run.division.test, work.size.card, *hd95]
+    facts = [run.division.test, work.size.card_of(run.training.network), *hd95]
     key = hashlib.sha256(strict_json.dumps(facts).encode()).hexdigest()[:8]
     return run.folder.path / f"evaluation-{key}"
 
