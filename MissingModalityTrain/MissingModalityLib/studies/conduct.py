@@ -254,9 +254,22 @@ def write_table(work: StudyWork) -> dict[str, Any]:
     if seen := _learned_from(work):
         notes.append(f"Warning: networks were trained on test cases: {', '.join(seen)}. Scores flatter them.")
     printed = printed_numbers(work.study.source, work.data_set.name)
-    return write_tables(
-        work.study, work.data_set, rows, notes, printed, work.output, len(work.divisions) == 1
-    )
+    one_division = len(work.divisions) == 1
+    result = write_tables(work.study, work.data_set, rows, notes, printed, work.output, one_division)
+    _draw_first_case(work)
+    return result
+
+
+def _draw_first_case(work: StudyWork) -> None:
+    """The first test case as the network of each row with the first seed sees it."""
+    from .figures import draw_case
+
+    first = work.divisions[0]
+    runs = [cell for cell in work.runs.cells if not cell.subset and cell.run.seed == 0]
+    students = {cell.row.name: scored_student(work, cell.run) for cell in runs if cell.run.division == first}
+    output = work.output / f"{work.study.name}-case"
+    asked = work.request
+    draw_case(students, first.test_data, first.test[0], output, asked.convention, asked.device)
 
 
 def _learned_from(work: StudyWork) -> list[str]:
