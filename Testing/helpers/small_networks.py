@@ -20,6 +20,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     },
     "dynunet": {"width": 2, "levels": 3, "deep_supervision": False},
     "m2ftrans": {"width": 2, "num_layers": 2, "num_heads": 2, "mlp_size": 8, "position_side": 2},
+    "m3ae": {"width": 8, "substitute_size": (20, 24, 24)},
     "mmformer": {"width": 2, "token_size": 8, "num_heads": 2, "mlp_size": 8, "position_side": 2},
     "rahved": {"width": 4},
     "rfnet": {"width": 4},

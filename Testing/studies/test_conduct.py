@@ -83,15 +83,24 @@ def test_the_table_has_what_was_scored_and_says_what_is_not_available(
     assert head[:4] == ["", "Dice WT", "Dice TC", "Dice ET"] and tomorrow[1] == NOT_AVAILABLE
     assert float(host[1]) >= 0 and float(longer[1]) >= 0
     assert [test["name"] for test in result["tests"]] == ["longer"]
+    pictures = ("small.png", "small-subsets.png", "small-case/patient_a.png")
+    assert all((output / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     assert len(result["runs"]) == 2 and all((Path(run) / "run.json").exists() for run in result["runs"])
 
 
 def test_what_is_over_is_not_made_again(conducted: tuple[Path, dict[str, Any]], cases: Path) -> None:
     output, result = conducted
-    before = {path: path.stat().st_mtime_ns for path in output.glob("runs/**/*")}
-    said: list[Event] = []
+
+    def times() -> dict[Path, int]:
+        return {
+            path: path.stat().st_mtime_ns
+            for part in ("runs", "small-case")
+            for path in output.glob(f"{part}/**/*")
+        }
+
+    before, said = times(), []
     assert mm.study(**asked(cases, output), on_progress=said.append)["tables"] == result["tables"]
-    assert not said and before == {path: path.stat().st_mtime_ns for path in output.glob("runs/**/*")}
+    assert not said and before == times()
 
 
 def test_rows_that_lack_say_so_and_runs_have_states(cases: Path, tmp_path: Path) -> None:

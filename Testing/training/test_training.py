@@ -27,7 +27,7 @@ from small_cases import write_block_case
 from small_networks import SMALLEST
 from tiny_run import QUICK, TINIEST, TINY, assert_same, log, record, weights
 
-SLOW = {"ra-hved"}
+SLOW = {"m3ae", "ra-hved"}
 """Recipes whose smallest network takes many seconds."""
 
 

@@ -20,7 +20,8 @@ import SimpleITK as sitk
 from .. import __version__
 from ..core.errors import ImageError, OptionError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.segments import REGION_SEGMENTS, SEGMENTS, Code, Segment
+from ..core.labels import holds_cavity
+from ..core.segments import REGION_SEGMENTS, Code, Segment, disjoint_segments
 from .source_frames import Frame, frames_below, frames_of, source_headers
 
 if TYPE_CHECKING:  # brought by the extra "dicom", and asked for only when a file is written
@@ -77,8 +78,9 @@ def write_dicom_seg(
     """Write a label map as one DICOM file; an existing file is replaced in one step.
 
     Args:
-        labels: 3-D uint8, values 0..3 as in :class:`~..core.labels.TumorClass`, in the patient's space. Each
-            slice refers to that of the series below it, as long as there is one below each.
+        labels: 3-D uint8, values 0..3 as in :class:`~..core.labels.TumorClass` and 4 in a resection cavity,
+            in the patient's space. Each slice refers to that of the series below it, as long as there is one
+            below each.
         source: files of the series that the segments belong to, in any order, classic or enhanced.
         output: the file.
         regions: add whole tumor and tumor core, which overlap the three disjoint segments.
@@ -158,8 +160,8 @@ def _segmentation(
     dates = {keyword: source[0].get(keyword) for keyword in _DATES}
     for keyword in _DATES:
         setattr(source[0], keyword, None)
-    segments = (*SEGMENTS, *(REGION_SEGMENTS if regions else ()))
     classes = sitk.GetArrayViewFromImage(labels)
+    segments = (*disjoint_segments(holds_cavity(classes)), *(REGION_SEGMENTS if regions else ()))
     x, y, z = labels.GetSpacing()
     axes = np.reshape(labels.GetDirection(), (3, 3)).T[:2].ravel()
     # where a slice of the series lies below, its own numbers: by these it is found again for the frame
