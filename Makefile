@@ -17,8 +17,9 @@ COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(TOOLS)/bin/uv pip compile --qu
 ONLY_TORCH := ^(torch|triton|cuda-[a-z0-9-]+|nvidia-[a-z0-9-]+)==
 SBOM := build/sbom.json
 PYTEST_ARGS ?=
-# Two workers, of one thread each; a file stays with one of them, whose fixtures its tests share.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two workers, of one thread each; a file stays with one of them, whose fixtures its tests share. Files are handed
+# out in the order of conftest.py, not by their number of tests: few tests may take long.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
