@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from ..core.modalities import Modality
 from .anatomy import SPACING_MM, View
@@ -55,8 +55,15 @@ def rank_correlation(first: View, second: View) -> float:
         return 0.0
     weight = _smooth(both)[deep]
     one, two = (_smooth(np.where(both, view.values, 0))[deep] / weight for view in (first, second))
-    found = float(stats.spearmanr(one, two).statistic)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of a volume of one value
+        found = float(np.corrcoef(_ranks(one), _ranks(two))[0, 1])
     return found if np.isfinite(found) else 0.0
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Places in order, from 1, equal values at their mean; scipy.stats takes half a second to import."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from scipy import ndimage
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from ..core.words import unknown_name
 from ..networks.heads import Head
 from ..networks.network import Network
 from ..networks.output import Output
+from .blending import blend
 from .card import GATES
 from .windows import count_windows
 
@@ -231,10 +231,7 @@ def _infer_once(
             on_window(done, total)
         return torch.cat(parts, 1)
 
-    mode = "constant" if blending == "mean" else blending  # as MONAI calls it
-    blended = sliding_window_inference(
-        torch.from_numpy(image)[None], size, 1, predict, overlap=overlap, mode=mode
-    )
+    blended = blend(torch.from_numpy(image)[None], size, overlap, blending, predict)
     several = np.shape(available)[:-1]
     probabilities = blended.numpy().reshape(*several, -1, *image.shape[1:])
     if not presence:
