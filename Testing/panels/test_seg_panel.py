@@ -28,11 +28,6 @@ runsection = slicer_standin.load_module("MissingModalitySegLib.runsection")
 
 
 @pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("students") / "tiny.safetensors")
-
-
-@pytest.fixture(scope="module")
 def slow_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_student(tmp_path_factory.mktemp("students") / "slow.safetensors", window=16, overlap=0.75)
 

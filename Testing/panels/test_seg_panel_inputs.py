@@ -11,12 +11,6 @@ import slicer
 import vtk
 
 from seg_panel import add_volumes, choose_student, opened_panel
-from small_networks import write_student
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("students") / "tiny.safetensors")
 
 
 @pytest.fixture

@@ -18,11 +18,6 @@ from seg_panel import Silence, add_volumes, choose_student, devicesection, opene
 from small_networks import write_student
 
 
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("students") / "tiny.safetensors")
-
-
 @pytest.fixture
 def panel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     with opened_panel(monkeypatch, tmp_path) as widget:
