@@ -95,3 +95,4 @@ def test_a_cavity_that_was_found_is_written_where_the_convention_has_a_number_fo
         from_classes(CAVITY, "brats2021")
     assert class_volumes(CAVITY, 1000.0) == {"NCR": 1, "ED": 1, "ET": 1, "WT": 3, "TC": 2, "RC": 1}
     assert "RC" not in class_volumes(CAVITY[:4], 1000.0)
+    assert region_mask(CAVITY, "RC").tolist() == [False] * 4 + [True], "it alone is of that region"
