@@ -153,7 +153,19 @@ def test_contrast_agent_makes_t1_a_t1ce() -> None:
 @pytest.mark.parametrize(
     "nothing",
     [
-        *("", "NONE", "no", "N", "0", "0 ml", "False", "Without contrast", "OHNE", "kein KM", "Pas de produit"),
+        *(
+            "",
+            "NONE",
+            "no",
+            "N",
+            "0",
+            "0 ml",
+            "False",
+            "Without contrast",
+            "OHNE",
+            "kein KM",
+            "Pas de produit",
+        ),
         *("SIN CONTRASTE", "senza mdc", "sem contraste", "无", "なし"),
     ],
 )
