@@ -166,7 +166,7 @@ def test_contrast_agent_makes_t1_a_t1ce() -> None:
             "kein KM",
             "Pas de produit",
         ),
-        *("SIN CONTRASTE", "senza mdc", "sem contraste", "无", "なし"),
+        *("kein KM", "Pas de produit", "SIN CONTRASTE", "senza mdc", "sem contraste", "无", "なし"),
     ],
 )
 def test_empty_entries_for_the_contrast_agent_do_not_count(nothing: str) -> None:
