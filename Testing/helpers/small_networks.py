@@ -50,6 +50,16 @@ def tiny_student(card: dict[str, Any] | None = None, seed: int = 3) -> Student:
     return Student(network, {"window": [40, 40, 40], **(card or {})})
 
 
+def blind_student() -> Student:
+    """Of :func:`tiny_student`: answers background everywhere."""
+    student = tiny_student()
+    with torch.no_grad():
+        bias = list(student.network.parameters())[-1]
+        assert bias.shape == (3,)
+        bias.fill_(-1e4)
+    return student
+
+
 def telling_student() -> Student:
     """AdaMM that sees all lesions everywhere; of what is there at all, ED and (barely) ET."""
     network = small_network("adamm")

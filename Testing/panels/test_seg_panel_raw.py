@@ -18,7 +18,6 @@ from event_loop import run_events, scene_state
 from MissingModalityLib import mrml
 from MissingModalityLib.core.progress import Event, ProgressStage
 from seg_panel import add_volumes, choose_student, finish, made, opened_panel
-from small_networks import write_student
 from small_patient import brain_volume
 
 rawsection = slicer_standin.load_module("MissingModalitySegLib.rawsection")
@@ -26,11 +25,6 @@ runsection = slicer_standin.load_module("MissingModalitySegLib.runsection")
 stepslist = slicer_standin.load_module("MissingModalitySegLib.stepslist")
 
 MOVEMENT = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.0, 0.2, (5.0, -6.0, 7.0))
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("students") / "tiny.safetensors")
 
 
 @pytest.fixture

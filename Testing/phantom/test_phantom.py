@@ -110,8 +110,7 @@ def test_a_written_patient_is_a_case_like_any_other(tmp_path: Path) -> None:
     "grid",
     [
         *({"shape": shape} for shape in ((0, 10, 10), (10, 10), (10, 10, 10.5), ("10",) * 3, 10, None)),
-        *({"spacing": spacing} for spacing in ((1.0, -1.0, 1.0), (1.0, math.nan, 1.0), (1, 1, math.inf))),
-        {"spacing": 1.0},
+        *({"spacing": spacing} for spacing in ((1.0, -1.0, 1.0), (1, 1, math.nan), (1, 1, math.inf), 1.0)),
     ],
     ids=str,
 )

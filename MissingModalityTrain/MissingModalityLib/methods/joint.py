@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
-from ..core.labels import TUMOR_CLASSES
 from ..networks.heads import Head
 from ..networks.output import PRESENCE, Feature, Kind, Output, chosen
 from ..runtime import distributed
@@ -241,9 +240,10 @@ class JointDistillation(Method):
             presence = output.presence
             truth = presence_target(label, presence.dtype)
             terms[f"{name}_presence"] = options.presence * F.binary_cross_entropy(presence, truth)
-            if head.channels == 1 + len(TUMOR_CLASSES):  # a channel for each class, background first
+            if head.has_background:
                 doubt = distributed.mean((presence - truth).detach().abs().mean(0))
-                dice = dice * torch.cat([dice.new_ones(1), 1 + doubt])
+                further = dice.new_ones(len(dice) - 1 - len(doubt))
+                dice = dice * torch.cat([dice.new_ones(1), 1 + doubt, further])
         terms[f"{name}_dice"] = weight * dice.mean()
         if options.cross_entropy:
             terms[f"{name}_entropy"] = weight * options.cross_entropy * entropy

@@ -24,7 +24,10 @@ from .encoder_options import (
 )
 from .option_kinds import PREFIX, NetworkOptions, is_whole, whole
 
-HEAD_NAMES = ("classes", "regions", "sigmoids")
+_PLAIN_HEADS = ("classes", "regions", "sigmoids")
+CAVITY = "+cavity"
+"""Ends the name of a head that tells the resection cavity too."""
+HEAD_NAMES = (*_PLAIN_HEADS, *(f"{name}{CAVITY}" for name in _PLAIN_HEADS))
 """Ways to tell the classes of a voxel, see :mod:`.heads`."""
 
 NORM_GROUPS = 8
@@ -33,7 +36,10 @@ NORM_GROUPS = 8
 TRANSFORMER_OUTPUTS = 4
 """Depths of the Transformer that MST-KDNet decodes; its layers are shared out evenly among them."""
 
-_HEAD = "What the last layer tells: one softmax over the classes, or sigmoids of regions or classes"
+_HEAD = (
+    "What the last layer tells: one softmax over the classes, or sigmoids of regions or classes; with "
+    "+cavity the resection cavity too"
+)
 
 
 def _class_count() -> int:

@@ -73,8 +73,8 @@ def grow_patient(
     check_seed(seed)
     if not (_is_triple(shape, Integral) and _is_triple(spacing, Real)):
         raise OptionError(
-            f"A patient of {shape} voxels of {spacing} mm cannot be grown. Give three whole numbers of "
-            "voxels and three sizes in mm, all of them positive."
+            f"A patient of {shape} voxels of {spacing} mm cannot be grown. Give three positive whole numbers "
+            "of voxels and three positive sizes in mm."
         )
     parameters = PatientParameters.sample(seed, tumor)
     box, points = _brain_box(shape, spacing)
