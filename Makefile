@@ -120,6 +120,7 @@ bench: install
 	$(BIN)/python Testing/tools/bench.py
 	$(BIN)/python Testing/tools/bench_training.py
 	$(BIN)/python Testing/tools/bench_evaluation.py
+	$(BIN)/python Testing/tools/bench_raw.py
 
 screenshots: install
 	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots \

@@ -10,6 +10,7 @@ import pytest
 
 import bench
 import bench_evaluation
+import bench_raw
 import bench_training
 from small_cases import write_shell_case
 from small_networks import tiny_student
@@ -77,3 +78,17 @@ def test_evaluation_is_measured_with_how_far_both_ways_agree(capsys: pytest.Capt
         "all scores of a prediction",
         "HD95 of its three regions alone",
     ]
+
+
+@pytest.mark.slow
+def test_a_case_side_by_side_and_one_volume_after_the_other_has_the_same_label_map(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shell_case(tmp_path / "BraTS2021_1")
+    output = tmp_path / "bench.json"
+    assert bench_raw.main(["--case", str(tmp_path / "BraTS2021_1"), "--output", str(output)]) == 0
+    found = json.loads(output.read_text())
+    assert found["differ"]["side-by-side"] == 0
+    assert all(step["peak"] > 10 for step in found["in-turn"]["steps"].values())
+    assert found["start"]["importing MONAI too"] > found["start"]["importing PyTorch"]
+    assert "CPU s" in capsys.readouterr().out.splitlines()[-1]
