@@ -299,7 +299,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--until", type=float, required=True, metavar="TIME", help="end of training, in seconds since 1970"
     )
     parser.add_argument("--device", default="auto", help="default: %(default)s")
-    add_settings(parser, "other settings than the recipe's, such as patch_size=32 to try the script", "")
+    add_settings(parser, "other settings than the recipe's, such as patch_size=32 to try the script")
     return parser.parse_args(arguments)
 
 

@@ -106,7 +106,7 @@ def test_stripped_volumes_stay_as_they_are(uneven: Uneven, monkeypatch: pytest.M
     found, ratios = even_out(given, events.append)
     assert found.images[T1] is even and found.images[FLAIR] is not image
     assert list(ratios) == ["FLAIR"] and ratios["FLAIR"] > 1.1
-    assert [event.message for event in events] == ["Evening out f.nii"]
+    assert [event.message for event in events] == ["f.nii"]
 
 
 def test_raw_volumes_are_evened_out_unless_nobody_wants_it(

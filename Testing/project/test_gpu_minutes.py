@@ -235,6 +235,12 @@ def test_cases_are_prepared_and_what_cannot_be_read_is_a_line(
     assert result["result"] == "failed with exit code 2, see log.txt"
 
 
+def test_a_timed_training_takes_settings_of_its_own() -> None:
+    words = ["--data", "cases", "--output", "out", "--until", "1", "--set", "patch_size=32", "epochs=1"]
+    options = timed_training._options(words)
+    assert dict(options.settings) == {"patch_size": "32", "epochs": "1"}
+
+
 @pytest.mark.slow
 def test_packed_cases_become_a_student_in_the_time_given(tmp_path: Path) -> None:
     for number in range(3):

@@ -6,8 +6,7 @@ Every measurement is a process of its own:
   then with the network in float32, whose label map may differ in some voxels;
 - what each step takes, and the memory that it reaches;
 - the network's seconds by how many sequences there are, and how far they lie off a straight line;
-- printing the help, and reading, checking and building a student. Beside it what importing MONAI takes, whose
-  sliding window the library used until it had its own.
+- printing the help, and reading, checking and building a student, beside importing PyTorch and MONAI.
 
 CPU seconds do not count what else the computer does.
 

@@ -46,7 +46,7 @@ def even_out(study: Study, notify: Progress) -> tuple[Study, Mapping[str, float]
 
     Args:
         study: volumes in one space, with a brain mask.
-        notify: called with the stage ``prepare`` for each volume.
+        notify: called with the stage ``even out`` for each volume.
 
     Returns:
         The study, and by name of each volume that was evened out the brightest place of the field in the
@@ -56,7 +56,7 @@ def even_out(study: Study, notify: Progress) -> tuple[Study, Mapping[str, float]
     images, ratios = dict(study.images), {}
     results = side_by_side(lambda modality: evened(study.images[modality], study.brain), raw)
     for number, modality in enumerate(raw):
-        notify(Event(ProgressStage.PREPARE, number, len(raw), f"Evening out {study.names[modality]}"))
+        notify(Event(ProgressStage.EVEN_OUT, number, len(raw), study.names[modality]))
         images[modality], ratio = next(results)
         if ratio is not None:
             ratios[modality.name] = round(ratio, 3)

@@ -9,7 +9,7 @@ undo every step.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -60,7 +60,7 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
             reference volume; or one given as two modalities, also mirrored, moved or in other intensities.
         LabelError: the label lies elsewhere than the volumes.
     """
-    notes = [*study.warnings, *check_volumes(study)]
+    study = check_volumes(study)
     reference = study.images[study.reference]
     grid = common_grid(reference)
     volumes, masks, warnings = _on_common_grid(study, grid)
@@ -86,22 +86,24 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
         label=None if label is None else _label_on(cropped, label),
         grid=cropped,
         reference=Grid.from_image(reference),
-        warnings=(*notes, *warnings),
+        warnings=(*study.warnings, *warnings),
     )
 
 
-def check_volumes(study: Study) -> list[str]:
-    """Refuse what no volume of a head can be, each by itself.
+def check_volumes(study: Study) -> Study:
+    """Refuse what no volume of a head can be, each by itself; a study that was checked stays as it is.
 
     Returns:
-        Warnings about grids, one sentence each.
+        The study as a checked one, with a warning for each grid that is a little off.
 
     Raises:
         ImageError: no volume; one that is empty, constant, not finite, of no head's size, or CT.
     """
+    if study.checked:
+        return study
     if not study.images:
         raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
-    notes = []
+    notes = list(study.warnings)
     for modality, image in study.images.items():
         check_volume(image, study.names[modality])
         if is_hounsfield(sitk.GetArrayViewFromImage(image)):
@@ -111,7 +113,7 @@ def check_volumes(study: Study) -> list[str]:
             )
         check_extent(Grid.from_image(image), study.names[modality])
         notes += check_grid(Grid.from_image(image), study.names[modality])
-    return notes
+    return replace(study, warnings=tuple(notes), checked=True)
 
 
 def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:

@@ -29,6 +29,8 @@ class Study:
         warnings: what the user should know about the headers, one sentence each.
         brain: uint8, 1 inside the brain, in the patient's space on any grid; None where the brain is what is
             not background.
+        checked: whether :func:`.preparation.check_volumes` has seen the volumes that were given; those that
+            steps have made of them since are no longer the user's.
 
     Raises:
         OptionError: a name of no sequence, or what is no image.
@@ -38,6 +40,7 @@ class Study:
     names: Mapping[Modality, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     brain: sitk.Image | None = None
+    checked: bool = False
 
     def __post_init__(self) -> None:
         images, names = by_modality(self.images), by_modality(self.names)

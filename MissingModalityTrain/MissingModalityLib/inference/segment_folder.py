@@ -21,7 +21,7 @@ from ..core.errors import CaseError, ImageError, OptionError
 from ..core.failures import note_failure
 from ..core.files import explain_write_errors, file_sha256, image_suffix, read_text, write_text
 from ..core.kinds import checked
-from ..core.labels import REGIONS, TUMOR_CLASSES
+from ..core.labels import CAVITY_REGION, REGIONS, TUMOR_CLASSES
 from ..core.modalities import Modality, modality_named
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..core.words import counted, unknown_name
@@ -150,7 +150,9 @@ class _Outcome:
 
     def table(self) -> str:
         """One line as CSV for each case that is done or failed."""
-        columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _COLUMN_NAMES]
+        cavity = any(CAVITY_REGION in report["volumes_cm3"] for report in self.reports.values())
+        measured = (*_COLUMN_NAMES, CAVITY_REGION) if cavity else _COLUMN_NAMES
+        columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in measured]
         present = _CLASSES if any("presence" in report for report in self.reports.values()) else ()
         columns += [f"{name}_present" for name in present]
         expected = REGIONS if any("expectation" in report for report in self.reports.values()) else ()
@@ -163,7 +165,8 @@ class _Outcome:
         for case in self.cases:
             report = self.reports.get(case.name)
             if report:
-                numbers = [report[measure][name] for measure in _MEASURES for name in _COLUMN_NAMES]
+                # a result without a cavity has none of its volume
+                numbers = [report[measure].get(name, 0) for measure in _MEASURES for name in measured]
                 numbers += [report.get("presence", {}).get(name, "") for name in present]
                 dice = report.get("expectation", {}).get("dice", {})
                 numbers += [dice.get(name, "") for name in expected]

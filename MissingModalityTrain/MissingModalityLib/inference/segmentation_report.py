@@ -43,7 +43,7 @@ class SegmentationReport:
         grid: modality or file of the volume on whose grid it lies; absent for the reference.
         regions: true where whole tumor and tumor core are segments of it; else absent.
         modalities: the subset that was used, e.g. ``FLAIR+T1ce``.
-        volumes_cm3: of NCR, ED, ET and the regions WT and TC.
+        volumes_cm3: of NCR, ED, ET and the regions WT and TC, and of RC where a cavity was found.
         axial_diameters_mm: longest, of the same, see :func:`.diameters.axial_diameters`.
         expectation: ``dice`` of WT, TC and ET, means over as many ``cases``, that the student reached with
             these sequences in its own evaluation, and ``advice``, sentences about what gets better and worse

@@ -17,17 +17,13 @@ _MOST_TIMES = 100
 """That a voxel of it is predicted, on average; an overlap of three quarters makes it 64."""
 
 
-def window_starts(side: int, width: int, overlap: float) -> list[int]:
-    """First voxels of windows along an axis of ``side`` voxels, at least ``width``; the last ends with it."""
-    step = max(1, int(width * (1 - overlap))) if width < side else width
-    count = max(1, -(-(side - width) // step) + 1)
-    return [min(number * step, side - width) for number in range(count)]
-
-
 def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:
-    """How many windows a network sees of a case."""
-    sides = zip(shape, window, strict=True)
-    return math.prod(len(window_starts(max(side, width), width, overlap)) for side, width in sides)
+    """How many windows MONAI's inferer visits."""
+    count = 1
+    for side, width in zip(shape, window, strict=True):
+        step = max(1, int(width * (1 - overlap))) if width < side else width
+        count *= max(1, -(-(max(side, width) - width) // step) + 1)
+    return count
 
 
 def check_windows(window: Sequence[int], overlap: float) -> None:

@@ -1,7 +1,8 @@
 """What the last layer of a network tells, and everything that follows from it: loss, class map, gate.
 
 Three heads: "classes" is one softmax over background, NCR/NET, ED and ET; "regions" are sigmoids of the
-nested WT, TC and ET; "sigmoids" is one for each class, background included, that need not agree.
+nested WT, TC and ET; "sigmoids" is one for each class, background included, that need not agree. Each comes
+with a further, last channel for the resection cavity too: "classes+cavity" and so on.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
-from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, RESECTION_CAVITY, TUMOR_CLASSES, TumorClass
 
 BACKGROUND_LOGIT = 4.0
 """By how much a new network takes a voxel for background: tumor fills about 2 % of a crop, and
@@ -59,6 +60,8 @@ class Head(ABC):
         first_scored: channel from which on Dice counts; 1 leaves the background out.
         squares_dice: whether the plain loss squares the denominator of Dice.
         takes_thresholds: whether :meth:`class_map` can be given a threshold for each region.
+        has_background: whether the first channel is that of background, and each further one a class.
+        cavity: whether the last channel is the resection cavity.
     """
 
     channels: int
@@ -68,6 +71,8 @@ class Head(ABC):
     first_scored: ClassVar[int] = 0
     squares_dice: ClassVar[bool] = False
     takes_thresholds: ClassVar[bool] = False
+    has_background: ClassVar[bool] = True
+    cavity: ClassVar[bool] = False
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -157,6 +162,11 @@ class Head(ABC):
             factors: (3,) of NCR, ED and ET, 0..1; 1 leaves a class as it is.
         """
 
+    @property
+    def _unweighed(self) -> tuple[float, ...]:
+        """The factor 1 of each channel that is neither background nor tumor."""
+        return (1.0,) * self.cavity
+
 
 class ClassesHead(Head):
     """One softmax over the classes; the most probable one is the voxel's."""
@@ -185,7 +195,7 @@ class ClassesHead(Head):
         return F.cross_entropy(logits, classes.long(), reduction="none").unsqueeze(1)
 
     def channel_weights(self, regions: Sequence[float]) -> list[float]:
-        return _class_weights(regions)
+        return [*_class_weights(regions), *self._unweighed]
 
     def voxel_weights(self, channels: Tensor, classes: Tensor) -> Tensor:
         """The weight of each voxel's class."""
@@ -210,7 +220,7 @@ class ClassesHead(Head):
 
         So a voxel whose class is ruled out becomes the next likely one, not a hole in the tumor.
         """
-        _scale(probabilities, (1.0, *factors))
+        _scale(probabilities, (1.0, *factors, *self._unweighed))
         background = probabilities[TumorClass.BACKGROUND]
         np.maximum(background, np.finfo(np.float32).tiny, out=background)  # where nothing else is left
         probabilities /= probabilities.sum(0)
@@ -236,12 +246,13 @@ class RegionsHead(_SigmoidHead):
 
     name = "regions"
     takes_thresholds = True
+    has_background = False
 
     def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
         return region_target(classes, dtype)
 
     def channel_weights(self, regions: Sequence[float]) -> list[float]:
-        return _with_mean_one(regions)
+        return [*_with_mean_one(regions), *self._unweighed]
 
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
@@ -260,7 +271,8 @@ class RegionsHead(_SigmoidHead):
 
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """A region is there if one of its classes is: its factor is the largest of theirs."""
-        _scale(probabilities, [max(factors[cls - 1] for cls in members) for members in REGIONS.values()])
+        of_regions = (max(factors[cls - 1] for cls in members) for members in REGIONS.values())
+        _scale(probabilities, (*of_regions, *self._unweighed))
 
 
 class SigmoidsHead(_SigmoidHead):
@@ -273,7 +285,7 @@ class SigmoidsHead(_SigmoidHead):
         return one_hot(classes, self.channels, dtype)
 
     def channel_weights(self, regions: Sequence[float]) -> list[float]:
-        return _class_weights(regions)
+        return [*_class_weights(regions), *self._unweighed]
 
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
@@ -288,7 +300,47 @@ class SigmoidsHead(_SigmoidHead):
 
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """NCR, ED and ET are independent statements: each is multiplied, and background stays."""
-        _scale(probabilities, (1.0, *factors))
+        _scale(probabilities, (1.0, *factors, *self._unweighed))
+
+
+class CavityClassesHead(ClassesHead):
+    """A fifth class, the resection cavity, whose number is that of its channel."""
+
+    name = "classes+cavity"
+    cavity = True
+
+
+class CavityRegionsHead(RegionsHead):
+    """A fourth sigmoid, of the resection cavity; what is tumor is not cavity."""
+
+    name = "regions+cavity"
+    cavity = True
+
+    def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
+        cavity = (classes == RESECTION_CAVITY).unsqueeze(1)
+        return torch.cat([super().target(classes, dtype), cavity.to(dtype)], 1)
+
+    def class_map(self, probabilities: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
+        return _with_cavity(super().class_map(probabilities[:-1], thresholds), probabilities[-1])
+
+    def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        return probabilities[:-1]
+
+
+class CavitySigmoidsHead(SigmoidsHead):
+    """A fifth sigmoid, of the resection cavity; what is tumor is not cavity."""
+
+    name = "sigmoids+cavity"
+    cavity = True
+
+    def class_map(self, probabilities: np.ndarray) -> np.ndarray:
+        return _with_cavity(super().class_map(probabilities), probabilities[-1])
+
+
+def _with_cavity(classes: np.ndarray, cavity: np.ndarray) -> np.ndarray:
+    """A class map, changed in place, with the cavity where its probability claims background."""
+    classes[(classes == TumorClass.BACKGROUND) & (cavity > THRESHOLD)] = RESECTION_CAVITY
+    return classes
 
 
 def _background_class(shape: Sequence[int], channels: int) -> Tensor:
@@ -325,6 +377,11 @@ def _scale(probabilities: np.ndarray, factors: Sequence[float]) -> None:
 
 HEADS: dict[str, Head] = {
     head.name: head
-    for head in (ClassesHead(len(TumorClass)), RegionsHead(len(REGIONS)), SigmoidsHead(len(TumorClass)))
+    for head in (
+        *(ClassesHead(len(TumorClass)), RegionsHead(len(REGIONS)), SigmoidsHead(len(TumorClass))),
+        CavityClassesHead(len(TumorClass) + 1),
+        CavityRegionsHead(len(REGIONS) + 1),
+        CavitySigmoidsHead(len(TumorClass) + 1),
+    )
 }
 """By the name that options give."""

@@ -7,7 +7,7 @@ While training, one further decoder shared by all modalities segments each of th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from .options import RFNetOptions
 from .output import Feature, Kind, asked, chosen
 from .rfnet_blocks import ConvBlock, upsample
 from .rfnet_fusion import RegionFusion, RegionMaps
-from .separate_encoders import Chosen, Pyramid, SeparateEncoders
+from .separate_encoders import Chosen, Pyramid, SeparatelyDecoded
 
 RFNET_LEVELS = 4  # resolutions of each encoder, each half the one before
 
@@ -132,7 +132,7 @@ class FusedDecoder(nn.Module):
         return self.head(x), found
 
 
-class RFNet(SeparateEncoders):
+class RFNet(SeparatelyDecoded):
     """Region-aware fusion network.
 
     If asked for, ``Output.features`` holds, with n_m the samples that have modality m, in batch order:
@@ -172,15 +172,3 @@ class RFNet(SeparateEncoders):
     ) -> tuple[Tensor, dict[Feature, Tensor]]:
         """See :meth:`.separate_encoders.SeparateEncoders.decode`."""
         return self.fused(chosen.stacks, chosen.used, features)
-
-    def own_features(
-        self, pyramids: Mapping[int, Pyramid], features: bool | Collection[str]
-    ) -> dict[Feature, Tensor]:
-        """Features of single modalities: encoder levels and, while training, separate logits."""
-        found = super().own_features(pyramids, features)
-        if self.training and asked(features, Kind.SEPARATE):
-            found |= {
-                Feature(Kind.SEPARATE, modality=MODALITIES[number]): self.separate(pyramid)
-                for number, pyramid in pyramids.items()
-            }
-        return found

@@ -145,6 +145,24 @@ PRESETS: Mapping[str, Mapping[str, Preset]] = {
         # crops of 64 voxels in tokens of 16
         "quick": (_QUICK, {"width": 4, "mlp_size": 64, "position_side": 4}),
     },
+    "m3ae": {
+        "paper": (
+            Settings(
+                iterations_per_epoch=228,  # each of four fifths of BraTS 2018's cases once
+                batch_size=1,  # which the second stage sees twice
+                patch_size=(128, 128, 128),
+                augmentation="flips",
+                learning_rate=3e-4,
+                lr_schedule="cosine",
+                optimizer="adam-plain",
+                precision="float32",
+                num_workers=4,
+            ),
+            {},
+        ),
+        "light": (_LIGHT, {"width": 8, "substitute_size": [160, 192, 160]}),
+        "quick": (_QUICK, {"width": 8, "substitute_size": [96, 96, 96]}),
+    },
     "robustseg": {
         "paper": (_RFNET, {}),
         "light": (replace(_LIGHT, patch_size=(80, 80, 80)), {"width": 8}),

@@ -121,6 +121,13 @@ _BUILTIN: Mapping[str, Recipe] = {
         {"train": {"method": "adversarial"}},
         network="rahved",
     ),
+    "m3ae": Recipe(
+        "Hidden parts of images are restored, then two subsets teach each other (M3AE, Liu et al.).",
+        # a mirrored or rotated crop would not lie where the substitute is learned for
+        {"pretrain": {"method": "masked", "augmentation": "none"}, "train": {"method": "mutual"}},
+        network="m3ae",
+        paper={"pretrain": {"epochs": 600}},
+    ),
     "mst-kd": Recipe(
         "A teacher that sees all, trained along, for attention, logits and style (MST-KDNet, Zhu et al.).",
         {"pretrain": {"synthesis.method": "aem"}, "train": {"method": "joint"}},

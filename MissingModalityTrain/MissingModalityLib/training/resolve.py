@@ -17,6 +17,8 @@ from ..core.errors import CaseError, OptionError, StudentError
 from ..core.labels import TumorClass
 from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
 from ..methods.registry import METHODS
+from ..networks.heads import Head
+from ..networks.options import CAVITY, HEAD_NAMES
 from .checkpoints import read_checkpoint
 from .folds import record_beside
 from .followers import check_trackers
@@ -189,6 +191,7 @@ def _check_plan(plan: Plan, initial: bool) -> None:
             f"Setting network.classes={network.options['classes']}: labels have {len(TumorClass)} classes, "
             "background included. Leave it out."
         )
+    _check_cavity(plan, network.head)
     for stage in plan.stages.values():
         METHODS.get(stage.method)(stage.method_options()).check(network)
         if any(side % network.divisor for side in stage.patch_size):
@@ -196,6 +199,22 @@ def _check_plan(plan: Plan, initial: bool) -> None:
                 f"Setting patch_size={stage.patch_size}: every side must be a multiple of "
                 f"{network.divisor} for this network."
             )
+
+
+def _check_cavity(plan: Plan, head: Head) -> None:
+    """Refuse a network that cannot learn the cavity, or has a channel for it that nothing would teach."""
+    if (plan.resection_cavity == "class") == head.cavity:
+        return
+    if head.cavity:
+        raise OptionError(
+            f"Setting network.head={head.name}: no label would teach the network what a resection cavity is. "
+            "Set resection_cavity=class too, or choose another head."
+        )
+    raise OptionError(
+        f"Setting resection_cavity=class: the network {plan.network} tells no resection cavity. Choose one "
+        f"whose network.head can be {', '.join(name for name in HEAD_NAMES if name.endswith(CAVITY))}, or "
+        "another resection_cavity."
+    )
 
 
 def _whole(path: Path | None) -> str | None:
