@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dicom_headers import AXIAL, SAGITTAL, SEQUENCES, enhanced, save, slices
+from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.dicom.choosing import choose
 from MissingModalityLib.dicom.listing import find_studies

@@ -71,6 +71,16 @@ def test_what_a_channel_outside_a_subset_holds_changes_nothing(name: str, garbag
     np.testing.assert_array_equal(infer(net, spoiled, subsets, **HOW).probabilities[0], expected[0])
 
 
+def test_single_precision_is_that_of_a_processor_without_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, volume = network("segresnet"), image()
+    found = {}
+    for native, precision in ((True, "auto"), (True, "float32"), (False, "auto")):
+        monkeypatch.setattr(inference, "cpu_has_bfloat16", lambda native=native: native)
+        found[native, precision] = infer(net, volume, ALL[-1], **HOW, precision=precision).probabilities
+    np.testing.assert_array_equal(found[True, "float32"], found[False, "auto"])
+    assert (found[True, "auto"] != found[True, "float32"]).any()
+
+
 def test_a_layer_called_encode_makes_no_network_that_encodes_apart() -> None:
     net = network("segresnet")
     net.encode = nn.Identity()

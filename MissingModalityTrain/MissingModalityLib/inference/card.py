@@ -48,6 +48,10 @@ BLENDINGS = ("gaussian", "mean")
 """How windows that overlap are put together: each weighted by a Gaussian around its middle, since a network
 knows least about the edge of its window; or all alike, as in the public codes of RFNet and those after it."""
 
+PRECISIONS = ("auto", "float32")
+"""What a network computes in: half precision where the device has it natively, or never. Chosen for each
+computation, so no fact of a card."""
+
 CHOICES = (
     *("thresholds", "min_component_voxels", "min_enhancing_voxels", "mirror", "overlap", "blending"),
     "smoothing_mm",

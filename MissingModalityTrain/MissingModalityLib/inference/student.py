@@ -31,7 +31,7 @@ from ..networks.network import Network
 from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS
 from ..runtime.devices import choose_device
-from .card import FIXED, GATES, HEADER_KEY, Card, read_card
+from .card import FIXED, GATES, HEADER_KEY, PRECISIONS, Card, read_card
 from .decision import decide, smooth
 from .dice_estimate import estimate, grades
 from .doubt import features
@@ -61,6 +61,7 @@ class Student:
 
     Attributes:
         path: of the file that it was loaded from, for messages; None for one made otherwise.
+        precision: of its computation, one of :data:`.card.PRECISIONS`; ``auto`` unless set.
 
     Raises:
         StudentError: the network was made for other classes.
@@ -75,6 +76,7 @@ class Student:
                 "2015. Train it on labels of these."
             )
         self.path: Path | None = None
+        self.precision = PRECISIONS[0]
         self.network = network.eval()
         defaults = Card(network.name, network.options)
         derived = {
@@ -275,6 +277,11 @@ class Student:
             yield probabilities, prepared.image[list(subset)].any(axis=0), presence
 
     @property
+    def blending(self) -> str:
+        """How windows are blended, one of :data:`.card.BLENDINGS`."""
+        return self.card.blending or "gaussian"
+
+    @property
     def thresholds(self) -> dict[str, float]:
         """By region the probability from which on a voxel belongs to it."""
         return self.card.thresholds or dict.fromkeys(REGIONS, THRESHOLD)
@@ -317,7 +324,8 @@ class Student:
             available,
             window=self.card.window,
             overlap=self.card.overlap,
-            blending=self.card.blending or "gaussian",
+            blending=self.blending,
+            precision=self.precision,
             mirror=self.card.mirror or (),
             device=device,
             on_window=on_window,
