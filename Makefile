@@ -40,7 +40,7 @@ help:
 	@echo "make docs         the documentation as a site, with the library's reference, in build/docs"
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
 	@echo "make sequence-check  train and describe the network that tells sequences apart; TRAIN=folder TEST=folder"
-	@echo "make comparison   the study of recipes, three seeds, or STUDY=table4 (missing-modality study --help lists them);"
+	@echo "make comparison   the study of synthesis, three seeds, or STUDY=table4 (missing-modality study --help lists them);"
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
 	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
 	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, of training and evaluation"
@@ -110,7 +110,7 @@ sequence-check: install
 	$(BIN)/python Scripts/sequence_check.py --train "$(TRAIN)" --test "$(TEST)"
 
 comparison: install
-	$(BIN)/python -m MissingModalityLib study $(or $(STUDY),recipes) --data "$(TRAIN)" --test "$(TEST)" \
+	$(BIN)/python -m MissingModalityLib study $(or $(STUDY),synthesis) --data "$(TRAIN)" --test "$(TEST)" \
 	    --output runs/studies --preset light --seeds $(or $(SEEDS),3)
 
 fuzz: install

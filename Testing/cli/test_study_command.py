@@ -28,12 +28,27 @@ def test_runs_are_listed_with_their_numbers_and_nothing_is_trained(
 def test_costs_of_all_studies_are_listed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(cost, "STUDIES", {name: STUDIES[name] for name in ("table8", "mst-table1")})
+    few = {name: STUDIES[name] for name in ("table8", "mst-table1")}
+    monkeypatch.setattr("MissingModalityLib.cli.study.STUDIES", few)
     monkeypatch.setattr(cost, "least_seconds", lambda plan, device: 7200.0)
     assert main(["study", "--list", "--preset", "quick", "--device", "cpu"]) == 0
     _, first, second = capsys.readouterr().out.splitlines()
-    assert first.split()[:6] == ["table8", "4", "runs", "30", "steps", "5"]
-    assert "not available" in second or len(STUDIES["mst-table1"].rows) * 12 == int(second.split()[3])
+    assert first.split()[:6] == ["table8", "4", "runs", "15", "steps", "5"]
+    assert "not available" in second or len(STUDIES["mst-table1"].rows) * 6 == int(second.split()[3])
+
+
+def test_one_study_is_listed_with_the_steps_and_settings_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    batches = []
+    monkeypatch.setattr(
+        cost, "least_seconds", lambda plan, device: batches.extend(plan.stages.values()) or 1.0
+    )
+    asked = ["study", "table8", "--list", "--preset", "quick", "--steps", "24", "--device", "cpu"]
+    assert main([*asked, "--set", "batch_size=3"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()[1:]
+    assert line.split()[:5] == ["table8", "4", "runs", "60", "steps"]
+    assert {stage.batch_size for stage in batches} == {3}
 
 
 def test_a_gpu_at_its_best_needs_as_long_as_its_operations() -> None:

@@ -15,6 +15,7 @@ from MissingModalityLib.core.progress import Event
 from MissingModalityLib.imaging.grid import Grid
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.phantom.patient import grow_patient
+from MissingModalityLib.runtime import side_by_side
 
 FLAIR, T1 = Modality.FLAIR, Modality.T1
 Uneven = tuple[sitk.Image, sitk.Image, sitk.Image]
@@ -68,6 +69,19 @@ def test_the_result_is_the_same_whatever_number_of_threads_the_process_has(uneve
         results.append(sitk.GetArrayFromImage(evened(image, brain)[0]))
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
     np.testing.assert_array_equal(*results)
+
+
+def test_volumes_are_evened_out_side_by_side_as_each_by_itself(
+    uneven: Uneven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, even, brain = uneven
+    monkeypatch.setattr(bias_field, "needs_stripping", lambda volume: True)
+    monkeypatch.setattr(side_by_side, "usable_cores", lambda: 2)
+    given = Study({FLAIR: image, T1: even}, {FLAIR: "f.nii", T1: "t1.nii"}, brain=brain)
+    found, _ = even_out(given, lambda event: None)
+    for modality, volume in given.images.items():
+        alone = sitk.GetArrayFromImage(evened(volume, brain)[0])
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(found.images[modality]), alone)
 
 
 def test_what_lies_beside_the_brain_stays_as_it_is(uneven: Uneven) -> None:

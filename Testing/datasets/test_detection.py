@@ -150,7 +150,14 @@ def test_contrast_agent_makes_t1_a_t1ce() -> None:
     assert native.modality is T1 and native.confidence < 0.8
 
 
-@pytest.mark.parametrize("nothing", ["", "NONE", "no", "N", "0", "Without contrast"])
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        *("", "NONE", "no", "N", "0", "0 ml", "False", "Without contrast", "OHNE", "kein KM"),
+        "Pas de produit",
+        *("SIN CONTRASTE", "senza mdc", "sem contraste", "无", "なし"),
+    ],
+)
 def test_empty_entries_for_the_contrast_agent_do_not_count(nothing: str) -> None:
     assert detect_modality("T1", header={"ContrastBolusAgent": nothing}).modality is T1
 

@@ -6,6 +6,7 @@ import pytest
 
 from MissingModalityLib.core.modalities import MODALITIES
 from MissingModalityLib.datasets.detection import FIT_TO_FILL_IN, detect_modality
+from MissingModalityLib.datasets.sequence_words import is_reformat, words_of
 
 FLAIR, T1CE, T1, T2 = MODALITIES
 NONE = None
@@ -58,6 +59,10 @@ SIEMENS = {
     "t1_mp2rage_sag_p3_iso_T1_Images": NONE,
     "t1_vibe_dixon_tra_F": NONE,
     "t2_ci3d_ciss_tra": NONE,
+    "t2_ci3d_tra_iac": NONE,
+    "t1_mprage_sag Deep Resolve": T1,
+    "FLAIR Deep Resolve": FLAIR,
+    "FLAIR* tra": NONE,
     "t2_stir_cor": NONE,
     "pd+t2_tse_tra": NONE,
     "t2_tse_sag_HWS spine": NONE,
@@ -190,6 +195,19 @@ LANGUAGES = {
     "T2強調画像": T2,
     "拡散強調 T2": NONE,
     "位置決め T1": NONE,
+    "T1 p.c. tra": T1CE,
+    "T1 SE ASS CON M.D.C.": T1CE,
+    "T1 senza m.d.c.": T1,
+    "T1 c.i.v.": T1CE,
+    "T1 POSTCONTRASTE": T1CE,
+    "T1 AX C/C": T1CE,
+    "T1 AX S/C": T1,
+    "T1 con cte": T1CE,
+    "T1 sin cte": T1,
+    "T1 pGd": T1CE,
+    "T1 post fossa": T1,
+    "T2 水抑制 TRA": FLAIR,
+    "T2 压水": FLAIR,
     "T1 平扫": T1,
     "T1 增强": T1CE,
     "T2 灌注": NONE,
@@ -227,6 +245,14 @@ LISTS = {
     **{"Siemens": SIEMENS, "GE": GE, "Philips": PHILIPS, "Canon": CANON, "United Imaging": UNITED_IMAGING},
     **{"languages": LANGUAGES, "in one word": IN_ONE_WORD, "water and fat": WATER_AND_FAT},
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "reformat"),
+    [("t1_mpr_ns_sag_p2_iso", False), ("t1_mpr_ns_sag_p2_iso_MPR Tra", True), ("T1 MPR tra", True)],
+)
+def test_mpr_is_a_reformat_but_where_it_shortens_mprage(name: str, reformat: bool) -> None:
+    assert is_reformat(words_of(name)) is reformat
 
 
 @pytest.mark.parametrize("kind", LISTS)

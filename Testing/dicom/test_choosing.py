@@ -40,6 +40,11 @@ PAIRS = {
     "original": (THICK, replace(THIN, kind=SeriesKind.REFORMAT), "a reformat"),
     "complete": (THICK, replace(THIN, gap="1 slice is missing."), "incomplete"),
     "coverage": (THICK, replace(THIN, size=(256, 256, 60)), "less of the brain"),
+    "coverage of another plane": (
+        THIN,
+        replace(THICK, size=(256, 256, 36), plane="coronal", time="12:00:00"),
+        "coarser voxels",
+    ),
     "slices": (THIN, replace(THICK, time="12:00:00"), "coarser voxels"),
     "fat": (THICK, replace(THICK, description="FLAIR fs", time="12:00:00"), "fat-suppressed"),
     "acquired": (

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dicom_headers import AXIAL, SAGITTAL, SEQUENCES, enhanced, save, slices
+from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.dicom.choosing import choose
 from MissingModalityLib.dicom.listing import find_studies
@@ -82,6 +83,29 @@ def test_studies_of_another_space_day_or_patient_stay_apart(tmp_path: Path, seco
     save(slices(1, **SEQUENCES["FLAIR"], **SPACE), tmp_path)
     save(slices(2, **{**SEQUENCES["T1"], **SPACE, "StudyInstanceUID": "1.2.3", **second}), tmp_path)
     assert len(find_studies(tmp_path).studies) == 2
+
+
+def test_series_of_other_pseudonyms_are_one_visit_where_the_user_says_so(tmp_path: Path) -> None:
+    for number, name in enumerate(("FLAIR", "T1"), 1):
+        own = {
+            "PatientID": f"A{number}",
+            "StudyInstanceUID": f"1.2.{number}",
+            "StudyDate": f"2024030{number}",
+        }
+        save(slices(number, **SEQUENCES[name], **own), tmp_path)
+    with pytest.raises(CaseError, match=r"patient A1, .*; patient A2, .* join them by --one-visit\.$"):
+        only_visit(find_studies(tmp_path))
+    visit = only_visit(find_studies(tmp_path, one_visit=True))
+    assert [one.number for one in visit.series] == [1, 2]
+    assert "All series of the folder are taken for one visit, as asked" in choose(visit).sentences[0]
+
+
+def test_patients_with_a_sequence_in_common_are_not_taken_for_pseudonyms(tmp_path: Path) -> None:
+    for patient in ("A", "B"):
+        save(slices(count=8, PatientID=patient, **SEQUENCES["T1"]), tmp_path / patient)
+    with pytest.raises(CaseError) as refused:
+        only_visit(find_studies(tmp_path))
+    assert "--one-visit" not in str(refused.value)
 
 
 def test_studies_without_patient_or_date_are_not_joined(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from MissingModalityLib.core.progress import Event
 from MissingModalityLib.core.setting_texts import as_text
 from MissingModalityLib.core.settings import flat
 from MissingModalityLib.runtime import lock
-from MissingModalityLib.studies import conduct, registry
+from MissingModalityLib.studies import conduct, registry, sizes
 from MissingModalityLib.studies.conduct import StudyRequest, prepare_study
 from MissingModalityLib.studies.grids import NOT_AVAILABLE, NOT_YET
 from MissingModalityLib.studies.study import DataSet, Row, Study, Training
@@ -148,6 +149,32 @@ def test_a_study_that_was_stopped_goes_on_to_the_same_table(
         mm.study(**asked(cases, tmp_path), on_progress=stop)
     result = mm.study(**asked(cases, tmp_path))
     assert result["tables"] == conducted[1]["tables"]
+
+
+def test_a_preset_that_takes_few_cases_trains_on_the_first_alone(
+    cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(sizes.SIZES["quick"], training_cases=1, test_cases=2)
+    monkeypatch.setattr(sizes, "SIZES", {"quick": small})
+    (division,) = prepare_study(StudyRequest(**asked(cases, tmp_path))).divisions
+    assert (division.training, division.test) == (("patient_a",), ("patient_a", "patient_b"))
+
+
+@pytest.mark.slow  # thirty trainings and fifteen evaluations
+def test_all_of_table_4_is_trained_scored_and_drawn(tiny_cases: Path, tmp_path: Path) -> None:
+    small = {"patch_size": [16, 16, 16], "num_workers": 0}
+    result = mm.study(
+        "table4", tiny_cases, tmp_path, "quick", test=tiny_cases, steps=3, settings=small, device="cpu"
+    )
+    head, *rows = result["tables"]["dice"]
+    assert len(rows) == 5 * 3 and head[:4] == ["", "Dice WT", "Dice TC", "Dice ET"]
+    assert all(0 <= float(cell) <= 100 for row in rows for cell in row[1:5])
+    assert [row[0] for row in rows if row[5]] == [
+        *("U-HVED", "U-HVED+AEM", "U-HVED+AEM+KD", "RobustSeg", "RobustSeg+AEM", "RobustSeg+AEM+KD"),
+        *("RFNet", "RFNet+AEM", "RFNet+AEM+KD"),
+    ]
+    assert len(result["tests"]) == 5 * 2 and len(result["runs"]) == 5 * (1 + 2 + 3)
+    assert (tmp_path / "table4-case" / "patient_a.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,16 @@ def add_regions(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_one_visit(parser: argparse.ArgumentParser) -> None:
+    """``--one-visit``."""
+    parser.add_argument(
+        "--one-visit",
+        action="store_true",
+        help="all images of the DICOM folder are of one patient and visit, whatever their headers say, as "
+        "where each series got another ID when names were removed",
+    )
+
+
 def add_steps(parser: argparse.ArgumentParser, mask: bool) -> None:
     """What is done to raw volumes, see :class:`..clinical.steps.Steps`; a brain mask where ``mask``."""
     parser.add_argument(

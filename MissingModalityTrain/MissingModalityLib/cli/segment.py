@@ -12,6 +12,7 @@ from ..core.modalities import ALIASES, MODALITIES, Modality, modality_named
 from .options import (
     add_command,
     add_device,
+    add_one_visit,
     add_output,
     add_regions,
     add_steps,
@@ -84,6 +85,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--study", metavar="DATE", help="of several visits this one: YYYY-MM-DD, or the Study Instance UID"
     )
+    add_one_visit(parser)
     parser.add_argument(
         "--series",
         nargs="+",
@@ -167,6 +169,7 @@ def run(options: argparse.Namespace) -> None:
                 patient=options.patient,
                 study=options.study,
                 series=_named_series(options.series),
+                one_visit=options.one_visit,
                 on_progress=progress,
                 regions=options.regions,
                 **common,
@@ -210,9 +213,11 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
             f"--dicom {options.dicom} and {given} contradict each other: give either a folder of DICOM, of "
             "which the series are chosen, or the volumes."
         )
-    for name in ("patient", "study", "series"):
-        if options.dicom is None and getattr(options, name) not in (None, []):
-            raise OptionError(f"--{name} chooses in a folder of DICOM. Give the folder by --dicom.")
+    for name in ("patient", "study", "series", "one_visit"):
+        if options.dicom is None and getattr(options, name) not in (None, [], False):
+            raise OptionError(
+                f"--{name.replace('_', '-')} chooses in a folder of DICOM. Give the folder by --dicom."
+            )
     if options.dicom is None and not options.inputs:
         names = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
         raise OptionError(f"No volume given. Name at least one of {names}, or a folder of DICOM by --dicom.")

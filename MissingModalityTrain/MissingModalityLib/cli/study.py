@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..core.words import counted
-from ..studies.registry import STUDIES
+from ..studies.registry import STUDIES, study_named
 from ..studies.sizes import SIZES, size_named
 from .options import (
     add_command,
@@ -26,6 +26,7 @@ from .speech import add_speech, shown_progress
 _EXAMPLES = (
     "study --list",
     "study --list --preset paper --gpu h100",
+    "study table4 --list --preset light --steps 300 --seeds 3",
     "study table4 --data CASES --output studies --preset light --seeds 3",
     "study table4 --data TRAINING_CASES --test TEST_CASES --output studies --preset quick",
     "study table4 --data CASES --output studies --list-runs",
@@ -87,7 +88,9 @@ def _add_course(parser: Any) -> None:
     """All of it, or a part."""
     course = parser.add_mutually_exclusive_group()
     course.add_argument(
-        "--list", action="store_true", help="say what every study costs in steps and hours, and train nothing"
+        "--list",
+        action="store_true",
+        help="say what studies, or the named one, cost in steps and hours, and train nothing",
     )
     course.add_argument(
         "--list-runs", action="store_true", help="list the runs of the study with their numbers and states"
@@ -143,7 +146,9 @@ def _list(options: argparse.Namespace) -> None:
     )
     lines = [f"Preset {options.preset}, seeds {options.seeds}; time of the networks alone {where}:"]
     found = []
-    for cost in costs(size_named(options.preset), options.seeds, seconds):
+    studies = [study_named(options.name)] if options.name else list(STUDIES.values())
+    size = size_named(options.preset, options.steps)
+    for cost in costs(studies, size, options.seeds, seconds, dict(options.settings)):
         time = "nobody can tell" if cost.seconds is None else f"{in_words(cost.seconds)} or more"
         absent = f"; not available: {counted(cost.absent, 'row')}" if cost.absent else ""
         lines.append(

@@ -17,6 +17,7 @@ from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.boxes import tightest_box
 from ..imaging.grid import Grid
 from ..imaging.reading import Study
+from ..runtime.side_by_side import side_by_side
 from .alignment import one_thread
 from .stripping import needs_stripping
 
@@ -41,7 +42,7 @@ _FEWEST_VOXELS = 1000
 
 
 def even_out(study: Study, notify: Progress) -> tuple[Study, Mapping[str, float]]:
-    """The study with raw volumes evened out; those that were stripped already stay as they are.
+    """The study with raw volumes evened out, on as many cores as there are; stripped ones stay as they are.
 
     Args:
         study: volumes in one space, with a brain mask.
@@ -53,9 +54,10 @@ def even_out(study: Study, notify: Progress) -> tuple[Study, Mapping[str, float]
     """
     raw = [modality for modality, image in study.images.items() if needs_stripping(image)]
     images, ratios = dict(study.images), {}
+    results = side_by_side(lambda modality: evened(study.images[modality], study.brain), raw)
     for number, modality in enumerate(raw):
         notify(Event(ProgressStage.EVEN_OUT, number, len(raw), study.names[modality]))
-        images[modality], ratio = evened(images[modality], study.brain)
+        images[modality], ratio = next(results)
         if ratio is not None:
             ratios[modality.name] = round(ratio, 3)
     return replace(study, images=images), ratios

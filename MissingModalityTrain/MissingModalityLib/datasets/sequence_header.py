@@ -66,7 +66,13 @@ _CONTRASTS = {"FLUID_ATTENUATED": Modality.FLAIR, "T1": Modality.T1, "T2": Modal
 # SEEPI, DwiSE
 _OTHER_SEQUENCES = re.compile(r"^\*?(?:q?ep|q?swi|tfi|ci3d|asl|tgse|csi|svs|resolve)|tof|epi|dwi", re.I)
 _T1_SEQUENCE = re.compile(r"^\*?tfl", re.I)
-_NO_AGENT = r"(no|none|non|n|nil|0|n/?a|unknown|without.*|wo|w/o.*|no .*|nativ\w*|pre\w*|-|\.)?"
+_NO_AGENT = (
+    r"(no|none|non|not|n|nil|n/?a|unknown|false|without.*|wo|w/o.*|no .*|nativ\w*|pre\w*|-|\.|"
+    r"0([.,]0*)?\s*(ml|cc)?|"
+    r"(keine?|ohne|sans|pas|aucune?|sin|ningun\w*|senza|nessun\w*|sem|nenhum\w*|zonder|geen|без|нет)\b.*|"
+    r"[无無未].*|なし)?"
+)
+"""What is written where an agent's name stands else, in the languages of :mod:`.sequence_words`."""
 
 
 def other_image_type(header: Header) -> tuple[str, str] | None:

@@ -45,11 +45,11 @@ _OTHER = {
         "bold fmri fcmri rest moco mocoseries b0 mra mrv mrs tof s3di pca pcmra fsbb csi press svs t2star "
         "flairstar medic pd pdw dp stir dir psir fgatir ciss fiesta trufi truefisp fisp bffe bssfp ssfp psif "
         "dess cine flow inv1 inv2 cest apt aptw mre elastography outphase spine cspine tspine lspine "
-        "cervical thoracic lumbar hws bws lws"
+        "cervical thoracic lumbar hws bws lws ci3d"
     ),
 }
 _KIND_OF_WORD = {word: kind for kind, words in _OTHER.items() for word in words}
-_COMPUTED = ("subtr", "soustr", "sustrac", "sottraz", "differenz", "difference", "diferenc")
+_COMPUTED = ("subtr", "soustr", "sustrac", "sottraz", "substr", "differenz", "difference", "diferenc")
 """How words for one image less another begin."""
 _SEQUENCE_STEMS = (
     *("diffus", "difus", "perfus", "dynam", "dinam", "angio", "arterio", "venogr", "spectro", "hemo"),
@@ -60,10 +60,10 @@ _B_VALUE = re.compile(r"^b(?:0|[1-9]\d?[05]0)$")
 
 _CONTRAST = _set(
     "gd gad gado gadolinium gadovist gadavist gadobutrol gadoteridol gadoterate dotarem magnevist omniscan "
-    "prohance multihance clariscan elucirem vueway post postcontrast postgd postgad pstgd ce km mkm nachkm "
-    "cont enhanced enhancement cplus mdc civ pdc inj"
+    "prohance multihance clariscan elucirem vueway post postcontrast postgd postgad pstgd pgd cte ce km mkm "
+    "nachkm cont enhanced enhancement cplus mdc civ pdc inj"
 )
-_CONTRAST_STEMS = ("gado", "contrast", "kontras", "injec", "inyec", "iniez")
+_CONTRAST_STEMS = ("gado", "contrast", "kontras", "postcontras", "postkontras", "injec", "inyec", "iniez")
 _NO_CONTRAST = _set(
     "pre precontrast pregd pregad native nativ noncontrast unenhanced nonenhanced nocontrast plain"
 )
@@ -95,11 +95,13 @@ _NOT = (
     r"prima)[\s-]*(?:(?:iv|i\.v\.|de|di|del|della|der|da|la|l'|the)[\s-]*){0,2}"
 )
 _AGENT = (
-    r"(?:contrast\w*|kontrast\w*|cont|gd|gad\w*|km|ce|c|mdc|civ|pdc|inj\w*|inyec\w*|iniez\w*|enhanc\w*)\b"
+    r"(?:contrast\w*|kontrast\w*|cont|cte|gd|gad\w*|km|ce|c|mdc|civ|pdc|inj\w*|inyec\w*|iniez\w*|enhanc\w*)\b"
 )
 _WITH, _WITHOUT = r"(?:with|w/?|mit|avec)", r"(?:without|w/?o|ohne|sans)"
 _TREATMENT = r"(?:op\w*|surg\w*|treat\w*|rt|radio\w*|resec\w*|biops\w*|tx|chemo\w*|therap\w*)"
 _REPLACED = (
+    (re.compile(r"\bp\.\s*c\."), " postcontrast "),  # PC is phase contrast, too
+    (re.compile(r"\b(?:[a-z]\.){2,}"), lambda found: f"{found[0].replace('.', '')} "),  # m.d.c., c.i.v.
     (re.compile(r"\bт(?=[12])"), " t"),  # the Cyrillic letter
     (re.compile(r"\b(?:до|без)\s+контраст\w*"), " nocontrast "),
     (re.compile(r"контраст\w*"), " contrast "),
@@ -110,13 +112,16 @@ _REPLACED = (
     (re.compile(r"[拡扩擴]散|[弥彌]散"), " diffusion "),
     (re.compile(r"灌[流注]"), " perfusion "),
     (re.compile(r"位置決め|定位"), " localizer "),
+    (re.compile(r"水抑制|抑水|[压壓]水|黑水"), " flair "),
     (re.compile(r"差分|[减減]影"), " subtraction "),
-    (re.compile(r"t2\s*\*"), " t2star "),
+    (re.compile(r"(t2|flair)\s*\*"), r" \1star "),
     (re.compile(r"t2[\s-]*star"), " t2star "),
     # Siemens shortens dark fluid where a name grows long
     (re.compile(r"\b(?:dark|dk|da)[\s-]*fl(?:uid)?\b"), " darkfluid "),
     (re.compile(r"fluid[\s-]*atten\w*"), " flair "),
     (re.compile(r"\bmp[\s-]+rage"), " mprage"),
+    # so Siemens shortens MPRAGE where parallel imaging and isotropic voxels follow; else MPR is a reformat
+    (re.compile(r"\bt1[\s-]+mpr\b(?=.*\b(?:p\d|iso|ns)\b)"), " t1 mprage"),
     (re.compile(r"\bfat[\s-]*(?:sat|sup)\w*"), " fatsat "),
     (re.compile(r"\bfat[\s-]*frac\w*"), " fatfraction "),
     (re.compile(r"\bin[\s-]*phase\b"), " inphase "),
@@ -127,13 +132,15 @@ _REPLACED = (
     (re.compile(r"\b(\d[\s-]*)plane\b"), " 3plane "),
     (re.compile(r"\bt1[\s-]+images\b"), " t1map "),  # beside the images of MP2RAGE
     (re.compile(r"apparent[\s-]+diffusion|average[\s-]+dc"), " adc "),
+    (re.compile(r"\bdeep[\s-]*resolve\b"), " "),  # how images were computed; RESOLVE is a diffusion sequence
+    (re.compile(r"\bpost\w*[\s.-]*fossa\b"), " "),
     (re.compile(r"\bsub\b(?![\s-]*\d|-\w)"), " subtraction "),
     # the whole examination, not this series
     (re.compile(rf"\b{_WITH}[\s/&+,-]*(?:and|und|et)?[\s/&+,-]*{_WITHOUT}\b([\s-]*{_AGENT})?"), " "),
     (re.compile(rf"\b{_WITHOUT}[\s/&+,-]*(?:and|und|et)?[\s/&+,-]*{_WITH}\b([\s-]*{_AGENT})?"), " "),
-    (re.compile(rf"{_NOT}{_AGENT}"), " nocontrast "),
+    (re.compile(rf"{_NOT}{_AGENT}|\bs/c\b"), " nocontrast "),
     (re.compile(r"[\s-]-c\b|\s-c\b|\b(?:km|gd|gado?|ce|c|iv)-(?=\s|$)|\bwithout$"), " nocontrast "),
-    (re.compile(r"\bwith$|\b(?:gd|ce)(?=t1)"), " cplus "),
+    (re.compile(r"\bwith$|\b(?:gd|ce)(?=t1)|\bc/c\b"), " cplus "),
     (re.compile(r"\bt1 c$"), " t1c "),
     (re.compile(rf"\b(?:pre|post)[\s-]*{_TREATMENT}"), " "),
     (re.compile(r"\+\s*(?:c|cm|iv)\b|\b(?:c|iv)\s*\+|\+\s*(?=gd|gad|km|ce)|\bw/?\s*c\b"), " cplus "),

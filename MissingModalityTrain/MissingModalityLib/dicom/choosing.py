@@ -21,7 +21,9 @@ _BRAIN_MM = {"axial": 110.0, "coronal": 160.0, "sagittal": 130.0}
 """Extent of an adult's brain along the slice normal, rounded down; what a series covers beyond is no gain."""
 
 _T1S = (Modality.T1, Modality.T1CE)
-_COVERAGE_STEP_MM = 10.0
+_COVERAGE_STEPS = 10
+"""Of the brain, that one series must show more of than another: a tenth."""
+
 _SPACING_STEP_MM = 0.5
 
 
@@ -87,6 +89,11 @@ def _one_session(study: DicomStudy) -> list[str]:
     if not study.further_uids:
         return []
     uids = (study.uid, *study.further_uids)
+    if study.as_asked:
+        return [
+            f"All series of the folder are taken for one visit, as asked; by their headers they are of "
+            f"{len(uids)} studies. Check that all show one patient."
+        ]
     return [
         f"{len(uids)} studies ({', '.join(uids)}) are taken for one: patient, day and frame of reference are "
         "the same. --study UID takes one of them alone."
@@ -94,8 +101,9 @@ def _one_session(study: DicomStudy) -> list[str]:
 
 
 def _coverage(series: Series) -> float:
+    # a share, for all of the brain is more millimeters from front to back than from bottom to top
     brain = _BRAIN_MM.get(series.plane, min(_BRAIN_MM.values()))
-    return min(series.coverage_mm, brain) // _COVERAGE_STEP_MM
+    return min(series.coverage_mm / brain, 1.0) * _COVERAGE_STEPS // 1
 
 
 def _fineness(series: Series) -> float:

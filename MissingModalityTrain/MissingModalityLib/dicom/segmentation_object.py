@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ _LABEL = "TUMOR"
 _PURPOSE = "Made automatically, for research only"
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+_FILED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _DATES = ("PatientBirthDate", "StudyDate", "StudyTime")
 _MAY_BE_EMPTY = ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID", *_DATES)
 
@@ -156,6 +158,7 @@ def _segmentation(
     from highdicom.seg import Segmentation
     from pydicom.uid import generate_uid
 
+    source, filed = _as_one_series(source)
     # highdicom reads dates, and scrubbing puts words there: they go over untouched in the end
     dates = {keyword: source[0].get(keyword) for keyword in _DATES}
     for keyword in _DATES:
@@ -196,7 +199,50 @@ def _segmentation(
     )
     for keyword, value in dates.items():
         setattr(result, keyword, value)
+    _refer_as_filed(result, filed)
     return result
+
+
+def _as_one_series(source: Sequence[Dataset]) -> tuple[list[Dataset], dict[str, tuple[str, ...]]]:
+    """The slices as of one series, for highdicom takes no others, and where each is filed.
+
+    A volume may have been joined from several series, or each slice got other UIDs as names were removed. The
+    object is filed with the series that has most of the slices, the first of equals; its slices come first.
+    """
+    filed = {
+        str(header.SOPInstanceUID): tuple(str(header.get(keyword)) for keyword in _FILED) for header in source
+    }
+    home = Counter(filed.values()).most_common(1)[0][0]
+    ordered = sorted(source, key=lambda header: filed[str(header.SOPInstanceUID)] != home)
+    for header in ordered:
+        for keyword, value in zip(_FILED, home, strict=True):
+            setattr(header, keyword, value)
+    return ordered, filed
+
+
+def _refer_as_filed(result: Segmentation, filed: Mapping[str, tuple[str, ...]]) -> None:
+    """Name series and study of each slice as they are (PS3.3 C.12.2), where there is more than one."""
+    from pydicom import Dataset
+
+    if len(set(filed.values())) == 1:
+        return
+    studies: dict[str, dict[str, list[Dataset]]] = defaultdict(lambda: defaultdict(list))
+    for item in result.ReferencedSeriesSequence[0].ReferencedInstanceSequence:
+        study, series, _ = filed[str(item.ReferencedSOPInstanceUID)]
+        studies[study][series].append(item)
+    listed = {}
+    for study, members in studies.items():
+        listed[study] = [Dataset() for _ in members]
+        for entry, (series, items) in zip(listed[study], members.items(), strict=True):
+            entry.SeriesInstanceUID, entry.ReferencedInstanceSequence = series, items
+    result.ReferencedSeriesSequence = listed.pop(str(result.StudyInstanceUID))
+    others = []
+    for study, entries in listed.items():
+        other = Dataset()
+        other.StudyInstanceUID, other.ReferencedSeriesSequence = study, entries
+        others.append(other)
+    if others:
+        result.StudiesContainingOtherReferencedInstancesSequence = others
 
 
 def _described(number: int, segment: Segment, algorithm: Algorithm) -> SegmentDescription:

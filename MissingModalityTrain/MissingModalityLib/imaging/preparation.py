@@ -16,6 +16,7 @@ import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..core.modalities import MODALITIES, Modality, availability, in_words
+from ..runtime.side_by_side import side_by_side
 from .boxes import Box, tightest_box
 from .duplicates import moments_of, refuse_duplicates, refuse_moved_duplicates
 from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
@@ -69,8 +70,12 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
         warnings += check_on_brain(_label_on(grid, label), masks, label_name, name)
     box = _brain_box(study, masks)
     image = np.zeros((len(MODALITIES), *(part.stop - part.start for part in box)), np.float32)
-    for modality, volume in volumes.items():
-        image[modality] = z_scores(volume[box], masks[modality][box], study.names[modality])
+
+    def normalized(modality: Modality) -> np.ndarray:
+        return z_scores(volumes[modality][box], masks[modality][box], study.names[modality])
+
+    for modality, scores in zip(volumes, side_by_side(normalized, volumes), strict=True):
+        image[modality] = scores
     cropped = grid.crop(
         tuple(part.start for part in reversed(box)), tuple(part.stop - part.start for part in reversed(box))
     )
@@ -173,15 +178,15 @@ def _on_common_grid(
 ) -> tuple[dict[Modality, np.ndarray], dict[Modality, np.ndarray], list[str]]:
     """Volumes (float32) and brain masks (bool) on ``grid``, and warnings."""
     given, warnings = (None, []) if study.brain is None else _given_brain(study.brain, grid)
-    placed = {}
-    for modality, image in study.images.items():
-        oriented, name = sitk.DICOMOrient(image, ORIENTATION), study.names[modality]
-        placed[modality] = (
-            _by_background(oriented, name, grid)
-            if study.brain is None
-            else _inside_brain(oriented, name, grid, study.brain, given)
-        )
-        warnings += placed[modality].warnings
+
+    def volume_of(modality: Modality) -> _Volume:
+        oriented = sitk.DICOMOrient(study.images[modality], ORIENTATION)
+        if study.brain is None:
+            return _by_background(oriented, study.names[modality], grid)
+        return _inside_brain(oriented, study.names[modality], grid, study.brain, given)
+
+    placed = dict(zip(study.images, side_by_side(volume_of, study.images), strict=True))
+    warnings += [warning for volume in placed.values() for warning in volume.warnings]
     voxels = {modality: volume.voxels for modality, volume in placed.items()}
     masks = {modality: volume.mask for modality, volume in placed.items()}
     refuse_duplicates(voxels, {modality: volume.tissue for modality, volume in placed.items()}, study.names)

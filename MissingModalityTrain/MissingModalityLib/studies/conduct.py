@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import sleep
@@ -69,10 +69,7 @@ def prepare_study(request: StudyRequest) -> StudyWork:
         OptionError: an unknown name, or a value out of range.
         CaseError: a folder holds no case, or lists cannot be written.
     """
-    study, size = study_named(request.name), size_named(request.preset)
-    if request.steps is not None and size.steps is None:
-        raise OptionError("Steps are those that the paper has with preset paper. Choose light or quick.")
-    size = size if request.steps is None else replace(size, steps=request.steps)
+    study, size = study_named(request.name), size_named(request.preset, request.steps)
     data_set = data_set_named(study, request.data_set)
     output = Path(request.output)
     check_output(output)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,7 +21,6 @@ from ..training.plan import Plan
 from ..training.settings import Settings
 from ..training.time_estimate import least_seconds
 from .division import Division
-from .registry import STUDIES
 from .runs import StudyRun, is_available, runs_of
 from .sizes import Size, rows_of, steps_of
 from .study import Study
@@ -55,24 +55,28 @@ class Cost:
     absent: int
 
 
-def costs(size: Size, seeds: int, seconds: Seconds) -> list[Cost]:
-    """Of every study, each as if no run of another were there."""
-    return [_cost(study, size, seeds, seconds) for study in STUDIES.values()]
+def costs(
+    studies: Sequence[Study], size: Size, seeds: int, seconds: Seconds, changes: Mapping[str, Any]
+) -> list[Cost]:
+    """Of studies, each as if no run of another were there; ``changes`` as in :func:`.runs.runs_of`."""
+    return [_cost(study, size, seeds, seconds, changes) for study in studies]
 
 
-def _cost(study: Study, size: Size, seeds: int, seconds: Seconds) -> Cost:
-    runs = runs_without_data(study, size, seeds)
+def _cost(study: Study, size: Size, seeds: int, seconds: Seconds, changes: Mapping[str, Any]) -> Cost:
+    runs = runs_without_data(study, size, seeds, changes)
     times = [seconds(run.plan) for run in runs]
     whole = None if None in times else sum(time for time in times if time is not None)
     absent = sum(not is_available(row) for row in rows_of(study, size))
     return Cost(study, len(runs), sum(run.steps for run in runs), whole, absent)
 
 
-def runs_without_data(study: Study, size: Size, seeds: int) -> Sequence[StudyRun]:
+def runs_without_data(
+    study: Study, size: Size, seeds: int, changes: Mapping[str, Any] = MappingProxyType({})
+) -> Sequence[StudyRun]:
     """The runs of a study on its usual data set, wherever that lies."""
     splits = study.data[0].splits
     divisions = [Division(name, (name,), None, Path(), (), "") for name in splits]
-    return runs_of(study, size, divisions, seeds, Path(), {}).runs
+    return runs_of(study, size, divisions, seeds, Path(), changes).runs
 
 
 def on_this_machine(device: torch.device) -> Seconds:

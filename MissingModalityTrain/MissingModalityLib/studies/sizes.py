@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -59,10 +59,10 @@ SIZES: Mapping[str, Size] = MappingProxyType(
             "light",
             {"validation_fraction": 0, "iterations_per_epoch": 20},
             {
-                **_small(64, {"uhved": 4, "robustseg": 4, "uhemis": 4}),
+                **_small(64, _NARROW),
                 # a third of 600 steps are ten epochs: the preset's ten without fusion would be all of them
-                "rfnet": {**_small(64, {"rfnet": 4})["rfnet"], "supervised.fusion_start_epoch": 2},
-                "segresnet": {"patch_size": (96, 96, 96)},
+                "rfnet": {**_small(64, _NARROW)["rfnet"], "supervised.fusion_start_epoch": 2},
+                "segresnet": {"patch_size": (96, 96, 96)},  # its body sees blocks of 2 voxels as one
             },
             steps=600,
             card={"overlap": 0.1},
@@ -82,15 +82,19 @@ SIZES: Mapping[str, Size] = MappingProxyType(
 )
 
 
-def size_named(name: str) -> Size:
-    """The size of a preset.
+def size_named(name: str, steps: int | None = None) -> Size:
+    """The size of a preset, with so many steps for each row in place of its own.
 
     Raises:
-        OptionError: there is none of that name.
+        OptionError: there is none of that name, or its steps are the paper's.
     """
     if name not in SIZES:
         raise OptionError(unknown_name("preset", name, SIZES))
-    return SIZES[name]
+    if steps is None:
+        return SIZES[name]
+    if SIZES[name].steps is None:
+        raise OptionError(f"Steps are those that the paper has with preset {name}. Choose light or quick.")
+    return replace(SIZES[name], steps=steps)
 
 
 def rows_of(study: Study, size: Size) -> tuple[Row, ...]:
