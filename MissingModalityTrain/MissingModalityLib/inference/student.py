@@ -25,7 +25,7 @@ from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.prepared import Prepared
-from ..networks.heads import THRESHOLD
+from ..networks.head_arrays import THRESHOLD
 from ..networks.network import Network
 from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS

@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +18,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
-from ..core.labels import REGIONS, RESECTION_CAVITY, TUMOR_CLASSES, TumorClass
+from ..core.labels import REGIONS, RESECTION_CAVITY, TumorClass
+from .head_arrays import (
+    PAINTED,
+    THRESHOLD,
+    class_weights,
+    one_hot,
+    painted,
+    region_target,
+    scale,
+    with_mean_one,
+)
 
 BACKGROUND_LOGIT = 4.0
 """By how much a new network takes a voxel for background: tumor fills about 2 % of a crop, and
@@ -27,26 +36,6 @@ sigmoid(-4) = 1.8 %."""
 
 LEAST_PROBABILITY = 1e-6
 """Keeps logits of probabilities finite, and both ends apart in single precision."""
-
-THRESHOLD = 0.5
-"""Probability above which a sigmoid claims a voxel."""
-
-# The later overwrites the earlier: each region lies within the one before, and a voxel claimed as enhancing
-# is enhancing whatever else claims it. So WT, TC and ET hold every voxel that one of their classes claims.
-_PAINTED = (TumorClass.ED, TumorClass.NCR, TumorClass.ET)
-
-
-def one_hot(classes: Tensor, count: int, dtype: torch.dtype) -> Tensor:
-    """(B, D, H, W) integer classes -> (B, count, D, H, W) of ``dtype``, without an int64 copy."""
-    numbers = torch.arange(count, device=classes.device, dtype=classes.dtype).view(1, -1, 1, 1, 1)
-    return (classes.unsqueeze(1) == numbers).to(dtype)
-
-
-def region_target(classes: Tensor, dtype: torch.dtype) -> Tensor:
-    """(B, D, H, W) integer classes -> (B, 3, D, H, W) masks of WT, TC, ET."""
-    # compared class by class, which costs the CPU much less time than torch.isin
-    masks = [reduce(torch.logical_or, (classes == n for n in numbers)) for numbers in REGIONS.values()]
-    return torch.stack(masks, 1).to(dtype)
 
 
 @dataclass(frozen=True)
@@ -195,7 +184,7 @@ class ClassesHead(Head):
         return F.cross_entropy(logits, classes.long(), reduction="none").unsqueeze(1)
 
     def channel_weights(self, regions: Sequence[float]) -> list[float]:
-        return [*_class_weights(regions), *self._unweighed]
+        return [*class_weights(regions), *self._unweighed]
 
     def voxel_weights(self, channels: Tensor, classes: Tensor) -> Tensor:
         """The weight of each voxel's class."""
@@ -220,7 +209,7 @@ class ClassesHead(Head):
 
         So a voxel whose class is ruled out becomes the next likely one, not a hole in the tumor.
         """
-        _scale(probabilities, (1.0, *factors, *self._unweighed))
+        scale(probabilities, (1.0, *factors, *self._unweighed))
         background = probabilities[TumorClass.BACKGROUND]
         np.maximum(background, np.finfo(np.float32).tiny, out=background)  # where nothing else is left
         probabilities /= probabilities.sum(0)
@@ -252,7 +241,7 @@ class RegionsHead(_SigmoidHead):
         return region_target(classes, dtype)
 
     def channel_weights(self, regions: Sequence[float]) -> list[float]:
-        return [*_with_mean_one(regions), *self._unweighed]
+        return [*with_mean_one(regions), *self._unweighed]
 
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
@@ -264,7 +253,7 @@ class RegionsHead(_SigmoidHead):
 
     def class_map(self, probabilities: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
         """See :meth:`Head.class_map`; ``thresholds`` of WT, TC and ET in place of 0.5."""
-        return _painted(probabilities, thresholds)
+        return painted(probabilities, thresholds)
 
     def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
         return probabilities
@@ -272,7 +261,7 @@ class RegionsHead(_SigmoidHead):
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """A region is there if one of its classes is: its factor is the largest of theirs."""
         of_regions = (max(factors[cls - 1] for cls in members) for members in REGIONS.values())
-        _scale(probabilities, (*of_regions, *self._unweighed))
+        scale(probabilities, (*of_regions, *self._unweighed))
 
 
 class SigmoidsHead(_SigmoidHead):
@@ -285,7 +274,7 @@ class SigmoidsHead(_SigmoidHead):
         return one_hot(classes, self.channels, dtype)
 
     def channel_weights(self, regions: Sequence[float]) -> list[float]:
-        return [*_class_weights(regions), *self._unweighed]
+        return [*class_weights(regions), *self._unweighed]
 
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
@@ -296,11 +285,11 @@ class SigmoidsHead(_SigmoidHead):
         return _background_class(shape, self.channels)
 
     def class_map(self, probabilities: np.ndarray) -> np.ndarray:
-        return _painted(probabilities[list(_PAINTED)])
+        return painted(probabilities[list(PAINTED)])
 
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """NCR, ED and ET are independent statements: each is multiplied, and background stays."""
-        _scale(probabilities, (1.0, *factors, *self._unweighed))
+        scale(probabilities, (1.0, *factors, *self._unweighed))
 
 
 class CavityClassesHead(ClassesHead):
@@ -347,32 +336,6 @@ def _background_class(shape: Sequence[int], channels: int) -> Tensor:
     result = torch.zeros(shape[0], channels, *shape[2:])
     result[:, TumorClass.BACKGROUND] = 1
     return result
-
-
-def _with_mean_one(weights: Sequence[float]) -> list[float]:
-    return [weight * len(weights) / sum(weights) for weight in weights]
-
-
-def _class_weights(regions: Sequence[float]) -> list[float]:
-    """Weights of WT, TC and ET -> of background, NCR, ED and ET."""
-    holding = [
-        [weight for weight, members in zip(regions, REGIONS.values(), strict=True) if cls in members]
-        for cls in TUMOR_CLASSES
-    ]
-    return [1.0, *_with_mean_one([sum(weights) / len(weights) for weights in holding])]
-
-
-def _painted(maps: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
-    """(3, D, H, W) probabilities in the order of :data:`_PAINTED` -> class map."""
-    classes = np.zeros(maps.shape[1:], np.uint8)
-    for found, cls, threshold in zip(maps, _PAINTED, thresholds or (THRESHOLD,) * len(maps), strict=True):
-        classes[found > threshold] = cls
-    return classes
-
-
-def _scale(probabilities: np.ndarray, factors: Sequence[float]) -> None:
-    for channel, factor in zip(probabilities, factors, strict=True):
-        channel *= factor
 
 
 HEADS: dict[str, Head] = {
