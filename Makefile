@@ -17,8 +17,9 @@ COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(TOOLS)/bin/uv pip compile --qu
 ONLY_TORCH := ^(torch|triton|cuda-[a-z0-9-]+|nvidia-[a-z0-9-]+)==
 SBOM := build/sbom.json
 PYTEST_ARGS ?=
-# Two workers, of one thread each; a file stays with one of them, whose fixtures its tests share.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two workers, of one thread each; a file stays with one of them, whose fixtures its tests share. Files are handed
+# out in the order of conftest.py, not by their number of tests: few tests may take long.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -39,10 +40,11 @@ help:
 	@echo "make docs         the documentation as a site, with the library's reference, in build/docs"
 	@echo "make student      train, score and describe the bundled network; TRAIN=folder TEST=folder of cases"
 	@echo "make sequence-check  train and describe the network that tells sequences apart; TRAIN=folder TEST=folder"
-	@echo "make comparison   the study of recipes, three seeds, or STUDY=table4 (missing-modality study --help lists them);"
+	@echo "make comparison   the study of synthesis, three seeds, or STUDY=table4 (missing-modality study --help lists them);"
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
 	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
-	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, of training and evaluation"
+	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, of training, evaluation,"
+	@echo "                  networks and synthetic cases"
 	@echo "make screenshots  pictures of README and tutorial, into Resources/Screenshots; ONLY=training for some,"
 	@echo "                  CASE=folder of a real patient whose license allows a picture (README shows BraTS2021_01478)"
 	@echo "make picture-check  contrast of all colors, and their differences with every kind of color vision"
@@ -109,7 +111,7 @@ sequence-check: install
 	$(BIN)/python Scripts/sequence_check.py --train "$(TRAIN)" --test "$(TEST)"
 
 comparison: install
-	$(BIN)/python -m MissingModalityLib study $(or $(STUDY),recipes) --data "$(TRAIN)" --test "$(TEST)" \
+	$(BIN)/python -m MissingModalityLib study $(or $(STUDY),synthesis) --data "$(TRAIN)" --test "$(TEST)" \
 	    --output runs/studies --preset light --seeds $(or $(SEEDS),3)
 
 fuzz: install
@@ -120,6 +122,9 @@ bench: install
 	$(BIN)/python Testing/tools/bench.py
 	$(BIN)/python Testing/tools/bench_training.py
 	$(BIN)/python Testing/tools/bench_evaluation.py
+	$(BIN)/python Testing/tools/bench_networks.py
+	$(BIN)/python Testing/tools/bench_synthesis.py
+	$(BIN)/python Testing/tools/bench_raw.py
 
 screenshots: install
 	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots \

@@ -18,6 +18,7 @@ class RawSteps:
         register: move volumes onto the first one where they do not lie on it.
         strip: find the brain where the skull is still there.
         checkContent: tell where a volume does not look like the sequence it was chosen for.
+        evenOut: take the receive coil's uneven brightness from volumes whose skull is still there.
         brainMask: segmentation or label map volume node with the brain, in place of stripping; None for none.
         keep: add transforms of moved volumes and the mask of the brain to the scene.
     """
@@ -25,6 +26,7 @@ class RawSteps:
     register: bool = True
     strip: bool = True
     checkContent: bool = True
+    evenOut: bool = True
     brainMask: Any = None
     keep: bool = False
 
@@ -39,6 +41,7 @@ class RawSteps:
             ("--registration", "never"): not self.register,
             ("--stripping", "never"): not self.strip,
             ("--no-content-check",): not self.checkContent,
+            ("--bias-field", "never"): not self.evenOut,
             ("--brain-mask", maskPath): self.brainMask is not None,
             ("--steps-output", folder): self.keep,
         }
@@ -51,6 +54,7 @@ class RawSteps:
             ProgressStage.REGISTER: self.register,
             ProgressStage.STRIP: self.strip,
             ProgressStage.CHECK: self.checkContent,
+            ProgressStage.EVEN_OUT: self.evenOut,
         }
         return {stage: _("left out") for stage, isDone in done.items() if not isDone} | mask
 
@@ -61,6 +65,7 @@ class RawParameters:
     registerVolumes: bool = True
     stripSkull: bool = True
     checkContent: bool = True
+    evenOut: bool = True
     # Slicer's wrapper knows typing.Union alone, and takes the selector's kinds of nodes from here
     brainMask: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
     keepSteps: bool = False
@@ -68,7 +73,12 @@ class RawParameters:
     def rawSteps(self):
         """The choices as ``RawSteps``."""
         return RawSteps(
-            self.registerVolumes, self.stripSkull, self.checkContent, self.brainMask, self.keepSteps
+            self.registerVolumes,
+            self.stripSkull,
+            self.checkContent,
+            self.evenOut,
+            self.brainMask,
+            self.keepSteps,
         )
 
 

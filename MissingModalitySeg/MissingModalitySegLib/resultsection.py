@@ -6,7 +6,8 @@ import qt
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError
-from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
+from MissingModalityLib.core.labels import CAVITY_REGION
+from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS, disjoint_segments
 from MissingModalityLib.inference.expected_dice import Grade
 from MissingModalityPanelLib.dependencies import ensureDicomSeg
 from MissingModalityPanelLib.section import Section
@@ -36,6 +37,7 @@ class ResultSection(Section):
         """Fill the table from the report of the run that has made a segmentation."""
         # the output selector stays as it is: a second run must not overwrite what came of this one
         self._made, self._stamp = run.segmentation, stampOf(run.segmentation)
+        segments = disjoint_segments(CAVITY_REGION in run.report["volumes_cm3"])
         fillTable(
             self.ui.volumesTable,
             [
@@ -44,7 +46,7 @@ class ResultSection(Section):
                     f"{run.report['volumes_cm3'][segment.id]:.2f}",
                     f"{run.report['axial_diameters_mm'][segment.id]:.0f}",
                 )
-                for segment in (*REGION_SEGMENTS, *SEGMENTS)
+                for segment in (*REGION_SEGMENTS, *segments)
             ],
             numbers=(1, 2),
         )

@@ -64,5 +64,6 @@ def stepNames():
         ProgressStage.REGISTER: _("Register: move them onto the first one"),
         ProgressStage.STRIP: _("Strip: find the brain in the head"),
         ProgressStage.CHECK: _("Check which sequence each one is"),
+        ProgressStage.EVEN_OUT: _("Even out: take the coil's uneven brightness away"),
         ProgressStage.SEGMENT: _("Segment the tumor"),
     }

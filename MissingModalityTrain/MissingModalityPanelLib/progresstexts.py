@@ -28,6 +28,7 @@ def segmentationText(event):
         ProgressStage.REGISTER: _("Moving the volumes onto the first one"),
         ProgressStage.STRIP: _("Finding the brain"),
         ProgressStage.CHECK: _("Checking which sequence each volume is"),
+        ProgressStage.EVEN_OUT: _("Evening out the brightness"),
         ProgressStage.PREPARE: _("Bringing the volumes onto one grid"),
         ProgressStage.SEGMENT: _("Segmenting"),
         ProgressStage.WRITE: _("Writing the result"),

@@ -4,11 +4,12 @@ from slicer.i18n import tr as _
 
 
 def segmentName(key):
-    """Name of a class or region: NCR, ED, ET, WT or TC."""
+    """Name of a class or region: NCR, ED, ET, RC, WT or TC."""
     return {
         "NCR": _("Necrotic/non-enhancing tumor core"),
         "ED": _("Edema"),
         "ET": _("Enhancing tumor"),
+        "RC": _("Resection cavity"),
         "WT": _("Whole tumor"),
         "TC": _("Tumor core"),
     }[key]

@@ -14,6 +14,7 @@ def networkLabels():
         "dynunet": _("U-Net of nnU-Net (MONAI's DynUNet; needs a GPU)"),
         "rfnet": _("RFNet (of AEM+KD; needs a GPU)"),
         "m2ftrans": _("M2FTrans (needs a GPU)"),
+        "m3ae": _("M3AE (needs a GPU)"),
         "mmformer": _("mmFormer (needs a GPU)"),
         "rahved": _("RA-HVED (needs a GPU)"),
         "robustseg": _("RobustSeg (needs a GPU)"),

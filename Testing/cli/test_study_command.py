@@ -12,6 +12,8 @@ from MissingModalityLib.__main__ import main
 from MissingModalityLib.studies import conduct, cost
 from MissingModalityLib.studies.registry import STUDIES
 from MissingModalityLib.studies.sizes import SIZES
+from MissingModalityLib.training.dry_step import StepCost
+from MissingModalityLib.training.machines import GPUS
 from MissingModalityLib.training.plan import make_plan
 
 
@@ -28,20 +30,39 @@ def test_runs_are_listed_with_their_numbers_and_nothing_is_trained(
 def test_costs_of_all_studies_are_listed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(cost, "STUDIES", {name: STUDIES[name] for name in ("table8", "mst-table1")})
+    few = {name: STUDIES[name] for name in ("table8", "mst-table1")}
+    monkeypatch.setattr("MissingModalityLib.cli.study.STUDIES", few)
     monkeypatch.setattr(cost, "least_seconds", lambda plan, device: 7200.0)
     assert main(["study", "--list", "--preset", "quick", "--device", "cpu"]) == 0
     _, first, second = capsys.readouterr().out.splitlines()
-    assert first.split()[:6] == ["table8", "4", "runs", "30", "steps", "5"]
-    assert "not available" in second or len(STUDIES["mst-table1"].rows) * 12 == int(second.split()[3])
+    assert first.split()[:6] == ["table8", "4", "runs", "15", "steps", "5"]
+    assert "not available" in second or len(STUDIES["mst-table1"].rows) * 6 == int(second.split()[3])
 
 
-def test_a_gpu_at_its_best_needs_as_long_as_its_operations() -> None:
-    plan = make_plan(preset="quick", settings={"network.width": 8, "network.blocks": [1, 1]})
-    seconds = cost.at_least_on("h100")(plan)
-    assert cost.at_least_on("v100")(plan) / seconds == pytest.approx(989 / 125)
-    twice = make_plan(preset="quick", settings={"network.width": 8, "network.blocks": [1, 1], "epochs": 8})
-    assert cost.at_least_on("h100")(twice) == pytest.approx(2 * seconds)
+def test_one_study_is_listed_with_the_steps_and_settings_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    batches = []
+    monkeypatch.setattr(
+        cost, "least_seconds", lambda plan, device: batches.extend(plan.stages.values()) or 1.0
+    )
+    asked = ["study", "table8", "--list", "--preset", "quick", "--steps", "24", "--device", "cpu"]
+    assert main([*asked, "--set", "batch_size=3"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()[1:]
+    assert line.split()[:5] == ["table8", "4", "runs", "60", "steps"]
+    assert {stage.batch_size for stage in batches} == {3}
+
+
+def test_a_gpu_needs_as_long_as_the_cost_model_says_and_a_step_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted = []
+    step = StepCost(0, 0, 0, 1e15, 1e6, 100)
+    monkeypatch.setattr(cost, "dry_step", lambda *asked: counted.append(asked) or step)
+    seconds = cost.predicted_on("h100")
+    plans = [make_plan(preset="quick", settings={"epochs": epochs}) for epochs in (4, 8)]
+    assert seconds(plans[0]) == pytest.approx(40 * GPUS["h100"].seconds(step, True))
+    assert seconds(plans[1]) == pytest.approx(2 * seconds(plans[0])) and len(counted) == 1
 
 
 def test_a_step_is_timed_once_for_all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:

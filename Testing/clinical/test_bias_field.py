@@ -15,6 +15,7 @@ from MissingModalityLib.core.progress import Event
 from MissingModalityLib.imaging.grid import Grid
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.phantom.patient import grow_patient
+from MissingModalityLib.runtime import side_by_side
 
 FLAIR, T1 = Modality.FLAIR, Modality.T1
 Uneven = tuple[sitk.Image, sitk.Image, sitk.Image]
@@ -70,6 +71,19 @@ def test_the_result_is_the_same_whatever_number_of_threads_the_process_has(uneve
     np.testing.assert_array_equal(*results)
 
 
+def test_volumes_are_evened_out_side_by_side_as_each_by_itself(
+    uneven: Uneven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, even, brain = uneven
+    monkeypatch.setattr(bias_field, "needs_stripping", lambda volume: True)
+    monkeypatch.setattr(side_by_side, "usable_cores", lambda: 2)
+    given = Study({FLAIR: image, T1: even}, {FLAIR: "f.nii", T1: "t1.nii"}, brain=brain)
+    found, _ = even_out(given, lambda event: None)
+    for modality, volume in given.images.items():
+        alone = sitk.GetArrayFromImage(evened(volume, brain)[0])
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(found.images[modality]), alone)
+
+
 def test_what_lies_beside_the_brain_stays_as_it_is(uneven: Uneven) -> None:
     image, _, brain = uneven
     inside = sitk.BinaryErode(brain, (2, 2, 2))
@@ -92,7 +106,7 @@ def test_stripped_volumes_stay_as_they_are(uneven: Uneven, monkeypatch: pytest.M
     found, ratios = even_out(given, events.append)
     assert found.images[T1] is even and found.images[FLAIR] is not image
     assert list(ratios) == ["FLAIR"] and ratios["FLAIR"] > 1.1
-    assert [event.message for event in events] == ["Evening out f.nii"]
+    assert [event.message for event in events] == ["f.nii"]
 
 
 def test_raw_volumes_are_evened_out_unless_nobody_wants_it(

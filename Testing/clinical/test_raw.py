@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,33 @@ def test_a_volume_that_is_none_is_refused_before_any_step(patient, movement) -> 
     empty = sitk.Image(16, 16, 16, sitk.sitkInt16)
     with pytest.raises(ImageError, match=r"T1\.nii is empty"):
         make_ready(Study({Modality.FLAIR: patient[Modality.FLAIR], Modality.T1: empty}, NAMES), Steps())
+
+
+def test_what_a_step_makes_of_a_volume_is_not_taken_for_what_was_given(patient, brain, monkeypatch) -> None:
+    flat = patient[Modality.FLAIR] > 0  # a mask, as a user's volume would be refused
+    monkeypatch.setattr(
+        raw, "even_out", lambda study, notify: (replace(study, images={Modality.FLAIR: flat}), {})
+    )
+    ready = make_ready(study(patient, Modality.FLAIR), NO_CHECK)
+    assert prepare(ready.study).available.sum() == 1
+    with pytest.raises(ImageError, match="looks like a label map or mask"):
+        prepare(Study({Modality.FLAIR: flat}, NAMES))
+
+
+def test_a_grid_that_is_a_little_off_is_told_once(patient) -> None:
+    sheared = sitk.Image(patient[Modality.FLAIR])
+    sheared.SetDirection((1, 0.003, 0, 0, 1, 0, 0, 0, 1))
+    ready = make_ready(Study({Modality.FLAIR: sheared}, NAMES), NO_CHECK)
+    told = prepare(ready.study).warnings
+    assert sum("degrees off a right angle" in warning for warning in told) == 1
+
+
+@pytest.mark.parametrize("curve", [np.sqrt, np.square, np.negative], ids=["root", "square", "inverted"])
+def test_a_raw_volume_in_other_intensities_is_refused_before_it_is_evened_out(patient, brain, curve) -> None:
+    first = sitk.Cast(patient[Modality.FLAIR], sitk.sitkFloat32)
+    other = Grid.from_image(first).to_image(curve(sitk.GetArrayFromImage(first)))
+    with pytest.raises(ImageError, match="hold the same volume, given as FLAIR and as T1"):
+        make_ready(Study({Modality.FLAIR: first, Modality.T1: other}, NAMES), NO_CHECK)
 
 
 @pytest.mark.parametrize("wrong", [{"registration": "maybe"}, {"stripping": "yes"}, {"bias_field": "always"}])

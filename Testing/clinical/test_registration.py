@@ -14,6 +14,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.phantom.patient import CENTER_MM, grow_patient
+from MissingModalityLib.runtime import side_by_side
 from movements import Way, corner_error, head_corners, moved
 from small_patient import brain_volume
 
@@ -72,7 +73,10 @@ def test_a_slab_is_laid_into_a_whole_head_and_into_the_right_place() -> None:
     assert corner_error(laid.transform, way, CENTER_MM) < 3.0
 
 
-def test_volumes_of_a_study_go_onto_the_first_and_what_was_moved_is_told() -> None:
+def test_volumes_of_a_study_go_onto_the_first_and_what_was_moved_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(side_by_side, "usable_cores", lambda: 2)
     volumes = {Modality.FLAIR: patient()[Modality.FLAIR], Modality.T1: moved_t1()[0]}
     volumes[Modality.T2] = patient()[Modality.T2]
     events: list[Event] = []
@@ -89,6 +93,8 @@ def test_volumes_of_a_study_go_onto_the_first_and_what_was_moved_is_told() -> No
     shift, degrees = movements[Modality.T1].shift_mm, movements[Modality.T1].angle_degrees
     assert told == (f"T1 was moved by {shift:.1f} mm and {degrees:.0f} degrees onto FLAIR.",)
     assert [event.step for event in events] == [0, 1, 2]
+    # two at a time, with the bits of one by itself
+    assert movements[Modality.T1].transform.GetParameters() == found().transform.GetParameters()
 
 
 def noise(seed: int) -> sitk.Image:

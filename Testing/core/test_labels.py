@@ -11,6 +11,8 @@ from MissingModalityLib.core.labels import (
     IGNORED,
     RESECTION_CAVITY,
     TumorClass,
+    class_volumes,
+    from_classes,
     region_mask,
     to_classes,
     with_cavity,
@@ -58,6 +60,7 @@ def test_an_image_in_place_of_a_label_is_called_so(kind: type) -> None:
         ("background", TumorClass.BACKGROUND),
         ("ignore", IGNORED),
         ("core", TumorClass.NCR),
+        ("class", RESECTION_CAVITY),
     ],
 )
 def test_a_resection_cavity_is_read_as_itself_and_counts_as_the_rule_says(rule: str, expected: int) -> None:
@@ -82,3 +85,14 @@ def test_ignored_voxels_are_background_on_both_sides() -> None:
     pair = without_ignored(prediction, reference)
     assert [part.tolist() for part in pair] == [[0, 1, 2], [0, 1, 0]]
     assert prediction.tolist() == [1, 1, 2]
+
+
+def test_a_cavity_that_was_found_is_written_where_the_convention_has_a_number_for_it() -> None:
+    assert from_classes(CAVITY, "classes").tolist() == [0, 1, 2, 3, 4]
+    assert from_classes(CAVITY, "brats2024").tolist() == [0, 1, 2, 3, 4]
+    assert from_classes(CAVITY[:4], "brats2021").tolist() == [0, 1, 2, 4]
+    with pytest.raises(OptionError, match=r"brats2021.*no number.*Choose one of: classes, brats2024"):
+        from_classes(CAVITY, "brats2021")
+    assert class_volumes(CAVITY, 1000.0) == {"NCR": 1, "ED": 1, "ET": 1, "WT": 3, "TC": 2, "RC": 1}
+    assert "RC" not in class_volumes(CAVITY[:4], 1000.0)
+    assert region_mask(CAVITY, "RC").tolist() == [False] * 4 + [True], "it alone is of that region"

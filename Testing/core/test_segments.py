@@ -8,7 +8,9 @@ import pytest
 
 from checkout import terminology
 from MissingModalityLib.core.labels import REGIONS, TumorClass
-from MissingModalityLib.core.segments import OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS, Segment
+from MissingModalityLib.core.segments import CAVITY_SEGMENT, OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS, Segment
+
+EVERY = (*SEGMENTS, CAVITY_SEGMENT, *REGION_SEGMENTS)
 
 
 def type_code(segment: Segment) -> tuple[str, str, str]:
@@ -33,16 +35,15 @@ def test_a_region_has_no_single_class() -> None:
 
 
 def test_ids_names_colors_and_codes_are_distinct() -> None:
-    everything = (*SEGMENTS, *REGION_SEGMENTS)
     for key in (lambda s: s.id, lambda s: s.name, lambda s: s.color, type_code):
-        assert len({key(segment) for segment in everything}) == len(everything)
+        assert len({key(segment) for segment in EVERY}) == len(EVERY)
 
 
 def test_outlines_are_told_apart_without_color() -> None:
     assert len({segment.line for segment in SEGMENTS}) == len(SEGMENTS)
 
 
-@pytest.mark.parametrize("segment", (*SEGMENTS, *REGION_SEGMENTS), ids=lambda segment: segment.id)
+@pytest.mark.parametrize("segment", EVERY, ids=lambda segment: segment.id)
 def test_terminology_entry_has_slicers_seven_parts(segment: Segment) -> None:
     parts = segment.terminology.split("~")
     assert len(parts) == 7
@@ -59,8 +60,6 @@ def test_own_terminology_file_holds_exactly_the_codes_that_name_it() -> None:
         )
         for entry in category["Type"]
     }
-    own = {
-        type_code(s): s.color for s in (*SEGMENTS, *REGION_SEGMENTS) if s.terminology.startswith(OWN_CONTEXT)
-    }
+    own = {type_code(s): s.color for s in EVERY if s.terminology.startswith(OWN_CONTEXT)}
     assert content["SegmentationCategoryTypeContextName"] == OWN_CONTEXT
     assert listed == own

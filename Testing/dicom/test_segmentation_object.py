@@ -218,6 +218,40 @@ def test_segments_beside_the_slices_keep_their_own_place(change: str, said: set[
     assert preserved(tmp_path / "tumor.dcm") == said
 
 
+@pytest.mark.parametrize("own", [("SeriesInstanceUID",), ("StudyInstanceUID", "SeriesInstanceUID")])
+@pytest.mark.parametrize("parts", [2, 9], ids=["two passes", "each slice"])
+def test_slices_of_several_series_are_referred_to_where_they_are_filed(
+    parts: int, own: tuple[str, ...], tmp_path: Path
+) -> None:
+    image = volume()
+    slices = dicom_studies.series(image, FLAIR)
+    for index, data in enumerate(slices):
+        for keyword in own if index % parts else ():
+            setattr(data, keyword, f"1.2.{3 + index % parts}.{own.index(keyword)}")
+    filed = {data.SOPInstanceUID: (data.StudyInstanceUID, data.SeriesInstanceUID) for data in slices}
+    files = dicom_studies.save(slices, tmp_path / "series")
+    labels = labels_on(image)
+    write_dicom_seg(labels, files, tmp_path / "tumor.dcm")
+    np.testing.assert_array_equal(stored(tmp_path / "tumor.dcm", labels), expected(labels))
+    assert preserved(tmp_path / "tumor.dcm") == {"YES"}
+    result = pydicom.dcmread(tmp_path / "tumor.dcm")
+    assert result.StudyInstanceUID == slices[0].StudyInstanceUID
+    assert found_series(result) == filed
+
+
+def found_series(result: pydicom.Dataset) -> dict[str, tuple[str, str]]:
+    """Study and series of each image that an object refers to, by SOP Instance UID."""
+    studies = {result.StudyInstanceUID: result.ReferencedSeriesSequence}
+    for other in result.get("StudiesContainingOtherReferencedInstancesSequence", ()):
+        studies[other.StudyInstanceUID] = other.ReferencedSeriesSequence
+    return {
+        image.ReferencedSOPInstanceUID: (study, series.SeriesInstanceUID)
+        for study, listed in studies.items()
+        for series in listed
+        for image in series.ReferencedInstanceSequence
+    }
+
+
 def test_scrubbed_headers_with_absent_or_odd_values_are_referred_to_as_they_are(tmp_path: Path) -> None:
     image = volume()
     slices = dicom_studies.series(image, FLAIR)

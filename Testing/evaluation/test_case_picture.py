@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
@@ -11,8 +12,11 @@ import SimpleITK as sitk
 
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import CaseError, OptionError
-from MissingModalityLib.evaluation import case_picture
-from MissingModalityLib.evaluation.case_picture import picture_case
+from MissingModalityLib.core.modalities import Modality, subset_name
+from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.evaluation import case_panels
+from MissingModalityLib.evaluation.case_panels import Panel
+from MissingModalityLib.evaluation.case_picture import growing, picture_case
 from small_cases import BOTH, write_shell_case
 from small_networks import tiny_student
 
@@ -26,33 +30,69 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is written below the panels, in their order."""
-    written: list[str] = []
-    draw = case_picture._panel
-    monkeypatch.setattr(case_picture, "_panel", lambda *panel: (written.append(panel[-1]), draw(*panel)))
-    return written
+def panels(monkeypatch: pytest.MonkeyPatch) -> list[Panel]:
+    """What the places of a picture show, row after row."""
+    shown: list[Panel] = []
+    draw = case_panels._draw
+    monkeypatch.setattr(case_panels, "_draw", lambda *places: (shown.append(places[1]), draw(*places)))
+    return shown
 
 
-def test_a_row_for_each_subset_and_a_column_for_each_model(data: Path, tmp_path: Path, texts, capsys) -> None:
-    tiny_student().save(tmp_path / "tiny.safetensors")
+def right_maps(data: Path, folder: Path) -> Path:
+    """Label maps of the first case that are its label, from both subsets with FLAIR."""
     seen = sitk.ReadImage(str(data / "BraTS2021_1" / "seg.nii.gz"))
     for subset in ("FLAIR", "FLAIR+T1ce"):
-        (tmp_path / "maps" / subset).mkdir(parents=True)
-        sitk.WriteImage(seen, str(tmp_path / "maps" / subset / "BraTS2021_1.nii.gz"))
+        (folder / subset).mkdir(parents=True)
+        sitk.WriteImage(seen, str(folder / subset / "BraTS2021_1.nii.gz"))
+    return folder
+
+
+def test_a_row_for_each_subset_with_its_sequences_the_reference_and_each_model(
+    data: Path, tmp_path: Path, panels: list[Panel], capsys
+) -> None:
+    tiny_student().save(tmp_path / "tiny.safetensors")
+    right_maps(data, tmp_path / "maps")
     arguments = ["compare", f"tiny={tmp_path}/tiny.safetensors", f"right={tmp_path}/maps"]
     arguments += ["--picture", "BraTS2021_1", "--subsets", "FLAIR,FLAIR+T1ce", "--data", str(data)]
     assert main([*arguments, "--device", "cpu", "--output", str(tmp_path / "pictures")]) == 0
     assert capsys.readouterr().out == f"Wrote {tmp_path / 'pictures' / 'BraTS2021_1.png'}\n"
-    rows = np.reshape(texts, (2, 4)).tolist()
-    assert [row[0] for row in rows] == ["FLAIR", "FLAIR+T1ce (FLAIR shown)"]
-    assert all(row[3] == "WT 100.0  TC 100.0  ET 100.0" for row in rows), "the maps are the label"
-    assert all(row[2].startswith("WT ") and row[2] != row[3] for row in rows)
+    first, second = panels[:5], panels[5:]
+    assert [panel.head for panel in first] == ["FLAIR", "T1ce", "reference", "tiny", "right"]
+    assert [panel.absent for panel in first] == ["", "not given", "", "", ""]
+    assert not any(panel.absent or panel.head for panel in second)
+    for row in (first, second):
+        assert row[4].text == "WT 100.0  TC 100.0  ET 100.0", "the maps are the label"
+        assert row[3].text.startswith("WT ") and row[3].text != row[4].text
+        assert np.array_equal(row[4].classes, row[2].classes) and row[2].classes.any()
     picture = matplotlib.image.imread(tmp_path / "pictures" / "BraTS2021_1.png")
     height, width = picture.shape[:2]
-    reference, right = (picture[60 : height // 2, width * k // 4 : width * (k + 1) // 4] for k in (1, 3))
-    colored = [np.ptp(part[..., :3], axis=-1).max(initial=0) > 0.2 for part in (reference, right)]
-    assert colored == [True, True] and width > height
+    colored = [
+        np.ptp(picture[60 : height // 2, width * k // 5 : width * (k + 1) // 5, :3], axis=-1).max() > 0.2
+        for k in range(5)
+    ]
+    assert not colored[0] and colored[2] and colored[4]
+
+
+def test_of_many_models_each_has_a_row_below_the_sequences(
+    data: Path, tmp_path: Path, panels: list[Panel]
+) -> None:
+    maps = right_maps(data, tmp_path / "maps")
+    models = {f"model {number}": maps for number in range(case_panels.MOST_COLUMNS + 1)}
+    picture_case(models, data, "BraTS2021_1", ["FLAIR", "FLAIR+T1ce"], tmp_path / "out")
+    rows = [panels[place : place + 3] for place in range(0, len(panels), 3)]
+    assert [panel.head for panel in rows[0]] == ["FLAIR", "T1ce", "reference"]
+    assert [row[0].side for row in rows[1:]] == [*models]
+    assert [panel.head for panel in rows[1]] == ["from FLAIR", "from FLAIR+T1ce", ""]
+    assert all(row[1].text.startswith("WT 100.0") for row in rows[1:])
+
+
+def test_models_are_given_more_and_more_of_the_sequences_that_a_case_has(data: Path) -> None:
+    (case,) = find_cases(data).labeled()[0]
+    assert [subset_name(subset) for subset in growing(case)] == ["FLAIR+T1ce"]
+    whole = replace(case, images=dict.fromkeys(Modality))
+    assert [subset_name(subset) for subset in growing(whole)] == [
+        *("T1", "T1+T2", "FLAIR+T1+T2", "FLAIR+T1ce+T1+T2")
+    ]
 
 
 REFUSED = {

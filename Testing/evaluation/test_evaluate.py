@@ -7,11 +7,9 @@ import json
 import math
 import shutil
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -20,12 +18,12 @@ from safetensors.torch import load_file
 
 from mask_scores import score_regions
 from MissingModalityLib.__main__ import main
-from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.core.labels import REGIONS
 from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_name
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
-from MissingModalityLib.evaluation.attach import attach_evaluation, summary_of
+from MissingModalityLib.evaluation.attach import attach_evaluation
 from MissingModalityLib.evaluation.averages import summarize
 from MissingModalityLib.evaluation.calibration import FEWEST_PATIENTS
 from MissingModalityLib.evaluation.evaluate import (
@@ -33,11 +31,9 @@ from MissingModalityLib.evaluation.evaluate import (
     read_evaluation,
 )
 from MissingModalityLib.evaluation.hd95_rules import HD95_RULES
-from MissingModalityLib.evaluation.heatmap import draw_heatmap, line_names
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS
-from MissingModalityLib.evaluation.row import Row
 from MissingModalityLib.evaluation.rows_file import read_rows, rows_to_csv
-from MissingModalityLib.evaluation.tables import markdown_table, notes
+from MissingModalityLib.evaluation.tables import markdown_table
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study, read_label, read_study
 from MissingModalityLib.inference.card import read_card
@@ -45,17 +41,7 @@ from MissingModalityLib.inference.doubt import FEATURES
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.inference.weights import weights_sha256
 from small_cases import BOTH, write_shell_case
-from small_networks import telling_student, tiny_student
-
-
-def blind_student() -> Student:
-    """Answers background everywhere."""
-    student = tiny_student()
-    with torch.no_grad():
-        bias = list(student.network.parameters())[-1]
-        assert bias.shape == (3,)
-        bias.fill_(-1e4)
-    return student
+from small_networks import blind_student, tiny_student
 
 
 @dataclass
@@ -156,35 +142,6 @@ def test_a_student_file_keeps_its_evaluation_and_its_precision(
         assert found["hd95"] == pytest.approx(expected["hd95"], abs=5e-3)
         assert found["dice"].keys() == set(SCORED_REGIONS) and found["dice_std"]["WT"] is None
     assert card["window"] == Student.load(evaluated.student).card["window"]
-
-
-def test_the_card_tells_what_a_further_sequence_brings_to_the_same_cases() -> None:
-    def rows(case: str, **dice: float) -> list[dict[str, Any]]:
-        return [
-            {"case": case, "subset": name.replace("_", "+"), "region": region, "dice": value}
-            | {"hd95": 1.0, "predicted": 7, "reference": 7}
-            for name, value in dice.items()
-            for region in SCORED_REGIONS
-        ]
-
-    scored = [
-        *rows("a", FLAIR=0.5, T1ce=0.2, FLAIR_T1ce=0.7),
-        *rows("b", FLAIR=0.3, T1ce=0.4, FLAIR_T1ce=0.6),
-        *rows("easy", FLAIR=1.0),
-    ]
-    summary = summary_of(
-        [
-            {**dict.fromkeys(("data", "date", "device", "hd95_rule"), ""), "skipped": [], "rows": scored}
-            | {"cases": [{"name": name} for name in ("a", "b", "easy")]}
-        ]
-    )
-    assert (summary["cases"], summary["left_out"]) == (2, 1)
-    told = {(gain["subset"], gain["added"]): gain for gain in summary["gains"]}
-    assert set(told) == {("FLAIR", "T1ce"), ("T1ce", "FLAIR")}
-    assert told["FLAIR", "T1ce"]["cases"] == 2, "the easy case lacks T1ce"
-    assert told["FLAIR", "T1ce"]["before"] == {"WT": 0.4, "TC": 0.4, "ET": 0.4}
-    assert told["FLAIR", "T1ce"]["after"] == {"WT": 0.65, "TC": 0.65, "ET": 0.65}
-    assert told["T1ce", "FLAIR"]["before"]["WT"] == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(("held_out", "stored"), [((), False), (("BraTS2021_90002",), True)])
@@ -343,33 +300,6 @@ def test_a_subset_scores_as_if_its_volumes_were_all_there_is(
     assert any(0.01 < value < 0.99 for value in found.values()), "an untrained student should be half right"
 
 
-def test_a_label_stored_in_another_orientation_scores_the_same(tmp_path: Path) -> None:
-    for name, orientation in (("BraTS2021_1", "LPS"), ("BraTS2021_2", "RAS"), ("BraTS2021_3", "PIR")):
-        write_shell_case(tmp_path / "data" / name, BOTH, orientation=orientation)
-    tiny_student().save(tmp_path / "tiny.safetensors")
-    result = evaluate_folder(tmp_path / "tiny.safetensors", tmp_path / "data", tmp_path / "out", device="cpu")
-    scores = [
-        [(row["dice"], row["hd95"]) for row in result["rows"] if row["case"] == f"BraTS2021_{n}"]
-        for n in (1, 2, 3)
-    ]
-    assert scores[0] == scores[1] == scores[2]
-
-
-def test_a_list_names_the_cases_to_score(tmp_path: Path) -> None:
-    for name in ("BraTS2021_1", "BraTS2021_2"):
-        write_shell_case(tmp_path / "data" / name, (Modality.T2,))
-    tiny_student().save(tmp_path / "tiny.safetensors")
-    (tmp_path / "test.txt").write_text("HG_BraTS2021_2\n")
-    asked = ["evaluate", "--model", tmp_path / "tiny.safetensors", "--data", tmp_path / "data"]
-    asked += ["--cases", tmp_path / "test.txt", "--device", "cpu", "--quiet", "--output"]
-    assert main([*map(str, asked), str(tmp_path / "out")]) == 0
-    summary = read_evaluation(tmp_path / "out")
-    assert [case["name"] for case in summary["cases"]] == ["BraTS2021_2"] and not summary["skipped"]
-    (tmp_path / "test.txt").write_text("BraTS2021_2\nBraTS2021_3\n")
-    assert main([*map(str, asked), str(tmp_path / "none")]) == 2
-    assert not (tmp_path / "none").exists()
-
-
 @pytest.mark.parametrize(("rule", "missed"), [("penalty", True), ("false_positive", False), ("zero", False)])
 def test_a_student_that_finds_nothing_gets_what_the_rules_say(
     tmp_path: Path, rule: str, missed: bool
@@ -387,71 +317,6 @@ def test_a_student_that_finds_nothing_gets_what_the_rules_say(
     assert result["empty"]["WT"] == {"cases_without": 0, "missed": 1, "invented": 0}
     assert result["empty"]["ET"] == {"cases_without": 1, "missed": 0, "invented": 0}
     assert "with FLAIR" not in result["averages"]
-
-
-def test_averages_weigh_subsets_equally_however_many_cases_each_has() -> None:
-    def rows(case: str, subset: tuple[Modality, ...], value: float) -> list[Row]:
-        return [Row(case, subset, region, value, 10 * value, 7, 7) for region in SCORED_REGIONS]
-
-    flair, t2 = (Modality.FLAIR,), (Modality.T2,)
-    summary = summarize([*rows("a", flair, 0.2), *rows("b", flair, 0.4), *rows("a", t2, 0.9)])
-    assert [(entry["subset"], entry["cases"]) for entry in summary["subsets"]] == [("T2", 1), ("FLAIR", 2)]
-    assert summary["subsets"][1]["dice"]["WT"] == pytest.approx(0.3)
-    assert summary["averages"]["all"]["dice"]["WT"] == pytest.approx(0.6)
-    assert summary["averages"]["all"]["hd95"]["ET"] == pytest.approx(6.0)
-    assert summary["averages"]["with FLAIR"]["dice"]["TC"] == pytest.approx(0.3)
-    assert summary["subsets"][0]["dice_std"]["WT"] is None, "one case has no spread"
-    assert summary["subsets"][1]["dice_std"]["WT"] == pytest.approx(0.1 * math.sqrt(2))
-    assert summary["subsets"][1]["hd95_std"]["ET>=500"] == pytest.approx(math.sqrt(2))
-    # over cases of each case's own mean: a has 0.2 and 0.9, b has 0.4
-    assert summary["averages"]["all"]["dice_std"]["TC"] == pytest.approx(0.15 / math.sqrt(2))
-    table = markdown_table(summary).splitlines()
-    assert "| 90.0 | 90.0 |" in table[2] and "| 30.0 ± 14.1 |" in table[3]
-    assert "| 60.0 ± 10.6 |" in table[4]
-    assert "| 9.0 | 9.0 |" in table[2] and "| 3.0 ± 1.4 |" in table[3], "distances are in mm, not in %"
-
-
-@pytest.mark.parametrize("value", [0.0, 0.6, 1.0])
-def test_the_heat_map_shows_dice_on_one_scale_from_0_to_1(tmp_path: Path, value: float) -> None:
-    rows = [Row("a", subset, region, value, 1, 7, 7) for subset in SUBSETS for region in SCORED_REGIONS]
-    draw_heatmap({"student": "s", "data": "d", "cases": [{}], **summarize(rows)}, tmp_path / "map.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
-    picture = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "map.png")))[..., :3].reshape(-1, 3)
-    colors, counts = np.unique(picture[picture.min(1) < 255], axis=0, return_counts=True)
-    assert colors[counts.argmax()].tolist() == list(matplotlib.colormaps["cividis"](value, bytes=True)[:3])
-
-
-def test_lines_of_other_patients_say_of_how_many_they_are() -> None:
-    everything = product("ab", SUBSETS, SCORED_REGIONS)
-    rows = [Row(case, subset, region, 1, 1, 7, 7) for case, subset, region in everything]
-    assert line_names(summarize(rows)["subsets"])[0] == "T2"
-    assert not any("Lines are over" in line for line in notes(summary_of_rows(rows)).splitlines())
-    fewer = [row for row in rows if (row.case, row.subset) != ("b", SUBSETS[0])]
-    assert line_names(summarize(fewer)["subsets"])[:2] == ["T2 (n = 1)", "T1ce (n = 2)"]
-    assert "Lines are over 1 to 2 cases" in notes(summary_of_rows(fewer))
-
-
-def summary_of_rows(rows: list[Row]) -> dict[str, Any]:
-    return {"hd95_rule": "penalty", "skipped": [], **summarize(rows)}
-
-
-def test_rows_survive_the_csv(tmp_path: Path) -> None:
-    rows = [
-        Row('a "name", with commas', BOTH, "ET>=500", 1 / 3, 0.1 + 0.2, 0, 12),
-        Row("b", SUBSETS[-1], "WT", 1e-11, 373.1, 1, 0, 0.0, 374.0, {name: 1 / 7 for name in FEATURES}),
-    ]
-    (tmp_path / "cases.csv").write_text(rows_to_csv(rows))
-    assert read_rows(tmp_path / "cases.csv") == rows
-
-
-def test_rows_of_earlier_versions_are_still_read(tmp_path: Path) -> None:
-    text = "case,subset,region,dice,hd95,predicted,reference\na,T2,WT,0.5,7.0,12,13\n"
-    (tmp_path / "cases.csv").write_text(text)
-    (row,) = read_rows(tmp_path / "cases.csv")
-    assert row == Row("a", (Modality.T2,), "WT", 0.5, 7.0, 12, 13)
-    assert (
-        "lesion_dice" not in summarize([replace(row, region=region) for region in SCORED_REGIONS])["averages"]
-    )
 
 
 def test_rows_tell_what_the_probabilities_told(evaluated: Evaluated) -> None:
@@ -477,52 +342,3 @@ def test_the_table_has_lesion_wise_scores_beneath(evaluated: Evaluated) -> None:
     entry = evaluated.result["averages"]["all"]
     assert 0 < entry["lesion_dice"]["TC"] <= entry["dice"]["TC"]
     assert entry["lesion_hd95"]["ET"] > entry["hd95"]["ET"] > 0, "374 mm is more than these small images"
-
-
-def test_nothing_to_score_is_an_error_and_leaves_no_files(tmp_path: Path) -> None:
-    write_shell_case(tmp_path / "data" / "BraTS2021_1", BOTH, label=False)
-    tiny_student().save(tmp_path / "tiny.safetensors")
-    with pytest.raises(CaseError, match=r"BraTS2021_1: no label"):
-        evaluate_folder(tmp_path / "tiny.safetensors", tmp_path / "data", tmp_path / "out", device="cpu")
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_unknown_rule_is_refused_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="best"):
-        evaluate_folder(tmp_path / "none", tmp_path, tmp_path / "out", hd95_rule="best")
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_output_that_is_a_file_is_refused_before_any_work(tmp_path: Path) -> None:
-    tiny_student().save(tmp_path / "tiny.safetensors")
-    with pytest.raises(CaseError, match=r"tiny\.safetensors"):
-        evaluate_folder(tmp_path / "tiny.safetensors", tmp_path, tmp_path / "tiny.safetensors", device="cpu")
-
-
-@pytest.mark.parametrize("content", [None, "{", "[]"])
-def test_a_folder_without_an_evaluation_is_refused(tmp_path: Path, content: str | None) -> None:
-    if content is not None:
-        (tmp_path / "summary.json").write_text(content)
-    with pytest.raises(CaseError, match="evaluation"):
-        read_evaluation(tmp_path)
-
-
-def test_a_network_that_tells_presence_is_judged_by_it_and_its_probabilities_everywhere(
-    tmp_path: Path,
-) -> None:
-    write_shell_case(tmp_path / "data" / "BraTS2021_1", (Modality.T2,))
-    write_shell_case(tmp_path / "data" / "BraTS2021_2", (Modality.T2,), seed=1, enhancing=False)
-    telling_student().save(tmp_path / "telling.safetensors")
-    chosen = ["presence_auc", "ece", "brier"]
-    output = tmp_path / "out"
-    result = evaluate_folder(
-        tmp_path / "telling.safetensors", tmp_path / "data", output, "cpu", metrics=chosen
-    )
-    assert result["averages"]["all"]["presence_auc"] == pytest.approx(
-        {"WT": None, "TC": None, "ET": 0.5, "ET>=500": None}
-    )
-    row = next(row for row in result["rows"] if row["region"] == "ET")
-    assert row["presence"] == pytest.approx(1 / (1 + math.exp(-0.1)), abs=1e-3)
-    assert 0 < row["brier"] < 1 and row["brier"] <= row["ece"] <= 1, "it is nearly sure of all voxels"
-    assert "| Presence AUC WT |" in (output / "table.md").read_text()
-    assert read_evaluation(output) == json.loads(json.dumps(result))

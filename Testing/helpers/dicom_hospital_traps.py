@@ -132,6 +132,12 @@ def _one_name(folder: Path) -> None:
         save(images, folder)
 
 
+def _pseudonyms(folder: Path) -> None:
+    """Each series of one patient under another name, study, day and space."""
+    for number, modality in enumerate((FLAIR, T1), 1):
+        save(slices(modality, number, Visit(f"PSEUDONYM{number}", f"2024030{number}")), folder)
+
+
 def _two_orders(folder: Path) -> None:
     """One session, half of it under a second Study Instance UID."""
     save(slices(FLAIR, 1), folder)
@@ -184,6 +190,10 @@ def _without_spacing(folder: Path) -> None:
 _GRADIENT = {"ScanningSequence": "GR", "RepetitionTime": 8.0, "EchoTime": 3.0}
 
 HOSPITAL_TRAPS: Mapping[str, Trap] = {
+    "a pseudonym for each series": Trap(_pseudonyms, None, "PSEUDONYM1.*PSEUDONYM2.*by --one-visit"),
+    "a pseudonym for each series, joined": Trap(
+        _pseudonyms, "FLAIR+T1", "taken for one visit, as asked; .* 2 studies", ("--one-visit",)
+    ),
     "Siemens": Trap(
         _day(
             *((T1, "t1_mprage_sag_p2_iso", _GRADIENT), (FLAIR, "FLAIR SPACE dark-fluid"), (T2, "t2_tse_tra")),

@@ -20,6 +20,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     },
     "dynunet": {"width": 2, "levels": 3, "deep_supervision": False},
     "m2ftrans": {"width": 2, "num_layers": 2, "num_heads": 2, "mlp_size": 8, "position_side": 2},
+    "m3ae": {"width": 8, "substitute_size": (20, 24, 24)},
     "mmformer": {"width": 2, "token_size": 8, "num_heads": 2, "mlp_size": 8, "position_side": 2},
     "rahved": {"width": 4},
     "rfnet": {"width": 4},
@@ -47,6 +48,16 @@ def tiny_student(card: dict[str, Any] | None = None, seed: int = 3) -> Student:
             parameter.mul_(3)
         list(network.parameters())[-1].zero_()
     return Student(network, {"window": [40, 40, 40], **(card or {})})
+
+
+def blind_student() -> Student:
+    """Of :func:`tiny_student`: answers background everywhere."""
+    student = tiny_student()
+    with torch.no_grad():
+        bias = list(student.network.parameters())[-1]
+        assert bias.shape == (3,)
+        bias.fill_(-1e4)
+    return student
 
 
 def telling_student() -> Student:

@@ -22,6 +22,7 @@ TINIEST = {
     "baseline": {"network": SMALLEST["segresnet"]},
     "mst-kd": {"network": SMALLEST["mstkdnet"], "patch_size": 32},
     "adamm": {"network": SMALLEST["adamm"]},
+    "m3ae": {"network": SMALLEST["m3ae"]},
     "nnunet-dropout": {"network": SMALLEST["dynunet"]},
     "ra-hved": {"network": SMALLEST["rahved"], "patch_size": 32},
     "smu-net": {"network": SMALLEST["smunet"]},

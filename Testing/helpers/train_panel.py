@@ -41,6 +41,17 @@ def choose(panel: Any, **paths: Path | str) -> None:
         getattr(panel.ui, f"{name}PathEdit").setCurrentPath(str(path))
 
 
+def start(panel: Any, folder: Path) -> None:
+    """Train on the cases of a folder, in its subfolder ``run``."""
+    choose(panel, data=folder, run=folder / "run")
+    panel.ui.startButton.click()
+
+
+def arguments(run: Path) -> str:
+    """What a process of a test has said, its arguments first."""
+    return (run / "process.log").read_text()
+
+
 def choose_item(selector: Any, data: str) -> None:
     """The item of a combo box that holds a text."""
     assert selector.findData(data) >= 0, data

@@ -52,10 +52,10 @@ METHODS = {
     "logits": lambda: JointDistillation(JointOptions(**LOGITS_ALONE)),
 }
 STEPS = [
-    *((name, method) for name in NETWORKS for method in ("supervised", "fused")),
+    *((name, "supervised") for name in ("adamm", "rfnet", "regions", "classes", "deep")),
+    *((name, "fused") for name in ("rfnet", "regions", "deep")),
     ("rfnet", "encoder"),
     ("rfnet", "consistency"),
-    ("regions", "hard voxels"),
     ("classes", "hard voxels"),
     ("mstkdnet", "joint"),
     ("adamm", "presence"),

@@ -16,7 +16,7 @@ from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import LabelError
 from MissingModalityLib.core.labels import IGNORED, RESECTION_CAVITY, TumorClass
 from MissingModalityLib.datasets.discovery import find_cases
-from MissingModalityLib.evaluation.evaluate import evaluate_folder
+from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
 from MissingModalityLib.imaging.cache import cache_case
 from MissingModalityLib.imaging.folder_labels import folder_warnings
 from MissingModalityLib.imaging.prepared_folder import prepare_cases
@@ -182,7 +182,11 @@ def test_the_command_line_tells_warnings_and_what_was_skipped(
 
 
 @pytest.mark.parametrize(
-    ("rule", "number"), [("background", TumorClass.BACKGROUND), ("ignore", IGNORED), ("core", TumorClass.NCR)]
+    ("rule", "number"),
+    [
+        *(("background", TumorClass.BACKGROUND), ("ignore", IGNORED), ("core", TumorClass.NCR)),
+        ("class", RESECTION_CAVITY),
+    ],
 )
 def test_a_cavity_is_kept_in_the_cache_and_counts_as_the_rule_says(
     rule: str, number: int, tmp_path: Path
@@ -200,7 +204,7 @@ def test_a_cavity_is_kept_in_the_cache_and_counts_as_the_rule_says(
     assert any(f"resection_cavity={rule}" in entry["warning"] for entry in folder_warnings([cached]))
 
 
-@pytest.mark.parametrize("rule", ["background", "ignore", "core", "refuse"])
+@pytest.mark.parametrize("rule", ["background", "ignore", "core", "refuse", "class"])
 def test_scores_count_the_cavity_as_the_rule_says(rule: str, student: Path, tmp_path: Path) -> None:
     write_case(tmp_path / "data", "BraTS-GLI-00001-100", (1, 2, 3, 4), names=OF_2023)
     write_case(tmp_path / "data", "BraTS-GLI-00002-100", (1, 2, 3), names=OF_2023)
@@ -212,9 +216,14 @@ def test_scores_count_the_cavity_as_the_rule_says(rule: str, student: Path, tmp_
     else:
         assert core == {"01": 108 if rule == "core" else 72, "02": 72}
         assert any("in 1 of 2 cases" in entry["warning"] for entry in result["warnings"])
+    scored = {row["region"]: row["reference"] for row in result["rows"] if row["case"][-6:-4] == "01"}
+    assert scored.get("RC") == (36 if rule == "class" else None)
+    table = (tmp_path / "output" / "table.md").read_text()
+    assert ("Dice RC" in table) == (rule == "class") == ("RC" in result["averages"]["all"]["dice"])
+    assert read_evaluation(tmp_path / "output")
 
 
-@pytest.mark.parametrize("rule", ["ignore", "core", "refuse"])
+@pytest.mark.parametrize("rule", ["ignore", "core", "refuse", "class"])
 def test_a_run_reads_cavities_by_its_setting(rule: str, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         write_case(
@@ -224,5 +233,7 @@ def test_a_run_reads_cavities_by_its_setting(rule: str, tmp_path: Path) -> None:
     run = train(tmp_path / "data", tmp_path / "run", settings=settings, device="cpu")
     record = json.loads((run / "run.json").read_text())
     assert record["settings"]["resection_cavity"] == rule
+    head = record["settings"]["network_options"].get("head", "regions")
+    assert head == ("regions+cavity" if rule == "class" else "regions")
     left_out = [entry["name"] for entry in record["left_out"] if "resection_cavity=refuse" in entry["reason"]]
     assert left_out == (["BraTS-GLI-00001-100"] if rule == "refuse" else [])

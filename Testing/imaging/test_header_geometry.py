@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
+from header_places import AXES, LPS, ORIGIN, SPACE, geometry_of, refusal
 from MissingModalityLib.core.errors import ImageError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.case import Case, ImageFile
@@ -18,22 +19,9 @@ from MissingModalityLib.imaging.reading import read_label, read_volumes
 from MissingModalityLib.imaging.volumes import read_image, write_image
 from volume_headers import MATRIX, SHAPE, SPACING, affine, head, write_metaimage, write_nifti, write_nrrd
 
-LPS = np.diag([-1.0, -1.0, 1.0])
-SPACE = "space: left-posterior-superior"
-AXES = "space directions: (6,0,0) (0,6,0) (0,0,6)"
-FIRST = "space directions: none (6,0,0) (0,6,0) (0,0,6)"
-LAST = "space directions: (6,0,0) (0,6,0) (0,0,6) none"
-ORIGIN = "space origin: (1,2,3)"
 STEP = f"ElementSpacing = {SPACING:g} {SPACING:g} {SPACING:g}"
 TURNED = f"TransformMatrix = {MATRIX}"
 PLACE = "Offset = 1 2 3"
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(ImageError) as caught:
-        read_image(path)
-    assert str(path) in str(caught.value)
-    return str(caught.value)
 
 
 def moved(*distance: float) -> np.ndarray:
@@ -44,11 +32,6 @@ def turned(degrees: float) -> np.ndarray:
     matrix = affine()
     matrix[:3, :3] = Rotation.from_euler("z", degrees, degrees=True).as_matrix() * SPACING
     return matrix
-
-
-def geometry_of(image: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
-    """Axes with their spacing, and origin; LPS."""
-    return np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing(), np.array(image.GetOrigin())
 
 
 HERE = (0, 0, 0, -50, -40, 30)
@@ -248,100 +231,6 @@ def test_anatomical_orientation_that_itk_writes_for_oblique_axes_is_no_contradic
         image.SetDirection(Rotation.random(random_state=seed).as_matrix().ravel().tolist())
         sitk.WriteImage(image, str(tmp_path / "x.mha"))
         assert not file_geometry(tmp_path / "x.mha").warnings
-
-
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ((SPACE, "space directions: (6,0,0) (0,6,0) none", ORIGIN), "axis 3"),
-        ((SPACE, "space directions: none (0,6,0) (0,0,6)", ORIGIN), "axis 1"),
-        ((SPACE, "space directions: (6,0,0) (0,6,0)", ORIGIN), "2 space directions for 3 axes"),
-        (("kinds: domain domain domain",), "spacing"),
-        (("spacings: 6 6 nan",), "axis 3"),
-        (("spacings: 6 6 0",), "positive number"),
-        (("spacings: 6 -6 6",), "positive number"),
-        (("spacings: 6 6 inf",), "positive number"),
-        (("spacings: 6 6",), "not 3 numbers"),
-        ((SPACE, "space directions: (4,0,0) (1.5,4,0) (0,0,4)", ORIGIN), "sheared"),
-        ((SPACE, "space directions: (6,0,0) (0,6,0) (0,0.4,6)", ORIGIN), "sheared"),
-        ((SPACE, "space directions: (6,0,0) (0,nan,0) (0,0,6)", ORIGIN), "positive number"),
-        ((SPACE, "space directions: (6,0,0) (0,0,0) (0,0,6)", ORIGIN), "axis 2"),
-        ((SPACE, AXES, ORIGIN, 'space units: "inch" "inch" "inch"'), "no unit"),
-        ((SPACE, AXES, ORIGIN, 'units: "cm" "cm" "cm"'), "contradicts itself"),
-        ((SPACE, AXES, ORIGIN, "spacings: 6 6 4"), "contradicts itself"),
-        ((SPACE, AXES, "space origin: (1,nan,3)"), "no place"),
-        ((SPACE, AXES, ORIGIN, "space units: cm cm cm"), "3 units in quotation marks"),
-        ((SPACE, AXES, ORIGIN, 'space units: "mm" "mm"'), "3 units in quotation marks"),
-        (("spacings: 6 6 6", "units: cm cm cm"), "3 units in quotation marks"),
-    ],
-)
-def test_nrrd_that_states_no_geometry_or_two_is_refused(
-    tmp_path: Path, lines: tuple[str, ...], words: str
-) -> None:
-    assert words in refusal(write_nrrd(tmp_path / "x.nrrd", *lines))
-
-
-@pytest.mark.parametrize(
-    ("unit", "millimeters"),
-    [("cm", 10), ("m", 1e3), ("um", 1e-3), ("µm", 1e-3), ("mm", 1), ("Millimeters", 1), ("", 1)],
-)
-def test_space_units_of_nrrd_are_converted(tmp_path: Path, unit: str, millimeters: float) -> None:
-    length = SPACING / millimeters
-    directions = f"space directions: ({length},0,0) (0,{length},0) (0,0,{length})"
-    origin = f"space origin: ({1 / millimeters},{2 / millimeters},{3 / millimeters})"
-    units = f'space units: "{unit}" "{unit}" "{unit}"'
-    image = read_image(write_nrrd(tmp_path / "x.nrrd", SPACE, directions, origin, units))
-    np.testing.assert_allclose(image.GetSpacing(), SPACING)
-    np.testing.assert_allclose(image.GetOrigin(), (1, 2, 3))
-
-
-def test_units_of_spacings_of_nrrd_are_converted(tmp_path: Path) -> None:
-    path = write_nrrd(tmp_path / "x.nrrd", "spacings: 0.6 0.6 6", 'units: "cm" "cm" "mm"')
-    np.testing.assert_allclose(read_image(path).GetSpacing(), SPACING)
-
-
-@pytest.mark.parametrize(
-    ("space", "signs"),
-    [
-        ("RAS", (-1, -1, 1)),
-        ("right-anterior-superior", (-1, -1, 1)),
-        ("LAS", (1, -1, 1)),
-        ("left-anterior-superior", (1, -1, 1)),
-        ("left-posterior-superior", (1, 1, 1)),
-        ("LPS", (1, 1, 1)),
-    ],
-)
-def test_space_of_nrrd_turns_axes_and_origin(tmp_path: Path, space: str, signs: tuple[int, ...]) -> None:
-    path = write_nrrd(tmp_path / "x.nrrd", f"space: {space}", AXES, ORIGIN)
-    matrix, origin = geometry_of(read_image(path))
-    np.testing.assert_allclose(matrix, np.diag(signs) * SPACING)
-    np.testing.assert_allclose(origin, np.array([1, 2, 3]) * signs)
-
-
-@pytest.mark.parametrize(
-    ("sizes", "lines"),
-    [
-        ("1 20 18 16", (SPACE, FIRST, "kinds: list domain domain domain")),
-        ("20 18 16 1", (SPACE, LAST, "kinds: domain domain domain list")),
-        ("1 20 18 16", (SPACE, FIRST, "kinds: vector domain domain domain")),
-        ("20 18 16 1", ("spacings: 6 6 6 1",)),
-        ("20 18 16 1", ("space: LPST", "space directions: (6,0,0,0) (0,6,0,0) (0,0,6,0) (0,0,0,1)")),
-    ],
-    ids=["list first", "list last", "vector", "spacings", "time"],
-)
-def test_list_of_one_volume_is_that_volume(tmp_path: Path, sizes: str, lines: tuple[str, ...]) -> None:
-    image = read_image(write_nrrd(tmp_path / "x.nrrd", *lines, sizes=sizes))
-    assert image.GetSize() == SHAPE and image.GetPixelID() == sitk.sitkInt16
-    np.testing.assert_allclose(geometry_of(image)[0], np.eye(3) * SPACING)
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(image).T, head())
-
-
-@pytest.mark.parametrize("kinds", [(), ("kinds: domain domain domain domain",)])
-def test_axis_without_direction_that_is_not_called_a_list_is_refused_with_the_reason(
-    tmp_path: Path, kinds: tuple[str, ...]
-) -> None:
-    path = write_nrrd(tmp_path / "x.nrrd", SPACE, LAST, ORIGIN, *kinds, sizes="20 18 16 1")
-    assert "axis 4" in (said := refusal(path)) and "does not call it a list" in said and "ITK" not in said
 
 
 @pytest.mark.parametrize("origin", [(), ("space origin: none",)])

@@ -153,7 +153,7 @@ def test_values_are_counted_in_either_byte_order_and_not_in_what_follows(
         read_image(path)
 
 
-@pytest.mark.parametrize("value", [1e300, -1e300, 1e35])
+@pytest.mark.parametrize("value", [1e300, -1e300, 1e19])
 def test_range_beyond_any_scanner_is_named_as_the_reason(value: float) -> None:
     array = sitk.GetArrayFromImage(brain()).astype(np.float64)
     array[20, 20, 20] = value

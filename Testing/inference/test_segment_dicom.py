@@ -126,6 +126,8 @@ def reference_of(*series_slices: list[Dataset]) -> Modality:
         (("--patient", "P", "--flair", "x.nii"), "--patient chooses in a folder of DICOM"),
         (("--study", "S", "--flair", "x.nii"), "--study chooses in a folder of DICOM"),
         (("--series", "T1=1", "--flair", "x.nii"), "--series chooses in a folder of DICOM"),
+        (("--one-visit", "--flair", "x.nii"), "--one-visit chooses in a folder of DICOM"),
+        (("--dicom", "D", "--one-visit", "--patient", "P"), "Leave out patient and study"),
         (("--dicom", "D", "--series", "T1=1", "t1n=2"), "--series names T1 twice: 1 and 2"),
         (("--dicom", "D", "--series", "X=1"), "'X' is no sequence"),
         (("--dicom", "nowhere"), "nowhere does not exist"),

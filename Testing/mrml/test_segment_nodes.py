@@ -15,7 +15,7 @@ import slicer_standin
 from checkout import terminology
 from MissingModalityLib import mrml
 from MissingModalityLib.core.errors import ImageError
-from MissingModalityLib.core.segments import OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS
+from MissingModalityLib.core.segments import CAVITY_SEGMENT, OWN_CONTEXT, REGION_SEGMENTS, SEGMENTS
 from mrml_nodes import GEOMETRIES, SHAPE, add_transform, add_volume, rotation
 
 slicer_standin.install()
@@ -163,5 +163,5 @@ def test_slicer_loads_the_own_terminology(scene: Any) -> None:
     for index in range(logic.GetNumberOfTypesInTerminologyCategory(OWN_CONTEXT, category)):
         logic.GetNthTypeInTerminologyCategory(OWN_CONTEXT, category, index, entry)
         colors[entry.GetCodeValue()] = entry.GetRecommendedDisplayRGBValue()
-    own = [s for s in (*SEGMENTS, *REGION_SEGMENTS) if s.terminology.startswith(OWN_CONTEXT)]
+    own = [s for s in (*SEGMENTS, CAVITY_SEGMENT, *REGION_SEGMENTS) if s.terminology.startswith(OWN_CONTEXT)]
     assert colors == {segment.terminology.split("~")[2].split("^")[1]: segment.color for segment in own}

@@ -25,7 +25,6 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
 from MissingModalityLib.imaging.volumes import read_image
 from MissingModalityLib.inference.segment_files import segment_files
-from small_networks import write_student
 from small_patient import brain_volume
 
 seg = slicer_standin.load_module("MissingModalitySeg")
@@ -36,11 +35,6 @@ running = slicer_standin.load_module("MissingModalitySegLib.segmentationrun")
 # No multiple of half a millimeter: a voxel center halfway between two others could go either way.
 SPACING = (1.3, 1.3, 2.9)
 OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("students") / "tiny.safetensors")
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from event_loop import run_events, scene_state
 from MissingModalityLib import mrml
 from MissingModalityLib.core.progress import Event, ProgressStage
 from seg_panel import add_volumes, choose_student, finish, made, opened_panel
-from small_networks import write_student
 from small_patient import brain_volume
 
 rawsection = slicer_standin.load_module("MissingModalitySegLib.rawsection")
@@ -26,11 +25,6 @@ runsection = slicer_standin.load_module("MissingModalitySegLib.runsection")
 stepslist = slicer_standin.load_module("MissingModalitySegLib.stepslist")
 
 MOVEMENT = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, 0.0, 0.2, (5.0, -6.0, 7.0))
-
-
-@pytest.fixture(scope="module")
-def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_student(tmp_path_factory.mktemp("students") / "tiny.safetensors")
 
 
 @pytest.fixture
@@ -60,7 +54,7 @@ def add_mask(inside: sitk.Image, volume: Any) -> Any:
 def test_all_steps_are_on_and_no_mask_is_chosen_where_the_scene_knows_none_of_it(panel: Any) -> None:
     assert panel.ui.rawCollapsibleButton.collapsed
     assert panel.state.rawSteps() == rawsection.RawSteps()
-    for name in ("registerVolumes", "stripSkull", "checkContent"):
+    for name in ("registerVolumes", "stripSkull", "checkContent", "evenOut"):
         assert getattr(panel.ui, f"{name}CheckBox").checked
     assert not panel.ui.keepStepsCheckBox.checked
     assert panel.ui.brainMaskSelector.currentNode() is None
@@ -73,13 +67,13 @@ def test_nothing_is_asked_of_the_command_line_beyond_its_own_defaults() -> None:
 def test_choices_reach_the_command_line(panel: Any) -> None:
     (flair,) = add_volumes("FLAIR")
     mask = add_mask(mrml.image_of(flair) > 0, flair)
-    for name in ("registerVolumes", "stripSkull", "checkContent"):
+    for name in ("registerVolumes", "stripSkull", "checkContent", "evenOut"):
         getattr(panel.ui, f"{name}CheckBox").setChecked(False)
     panel.ui.keepStepsCheckBox.setChecked(True)
     panel.ui.brainMaskSelector.setCurrentNode(mask)
     assert panel.state.rawSteps().arguments("brain.nrrd", "folder") == [
         *("--registration", "never", "--stripping", "never", "--no-content-check"),
-        *("--brain-mask", "brain.nrrd", "--steps-output", "folder"),
+        *("--bias-field", "never", "--brain-mask", "brain.nrrd", "--steps-output", "folder"),
     ]
 
 
@@ -110,6 +104,7 @@ def test_the_list_tells_what_is_done_runs_and_is_still_to_come() -> None:
         "✓ Register: move them onto the first one",
         "– Strip: find the brain in the head (not needed)",  # noqa: RUF001 a dash is meant
         "▶ <b>Check which sequence each one is</b>",
+        "○ Even out: take the coil's uneven brightness away",
         "○ Segment the tumor",
     ]
     steps.follow(Event(ProgressStage.PREPARE, 0, 1))
@@ -117,9 +112,11 @@ def test_the_list_tells_what_is_done_runs_and_is_still_to_come() -> None:
 
 
 def test_the_list_tells_from_the_start_what_the_user_leaves_out() -> None:
-    steps = stepslist.StepsList(rawsection.RawSteps(register=False, brainMask="node").leftOut())
+    steps = stepslist.StepsList(
+        rawsection.RawSteps(register=False, evenOut=False, brainMask="node").leftOut()
+    )
     left_out = [line for line in steps.text().split("<br>") if line.endswith(")")]
-    assert [line.rpartition(" (")[2] for line in left_out] == ["left out)", "own mask)"]
+    assert [line.rpartition(" (")[2] for line in left_out] == ["left out)", "own mask)", "left out)"]
 
 
 # What a child process does that has moved T1ce and found the brain; its arguments are looked through for the

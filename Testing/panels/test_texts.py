@@ -12,7 +12,7 @@ import pytest
 
 import slicer_standin
 from checkout import LIBRARY, ROOT
-from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
+from MissingModalityLib.core.segments import CAVITY_SEGMENT, REGION_SEGMENTS, SEGMENTS
 
 MODULES = ("MissingModalitySeg", "MissingModalityTrain")
 FOLDERS = ("MissingModalityPanelLib", "MissingModalityTrainLib")
@@ -41,7 +41,7 @@ def test_only_literal_texts_are_marked_for_translation_as_no_tool_finds_others()
 
 def test_segments_are_named_as_in_the_library() -> None:
     segment_name = sys.modules["MissingModalityPanelLib.segmentnames"].segmentName
-    for segment in (*SEGMENTS, *REGION_SEGMENTS):
+    for segment in (*SEGMENTS, CAVITY_SEGMENT, *REGION_SEGMENTS):
         assert segment_name(segment.id) == segment.name
 
 

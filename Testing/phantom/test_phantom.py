@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,14 @@ def test_a_written_patient_is_a_case_like_any_other(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read_label(case)), sitk.GetArrayFromImage(label))
 
 
-@pytest.mark.parametrize("grid", [{"shape": (0, 10, 10)}, {"spacing": (1.0, -1.0, 1.0)}, {"shape": (10, 10)}])
+@pytest.mark.parametrize(
+    "grid",
+    [
+        *({"shape": shape} for shape in ((0, 10, 10), (10, 10), (10, 10, 10.5), ("10",) * 3, 10, None)),
+        *({"spacing": spacing} for spacing in ((1.0, -1.0, 1.0), (1, 1, math.nan), (1, 1, math.inf), 1.0)),
+    ],
+    ids=str,
+)
 def test_an_impossible_grid_is_refused(grid: dict) -> None:
     with pytest.raises(OptionError, match="cannot be grown"):
         grow_patient(0, **grid)

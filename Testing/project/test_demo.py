@@ -145,6 +145,7 @@ def voxels_by_class(path: Path) -> list[int]:
     return [int((array == numbered[segment.id]).sum()) for segment in SEGMENTS]
 
 
+@pytest.mark.slow
 def test_other_modalities_can_be_chosen(case: Path, student: Path, tmp_path: Path) -> None:
     done = run_demo("--case", case, "--modalities", "T2w", "--student", student, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -199,6 +200,7 @@ def test_bad_input_gives_one_message_and_no_files(
     assert not output.exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_student_is_told_before_anything_is_saved(case: Path, tmp_path: Path) -> None:
     done = run_demo("--case", case, "--student", case / "patient_seg.nii.gz", "--output", tmp_path / "output")
     assert done.returncode == 2

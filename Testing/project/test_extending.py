@@ -107,7 +107,7 @@ def test_a_recipe_of_another_package_goes_through_its_stages(
 ) -> None:
     install(site, "A recipe")
     small = ("--set", "network.width=8", "--set", "network.blocks=1,1", "--set", "patch_size=16")
-    in_child(site, *training(tiny_cases, tmp_path / "run", "--recipe", "whole_first", *small))
+    assert here(*training(tiny_cases, tmp_path / "run", "--recipe", "whole_first", *small)) == 0
     assert [line["stage"] for line in steps(tmp_path / "run")] == ["whole", "any"]
     assert here("train", "--output", tmp_path / "run", "--resume", "--set", "any.epochs=2") == 0
     assert [line["stage"] for line in steps(tmp_path / "run")] == ["whole", "any", "any"]

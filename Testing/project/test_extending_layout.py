@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import MissingModalityLib
+from checkout import LIBRARY
+from command_line import exit_code
 from guide import install
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.registry import PLUGINS
@@ -31,13 +32,15 @@ SETTINGS = (
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """With the package on the path, as pip installs it."""
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the package is, as pip installs it, on the path of this process."""
     folder = tmp_path / "site"
     folder.mkdir()
     install(folder, "A layout")
-    library = Path(MissingModalityLib.__file__).parents[1]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (library, folder)))}
+    monkeypatch.syspath_prepend(str(folder))
+    for module in folder.glob("*.py"):
+        monkeypatch.delitem(sys.modules, module.stem, raising=False)
+    return folder
 
 
 @pytest.fixture
@@ -52,26 +55,29 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def run(environment: dict[str, str], *arguments: object) -> dict:
-    """The result of a command in a process of its own."""
-    command = [sys.executable, "-m", "MissingModalityLib", *map(str, arguments), "--progress", "json"]
+def listed(site: Path, data: Path) -> list[dict]:
+    """The cases that the command line finds in a process of its own."""
+    path = os.pathsep.join(map(str, (LIBRARY, site)))
+    command = [sys.executable, "-m", "MissingModalityLib", "cases", str(data), "--progress", "json"]
+    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])["result"]
+    return json.loads(done.stdout.splitlines()[-1])["result"]["cases"]
 
 
-def test_layout_of_an_installed_package_is_found_by_name(
-    environment: dict[str, str], data: Path, tmp_path: Path
-) -> None:
-    cases = run(environment, "cases", data)["cases"]
-    assert [(case["name"], case["layout"], len(case["modalities"]), case["label"]) for case in cases] == [
+def test_layout_of_an_installed_package_is_found_by_name(site: Path, data: Path, tmp_path: Path) -> None:
+    cases = [
+        (case["name"], case["layout"], len(case["modalities"]), case["label"]) for case in listed(site, data)
+    ]
+    assert cases == [
         ("patient_a__visit_1", "archive", 4, True),
         ("patient_b__visit_1", "archive", 4, True),
         ("patient_c", "brats2021", 2, True),
     ]
-    report = run(environment, "prepare", "--data", data, "--output", tmp_path / "prepared")
-    assert list(report["cases"]) == ["patient_a__visit_1", "patient_b__visit_1", "patient_c"]
-    options = ("--data", data, "--output", tmp_path / "run", "--device", "cpu")
-    run(environment, "train", *options, "--recipe", "baseline", "--set", *SETTINGS)
+    assert exit_code(["prepare", "--data", str(data), "--output", str(tmp_path / "prepared")]) == 0
+    prepared = {path.stem for path in (tmp_path / "prepared").glob("*.safetensors")}
+    assert prepared == {"patient_a__visit_1", "patient_b__visit_1", "patient_c"}
+    options = ["--data", str(data), "--output", str(tmp_path / "run"), "--device", "cpu"]
+    assert exit_code(["train", *options, "--recipe", "baseline", "--set", *SETTINGS]) == 0
     trained = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert "patient_b__visit_1" in str(trained["cases"]) + str(trained["validation"])
 

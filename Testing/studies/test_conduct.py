@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from MissingModalityLib.core.progress import Event
 from MissingModalityLib.core.setting_texts import as_text
 from MissingModalityLib.core.settings import flat
 from MissingModalityLib.runtime import lock
-from MissingModalityLib.studies import conduct, registry
+from MissingModalityLib.studies import conduct, registry, sizes
 from MissingModalityLib.studies.conduct import StudyRequest, prepare_study
 from MissingModalityLib.studies.grids import NOT_AVAILABLE, NOT_YET
 from MissingModalityLib.studies.study import DataSet, Row, Study, Training
@@ -83,15 +84,24 @@ def test_the_table_has_what_was_scored_and_says_what_is_not_available(
     assert head[:4] == ["", "Dice WT", "Dice TC", "Dice ET"] and tomorrow[1] == NOT_AVAILABLE
     assert float(host[1]) >= 0 and float(longer[1]) >= 0
     assert [test["name"] for test in result["tests"]] == ["longer"]
+    pictures = ("small.png", "small-subsets.png", "small-case/patient_a.png")
+    assert all((output / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     assert len(result["runs"]) == 2 and all((Path(run) / "run.json").exists() for run in result["runs"])
 
 
 def test_what_is_over_is_not_made_again(conducted: tuple[Path, dict[str, Any]], cases: Path) -> None:
     output, result = conducted
-    before = {path: path.stat().st_mtime_ns for path in output.glob("runs/**/*")}
-    said: list[Event] = []
+
+    def times() -> dict[Path, int]:
+        return {
+            path: path.stat().st_mtime_ns
+            for part in ("runs", "small-case")
+            for path in output.glob(f"{part}/**/*")
+        }
+
+    before, said = times(), []
     assert mm.study(**asked(cases, output), on_progress=said.append)["tables"] == result["tables"]
-    assert not said and before == {path: path.stat().st_mtime_ns for path in output.glob("runs/**/*")}
+    assert not said and before == times()
 
 
 def test_rows_that_lack_say_so_and_runs_have_states(cases: Path, tmp_path: Path) -> None:
@@ -139,6 +149,32 @@ def test_a_study_that_was_stopped_goes_on_to_the_same_table(
         mm.study(**asked(cases, tmp_path), on_progress=stop)
     result = mm.study(**asked(cases, tmp_path))
     assert result["tables"] == conducted[1]["tables"]
+
+
+def test_a_preset_that_takes_few_cases_trains_on_the_first_alone(
+    cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(sizes.SIZES["quick"], training_cases=1, test_cases=2)
+    monkeypatch.setattr(sizes, "SIZES", {"quick": small})
+    (division,) = prepare_study(StudyRequest(**asked(cases, tmp_path))).divisions
+    assert (division.training, division.test) == (("patient_a",), ("patient_a", "patient_b"))
+
+
+@pytest.mark.slow  # thirty trainings and fifteen evaluations
+def test_all_of_table_4_is_trained_scored_and_drawn(tiny_cases: Path, tmp_path: Path) -> None:
+    small = {"patch_size": [16, 16, 16], "num_workers": 0}
+    result = mm.study(
+        "table4", tiny_cases, tmp_path, "quick", test=tiny_cases, steps=3, settings=small, device="cpu"
+    )
+    head, *rows = result["tables"]["dice"]
+    assert len(rows) == 5 * 3 and head[:4] == ["", "Dice WT", "Dice TC", "Dice ET"]
+    assert all(0 <= float(cell) <= 100 for row in rows for cell in row[1:5])
+    assert [row[0] for row in rows if row[5]] == [
+        *("U-HVED", "U-HVED+AEM", "U-HVED+AEM+KD", "RobustSeg", "RobustSeg+AEM", "RobustSeg+AEM+KD"),
+        *("RFNet", "RFNet+AEM", "RFNet+AEM+KD"),
+    ]
+    assert len(result["tests"]) == 5 * 2 and len(result["runs"]) == 5 * (1 + 2 + 3)
+    assert (tmp_path / "table4-case" / "patient_a.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,20 @@ def test_rows_of_the_smaller_presets_take_equally_many_steps(preset: str) -> Non
     }
 
 
+def test_hosts_are_scored_in_windows_that_are_larger_than_their_crops() -> None:
+    assert SIZES["light"].card_of("rfnet") == {"overlap": 0.1, "window": [80, 96, 80]}
+    assert SIZES["light"].card_of("mmformer") == {"overlap": 0.1} and PAPER.card_of("rfnet") == {}
+
+
+def test_the_study_of_synthesis_is_one_of_equal_steps_with_and_without_distillation() -> None:
+    rows = {row.name: row for row in STUDIES["synthesis"].rows}
+    assert {row.base for row in rows.values()} == {"", "SegResNet"}
+    for name, method in (("+AEM+KD", "aem"), ("+grown+KD", "grown")):
+        first, *_, last = rows[name].training.chain()
+        assert dict(first.settings) == {"synthesis.method": method, "synthesis.factor": 4}
+        assert last.stage == "posttrain" and last.after == rows[name.removesuffix("+KD")].training
+
+
 def test_a_row_whose_network_is_not_there_is_known_before_it_is_trained() -> None:
     assert not is_available(Row("of tomorrow", Training("no_such_network")))
     assert not is_available(Row("of tomorrow", Training("rfnet", after=Training("no_such_network"))))

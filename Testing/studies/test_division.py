@@ -21,9 +21,9 @@ def test_another_number_of_cases_is_divided_in_proportion(tiny_cases: Path, tmp_
 
 
 def test_two_folders_and_lists_are_taken_as_they_are(tiny_cases: Path, tmp_path: Path) -> None:
-    (division,) = divisions_of(("brats2020",), tiny_cases, tmp_path, test=tiny_cases, test_cases=2)
+    (division,) = divisions_of(("brats2020",), tiny_cases, tmp_path, test=tiny_cases)
     assert division.training == ("patient_a", "patient_b", "patient_c") and division.training_list is None
-    assert division.test == ("patient_a", "patient_b")
+    assert division.test == division.training
     (tmp_path / "training.txt").write_text("HG_patient_a\n")
     (tmp_path / "test.txt").write_text("patient_c\npatient_b\n")
     (division,) = divisions_of(("",), tiny_cases, tmp_path, lists=tmp_path)
@@ -33,6 +33,16 @@ def test_two_folders_and_lists_are_taken_as_they_are(tiny_cases: Path, tmp_path:
         divisions_of(("",), tiny_cases, tmp_path, lists=tmp_path)
     with pytest.raises(OptionError, match="two divisions"):
         divisions_of(("",), tiny_cases, tmp_path, tiny_cases, tmp_path)
+
+
+def test_a_preset_takes_the_first_cases_alone_and_says_so(tiny_cases: Path, tmp_path: Path) -> None:
+    limits = {"training_cases": 2, "test_cases": 1}
+    (division,) = divisions_of(("brats2020",), tiny_cases, tmp_path, test=tiny_cases, **limits)
+    assert division.training == ("patient_a", "patient_b") and division.test == ("patient_a",)
+    assert division.training_list.read_text().split() == ["patient_a", "patient_b"]
+    assert division.note.endswith("The preset takes the first of each by name: 2 and 1.")
+    (whole,) = divisions_of(("brats2020",), tiny_cases, tmp_path, test=tiny_cases, training_cases=3)
+    assert whole.training_list is None and "preset" not in whole.note
 
 
 def test_an_output_folder_of_other_data_is_not_taken_over(tiny_cases: Path, tmp_path: Path) -> None:

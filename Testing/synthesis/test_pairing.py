@@ -14,7 +14,8 @@ from scipy import ndimage
 
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.modalities import MODALITIES, Modality
-from MissingModalityLib.imaging.cache import CachedCase
+from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.imaging.cache import CachedCase, cache_case
 from MissingModalityLib.synthesis.options import SynthesisOptions
 from MissingModalityLib.synthesis.pairing import synthetic_cases
 from MissingModalityLib.synthesis.transplant import PRIORITY, centered
@@ -334,9 +335,6 @@ def test_impossible_requests_are_refused(patients) -> None:
 
 @pytest.mark.slow
 def test_real_tumors_grow_where_they_were(real_case, tmp_path: Path) -> None:
-    from MissingModalityLib.datasets.discovery import find_cases
-    from MissingModalityLib.imaging.cache import cache_case
-
     names = ("BraTS2021_00000", "BraTS2021_00003")
     cases = [cache_case(find_cases(real_case(name)).cases[0], tmp_path) for name in names]
     made = synthetic_cases(cases, 2)

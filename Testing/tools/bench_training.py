@@ -1,8 +1,9 @@
 """Seconds and peak memory of a training step, and how strongly each loss term teaches when training begins.
 
 Every line is measured in a process of its own, on crops of one patient, by the loop that trains:
-one step to warm up, then the mean of the next ones; CPU seconds are those of all threads. Where a teacher
-is trained along, five steps follow in which the gradient of each term with respect to the student is taken
+one step to warm up, then the mean of the next ones; CPU seconds are those of all threads. Where there are
+further terms beside what the labels teach (a teacher trained along, a discriminator, a second subset), five
+steps follow in which the gradient of each term with respect to the network (of a pair: the student) is taken
 by itself; by then the weights of distances, which rise over the steps before, are what they stay at. Memory
 on a CPU is the process's own, with some 0.6 GiB that Python and PyTorch take; on a GPU it is what PyTorch
 allocates.
@@ -41,6 +42,10 @@ LINES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "mst-kd checkpointing": ("mst-kd", "mstkdnet", "train", {"network.activation_checkpointing": True}),
     "adamm": ("adamm", "adamm", "train", {}),
     "adamm checkpointing": ("adamm", "adamm", "train", {"network.activation_checkpointing": True}),
+    "smu-net": ("smu-net", "smunet", "train", {}),
+    "acn": ("acn", "acn", "train", {}),
+    "ra-hved": ("ra-hved", "rahved", "train", {}),
+    "m3ae": ("m3ae", "m3ae", "train", {}),
 }
 """Recipe, network, stage and settings; crops one at a time."""
 LINES |= {
@@ -49,6 +54,12 @@ LINES |= {
     if name not in {network for _, network, _, _ in LINES.values()}
 }
 SEED = 2021
+SUPERVISION = {
+    "joint": ("student_dice", "student_entropy"),
+    "adversarial": ("dice", "all_dice"),
+    "mutual": ("dice", "bce"),
+}
+"""By method, the terms that compare predictions with labels; the methods whose gradients are taken."""
 MEASURED_STEPS = 5
 """In which gradients are taken."""
 
@@ -116,29 +127,30 @@ def _measure(line: str, options: argparse.Namespace) -> dict[str, Any]:
         "device": describe_device(trainer.stage.device),
         "counts": asdict(counts),
         "peak_gib": peak / 2**30,
-        "gradients": _gradients(trainer, 2 + options.steps) if settings.method == "joint" else {},
+        "gradients": _gradients(trainer, 2 + options.steps) if settings.method in SUPERVISION else {},
     }
 
 
 def _gradients(trainer: Any, epoch: int) -> dict[str, float]:
-    """Mean norm over some steps of each term's gradient with respect to the student, by name in the log.
+    """Mean norm over some steps of each term's gradient with respect to the network, by name in the log.
 
-    Further ``supervision``, of the student's Dice and cross entropy together.
+    Of a pair with respect to the student. Further ``supervision``, of what compares with labels together.
     """
     import torch
 
-    method, student = trainer.stage.method, list(trainer.trained.student.parameters())
+    # the stage's network is the student of a pair, and the network itself elsewhere
+    method, weights = trainer.stage.method, list(trainer.stage.network.parameters())
     loss, norms = method.loss, []
 
     def recording(*arguments: Any) -> dict[str, Any]:
         terms = loss(*arguments)
-        own = ("student_dice", "student_entropy")
+        own = SUPERVISION[trainer.stage.settings.method]
         shown = {name: x for name, x in terms.items() if not name.startswith("teacher") and name != "total"}
         shown["supervision"] = sum(terms[name] for name in own if name in terms)
         found = {}
         for name, term in shown.items():
             if term.requires_grad:  # not of a sample that both networks see alike
-                parts = torch.autograd.grad(term, student, retain_graph=True, allow_unused=True)
+                parts = torch.autograd.grad(term, weights, retain_graph=True, allow_unused=True)
                 squares = [part.float().square().sum() for part in parts if part is not None]
                 found[name] = torch.stack(squares).sum().sqrt().item()
         norms.append(found)
@@ -259,11 +271,11 @@ def _has_gradients(result: dict[str, Any]) -> bool:
 
 
 def _shares(result: dict[str, Any]) -> str:
-    """Of a line, norms of the gradients of weighted terms in units of that of the student's own losses."""
+    """Of a line, norms of the gradients of weighted terms in units of that of what compares with labels."""
     norms = dict(result["gradients"])
     own = norms.pop("supervision")
     shares = ", ".join(f"{name} {norm / own:.2f}" for name, norm in norms.items())
-    return f"{result['line']}, gradients over that of the student's Dice and cross entropy: {shares}"
+    return f"{result['line']}, gradients over that of what compares with labels: {shares}"
 
 
 if __name__ == "__main__":

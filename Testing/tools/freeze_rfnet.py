@@ -2,8 +2,8 @@
 
     PYTHONPATH=Testing/helpers python Testing/tools/freeze_rfnet.py
 
-Run it only after the network equals the published numbers (test_rfnet.py with the shared folder); the file
-then holds later versions to them where that folder is absent.
+Run it only after the network equals the numbers of test_rfnet_published.py, which need the shared folder; the
+file then holds later versions to them where that folder is absent.
 """
 
 from __future__ import annotations

@@ -18,84 +18,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from MissingModalityLib.core.errors import OptionError, StudentError
+from MissingModalityLib.core.errors import StudentError
 from MissingModalityLib.core.files import atomic_write, remove_stale_temporaries
 from MissingModalityLib.inference.card import read_card
-from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.training.checkpoints import read_checkpoint
-from MissingModalityLib.training.plan import flattened
-from MissingModalityLib.training.run import train
 from MissingModalityLib.training.run_folder import RunFolder
-from tiny_run import TINY, log, record, timeless, weights
+from tiny_run import log, record, timeless
 
 if sys.platform == "win32":
     pytest.skip("Windows cannot fork, nor kill a process inside a write", allow_module_level=True)
 
 import faulty_child
-from faulty_child import Child, Fault, fill_disk, kill, kill_inside_write
+from faulty_child import Fault, fill_disk, kill, kill_inside_write
+from faulty_run import Run, age
 
-SETTINGS = {
-    **TINY,
-    "distillation.teacher_update_interval": 2,
-    "network.dropout": 0.2,
-    "ema_decay": 0.9,
-    "learning_rate": 1e-3,
-}
 STAGES = ("pretrain", "train", "posttrain")
-KILLED = (-signal.SIGKILL, -signal.SIGXFSZ)
-
-
-class Run:
-    """A run of the whole recipe that can be begun, killed and resumed.
-
-    Args:
-        data: folder of cases.
-        folder: of the run.
-    """
-
-    def __init__(self, data: Path, folder: Path) -> None:
-        self.data = data
-        self.folder = folder
-        self.prepared = folder / "prepared"
-
-    def start(self, fault: Fault | None = None, *options: str, **changes: Any) -> Child:
-        """Begin it, or resume it where there is a checkpoint."""
-        arguments = ["--data", str(self.data), "--output", str(self.folder), *options]
-        if (self.folder / "checkpoint.pt").exists():
-            arguments.append("--resume")
-        else:
-            arguments += ["--recipe", "aem-kd"]
-            changes = {**SETTINGS, **changes}
-        if changes:
-            arguments += ["--set", *(f"{key}={value}" for key, value in flattened(changes).items())]
-        return Child(arguments, fault)
-
-    def die(self, fault: Fault, *options: str, **changes: Any) -> None:
-        """Begin or resume it, to be killed."""
-        code, text = self.start(fault, *options, **changes).end()
-        assert code in KILLED, f"{fault}: exit code {code}: {text}"
-        left = list(self.folder.rglob(".*"))
-        assert bool(left) == (fault.action is kill_inside_write and fault.point != "log"), (fault, left)
-        age(left)
-
-    def fail(self, fault: Fault | None = None, *options: str, **changes: Any) -> str:
-        """Begin or resume it, to end with an error; the message."""
-        code, text = self.start(fault, *options, **changes).end()
-        assert code == 2, f"{fault}: exit code {code}: {text}"
-        assert text.startswith("missing-modality: error: ") and text.count("\n") == 1, text
-        assert not list(self.folder.rglob(".*")), "an error leaves no temporary file"
-        return text
-
-    def finish(self, *options: str, **changes: Any) -> None:
-        """Begin or resume it, to the end."""
-        code, text = self.start(None, *options, **changes).end()
-        assert code == 0, text
-
-
-def age(files: list[Path]) -> None:
-    """Make files as old as if much time had gone by."""
-    for path in files:
-        os.utime(path, (time.time() - 3600,) * 2)
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +217,7 @@ def test_crops_with_values_that_are_no_numbers_stop_a_run_at_the_step(
     [
         (1, math.nan, "The loss became nan in stage pretrain, epoch 1, step 2"),
         # the last ones of an epoch, of a stage and of the run: no loss is computed with what they leave
-        (2, math.nan, "The steps of stage pretrain, epoch 1, have left NaN or infinity in network."),
+        pytest.param(2, math.nan, "pretrain, epoch 1, have left NaN", marks=pytest.mark.slow),
         pytest.param(6, math.inf, "stage pretrain, epoch 3, have left NaN", marks=pytest.mark.slow),
         (18, -math.inf, "stage posttrain, epoch 3, have left NaN or infinity in network."),
     ],
@@ -310,52 +247,6 @@ def test_a_run_that_is_asked_to_stop_stops_at_once_and_resumes(
     age(list(run.folder.rglob(".*")))
     run.finish(num_workers=0)
     assert_twins(whole.folder, run.folder)
-
-
-def stop_with(loss: Callable[[torch.Tensor], torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Change the total of the loss of a supervised stage."""
-    original = Supervised.loss
-
-    def changed(self: Supervised, *arguments: Any) -> dict[str, torch.Tensor]:
-        terms = original(self, *arguments)
-        return {**terms, "total": loss(terms["total"])}
-
-    monkeypatch.setattr(Supervised, "loss", changed)
-
-
-def no_gradient(total: torch.Tensor) -> torch.Tensor:
-    """The same value with a gradient that is NaN."""
-    return total + 0 * (total - total.detach()).sqrt()
-
-
-def test_an_infinite_loss_stops_a_run(
-    tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stop_with(lambda total: total + math.inf, monkeypatch)
-    with pytest.raises(OptionError, match="loss became inf in stage train, epoch 1, step 1, on patient_"):
-        train(tiny_cases, tmp_path / "run", settings=TINY)
-
-
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_a_gradient_that_is_no_number_stops_a_run_though_the_loss_is_one(
-    precision: str, tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stop_with(no_gradient, monkeypatch)
-    settings = {**TINY, "precision": precision, "iterations_per_epoch": 30}
-    with pytest.raises(OptionError, match="gradient became nan in stage train, epoch 1, step") as caught:
-        train(tiny_cases, tmp_path / "run", settings=settings)
-    assert ("step 1," in str(caught.value)) == (precision == "float32")
-    assert all(torch.isfinite(value).all() for value in weights(tmp_path / "run").values())
-
-
-def test_gradients_that_overflow_in_half_precision_alone_stop_nothing(
-    tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stop_with(lambda total: 1000 * total, monkeypatch)
-    settings = {**TINY, "precision": "float16", "iterations_per_epoch": 12, "epochs": 1}
-    run = train(tiny_cases, tmp_path / "run", settings=settings)
-    state = torch.load(run / "checkpoint.pt", weights_only=True)
-    assert state["scaler"]["scale"] < 2**16 and state["optimizer"]["state"], "steps were skipped, not all"
 
 
 @pytest.mark.parametrize("size", [0, 100, 100_000, -1])

@@ -64,7 +64,7 @@ def test_folds_trained_apart_are_joined_when_the_last_is_there(tiny_cases: Path,
     assert sorted(case["name"] for case in scored(tmp_path / "run")["cases"]) == CASES
 
 
-@pytest.mark.parametrize("moment", ["train", "Evaluating"])
+@pytest.mark.parametrize("moment", [pytest.param("train", marks=pytest.mark.slow), "Evaluating"])
 def test_a_killed_cross_validation_goes_on_to_the_same_scores(
     moment: str, validated: Path, tiny_cases: Path, tmp_path: Path
 ) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,6 @@ from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks import build
 from MissingModalityLib.training import loop
-from MissingModalityLib.training.plan import flattened
 from MissingModalityLib.training.run import train
 from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.stage_students import export
@@ -46,19 +42,20 @@ def test_a_killed_and_resumed_run_ends_with_the_same_bits(
 ) -> None:
     drops = {} if recipe in ("nnunet-dropout", "ra-hved") else {"network.dropout": "0.2"}  # others have none
     options = drops | TINIEST[recipe]
-    settings = {**QUICK, **options, "ema_decay": "0.9"}
+    steps = 1 if recipe == "mst-kd" else QUICK["iterations_per_epoch"]  # its network is the dearest
+    settings = {**QUICK, **options, "ema_decay": "0.9", "iterations_per_epoch": steps}
     train(tiny_cases, tmp_path / "whole", recipe, seed=3, settings=settings)
     events = []
 
     def stop_in_the_second_epoch(event) -> None:
         events.append(event)
-        if event.stage == "train" and event.step == 3:
+        if event.stage == "train" and event.step == steps + 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         progress = {"on_progress": stop_in_the_second_epoch}
         train(tiny_cases, tmp_path / "cut", recipe, seed=3, settings=settings, **progress)
-    assert len(log(tmp_path / "cut")) == 1
+    assert [line["epoch"] for line in log(tmp_path / "cut") if line["stage"] == "train"] == [1]
     train(tiny_cases, tmp_path / "cut", resume=True)
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
     losses = [[line["loss"] for line in log(tmp_path / name)] for name in ("whole", "cut")]
@@ -90,21 +87,6 @@ def test_a_run_killed_around_its_last_checkpoint_is_logged_and_validated(
     whole, cut = (timeless(tmp_path / name) for name in ("whole", "cut"))
     assert cut == whole and "dice" in cut[-1]
     assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
-
-
-def test_a_process_killed_at_any_moment_leaves_a_run_that_resumes(tiny_cases: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    arguments = [f"{key}={value}" for key, value in flattened({**TINY, "epochs": 200}).items()]
-    command = [sys.executable, "-m", "MissingModalityLib", "train", "--data", tiny_cases, "--output", run]
-    process = subprocess.Popen([*map(str, command), "--progress", "none", "--set", *arguments])
-    deadline = time.monotonic() + 120
-    while not (run / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
-    done = torch.load(run / "checkpoint.pt", weights_only=True)["epoch"]
-    train(tiny_cases, run, resume=True, settings={"epochs": str(done + 2)})
-    assert [line["epoch"] for line in log(run)] == list(range(1, done + 3))
 
 
 @pytest.mark.parametrize("change", ["no stages", "unknown setting", "no settings", "a list"])

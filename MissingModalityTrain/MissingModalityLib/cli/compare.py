@@ -46,13 +46,13 @@ def add(commands: Any) -> None:
     group.add_argument(
         "--picture",
         metavar="CASE",
-        help="draw this case: a row for each subset, a column for each model, Dice below each",
+        help="draw this case: sequences, reference and what each model found, Dice below each",
     )
     group.add_argument(
         "--subsets",
         type=lambda text: text.split(","),
         metavar="NAME[,NAME...]",
-        help="rows of the picture, such as T2,FLAIR+T2 (default: all four sequences)",
+        help="what models are given, such as T2,FLAIR+T2 (default: T1, T1+T2, FLAIR+T1+T2, all sequences)",
     )
     add_data(group, "folder that the case lies in", required=False)
     add_convention(group)
@@ -85,7 +85,6 @@ def _table(options: argparse.Namespace, lines: dict[str, str]) -> None:
 
 
 def _picture(options: argparse.Namespace, models: dict[str, str]) -> None:
-    from ..core.modalities import MODALITIES, subset_name
     from ..evaluation.case_picture import picture_case
 
     for name, value in (("--data", options.data), ("--output", options.output)):
@@ -97,7 +96,7 @@ def _picture(options: argparse.Namespace, models: dict[str, str]) -> None:
         models,
         options.data,
         options.picture,
-        options.subsets or [subset_name(MODALITIES)],
+        options.subsets,
         options.output,
         convention=options.convention,
         device=options.device,

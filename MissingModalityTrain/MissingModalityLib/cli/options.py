@@ -14,6 +14,7 @@ from ..core.errors import OptionError
 from ..core.labels import CONVENTIONS, convention
 from ..core.modalities import Modality, modality_named
 from ..core.printable import printable
+from ..inference.card import PRECISIONS
 from ..runtime.ranks import launched_rank
 from .parser import Parser, with_examples
 from .speech import LOG
@@ -91,10 +92,30 @@ def add_device(parser: Any) -> None:
     )
 
 
+def add_precision(parser: Any) -> None:
+    """What a network computes in."""
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="of the network: auto is half precision where the device has it natively (default: %(default)s)",
+    )
+
+
 def add_regions(parser: argparse.ArgumentParser) -> None:
     """``--regions``."""
     parser.add_argument(
         "--regions", action="store_true", help="add whole tumor and tumor core, to DICOM objects alone"
+    )
+
+
+def add_one_visit(parser: argparse.ArgumentParser) -> None:
+    """``--one-visit``."""
+    parser.add_argument(
+        "--one-visit",
+        action="store_true",
+        help="all images of the DICOM folder are of one patient and visit, whatever their headers say, as "
+        "where each series got another ID when names were removed",
     )
 
 

@@ -12,7 +12,9 @@ from ..core.modalities import ALIASES, MODALITIES, Modality, modality_named
 from .options import (
     add_command,
     add_device,
+    add_one_visit,
     add_output,
+    add_precision,
     add_regions,
     add_steps,
     add_student,
@@ -84,6 +86,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--study", metavar="DATE", help="of several visits this one: YYYY-MM-DD, or the Study Instance UID"
     )
+    add_one_visit(parser)
     parser.add_argument(
         "--series",
         nargs="+",
@@ -128,6 +131,7 @@ def add(commands: Any) -> None:
         help="keep what the steps have made: brain.nrrd, and transforms of moved volumes such as T1CE.tfm",
     )
     add_device(parser)
+    add_precision(parser)
     add_speech(parser)
 
 
@@ -157,6 +161,7 @@ def run(options: argparse.Namespace) -> None:
         "steps_output": options.steps_output,
         "grid": options.grid,
         "overwrite": options.overwrite,
+        "precision": options.precision,
     }
     with shown_progress(options) as progress:
         if options.dicom is not None:
@@ -167,6 +172,7 @@ def run(options: argparse.Namespace) -> None:
                 patient=options.patient,
                 study=options.study,
                 series=_named_series(options.series),
+                one_visit=options.one_visit,
                 on_progress=progress,
                 regions=options.regions,
                 **common,
@@ -210,9 +216,11 @@ def _refuse_contradictions(options: argparse.Namespace) -> None:
             f"--dicom {options.dicom} and {given} contradict each other: give either a folder of DICOM, of "
             "which the series are chosen, or the volumes."
         )
-    for name in ("patient", "study", "series"):
-        if options.dicom is None and getattr(options, name) not in (None, []):
-            raise OptionError(f"--{name} chooses in a folder of DICOM. Give the folder by --dicom.")
+    for name in ("patient", "study", "series", "one_visit"):
+        if options.dicom is None and getattr(options, name) not in (None, [], False):
+            raise OptionError(
+                f"--{name.replace('_', '-')} chooses in a folder of DICOM. Give the folder by --dicom."
+            )
     if options.dicom is None and not options.inputs:
         names = ", ".join(f"--{modality.name.lower()}" for modality in MODALITIES)
         raise OptionError(f"No volume given. Name at least one of {names}, or a folder of DICOM by --dicom.")

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .options import add_command, add_folder, folder_of, show_result
+from .options import add_command, add_folder, add_one_visit, folder_of, show_result
 from .speech import add_speech, shown_progress
 
 _LONGEST_NAME = 40
@@ -28,6 +28,7 @@ def add(commands: Any) -> None:
         _EXAMPLES,
     )
     add_folder(parser, "folder as a PACS or a CD hands it over")
+    add_one_visit(parser)
     add_speech(parser)
 
 
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
     from ..dicom.listing import find_studies
 
     with shown_progress(options) as progress:
-        listing = find_studies(folder_of(options), progress)
+        listing = find_studies(folder_of(options), progress, options.one_visit)
     studies = [_study(study, choose(study), undecided(study)) for study in listing.studies]
     result = {"folder": str(listing.folder), "studies": studies, "skipped": listing.skipped_json()}
     lines = [line for study in studies for line in _lines(study)]

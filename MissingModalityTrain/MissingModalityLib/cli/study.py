@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..core.words import counted
-from ..studies.registry import STUDIES
+from ..studies.registry import STUDIES, study_named
 from ..studies.sizes import SIZES, size_named
 from .options import (
     add_command,
@@ -26,6 +26,7 @@ from .speech import add_speech, shown_progress
 _EXAMPLES = (
     "study --list",
     "study --list --preset paper --gpu h100",
+    "study table4 --list --preset light --steps 300 --seeds 3",
     "study table4 --data CASES --output studies --preset light --seeds 3",
     "study table4 --data TRAINING_CASES --test TEST_CASES --output studies --preset quick",
     "study table4 --data CASES --output studies --list-runs",
@@ -87,7 +88,9 @@ def _add_course(parser: Any) -> None:
     """All of it, or a part."""
     course = parser.add_mutually_exclusive_group()
     course.add_argument(
-        "--list", action="store_true", help="say what every study costs in steps and hours, and train nothing"
+        "--list",
+        action="store_true",
+        help="say what studies, or the named one, cost in steps and hours, and train nothing",
     )
     course.add_argument(
         "--list-runs", action="store_true", help="list the runs of the study with their numbers and states"
@@ -102,7 +105,9 @@ def _add_course(parser: Any) -> None:
         "--table", action="store_true", help="write the table of what has been scored, and train nothing"
     )
     parser.add_argument(
-        "--gpu", metavar="NAME", help="with --list: hours on this GPU at its best, such as h100, a100, v100"
+        "--gpu",
+        metavar="NAME",
+        help="with --list: hours that plan predicts for this GPU, such as h100",
     )
 
 
@@ -131,20 +136,23 @@ def run(options: argparse.Namespace) -> None:
 
 def _list(options: argparse.Namespace) -> None:
     from ..runtime.devices import choose_device
-    from ..studies.cost import at_least_on, costs, on_this_machine
+    from ..studies.cost import costs, on_this_machine, predicted_on
     from ..training.time_estimate import in_words
 
     device = choose_device(options.device)
-    seconds = at_least_on(options.gpu) if options.gpu else on_this_machine(device)
+    seconds = predicted_on(options.gpu) if options.gpu else on_this_machine(device)
     where = (
-        f"on {options.gpu} at its best, which trainings are far from"
+        f"of whole steps on {options.gpu}, as 'plan' predicts it"
         if options.gpu
-        else f"on {device}, as fast as it is now"
+        else f"of the networks alone on {device}, as fast as it is now"
     )
-    lines = [f"Preset {options.preset}, seeds {options.seeds}; time of the networks alone {where}:"]
+    lines = [f"Preset {options.preset}, seeds {options.seeds}; time {where}:"]
     found = []
-    for cost in costs(size_named(options.preset), options.seeds, seconds):
-        time = "nobody can tell" if cost.seconds is None else f"{in_words(cost.seconds)} or more"
+    studies = [study_named(options.name)] if options.name else list(STUDIES.values())
+    size = size_named(options.preset, options.steps)
+    more = "" if options.gpu else " or more"
+    for cost in costs(studies, size, options.seeds, seconds, dict(options.settings)):
+        time = "nobody can tell" if cost.seconds is None else in_words(cost.seconds) + more
         absent = f"; not available: {counted(cost.absent, 'row')}" if cost.absent else ""
         lines.append(
             f"  {cost.study.name:<12} {counted(cost.runs, 'run'):>8} {cost.steps:>9} steps  {time}{absent}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
@@ -17,7 +18,11 @@ from scipy import ndimage
 from ..core.modalities import Modality
 from ..imaging.grid import Grid
 from ..imaging.reading import Study
+from ..runtime.side_by_side import side_by_side
 from .coarse import brain_center, deviations, middle_of, on_grid, own_grid
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 SPACING_MM = 3.0
 _WINDOW_VOXELS = 5
@@ -49,11 +54,12 @@ class View:
 def views(study: Study) -> Mapping[Modality, View]:
     """All volumes of a study, which lie in one space, on a grid over the reference volume's extent."""
     grid = own_grid(study.images[study.reference], SPACING_MM)
-    found = {}
-    for modality, image in study.images.items():
+
+    def view(image: sitk.Image) -> View:
         seen = on_grid(image, grid, study.brain)
-        found[modality] = View(seen.values, seen.share > _TISSUE_SHARE, seen.head, grid)
-    return found
+        return View(seen.values, seen.share > _TISSUE_SHARE, seen.head, grid)
+
+    return dict(zip(study.images, side_by_side(view, study.images.values()), strict=True))
 
 
 def likeness(first: View, second: View) -> float | None:
@@ -72,21 +78,29 @@ def likeness(first: View, second: View) -> float | None:
         return None
     one, two = (np.where(both, deviations(v, v[middle]), 0) for v in (first.values, second.values))
     shifts = (step * np.eye(3, dtype=int)[axis] for axis, step in product(range(3), (-1, 1)))
-    moved = [agreement(one, _moved(two, shift), middle & _moved(both, shift)) for shift in shifts]
-    return agreement(one, two, middle) / max(float(np.mean(moved)), 1e-6)
+    still = Windows(one)
+    moved = [still.agreement(Windows(_moved(two, shift)), middle & _moved(both, shift)) for shift in shifts]
+    return still.agreement(Windows(two), middle) / max(float(np.mean(moved)), 1e-6)
 
 
 def _moved(values: np.ndarray, shift: np.ndarray) -> np.ndarray:
     return np.roll(values, tuple(_SHIFT_VOXELS * shift), (0, 1, 2))
 
 
-def agreement(one: np.ndarray, two: np.ndarray, where: np.ndarray) -> float:
-    """Mean squared correlation of two volumes (D, H, W) in the windows about some voxels; 0 without any."""
+class Windows:
+    """A volume (D, H, W) with its mean and variance in the window about each voxel."""
 
-    def mean(values: np.ndarray) -> np.ndarray:
-        return ndimage.uniform_filter(values, _WINDOW_VOXELS)
+    def __init__(self, values: np.ndarray) -> None:
+        self._values, self._mean = values, _mean(values)
+        self._variance = _mean(values * values) - self._mean**2
 
-    covariance = mean(one * two) - mean(one) * mean(two)
-    variances = (mean(part * part) - mean(part) ** 2 for part in (one, two))
-    squared = covariance**2 / np.prod([np.maximum(part, _LEAST_VARIANCE) for part in variances], 0)
-    return float(np.minimum(squared[where], 1).mean()) if where.any() else 0.0
+    def agreement(self, other: Windows, where: np.ndarray) -> float:
+        """Mean squared correlation with another volume in the windows about some voxels; 0 without any."""
+        covariance = _mean(self._values * other._values) - self._mean * other._mean
+        variances = (self._variance, other._variance)
+        squared = covariance**2 / np.prod([np.maximum(part, _LEAST_VARIANCE) for part in variances], 0)
+        return float(np.minimum(squared[where], 1).mean()) if where.any() else 0.0
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return ndimage.uniform_filter(values, _WINDOW_VOXELS)

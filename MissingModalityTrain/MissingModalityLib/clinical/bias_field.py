@@ -17,6 +17,7 @@ from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.boxes import tightest_box
 from ..imaging.grid import Grid
 from ..imaging.reading import Study
+from ..runtime.side_by_side import side_by_side
 from .alignment import one_thread
 from .stripping import needs_stripping
 
@@ -41,11 +42,11 @@ _FEWEST_VOXELS = 1000
 
 
 def even_out(study: Study, notify: Progress) -> tuple[Study, Mapping[str, float]]:
-    """The study with raw volumes evened out; those that were stripped already stay as they are.
+    """The study with raw volumes evened out, on as many cores as there are; stripped ones stay as they are.
 
     Args:
         study: volumes in one space, with a brain mask.
-        notify: called with the stage ``prepare`` for each volume.
+        notify: called with the stage ``even out`` for each volume.
 
     Returns:
         The study, and by name of each volume that was evened out the brightest place of the field in the
@@ -53,9 +54,10 @@ def even_out(study: Study, notify: Progress) -> tuple[Study, Mapping[str, float]
     """
     raw = [modality for modality, image in study.images.items() if needs_stripping(image)]
     images, ratios = dict(study.images), {}
+    results = side_by_side(lambda modality: evened(study.images[modality], study.brain), raw)
     for number, modality in enumerate(raw):
-        notify(Event(ProgressStage.PREPARE, number, len(raw), f"Evening out {study.names[modality]}"))
-        images[modality], ratio = evened(images[modality], study.brain)
+        notify(Event(ProgressStage.EVEN_OUT, number, len(raw), study.names[modality]))
+        images[modality], ratio = next(results)
         if ratio is not None:
             ratios[modality.name] = round(ratio, 3)
     return replace(study, images=images), ratios

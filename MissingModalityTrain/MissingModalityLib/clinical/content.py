@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.modalities import MODALITIES, Modality, in_words
 from ..imaging.reading import Study
+from ..runtime.side_by_side import side_by_side
 from .coarse import RANGE, coarse
 from .contrast import contrast_gain, pair_probabilities
 from .relations import check_relations
@@ -115,7 +116,7 @@ def _kinds(volumes: list[np.ndarray]) -> list[dict[Kind, float]]:
 
 
 def _by_slot(study: Study) -> dict[Modality, dict[Kind, float]]:
-    volumes = [coarse(image, study.brain) for image in study.images.values()]
+    volumes = list(side_by_side(lambda image: coarse(image, study.brain), study.images.values()))
     return dict(zip(study.images, _kinds(volumes), strict=True))
 
 

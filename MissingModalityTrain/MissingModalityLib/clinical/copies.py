@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
+import SimpleITK as sitk
 from scipy import ndimage, stats
 
 from ..core.modalities import Modality
+from ..imaging.duplicates import refuse_duplicates
+from ..imaging.grid import Grid
+from ..imaging.reading import Study
 from .anatomy import SPACING_MM, View
 
 SAME, SAME_T1 = 0.93, 0.97
@@ -26,6 +30,27 @@ _RIM_VOXELS = 3
 
 _FEWEST_VOXELS = 2000
 _T1S = {Modality.T1, Modality.T1CE}
+
+
+def refuse_copies(study: Study) -> None:
+    """Refuse one volume given as two sequences in other intensities, before any of them is evened out.
+
+    A bias field is told from the intensities, so that a volume and its square root, say, do not stay in one
+    order once each is freed of its own.
+
+    Args:
+        study: volumes in one space. Nothing is looked for where it has no brain mask: such volumes are not
+            evened out, and :func:`..imaging.preparation.prepare` looks at them.
+
+    Raises:
+        ImageError: see :func:`~..imaging.duplicates.refuse_duplicates`.
+    """
+    if study.brain is None:
+        return
+    grid = Grid.from_image(study.images[study.reference])
+    brain = sitk.GetArrayFromImage(grid.resample(study.brain, sitk.sitkNearestNeighbor, 0)) > 0
+    volumes = {modality: _on(grid, image) for modality, image in study.images.items()}
+    refuse_duplicates(volumes, dict.fromkeys(volumes, brain), study.names)
 
 
 def copies(views: Mapping[Modality, View], names: Mapping[Modality, str]) -> tuple[str, ...]:
@@ -61,3 +86,8 @@ def rank_correlation(first: View, second: View) -> float:
 
 def _smooth(values: np.ndarray) -> np.ndarray:
     return ndimage.gaussian_filter(values.astype(np.float32), _SMOOTH_MM / SPACING_MM, truncate=2.5)
+
+
+def _on(grid: Grid, image: sitk.Image) -> np.ndarray:
+    """(D, H, W) float32, 0 where the volume ends; a volume on that grid voxel by voxel."""
+    return sitk.GetArrayFromImage(grid.resample(sitk.Cast(image, sitk.sitkFloat32), sitk.sitkLinear, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 import SimpleITK as sitk
@@ -49,6 +50,7 @@ class Head:
         self.volume_mm3 = float(inside.sum() * np.prod(volume.GetSpacing()))
         self.image = _ranks(volume, inside)
         self._levels: dict[float, tuple[sitk.Image, sitk.Image]] = {}
+        self._lock = Lock()  # searches for several volumes share the reference volume's head
 
     @cached_property
     def points(self) -> np.ndarray:
@@ -75,13 +77,15 @@ class Head:
         return sitk.BinaryDilate(mask, radius) if any(radius) else mask
 
     def _level(self, spacing_mm: float) -> tuple[sitk.Image, sitk.Image]:
-        if spacing_mm not in self._levels:
-            # the next finer one holds all that is needed, in fewer voxels
-            finer = max((known for known in self._levels if known < spacing_mm), default=None)
-            image, mask = self._levels[finer] if finer else (self.image, self.mask)
-            share = _coarser(sitk.Cast(mask, sitk.sitkFloat32), spacing_mm, smooth=False)
-            self._levels[spacing_mm] = _coarser(image, spacing_mm), share > 0.5
-        return self._levels[spacing_mm]
+        # every search asks in one order, so that levels are made of the same ones, whoever comes first
+        with self._lock:
+            if spacing_mm not in self._levels:
+                # the next finer one holds all that is needed, in fewer voxels
+                finer = max((known for known in self._levels if known < spacing_mm), default=None)
+                image, mask = self._levels[finer] if finer else (self.image, self.mask)
+                share = _coarser(sitk.Cast(mask, sitk.sitkFloat32), spacing_mm, smooth=False)
+                self._levels[spacing_mm] = _coarser(image, spacing_mm), share > 0.5
+            return self._levels[spacing_mm]
 
 
 def _head_mask(volume: sitk.Image, background: Background) -> sitk.Image:
@@ -116,8 +120,11 @@ def _ranks(volume: sitk.Image, inside: np.ndarray) -> sitk.Image:
     array = sitk.GetArrayViewFromImage(volume)
     values = array[inside][::_EVERY_VOXEL] if inside.any() else array.ravel()
     quantiles = np.unique(np.quantile(values, np.linspace(0.0, 1.0, _RANKS)))
-    ranks = np.interp(array, quantiles, np.linspace(_DARKEST, 1.0, len(quantiles)), left=0.0)
-    result = sitk.GetImageFromArray(ranks.astype(np.float32))
+    steps = np.linspace(_DARKEST, 1.0, len(quantiles))
+    ranks = np.empty(array.shape, np.float32)
+    for part, found in zip(array, ranks, strict=True):  # in double precision, a slice at a time
+        found[:] = np.interp(part, quantiles, steps, left=0.0)
+    result = sitk.GetImageFromArray(ranks)
     result.CopyInformation(volume)
     return result
 

@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .alignment import COARSE, MIDDLE, refine, rigid
-from .anatomy import SPACING_MM, View, agreement
+from .anatomy import SPACING_MM, View, Windows
 from .heads import Head
 
 LEAST_GAIN = 1.15
@@ -100,7 +100,7 @@ def _agreement(fixed: Head, moving: Head, transform: sitk.Transform) -> float:
     deep = sitk.BinaryErode(both, [round(_EDGE_MM / side) for side in mask.GetSpacing()])
     inside = sitk.GetArrayViewFromImage(both) > 0
     one, two = (np.where(inside, sitk.GetArrayViewFromImage(part), 0) for part in (image, laid))
-    return agreement(_CONTRAST * one, _CONTRAST * two, sitk.GetArrayViewFromImage(deep) > 0)
+    return Windows(_CONTRAST * one).agreement(Windows(_CONTRAST * two), sitk.GetArrayViewFromImage(deep) > 0)
 
 
 def _agreement_aside(fixed: Head, moving: Head, transform: sitk.Euler3DTransform) -> float:

@@ -17,6 +17,7 @@ from ..imaging.reading import Study
 from .bias_field import even_out
 from .brain_checks import check_brain
 from .content import check_content
+from .copies import refuse_copies
 from .given_mask import read_brain_mask
 from .mask_checks import MM3_PER_CM3, volume_mm3
 from .mask_doubts import doubt_mask
@@ -55,19 +56,21 @@ def make_ready(study: Study, steps: Steps, on_progress: Progress | None = None) 
     Args:
         study: one to four volumes; the first one stays where it is.
         steps: what to do and what to leave out.
-        on_progress: called with the stages ``register``, ``strip``, ``check`` and ``prepare``.
+        on_progress: called with the stages ``register``, ``strip``, ``check`` and ``even out``.
 
     Raises:
-        ImageError: a volume is none, volumes cannot be brought together, or the brain mask does not fit.
+        ImageError: a volume is none or was given twice, volumes cannot be brought together, or the brain
+            mask does not fit.
         MissingModalityError: what stripping needs is not there.
     """
     notify = reporter(on_progress)
     facts: dict[str, Any] = {"asked": steps.to_json()}
-    check_volumes(study)  # its warnings are told by prepare(), which every study goes through
+    study = check_volumes(study)  # as they were given; what the steps make of them has checks of its own
     thick = _thick_slices(study)
     study, facts["registration"] = _registered(study, steps, notify)
     study, facts["stripping"] = _stripped(study, steps, notify)
     study = _warned(study, thick + _checked(study, steps, notify))
+    refuse_copies(study)  # while their intensities are as given
     if study.brain is not None and steps.bias_field != "never":
         study, facts["bias_field"] = even_out(study, notify)
     return Ready(study, facts)

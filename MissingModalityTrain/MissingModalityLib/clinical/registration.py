@@ -14,6 +14,7 @@ from ..core.errors import ImageError
 from ..core.modalities import Modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.reading import Study
+from ..runtime.side_by_side import side_by_side
 from .alignment import align, align_again, rigid
 from .heads import Head
 from .mirrored import is_mirrored, mirror_sentence
@@ -96,7 +97,7 @@ def follow(moving: sitk.Image, movement: Movement) -> sitk.Image:
 def register_study(
     study: Study, on_progress: Progress | None = None
 ) -> tuple[Study, dict[Modality, Movement], tuple[str, ...]]:
-    """All volumes of a study onto its first, each by itself.
+    """All volumes of a study onto its first, each by itself, on as many cores as there are.
 
     Args:
         study: of one to four volumes.
@@ -113,11 +114,15 @@ def register_study(
     others = [modality for modality in study.images if modality is not first]
     images, movements, told = dict(study.images), {}, []
     head = _head(images[first], study.names[first]) if others else None
+
+    def registered(modality: Modality) -> Movement:
+        names = study.names[first], study.names[modality]
+        return _register(head, _head(study.images[modality], names[1]), study.images[modality], names)
+
+    results = side_by_side(registered, others)
     for number, modality in enumerate(others):
         notify(Event(ProgressStage.REGISTER, number, len(others), study.names[modality]))
-        names = study.names[first], study.names[modality]
-        found = _register(head, _head(images[modality], names[1]), images[modality], names)
-        movements[modality] = found
+        movements[modality] = found = next(results)
         if found.moved:
             images[modality] = follow(images[modality], found)
         told += [sentence for sentence in (_told(found, modality, first), found.doubt) if sentence]

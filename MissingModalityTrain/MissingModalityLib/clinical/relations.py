@@ -7,6 +7,7 @@ from itertools import combinations
 
 from ..core.modalities import Modality
 from ..imaging.reading import Study
+from ..runtime.side_by_side import side_by_side
 from .anatomy import View, likeness, views
 from .copies import copies
 from .mirrored import lie_mirrored, mirror_sentence
@@ -35,8 +36,9 @@ def check_relations(study: Study) -> tuple[str, ...]:
         Sentences for the user; none where all is well.
     """
     seen = views(study)
-    found = {pair: likeness(seen[pair[0]], seen[pair[1]]) for pair in combinations(seen, 2)}
-    pairs = {pair: value for pair, value in found.items() if value is not None}
+    every = list(combinations(seen, 2))
+    found = side_by_side(lambda pair: likeness(seen[pair[0]], seen[pair[1]]), every)
+    pairs = {pair: value for pair, value in zip(every, found, strict=True) if value is not None}
     mirrored = _mirrored(seen, pairs)
     apart = [
         pair

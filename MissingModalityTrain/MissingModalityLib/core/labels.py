@@ -2,7 +2,8 @@
 
 Classes inside the library (arrays of uint8): 0 background, 1 necrotic or non-enhancing core (NCR/NET),
 2 edema (ED), 3 enhancing tumor (ET). Regions: whole tumor WT = 1|2|3, tumor core TC = 1|3, ET = 3. Label maps
-as they are read may also hold 4, the resection cavity (RC), until :func:`with_cavity` says what it counts as.
+as they are read may also hold 4, the resection cavity (RC), until :func:`with_cavity` says what it counts as;
+results hold it where a model tells it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,19 @@ TUMOR_CLASSES: tuple[TumorClass, ...] = tuple(cls for cls in TumorClass if cls i
 """All but the background, in the order of their numbers."""
 
 RESECTION_CAVITY = 4
-"""Number of the resection cavity (RC) in label maps as they are read; it is of no region."""
+"""Number of the resection cavity (RC) in label maps as they are read, and in results of models that tell it.
+
+It is of none of :data:`REGIONS`.
+"""
+
+NON_ENHANCING = 5
+"""Number of the non-enhancing core in training labels that tell it from necrosis, as those of BraTS 2015 can.
+
+In all other label maps it is :attr:`TumorClass.NCR`.
+"""
+
+FIVE_CLASSES = "brats2015-five"
+"""The convention whose labels tell it."""
 
 IGNORED = 255
 """Number of voxels that neither loss nor score looks at."""
@@ -44,11 +57,17 @@ CAVITY_RULES: Mapping[str, str] = MappingProxyType(
         "ignore": "left out of loss and scores",
         "core": "counts as NCR, so as tumor core",
         "refuse": "cases with one are left out",
+        "class": "a class of its own, RC, learned by networks with a head for it, and scored",
     }
 )
 """What a resection cavity counts as, and what that means."""
 
-_CAVITY_NUMBERS = {"background": TumorClass.BACKGROUND, "ignore": IGNORED, "core": TumorClass.NCR}
+_CAVITY_NUMBERS = {
+    "background": TumorClass.BACKGROUND,
+    "ignore": IGNORED,
+    "core": TumorClass.NCR,
+    "class": RESECTION_CAVITY,
+}
 
 WHOLE_NUMBER_TOLERANCE = 1e-3
 """Label values this near to a whole number are that number: resampling in float leaves 3.9999998."""
@@ -70,6 +89,9 @@ REGIONS: Mapping[str, tuple[TumorClass, ...]] = MappingProxyType(
     }
 )
 """The regions scored in every BraTS challenge (Menze et al., TMI 2015), from the outermost one inwards."""
+
+CAVITY_REGION = "RC"
+"""Name of the resection cavity among regions, where it is learned and scored: after those of every case."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +115,12 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
     {
         convention.name: convention
         for convention in (
-            _convention("classes", {1: 1, 2: 2, 3: 3}),
+            # 4 is written for the resection cavity; brats2024 reads it
+            _convention("classes", {1: 1, 2: 2, 3: 3}, {1: 1, 2: 2, 3: 3, RESECTION_CAVITY: 4}),
             # 1 necrosis, 2 edema, 3 non-enhancing, 4 enhancing (Menze et al., TMI 2015)
             _convention("brats2015", {1: 1, 2: 2, 3: 1, 4: 3}, {1: 1, 2: 2, 3: 4}),
+            # the same numbers; the third is kept apart where a network learns it, see to_classes
+            _convention(FIVE_CLASSES, {1: 1, 2: 2, 3: NON_ENHANCING, 4: 3}),
             # 2017-2021 and FeTS merge necrosis and non-enhancing (Bakas et al., 2018; Baid et al., 2021)
             _convention("brats2021", {1: 1, 2: 2, 4: 3}),
             _convention("brats2023", {1: 1, 2: 2, 3: 3}),
@@ -129,13 +154,14 @@ def convention(name: str) -> Convention:
         raise OptionError(unknown_name("label convention", name, CONVENTIONS)) from None
 
 
-def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndarray:
+def to_classes(values: np.ndarray, convention_name: str, source: str, apart: bool = False) -> np.ndarray:
     """File label values -> classes.
 
     Args:
         values: any shape, integer or float holding whole numbers (BraTS 2023 stores floats).
         convention_name: a key of :data:`CONVENTIONS`.
         source: file or node name, for messages.
+        apart: keep :data:`NON_ENHANCING` apart from necrosis, where the convention does.
 
     Returns:
         uint8, same shape, values 0..3, and :data:`RESECTION_CAVITY` where the convention has one.
@@ -159,8 +185,21 @@ def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndar
     classes = np.zeros(values.shape, np.uint8)
     for value, cls in table.items():
         if cls:
-            classes[values == value] = cls
+            classes[values == value] = cls if apart else _MERGED.get(cls, cls)
     return classes
+
+
+_MERGED = {NON_ENHANCING: TumorClass.NCR}
+
+
+def merged(classes: np.ndarray) -> np.ndarray:
+    """Classes without :data:`NON_ENHANCING`, which is necrosis then; the same array where there is none."""
+    apart = classes == NON_ENHANCING
+    if not apart.any():
+        return classes
+    result = classes.copy()
+    result[apart] = _MERGED[NON_ENHANCING]
+    return result
 
 
 def label_values(values: np.ndarray, source: str) -> list[int]:
@@ -203,14 +242,15 @@ def with_cavity(classes: np.ndarray, rule: str, source: str) -> np.ndarray:
         source: file or case, for messages.
 
     Returns:
-        The same array where there is no cavity, else a copy: 0..3, and :data:`IGNORED` under "ignore".
+        The same array where there is no cavity or it is a class, else a copy: 0..3, and :data:`IGNORED` under
+        "ignore".
 
     Raises:
         LabelError: the rule refuses the case.
     """
     check_cavity_rule(rule)
     cavity = classes == RESECTION_CAVITY
-    if not cavity.any():
+    if rule == "class" or not cavity.any():
         return classes
     if rule == "refuse":
         raise LabelError(
@@ -240,33 +280,53 @@ def without_ignored(prediction: np.ndarray, reference: np.ndarray) -> tuple[np.n
 
 
 def from_classes(classes: np.ndarray, convention_name: str) -> np.ndarray:
-    """Classes 0..3 -> file label values of a convention, uint8."""
+    """Classes 0..3 and the resection cavity -> file label values of a convention, uint8.
+
+    Raises:
+        OptionError: there is a resection cavity, for which the convention has no number.
+    """
     import numpy as np  # here, so that panels can read the tables without it
 
+    numbers = convention(convention_name).from_class
+    if RESECTION_CAVITY not in numbers and holds_cavity(classes):
+        having = [name for name, one in CONVENTIONS.items() if RESECTION_CAVITY in one.from_class]
+        raise OptionError(
+            f"The label convention '{convention_name}' has no number for the resection cavity that was "
+            f"found. Choose one of: {', '.join(having)}."
+        )
     table = np.zeros(256, np.uint8)
-    for cls, value in convention(convention_name).from_class.items():
+    for cls, value in numbers.items():
         table[cls] = value
     return table[classes]
 
 
 def region_mask(classes: np.ndarray, region: str) -> np.ndarray:
-    """Boolean mask of WT, TC or ET in an array of classes."""
+    """Boolean mask of WT, TC, ET or RC in an array of classes."""
     import numpy as np  # here, so that panels can read the tables without it
 
-    return np.isin(classes, REGIONS[region])
+    return classes == RESECTION_CAVITY if region == CAVITY_REGION else np.isin(classes, REGIONS[region])
+
+
+def holds_cavity(classes: np.ndarray) -> bool:
+    """Whether an array of classes has a voxel of the resection cavity."""
+    return bool((classes == RESECTION_CAVITY).any())
 
 
 def class_volumes(classes: np.ndarray, voxel_mm3: float) -> dict[str, float]:
     """Volumes in cm³ of NCR, ED and ET and of the regions WT and TC (the region ET is the class).
 
+    And of RC, where there is a resection cavity.
+
     Args:
-        classes: any shape, integers 0..3.
+        classes: any shape, integers 0..4.
         voxel_mm3: volume of one voxel in mm3.
     """
     import numpy as np  # here, so that panels can read the tables without it
 
     counts = np.bincount(np.ravel(classes), minlength=len(TumorClass))
     groups = {cls.name: (cls,) for cls in TUMOR_CLASSES} | dict(REGIONS)
+    if len(counts) > RESECTION_CAVITY:
+        groups[CAVITY_REGION] = (RESECTION_CAVITY,)
     return {name: float(counts[list(values)].sum() * voxel_mm3 / 1000) for name, values in groups.items()}
 
 

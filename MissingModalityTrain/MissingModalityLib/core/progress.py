@@ -27,6 +27,7 @@ class ProgressStage(StrEnum):
     REGISTER = "register"
     STRIP = "strip"
     CHECK = "check"
+    EVEN_OUT = "even out"
     PREPARE = "prepare"
     CUT_TUMORS = "tumors"
     GROW_TUMORS = "growing tumors"

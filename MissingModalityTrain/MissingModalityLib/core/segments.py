@@ -5,8 +5,9 @@ Read by the panel, the command line, the file writer and the documentation; impo
 Codes: category "Morphologically Altered Structure" for all. Edema and necrosis are entries of 3D Slicer's own
 general anatomy list, colors included. Slicer's lists have no enhancing lesion; the code used in imaging
 templates is NCI Thesaurus C113842. Whole tumor (lesion with its edema) and tumor core (the neoplasm itself)
-are told apart by SNOMED CT 52988006 and 108369006. The last three come with the extension's own list,
-``SegmentationCategoryTypeModifier-MissingModality.term.json``.
+are told apart by SNOMED CT 52988006 and 108369006. No code of a standard is known here that means a resection
+cavity, so it has a private one, whose scheme begins with 99 as DICOM demands (PS3.16, 8). The last four come
+with the extension's own list, ``SegmentationCategoryTypeModifier-MissingModality.term.json``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from .labels import REGIONS, TumorClass
+from .labels import CAVITY_REGION, REGIONS, RESECTION_CAVITY, TumorClass
 
 SLICER_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 OWN_CONTEXT = "Segmentation category and type - MissingModality brain tumor list"
@@ -56,14 +57,23 @@ class Segment:
     terminology: str
 
     @property
-    def tumor_class(self) -> TumorClass:
-        """The class that a disjoint segment stands for.
+    def value(self) -> int:
+        """The number in label maps that a disjoint segment stands for.
 
         Raises:
             ValueError: the segment is a region of several classes.
         """
         (value,) = self.classes
-        return TumorClass(value)
+        return int(value)
+
+    @property
+    def tumor_class(self) -> TumorClass:
+        """The class that a disjoint segment stands for.
+
+        Raises:
+            ValueError: the segment is a region of several classes, or the resection cavity.
+        """
+        return TumorClass(self.value)
 
     @property
     def unit_color(self) -> tuple[float, float, float]:
@@ -122,6 +132,16 @@ SEGMENTS: tuple[Segment, ...] = (
 )
 """The disjoint segments, in the order of their class numbers."""
 
+CAVITY_SEGMENT = Segment(
+    CAVITY_REGION,
+    "Resection cavity",
+    (RESECTION_CAVITY,),
+    (128, 174, 128),
+    "dashdot",
+    _terminology(OWN_CONTEXT, "99MISSINGMOD^RC^Resection cavity"),
+)
+"""A further disjoint segment, of results that hold it."""
+
 REGION_SEGMENTS: tuple[Segment, ...] = (
     Segment(
         "WT",
@@ -146,11 +166,19 @@ CURVE_COLORS: Mapping[str, str] = MappingProxyType({"WT": "#1c708c", "TC": "#e66
 """Colors of curves on white paper, by region: they differ by 30 or more (CIEDE2000) with every kind of color
 vision, and have a contrast of 3 or more with white; ``make picture-check``."""
 
-_BY_ID = {segment.id: segment for segment in (*SEGMENTS, *REGION_SEGMENTS)}
+CURVE_MARKERS: Mapping[str, str] = MappingProxyType({"WT": "o", "TC": "^", "ET": "s"})
+"""Of the same curves, by which regions are told apart without color."""
+
+_BY_ID = {segment.id: segment for segment in (*SEGMENTS, CAVITY_SEGMENT, *REGION_SEGMENTS)}
+
+
+def disjoint_segments(cavity: bool) -> tuple[Segment, ...]:
+    """The segments of a result: those of every one, and the resection cavity if it holds one."""
+    return (*SEGMENTS, CAVITY_SEGMENT) if cavity else SEGMENTS
 
 
 def segment_of(name: str) -> Segment:
-    """Names and colors of a class or region: NCR, ED, ET, WT or TC (the region ET is the class).
+    """Names and colors of a class or region: NCR, ED, ET, RC, WT or TC (the region ET is the class).
 
     Raises:
         KeyError: there is no class or region of that name.

@@ -7,7 +7,6 @@ recipes and settings before anything is installed, so this file needs the standa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field, fields, is_dataclass, replace
 from functools import cache, wraps
@@ -16,6 +15,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .aliases import renamed
 from .errors import OptionError
+from .setting_kinds import as_kind, in_words
 from .setting_texts import as_text, literal
 from .words import counted, unknown_name
 
@@ -263,17 +263,12 @@ def _read(name: str, value: Any, kind: Any, item: Any) -> Any:
     kind = kinds[-1]
     if is_dataclass(kind):
         return _read_group(name, value, kind)
-    found = (_read_as(value, part) for part in kinds)
+    found = (as_kind(value, part) for part in kinds)
     read = next((one for one in found if one is not None), None)
     if read is None:
         default = "" if item.default in (MISSING, None) else f", such as {as_text(item.default)}"
-        raise SettingError(name, f"={as_text(value)} must be {_in_words(kind)}{default}.")
+        raise SettingError(name, f"={as_text(value)} must be {in_words(kind)}{default}.")
     return read
-
-
-def _read_as(value: Any, kind: Any) -> Any:
-    """None where it is none of the kind, a tuple or something plain."""
-    return _read_tuple(value, get_args(kind)) if get_origin(kind) is tuple else _read_one(value, kind)
 
 
 def _read_group(name: str, value: Any, kind: type) -> Any:
@@ -286,48 +281,3 @@ def _read_group(name: str, value: Any, kind: type) -> Any:
 
 def _not_options(name: str, value: Any) -> str:
     return f"={as_text(value)} must be options, each given as {name}.OPTION=VALUE."
-
-
-def _read_one(value: Any, kind: Any) -> Any:
-    """None where it is none of the kind."""
-    if kind is str:
-        return value if isinstance(value, str) else None
-    if kind not in (bool, int, float):
-        return dict(value) if isinstance(value, Mapping) else None
-    value = literal(value)
-    if isinstance(value, bool) or kind is bool:
-        return value if isinstance(value, bool) and kind is bool else None
-    if kind is int:
-        return value if isinstance(value, int) else None
-    try:
-        # neither infinity nor NaN can be computed with, and JSON has no word for them
-        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-    except OverflowError:  # a whole number beyond all floats
-        return None
-
-
-def _read_tuple(value: Any, parts: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """None where it is no tuple of such parts: ``(int, ...)`` for any number, else as many as there are."""
-    kind, length = parts[0], None if parts[-1] is Ellipsis else len(parts)
-    if kind is str and isinstance(value, str):  # names may look like numbers, so no literal of Python
-        value = _names(value)
-    elif isinstance(value := literal(value), (int, float)) and length:
-        value = (value,) * length
-    if not isinstance(value, (tuple, list)) or (length is not None and len(value) != length):
-        return None
-    read = tuple(_read_one(part, kind) for part in value)
-    return None if None in read else read
-
-
-def _names(text: str) -> Any:
-    if text[:1] in ("[", "(") and isinstance(listed := literal(text), (list, tuple)):
-        return listed
-    return () if text == "none" else tuple(part.strip() for part in text.split(","))
-
-
-def _in_words(kind: Any) -> str:
-    words = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a name"}
-    if get_origin(kind) is not tuple:
-        return words.get(kind, "options by name")
-    items = {int: "whole numbers", float: "finite numbers"}.get(get_args(kind)[0], "names")
-    return f"{items} joined by commas"

@@ -89,6 +89,11 @@ def _one_session(study: DicomStudy) -> list[str]:
     if not study.further_uids:
         return []
     uids = (study.uid, *study.further_uids)
+    if study.as_asked:
+        return [
+            f"All series of the folder are taken for one visit, as asked; by their headers they are of "
+            f"{len(uids)} studies. Check that all show one patient."
+        ]
     return [
         f"{len(uids)} studies ({', '.join(uids)}) are taken for one: patient, day and frame of reference are "
         "the same. --study UID takes one of them alone."

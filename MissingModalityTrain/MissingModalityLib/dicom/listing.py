@@ -43,6 +43,7 @@ class DicomStudy:
         series: by series number.
         cut_off: files beside its own that are empty or end too early, one sentence; empty where none are.
         further_uids: Study Instance UIDs of the same session beside ``uid``, see :func:`.sessions.sessions`.
+        as_asked: whether the user says that all images of the folder are of one visit.
     """
 
     patient: str
@@ -52,6 +53,7 @@ class DicomStudy:
     series: tuple[Series, ...]
     cut_off: str = ""
     further_uids: tuple[str, ...] = ()
+    as_asked: bool = False
 
     @property
     def title(self) -> str:
@@ -79,7 +81,9 @@ class DicomListing:
 
 
 @checked
-def find_studies(folder: Path | str, on_progress: Progress | None = None) -> DicomListing:
+def find_studies(
+    folder: Path | str, on_progress: Progress | None = None, one_visit: bool = False
+) -> DicomListing:
     """All series in a folder and its subfolders, as a PACS or a CD hands them over; no pixel is read.
 
     Files are known by what they hold: they need no suffix, and a DICOMDIR is not used. Headers are read by a
@@ -88,6 +92,8 @@ def find_studies(folder: Path | str, on_progress: Progress | None = None) -> Dic
     Args:
         folder: any folder.
         on_progress: called after each batch of files.
+        one_visit: all images are of one patient and visit, whatever their headers say; for folders whose
+            series were each given another patient or study as names were removed.
 
     Raises:
         CaseError: the folder is absent or holds no DICOM image.
@@ -103,8 +109,8 @@ def find_studies(folder: Path | str, on_progress: Progress | None = None) -> Dic
     frames, doubled = _without_doubles(frames)
     if not frames:
         raise CaseError(_nothing_found(folder, skipped))
-    studies = [_study(images) for images in sessions(frames)]
-    studies = [replace(study, cut_off=_cut_off(study, skipped)) for study in studies]
+    studies = [_study(images) for images in ([frames] if one_visit else sessions(frames))]
+    studies = [replace(one, cut_off=_cut_off(one, skipped), as_asked=one_visit) for one in studies]
     studies.sort(key=lambda study: (study.patient, study.date, study.uid))
     return DicomListing(folder, tuple(studies), (*skipped, *doubled))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ import SimpleITK as sitk
 from .. import __version__
 from ..core.errors import ImageError, OptionError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.segments import REGION_SEGMENTS, SEGMENTS, Code, Segment
+from ..core.labels import holds_cavity
+from ..core.segments import REGION_SEGMENTS, Code, Segment, disjoint_segments
 from .source_frames import Frame, frames_below, frames_of, source_headers
 
 if TYPE_CHECKING:  # brought by the extra "dicom", and asked for only when a file is written
@@ -36,6 +38,7 @@ _LABEL = "TUMOR"
 _PURPOSE = "Made automatically, for research only"
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+_FILED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _DATES = ("PatientBirthDate", "StudyDate", "StudyTime")
 _MAY_BE_EMPTY = ("PatientID", "PatientName", "PatientSex", "AccessionNumber", "StudyID", *_DATES)
 
@@ -77,8 +80,9 @@ def write_dicom_seg(
     """Write a label map as one DICOM file; an existing file is replaced in one step.
 
     Args:
-        labels: 3-D uint8, values 0..3 as in :class:`~..core.labels.TumorClass`, in the patient's space. Each
-            slice refers to that of the series below it, as long as there is one below each.
+        labels: 3-D uint8, values 0..3 as in :class:`~..core.labels.TumorClass` and 4 in a resection cavity,
+            in the patient's space. Each slice refers to that of the series below it, as long as there is one
+            below each.
         source: files of the series that the segments belong to, in any order, classic or enhanced.
         output: the file.
         regions: add whole tumor and tumor core, which overlap the three disjoint segments.
@@ -154,12 +158,13 @@ def _segmentation(
     from highdicom.seg import Segmentation
     from pydicom.uid import generate_uid
 
+    source, filed = _as_one_series(source)
     # highdicom reads dates, and scrubbing puts words there: they go over untouched in the end
     dates = {keyword: source[0].get(keyword) for keyword in _DATES}
     for keyword in _DATES:
         setattr(source[0], keyword, None)
-    segments = (*SEGMENTS, *(REGION_SEGMENTS if regions else ()))
     classes = sitk.GetArrayViewFromImage(labels)
+    segments = (*disjoint_segments(holds_cavity(classes)), *(REGION_SEGMENTS if regions else ()))
     x, y, z = labels.GetSpacing()
     axes = np.reshape(labels.GetDirection(), (3, 3)).T[:2].ravel()
     # where a slice of the series lies below, its own numbers: by these it is found again for the frame
@@ -194,7 +199,50 @@ def _segmentation(
     )
     for keyword, value in dates.items():
         setattr(result, keyword, value)
+    _refer_as_filed(result, filed)
     return result
+
+
+def _as_one_series(source: Sequence[Dataset]) -> tuple[list[Dataset], dict[str, tuple[str, ...]]]:
+    """The slices as of one series, for highdicom takes no others, and where each is filed.
+
+    A volume may have been joined from several series, or each slice got other UIDs as names were removed. The
+    object is filed with the series that has most of the slices, the first of equals; its slices come first.
+    """
+    filed = {
+        str(header.SOPInstanceUID): tuple(str(header.get(keyword)) for keyword in _FILED) for header in source
+    }
+    home = Counter(filed.values()).most_common(1)[0][0]
+    ordered = sorted(source, key=lambda header: filed[str(header.SOPInstanceUID)] != home)
+    for header in ordered:
+        for keyword, value in zip(_FILED, home, strict=True):
+            setattr(header, keyword, value)
+    return ordered, filed
+
+
+def _refer_as_filed(result: Segmentation, filed: Mapping[str, tuple[str, ...]]) -> None:
+    """Name series and study of each slice as they are (PS3.3 C.12.2), where there is more than one."""
+    from pydicom import Dataset
+
+    if len(set(filed.values())) == 1:
+        return
+    studies: dict[str, dict[str, list[Dataset]]] = defaultdict(lambda: defaultdict(list))
+    for item in result.ReferencedSeriesSequence[0].ReferencedInstanceSequence:
+        study, series, _ = filed[str(item.ReferencedSOPInstanceUID)]
+        studies[study][series].append(item)
+    listed = {}
+    for study, members in studies.items():
+        listed[study] = [Dataset() for _ in members]
+        for entry, (series, items) in zip(listed[study], members.items(), strict=True):
+            entry.SeriesInstanceUID, entry.ReferencedInstanceSequence = series, items
+    result.ReferencedSeriesSequence = listed.pop(str(result.StudyInstanceUID))
+    others = []
+    for study, entries in listed.items():
+        other = Dataset()
+        other.StudyInstanceUID, other.ReferencedSeriesSequence = study, entries
+        others.append(other)
+    if others:
+        result.StudiesContainingOtherReferencedInstancesSequence = others
 
 
 def _described(number: int, segment: Segment, algorithm: Algorithm) -> SegmentDescription:

@@ -44,9 +44,20 @@ def only_visit(listing: DicomListing, patient: str | None = None, study: str | N
     if len(usable) > 1:
         raise CaseError(
             f"{listing.folder} holds {_named(usable)}. Choose one by --patient ID or --study DATE (or "
-            "the Study Instance UID), or segment all of them by segment-folder."
+            f"the Study Instance UID), or segment all of them by segment-folder.{_one_after_all(usable)}"
         )
     return (usable or found)[0]
+
+
+def _one_after_all(visits: Sequence[DicomStudy]) -> str:
+    """What to do where no two of them have a sequence in common, as of one patient under several IDs."""
+    found = [modality for visit in visits for modality in choose(visit).series]
+    if len(found) > len(set(found)):
+        return ""
+    return (
+        " If they are one visit of one patient, whose series got other IDs or dates as names were removed, "
+        "join them by --one-visit."
+    )
 
 
 def _filed_as(visit: DicomStudy, study: str | None) -> DicomStudy:

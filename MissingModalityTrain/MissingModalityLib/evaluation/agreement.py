@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from .metrics import SCORED_REGIONS
+from ..core.labels import CAVITY_REGION
+from .metrics import scored_regions
 from .row import Row
 
 _LIMITS = 1.96
@@ -28,7 +29,8 @@ def agreements(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
         the spread of a single case, is None.
     """
     found = {}
-    by_region = {region: [row for row in rows if row.region == region] for region in SCORED_REGIONS}
+    regions = scored_regions(any(row.region == CAVITY_REGION for row in rows))
+    by_region = {region: [row for row in rows if row.region == region] for region in regions}
     if all(row.voxel_mm3 is not None for row in rows):
         found["volume"] = {region: _volume(chosen) for region, chosen in by_region.items()}
     if any(row.presence is not None for row in rows):

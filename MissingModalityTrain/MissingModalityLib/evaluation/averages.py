@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name
 from ..core.words import counted
 from .agreement import agreements
 from .measures import MEASURES
-from .metrics import SCORED_REGIONS
+from .metrics import scored_regions
 from .row import Row
 
 GROUPS: Mapping[str, tuple[Subset, ...]] = {
@@ -72,13 +72,18 @@ def has_lesions(rows: Iterable[Row]) -> bool:
     return all(row.lesion_dice is not None and row.lesion_hd95 is not None for row in rows)
 
 
+def regions_in(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The regions that an evaluation has scored."""
+    return scored_regions(any(row.region == CAVITY_REGION for row in rows))
+
+
 def _measured(rows: Sequence[Row]) -> list[str]:
     """The measures that every row of a region of its own has."""
     own = [row for row in rows if row.region in REGIONS]
     return [name for name in MEASURES if all(getattr(row, _SIGNS.get(name, name)) is not None for row in own)]
 
 
-def _means(rows: Iterable[Row], metrics: Sequence[str]) -> dict[str, dict[str, float | None]]:
+def _means(rows: Sequence[Row], metrics: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Mean and standard deviation over cases of each case's mean, per metric and region."""
     scores: dict[tuple[str, str], dict[str, list[float]]] = {}
     for row in rows:
@@ -89,7 +94,7 @@ def _means(rows: Iterable[Row], metrics: Sequence[str]) -> dict[str, dict[str, f
     result: dict[str, dict[str, float | None]] = {}
     for metric in metrics:
         means = {
-            region: list(map(fmean, scores.get((metric, region), {}).values())) for region in SCORED_REGIONS
+            region: list(map(fmean, scores.get((metric, region), {}).values())) for region in regions_in(rows)
         }
         result[metric] = {region: _mean(values) for region, values in means.items()}
         result[f"{metric}_std"] = {
@@ -107,14 +112,14 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def _average(entries: Sequence[dict[str, Any]], metrics: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Plain mean of the subsets' means, which weighs subsets equally however many cases each has."""
     return {
-        metric: {region: _mean(entry[metric][region] for entry in entries) for region in SCORED_REGIONS}
+        metric: {region: _mean(entry[metric][region] for entry in entries) for region in entries[0][metric]}
         for metric in metrics
     }
 
 
 def _count_empty(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
     counts = {}
-    for region in SCORED_REGIONS:
+    for region in regions_in(rows):
         chosen = [row for row in rows if row.region == region]
         counts[region] = {
             "cases_without": len({row.case for row in chosen if not row.reference}),

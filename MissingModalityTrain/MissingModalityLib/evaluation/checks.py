@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.modalities import subset_name
 from .hd95_rules import HD95_DEFINITIONS, HD95_RULES, definition_of
 from .measures import MEASURES
-from .metrics import SCORED_REGIONS
+from .metrics import scored_regions
 from .row import Row
 
 _DISTANCES = ("hd95", "lesion_hd95")
@@ -28,7 +28,7 @@ def check_row(row: Row) -> None:
         ValueError: an unknown region, a Dice outside 0..1, a distance that is negative or no number, a
             negative count of voxels, or a feature that is no finite number.
     """
-    if row.region not in SCORED_REGIONS:
+    if row.region not in scored_regions(cavity=True):
         raise ValueError(f"there is no region {row.region!r:.60}")
     for names, most, allowed in (
         (_SHARES, 1, "a number from 0 to 1"),
@@ -82,12 +82,13 @@ def _check_complete(rows: Sequence[Row]) -> None:
     """One row of every region for each case and subset, without which means would be of other cases."""
     if not rows:
         raise ValueError("it has no scores")
+    expected = scored_regions(any(row.region == CAVITY_REGION for row in rows))
     found: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         found.setdefault((row.case, subset_name(row.subset)), []).append(row.region)
     for (case, subset), regions in found.items():
-        if sorted(regions) != sorted(SCORED_REGIONS):
+        if sorted(regions) != sorted(expected):
             raise ValueError(
                 f"case {case!r} has scores of {', '.join(regions)} for {subset}, and should have one of each "
-                f"of {', '.join(SCORED_REGIONS)}"
+                f"of {', '.join(expected)}"
             )

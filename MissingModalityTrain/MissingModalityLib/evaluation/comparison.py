@@ -30,7 +30,7 @@ COLUMNS = (
 )
 """Metric, group of subsets and region of every column of numbers."""
 
-TABLE_FILE, REPORT_FILE = "comparison.md", "comparison.json"
+TABLE_FILE, REPORT_FILE, PICTURE_FILE = "comparison.md", "comparison.json", "comparison.png"
 
 
 @checked
@@ -45,7 +45,8 @@ def compare_folders(
         folders: folders that :func:`.evaluate.evaluate_folder` has written, one per line of the
             table, which is called like the folder; or the name of each line with its folders, one per seed.
             All of the same cases. The first line is what the others are tested against.
-        output: folder for ``comparison.md`` and ``comparison.json``; made if absent.
+        output: folder for ``comparison.md``, ``comparison.json`` and ``comparison.png``, the Dice of every
+            line by subset; made if absent.
         published: a key of :func:`.printed.printed_tables`; its averages stand below as they were printed,
             and are not tested.
 
@@ -224,3 +225,22 @@ def _write(comparison: dict[str, Any], output: Path) -> None:
         # first what strict JSON can refuse, so that a table never stands there alone
         write_report(report, output / REPORT_FILE)
         write_text(comparison["markdown"], output / TABLE_FILE)
+        _draw(comparison, output / PICTURE_FILE)
+
+
+def _draw(comparison: Mapping[str, Any], path: Path) -> None:
+    from .table_picture import PicturedLine, draw_subsets  # matplotlib is not needed to compare
+
+    lines = []
+    for line in comparison["lines"]:
+        by_subset = {
+            name: {region: 100 * value for region, value in means["dice"].items()}
+            for name, means in line["subsets"].items()
+        }
+        means = {
+            score["region"]: [100 * score["mean"]]
+            for score in line["scores"]
+            if (score["metric"], score["subsets"]) == ("dice", "all")
+        }
+        lines.append(PicturedLine(line["name"], by_subset, means))
+    draw_subsets(lines, "dice", f"{counted(comparison['cases'], 'case')}, by the sequences given", path)

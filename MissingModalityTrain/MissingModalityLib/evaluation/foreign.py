@@ -74,7 +74,8 @@ def evaluate_predictions(
         hd95_rule: as the further arguments, see :func:`.evaluate.evaluate_folder`.
         on_progress: called for each label map.
         cases: names of those to score, or a text file of them.
-        resection_cavity: what a labeled resection cavity counts as; one that was predicted is background.
+        resection_cavity: what a labeled resection cavity counts as; one that was predicted counts
+            where this is a class, and is no tumor elsewhere.
         hd95_definition: what HD95 is.
         metrics: what the tables print.
 
@@ -155,7 +156,6 @@ def classes_on(grid: Grid, path: Path, numbering: str) -> tuple[np.ndarray, list
     image = read_image(path)
     own = Grid.from_image(image)
     classes = to_classes(sitk.GetArrayViewFromImage(image), numbering, str(path))
-    classes[classes == RESECTION_CAVITY] = TumorClass.BACKGROUND
     if grid.matches(own):
         return classes, []
     covered = _covered(grid, own)

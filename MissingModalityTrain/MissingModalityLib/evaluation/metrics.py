@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from .counts import Counts
 from .distances import TOLERANCES_MM, between, hd95, surface_dice
 from .lesions import lesion_score
@@ -25,6 +25,11 @@ ET_FILTERED = f"ET>={ET_MINIMUM_VOXELS}"
 
 SCORED_REGIONS: tuple[str, ...] = (*REGIONS, ET_FILTERED)
 """Columns of every result table, in order."""
+
+
+def scored_regions(cavity: bool) -> tuple[str, ...]:
+    """Columns of an evaluation: those of every one, and the resection cavity where it is scored."""
+    return (*SCORED_REGIONS, CAVITY_REGION) if cavity else SCORED_REGIONS
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def score_regions(
     rule: str = "penalty",
     definition: str = "directed",
 ) -> dict[str, Score]:
-    """Scores of WT, TC, ET and of ET after removal of small predictions.
+    """Scores of WT, TC, ET, of ET after removal of small predictions, and of RC where the reference has it.
 
     Args:
         found: what :func:`.region.regions_of` makes of the prediction.
@@ -100,12 +105,12 @@ def score_regions(
         definition: a key of :data:`~.hd95_rules.HD95_DEFINITIONS`.
 
     Returns:
-        One :class:`Score` per entry of :data:`SCORED_REGIONS`.
+        One :class:`Score` per entry of :func:`scored_regions`.
 
     Raises:
         ValueError: the shapes differ.
     """
-    scores = {region: score_region(found[region], truth[region], rule, definition) for region in REGIONS}
+    scores = {region: score_region(found[region], truth[region], rule, definition) for region in truth}
     filtered = drop_small(found["ET"])
     scores[ET_FILTERED] = (
         scores["ET"] if filtered is found["ET"] else score_region(filtered, truth["ET"], rule, definition)

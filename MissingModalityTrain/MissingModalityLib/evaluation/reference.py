@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..core.labels import IGNORED, RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, with_cavity, without_ignored
+from ..core.labels import (
+    CAVITY_REGION,
+    IGNORED,
+    REGIONS,
+    RESECTION_CAVITY,
+    TUMOR_CLASSES,
+    TumorClass,
+    with_cavity,
+    without_ignored,
+)
 from ..core.modalities import Subset
 from ..imaging.grid import Grid
 from .metrics import score_regions
@@ -31,6 +40,11 @@ class Rules:
     hd95: str
     definition: str
     cavity: str
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """What is scored, before small predictions are removed."""
+        return (*REGIONS, CAVITY_REGION) if self.cavity == "class" else tuple(REGIONS)
 
 
 class Reference:
@@ -59,22 +73,23 @@ class Reference:
         self._spacing = grid.spacing[::-1]
         self._classes = with_cavity(labeled, rules.cavity, source)
         self._has_ignored = bool((self._classes == IGNORED).any())
-        self._regions = regions_of(without_ignored(self._classes, self._classes)[1], self._spacing)
+        counted = without_ignored(self._classes, self._classes)[1]
+        self._regions = regions_of(counted, self._spacing, rules.regions)
 
     def rows(
         self, case: str, subset: Subset, prediction: np.ndarray, told: Mapping[str, Mapping[str, Any]]
     ) -> list[Row]:
-        """Scores of a prediction, one row for each of :data:`.metrics.SCORED_REGIONS`.
+        """Scores of a prediction, one row for each of :func:`.metrics.scored_regions`.
 
         Args:
             case: its name.
             subset: modalities that were given.
-            prediction: classes 0..3 on the same grid.
+            prediction: classes 0..4 on the same grid.
             told: further cells of a row by region.
         """
         if self._has_ignored:
             prediction = without_ignored(prediction, self._classes)[0]
-        found = regions_of(prediction, self._spacing)
+        found = regions_of(prediction, self._spacing, self._rules.regions)
         scores = score_regions(found, self._regions, self._rules.hd95, self._rules.definition)
         return [
             Row(case, subset, region, voxel_mm3=prod(self._spacing), **vars(score), **told.get(region, {}))

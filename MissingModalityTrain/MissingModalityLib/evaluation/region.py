@@ -6,7 +6,7 @@ costly is found when it is first asked for, and kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -95,17 +95,20 @@ class Region:
         return Region(np.zeros_like(self.inside), self.spacing, shape=self.shape)
 
 
-def regions_of(classes: np.ndarray, spacing: Sequence[float]) -> dict[str, Region]:
-    """WT, TC and ET of a label map.
+def regions_of(
+    classes: np.ndarray, spacing: Sequence[float], names: Iterable[str] = REGIONS
+) -> dict[str, Region]:
+    """WT, TC and ET of a label map, and the resection cavity if named.
 
     Args:
-        classes: 0..3, (D, H, W), the whole image.
+        classes: 0..4, (D, H, W), the whole image.
         spacing: mm per voxel in the order of the array's axes.
+        names: of the regions.
     """
     # a tumor fills a few percent of the image
     box = tightest_box(classes > 0) or (slice(0, 0),) * classes.ndim
     near, corner = classes[box], [part.start for part in box]
-    return {region: Region(region_mask(near, region), spacing, corner, classes.shape) for region in REGIONS}
+    return {region: Region(region_mask(near, region), spacing, corner, classes.shape) for region in names}
 
 
 def grown_lesions(reference: np.ndarray) -> tuple[np.ndarray, int]:

@@ -17,7 +17,7 @@ class Row:
     Attributes:
         case: name of the case.
         subset: modalities that were given.
-        region: an entry of :data:`~.metrics.SCORED_REGIONS`.
+        region: an entry of :func:`~.metrics.scored_regions`.
         dice, hd95, predicted, reference: see :class:`.metrics.Score`.
         lesion_dice, lesion_hd95: likewise.
         features: what the student's probabilities tell, see :func:`~..inference.doubt.features`; None for a

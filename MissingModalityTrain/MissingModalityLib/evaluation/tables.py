@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..core.labels import CAVITY_REGION
 from ..core.modalities import SUBSETS, Modality, subset_name
 from ..core.words import counted
 from .hd95_rules import HD95_DEFINITIONS, HD95_RULES, definition_of
 from .lesions import PENALTY_MM, SMALLEST_MM3
 from .measures import AGREEMENTS, METRICS, TABLE_METRICS, measure
-from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, SCORED_REGIONS
+from .metrics import ET_FILTERED, ET_MINIMUM_VOXELS, scored_regions
 from .region import DILATION_VOXELS
 
 # The papers print the modalities in this order, whatever the order of the channels.
@@ -44,19 +45,20 @@ def markdown_table(evaluation: dict[str, Any], metrics: Sequence[str] = METRICS)
         Shares in %, distances in mm, mean and standard deviation over cases, as GitHub Markdown, without the
         rules behind them (see :func:`notes`).
     """
+    regions = _regions(evaluation)
     head = [
         *(modality.title for modality in PRINTED_ORDER),
-        *(f"{measure(metric).title} {region}" for metric in metrics for region in SCORED_REGIONS),
+        *(f"{measure(metric).title} {region}" for metric in metrics for region in regions),
         "cases",
     ]
     body = []
     for entry in evaluation["subsets"]:
-        body.append([*dots(entry["subset"]), *_numbers(entry, metrics), str(entry["cases"])])
+        body.append([*dots(entry["subset"]), *_numbers(entry, metrics, regions), str(entry["cases"])])
     for title, average in evaluation["averages"].items():
         label = (
             f"**mean of {average['subsets']}**" if title == "all" else f"mean of {average['subsets']} {title}"
         )
-        body.append([label, "", "", "", *_numbers(average, metrics), ""])
+        body.append([label, "", "", "", *_numbers(average, metrics, regions), ""])
     return markdown_lines(head, body)
 
 
@@ -153,8 +155,13 @@ def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
     ]
 
 
-def _numbers(entry: dict[str, Any], metrics: Sequence[str]) -> list[str]:
-    return [_number(entry, metric, region) for metric in metrics for region in SCORED_REGIONS]
+def _regions(evaluation: Mapping[str, Any]) -> tuple[str, ...]:
+    """Those that it has scored, in the order of columns."""
+    return scored_regions(any(CAVITY_REGION in entry["dice"] for entry in evaluation["subsets"]))
+
+
+def _numbers(entry: dict[str, Any], metrics: Sequence[str], regions: Iterable[str]) -> list[str]:
+    return [_number(entry, metric, region) for metric in metrics for region in regions]
 
 
 def _number(entry: Mapping[str, Any], metric: str, region: str) -> str:

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 from scipy.spatial.distance import pdist
 
-from ..core.labels import REGIONS, TumorClass, region_mask
+from ..core.labels import CAVITY_REGION, REGIONS, TumorClass, holds_cavity, region_mask
 
 _INFERIOR_TO_SUPERIOR = 2
 """Of the three world axes (LPS)."""
@@ -17,6 +17,8 @@ _INFERIOR_TO_SUPERIOR = 2
 
 def axial_diameters(labels: sitk.Image) -> dict[str, float]:
     """Longest axial diameters in mm of NCR, ED and ET and of the regions WT and TC; region ET is the class.
+
+    And of RC, where there is a resection cavity.
 
     Measured between the centers of two voxels of one connected piece in one slice, so that two separate spots
     do not count as one wide tumor. Slices are those of the volume's own grid that are closest to axial.
@@ -30,6 +32,8 @@ def axial_diameters(labels: sitk.Image) -> dict[str, float]:
     classes = sitk.GetArrayViewFromImage(labels)
     groups = {cls.name: classes == cls for cls in TumorClass if cls}
     groups |= {name: region_mask(classes, name) for name in REGIONS if name not in groups}
+    if holds_cavity(classes):
+        groups[CAVITY_REGION] = region_mask(classes, CAVITY_REGION)
     axis = _slice_axis(labels)
     in_plane = [spacing for index, spacing in enumerate(labels.GetSpacing()) if index != axis][::-1]
     return {name: _longest(mask, 2 - axis, in_plane) for name, mask in groups.items()}

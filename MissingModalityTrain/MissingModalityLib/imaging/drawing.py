@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from scipy.ndimage import distance_transform_edt
 
-from ..core.segments import SEGMENTS, Segment
+from ..core.labels import holds_cavity
+from ..core.segments import SEGMENTS, Segment, disjoint_segments
 
 _FILL_OPACITY = 0.2
 """The texture of the tissue stays visible under the tint."""
@@ -47,11 +48,11 @@ def draw_segments(
 
     Args:
         axis: where the slice is drawn, from (0, 0) at the top left to ``size``.
-        classes: (rows, columns) uint8 classes 0..3, first row on top.
+        classes: (rows, columns) uint8 classes 0..4, first row on top.
         size: width and height of the slice, in the units of the axis.
         opacity: of the tint, 0..1.
     """
-    for segment in SEGMENTS:
+    for segment in disjoint_segments(holds_cavity(classes)):
         mask = np.isin(classes, segment.classes)
         if mask.any():
             tint = np.zeros((*mask.shape, len("RGBA")))
@@ -99,15 +100,17 @@ def draw_scale(axis: Axes, height: float) -> None:
 
 
 def legend_entries(
-    names: Sequence[str], further: Mapping[str, tuple[object, str]] = MappingProxyType({})
+    names: Sequence[str],
+    further: Mapping[str, tuple[object, str]] = MappingProxyType({}),
+    segments: Sequence[Segment] = SEGMENTS,
 ) -> dict[str, Any]:
     """Arguments ``handles``, ``labels`` and ``handler_map`` of a legend: tint and line of each segment.
 
     Args:
-        names: what is said of each of :data:`.segments.SEGMENTS`.
+        names: what is said of each of ``segments``.
         further: color and style of other lines, by what is said of them.
     """
-    handles: list[Any] = [(_swatch(segment), _line(segment.unit_color, segment.line)) for segment in SEGMENTS]
+    handles: list[Any] = [(_swatch(segment), _line(segment.unit_color, segment.line)) for segment in segments]
     return {
         "handles": handles + [_line(color, line) for color, line in further.values()],
         "labels": [*names, *further],

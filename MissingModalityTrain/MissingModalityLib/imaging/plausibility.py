@@ -50,8 +50,9 @@ _FINE_VOXELS = 20**3
 _CUT_SHARE = 0.25
 """Share of a face of the volume that the head fills where the volume ends inside it."""
 
-LARGEST_VALUE = 1e30
-"""Above it, squares and interpolated sums leave float32's range; no scanner's numbers come near."""
+LARGEST_VALUE = 1e18
+"""Squares of more, and their sums, leave float32's range, and N4 comes to no end; no scanner's numbers come
+near."""
 
 SMALLEST_RANGE = 1e-30
 """Between the lowest and the highest value: below some 1e-38 float32 has fewer and fewer digits."""

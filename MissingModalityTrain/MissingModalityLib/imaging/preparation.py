@@ -9,13 +9,14 @@ undo every step.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..core.modalities import MODALITIES, Modality, availability, in_words
+from ..runtime.side_by_side import side_by_side
 from .boxes import Box, tightest_box
 from .duplicates import moments_of, refuse_duplicates, refuse_moved_duplicates
 from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
@@ -59,7 +60,7 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
             reference volume; or one given as two modalities, also mirrored, moved or in other intensities.
         LabelError: the label lies elsewhere than the volumes.
     """
-    notes = [*study.warnings, *check_volumes(study)]
+    study = check_volumes(study)
     reference = study.images[study.reference]
     grid = common_grid(reference)
     volumes, masks, warnings = _on_common_grid(study, grid)
@@ -69,8 +70,12 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
         warnings += check_on_brain(_label_on(grid, label), masks, label_name, name)
     box = _brain_box(study, masks)
     image = np.zeros((len(MODALITIES), *(part.stop - part.start for part in box)), np.float32)
-    for modality, volume in volumes.items():
-        image[modality] = z_scores(volume[box], masks[modality][box], study.names[modality])
+
+    def normalized(modality: Modality) -> np.ndarray:
+        return z_scores(volumes[modality][box], masks[modality][box], study.names[modality])
+
+    for modality, scores in zip(volumes, side_by_side(normalized, volumes), strict=True):
+        image[modality] = scores
     cropped = grid.crop(
         tuple(part.start for part in reversed(box)), tuple(part.stop - part.start for part in reversed(box))
     )
@@ -81,22 +86,24 @@ def prepare(study: Study, label: sitk.Image | None = None, label_name: str = "Th
         label=None if label is None else _label_on(cropped, label),
         grid=cropped,
         reference=Grid.from_image(reference),
-        warnings=(*notes, *warnings),
+        warnings=(*study.warnings, *warnings),
     )
 
 
-def check_volumes(study: Study) -> list[str]:
-    """Refuse what no volume of a head can be, each by itself.
+def check_volumes(study: Study) -> Study:
+    """Refuse what no volume of a head can be, each by itself; a study that was checked stays as it is.
 
     Returns:
-        Warnings about grids, one sentence each.
+        The study as a checked one, with a warning for each grid that is a little off.
 
     Raises:
         ImageError: no volume; one that is empty, constant, not finite, of no head's size, or CT.
     """
+    if study.checked:
+        return study
     if not study.images:
         raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
-    notes = []
+    notes = list(study.warnings)
     for modality, image in study.images.items():
         check_volume(image, study.names[modality])
         if is_hounsfield(sitk.GetArrayViewFromImage(image)):
@@ -106,7 +113,7 @@ def check_volumes(study: Study) -> list[str]:
             )
         check_extent(Grid.from_image(image), study.names[modality])
         notes += check_grid(Grid.from_image(image), study.names[modality])
-    return notes
+    return replace(study, warnings=tuple(notes), checked=True)
 
 
 def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
@@ -171,15 +178,15 @@ def _on_common_grid(
 ) -> tuple[dict[Modality, np.ndarray], dict[Modality, np.ndarray], list[str]]:
     """Volumes (float32) and brain masks (bool) on ``grid``, and warnings."""
     given, warnings = (None, []) if study.brain is None else _given_brain(study.brain, grid)
-    placed = {}
-    for modality, image in study.images.items():
-        oriented, name = sitk.DICOMOrient(image, ORIENTATION), study.names[modality]
-        placed[modality] = (
-            _by_background(oriented, name, grid)
-            if study.brain is None
-            else _inside_brain(oriented, name, grid, study.brain, given)
-        )
-        warnings += placed[modality].warnings
+
+    def volume_of(modality: Modality) -> _Volume:
+        oriented = sitk.DICOMOrient(study.images[modality], ORIENTATION)
+        if study.brain is None:
+            return _by_background(oriented, study.names[modality], grid)
+        return _inside_brain(oriented, study.names[modality], grid, study.brain, given)
+
+    placed = dict(zip(study.images, side_by_side(volume_of, study.images), strict=True))
+    warnings += [warning for volume in placed.values() for warning in volume.warnings]
     voxels = {modality: volume.voxels for modality, volume in placed.items()}
     masks = {modality: volume.mask for modality, volume in placed.items()}
     refuse_duplicates(voxels, {modality: volume.tissue for modality, volume in placed.items()}, study.names)

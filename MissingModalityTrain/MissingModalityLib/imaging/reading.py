@@ -29,6 +29,8 @@ class Study:
         warnings: what the user should know about the headers, one sentence each.
         brain: uint8, 1 inside the brain, in the patient's space on any grid; None where the brain is what is
             not background.
+        checked: whether :func:`.preparation.check_volumes` has seen the volumes that were given; those that
+            steps have made of them since are no longer the user's.
 
     Raises:
         OptionError: a name of no sequence, or what is no image.
@@ -38,6 +40,7 @@ class Study:
     names: Mapping[Modality, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     brain: sitk.Image | None = None
+    checked: bool = False
 
     def __post_init__(self) -> None:
         images, names = by_modality(self.images), by_modality(self.names)
@@ -118,8 +121,12 @@ def _refuse_mixed(told: Mapping[Path, bool], what: str, field: str) -> None:
         )
 
 
-def read_label(case: Case) -> sitk.Image | None:
+def read_label(case: Case, apart: bool = False) -> sitk.Image | None:
     """The label map of a case as classes.
+
+    Args:
+        case: its label is read.
+        apart: as for :func:`~MissingModalityLib.core.labels.to_classes`.
 
     Returns:
         uint8 classes 0..3 (:class:`~MissingModalityLib.core.labels.TumorClass`), and
@@ -143,7 +150,7 @@ def read_label(case: Case) -> sitk.Image | None:
     image = read_image(case.label)  # first, since it alone is looked at in a process of its own
     _headers([case.label, *(file.path for file in case.images.values())])
     values = sitk.GetArrayViewFromImage(image)
-    classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label)))
+    classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label), apart))
     classes.CopyInformation(image)
     return classes
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import SimpleITK as sitk
 
 from ..core.errors import OptionError
 from ..core.kinds import checked
-from ..core.labels import convention, from_classes
-from ..core.segments import SEGMENTS, Segment
+from ..core.labels import convention, from_classes, holds_cavity
+from ..core.segments import Segment, disjoint_segments
 from .volumes import write_image
 
 SUFFIXES: tuple[str, ...] = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd")
@@ -33,10 +34,10 @@ def write_segmentation(classes: sitk.Image, output: Path | str, labels: str = "c
     """Write a label map; an existing file is replaced in one step.
 
     A .seg.nrrd opens in 3D Slicer as a segmentation node with the names, colors and terminology of
-    :data:`segments.SEGMENTS`; the other kinds hold numbers only.
+    :func:`segments.disjoint_segments`; the other kinds hold numbers only.
 
     Args:
-        classes: 3-D uint8, values 0..3 as in :class:`labels.TumorClass`.
+        classes: 3-D uint8, values 0..3 as in :class:`labels.TumorClass`, and 4 in a resection cavity.
         output: its suffix decides the kind of file, see :data:`SUFFIXES`.
         labels: convention of the numbers in the file, a key of :data:`labels.CONVENTIONS`.
 
@@ -57,12 +58,13 @@ def segmentation_image(classes: sitk.Image, output: Path, labels: str = "classes
     image = sitk.GetImageFromArray(from_classes(sitk.GetArrayViewFromImage(classes), labels))
     image.CopyInformation(classes)
     if suffix.lower() == ".seg.nrrd":
-        for key, value in _segmentation_header(image, labels).items():
+        segments = disjoint_segments(holds_cavity(sitk.GetArrayViewFromImage(classes)))
+        for key, value in _segmentation_header(image, labels, segments).items():
             image.SetMetaData(key, value)
     return image
 
 
-def _segmentation_header(image: sitk.Image, labels: str) -> dict[str, str]:
+def _segmentation_header(image: sitk.Image, labels: str, segments: Sequence[Segment]) -> dict[str, str]:
     """Header fields that 3D Slicer's segmentation storage node reads.
 
     Source: the format description in the developer guide of 3D Slicer, and files that Slicer 5.12 writes.
@@ -76,8 +78,8 @@ def _segmentation_header(image: sitk.Image, labels: str) -> dict[str, str]:
     }
     values = convention(labels).from_class
     extent = " ".join(map(str, _extent(image)))
-    for index, segment in enumerate(SEGMENTS):
-        fields = _segment_fields(segment, values[segment.tumor_class], extent)
+    for index, segment in enumerate(segments):
+        fields = _segment_fields(segment, values[segment.value], extent)
         header.update({f"Segment{index}_{name}": value for name, value in fields.items()})
     return header
 

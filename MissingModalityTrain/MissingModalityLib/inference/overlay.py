@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..core.files import atomic_write
-from ..core.labels import class_volumes, region_mask
-from ..core.segments import SEGMENTS, segment_of
+from ..core.labels import CAVITY_REGION, class_volumes, region_mask
+from ..core.segments import disjoint_segments, segment_of
 from ..imaging.boxes import tightest_box
 from ..imaging.drawing import OUTSIDE, draw_outline, draw_scale, draw_segments, legend_entries, write_letters
 from ..imaging.grid import ORIENTATION, Grid
@@ -212,8 +212,10 @@ def _write_around(
     further = {f"{whole.name}: {volumes[whole.id]:.1f} cm³": ("none", "solid")}
     if with_reference:
         further[f"{whole.name} in the reference label"] = ("white", "dashdot")
+    segments = disjoint_segments(CAVITY_REGION in volumes)
+    names = [f"{segment.name}: {volumes[segment.id]:.1f} cm³" for segment in segments]
     figure.legend(
-        **legend_entries([f"{segment.name}: {volumes[segment.id]:.1f} cm³" for segment in SEGMENTS], further),
+        **legend_entries(names, further, segments),
         loc="lower left",
         bbox_to_anchor=(left, (0.26 + len(notes) * _LINE_INCHES) / height),
         ncols=2,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..clinical.steps import Steps
+from ..core.errors import OptionError
 from ..core.kinds import checked
 from ..core.modalities import Modality, by_modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
@@ -40,6 +41,8 @@ def segment_dicom(
     regions: bool = False,
     overwrite: bool = False,
     series: Mapping[Modality | str, str | int] | None = None,
+    one_visit: bool = False,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Segment the tumor of a patient from a folder as a PACS or a CD hands it over.
 
@@ -59,6 +62,9 @@ def segment_dicom(
         overwrite: replace ``output`` whatever it is; else only a result, beside which its report lies.
         series: by sequence the series to use for it, whatever it looks like: its Series Number, Series
             Instance UID or description. Sequences that are not named are chosen as ever.
+        one_visit: all images of the folder are of one patient and visit, whatever their headers say; in place
+            of ``patient`` and ``study``.
+        precision: as in :func:`.segment_files.segment_files`.
 
     Returns:
         The report, see :class:`.SegmentationReport`.
@@ -72,10 +78,14 @@ def segment_dicom(
     output, student = Path(output), Path(student or bundled_student())
     check_output(output, labels, [student], regions)
     check_replaced(output, overwrite)
+    if one_visit and (patient or study):
+        raise OptionError(
+            "One visit (--one-visit) takes all images of the folder for one. Leave out patient and study."
+        )
     named = {modality: str(name) for modality, name in by_modality(series or {}).items()}
-    visit = with_named(only_visit(find_studies(folder, notify), patient, study), named)
+    visit = with_named(only_visit(find_studies(folder, notify, one_visit), patient, study), named)
     check_output(output, labels, [file for one in visit.series for file in one.files])
-    segmenter = Segmenter(student, device, steps, parse_grid(grid), regions)
+    segmenter = Segmenter(student, device, steps, parse_grid(grid), regions, precision)
     read = read_visit_by_voxels if segmenter.steps.content_check else read_visit
     volumes, chosen = read(visit, lambda *place: notify(Event(ProgressStage.READ, *place)))
     told = {"dicom": {**chosen.to_json(), "files": files_facts(visit)}, "sources": chosen.files}

@@ -21,12 +21,13 @@ from ..core.errors import CaseError, ImageError, OptionError
 from ..core.failures import note_failure
 from ..core.files import explain_write_errors, file_sha256, image_suffix, read_text, write_text
 from ..core.kinds import checked
-from ..core.labels import REGIONS, TUMOR_CLASSES
+from ..core.labels import CAVITY_REGION, REGIONS, TUMOR_CLASSES
 from ..core.modalities import Modality, modality_named
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..core.words import counted, unknown_name
 from ..imaging.integrity import check_file
 from ..imaging.prepared import VERSION
+from .card import PRECISIONS
 from .folder_patients import Patient, find_patients
 from .locations import bundled_student
 from .result_file import SUFFIXES, check_form
@@ -52,6 +53,7 @@ def segment_folder(
     steps: Steps | None = None,
     grid: Modality | str | None = None,
     regions: bool = False,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Segment all cases under a folder from whatever modalities each has.
 
@@ -75,6 +77,7 @@ def segment_folder(
         steps: what is done to raw volumes first, the same for all cases; all that they need where None.
         grid: the modality, or its name, on whose grid results lie; the first volume's where None.
         regions: add whole tumor and tumor core to DICOM objects.
+        precision: as in :func:`.segment_files.segment_files`.
 
     Returns:
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
@@ -102,7 +105,8 @@ def segment_folder(
     _refuse_overwriting(listing.patients, student, [*paths.values(), table])
     _make_folder(output)
     outcome = _Outcome(listing.patients)
-    _segment_cases(outcome, paths, Segmenter(student, device, steps, chosen, regions), labels, table, notify)
+    segmenter = Segmenter(student, device, steps, chosen, regions, precision)
+    _segment_cases(outcome, paths, segmenter, labels, table, notify)
     if not outcome.reports:
         name, reason = next(iter(outcome.failed.items()))
         raise CaseError(f"{data}: none of {counted(len(paths), 'case')} could be segmented. {name}: {reason}")
@@ -146,7 +150,9 @@ class _Outcome:
 
     def table(self) -> str:
         """One line as CSV for each case that is done or failed."""
-        columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in _COLUMN_NAMES]
+        cavity = any(CAVITY_REGION in report["volumes_cm3"] for report in self.reports.values())
+        measured = (*_COLUMN_NAMES, CAVITY_REGION) if cavity else _COLUMN_NAMES
+        columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in measured]
         present = _CLASSES if any("presence" in report for report in self.reports.values()) else ()
         columns += [f"{name}_present" for name in present]
         expected = REGIONS if any("expectation" in report for report in self.reports.values()) else ()
@@ -159,7 +165,8 @@ class _Outcome:
         for case in self.cases:
             report = self.reports.get(case.name)
             if report:
-                numbers = [report[measure][name] for measure in _MEASURES for name in _COLUMN_NAMES]
+                # a result without a cavity has none of its volume
+                numbers = [report[measure].get(name, 0) for measure in _MEASURES for name in measured]
                 numbers += [report.get("presence", {}).get(name, "") for name in present]
                 dice = report.get("expectation", {}).get("dice", {})
                 numbers += [dice.get(name, "") for name in expected]
@@ -215,6 +222,7 @@ def _done_before(
             "steps": segmenter.steps.to_json(),
             "grid": segmenter.grid_name,
             "regions": segmenter.regions,
+            "precision": segmenter.precision,
             "preparation": VERSION,
             "library": __version__,
         }
@@ -236,6 +244,7 @@ def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
         "steps": report.get("input_steps", {}).get("asked"),
         "grid": report.get("grid"),
         "regions": report.get("regions", False),
+        "precision": report.get("computation", {}).get("asked", PRECISIONS[0]),
         "preparation": report.get("preparation"),
         "library": report["versions"]["MissingModality"],
     }

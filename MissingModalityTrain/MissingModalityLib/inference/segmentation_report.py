@@ -25,6 +25,8 @@ class SegmentationReport:
             before it lack it.
         device: ``name`` (cpu, cuda:0 ...) and ``description`` of what computed.
         student: ``path``, ``name`` and ``sha256`` of the student file.
+        computation: ``precision`` that the network computed in (``bfloat16``, ``float16``, ``float32``), what
+            was ``asked`` for, and the ``blending`` of windows; reports of earlier versions lack it.
         inputs: file or node name of each volume by modality, e.g. ``FLAIR``; the first is the reference.
         contents: of each volume by modality ``voxels_sha256`` and, of one from a file, the file's ``bytes``
             and ``sha256``; reports of earlier versions lack it.
@@ -41,7 +43,7 @@ class SegmentationReport:
         grid: modality or file of the volume on whose grid it lies; absent for the reference.
         regions: true where whole tumor and tumor core are segments of it; else absent.
         modalities: the subset that was used, e.g. ``FLAIR+T1ce``.
-        volumes_cm3: of NCR, ED, ET and the regions WT and TC.
+        volumes_cm3: of NCR, ED, ET and the regions WT and TC, and of RC where a cavity was found.
         axial_diameters_mm: longest, of the same, see :func:`.diameters.axial_diameters`.
         expectation: ``dice`` of WT, TC and ET, means over as many ``cases``, that the student reached with
             these sequences in its own evaluation, and ``advice``, sentences about what gets better and worse
@@ -64,6 +66,7 @@ class SegmentationReport:
     preparation: int
     device: Mapping[str, str]
     student: Mapping[str, str]
+    computation: Mapping[str, str]
     inputs: Mapping[str, str]
     contents: Mapping[str, Mapping[str, Any]]
     dicom: Mapping[str, Any] | None

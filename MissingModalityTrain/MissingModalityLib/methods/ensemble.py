@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..core.errors import OptionError
 from ..inference.learned import Learned
 from ..inference.student import Student
-from .method import unwrap_ddp
+from .method import place_of, unwrap_ddp
 from .options import EnsembleOptions
 from .self_distillation import distillation_loss
 from .supervised import Supervised
@@ -103,7 +103,8 @@ class Ensemble(Supervised):
             rows = [row for row, group in enumerate(groups) if number in group]
             if not rows:
                 continue
-            logits = teacher(image[rows], present[rows]).logits.float()
+            where = {name: place[rows] for name, place in place_of(teacher, batch).items()}
+            logits = teacher(image[rows], present[rows], **where).logits.float()
             for row, probabilities in zip(rows, teacher.head.probabilities(logits), strict=True):
                 found[row].append(probabilities)
         return torch.stack([torch.stack(of_sample).mean(0) for of_sample in found])

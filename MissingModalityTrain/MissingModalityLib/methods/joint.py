@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
-from ..core.labels import TUMOR_CLASSES
-from ..networks.heads import Head
+from ..networks.head import Head
 from ..networks.output import PRESENCE, Feature, Kind, Output, chosen
 from ..runtime import distributed
 from .adversary import Adversary
@@ -27,7 +26,7 @@ from .attention import attention_distance, scale_distance
 from .ignored import without_ignored
 from .information import Regressor, entropy_map, information_distance
 from .logits import logit_distance, probability_distance, standardized_divergence
-from .method import Method, unwrap_ddp
+from .method import Method, place_of, unwrap_ddp
 from .options import JointOptions
 from .plain import channel_losses, presence_target
 from .style import Discriminator, style_distance
@@ -79,12 +78,12 @@ class TeacherStudent(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> tuple[Output, Output]:
         """Outputs of the student, from its subset, and of the teacher, from all that is present."""
-        image, present = batch["image"], batch["present"]
-        student = self._read(self.student(image, batch["available"], present, self.kinds))
+        image, present, where = batch["image"], batch["present"], place_of(self.student, batch)
+        student = self._read(self.student(image, batch["available"], present, self.kinds, **where))
         if self.regressor is not None:
             (content,) = chosen(student.features, {Kind.CONTENT}).values()
             student.features.update(self.regressor(content))
-        return student, self._read(self.teacher(image, present, present, self.kinds))
+        return student, self._read(self.teacher(image, present, present, self.kinds, **where))
 
     def train(self, mode: bool = True) -> TeacherStudent:
         """As any module, but PyTorch's modules of dropout stay out of the networks that shall have none."""
@@ -241,9 +240,10 @@ class JointDistillation(Method):
             presence = output.presence
             truth = presence_target(label, presence.dtype)
             terms[f"{name}_presence"] = options.presence * F.binary_cross_entropy(presence, truth)
-            if head.channels == 1 + len(TUMOR_CLASSES):  # a channel for each class, background first
+            if head.has_background:
                 doubt = distributed.mean((presence - truth).detach().abs().mean(0))
-                dice = dice * torch.cat([dice.new_ones(1), 1 + doubt])
+                further = dice.new_ones(len(dice) - 1 - len(doubt))
+                dice = dice * torch.cat([dice.new_ones(1), 1 + doubt, further])
         terms[f"{name}_dice"] = weight * dice.mean()
         if options.cross_entropy:
             terms[f"{name}_entropy"] = weight * options.cross_entropy * entropy

@@ -9,8 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.labels import TUMOR_CLASSES
-from ..networks.heads import Head
+from ..networks.head import Head
 
 TEMPERATURE = 7.0
 """As in the public code of MST-KDNet."""
@@ -33,7 +32,7 @@ def probability_distance(student: Tensor, teacher: Tensor, head: Head) -> Tensor
     Returns:
         Scalar: mean square of the difference of probabilities, summed over the channels but background's.
     """
-    first = 1 if head.channels == 1 + len(TUMOR_CLASSES) else 0
+    first = int(head.has_background)
     predicted, target = (head.probabilities(logits.float())[:, first:] for logits in (student, teacher))
     return F.mse_loss(predicted, target) * predicted.shape[1]
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..networks.network import placed
 from .options import NoOptions
 
 
@@ -116,3 +117,13 @@ class Method(ABC):
 def unwrap_ddp(network: nn.Module) -> nn.Module:
     """The network whose attributes may be read; a distributed wrapper shows only ``forward``."""
     return network.module if isinstance(network, DistributedDataParallel) else network
+
+
+def place_of(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Where the crops of a batch lie, for the networks that read it, see :func:`~..networks.network.placed`.
+
+    Args:
+        network: the one to be called, possibly wrapped for distributed training.
+        batch: as for :meth:`Method.loss`.
+    """
+    return placed(unwrap_ddp(network), batch.get("place"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.aliases import OLD_JOINT_OPTIONS
-from ..core.settings import above_zero, at_least, check, choice, reads_old_names, setting, switch
+from ..core.settings import above_zero, at_least, check, choice, fraction, reads_old_names, setting, switch
 
 # Far beyond what any paper trains with: for mistyped numbers, which would cost days or spoil the loss.
 MOST_EPOCHS = 100_000
 MOST_WEIGHT = 1000
+MOST_SIDE = 512
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,46 @@ class AdversarialOptions:
 
     def __post_init__(self) -> None:
         check(self, "adversarial.")
+
+
+@dataclass(frozen=True)
+class MaskedOptions:
+    """Of :class:`~.masked.Masked`. Defaults: Liu et al. (M3AE).
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    patch_side: int = at_least(1, 16, "Side in voxels of the blocks that are hidden or shown", MOST_SIDE)
+    ratio: float = fraction(0.875, "Share of the blocks of each available sequence that is hidden")
+    substitute_weight: float = at_least(0, 0.005, "Weight of the substitute's mean square", MOST_WEIGHT)
+
+    def __post_init__(self) -> None:
+        check(self, "masked.")
+
+
+@dataclass(frozen=True)
+class MutualOptions:
+    """Of :class:`~.mutual.Mutual`. Defaults: Liu et al. (M3AE).
+
+    Raises:
+        OptionError: a value of the wrong kind or out of its range.
+    """
+
+    dice: float = at_least(0, 0.7, "Weight of Dice in the loss of either subset", MOST_WEIGHT)
+    cross_entropy: float = at_least(0, 0.3, "Weight of cross entropy in the loss of either", MOST_WEIGHT)
+    consistency: float = at_least(
+        0, 0.1, "Mean square of the difference of both subsets' probabilities", MOST_WEIGHT
+    )
+    content: float = at_least(
+        0,
+        0.1,
+        "Mean square of the difference of both subsets' content; 0 for networks without",
+        MOST_WEIGHT,
+    )
+
+    def __post_init__(self) -> None:
+        check(self, "mutual.")
 
 
 @dataclass(frozen=True)

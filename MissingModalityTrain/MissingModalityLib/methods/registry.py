@@ -30,6 +30,8 @@ METHODS: Registry[type[Method]] = Registry(
         "adversarial": f"{_PACKAGE}.adversarial:Adversarial",
         "ensemble": f"{_PACKAGE}.ensemble:Ensemble",
         "joint": f"{_PACKAGE}.joint:JointDistillation",
+        "masked": f"{_PACKAGE}.masked:Masked",
+        "mutual": f"{_PACKAGE}.mutual:Mutual",
     },
     _check,
 )

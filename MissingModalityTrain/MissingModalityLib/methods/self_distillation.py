@@ -27,7 +27,7 @@ from ..core.errors import OptionError
 from ..networks.heads import HEADS
 from ..networks.output import Feature, Kind, chosen
 from ..runtime import distributed
-from .method import unwrap_ddp
+from .method import place_of, unwrap_ddp
 from .options import DistillationOptions
 from .soft_targets import distillation_loss
 from .supervised import Supervised
@@ -86,7 +86,8 @@ class Distillation(Supervised):
             OptionError: the network has no features of the kind to distill.
         """
         with torch.no_grad():  # before the student, while no activations of the student are held
-            taught = self.teacher(batch["image"], batch["teacher"], features=True)
+            where = place_of(self.teacher, batch)
+            taught = self.teacher(batch["image"], batch["teacher"], features=True, **where)
         output, terms = self._outcome(network, batch, epoch, features=True)
         del terms["total"]
         head = unwrap_ddp(network).head

@@ -14,7 +14,7 @@ from ..core.setting_texts import as_text
 from ..networks.output import Output
 from .ignored import without_ignored
 from .losses import segmentation_loss
-from .method import Method, unwrap_ddp
+from .method import Method, place_of, unwrap_ddp
 from .options import LossOptions, SupervisedOptions
 from .soft_targets import better_prediction, distillation_loss
 
@@ -63,7 +63,8 @@ class Supervised(Method):
             subset, superset = output.logits.chunk(2)
         else:
             with torch.no_grad():  # before the subset, while none of its activations are held
-                superset = unwrap_ddp(network)(batch["image"], wider, batch["present"]).logits
+                where = place_of(network, batch)
+                superset = unwrap_ddp(network)(batch["image"], wider, batch["present"], **where).logits
             output, terms = self._outcome(network, batch, epoch)
             subset = output.logits
         del terms["total"]
@@ -92,7 +93,8 @@ class Supervised(Method):
         trained = unwrap_ddp(network)
         if features is not True:
             features = {*trained.loss_features, *(features or ())}
-        output = network(batch["image"], batch["available"], batch["present"], features)
+        where = place_of(network, batch)
+        output = network(batch["image"], batch["available"], batch["present"], features, **where)
         output = without_ignored(output, batch, trained.head)
         label, present = batch["label"], batch["present"]
         return output, segmentation_loss(
@@ -107,6 +109,6 @@ class Supervised(Method):
 
 def _with_supersets(batch: Mapping[str, Tensor], wider: Tensor) -> dict[str, Tensor]:
     """Every crop twice, first with its subset and then with its superset."""
-    kept = [name for name in ("image", "label", "present", "ignored") if name in batch]
+    kept = [name for name in ("image", "label", "present", "ignored", "place") if name in batch]
     twice = {name: torch.cat([batch[name]] * 2) for name in kept}
     return {**twice, "available": torch.cat([batch["available"], wider])}

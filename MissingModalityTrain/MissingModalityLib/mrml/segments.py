@@ -11,7 +11,8 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..core.errors import ImageError
-from ..core.segments import REGION_SEGMENTS, SEGMENTS, Segment
+from ..core.labels import holds_cavity, region_mask
+from ..core.segments import CAVITY_SEGMENT, REGION_SEGMENTS, SEGMENTS, Segment, disjoint_segments
 from .inputs import input_problem
 from .volumes import Node, image_of, lps_of, placed_image, voxels_of
 
@@ -24,7 +25,7 @@ def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = Fal
     """Tumor classes on the reference volume's voxels -> a ``vtkSegmentation`` that is in no scene yet.
 
     Args:
-        classes: (z, y, x) uint8, values 0..3.
+        classes: (z, y, x) uint8, values 0..3, and 4 in a resection cavity.
         reference: the volume node that the classes belong to.
         regions: add whole tumor and tumor core, which overlap the three disjoint segments.
 
@@ -43,8 +44,8 @@ def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = Fal
     segmentation.SetSourceRepresentationName(BINARY)
     # one image of all classes for all segments, as Slicer shares label maps: a third of the memory
     shared = _oriented_image(classes, reference)
-    for segment in SEGMENTS:
-        _add_segment(segmentation, segment, shared, int(segment.tumor_class))
+    for segment in disjoint_segments(holds_cavity(classes)):
+        _add_segment(segmentation, segment, shared, segment.value)
     for segment in REGION_SEGMENTS if regions else ():
         mask = np.isin(classes, segment.classes).astype(np.uint8)
         _add_segment(segmentation, segment, _oriented_image(mask, reference), 1)
@@ -87,13 +88,17 @@ def place_segmentation(segmentation: Node, reference: Node, output: Node = None)
 def region_volumes(node: Node) -> dict[str, float]:
     """Volumes in cm³ of NCR, ED, ET, TC and WT, by segment ID, from the disjoint segments as they are now.
 
+    And of RC, where the node has that segment.
+
     Args:
         node: segmentation node made by :func:`place_segmentation`; segments removed since count as empty.
     """
     volumes = {segment.id: _segment_volume(node, segment.id) for segment in SEGMENTS}
-    by_class = {int(segment.tumor_class): volumes[segment.id] for segment in SEGMENTS}
+    by_class = {segment.value: volumes[segment.id] for segment in SEGMENTS}
     for region in reversed(REGION_SEGMENTS):
         volumes[region.id] = sum(by_class[value] for value in region.classes)
+    if node.GetSegmentation().GetSegment(CAVITY_SEGMENT.id):
+        volumes[CAVITY_SEGMENT.id] = _segment_volume(node, CAVITY_SEGMENT.id)
     return volumes
 
 
@@ -101,7 +106,7 @@ def classes_of(node: Node, reference: Node) -> np.ndarray:
     """The disjoint segments of a node as classes (z, y, x) uint8 on the reference volume's voxels."""
     classes = np.zeros(voxels_of(reference).shape, np.uint8)
     grid = _oriented_image(classes, reference)
-    for segment in SEGMENTS:
+    for segment in (*SEGMENTS, CAVITY_SEGMENT):
         mask = slicer.vtkOrientedImageData()
         if node.GetSegmentation().GetSegment(segment.id) is None:
             continue
@@ -110,7 +115,7 @@ def classes_of(node: Node, reference: Node) -> np.ndarray:
             continue
         slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(mask, grid, mask)
         inside = vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(classes.shape) != 0
-        classes[inside] = segment.tumor_class
+        classes[inside] = segment.value
     return classes
 
 
@@ -130,7 +135,7 @@ def tumor_center(classes: np.ndarray, reference: Node) -> tuple[float, float, fl
     """Middle (r, a, s) in mm, in the world frame, of the largest connected part of a tumor.
 
     Args:
-        classes: (z, y, x) uint8, values 0..3.
+        classes: (z, y, x) uint8, values 0..4; a resection cavity is no tumor.
         reference: the volume node that the classes belong to.
 
     Returns:
@@ -139,7 +144,7 @@ def tumor_center(classes: np.ndarray, reference: Node) -> tuple[float, float, fl
     Raises:
         ImageError: the volume cannot be used.
     """
-    tumor = sitk.GetImageFromArray((classes > 0).astype(np.uint8))
+    tumor = sitk.GetImageFromArray(region_mask(classes, "WT").astype(np.uint8))
     tumor.CopyInformation(image_of(reference))
     shapes = sitk.LabelShapeStatisticsImageFilter()
     shapes.Execute(sitk.ConnectedComponent(tumor))

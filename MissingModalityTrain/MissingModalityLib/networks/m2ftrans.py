@@ -6,7 +6,7 @@ brain tumor segmentation", IEEE Journal of Biomedical and Health Informatics 28(
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from .output import Feature, Kind, asked
 from .output import chosen as chosen_kinds
 from .rfnet import Encoder, SeparateDecoder, decoder_steps
 from .rfnet_blocks import ConvBlock, FusionBlock, upsample
-from .separate_encoders import Chosen, Pyramid, SeparateEncoders
+from .separate_encoders import Chosen, Pyramid, SeparatelyDecoded
 
 LEVELS = 5
 """Resolutions of each encoder, each half the one before."""
@@ -117,7 +117,7 @@ class FusedDecoder(nn.Module):
         return self.refining(self.merging(torch.cat((fused, decoded), 1)))
 
 
-class M2FTrans(SeparateEncoders):
+class M2FTrans(SeparatelyDecoded):
     """Modality-masked fusion Transformer.
 
     If asked for, ``Output.features`` holds, with n_m the samples that have modality m, in batch order:
@@ -163,18 +163,6 @@ class M2FTrans(SeparateEncoders):
             stack * _enlarged(weights, 2 ** (LEVELS - 1 - i)) for i, stack in enumerate(chosen.stacks[:-1])
         ]
         return self.fused([*finer, coarsest * weights], fusion, chosen, features)
-
-    def own_features(
-        self, pyramids: Mapping[int, Pyramid], features: bool | Collection[str]
-    ) -> dict[Feature, Tensor]:
-        """Features of single modalities: encoder levels and, while training, separate logits."""
-        found = super().own_features(pyramids, features)
-        if self.training and asked(features, Kind.SEPARATE):
-            found |= {
-                Feature(Kind.SEPARATE, modality=MODALITIES[number]): self.separate(pyramid)
-                for number, pyramid in pyramids.items()
-            }
-        return found
 
 
 def _enlarged(weights: Tensor, factor: int) -> Tensor:

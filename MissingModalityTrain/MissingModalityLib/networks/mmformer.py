@@ -6,7 +6,7 @@ multimodal learning of brain tumor segmentation", MICCAI 2022.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from .mmformer_blocks import DecoderStep, Fusion, Layer, ModalityEncoder, mixed
 from .output import Feature, Kind, asked
 from .output import chosen as chosen_kinds
 from .rfnet_blocks import upsample, with_absent
-from .separate_encoders import Chosen, Pyramid, SeparateEncoders
+from .separate_encoders import Chosen, Pyramid, SeparatelyDecoded
 
 LEVELS = 5
 """Resolutions of each encoder, each half the one before."""
@@ -71,7 +71,7 @@ class FusedDecoder(nn.Module):
         return {Feature(Kind.REGIONS, level + 1): upsample(self.heads[level](x).softmax(1), 2**level)}
 
 
-class MMFormer(SeparateEncoders):
+class MMFormer(SeparatelyDecoded):
     """Multimodal Transformer.
 
     If asked for, ``Output.features`` holds, with n_m the samples that have modality m, in batch order:
@@ -118,18 +118,9 @@ class MMFormer(SeparateEncoders):
         """See :meth:`.separate_encoders.SeparateEncoders.decode`."""
         return self.fused(self._exchange(chosen), chosen, features)
 
-    def own_features(
-        self, pyramids: Mapping[int, Pyramid], features: bool | Collection[str]
-    ) -> dict[Feature, Tensor]:
-        """Features of single modalities: encoder levels and, while training, separate logits."""
-        convolved = {number: [*pyramid[: LEVELS - 1], pyramid[-1]] for number, pyramid in pyramids.items()}
-        found = super().own_features(convolved, features)
-        if self.training and asked(features, Kind.SEPARATE):
-            found |= {
-                Feature(Kind.SEPARATE, modality=MODALITIES[number]): self.separate(pyramid)
-                for number, pyramid in pyramids.items()
-            }
-        return found
+    def encoder_levels(self, pyramid: Pyramid) -> Pyramid:
+        """Maps before attention at all levels but the coarsest, which is the one after it."""
+        return [*pyramid[: LEVELS - 1], pyramid[-1]]
 
     def _exchange(self, chosen: Chosen) -> Tensor:
         """Attention among the tokens of all modalities -> (B, 4 C, d, h, w)."""

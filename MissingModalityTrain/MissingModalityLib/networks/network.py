@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from .heads import Head
+from .head import Head
 from .options import NetworkOptions
 from .output import Output
 
@@ -40,6 +40,7 @@ class Network(nn.Module, ABC):
         loss_features: kinds of features that this loss reads. Of the class, or set when made.
         reads_present: whether :meth:`forward` looks at modalities that are ``present`` and not ``available``;
             what nothing looks at need not be augmented.
+        reads_place: whether :meth:`forward` takes ``place``, where the image lies in its case.
         title: for people, in lists; empty where the name will do.
         presets: name of a preset -> (settings of a stage, options of the network); a network without a preset
             of the chosen name is trained with the common settings and its default options.
@@ -54,6 +55,7 @@ class Network(nn.Module, ABC):
     loss: ClassVar[str] = "plain"
     loss_features: tuple[str, ...] = ()
     reads_present: ClassVar[bool] = True
+    reads_place: ClassVar[bool] = False
     title: ClassVar[str] = ""
     presets: ClassVar[Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
 
@@ -83,6 +85,19 @@ class Network(nn.Module, ABC):
                 train on single modalities beside the subset; others do not read it. Default ``available``.
             features: give all features too, or those of these kinds.
 
+        A network that ``reads_place`` takes ``place`` too: (B, 3) integers, the first voxel (z, y, x) of each
+        image, counted from the middle of its case's brain box; None where their middles lie on each other.
+
         Returns:
             Logits (B, ``head.channels``, D, H, W); presence if the network tells it; features if asked for.
         """
+
+
+def placed(network: nn.Module, place: Tensor | None) -> dict[str, Tensor | None]:
+    """``place`` as an argument for the networks that take it; nothing for others.
+
+    Args:
+        network: the network itself, never a distributed wrapper.
+        place: (B, 3), see :meth:`Network.forward`.
+    """
+    return {"place": place} if network.reads_place else {}

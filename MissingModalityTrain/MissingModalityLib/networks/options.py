@@ -24,7 +24,10 @@ from .encoder_options import (
 )
 from .option_kinds import PREFIX, NetworkOptions, is_whole, whole
 
-HEAD_NAMES = ("classes", "regions", "sigmoids")
+_PLAIN_HEADS = ("classes", "regions", "sigmoids")
+CAVITY = "+cavity"
+"""Ends the name of a head that tells the resection cavity too."""
+HEAD_NAMES = (*_PLAIN_HEADS, *(f"{name}{CAVITY}" for name in _PLAIN_HEADS))
 """Ways to tell the classes of a voxel, see :mod:`.heads`."""
 
 NORM_GROUPS = 8
@@ -33,7 +36,10 @@ NORM_GROUPS = 8
 TRANSFORMER_OUTPUTS = 4
 """Depths of the Transformer that MST-KDNet decodes; its layers are shared out evenly among them."""
 
-_HEAD = "What the last layer tells: one softmax over the classes, or sigmoids of regions or classes"
+_HEAD = (
+    "What the last layer tells: one softmax over the classes, or sigmoids of regions or classes; with "
+    "+cavity the resection cavity too"
+)
 
 
 def _class_count() -> int:
@@ -132,7 +138,9 @@ class RFNetOptions(NetworkOptions):
     classes: int = field(
         default_factory=_class_count,
         metadata=facts(
-            "Classes, background included; models need the library's own", "2 to 16", is_whole(2, 16)
+            "Classes, background included: 4, or 5 for those of BraTS 2015; others load weights alone",
+            "2 to 16",
+            is_whole(2, 16),
         ),
     )
 
@@ -200,6 +208,29 @@ class SMUNetOptions(NetworkOptions):
     dropout: float = fraction(0.2, "Probability at the bottleneck")
 
 
+def _is_volume(value: Any) -> bool:
+    return len(value) == 3 and all(map(is_whole(8, 512), value))
+
+
+@dataclass(frozen=True)
+class M3AEOptions(NetworkOptions):
+    """Of :class:`.m3ae.M3AE`. Defaults: those of its public code."""
+
+    width: int = whole(
+        16, 8, 256, "Channels of the finest level; they double at each lower one", multiple_of=NORM_GROUPS
+    )
+    substitute_size: tuple[int, ...] = setting(
+        (155, 240, 240),
+        "Voxels (z, y, x) of the learned image that stands for missing modalities; its middle lies in the "
+        "middle of the brain's box, and beyond it there is 0. The default is a volume of BraTS",
+        "three whole numbers from 8 to 512",
+        _is_volume,
+    )
+    deep_supervision: bool = switch(True, "Train logits of coarser levels too")
+    head: str = choice("regions", _HEAD, *HEAD_NAMES)
+    dropout: float = fraction(0.0, "Probability after the first convolution")
+
+
 @dataclass(frozen=True)
 class DynUNetOptions(NetworkOptions):
     """Of :class:`.dynunet.DynUNet`. Defaults: what nnU-Net plans for BraTS."""
@@ -226,6 +257,7 @@ OPTIONS: dict[str, type[NetworkOptions]] = {
     "dynunet": DynUNetOptions,
     "gatedfusion": GatedFusionOptions,
     "m2ftrans": M2FTransOptions,
+    "m3ae": M3AEOptions,
     "mmformer": MMFormerOptions,
     "mstkdnet": MSTKDNetOptions,
     "rahved": RAHVEDOptions,

@@ -40,6 +40,7 @@ NETWORKS: Registry[type[Network]] = Registry(
         "adamm": f"{__package__}.adamm:AdaMM",
         "dynunet": f"{__package__}.dynunet:DynUNet",
         "gatedfusion": f"{__package__}.gatedfusion:GatedFusion",
+        "m3ae": f"{__package__}.m3ae:M3AE",
         "m2ftrans": f"{__package__}.m2ftrans:M2FTrans",
         "mmformer": f"{__package__}.mmformer:MMFormer",
         "mstkdnet": f"{__package__}.mstkdnet:MSTKDNet",

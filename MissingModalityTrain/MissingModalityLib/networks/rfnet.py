@@ -7,18 +7,18 @@ While training, one further decoder shared by all modalities segments each of th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..core.modalities import MODALITIES
-from .heads import HEADS, ClassesHead
+from .heads import FIVE_CLASSES, HEADS, ClassesHead
 from .options import RFNetOptions
 from .output import Feature, Kind, asked, chosen
 from .rfnet_blocks import ConvBlock, upsample
 from .rfnet_fusion import RegionFusion, RegionMaps
-from .separate_encoders import Chosen, Pyramid, SeparateEncoders
+from .separate_encoders import Chosen, Pyramid, SeparatelyDecoded
 
 RFNET_LEVELS = 4  # resolutions of each encoder, each half the one before
 
@@ -132,7 +132,7 @@ class FusedDecoder(nn.Module):
         return self.head(x), found
 
 
-class RFNet(SeparateEncoders):
+class RFNet(SeparatelyDecoded):
     """Region-aware fusion network.
 
     If asked for, ``Output.features`` holds, with n_m the samples that have modality m, in batch order:
@@ -158,7 +158,8 @@ class RFNet(SeparateEncoders):
     def __init__(self, options: RFNetOptions) -> None:
         super().__init__(options)
         width, classes = options.width, options.classes
-        self.head = HEADS["classes"] if classes == HEADS["classes"].channels else ClassesHead(classes)
+        heads = {head.channels: head for head in (HEADS["classes"], FIVE_CLASSES)}
+        self.head = heads.get(classes) or ClassesHead(classes)
         widths = [width * 2**level for level in range(RFNET_LEVELS)]
         self.encoders = nn.ModuleList(Encoder(widths) for _ in MODALITIES)
         self.separate = SeparateDecoder(widths, classes)
@@ -172,15 +173,3 @@ class RFNet(SeparateEncoders):
     ) -> tuple[Tensor, dict[Feature, Tensor]]:
         """See :meth:`.separate_encoders.SeparateEncoders.decode`."""
         return self.fused(chosen.stacks, chosen.used, features)
-
-    def own_features(
-        self, pyramids: Mapping[int, Pyramid], features: bool | Collection[str]
-    ) -> dict[Feature, Tensor]:
-        """Features of single modalities: encoder levels and, while training, separate logits."""
-        found = super().own_features(pyramids, features)
-        if self.training and asked(features, Kind.SEPARATE):
-            found |= {
-                Feature(Kind.SEPARATE, modality=MODALITIES[number]): self.separate(pyramid)
-                for number, pyramid in pyramids.items()
-            }
-        return found

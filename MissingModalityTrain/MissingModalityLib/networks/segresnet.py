@@ -85,20 +85,10 @@ class EarlyFusionSegResNet(Network):
         inner = any(asked(features, kind) for kind in (Kind.FUSED, Kind.DECODER, *self.loss_features))
         if not inner and self.presence is None:
             return Output(depth_to_space(self.body(channels), self.side))
-        levels = self._levels(channels)
+        levels = decoded_levels(self.body, channels)
         logits = depth_to_space(self.body.conv_final(levels[1]), self.side)
         presence = None if self.presence is None else self.presence(levels[max(levels)])
         return Output(logits, self._features(levels, features), presence)
-
-    def _levels(self, channels: Tensor) -> dict[int, Tensor]:
-        """What ``body(channels)`` computes before its last layers: encoder's end and decoder, by level."""
-        x, skips = self.body.encode(channels)
-        levels = {len(skips): x}
-        steps = zip(self.body.up_samples, self.body.up_layers, reversed(skips[:-1]), strict=True)
-        for upsample, refine, skip in steps:
-            x = refine(upsample(x) + skip)
-            levels[len(skips) - len(levels)] = x
-        return levels
 
     def _features(self, levels: dict[int, Tensor], features: bool | Collection[str]) -> dict[Feature, Tensor]:
         """Those that are asked for."""
@@ -112,3 +102,13 @@ class EarlyFusionSegResNet(Network):
         if self.deep is not None and asked(features, Kind.DEEP):
             found |= self.deep(levels)
         return found
+
+
+def decoded_levels(body: SegResNet, channels: Tensor) -> dict[int, Tensor]:
+    """What ``body(channels)`` computes before its last layers: encoder's end and decoder, by level."""
+    x, skips = body.encode(channels)
+    levels = {len(skips): x}
+    for upsample, refine, skip in zip(body.up_samples, body.up_layers, reversed(skips[:-1]), strict=True):
+        x = refine(upsample(x) + skip)
+        levels[len(skips) - len(levels)] = x
+    return levels

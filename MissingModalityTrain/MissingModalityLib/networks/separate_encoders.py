@@ -148,8 +148,12 @@ class SeparateEncoders(Network):
         return {
             Feature(Kind.ENCODER, level, MODALITIES[number]): x
             for number, pyramid in pyramids.items()
-            for level, x in enumerate(pyramid, 1)
+            for level, x in enumerate(self.encoder_levels(pyramid), 1)
         }
+
+    def encoder_levels(self, pyramid: Pyramid) -> Pyramid:
+        """The maps of a pyramid that are features of the encoder, finest first."""
+        return pyramid
 
     def _choose(self, encoded: Encoded, available: Tensor) -> Chosen:
         pyramids, present = encoded
@@ -172,6 +176,28 @@ class SeparateEncoders(Network):
                 f"{len(MODALITIES)}, depth, height, width) with sides that are multiples of {self.divisor}, "
                 f"at least {self.least_side}."
             )
+
+
+class SeparatelyDecoded(SeparateEncoders):
+    """Separate encoders whose modalities are segmented one by one, too, while the network is trained.
+
+    Attributes:
+        separate: decodes the pyramid of one modality into logits (n, K, D, H, W), one decoder for all four.
+    """
+
+    separate: nn.Module
+
+    def own_features(
+        self, pyramids: Mapping[int, Pyramid], features: bool | Collection[str]
+    ) -> dict[Feature, Tensor]:
+        """Features of single modalities: encoder levels and, while training, separate logits."""
+        found = super().own_features(pyramids, features)
+        if self.training and asked(features, Kind.SEPARATE):
+            found |= {
+                Feature(Kind.SEPARATE, modality=MODALITIES[number]): self.separate(pyramid)
+                for number, pyramid in pyramids.items()
+            }
+        return found
 
 
 def _stack(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -66,12 +68,13 @@ def grow_patient(
         whose middle is the middle of the brain.
 
     Raises:
-        OptionError: a size or spacing that is not positive, or no seed.
+        OptionError: no three positive sizes or spacings, or no seed.
     """
     check_seed(seed)
-    if len(shape) != 3 or min(shape) < 1 or len(spacing) != 3 or min(spacing) <= 0:
+    if not (_is_triple(shape, Integral) and _is_triple(spacing, Real)):
         raise OptionError(
-            f"A patient of {shape} voxels of {spacing} mm cannot be grown. Give three positive sizes."
+            f"A patient of {shape} voxels of {spacing} mm cannot be grown. Give three positive whole numbers "
+            "of voxels and three positive sizes in mm."
         )
     parameters = PatientParameters.sample(seed, tumor)
     box, points = _brain_box(shape, spacing)
@@ -120,6 +123,13 @@ def write_volumes(target: Path, volumes: Mapping[Modality, sitk.Image], label: s
     numbers = sitk.GetImageFromArray(from_classes(sitk.GetArrayViewFromImage(label), "brats2021"))
     numbers.CopyInformation(label)
     write_image(numbers, target / "seg.nii.gz")
+
+
+def _is_triple(values: Any, kind: type) -> bool:
+    """Whether these are three positive finite numbers of a kind."""
+    if not isinstance(values, (tuple, list, np.ndarray)) or len(values) != 3:
+        return False
+    return all(isinstance(value, kind) and 0 < value < np.inf for value in values)
 
 
 def _render(

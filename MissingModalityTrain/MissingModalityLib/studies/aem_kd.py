@@ -28,9 +28,12 @@ def aem(network: str, factor: int = FACTOR, method: str = "aem") -> Training:
     return Training(network, "aem", after=Training(network, "aem", "pretrain", synthetic))
 
 
-def aem_kd(network: str, epochs: int = EPOCHS, length: float = 1.0) -> Training:
+def aem_kd(
+    network: str, epochs: int = EPOCHS, length: float = 1.0, factor: int = FACTOR, method: str = "aem"
+) -> Training:
     """The whole method: post-training after :func:`aem`."""
-    return Training(network, "aem-kd", "posttrain", after=aem(network), epochs=epochs, length=length)
+    before = aem(network, factor, method)
+    return Training(network, "aem-kd", "posttrain", after=before, epochs=epochs, length=length)
 
 
 def host_rows(name: str, network: str) -> tuple[Row, Row, Row]:

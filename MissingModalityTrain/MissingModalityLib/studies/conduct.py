@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import sleep
@@ -69,10 +69,7 @@ def prepare_study(request: StudyRequest) -> StudyWork:
         OptionError: an unknown name, or a value out of range.
         CaseError: a folder holds no case, or lists cannot be written.
     """
-    study, size = study_named(request.name), size_named(request.preset)
-    if request.steps is not None and size.steps is None:
-        raise OptionError("Steps are those that the paper has with preset paper. Choose light or quick.")
-    size = size if request.steps is None else replace(size, steps=request.steps)
+    study, size = study_named(request.name), size_named(request.preset, request.steps)
     data_set = data_set_named(study, request.data_set)
     output = Path(request.output)
     check_output(output)
@@ -83,6 +80,7 @@ def prepare_study(request: StudyRequest) -> StudyWork:
         request.test and Path(request.test),
         request.lists and Path(request.lists),
         request.convention,
+        size.training_cases,
         size.test_cases,
     )
     runs = runs_of(study, size, divisions, request.seeds, output, dict(request.settings or {}))
@@ -207,10 +205,9 @@ def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
         return
     with ExitStack() as held:  # so that another machine does not score the same
         distributed.on_rank_zero(lambda: held.enter_context(lock.held(run.folder.path)) or True)
-        student = run.student
-        if work.size.card:
-            student = run.folder.path / "scored.safetensors"
-            card = {"name": run.folder.path.name, **work.size.card}
+        student, card = scored_student(work, run), work.size.card_of(run.training.network)
+        if card:
+            card = {"name": run.folder.path.name, **card}
             distributed.on_rank_zero(partial(export, run.folder.path, student, card))
         evaluate_folder(
             student,
@@ -225,10 +222,17 @@ def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
         )
 
 
+def scored_student(work: StudyWork, run: StudyRun) -> Path:
+    """The student that a run is scored by: its own, or one with the facts that the preset gives it."""
+    if work.size.card_of(run.training.network):
+        return run.folder.path / "scored.safetensors"
+    return run.student
+
+
 def evaluation_folder(work: StudyWork, run: StudyRun) -> Path:
     """Where a run's scores lie, named by the cases and by all that decides a score beside the weights."""
     hd95 = (work.study.hd95_rule, work.study.hd95_definition)
-    facts = [run.division.test, work.size.card, *hd95]
+    facts = [run.division.test, work.size.card_of(run.training.network), *hd95]
     key = hashlib.sha256(strict_json.dumps(facts).encode()).hexdigest()[:8]
     return run.folder.path / f"evaluation-{key}"
 
@@ -247,9 +251,22 @@ def write_table(work: StudyWork) -> dict[str, Any]:
     if seen := _learned_from(work):
         notes.append(f"Warning: networks were trained on test cases: {', '.join(seen)}. Scores flatter them.")
     printed = printed_numbers(work.study.source, work.data_set.name)
-    return write_tables(
-        work.study, work.data_set, rows, notes, printed, work.output, len(work.divisions) == 1
-    )
+    one_division = len(work.divisions) == 1
+    result = write_tables(work.study, work.data_set, rows, notes, printed, work.output, one_division)
+    _draw_first_case(work)
+    return result
+
+
+def _draw_first_case(work: StudyWork) -> None:
+    """The first test case as the network of each row with the first seed sees it."""
+    from .figures import draw_case
+
+    first = work.divisions[0]
+    runs = [cell for cell in work.runs.cells if not cell.subset and cell.run.seed == 0]
+    students = {cell.row.name: scored_student(work, cell.run) for cell in runs if cell.run.division == first}
+    output = work.output / f"{work.study.name}-case"
+    asked = work.request
+    draw_case(students, first.test_data, first.test[0], output, asked.convention, asked.device)
 
 
 def _learned_from(work: StudyWork) -> list[str]:

@@ -29,7 +29,7 @@ def write_tables(
     output: Path,
     one_division: bool,
 ) -> dict[str, Any]:
-    """Write ``NAME.md``, ``NAME.json`` and for each metric a CSV file into ``output``.
+    """Write ``NAME.md``, ``NAME.json`` and for each metric a CSV file and its pictures into ``output``.
 
     Args:
         study: whose table it is.
@@ -46,6 +46,8 @@ def write_tables(
     Raises:
         CaseError: the folder cannot be written to.
     """
+    from .figures import draw_figures  # matplotlib, which lists of runs do without
+
     tables = {metric: grid_of(study, rows, printed, metric) for metric in study.metrics}
     tests = [test for metric in study.metrics for test in _tests(rows, metric)] if one_division else []
     of = f", {study.source}" if study.source else ""
@@ -57,12 +59,13 @@ def write_tables(
     lines = [*notes, *_notes(study, data, rows, tests, one_division)]
     markdown = "\n".join([*parts, "".join(f"- {line}\n" for line in lines)])
     result = {"study": study.name, "data_set": data.name, "tables": tables, "tests": tests}
+    names = {metric: study.name if len(tables) == 1 else f"{study.name}-{metric}" for metric in tables}
     with explain_write_errors(output, "Choose another folder."):
         write_report(result, output / f"{study.name}.json")
         for metric, grid in tables.items():
-            name = study.name if len(tables) == 1 else f"{study.name}-{metric}"
-            write_text(_as_csv(grid), output / f"{name}.csv")
+            write_text(_as_csv(grid), output / f"{names[metric]}.csv")
         write_text(markdown, output / f"{study.name}.md")
+        draw_figures(study, rows, printed, names, output)
     return {**result, "markdown": markdown}
 
 

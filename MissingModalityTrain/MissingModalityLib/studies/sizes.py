@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +23,8 @@ class Size:
         of_network: put over that, by name of the network.
         steps: of the optimizer for each row, shared equally among its stages; None: as published.
         card: facts of the students that are scored, such as the overlap of windows.
+        window: of the networks in ``of_network`` where they are scored, whatever they are trained on.
+        training_cases: how many are trained on at most; None for all.
         test_cases: how many are scored at most; None for all.
     """
 
@@ -31,8 +33,28 @@ class Size:
     of_network: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     steps: int | None = None
     card: Mapping[str, Any] = field(default_factory=dict)
+    window: tuple[int, int, int] | None = None
+    training_cases: int | None = None
     test_cases: int | None = None
 
+    def card_of(self, network: str) -> dict[str, Any]:
+        """Facts of the students of a network; empty for those that training gave them."""
+        own = {"window": list(self.window)} if self.window and network in self.of_network else {}
+        return {**self.card, **own}
+
+
+_NARROW = {"uhved": 2, "robustseg": 2, "rfnet": 4, "uhemis": 2, "segresnet": 8}
+"""The least width of the hosts of Table 4."""
+
+
+def _narrow(side: int) -> dict[str, dict[str, Any]]:
+    """Settings of the hosts, on crops of so many voxels a side."""
+    return {
+        network: {"patch_size": (side,) * 3, "network.width": width} for network, width in _NARROW.items()
+    }
+
+
+_LIGHT = _narrow(64)
 
 SIZES: Mapping[str, Size] = MappingProxyType(
     {
@@ -41,31 +63,43 @@ SIZES: Mapping[str, Size] = MappingProxyType(
         "light": Size(
             "light",
             {"validation_fraction": 0, "iterations_per_epoch": 20},
-            # a third of 600 steps are ten epochs: the preset's ten without fusion would be all of them
-            {"rfnet": {"supervised.fusion_start_epoch": 2}},
+            {
+                **_LIGHT,
+                # a third of 600 steps are ten epochs: the preset's ten without fusion would be all of them
+                "rfnet": {**_LIGHT["rfnet"], "supervised.fusion_start_epoch": 2},
+                "segresnet": {"patch_size": (96, 96, 96)},  # its body sees blocks of 2 voxels as one
+            },
             steps=600,
-            card={"overlap": 0.25},
+            card={"overlap": 0.1},
+            window=(80, 96, 80),  # two along each axis cover nearly all brains
         ),
         "quick": Size(
             "quick",
-            {"validation_fraction": 0, "iterations_per_epoch": 2},
-            steps=12,
+            {"validation_fraction": 0, "iterations_per_epoch": 1},
+            _narrow(32),
+            steps=6,
             card={"overlap": 0.0},
+            window=(160, 192, 160),  # one holds nearly any brain, so that no voxel is predicted twice
+            training_cases=8,
             test_cases=1,
         ),
     }
 )
 
 
-def size_named(name: str) -> Size:
-    """The size of a preset.
+def size_named(name: str, steps: int | None = None) -> Size:
+    """The size of a preset, with so many steps for each row in place of its own.
 
     Raises:
-        OptionError: there is none of that name.
+        OptionError: there is none of that name, or its steps are the paper's.
     """
     if name not in SIZES:
         raise OptionError(unknown_name("preset", name, SIZES))
-    return SIZES[name]
+    if steps is None:
+        return SIZES[name]
+    if SIZES[name].steps is None:
+        raise OptionError(f"Steps are those that the paper has with preset {name}. Choose light or quick.")
+    return replace(SIZES[name], steps=steps)
 
 
 def rows_of(study: Study, size: Size) -> tuple[Row, ...]:

@@ -28,7 +28,8 @@ faster, but differ in the last bit from the runs that began without it."""
 def learning_rate(settings: Settings, step: int) -> float:
     """The learning rate of a step.
 
-    "poly" falls after each epoch, as in RFNet's public training script; "constant-linear" stays and falls
+    "poly" falls after each epoch, as in RFNet's public training script, and so does "cosine" (Loshchilov and
+    Hutter, ICLR 2017, without restarts); "constant-linear" stays and falls
     linearly to 0 over the last share of the steps, so that a run can be made longer until then (Haegele et
     al., NeurIPS 2024; warm-up, stable and decay phase: Hu et al., 2024). Either rises linearly over its first
     steps, where the settings ask for a warm-up.
@@ -37,9 +38,11 @@ def learning_rate(settings: Settings, step: int) -> float:
         settings: of the stage.
         step: counts from 0 within the stage.
     """
+    epoch = step // settings.iterations_per_epoch
     if settings.lr_schedule == "poly":
-        epoch = step // settings.iterations_per_epoch
         rate = settings.learning_rate * (1 - epoch / settings.epochs) ** settings.lr_decay_power
+    elif settings.lr_schedule == "cosine":
+        rate = settings.learning_rate * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
     else:
         left = 1 - step / (settings.epochs * settings.iterations_per_epoch)
         falling = settings.lr_decay_fraction > left

@@ -32,12 +32,15 @@ from ..core.settings import (
 )
 from ..core.words import unknown_name
 from ..datasets.patients import check_pattern
-from ..networks.options import OPTIONS, PREFIX, named_today
+from ..networks.options import CAVITY, HEAD_NAMES, OPTIONS, PREFIX, named_today
 from ..networks.registry import NETWORKS
 from .missing_rates import missing_rates
 from .presets import network_preset, validation_fraction
 from .recipes import RECIPES, STAGES, check_stage_names
 from .settings import Settings, change_settings, check_known
+
+FIVE = 5
+"""Classes of BraTS 2015, background included: the option ``classes`` of a network."""
 
 
 @reads_old_names(OLD_PLAN_SETTINGS, plan_of_today)
@@ -100,6 +103,11 @@ class Plan:
         for name, settings in self.stages.items():
             if not isinstance(settings, Settings):
                 raise SettingError(f"stages.{name}", f"={settings!r} must be Settings.")
+
+    @property
+    def tells_non_enhancing(self) -> bool:
+        """Whether the network tells the non-enhancing core from necrosis, as labels of BraTS 2015 can."""
+        return self.network_options.get("classes") == FIVE
 
 
 OF_THE_RUN = {
@@ -199,11 +207,21 @@ def change_plan(plan: Plan, changes: Mapping[str, Any], finished: Sequence[str] 
             )
             for stage in of_stage:
                 of_stage[stage].setdefault(key, value)
+    if of_run.get("resection_cavity") == "class" and "network_options.head" not in of_run:
+        head = _head(plan)
+        if head in HEAD_NAMES and not head.endswith(CAVITY):
+            of_run["network_options.head"] = f"{head}{CAVITY}"
     stages = {
         name: settings if name in finished else _change_stage(name, settings, of_stage[name], typed)
         for name, settings in plan.stages.items()
     }
     return replace(with_changes(plan, of_run), stages=stages)
+
+
+def _head(plan: Plan) -> str:
+    """The option of the plan's network, empty where the network has none or is from outside."""
+    options = OPTIONS.get(plan.network)
+    return plan.network_options.get("head", getattr(options() if options else None, "head", ""))
 
 
 def _change_stage(

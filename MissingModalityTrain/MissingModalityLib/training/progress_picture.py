@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
-from types import MappingProxyType
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,11 +13,8 @@ from matplotlib.figure import Figure
 
 from ..core.files import atomic_write
 from ..core.labels import REGIONS
-from ..core.segments import CURVE_COLORS, segment_of
+from ..core.segments import CURVE_COLORS, CURVE_MARKERS, segment_of
 from .log import LogLine
-
-_MARKERS: Mapping[str, str] = MappingProxyType({"WT": "o", "TC": "^", "ET": "s"})
-"""By which regions are told apart without color."""
 
 
 def draw_progress(lines: Sequence[LogLine], path: Path, title: str) -> None:
@@ -66,7 +62,7 @@ def _draw_loss(axes: Axes, lines: Sequence[LogLine]) -> None:
 def _draw_dice(axes: Axes, lines: Sequence[LogLine]) -> None:
     """A line for each region, over the epochs that were validated."""
     for region in REGIONS:
-        color, marker = CURVE_COLORS[region], _MARKERS[region]
+        color, marker = CURVE_COLORS[region], CURVE_MARKERS[region]
         scored = [(epoch, region_dice(line, region)) for epoch, line in enumerate(lines, 1)]
         known = [(epoch, score) for epoch, score in scored if score is not None]
         label = f"{segment_of(region).name} ({region})"

@@ -17,6 +17,9 @@ from ..core.errors import CaseError, OptionError, StudentError
 from ..core.labels import TumorClass
 from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
 from ..methods.registry import METHODS
+from ..networks.head import Head
+from ..networks.heads import FIVE_CLASSES
+from ..networks.options import CAVITY, HEAD_NAMES
 from .checkpoints import read_checkpoint
 from .folds import record_beside
 from .followers import check_trackers
@@ -184,11 +187,18 @@ def _check_plan(plan: Plan, initial: bool) -> None:
             "before it, or give --init a model file."
         )
     network = networks.build(plan.network, **plan.network_options)
-    if network.options.get("classes", len(TumorClass)) != len(TumorClass):
+    if network.options.get("classes", len(TumorClass)) not in (len(TumorClass), FIVE_CLASSES.channels):
         raise OptionError(
             f"Setting network.classes={network.options['classes']}: labels have {len(TumorClass)} classes, "
-            "background included. Leave it out."
+            f"background included, or {FIVE_CLASSES.channels} in BraTS 2015. Leave it out."
         )
+    grown = [name for name, stage in plan.stages.items() if stage.synthesis.method == "grown"]
+    if plan.tells_non_enhancing and grown:
+        raise OptionError(
+            f"Setting {grown[0]}.synthesis.method=grown: grown tumors have one core, and network.classes=5 "
+            "tells two parts of it. Set synthesis.method=aem."
+        )
+    _check_cavity(plan, network.head)
     for stage in plan.stages.values():
         METHODS.get(stage.method)(stage.method_options()).check(network)
         if any(side % network.divisor for side in stage.patch_size):
@@ -196,6 +206,22 @@ def _check_plan(plan: Plan, initial: bool) -> None:
                 f"Setting patch_size={stage.patch_size}: every side must be a multiple of "
                 f"{network.divisor} for this network."
             )
+
+
+def _check_cavity(plan: Plan, head: Head) -> None:
+    """Refuse a network that cannot learn the cavity, or has a channel for it that nothing would teach."""
+    if (plan.resection_cavity == "class") == head.cavity:
+        return
+    if head.cavity:
+        raise OptionError(
+            f"Setting network.head={head.name}: no label would teach the network what a resection cavity is. "
+            "Set resection_cavity=class too, or choose another head."
+        )
+    raise OptionError(
+        f"Setting resection_cavity=class: the network {plan.network} tells no resection cavity. Choose one "
+        f"whose network.head can be {', '.join(name for name in HEAD_NAMES if name.endswith(CAVITY))}, or "
+        "another resection_cavity."
+    )
 
 
 def _whole(path: Path | None) -> str | None:

@@ -72,6 +72,12 @@ def _draw_subset(possible: Sequence[Subset], settings: Settings, random: np.rand
     return possible[random.choice(len(possible), p=weights / weights.sum())]
 
 
+def _draw_other(case: CachedCase, first: Subset, settings: Settings, random: np.random.Generator) -> Subset:
+    """Another subset than the first one, if the settings and the case allow another."""
+    possible = possible_subsets(case, settings)
+    return _draw_subset([subset for subset in possible if subset != first] or possible, settings, random)
+
+
 class PatchDataset(Dataset):
     """Patches of an epoch. Sample ``index`` of epoch e depends on (seed, e, index) and on nothing else.
 
@@ -123,8 +129,9 @@ class PatchDataset(Dataset):
         Returns:
             ``image`` (4, d, h, w) float32 and ``label`` (d, h, w) uint8, or ``start`` (3,) int64, the first
             voxel of a crop that is not cut; ``present``, what the case has, ``available``, what the network
-            may fuse, and ``teacher``, one modality more, all (4,) bool; ``augmentation``, what
-            :func:`augmentation.apply` will do; ``case``, its number in ``cases``.
+            may fuse, ``teacher``, one modality more, and ``other``, a second subset, all (4,) bool;
+            ``place`` (3,) int64, the crop's first voxel counted from the middle of the box;
+            ``augmentation``, what :func:`augmentation.apply` will do; ``case``, its number in ``cases``.
         """
         number = int(self.order[index])
         case = self.cases[number]
@@ -133,6 +140,9 @@ class PatchDataset(Dataset):
         choice = choose_patch(case, self.settings, random)
         if self.shows_all:  # after the draws, so that crop and augmentation are those of any other epoch
             choice = replace(choice, subset=case.subset, teacher=case.subset)
+        drawn = augmentation.draw(self.settings.augmentation, random)
+        # drawn last, so that all else is as before there was a second subset: runs resume to the bit
+        other = _draw_other(case, choice.subset, self.settings, random)
         if self.cut:
             crop = dict(
                 zip(("image", "label"), case.crop(choice.start, self.settings.patch_size), strict=True)
@@ -143,8 +153,10 @@ class PatchDataset(Dataset):
             **crop,
             "available": np.array(availability(choice.subset)),
             "teacher": np.array(availability(choice.teacher)),
+            "other": np.array(availability(other)),
             "present": np.array(availability(case.subset)),
-            "augmentation": augmentation.draw(self.settings.augmentation, random),
+            "place": np.array(choice.start) - np.array(case.shape) // 2,
+            "augmentation": drawn,
             "case": number,
         }
 

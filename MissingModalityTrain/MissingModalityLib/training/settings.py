@@ -33,6 +33,8 @@ from ..methods.options import (
     DistillationOptions,
     EnsembleOptions,
     JointOptions,
+    MaskedOptions,
+    MutualOptions,
     SupervisedOptions,
 )
 from ..methods.registry import METHODS
@@ -53,7 +55,7 @@ LONGEST_SIDE = 512
 CONTRAST_PAIR = (Modality.FLAIR, Modality.T1CE)
 """One sequence that shows the edema, and one that shows the enhancing tumor."""
 
-OWN_METHODS = ("supervised", "distillation", "joint", "ensemble", "adversarial")
+OWN_METHODS = ("supervised", "distillation", "joint", "ensemble", "adversarial", "masked", "mutual")
 """Those whose options are fields of :class:`Settings`."""
 
 
@@ -162,7 +164,8 @@ class Settings:
         "supervised",
         "What the stage learns from: the labels; also a frozen teacher that sees one modality more; or also "
         "a teacher that sees all and is trained along; or also models that are there already and see all; "
-        "or all that is present too, and a discriminator of both results",
+        "or all that is present too, and a discriminator of both results; or images whose hidden parts it "
+        "restores, without labels; or a second subset of the same crop, each the other's target",
         f"one of {', '.join(OWN_METHODS)}, or a method of another package that is installed",
     )
     supervised: SupervisedOptions = field(
@@ -213,8 +216,8 @@ class Settings:
     )
     lr_schedule: str = choice(
         "poly",
-        "Course of the learning rate: polynomial decay, or constant and linear to 0 at the end",
-        *("poly", "constant-linear"),
+        "Course of the learning rate: polynomial decay, half a cosine, or constant and linear to 0",
+        *("poly", "cosine", "constant-linear"),
     )
     lr_warmup_steps: int = at_least(
         0, 0, "First steps of the stage, over which the learning rate rises", _MOST_STEPS
@@ -246,6 +249,8 @@ class Settings:
     adversarial: AdversarialOptions = field(
         default_factory=AdversarialOptions, metadata=facts("Of the method adversarial")
     )
+    masked: MaskedOptions = field(default_factory=MaskedOptions, metadata=facts("Of the method masked"))
+    mutual: MutualOptions = field(default_factory=MutualOptions, metadata=facts("Of the method mutual"))
 
     def __post_init__(self) -> None:
         check(self)

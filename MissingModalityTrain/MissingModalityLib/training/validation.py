@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.labels import REGIONS, region_mask, without_ignored
+from ..core.labels import CAVITY_REGION, REGIONS, region_mask, without_ignored
 from ..core.modalities import Subset, subset_name
 from ..imaging.cache import CachedCase
 from ..inference.student import Student
@@ -68,7 +68,7 @@ def _scores(
         whole = case.load()
         for subset, classes in zip(allowed, student.classes_of(whole, allowed, device), strict=True):
             pair = without_ignored(classes, whole.label)
-            for region in REGIONS:
+            for region in (*REGIONS, *([CAVITY_REGION] if network.head.cavity else [])):
                 score = dice(*(region_mask(one, region) for one in pair))
                 scores.append((f"{subset_name(subset)} {region}", score))
     return scores

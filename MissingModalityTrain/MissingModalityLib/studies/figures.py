@@ -1,0 +1,82 @@
+"""The pictures beside a study's table: means, scores by subset, and one case as each network sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from ..core.labels import REGIONS
+from ..core.modalities import SUBSETS, subset_name
+from ..evaluation.case_picture import picture_case
+from ..evaluation.metrics import ET_FILTERED
+from ..evaluation.table_picture import PicturedLine, draw_means, draw_subsets
+from .grids import ALL, Printed, Scored
+from .study import Study
+
+
+def draw_figures(
+    study: Study, rows: Sequence[Scored], printed: Printed, of_metric: Mapping[str, str], output: Path
+) -> None:
+    """Write for each metric ``NAME.png``, means beside printed ones, and ``NAME-subsets.png``.
+
+    Args:
+        study: whose rows they are.
+        rows: in the table's order; those that are absent or have a network for each subset are left out.
+        printed: looks up printed numbers.
+        of_metric: beginnings of the files' names by metric.
+        output: folder.
+    """
+    for metric, name in of_metric.items():
+        lines = [line for row in rows if (line := _line(row, printed, metric))]
+        if lines:
+            title, source = f"{study.name}: {study.title}", study.source
+            if study.et_filtered and metric == "dice":
+                source += f", whose ET is most likely {ET_FILTERED}"
+            draw_means(lines, metric, f"{title}\nmean of all subsets", output / f"{name}.png", source)
+            draw_subsets(lines, metric, f"{title}\nby the sequences given", output / f"{name}-subsets.png")
+
+
+def _line(scored: Scored, printed: Printed, metric: str) -> PicturedLine | None:
+    """A row as it is pictured; None where there is nothing of all subsets."""
+    if not scored.evaluations.get(ALL):
+        return None
+    names = [subset_name(subset) for subset in SUBSETS]
+    by_subset = {
+        name: {region: fmean(found) for region in REGIONS if (found := scored.numbers(name, region, metric))}
+        for name in names
+    }
+    return PicturedLine(
+        scored.row.name,
+        {name: values for name, values in by_subset.items() if values},
+        {region: scored.numbers(ALL, region, metric) for region in REGIONS},
+        _printed(scored, printed, metric),
+    )
+
+
+def _printed(scored: Scored, printed: Printed, metric: str) -> dict[str, float]:
+    """What the paper prints of each region."""
+    if not scored.row.printed:
+        return {}
+    found = {region: printed(scored.row.printed, ALL, region, metric) for region in REGIONS}
+    return {region: number for region, number in found.items() if number is not None}
+
+
+def draw_case(
+    students: Mapping[str, Path], data: Path, case: str, output: Path, convention: str | None, device: str
+) -> None:
+    """One case as each row's first network sees it, unless the picture is as new as all of them.
+
+    Args:
+        students: files by name of their row; those that are absent are left out.
+        data: folder that the case lies in.
+        case: its name.
+        output: folder for the picture.
+        convention: label convention.
+        device: where to predict.
+    """
+    there = {name: path for name, path in students.items() if path.is_file()}
+    picture = output / f"{case}.png"
+    drawn = picture.stat().st_mtime if picture.is_file() else 0.0
+    if any(path.stat().st_mtime > drawn for path in there.values()):
+        picture_case(there, data, case, None, output, convention, device)
