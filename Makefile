@@ -124,6 +124,7 @@ bench: install
 	$(BIN)/python Testing/tools/bench_evaluation.py
 	$(BIN)/python Testing/tools/bench_networks.py
 	$(BIN)/python Testing/tools/bench_synthesis.py
+	$(BIN)/python Testing/tools/bench_raw.py
 
 screenshots: install
 	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots \

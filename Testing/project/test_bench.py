@@ -13,6 +13,7 @@ import torch
 import bench
 import bench_evaluation
 import bench_networks
+import bench_raw
 import bench_synthesis
 import bench_training
 import straightforward
@@ -114,3 +115,17 @@ def test_transplants_over_boxes_equal_those_over_whole_volumes(capsys: pytest.Ca
     found = re.search(r"image within (\S+), 0 labels differ", printed)
     assert found and float(found[1]) < 1e-4
     assert "grown sample: " in printed
+
+
+@pytest.mark.slow
+def test_a_case_side_by_side_and_one_volume_after_the_other_has_the_same_label_map(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shell_case(tmp_path / "BraTS2021_1")
+    output = tmp_path / "bench.json"
+    assert bench_raw.main(["--case", str(tmp_path / "BraTS2021_1"), "--output", str(output)]) == 0
+    found = json.loads(output.read_text())
+    assert found["differ"]["side-by-side"] == 0
+    assert all(step["peak"] > 10 for step in found["in-turn"]["steps"].values())
+    assert found["start"]["importing MONAI too"] > found["start"]["importing PyTorch"]
+    assert "CPU s" in capsys.readouterr().out.splitlines()[-1]
