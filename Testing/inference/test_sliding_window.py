@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import torch
 from torch import nn
 
+from MissingModalityLib.core.labels import RESECTION_CAVITY
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality, availability
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study
@@ -222,3 +223,10 @@ def test_the_middle_of_a_window_outweighs_the_edge_of_its_neighbor(monkeypatch: 
     # along the other axes too: beside the middle of the volume all weights are as small as they may be
     assert (found[:, middles, 8, 8] > 0.99).all()
     assert (found[:, [0, 47]] < 0.01).all()
+
+
+def test_a_resection_cavity_is_no_piece_of_tumor() -> None:
+    classes = np.zeros((4, 4, 12), np.uint8)
+    classes[..., :4], classes[0, 0, 4:7], classes[0, 0, 9] = RESECTION_CAVITY, 2, 2
+    kept = remove_small_components(classes, 10)
+    assert (kept[..., :4] == RESECTION_CAVITY).all() and kept[0, 0, 4:10].tolist() == [2, 2, 2, 0, 0, 0]

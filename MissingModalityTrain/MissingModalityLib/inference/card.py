@@ -72,7 +72,7 @@ class Card(MutableMapping[str, Any]):
             defaults.
         network_package: distribution that brings the network; "" for one of this library, and in files older
             than this key.
-        head: what the network's logits are, "classes", "regions" or "sigmoids".
+        head: what the network's logits are, see :mod:`~..networks.heads`.
         window: sides (d, h, w) of the sliding window in voxels, multiples of the network's divisor.
         overlap: fraction that neighboring windows share, 0 to below 1.
         min_component_voxels: connected pieces of tumor of fewer voxels are removed, 0: none. Earlier files

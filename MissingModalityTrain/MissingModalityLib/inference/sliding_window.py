@@ -21,9 +21,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..core.errors import OptionError
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import RESECTION_CAVITY, TUMOR_CLASSES, TumorClass
 from ..core.words import unknown_name
-from ..networks.heads import Head
+from ..networks.head import Head
 from ..networks.network import Network, placed
 from ..networks.output import Output
 from .card import GATES
@@ -79,7 +79,7 @@ def apply_presence_gate(
 def remove_small_components(classes: np.ndarray, min_voxels: int) -> np.ndarray:
     """Remove connected pieces of tumor, whatever their class, of fewer than ``min_voxels`` voxels.
 
-    The largest piece always stays. Voxels that share a corner are connected.
+    The largest piece always stays, and so does a resection cavity. Voxels that share a corner are connected.
 
     Args:
         classes: (D, H, W) uint8.
@@ -90,12 +90,13 @@ def remove_small_components(classes: np.ndarray, min_voxels: int) -> np.ndarray:
     """
     if min_voxels < 2:
         return classes
-    pieces, _ = ndimage.label(classes, np.ones((3,) * classes.ndim))
+    cavity = classes == RESECTION_CAVITY
+    pieces, _ = ndimage.label((classes > 0) & ~cavity, np.ones((3,) * classes.ndim))
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0  # the background
     kept = sizes >= min_voxels
     kept[sizes.argmax()] = True
-    return np.where(kept[pieces], classes, TumorClass.BACKGROUND).astype(np.uint8)
+    return np.where(kept[pieces] | cavity, classes, TumorClass.BACKGROUND).astype(np.uint8)
 
 
 def fast_precision(device: torch.device, precision: str = "auto") -> AbstractContextManager:

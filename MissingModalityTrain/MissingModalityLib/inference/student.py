@@ -25,7 +25,8 @@ from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.prepared import Prepared
-from ..networks.heads import THRESHOLD
+from ..networks.head import THRESHOLD
+from ..networks.heads import FIVE_CLASSES
 from ..networks.network import Network
 from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS
@@ -63,15 +64,16 @@ class Student:
         precision: of its computation, one of :data:`.card.PRECISIONS`; ``auto`` unless set.
 
     Raises:
-        StudentError: the network was made for other classes, such as the five of BraTS 2015.
+        StudentError: the network was made for other classes.
         OptionError: a fact of the wrong kind or out of its range.
     """
 
     def __init__(self, network: Network, card: Mapping[str, Any] | None = None) -> None:
-        if network.options.get("classes", len(TumorClass)) != len(TumorClass):
+        if network.options.get("classes", len(TumorClass)) not in (len(TumorClass), FIVE_CLASSES.channels):
             raise StudentError(
                 f"This network has {network.options['classes']} classes; a model has {len(TumorClass)}: "
-                f"{', '.join(cls.name for cls in TumorClass)}. Train it on labels of these."
+                f"{', '.join(cls.name for cls in TumorClass)}, or {FIVE_CLASSES.channels}, those of BraTS "
+                "2015. Train it on labels of these."
             )
         self.path: Path | None = None
         self.precision = PRECISIONS[0]
