@@ -29,7 +29,7 @@ from layout_cases import (
 from MissingModalityLib.core.errors import CaseError, ImageError, OptionError
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality
 from MissingModalityLib.datasets import discovery
-from MissingModalityLib.datasets.case import Case, ImageFile
+from MissingModalityLib.datasets.case import Case, CaseListing, ImageFile
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.datasets.layout import LABEL, SuffixLayout
 from MissingModalityLib.datasets.registry import all_layouts

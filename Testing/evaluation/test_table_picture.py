@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -52,6 +53,8 @@ def test_each_subset_has_a_column_under_its_dots_and_the_mean_is_last(
         assert texts[:15] == [f"{10 + number:.1f}" for number in range(15)] and texts[15] == "17.0"
         assert texts[-1] == "27.0" and [one.get_text() for one in panel.get_yticklabels()] == ["host", "+AEM"]
         assert panel.images[0].get_clim() == ((0, 100) if metric == "dice" else (0, 34))
+        low, high = (sum(panel.images[0].to_rgba(np.float64(value))[:3]) for value in (10, 27))
+        assert (high > low) == (metric == "dice"), "bright is good"
 
 
 def test_means_stand_beside_printed_ones_with_their_spread(drawn: list[Figure], tmp_path: Path) -> None:

@@ -10,10 +10,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import slicer
+import slicer.util
 
 EXTENSION = """
 from desktop_standin import Desktop
@@ -121,3 +126,23 @@ class Desktop:
     def loadModules(self, names: list[str]) -> None:
         assert names == ["PyTorchUtils"]
         sys.path.append(str(self.extension))
+
+
+@contextmanager
+def desktop_without_pytorch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
+    """A desktop with an extensions manager, without PyTorch and without the extension."""
+    desktop = Desktop(folder)
+    others = [folder for folder in sys.path if not Path(folder, "torch").exists()]
+    monkeypatch.setattr(sys, "path", [str(desktop.site), *others])
+    for name in ("torch", "PyTorchUtils"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
+    monkeypatch.setattr(slicer.app, "extensionsManagerModel", lambda: desktop, raising=False)
+    manager = SimpleNamespace(factoryManager=lambda: desktop)
+    monkeypatch.setattr(slicer.app, "moduleManager", lambda: manager, raising=False)
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", desktop.confirm)
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", desktop.pip_ensure)
+    monkeypatch.setattr(slicer.util, "pip_install", desktop.pip_install)
+    yield desktop
+    for name in ("torch", "PyTorchUtils"):
+        sys.modules.pop(name, None)

@@ -21,8 +21,8 @@ from MissingModalityLib.runtime import distributed
 from MissingModalityLib.training import augmentation
 from MissingModalityLib.training.loop import Trainer
 from MissingModalityLib.training.plan import flattened
-from small_networks import small_network
-from tiny_run import TINY
+from small_networks import SMALLEST, small_network
+from tiny_run import QUICK, TINY
 
 TRAIN_EPOCH = Trainer.train_epoch
 
@@ -106,6 +106,35 @@ def step(name: str, method: str, wrap: Any, rank: int | None = None) -> dict[str
     }
     chosen.loss(wrapped, samples, 0)  # a wrapper that still waits for gradients says so now
     return {"terms": dict(zip(terms, values, strict=True)), "gradient": gradient}
+
+
+# networks so small are chaotic: steps must be small for rounding to stay what it is
+CURVES = {
+    "segresnet": {
+        "learning_rate": 1e-4,
+        "validation_fraction": 0.4,
+        "ema_decay": 0.5,
+        "network": SMALLEST["segresnet"],
+    },
+    "rfnet": {
+        "learning_rate": 1e-5,
+        "num_workers": 1,
+        "validation_fraction": 0,
+        "network": SMALLEST["rfnet"],
+    },
+}
+STAGES = ("train", "posttrain")
+
+
+def curve(network: str) -> dict[str, Any]:
+    """Settings of a training of two stages in batches of two samples."""
+    return {**QUICK, "epochs": 2, "validation_interval": 2, "batch_size": 2, **CURVES[network]}
+
+
+def curve_command(network: str, data: Path, output: Path) -> list[str]:
+    """The command of :func:`curve`."""
+    recipe = ("--network", network, "--recipe", "aem-kd", "--stages", ",".join(STAGES))
+    return [*command(data, output, curve(network)), *recipe]
 
 
 def command(data: Path, output: Path, settings: Mapping[str, Any]) -> list[str]:

@@ -14,8 +14,10 @@ from MissingModalityLib.core.modalities import MODALITIES, availability
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.cache import cache_case
 from MissingModalityLib.methods.masked import Masked, shown_blocks
-from MissingModalityLib.methods.mutual import Mutual
+from MissingModalityLib.methods.mutual import Mutual, level_losses
 from MissingModalityLib.methods.options import MaskedOptions, MutualOptions
+from MissingModalityLib.networks.heads import HEADS
+from MissingModalityLib.networks.output import Feature, Kind, Output
 from MissingModalityLib.training.samples import PatchDataset
 from MissingModalityLib.training.settings import Settings
 from small_networks import small_network
@@ -71,6 +73,19 @@ def test_hidden_voxels_teach_without_being_seen_and_absent_sequences_teach_nothi
     assert network.body.conv_final[-1].conv.weight.grad is None
 
 
+def test_of_the_sequences_that_are_given_the_network_sees_an_eighth() -> None:
+    seen: list[Tensor] = []
+
+    def network(image: Tensor, visible: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+        seen.append(visible)
+        return image, torch.zeros_like(image)
+
+    given = batch()
+    assert Masked(MaskedOptions(patch_side=4, ratio=0.875)).loss(network, given, 0)["total"] == 0
+    shares = seen[0].flatten(2).float().mean(2)
+    assert torch.equal(shares, given["available"] / 8)
+
+
 @pytest.mark.slow
 def test_it_learns_to_restore_and_the_substitute_moves() -> None:
     method = Masked(MaskedOptions(patch_side=4))
@@ -101,6 +116,16 @@ def test_two_subsets_learn_from_the_labels_and_from_each_other() -> None:
     assert alike["consistency"] == 0 and alike["content"] == 0
     swapped = method.loss(network, {**given, "other": given["available"], "available": given["other"]}, 0)
     torch.testing.assert_close(swapped["total"], terms["total"])
+
+
+def test_a_coarser_level_counts_half_as_much() -> None:
+    head, classes = HEADS["regions"], batch()["label"]
+    fine, coarse = (torch.randn(2, 3, *[side] * 3) for side in (16, 8))
+    both = level_losses(Output(fine, {Feature(Kind.DEEP, 2): coarse}), classes, head)
+    first = level_losses(Output(fine), classes, head)
+    second = level_losses(Output(coarse), classes[:, ::2, ::2, ::2], head)
+    for together, whole, half in zip(both, first, second, strict=True):
+        torch.testing.assert_close(together, (2 * whole + half) / 3)
 
 
 def test_what_mutual_reads_is_both_subsets() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from MissingModalityLib.core.labels import TumorClass
-from MissingModalityLib.networks.heads import HEADS, THRESHOLD
+from MissingModalityLib.networks.head import THRESHOLD
+from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.presence import PresenceHead
 
 

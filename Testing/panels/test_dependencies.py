@@ -8,10 +8,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ import slicer
 import slicer.util
 
 import slicer_standin
-from desktop_standin import EXTENSION, Desktop
+from desktop_standin import EXTENSION, Desktop, desktop_without_pytorch
 from MissingModalityLib.clinical.brain_networks import REQUIREMENT
 
 dependencies = slicer_standin.load_module("MissingModalityPanelLib.dependencies")
@@ -28,22 +26,8 @@ PIP_ENSURE = slicer.packaging.pip_ensure
 
 @pytest.fixture
 def desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desktop]:
-    """A desktop with an extensions manager, without PyTorch and without the extension."""
-    desktop = Desktop(tmp_path)
-    others = [folder for folder in sys.path if not Path(folder, "torch").exists()]
-    monkeypatch.setattr(sys, "path", [str(desktop.site), *others])
-    for name in ("torch", "PyTorchUtils"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: False)
-    monkeypatch.setattr(slicer.app, "extensionsManagerModel", lambda: desktop, raising=False)
-    manager = SimpleNamespace(factoryManager=lambda: desktop)
-    monkeypatch.setattr(slicer.app, "moduleManager", lambda: manager, raising=False)
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", desktop.confirm)
-    monkeypatch.setattr(slicer.packaging, "pip_ensure", desktop.pip_ensure)
-    monkeypatch.setattr(slicer.util, "pip_install", desktop.pip_install)
-    yield desktop
-    for name in ("torch", "PyTorchUtils"):
-        sys.modules.pop(name, None)
+    with desktop_without_pytorch(tmp_path, monkeypatch) as desktop:
+        yield desktop
 
 
 @pytest.fixture
@@ -276,60 +260,6 @@ def test_slicers_own_function_is_called_as_it_wants_to_be(
     assert len(titles) == 1 and titles[0].startswith("Segmentation - ")
 
 
-def test_networks_for_stripping_come_without_what_their_package_asks_for(desktop: Desktop) -> None:
-    dependencies.ensureStripping("Segmentation")
-    question, *rest = desktop.happened
-    assert question.startswith("Segmentation: The volumes show the skull.") and "deepbet==1.0.2" in question
-    assert rest == ["pip install --no-deps deepbet==1.0.2"]
-    dependencies.ensureStripping("Segmentation")
-    assert len(desktop.happened) == 2, "asks again for what is there"
-
-
-def test_another_version_of_the_networks_is_replaced(desktop: Desktop) -> None:
-    desktop.add("deepbet", "1.1.0")
-    assert not dependencies.isStrippingInstalled()
-    dependencies.ensureStripping("Segmentation")
-    assert dependencies.isStrippingInstalled()
-
-
-def stripping_refusal() -> str:
-    with pytest.raises(RuntimeError) as caught:
-        dependencies.ensureStripping("Segmentation")
-    return str(caught.value)
-
-
-def test_declined_networks_for_stripping_are_named(desktop: Desktop) -> None:
-    desktop.agrees = False
-    assert stripping_refusal() == "deepbet==1.0.2: needed, and not installed. Try again to be asked again."
-    assert not any(desktop.site.iterdir())
-
-
-def test_networks_that_cannot_be_fetched_are_named_with_the_way_to_bring_them(
-    desktop: Desktop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = "slicer.util.pip_install(['--no-deps', *glob.glob('FOLDER/deepbet*.whl')])"
-    monkeypatch.setattr(slicer.util, "pip_install", lambda arguments: None)
-    assert stripping_refusal().endswith(alone)
-    monkeypatch.setattr(slicer.util, "pip_install", desktop.pip_install)
-    desktop.online = False
-    message = stripping_refusal()
-    assert message.startswith("deepbet==1.0.2: needed, and could not be installed") and message.endswith(
-        alone
-    )
-
-
-def test_no_networks_are_installed_while_slicer_is_tested(
-    desktop: Desktop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slicer.app, "testingEnabled", lambda: True)
-    assert "being tested" in stripping_refusal()
-    assert desktop.happened == []
-
-
-def test_the_networks_asked_for_are_those_that_the_library_opens() -> None:
-    assert dependencies.STRIPPING_REQUIREMENT == REQUIREMENT
-
-
 def test_nothing_is_installed_while_slicer_is_tested(
     desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -407,33 +337,3 @@ def test_real_pip_without_network_ends_in_the_message(
 
     monkeypatch.setattr(slicer.packaging, "pip_ensure", pip_ensure)
     assert refusal(requirements).startswith("notional>=1.4: needed, and could not be installed")
-
-
-def listed_requirements(name: str) -> list[Any]:
-    resources = Path(slicer_standin.load_module(name).__file__).with_name("Resources")
-    return [
-        each
-        for path in resources.glob("requirements*.txt")
-        for each in slicer.packaging.load_requirements(path)
-    ]
-
-
-@pytest.mark.parametrize("name", ["MissingModalitySeg", "MissingModalityTrain"])
-def test_requirements_are_lower_bounds_and_leave_pytorch_to_its_extension(name: str) -> None:
-    listed = listed_requirements(name)
-    assert listed and all(str(each.specifier).startswith(">=") for each in listed)
-    assert "torch" not in {each.name for each in listed}
-
-
-@pytest.mark.parametrize("name", ["MissingModalitySeg", "MissingModalityTrain"])
-def test_minimum_versions_are_those_of_the_package(name: str) -> None:
-    """What Slicer is asked for is what `pip install` brings without Slicer."""
-    project = Path(slicer_standin.__file__).parents[2] / "pyproject.toml"
-    wanted = set(tomllib.loads(project.read_text("utf-8"))["project"]["dependencies"])
-    assert {f"torch{dependencies.TORCH_REQUIREMENT}", *map(str, listed_requirements(name))} <= wanted
-
-
-def test_what_dicom_seg_asks_for_is_what_the_package_asks_for() -> None:
-    project = Path(slicer_standin.__file__).parents[2] / "pyproject.toml"
-    extras = tomllib.loads(project.read_text("utf-8"))["project"]["optional-dependencies"]
-    assert extras["dicom"] == [dependencies.DICOM_SEG_REQUIREMENT]

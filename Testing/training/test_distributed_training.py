@@ -20,9 +20,9 @@ from MissingModalityLib.evaluation.evaluate import evaluate_folder
 from MissingModalityLib.networks import build
 from MissingModalityLib.training.run import train
 from processes import TORCHRUN, environment, torchrun
-from small_networks import SMALLEST, tiny_student
-from tiny_run import QUICK, TINY, assert_same, log, record, timeless, weights
-from two_processes import STEPS, command, evaluation, step
+from small_networks import tiny_student
+from tiny_run import TINY, assert_same, log, record, timeless, weights
+from two_processes import STAGES, STEPS, command, curve, curve_command, evaluation, step
 
 WORKER = """
 import contextlib, io, json, sys
@@ -31,7 +31,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 from MissingModalityLib.runtime import distributed
 from MissingModalityLib.__main__ import main
-from two_processes import STEPS, failures, spoiled, step
+from two_processes import STEPS, curve_command, failures, spoiled, step
 
 folder, data = map(Path, sys.argv[1:])
 with distributed.start("cpu"):
@@ -40,7 +40,8 @@ with distributed.start("cpu"):
     steps = {"/".join(names): step(*names, wrap, rank) for names in STEPS}
     torch.save(steps, folder / f"steps{rank}.pt")
 told = {}
-for name, arguments in failures(folder, data).items():
+commands = {**failures(folder, data), "trained": curve_command("segresnet", data, folder / "trained")}
+for name, arguments in commands.items():
     with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(said):
         try:
             with spoiled(name):
@@ -106,48 +107,41 @@ def test_an_error_ends_all_processes_and_is_told_once(name: str, words: str, fol
     assert len(said) == 1 and words in said[0] and said[0].count("missing-modality: error: ") == 1, told
 
 
-# networks so small are chaotic: steps must be small for rounding to stay what it is
-CURVES = {
-    "segresnet": {
-        "learning_rate": 1e-4,
-        "num_workers": 1,
-        "validation_fraction": 0.4,
-        "ema_decay": 0.5,
-        "network": SMALLEST["segresnet"],
-    },
-    "rfnet": {"learning_rate": 1e-5, "validation_fraction": 0, "network": SMALLEST["rfnet"]},
-}
-
-
 def moved(begin: Mapping[str, Tensor], student: Path) -> Tensor:
     """How far training has brought all weights together from where they began."""
     ended = load_file(student)
     return torch.cat([(ended[name] - begin[name]).flatten() for name in begin])
 
 
-@pytest.mark.parametrize("network", ["segresnet", pytest.param("rfnet", marks=pytest.mark.slow)])
-def test_torchrun_trains_as_one_process_does(network: str, tiny_cases: Path, tmp_path: Path) -> None:
-    settings = {**QUICK, "epochs": 2, "validation_interval": 2, "batch_size": 2, **CURVES[network]}
-    stages = {"recipe": "aem-kd", "stages": ("train", "posttrain")}
-    train(tiny_cases, tmp_path / "one", network=network, device="cpu", settings=settings, **stages)
-    done = torchrun(
-        *("-m", "MissingModalityLib", *command(tiny_cases, tmp_path / "two", settings)),
-        *("--network", network, "--recipe", stages["recipe"], "--stages", ",".join(stages["stages"])),
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    *warnings, last = done.stdout.splitlines()
-    assert last == f"Wrote {tmp_path / 'two'}" and all(line.startswith("Warning: ") for line in warnings)
-    one, two = log(tmp_path / "one"), log(tmp_path / "two")
-    for mine, other in zip(one, two, strict=True):
+def assert_trained_as_by_one(network: str, two: Path, said: str, cases: Path, one: Path) -> None:
+    """Train by one process what two have trained, and compare."""
+    train(cases, one, "aem-kd", network, stages=STAGES, device="cpu", settings=curve(network))
+    *warnings, last = said.splitlines()
+    assert last == f"Wrote {two}" and all(line.startswith("Warning: ") for line in warnings)
+    for mine, other in zip(log(one), log(two), strict=True):
         assert (mine["stage"], mine["epoch"]) == (other["stage"], other["epoch"])
         assert mine["loss"] == pytest.approx(other["loss"], rel=1e-3)
         assert mine.get("dice", {}) == pytest.approx(other.get("dice", {}), abs=1e-2)
     torch.manual_seed(0)
-    begin = build(network, **record(tmp_path / "one")["settings"]["network_options"]).state_dict()
-    for stage in stages["stages"]:
-        alone, shared = (moved(begin, tmp_path / run / f"{stage}.safetensors") for run in ("one", "two"))
+    begin = build(network, **record(one)["settings"]["network_options"]).state_dict()
+    for stage in STAGES:
+        alone, shared = (moved(begin, run / f"{stage}.safetensors") for run in (one, two))
         # under 0.1 by rounding alone; 0.8 and more where gradients are not averaged
         assert (shared - alone).norm() < 0.25 * alone.norm(), stage
+
+
+def test_two_processes_train_as_one_does(folder: Path, tiny_cases: Path, tmp_path: Path) -> None:
+    told = [json.loads((folder / f"told{rank}.json").read_text())["trained"] for rank in (0, 1)]
+    assert [code for code, _ in told] == [0, 0]
+    said = "".join(text for _, text in told)
+    assert_trained_as_by_one("segresnet", folder / "trained", said, tiny_cases, tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_torchrun_trains_as_one_process_does(tiny_cases: Path, tmp_path: Path) -> None:
+    done = torchrun("-m", "MissingModalityLib", *curve_command("rfnet", tiny_cases, tmp_path / "two"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert_trained_as_by_one("rfnet", tmp_path / "two", done.stdout, tiny_cases, tmp_path / "one")
 
 
 DYING = """
