@@ -43,7 +43,8 @@ help:
 	@echo "make comparison   the study of synthesis, three seeds, or STUDY=table4 (missing-modality study --help lists them);"
 	@echo "                  TRAIN=folder TEST=folder of cases, goes on where it was when called again"
 	@echo "make fuzz         open damaged files of every kind for MINUTES=5; goes on where it was, findings in fuzz/"
-	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, of training and evaluation"
+	@echo "make bench        time and memory of whole-case segmentation, CASE=folder for your own, of training, evaluation,"
+	@echo "                  networks and synthetic cases"
 	@echo "make screenshots  pictures of README and tutorial, into Resources/Screenshots; ONLY=training for some,"
 	@echo "                  CASE=folder of a real patient whose license allows a picture (README shows BraTS2021_01478)"
 	@echo "make picture-check  contrast of all colors, and their differences with every kind of color vision"
@@ -121,6 +122,9 @@ bench: install
 	$(BIN)/python Testing/tools/bench.py
 	$(BIN)/python Testing/tools/bench_training.py
 	$(BIN)/python Testing/tools/bench_evaluation.py
+	$(BIN)/python Testing/tools/bench_networks.py
+	$(BIN)/python Testing/tools/bench_synthesis.py
+	$(BIN)/python Testing/tools/bench_raw.py
 
 screenshots: install
 	PYTHONPATH=Testing/helpers $(BIN)/python Testing/tools/screenshots.py Resources/Screenshots \

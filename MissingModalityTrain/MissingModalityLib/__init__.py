@@ -40,6 +40,7 @@ _PUBLIC = {
     "find_studies": "dicom.listing",
     "grow_patient": "phantom.patient",
     "make_plan": "training.plan",
+    "plan_training": "training.planning",
     "prepare_cases": "imaging.prepared_folder",
     "read_study": "imaging.reading",
     "segment": "inference.segment_images",

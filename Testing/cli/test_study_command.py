@@ -12,6 +12,8 @@ from MissingModalityLib.__main__ import main
 from MissingModalityLib.studies import conduct, cost
 from MissingModalityLib.studies.registry import STUDIES
 from MissingModalityLib.studies.sizes import SIZES
+from MissingModalityLib.training.dry_step import StepCost
+from MissingModalityLib.training.machines import GPUS
 from MissingModalityLib.training.plan import make_plan
 
 
@@ -51,12 +53,16 @@ def test_one_study_is_listed_with_the_steps_and_settings_asked_for(
     assert {stage.batch_size for stage in batches} == {3}
 
 
-def test_a_gpu_at_its_best_needs_as_long_as_its_operations() -> None:
-    plan = make_plan(preset="quick", settings={"network.width": 8, "network.blocks": [1, 1]})
-    seconds = cost.at_least_on("h100")(plan)
-    assert cost.at_least_on("v100")(plan) / seconds == pytest.approx(989 / 125)
-    twice = make_plan(preset="quick", settings={"network.width": 8, "network.blocks": [1, 1], "epochs": 8})
-    assert cost.at_least_on("h100")(twice) == pytest.approx(2 * seconds)
+def test_a_gpu_needs_as_long_as_the_cost_model_says_and_a_step_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counted = []
+    step = StepCost(0, 0, 0, 1e15, 1e6, 100)
+    monkeypatch.setattr(cost, "dry_step", lambda *asked: counted.append(asked) or step)
+    seconds = cost.predicted_on("h100")
+    plans = [make_plan(preset="quick", settings={"epochs": epochs}) for epochs in (4, 8)]
+    assert seconds(plans[0]) == pytest.approx(40 * GPUS["h100"].seconds(step, True))
+    assert seconds(plans[1]) == pytest.approx(2 * seconds(plans[0])) and len(counted) == 1
 
 
 def test_a_step_is_timed_once_for_all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:

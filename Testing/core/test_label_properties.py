@@ -23,6 +23,7 @@ from MissingModalityLib.core.labels import (
 CLASSES = arrays.arrays(np.uint8, st.tuples(*[st.integers(1, 4)] * 3), elements=st.integers(0, 3))
 NUMBERS = {  # of a file: background, necrosis, edema, enhancing tumor
     **{"classes": (0, 1, 2, 3), "brats2015": (0, 1, 2, 4), "brats2021": (0, 1, 2, 4)},
+    "brats2015-five": (0, 1, 2, 4),
     **{"brats2023": (0, 1, 2, 3), "brats2024": (0, 1, 2, 3), "msd": (0, 2, 1, 3)},
 }
 
@@ -57,3 +58,5 @@ def test_a_number_that_a_convention_lacks_is_never_read(name: str, value: int) -
 
 def test_the_non_enhancing_core_of_2015_is_core_and_a_cavity_no_tumor() -> None:
     assert to_classes(np.arange(5), "brats2015", "label").tolist() == [0, 1, 2, 1, 3]
+    assert to_classes(np.arange(5), "brats2015-five", "label").tolist() == [0, 1, 2, 1, 3]
+    assert to_classes(np.arange(5), "brats2015-five", "label", apart=True).tolist() == [0, 1, 2, 5, 3]

@@ -42,6 +42,10 @@ FUNCTIONS = {
     "find_studies": "folder, on_progress=None",
     "grow_patient": "seed, shape=(155, 240, 240), spacing=(1.0, 1.0, 1.0), tumor=True",
     "make_plan": "recipe='baseline', network=None, preset='paper', stages=None, settings=None",
+    "plan_training": (
+        "data, recipe='baseline', network=None, preset='paper', settings=None, device='auto', gpu=None, "
+        "memory=None, measure=False"
+    ),
     "prepare_cases": "data, output, convention=None, on_progress=None",
     "read_study": "case",
     "segment_dicom": (

@@ -153,9 +153,20 @@ def test_contrast_agent_makes_t1_a_t1ce() -> None:
 @pytest.mark.parametrize(
     "nothing",
     [
-        *("", "NONE", "no", "N", "0", "0 ml", "False", "Without contrast", "OHNE", "kein KM"),
-        "Pas de produit",
-        *("SIN CONTRASTE", "senza mdc", "sem contraste", "无", "なし"),
+        *(
+            "",
+            "NONE",
+            "no",
+            "N",
+            "0",
+            "0 ml",
+            "False",
+            "Without contrast",
+            "OHNE",
+            "kein KM",
+            "Pas de produit",
+        ),
+        *("kein KM", "Pas de produit", "SIN CONTRASTE", "senza mdc", "sem contraste", "无", "なし"),
     ],
 )
 def test_empty_entries_for_the_contrast_agent_do_not_count(nothing: str) -> None:

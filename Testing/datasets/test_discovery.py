@@ -29,7 +29,7 @@ from layout_cases import (
 from MissingModalityLib.core.errors import CaseError, ImageError, OptionError
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality
 from MissingModalityLib.datasets import discovery
-from MissingModalityLib.datasets.case import Case, ImageFile
+from MissingModalityLib.datasets.case import Case, CaseListing, ImageFile
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.datasets.layout import LABEL, SuffixLayout
 from MissingModalityLib.datasets.registry import all_layouts
@@ -288,3 +288,31 @@ def test_folds_share_every_source_alike_and_no_patient(seed: int) -> None:
         counts = [sum(source_of(patient) == source for patient in fold) for fold in patients]
         assert max(counts) - min(counts) <= 1
     assert max(map(len, patients)) - min(map(len, patients)) <= 1
+
+
+def touched(folder: Path, *names: str) -> CaseListing:
+    folder.mkdir()
+    for name in names:
+        (folder / f"{name}.nii.gz").touch()
+    return find_cases(folder)
+
+
+def test_files_numbered_by_series_are_one_case_and_numbered_patients_are_not(tmp_path: Path) -> None:
+    (case,) = touched(tmp_path / "Miller", "3_T1", "4_FLAIR", "5_T2", "11_DWI_ADC").cases
+    assert (case.name, list(case.images)) == ("Miller", [FLAIR, T1, T2])
+    assert case.beside[0].startswith("11_DWI_ADC.nii.gz beside it was skipped")
+    assert len(touched(tmp_path / "all", "1_FLAIR", "1_T1", "2_FLAIR").cases) == 2
+    assert len(touched(tmp_path / "labeled", "1_FLAIR", "2_seg", "3_T1").cases) == 2
+
+
+def test_a_t2_flair_belongs_to_the_case_of_its_other_volumes(tmp_path: Path) -> None:
+    (case,) = touched(tmp_path / "Miller", "T1", "T2", "T2_FLAIR").cases
+    assert list(case.images) == [FLAIR, T1, T2]
+
+
+@pytest.mark.parametrize("name", ["T1_to_FLAIR", "P1_T1_2_FLAIR", "T1_FLAIR"])
+def test_a_name_that_ends_in_another_sequence_makes_no_volume_of_that_one(tmp_path: Path, name: str) -> None:
+    listing = touched(tmp_path / "Miller", "T2", name)
+    (case,) = listing.cases
+    assert list(case.images) == [T2]
+    assert "by its name; rename it" in reasons(listing)[f"{name}.nii.gz"]

@@ -121,6 +121,25 @@ def test_scaled_unsigned_numbers_become_gray_values(brain, tmp_path):
     assert np.array_equal(voxels(image), voxels(brain).astype(np.float32) - 500)
 
 
+@pytest.mark.parametrize(("padding", "stated"), [(-32768, -32768), (-2000, 63536), (30000, 30000)])
+def test_pixels_without_a_measurement_become_air(brain, tmp_path, padding, stated):
+    array, whole = sitk.GetArrayFromImage(brain), sitk.GetArrayFromImage(brain)
+    whole[:, :, :2], whole[3] = 0, 0  # a border, and a slice of nothing else
+    array[:, :, :2], array[3] = padding, padding
+    padded = sitk.GetImageFromArray(array)
+    padded.CopyInformation(brain)
+    slices = series(padded, FLAIR)
+    for data in slices:
+        data.add_new("PixelPaddingValue", "SS" if stated < 1 << 15 else "US", stated)
+    assert np.array_equal(voxels(read(save(slices, tmp_path))[0]), whole)
+
+
+def test_a_padding_value_that_tissue_has_too_changes_nothing(brain, flair, tmp_path):
+    for data in flair:
+        data.add_new("PixelPaddingValue", "SS", 500)
+    assert_same(read(save(flair, tmp_path))[0], brain)
+
+
 def test_each_slice_has_its_own_scale(brain, flair, tmp_path):
     for data in flair[::2]:
         data.RescaleSlope, data.RescaleIntercept = 2.5, 10

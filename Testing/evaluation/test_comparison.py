@@ -191,6 +191,7 @@ def test_the_table_has_a_line_per_name_with_spread_over_seeds(tmp_path: Path) ->
     }
     result = compare_folders(groups, tmp_path / "out")
     assert (tmp_path / "out" / "comparison.md").read_text() == result["markdown"]
+    assert (tmp_path / "out" / "comparison.png").read_bytes().startswith(b"\x89PNG")
     stored = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert stored == {name: value for name, value in result.items() if name != "markdown"}
     head, _, first, second = result["markdown"].splitlines()[:4]

@@ -18,6 +18,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import locations as models
 from MissingModalityLib.inference import segment_files as segmentation
+from MissingModalityLib.inference import sliding_window
 from MissingModalityLib.inference.segment_files import segment_files
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime.devices import choose_device, describe_device
@@ -75,6 +76,8 @@ def test_report_says_what_was_done_with_what(flair, t1, student, tmp_path):
     assert list(report["inputs"].items()) == [("T1", str(t1)), ("FLAIR", str(flair))]
     assert report["student"]["name"] == "tiny" and len(report["student"]["sha256"]) == 64
     assert report["device"]["name"] == "cpu" and "cores" in report["device"]["description"]
+    assert report["computation"]["precision"] in ("bfloat16", "float32")
+    assert (report["computation"]["asked"], report["computation"]["blending"]) == ("auto", "gaussian")
     assert {"MissingModality", "Python", "torch", "SimpleITK"} <= report["versions"].keys()
     assert 0 < report["seconds"]["prediction"] <= report["seconds"]["total"]
     assert report["peak_memory_bytes"] > 100 * 2**20
@@ -100,6 +103,18 @@ def test_running_again_gives_the_same_file(flair, student, tmp_path):
         segment_files({Modality.FLAIR: flair}, tmp_path / "tumor.seg.nrrd", student, "cpu")
         written.append((tmp_path / "tumor.seg.nrrd").read_bytes())
     assert written[0] == written[1]
+
+
+def test_single_precision_can_be_asked_for_and_is_told(flair, student, tmp_path, monkeypatch):
+    monkeypatch.setattr(sliding_window, "cpu_has_bfloat16", lambda: True)
+    found = {}
+    for precision in ("auto", "float32"):
+        output = tmp_path / f"{precision}.nii.gz"
+        report = segment_files({Modality.FLAIR: flair}, output, student, "cpu", precision=precision)
+        found[report["computation"]["precision"]] = report["computation"]["asked"]
+    assert found == {"bfloat16": "auto", "float32": "float32"}
+    with pytest.raises(OptionError, match="half"):
+        segment_files({Modality.FLAIR: flair}, tmp_path / "x.nii.gz", student, "cpu", precision="half")
 
 
 def test_an_empty_result_is_told(flair, tmp_path):

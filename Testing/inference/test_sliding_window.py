@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import torch
 from torch import nn
 
+from MissingModalityLib.core.labels import RESECTION_CAVITY
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality, availability
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study
@@ -68,6 +69,16 @@ def test_what_a_channel_outside_a_subset_holds_changes_nothing(name: str, garbag
     spoiled = clean.copy()
     spoiled[Modality.T2] = garbage
     np.testing.assert_array_equal(infer(net, spoiled, subsets, **HOW).probabilities[0], expected[0])
+
+
+def test_single_precision_is_that_of_a_processor_without_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, volume = network("segresnet"), image()
+    found = {}
+    for native, precision in ((True, "auto"), (True, "float32"), (False, "auto")):
+        monkeypatch.setattr(inference, "cpu_has_bfloat16", lambda native=native: native)
+        found[native, precision] = infer(net, volume, ALL[-1], **HOW, precision=precision).probabilities
+    np.testing.assert_array_equal(found[True, "float32"], found[False, "auto"])
+    assert (found[True, "auto"] != found[True, "float32"]).any()
 
 
 def test_a_layer_called_encode_makes_no_network_that_encodes_apart() -> None:
@@ -212,3 +223,10 @@ def test_the_middle_of_a_window_outweighs_the_edge_of_its_neighbor(monkeypatch: 
     # along the other axes too: beside the middle of the volume all weights are as small as they may be
     assert (found[:, middles, 8, 8] > 0.99).all()
     assert (found[:, [0, 47]] < 0.01).all()
+
+
+def test_a_resection_cavity_is_no_piece_of_tumor() -> None:
+    classes = np.zeros((4, 4, 12), np.uint8)
+    classes[..., :4], classes[0, 0, 4:7], classes[0, 0, 9] = RESECTION_CAVITY, 2, 2
+    kept = remove_small_components(classes, 10)
+    assert (kept[..., :4] == RESECTION_CAVITY).all() and kept[0, 0, 4:10].tolist() == [2, 2, 2, 0, 0, 0]

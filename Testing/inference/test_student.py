@@ -238,9 +238,9 @@ def test_a_wrong_file_is_refused_by_name(student: Student, tmp_path: Path, how: 
         Student.load(path)
 
 
-def test_a_network_of_five_classes_is_no_student() -> None:
-    with pytest.raises(StudentError, match="5 classes"):
-        Student(build("rfnet", width=4, classes=5))
+def test_a_network_of_six_classes_is_no_student() -> None:
+    with pytest.raises(StudentError, match="6 classes"):
+        Student(build("rfnet", width=4, classes=6))
 
 
 def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ BAD_CARDS = [
     {"network": "../segresnet"},
     {"network": ""},
     {"network": "rfnet"},
-    {"network": "rfnet", "options": {"width": 4, "classes": 5}},
+    {"network": "rfnet", "options": {"width": 4, "classes": 6}},
     {"network": "mstkdnet", "options": {"num_heads": 0}},
     {"network": "mstkdnet", "options": {"heads": 5}},
     {"network": "mstkdnet", "options": {"position_grid": [0, 1, 1]}},

@@ -17,7 +17,7 @@ from MissingModalityLib.methods.voxel_losses import (
     weighted_cross_entropy,
 )
 from MissingModalityLib.networks import build
-from MissingModalityLib.networks.head_arrays import one_hot, region_target
+from MissingModalityLib.networks.head import one_hot, region_target
 from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.output import Feature, Kind, Output
 

@@ -57,6 +57,15 @@ def test_a_sample_does_not_depend_on_the_rest_of_its_batch() -> None:
         torch.testing.assert_close(together[[number]], alone, atol=1e-4, rtol=0)
 
 
+@torch.inference_mode()
+def test_the_context_of_the_channel_gate_says_nothing_but_rounding() -> None:
+    network = small_network("gatedfusion").eval()
+    available = torch.tensor([availability(subset) for subset in SUBSETS])
+    before = network(image(len(available)), available).logits
+    network.channel_gate.context.weight.normal_()
+    torch.testing.assert_close(network(image(len(available)), available).logits, before, atol=1e-4, rtol=1e-4)
+
+
 def test_gates_share_out_a_sum_among_what_is_there() -> None:
     torch.manual_seed(0)
     coarse = constant_maps([2.0, 2.0, 7.0])

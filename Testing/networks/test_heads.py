@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from MissingModalityLib.core.labels import TumorClass
-from MissingModalityLib.networks.head_arrays import THRESHOLD
+from MissingModalityLib.networks.head import THRESHOLD
 from MissingModalityLib.networks.heads import HEADS
 from MissingModalityLib.networks.presence import PresenceHead
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 
 import bench
 import bench_evaluation
+import bench_networks
+import bench_raw
+import bench_synthesis
 import bench_training
 from small_cases import write_shell_case
 from small_networks import tiny_student
@@ -77,3 +81,38 @@ def test_evaluation_is_measured_with_how_far_both_ways_agree(capsys: pytest.Capt
         "all scores of a prediction",
         "HD95 of its three regions alone",
     ]
+
+
+@pytest.mark.parametrize("line", ["window", "attention", "subsets", "step"])
+def test_networks_and_straightforward_ones_give_the_same_numbers(
+    line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--window", "16", "--crop", "16", "--width", "4"]
+    assert bench_networks.main(["--lines", line, *sizes]) == 0
+    *_, measured = capsys.readouterr().out.partition("difference\n")
+    for row in measured.splitlines():
+        if "half precision" not in row:
+            assert float(row.split()[-1]) < 1e-4, row
+
+
+@pytest.mark.slow
+def test_transplants_over_boxes_equal_those_over_whole_volumes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_synthesis.main(["--every", "40"]) == 0
+    printed = capsys.readouterr().out
+    found = re.search(r"image within (\S+), 0 labels differ", printed)
+    assert found and float(found[1]) < 1e-4
+    assert "grown sample: " in printed
+
+
+@pytest.mark.slow
+def test_a_case_side_by_side_and_one_volume_after_the_other_has_the_same_label_map(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shell_case(tmp_path / "BraTS2021_1")
+    output = tmp_path / "bench.json"
+    assert bench_raw.main(["--case", str(tmp_path / "BraTS2021_1"), "--output", str(output)]) == 0
+    found = json.loads(output.read_text())
+    assert found["differ"]["side-by-side"] == 0
+    assert all(step["peak"] > 10 for step in found["in-turn"]["steps"].values())
+    assert found["start"]["importing MONAI too"] > found["start"]["importing PyTorch"]
+    assert "CPU s" in capsys.readouterr().out.splitlines()[-1]

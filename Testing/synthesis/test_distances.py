@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
-from MissingModalityLib.synthesis.distances import depth_in, distance_to
+from MissingModalityLib.synthesis.distances import depth_in, distance_near, distance_to
 
 
 def test_distances_are_the_same_without_itk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +33,20 @@ def test_distances_and_depths_are_those_between_centers_of_voxels(
     padded = np.pad(mask, 1)
     np.testing.assert_allclose(depth_in(mask), distance_transform_edt(padded)[1:-1, 1:-1, 1:-1], atol=1e-5)
     np.testing.assert_allclose(distance_to(mask), distance_transform_edt(~mask), atol=1e-5)
+
+
+def test_distances_near_a_mask_end_at_its_box_with_a_margin() -> None:
+    mask = np.zeros((20, 18, 16), bool)
+    mask[8:11, 9, 2:5] = True
+    near, whole = distance_near(mask, 4), distance_to(mask)
+    box = (slice(4, 15), slice(5, 14), slice(0, 9))
+    np.testing.assert_array_equal(near[box], whole[box])
+    near[box] = np.inf
+    assert np.isinf(near).all()
+    assert np.isinf(distance_near(np.zeros((3, 4, 5), bool), 2)).all()
+
+
+def test_the_depth_of_a_mask_does_not_depend_on_the_array_around_it() -> None:
+    mask = np.random.default_rng(1).random((9, 8, 7)) < 0.9
+    np.testing.assert_array_equal(depth_in(np.pad(mask, 5))[5:-5, 5:-5, 5:-5], depth_in(mask))
+    assert not depth_in(np.zeros((3, 4, 5), bool)).any()

@@ -291,8 +291,8 @@ def test_a_wrong_setting_is_named_and_nothing_is_left(
 
 
 def test_a_network_of_other_classes_is_refused_before_it_trains(tiny_cases: Path, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"network\.classes=5"):
-        train(tiny_cases, tmp_path / "run", network="rfnet", settings={"network.classes": "5"})
+    with pytest.raises(OptionError, match=r"network\.classes=6"):
+        train(tiny_cases, tmp_path / "run", network="rfnet", settings={"network.classes": "6"})
     assert not (tmp_path / "run").exists()
 
 

@@ -14,6 +14,7 @@ from ..core.errors import OptionError
 from ..core.labels import CONVENTIONS, convention
 from ..core.modalities import Modality, modality_named
 from ..core.printable import printable
+from ..inference.card import PRECISIONS
 from ..runtime.ranks import launched_rank
 from .parser import Parser, with_examples
 from .speech import LOG
@@ -88,6 +89,16 @@ def add_device(parser: Any) -> None:
     """``--device``, as :func:`devices.choose_device` takes it."""
     parser.add_argument(
         "--device", default="auto", metavar="D", help="auto, cpu, cuda (or gpu) or cuda:N (default: auto)"
+    )
+
+
+def add_precision(parser: Any) -> None:
+    """What a network computes in."""
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="of the network: auto is half precision where the device has it natively (default: %(default)s)",
     )
 
 

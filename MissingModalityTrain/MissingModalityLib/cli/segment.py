@@ -14,6 +14,7 @@ from .options import (
     add_device,
     add_one_visit,
     add_output,
+    add_precision,
     add_regions,
     add_steps,
     add_student,
@@ -130,6 +131,7 @@ def add(commands: Any) -> None:
         help="keep what the steps have made: brain.nrrd, and transforms of moved volumes such as T1CE.tfm",
     )
     add_device(parser)
+    add_precision(parser)
     add_speech(parser)
 
 
@@ -159,6 +161,7 @@ def run(options: argparse.Namespace) -> None:
         "steps_output": options.steps_output,
         "grid": options.grid,
         "overwrite": options.overwrite,
+        "precision": options.precision,
     }
     with shown_progress(options) as progress:
         if options.dicom is not None:

@@ -12,6 +12,7 @@ from .options import (
     add_data,
     add_device,
     add_output,
+    add_precision,
     add_regions,
     add_steps,
     add_student,
@@ -68,6 +69,7 @@ def add(commands: Any) -> None:
     )
     add_steps(parser, mask=False)
     add_device(parser)
+    add_precision(parser)
     add_speech(parser)
 
 
@@ -87,6 +89,7 @@ def run(options: argparse.Namespace) -> int:
             chosen_steps(options),
             options.grid,
             options.regions,
+            options.precision,
         )
     show_result(options, result, _summary(result))
     return failure_code(result)

@@ -105,7 +105,9 @@ def _add_course(parser: Any) -> None:
         "--table", action="store_true", help="write the table of what has been scored, and train nothing"
     )
     parser.add_argument(
-        "--gpu", metavar="NAME", help="with --list: hours on this GPU at its best, such as h100, a100, v100"
+        "--gpu",
+        metavar="NAME",
+        help="with --list: hours that plan predicts for this GPU, such as h100",
     )
 
 
@@ -134,22 +136,23 @@ def run(options: argparse.Namespace) -> None:
 
 def _list(options: argparse.Namespace) -> None:
     from ..runtime.devices import choose_device
-    from ..studies.cost import at_least_on, costs, on_this_machine
+    from ..studies.cost import costs, on_this_machine, predicted_on
     from ..training.time_estimate import in_words
 
     device = choose_device(options.device)
-    seconds = at_least_on(options.gpu) if options.gpu else on_this_machine(device)
+    seconds = predicted_on(options.gpu) if options.gpu else on_this_machine(device)
     where = (
-        f"on {options.gpu} at its best, which trainings are far from"
+        f"of whole steps on {options.gpu}, as 'plan' predicts it"
         if options.gpu
-        else f"on {device}, as fast as it is now"
+        else f"of the networks alone on {device}, as fast as it is now"
     )
-    lines = [f"Preset {options.preset}, seeds {options.seeds}; time of the networks alone {where}:"]
+    lines = [f"Preset {options.preset}, seeds {options.seeds}; time {where}:"]
     found = []
     studies = [study_named(options.name)] if options.name else list(STUDIES.values())
     size = size_named(options.preset, options.steps)
+    more = "" if options.gpu else " or more"
     for cost in costs(studies, size, options.seeds, seconds, dict(options.settings)):
-        time = "nobody can tell" if cost.seconds is None else f"{in_words(cost.seconds)} or more"
+        time = "nobody can tell" if cost.seconds is None else in_words(cost.seconds) + more
         absent = f"; not available: {counted(cost.absent, 'row')}" if cost.absent else ""
         lines.append(
             f"  {cost.study.name:<12} {counted(cost.runs, 'run'):>8} {cost.steps:>9} steps  {time}{absent}"

@@ -24,6 +24,7 @@ import SimpleITK as sitk
 
 from ..imaging.boxes import Box
 from ..imaging.grid import Grid
+from ..runtime.freed_memory import give_back
 from .brain_networks import BrainNetworks
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def _brain(volume: torch.Tensor, networks: BrainNetworks) -> np.ndarray:
 
     result = np.zeros(tuple(volume.shape), np.uint8)
     coarse, limits = _coarse(volume, networks)
+    give_back()  # a quarter of a gigabyte would stay beside what the second network needs
     box = _box(coarse, result.shape)
     if box is None:
         return result
@@ -106,6 +108,8 @@ def _brain(volume: torch.Tensor, networks: BrainNetworks) -> np.ndarray:
     fine = _probability(networks.brain, _stretched(inside, (_BRAIN_SIDE,) * 3), limits)
     part = largest_part(_stretched(fine, tuple(inside.shape)).numpy() > _THRESHOLD)
     result[box] = ndimage.binary_fill_holes(part)
+    del fine
+    give_back()
     return result
 
 
@@ -134,7 +138,7 @@ def _stretched(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def _probability(
-    network: torch.jit.ScriptModule, volume: torch.Tensor, limits: tuple[torch.Tensor, ...]
+    network: torch.nn.Module, volume: torch.Tensor, limits: tuple[torch.Tensor, ...]
 ) -> torch.Tensor:
     """Of brain, (N, N, N), for intensities (N, N, N), changed in place: a copy of 256**3 has 64 MB."""
     low, high = limits

@@ -49,8 +49,8 @@ class BrainNetworks:
         brain: background and brain in the box; probabilities, as of ``box``.
     """
 
-    box: torch.jit.ScriptModule
-    brain: torch.jit.ScriptModule
+    box: torch.nn.Module
+    brain: torch.nn.Module
 
 
 def networks_installed() -> bool:
@@ -92,8 +92,10 @@ def _models_folder() -> Path | None:
     return Path(spec.origin).parents[1].joinpath(*_FOLDER)
 
 
-def _load(folder: Path, name: str, sha256: str) -> torch.jit.ScriptModule:
+def _load(folder: Path, name: str, sha256: str) -> torch.nn.Module:
     import torch
+
+    from .lean_network import LeanNetwork
 
     try:
         content = (folder / name).read_bytes()
@@ -104,4 +106,4 @@ def _load(folder: Path, name: str, sha256: str) -> torch.jit.ScriptModule:
             f"{folder / name} is absent or not the file of {PACKAGE} {VERSION}, and no other is ever opened. "
             f"Install it again by: {pip_command()} --force-reinstall"
         )
-    return torch.jit.load(io.BytesIO(content), map_location="cpu").eval()
+    return LeanNetwork(torch.jit.load(io.BytesIO(content), map_location="cpu")).eval()

@@ -39,6 +39,15 @@ RESECTION_CAVITY = 4
 It is of none of :data:`REGIONS`.
 """
 
+NON_ENHANCING = 5
+"""Number of the non-enhancing core in training labels that tell it from necrosis, as those of BraTS 2015 can.
+
+In all other label maps it is :attr:`TumorClass.NCR`.
+"""
+
+FIVE_CLASSES = "brats2015-five"
+"""The convention whose labels tell it."""
+
 IGNORED = 255
 """Number of voxels that neither loss nor score looks at."""
 
@@ -110,6 +119,8 @@ CONVENTIONS: Mapping[str, Convention] = MappingProxyType(
             _convention("classes", {1: 1, 2: 2, 3: 3}, {1: 1, 2: 2, 3: 3, RESECTION_CAVITY: 4}),
             # 1 necrosis, 2 edema, 3 non-enhancing, 4 enhancing (Menze et al., TMI 2015)
             _convention("brats2015", {1: 1, 2: 2, 3: 1, 4: 3}, {1: 1, 2: 2, 3: 4}),
+            # the same numbers; the third is kept apart where a network learns it, see to_classes
+            _convention(FIVE_CLASSES, {1: 1, 2: 2, 3: NON_ENHANCING, 4: 3}),
             # 2017-2021 and FeTS merge necrosis and non-enhancing (Bakas et al., 2018; Baid et al., 2021)
             _convention("brats2021", {1: 1, 2: 2, 4: 3}),
             _convention("brats2023", {1: 1, 2: 2, 3: 3}),
@@ -143,13 +154,14 @@ def convention(name: str) -> Convention:
         raise OptionError(unknown_name("label convention", name, CONVENTIONS)) from None
 
 
-def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndarray:
+def to_classes(values: np.ndarray, convention_name: str, source: str, apart: bool = False) -> np.ndarray:
     """File label values -> classes.
 
     Args:
         values: any shape, integer or float holding whole numbers (BraTS 2023 stores floats).
         convention_name: a key of :data:`CONVENTIONS`.
         source: file or node name, for messages.
+        apart: keep :data:`NON_ENHANCING` apart from necrosis, where the convention does.
 
     Returns:
         uint8, same shape, values 0..3, and :data:`RESECTION_CAVITY` where the convention has one.
@@ -173,8 +185,21 @@ def to_classes(values: np.ndarray, convention_name: str, source: str) -> np.ndar
     classes = np.zeros(values.shape, np.uint8)
     for value, cls in table.items():
         if cls:
-            classes[values == value] = cls
+            classes[values == value] = cls if apart else _MERGED.get(cls, cls)
     return classes
+
+
+_MERGED = {NON_ENHANCING: TumorClass.NCR}
+
+
+def merged(classes: np.ndarray) -> np.ndarray:
+    """Classes without :data:`NON_ENHANCING`, which is necrosis then; the same array where there is none."""
+    apart = classes == NON_ENHANCING
+    if not apart.any():
+        return classes
+    result = classes.copy()
+    result[apart] = _MERGED[NON_ENHANCING]
+    return result
 
 
 def label_values(values: np.ndarray, source: str) -> list[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ..core.modalities import MODALITIES, Modality
-from .layout import LABEL, FileMatch, Layout, Role, SuffixLayout, stem
+from .layout import LABEL, FileMatch, Layout, Role, SuffixLayout, shows_another, stem
 
 _SMIR_NAME = re.compile(
     r"^VSD\.Brain[^.]*\.(?:[^.]+\.)*?(?:MR_(?P<token>Flair|T1c|T1|T2)|OT)\.\d+$", re.IGNORECASE
@@ -108,6 +108,8 @@ class Mixed(SuffixLayout):
 
     def hint(self, path: Path) -> str | None:
         """Masks and results of other programs that lie beside volumes."""
+        if shows_another(path):
+            return "it was laid over another sequence, or is a T1 FLAIR, by its name; rename it to use it"
         return "mask or derived volume, not needed" if _DERIVED.search(stem(path)) else None
 
 

@@ -98,6 +98,7 @@ def _search(folder: Path) -> tuple[list[Case], list[Skipped]]:
                 members[place.folder, place.prefix].append(_Member(path, _roles(matches, place)))
             else:
                 skipped.append(Skipped(path, reason or _hint(layouts, path)))
+    members = _with_series_joined(members)
     for (parent, prefix), files in members.items():
         case = _case(layouts, prefix or parent.resolve().name, parent, files)
         if isinstance(case, Case):
@@ -105,6 +106,28 @@ def _search(folder: Path) -> tuple[list[Case], list[Skipped]]:
         else:
             skipped += [Skipped(member.path, case) for member in files]
     return [replace(case, beside=_beside(case, skipped, members)) for case in cases], skipped
+
+
+def _with_series_joined(
+    members: Mapping[tuple[Path, str], list[_Member]],
+) -> dict[tuple[Path, str], list[_Member]]:
+    """Files of a folder that are numbered by series, as converters name them (4_FLAIR, 9_T1), as one case.
+
+    Patients that are numbered have sequences in common.
+    """
+    numbers: dict[Path, list[str]] = defaultdict(list)
+    for parent, prefix in members:
+        numbers[parent].append(prefix)
+    joined = dict(members)
+    for parent, prefixes in numbers.items():
+        files = [member for prefix in prefixes for member in members[parent, prefix]]
+        roles = {next(iter(member.roles.values())) for member in files} - {LABEL}
+        numbered = len(prefixes) > 1 and all(prefix.isdigit() for prefix in prefixes)
+        if numbered and len(roles) == len(files) == len(prefixes):
+            for prefix in prefixes:
+                del joined[parent, prefix]
+            joined[parent, ""] = files
+    return joined
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:

@@ -27,6 +27,13 @@ _DERIVED_PREFIX = re.compile(
     r"(?:^|[-_. ])(?:mask|n4\w*|bias|corrected|pred\w*|warped)(?:[-_. ]|$)", re.IGNORECASE
 )
 
+# T1_to_FLAIR shows a T1, and so does T1_FLAIR, as an inversion-prepared T1 is sold
+_OF_ANOTHER = re.compile(
+    r"(?:^|[-_. ])(?:(?:to|onto|into|in|(?:flair|t[12]\w*)[-_. ]2)[-_. ][a-z0-9]+|t1w?[-_. ]flair)$",
+    re.IGNORECASE,
+)
+_T2_FLAIR = re.compile(r"(^|[-_. ])t2w?[-_. ](?=flair$)", re.IGNORECASE)
+
 # sub-01_ses-1_acq-mprage_ce-gad: subject and session make the case, the others differ within it
 _BIDS = re.compile(
     r"^(?P<case>sub-[a-z0-9]+(?:_ses-[a-z0-9]+)?)(?P<entities>(?:_[a-z]+-[a-z0-9+.]+)*)$", re.IGNORECASE
@@ -117,8 +124,8 @@ class SuffixLayout(Layout):
 
     def match(self, path: Path) -> FileMatch | None:
         """See :meth:`Layout.match`."""
-        found = self._pattern.match(stem(path))
-        if not found or _DERIVED_PREFIX.search(found["prefix"] or ""):
+        found = self._pattern.match(_T2_FLAIR.sub(r"\1", stem(path)))
+        if not found or _DERIVED_PREFIX.search(found["prefix"] or "") or shows_another(path):
             return None
         # unzipping some mirrors leaves a folder `x_flair.nii` around the file `x_flair.nii`
         folder = path.parent.parent if image_suffix(path.parent) else path.parent
@@ -128,6 +135,11 @@ class SuffixLayout(Layout):
         if bids := _BIDS.match(prefix):
             prefix, role = bids["case"], _role_in_bids(role, bids["entities"])
         return None if role is None else FileMatch(folder, prefix, role)
+
+
+def shows_another(path: Path) -> bool:
+    """Whether a name ends in a sequence that its volume was laid over, or in the FLAIR of a T1 FLAIR."""
+    return _OF_ANOTHER.search(stem(path)) is not None
 
 
 def _role_in_bids(role: Role, entities: str) -> Role | None:

@@ -68,8 +68,7 @@ _OTHER_SEQUENCES = re.compile(r"^\*?(?:q?ep|q?swi|tfi|ci3d|asl|tgse|csi|svs|reso
 _T1_SEQUENCE = re.compile(r"^\*?tfl", re.I)
 _NO_AGENT = (
     r"(no|none|non|not|n|nil|n/?a|unknown|false|without.*|wo|w/o.*|no .*|nativ\w*|pre\w*|-|\.|"
-    r"0([.,]0*)?\s*(ml|cc)?|"
-    r"(keine?|ohne|sans|pas|aucune?|sin|ningun\w*|senza|nessun\w*|sem|nenhum\w*|zonder|geen|без|нет)\b.*|"
+    r"0([.,]0*)?\s*(ml|cc)?|(keine?|ohne|sans|pas|aucune?|sin|ningun\w*|senza|nessun\w*|sem|nenhum\w*|zonder|geen|без|нет)\b.*|"
     r"[无無未].*|なし)?"
 )
 """What is written where an agent's name stands else, in the languages of :mod:`.sequence_words`."""

@@ -60,8 +60,8 @@ _B_VALUE = re.compile(r"^b(?:0|[1-9]\d?[05]0)$")
 
 _CONTRAST = _set(
     "gd gad gado gadolinium gadovist gadavist gadobutrol gadoteridol gadoterate dotarem magnevist omniscan "
-    "prohance multihance clariscan elucirem vueway post postcontrast postgd postgad pstgd pgd cte ce km mkm "
-    "nachkm cont enhanced enhancement cplus mdc civ pdc inj"
+    "prohance multihance clariscan elucirem vueway post postcontrast postgd postgad pstgd pgd ce km mkm "
+    "nachkm cont cte enhanced enhancement cplus mdc civ pdc inj"
 )
 _CONTRAST_STEMS = ("gado", "contrast", "kontras", "postcontras", "postkontras", "injec", "inyec", "iniez")
 _NO_CONTRAST = _set(

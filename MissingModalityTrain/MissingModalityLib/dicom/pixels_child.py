@@ -104,7 +104,7 @@ def _pixels(
         content = _content(file, stated[file])
         for _, index in members:
             planes.append(stated[file][index or 0])
-            pixels.append(_scaled(content[index or 0], planes[-1]))
+            pixels.append(_scaled(_without_padding(content[index or 0], planes[-1]), planes[-1]))
     kinds = {array.dtype for array in pixels}
     # whole numbers of 32 bits and single precision together would make double precision
     kind = np.float32 if any(kind.kind == "f" for kind in kinds) else np.result_type(*kinds)
@@ -132,6 +132,24 @@ def _unread(file: Path) -> str:
     if not syntax.is_encapsulated or syntax in _DECODED:
         return _COPY_AGAIN
     return f"No decoder here knows its compression ({syntax.name}). Export the series again uncompressed."
+
+
+def _without_padding(array: np.ndarray, plane: Plane) -> np.ndarray:
+    """Pixels in which nothing was measured made as dark as the darkest others, where they stand out.
+
+    A border of -32768 would pass for all the contrast that there is.
+    """
+    if not plane.padding:  # zero is air already
+        return array
+    slope, intercept = plane.file_scale
+    value = slope * plane.padding + intercept
+    padded = np.abs(array - value) < abs(slope) / 2
+    measured = array[~padded]
+    if padded.all():
+        return np.zeros_like(array)
+    if measured.min() <= value <= measured.max():
+        return array
+    return np.where(padded, measured.min(), array)
 
 
 def _scaled(array: np.ndarray, plane: Plane) -> np.ndarray:

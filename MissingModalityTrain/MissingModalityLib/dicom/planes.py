@@ -39,6 +39,7 @@ class Plane:
         shape: rows and columns.
         scale: slope and intercept of its stored numbers.
         file_scale: those that GDCM uses for the whole file.
+        padding: the stored number of pixels in which nothing was measured; None where none is stated.
     """
 
     file: Path
@@ -49,6 +50,7 @@ class Plane:
     shape: tuple[int, int]
     scale: tuple[float, float]
     file_scale: tuple[float, float]
+    padding: int | None = None
 
     @property
     def axes(self) -> np.ndarray:
@@ -90,6 +92,7 @@ def _planes(data: Dataset, path: Path) -> Iterator[Plane]:
             f"{path} holds {counted(count, 'image')} but says of {len(items)} where they lie. {_COPY_AGAIN}"
         )
     first_scale = _scale(_groups(data, shared, items[0], "PixelValueTransformationSequence"))
+    padding = _padding(data)
     for index, item in enumerate(items):
         plane = _groups(data, shared, item, "PlanePositionSequence")
         orientation = _groups(data, shared, item, "PlaneOrientationSequence")
@@ -103,6 +106,7 @@ def _planes(data: Dataset, path: Path) -> Iterator[Plane]:
             shape,
             _scale(_groups(data, shared, item, "PixelValueTransformationSequence")),
             first_scale,
+            padding,
         )
 
 
@@ -156,6 +160,16 @@ def _numbers(holder: Dataset, keyword: str, count: int, path: Path) -> Any:
             "Choose another series, or export this one again from the scanner's archive."
         )
     return values
+
+
+def _padding(data: Dataset) -> int | None:
+    """Pixel Padding Value (C.7.5.1.1.2); some write that of signed pixels as if they were unsigned."""
+    value = data.get("PixelPaddingValue")
+    if not isinstance(value, int):
+        return None
+    bits = int(data.get("BitsAllocated") or 16)
+    signed = int(data.get("PixelRepresentation") or 0) == 1
+    return value - 2**bits if signed and value >= 2 ** (bits - 1) else value
 
 
 def _scale(holder: Dataset) -> tuple[float, float]:

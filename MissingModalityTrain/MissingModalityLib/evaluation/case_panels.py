@@ -14,9 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..core.files import atomic_write
-from ..core.labels import REGIONS, region_mask
+from ..core.labels import REGIONS, holds_cavity, region_mask
 from ..core.modalities import Modality, Subset, subset_name
-from ..core.segments import SEGMENTS
+from ..core.segments import disjoint_segments
 from ..imaging.boxes import tightest_box
 from ..imaging.drawing import draw_scale, draw_segments, legend_entries, write_letters
 from ..imaging.grid import ORIENTATION, Grid
@@ -176,9 +176,11 @@ def draw_panels(rows: Sequence[Sequence[Panel]], size: tuple[float, float], titl
     marked = next(axis for axis, panel in zip(places[0], rows[0], strict=False) if panel.gray is not None)
     write_letters(marked, "R", "L")
     draw_scale(marked, size[1])
-    names = [segment.name for segment in SEGMENTS]
+    drawn = (panel.classes for row in rows for panel in row if panel.classes is not None)
+    segments = disjoint_segments(any(map(holds_cavity, drawn)))
+    names = [segment.name for segment in segments]
     figure.legend(
-        **legend_entries(names),
+        **legend_entries(names, segments=segments),
         loc="outside lower center",
         ncols=len(names),
         frameon=False,

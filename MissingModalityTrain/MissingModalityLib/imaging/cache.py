@@ -1,7 +1,8 @@
 """The prepared-case cache: one safetensors file per case, read crop by crop from the memory-mapped file.
 
 A file holds ``image`` (n, D, H, W) float16, the n available modalities in channel order; ``label`` (D, H, W)
-uint8, with the resection cavity as a number of its own; and ``tumor`` (m, 4) int16, a sample of tumor voxels
+uint8, with the resection cavity as a number of its own, and the non-enhancing core where labels tell it; and
+``tumor`` (m, 4) int16, a sample of tumor voxels
 as (class, z, y, x) to center crops on. float16 halves what a crop reads; its error on z-scores is below
 0.004, far under the noise of MRI.
 """
@@ -23,7 +24,14 @@ from ..core import strict_json
 from ..core.checksum import check_checksum, with_checksum
 from ..core.errors import CaseError, ImageError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.labels import RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, convention, with_cavity
+from ..core.labels import (
+    NON_ENHANCING,
+    RESECTION_CAVITY,
+    TumorClass,
+    convention,
+    merged,
+    with_cavity,
+)
 from ..core.modalities import MODALITIES, Modality, Subset
 from ..datasets.prepared import LAYOUT, SUFFIX
 from .boxes import Box, shared_part
@@ -31,15 +39,10 @@ from .file_facts import file_facts
 from .grid import SPACING_MM, Grid
 from .half_precision import write_single
 from .prepared import VERSION, Prepared
+from .tumor_sample import sample_tumor
 
 if TYPE_CHECKING:
     from ..datasets.case import Case
-
-_SAMPLES_PER_CLASS = 4000
-"""Centers for crops that a case keeps of each class: few are drawn twice, and they take less than 0.1 MB.
-
-A whole tumor of 100 cm³ would be 0.8 MB to read for every crop, beside the 2 to 4 MB of the crop itself.
-"""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class CachedCase:
         subset: the modalities that it really has.
         shape: (D, H, W) of its brain box.
         cavity_voxels: of 1 mm³, in the resection cavity.
+        non_enhancing_voxels: of 1 mm³, in the non-enhancing core, where labels tell it from necrosis.
+        apart: whether it is read as :data:`.labels.NON_ENHANCING`; else as necrosis.
         cavity_rule: what the cavity counts as where the label is read, of :data:`.labels.CAVITY_RULES`.
         warnings: what the user should know about its files, one sentence each.
         content: SHA-256 of the voxels that it was made of, by name of the sequence and "label", and further
@@ -66,6 +71,8 @@ class CachedCase:
     cavity_rule: str = "background"
     warnings: tuple[str, ...] = ()
     content: Mapping[str, str] = field(default_factory=dict)
+    non_enhancing_voxels: int = 0
+    apart: bool = False
 
     def crop(self, start: Iterable[int], size: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         """Read a box; whatever lies outside the brain box is 0.
@@ -103,6 +110,8 @@ class CachedCase:
             return self._ruled(file.get_slice("label")[box])
 
     def _ruled(self, label: np.ndarray) -> np.ndarray:
+        if self.non_enhancing_voxels and not self.apart:
+            label = merged(label)
         return with_cavity(label, self.cavity_rule, f"Case '{self.name}'") if self.cavity_voxels else label
 
     @property
@@ -136,8 +145,12 @@ class CachedCase:
             ) from error
 
     def load(self) -> Prepared:
-        """The case in memory, as :func:`.preparation.prepare` returned it; the reference grid is the box."""
+        """The case in memory, as :func:`.preparation.prepare` returned it; the reference grid is the box.
+
+        What is scored on it knows no non-enhancing core.
+        """
         image, label = self.crop((0, 0, 0), self.shape)
+        label = merged(label)
         grid = Grid(
             tuple(reversed(self.shape)), (SPACING_MM,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel().tolist())
         )
@@ -174,7 +187,7 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     from .preparation import prepare
     from .reading import read_label, read_study
 
-    label = read_label(case)
+    label = read_label(case, apart=True)
     if label is None:
         raise CaseError(
             f"Case '{case.name}' has no label; it cannot be used for training. Add one or leave it out."
@@ -212,7 +225,7 @@ def write_case(
     Raises:
         CaseError: it cannot be written.
     """
-    cavity = int((label == RESECTION_CAVITY).sum())
+    cavity, apart = (int((label == number).sum()) for number in (RESECTION_CAVITY, NON_ENHANCING))
     arrays = {"image": image.astype(np.float16), "label": label, "tumor": sample_tumor(label)}
     header = {
         "fingerprint": fingerprint,
@@ -222,10 +235,12 @@ def write_case(
     }
     # only where there is something to tell, so that other files stay as they were, to the bit
     header |= {"cavity_voxels": str(cavity)} if cavity else {}
+    header |= {"non_enhancing_voxels": str(apart)} if apart else {}
     header |= {"warnings": strict_json.dumps(warnings)} if warnings else {}
     header |= {"voxels_sha256": strict_json.dumps(dict(content))} if content else {}
     write_arrays(path, arrays, header)
-    return CachedCase(name, path, subset, label.shape, cavity, warnings=warnings, content=content or {})
+    facts = {"warnings": warnings, "content": content or {}, "non_enhancing_voxels": apart}
+    return CachedCase(name, path, subset, label.shape, cavity, **facts)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: dict[str, str]) -> None:
@@ -266,24 +281,6 @@ def fingerprint(case: Case) -> str:
         known.append("resection cavity kept")  # which earlier files of these data sets have as background
     text = strict_json.dumps(known)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sample_tumor(label: np.ndarray) -> np.ndarray:
-    """A few thousand evenly spaced voxels of each tumor class.
-
-    Args:
-        label: (D, H, W) classes.
-
-    Returns:
-        (m, 4) int16 rows (class, z, y, x); empty without tumor.
-    """
-    rows = []
-    for cls in TUMOR_CLASSES:
-        voxels = np.argwhere(label == cls)
-        # every n-th voxel in scan order spreads the sample evenly over the tumor
-        step = max(1, len(voxels) // _SAMPLES_PER_CLASS)
-        rows.append(np.insert(voxels[::step], 0, cls, axis=1))
-    return np.concatenate(rows).astype(np.int16)
 
 
 def _taken(case: Case) -> CachedCase:
@@ -329,13 +326,14 @@ def _open(path: Path, fingerprint: str | None = None) -> CachedCase | None:
     try:
         subset = tuple(Modality[name] for name in strict_json.loads(header["subset"]))
         warnings = tuple(strict_json.loads(header.get("warnings", "[]")))
-        cavity = int(header.get("cavity_voxels", 0))
+        cavity, apart = (int(header.get(f"{name}_voxels", 0)) for name in ("cavity", "non_enhancing"))
         content = dict(strict_json.loads(header.get("voxels_sha256", "{}")))
     except (ValueError, TypeError, KeyError):  # damaged in this very place
         return None
-    if cavity < 0 or not _has_arrays(path, subset, shape):
+    if min(cavity, apart) < 0 or not _has_arrays(path, subset, shape):
         return None
-    return CachedCase(header["case"], path, subset, shape, cavity, warnings=warnings, content=content)
+    facts = {"warnings": warnings, "content": content, "non_enhancing_voxels": apart}
+    return CachedCase(header["case"], path, subset, shape, cavity, **facts)
 
 
 def _has_arrays(path: Path, subset: tuple[Modality, ...], shape: tuple[int, ...]) -> bool:

@@ -121,8 +121,12 @@ def _refuse_mixed(told: Mapping[Path, bool], what: str, field: str) -> None:
         )
 
 
-def read_label(case: Case) -> sitk.Image | None:
+def read_label(case: Case, apart: bool = False) -> sitk.Image | None:
     """The label map of a case as classes.
+
+    Args:
+        case: its label is read.
+        apart: as for :func:`~MissingModalityLib.core.labels.to_classes`.
 
     Returns:
         uint8 classes 0..3 (:class:`~MissingModalityLib.core.labels.TumorClass`), and
@@ -146,7 +150,7 @@ def read_label(case: Case) -> sitk.Image | None:
     image = read_image(case.label)  # first, since it alone is looked at in a process of its own
     _headers([case.label, *(file.path for file in case.images.values())])
     values = sitk.GetArrayViewFromImage(image)
-    classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label)))
+    classes = sitk.GetImageFromArray(to_classes(values, case.convention, str(case.label), apart))
     classes.CopyInformation(image)
     return classes
 

@@ -48,6 +48,10 @@ BLENDINGS = ("gaussian", "mean")
 """How windows that overlap are put together: each weighted by a Gaussian around its middle, since a network
 knows least about the edge of its window; or all alike, as in the public codes of RFNet and those after it."""
 
+PRECISIONS = ("auto", "float32")
+"""What a network computes in: half precision where the device has it natively, or never. Chosen for each
+computation, so no fact of a card."""
+
 CHOICES = (
     *("thresholds", "min_component_voxels", "min_enhancing_voxels", "mirror", "overlap", "blending"),
     "smoothing_mm",
@@ -68,7 +72,7 @@ class Card(MutableMapping[str, Any]):
             defaults.
         network_package: distribution that brings the network; "" for one of this library, and in files older
             than this key.
-        head: what the network's logits are, "classes", "regions" or "sigmoids".
+        head: what the network's logits are, see :mod:`~..networks.heads`.
         window: sides (d, h, w) of the sliding window in voxels, multiples of the network's divisor.
         overlap: fraction that neighboring windows share, 0 to below 1.
         min_component_voxels: connected pieces of tumor of fewer voxels are removed, 0: none. Earlier files

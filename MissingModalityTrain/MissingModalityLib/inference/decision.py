@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from ..core.labels import REGIONS, TumorClass
 from ..imaging.grid import SPACING_MM
-from ..networks.heads import Head
+from ..networks.head import Head
 from .card import Card
 from .sliding_window import remove_small_components
 

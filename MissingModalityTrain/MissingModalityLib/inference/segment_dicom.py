@@ -42,6 +42,7 @@ def segment_dicom(
     overwrite: bool = False,
     series: Mapping[Modality | str, str | int] | None = None,
     one_visit: bool = False,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Segment the tumor of a patient from a folder as a PACS or a CD hands it over.
 
@@ -63,6 +64,7 @@ def segment_dicom(
             Instance UID or description. Sequences that are not named are chosen as ever.
         one_visit: all images of the folder are of one patient and visit, whatever their headers say; in place
             of ``patient`` and ``study``.
+        precision: as in :func:`.segment_files.segment_files`.
 
     Returns:
         The report, see :class:`.SegmentationReport`.
@@ -83,7 +85,7 @@ def segment_dicom(
     named = {modality: str(name) for modality, name in by_modality(series or {}).items()}
     visit = with_named(only_visit(find_studies(folder, notify, one_visit), patient, study), named)
     check_output(output, labels, [file for one in visit.series for file in one.files])
-    segmenter = Segmenter(student, device, steps, parse_grid(grid), regions)
+    segmenter = Segmenter(student, device, steps, parse_grid(grid), regions, precision)
     read = read_visit_by_voxels if segmenter.steps.content_check else read_visit
     volumes, chosen = read(visit, lambda *place: notify(Event(ProgressStage.READ, *place)))
     told = {"dicom": {**chosen.to_json(), "files": files_facts(visit)}, "sources": chosen.files}

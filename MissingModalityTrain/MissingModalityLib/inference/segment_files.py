@@ -22,6 +22,7 @@ from ..core.kinds import checked
 from ..core.labels import class_volumes
 from ..core.modalities import Modality, Subset, by_modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..core.words import unknown_name
 from ..datasets.case import ImageFile
 from ..imaging.content import volumes_sha256
 from ..imaging.diameters import axial_diameters
@@ -29,12 +30,14 @@ from ..imaging.file_facts import files_facts
 from ..imaging.prepared import VERSION
 from ..imaging.reading import Study, read_volumes
 from ..runtime.devices import choose_device, describe_device
+from .card import PRECISIONS
 from .expected_dice import Grade, expect
 from .locations import bundled_student
 from .prediction import Prediction
 from .request_checks import check_request, chosen_grid
 from .result_file import check_source, placing_result
 from .segmentation_report import SegmentationReport, report_path, with_checksum
+from .sliding_window import computed_precision
 from .student import Student
 from .target_grid import GridChoice, check_grid_choice, target_grid
 
@@ -53,6 +56,7 @@ def segment_files(
     steps_output: Path | str | None = None,
     grid: Modality | Path | str | None = None,
     overwrite: bool = False,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Segment the tumor in one to four volumes of a patient and write the result with its report.
 
@@ -72,6 +76,7 @@ def segment_files(
         grid: the volume on whose voxels the result lies, by its modality (or the name of one), or the file of
             any other volume of the patient.
         overwrite: replace ``output`` whatever it is; else only a result, beside which its report lies.
+        precision: of the network, one of :data:`.card.PRECISIONS`; the report tells which was used.
 
     Returns:
         The report, see :class:`.SegmentationReport`.
@@ -79,13 +84,13 @@ def segment_files(
     Raises:
         ImageError: no volume, one given twice, one unfit, or volumes that do not overlap.
         StudentError: there is no student, or the file is none.
-        OptionError: unknown modality, kind of output, convention or device; no place to write to.
+        OptionError: unknown modality, kind of output, convention, device or precision; no place to write to.
     """
     begin, notify = time.perf_counter(), reporter(on_progress)
     paths = {modality: Path(path) for modality, path in by_modality(inputs).items()}
     output, student = Path(output), Path(student or bundled_student())
     check_request(paths, paths, output, student, labels, overwrite)
-    segmenter = Segmenter(student, device, steps, chosen_grid(grid, paths, paths))
+    segmenter = Segmenter(student, device, steps, chosen_grid(grid, paths, paths), precision=precision)
     study = _read_study(paths, notify)
     files = files_facts({modality: ImageFile(path) for modality, path in paths.items()})
     kept = None if steps_output is None else Path(steps_output)
@@ -101,15 +106,16 @@ class Segmenter:
         steps: what is done to raw volumes first; all that they need where None.
         grid: on whose voxels results lie, see :func:`segment_files`; the first volume's where None.
         regions: add whole tumor and tumor core to DICOM objects.
+        precision: of the network, one of :data:`.card.PRECISIONS`.
 
     Attributes:
         student: path, name and SHA-256 of the file, as reports name them.
         steps: what is done to raw volumes first.
-        grid, regions: as given.
+        grid, regions, precision: as given.
 
     Raises:
         StudentError: there is no student, or the file is none.
-        OptionError: there is no such device.
+        OptionError: there is no such device or precision.
     """
 
     def __init__(
@@ -119,11 +125,15 @@ class Segmenter:
         steps: Steps | None = None,
         grid: GridChoice | None = None,
         regions: bool = False,
+        precision: str = "auto",
     ) -> None:
+        if precision not in PRECISIONS:
+            raise OptionError(unknown_name("precision", precision, PRECISIONS))
         self.steps = steps or Steps()
-        self.grid, self.regions = grid, regions
+        self.grid, self.regions, self.precision = grid, regions, precision
         self._device = choose_device(device)
         self._network = Student.load(student)
+        self._network.precision = precision
         name = self._network.card.get("name", student.stem)
         self.student = {"path": str(student), "name": name, "sha256": file_sha256(student)}
 
@@ -200,6 +210,7 @@ class Segmenter:
                 preparation=VERSION,
                 device={"name": prediction.device, "description": describe_device(used)},
                 student=self.student,
+                computation=self._computation(used),
                 inputs={modality.name: name for modality, name in study.names.items()},
                 contents={
                     name: {**(files or {}).get(name, {}), "voxels_sha256": voxels}
@@ -227,6 +238,11 @@ class Segmenter:
     def grid_name(self) -> str | None:
         """The chosen grid, as reports have it."""
         return self.grid.name if isinstance(self.grid, Modality) else self.grid and str(self.grid)
+
+    def _computation(self, used: torch.device) -> dict[str, str]:
+        """In what precision a device has computed, and how windows were blended, as the report has it."""
+        computed = str(computed_precision(used, self.precision)).removeprefix("torch.")
+        return {"asked": self.precision, "precision": computed, "blending": self._network.blending}
 
     def _source(self, study: Study, sources: Mapping[Modality, Sequence[Path]]) -> Sequence[Path]:
         """Files of the series on which the result lies, or to which it belongs."""

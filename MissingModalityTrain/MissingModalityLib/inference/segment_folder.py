@@ -27,6 +27,7 @@ from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..core.words import counted, unknown_name
 from ..imaging.integrity import check_file
 from ..imaging.prepared import VERSION
+from .card import PRECISIONS
 from .folder_patients import Patient, find_patients
 from .locations import bundled_student
 from .result_file import SUFFIXES, check_form
@@ -52,6 +53,7 @@ def segment_folder(
     steps: Steps | None = None,
     grid: Modality | str | None = None,
     regions: bool = False,
+    precision: str = "auto",
 ) -> dict[str, Any]:
     """Segment all cases under a folder from whatever modalities each has.
 
@@ -75,6 +77,7 @@ def segment_folder(
         steps: what is done to raw volumes first, the same for all cases; all that they need where None.
         grid: the modality, or its name, on whose grid results lie; the first volume's where None.
         regions: add whole tumor and tumor core to DICOM objects.
+        precision: as in :func:`.segment_files.segment_files`.
 
     Returns:
         ``output``, ``table`` (its path), lists of names ``segmented`` and ``kept`` (done before), reasons by
@@ -102,7 +105,8 @@ def segment_folder(
     _refuse_overwriting(listing.patients, student, [*paths.values(), table])
     _make_folder(output)
     outcome = _Outcome(listing.patients)
-    _segment_cases(outcome, paths, Segmenter(student, device, steps, chosen, regions), labels, table, notify)
+    segmenter = Segmenter(student, device, steps, chosen, regions, precision)
+    _segment_cases(outcome, paths, segmenter, labels, table, notify)
     if not outcome.reports:
         name, reason = next(iter(outcome.failed.items()))
         raise CaseError(f"{data}: none of {counted(len(paths), 'case')} could be segmented. {name}: {reason}")
@@ -218,6 +222,7 @@ def _done_before(
             "steps": segmenter.steps.to_json(),
             "grid": segmenter.grid_name,
             "regions": segmenter.regions,
+            "precision": segmenter.precision,
             "preparation": VERSION,
             "library": __version__,
         }
@@ -239,6 +244,7 @@ def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
         "steps": report.get("input_steps", {}).get("asked"),
         "grid": report.get("grid"),
         "regions": report.get("regions", False),
+        "precision": report.get("computation", {}).get("asked", PRECISIONS[0]),
         "preparation": report.get("preparation"),
         "library": report["versions"]["MissingModality"],
     }

@@ -36,6 +36,7 @@ def segment(
     affine: Any = None,
     spacing: Any = None,
     overwrite: bool = False,
+    precision: str = "auto",
 ) -> Prediction:
     """Segment the tumor in one to four volumes of a patient, from memory or files.
 
@@ -50,6 +51,7 @@ def segment(
         affine: (4, 4), from voxel indices to RAS in mm, of arrays that do not know theirs.
         spacing: (x, y, z) in mm, in place of ``affine``.
         overwrite: replace ``output`` whatever it is; else only a result, beside which its report lies.
+        precision: as in :func:`.segment_files.segment_files`.
 
     Returns:
         The result, whose ``labels`` is an image of SimpleITK, uint8 classes 0..3.
@@ -61,7 +63,7 @@ def segment(
     files = {modality: Path(value) for modality, value in given.items() if _is_path(value)}
     student = Path(student or bundled_student())
     check_request(given, files, None if output is None else Path(output), student, labels, overwrite)
-    segmenter = Segmenter(student, device, steps, chosen_grid(grid, given, files))
+    segmenter = Segmenter(student, device, steps, chosen_grid(grid, given, files), precision=precision)
     study = _study(given, files, affine, spacing, notify)
     ready, prediction = segmenter.predict(study, notify)
     if output is not None:

@@ -25,6 +25,8 @@ class SegmentationReport:
             before it lack it.
         device: ``name`` (cpu, cuda:0 ...) and ``description`` of what computed.
         student: ``path``, ``name`` and ``sha256`` of the student file.
+        computation: ``precision`` that the network computed in (``bfloat16``, ``float16``, ``float32``), what
+            was ``asked`` for, and the ``blending`` of windows; reports of earlier versions lack it.
         inputs: file or node name of each volume by modality, e.g. ``FLAIR``; the first is the reference.
         contents: of each volume by modality ``voxels_sha256`` and, of one from a file, the file's ``bytes``
             and ``sha256``; reports of earlier versions lack it.
@@ -64,6 +66,7 @@ class SegmentationReport:
     preparation: int
     device: Mapping[str, str]
     student: Mapping[str, str]
+    computation: Mapping[str, str]
     inputs: Mapping[str, str]
     contents: Mapping[str, Mapping[str, Any]]
     dicom: Mapping[str, Any] | None

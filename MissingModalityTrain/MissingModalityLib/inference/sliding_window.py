@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from scipy import ndimage
 from torch import Tensor
 
 from ..core.errors import OptionError
-from ..core.labels import TUMOR_CLASSES, TumorClass
+from ..core.labels import RESECTION_CAVITY, TUMOR_CLASSES, TumorClass
 from ..core.words import unknown_name
-from ..networks.heads import Head
+from ..networks.head import Head
 from ..networks.network import Network, placed
 from ..networks.output import Output
 from .card import GATES
@@ -75,7 +74,7 @@ def apply_presence_gate(
 def remove_small_components(classes: np.ndarray, min_voxels: int) -> np.ndarray:
     """Remove connected pieces of tumor, whatever their class, of fewer than ``min_voxels`` voxels.
 
-    The largest piece always stays. Voxels that share a corner are connected.
+    The largest piece always stays, and so does a resection cavity. Voxels that share a corner are connected.
 
     Args:
         classes: (D, H, W) uint8.
@@ -86,20 +85,33 @@ def remove_small_components(classes: np.ndarray, min_voxels: int) -> np.ndarray:
     """
     if min_voxels < 2:
         return classes
-    pieces, _ = ndimage.label(classes, np.ones((3,) * classes.ndim))
+    cavity = classes == RESECTION_CAVITY
+    pieces, _ = ndimage.label((classes > 0) & ~cavity, np.ones((3,) * classes.ndim))
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0  # the background
     kept = sizes >= min_voxels
     kept[sizes.argmax()] = True
-    return np.where(kept[pieces], classes, TumorClass.BACKGROUND).astype(np.uint8)
+    return np.where(kept[pieces] | cavity, classes, TumorClass.BACKGROUND).astype(np.uint8)
 
 
-def fast_precision(device: torch.device) -> AbstractContextManager:
-    """Autocast to the half precision that the device computes natively; float32 where there is none."""
+def fast_precision(device: torch.device, precision: str = "auto") -> AbstractContextManager:
+    """Autocast to :func:`computed_precision`."""
+    half = computed_precision(device, precision)
+    return torch.autocast(device.type, half, enabled=half != torch.float32)
+
+
+def computed_precision(device: torch.device, precision: str = "auto") -> torch.dtype:
+    """What convolutions compute in: half precision where that is native, unless float32 was asked for.
+
+    Args:
+        device: that computes.
+        precision: one of :data:`.card.PRECISIONS`.
+    """
+    if precision == "float32":
+        return torch.float32
     if device.type == "cuda":
-        return torch.autocast("cuda", cuda_half(device))
-    native = device.type == "cpu" and cpu_has_bfloat16()
-    return torch.autocast("cpu", torch.bfloat16, enabled=native)
+        return cuda_half(device)
+    return torch.bfloat16 if device.type == "cpu" and cpu_has_bfloat16() else torch.float32
 
 
 def cuda_half(device: torch.device) -> torch.dtype:
@@ -128,6 +140,7 @@ def infer(
     device: torch.device,
     mirror: Sequence[int] = (),
     blending: str = "gaussian",
+    precision: str = "auto",
     on_window: Callable[[int, int], None] | None = None,
 ) -> RawPrediction:
     """Probabilities of a whole case, from one subset of its modalities or from several.
@@ -143,6 +156,7 @@ def infer(
         window: (d, h, w), multiples of ``network.divisor``; clipped where the case is smaller.
         overlap: fraction shared by neighboring windows, 0 to below 1.
         blending: one of :data:`.card.BLENDINGS`.
+        precision: see :func:`computed_precision`.
         mirror: axes, 0 to 2, along which the case is mirrored too; the mean over all combinations counts.
         on_window: called with (windows done, windows in all).
     """
@@ -162,6 +176,7 @@ def infer(
             window=window,
             overlap=overlap,
             blending=blending,
+            precision=precision,
             device=device,
             on_window=on_window and counted,
         )
@@ -193,10 +208,14 @@ def _infer_once(
     window: Sequence[int],
     overlap: float,
     blending: str,
+    precision: str,
     device: torch.device,
     on_window: Callable[[int, int], None] | None,
 ) -> RawPrediction:
     """:func:`infer` of the case as it lies."""
+    # here, for all of MONAI is imported: two seconds and 0.1 GB that reading, registering and stripping spare
+    from monai.inferers import sliding_window_inference
+
     network.to(device)
     least = 2 * network.divisor  # the coarsest level needs two voxels for reflect padding
     size = [
@@ -218,7 +237,7 @@ def _infer_once(
         brain = (patch[0] != 0).flatten(1).any(1)
         seen = (subsets & brain).any(1).tolist()
         parts = [network.head.background(patch.shape)] * len(seen)
-        with fast_precision(device):
+        with fast_precision(device, precision):
             outputs = _outputs(network, patch.to(device), subsets[seen].to(device), torch.tensor([start]))
             for number in itertools.compress(itertools.count(), seen):
                 output = next(outputs)

@@ -25,12 +25,13 @@ from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.prepared import Prepared
-from ..networks.head_arrays import THRESHOLD
+from ..networks.head import THRESHOLD
+from ..networks.heads import FIVE_CLASSES
 from ..networks.network import Network
 from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS
 from ..runtime.devices import choose_device
-from .card import FIXED, GATES, HEADER_KEY, Card, read_card
+from .card import FIXED, GATES, HEADER_KEY, PRECISIONS, Card, read_card
 from .decision import decide, smooth
 from .dice_estimate import estimate, grades
 from .doubt import features
@@ -60,19 +61,22 @@ class Student:
 
     Attributes:
         path: of the file that it was loaded from, for messages; None for one made otherwise.
+        precision: of its computation, one of :data:`.card.PRECISIONS`; ``auto`` unless set.
 
     Raises:
-        StudentError: the network was made for other classes, such as the five of BraTS 2015.
+        StudentError: the network was made for other classes.
         OptionError: a fact of the wrong kind or out of its range.
     """
 
     def __init__(self, network: Network, card: Mapping[str, Any] | None = None) -> None:
-        if network.options.get("classes", len(TumorClass)) != len(TumorClass):
+        if network.options.get("classes", len(TumorClass)) not in (len(TumorClass), FIVE_CLASSES.channels):
             raise StudentError(
                 f"This network has {network.options['classes']} classes; a model has {len(TumorClass)}: "
-                f"{', '.join(cls.name for cls in TumorClass)}. Train it on labels of these."
+                f"{', '.join(cls.name for cls in TumorClass)}, or {FIVE_CLASSES.channels}, those of BraTS "
+                "2015. Train it on labels of these."
             )
         self.path: Path | None = None
+        self.precision = PRECISIONS[0]
         self.network = network.eval()
         defaults = Card(network.name, network.options)
         derived = {
@@ -273,6 +277,11 @@ class Student:
             yield probabilities, prepared.image[list(subset)].any(axis=0), presence
 
     @property
+    def blending(self) -> str:
+        """How windows are blended, one of :data:`.card.BLENDINGS`."""
+        return self.card.blending or "gaussian"
+
+    @property
     def thresholds(self) -> dict[str, float]:
         """By region the probability from which on a voxel belongs to it."""
         return self.card.thresholds or dict.fromkeys(REGIONS, THRESHOLD)
@@ -315,7 +324,8 @@ class Student:
             available,
             window=self.card.window,
             overlap=self.card.overlap,
-            blending=self.card.blending or "gaussian",
+            blending=self.blending,
+            precision=self.precision,
             mirror=self.card.mirror or (),
             device=device,
             on_window=on_window,

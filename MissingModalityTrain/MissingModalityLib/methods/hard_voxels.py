@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..networks.heads import Head
+from ..networks.head import Head
 from .options import LossOptions
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..networks.heads import Head
+from ..networks.head import Head
 from ..networks.output import Feature, Kind, Output
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..networks.heads import Head
+from ..networks.head import Head
 from ..networks.output import Feature
 
 FIRST_VARIANCE = 5.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..networks.heads import Head
+from ..networks.head import Head
 
 TEMPERATURE = 7.0
 """As in the public code of MST-KDNet."""

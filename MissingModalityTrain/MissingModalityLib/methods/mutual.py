@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core.errors import OptionError
-from ..networks.heads import Head
+from ..networks.head import Head
 from ..networks.output import Kind, Output, chosen
 from .ignored import nearest, without_ignored
 from .method import Method, place_of, unwrap_ddp

@@ -14,8 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core.labels import TUMOR_CLASSES
-from ..networks.head_arrays import one_hot
-from ..networks.heads import Head
+from ..networks.head import Head, one_hot
 from ..networks.output import Kind, Output, chosen
 from ..runtime import distributed
 from .hard_voxels import hard_voxel_entropy

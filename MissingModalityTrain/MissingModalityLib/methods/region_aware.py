@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..core.errors import OptionError
 from ..core.modalities import MODALITIES
-from ..networks.heads import Head
+from ..networks.head import Head
 from ..networks.output import Feature, Kind, Output
 from ..runtime import distributed
 from .options import DEFAULTS, LossOptions

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core.errors import OptionError
 from ..core.modalities import MODALITIES
-from ..networks.heads import Head
+from ..networks.head import Head
 from ..networks.output import Feature, Kind, Output, chosen
 from ..networks.rfnet_blocks import scatter_rows
 from ..networks.uhved import gaussians, product

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..networks.heads import Head
+from ..networks.head import Head
 from .voxel_losses import smooth_dice_loss
 
 

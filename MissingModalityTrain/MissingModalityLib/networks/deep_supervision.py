@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from .heads import Head
+from .head import Head
 from .output import Feature, Kind
 from .unet import normalization
 

@@ -189,8 +189,9 @@ class ChannelGate(nn.Module):
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.own = nn.ModuleList(nn.Linear(inputs, width) for _ in MODALITIES)
-        # adds the same to all modalities, which the softmax over them takes out again: no effect, but part of
-        # the weights in student files and checkpoints
+        # Adds the same to all modalities, which the softmax over them takes out again: whatever its weights
+        # are, it says nothing, and its gradient is that of rounding. It stays because student files and
+        # checkpoints hold it, and because the last digits of what they answer hold its rounding.
         self.context = nn.Linear(inputs, width, bias=False)
 
     def forward(self, maps: Mapping[Modality, Encoded], seen: Tensor) -> Tensor:

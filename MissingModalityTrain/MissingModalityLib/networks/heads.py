@@ -7,9 +7,7 @@ with a further, last channel for the resection cavity too: "classes+cavity" and 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -17,144 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.errors import OptionError
-from ..core.labels import REGIONS, RESECTION_CAVITY, TumorClass
-from .head_arrays import (
-    PAINTED,
-    THRESHOLD,
-    class_weights,
-    one_hot,
-    painted,
-    region_target,
-    scale,
-    with_mean_one,
-)
+from ..core.labels import NON_ENHANCING, REGIONS, RESECTION_CAVITY, TUMOR_CLASSES, TumorClass, merged
+from .head import BACKGROUND_LOGIT, LEAST_PROBABILITY, THRESHOLD, Head, one_hot, region_target
 
-BACKGROUND_LOGIT = 4.0
-"""By how much a new network takes a voxel for background: tumor fills about 2 % of a crop, and
-sigmoid(-4) = 1.8 %."""
-
-LEAST_PROBABILITY = 1e-6
-"""Keeps logits of probabilities finite, and both ends apart in single precision."""
-
-
-@dataclass(frozen=True)
-class Head(ABC):
-    """One way to tell the classes of a voxel. A network from outside may bring a further one.
-
-    Attributes:
-        channels: K of the logits (B, K, D, H, W).
-        name: as options and student files call it.
-        entropy_name: of its cross entropy among the terms of a loss.
-        first_scored: channel from which on Dice counts; 1 leaves the background out.
-        squares_dice: whether the plain loss squares the denominator of Dice.
-        takes_thresholds: whether :meth:`class_map` can be given a threshold for each region.
-        has_background: whether the first channel is that of background, and each further one a class.
-        cavity: whether the last channel is the resection cavity.
-    """
-
-    channels: int
-
-    name: ClassVar[str]
-    entropy_name: ClassVar[str]
-    first_scored: ClassVar[int] = 0
-    squares_dice: ClassVar[bool] = False
-    takes_thresholds: ClassVar[bool] = False
-    has_background: ClassVar[bool] = True
-    cavity: ClassVar[bool] = False
-
-    @abstractmethod
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(B, K, ...) logits -> the same shape, 0..1."""
-
-    def logits(self, probabilities: Tensor) -> Tensor:
-        """Logits (B, K, ...) that have these probabilities; of sigmoids, if a head does not say otherwise."""
-        return probabilities.logit(LEAST_PROBABILITY)
-
-    @abstractmethod
-    def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
-        """(B, D, H, W) integer classes -> (B, K, D, H, W) of 0 and 1, what the probabilities should be."""
-
-    @abstractmethod
-    def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean cross entropy in nats.
-
-        Args:
-            logits: (B, K, ...).
-            target: (B, K, ...) probabilities, as :meth:`target` or a teacher gives them.
-        """
-
-    def label_entropy(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
-        """:meth:`cross_entropy` of integer classes (B, D, H, W), whose :meth:`target` is at hand."""
-        return self.cross_entropy(logits, target)
-
-    def voxel_entropies(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
-        """Cross entropy in nats of each choice, as :meth:`label_entropy` before its mean.
-
-        Returns:
-            (B, n, D, H, W): n = 1 choice among classes, or n = K two-sided ones.
-
-        Raises:
-            OptionError: the head does not offer it.
-        """
-        raise OptionError(
-            f"The head '{self.name}' tells no cross entropy per voxel. Leave focal_gamma, top_k_fraction, "
-            "region_weights and consistency_weight as they are."
-        )
-
-    def channel_weights(self, regions: Sequence[float]) -> list[float]:
-        """Weights of the K channels; those of tumor have the mean 1, that of background is 1.
-
-        Args:
-            regions: weights of WT, TC and ET; a class has the mean weight of the regions that hold it.
-
-        Raises:
-            OptionError: the head does not offer it.
-        """
-        raise OptionError(f"The head '{self.name}' knows no regions. Leave region_weights as they are.")
-
-    def voxel_weights(self, channels: Tensor, classes: Tensor) -> Tensor:
-        """Weights (K,) of channels as factors of :meth:`voxel_entropies`: the weight of each channel."""
-        return channels.view(1, -1, 1, 1, 1)
-
-    @abstractmethod
-    def init_background_bias(self, bias: Tensor) -> None:
-        """Spare training the hundreds of steps that learning the rarity of tumor from zero takes.
-
-        Lin et al., "Focal loss for dense object detection", ICCV 2017, Sec. 4.1.
-
-        Args:
-            bias: of the last convolution, K blocks of one or more channels; changed in place.
-        """
-
-    @abstractmethod
-    def background(self, shape: Sequence[int]) -> Tensor:
-        """Probabilities (B, K, D, H, W) of background for certain; ``shape`` (B, any, D, H, W)."""
-
-    @abstractmethod
-    def class_map(self, probabilities: np.ndarray) -> np.ndarray:
-        """Probabilities (K, D, H, W) -> uint8 class map (D, H, W)."""
-
-    def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
-        """Probabilities (K, D, H, W) -> (3, D, H, W) of WT, TC and ET.
-
-        Of statements about each class by themselves, that of the class that claims a voxel most.
-        """
-        return np.stack([probabilities[list(members)].max(0) for members in REGIONS.values()])
-
-    @abstractmethod
-    def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
-        """Lower the probabilities of classes that the case does not seem to hold.
-
-        Args:
-            probabilities: (K, D, H, W), changed in place.
-            factors: (3,) of NCR, ED and ET, 0..1; 1 leaves a class as it is.
-        """
-
-    @property
-    def _unweighed(self) -> tuple[float, ...]:
-        """The factor 1 of each channel that is neither background nor tumor."""
-        return (1.0,) * self.cavity
+# The later overwrites the earlier: each region lies within the one before, and a voxel claimed as enhancing
+# is enhancing whatever else claims it. So WT, TC and ET hold every voxel that one of their classes claims.
+_PAINTED = (TumorClass.ED, TumorClass.NCR, TumorClass.ET)
 
 
 class ClassesHead(Head):
@@ -184,7 +50,7 @@ class ClassesHead(Head):
         return F.cross_entropy(logits, classes.long(), reduction="none").unsqueeze(1)
 
     def channel_weights(self, regions: Sequence[float]) -> list[float]:
-        return [*class_weights(regions), *self._unweighed]
+        return [*_class_weights(regions), *self._unweighed]
 
     def voxel_weights(self, channels: Tensor, classes: Tensor) -> Tensor:
         """The weight of each voxel's class."""
@@ -209,7 +75,7 @@ class ClassesHead(Head):
 
         So a voxel whose class is ruled out becomes the next likely one, not a hole in the tumor.
         """
-        scale(probabilities, (1.0, *factors, *self._unweighed))
+        _scale(probabilities, (1.0, *factors, *self._unweighed))
         background = probabilities[TumorClass.BACKGROUND]
         np.maximum(background, np.finfo(np.float32).tiny, out=background)  # where nothing else is left
         probabilities /= probabilities.sum(0)
@@ -241,7 +107,7 @@ class RegionsHead(_SigmoidHead):
         return region_target(classes, dtype)
 
     def channel_weights(self, regions: Sequence[float]) -> list[float]:
-        return [*with_mean_one(regions), *self._unweighed]
+        return [*_with_mean_one(regions), *self._unweighed]
 
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
@@ -253,7 +119,7 @@ class RegionsHead(_SigmoidHead):
 
     def class_map(self, probabilities: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
         """See :meth:`Head.class_map`; ``thresholds`` of WT, TC and ET in place of 0.5."""
-        return painted(probabilities, thresholds)
+        return _painted(probabilities, thresholds)
 
     def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
         return probabilities
@@ -261,7 +127,7 @@ class RegionsHead(_SigmoidHead):
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """A region is there if one of its classes is: its factor is the largest of theirs."""
         of_regions = (max(factors[cls - 1] for cls in members) for members in REGIONS.values())
-        scale(probabilities, (*of_regions, *self._unweighed))
+        _scale(probabilities, (*of_regions, *self._unweighed))
 
 
 class SigmoidsHead(_SigmoidHead):
@@ -274,7 +140,7 @@ class SigmoidsHead(_SigmoidHead):
         return one_hot(classes, self.channels, dtype)
 
     def channel_weights(self, regions: Sequence[float]) -> list[float]:
-        return [*class_weights(regions), *self._unweighed]
+        return [*_class_weights(regions), *self._unweighed]
 
     @torch.no_grad()
     def init_background_bias(self, bias: Tensor) -> None:
@@ -285,11 +151,11 @@ class SigmoidsHead(_SigmoidHead):
         return _background_class(shape, self.channels)
 
     def class_map(self, probabilities: np.ndarray) -> np.ndarray:
-        return painted(probabilities[list(PAINTED)])
+        return _painted(probabilities[list(_PAINTED)])
 
     def apply_presence(self, probabilities: np.ndarray, factors: np.ndarray) -> None:
         """NCR, ED and ET are independent statements: each is multiplied, and background stays."""
-        scale(probabilities, (1.0, *factors, *self._unweighed))
+        _scale(probabilities, (1.0, *factors, *self._unweighed))
 
 
 class CavityClassesHead(ClassesHead):
@@ -326,6 +192,42 @@ class CavitySigmoidsHead(SigmoidsHead):
         return _with_cavity(super().class_map(probabilities), probabilities[-1])
 
 
+class FiveClassesHead(ClassesHead):
+    """One softmax over the classes of BraTS 2015, in the order of its numbers: the core is two of them.
+
+    Necrosis, edema, non-enhancing and enhancing tumor (Menze et al., TMI 2015). Class maps have the core as
+    one, as those of other heads. For networks that tell no presence.
+    """
+
+    name = "five-classes"
+    numbers: ClassVar[tuple[int, ...]] = (
+        *(TumorClass.BACKGROUND, TumorClass.NCR, TumorClass.ED, NON_ENHANCING, TumorClass.ET),
+    )
+
+    def target(self, classes: Tensor, dtype: torch.dtype) -> Tensor:
+        return torch.stack([classes == number for number in self.numbers], 1).to(dtype)
+
+    def label_entropy(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
+        return self.cross_entropy(logits, target)
+
+    def voxel_entropies(self, logits: Tensor, classes: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(logits, target, reduction="none").unsqueeze(1)
+
+    def channel_weights(self, regions: Sequence[float]) -> list[float]:
+        weights = super().channel_weights(regions)
+        return [weights[number] for number in merged(np.array(self.numbers))]
+
+    def voxel_weights(self, channels: Tensor, classes: Tensor) -> Tensor:
+        return (self.target(classes, channels.dtype) * channels.view(1, -1, 1, 1, 1)).sum(1, keepdim=True)
+
+    def class_map(self, probabilities: np.ndarray) -> np.ndarray:
+        return merged(np.array(self.numbers, np.uint8)[probabilities.argmax(0)])
+
+    def region_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
+        numbers = merged(np.array(self.numbers))
+        return np.stack([probabilities[np.isin(numbers, members)].sum(0) for members in REGIONS.values()])
+
+
 def _with_cavity(classes: np.ndarray, cavity: np.ndarray) -> np.ndarray:
     """A class map, changed in place, with the cavity where its probability claims background."""
     classes[(classes == TumorClass.BACKGROUND) & (cavity > THRESHOLD)] = RESECTION_CAVITY
@@ -337,6 +239,35 @@ def _background_class(shape: Sequence[int], channels: int) -> Tensor:
     result[:, TumorClass.BACKGROUND] = 1
     return result
 
+
+def _with_mean_one(weights: Sequence[float]) -> list[float]:
+    return [weight * len(weights) / sum(weights) for weight in weights]
+
+
+def _class_weights(regions: Sequence[float]) -> list[float]:
+    """Weights of WT, TC and ET -> of background, NCR, ED and ET."""
+    holding = [
+        [weight for weight, members in zip(regions, REGIONS.values(), strict=True) if cls in members]
+        for cls in TUMOR_CLASSES
+    ]
+    return [1.0, *_with_mean_one([sum(weights) / len(weights) for weights in holding])]
+
+
+def _painted(maps: np.ndarray, thresholds: Sequence[float] | None = None) -> np.ndarray:
+    """(3, D, H, W) probabilities in the order of :data:`_PAINTED` -> class map."""
+    classes = np.zeros(maps.shape[1:], np.uint8)
+    for found, cls, threshold in zip(maps, _PAINTED, thresholds or (THRESHOLD,) * len(maps), strict=True):
+        classes[found > threshold] = cls
+    return classes
+
+
+def _scale(probabilities: np.ndarray, factors: Sequence[float]) -> None:
+    for channel, factor in zip(probabilities, factors, strict=True):
+        channel *= factor
+
+
+FIVE_CLASSES = FiveClassesHead(len(FiveClassesHead.numbers))
+"""Of networks whose option ``classes`` is 5."""
 
 HEADS: dict[str, Head] = {
     head.name: head

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from .heads import Head
+from .head import Head
 from .options import NetworkOptions
 from .output import Output
 

@@ -138,7 +138,9 @@ class RFNetOptions(NetworkOptions):
     classes: int = field(
         default_factory=_class_count,
         metadata=facts(
-            "Classes, background included; models need the library's own", "2 to 16", is_whole(2, 16)
+            "Classes, background included: 4, or 5 for those of BraTS 2015; others load weights alone",
+            "2 to 16",
+            is_whole(2, 16),
         ),
     )
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.modalities import MODALITIES
-from .heads import HEADS, ClassesHead
+from .heads import FIVE_CLASSES, HEADS, ClassesHead
 from .options import RFNetOptions
 from .output import Feature, Kind, asked, chosen
 from .rfnet_blocks import ConvBlock, upsample
@@ -158,7 +158,8 @@ class RFNet(SeparatelyDecoded):
     def __init__(self, options: RFNetOptions) -> None:
         super().__init__(options)
         width, classes = options.width, options.classes
-        self.head = HEADS["classes"] if classes == HEADS["classes"].channels else ClassesHead(classes)
+        heads = {head.channels: head for head in (HEADS["classes"], FIVE_CLASSES)}
+        self.head = heads.get(classes) or ClassesHead(classes)
         widths = [width * 2**level for level in range(RFNET_LEVELS)]
         self.encoders = nn.ModuleList(Encoder(widths) for _ in MODALITIES)
         self.separate = SeparateDecoder(widths, classes)

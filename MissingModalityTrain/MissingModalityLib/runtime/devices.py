@@ -50,8 +50,15 @@ def describe_device(device: torch.device) -> str:
         properties = torch.cuda.get_device_properties(device)
         return f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB"
     parts = [_processor_name(), counted(os.cpu_count() or 1, "core")]
-    memory = _main_memory()
+    memory = memory_of(device)
     return ", ".join(parts + ([f"{memory / 2**30:.1f} GiB"] if memory else []))
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of a GPU's memory, or of main memory; 0 where the system does not tell (Windows)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return _main_memory()
 
 
 def _processor_name() -> str:

@@ -38,6 +38,13 @@ def freed_memory_kept() -> Iterator[None]:
         library.malloc_trim(0)
 
 
+def give_back() -> None:
+    """Hand to the system what is free; glibc keeps blocks below 32 MB, between others for good."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
 def _glibc() -> ctypes.CDLL | None:
     if sys.platform != "linux":
         return None

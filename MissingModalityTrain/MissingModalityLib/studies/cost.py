@@ -1,22 +1,18 @@
-"""What a study costs: trainings, steps of the optimizer, and hours on this machine or, at least, on a GPU."""
+"""What a study costs: trainings, steps of the optimizer, and hours on this machine or on a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from math import prod
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from .. import networks
-from ..core.errors import OptionError
-from ..core.modalities import MODALITIES
 from ..core.strict_json import dumps
-from ..core.words import unknown_name
+from ..training.dry_step import dry_step
+from ..training.machines import gpu
 from ..training.plan import Plan
 from ..training.settings import Settings
 from ..training.time_estimate import least_seconds
@@ -24,13 +20,6 @@ from .division import Division
 from .runs import StudyRun, is_available, runs_of
 from .sizes import Size, rows_of, steps_of
 from .study import Study
-
-_SIDE = 32
-"""Of the crop whose operations are counted."""
-
-GPUS: Mapping[str, float] = {"v100": 125e12, "a100": 312e12, "h100": 989e12, "rtx4090": 165e12}
-"""Dense half-precision operations per second at best, as NVIDIA's data sheets print them (SXM modules of the
-data center; float32 sums)."""
 
 Seconds = Callable[[Plan], float | None]
 """Of all steps of a plan; None where nobody can tell."""
@@ -44,7 +33,7 @@ class Cost:
         study: which.
         runs: trainings, each with one seed.
         steps: of the optimizer in all of them.
-        seconds: of the networks' forward and backward passes; None where nobody can tell.
+        seconds: of the steps, on this machine of the networks' passes alone; None where nobody can tell.
         absent: rows whose networks are not available.
     """
 
@@ -94,39 +83,27 @@ def on_this_machine(device: torch.device) -> Seconds:
     return seconds
 
 
-def at_least_on(gpu: str) -> Seconds:
-    """As fast as a GPU computes at best; no training comes near that.
+def predicted_on(name: str) -> Seconds:
+    """As long as the cost model says of a GPU, of whole steps with teachers and other networks.
 
     Raises:
         OptionError: a GPU that is not known.
     """
-    if gpu not in GPUS:
-        raise OptionError(unknown_name("GPU", gpu, GPUS))
-    of_network: dict[str, float] = {}
+    machine = gpu(name)
+    of_step: dict[str, float] = {}
 
     def seconds(plan: Plan) -> float:
-        key = dumps([plan.network, plan.network_options])
-        if key not in of_network:
-            of_network[key] = operations_per_voxel(plan)
-        voxels = sum(
-            stage.epochs * stage.iterations_per_epoch * stage.batch_size * prod(stage.patch_size)
-            for stage in plan.stages.values()
-        )
-        return voxels * of_network[key] / GPUS[gpu]
+        whole = 0.0
+        for stage, settings in plan.stages.items():
+            half = settings.precision != "float32" and machine.has_half
+            method = [settings.method, settings.optimizer, asdict(settings.method_options())]
+            key = dumps([plan.network, plan.network_options, *_step(settings), *method])
+            if key not in of_step:
+                of_step[key] = machine.seconds(dry_step(plan, stage, half), half)
+            whole += settings.epochs * settings.iterations_per_epoch * of_step[key]
+        return whole
 
     return seconds
-
-
-def operations_per_voxel(plan: Plan) -> float:
-    """Additions and multiplications of a network's forward and backward pass, counted on a small crop."""
-    with torch.random.fork_rng([]):
-        network = networks.build(plan.network, **plan.network_options).train()
-        side = max(network.divisor, _SIDE // network.divisor * network.divisor)
-        image = torch.randn(1, len(MODALITIES), side, side, side)
-        available = torch.ones(1, len(MODALITIES), dtype=torch.bool)
-        with FlopCounterMode(display=False) as counter:
-            network(image, available).logits.square().mean().backward()
-    return counter.get_total_flops() / side**3
 
 
 def _step(settings: Settings) -> list[Any]:

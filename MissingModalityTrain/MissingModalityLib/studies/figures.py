@@ -9,6 +9,7 @@ from statistics import fmean
 from ..core.labels import REGIONS
 from ..core.modalities import SUBSETS, subset_name
 from ..evaluation.case_picture import picture_case
+from ..evaluation.metrics import ET_FILTERED
 from ..evaluation.table_picture import PicturedLine, draw_means, draw_subsets
 from .grids import ALL, Printed, Scored
 from .study import Study
@@ -27,14 +28,16 @@ def draw_figures(
         output: folder.
     """
     for metric, name in of_metric.items():
-        lines = [line for row in rows if (line := _line(study, row, printed, metric))]
+        lines = [line for row in rows if (line := _line(row, printed, metric))]
         if lines:
-            title = f"{study.name}: {study.title}"
-            draw_means(lines, metric, f"{title}\nmean of all subsets", output / f"{name}.png", study.source)
+            title, source = f"{study.name}: {study.title}", study.source
+            if study.et_filtered and metric == "dice":
+                source += f", whose ET is most likely {ET_FILTERED}"
+            draw_means(lines, metric, f"{title}\nmean of all subsets", output / f"{name}.png", source)
             draw_subsets(lines, metric, f"{title}\nby the sequences given", output / f"{name}-subsets.png")
 
 
-def _line(study: Study, scored: Scored, printed: Printed, metric: str) -> PicturedLine | None:
+def _line(scored: Scored, printed: Printed, metric: str) -> PicturedLine | None:
     """A row as it is pictured; None where there is nothing of all subsets."""
     if not scored.evaluations.get(ALL):
         return None
@@ -47,12 +50,12 @@ def _line(study: Study, scored: Scored, printed: Printed, metric: str) -> Pictur
         scored.row.name,
         {name: values for name, values in by_subset.items() if values},
         {region: scored.numbers(ALL, region, metric) for region in REGIONS},
-        _printed(study, scored, printed, metric),
+        _printed(scored, printed, metric),
     )
 
 
-def _printed(study: Study, scored: Scored, printed: Printed, metric: str) -> dict[str, float]:
-    """What the paper prints of each region; ET stands for whichever region its column is of."""
+def _printed(scored: Scored, printed: Printed, metric: str) -> dict[str, float]:
+    """What the paper prints of each region."""
     if not scored.row.printed:
         return {}
     found = {region: printed(scored.row.printed, ALL, region, metric) for region in REGIONS}
@@ -61,7 +64,7 @@ def _printed(study: Study, scored: Scored, printed: Printed, metric: str) -> dic
 
 def draw_case(
     students: Mapping[str, Path], data: Path, case: str, output: Path, convention: str | None, device: str
-) -> Path | None:
+) -> None:
     """One case as each row's first network sees it, unless the picture is as new as all of them.
 
     Args:
@@ -71,14 +74,9 @@ def draw_case(
         output: folder for the picture.
         convention: label convention.
         device: where to predict.
-
-    Returns:
-        The picture; None without any student.
     """
     there = {name: path for name, path in students.items() if path.is_file()}
-    if not there:
-        return None
     picture = output / f"{case}.png"
-    if picture.is_file() and all(path.stat().st_mtime <= picture.stat().st_mtime for path in there.values()):
-        return picture
-    return picture_case(there, data, case, None, output, convention, device)
+    drawn = picture.stat().st_mtime if picture.is_file() else 0.0
+    if any(path.stat().st_mtime > drawn for path in there.values()):
+        picture_case(there, data, case, None, output, convention, device)

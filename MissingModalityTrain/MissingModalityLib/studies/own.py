@@ -20,7 +20,7 @@ def _signed(training: Training) -> Training:
 
 
 _FACTOR = 4
-"""Of synthetic cases, the same for both kinds: a tumor takes longer to grow than to cut out."""
+"""Real and synthetic cases together, times the real ones: the same for both kinds of synthesis."""
 
 _SYNTHESIS = (
     Row("SegResNet", Training("segresnet")),

@@ -47,9 +47,14 @@ _NARROW = {"uhved": 2, "robustseg": 2, "rfnet": 4, "uhemis": 2, "segresnet": 8}
 """The least width of the hosts of Table 4."""
 
 
-def _small(side: int, widths: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    return {network: {"patch_size": (side,) * 3, "network.width": width} for network, width in widths.items()}
+def _narrow(side: int) -> dict[str, dict[str, Any]]:
+    """Settings of the hosts, on crops of so many voxels a side."""
+    return {
+        network: {"patch_size": (side,) * 3, "network.width": width} for network, width in _NARROW.items()
+    }
 
+
+_LIGHT = _narrow(64)
 
 SIZES: Mapping[str, Size] = MappingProxyType(
     {
@@ -59,9 +64,9 @@ SIZES: Mapping[str, Size] = MappingProxyType(
             "light",
             {"validation_fraction": 0, "iterations_per_epoch": 20},
             {
-                **_small(64, _NARROW),
+                **_LIGHT,
                 # a third of 600 steps are ten epochs: the preset's ten without fusion would be all of them
-                "rfnet": {**_small(64, _NARROW)["rfnet"], "supervised.fusion_start_epoch": 2},
+                "rfnet": {**_LIGHT["rfnet"], "supervised.fusion_start_epoch": 2},
                 "segresnet": {"patch_size": (96, 96, 96)},  # its body sees blocks of 2 voxels as one
             },
             steps=600,
@@ -71,7 +76,7 @@ SIZES: Mapping[str, Size] = MappingProxyType(
         "quick": Size(
             "quick",
             {"validation_fraction": 0, "iterations_per_epoch": 1},
-            _small(32, _NARROW),
+            _narrow(32),
             steps=6,
             card={"overlap": 0.0},
             window=(160, 192, 160),  # one holds nearly any brain, so that no voxel is predicted twice

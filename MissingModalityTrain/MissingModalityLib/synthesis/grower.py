@@ -21,7 +21,7 @@ from ..imaging.cache import CachedCase
 from .appearance import Appearance, Reference, cached_appearance
 from .distances import depth_in
 from .grown_case import GrownTumorCase, Patch
-from .growth import Tissue, fit_label, fluid_of, paint
+from .growth import FLUID_REACH, Tissue, fit_label, fluid_of, paint
 from .healing import LARGEST_OVERLAP, heal, mirror_overlap, not_zero
 from .label_maps import LabelMap, find_label_maps, of_cases, source_state
 from .looks import choose_looks, make_kind
@@ -78,7 +78,12 @@ class Host:
     def ventricles(self) -> np.ndarray:
         """(D, H, W) bool: fluid in the depth of the brain."""
         inner = depth_in(self.brain) > min(self.brain.shape) * _DEEP
-        return fluid_of(self.reference.relative(self.image), self.case.subset) & inner
+        box = tightest_box(inner)
+        if box is not None:
+            part = part_of(box, FLUID_REACH, inner.shape)
+            near = self.reference.relative(self.image[(slice(None), *part)])
+            inner[part] &= fluid_of(near, self.case.subset)
+        return inner
 
 
 class Grower:

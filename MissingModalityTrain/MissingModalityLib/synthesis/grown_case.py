@@ -14,7 +14,8 @@ from ..core import strict_json
 from ..core.errors import CaseError
 from ..core.modalities import MODALITIES
 from ..imaging.boxes import Box, shared_part
-from ..imaging.cache import CachedCase, sample_tumor, stored, write_arrays
+from ..imaging.cache import CachedCase, stored, write_arrays
+from ..imaging.tumor_sample import sample_tumor
 from .synthetic_case import SyntheticCase
 
 

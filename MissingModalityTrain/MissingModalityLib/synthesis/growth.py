@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from scipy import ndimage
@@ -12,12 +13,18 @@ from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Modality, Subset
 from ..imaging.boxes import tightest_box
 from .appearance import ClassAppearance, Reference, class_depth, depth_scores
-from .distances import depth_in, distance_to
+from .distances import depth_in, distance_near
 from .looks import Looks
 from .texture import SCALES, part_of, random_fields, smooth_noise
 
 _FLUID_SCORE = 1.2
 """Distances between quartiles beyond the median, darker or in T2 brighter, from which on tissue is fluid."""
+
+_FLUID_WIDTH = 0.7
+"""Voxels of the Gaussian under which tissue is taken for fluid."""
+
+FLUID_REACH = 3
+"""Voxels around a place that decide whether it is taken for fluid."""
 
 _TRACTS_MM = 3.5
 """By how much the border of edema follows white matter outwards and stays back in gray matter."""
@@ -33,6 +40,12 @@ _ANATOMY = {TumorClass.ED: 0.6, TumorClass.NCR: 0.0, TumorClass.ET: 0.15}
 
 _SOFT_MM = {TumorClass.ED: 1.2, TumorClass.NCR: 1.0, TumorClass.ET: 0.6}
 """Width of the Gaussian that blends borders: partial volume, and infiltration beyond the edema."""
+
+_ADDED = 4
+"""Voxels around a class within which its blended border lies."""
+
+_REACH = 4.0
+"""Widths of a Gaussian at which it is cut off."""
 
 _GRAIN = 0.6
 """Share of the finest structure that is noise."""
@@ -83,7 +96,7 @@ def fluid_of(relative: np.ndarray, subset: Subset) -> np.ndarray:
     """Voxels (d, h, w) bool that are dark in FLAIR and T1 and bright in T2, of relative intensities."""
     signs = np.array([1 if modality is Modality.T2 else -1 for modality in subset], np.float32)
     score = np.tensordot(signs / len(signs), relative, 1)
-    return ndimage.gaussian_filter(score, 0.7) > _FLUID_SCORE
+    return ndimage.gaussian_filter(score, _FLUID_WIDTH, truncate=_REACH) > _FLUID_SCORE
 
 
 def fit_label(
@@ -94,7 +107,7 @@ def fit_label(
     Edema follows white matter and leaves fluid out; nothing is in the ventricles or outside ``allowed``.
     """
     tumor, core = label > 0, np.isin(label, REGIONS["TC"])
-    inside, away = depth_in(tumor), distance_to(tumor)
+    inside, away = depth_in(tumor), distance_near(tumor, ceil(_BORDER_MM) + 1)
     border = np.where(tumor, inside - 0.5, 0.5 - away)
     bends = _TRACTS_MM * tissue.white + _ROUGH_MM * smooth_noise(label.shape, 5.0, random)
     reached = (border + bends > 0) & (np.abs(border) < _BORDER_MM) | (border >= _BORDER_MM)
@@ -146,7 +159,7 @@ def paint(
         box = tightest_box(mask)
         if box is None:
             continue
-        box = part_of(box, 4, label.shape)
+        box = part_of(box, _ADDED, label.shape)
         share = ndimage.gaussian_filter(mask[box].astype(np.float32), _SOFT_MM[cls])
         place = (slice(None), *box)
         look = looks.classes[cls]
@@ -154,14 +167,28 @@ def paint(
         change[place] += share * (look.intensities(scores) - healthy[place])
         covered[box] += share
         grain = np.maximum(grain, _GRAIN * look.noise())
-    for channel, widths in enumerate(reference.blur[rows]):
-        for axis, width in enumerate(widths):
-            if width > _LEAST_BLUR:
-                change[channel] = ndimage.gaussian_filter1d(change[channel], width, axis)
+    tumor = tightest_box(label > 0)
+    if tumor is None:
+        return healthy
+    blur = reference.blur[rows]
+    part = part_of(tumor, _ADDED + ceil(_REACH * blur.max(initial=0)), label.shape)
+    place = (slice(None), *part)
     # of noise, no tumor has more than the tissue around it
     grain = np.minimum(grain, (reference.grain / reference.spread)[rows])
     noise = random.standard_normal(change.shape, dtype=np.float32)
-    return healthy + change + covered * noise * _column(grain)
+    painted = healthy.copy()
+    painted[place] += _blurred(change[place], blur)
+    painted[place] += covered[part] * noise[place] * _column(grain)
+    return painted
+
+
+def _blurred(change: np.ndarray, blur: np.ndarray) -> np.ndarray:
+    """Volumes (n, d, h, w), each under a Gaussian of the widths (n, 3) along z, y, x; in place."""
+    for volume, widths in zip(change, blur, strict=True):
+        for axis, width in enumerate(widths):
+            if width > _LEAST_BLUR:
+                volume[:] = ndimage.gaussian_filter1d(volume, width, axis, truncate=_REACH)
+    return change
 
 
 def _scores(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from ..imaging.boxes import tightest_box
 from .distances import depth_in, distance_to
+from .texture import part_of
 
 REACH_MM = 10.0
 """Distance over which it falls to 1/e; no less than its largest, so that no tissue is folded."""
@@ -15,6 +17,9 @@ MARGIN = 22
 
 _ANCHORED_MM = 12.0
 """Below the brain's surface, where the displacement ends: the skull does not give way."""
+
+_SLOPE_WIDTH, _SLOPE_REACH = 2.0, 9
+"""Voxels of the Gaussian that smooths distances, and around a place that its slope there depends on."""
 
 _LEAST_MM = 0.1
 """Displacements that no voxel shows."""
@@ -42,10 +47,14 @@ def push(image: np.ndarray, brain: np.ndarray, core: np.ndarray, largest_mm: flo
     radius = np.cbrt(3 * core.sum() / (4 * np.pi))
     fading = np.exp(-away / REACH_MM) - np.exp(-MARGIN / REACH_MM)
     amount = min(largest_mm, radius / 3) * fading * np.minimum(1, depth_in(brain) / _ANCHORED_MM)
-    slope = np.stack(np.gradient(ndimage.gaussian_filter(away, 2.0)))
-    slope /= np.sqrt((slope**2).sum(axis=0)) + 1e-3
     moved = (amount > _LEAST_MM) & brain & ~core
-    points = np.argwhere(moved).T - amount[moved] * slope[:, moved]
+    box = tightest_box(moved)
+    if box is None:
+        return result
+    part = part_of(box, _SLOPE_REACH, core.shape)
+    slope = np.stack(np.gradient(ndimage.gaussian_filter(away[part], _SLOPE_WIDTH)))[:, moved[part]]
+    slope /= np.sqrt((slope**2).sum(axis=0)) + 1e-3
+    points = np.argwhere(moved).T - amount[moved] * slope
     for channel, volume in enumerate(image):
         own = volume != 0
         # nothing is taken from beyond the surface, but a spline would swing there

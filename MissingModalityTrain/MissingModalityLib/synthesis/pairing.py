@@ -12,6 +12,7 @@ from ..core.modalities import Modality, subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..core.words import counted, unknown_name
 from ..imaging.cache import CachedCase
+from ..runtime.freed_memory import freed_memory_kept
 from .grower import Grower
 from .mixup import MixedCase
 from .options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
@@ -79,6 +80,7 @@ def synthetic_cases(
     return made
 
 
+@freed_memory_kept()  # every case takes and frees the same large arrays
 def grow_cases(
     cases: Sequence[CachedCase],
     numbers: Sequence[int],

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
 
-from ..core.labels import TumorClass
+from ..core.labels import NON_ENHANCING, TumorClass
 from ..imaging.boxes import shared_part
 
-PRIORITY = (TumorClass.BACKGROUND, TumorClass.ED, TumorClass.NCR, TumorClass.ET)
-"""Where two tumors overlap, the class further right stays (AEM+KD, Sec. 3.2)."""
+PRIORITY = (TumorClass.BACKGROUND, TumorClass.ED, NON_ENHANCING, TumorClass.NCR, TumorClass.ET)
+"""Where two tumors overlap, the class further right stays (AEM+KD, Sec. 3.2); of the parts of a core, which
+the paper does not name, necrosis."""
+
+_NUMBERS = 1 + max(PRIORITY)
 
 # one lookup per voxel in a table, rather than comparing ranks: this runs on every crop
-_FUSED = torch.tensor(
-    [max(one, other, key=PRIORITY.index) for one in TumorClass for other in TumorClass], dtype=torch.uint8
-)
+_FUSED = torch.zeros(_NUMBERS, _NUMBERS, dtype=torch.uint8)
+for _one, _other in product(PRIORITY, repeat=2):
+    _FUSED[_one, _other] = max(_one, _other, key=PRIORITY.index)
 
 
 def fuse_labels(one: Tensor, other: Tensor) -> Tensor:
     """Two label maps of one shape -> the class of higher priority at every voxel, uint8."""
-    return torch.take(_FUSED.to(one.device), one.long() * len(TumorClass) + other)
+    return torch.take(_FUSED.to(one.device), one.long() * _NUMBERS + other)
 
 
 def centered(recipient: Sequence[int], donor: Sequence[int]) -> tuple[int, int, int]:

@@ -13,7 +13,8 @@ from torch import Tensor
 from ..core.errors import CaseError
 from ..core.modalities import MODALITIES
 from ..imaging.boxes import Box, shared_part
-from ..imaging.cache import CachedCase, sample_tumor
+from ..imaging.cache import CachedCase
+from ..imaging.tumor_sample import sample_tumor
 from .options import SynthesisOptions
 from .synthetic_case import SyntheticCase
 from .transplant import centered, fuse_labels, transplant

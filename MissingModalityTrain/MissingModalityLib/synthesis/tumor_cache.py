@@ -180,5 +180,8 @@ def _digest(donor: CachedCase, options: SynthesisOptions) -> str:
     """Differs between donors, versions of their files, the options read here, and versions of this code."""
     with donor.open() as file:
         fingerprint = file.metadata()["fingerprint"]
-    text = strict_json.dumps([VERSION, fingerprint, options.difference, options.feather_mm])
+    known = [VERSION, fingerprint, options.difference, options.feather_mm]
+    if donor.apart and donor.non_enhancing_voxels:
+        known.append("non-enhancing core apart")
+    text = strict_json.dumps(known)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from ..core.modalities import MODALITIES, Subset
 from ..imaging.boxes import shared_part
 from ..imaging.cache import CachedCase
 
-_SHARE = 0.25
+SHARE = 0.25
 """Of the free memory of a GPU, that cases may take unasked: activations and gradients need the rest."""
 
 
@@ -92,7 +92,7 @@ def keep_cases(cases: Sequence[CachedCase], where: str, device: torch.device) ->
                 f"Setting case_cache=device: the cases take {needed / 2**30:.1f} GiB, and {device} has "
                 f"{free / 2**30:.1f} GiB free. Set case_cache=auto."
             )
-        fits = where == "device" or needed <= _SHARE * free
+        fits = where == "device" or needed <= SHARE * free
     else:
         # the system keeps the pages of mapped files in memory, so from memory a crop comes no faster
         fits = where == "device"

@@ -39,6 +39,9 @@ from .presets import network_preset, validation_fraction
 from .recipes import RECIPES, STAGES, check_stage_names
 from .settings import Settings, change_settings, check_known
 
+FIVE = 5
+"""Classes of BraTS 2015, background included: the option ``classes`` of a network."""
+
 
 @reads_old_names(OLD_PLAN_SETTINGS, plan_of_today)
 @dataclass(frozen=True)
@@ -100,6 +103,11 @@ class Plan:
         for name, settings in self.stages.items():
             if not isinstance(settings, Settings):
                 raise SettingError(f"stages.{name}", f"={settings!r} must be Settings.")
+
+    @property
+    def tells_non_enhancing(self) -> bool:
+        """Whether the network tells the non-enhancing core from necrosis, as labels of BraTS 2015 can."""
+        return self.network_options.get("classes") == FIVE
 
 
 OF_THE_RUN = {

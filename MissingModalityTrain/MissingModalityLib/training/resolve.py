@@ -17,7 +17,8 @@ from ..core.errors import CaseError, OptionError, StudentError
 from ..core.labels import TumorClass
 from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
 from ..methods.registry import METHODS
-from ..networks.heads import Head
+from ..networks.head import Head
+from ..networks.heads import FIVE_CLASSES
 from ..networks.options import CAVITY, HEAD_NAMES
 from .checkpoints import read_checkpoint
 from .folds import record_beside
@@ -186,10 +187,16 @@ def _check_plan(plan: Plan, initial: bool) -> None:
             "before it, or give --init a model file."
         )
     network = networks.build(plan.network, **plan.network_options)
-    if network.options.get("classes", len(TumorClass)) != len(TumorClass):
+    if network.options.get("classes", len(TumorClass)) not in (len(TumorClass), FIVE_CLASSES.channels):
         raise OptionError(
             f"Setting network.classes={network.options['classes']}: labels have {len(TumorClass)} classes, "
-            "background included. Leave it out."
+            f"background included, or {FIVE_CLASSES.channels} in BraTS 2015. Leave it out."
+        )
+    grown = [name for name, stage in plan.stages.items() if stage.synthesis.method == "grown"]
+    if plan.tells_non_enhancing and grown:
+        raise OptionError(
+            f"Setting {grown[0]}.synthesis.method=grown: grown tumors have one core, and network.classes=5 "
+            "tells two parts of it. Set synthesis.method=aem."
         )
     _check_cavity(plan, network.head)
     for stage in plan.stages.values():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import CaseError, OptionError
 from ..core.failures import note_failure
+from ..core.labels import FIVE_CLASSES
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage
 from ..core.words import counted
@@ -105,13 +107,23 @@ def prepare_run_cases(
     if new and record.convention is None:
         numbers = dict(distributed.gather_from(lambda: read_numbers(mine, folder)))
         distributed.on_all_ranks(check_numbering, cases, numbers, record.data)
-    rule = record.plan.resection_cavity
-    outcomes = dict(distributed.gather_from(lambda: _prepare(mine, folder, rule, report, skip=new)))
+    rules = {
+        "cavity_rule": record.plan.resection_cavity,
+        "apart": record.plan.tells_non_enhancing,
+    }
+    outcomes = dict(distributed.gather_from(lambda: _prepare(mine, folder, rules, report, skip=new)))
     cached = {case.name: outcomes[case.name] for case in cases if isinstance(outcomes[case.name], CachedCase)}
     # processes without a common disk each prepare what they lack
     lacking = [case for case in cases if case.name in cached and not cached[case.name].path.exists()]
-    cached |= distributed.on_all_ranks(lambda: {case.name: _cached(case, folder, rule) for case in lacking})
+    cached |= distributed.on_all_ranks(lambda: {case.name: _cached(case, folder, rules) for case in lacking})
     prepared = list(cached.values())
+    if new and rules["apart"] and not any(case.non_enhancing_voxels for case in prepared):
+        distributed.raise_on_all_ranks(
+            OptionError(
+                "Setting network.classes=5: no label tells the non-enhancing core from necrosis. Give labels "
+                f"of BraTS 2015 and the convention {FIVE_CLASSES}, or leave the setting out."
+            )
+        )
     if new:
         unreadable = {name: reason for name, reason in outcomes.items() if name not in cached}
         cases = [case for case in cases if case.name in cached]
@@ -202,27 +214,27 @@ def _found_cases(record: RunRecord) -> Sequence[Case]:
     return [found[name] for name in record.cases]
 
 
-def _cached(case: Case, folder: Path, cavity_rule: str) -> CachedCase:
-    """A prepared case that reads its resection cavity by the run's rule.
+def _cached(case: Case, folder: Path, rules: Mapping[str, Any]) -> CachedCase:
+    """A prepared case that reads its resection cavity and its non-enhancing core by the run's rules.
 
     Raises:
         LabelError: the rule refuses it.
     """
-    cached = replace(cache_case(case, folder), cavity_rule=cavity_rule)
-    if cached.cavity_voxels and cavity_rule == "refuse":
+    cached = replace(cache_case(case, folder), **rules)
+    if cached.cavity_voxels and cached.cavity_rule == "refuse":
         cached.label(tuple(slice(0, side) for side in cached.shape))
     return cached
 
 
 def _prepare(
-    cases: Sequence[Case], folder: Path, cavity_rule: str, report: Progress, skip: bool
+    cases: Sequence[Case], folder: Path, rules: Mapping[str, Any], report: Progress, skip: bool
 ) -> list[tuple[str, CachedCase | str]]:
     """Prepare what falls to this process, by name; with ``skip`` why, for those that cannot be read."""
     outcomes: list[tuple[str, CachedCase | str]] = []
     for number, case in enumerate(cases):
         report(Event(ProgressStage.PREPARE, number, len(cases), case.name))
         try:
-            outcomes.append((case.name, _cached(case, folder, cavity_rule)))
+            outcomes.append((case.name, _cached(case, folder, rules)))
         except CaseError:  # the folder cannot be written to
             raise
         except Exception as error:

@@ -1,0 +1,88 @@
+"""A plan from a folder and a memory, and what many machines make of it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from command_line import exit_code
+from MissingModalityLib.__main__ import main
+from MissingModalityLib.training import fitting, planning, scale
+from MissingModalityLib.training.dry_step import StepCost
+from MissingModalityLib.training.machines import GPUS
+from MissingModalityLib.training.plan import Plan, make_plan
+
+
+def cost(plan: Plan, stage: str, half: bool = False) -> StepCost:
+    settings = plan.stages[stage]
+    voxels = settings.batch_size * settings.patch_size[0] * settings.patch_size[1] * settings.patch_size[2]
+    return StepCost(10**8 + 300 * voxels, 10**8, 4 * 10**7, 1e5 * voxels, 1e3 * voxels, 1000)
+
+
+@pytest.fixture
+def planned(monkeypatch, tmp_path):
+    monkeypatch.setattr(fitting, "dry_step", cost)
+    monkeypatch.setattr(planning, "find_cases", lambda folder: type("L", (), {"cases": [None] * 20})())
+    monkeypatch.setattr(planning, "brain_boxes", lambda cases: [(140, 172, 140)] * 3)
+    return tmp_path
+
+
+def test_the_command_trains_with_what_was_chosen(planned, capsys):
+    words = ["plan", "--data", str(planned), "--network", "rfnet", "--memory", "24", "--json"]
+    assert main([*words, "--set", "learning_rate=1e-3"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    command = shlex.split(result["command"])
+    settings = dict(text.split("=") for text in command[command.index("--set") + 1 :])
+    assert settings == {**result["settings"], "learning_rate": "1e-3"}
+    plan = make_plan("baseline", "rfnet", settings=settings)
+    assert plan.stages["train"].learning_rate == 1e-3
+    assert 0.85 <= result["used"] <= 1 and result["needed"] <= 24e9
+
+
+def test_time_is_that_of_the_steps_and_of_the_papers(planned, capsys):
+    result = planning.plan_training(planned, network="rfnet", preset="light", gpu="a100")
+    (stage,) = result["stages"].values()
+    assert stage["seconds"] > 0 and result["days"] == pytest.approx(stage["steps"] * stage["seconds"] / 86400)
+    assert result["paper_days"] == pytest.approx(300 * 150 * stage["seconds"] / 86400)
+    assert "300" not in result["settings"] and "to the paper's 45000 steps" in planning.summary(result)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--memory", "24"], "--data is missing"),
+        (["--data", "cases", "--network", "rfnett", "--memory", "24"], "Did you mean rfnet"),
+        (["--data", "cases", "--gpu", "h10"], "Did you mean h100"),
+        (["--data", "cases", "--gpu", "h100", "--measure"], "Leave out the GPU's name"),
+        (["--data", "cases", "--memory", "0.7"], "GiB for one step"),
+    ],
+)
+def test_what_cannot_be_planned_is_told_in_one_message(planned, capsys, words, said):
+    assert exit_code(["plan", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_more_gpus_make_more_crops_and_wait_longer_for_each_other(monkeypatch):
+    plan = make_plan("aem-kd", "rfnet")
+    one, eight, many = (scale.scaled(plan, "train", cost(plan, "train"), "h100", n) for n in (1, 8, 64))
+    assert one.efficiency == 1 and one.exchanged == 0
+    assert one.crops_per_second < eight.crops_per_second < many.crops_per_second
+    assert 1 > eight.efficiency > many.efficiency > 0
+    assert "torchrun --standalone --nproc-per-node 8" in eight.command and "--nnodes 8" in many.command
+    assert any("learning rate" in text for text in many.breaks)
+
+
+def test_predictions_for_a_cluster_are_printed(monkeypatch, capsys):
+    monkeypatch.setattr(scale, "dry_step", cost)
+    assert main(["plan", "--scale", "--gpu", "a100"]) == 0
+    text = capsys.readouterr().out
+    assert "GPU: a100" in text and "10,000 raw studies" in text and "sbatch --array=0-63" in text
+
+
+def test_a_gpu_waits_for_its_host_where_operators_are_short():
+    small = StepCost(0, 0, 0, 1e6, 1e6, 2000)
+    assert GPUS["h200"].seconds(small, True) == 2000 * GPUS["h200"].per_operator
+    large = StepCost(0, 0, 0, 1e14, 1e6, 2000)
+    assert GPUS["v100"].seconds(large, False) > GPUS["v100"].seconds(large, True)
