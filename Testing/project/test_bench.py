@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import bench
 import bench_evaluation
@@ -16,6 +17,9 @@ import bench_networks
 import bench_raw
 import bench_synthesis
 import bench_training
+import straightforward
+from freeze_rfnet import seeded_case, seeded_network
+from masks import flags
 from small_cases import write_shell_case
 from small_networks import tiny_student
 
@@ -94,6 +98,15 @@ def test_evaluation_is_measured_with_how_far_both_ways_agree(capsys: pytest.Capt
     ]
 
 
+@pytest.mark.parametrize("mask", ["1111", "0101"])
+def test_the_straightforward_rfnet_gives_the_numbers_of_the_network(mask: str) -> None:
+    network, (image, _) = seeded_network(), seeded_case(1)
+    with torch.no_grad():
+        found = straightforward.rfnet_logits(network, image, flags(mask))
+        torch.testing.assert_close(found, network(image, flags(mask)).logits)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["window", "attention", "subsets", "step"])
 def test_networks_and_straightforward_ones_give_the_same_numbers(
     line: str, capsys: pytest.CaptureFixture[str]
