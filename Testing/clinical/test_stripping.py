@@ -96,14 +96,13 @@ def test_real_volumes_are_told_apart(real_case: Callable[[str], Path], shared: P
         assert not needs_stripping(read_here(real_case(case) / "flair.nii.gz")), case
 
 
-def test_the_brain_is_what_one_of_two_sequences_shows_and_a_rim(found: dict[int, sitk.Image]) -> None:
+def test_the_brain_is_what_one_of_two_sequences_shows(found: dict[int, sitk.Image]) -> None:
     bump = (0.0, BRAIN_MM[1], 0.0)
     first, second = brain_mask(), brain_mask()
     extended = array(second) | ball((12, 12, 12), center=bump)
     found |= {FLAIR: first, T1CE: GRID.to_image(extended.astype(np.uint8))}
     result = strip(study(head(), head(seed=1)))
     assert array(result.mask)[extended].all()
-    # 1.5 mm are less than a voxel of 4 mm, so nothing is added
     assert array(result.mask).sum() == extended.sum()
     assert result.volume_cm3 == pytest.approx(extended.sum() * 0.064)
     assert result.method == "deepbet 1.0.2 in FLAIR and T1ce"
@@ -116,18 +115,28 @@ def test_what_one_of_four_sequences_takes_for_brain_is_none(found: dict[int, sit
     found |= {FLAIR: brain_mask(), T1CE: brain_mask(), T1: brain_mask(), T2: extended}
     alone = array(strip(study(*(head(seed=seed) for seed in range(4)))).mask)
     np.testing.assert_array_equal(alone, array(brain_mask()))
-    found |= {FLAIR: brain_mask(), T1CE: brain_mask(), T1: extended, T2: extended}
+    found |= {FLAIR: brain_mask(), T1CE: extended, T1: extended, T2: brain_mask()}
     assert array(strip(study(*(head(seed=seed) for seed in range(4)))).mask)[bump].all()
 
 
-@pytest.mark.parametrize(("volumes", "is_grown"), [(1, True), (2, True), (3, False), (4, False)])
-def test_the_brain_of_one_or_two_volumes_is_grown(
+@pytest.mark.parametrize(("volumes", "is_grown"), [(1, True), (2, False), (3, False), (4, False)])
+def test_the_brain_of_one_volume_is_grown(
     volumes: int, is_grown: bool, found: dict[int, sitk.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stripping, "grown", lambda mask: mask * 0 + 1)
     found |= {modality: brain_mask() for modality in list(Modality)[:volumes]}
     mask = strip(study(*(head(seed=seed) for seed in range(volumes)))).mask
     assert array(mask).all() == is_grown
+
+
+def test_t2_is_asked_only_where_no_other_volume_shows_the_place(found: dict[int, sitk.Image]) -> None:
+    found |= {FLAIR: slab(brain_mask()), T2: brain_mask(grow_mm=8)}
+    first, second = head(), slab(head(seed=1))
+    first[0, 0, 0], second[0, 0, 0] = int(T2), int(FLAIR)
+    mask = array(strip(Study({T2: first, FLAIR: second})).mask)
+    middle = slice(17, 23)
+    np.testing.assert_array_equal(mask[middle], array(brain_mask())[middle])
+    np.testing.assert_array_equal(mask[:12], array(brain_mask(grow_mm=8))[:12])
 
 
 def test_a_volume_does_not_vote_where_it_has_no_voxels(found: dict[int, sitk.Image]) -> None:

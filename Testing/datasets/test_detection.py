@@ -12,6 +12,7 @@ import pytest
 import MissingModalityLib
 from MissingModalityLib.core.modalities import MODALITIES, Modality
 from MissingModalityLib.datasets.detection import detect_modality
+from MissingModalityLib.datasets.sequence_words import is_reformat, words_of
 
 FLAIR, T1CE, T1, T2 = MODALITIES
 LIBRARY = Path(MissingModalityLib.__file__).parents[1]
@@ -218,3 +219,24 @@ def test_computed_and_diffusion_images_are_known_in_other_words(name: str) -> No
 def test_diffusion_is_known_by_its_header_alone(header: dict[str, str]) -> None:
     assert detect_modality(header=TIMES[T2] | header).excluded == "other sequence"
     assert detect_modality(header=TIMES[T2] | {"DiffusionBValue": "0"}).modality is T2
+
+
+@pytest.mark.parametrize(
+    ("name", "reformat"),
+    [("t1_mpr_ns_sag_p2_iso", False), ("t1_mpr_ns_sag_p2_iso_MPR Tra", True), ("T1 MPR tra", True)],
+)
+def test_mpr_is_a_reformat_but_where_it_shortens_mprage(name: str, reformat: bool) -> None:
+    assert is_reformat(words_of(name)) is reformat
+
+
+@pytest.mark.parametrize(
+    ("name", "contrast"),
+    [("t1_tse KM", True), ("T1 pre Gd", False), ("T1", None), ("FLAIR +C", True), ("t2 nativ", False)],
+)
+def test_the_guess_says_whether_contrast_was_given(name: str, contrast: bool | None) -> None:
+    assert detect_modality(name).contrast is contrast
+
+
+@pytest.mark.parametrize("name", ["sub-01_T1w.nii.gz", "sub_02_t1ce.nii.gz", "sub-01_ses-2_FLAIR"])
+def test_subjects_of_a_data_set_are_no_subtractions(name: str) -> None:
+    assert detect_modality(name).modality is not None

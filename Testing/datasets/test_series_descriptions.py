@@ -6,7 +6,6 @@ import pytest
 
 from MissingModalityLib.core.modalities import MODALITIES
 from MissingModalityLib.datasets.detection import FIT_TO_FILL_IN, detect_modality
-from MissingModalityLib.datasets.sequence_words import is_reformat, words_of
 
 FLAIR, T1CE, T1, T2 = MODALITIES
 NONE = None
@@ -247,14 +246,6 @@ LISTS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "reformat"),
-    [("t1_mpr_ns_sag_p2_iso", False), ("t1_mpr_ns_sag_p2_iso_MPR Tra", True), ("T1 MPR tra", True)],
-)
-def test_mpr_is_a_reformat_but_where_it_shortens_mprage(name: str, reformat: bool) -> None:
-    assert is_reformat(words_of(name)) is reformat
-
-
 @pytest.mark.parametrize("kind", LISTS)
 def test_descriptions_of_scanners_and_their_users_are_understood(kind: str) -> None:
     wrong = {}
@@ -349,16 +340,3 @@ def test_no_guess_that_asks_to_be_checked_is_filled_in() -> None:
     for name in (*SIEMENS, *GE, *PHILIPS):
         guess = detect_modality(name)
         assert "check" not in guess.reason or guess.confidence < FIT_TO_FILL_IN
-
-
-@pytest.mark.parametrize(
-    ("name", "contrast"),
-    [("t1_tse KM", True), ("T1 pre Gd", False), ("T1", None), ("FLAIR +C", True), ("t2 nativ", False)],
-)
-def test_the_guess_says_whether_contrast_was_given(name: str, contrast: bool | None) -> None:
-    assert detect_modality(name).contrast is contrast
-
-
-@pytest.mark.parametrize("name", ["sub-01_T1w.nii.gz", "sub_02_t1ce.nii.gz", "sub-01_ses-2_FLAIR"])
-def test_subjects_of_a_data_set_are_no_subtractions(name: str) -> None:
-    assert detect_modality(name).modality is not None

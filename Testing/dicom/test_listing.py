@@ -192,6 +192,8 @@ def test_what_is_no_input_is_told_with_the_reason(tmp_path: Path, kind: SeriesKi
         {"ProtocolName": "KNIE rechts"},
         {"StudyDescription": "MRT_der_LWS"},
         {"SeriesDescription": "t1 sag Schulter"},
+        {"SeriesDescription": "T2 SAG CERV"},
+        {"StudyDescription": "RM rachide lombare"},
         {"StudyDescription": "腰椎MRI", "SpecificCharacterSet": "ISO_IR 192"},
         {"StudyDescription": "Épaule gauche"},
         {"BodyPartExamined": "PHANTOM"},
@@ -204,7 +206,15 @@ def test_another_part_of_the_body_is_told(tmp_path: Path, header: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["MR Brain and cervical spine, lumbar", "Neuro^Kopf HWS", "Tête et rachis", "hippocampus", ""]
+    "name",
+    [
+        "MR Brain and cervical spine, lumbar",
+        "Neuro^Kopf HWS",
+        "Tête et rachis",
+        "IRM cerveau",
+        "hippocampus",
+        "",
+    ],
 )
 def test_an_examination_that_names_the_head_shows_it(tmp_path: Path, name: str) -> None:
     save(slices(count=9, **(SEQUENCES["T1"] | {"StudyDescription": name})), tmp_path)

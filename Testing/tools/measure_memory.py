@@ -9,9 +9,13 @@ memory is read from the system. Prints a line each, and the largest error.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+LIBRARY = Path(__file__).resolve().parents[2] / "MissingModalityTrain"
 
 CROPS = ("rfnet=48", "segresnet=96", "gatedfusion=64", "mmformer=48", "dynunet=64")
 
@@ -39,7 +43,8 @@ print(json.dumps([predicted, peak_memory()]))
 def measure(network: str, side: int) -> tuple[int, int]:
     """Bytes of the whole process, predicted and measured."""
     child = [sys.executable, "-c", _CHILD, RECIPES.get(network, "baseline"), network, str(side)]
-    lines = subprocess.run(child, check=True, capture_output=True, text=True).stdout.splitlines()
+    found = {**os.environ, "PYTHONPATH": str(LIBRARY)}
+    lines = subprocess.run(child, check=True, capture_output=True, text=True, env=found).stdout.splitlines()
     predicted, measured = json.loads(lines[-1])
     return predicted, measured
 

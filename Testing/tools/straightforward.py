@@ -49,7 +49,7 @@ def rfnet_fused(
     decoder: FusedDecoder, pyramids: list[list[Tensor]], available: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
     """Logits, and the region maps (B, R, d, h, w) of all levels, from coarse to fine."""
-    known = available.float()[:, :, None, None, None, None]
+    known = available.to(pyramids[0][0].dtype)[:, :, None, None, None, None]
     x, every = None, []
     for i in reversed(range(len(decoder.fusion))):
         stack = torch.stack([levels[i] for levels in pyramids], 1) * known

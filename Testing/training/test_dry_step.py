@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from measure_memory import measure
 from MissingModalityLib import networks
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.methods.supervised import Supervised
@@ -59,6 +60,13 @@ def test_a_step_that_decides_by_voxels_is_refused_in_one_sentence(monkeypatch):
     monkeypatch.setattr(Supervised, "loss", decide)
     with pytest.raises(OptionError, match=r"cannot be counted \(Cannot copy out of meta tensor"):
         dry_step(make_plan(settings=TINY), "train")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("network", "side"), [("rfnet", 48), ("segresnet", 96)])
+def test_a_process_takes_as_much_as_predicted(network, side):
+    predicted, measured = measure(network, side)
+    assert predicted == pytest.approx(measured, rel=0.15)
 
 
 @pytest.mark.slow

@@ -70,6 +70,7 @@ def test_more_gpus_make_more_crops_and_wait_longer_for_each_other(monkeypatch):
     assert one.efficiency == 1 and one.exchanged == 0
     assert one.crops_per_second < eight.crops_per_second < many.crops_per_second
     assert 1 > eight.efficiency > many.efficiency > 0
+    assert "batch_size=16 iterations_per_epoch=19" in eight.command  # of 2 and 150
     assert "torchrun --standalone --nproc-per-node 8" in eight.command and "--nnodes 8" in many.command
     assert any("learning rate" in text for text in many.breaks)
 

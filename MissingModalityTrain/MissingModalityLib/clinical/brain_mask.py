@@ -100,7 +100,7 @@ def _brain(volume: torch.Tensor, networks: BrainNetworks) -> np.ndarray:
 
     result = np.zeros(tuple(volume.shape), np.uint8)
     coarse, limits = _coarse(volume, networks)
-    give_back()  # a quarter of a gigabyte would stay beside what the second network needs
+    give_back()  # 0.1 GB of the first network would lie beside what the second one needs
     box = _box(coarse, result.shape)
     if box is None:
         return result

@@ -32,7 +32,8 @@ _OTHER_PARTS = re.compile(
 """As Body Part Examined has them, whose values are terms (DICOM PS3.16 Annex L)."""
 
 _NAMED_PARTS = re.compile(
-    r"\b(?:[clt]?spine|[clt] spine|lumbar|lumbal|thoracic|[hbl]ws|wirbels\w*|rachis|columna|coluna|colonna|"
+    r"\b(?:[clt]?spine|[clt] spine|lumbar|lumbal|thoracic|[hbl]ws|wirbels\w*|"
+    r"rachi[sd]\w*|columna|coluna|colonna|cerv(?:ic\w*)?|lomba\w*|"
     r"abdom\w*|liver|leber|foie|higado|fegato|mrcp|pelvi\w*|becken|bassin|prostat\w*|breast|mamma\w*|sein|"
     r"knees?|knie|kniegelenk|genou|rodilla|ginocchio|shoulders?|schulter\w*|epaule|hombro|spalla|"
     r"hips?|hue?fte?|hanche|ankles?|sprunggelenk\w*|cheville|wrists?|handgelenk\w*|poignet|"

@@ -16,12 +16,12 @@ SAME_CORRELATION = 0.9999
 _NEARLY_SAME, _SLICE_STEP = 0.999, 8
 """From here on all voxels are looked at, not only those of every 8th slice, which every slab has one of."""
 
-_ALIKE, _SAME_RANKS = 0.8, 0.999
+_ALIKE, _SAME_RANKS = 0.8, 0.995
 """From where on ranks are compared, and from where on they are those of one volume.
 
 A volume and its square root or equalized histogram have a correlation of 0.93 or more; where they are
-interpolated afterwards, the square root's ranks agree to 0.9999. Of 18 patients of BraTS no two sequences
-reach 0.85.
+interpolated afterwards, the square root's ranks agree to 0.9999, and those of a square in 8 bit to 0.996. Of
+54 training patients no two sequences have ranks that agree to more than 0.833.
 """
 
 _SAME_MOMENTS = 1e-4
@@ -47,7 +47,7 @@ def refuse_duplicates(
 
     Raises:
         ImageError: two of them have a correlation above 0.9999 in the tissue of both, or their ranks have one
-            above 0.999.
+            above 0.995.
     """
     for first, second in combinations(volumes, 2):
         if _are_one(volumes[first], volumes[second], tissue[first], tissue[second]):

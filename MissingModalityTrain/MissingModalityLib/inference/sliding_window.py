@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,10 @@ from ..networks.network import Network, placed
 from ..networks.output import Output
 from .card import GATES
 from .windows import count_windows
+
+# imported when a network begins, and missed before a case is read
+if find_spec("monai") is None:
+    raise ModuleNotFoundError("No module named 'monai'", name="monai")
 
 
 @dataclass(frozen=True)
@@ -213,7 +218,7 @@ def _infer_once(
     on_window: Callable[[int, int], None] | None,
 ) -> RawPrediction:
     """:func:`infer` of the case as it lies."""
-    # here, for all of MONAI is imported: two seconds and 0.1 GB that reading, registering and stripping spare
+    # here, for this imports all of MONAI, two seconds and 0.1 GB that nothing needs before
     from monai.inferers import sliding_window_inference
 
     network.to(device)

@@ -40,9 +40,6 @@ class Masked(Method):
 
     Options: ClassVar[type] = MaskedOptions
 
-    def __init__(self, options: MaskedOptions | None = None, fresh: bool = True) -> None:
-        super().__init__(options, fresh)
-
     def check(self, network: nn.Module) -> None:
         """Refuse networks that restore no images from blocks.
 

@@ -29,9 +29,6 @@ class Mutual(Method):
 
     Options: ClassVar[type] = MutualOptions
 
-    def __init__(self, options: MutualOptions | None = None, fresh: bool = True) -> None:
-        super().__init__(options, fresh)
-
     def check(self, network: nn.Module) -> None:
         """Hold the method against what the network offers.
 

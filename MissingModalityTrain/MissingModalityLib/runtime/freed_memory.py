@@ -39,7 +39,7 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 def give_back() -> None:
-    """Hand to the system what is free; glibc keeps blocks below 32 MB, between others for good."""
+    """Hand to the system what is free; glibc keeps blocks of up to 32 MB, however many."""
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)

@@ -151,6 +151,9 @@ def paint(
         rows: indices of the n sequences in it.
         random: source of textures.
     """
+    tumor = tightest_box(label > 0)
+    if tumor is None:
+        return healthy
     change = np.zeros_like(healthy)
     covered = np.zeros(label.shape, np.float32)
     grain = np.zeros(len(healthy))
@@ -167,9 +170,6 @@ def paint(
         change[place] += share * (look.intensities(scores) - healthy[place])
         covered[box] += share
         grain = np.maximum(grain, _GRAIN * look.noise())
-    tumor = tightest_box(label > 0)
-    if tumor is None:
-        return healthy
     blur = reference.blur[rows]
     part = part_of(tumor, _ADDED + ceil(_REACH * blur.max(initial=0)), label.shape)
     place = (slice(None), *part)

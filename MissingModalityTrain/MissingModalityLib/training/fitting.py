@@ -102,6 +102,16 @@ def fit(
     return _Search(plan, box, machine, fixed, kept).fit()
 
 
+def _alike(plan: Plan) -> dict[str, str]:
+    """The first of the stages whose steps differ in nothing that takes memory or time, by name."""
+    first: dict[tuple[Any, ...], str] = {}
+    found = {}
+    for name, stage in plan.stages.items():
+        step = (stage.method, stage.method_options(), stage.patch_size, stage.batch_size, stage.precision)
+        found[name] = first.setdefault((*map(repr, step), stage.optimizer, bool(stage.ema_decay)), name)
+    return found
+
+
 class _Search:
     """Counts the step of some sizes, and guesses that of others."""
 
@@ -113,6 +123,7 @@ class _Search:
             self.divisor = networks.build(plan.network, **plan.network_options).divisor
         options = network_options(plan.network, **plan.network_options).to_json()
         self.own_width: int | None = options.get("width")
+        self.alike = _alike(plan)
         self._costliest: str | None = None
         self._cost, self.needed = cache(self._cost_of), cache(self._needed)
 
@@ -210,7 +221,7 @@ class _Search:
 
     def _needed(self, size: Size) -> int:
         """Bytes, of the stage that needs most; which one that is does not depend on the size."""
-        stages = [self._costliest] if self._costliest else list(self.plan.stages)
+        stages = [self._costliest] if self._costliest else dict.fromkeys(self.alike.values())
         costs = {name: self._cost(size, name) for name in stages}
         self._costliest = max(costs, key=lambda name: costs[name].memory)
         return self.kept + self.machine.needed(costs[self._costliest])
@@ -225,7 +236,7 @@ class _Search:
     def _result(self, size: Size) -> Fit:
         settings = self._settings(size)
         plan = change_plan(self.plan, settings)
-        costs = {name: self._cost(size, name) for name in plan.stages}
+        costs = {name: self._cost(size, self.alike[name]) for name in plan.stages}
         return Fit(plan, settings, costs, self.needed(size), self.machine.memory)
 
     def _too_small(self) -> OptionError:

@@ -65,7 +65,7 @@ _QUICK_JOINT = replace(
     joint=JointOptions(cross_entropy=1.0, ramp_epochs=2, consistency_ramp_epochs=2),
 )
 
-_MUTUAL = MutualOptions(consistency=4.0, content=0.3)
+_MUTUAL = MutualOptions(consistency=4.0, content=0.4)
 
 PRESETS: Mapping[str, Mapping[str, Preset]] = {
     "segresnet": {

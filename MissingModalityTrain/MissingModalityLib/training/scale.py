@@ -53,7 +53,7 @@ class Scaled:
         exchanged: bytes that each GPU sends in a step.
         read: bytes per second that all read, where crops come from a disk.
         efficiency: crops per second over those of so many GPUs alone.
-        days: to as many crops as the plan's stages see; synthetic cases come on top.
+        days: to as many crops as the plan's stages see.
         command: to start it.
         breaks: what stands in the way.
     """
@@ -101,7 +101,7 @@ def scaled(plan: Plan, stage: str, cost: StepCost, name: str, gpus: int, options
         batch * crop / seconds,
         alone / seconds,
         crops / batch * seconds / 86400,
-        _command(gpus, batch, options),
+        _command(gpus, options, batch, ceil(settings.iterations_per_epoch / gpus)),
         (),
     )
     slow_host = cost.operators * machine.per_operator >= alone
@@ -125,8 +125,9 @@ def _breaks(found: Scaled, slow_host: bool) -> Iterator[str]:
         yield "gradients travel longer than a tenth of the step"
 
 
-def _command(gpus: int, batch: int, options: str) -> str:
-    train = f"-m MissingModalityLib train {options} --set batch_size={batch}"
+def _command(gpus: int, options: str, batch: int, iterations: int) -> str:
+    sizes = f"precision=auto batch_size={batch} iterations_per_epoch={iterations}"
+    train = f"-m MissingModalityLib train {options} --set {sizes}"
     if gpus == 1:
         return f"python {train}"
     if gpus <= PER_NODE:
