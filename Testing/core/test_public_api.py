@@ -39,7 +39,7 @@ FUNCTIONS = {
     ),
     "export": "run, output, card=None",
     "find_cases": "folder, convention=None",
-    "find_studies": "folder, on_progress=None",
+    "find_studies": "folder, on_progress=None, one_visit=False",
     "grow_patient": "seed, shape=(155, 240, 240), spacing=(1.0, 1.0, 1.0), tumor=True",
     "make_plan": "recipe='baseline', network=None, preset='paper', stages=None, settings=None",
     "plan_training": (
@@ -51,19 +51,19 @@ FUNCTIONS = {
     "segment_dicom": (
         "folder, output, student=None, device='auto', labels='classes', patient=None, study=None, "
         "on_progress=None, steps=None, steps_output=None, grid=None, regions=False, overwrite=False, "
-        "series=None"
+        "series=None, one_visit=False, precision='auto'"
     ),
     "segment_files": (
         "inputs, output, student=None, device='auto', labels='classes', on_progress=None, steps=None, "
-        "steps_output=None, grid=None, overwrite=False"
+        "steps_output=None, grid=None, overwrite=False, precision='auto'"
     ),
     "segment_folder": (
         "data, output, student=None, device='auto', labels='classes', suffix='.seg.nrrd', on_progress=None, "
-        "steps=None, grid=None, regions=False"
+        "steps=None, grid=None, regions=False, precision='auto'"
     ),
     "segment": (
         "inputs, output=None, student=None, device='auto', labels='classes', on_progress=None, steps=None, "
-        "grid=None, affine=None, spacing=None, overwrite=False"
+        "grid=None, affine=None, spacing=None, overwrite=False, precision='auto'"
     ),
     "select": "run, smoothing_mm=(), overlap=(), mirror=(), device='auto', on_progress=None",
     "study": (
@@ -109,14 +109,14 @@ CLASSES = {
         "validation_subsets=('FLAIR+T1ce+T1+T2', 'FLAIR+T1ce', 'T1ce', 'T2'), num_workers=0, "
         "optimizer='adam', lr_schedule='poly', lr_warmup_steps=0, lr_decay_fraction=0.2, "
         "case_cache='auto', compile='none', ensemble=<factory>, case_order='endless', "
-        "adversarial=<factory>"
+        "adversarial=<factory>, masked=<factory>, mutual=<factory>"
     ),
     "Prediction": (
         "labels, subset, seconds, device, warnings, presence=None, estimated_dice=None, grades=None"
     ),
     "Steps": "registration='auto', stripping='auto', brain_mask=None, content_check=True, bias_field='auto'",
     "Student": "network, card=None",
-    "Study": "images, names=<factory>, warnings=(), brain=None",
+    "Study": "images, names=<factory>, warnings=(), brain=None, checked=False",
     "SynthesisOptions": (
         "difference='absolute', tumors=1, placement='aligned', clip_to_brain=False, max_scale_change=0.0, "
         "max_rotation_deg=0.0, flip=False, feather_mm=0.0, mixup_alpha=0.4, "
