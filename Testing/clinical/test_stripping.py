@@ -265,3 +265,12 @@ def test_a_mask_that_is_known_to_be_right_is_kept_whatever_its_volume() -> None:
     small = brain_mask(grow_mm=-50)
     assert set(implausible_masks({T1: small})) == {T1}
     assert not implausible_masks({T1: small}, sure=(T1,))
+
+
+def test_of_two_masks_that_differ_the_one_that_is_cut_off_goes() -> None:
+    whole, shifted = brain_mask(), brain_mask()
+    array_of_part = np.roll(sitk.GetArrayFromImage(shifted), 12, axis=2)
+    part = Grid.from_image(shifted).to_image(array_of_part)[:, :, : shifted.GetDepth() // 2]
+    assert set(implausible_masks({FLAIR: whole, T1CE: part})) == {T1CE}
+    both = {FLAIR: whole[:, :, : whole.GetDepth() // 2], T1CE: part}
+    assert set(implausible_masks(both)) == {FLAIR}

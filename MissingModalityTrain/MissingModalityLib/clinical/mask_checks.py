@@ -13,7 +13,8 @@ from ..imaging import plausibility
 from ..imaging.grid import Grid
 
 TRUSTED = (Modality.T1CE, Modality.T1, Modality.FLAIR, Modality.T2)
-"""Whose mask is kept where two disagree: that of T1, which deepbet learned from (Fisch et al. 2024)."""
+"""Whose mask is kept where two disagree and both or neither end at a face of their volume: that of T1, which
+deepbet learned from (Fisch et al. 2024). In volumes that end inside the head it may take the neck for brain."""
 
 SMALLEST_AGREEMENT = 0.85
 """Dice of two masks of one brain below which one is wrong, or the volumes are not in one space.
@@ -75,16 +76,17 @@ def _disagreeing(masks: Mapping[Modality, sitk.Image], sure: Sequence[Modality])
     """Masks unlike the others, and their highest Dice with one of them.
 
     One after the other, the mask that is least like the rest is taken out, until each one left is like
-    another one; of two that differ, the less trusted goes.
+    another one; of two that differ, the one that is cut off goes, or else the less trusted one.
     """
     alike = {frozenset(pair): dice(*map(masks.get, pair)) for pair in combinations(masks, 2)}
+    whole = {one: not _reaches_face(sitk.GetArrayViewFromImage(mask)) for one, mask in masks.items()}
     left, found = set(masks), {}
     while len(left) > 1:
         best = {one: max(alike[frozenset((one, other))] for other in left - {one}) for one in left}
         doubtful = [one for one in left - set(sure) if best[one] < SMALLEST_AGREEMENT]
         if not doubtful:
             break
-        worst = min(doubtful, key=lambda one: (best[one], -TRUSTED.index(one)))
+        worst = min(doubtful, key=lambda one: (best[one], whole[one], -TRUSTED.index(one)))
         found[worst] = best[worst]
         left.remove(worst)
     return found
