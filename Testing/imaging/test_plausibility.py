@@ -168,7 +168,7 @@ def test_range_too_small_for_float32_is_named_as_the_reason(factor: float) -> No
         prepared(changed(brain(), array))
 
 
-@pytest.mark.parametrize("value", [1e9, -1e9, 3e5, 1e28])
+@pytest.mark.parametrize("value", [1e9, -1e9, 3e5, 1e17])
 @pytest.mark.parametrize("count", [1, 3])
 def test_few_hot_voxels_neither_move_the_others_nor_pass_without_a_word(value: float, count: int) -> None:
     sound = prepared(brain())

@@ -41,7 +41,7 @@ class Told(nn.Module):
         sure: probability of each channel.
     """
 
-    head, divisor, name, options = HEADS["sigmoids"], 4, "told", {}
+    head, divisor, name, options, reads_place = HEADS["sigmoids"], 4, "told", {}, False
 
     def __init__(self, sure=(0.1, 0.7, 0.8, 0.9)) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class TestGate:
             assert (found["soft"] > 0)[found["hard"] > 0].all()
             assert presence <= 0.5 or np.array_equal(found["soft"], found["none"])
         sure = np.full((head.channels, 1, 1, 1), 0.01, np.float32)
-        sure[-1] = 0.97  # ET
+        sure[-2 if head.cavity else -1] = 0.97  # ET
         doubted = np.array([0.1, 0.1, 0.4], np.float32)
         assert head.class_map(apply_presence_gate(sure.copy(), doubted, head, "soft")) == 3
         assert head.class_map(apply_presence_gate(sure.copy(), doubted, head, "hard")) == 0

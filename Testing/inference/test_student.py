@@ -46,7 +46,7 @@ def student() -> Student:
 class Ramp(nn.Module):
     """A stand-in whose logits are its input, so that blending can be checked against the input itself."""
 
-    head, divisor = HEADS["regions"], 4
+    head, divisor, reads_place = HEADS["regions"], 4, False
 
     def __init__(self) -> None:
         super().__init__()

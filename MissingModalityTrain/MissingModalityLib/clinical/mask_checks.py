@@ -13,8 +13,11 @@ from ..imaging import plausibility
 from ..imaging.grid import Grid
 
 TRUSTED = (Modality.T1CE, Modality.T1, Modality.FLAIR, Modality.T2)
-"""Whose mask is kept where two disagree and both or neither end at a face of their volume: that of T1, which
-deepbet learned from (Fisch et al. 2024). In volumes that end inside the head it may take the neck for brain."""
+"""Whose mask is kept where two disagree and both or neither end at a face of their volume.
+
+That of T1, which deepbet learned from (Fisch et al. 2024). In a volume that ends inside the head it may take
+the neck for brain.
+"""
 
 SMALLEST_AGREEMENT = 0.85
 """Dice of two masks of one brain below which one is wrong, or the volumes are not in one space.
