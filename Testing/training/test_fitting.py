@@ -97,5 +97,9 @@ def test_a_memory_that_is_too_small_is_told_with_what_is_needed(formula):
     ],
 )
 def test_networks_of_the_papers_fill_every_memory(recipe, network, gigabytes):
+    if (network, gigabytes) == ("mstkdnet", 4):  # its weights, gradients and Adam's state alone take more
+        with pytest.raises(OptionError, match="mstkdnet needs"):
+            fit(make_plan(recipe, network), BOX, gpu(gigabytes), {})
+        return
     found = fit(make_plan(recipe, network), BOX, gpu(gigabytes), {})
     assert LEAST_USED <= found.used <= 1

@@ -79,7 +79,8 @@ def dry_step(plan: Plan, stage: str, half: bool = False) -> StepCost:
         try:
             parts = make_stage(plan, stage, _CPU)
             weights = sum(part.nbytes for part in parts.trained.parameters())
-            before = dry.now
+            before, peaks = dry.now, []
+            parts.optimizer.register_step_pre_hook(lambda *_: peaks.append(dry.peak))
             with _GpuPrecision() if half else nullcontext():
                 take_step(parts, settings, _CPU, torch.autocast("cpu", torch.bfloat16, enabled=half))
         except (RuntimeError, NotImplementedError) as error:
@@ -89,7 +90,9 @@ def dry_step(plan: Plan, stage: str, half: bool = False) -> StepCost:
             ) from error
         parts.optimizer.zero_grad(set_to_none=True)
         state = max(0, dry.now - before)  # made by the first step, there from the second on
-        return StepCost(dry.peak + state, dry.now, weights, dry.operations, dry.moved, dry.operators)
+        # while a step is made its state is counted already, before the first one it is not
+        memory = max(dry.peak, peaks[0] + state)
+        return StepCost(memory, dry.now, weights, dry.operations, dry.moved, dry.operators)
 
 
 class StageParts(NamedTuple):
