@@ -87,6 +87,7 @@ class PatchDataset(Dataset):
         seed: whole numbers that tell this run and stage from others.
         epoch: counts from 0.
         cut: whether samples hold their crops, or only say where these are to be cut.
+        placed: whether samples say where in the case they lie, for networks that read it.
     """
 
     def __init__(
@@ -96,9 +97,11 @@ class PatchDataset(Dataset):
         seed: Sequence[int],
         epoch: int,
         cut: bool = True,
+        placed: bool = True,
     ) -> None:
         self.cases = cases
         self.cut = cut
+        self.placed = placed
         self.settings = settings
         self.shows_all = epoch < settings.all_modalities_epochs
         self.entropy = (*seed, epoch)
@@ -130,7 +133,7 @@ class PatchDataset(Dataset):
             ``image`` (4, d, h, w) float32 and ``label`` (d, h, w) uint8, or ``start`` (3,) int64, the first
             voxel of a crop that is not cut; ``present``, what the case has, ``available``, what the network
             may fuse, ``teacher``, one modality more, and ``other``, a second subset, all (4,) bool;
-            ``place`` (3,) int64, the crop's first voxel counted from the middle of the box;
+            if ``placed``, ``place`` (3,) int64, the crop's first voxel counted from the middle of the box;
             ``augmentation``, what :func:`augmentation.apply` will do; ``case``, its number in ``cases``.
         """
         number = int(self.order[index])
@@ -149,13 +152,14 @@ class PatchDataset(Dataset):
             )
         else:
             crop = {"start": np.array(choice.start)}
+        if self.placed:
+            crop["place"] = np.array(choice.start) - np.array(case.shape) // 2
         return {
             **crop,
             "available": np.array(availability(choice.subset)),
             "teacher": np.array(availability(choice.teacher)),
             "other": np.array(availability(other)),
             "present": np.array(availability(case.subset)),
-            "place": np.array(choice.start) - np.array(case.shape) // 2,
             "augmentation": drawn,
             "case": number,
         }
