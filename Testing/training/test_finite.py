@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import OptionError, StudentError
+from MissingModalityLib.inference.student import Student
 from MissingModalityLib.training.plan import make_plan, read_config
 from MissingModalityLib.training.request import TrainRequest
 from MissingModalityLib.training.run import train
@@ -206,6 +207,20 @@ def test_a_flipped_bit_in_a_weight_is_told(copy: Path, tmp_path: Path) -> None:
 def test_a_sound_checkpoint_is_exported(copy: Path, tmp_path: Path) -> None:
     path = export(copy, tmp_path / "s.safetensors")
     assert all(tensor.isfinite().all() for tensor in load_file(path).values())
+
+
+def test_a_card_names_files_of_the_settings_without_their_folders(copy: Path, tmp_path: Path) -> None:
+    record = json.loads((copy / "run.json").read_text())
+    (stage,) = record["settings"]["stages"].values()
+    chosen = {"label_maps": str(tmp_path / "shapes"), "exclude": [r"C:\data\some.txt", "a"]}
+    stage["synthesis"]["grown"] |= chosen
+    (copy / "run.json").write_text(json.dumps(record))
+    card = Student.load(export(copy, tmp_path / "s.safetensors")).card
+    (told,) = card.training["settings"]["stages"].values()
+    assert (told["synthesis"]["grown"]["label_maps"], told["synthesis"]["grown"]["exclude"]) == (
+        "shapes",
+        ["some.txt", "a"],
+    )
 
 
 def test_a_method_whose_weights_are_no_numbers_stops_too(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from torch import Tensor, nn
@@ -122,7 +122,7 @@ def _card(record: RunRecord, stage: str, epochs: int) -> dict[str, Any]:
     training = {
         # a run of a whole plan has neither
         **{name: content[name] for name in ("recipe", "preset") if content[name]},
-        "settings": content["settings"],
+        "settings": _without_folders(content["settings"]),
         "seed": record.seed,
         "stage": stage,
         "epochs_done": epochs,
@@ -134,3 +134,16 @@ def _card(record: RunRecord, stage: str, epochs: int) -> dict[str, Any]:
         "versions": content["versions"],
     }
     return {"window": list(record.plan.stages[stage].patch_size), "training": training}
+
+
+def _without_folders(value: Any) -> Any:
+    """Settings with names of files and folders, without where they lie on a computer."""
+    if isinstance(value, Mapping):
+        return {name: _without_folders(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_folders(item) for item in value]
+    if isinstance(value, str):
+        for kind in (PurePosixPath, PureWindowsPath):
+            if kind(value).is_absolute():
+                return kind(value).name
+    return value
