@@ -246,10 +246,8 @@ class Trainer:
         stage, settings = self.stage, self.stage.settings
         self.trained.train()  # validation has left it in evaluation mode
         # made for each epoch, as its patches depend on the epoch
-        place = stage.network.reads_place
-        patches = PatchDataset(
-            stage.cases, settings, stage.entropy, epoch, cut=self.kept is None, placed=place
-        )
+        how = {"cut": self.kept is None, "placed": stage.network.reads_place}
+        patches = PatchDataset(stage.cases, settings, stage.entropy, epoch, **how)
         total = settings.epochs * settings.iterations_per_epoch
         values, timer = StepValues(stage.device), DataTimer()
         loader = timer.timed(batches(patches, stage.device))
