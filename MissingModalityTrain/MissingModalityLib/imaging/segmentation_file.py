@@ -43,6 +43,7 @@ def write_segmentation(classes: sitk.Image, output: Path | str, labels: str = "c
 
     Raises:
         OptionError: unknown suffix or convention.
+        LabelError: other values than these.
         ImageError: the file cannot be written.
     """
     output = Path(output)
