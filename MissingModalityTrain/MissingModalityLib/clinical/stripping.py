@@ -128,8 +128,9 @@ def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], No
         reasons = implausible_masks(masks, tuple(own))
         left = {modality: mask for modality, mask in masks.items() if modality not in reasons}
         if left:
-            method = _method(finder, [modality for modality in left if modality not in own], list(own))
             asked = _asked(left, tuple(own))
+            heard = [one for one in left if one not in own and (one in asked or one is WIDE)]
+            method = _method(finder, heard, list(own))
             brain = _agreed(left, study, asked)
             mask = brain if len(asked) >= ENOUGH_VOTES else grown(brain)
             return _measured(mask, method, _warnings(reasons, study))
