@@ -40,12 +40,12 @@ _OTHER = {
     ),
     CAPTURE: _set("screensave posdisp report phoenix phoenixzipreport overlay neuroquant icobrain mdbrain"),
     OTHER_SEQUENCE: _set(
-        "dwi sdwi isodwi ddwi dti dki hardi noddi trace tracew diff diffusion resolve ep2d epi swi "
-        "swip swan eswan swans mag perfusion perf pwi dsc dce dyn dynamic twist tricks asl pcasl pasl casl "
-        "bold fmri fcmri rest moco mocoseries b0 mra mrv mrs tof s3di pca pcmra 2dpc 3dpc "
-        "pc2d pc3d venc fsbb csi press svs t2star flairstar medic pd pdw dp stir dir psir fgatir ciss fiesta trufi truefisp fisp bffe bssfp ssfp psif "
-        "dess cine flow inv1 inv2 cest apt aptw mre elastography outphase spine cspine tspine lspine "
-        "cervical thoracic lumbar hws bws lws ci3d"
+        "dwi sdwi isodwi ddwi dti dki hardi noddi trace tracew diff diffusion resolve ep2d epi swi swip "
+        "swan eswan swans mag perfusion perf pwi dsc dce dyn dynamic twist tricks asl pcasl pasl casl bold "
+        "fmri fcmri rest moco mocoseries b0 mra mrv mrs tof s3di pca pcmra 2dpc 3dpc pc2d pc3d venc fsbb "
+        "csi press svs t2star flairstar medic pd pdw dp stir dir psir fgatir ciss fiesta trufi truefisp "
+        "fisp bffe bssfp ssfp psif dess cine flow inv1 inv2 cest apt aptw mre elastography outphase spine "
+        "cspine tspine lspine cervical thoracic lumbar hws bws lws ci3d"
     ),
 }
 _KIND_OF_WORD = {word: kind for kind, words in _OTHER.items() for word in words}
