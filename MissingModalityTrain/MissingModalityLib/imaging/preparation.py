@@ -23,6 +23,7 @@ from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
 from .hounsfield import is_hounsfield
 from .intensities import BRAIN_SHARE, Background, find_background, without_bright_air, z_scores
 from .label_placement import check_on_brain, check_on_grid
+from .padding import without_padding
 from .plausibility import (
     DOUBTFUL_OVERLAP,
     LARGEST_BRAIN_MM3,
@@ -96,7 +97,8 @@ def check_volumes(study: Study) -> Study:
     """Refuse what no volume of a head can be, each by itself; a study that was checked stays as it is.
 
     Returns:
-        The study as a checked one, with a warning for each grid that is a little off.
+        The study as a checked one, its padding as dark as air, with a warning for each volume that was padded
+        and each grid that is a little off.
 
     Raises:
         ImageError: no volume; one that is empty, constant, not finite, of no head's size, or CT.
@@ -105,7 +107,7 @@ def check_volumes(study: Study) -> Study:
         return study
     if not study.images:
         raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
-    notes = list(study.warnings)
+    notes, images = list(study.warnings), dict(study.images)
     for modality, image in study.images.items():
         check_volume(image, study.names[modality])
         if is_hounsfield(sitk.GetArrayViewFromImage(image)):
@@ -115,7 +117,9 @@ def check_volumes(study: Study) -> Study:
             )
         check_extent(Grid.from_image(image), study.names[modality])
         notes += check_grid(Grid.from_image(image), study.names[modality])
-    return replace(study, warnings=tuple(notes), checked=True)
+        images[modality], told = without_padding(image, study.names[modality])
+        notes += told
+    return replace(study, images=images, warnings=tuple(notes), checked=True)
 
 
 def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
