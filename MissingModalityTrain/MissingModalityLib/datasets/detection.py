@@ -14,11 +14,19 @@ from .sequence_header import (
     Weighting,
     contrast_agent,
     contrast_denied,
+    is_angiography,
     is_t2_star,
     other_image_type,
     weighting,
 )
-from .sequence_words import OTHER_SEQUENCE, WEIGHTINGS, other_image, weightings, words_of
+from .sequence_words import (
+    OTHER_SEQUENCE,
+    WEIGHTINGS,
+    may_be_phase_contrast,
+    other_image,
+    weightings,
+    words_of,
+)
 
 FIT_TO_FILL_IN = 0.5
 """From this confidence on a guess is used without asking."""
@@ -102,6 +110,8 @@ def detect_modality(*texts: str, header: Header | None = None) -> Guess:
         return _excluded("T2 in the name with gradient echoes in the header (T2*)", OTHER_SEQUENCE)
     if by_times.excluded and kinds <= {"T2", "FLAIR"}:
         return Guess(None, 0.0, by_times.reason, OTHER_SEQUENCE, by_times.reason.rstrip("."))
+    if kinds <= {"T1"} and contrast.given is not True and may_be_phase_contrast(words):
+        return _phase_or_post(kinds, header)
     if not kinds:
         return _by_times(by_times, contrast)
     return _combined(_by_words(kinds, contrast), by_times)
@@ -113,6 +123,14 @@ def _all_words(*texts: str) -> list[str]:
 
 def _excluded(evidence: str, kind: str) -> Guess:
     return Guess(None, 0.0, f"{evidence} says that it is none of {in_words()}.", kind, evidence)
+
+
+def _phase_or_post(kinds: set[str], header: Header) -> Guess:
+    """Of an image named PC, where nothing says that contrast agent was given."""
+    if is_angiography(header):
+        return _excluded("'pc' in the name of an angiography", OTHER_SEQUENCE)
+    reason = "'PC' in the name may mean post contrast, or phase contrast, an angiography; check it."
+    return Guess(Modality.T1CE, _TO_BE_CHECKED, reason) if kinds else Guess(None, 0.0, reason)
 
 
 def _second_echo(words: list[str], other: str, header: Header) -> Guess | None:

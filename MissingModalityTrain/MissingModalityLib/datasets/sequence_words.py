@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..core.modalities import Modality
 
@@ -40,12 +40,12 @@ _OTHER = {
     ),
     CAPTURE: _set("screensave posdisp report phoenix phoenixzipreport overlay neuroquant icobrain mdbrain"),
     OTHER_SEQUENCE: _set(
-        "dwi sdwi isodwi ddwi dti dki hardi noddi trace tracew diff diffusion resolve ep2d epi swi "
-        "swip swan eswan swans mag perfusion perf pwi dsc dce dyn dynamic twist tricks asl pcasl pasl casl "
-        "bold fmri fcmri rest moco mocoseries b0 mra mrv mrs tof s3di pca pcmra fsbb csi press svs t2star "
-        "flairstar medic pd pdw dp stir dir psir fgatir ciss fiesta trufi truefisp fisp bffe bssfp ssfp psif "
-        "dess cine flow inv1 inv2 cest apt aptw mre elastography outphase spine cspine tspine lspine "
-        "cervical thoracic lumbar hws bws lws ci3d"
+        "dwi sdwi isodwi ddwi dti dki hardi noddi trace tracew diff diffusion resolve ep2d epi swi swip "
+        "swan eswan swans mag perfusion perf pwi dsc dce dyn dynamic twist tricks asl pcasl pasl casl bold "
+        "fmri fcmri rest moco mocoseries b0 mra mrv mrs tof s3di pca pcmra 2dpc 3dpc pc2d pc3d venc fsbb "
+        "csi press svs t2star flairstar medic pd pdw dp stir dir psir fgatir ciss fiesta trufi truefisp "
+        "fisp bffe bssfp ssfp psif dess cine flow inv1 inv2 cest apt aptw mre elastography outphase spine "
+        "cspine tspine lspine cervical thoracic lumbar hws bws lws ci3d"
     ),
 }
 _KIND_OF_WORD = {word: kind for kind, words in _OTHER.items() for word in words}
@@ -193,6 +193,11 @@ def _kind_of_word(word: str) -> str | None:
     if word.startswith(_SEQUENCE_STEMS) or word.endswith("dwi") or _B_VALUE.match(word):
         return OTHER_SEQUENCE
     return None
+
+
+def may_be_phase_contrast(words: Sequence[str]) -> bool:
+    """Whether a name says PC: phase contrast, an angiography, to some, and post contrast to others."""
+    return "pc" in words and {"CONTRAST", "NATIVE"}.isdisjoint(weightings(words))
 
 
 def is_reformat(words: Iterable[str]) -> bool:
