@@ -25,6 +25,7 @@ from ..core.words import unknown_name
 from ..networks.head import Head
 from ..networks.network import Network, placed
 from ..networks.output import Output
+from ..runtime.freed_memory import give_back
 from .card import GATES
 from .windows import count_windows
 
@@ -141,6 +142,7 @@ def infer(
         mirror: axes, 0 to 2, along which the case is mirrored too; the mean over all combinations counts.
         on_window: called with (windows done, windows in all).
     """
+    give_back()  # what earlier steps have freed would lie beside the windows
     combinations = [
         flipped for count in range(len(mirror) + 1) for flipped in itertools.combinations(mirror, count)
     ]
