@@ -125,6 +125,13 @@ def test_pc_may_be_post_or_phase_contrast_and_is_asked(name: str) -> None:
     assert detect_modality("PC sag", header=TIMES[T1]).confidence < 0.5
 
 
+def test_other_short_words_for_contrast_agent() -> None:
+    assert all(detect_modality(name).modality is T1CE for name in ("T1 pKM", "T1+", "T1 tse tra +", "T1w +C"))
+    assert all(detect_modality(name).confidence < 0.5 for name in ("T1 PI", "T1_IV"))
+    assert detect_modality("T1 native IV").modality is T1
+    assert detect_modality("brain IV", header=TIMES[T2]).modality is T2
+
+
 def test_contrast_without_weighting_is_too_little_to_fill_in() -> None:
     assert detect_modality("POST GAD").confidence < 0.5
 

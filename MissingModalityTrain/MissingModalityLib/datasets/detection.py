@@ -21,9 +21,10 @@ from .sequence_header import (
 )
 from .sequence_words import (
     OTHER_SEQUENCE,
+    PERHAPS_CONTRAST,
     WEIGHTINGS,
-    may_be_phase_contrast,
     other_image,
+    unclear_contrast,
     weightings,
     words_of,
 )
@@ -32,6 +33,7 @@ FIT_TO_FILL_IN = 0.5
 """From this confidence on a guess is used without asking."""
 
 _TO_BE_CHECKED = 0.45
+_PC = "pc"
 _SILENT = "Neither name nor header tells the modality."
 
 
@@ -110,8 +112,9 @@ def detect_modality(*texts: str, header: Header | None = None) -> Guess:
         return _excluded("T2 in the name with gradient echoes in the header (T2*)", OTHER_SEQUENCE)
     if by_times.excluded and kinds <= {"T2", "FLAIR"}:
         return Guess(None, 0.0, by_times.reason, OTHER_SEQUENCE, by_times.reason.rstrip("."))
-    if kinds <= {"T1"} and contrast.given is not True and may_be_phase_contrast(words):
-        return _phase_or_post(kinds, header)
+    unclear = "" if contrast.given else unclear_contrast(words)
+    if unclear and (kinds == {"T1"} or (not kinds and unclear == _PC)):
+        return _perhaps_contrast(unclear, kinds, header)
     if not kinds:
         return _by_times(by_times, contrast)
     return _combined(_by_words(kinds, contrast), by_times)
@@ -125,11 +128,11 @@ def _excluded(evidence: str, kind: str) -> Guess:
     return Guess(None, 0.0, f"{evidence} says that it is none of {in_words()}.", kind, evidence)
 
 
-def _phase_or_post(kinds: set[str], header: Header) -> Guess:
-    """Of an image named PC, where nothing says that contrast agent was given."""
-    if is_angiography(header):
+def _perhaps_contrast(word: str, kinds: set[str], header: Header) -> Guess:
+    """Of a T1-weighted image with a word that may mean contrast agent, where nothing else says so."""
+    if word == _PC and is_angiography(header):
         return _excluded("'pc' in the name of an angiography", OTHER_SEQUENCE)
-    reason = "'PC' in the name may mean post contrast, or phase contrast, an angiography; check it."
+    reason = f"'{word.upper()}' in the name may mean {PERHAPS_CONTRAST[word]}; check it."
     return Guess(Modality.T1CE, _TO_BE_CHECKED, reason) if kinds else Guess(None, 0.0, reason)
 
 

@@ -61,8 +61,13 @@ _B_VALUE = re.compile(r"^b(?:0|[1-9]\d?[05]0)$")
 _CONTRAST = _set(
     "gd gad gado gadolinium gadovist gadavist gadobutrol gadoteridol gadoterate dotarem magnevist omniscan "
     "prohance multihance clariscan elucirem vueway post postcontrast postgd postgad pstgd pgd ce km mkm "
-    "nachkm cont cte enhanced enhancement cplus mdc civ pdc inj"
+    "nachkm pkm cont cte enhanced enhancement cplus mdc civ pdc inj"
 )
+PERHAPS_CONTRAST = {
+    "pc": "post contrast, or phase contrast, an angiography",
+    "pi": "post injection, or parallel imaging",
+    "iv": "intravenous contrast agent, or a number",
+}
 _CONTRAST_STEMS = ("gado", "contrast", "kontras", "postcontras", "postkontras", "injec", "inyec", "iniez")
 _NO_CONTRAST = _set(
     "pre precontrast pregd pregad native nativ noncontrast unenhanced nonenhanced nocontrast plain"
@@ -142,6 +147,7 @@ _REPLACED = (
     (re.compile(r"[\s-]-c\b|\s-c\b|\b(?:km|gd|gado?|ce|c|iv)-(?=\s|$)|\bwithout$"), " nocontrast "),
     (re.compile(r"\bwith$|\b(?:gd|ce)(?=t1)|\bc/c\b"), " cplus "),
     (re.compile(r"\bt1 c$"), " t1c "),
+    (re.compile(r"(\bt1\b[^+]*?)\s*\+$"), r"\1 cplus "),
     (re.compile(rf"\b(?:pre|post)[\s-]*{_TREATMENT}"), " "),
     (re.compile(r"\+\s*(?:c|cm|iv)\b|\b(?:c|iv)\s*\+|\+\s*(?=gd|gad|km|ce)|\bw/?\s*c\b"), " cplus "),
 )
@@ -195,9 +201,11 @@ def _kind_of_word(word: str) -> str | None:
     return None
 
 
-def may_be_phase_contrast(words: Sequence[str]) -> bool:
-    """Whether a name says PC: phase contrast, an angiography, to some, and post contrast to others."""
-    return "pc" in words and {"CONTRAST", "NATIVE"}.isdisjoint(weightings(words))
+def unclear_contrast(words: Sequence[str]) -> str:
+    """The word of a name that may mean contrast agent or something else, where none is clear; else empty."""
+    if {"CONTRAST", "NATIVE"} & weightings(words):
+        return ""
+    return next((word for word in words if word in PERHAPS_CONTRAST), "")
 
 
 def is_reformat(words: Iterable[str]) -> bool:
