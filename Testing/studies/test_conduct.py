@@ -115,6 +115,25 @@ def test_rows_that_lack_say_so_and_runs_have_states(cases: Path, tmp_path: Path)
     assert [run.state for run in prepare_study(request).runs.runs] == ["over", "to do"]
 
 
+def test_runs_are_scored_by_their_rule_for_the_cavity(
+    cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules: list[str] = []
+
+    def evaluate_folder(*_: Any, resection_cavity: str, **__: Any) -> None:
+        rules.append(resection_cavity)
+
+    monkeypatch.setattr("MissingModalityLib.evaluation.evaluate.evaluate_folder", evaluate_folder)
+    monkeypatch.setattr("MissingModalityLib.training.stage_students.export", lambda *_: None)
+    folders = []
+    for rule in ("background", "class"):
+        request = StudyRequest(**asked(cases, tmp_path, settings=SETTINGS | {"resection_cavity": rule}))
+        work = prepare_study(request)
+        conduct._score(work, work.runs.runs[0], lambda event: None)
+        folders.append(conduct.evaluation_folder(work, work.runs.runs[0]).name)
+    assert rules == ["background", "class"] and len(set(folders)) == 2
+
+
 def test_what_another_process_is_at_is_left_to_it_and_waited_for(
     cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,6 +216,7 @@ def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
             device=work.request.device,
             convention=work.request.convention,
             hd95_rule=work.study.hd95_rule,
+            resection_cavity=run.plan.resection_cavity,
             hd95_definition=work.study.hd95_definition,
             on_progress=report,
             cases=run.division.test,
@@ -233,6 +234,8 @@ def evaluation_folder(work: StudyWork, run: StudyRun) -> Path:
     """Where a run's scores lie, named by the cases and by all that decides a score beside the weights."""
     hd95 = (work.study.hd95_rule, work.study.hd95_definition)
     facts = [run.division.test, work.size.card_of(run.training.network), *hd95]
+    cavity = run.plan.resection_cavity
+    facts += [cavity] if cavity != "background" else []  # so are folders of earlier versions named
     key = hashlib.sha256(strict_json.dumps(facts).encode()).hexdigest()[:8]
     return run.folder.path / f"evaluation-{key}"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.modalities import SUBSETS, subset_name
 from ..evaluation.case_picture import picture_case
 from ..evaluation.metrics import ET_FILTERED
@@ -41,15 +41,15 @@ def _line(scored: Scored, printed: Printed, metric: str) -> PicturedLine | None:
     """A row as it is pictured; None where there is nothing of all subsets."""
     if not scored.evaluations.get(ALL):
         return None
-    names = [subset_name(subset) for subset in SUBSETS]
+    regions = (*REGIONS, CAVITY_REGION)
     by_subset = {
-        name: {region: fmean(found) for region in REGIONS if (found := scored.numbers(name, region, metric))}
-        for name in names
+        name: {region: fmean(found) for region in regions if (found := scored.numbers(name, region, metric))}
+        for name in map(subset_name, SUBSETS)
     }
     return PicturedLine(
         scored.row.name,
         {name: values for name, values in by_subset.items() if values},
-        {region: scored.numbers(ALL, region, metric) for region in REGIONS},
+        {region: found for region in regions if (found := scored.numbers(ALL, region, metric))},
         _printed(scored, printed, metric),
     )
 
