@@ -56,12 +56,13 @@ def draw_networks(
 
     Args:
         study, rows, printed: as in :func:`draw_figures`.
-        students: files by name of their row, of the first seed.
+        students: files by name of their row, of the first seed; those that are absent are left out.
         epochs: by name of the row those of the stage ``study.course``.
         output: folder.
     """
     metric, title = study.metrics[0], f"{study.name}: {study.title}"
-    lines = [line for row in rows if (line := _line(row, printed, metric)) and line.name in students]
+    there = {name for name, path in students.items() if path.is_file()}
+    lines = [line for row in rows if (line := _line(row, printed, metric)) and line.name in there]
     networks = {line.name: Student.load(students[line.name]).network for line in lines}
     kinds = {row.row.name: row.row.training.network for row in rows if row.row.training}
     sizes = {
