@@ -44,6 +44,12 @@ Those of 54 training patients have 1123 to 1734.
 SMALLEST_PART_MM3 = 2.0e3
 """Of any brain, also in a slab or a crop: an adult's at a tenth of its length has 1.2 to 1.7 cm³."""
 
+DOUBTFUL_OVERLAP = 0.8
+"""Share of a brain that another volume shows, below which they lie apart or the volume ends inside it.
+
+No volume of 70 patients of BraTS has less than 0.9 of the brain in all of its patient's.
+"""
+
 _FINE_VOXELS = 20**3
 """A whole brain of fewer voxels is a thumbnail or a phantom: at its true size they would be 5 mm wide."""
 
@@ -212,6 +218,13 @@ def limit_hot_voxels(
 
 
 _CORRECT = "Correct it in the header, in millimeters, or export the volume again."
+
+
+def tell_part(name: str, share: float) -> list[str]:
+    """A sentence where a volume shows but a share of the brain."""
+    if share >= DOUBTFUL_OVERLAP:
+        return []
+    return [f"{name} shows {share:.0%} of the brain; where it ends, the others are used alone."]
 
 
 def is_cut(mask: np.ndarray) -> bool:

@@ -23,18 +23,21 @@ from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
 from .hounsfield import is_hounsfield
 from .intensities import BRAIN_SHARE, Background, find_background, without_bright_air, z_scores
 from .label_placement import check_on_brain, check_on_grid
+from .padding import without_padding
 from .plausibility import (
+    DOUBTFUL_OVERLAP,
     LARGEST_BRAIN_MM3,
     check_extent,
     check_grid,
     check_head,
     limit_hot_voxels,
+    tell_part,
 )
 from .prepared import Prepared
 from .reading import Study
 from .volumes import check_volume
 
-REFUSED_OVERLAP, DOUBTFUL_OVERLAP = 0.3, 0.8
+REFUSED_OVERLAP = 0.3
 """Share of the smaller of two brains that lies inside the other."""
 
 _MASK_NAME = "The brain mask"
@@ -94,7 +97,8 @@ def check_volumes(study: Study) -> Study:
     """Refuse what no volume of a head can be, each by itself; a study that was checked stays as it is.
 
     Returns:
-        The study as a checked one, with a warning for each grid that is a little off.
+        The study as a checked one, its padding as dark as air, with a warning for each volume that was padded
+        and each grid that is a little off.
 
     Raises:
         ImageError: no volume; one that is empty, constant, not finite, of no head's size, or CT.
@@ -103,7 +107,7 @@ def check_volumes(study: Study) -> Study:
         return study
     if not study.images:
         raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
-    notes = list(study.warnings)
+    notes, images = list(study.warnings), dict(study.images)
     for modality, image in study.images.items():
         check_volume(image, study.names[modality])
         if is_hounsfield(sitk.GetArrayViewFromImage(image)):
@@ -113,7 +117,9 @@ def check_volumes(study: Study) -> Study:
             )
         check_extent(Grid.from_image(image), study.names[modality])
         notes += check_grid(Grid.from_image(image), study.names[modality])
-    return replace(study, warnings=tuple(notes), checked=True)
+        images[modality], told = without_padding(image, study.names[modality])
+        notes += told
+    return replace(study, images=images, warnings=tuple(notes), checked=True)
 
 
 def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
@@ -250,8 +256,7 @@ def _inside_brain(image: sitk.Image, name: str, grid: Grid, brain: sitk.Image, g
             f"{name} shows nothing of the brain in the other volumes or of the brain mask. Check that all "
             "belong to the same patient and visit."
         )
-    if share < DOUBTFUL_OVERLAP:
-        warnings.append(f"{name} shows {share:.0%} of the brain; where it ends, the others are used alone.")
+    warnings += tell_part(name, share)
     # what surrounds the brain is tissue, so nothing of the background is interpolated into it
     return _Volume(
         _interpolated(limited, grid, background.lowest),
@@ -270,7 +275,7 @@ def _interpolated(image: sitk.Image, grid: Grid, fill: float) -> np.ndarray:
 def _check_overlap(
     study: Study, masks: Mapping[Modality, np.ndarray], sizes: Mapping[Modality, float]
 ) -> list[str]:
-    """Refuse brains that lie apart, warn of those that hardly meet: a wrong origin, or no registration.
+    """Refuse brains that lie apart, warn of those that hardly meet or end early: a wrong origin, a slab.
 
     Args:
         study: for the names.
@@ -278,7 +283,7 @@ def _check_overlap(
         sizes: volume of each brain on its own grid, mm³; part of it may lie outside the common grid.
     """
     warnings = []
-    first = study.reference
+    first, whole = study.reference, np.count_nonzero(np.logical_or.reduce(list(masks.values())))
     for modality, mask in masks.items():
         share = (mask & masks[first]).sum() * SPACING_MM**3 / min(sizes[modality], sizes[first])
         names = f"{study.names[modality]} does not overlap with {study.names[first]}"
@@ -292,6 +297,8 @@ def _check_overlap(
                 f"{names} as it should: the brains share {share:.0%} of the smaller one. "
                 "Register one onto the other for a reliable result."
             )
+        elif study.brain is None:
+            warnings += tell_part(study.names[modality], np.count_nonzero(mask) / whole)
     return warnings
 
 
