@@ -45,6 +45,7 @@ def write_segmentation(classes: sitk.Image, output: Path | str, labels: str = "c
         OptionError: unknown suffix or convention.
         ImageError: the file cannot be written.
     """
+    output = Path(output)
     write_image(segmentation_image(classes, output, labels), output)
 
 
