@@ -144,7 +144,7 @@ def _list(options: argparse.Namespace) -> None:
     where = (
         f"of whole steps on {options.gpu}, as 'plan' predicts it"
         if options.gpu
-        else f"of the networks alone on {device}, as fast as it is now"
+        else f"of the networks alone on {device}, timed here and now: what else keeps it busy lengthens it"
     )
     lines = [f"Preset {options.preset}, seeds {options.seeds}; time {where}:"]
     found = []
