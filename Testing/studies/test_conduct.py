@@ -35,6 +35,7 @@ SMALL = Study(
     "a paper",
     (DataSet("a data set", ("",)),),
     equal_steps=False,
+    course="posttrain",
 )
 SETTINGS = {key: value for key, value in TINY.items() if key != "epochs"} | {"iterations_per_epoch": 1}
 
@@ -84,8 +85,9 @@ def test_the_table_has_what_was_scored_and_says_what_is_not_available(
     assert head[:4] == ["", "Dice WT", "Dice TC", "Dice ET"] and tomorrow[1] == NOT_AVAILABLE
     assert float(host[1]) >= 0 and float(longer[1]) >= 0
     assert [test["name"] for test in result["tests"]] == ["longer"]
-    pictures = ("small.png", "small-subsets.png", "small-case/patient_a.png")
+    pictures = ("small.png", "small-subsets.png", "small-course.png", "small-case/patient_a.png")
     assert all((output / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+    assert not (output / "small-sizes.png").exists(), "both rows have one network"
     assert len(result["runs"]) == 2 and all((Path(run) / "run.json").exists() for run in result["runs"])
 
 
