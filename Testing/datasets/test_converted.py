@@ -79,7 +79,11 @@ def test_corrected_slices_are_taken_rather_than_uneven_ones_and_the_first_copy(t
 def test_a_t1_run_again_after_others_is_left_to_the_user(tmp_path: Path) -> None:
     listing = found(tmp_path, [f"{MPR}_{TIME}_3", f"{TSE}_{TIME}_5", f"{MPR}_{TIME}_9"])
     assert chosen(listing) == {T1: f"{MPR}_{TIME}_3", T2: f"{TSE}_{TIME}_5"}
-    assert "run again, perhaps after contrast agent" in listing.cases[0].beside[0]
+    (told,) = listing.cases[0].beside
+    assert "run again, perhaps after contrast agent" in told
+    again = tmp_path / f"{MPR}_{TIME}_9.nii.gz"
+    again.rename(tmp_path / told.rpartition("call it ")[2].removesuffix("."))
+    assert chosen(find_cases(tmp_path))[T1CE] == f"t1ce_{TIME}_9"
 
 
 def test_each_time_in_a_folder_is_a_case_and_two_patients_of_one_time_are_refused(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.imaging.preparation import prepare, to_reference_grid
 from MissingModalityLib.imaging.prepared import Prepared
 from MissingModalityLib.imaging.reading import Study
-from MissingModalityLib.inference.places import places_of
+from MissingModalityLib.inference.places import Places, places_of
+from MissingModalityLib.inference.sliding_window import RawPrediction
 from MissingModalityLib.inference.student import Student
-from small_networks import small_network, telling_student
+from small_networks import small_network
 from small_patient import brain_volume
 from subsets import with_modalities
 
@@ -43,7 +44,7 @@ def student() -> Student:
 
 
 def test_above_a_slab_the_result_is_that_of_the_others_alone(student: Student) -> None:
-    given = study(0.5)
+    given = study(0.6)
     prepared = prepare(given)
     both, one = student.classes(prepared), student.classes(alone(prepared))
     found = sitk.GetArrayFromImage(student.predict(given, "cpu").labels)
@@ -53,21 +54,32 @@ def test_above_a_slab_the_result_is_that_of_the_others_alone(student: Student) -
     np.testing.assert_array_equal(found, sitk.GetArrayFromImage(to_reference_grid(expected, prepared)))
 
 
+def places(share: float) -> Places:
+    given = study(share)
+    return places_of(prepare(given), given.names)
+
+
 def test_a_volume_that_shows_most_of_the_brain_counts_everywhere() -> None:
-    places = places_of(prepare(study(0.95)))
-    assert places.number is None
-    assert places.available.tolist() == [True, True, False, False]
-    assert places_of(prepare(study(0.5))).number is not None
+    whole = places(0.95)
+    assert whole.number is None and whole.told == ()
+    assert whole.available.tolist() == [True, True, False, False]
 
 
-def test_a_part_of_a_stripped_brain_is_told() -> None:
-    assert any(
-        "t1ce.nii.gz shows " in text and "% of the brain" in text for text in prepare(study(0.5)).warnings
+def test_a_part_is_told_and_one_below_a_half_left_out() -> None:
+    part, small = places(0.6), places(0.4)
+    assert part.used == (FLAIR, T1CE) and small.used == small.subset == (FLAIR,)
+    assert part.told[0].endswith("% of the brain; where it ends, the others are used alone.")
+    assert small.told[0].startswith("t1ce.nii.gz shows ") and "left out" in small.told[0]
+    assert small.number is None and small.available.tolist() == [True, False, False, False]
+
+
+def test_each_place_has_the_answer_of_its_subset_and_the_largest_presence_counts() -> None:
+    number = np.array([[[0, 1, 1]]], np.uint8)
+    found = RawPrediction(
+        np.stack([np.full((3, 1, 1, 3), value, np.float32) for value in (0.25, 0.75)]),
+        np.array([[0.1, 0.9, 0.3], [0.2, 0.4, 0.3]], np.float32),
     )
-    assert not any("of the brain" in text for text in prepare(study(1.0)).warnings)
-
-
-def test_what_the_network_tells_of_the_case_is_the_most_of_any_place() -> None:
-    student = telling_student()
-    presence = student.predict(study(0.5), "cpu").presence
-    assert presence is not None and set(presence) == {"NCR", "ED", "ET"}
+    asked = Places(np.eye(4, dtype=bool)[:2], number, (FLAIR,))
+    probabilities, presence = asked.together(found, lambda values, presence: values * presence[0])
+    np.testing.assert_allclose(probabilities[0, 0, 0], [0.025, 0.15, 0.15], rtol=1e-6)
+    np.testing.assert_allclose(presence, [0.2, 0.9, 0.3], rtol=1e-6)

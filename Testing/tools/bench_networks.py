@@ -6,7 +6,8 @@ in units of the largest value; the operations that were done, those of convoluti
 which a multiplication with its addition is two; and the rate of a plain matrix product, which is about what
 the processor can do. A training step is loss, gradients and Adam. The 15 subsets of a window are predicted
 with each modality encoded once, one by one in the same network, and straightforwardly one by one, where
-absent modalities are encoded too and set to 0.
+absent modalities are encoded too and set to 0. The bundled student's window is compared with its network as
+PyTorch computes it by itself.
 
     python Testing/tools/bench_networks.py                                       minutes
     python Testing/tools/bench_networks.py --window 48 --crop 48 --lines window  one line, smaller
@@ -23,14 +24,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, register_flop_formula
 
 import straightforward
 from bench import SEED
 from MissingModalityLib import networks
 from MissingModalityLib.core.labels import TumorClass
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, availability
+from MissingModalityLib.inference.locations import bundled_student
 from MissingModalityLib.inference.sliding_window import fast_precision
+from MissingModalityLib.inference.student import Student
 from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.networks.mmformer_blocks import Layer
 from MissingModalityLib.networks.output import Feature, Kind, Output
@@ -43,6 +46,12 @@ TOKENS_SIDE, TOKEN_SIZE, HEADS, HIDDEN = 5, 512, 8, 4096
 """Of mmFormer for a window of 80 voxels: places along a side of the coarsest level, of each modality."""
 
 MATRIX_SIDE = 1024
+
+
+@register_flop_formula(torch.ops.aten.mkldnn_convolution)
+def _convolution_flop(x: Sequence[int], weight: Sequence[int], *_: Any, out_shape: Sequence[int]) -> int:
+    """Operations of oneDNN's convolution, which PyTorch's counter does not know by itself."""
+    return conv_flop_count(x, weight, out_shape)
 
 
 @dataclass(frozen=True)
@@ -117,14 +126,28 @@ def _window(options: argparse.Namespace) -> list[Line]:
     theirs = torch.inference_mode()(lambda: straightforward.rfnet_logits(network, image, known))
     title = f"RFNet window of {options.window}^3, "
     return [
-        Line(title + "float32", ours, theirs),
-        Line(title + "half precision where native", _half(ours), theirs),
+        Line(title + "float32", _predicted(ours, "float32"), theirs),
+        Line(title + "half precision where native", _predicted(ours, "auto"), theirs),
     ]
 
 
-def _half(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+def _student(options: argparse.Namespace) -> list[Line]:
+    student = Student.load(bundled_student())
+    image = torch.randn(1, len(MODALITIES), *student.card.window)
+    known = torch.ones(1, len(MODALITIES), dtype=torch.bool)
+    plain = torch.inference_mode()(lambda: student.network(image, known).logits)
+    title = f"bundled student, window of {student.card.window[0]}^3, "
+    return [
+        Line(title + "float32", _predicted(plain, "float32"), plain),
+        Line(title + "half precision where native", _predicted(plain, "auto"), plain),
+    ]
+
+
+def _predicted(work: Callable[[], Tensor], precision: str) -> Callable[[], Tensor]:
+    """What cases are predicted with in this precision, beside the network called by itself."""
+
     def computed() -> Tensor:
-        with fast_precision(torch.device("cpu")):
+        with fast_precision(torch.device("cpu"), precision):
             return work().float()
 
     return computed
@@ -217,6 +240,7 @@ def _rfnet(options: argparse.Namespace) -> RFNet:
 
 LINES: dict[str, Callable[[argparse.Namespace], list[Line]]] = {
     "window": _window,
+    "student": _student,
     "attention": _attention,
     "subsets": _subsets,
     "step": _step,

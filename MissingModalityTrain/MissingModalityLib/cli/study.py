@@ -151,7 +151,9 @@ def _list(options: argparse.Namespace) -> None:
     studies = [study_named(options.name)] if options.name else list(STUDIES.values())
     size = size_named(options.preset, options.steps)
     more = "" if options.gpu else " or more"
-    for cost in costs(studies, size, options.seeds, seconds, dict(options.settings)):
+    with shown_progress(options) as progress:  # a step of each network takes minutes on two cores
+        counts = costs(studies, size, options.seeds, seconds, dict(options.settings), progress)
+    for cost in counts:
         time = "nobody can tell" if cost.seconds is None else in_words(cost.seconds) + more
         absent = f"; not available: {counted(cost.absent, 'row')}" if cost.absent else ""
         lines.append(

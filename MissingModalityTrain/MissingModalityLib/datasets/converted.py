@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.files import image_suffix
 from ..core.modalities import MODALITIES, Modality
 from .case import Case, ImageFile, Skipped
 from .detection import FIT_TO_FILL_IN, Guess, detect_modality
@@ -136,8 +137,7 @@ def _chosen(volumes: Sequence[_Volume]) -> tuple[dict[Modality, ImageFile], dict
         best, *others = sorted(fit[modality], key=lambda volume: volume.merits, reverse=True)
         images[modality] = ImageFile(best.path)
         reasons |= {
-            volume.path: f"{best.path.name} is used for {modality.title}; give the one you mean a name that "
-            f"ends in _{modality.name.lower()}"
+            volume.path: f"{best.path.name} is used for {modality.title}; move that one elsewhere to use this"
             for volume in others
         }
     return images, reasons
@@ -146,8 +146,10 @@ def _chosen(volumes: Sequence[_Volume]) -> tuple[dict[Modality, ImageFile], dict
 def _is(volume: _Volume, volumes: Sequence[_Volume]) -> tuple[Modality | None, str]:
     """Which sequence a file is to be used for, or None and the reason."""
     guess = volume.guess
+    if guess.excluded:
+        return None, guess.reason.rstrip(".")
     if guess.modality is None or guess.confidence < FIT_TO_FILL_IN:
-        return None, f"{guess.reason.rstrip('.')}; to use it, name it like x_flair or x_t1ce"
+        return None, f"{guess.reason.rstrip('.')}; {_renamed(volume, guess.modality or Modality.FLAIR)}"
     if found := _OTHER_IMAGE.search(volume.suffix):
         return None, f"'{found[0]}' in the name is that of a map, a phase or another image"
     if guess.modality is Modality.T1 and guess.contrast is None:
@@ -169,9 +171,15 @@ def _by_order(volume: _Volume, volumes: Sequence[_Volume]) -> tuple[Modality | N
     if first is None or not any(other.series > first and not _same(other, volume) for other in others):
         return Modality.T1, ""
     return None, (
-        f"the T1 of series {first} was run again, perhaps after contrast agent; to use it, name it like "
-        "x_t1ce"
+        f"the T1 of series {first} was run again, perhaps after contrast agent; "
+        f"{_renamed(volume, Modality.T1CE)}"
     )
+
+
+def _renamed(volume: _Volume, modality: Modality) -> str:
+    """What to do so that a file is used; a name of another layout would make another case of it."""
+    name = stem(volume.path)[len(volume.protocol) :]
+    return f"to use it as {modality.title}, call it {modality.name.lower()}{name}{image_suffix(volume.path)}"
 
 
 def _same(one: _Volume, other: _Volume) -> bool:

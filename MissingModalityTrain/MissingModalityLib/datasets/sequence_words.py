@@ -32,7 +32,7 @@ _OTHER = {
         "adc dadc eadc fa colfa tensor cbf rcbf cbv rcbv relcbf relcbv relccbv corrcbv mtt relmtt ttp tmax "
         "ktrans kep map maps mapping qmap relaxometry molli mrf qsm t1map t2map t1rho fieldmap b0map b1map "
         "pha phase subtraction subtracted subs sous fusion fused merge pbp gbp k2 minus fatfraction "
-        "tractography fibers"
+        "tractography fibers thermometry thermo temperature"
     ),
     PROJECTION: _set("mip mips minip pjn projected projection radial vrt rendering"),
     SEGMENTATION: _set(
@@ -103,7 +103,7 @@ _AGENT = (
     r"(?:contrast\w*|kontrast\w*|cont|cte|gd|gad\w*|km|ce|c|mdc|civ|pdc|inj\w*|inyec\w*|iniez\w*|enhanc\w*)\b"
 )
 _WITH, _WITHOUT = r"(?:with|w/?|mit|avec)", r"(?:without|w/?o|ohne|sans)"
-_TREATMENT = r"(?:op\w*|surg\w*|treat\w*|rt|radio\w*|resec\w*|biops\w*|tx|chemo\w*|therap\w*)"
+_TREATMENT = r"(?:op\w*|surg\w*|treat\w*|rt|radio\w*|resec\w*|biops\w*|tx|chemo\w*|therap\w*|litt|ablat\w*)"
 _REPLACED = (
     (re.compile(r"\bp\.\s*c\."), " postcontrast "),  # PC is phase contrast, too
     (re.compile(r"\b(?:[a-z]\.){2,}"), lambda found: f"{found[0].replace('.', '')} "),  # m.d.c., c.i.v.

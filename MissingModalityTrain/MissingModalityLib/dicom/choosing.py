@@ -11,6 +11,7 @@ from ..core.words import counted
 from ..datasets.detection import FIT_TO_FILL_IN
 from ..datasets.sequence_words import is_fat_suppressed, words_of
 from ..imaging.grid import SPACING_MM
+from ..imaging.plausibility import DOUBTFUL_OVERLAP, SMALLEST_SHARE
 from .listing import DicomStudy
 from .series import Series, SeriesKind
 
@@ -23,12 +24,6 @@ _BRAIN_MM = {"axial": 110.0, "coronal": 160.0, "sagittal": 130.0}
 _T1S = (Modality.T1, Modality.T1CE)
 _COVERAGE_STEPS = 10
 """Of the brain, that one series must show more of than another: a tenth."""
-
-_NARROW, _WHOLE = 0.5, 0.8
-"""Of the brain: a series that shows less than the first is left out where another one shows the second.
-
-A scan of the orbits, the sella or the inner ear tells little of a tumor elsewhere.
-"""
 
 _SPACING_STEP_MM = 0.5
 
@@ -57,11 +52,11 @@ def choose(study: DicomStudy) -> Choice:
     """
     chosen: dict[Modality, Series] = {}
     sentences = _one_session(study)
-    whole = any(_shown(one) >= _WHOLE for one in study.series if _is_fit(one))
+    whole = any(_shown(one) >= DOUBTFUL_OVERLAP for one in study.series if _is_fit(one))
     for modality in MODALITIES:
         alike = [one for one in study.series if one.modality is modality and one.problem is None]
         fit = [one for one in alike if _is_fit(one)]
-        slabs = [one for one in fit if whole and not one.named and _shown(one) < _NARROW]
+        slabs = [one for one in fit if whole and not one.named and _shown(one) < SMALLEST_SHARE]
         if len(slabs) < len(fit):
             ranked = sorted(fit, key=lambda one: (one not in slabs, merits(one)), reverse=True)
             chosen[modality] = ranked[0]
@@ -113,10 +108,9 @@ def _is_fit(series: Series) -> bool:
 
 
 def _left_out(modality: Modality, slab: Series) -> str:
-    number = slab.number if slab.number is not None else slab.uid
     return (
         f"{modality.title}: {slab.title} is left out: it shows {slab.coverage_mm:.0f} mm of the head, less "
-        f"than half of the brain. --series {modality.title}={number} uses it where it shows the brain."
+        "than half of the brain."
     )
 
 

@@ -50,6 +50,13 @@ DOUBTFUL_OVERLAP = 0.8
 No volume of 70 patients of BraTS has less than 0.9 of the brain in all of its patient's.
 """
 
+SMALLEST_SHARE = 0.5
+"""Of a brain that others show whole, below which a volume is left out.
+
+Networks know intensities by the mean and deviation of whole brains, and those of a slab are others; a scan of
+the orbits, the sella or the inner ear tells little of a tumor elsewhere.
+"""
+
 _FINE_VOXELS = 20**3
 """A whole brain of fewer voxels is a thumbnail or a phantom: at its true size they would be 5 mm wide."""
 
@@ -218,13 +225,6 @@ def limit_hot_voxels(
 
 
 _CORRECT = "Correct it in the header, in millimeters, or export the volume again."
-
-
-def tell_part(name: str, share: float) -> list[str]:
-    """A sentence where a volume shows but a share of the brain."""
-    if share >= DOUBTFUL_OVERLAP:
-        return []
-    return [f"{name} shows {share:.0%} of the brain; where it ends, the others are used alone."]
 
 
 def is_cut(mask: np.ndarray) -> bool:

@@ -31,7 +31,6 @@ from .plausibility import (
     check_grid,
     check_head,
     limit_hot_voxels,
-    tell_part,
 )
 from .prepared import Prepared
 from .reading import Study
@@ -250,13 +249,11 @@ def _inside_brain(image: sitk.Image, name: str, grid: Grid, brain: sitk.Image, g
     everywhere = own.to_image(np.ones(inside.shape, np.uint8))
     covered = sitk.GetArrayFromImage(grid.resample(everywhere, sitk.sitkNearestNeighbor, 0)).astype(bool)
     mask = given & covered
-    share = mask.sum() / max(1, given.sum())
     if not mask.any():
         raise ImageError(
             f"{name} shows nothing of the brain in the other volumes or of the brain mask. Check that all "
             "belong to the same patient and visit."
         )
-    warnings += tell_part(name, share)
     # what surrounds the brain is tissue, so nothing of the background is interpolated into it
     return _Volume(
         _interpolated(limited, grid, background.lowest),
@@ -275,7 +272,7 @@ def _interpolated(image: sitk.Image, grid: Grid, fill: float) -> np.ndarray:
 def _check_overlap(
     study: Study, masks: Mapping[Modality, np.ndarray], sizes: Mapping[Modality, float]
 ) -> list[str]:
-    """Refuse brains that lie apart, warn of those that hardly meet or end early: a wrong origin, a slab.
+    """Refuse brains that lie apart, warn of those that hardly meet: a wrong origin, or no registration.
 
     Args:
         study: for the names.
@@ -283,7 +280,7 @@ def _check_overlap(
         sizes: volume of each brain on its own grid, mm³; part of it may lie outside the common grid.
     """
     warnings = []
-    first, whole = study.reference, np.count_nonzero(np.logical_or.reduce(list(masks.values())))
+    first = study.reference
     for modality, mask in masks.items():
         share = (mask & masks[first]).sum() * SPACING_MM**3 / min(sizes[modality], sizes[first])
         names = f"{study.names[modality]} does not overlap with {study.names[first]}"
@@ -297,8 +294,6 @@ def _check_overlap(
                 f"{names} as it should: the brains share {share:.0%} of the smaller one. "
                 "Register one onto the other for a reliable result."
             )
-        elif study.brain is None:
-            warnings += tell_part(study.names[modality], np.count_nonzero(mask) / whole)
     return warnings
 
 

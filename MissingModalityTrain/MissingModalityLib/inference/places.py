@@ -1,18 +1,19 @@
 """Which sequences show which place of a case, where some end inside the brain.
 
-A network is told of each sequence whether it is there, not where: beyond the last slice of a slab it would
-take the zeros for tissue of average brightness. Each place is segmented from the sequences that show it.
+A network is told of each sequence whether it is there, not where: beyond its last slice it would take the
+zeros for tissue of average brightness. Each place is segmented from the sequences that show it, and one that
+shows less than half of the brain is left out where another shows it whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.modalities import Subset, subset_of
-from ..imaging.plausibility import DOUBTFUL_OVERLAP
+from ..core.modalities import Modality, Subset, subset_of
+from ..imaging.plausibility import DOUBTFUL_OVERLAP, SMALLEST_SHARE
 from ..imaging.prepared import Prepared
 from .sliding_window import RawPrediction
 
@@ -25,11 +26,18 @@ class Places:
         available: (4,) bool where one subset serves everywhere, else (S, 4).
         number: (D, H, W) uint8, of the subset used there; None where one serves everywhere.
         subset: the one that most of the brain is segmented from.
+        told: a sentence for each sequence that is not used everywhere.
     """
 
     available: np.ndarray
     number: np.ndarray | None
     subset: Subset
+    told: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> Subset:
+        """All sequences that are used somewhere, in channel order."""
+        return subset_of(np.atleast_2d(self.available).any(axis=0))
 
     def together(
         self, found: RawPrediction, gated: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
@@ -54,25 +62,62 @@ class Places:
         return result, None if found.presence is None else found.presence.max(axis=0)
 
 
-def places_of(prepared: Prepared) -> Places:
+def places_of(prepared: Prepared, names: Mapping[Modality, str]) -> Places:
     """By place the subset of the sequences that show it.
 
     A sequence that shows most of the brain counts as there everywhere: where it has no voxels, at the rim of
     the brain, networks have learned what zeros are.
+
+    Args:
+        prepared: the case.
+        names: of its volumes, for the sentences.
     """
     shown = prepared.image != 0
-    whole = DOUBTFUL_OVERLAP * np.count_nonzero(prepared.brain)
-    parts = [m for m in prepared.subset if np.count_nonzero(shown[m]) < whole]
+    size = max(1, np.count_nonzero(prepared.brain))
+    shares = {modality: np.count_nonzero(shown[modality]) / size for modality in prepared.subset}
+    parts = [modality for modality, share in shares.items() if share < DOUBTFUL_OVERLAP]
     if not parts:
         return Places(prepared.available, None, prepared.subset)
-    code = np.zeros(prepared.brain.shape, np.uint8)
+    small = [one for one in parts if shares[one] < SMALLEST_SHARE and len(parts) < len(shares)]
+    told = tuple(_told(names[one], shares[one], one in small) for one in parts)
+    everywhere = prepared.available.copy()
+    everywhere[small] = False
+    available, number = _by_place(
+        shown, prepared.brain, everywhere, [one for one in parts if one not in small]
+    )
+    most = np.bincount(number[prepared.brain], minlength=len(available)).argmax()
+    if len(available) == 1:
+        return Places(everywhere, None, subset_of(everywhere), told)
+    return Places(available, number, subset_of(available[most]), told)
+
+
+def _told(name: str, share: float, is_small: bool) -> str:
+    what = (
+        "too little to compare its brightness with that of whole brains: it was left out"
+        if is_small
+        else "where it ends, the others are used alone"
+    )
+    return f"{name} shows {share:.0%} of the brain; {what}."
+
+
+def _by_place(
+    shown: np.ndarray, brain: np.ndarray, everywhere: np.ndarray, parts: Sequence[Modality]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Subsets (S, 4), and the number of the one that each voxel (D, H, W) of the brain has.
+
+    Args:
+        shown: (4, D, H, W) bool.
+        brain: (D, H, W) bool.
+        everywhere: (4,) bool, sequences to use.
+        parts: those of them that do not show the whole brain.
+    """
+    code = np.zeros(brain.shape, np.uint8)
     for bit, modality in enumerate(parts):
-        code |= (shown[modality] & prepared.brain).astype(np.uint8) << bit
-    codes, counts = np.unique(code[prepared.brain], return_counts=True)
-    available = np.tile(prepared.available, (len(codes), 1))
+        code |= (shown[modality] & brain).astype(np.uint8) << bit
+    codes = np.unique(code[brain])
+    available = np.tile(everywhere, (len(codes), 1))
     for bit, modality in enumerate(parts):
         available[:, modality] = codes >> bit & 1
     # a voxel of exactly average brightness looks as if no sequence showed it
-    available[~available.any(axis=1)] = prepared.available
-    number = np.searchsorted(codes, code).clip(max=len(codes) - 1).astype(np.uint8)
-    return Places(available, number, subset_of(available[counts.argmax()]))
+    available[~available.any(axis=1)] = everywhere
+    return available, np.searchsorted(codes, code).clip(max=len(codes) - 1).astype(np.uint8)

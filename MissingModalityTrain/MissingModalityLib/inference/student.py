@@ -145,7 +145,7 @@ class Student:
         on_progress: Progress | None = None,
         target: TargetGrid | None = None,
     ) -> Prediction:
-        """Segment one study with the modalities it has, each place with those that show it.
+        """Segment one study with the modalities it has, see :func:`.places.places_of`.
 
         Where a GPU's memory does not suffice, smaller windows or the CPU are used; ``warnings`` says so.
 
@@ -171,9 +171,9 @@ class Student:
         report(Event(ProgressStage.PREPARE, 0, 1, "Bringing the volumes onto one grid"))
         prepared = prepare(study)
         report(Event(ProgressStage.PREPARE, 1, 1))
-        notes = list(prepared.warnings)
+        places = places_of(prepared, study.names)
+        notes = [*prepared.warnings, *places.told]
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
-        places = places_of(prepared)
         found, used = self._infer(prepared.image, places.available, chosen, report, inferred)
         probabilities, present = places.together(found, self._apply_gate)
         classes = self._decided(probabilities, prepared.brain)
@@ -188,7 +188,7 @@ class Student:
             presence = dict(zip(names, present.tolist(), strict=True))
         estimates = self._estimates(probabilities, classes, places.subset)
         seconds = time.perf_counter() - begin
-        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence, *estimates)
+        return Prediction(labels, places.used, seconds, str(used), tuple(notes), presence, *estimates)
 
     def _estimates(
         self, probabilities: np.ndarray, classes: np.ndarray, subset: Subset

@@ -217,8 +217,10 @@ class PlaceGate(nn.Module):
     def forward(self, maps: Mapping[Modality, Tensor], seen: Tensor) -> Tensor:
         """(B, C, d, h, w) by modality, ``seen`` (B, M) bool in that order -> (B, C, d, h, w)."""
         scores = torch.stack([self.scores[m](x) for m, x in maps.items()])
-        absent = ~seen.T[:, :, None, None, None, None]
-        gates = scores.masked_fill(absent, -torch.inf).softmax(0)
+        if len(seen) > 1:  # a single sample has all that are in the maps
+            absent = ~seen.T[:, :, None, None, None, None]
+            scores = scores.masked_fill(absent, -torch.inf)
+        gates = scores.softmax(0)
         return sum(x * gate for x, gate in zip(maps.values(), gates, strict=True))
 
 

@@ -10,6 +10,7 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..core.files import atomic_write
 from ..core.labels import CAVITY_REGION, REGIONS
@@ -32,6 +33,7 @@ def draw_progress(lines: Sequence[LogLine], path: Path, title: str) -> None:
     _draw_dice(dice, lines)
     _mark_stages((loss, dice), lines)
     dice.set_xlabel("epoch, counted over all stages")
+    dice.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(title)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)

@@ -1,0 +1,92 @@
+"""Whole networks in the layout and with the kernels that CPUs are fastest with, in single precision.
+
+PyTorch gives small convolutions, and on one thread those of one voxel, to a kernel that makes a column of
+each voxel's inputs and runs at half the rate of oneDNN's; what it gives lies in the layout that the other
+layers are slow in. Here every convolution is oneDNN's, and the channels of a voxel stay side by side. With
+autocast to half precision PyTorch takes oneDNN's by itself.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+_MACHINES = ("x86_64", "AMD64")
+"""As Linux and macOS, and Windows name the processors that it was measured on."""
+
+_SPATIAL = 3
+
+
+class ChannelsLast(TorchFunctionMode):
+    """While it lasts, 3-D convolutions and instance normalizations compute so, whichever network calls them.
+
+    What they give differs in the last bits from what they give otherwise. For tensors without gradient.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call ``func``, or what stands for it here."""
+        return _INSTEAD.get(func, func)(*args, **(kwargs or {}))
+
+
+def has_kernels() -> bool:
+    """Whether this processor and this build of PyTorch have what :class:`ChannelsLast` needs."""
+    return (
+        platform.machine() in _MACHINES
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch, "mkldnn_convolution")
+    )
+
+
+def _convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """:func:`torch.nn.functional.conv3d`."""
+    if isinstance(padding, str) or x.dtype != torch.float32 or x.ndim != 2 + _SPATIAL:
+        return F.conv3d(x, weight, bias, stride, padding, dilation, groups)
+    if weight[0, 0].numel() > 1:  # to rearrange many maps costs more than to mix them voxel by voxel
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+    return torch.mkldnn_convolution(x, weight, bias, *map(_triple, (padding, stride, dilation)), groups)
+
+
+def _triple(value: int | Sequence[int]) -> Sequence[int]:
+    return (value,) * _SPATIAL if isinstance(value, int) else value
+
+
+def _instance_norm(
+    x: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """:func:`torch.nn.functional.instance_norm`, which would copy these maps, at five times the time."""
+    if len(x) > 1 or running_mean is not None:
+        return F.instance_norm(x, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)  # of one sample the same
+
+
+_INSTEAD: Mapping[Callable[..., Any], Callable[..., Any]] = {
+    F.conv3d: _convolution,
+    F.instance_norm: _instance_norm,
+}
