@@ -10,6 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.imaging.grid import Grid
 from MissingModalityLib.imaging.preparation import prepare, to_reference_grid
 from MissingModalityLib.imaging.prepared import Prepared
 from MissingModalityLib.imaging.reading import Study
@@ -48,7 +49,8 @@ def test_above_a_slab_the_result_is_that_of_the_others_alone(student: Student) -
     prepared = prepare(given)
     both, one = student.classes(prepared), student.classes(alone(prepared))
     found = sitk.GetArrayFromImage(student.predict(given, "cpu").labels)
-    shown = prepared.image[T1CE] != 0
+    points = prepared.grid.points(np.argwhere(np.ones(prepared.brain.shape))[:, ::-1])
+    shown = grids(given)[T1CE].covers(points).reshape(prepared.brain.shape)
     expected = np.where(shown, both, one)
     assert (both != one)[~shown].any()
     np.testing.assert_array_equal(found, sitk.GetArrayFromImage(to_reference_grid(expected, prepared)))
@@ -56,13 +58,25 @@ def test_above_a_slab_the_result_is_that_of_the_others_alone(student: Student) -
 
 def places(share: float) -> Places:
     given = study(share)
-    return places_of(prepare(given), given.names)
+    return places_of(prepare(given), grids(given), given.names)
+
+
+def grids(given: Study) -> dict[Modality, Grid]:
+    return {modality: Grid.from_image(image) for modality, image in given.images.items()}
 
 
 def test_a_volume_that_shows_most_of_the_brain_counts_everywhere() -> None:
     whole = places(0.95)
     assert whole.number is None and whole.told == ()
     assert whole.available.tolist() == [True, True, False, False]
+
+
+def test_what_a_volume_shows_is_its_field_of_view_and_not_what_is_bright_in_it() -> None:
+    dark = sitk.GetArrayFromImage(brain_volume(1))
+    dark[::2] = 0
+    images = {FLAIR: brain_volume(0), T1CE: Grid.from_image(brain_volume(0)).to_image(dark)}
+    given = Study(images)
+    assert places_of(prepare(given), grids(given), given.names).used == (FLAIR, T1CE)
 
 
 def test_a_part_is_told_and_one_below_a_half_left_out() -> None:

@@ -28,6 +28,9 @@ Of glioma patients masks of different sequences reach 0.95; of one who moved bet
 
 MM3_PER_CM3 = 1000
 
+_EVERY_VOXEL = 17
+"""One of so many, a prime so that rows are not met at one place, tells a share to a hundredth."""
+
 _HALF = 0.5
 
 
@@ -102,8 +105,12 @@ def _shows_less(one: sitk.Image, other: sitk.Image) -> bool:
 
 def _shown(mask: sitk.Image, volume: sitk.Image) -> float:
     """Share of a mask that lies in the field of view of a volume; 1 of an empty one."""
-    inside = sitk.GetArrayViewFromImage(mask) > 0
-    return float(on_grid(volume * 0 + 1, Grid.from_image(mask))[inside].mean()) if inside.any() else 1.0
+    array = sitk.GetArrayViewFromImage(mask)
+    inside = np.flatnonzero(array)[::_EVERY_VOXEL]
+    if not inside.size:
+        return 1.0
+    voxels = np.stack(np.unravel_index(inside, array.shape)[::-1], axis=1)
+    return float(Grid.from_image(volume).covers(Grid.from_image(mask).points(voxels)).mean())
 
 
 def _disagreeing(masks: Mapping[Modality, sitk.Image], sure: Sequence[Modality]) -> dict[Modality, float]:

@@ -179,7 +179,7 @@ def _by_order(volume: _Volume, volumes: Sequence[_Volume]) -> tuple[Modality | N
 def _renamed(volume: _Volume, modality: Modality) -> str:
     """What to do so that a file is used; a name of another layout would make another case of it."""
     name = stem(volume.path)[len(volume.protocol) :]
-    return f"to use it as {modality.title}, call it {modality.name.lower()}{name}{image_suffix(volume.path)}"
+    return f"if it is {modality.title}, call it {modality.name.lower()}{name}{image_suffix(volume.path)}"
 
 
 def _same(one: _Volume, other: _Volume) -> bool:

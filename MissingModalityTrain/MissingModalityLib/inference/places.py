@@ -7,12 +7,13 @@ shows less than half of the brain is left out where another shows it whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..core.modalities import Modality, Subset, subset_of
+from ..imaging.grid import Grid, corners
 from ..imaging.plausibility import DOUBTFUL_OVERLAP, SMALLEST_SHARE
 from ..imaging.prepared import Prepared
 from .sliding_window import RawPrediction
@@ -62,33 +63,36 @@ class Places:
         return result, None if found.presence is None else found.presence.max(axis=0)
 
 
-def places_of(prepared: Prepared, names: Mapping[Modality, str]) -> Places:
-    """By place the subset of the sequences that show it.
+def places_of(prepared: Prepared, grids: Mapping[Modality, Grid], names: Mapping[Modality, str]) -> Places:
+    """By place the subset of the sequences whose field of view it lies in.
 
     A sequence that shows most of the brain counts as there everywhere: where it has no voxels, at the rim of
     the brain, networks have learned what zeros are.
 
     Args:
         prepared: the case.
+        grids: of its volumes, in the same space.
         names: of its volumes, for the sentences.
     """
-    shown = prepared.image != 0
-    size = max(1, np.count_nonzero(prepared.brain))
-    shares = {modality: np.count_nonzero(shown[modality]) / size for modality in prepared.subset}
-    parts = [modality for modality, share in shares.items() if share < DOUBTFUL_OVERLAP]
-    if not parts:
+    box = corners(prepared.grid)
+    cut = [modality for modality in prepared.subset if not grids[modality].covers(box).all()]
+    if not cut:
         return Places(prepared.available, None, prepared.subset)
-    small = [one for one in parts if shares[one] < SMALLEST_SHARE and len(parts) < len(shares)]
-    told = tuple(_told(names[one], shares[one], one in small) for one in parts)
+    points = prepared.grid.points(np.argwhere(prepared.brain)[:, ::-1])
+    shown = {modality: grids[modality].covers(points) for modality in cut}
+    parts = {modality: float(where.mean()) for modality, where in shown.items()}
+    parts = {modality: share for modality, share in parts.items() if share < DOUBTFUL_OVERLAP}
+    completed = len(parts) < len(prepared.subset)
+    small = [modality for modality, share in parts.items() if share < SMALLEST_SHARE and completed]
+    told = tuple(_told(names[modality], share, modality in small) for modality, share in parts.items())
     everywhere = prepared.available.copy()
     everywhere[small] = False
-    available, number = _by_place(
-        shown, prepared.brain, everywhere, [one for one in parts if one not in small]
-    )
-    most = np.bincount(number[prepared.brain], minlength=len(available)).argmax()
+    available, numbers = _by_place({m: shown[m] for m in parts if m not in small}, everywhere)
     if len(available) == 1:
         return Places(everywhere, None, subset_of(everywhere), told)
-    return Places(available, number, subset_of(available[most]), told)
+    number = np.zeros(prepared.brain.shape, np.uint8)
+    number[prepared.brain] = numbers
+    return Places(available, number, subset_of(available[np.bincount(numbers).argmax()]), told)
 
 
 def _told(name: str, share: float, is_small: bool) -> str:
@@ -100,24 +104,19 @@ def _told(name: str, share: float, is_small: bool) -> str:
     return f"{name} shows {share:.0%} of the brain; {what}."
 
 
-def _by_place(
-    shown: np.ndarray, brain: np.ndarray, everywhere: np.ndarray, parts: Sequence[Modality]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Subsets (S, 4), and the number of the one that each voxel (D, H, W) of the brain has.
+def _by_place(shown: Mapping[Modality, np.ndarray], everywhere: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Subsets (S, 4), and the number (n,) of the one that each voxel of the brain has.
 
     Args:
-        shown: (4, D, H, W) bool.
-        brain: (D, H, W) bool.
-        everywhere: (4,) bool, sequences to use.
-        parts: those of them that do not show the whole brain.
+        shown: (n,) bool of each sequence that shows a part of the brain.
+        everywhere: (4,) bool, these and those that show all of it.
     """
-    code = np.zeros(brain.shape, np.uint8)
-    for bit, modality in enumerate(parts):
-        code |= (shown[modality] & brain).astype(np.uint8) << bit
-    codes = np.unique(code[brain])
-    available = np.tile(everywhere, (len(codes), 1))
-    for bit, modality in enumerate(parts):
-        available[:, modality] = codes >> bit & 1
-    # a voxel of exactly average brightness looks as if no sequence showed it
-    available[~available.any(axis=1)] = everywhere
-    return available, np.searchsorted(codes, code).clip(max=len(codes) - 1).astype(np.uint8)
+    codes = np.zeros(len(next(iter(shown.values()), ())), np.uint8)
+    for bit, where in enumerate(shown.values()):
+        codes |= where.astype(np.uint8) << bit
+    found, numbers = np.unique(codes, return_inverse=True) if shown else (np.zeros(1, np.uint8), codes)
+    available = np.tile(everywhere, (len(found), 1))
+    for bit, modality in enumerate(shown):
+        available[:, modality] = found >> bit & 1
+    available[~available.any(axis=1)] = everywhere  # at the edge of all fields of view
+    return available, numbers

@@ -24,6 +24,7 @@ from ..core.kinds import check_kind, checked
 from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..imaging.grid import Grid
 from ..imaging.prepared import Prepared
 from ..networks.head import THRESHOLD
 from ..networks.heads import FIVE_CLASSES
@@ -171,7 +172,8 @@ class Student:
         report(Event(ProgressStage.PREPARE, 0, 1, "Bringing the volumes onto one grid"))
         prepared = prepare(study)
         report(Event(ProgressStage.PREPARE, 1, 1))
-        places = places_of(prepared, study.names)
+        grids = {modality: Grid.from_image(image) for modality, image in study.images.items()}
+        places = places_of(prepared, grids, study.names)
         notes = [*prepared.warnings, *places.told]
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
         found, used = self._infer(prepared.image, places.available, chosen, report, inferred)
