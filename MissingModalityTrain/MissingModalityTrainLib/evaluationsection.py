@@ -9,7 +9,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from MissingModalityLib.core.labels import REGIONS
+from MissingModalityLib.core.labels import CAVITY_REGION, REGIONS
 from MissingModalityLib.inference.locations import STUDENT_SUFFIX, user_models
 from MissingModalityPanelLib.jobline import JobLine
 from MissingModalityPanelLib.progresstexts import withWarnings
@@ -137,9 +137,10 @@ class EvaluationSection(Section):
         fillEvaluationTable(table, result["subsets"])
         showTable(table)
         self._pictured = None
+        mean = result["averages"]["all"]["dice"]
         text = _("Cases evaluated: {count}. Mean Dice over all subsets: {dice}.").format(
             count=len(result["cases"]),
-            dice=", ".join(f"{name} {result['averages']['all']['dice'][name]:.2f}" for name in REGIONS),
+            dice=", ".join(f"{name} {mean[name]:.2f}" for name in scoredRegions(mean)),
         )
         flattered = _(
             "The network was trained on {seen} of these cases, so the scores flatter it; they were not "
@@ -179,12 +180,17 @@ def fillEvaluationTable(table, subsets):
     addColumn(table, vtk.vtkStringArray(), _("Subset"), [entry["subset"] for entry in subsets])
     addColumn(table, vtk.vtkIntArray(), _("Cases"), [entry["cases"] for entry in subsets])
     for metric, title, decimals in (("dice", _("Dice"), 3), ("hd95", _("HD95 (mm)"), 1)):
-        for region in REGIONS:
+        for region in scoredRegions(subsets[0]["dice"]):
             for key, heading in ((metric, title), (f"{metric}_std", _("{title} SD").format(title=title))):
                 numbers = [entry[key][region] for entry in subsets]
                 # a column of a VTK table cannot lack single values
                 rounded = [math.nan if number is None else round(number, decimals) for number in numbers]
                 addColumn(table, vtk.vtkDoubleArray(), f"{region} {heading}", rounded)
+
+
+def scoredRegions(scores):
+    """Those that the panel shows: the resection cavity where it was scored."""
+    return [region for region in (*REGIONS, CAVITY_REGION) if region in scores]
 
 
 def addColumn(table, column, name, values):

@@ -7,7 +7,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from MissingModalityLib.core.labels import REGIONS
+from MissingModalityLib.core.labels import CAVITY_REGION, REGIONS
 from MissingModalityLib.core.segments import CURVE_COLORS
 from MissingModalityPanelLib.segmentnames import segmentName
 from MissingModalityTrainLib.viewlayouts import showCharts
@@ -39,9 +39,12 @@ class RunPlots:
         _fill("loss", _("Training loss of each stage"), _("Loss (less is better)"), numbers, by_stage, colors)
         scored = [index for index, line in enumerate(epochs) if line.dice]
         dice = {
-            region: np.array([regionDice(epochs[index], region) for index in scored]) for region in REGIONS
+            region: np.array([regionDice(epochs[index], region) for index in scored])
+            for region in (*REGIONS, CAVITY_REGION)
         }
-        names = ", ".join(f"{region} {segmentName(region).lower()}" for region in REGIONS)
+        if np.isnan(dice[CAVITY_REGION]).all():  # not learned
+            del dice[CAVITY_REGION]
+        names = ", ".join(f"{region} {segmentName(region).lower()}" for region in dice)
         title = _("Validation Dice: {names}").format(names=names)
         _fill("dice", title, _("mean Dice (1: the reference)"), numbers[scored], dice, CURVE_COLORS)
 
@@ -94,6 +97,7 @@ def _signs():
         (kinds.MarkerStyleCircle, kinds.LineStyleSolid),
         (kinds.MarkerStyleSquare, kinds.LineStyleDash),
         (kinds.MarkerStyleDiamond, kinds.LineStyleDashDot),
+        (kinds.MarkerStylePlus, kinds.LineStyleDot),
     )
 
 

@@ -34,7 +34,8 @@ def test_costs_of_all_studies_are_listed(
     monkeypatch.setattr("MissingModalityLib.cli.study.STUDIES", few)
     monkeypatch.setattr(cost, "least_seconds", lambda plan, device: 7200.0)
     assert main(["study", "--list", "--preset", "quick", "--device", "cpu"]) == 0
-    _, first, second = capsys.readouterr().out.splitlines()
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.endswith("on cpu, timed here and now: what else keeps it busy lengthens it:")
     assert first.split()[:6] == ["table8", "4", "runs", "15", "steps", "5"]
     assert "not available" in second or len(STUDIES["mst-table1"].rows) * 6 == int(second.split()[3])
 

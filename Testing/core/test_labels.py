@@ -87,6 +87,14 @@ def test_ignored_voxels_are_background_on_both_sides() -> None:
     assert prediction.tolist() == [1, 1, 2]
 
 
+@pytest.mark.parametrize(
+    "other", [np.array([0, 7]), np.array([-1, 1]), np.array([0.0, 1.0]), np.array([255])]
+)
+def test_an_array_that_holds_other_values_than_classes_is_not_written_as_background(other) -> None:
+    with pytest.raises(LabelError, match="A segmentation has"):
+        from_classes(other, "classes")
+
+
 def test_a_cavity_that_was_found_is_written_where_the_convention_has_a_number_for_it() -> None:
     assert from_classes(CAVITY, "classes").tolist() == [0, 1, 2, 3, 4]
     assert from_classes(CAVITY, "brats2024").tolist() == [0, 1, 2, 3, 4]

@@ -114,6 +114,24 @@ def test_t1_weighted_flair_is_proposed_with_doubt() -> None:
     assert detect_modality("Ax T1 FLAIR +C").modality is T1CE
 
 
+@pytest.mark.parametrize("name", ["T1 PC", "PC T1", "t1_tse_tra_pc", "T1W_PC", "Ax T1 SE PC"])
+def test_pc_may_be_post_or_phase_contrast_and_is_asked(name: str) -> None:
+    for header in ({}, TIMES[T1], {"ContrastBolusAgent": "none"}):
+        guess = detect_modality(name, header=header)
+        assert guess.modality is T1CE and guess.confidence < 0.5 and "check" in guess.reason
+    given = detect_modality(name, header={"ContrastBolusAgent": "Gadovist"})
+    assert given.modality is T1CE and given.confidence >= 0.5
+    assert detect_modality(name, header={"AngioFlag": "Y"}).excluded
+    assert detect_modality("PC sag", header=TIMES[T1]).confidence < 0.5
+
+
+def test_other_short_words_for_contrast_agent() -> None:
+    assert all(detect_modality(name).modality is T1CE for name in ("T1 pKM", "T1+", "T1 tse tra +", "T1w +C"))
+    assert all(detect_modality(name).confidence < 0.5 for name in ("T1 PI", "T1_IV"))
+    assert detect_modality("T1 native IV").modality is T1
+    assert detect_modality("brain IV", header=TIMES[T2]).modality is T2
+
+
 def test_contrast_without_weighting_is_too_little_to_fill_in() -> None:
     assert detect_modality("POST GAD").confidence < 0.5
 
@@ -172,6 +190,26 @@ def test_contrast_agent_makes_t1_a_t1ce() -> None:
 )
 def test_empty_entries_for_the_contrast_agent_do_not_count(nothing: str) -> None:
     assert detect_modality("T1", header={"ContrastBolusAgent": nothing}).modality is T1
+
+
+@pytest.mark.parametrize(
+    ("header", "modality"),
+    [
+        ({"ContrastBolusAgent": "Gadovist", "ContrastBolusVolume": "0"}, T1),
+        ({"ContrastBolusAgent": "Dotarem", "ContrastBolusTotalDose": "0.0"}, T1),
+        ({"ContrastBolusAgent": "Gadovist 0 ml"}, T1),
+        ({"ContrastBolusAgent": "0,0ml Dotarem"}, T1),
+        ({"ContrastBolusVolume": "0"}, T1),
+        ({"ContrastBolusAgent": "Gadovist", "ContrastBolusVolume": "0", "ContrastBolusTotalDose": "7"}, T1CE),
+        ({"ContrastBolusAgent": "Gadovist 10 ml"}, T1CE),
+        ({"ContrastBolusAgent": "Gadovist 7.0 ml"}, T1CE),
+        ({"ContrastBolusAgent": "Gadovist 0,1 mmol/kg"}, T1CE),
+    ],
+)
+def test_an_agent_of_which_nothing_was_given_does_not_count(
+    header: dict[str, str], modality: Modality
+) -> None:
+    assert detect_modality("T1", header=header).modality is modality
 
 
 def test_times_confirm_a_name_or_cast_doubt_on_it() -> None:

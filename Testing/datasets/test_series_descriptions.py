@@ -304,6 +304,8 @@ HEADERS = {
     "diffusion map": ({"SeriesDescription": "T2", "ImageType": "DERIVED\\PRIMARY\\DIFFUSION\\ADC"}, NONE),
     "echo-planar": ({"SeriesDescription": "T2 axial", "ScanningSequence": "EP\\SE"}, NONE),
     "susceptibility by its sequence": ({"SeriesDescription": "T1 3D", "SequenceName": "*swi3d1r"}, NONE),
+    "thermometry": ({"SeriesDescription": "t1 fl2d thermometry"}, NONE),
+    "after an ablation": ({"SeriesDescription": "T1 post LITT"}, T1),
     "volume of agent alone": ({"SeriesDescription": "T1 3D", "ContrastBolusVolume": "7.5"}, T1CE),
     "agent denied": (
         {"SeriesDescription": "T1 3D", "ContrastBolusAgent": "none", "ContrastBolusVolume": "7"},

@@ -67,6 +67,37 @@ PAIRS = {
 }
 
 
+SLAB = replace(
+    THICK,
+    uid="1.2.5",
+    number=5,
+    description="T1 orbita KM",
+    size=(256, 256, 15),
+    spacing=(0.6, 0.6, 3.0),
+    modality=Modality.T1CE,
+)
+
+
+def study(*series: Series) -> DicomStudy:
+    return DicomStudy("P1", "1.2", "2024-03-01", "", series)
+
+
+def test_a_slab_is_left_out_where_another_series_shows_the_whole_brain() -> None:
+    choice = choose(study(THICK, SLAB))
+    assert set(choice.series) == {Modality.FLAIR}
+    told = "'T1 orbita KM' (series 5) is left out: it shows 45 mm of the head, less than half of the brain."
+    assert f"T1ce: {told}" in choice.sentences
+    whole = replace(THICK, modality=Modality.T1CE, confidence=0.6, uid="1.2.6")
+    assert choose(study(THICK, SLAB, whole)).series[Modality.T1CE] is whole
+
+
+def test_a_slab_is_used_where_it_is_named_or_all_there_is() -> None:
+    named = replace(SLAB, named=True)
+    assert choose(study(THICK, named)).series[Modality.T1CE] is named
+    coronal = replace(THICK, plane="coronal")
+    assert choose(study(replace(coronal, size=(256, 256, 24)), SLAB)).series[Modality.T1CE] is SLAB
+
+
 @pytest.mark.parametrize("pair", PAIRS)
 def test_the_better_series_is_used_in_whatever_order_they_lie(pair: str) -> None:
     better, worse, told = PAIRS[pair]

@@ -61,6 +61,21 @@ def test_the_same_t1_run_again_at_once_stays_t1(tmp_path: Path) -> None:
     assert modalities(found(tmp_path, T1, T1)) == [Modality.T1, Modality.T1]
 
 
+def test_0_ml_of_a_named_agent_are_none(tmp_path: Path) -> None:
+    none = T1 | AGENT | {"ContrastBolusVolume": "0"}
+    given = T1 | AGENT | {"ContrastBolusVolume": "7"}
+    assert modalities(found(tmp_path, none, SEQUENCES["T2"], given)) == [
+        Modality.T1,
+        Modality.T2,
+        Modality.T1CE,
+    ]
+
+
+def test_no_order_makes_a_t1_of_what_may_be_phase_contrast(tmp_path: Path) -> None:
+    unclear = found(tmp_path, T1 | {"SeriesDescription": "T1 PC"}, NAMED)[0]
+    assert unclear.confidence < 0.5 and "phase contrast" in unclear.reason
+
+
 def test_a_name_outweighs_the_order(tmp_path: Path) -> None:
     native = T1 | {"SeriesDescription": "t1_mprage nativ"}
     assert modalities(found(tmp_path, NAMED, native)) == [Modality.T1CE, Modality.T1]

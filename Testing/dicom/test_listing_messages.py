@@ -83,6 +83,16 @@ def test_an_interrupted_copy_is_told_with_the_study_that_it_cut(tmp_path: Path) 
     assert "IM00010, IM00011, IM00012 and 1 more" in first.cut_off and not second.cut_off
 
 
+def test_that_other_patients_lie_in_the_folder_is_told_without_their_names(tmp_path: Path) -> None:
+    save(slices(1, **SEQUENCES["T2"]), tmp_path)
+    assert only_visit(find_studies(tmp_path)).doubts == ()
+    save(slices(2, count=1, **SEQUENCES["T1"], PatientID="Miller", StudyInstanceUID="1.2"), tmp_path)
+    (told,) = only_visit(find_studies(tmp_path)).doubts
+    assert "1 other patient too" in told and "Miller" not in told
+    named = find_studies(tmp_path).studies[-1].patient
+    assert only_visit(find_studies(tmp_path), named).doubts == ()
+
+
 def test_an_index_tells_how_many_of_its_files_are_not_there(tmp_path: Path) -> None:
     files = FileSet()
     indexed = SEQUENCES["T2"] | {"StudyTime": "101500", "StudyID": "1", "AccessionNumber": ""}
@@ -97,8 +107,11 @@ def test_an_index_tells_how_many_of_its_files_are_not_there(tmp_path: Path) -> N
 
 
 def test_a_folder_without_dicom_is_refused_with_what_lies_in_it(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_bytes(b"x" * 500)
+    with pytest.raises(CaseError, match=r"No DICOM image found.* In it: letter.txt is not a"):
+        find_studies(tmp_path)
     (tmp_path / "brain.nii.gz").write_bytes(b"x" * 500)
-    with pytest.raises(CaseError, match=r"No DICOM image found.* In it: brain.nii.gz is not a"):
+    with pytest.raises(CaseError, match=r"but 1 volume such as brain.nii.gz. Name the files"):
         find_studies(tmp_path)
     with pytest.raises(CaseError, match="does not exist"):
         find_studies(tmp_path / "absent")

@@ -304,3 +304,8 @@ def test_absent_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest.
     monkeypatch.setattr(segmentation_object.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(OptionError, match=r"needs pydicom and highdicom.*missing-modality\[dicom\]"):
         segmentation_object.require_highdicom()
+
+
+def test_segments_that_belong_to_no_series_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="belongs to a series"):
+        write_dicom_seg(sitk.Image(8, 8, 8, sitk.sitkUInt8), [], tmp_path / "x.dcm")

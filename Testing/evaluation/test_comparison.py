@@ -29,11 +29,12 @@ def write_scores(
     subsets: Sequence[Subset] = TWO,
     rule: str = "penalty",
     voxels: int = 700,
+    cavity: float | None = None,
     **facts: str,
 ) -> Path:
     """An evaluation folder: per case the Dice of every region and subset, or one per region.
 
-    Without a fourth one, small findings of ET change nothing.
+    Without a fourth one, small findings of ET change nothing. ``cavity`` is the Dice of RC in every case.
     """
     rows, cases = [], []
     for case, values in scores.items():
@@ -46,7 +47,11 @@ def write_scores(
             for subset in subsets
             for region, value in zip(SCORED_REGIONS, by_region, strict=True)
         ]
-        cases.append({"name": case, "reference_voxels": dict.fromkeys(("WT", "TC", "ET"), voxels)})
+        labels = dict.fromkeys(("WT", "TC", "ET"), voxels)
+        if cavity is not None:
+            rows += [Row(case, subset, "RC", cavity, 10 - 10 * cavity, 600, voxels) for subset in subsets]
+            labels["RC"] = voxels
+        cases.append({"name": case, "reference_voxels": labels})
     folder.mkdir(parents=True)
     (folder / "cases.csv").write_text(rows_to_csv(rows))
     summary = {"student": f"{folder.name}.safetensors", "hd95_rule": rule, "cases": cases, "skipped": []}
@@ -229,6 +234,34 @@ def test_every_subset_has_a_line_in_which_the_systems_stand_side_by_side(tmp_pat
         cells = " | ".join(f"{first} | {value}" for value in second)
         expected = [f"| {dots} | {cells} |" for dots in ("○ | ○ | ○ | ●", "● | ○ | ● | ○")]
         assert lines[head + 2 : head + 5] == [*expected, ""], "T1 alone is not in both"
+
+
+def test_a_cavity_has_columns_which_stay_empty_for_who_has_not_scored_it(tmp_path: Path) -> None:
+    better = by_case(np.linspace(0.6, 0.9, 8))
+    folders = {
+        "baseline": [write_scores(tmp_path / "b", by_case([0.5] * 8), cavity=0.2)],
+        "ours": [write_scores(tmp_path / "o", better, cavity=0.3)],
+        "blind": [write_scores(tmp_path / "n", better)],
+    }
+    result = compare_folders(folders, tmp_path / "out")
+    head, _, baseline, ours, blind = (line.split(" | ") for line in result["markdown"].splitlines()[:5])
+    columns = [head.index("Dice RC"), len(head) - 1]
+    assert head[-1] == "HD95 RC |"
+    assert [[line[column].rstrip(" |") for column in columns] for line in (baseline, ours, blind)] == [
+        ["20.0", "8.0"],
+        ["30.0", "7.0"],
+        ["", ""],
+    ]
+    with_cavity, without = (test["regions"] for test in result["tests"])
+    assert with_cavity["RC"]["p_holm"] == with_cavity["WT"]["p_holm"] == pytest.approx(4 * 2**-7)
+    assert "RC" not in without and without["WT"]["p_holm"] == pytest.approx(3 * 2**-7)
+    assert "Dice RC baseline | Dice RC ours |" in result["markdown"]
+    assert "Dice RC blind" not in result["markdown"]
+    other = write_scores(tmp_path / "other", better, cavity=0.3)
+    labels = (other / "summary.json").read_text().replace('"RC": 700', '"RC": 650')
+    (other / "summary.json").write_text(labels)
+    with pytest.raises(CaseError, match="do not tell of the same labels"):
+        compare_folders([other])
 
 
 def test_groups_average_the_subsets_they_name(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ from scipy import ndimage
 from mask_scores import lesion_score
 from MissingModalityLib.core.labels import REGIONS, TumorClass, region_mask
 from MissingModalityLib.evaluation.metrics import dice
-from MissingModalityLib.evaluation.pieces import Pieces
-from MissingModalityLib.inference.decision import drop_little_enhancing
-from MissingModalityLib.inference.sliding_window import remove_small_components
+from MissingModalityLib.evaluation.pieces import kept_pieces, pieces_of
+from MissingModalityLib.inference.decision import drop_little_enhancing, relabel_small_components
 
 
 def _blobs(seed: int) -> np.ndarray:
@@ -20,23 +19,52 @@ def _blobs(seed: int) -> np.ndarray:
     return np.digitize(noise / noise.std(), (0.9, 1.3, 1.7)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("component", (0, 1, 5, 40, 10_000))
+def _decided(classes: np.ndarray, sizes: dict[str, int], enhancing: int = 0) -> np.ndarray:
+    decided = classes.copy()
+    for region, size in sizes.items():
+        relabel_small_components(decided, region, size)
+    return drop_little_enhancing(decided, enhancing)
+
+
+def _dice(classes: np.ndarray, label: np.ndarray, sizes: dict[str, int], enhancing: int = 0) -> list[float]:
+    pieces = pieces_of(classes, label)
+    kept = kept_pieces(pieces, sizes, enhancing)
+    return [pieces[region].dice(kept[region]) for region in REGIONS]
+
+
+def _lesion_dice(classes: np.ndarray, label: np.ndarray, sizes: dict[str, int], region: str) -> float:
+    pieces = pieces_of(classes, label)
+    return pieces[region].lesion_dice(kept_pieces(pieces, sizes)[region])
+
+
+SIZES = (
+    dict.fromkeys(REGIONS, 0),
+    {"WT": 5, "TC": 0, "ET": 1},
+    {"WT": 40, "TC": 9, "ET": 0},
+    {"WT": 0, "TC": 4, "ET": 15},
+    {"WT": 40, "TC": 25, "ET": 15},
+    dict.fromkeys(REGIONS, 10_000),
+)
+NONE = SIZES[0]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("enhancing", (0, 30, 120))
-def test_dice_is_that_of_the_class_map_without_its_small_pieces(component: int, enhancing: int) -> None:
+def test_dice_is_that_of_the_class_map_without_its_small_pieces(sizes: dict, enhancing: int) -> None:
     classes, label = _blobs(0), _blobs(1)
-    found = Pieces.of(classes, label).dice(component, enhancing)
-    decided = drop_little_enhancing(remove_small_components(classes.copy(), component), enhancing)
+    decided = _decided(classes, sizes, enhancing)
     expected = [dice(region_mask(decided, region), region_mask(label, region)) for region in REGIONS]
-    assert found == pytest.approx(expected, abs=1e-12)
+    assert _dice(classes, label, sizes, enhancing) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("component", (0, 5, 40, 10_000))
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("seed", (0, 2, 4))
-def test_lesion_wise_dice_is_that_of_the_class_map_too(component: int, seed: int) -> None:
+@pytest.mark.parametrize("region", REGIONS)
+def test_lesion_wise_dice_is_that_of_the_class_map_too(sizes: dict, seed: int, region: str) -> None:
     classes, label = _blobs(seed), _blobs(seed + 1)
-    decided = remove_small_components(classes.copy(), component)
-    expected = lesion_score(region_mask(decided, "WT"), region_mask(label, "WT"), (1.0,) * 3)
-    assert Pieces.of(classes, label).lesion_dice(component) == pytest.approx(expected.dice, abs=1e-8)
+    decided = _decided(classes, sizes)
+    expected = lesion_score(region_mask(decided, region), region_mask(label, region), (1.0,) * 3)
+    assert _lesion_dice(classes, label, sizes, region) == pytest.approx(expected.dice, abs=1e-8)
 
 
 def test_stray_pieces_cost_as_much_as_lesions_that_were_missed() -> None:
@@ -44,19 +72,20 @@ def test_stray_pieces_cost_as_much_as_lesions_that_were_missed() -> None:
     label[3:9, 3:9, 3:9] = TumorClass.ED
     classes = label.copy()
     classes[3:5, 3:5, 30:32] = TumorClass.ED  # 8 voxels
-    found = Pieces.of(classes, label)
-    assert found.lesion_dice(0) == pytest.approx(0.5) and found.lesion_dice(9) == pytest.approx(1)
+    assert _lesion_dice(classes, label, NONE, "WT") == pytest.approx(0.5)
+    assert _lesion_dice(classes, label, {**NONE, "WT": 9}, "WT") == pytest.approx(1)
 
 
 def test_what_reaches_a_lesion_too_small_to_count_is_no_stray_piece() -> None:
     label = np.zeros((12, 12, 40), np.uint8)
     label[3:9, 3:9, 3:9] = label[3:5, 3:5, 30:32] = TumorClass.ED
-    assert Pieces.of(label, label).lesion_dice(0) == pytest.approx(1)
+    assert _lesion_dice(label, label, NONE, "WT") == pytest.approx(1)
 
 
 def test_nothing_found_where_nothing_is_counts_as_right() -> None:
     nothing = np.zeros((4, 4, 4), np.uint8)
-    assert Pieces.of(nothing, nothing).dice(100, 100) == pytest.approx([1, 1, 1])
     tumor = np.full((4, 4, 4), TumorClass.ED, np.uint8)
-    assert Pieces.of(nothing, tumor).dice(100, 100)[0] < 1e-6
-    assert Pieces.of(nothing, nothing).lesion_dice(0) == 1 and Pieces.of(nothing, tumor).lesion_dice(0) == 0
+    hundred = dict.fromkeys(REGIONS, 100)
+    assert _dice(nothing, nothing, hundred, 100) == pytest.approx([1, 1, 1])
+    assert _dice(nothing, tumor, hundred, 100)[0] < 1e-6
+    assert _lesion_dice(nothing, nothing, NONE, "WT") == 1 and _lesion_dice(nothing, tumor, NONE, "WT") == 0

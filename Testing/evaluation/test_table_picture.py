@@ -57,6 +57,23 @@ def test_each_subset_has_a_column_under_its_dots_and_the_mean_is_last(
         assert (high > low) == (metric == "dice"), "bright is good"
 
 
+def test_a_cavity_has_a_panel_in_which_lines_that_have_not_scored_it_stay_empty(
+    drawn: list[Figure], tmp_path: Path
+) -> None:
+    without, scored = line("host", 10), line("ours", 20)
+    for numbers in scored.subsets.values():
+        numbers["RC"] = numbers["WT"] + 30
+    scored.means["RC"] = [57.0]
+    draw_subsets([without, scored], "dice", "title", tmp_path / "a.png")
+    draw_means([without, scored], "dice", "title", tmp_path / "b.png")
+    panel = drawn[0].axes[4]
+    assert panel.get_title("left") == "Resection cavity (RC)"
+    numbers = [text.get_text() for text in panel.texts]
+    assert numbers == [*(f"{50 + number}.0" for number in range(15)), "57.0"]
+    assert {round(text.get_position()[1]) for text in panel.texts} == {1}
+    assert [text.get_text() for text in drawn[1].axes[3].texts] == ["57.0"]
+
+
 def test_means_stand_beside_printed_ones_with_their_spread(drawn: list[Figure], tmp_path: Path) -> None:
     draw_means([line("host", 10), line("+AEM", 20, 66.5)], "dice", "title", tmp_path / "a.png", "a paper")
     assert (tmp_path / "a.png").read_bytes().startswith(PNG)

@@ -256,7 +256,9 @@ HOSPITAL_TRAPS: Mapping[str, Trap] = {
         _day((T1, "T1 KM"), (T1, "unheard-of")), "T1ce", "T1ce: 'T1 KM' .*unheard-of.*less certain"
     ),
     "nameless twins": Trap(_nameless_twins, "FLAIR+T1", "at 10:18:00', .* rather than .* at 10:17:00"),
-    "interrupted copy": Trap(_interrupted, "FLAIR+T1", "9 files beside the images are empty or cut off"),
+    "interrupted copy": Trap(
+        _interrupted, "T1", r"9 files beside the images are empty or cut off.*\n.*left out"
+    ),
     "index of more files than there are": Trap(_index_of_more, "FLAIR"),
     "water and fat": Trap(_water_and_fat, "T1", "type 2 of 4"),
     "frames in any order": Trap(_shuffled, "FLAIR"),

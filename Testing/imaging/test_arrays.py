@@ -81,7 +81,7 @@ REFUSED = {
     "two axes": (ARRAY[0], {"spacing": (1, 1, 1)}, "has the shape"),
     "four volumes": (np.stack([ARRAY] * 4), {"affine": AFFINE}, "has the shape"),
     "no numbers": (np.array([["a"]]), {"affine": AFFINE}, "no volume"),
-    "nothing": (None, {"affine": AFFINE}, "NoneType"),
+    "nothing": (None, {"affine": AFFINE}, "is None. Give a volume, or leave"),
     "complex numbers": (ARRAY.astype(complex), {"affine": AFFINE}, "complex128"),
     "one spacing": (ARRAY, {"spacing": 2}, "no usable affine or spacing"),
     "a negative spacing": (ARRAY, {"spacing": (1, 1, -1)}, "without extent"),

@@ -61,7 +61,7 @@ def scene() -> Scene:
 
 
 def test_slicer_reads_names_colors_and_terminology(classes, scene, tmp_path):
-    write_segmentation(classes, tmp_path / "tumor.seg.nrrd")
+    write_segmentation(classes, str(tmp_path / "tumor.seg.nrrd"))
     segmentation = scene.read(tmp_path / "tumor.seg.nrrd").GetSegmentation()
     assert segmentation.GetNumberOfSegments() == len(SEGMENTS)
     for index, expected in enumerate(SEGMENTS):

@@ -291,6 +291,22 @@ def test_failed_writing_leaves_the_existing_file_as_it_was(
     assert os.listdir(tmp_path) == [whole.name]
 
 
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_file_of_which_the_disk_took_a_part_is_not_put_in_place(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = sitk.WriteImage
+
+    def full_disk(image: sitk.Image, name: str, **options: bool) -> None:
+        complete(image, name, **options)  # as ITK's NIfTI writer ends where the disk is full: well
+        os.truncate(name, os.path.getsize(name) // 2)
+
+    monkeypatch.setattr(sitk, "WriteImage", full_disk)
+    with pytest.raises(ImageError, match="it ends early, as on a full disk"):
+        write_image(volume(noise(seed=1)), tmp_path / f"x{suffix}")
+    assert not os.listdir(tmp_path)
+
+
 def test_warning_display_of_itk_is_as_before(whole: Path) -> None:
     assert sitk.ProcessObject.GetGlobalWarningDisplay()
     read_image(whole)

@@ -11,14 +11,20 @@ import SimpleITK as sitk
 import torch
 
 from MissingModalityLib.core.errors import OptionError, StudentError
-from MissingModalityLib.core.labels import TumorClass, region_mask
+from MissingModalityLib.core.labels import RESECTION_CAVITY, TumorClass, region_mask
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study
-from MissingModalityLib.inference.card import Card, read_card
-from MissingModalityLib.inference.decision import drop_little_enhancing, smooth
+from MissingModalityLib.inference.card import CHOICES, Card, read_card
+from MissingModalityLib.inference.decision import (
+    decide,
+    drop_little_enhancing,
+    relabel_small_components,
+    smooth,
+)
 from MissingModalityLib.inference.sliding_window import infer
 from MissingModalityLib.inference.student import Student
+from MissingModalityLib.networks.heads import HEADS
 from small_networks import small_network, telling_student, tiny_student
 from small_patient import brain_volume
 
@@ -29,11 +35,14 @@ def labels(student: Student) -> np.ndarray:
     return sitk.GetArrayFromImage(student.predict(STUDY, "cpu").labels)
 
 
+def without_small(classes: np.ndarray, least: int, region: str = "WT") -> np.ndarray:
+    return relabel_small_components(classes.copy(), region, least)
+
+
 def test_a_card_without_choices_is_written_as_before_there_were_any(tmp_path: Path) -> None:
     tiny_student().save(tmp_path / "s.safetensors")
-    assert not {"thresholds", "mirror", "smoothing_mm", "min_enhancing_voxels"} & set(
-        read_card(tmp_path / "s.safetensors")
-    )
+    chosen = set(CHOICES) - {"min_component_voxels", "overlap"}
+    assert not chosen & set(read_card(tmp_path / "s.safetensors"))
 
 
 def test_choices_that_change_nothing_give_the_same_bits() -> None:
@@ -137,6 +146,8 @@ def test_a_student_smooths_what_its_card_says() -> None:
         ("smoothing_mm", 6),
         ("min_enhancing_voxels", -1),
         ("min_enhancing_voxels", 1.5),
+        ("min_core_component_voxels", -1),
+        ("min_enhancing_component_voxels", 0.5),
     ],
 )
 def test_choices_out_of_their_range_are_refused(name: str, value: Any) -> None:
@@ -160,3 +171,76 @@ def test_smoothing_keeps_regions_apart() -> None:
     apart = np.random.default_rng(0).random((3, 6, 7, 8), np.float32)
     for channel, smoothed in zip(apart, smooth(apart, 1.0), strict=True):
         np.testing.assert_allclose(smoothed, smooth(channel[None], 1.0)[0], atol=1e-6)
+
+
+def test_islands_go_and_the_largest_piece_stays() -> None:
+    classes = np.zeros((20, 20, 20), np.uint8)
+    classes[2:8, 2:8, 2:8] = 2
+    classes[3:5, 3:5, 3:5] = 3
+    classes[8, 8, 8] = 1  # shares a corner with the large piece
+    classes[12:14, 12:14, 12:14] = 1
+    classes[17, 17, 17] = 3
+    whole = classes.copy()
+    np.testing.assert_array_equal(without_small(classes, 0), whole)
+    np.testing.assert_array_equal(without_small(classes, 1), whole)
+    without_one = without_small(classes, 8)
+    assert (whole != without_one).sum() == 1 and without_one[17, 17, 17] == 0
+    without_two = without_small(classes, 9)
+    assert without_two[12:14, 12:14, 12:14].sum() == 0 and without_two[8, 8, 8] == 1
+    np.testing.assert_array_equal(without_small(classes, 10_000), without_two)
+    assert without_two.dtype == np.uint8
+    assert not without_small(np.zeros((4, 4, 4), np.uint8), 5).any()
+
+
+def test_pieces_are_those_that_itk_finds_and_of_equal_ones_the_first_stays() -> None:
+    random = np.random.default_rng(0)
+    for share in (0.02, 0.05, 0.1, 0.2):
+        tumor = random.random((11, 12, 13)) < share
+        classes = (tumor * random.integers(1, 4, tumor.shape)).astype(np.uint8)
+        mask = sitk.GetImageFromArray(tumor.astype(np.uint8))
+        pieces = sitk.GetArrayFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask, True)))
+        sizes = np.bincount(pieces.ravel())[1:]
+        for least in (2, 3, 6, 10_000):
+            kept = pieces <= max(1, (sizes >= least).sum())
+            np.testing.assert_array_equal(without_small(classes, least), classes * kept)
+
+
+def test_a_resection_cavity_is_no_piece_of_tumor() -> None:
+    classes = np.zeros((4, 4, 12), np.uint8)
+    classes[..., :4], classes[0, 0, 4:7], classes[0, 0, 9] = RESECTION_CAVITY, 2, 2
+    kept = without_small(classes, 10)
+    assert (kept[..., :4] == RESECTION_CAVITY).all() and kept[0, 0, 4:10].tolist() == [2, 2, 2, 0, 0, 0]
+
+
+def test_small_pieces_of_the_core_become_edema_and_of_enhancing_tumor_necrosis() -> None:
+    classes = np.zeros((12, 12, 24), np.uint8)
+    classes[1:11, 1:11, 1:23] = TumorClass.ED
+    classes[3:8, 3:8, 3:8] = TumorClass.NCR
+    classes[4:6, 4:6, 4:6] = TumorClass.ET
+    classes[7, 7, 7] = TumorClass.ET
+    classes[5, 5, 20:22] = TumorClass.ET
+    whole = classes.copy()
+    core = without_small(classes, 3, "TC")
+    assert (core[5, 5, 20:22] == TumorClass.ED).all() and (core != whole).sum() == 2
+    enhancing = without_small(core, 2, "ET")
+    assert enhancing[7, 7, 7] == TumorClass.NCR and (enhancing != core).sum() == 1
+    # the largest piece stays, however small it is
+    np.testing.assert_array_equal(without_small(whole, 10_000, "TC"), core)
+    np.testing.assert_array_equal(without_small(core, 10_000, "ET"), enhancing)
+
+
+def test_the_small_pieces_of_each_region_go_that_the_card_says() -> None:
+    shares = np.reshape((0.15, 0.6, 0.5), (3, 1, 1, 1))  # of the region around each, in crumbs
+    probabilities = np.cumprod(np.random.default_rng(0).random((3, 9, 9, 9)) < shares, 0).astype(float)
+    brain, head = np.ones((9, 9, 9), bool), HEADS["regions"]
+    plain = decide(probabilities, brain, head, Card("segresnet", {}))
+    keys = {"WT": "min_component_voxels", "TC": "min_core_component_voxels"}
+    keys["ET"] = "min_enhancing_component_voxels"
+    expected = plain
+    for region, name in keys.items():
+        expected = without_small(expected, 4, region)
+        alone = decide(probabilities, brain, head, Card.from_json({**Card("segresnet", {}), name: 4}))
+        np.testing.assert_array_equal(alone, without_small(plain, 4, region))
+    card = Card.from_json({**Card("segresnet", {}), **dict.fromkeys(keys.values(), 4)})
+    np.testing.assert_array_equal(decide(probabilities, brain, head, card), expected)
+    assert all((without_small(plain, 4, region) != plain).any() for region in keys)

@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import torch
 from torch import nn
 
-from MissingModalityLib.core.labels import RESECTION_CAVITY
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, Modality, availability
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import Study
 from MissingModalityLib.inference import sliding_window as inference
-from MissingModalityLib.inference.sliding_window import infer, infer_within_memory, remove_small_components
+from MissingModalityLib.inference.sliding_window import infer, infer_within_memory
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.networks.output import Output
 from small_networks import SMALLEST, small_network
@@ -119,39 +117,6 @@ def test_class_maps_of_subsets_are_those_of_the_volumes_alone() -> None:
     assert list(student.classes_of(whole, [])) == []
 
 
-def test_islands_go_and_the_largest_piece_stays() -> None:
-    classes = np.zeros((20, 20, 20), np.uint8)
-    classes[2:8, 2:8, 2:8] = 2
-    classes[3:5, 3:5, 3:5] = 3
-    classes[8, 8, 8] = 1  # shares a corner with the large piece
-    classes[12:14, 12:14, 12:14] = 1
-    classes[17, 17, 17] = 3
-    whole = classes.copy()
-    np.testing.assert_array_equal(remove_small_components(classes, 0), whole)
-    np.testing.assert_array_equal(remove_small_components(classes, 1), whole)
-    without_one = remove_small_components(classes, 8)
-    assert (whole != without_one).sum() == 1 and without_one[17, 17, 17] == 0
-    without_two = remove_small_components(classes, 9)
-    assert without_two[12:14, 12:14, 12:14].sum() == 0 and without_two[8, 8, 8] == 1
-    np.testing.assert_array_equal(remove_small_components(classes, 10_000), without_two)
-    np.testing.assert_array_equal(classes, whole)
-    assert without_two.dtype == np.uint8
-    assert not remove_small_components(np.zeros((4, 4, 4), np.uint8), 5).any()
-
-
-def test_pieces_are_those_that_itk_finds_and_of_equal_ones_the_first_stays() -> None:
-    random = np.random.default_rng(0)
-    for share in (0.02, 0.05, 0.1, 0.2):
-        tumor = random.random((11, 12, 13)) < share
-        classes = (tumor * random.integers(1, 4, tumor.shape)).astype(np.uint8)
-        mask = sitk.GetImageFromArray(tumor.astype(np.uint8))
-        pieces = sitk.GetArrayFromImage(sitk.RelabelComponent(sitk.ConnectedComponent(mask, True)))
-        sizes = np.bincount(pieces.ravel())[1:]
-        for least in (2, 3, 6, 10_000):
-            kept = pieces <= max(1, (sizes >= least).sum())
-            np.testing.assert_array_equal(remove_small_components(classes, least), classes * kept)
-
-
 def short_of_memory(limits: dict[str, int], calls: list[tuple[str, int]], kept: list[Any]):
     """``infer`` on devices that hold windows of so many voxels; ``kept`` gets what each attempt has made."""
 
@@ -223,10 +188,3 @@ def test_the_middle_of_a_window_outweighs_the_edge_of_its_neighbor(monkeypatch: 
     # along the other axes too: beside the middle of the volume all weights are as small as they may be
     assert (found[:, middles, 8, 8] > 0.99).all()
     assert (found[:, [0, 47]] < 0.01).all()
-
-
-def test_a_resection_cavity_is_no_piece_of_tumor() -> None:
-    classes = np.zeros((4, 4, 12), np.uint8)
-    classes[..., :4], classes[0, 0, 4:7], classes[0, 0, 9] = RESECTION_CAVITY, 2, 2
-    kept = remove_small_components(classes, 10)
-    assert (kept[..., :4] == RESECTION_CAVITY).all() and kept[0, 0, 4:10].tolist() == [2, 2, 2, 0, 0, 0]

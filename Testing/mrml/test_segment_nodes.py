@@ -119,6 +119,25 @@ def test_segmentation_joins_the_study_of_the_reference_volume(scene: Any) -> Non
     assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(output)) == study
 
 
+def test_a_resection_cavity_is_a_segment_of_its_own_and_no_tumor(scene: Any) -> None:
+    reference = add_volume(matrix=GEOMETRIES["oblique"])
+    classes, center = blob(), mrml.tumor_center(blob(), reference)
+    classes[10:, 13:, :18] = CAVITY_SEGMENT.value
+    node = mrml.place_segmentation(mrml.build_segmentation(classes, reference, regions=True), reference)
+    entry = node.GetSegmentation().GetSegment("RC")
+    assert (entry.GetName(), entry.GetTerminology()) == (CAVITY_SEGMENT.name, CAVITY_SEGMENT.terminology)
+    assert entry.GetColor() == pytest.approx(CAVITY_SEGMENT.unit_color)
+    np.testing.assert_array_equal(mrml.classes_of(node, reference), classes)
+    volumes, without = (
+        mrml.region_volumes(node),
+        mrml.place_segmentation(mrml.build_segmentation(blob(), reference), reference),
+    )
+    counts = np.count_nonzero(classes == CAVITY_SEGMENT.value), np.count_nonzero(classes == 3)
+    assert volumes["RC"] / volumes["ET"] == pytest.approx(counts[0] / counts[1])
+    assert {name: volumes[name] for name in volumes if name != "RC"} == mrml.region_volumes(without)
+    assert mrml.tumor_center(classes, reference) == center
+
+
 def test_volumes_are_in_cubic_centimeters_and_follow_spacing_and_scale(scene: Any) -> None:
     reference = add_volume(matrix=np.diag([1.0, 2, 3, 1]))
     reference.SetAndObserveTransformNodeID(add_transform(np.diag([2.0, 1, 1, 1])).GetID())

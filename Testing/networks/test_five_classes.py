@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.labels import NON_ENHANCING, TumorClass
 from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.evaluation.evaluate import evaluate_folder
 from MissingModalityLib.imaging.cache import cache_case
 from MissingModalityLib.imaging.reading import read_label
 from MissingModalityLib.inference.student import Student
@@ -97,5 +98,9 @@ def test_a_run_learns_five_classes_and_its_model_tells_the_regions(tmp_path: Pat
     assert student.card["head"] == "five-classes"
     prepared = cache_case(find_cases(tmp_path / "data", FIVE).cases[0], tmp_path / "prepared").load()
     assert set(np.unique(student.classes(prepared))) <= {0, 1, 2, 3}
+    exported, data = tmp_path / "student.safetensors", tmp_path / "data"
+    scored = evaluate_folder(exported, data, tmp_path / "scores", device="cpu", convention=FIVE)
+    labels = [case["reference_voxels"] for case in scored["cases"]]
+    assert all(0 < label["ET"] < label["TC"] < label["WT"] and len(label) == 3 for label in labels)
     with pytest.raises(OptionError, match=f"no label tells the non-enhancing core.*{FIVE}"):
         train(tmp_path / "data", tmp_path / "other", convention="brats2015", **five)

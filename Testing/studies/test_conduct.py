@@ -35,6 +35,7 @@ SMALL = Study(
     "a paper",
     (DataSet("a data set", ("",)),),
     equal_steps=False,
+    course="posttrain",
 )
 SETTINGS = {key: value for key, value in TINY.items() if key != "epochs"} | {"iterations_per_epoch": 1}
 
@@ -84,8 +85,9 @@ def test_the_table_has_what_was_scored_and_says_what_is_not_available(
     assert head[:4] == ["", "Dice WT", "Dice TC", "Dice ET"] and tomorrow[1] == NOT_AVAILABLE
     assert float(host[1]) >= 0 and float(longer[1]) >= 0
     assert [test["name"] for test in result["tests"]] == ["longer"]
-    pictures = ("small.png", "small-subsets.png", "small-case/patient_a.png")
+    pictures = ("small.png", "small-subsets.png", "small-course.png", "small-case/patient_a.png")
     assert all((output / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
+    assert not (output / "small-sizes.png").exists(), "both rows have one network"
     assert len(result["runs"]) == 2 and all((Path(run) / "run.json").exists() for run in result["runs"])
 
 
@@ -113,6 +115,25 @@ def test_rows_that_lack_say_so_and_runs_have_states(cases: Path, tmp_path: Path)
     runs[0].folder.path.mkdir(parents=True)
     runs[0].student.touch()
     assert [run.state for run in prepare_study(request).runs.runs] == ["over", "to do"]
+
+
+def test_runs_are_scored_by_their_rule_for_the_cavity(
+    cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules: list[str] = []
+
+    def evaluate_folder(*_: Any, resection_cavity: str, **__: Any) -> None:
+        rules.append(resection_cavity)
+
+    monkeypatch.setattr("MissingModalityLib.evaluation.evaluate.evaluate_folder", evaluate_folder)
+    monkeypatch.setattr("MissingModalityLib.training.stage_students.export", lambda *_: None)
+    folders = []
+    for rule in ("background", "class"):
+        request = StudyRequest(**asked(cases, tmp_path, settings=SETTINGS | {"resection_cavity": rule}))
+        work = prepare_study(request)
+        conduct._score(work, work.runs.runs[0], lambda event: None)
+        folders.append(conduct.evaluation_folder(work, work.runs.runs[0]).name)
+    assert rules == ["background", "class"] and len(set(folders)) == 2
 
 
 def test_what_another_process_is_at_is_left_to_it_and_waited_for(

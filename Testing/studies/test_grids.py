@@ -53,6 +53,16 @@ def test_a_comparison_of_no_paper_has_no_printed_columns() -> None:
     assert len(head) == len(host) == 5
 
 
+def test_a_cavity_has_a_column_that_stands_beside_nothing_printed() -> None:
+    own = evaluation(0.5)
+    for entry in (*own["subsets"], own["averages"]["all"]):
+        entry["dice"]["RC"] = 0.25
+    rows = (Scored(ROWS[0], {ALL: [own]}), Scored(ROWS[1], {ALL: [evaluation(0.5)]}))
+    head, host, without = grid_of(STUDY, rows, printed, "dice")
+    assert head[5] == "Dice RC" and "RC printed" not in head
+    assert (host[5], without[5]) == ("25.00", "")
+
+
 def test_subsets_are_lines_in_the_papers_order_and_averages_come_last() -> None:
     grid = grid_of(replace(STUDY, layout="subsets"), SCORED, printed, "dice")
     assert grid[0][:5] == ["FLAIR", "T1", "T1ce", "T2", "Dice WT host"]

@@ -58,6 +58,8 @@ def test_time_is_that_of_the_steps_and_of_the_papers(planned, capsys):
         (["--data", "cases", "--gpu", "h10"], "Did you mean h100"),
         (["--data", "cases", "--gpu", "h100", "--measure"], "Leave out the GPU's name"),
         (["--data", "cases", "--memory", "0.7"], "GiB for one step"),
+        (["--data", "cases", "--memory", "nan"], "memory is nan GB"),
+        (["--data", "cases", "--memory", "24000"], "at most 300"),
     ],
 )
 def test_what_cannot_be_planned_is_told_in_one_message(planned, capsys, words, said):

@@ -199,7 +199,10 @@ def _take_paths(options: argparse.Namespace) -> None:
         guess = detect_modality(path.name)
         if guess.modality is None or guess.confidence < FIT_TO_FILL_IN:
             why = guess.reason.rstrip(".")
-            raise OptionError(f"{path}: which sequence is it? {why}. Name it by its option: --flair {path}")
+            leave = "Leave it out, or name" if guess.excluded else "Name"
+            raise OptionError(
+                f"{path}: which sequence is it? {why}. {leave} it by its option: --flair {path}"
+            )
         if guess.modality in options.inputs:
             name, other = guess.modality.title, options.inputs[guess.modality]
             raise OptionError(

@@ -144,14 +144,16 @@ def _list(options: argparse.Namespace) -> None:
     where = (
         f"of whole steps on {options.gpu}, as 'plan' predicts it"
         if options.gpu
-        else f"of the networks alone on {device}, as fast as it is now"
+        else f"of the networks alone on {device}, timed here and now: what else keeps it busy lengthens it"
     )
     lines = [f"Preset {options.preset}, seeds {options.seeds}; time {where}:"]
     found = []
     studies = [study_named(options.name)] if options.name else list(STUDIES.values())
     size = size_named(options.preset, options.steps)
     more = "" if options.gpu else " or more"
-    for cost in costs(studies, size, options.seeds, seconds, dict(options.settings)):
+    with shown_progress(options) as progress:  # a step of each network takes minutes on two cores
+        counts = costs(studies, size, options.seeds, seconds, dict(options.settings), progress)
+    for cost in counts:
         time = "nobody can tell" if cost.seconds is None else in_words(cost.seconds) + more
         absent = f"; not available: {counted(cost.absent, 'row')}" if cost.absent else ""
         lines.append(

@@ -114,7 +114,12 @@ def _add_choices(parser: Any) -> None:
 
 def _add_course(parser: Any) -> None:
     """How the run goes on, and what fixes its course."""
-    parser.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the run's last checkpoint; recipe, network, preset, stages, seed and cases stay the "
+        "run's, whatever is given",
+    )
     parser.add_argument(
         "--restart", metavar="STAGE", help="with --resume: begin this stage anew, with what went before it"
     )

@@ -28,6 +28,9 @@ Of glioma patients masks of different sequences reach 0.95; of one who moved bet
 
 MM3_PER_CM3 = 1000
 
+_EVERY_VOXEL = 17
+"""One of so many, a prime so that rows are not met at one place, tells a share to a hundredth."""
+
 _HALF = 0.5
 
 
@@ -54,6 +57,9 @@ def implausible_masks(
 ) -> dict[Modality, str]:
     """Masks that are no brain's by their volume, or do not fit the others of the same head.
 
+    Those of :func:`partial_masks` are not compared: the networks know whole heads and may take a slab's neck
+    for brain.
+
     Args:
         masks: by sequence, each on its own grid in one space.
         sure: sequences whose masks are right.
@@ -67,12 +73,44 @@ def implausible_masks(
         if reason:
             reasons[modality] = reason
     left = {modality: mask for modality, mask in masks.items() if modality not in reasons}
-    for modality, best in _disagreeing(left, sure).items():
+    parts = partial_masks(left) - set(sure)
+    whole = {modality: mask for modality, mask in left.items() if modality not in parts}
+    for modality, best in _disagreeing(whole, sure).items():
         reasons[modality] = (
             f"it hardly agrees with the brain in the other volumes (Dice {best:.2f}), as where it is wrong "
             "or the head has moved"
         )
     return reasons
+
+
+def partial_masks(masks: Mapping[Modality, sitk.Image]) -> set[Modality]:
+    """Sequences whose volume ends inside the brain, which another one shows more of.
+
+    Args:
+        masks: by sequence, each on its own grid in one space.
+    """
+    return {
+        one
+        for one, mask in masks.items()
+        if _reaches_face(sitk.GetArrayViewFromImage(mask))
+        and any(_shows_less(mask, other) for name, other in masks.items() if name is not one)
+    }
+
+
+def _shows_less(one: sitk.Image, other: sitk.Image) -> bool:
+    """Whether the field of view of ``one`` lacks much of the other's brain, and more than the reverse."""
+    share = _shown(other, one)
+    return share < plausibility.DOUBTFUL_OVERLAP and share < _shown(one, other)
+
+
+def _shown(mask: sitk.Image, volume: sitk.Image) -> float:
+    """Share of a mask that lies in the field of view of a volume; 1 of an empty one."""
+    array = sitk.GetArrayViewFromImage(mask)
+    inside = np.flatnonzero(array)[::_EVERY_VOXEL]
+    if not inside.size:
+        return 1.0
+    voxels = np.stack(np.unravel_index(inside, array.shape)[::-1], axis=1)
+    return float(Grid.from_image(volume).covers(Grid.from_image(mask).points(voxels)).mean())
 
 
 def _disagreeing(masks: Mapping[Modality, sitk.Image], sure: Sequence[Modality]) -> dict[Modality, float]:

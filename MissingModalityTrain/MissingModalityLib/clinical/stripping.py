@@ -3,13 +3,14 @@
 Students learn from skull-stripped volumes and z-score what is inside of the brain, so that scalp and marrow,
 bright in FLAIR and T1, pass for tumor. The brain is looked for in every volume that needs it, and what half
 of them or more take for brain counts: a tumor at the surface that one sequence takes for skull is seen in
-another, and scalp that one takes for brain is not. T2 is asked only where no other volume shows the place.
-Where one volume is all, the brain is grown by 1.5 mm: a rim too much costs less than a tumor cut off.
+another, and scalp that one takes for brain is not. T2, and a volume that ends inside the brain, are asked
+only where no other volume shows the place. Where one volume is all, the
+brain is grown by 1.5 mm: a rim too much costs less than a tumor cut off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +26,14 @@ from .brain_mask import find_brain
 from .brain_networks import PACKAGE, VERSION, load_networks, networks_installed
 from .head_crop import crop_to_head
 from .installed_tools import TOOLS
-from .mask_checks import MM3_PER_CM3, implausible_masks, implausible_volume, on_grid, volume_mm3
+from .mask_checks import (
+    MM3_PER_CM3,
+    implausible_masks,
+    implausible_volume,
+    on_grid,
+    partial_masks,
+    volume_mm3,
+)
 
 GROWTH_MM = 1.5
 """How far the brain is grown: a voxel of 1 mm and its diagonal neighbors, less than two."""
@@ -112,16 +120,19 @@ def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], No
         if not always and not needs_stripping(image)
     }
     if len(own) == len(study.images):
-        return _measured(_agreed(own, study, tuple(own)), "nothing, for all volumes are stripped already", ())
+        mask = _agreed(own, study, _asked(own, tuple(own)))
+        return _measured(mask, "nothing, for all volumes are stripped already", ())
     failures = []
     for finder in _finders():
         masks = {**_found(study, own, finder, on_volume), **own}
         reasons = implausible_masks(masks, tuple(own))
         left = {modality: mask for modality, mask in masks.items() if modality not in reasons}
         if left:
-            method = _method(finder, [modality for modality in left if modality not in own], list(own))
-            brain = _agreed(left, study, tuple(own))
-            mask = brain if len(_asked(left, tuple(own))) >= ENOUGH_VOTES else grown(brain)
+            asked = _asked(left, tuple(own))
+            heard = [one for one in left if one not in own and (one in asked or one is WIDE)]
+            method = _method(finder, heard, list(own))
+            brain = _agreed(left, study, asked)
+            mask = brain if len(asked) >= ENOUGH_VOTES else grown(brain)
             return _measured(mask, method, _warnings(reasons, study))
         listed = ", ".join(f"{study.names[modality]}: {reason}" for modality, reason in reasons.items())
         failures.append(f"by {finder.name} {listed}")
@@ -193,23 +204,26 @@ def _in_head(image: sitk.Image, finder: _Finder) -> sitk.Image:
     )
 
 
-def _asked(masks: Iterable[Modality], sure: Sequence[Modality]) -> list[Modality]:
-    """Whose masks count wherever they show a place: not that of T2 beside others, unless it is right."""
-    found = list(masks)
-    return [one for one in found if one is not WIDE or one in sure or len(found) == 1]
+def _asked(masks: Mapping[Modality, sitk.Image], sure: Sequence[Modality]) -> list[Modality]:
+    """Whose masks count wherever they show a place: those that are right, and of whole brains but T2's.
+
+    T2's counts where it alone shows a whole brain.
+    """
+    parts = partial_masks(masks)
+    whole = [one for one in masks if one not in parts]
+    return [one for one in masks if one in sure or (one in whole and (one is not WIDE or len(whole) == 1))]
 
 
-def _agreed(masks: Mapping[Modality, sitk.Image], study: Study, sure: Sequence[Modality]) -> sitk.Image:
+def _agreed(masks: Mapping[Modality, sitk.Image], study: Study, asked: Sequence[Modality]) -> sitk.Image:
     """What at least half of the volumes that show a place have for brain there, on the reference's grid.
 
     Args:
         masks: by sequence, each on its own grid.
         study: for the grid.
-        sure: sequences whose masks are right.
+        asked: whose masks count before the others, see :func:`_asked`.
     """
     grid = Grid.from_image(study.images[study.reference])
     votes, shown = np.zeros((2, *reversed(grid.size)), np.int8)
-    asked = _asked(masks, sure)
     for modality in [*asked, *(one for one in masks if one not in asked)]:
         where = modality in asked or shown == 0
         votes += on_grid(masks[modality], grid) & where

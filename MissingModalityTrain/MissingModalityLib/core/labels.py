@@ -283,10 +283,12 @@ def from_classes(classes: np.ndarray, convention_name: str) -> np.ndarray:
     """Classes 0..3 and the resection cavity -> file label values of a convention, uint8.
 
     Raises:
+        LabelError: other values, which would be written as background.
         OptionError: there is a resection cavity, for which the convention has no number.
     """
     import numpy as np  # here, so that panels can read the tables without it
 
+    require_classes(classes)
     numbers = convention(convention_name).from_class
     if RESECTION_CAVITY not in numbers and holds_cavity(classes):
         having = [name for name, one in CONVENTIONS.items() if RESECTION_CAVITY in one.from_class]
@@ -298,6 +300,17 @@ def from_classes(classes: np.ndarray, convention_name: str) -> np.ndarray:
     for cls, value in numbers.items():
         table[cls] = value
     return table[classes]
+
+
+def require_classes(classes: np.ndarray) -> None:
+    """Raise LabelError where an array holds anything but classes 0..3 and the resection cavity."""
+    if classes.dtype.kind not in "iu":
+        raise LabelError(f"A segmentation has whole numbers, not {classes.dtype}. Give its classes as uint8.")
+    if classes.size and not (classes.min() >= 0 and classes.max() <= RESECTION_CAVITY):
+        raise LabelError(
+            f"A segmentation has classes 0 to {RESECTION_CAVITY}, and this array holds {classes.min()} to "
+            f"{classes.max()}. Give classes; they are renumbered as the label convention says."
+        )
 
 
 def region_mask(classes: np.ndarray, region: str) -> np.ndarray:

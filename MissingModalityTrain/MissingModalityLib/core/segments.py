@@ -162,11 +162,13 @@ REGION_SEGMENTS: tuple[Segment, ...] = (
 )
 """Optional segments that overlap the disjoint ones: whole tumor and tumor core."""
 
-CURVE_COLORS: Mapping[str, str] = MappingProxyType({"WT": "#1c708c", "TC": "#e66b00", "ET": "#730000"})
-"""Colors of curves on white paper, by region: they differ by 30 or more (CIEDE2000) with every kind of color
+CURVE_COLORS: Mapping[str, str] = MappingProxyType(
+    {"WT": "#1c708c", "TC": "#e66b00", "ET": "#730000", CAVITY_REGION: "#000033"}
+)
+"""Colors of curves on white paper, by region: they differ by 28 or more (CIEDE2000) with every kind of color
 vision, and have a contrast of 3 or more with white; ``make picture-check``."""
 
-CURVE_MARKERS: Mapping[str, str] = MappingProxyType({"WT": "o", "TC": "^", "ET": "s"})
+CURVE_MARKERS: Mapping[str, str] = MappingProxyType({"WT": "o", "TC": "^", "ET": "s", CAVITY_REGION: "P"})
 """Of the same curves, by which regions are told apart without color."""
 
 _BY_ID = {segment.id: segment for segment in (*SEGMENTS, CAVITY_SEGMENT, *REGION_SEGMENTS)}

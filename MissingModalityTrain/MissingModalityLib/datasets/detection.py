@@ -14,16 +14,26 @@ from .sequence_header import (
     Weighting,
     contrast_agent,
     contrast_denied,
+    is_angiography,
     is_t2_star,
     other_image_type,
     weighting,
 )
-from .sequence_words import OTHER_SEQUENCE, WEIGHTINGS, other_image, weightings, words_of
+from .sequence_words import (
+    OTHER_SEQUENCE,
+    PERHAPS_CONTRAST,
+    WEIGHTINGS,
+    other_image,
+    unclear_contrast,
+    weightings,
+    words_of,
+)
 
 FIT_TO_FILL_IN = 0.5
 """From this confidence on a guess is used without asking."""
 
 _TO_BE_CHECKED = 0.45
+_PC = "pc"
 _SILENT = "Neither name nor header tells the modality."
 
 
@@ -102,6 +112,9 @@ def detect_modality(*texts: str, header: Header | None = None) -> Guess:
         return _excluded("T2 in the name with gradient echoes in the header (T2*)", OTHER_SEQUENCE)
     if by_times.excluded and kinds <= {"T2", "FLAIR"}:
         return Guess(None, 0.0, by_times.reason, OTHER_SEQUENCE, by_times.reason.rstrip("."))
+    unclear = "" if contrast.given else unclear_contrast(words)
+    if unclear and (kinds == {"T1"} or (not kinds and unclear == _PC)):
+        return _perhaps_contrast(unclear, kinds, header)
     if not kinds:
         return _by_times(by_times, contrast)
     return _combined(_by_words(kinds, contrast), by_times)
@@ -113,6 +126,14 @@ def _all_words(*texts: str) -> list[str]:
 
 def _excluded(evidence: str, kind: str) -> Guess:
     return Guess(None, 0.0, f"{evidence} says that it is none of {in_words()}.", kind, evidence)
+
+
+def _perhaps_contrast(word: str, kinds: set[str], header: Header) -> Guess:
+    """Of a T1-weighted image with a word that may mean contrast agent, where nothing else says so."""
+    if word == _PC and is_angiography(header):
+        return _excluded("'pc' in the name of an angiography", OTHER_SEQUENCE)
+    reason = f"'{word.upper()}' in the name may mean {PERHAPS_CONTRAST[word]}; check it."
+    return Guess(Modality.T1CE, _TO_BE_CHECKED, reason) if kinds else Guess(None, 0.0, reason)
 
 
 def _second_echo(words: list[str], other: str, header: Header) -> Guess | None:

@@ -26,8 +26,9 @@ def find_cases(folder: Path | str, convention: str | None = None) -> CaseListing
 
     Recognized layouts: BraTS 2015 (``VSD.Brain...MR_Flair...``), BraTS 2017-2021
     (``*_flair|t1|t1ce|t2|seg``), BraTS 2023 and later and FeTS (``*-t2f|t1n|t1c|t2w|seg``), files with just
-    these endings as names in one folder per case, Task01 of the Medical Segmentation Decathlon (``imagesTr``,
-    ``labelsTr``, ``dataset.json``), and the layouts of other packages, see :data:`.registry.LAYOUTS`.
+    these endings as names in one folder per case, the default names of dcm2niix (:mod:`.converted`), Task01
+    of the Medical Segmentation Decathlon (``imagesTr``, ``labelsTr``, ``dataset.json``), and the layouts of
+    other packages, see :data:`.registry.LAYOUTS`.
 
     In a folder without any of these the cases are those that ``prepare`` has put directly into it: training
     takes them as they are. Beside originals prepared files are never cases, or each would count twice.

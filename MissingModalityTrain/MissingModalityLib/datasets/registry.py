@@ -19,6 +19,7 @@ LAYOUTS: Registry[type[Layout]] = Registry(
     group="missing_modality.layouts",
     builtin={
         "msd": f"{__package__}.decathlon:Decathlon",
+        "dcm2niix": f"{__package__}.converted:Dcm2niix",
         "fets": f"{__package__}.brats:Fets",
         "brats2015": f"{__package__}.brats:Brats2015",
         "brats2021": f"{__package__}.brats:Brats2021",

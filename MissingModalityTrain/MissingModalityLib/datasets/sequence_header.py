@@ -16,8 +16,9 @@ from .sequence_words import CAPTURE, LOCALIZER, MAP, OTHER_SEQUENCE, PROJECTION
 HEADER_KEYWORDS = (
     *("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName", "ScanningSequence"),
     *("ImageType", "ComplexImageComponent", "AcquisitionContrast"),
-    *("RepetitionTime", "EchoTime", "InversionTime", "ContrastBolusAgent", "ContrastBolusVolume"),
-    "DiffusionBValue",
+    *("RepetitionTime", "EchoTime", "InversionTime"),
+    *("ContrastBolusAgent", "ContrastBolusVolume", "ContrastBolusTotalDose"),
+    *("DiffusionBValue", "AngioFlag"),
 )
 """Attributes that :func:`detection.detect_modality` looks at."""
 
@@ -73,6 +74,10 @@ _NO_AGENT = (
 )
 """What is written where an agent's name stands else, in the languages of :mod:`.sequence_words`."""
 
+_AMOUNTS = ("ContrastBolusVolume", "ContrastBolusTotalDose")
+_NOTHING_OF_IT = re.compile(r"(?<![\d.,])0+(?:[.,]0*)?\s*(?:ml|cc|cm3|mmol)\b")
+"""Written behind an agent's name; scanners keep the name of the last examination."""
+
 
 def other_image_type(header: Header) -> tuple[str, str] | None:
     """What in a header says that an image is none of the four, and the image's kind; or None."""
@@ -105,14 +110,20 @@ def is_t2_star(header: Header) -> bool:
 
 
 def contrast_agent(header: Header) -> str:
-    """The contrast agent that a header names, or says a volume of; empty where none."""
+    """The contrast agent that a header names, or says a volume of; empty where none, or 0 ml, was given."""
     agent = (header.get("ContrastBolusAgent") or "").strip()
+    amounts = [amount for key in _AMOUNTS if (amount := _amount(header.get(key))) is not None]
     if not re.fullmatch(_NO_AGENT, agent.lower()):
-        return agent
+        none = not any(amounts) and (amounts or _NOTHING_OF_IT.search(agent.lower()))
+        return "" if none else agent
     if agent:  # 'none' stands there: it was asked for and denied
         return ""
-    volume = _number(header.get("ContrastBolusVolume"))
-    return f"{volume:g} ml of contrast agent" if volume else ""
+    return f"{max(amounts):g} ml of contrast agent" if any(amounts) else ""
+
+
+def is_angiography(header: Header) -> bool:
+    """Whether the scanner says that an image is meant for vessels (Angio Flag, C.8.3.1)."""
+    return (header.get("AngioFlag") or "").strip().upper() == "Y"
 
 
 def contrast_denied(header: Header) -> bool:
@@ -193,6 +204,15 @@ def _spin_echo(echo: float, repetition: float, inversion: float | None, times: s
 
 def _scanning(header: Header) -> set[str]:
     return {value.strip().upper() for value in (header.get("ScanningSequence") or "").split("\\") if value}
+
+
+def _amount(value: object) -> float | None:
+    """Milliliters, also with a decimal comma; None where none are stated."""
+    try:
+        number = float(str(value).split("\\")[0].replace(",", "."))
+    except ValueError:
+        return None
+    return number if number >= 0 else None
 
 
 def _number(value: object) -> float | None:

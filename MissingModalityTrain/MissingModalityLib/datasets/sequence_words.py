@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..core.modalities import Modality
 
@@ -32,7 +32,7 @@ _OTHER = {
         "adc dadc eadc fa colfa tensor cbf rcbf cbv rcbv relcbf relcbv relccbv corrcbv mtt relmtt ttp tmax "
         "ktrans kep map maps mapping qmap relaxometry molli mrf qsm t1map t2map t1rho fieldmap b0map b1map "
         "pha phase subtraction subtracted subs sous fusion fused merge pbp gbp k2 minus fatfraction "
-        "tractography fibers"
+        "tractography fibers thermometry thermo temperature"
     ),
     PROJECTION: _set("mip mips minip pjn projected projection radial vrt rendering"),
     SEGMENTATION: _set(
@@ -40,12 +40,12 @@ _OTHER = {
     ),
     CAPTURE: _set("screensave posdisp report phoenix phoenixzipreport overlay neuroquant icobrain mdbrain"),
     OTHER_SEQUENCE: _set(
-        "dwi sdwi isodwi ddwi dti dki hardi noddi trace tracew diff diffusion resolve ep2d epi swi "
-        "swip swan eswan swans mag perfusion perf pwi dsc dce dyn dynamic twist tricks asl pcasl pasl casl "
-        "bold fmri fcmri rest moco mocoseries b0 mra mrv mrs tof s3di pca pcmra fsbb csi press svs t2star "
-        "flairstar medic pd pdw dp stir dir psir fgatir ciss fiesta trufi truefisp fisp bffe bssfp ssfp psif "
-        "dess cine flow inv1 inv2 cest apt aptw mre elastography outphase spine cspine tspine lspine "
-        "cervical thoracic lumbar hws bws lws ci3d"
+        "dwi sdwi isodwi ddwi dti dki hardi noddi trace tracew diff diffusion resolve ep2d epi swi swip "
+        "swan eswan swans mag perfusion perf pwi dsc dce dyn dynamic twist tricks asl pcasl pasl casl bold "
+        "fmri fcmri rest moco mocoseries b0 mra mrv mrs tof s3di pca pcmra 2dpc 3dpc pc2d pc3d venc fsbb "
+        "csi press svs t2star flairstar medic pd pdw dp stir dir psir fgatir ciss fiesta trufi truefisp "
+        "fisp bffe bssfp ssfp psif dess cine flow inv1 inv2 cest apt aptw mre elastography outphase spine "
+        "cspine tspine lspine cervical thoracic lumbar hws bws lws ci3d"
     ),
 }
 _KIND_OF_WORD = {word: kind for kind, words in _OTHER.items() for word in words}
@@ -61,8 +61,13 @@ _B_VALUE = re.compile(r"^b(?:0|[1-9]\d?[05]0)$")
 _CONTRAST = _set(
     "gd gad gado gadolinium gadovist gadavist gadobutrol gadoteridol gadoterate dotarem magnevist omniscan "
     "prohance multihance clariscan elucirem vueway post postcontrast postgd postgad pstgd pgd ce km mkm "
-    "nachkm cont cte enhanced enhancement cplus mdc civ pdc inj"
+    "nachkm pkm cont cte enhanced enhancement cplus mdc civ pdc inj"
 )
+PERHAPS_CONTRAST = {
+    "pc": "post contrast, or phase contrast, an angiography",
+    "pi": "post injection, or parallel imaging",
+    "iv": "intravenous contrast agent, or a number",
+}
 _CONTRAST_STEMS = ("gado", "contrast", "kontras", "postcontras", "postkontras", "injec", "inyec", "iniez")
 _NO_CONTRAST = _set(
     "pre precontrast pregd pregad native nativ noncontrast unenhanced nonenhanced nocontrast plain"
@@ -98,7 +103,7 @@ _AGENT = (
     r"(?:contrast\w*|kontrast\w*|cont|cte|gd|gad\w*|km|ce|c|mdc|civ|pdc|inj\w*|inyec\w*|iniez\w*|enhanc\w*)\b"
 )
 _WITH, _WITHOUT = r"(?:with|w/?|mit|avec)", r"(?:without|w/?o|ohne|sans)"
-_TREATMENT = r"(?:op\w*|surg\w*|treat\w*|rt|radio\w*|resec\w*|biops\w*|tx|chemo\w*|therap\w*)"
+_TREATMENT = r"(?:op\w*|surg\w*|treat\w*|rt|radio\w*|resec\w*|biops\w*|tx|chemo\w*|therap\w*|litt|ablat\w*)"
 _REPLACED = (
     (re.compile(r"\bp\.\s*c\."), " postcontrast "),  # PC is phase contrast, too
     (re.compile(r"\b(?:[a-z]\.){2,}"), lambda found: f"{found[0].replace('.', '')} "),  # m.d.c., c.i.v.
@@ -142,6 +147,7 @@ _REPLACED = (
     (re.compile(r"[\s-]-c\b|\s-c\b|\b(?:km|gd|gado?|ce|c|iv)-(?=\s|$)|\bwithout$"), " nocontrast "),
     (re.compile(r"\bwith$|\b(?:gd|ce)(?=t1)|\bc/c\b"), " cplus "),
     (re.compile(r"\bt1 c$"), " t1c "),
+    (re.compile(r"(\bt1\b[^+]*?)\s*\+$"), r"\1 cplus "),
     (re.compile(rf"\b(?:pre|post)[\s-]*{_TREATMENT}"), " "),
     (re.compile(r"\+\s*(?:c|cm|iv)\b|\b(?:c|iv)\s*\+|\+\s*(?=gd|gad|km|ce)|\bw/?\s*c\b"), " cplus "),
 )
@@ -193,6 +199,13 @@ def _kind_of_word(word: str) -> str | None:
     if word.startswith(_SEQUENCE_STEMS) or word.endswith("dwi") or _B_VALUE.match(word):
         return OTHER_SEQUENCE
     return None
+
+
+def unclear_contrast(words: Sequence[str]) -> str:
+    """The word of a name that may mean contrast agent or something else, where none is clear; else empty."""
+    if {"CONTRAST", "NATIVE"} & weightings(words):
+        return ""
+    return next((word for word in words if word in PERHAPS_CONTRAST), "")
 
 
 def is_reformat(words: Iterable[str]) -> bool:

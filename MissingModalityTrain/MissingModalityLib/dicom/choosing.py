@@ -11,6 +11,7 @@ from ..core.words import counted
 from ..datasets.detection import FIT_TO_FILL_IN
 from ..datasets.sequence_words import is_fat_suppressed, words_of
 from ..imaging.grid import SPACING_MM
+from ..imaging.plausibility import DOUBTFUL_OVERLAP, SMALLEST_SHARE
 from .listing import DicomStudy
 from .series import Series, SeriesKind
 
@@ -43,23 +44,25 @@ class Choice:
 def choose(study: DicomStudy) -> Choice:
     """The best series of each sequence.
 
-    In this order: what the user has named, what words name before what only times tell, originals before
-    reformats, complete before gaps, more of the brain, images as acquired before what was computed from them,
-    thinner slices, no fat suppression, no contrast agent but in T1ce, and at last the one acquired later, for
-    a sequence is run again when the first did not succeed.
+    A slab of the head is left out where another series shows the whole, unless the user has named it. Of the
+    others, in this order: what the user has named, what words name before what only times tell, originals
+    before reformats, complete before gaps, more of the brain, images as acquired before what was computed
+    from them, thinner slices, no fat suppression, no contrast agent but in T1ce, and at last the one acquired
+    later, for a sequence is run again when the first did not succeed.
     """
     chosen: dict[Modality, Series] = {}
     sentences = _one_session(study)
+    whole = any(_shown(one) >= DOUBTFUL_OVERLAP for one in study.series if _is_fit(one))
     for modality in MODALITIES:
         alike = [one for one in study.series if one.modality is modality and one.problem is None]
-        fit = sorted(
-            (one for one in alike if one.confidence >= FIT_TO_FILL_IN),
-            key=merits,
-            reverse=True,
-        )
-        if fit:
-            chosen[modality] = fit[0]
-            sentences.append(_chosen(modality, fit))
+        fit = [one for one in alike if _is_fit(one)]
+        slabs = [one for one in fit if whole and not one.named and _shown(one) < SMALLEST_SHARE]
+        if len(slabs) < len(fit):
+            ranked = sorted(fit, key=lambda one: (one not in slabs, merits(one)), reverse=True)
+            chosen[modality] = ranked[0]
+            sentences.append(_chosen(modality, ranked))
+        else:
+            sentences += [_left_out(modality, one) for one in slabs]
         sentences += [
             f"{modality.title}: {one.title} is left out, being too uncertain. {one.reason}"
             for one in alike
@@ -100,10 +103,26 @@ def _one_session(study: DicomStudy) -> list[str]:
     ]
 
 
-def _coverage(series: Series) -> float:
+def _is_fit(series: Series) -> bool:
+    return series.modality is not None and series.problem is None and series.confidence >= FIT_TO_FILL_IN
+
+
+def _left_out(modality: Modality, slab: Series) -> str:
+    return (
+        f"{modality.title}: {slab.title} is left out: it shows {slab.coverage_mm:.0f} mm of the head, less "
+        "than half of the brain."
+    )
+
+
+def _shown(series: Series) -> float:
+    """Share of the brain along the slice normal, 0 to 1."""
     # a share, for all of the brain is more millimeters from front to back than from bottom to top
     brain = _BRAIN_MM.get(series.plane, min(_BRAIN_MM.values()))
-    return min(series.coverage_mm / brain, 1.0) * _COVERAGE_STEPS // 1
+    return min(series.coverage_mm / brain, 1.0)
+
+
+def _coverage(series: Series) -> float:
+    return _shown(series) * _COVERAGE_STEPS // 1
 
 
 def _fineness(series: Series) -> float:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from ..core.modalities import Modality
 from ..datasets.detection import FIT_TO_FILL_IN
 from ..datasets.sequence_header import contrast_agent
-from ..datasets.sequence_words import WEIGHTINGS, weightings, words_of
+from ..datasets.sequence_words import WEIGHTINGS, unclear_contrast, weightings, words_of
 from .series import Series, SeriesKind
 
 _WEIGHTED = (Modality.T1, Modality.T1CE)
@@ -72,6 +72,8 @@ def _agent_tells(series: Sequence[Series]) -> bool:
 def _open(one: Series, series: Sequence[Series]) -> bool:
     """Whether it is T1-weighted, and neither its name nor a noted agent says whether contrast was given."""
     if one.problem or one.modality not in _WEIGHTED or _named(one):
+        return False
+    if unclear_contrast(words_of(one.description)):
         return False
     return not (contrast_agent(one.header) and _agent_tells(series))
 

@@ -34,7 +34,7 @@ KEYWORDS = (
     *("BodyPartExamined", "SequenceName", "PulseSequenceName", "ScanningSequence", "SequenceVariant"),
     *("MRAcquisitionType", "AcquisitionContrast", "ComplexImageComponent", "ImageType"),
     *("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle"),
-    *("ContrastBolusAgent", "ContrastBolusVolume"),
+    *("ContrastBolusAgent", "ContrastBolusVolume", "ContrastBolusTotalDose", "AngioFlag"),
     *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
     *("AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "TriggerTime", "DiffusionBValue"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns"),

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CaseError
+from ..core.files import IMAGE_SUFFIXES
 from ..core.kinds import checked
 from ..core.progress import Progress, reporter
+from ..core.words import counted
 from ..datasets.case import Skipped, relative
 from ..datasets.discovery import walk
 from ..imaging.volumes import MIN_VOXELS
@@ -44,6 +46,7 @@ class DicomStudy:
         cut_off: files beside its own that are empty or end too early, one sentence; empty where none are.
         further_uids: Study Instance UIDs of the same session beside ``uid``, see :func:`.sessions.sessions`.
         as_asked: whether the user says that all images of the folder are of one visit.
+        other_patients: how many the folder holds beside this one, of whom none was asked for or can be used.
     """
 
     patient: str
@@ -54,11 +57,22 @@ class DicomStudy:
     cut_off: str = ""
     further_uids: tuple[str, ...] = ()
     as_asked: bool = False
+    other_patients: int = 0
 
     @property
     def title(self) -> str:
         """How sentences name it."""
         return f"patient {self.patient}, study of {self.date or 'an unknown date'}"
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Sentences on the folder for the user; they name no patient, for reports keep them."""
+        more = counted(self.other_patients, "other patient")
+        others = (
+            f"The folder holds images of {more} too, none with a series to segment. Check that the study "
+            f"used, of {self.date or 'an unknown date'}, is of the patient that you mean."
+        )
+        return tuple(filter(None, [others if self.other_patients else "", self.cut_off]))
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,13 @@ def find_studies(
 
 
 def _nothing_found(folder: Path, skipped: Sequence[Skipped]) -> str:
+    volumes = [entry.path for entry in skipped if entry.path.name.lower().endswith(IMAGE_SUFFIXES)]
+    if volumes:
+        return (
+            f"No DICOM image found in '{folder}', but {counted(len(volumes), 'volume')} such as "
+            f"{relative(volumes[0], folder)}. Name the files, as by --flair FILE, or give a folder of cases "
+            "to segment-folder."
+        )
     named = "; ".join(f"{relative(entry.path, folder)} {entry.reason}" for entry in skipped[:_NOTHING_FOUND])
     more = len(skipped) - _NOTHING_FOUND
     detail = f"In it: {named}{f'; and {more} more' if more > 0 else ''}." if named else "It is empty."

@@ -115,8 +115,7 @@ def read_visit(
     images = {modality: read[id(one)][0] for modality, one in chosen.series.items()}
     names = {modality: one.title for modality, one in chosen.series.items()}
     warnings = [sentence for one in chosen.series.values() for sentence in read[id(one)][1]]
-    cut_off = [visit.cut_off] if visit.cut_off else []
-    return Study(images, names, (*cut_off, *left_out, *warnings)), chosen
+    return Study(images, names, (*visit.doubts, *left_out, *warnings)), chosen
 
 
 def files_facts(visit: DicomStudy) -> dict[str, Any]:

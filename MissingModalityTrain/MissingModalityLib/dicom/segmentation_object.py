@@ -21,7 +21,7 @@ import SimpleITK as sitk
 from .. import __version__
 from ..core.errors import ImageError, OptionError
 from ..core.files import atomic_write, explain_write_errors
-from ..core.labels import holds_cavity
+from ..core.labels import holds_cavity, require_classes
 from ..core.segments import REGION_SEGMENTS, Code, Segment, disjoint_segments
 from .source_frames import Frame, frames_below, frames_of, source_headers
 
@@ -90,7 +90,8 @@ def write_dicom_seg(
         description: of the new series, at most 64 characters.
 
     Raises:
-        OptionError: pydicom or highdicom are not installed.
+        OptionError: pydicom or highdicom are not installed, or there is no source.
+        LabelError: other values in ``labels``.
         ImageError: the files cannot be read, they lack what an object of DICOM has to refer to, or the output
             cannot be written.
     """
@@ -122,10 +123,13 @@ def dicom_seg(
     """What :func:`write_dicom_seg` writes.
 
     Raises:
-        ImageError: as there.
+        OptionError, LabelError, ImageError: as there.
     """
     from pydicom import config
 
+    require_classes(sitk.GetArrayViewFromImage(labels))
+    if not source:
+        raise OptionError("A DICOM SEG belongs to a series. Give the files of that series as source.")
     headers = source_headers(source)
     for header, path in zip(headers, source, strict=True):
         _complete(header, path)

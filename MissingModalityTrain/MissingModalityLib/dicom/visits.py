@@ -46,7 +46,9 @@ def only_visit(listing: DicomListing, patient: str | None = None, study: str | N
             f"{listing.folder} holds {_named(usable)}. Choose one by --patient ID or --study DATE (or "
             f"the Study Instance UID), or segment all of them by segment-folder.{_one_after_all(usable)}"
         )
-    return (usable or found)[0]
+    chosen = (usable or found)[0]
+    others = {visit.patient for visit in found} - {chosen.patient}
+    return replace(chosen, other_patients=len(others))
 
 
 def _one_after_all(visits: Sequence[DicomStudy]) -> str:

@@ -72,6 +72,11 @@ def has_lesions(rows: Iterable[Row]) -> bool:
     return all(row.lesion_dice is not None and row.lesion_hd95 is not None for row in rows)
 
 
+def tells_cavity(evaluation: Mapping[str, Any]) -> bool:
+    """Whether an evaluation, as :func:`summarize` makes it, has scored the resection cavity."""
+    return any(CAVITY_REGION in entry["dice"] for entry in evaluation["subsets"])
+
+
 def regions_in(rows: Iterable[Row]) -> tuple[str, ...]:
     """The regions that an evaluation has scored."""
     return scored_regions(any(row.region == CAVITY_REGION for row in rows))

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..core.files import atomic_write
-from ..core.labels import REGIONS, holds_cavity, region_mask
+from ..core.labels import CAVITY_REGION, REGIONS, holds_cavity, region_mask
 from ..core.modalities import Modality, Subset, subset_name
 from ..core.segments import disjoint_segments
 from ..imaging.boxes import tightest_box
@@ -101,8 +101,10 @@ class CaseSlice:
     def found_panel(self, classes: np.ndarray, shown: Modality, head: str = "", side: str = "") -> Panel:
         """A prediction (z, y, x) on the case's grid over a sequence, with its Dice in the whole volume."""
         upright = _upright(self.grid.to_image(classes))
+        # a label without one does not say that there is none: most conventions have no number for it
+        regions = (*REGIONS, *[CAVITY_REGION] * holds_cavity(self.truth))
         scores = {
-            region: dice(region_mask(upright, region), region_mask(self.truth, region)) for region in REGIONS
+            region: dice(region_mask(upright, region), region_mask(self.truth, region)) for region in regions
         }
         text = "  ".join(f"{region} {100 * score:.1f}" for region, score in scores.items())
         return Panel(self.sequences[shown], upright[self.where], head, text, side)

@@ -11,24 +11,19 @@ from typing import Any
 from ..core.errors import OptionError
 from ..core.files import explain_write_errors, write_report, write_text
 from ..core.kinds import checked
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.words import counted
+from .averages import tells_cavity
 from .evaluate import read_evaluation
 from .hd95_rules import definition_of
 from .measures import METRICS, measure
-from .metrics import SCORED_REGIONS
+from .metrics import scored_regions
 from .printed import PrintedTable, printed_table
 from .significance import Evaluation, check_comparable, compare_evaluations
 from .tables import PRINTED_ORDER, dots, markdown_lines, score_notes, spread_text
 
-COLUMNS = (
-    *(("dice", "all", region) for region in SCORED_REGIONS),
-    ("dice", "with FLAIR", "WT"),
-    ("dice", "with T1ce", "TC"),
-    ("dice", "with T1ce", "ET"),
-    *(("hd95", "all", region) for region in REGIONS),
-)
-"""Metric, group of subsets and region of every column of numbers."""
+Column = tuple[str, str, str]
+"""Metric, group of subsets and region of a column of numbers."""
 
 TABLE_FILE, REPORT_FILE, PICTURE_FILE = "comparison.md", "comparison.json", "comparison.png"
 
@@ -52,18 +47,19 @@ def compare_folders(
 
     Returns:
         ``hd95_rule``, ``hd95_definition``, ``cases`` (how many); ``lines``: per line ``name``, ``seeds``,
-        ``scores``, one per entry of :data:`COLUMNS` with ``metric``, ``subsets``, ``region``, ``mean`` and
+        ``scores``, one per entry of :func:`columns` with ``metric``, ``subsets``, ``region``, ``mean`` and
         ``spread`` (sample standard deviation over seeds, None for one; both None where no subset belongs to
-        the group), and ``subsets``: by subset, metric and region the mean over cases, averaged over seeds;
-        ``tests``: ``name``, ``against`` (the first line) and what :func:`.significance.compare_evaluations`
-        returns; ``printed``: None, or ``source``, ``data``, ``protocol`` and ``lines`` like the others of a
+        the group, or the line has not scored the region), and ``subsets``: by subset, metric and region the
+        mean over cases, averaged over seeds; ``tests``: ``name``, ``against`` (the first line) and what
+        :func:`.significance.compare_evaluations` returns;
+        ``printed``: None, or ``source``, ``data``, ``protocol`` and ``lines`` like the others of a
         published table; ``markdown``: the tables.
 
     Raises:
         CaseError: a folder holds no evaluation, they are not comparable, or the output cannot be written.
         OptionError: no folder given, two lines of one name, or no such published table.
     """
-    printed = None if published is None else _printed(printed_table(published))
+    table = None if published is None else printed_table(published)
     groups = {
         name: [read_evaluation(Path(folder)) for folder in members]
         for name, members in (folders if isinstance(folders, Mapping) else _named(folders)).items()
@@ -75,21 +71,33 @@ def compare_folders(
     for evaluations in groups.values():
         for evaluation in evaluations:
             check_comparable(reference[0], evaluation, "hd95")
+    head = columns(any(tells_cavity(one) for evaluations in groups.values() for one in evaluations))
     comparison: dict[str, Any] = {
         "hd95_rule": reference[0]["hd95_rule"],
         "hd95_definition": definition_of(reference[0]),
         "cases": len(reference[0]["cases"]),
-        "lines": [_line(name, evaluations) for name, evaluations in groups.items()],
+        "lines": [_line(name, evaluations, head) for name, evaluations in groups.items()],
         "tests": [
             {"name": name, "against": baseline, **compare_evaluations(evaluations, reference)}
             for name, evaluations in others
         ],
-        "printed": printed,
+        "printed": _printed(table, head) if table else None,
     }
     comparison["markdown"] = _markdown(comparison)
     if output is not None:
         _write(comparison, Path(output))
     return comparison
+
+
+def columns(cavity: bool) -> tuple[Column, ...]:
+    """Every column of numbers of a comparison, with those of the resection cavity or without."""
+    return (
+        *(("dice", "all", region) for region in scored_regions(cavity)),
+        ("dice", "with FLAIR", "WT"),
+        ("dice", "with T1ce", "TC"),
+        ("dice", "with T1ce", "ET"),
+        *(("hd95", "all", region) for region in (*REGIONS, *[CAVITY_REGION] * cavity)),
+    )
 
 
 def _named(folders: Sequence[Path | str]) -> dict[str, list[Path]]:
@@ -103,13 +111,13 @@ def _named(folders: Sequence[Path | str]) -> dict[str, list[Path]]:
     return {name: [path] for name, path in zip(names, paths, strict=True)}
 
 
-def _line(name: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+def _line(name: str, evaluations: Sequence[Evaluation], head: Sequence[Column]) -> dict[str, Any]:
     scores = []
-    for metric, group, region in COLUMNS:
+    for metric, group, region in head:
         found = [
             evaluation["averages"][group][metric][region]
             for evaluation in evaluations
-            if group in evaluation["averages"]
+            if region in evaluation["averages"].get(group, {}).get(metric, ())
         ]
         spread = stdev(found) if len(found) > 1 else None
         mean = fmean(found) if found else None
@@ -122,7 +130,7 @@ def _line(name: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     }
 
 
-def _printed(table: PrintedTable) -> dict[str, Any]:
+def _printed(table: PrintedTable, head: Sequence[Column]) -> dict[str, Any]:
     """A published table as comparisons hold it; what it does not print is None."""
     lines = []
     for name, values in table.lines.items():
@@ -131,7 +139,7 @@ def _printed(table: PrintedTable) -> dict[str, Any]:
                 **{"metric": metric, "subsets": group, "region": region},
                 **{"mean": values.get((metric, region)) if group == "all" else None, "spread": None},
             }
-            for metric, group, region in COLUMNS
+            for metric, group, region in head
         ]
         lines.append({"name": name, "scores": scores})
     return {"source": table.source, "data": table.data, "protocol": table.protocol, "lines": lines}
@@ -140,9 +148,10 @@ def _printed(table: PrintedTable) -> dict[str, Any]:
 def _subsets(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, dict[str, float]]]:
     """By subset, metric and region the mean over seeds of the mean over cases."""
     seeds = [{entry["subset"]: entry for entry in evaluation["subsets"]} for evaluation in evaluations]
+    regions = [*REGIONS, *[CAVITY_REGION] * all(map(tells_cavity, evaluations))]
     return {
         name: {
-            metric: {region: fmean(seed[name][metric][region] for seed in seeds) for region in REGIONS}
+            metric: {region: fmean(seed[name][metric][region] for seed in seeds) for region in regions}
             for metric in METRICS
         }
         for name in seeds[0]
@@ -152,9 +161,9 @@ def _subsets(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, dict[str,
 
 def _markdown(comparison: Mapping[str, Any]) -> str:
     head = ["", "seeds"]
-    for metric, group, region in COLUMNS:
-        title = f"{measure(metric).title} {region}"
-        head.append(title if group == "all" else f"{title} {group}")
+    for score in comparison["lines"][0]["scores"]:
+        title = f"{measure(score['metric']).title} {score['region']}"
+        head.append(title if score["subsets"] == "all" else f"{title} {score['subsets']}")
     body = [[line["name"], str(line["seeds"]), *map(_cell, line["scores"])] for line in comparison["lines"]]
     printed = comparison["printed"]
     if printed:
@@ -176,7 +185,7 @@ def _markdown(comparison: Mapping[str, Any]) -> str:
     if comparison["tests"]:
         lines.append(
             "p: two-sided Wilcoxon signed-rank test over cases on each case's mean over subsets (and seeds), "
-            "Holm-corrected for the three regions; r: matched-pairs rank-biserial correlation, -1 to 1."
+            "Holm-corrected for the regions; r: matched-pairs rank-biserial correlation, -1 to 1."
         )
         lines += sorted({test["note"] for test in comparison["tests"]} - {""})
     return "\n".join([*parts, "".join(f"- {line}\n" for line in lines)])
@@ -186,30 +195,42 @@ def _subsets_table(lines: Sequence[Mapping[str, Any]], metric: str) -> str:
     """Every line's means of every subset, side by side for each region."""
     title = measure(metric).title
     head = [modality.title for modality in PRINTED_ORDER]
-    head += [f"{title} {region} {line['name']}" for region in REGIONS for line in lines]
+    # a column for each line that has scored the region
+    shown = [
+        (region, number)
+        for region in (*REGIONS, CAVITY_REGION)
+        for number, line in enumerate(lines)
+        if all(region in means[metric] for means in line["subsets"].values())
+    ]
+    head += [f"{title} {region} {lines[number]['name']}" for region, number in shown]
     body = []
     for name in lines[0]["subsets"]:
         if all(name in line["subsets"] for line in lines):
             entries = [line["subsets"][name][metric] for line in lines]
-            means = [spread_text(entry[region], None, metric) for region in REGIONS for entry in entries]
+            means = [spread_text(entries[number][region], None, metric) for region, number in shown]
             body.append([*dots(name), *means])
     return markdown_lines(head, body)
 
 
 def _tests_table(tests: Sequence[Mapping[str, Any]]) -> str:
     head = ["Dice difference, % points", "n"]
-    for region in SCORED_REGIONS:
+    tested = list(dict.fromkeys(region for test in tests for region in test["regions"]))
+    for region in tested:
         head += [region, f"p {region}", f"r {region}"]
     body = []
     for test in tests:
         cells = [f"{test['name']} less {test['against']}", str(test["cases"])]
-        for region in SCORED_REGIONS:
-            result = test["regions"][region]
-            cells += [
-                f"{100 * result['difference']:+.1f}",
-                f"{result['p_holm']:.3g}",
-                f"{result['effect']:+.2f}",
-            ]
+        for region in tested:
+            result = test["regions"].get(region)
+            cells += (
+                [
+                    f"{100 * result['difference']:+.1f}",
+                    f"{result['p_holm']:.3g}",
+                    f"{result['effect']:+.2f}",
+                ]
+                if result
+                else [""] * 3
+            )
         body.append(cells)
     return markdown_lines(head, body)
 
@@ -240,7 +261,7 @@ def _draw(comparison: Mapping[str, Any], path: Path) -> None:
         means = {
             score["region"]: [100 * score["mean"]]
             for score in line["scores"]
-            if (score["metric"], score["subsets"]) == ("dice", "all")
+            if (score["metric"], score["subsets"]) == ("dice", "all") and score["mean"] is not None
         }
         lines.append(PicturedLine(line["name"], by_subset, means))
     draw_subsets(lines, "dice", f"{counted(comparison['cases'], 'case')}, by the sequences given", path)

@@ -11,9 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..core.files import atomic_write
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.segments import segment_of
 from ..core.words import counted
+from .averages import tells_cavity
 
 COLORS = "cividis"
 """Dark blue for 0 to yellow for 1; readable with any kind of color vision and in gray."""
@@ -23,7 +24,8 @@ _BRIGHT = 0.465
 
 
 def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:
-    """Write a PNG: one line per subset in the papers' order, mean Dice of WT, TC and ET, colors from 0 to 1.
+    """Write a PNG: one line per subset in the papers' order, mean Dice of WT, TC, ET and, where
+    it was scored, RC, colors from 0 to 1.
 
     Each line tells how many patients it is the mean of, unless that is the same in all.
 
@@ -32,21 +34,22 @@ def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:
         path: the picture; an existing one is replaced when the new one is whole.
     """
     subsets = evaluation["subsets"]
-    values = np.array([[entry["dice"][region] for region in REGIONS] for entry in subsets])
-    figure = Figure((6.2, 2.1 + 0.34 * len(subsets)), layout="constrained")
+    regions = (*REGIONS, *[CAVITY_REGION] * tells_cavity(evaluation))
+    values = np.array([[entry["dice"][region] for region in regions] for entry in subsets])
+    figure = Figure((2.6 + 1.2 * len(regions), 2.1 + 0.34 * len(subsets)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     picture = axes.imshow(values, cmap=COLORS, vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         color = "black" if is_bright(value) else "white"
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=color)
-    axes.set_xticks(range(len(REGIONS)), [_wrapped(region) for region in REGIONS])
+    axes.set_xticks(range(len(regions)), [_wrapped(region) for region in regions])
     axes.set_yticks(range(len(subsets)), line_names(subsets))
     axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
     for edge in np.arange(0.5, len(subsets) - 1):
         axes.axhline(edge, color="white", linewidth=1)
-    for edge in np.arange(0.5, len(REGIONS) - 1):
+    for edge in np.arange(0.5, len(regions) - 1):
         axes.axvline(edge, color="white", linewidth=1)
     figure.colorbar(picture, ax=axes, label="mean Dice (1: the reference exactly, 0: nothing in common)")
     seen = "Agreement with the reference, by the sequences given"

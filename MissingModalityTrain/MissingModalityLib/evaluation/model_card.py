@@ -17,12 +17,13 @@ from typing import Any
 
 from ..core.errors import MissingModalityError
 from ..core.files import explain_write_errors, file_sha256, write_text
+from ..core.labels import CAVITY_REGION
 from ..core.modalities import in_words
 from ..core.words import counted
 from ..inference.student import Student
 from .attach import check_weights
 from .evaluate import read_evaluation
-from .metrics import SCORED_REGIONS
+from .metrics import scored_regions
 from .pooling import pool_evaluations
 from .tables import markdown_lines, notes, score_tables
 
@@ -92,10 +93,14 @@ def _summary(student: Student, path: Path) -> str:
         "license": card.get("license") or "not stated in the file",
         **_flatten({key: value for key, value in card.items() if key not in _TOLD_ELSEWHERE}),
     }
+    cavity = (
+        "Tells the resection cavity (RC) too, which is none of these. " if student.network.head.cavity else ""
+    )
     text = (
         f"Segments brain tumors in MRI from any non-empty subset of {in_words()}: necrotic "
         "or non-enhancing core, edema and enhancing tumor (ET); whole tumor (WT) is all three, tumor core "
-        "(TC) all but edema. Made for the 3D Slicer extension MissingModality."
+        "(TC) all but edema. "
+        f"{cavity}Made for the 3D Slicer extension MissingModality."
     )
     return f"## What it is\n\n{text}\n\n{_facts(facts)}"
 
@@ -197,12 +202,13 @@ def _case_scores(case: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
     for row in rows:
         if row["case"] == case["name"]:
             by_subset.setdefault(row["subset"], {})[row["region"]] = row
-    head = ["subset", *(f"{name} {region}" for name in ("Dice", "HD95") for region in SCORED_REGIONS)]
+    regions = scored_regions(CAVITY_REGION in next(iter(by_subset.values())))
+    head = ["subset", *(f"{name} {region}" for name in ("Dice", "HD95") for region in regions)]
     body = [
         [
             subset,
-            *(f"{100 * scores[region]['dice']:.1f}" for region in SCORED_REGIONS),
-            *(f"{scores[region]['hd95']:.1f}" for region in SCORED_REGIONS),
+            *(f"{100 * scores[region]['dice']:.1f}" for region in regions),
+            *(f"{scores[region]['hd95']:.1f}" for region in regions),
         ]
         for subset, scores in by_subset.items()
     ]

@@ -13,7 +13,6 @@ from typing import Any
 from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.failures import Failure, note_failure
-from ..core.labels import REGIONS
 from ..core.modalities import subset_name
 from ..core.progress import Progress
 from ..datasets.case import Case, CaseListing
@@ -23,6 +22,7 @@ from ..imaging.folder_labels import check_numbering, read_numbers
 from ..runtime import distributed
 from .averages import summarize
 from .case_scores import CaseScores, Report, counter, evaluation_warnings
+from .metrics import ET_FILTERED
 from .reference import Rules
 from .row import Row
 from .rows_file import rows_to_csv, scores_sha256
@@ -76,13 +76,14 @@ class Scored:
     def _described(self) -> list[dict[str, Any]]:
         """Name, modalities, reference volumes (voxels) and content of the cases that were scored."""
         volumes = {
-            name: {row.region: row.reference for row in scores.rows} for name, scores in self.cases.items()
+            name: {row.region: row.reference for row in scores.rows if row.region != ET_FILTERED}
+            for name, scores in self.cases.items()
         }
         return [
             {
                 "name": case.name,
                 "modalities": subset_name(case.images),
-                "reference_voxels": {region: volumes[case.name][region] for region in REGIONS},
+                "reference_voxels": volumes[case.name],
                 "voxels_sha256": dict(self.cases[case.name].content),
             }
             for case in self.labeled

@@ -2,13 +2,14 @@
 
 Every case is predicted by a student that was not trained on it, from each of its subsets. What the
 probabilities become is tried on all of them and judged by mean Dice over cases, subsets and WT, TC and ET:
-one choice after the other, each with those before it. The smallest piece of tumor to keep is judged by the
-lesion-wise Dice of WT, since the Dice of a region hardly sees the small pieces that a person has to delete. A
-change has to bring :data:`LEAST_GAIN`.
+one choice after the other, each with those before it. The smallest piece of a region to keep is judged by the
+region's lesion-wise Dice, since its Dice hardly sees the small pieces that a person has to delete. A change
+has to bring :data:`LEAST_GAIN`.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,10 +24,11 @@ from ..core.modalities import SUBSETS
 from ..core.progress import Event, Progress, ProgressStage
 from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
+from ..inference.card import COMPONENT_MINIMA
 from ..inference.student import Student
 from ..networks.heads import HEADS
 from .counts import DICE_EPSILON
-from .pieces import Pieces
+from .pieces import Pieces, kept_pieces, pieces_of
 
 THRESHOLDS = tuple(step / 20 for step in range(6, 15))
 """0.30 to 0.70 by 0.05; the default is among them."""
@@ -51,18 +53,27 @@ class Decision:
 
     Attributes:
         thresholds: None for a student that takes none.
-        min_component_voxels, min_enhancing_voxels: 0 for none.
+        min_component_voxels, min_core_component_voxels, min_enhancing_component_voxels,
+            min_enhancing_voxels: 0 for none.
     """
 
     thresholds: Mapping[str, float] | None
     min_component_voxels: int
+    min_core_component_voxels: int
+    min_enhancing_component_voxels: int
     min_enhancing_voxels: int
 
     @classmethod
     def of(cls, student: Student) -> Decision:
         """What a student does already."""
         thresholds = student.thresholds if student.network.head.takes_thresholds else None
-        return cls(thresholds, student.card.min_component_voxels, student.card.min_enhancing_voxels or 0)
+        sizes = (*COMPONENT_MINIMA.values(), "min_enhancing_voxels")
+        return cls(thresholds, **{name: student.card.get(name) or 0 for name in sizes})
+
+    def kept(self, pieces: Mapping[str, Pieces]) -> dict[str, np.ndarray]:
+        """Of each region which pieces stay."""
+        sizes = {region: getattr(self, name) for region, name in COMPONENT_MINIMA.items()}
+        return kept_pieces(pieces, sizes, self.min_enhancing_voxels)
 
 
 @dataclass(frozen=True)
@@ -83,8 +94,8 @@ class Sparse:
     classes: np.ndarray
     label: np.ndarray
 
-    def pieces(self, decision: Decision) -> Pieces:
-        """The pieces of tumor that the decision's thresholds make."""
+    def pieces(self, decision: Decision) -> dict[str, Pieces]:
+        """The pieces of each region that the decision's thresholds make."""
         found = self.classes
         if decision.thresholds is not None:
             found = HEADS["regions"].class_map(
@@ -92,7 +103,7 @@ class Sparse:
             )
         classes = np.zeros(self.shape, np.uint8)
         classes.ravel()[self.where] = found
-        return Pieces.of(classes, self.label)
+        return pieces_of(classes, self.label)
 
     def claims(self, region: str, thresholds: Sequence[float]) -> list[float]:
         """Dice of a region for each threshold, whatever the other regions claim."""
@@ -127,7 +138,7 @@ def choose(
         ``chosen``: facts for a student's card, those that differ from the students' own; ``cases``, how many;
         ``before`` and ``after``: mean Dice, 0..1, of WT, TC and ET; ``tried``: by name of the choice, a list
         of ``value`` and ``dice``, mean over the three regions (of thresholds, of their ``region`` alone), and
-        of sizes ``lesion_dice``, of WT lesion by lesion.
+        of sizes of pieces ``lesion_dice``, of their region lesion by lesion.
 
     Raises:
         CaseError: a prepared case has gone or is damaged.
@@ -214,27 +225,37 @@ def _sparse(student: Student, probabilities: np.ndarray, brain: np.ndarray, labe
 
 
 def _decided(found: Sequence[Sparse], student: Student) -> _Outcome:
-    """The best thresholds, then the best size of pieces, then the least volume of enhancing tumor."""
+    """The best thresholds, then the best size of each region's pieces, then the least volume of ET."""
     decision, tried = Decision.of(student), {}
     if decision.thresholds is not None:
         tried["thresholds"], thresholds = _thresholds(found, decision.thresholds)
         decision = replace(decision, thresholds=thresholds)
     pieces = [one.pieces(decision) for one in found]
-    judged = {"min_component_voxels": _lesion_dice, "min_enhancing_voxels": _region_dice}
-    for name, sizes in (("min_component_voxels", COMPONENT_SIZES), ("min_enhancing_voxels", ENHANCING_SIZES)):
-        own = getattr(decision, name)
-        candidates = {size: replace(decision, **{name: size}) for size in sorted({own, *sizes})}
-        means = {size: judged[name](pieces, candidate) for size, candidate in candidates.items()}
-        tried[name] = [
-            {
-                "value": size,
-                "dice": _region_dice(pieces, candidate),
-                "lesion_dice": _lesion_dice(pieces, candidate),
-            }
-            for size, candidate in candidates.items()
-        ]
-        decision = candidates[_best(means, own)]
+    for region, name in COMPONENT_MINIMA.items():
+        judged = functools.partial(_lesion_dice, region)
+        tried[name], decision = _size(pieces, decision, name, COMPONENT_SIZES, judged)
+    name = "min_enhancing_voxels"
+    tried[name], decision = _size(pieces, decision, name, ENHANCING_SIZES)
     return _Outcome(decision, _mean_dice(pieces, decision), tried)
+
+
+def _size(
+    pieces: Sequence[Mapping[str, Pieces]],
+    decision: Decision,
+    name: str,
+    sizes: Sequence[int],
+    lesion_dice: Callable[[Sequence[Mapping[str, Pieces]], Decision], float] | None = None,
+) -> tuple[list[dict[str, Any]], Decision]:
+    """What was tried, and the decision with the best size, judged lesion by lesion if a measure is given."""
+    tried, means, own = [], {}, getattr(decision, name)
+    candidates = {size: replace(decision, **{name: size}) for size in sorted({own, *sizes})}
+    for size, candidate in candidates.items():
+        told = {"value": size, "dice": _mean(_mean_dice(pieces, candidate))}
+        if lesion_dice:
+            told["lesion_dice"] = lesion_dice(pieces, candidate)
+        means[size] = told.get("lesion_dice", told["dice"])
+        tried.append(told)
+    return tried, candidates[_best(means, own)]
 
 
 def _thresholds(
@@ -257,20 +278,18 @@ def _best(means: Mapping[Any, float], own: Any) -> Any:
     return best if means[best] >= means[own] + LEAST_GAIN else own
 
 
-def _mean_dice(found: Sequence[Pieces], decision: Decision) -> dict[str, float]:
+def _mean_dice(found: Sequence[Mapping[str, Pieces]], decision: Decision) -> dict[str, float]:
     """Mean Dice of each region over all predictions, of pieces that the decision's thresholds have made."""
-    sizes = decision.min_component_voxels, decision.min_enhancing_voxels
-    means = np.mean([one.dice(*sizes) for one in found], axis=0)
-    return dict(zip(REGIONS, means.tolist(), strict=True))
+    kept = [decision.kept(one) for one in found]
+    return {
+        region: fmean(one[region].dice(stays[region]) for one, stays in zip(found, kept, strict=True))
+        for region in REGIONS
+    }
 
 
-def _region_dice(found: Sequence[Pieces], decision: Decision) -> float:
-    return _mean(_mean_dice(found, decision))
-
-
-def _lesion_dice(found: Sequence[Pieces], decision: Decision) -> float:
-    """Mean lesion-wise Dice of WT over all predictions."""
-    return fmean(one.lesion_dice(decision.min_component_voxels) for one in found)
+def _lesion_dice(region: str, found: Sequence[Mapping[str, Pieces]], decision: Decision) -> float:
+    """Mean lesion-wise Dice of a region over all predictions."""
+    return fmean(one[region].lesion_dice(decision.kept(one)[region]) for one in found)
 
 
 def _mean(of_regions: Mapping[str, float]) -> float:

@@ -1,8 +1,9 @@
 """Whether two students differ by more than chance, case by case.
 
-Wilcoxon's signed-rank test over cases, on each case's mean over the subsets, for WT, TC and ET, with Holm's
-correction for the three. The effect size is the matched-pairs rank-biserial correlation (Kerby, Comprehensive
-Psychology 3, 2014): the share of the rank sum in favor of one side less that of the other.
+Wilcoxon's signed-rank test over cases, on each case's mean over the subsets, for WT, TC, ET and, where all
+have scored it, the resection cavity, with Holm's correction for these. The effect size is the matched-pairs
+rank-biserial correlation (Kerby, Comprehensive Psychology 3, 2014): the share of the rank sum in favor of one
+side less that of the other.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import numpy as np
 from scipy import stats
 
 from ..core.errors import CaseError, OptionError
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.words import counted, unknown_name
+from .averages import tells_cavity
 from .hd95_rules import definition_of
 from .measures import METRICS
-from .metrics import ET_FILTERED, SCORED_REGIONS
+from .metrics import ET_FILTERED, scored_regions
 
 Evaluation = Mapping[str, Any]
 """A result of :func:`.evaluate.evaluate_folder` or :func:`.evaluate.read_evaluation`."""
@@ -42,12 +44,13 @@ def compare_evaluations(
         metric: "dice" or "hd95".
 
     Returns:
-        ``metric``, ``cases`` (n), and ``regions``: for WT, TC, ET and ET without small findings
-        (:data:`.metrics.ET_FILTERED`) the ``difference`` (first less second, mean over cases of the means
-        over common subsets; Dice 0..1 or mm), ``p`` (two-sided), ``p_holm`` (corrected for three regions,
-        with either kind of ET), ``effect`` (rank-biserial, -1..1, positive where the first is higher) and
-        ``different`` (cases whose scores differ); ``smallest_p``, which n cases can reach at best; ``note``:
-        a sentence where so few cases cannot show any difference, else empty.
+        ``metric``, ``cases`` (n), and ``regions``: for WT, TC, ET, ET without small findings
+        (:data:`.metrics.ET_FILTERED`) and, where all have scored it, RC the ``difference`` (first less
+        second, mean over cases of the means over common subsets; Dice 0..1 or mm), ``p`` (two-sided),
+        ``p_holm`` (corrected for the number of regions, with either kind of ET), ``effect`` (rank-biserial,
+        -1..1, positive where the first is higher) and ``different`` (cases whose scores differ);
+        ``smallest_p``, which n cases can reach at best; ``note``: a sentence where so few cases cannot show
+        any difference, else empty.
 
     Raises:
         CaseError: the cases, their labels or what HD95 means differ.
@@ -58,6 +61,7 @@ def compare_evaluations(
     everything = [*first, *second]
     for other in everything[1:]:
         check_comparable(everything[0], other, metric)
+    cavity = [CAVITY_REGION] if all(map(tells_cavity, everything)) else []
     tables = [_scores(evaluation, metric) for evaluation in everything]
     common: dict[tuple[str, str], list[str]] = {}
     for case, region, subset in sorted(set.intersection(*map(set, tables))):
@@ -68,7 +72,7 @@ def compare_evaluations(
             "The evaluations share no subset of some cases. Compare evaluations of the same data."
         )
     regions = {}
-    for region in SCORED_REGIONS:
+    for region in scored_regions(bool(cavity)):
         means = np.array(
             [
                 [fmean(table[case, region, subset] for subset in common[case, region]) for case in cases]
@@ -78,7 +82,8 @@ def compare_evaluations(
         differences = means[: len(first)].mean(0) - means[len(first) :].mean(0)
         regions[region] = _test(differences.round(_DECIMALS))
     # a table has one of the two columns of ET, so the other one is no further test; its family first
-    for family in ([ET_FILTERED if region == "ET" else region for region in REGIONS], REGIONS):
+    alike = [*REGIONS, *cavity]
+    for family in ([ET_FILTERED if region == "ET" else region for region in alike], alike):
         for region, p in zip(family, holm([regions[region]["p"] for region in family]), strict=True):
             regions[region]["p_holm"] = p
     # all n differences of one sign are one of 2^n equally likely patterns, on either of two sides
@@ -88,7 +93,7 @@ def compare_evaluations(
         "cases": len(cases),
         "regions": regions,
         "smallest_p": smallest,
-        "note": _smallness(len(cases), smallest),
+        "note": _smallness(len(cases), smallest, len(alike)),
     }
 
 
@@ -106,7 +111,12 @@ def check_comparable(one: Evaluation, other: Evaluation, metric: str) -> None:
             f"{who}: {counted(len(unpaired), 'case')} in one only ({', '.join(unpaired[:5])}). "
             "Evaluate both on the same folder."
         )
-    unlike = sorted(case for case in mine if mine[case] != theirs[case])
+    unlike = sorted(
+        case
+        for case in mine
+        # one that has not scored the resection cavity tells nothing of its label
+        if any(mine[case][region] != theirs[case][region] for region in mine[case].keys() & theirs[case])
+    )
     if unlike:
         raise CaseError(
             f"{who}: the labels of {', '.join(unlike[:5])} differ. Evaluate both with the same labels."
@@ -146,8 +156,8 @@ def _test(differences: np.ndarray) -> dict[str, Any]:
     return {"difference": float(differences.mean()), "p": p, "effect": effect, "different": len(nonzero)}
 
 
-def _smallness(cases: int, smallest: float) -> str:
-    corrected = min(1.0, len(REGIONS) * smallest)
+def _smallness(cases: int, smallest: float, regions: int) -> str:
+    corrected = min(1.0, regions * smallest)
     if corrected <= SIGNIFICANT:
         return ""
     return (
@@ -157,13 +167,9 @@ def _smallness(cases: int, smallest: float) -> str:
 
 
 def _scores(evaluation: Evaluation, metric: str) -> dict[tuple[str, str, str], float]:
-    return {
-        (row["case"], row["region"], row["subset"]): row[metric]
-        for row in evaluation["rows"]
-        if row["region"] in SCORED_REGIONS
-    }
+    return {(row["case"], row["region"], row["subset"]): row[metric] for row in evaluation["rows"]}
 
 
 def _labels(evaluation: Evaluation) -> dict[str, dict[str, int]]:
-    """Case -> voxels of each region in the reference."""
+    """Case -> voxels of each region in the reference, as far as it was scored."""
     return {case["name"]: case["reference_voxels"] for case in evaluation["cases"]}

@@ -29,8 +29,9 @@ class EvaluationSummary:
             older summaries lack it.
         versions: of the library and what computes, see :func:`.environment.versions`.
         hd95_rule: a key of :data:`.hd95_rules.HD95_RULES`.
-        cases: per scored case its ``name``, ``modalities``, ``reference_voxels`` of WT, TC and ET, and
-            ``voxels_sha256`` of its volumes by sequence, which earlier versions lack.
+        cases: per scored case its ``name``, ``modalities``, ``reference_voxels`` of WT, TC, ET and,
+            where it was scored, RC, and ``voxels_sha256`` of its volumes by sequence, which earlier versions
+            lack.
         skipped: ``path`` inside the data, or name of a case, and ``reason``.
         subsets, averages, empty: see :func:`.averages.summarize`; shares are 0..1, distances in mm.
         seconds: from the first file read to the last score.

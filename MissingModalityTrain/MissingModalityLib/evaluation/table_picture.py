@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..core.files import atomic_write
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.modalities import SUBSETS, subset_name
 from ..core.segments import CURVE_COLORS, CURVE_MARKERS, segment_of
 from .heatmap import COLORS, is_bright
@@ -34,8 +34,8 @@ class PicturedLine:
 
     Attributes:
         name: beside it.
-        subsets: by subset and region the mean over cases, averaged over trainings.
-        means: by region the mean over all subsets, one for each training.
+        subsets: by subset and region the mean over cases, averaged over trainings; of RC where it was scored.
+        means: by region the mean over all subsets, one for each training; likewise.
         printed: by region what the paper prints in place of the mean.
     """
 
@@ -58,16 +58,16 @@ def draw_subsets(lines: Sequence[PicturedLine], metric: str, title: str, path: P
         path: the picture; an existing one is replaced when the new one is whole.
     """
     names = [name for name in map(subset_name, SUBSETS) if all(name in line.subsets for line in lines)]
-    margin = _LETTER_INCHES * max(len(line.name) for line in lines)
-    height = _HEAD_INCHES + len(REGIONS) * (_LINE_INCHES * len(lines) + 0.35)
+    margin, regions = _LETTER_INCHES * max(len(line.name) for line in lines), _regions(lines)
+    height = _HEAD_INCHES + len(regions) * (_LINE_INCHES * len(lines) + 0.35)
     figure = Figure((margin + _CELL_INCHES * (len(names) + 3), height), layout="constrained")
     FigureCanvasAgg(figure)
-    heights = [len(PRINTED_ORDER) * 0.7, *[len(lines)] * len(REGIONS)]
+    heights = [len(PRINTED_ORDER) * 0.7, *[len(lines)] * len(regions)]
     head, *panels = figure.subplots(len(heights), sharex=True, height_ratios=heights)
     _draw_dots(head, names)
-    tables = {region: _values(lines, names, region) for region in REGIONS}
+    tables = {region: _values(lines, names, region) for region in regions}
     highest = (
-        100.0 if measure(metric).factor == 100 else max(1.0, *(table.max() for table in tables.values()))
+        100.0 if measure(metric).factor == 100 else max(1.0, *(np.nanmax(table) for table in tables.values()))
     )
     for axes, (region, values) in zip(panels, tables.items(), strict=True):
         image = _draw_cells(axes, values, highest, better_high=measure(metric).factor == 100)
@@ -89,12 +89,13 @@ def draw_means(lines: Sequence[PicturedLine], metric: str, title: str, path: Pat
         source: of the printed numbers, for the legend.
     """
     margin = _LETTER_INCHES * max(len(line.name) for line in lines)
-    size = margin + _MEANS_INCHES * len(REGIONS), 1.3 + _LINE_INCHES * len(lines)
+    regions = _regions(lines)
+    size = margin + _MEANS_INCHES * len(regions), 1.3 + _LINE_INCHES * len(lines)
     figure = Figure(size, layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(REGIONS), sharey=True)
+    panels = figure.subplots(1, len(regions), sharey=True)
     unit = "%" if measure(metric).factor == 100 else "mm"
-    for axes, region in zip(panels, REGIONS, strict=True):
+    for axes, region in zip(panels, regions, strict=True):
         for row, line in enumerate(lines):
             _draw_mean(axes, row, line, region)
         axes.set_title(f"{segment_of(region).name} ({region})", fontsize=10)
@@ -119,10 +120,21 @@ def draw_means(lines: Sequence[PicturedLine], metric: str, title: str, path: Pat
 _PRINTED_STYLE = {"marker": "D", "linestyle": "none", "color": "black", "fillstyle": "none"}
 
 
+def _regions(lines: Sequence[PicturedLine]) -> tuple[str, ...]:
+    """Those that have a panel: the resection cavity where any line has scored it."""
+    return (*REGIONS, *[CAVITY_REGION] * any(CAVITY_REGION in line.means for line in lines))
+
+
 def _values(lines: Sequence[PicturedLine], names: Sequence[str], region: str) -> np.ndarray:
-    """(lines, subsets + 1), the mean last."""
+    """(lines, subsets + 1), the mean last; NaN where a line has not scored the region."""
+    nothing = [np.nan] * (len(names) + 1)
     return np.array(
-        [[*(line.subsets[name][region] for name in names), fmean(line.means[region])] for line in lines]
+        [
+            [*(line.subsets[name][region] for name in names), fmean(line.means[region])]
+            if region in line.means
+            else nothing
+            for line in lines
+        ]
     )
 
 
@@ -143,7 +155,8 @@ def _draw_cells(axes: Axes, values: np.ndarray, highest: float, better_high: boo
     """Colors with numbers in the units of the table; bright is good."""
     colors = COLORS if better_high else f"{COLORS}_r"
     image = axes.imshow(values, cmap=colors, vmin=0, vmax=highest, aspect="auto")
-    for (row, column), value in np.ndenumerate(values):
+    for row, column in np.argwhere(np.isfinite(values)):
+        value = values[row, column]
         share = value / highest if better_high else 1 - value / highest
         axes.text(
             column,
@@ -161,7 +174,9 @@ def _draw_cells(axes: Axes, values: np.ndarray, highest: float, better_high: boo
 
 
 def _draw_mean(axes: Axes, row: int, line: PicturedLine, region: str) -> None:
-    numbers = line.means[region]
+    numbers = line.means.get(region)
+    if not numbers:
+        return
     axes.errorbar(
         fmean(numbers),
         row,

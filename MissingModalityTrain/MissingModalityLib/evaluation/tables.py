@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..core.labels import CAVITY_REGION
 from ..core.modalities import SUBSETS, Modality, subset_name
 from ..core.words import counted
+from .averages import tells_cavity
 from .hd95_rules import HD95_DEFINITIONS, HD95_RULES, definition_of
 from .lesions import PENALTY_MM, SMALLEST_MM3
 from .measures import AGREEMENTS, METRICS, TABLE_METRICS, measure
@@ -157,7 +157,7 @@ def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
 
 def _regions(evaluation: Mapping[str, Any]) -> tuple[str, ...]:
     """Those that it has scored, in the order of columns."""
-    return scored_regions(any(CAVITY_REGION in entry["dice"] for entry in evaluation["subsets"]))
+    return scored_regions(tells_cavity(evaluation))
 
 
 def _numbers(entry: dict[str, Any], metrics: Sequence[str], regions: Iterable[str]) -> list[str]:

@@ -42,6 +42,8 @@ def as_volume(value: Any, name: str, affine: Any = None, spacing: Any = None) ->
     if isinstance(value, sitk.Image):
         # as of files, a fourth dimension of one entry is left out
         return value[..., 0] if value.GetDimension() > _ARRAY_AXES and value.GetSize()[-1] == 1 else value
+    if value is None:
+        raise ImageError(f"{name} is None. Give a volume, or leave this sequence out.")
     known = getattr(value, "affine", None)
     if known is None and affine is None and spacing is None:
         raise ImageError(f"{name} is an array that does not tell where its voxels lie. {_WHICH}")

@@ -23,7 +23,9 @@ from .grid import ORIENTATION, SPACING_MM, Grid, common_grid
 from .hounsfield import is_hounsfield
 from .intensities import BRAIN_SHARE, Background, find_background, without_bright_air, z_scores
 from .label_placement import check_on_brain, check_on_grid
+from .padding import without_padding
 from .plausibility import (
+    DOUBTFUL_OVERLAP,
     LARGEST_BRAIN_MM3,
     check_extent,
     check_grid,
@@ -34,7 +36,7 @@ from .prepared import Prepared
 from .reading import Study
 from .volumes import check_volume
 
-REFUSED_OVERLAP, DOUBTFUL_OVERLAP = 0.3, 0.8
+REFUSED_OVERLAP = 0.3
 """Share of the smaller of two brains that lies inside the other."""
 
 _MASK_NAME = "The brain mask"
@@ -94,7 +96,8 @@ def check_volumes(study: Study) -> Study:
     """Refuse what no volume of a head can be, each by itself; a study that was checked stays as it is.
 
     Returns:
-        The study as a checked one, with a warning for each grid that is a little off.
+        The study as a checked one, its padding as dark as air, with a warning for each volume that was padded
+        and each grid that is a little off.
 
     Raises:
         ImageError: no volume; one that is empty, constant, not finite, of no head's size, or CT.
@@ -103,7 +106,7 @@ def check_volumes(study: Study) -> Study:
         return study
     if not study.images:
         raise ImageError(f"No volume given. Choose at least one of {in_words()}.")
-    notes = list(study.warnings)
+    notes, images = list(study.warnings), dict(study.images)
     for modality, image in study.images.items():
         check_volume(image, study.names[modality])
         if is_hounsfield(sitk.GetArrayViewFromImage(image)):
@@ -113,7 +116,9 @@ def check_volumes(study: Study) -> Study:
             )
         check_extent(Grid.from_image(image), study.names[modality])
         notes += check_grid(Grid.from_image(image), study.names[modality])
-    return replace(study, warnings=tuple(notes), checked=True)
+        images[modality], told = without_padding(image, study.names[modality])
+        notes += told
+    return replace(study, images=images, warnings=tuple(notes), checked=True)
 
 
 def to_reference_grid(classes: np.ndarray, prepared: Prepared) -> sitk.Image:
@@ -244,14 +249,11 @@ def _inside_brain(image: sitk.Image, name: str, grid: Grid, brain: sitk.Image, g
     everywhere = own.to_image(np.ones(inside.shape, np.uint8))
     covered = sitk.GetArrayFromImage(grid.resample(everywhere, sitk.sitkNearestNeighbor, 0)).astype(bool)
     mask = given & covered
-    share = mask.sum() / max(1, given.sum())
     if not mask.any():
         raise ImageError(
             f"{name} shows nothing of the brain in the other volumes or of the brain mask. Check that all "
             "belong to the same patient and visit."
         )
-    if share < DOUBTFUL_OVERLAP:
-        warnings.append(f"{name} shows {share:.0%} of the brain; where it ends, the others are used alone.")
     # what surrounds the brain is tissue, so nothing of the background is interpolated into it
     return _Volume(
         _interpolated(limited, grid, background.lowest),

@@ -43,8 +43,10 @@ def write_segmentation(classes: sitk.Image, output: Path | str, labels: str = "c
 
     Raises:
         OptionError: unknown suffix or convention.
+        LabelError: other values than these.
         ImageError: the file cannot be written.
     """
+    output = Path(output)
     write_image(segmentation_image(classes, output, labels), output)
 
 

@@ -214,14 +214,24 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[Path]:
         raise ImageError(f"Cannot write {path}: a folder has that name. Choose another name.")
     try:
         with atomic_write(path) as temporary:
+            temporary.touch()  # tells why a folder takes no file in one line, where ITK prints several
             with _warnings.hold():
                 sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+            _require_whole(temporary)
             yield temporary
     except (RuntimeError, OSError) as error:
         raise ImageError(
             f"Cannot write {path} ({_last_line(error)}). Check that the folder is writable and the disk is "
             "not full."
         ) from error
+
+
+def _require_whole(path: Path) -> None:
+    """Raise OSError where a file just written ends early: of a NIfTI on a full disk ITK says nothing."""
+    try:
+        check_file(path)
+    except ImageError as error:
+        raise OSError("it ends early, as on a full disk") from error
 
 
 @contextmanager
@@ -337,5 +347,7 @@ def _times(size: Sequence[int]) -> str:
 
 
 def _last_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].removeprefix("sitk::ERROR: ") if lines else type(error).__name__

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..core import strict_json
@@ -52,9 +53,18 @@ PRECISIONS = ("auto", "float32")
 """What a network computes in: half precision where the device has it natively, or never. Chosen for each
 computation, so no fact of a card."""
 
+COMPONENT_MINIMA: Mapping[str, str] = MappingProxyType(
+    {
+        "WT": "min_component_voxels",
+        "TC": "min_core_component_voxels",
+        "ET": "min_enhancing_component_voxels",
+    }
+)
+"""By region, in the order in which they apply, the key that says how small a piece of it is removed."""
+
 CHOICES = (
-    *("thresholds", "min_component_voxels", "min_enhancing_voxels", "mirror", "overlap", "blending"),
-    "smoothing_mm",
+    *("thresholds", *COMPONENT_MINIMA.values(), "min_enhancing_voxels"),
+    *("mirror", "overlap", "blending", "smoothing_mm"),
 )
 """What can be chosen for a trained network: all but its weights and window that decides a prediction."""
 
@@ -79,7 +89,10 @@ class Card(MutableMapping[str, Any]):
             call it ``smallest_island``.
         gate: one of :data:`GATES`; where it is absent, "soft" if the network tells presence.
         thresholds: by region the probability, above 0 and below 1, from which on a voxel belongs to it; for
-            networks whose head is "regions". This and the next three are absent where nothing was chosen.
+            networks whose head is "regions". This and all to ``smoothing_mm`` are absent where nothing was
+            chosen.
+        min_core_component_voxels: connected pieces of tumor core of fewer voxels are taken for edema.
+        min_enhancing_component_voxels: connected pieces of enhancing tumor of fewer are taken for necrosis.
         min_enhancing_voxels: enhancing tumor of fewer voxels in all is taken for necrosis.
         mirror: axes (0: z, 1: y, 2: x) along which the case is mirrored too; probabilities are the mean over
             all combinations, two for each axis.
@@ -112,6 +125,8 @@ class Card(MutableMapping[str, Any]):
     min_component_voxels: int = 0
     gate: str | None = None
     thresholds: dict[str, float] | None = None
+    min_core_component_voxels: int | None = None
+    min_enhancing_component_voxels: int | None = None
     min_enhancing_voxels: int | None = None
     mirror: list[int] | None = None
     blending: str | None = None
@@ -253,7 +268,10 @@ _VALID = {
     "min_component_voxels": _is_whole,
     "gate": lambda value: value is None or value in GATES,
     "thresholds": _or_none(_are_thresholds),
-    "min_enhancing_voxels": _or_none(_is_whole),
+    **dict.fromkeys(
+        ("min_core_component_voxels", "min_enhancing_component_voxels", "min_enhancing_voxels"),
+        _or_none(_is_whole),
+    ),
     "blending": lambda value: value is None or value in BLENDINGS,
     "mirror": _or_none(_are_axes),
     "smoothing_mm": _or_none(lambda value: _is_number(value) and 0 <= value <= _MOST_SMOOTHING_MM),

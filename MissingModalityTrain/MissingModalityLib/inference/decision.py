@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 from scipy import ndimage
 
-from ..core.labels import REGIONS, TumorClass
+from ..core.labels import REGIONS, TumorClass, region_mask
+from ..imaging.boxes import tightest_box
 from ..imaging.grid import SPACING_MM
 from ..networks.head import Head
-from .card import Card
-from .sliding_window import remove_small_components
+from .card import COMPONENT_MINIMA, Card
+
+AROUND: Mapping[str, TumorClass] = MappingProxyType(
+    {"WT": TumorClass.BACKGROUND, "TC": TumorClass.ED, "ET": TumorClass.NCR}
+)
+"""What lies around a region: the class that a piece of it becomes when it is too small to be kept."""
 
 
 def decide(probabilities: np.ndarray, brain: np.ndarray, head: Head, card: Card) -> np.ndarray:
@@ -19,7 +27,8 @@ def decide(probabilities: np.ndarray, brain: np.ndarray, head: Head, card: Card)
         probabilities: (K, D, H, W), 0..1.
         brain: (D, H, W) bool; all else is background.
         head: the network's.
-        card: ``thresholds``, ``min_component_voxels`` and ``min_enhancing_voxels`` are read.
+        card: ``thresholds``, the three of :data:`.card.COMPONENT_MINIMA` and ``min_enhancing_voxels`` are
+            read.
 
     Returns:
         (D, H, W) uint8.
@@ -29,8 +38,34 @@ def decide(probabilities: np.ndarray, brain: np.ndarray, head: Head, card: Card)
     else:
         classes = head.class_map(probabilities, [card.thresholds[region] for region in REGIONS])
     classes[~brain] = TumorClass.BACKGROUND
-    classes = remove_small_components(classes, card.min_component_voxels)
+    for region, name in COMPONENT_MINIMA.items():
+        relabel_small_components(classes, region, card.get(name) or 0)
     return drop_little_enhancing(classes, card.min_enhancing_voxels or 0)
+
+
+def relabel_small_components(classes: np.ndarray, region: str, min_voxels: int) -> np.ndarray:
+    """Take connected pieces of a region of fewer than ``min_voxels`` voxels for what lies around them.
+
+    The largest piece always stays. Voxels that share a corner are connected. A resection cavity is of no
+    region.
+
+    Args:
+        classes: (D, H, W) uint8, changed in place.
+        region: WT, whose small pieces become background, TC (edema) or ET (necrosis).
+        min_voxels: voxels (mm^3 on the common grid); 0 and 1 keep everything.
+    """
+    box = tightest_box(classes > 0) if min_voxels > 1 else None
+    if box is None:
+        return classes
+    inside = region_mask(classes[box], region)
+    pieces, number = ndimage.label(inside, np.ones((3,) * classes.ndim))
+    if number:
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = 0  # what lies outside
+        small = sizes < min_voxels
+        small[[0, sizes.argmax()]] = False
+        classes[box][small[pieces]] = AROUND[region]
+    return classes
 
 
 def drop_little_enhancing(classes: np.ndarray, min_voxels: int) -> np.ndarray:

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from ..core.errors import OptionError
-from ..core.labels import RESECTION_CAVITY, TUMOR_CLASSES, TumorClass
+from ..core.labels import TUMOR_CLASSES
 from ..core.words import unknown_name
 from ..networks.head import Head
 from ..networks.network import Network, placed
 from ..networks.output import Output
+from ..runtime.freed_memory import give_back
 from .card import GATES
 from .cpu_layout import ChannelsLast, has_kernels
 from .windows import count_windows
@@ -75,29 +75,6 @@ def apply_presence_gate(
         factors = np.minimum(1, 2 * presence) if gate == "soft" else (presence > 0.5).astype(np.float32)
         head.apply_presence(probabilities, factors)
     return probabilities
-
-
-def remove_small_components(classes: np.ndarray, min_voxels: int) -> np.ndarray:
-    """Remove connected pieces of tumor, whatever their class, of fewer than ``min_voxels`` voxels.
-
-    The largest piece always stays, and so does a resection cavity. Voxels that share a corner are connected.
-
-    Args:
-        classes: (D, H, W) uint8.
-        min_voxels: voxels (mm^3 on the common grid); 0 and 1 keep everything.
-
-    Returns:
-        (D, H, W) uint8.
-    """
-    if min_voxels < 2:
-        return classes
-    cavity = classes == RESECTION_CAVITY
-    pieces, _ = ndimage.label((classes > 0) & ~cavity, np.ones((3,) * classes.ndim))
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0  # the background
-    kept = sizes >= min_voxels
-    kept[sizes.argmax()] = True
-    return np.where(kept[pieces] | cavity, classes, TumorClass.BACKGROUND).astype(np.uint8)
 
 
 def fast_precision(device: torch.device, precision: str = "auto") -> AbstractContextManager:
@@ -168,6 +145,7 @@ def infer(
         mirror: axes, 0 to 2, along which the case is mirrored too; the mean over all combinations counts.
         on_window: called with (windows done, windows in all).
     """
+    give_back()  # what earlier steps have freed would lie beside the windows
     combinations = [
         flipped for count in range(len(mirror) + 1) for flipped in itertools.combinations(mirror, count)
     ]

@@ -24,6 +24,7 @@ from ..core.kinds import check_kind, checked
 from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Subset, availability
 from ..core.progress import Event, Progress, ProgressStage, reporter
+from ..imaging.grid import Grid
 from ..imaging.prepared import Prepared
 from ..networks.head import THRESHOLD
 from ..networks.heads import FIVE_CLASSES
@@ -36,13 +37,9 @@ from .decision import decide, smooth
 from .dice_estimate import estimate, grades
 from .doubt import features
 from .expected_dice import Grade
+from .places import places_of
 from .prediction import Prediction, SubsetResult
-from .sliding_window import (
-    RawPrediction,
-    apply_presence_gate,
-    infer,
-    infer_within_memory,
-)
+from .sliding_window import RawPrediction, apply_presence_gate, infer, infer_within_memory
 from .student_file import network_in
 from .weights import distinct_weights, first_not_finite, half_precision
 
@@ -149,7 +146,7 @@ class Student:
         on_progress: Progress | None = None,
         target: TargetGrid | None = None,
     ) -> Prediction:
-        """Segment one study with the modalities it has.
+        """Segment one study with the modalities it has, see :func:`.places.places_of`.
 
         Where a GPU's memory does not suffice, smaller windows or the CPU are used; ``warnings`` says so.
 
@@ -175,10 +172,12 @@ class Student:
         report(Event(ProgressStage.PREPARE, 0, 1, "Bringing the volumes onto one grid"))
         prepared = prepare(study)
         report(Event(ProgressStage.PREPARE, 1, 1))
-        notes = list(prepared.warnings)
+        grids = {modality: Grid.from_image(image) for modality, image in study.images.items()}
+        places = places_of(prepared, grids, study.names)
+        notes = [*prepared.warnings, *places.told]
         inferred = functools.partial(infer_within_memory, on_note=notes.append)
-        found, used = self._infer(prepared.image, prepared.available, chosen, report, inferred)
-        probabilities = self._apply_gate(found.probabilities, found.presence)
+        found, used = self._infer(prepared.image, places.available, chosen, report, inferred)
+        probabilities, present = places.together(found, self._apply_gate)
         classes = self._decided(probabilities, prepared.brain)
         if target is None:
             labels = to_reference_grid(classes, prepared)
@@ -186,12 +185,12 @@ class Student:
             labels = target.stamp(to_grid(classes, prepared, target.sampled))
             notes += target.warnings(classes > 0, prepared.grid)
         presence = None
-        if found.presence is not None:
+        if present is not None:
             names = (cls.name for cls in TUMOR_CLASSES)
-            presence = dict(zip(names, found.presence.tolist(), strict=True))
-        estimates = self._estimates(probabilities, classes, prepared.subset)
+            presence = dict(zip(names, present.tolist(), strict=True))
+        estimates = self._estimates(probabilities, classes, places.subset)
         seconds = time.perf_counter() - begin
-        return Prediction(labels, prepared.subset, seconds, str(used), tuple(notes), presence, *estimates)
+        return Prediction(labels, places.used, seconds, str(used), tuple(notes), presence, *estimates)
 
     def _estimates(
         self, probabilities: np.ndarray, classes: np.ndarray, subset: Subset

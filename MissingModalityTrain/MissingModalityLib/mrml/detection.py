@@ -37,6 +37,8 @@ DICOM_TAGS = {
     "FlipAngle": "0018,1314",
     "ContrastBolusAgent": "0018,0010",
     "ContrastBolusVolume": "0018,1041",
+    "ContrastBolusTotalDose": "0018,1044",
+    "AngioFlag": "0018,0025",
     "StudyInstanceUID": "0020,000d",
     "SeriesNumber": "0020,0011",
     "AcquisitionDateTime": "0008,002a",

@@ -180,5 +180,6 @@ STUDIES = (
         (BRATS2020,),
         et_filtered=True,
         equal_steps=False,
+        course="posttrain",
     ),
 )

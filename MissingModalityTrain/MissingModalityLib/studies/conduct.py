@@ -18,7 +18,7 @@ from ..core.progress import Progress, reporter
 from ..core.words import counted
 from ..runtime import distributed, lock
 from .division import Division, divisions_of
-from .grids import ALL, NOT_AVAILABLE, NOT_YET, Scored
+from .grids import ALL, NOT_AVAILABLE, NOT_YET, Printed, Scored
 from .printed import printed_numbers
 from .registry import data_set_named, study_named
 from .report import check_output, write_tables
@@ -216,6 +216,7 @@ def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
             device=work.request.device,
             convention=work.request.convention,
             hd95_rule=work.study.hd95_rule,
+            resection_cavity=run.plan.resection_cavity,
             hd95_definition=work.study.hd95_definition,
             on_progress=report,
             cases=run.division.test,
@@ -233,6 +234,8 @@ def evaluation_folder(work: StudyWork, run: StudyRun) -> Path:
     """Where a run's scores lie, named by the cases and by all that decides a score beside the weights."""
     hd95 = (work.study.hd95_rule, work.study.hd95_definition)
     facts = [run.division.test, work.size.card_of(run.training.network), *hd95]
+    cavity = run.plan.resection_cavity
+    facts += [cavity] if cavity != "background" else []  # so are folders of earlier versions named
     key = hashlib.sha256(strict_json.dumps(facts).encode()).hexdigest()[:8]
     return run.folder.path / f"evaluation-{key}"
 
@@ -253,17 +256,26 @@ def write_table(work: StudyWork) -> dict[str, Any]:
     printed = printed_numbers(work.study.source, work.data_set.name)
     one_division = len(work.divisions) == 1
     result = write_tables(work.study, work.data_set, rows, notes, printed, work.output, one_division)
-    _draw_first_case(work)
+    _draw_networks(work, rows, printed)
     return result
 
 
-def _draw_first_case(work: StudyWork) -> None:
-    """The first test case as the network of each row with the first seed sees it."""
-    from .figures import draw_case
+def _draw_networks(work: StudyWork, rows: Sequence[Scored], printed: Printed) -> None:
+    """What there is to see of the network of each row with the first seed, and what it sees of a case."""
+    from .figures import draw_case, draw_networks
 
     first = work.divisions[0]
-    runs = [cell for cell in work.runs.cells if not cell.subset and cell.run.seed == 0]
-    students = {cell.row.name: scored_student(work, cell.run) for cell in runs if cell.run.division == first}
+    runs = {
+        cell.row.name: cell.run
+        for cell in work.runs.cells
+        if not cell.subset and cell.run.seed == 0 and cell.run.division == first
+    }
+    students = {name: scored_student(work, run) for name, run in runs.items()}
+    epochs = {
+        name: run.plan.stages[work.study.course].epochs if work.study.course in run.plan.stages else 0
+        for name, run in runs.items()
+    }
+    draw_networks(work.study, rows, printed, students, epochs, work.output)
     output = work.output / f"{work.study.name}-case"
     asked = work.request
     draw_case(students, first.test_data, first.test[0], output, asked.convention, asked.device)

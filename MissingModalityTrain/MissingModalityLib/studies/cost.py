@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..core.strict_json import dumps
 from ..training.dry_step import dry_step
 from ..training.machines import gpu
@@ -45,10 +46,21 @@ class Cost:
 
 
 def costs(
-    studies: Sequence[Study], size: Size, seeds: int, seconds: Seconds, changes: Mapping[str, Any]
+    studies: Sequence[Study],
+    size: Size,
+    seeds: int,
+    seconds: Seconds,
+    changes: Mapping[str, Any],
+    on_progress: Progress | None = None,
 ) -> list[Cost]:
     """Of studies, each as if no run of another were there; ``changes`` as in :func:`.runs.runs_of`."""
-    return [_cost(study, size, seeds, seconds, changes) for study in studies]
+    notify = reporter(on_progress)
+    found = []
+    for number, study in enumerate(studies):
+        notify(Event(ProgressStage.CHECK, number, len(studies), f"steps of {study.name}"))
+        found.append(_cost(study, size, seeds, seconds, changes))
+    notify(Event(ProgressStage.CHECK, len(studies), len(studies)))
+    return found
 
 
 def _cost(study: Study, size: Size, seeds: int, seconds: Seconds, changes: Mapping[str, Any]) -> Cost:

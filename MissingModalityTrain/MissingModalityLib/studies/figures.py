@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.modalities import SUBSETS, subset_name
 from ..evaluation.case_picture import picture_case
 from ..evaluation.metrics import ET_FILTERED
 from ..evaluation.table_picture import PicturedLine, draw_means, draw_subsets
+from ..inference.student import Student
+from ..networks.adamm import AdaMM
 from .grids import ALL, Printed, Scored
+from .network_figures import draw_course, draw_likeness, draw_sizes
 from .study import Study
 
 
@@ -37,19 +40,62 @@ def draw_figures(
             draw_subsets(lines, metric, f"{title}\nby the sequences given", output / f"{name}-subsets.png")
 
 
+def draw_networks(
+    study: Study,
+    rows: Sequence[Scored],
+    printed: Printed,
+    students: Mapping[str, Path],
+    epochs: Mapping[str, int],
+    output: Path,
+) -> None:
+    """Write what there is to tell of the networks themselves, for the first metric of the study.
+
+    ``NAME-sizes.png`` where they differ in their parameters, ``NAME-course.png`` where rows differ in the
+    length of a stage (:attr:`.study.Study.course`), and ``NAME-adapters.png`` of the first network that has
+    adapters for each subset.
+
+    Args:
+        study, rows, printed: as in :func:`draw_figures`.
+        students: files by name of their row, of the first seed; those that are absent are left out.
+        epochs: by name of the row those of the stage ``study.course``.
+        output: folder.
+    """
+    metric, title = study.metrics[0], f"{study.name}: {study.title}"
+    there = {name for name, path in students.items() if path.is_file()}
+    lines = [line for row in rows if (line := _line(row, printed, metric)) and line.name in there]
+    networks = {line.name: Student.load(students[line.name]).network for line in lines}
+    kinds = {row.row.name: row.row.training.network for row in rows if row.row.training}
+    sizes = {
+        name: (kinds[name], sum(one.numel() for one in network.parameters()))
+        for name, network in networks.items()
+    }
+    if len({parameters for _, parameters in sizes.values()}) > 1:
+        draw_sizes(lines, sizes, metric, f"{title}\nsize and score", output / f"{study.name}-sizes.png")
+    if study.course and lines:
+        names = [row.row for row in rows if row.row.name in networks]
+        places = {row.name: (row.base or row.name, epochs[row.name]) for row in names}
+        path = output / f"{study.name}-course.png"
+        draw_course(lines, places, study.course, metric, title, path)
+    adapted = (name for name, network in networks.items() if isinstance(network, AdaMM))
+    if name := next(adapted, None):
+        likeness = networks[name].banks.likeness()
+        path = output / f"{study.name}-adapters.png"
+        draw_likeness(*likeness, f"{name}: likeness of the adapters of each subset", path)
+
+
 def _line(scored: Scored, printed: Printed, metric: str) -> PicturedLine | None:
     """A row as it is pictured; None where there is nothing of all subsets."""
     if not scored.evaluations.get(ALL):
         return None
-    names = [subset_name(subset) for subset in SUBSETS]
+    regions = (*REGIONS, CAVITY_REGION)
     by_subset = {
-        name: {region: fmean(found) for region in REGIONS if (found := scored.numbers(name, region, metric))}
-        for name in names
+        name: {region: fmean(found) for region in regions if (found := scored.numbers(name, region, metric))}
+        for name in map(subset_name, SUBSETS)
     }
     return PicturedLine(
         scored.row.name,
         {name: values for name, values in by_subset.items() if values},
-        {region: scored.numbers(ALL, region, metric) for region in REGIONS},
+        {region: found for region in regions if (found := scored.numbers(ALL, region, metric))},
         _printed(scored, printed, metric),
     )
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.modalities import SUBSETS, subset_name
+from ..evaluation.averages import tells_cavity
 from ..evaluation.measures import measure
 from ..evaluation.metrics import ET_FILTERED, SCORED_REGIONS
 from ..evaluation.tables import PRINTED_ORDER, dots
@@ -50,7 +51,7 @@ class Scored:
             own = self.evaluations.get(subset, self.evaluations.get(ALL, ()))
             means = [entry for one in own for entry in one["subsets"] if entry["subset"] == subset]
         factor = 100 if metric == "dice" else 1
-        return [factor * entry[metric][region] for entry in means]
+        return [factor * entry[metric][region] for entry in means if region in entry[metric]]
 
 
 def grid_of(study: Study, rows: Sequence[Scored], printed: Printed, metric: str) -> Grid:
@@ -62,13 +63,13 @@ def grid_of(study: Study, rows: Sequence[Scored], printed: Printed, metric: str)
 def printed_region(study: Study, region: str, metric: str) -> str | None:
     """The region whose printed numbers belong to a column; None for a column that papers do not print."""
     if study.et_filtered and metric == "dice":
-        return {"ET": None, ET_FILTERED: "ET"}.get(region, region)
+        return {"ET": None, ET_FILTERED: "ET", CAVITY_REGION: None}.get(region, region)
     return region if region in REGIONS else None
 
 
 def _means(study: Study, rows: Sequence[Scored], printed: Printed, metric: str) -> Grid:
     """A line for each row; ours, printed, and ours less printed."""
-    regions = _regions(metric)
+    regions = _regions(rows, metric)
     beside = [region for region in regions if printed_region(study, region, metric)] if study.source else []
     head = ["", *(f"{measure(metric).title} {region}" for region in regions)]
     names = [printed_region(study, region, metric) for region in beside]
@@ -83,7 +84,7 @@ def _means(study: Study, rows: Sequence[Scored], printed: Printed, metric: str) 
 
 def _subsets(study: Study, rows: Sequence[Scored], printed: Printed, metric: str) -> Grid:
     """A line for each subset, a column for each row within each region, means and printed means below."""
-    columns = [(region, scored) for region in _regions(metric) for scored in rows]
+    columns = [(region, scored) for region in _regions(rows, metric) for scored in rows]
     head = [modality.title for modality in PRINTED_ORDER]
     head += [f"{measure(metric).title} {region} {scored.row.name}" for region, scored in columns]
     body = [
@@ -103,7 +104,7 @@ def _methods(study: Study, rows: Sequence[Scored], printed: Printed, metric: str
     """A line for each row within each region, a column for each subset; the printed ones below each."""
     names = [*study.subsets] or [*map(subset_name, SUBSETS), ALL]
     body = []
-    for region in _regions(metric):
+    for region in _regions(rows, metric):
         for scored in rows:
             title = [f"{measure(metric).title} {region}", scored.row.name]
             body.append([*title, *(_cell(scored, name, region, metric) for name in names)])
@@ -114,8 +115,11 @@ def _methods(study: Study, rows: Sequence[Scored], printed: Printed, metric: str
     return [["", "", *(name or "Average" for name in names)], *body]
 
 
-def _regions(metric: str) -> tuple[str, ...]:
-    return SCORED_REGIONS if metric == "dice" else tuple(REGIONS)
+def _regions(rows: Sequence[Scored], metric: str) -> tuple[str, ...]:
+    """Columns of a metric: of the resection cavity where a row has scored it."""
+    evaluations = (one for scored in rows for members in scored.evaluations.values() for one in members)
+    cavity = [CAVITY_REGION] if any(map(tells_cavity, evaluations)) else []
+    return (*(SCORED_REGIONS if metric == "dice" else REGIONS), *cavity)
 
 
 def _cell(scored: Scored, subset: str, region: str, metric: str) -> str:

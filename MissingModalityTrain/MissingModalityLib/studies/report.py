@@ -10,7 +10,6 @@ from typing import Any
 
 from ..core.errors import CaseError
 from ..core.files import explain_write_errors, write_report, write_text
-from ..core.labels import REGIONS
 from ..core.words import counted
 from ..evaluation.measures import measure
 from ..evaluation.metrics import ET_FILTERED
@@ -87,13 +86,19 @@ def _tests_grid(tests: Sequence[Mapping[str, Any]]) -> tuple[list[str], Grid]:
     metric = tests[0]["metric"]
     factor, unit = (100, "% points") if metric == "dice" else (1, "mm")
     head = [f"{measure(metric).title} difference, {unit}", "cases"]
-    head += [title for region in REGIONS for title in (region, f"p {region}", f"r {region}")]
+    tested = dict.fromkeys(name for test in tests for name in test["regions"])
+    regions = [name for name in tested if name != ET_FILTERED]
+    head += [title for region in regions for title in (region, f"p {region}", f"r {region}")]
     body = []
     for test in tests:
         line = [f"{test['name']} less {test['against']}", str(test["cases"])]
-        for region in REGIONS:
-            one = test["regions"][region]
-            line += [f"{factor * one['difference']:+.2f}", f"{one['p_holm']:.3g}", f"{one['effect']:+.2f}"]
+        for region in regions:
+            one = test["regions"].get(region)
+            line += (
+                [f"{factor * one['difference']:+.2f}", f"{one['p_holm']:.3g}", f"{one['effect']:+.2f}"]
+                if one
+                else [""] * 3
+            )
         body.append(line)
     return head, body
 
@@ -126,7 +131,7 @@ def _notes(
     if tests:
         lines.append(
             "p: two-sided Wilcoxon signed-rank test over cases on each case's mean over subsets and seeds, "
-            "Holm-corrected for the three regions; r: matched-pairs rank-biserial correlation, -1 to 1."
+            "Holm-corrected for the regions; r: matched-pairs rank-biserial correlation, -1 to 1."
         )
         lines += sorted({test["note"] for test in tests} - {""})
     if not one_division:

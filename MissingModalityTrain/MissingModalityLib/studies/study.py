@@ -88,6 +88,7 @@ class Study:
         equal_steps: whether the smaller presets give all rows equally many steps.
         hd95_rule, hd95_definition: keys of :data:`~..evaluation.hd95_rules.HD95_RULES` and
             ``HD95_DEFINITIONS``.
+        course: the stage over whose epochs the rows are drawn as curves too; empty for none.
         further: rows that the paper does not have, of the smaller presets.
     """
 
@@ -103,4 +104,5 @@ class Study:
     equal_steps: bool = True
     hd95_rule: str = "penalty"
     hd95_definition: str = "directed"
+    course: str = ""
     further: Sequence[Row] = ()

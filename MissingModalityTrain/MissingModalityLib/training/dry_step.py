@@ -205,7 +205,7 @@ class _Dry(TorchDispatchMode):
             return self._counted(torch.zeros(shape.shape, dtype=shape.dtype))
         size = shape.untyped_storage().nbytes()
         if size > len(self._memory):
-            self._memory = np.empty(size, np.uint8)  # untouched, so the system gives no page of it
+            self._memory = _untouched(size)
         whole = torch.from_numpy(self._memory[:size]).view(shape.dtype)
         return self._counted(whole.as_strided(shape.shape, shape.stride(), shape.storage_offset()))
 
@@ -220,6 +220,21 @@ class _Dry(TorchDispatchMode):
 
     def _freed(self, size: int) -> None:
         self.now -= size
+
+
+def _untouched(size: int) -> np.ndarray:
+    """Bytes that nobody writes to, so that the system gives no page of them.
+
+    Raises:
+        OptionError: more than this system lends.
+    """
+    try:
+        return np.empty(size, np.uint8)
+    except MemoryError:
+        raise OptionError(
+            f"A tensor of this step has {size / 2**30:.1f} GiB, more than this computer can address to count "
+            "it. Give a smaller memory, batch_size or patch_size, or plan on a computer with more memory."
+        ) from None
 
 
 def _places(index: Tensor | None) -> tuple[Tensor | None, ...]:

@@ -32,6 +32,9 @@ from .plan import Plan, change_plan, flattened, make_plan
 _LOOKED_AT = 8
 """Volumes that are read where cases are not prepared; the median brain differs little among more."""
 
+_LARGEST_MEMORY_GB = 300
+"""The largest GPU sold has 288; beyond, a step is counted with tensors larger than a system lends."""
+
 _MEASURED_STEPS = 3
 
 
@@ -66,7 +69,7 @@ def plan_training(
 
     Raises:
         CaseError: the folder holds no case.
-        OptionError: unknown names, or not even the smallest crop fits.
+        OptionError: unknown names, a memory that no GPU has, or not even the smallest crop fits.
     """
     if measure and (gpu or memory):
         raise OptionError("Steps are measured on the device at hand. Leave out the GPU's name and memory.")
@@ -91,7 +94,15 @@ def plan_training(
 
 
 def _machine(device: str, name: str | None, memory: float | None) -> Machine:
-    """The device at hand or a named GPU; with a memory alone the GPU of the table that has one like it."""
+    """The device at hand or a named GPU; with a memory alone the GPU of the table that has one like it.
+
+    Raises:
+        OptionError: unknown GPU, or no GPU has this memory.
+    """
+    if memory is not None and not 0 < memory <= _LARGEST_MEMORY_GB:
+        raise OptionError(
+            f"memory is {memory:g} GB. Give that of one GPU, at most {_LARGEST_MEMORY_GB}, such as 24."
+        )
     if name:
         machine = gpu(name)
     elif memory is not None:

@@ -10,9 +10,10 @@ from statistics import fmean
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..core.files import atomic_write
-from ..core.labels import REGIONS
+from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.segments import CURVE_COLORS, CURVE_MARKERS, segment_of
 from .log import LogLine
 
@@ -32,6 +33,7 @@ def draw_progress(lines: Sequence[LogLine], path: Path, title: str) -> None:
     _draw_dice(dice, lines)
     _mark_stages((loss, dice), lines)
     dice.set_xlabel("epoch, counted over all stages")
+    dice.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(title)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
@@ -60,17 +62,21 @@ def _draw_loss(axes: Axes, lines: Sequence[LogLine]) -> None:
 
 
 def _draw_dice(axes: Axes, lines: Sequence[LogLine]) -> None:
-    """A line for each region, over the epochs that were validated."""
-    for region in REGIONS:
+    """A line for each region, over the epochs that were validated; of the cavity where it is learned."""
+    drawn = 0
+    for region in (*REGIONS, CAVITY_REGION):
         color, marker = CURVE_COLORS[region], CURVE_MARKERS[region]
         scored = [(epoch, region_dice(line, region)) for epoch, line in enumerate(lines, 1)]
         known = [(epoch, score) for epoch, score in scored if score is not None]
+        if region == CAVITY_REGION and not known:
+            continue
+        drawn += 1
         label = f"{segment_of(region).name} ({region})"
         axes.plot(*zip(*known, strict=True) if known else ((), ()), color=color, marker=marker, label=label)
     axes.set_ylim(0, 1)
     axes.set_ylabel("mean Dice of validation")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(REGIONS), frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=drawn, frameon=False)
 
 
 def _mark_stages(both: Sequence[Axes], lines: Sequence[LogLine]) -> None:

@@ -32,7 +32,7 @@ def select(
     """Choose what beside its weights decides a student's results, on a cross-validation that is over.
 
     Each fold's student predicts the cases that it has held out. Thresholds of the regions, the smallest piece
-    of tumor and the least volume of enhancing tumor are always chosen. ``export`` and
+    of each and the least volume of enhancing tumor are always chosen. ``export`` and
     :func:`~..evaluation.attach.store_choices` take the entry ``chosen``.
 
     Args:
