@@ -303,3 +303,14 @@ def test_an_unknown_metric_is_refused(compare) -> None:
 def test_a_folder_without_an_evaluation_is_named(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match=r"nowhere.*holds no evaluation"):
         compare_folders([tmp_path / "nowhere"])
+
+
+def test_lines_that_share_subsets_with_the_first_alone_are_compared_and_pictured(tmp_path: Path) -> None:
+    first, second = (Modality.FLAIR,), (Modality.T1,)
+    scores = by_case([0.5, 0.6, 0.7])
+    folders = [
+        write_scores(tmp_path / name, scores, subsets)
+        for name, subsets in (("both", (first, second)), ("flair", (first,)), ("t1", (second,)))
+    ]
+    compare_folders(folders, tmp_path / "comparison")
+    assert (tmp_path / "comparison" / "comparison.png").is_file()

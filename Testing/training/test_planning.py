@@ -6,11 +6,12 @@ import json
 import shlex
 
 import pytest
+import torch
 
 from command_line import exit_code
 from MissingModalityLib.__main__ import main
-from MissingModalityLib.training import fitting, planning, scale
-from MissingModalityLib.training.dry_step import StepCost
+from MissingModalityLib.training import fitting, machines, planning, scale
+from MissingModalityLib.training.dry_step import StepCost, dry_step
 from MissingModalityLib.training.machines import GPUS
 from MissingModalityLib.training.plan import Plan, make_plan
 
@@ -89,3 +90,41 @@ def test_a_gpu_waits_for_its_host_where_operators_are_short():
     assert GPUS["h200"].seconds(small, True) == 2000 * GPUS["h200"].per_operator
     large = StepCost(0, 0, 0, 1e14, 1e6, 2000)
     assert GPUS["v100"].seconds(large, False) > GPUS["v100"].seconds(large, True)
+
+
+MEASURED = {
+    "4 crops": ("aem-kd", "segresnet", "train", {"batch_size": 4, "network.width": 24}, 1 / 11.5),
+    "8 crops": ("aem-kd", "segresnet", "train", {"batch_size": 8, "network.width": 24}, 1 / 7.5),
+    "wider": ("aem-kd", "segresnet", "train", {"batch_size": 4, "network.width": 32}, 1 / 11.5),
+    "post-training": ("aem-kd", "segresnet", "posttrain", {"batch_size": 4, "network.width": 24}, 1 / 9.7),
+    "small operators": ("baseline", "rfnet", "train", {"batch_size": 1, "patch_size": 80}, 0.28),
+}
+"""Steps of an NVIDIA H200 in 16 bits: recipe, network, stage, settings, seconds."""
+
+MEASURED_ON_CPU = {"segresnet": (64, 1.22), "gatedfusion": (64, 0.62), "rfnet": (32, 3.20)}
+"""Side of a crop and CPU seconds of a step on an AMD EPYC with the rates below."""
+
+CPU_RATES = (83e9, 3.1e9)
+"""Operations of a matrix product and bytes of a copy, per CPU second."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "8 crops" else pytest.mark.slow) for name in MEASURED]
+)
+def test_steps_that_a_gpu_made_are_predicted_within_a_fifth(name):
+    recipe, network, stage, settings, seconds = MEASURED[name]
+    plan = make_plan(recipe, network, settings={"patch_size": 128, **settings})
+    predicted = GPUS["h200"].seconds(dry_step(plan, stage, half=True), half=True)
+    assert predicted == pytest.approx(seconds, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(name, marks=() if name == "gatedfusion" else pytest.mark.slow) for name in MEASURED_ON_CPU],
+)
+def test_steps_that_a_cpu_made_are_predicted_within_a_third(network, monkeypatch):
+    monkeypatch.setattr(machines, "_cpu_rates", lambda: CPU_RATES)
+    side, seconds = MEASURED_ON_CPU[network]
+    plan = make_plan("baseline", network, settings={"patch_size": side, "batch_size": 1})
+    predicted = machines.this_machine(torch.device("cpu")).seconds(dry_step(plan, "train"), half=False)
+    assert predicted == pytest.approx(seconds, rel=1 / 3)

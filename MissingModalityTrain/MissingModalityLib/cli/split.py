@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> None:
     from ..datasets.published_splits import divide, published_split, write_lists
 
     if (options.split is None) == (options.sizes is None):
-        raise OptionError("Name a split or give --sizes, one of the two.")
+        known = ", ".join(SPLITS)
+        raise OptionError(f"Name a split ({known}) or give --sizes such as 40,4,10, one of the two.")
     if options.split is not None and options.seed is not None:
         raise OptionError(f"The split {options.split} has its seed. Leave out --seed, or give --sizes too.")
     if options.split is not None:

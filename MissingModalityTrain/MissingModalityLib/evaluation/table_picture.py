@@ -48,8 +48,8 @@ class PicturedLine:
 def draw_subsets(lines: Sequence[PicturedLine], metric: str, title: str, path: Path) -> None:
     """Write a PNG: a panel for each region, a line for each method, a column for each subset and the mean.
 
-    Subsets stand in the papers' order, with a full dot for each sequence given and an empty one for each
-    that is missing, as in the papers' tables.
+    Subsets that all lines have stand in the papers' order, with a full dot for each sequence given and an
+    empty one for each that is missing, as in the papers' tables; without such the means stand alone.
 
     Args:
         lines: at least one.
@@ -141,6 +141,7 @@ def _values(lines: Sequence[PicturedLine], names: Sequence[str], region: str) ->
 def _draw_dots(axes: Axes, names: Sequence[str]) -> None:
     """Which sequences each column was given."""
     given = np.array([[dot == PRESENT for dot in dots(name)] for name in names], bool)
+    given = given.reshape(len(names), len(PRINTED_ORDER))  # of no name too
     for places, inside, edge in ((given, "black", "black"), (~given, "none", "gray")):
         columns, rows = places.nonzero()
         axes.scatter(columns, rows, s=28, linewidth=0.8, facecolor=inside, edgecolor=edge)

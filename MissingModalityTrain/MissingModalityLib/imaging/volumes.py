@@ -20,7 +20,7 @@ from .byte_order import is_byte_swapped
 from .child_reader import read_apart
 from .float_voxels import check_count
 from .grid import Grid
-from .header_geometry import HeaderGeometry, file_geometry
+from .header_geometry import file_geometry
 from .integrity import check_file
 from .label_likeness import few_values, is_patchwork, is_smoothed_map
 from .nifti_file import SUFFIXES as _NIFTI_SUFFIXES
@@ -281,7 +281,9 @@ def _extract(reader: sitk.ImageFileReader, channel: int) -> tuple[int, ...]:
 def _placed(reader: sitk.ImageFileReader, path: Path) -> sitk.Image:
     """The volume, where its header puts it."""
     geometry = file_geometry(path)
-    check_grid(_stated_grid(reader.GetSize(), geometry), str(path))
+    origin = geometry.origin or (0.0, 0.0, 0.0)
+    stated = Grid(reader.GetSize()[:3], geometry.spacing, origin, tuple(geometry.axes.ravel().tolist()))
+    check_grid(stated, str(path))
     image = reader.Execute()
     if image.GetPixelID() not in _SCALARS:
         image = _scalar(image, str(path))
@@ -290,11 +292,6 @@ def _placed(reader: sitk.ImageFileReader, path: Path) -> sitk.Image:
     image.SetOrigin(grid.origin)
     image.SetDirection(grid.direction)
     return image
-
-
-def _stated_grid(size: Sequence[int], geometry: HeaderGeometry) -> Grid:
-    origin = geometry.origin or (0.0, 0.0, 0.0)
-    return Grid(tuple(size[:3]), geometry.spacing, origin, tuple(geometry.axes.ravel().tolist()))
 
 
 def _scalar(image: sitk.Image, name: str) -> sitk.Image:

@@ -62,12 +62,14 @@ class Machine:
         return self.held + ceil(self.spread * cost.memory)
 
 
-_GPU_ACHIEVED = 0.35
-"""Assumed, not measured: 3D convolutions with few channels reach a quarter to a half of what matrix products
-do. ``plan --measure`` times steps on the device that is there."""
+_GPU_ACHIEVED = 0.08
+"""Fitted to an NVIDIA H200: 7.5 steps a second of ``segresnet``, 24 channels wide, with 8 crops of 128^3 in
+16 bits. 3D convolutions with few channels reach little of what matrix products do, and what the host does for
+each crop is in it. ``plan --measure`` times steps on the device that is there."""
 
 _GPU_PER_OPERATOR = 40e-6
-"""Seconds: an NVIDIA H200 made 11.5 steps of 2,200 operators a second, waiting for its host."""
+"""Seconds: the same GPU made 11.5 such steps of 4 crops, of which each has 1,860 operators, and took 0.28 s
+for a step of ``rfnet`` with one crop of 80^3, of 8,180; the geometric mean of 47 and 34 us."""
 
 _GPU_HELD = int(0.6 * GIB)
 """Assumed: CUDA's context and cuDNN's workspace."""
@@ -101,8 +103,9 @@ GPUS: Mapping[str, Machine] = {
     for name, (memory, half, single, bandwidth) in _SHEETS.items()
 }
 
-_CPU_ACHIEVED = 0.5
-"""Of the rate of a matrix product and of a copy, measured alike in the same process."""
+_CPU_ACHIEVED = 0.64
+"""Of the rate of a matrix product and of a copy: the geometric mean of what steps of three networks reached
+on an AMD EPYC, 0.44 to 0.84, see ``Testing/tools/measure_steps.py``."""
 
 _CPU_HELD = int(0.55 * GIB)
 """Python, PyTorch, MONAI and what a first step loads, beside its tensors: measured on an AMD EPYC by
