@@ -48,7 +48,7 @@ def only_visit(listing: DicomListing, patient: str | None = None, study: str | N
         )
     chosen = (usable or found)[0]
     others = {visit.patient for visit in found} - {chosen.patient}
-    return replace(chosen, other_patients=len(others))
+    return replace(chosen, other_patients=len(others)) if others else chosen
 
 
 def _one_after_all(visits: Sequence[DicomStudy]) -> str:
