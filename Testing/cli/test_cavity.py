@@ -114,6 +114,7 @@ def write_labeled_case(folder: Path, found: np.ndarray) -> None:
     sitk.WriteImage(label, str(folder / f"{name}-seg.nii.gz"))
 
 
+@pytest.mark.slow
 def test_evaluations_comparisons_and_model_cards_have_columns_of_it(
     model: Path, found: np.ndarray, tmp_path: Path
 ) -> None:
