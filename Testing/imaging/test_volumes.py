@@ -302,7 +302,7 @@ def test_a_file_of_which_the_disk_took_a_part_is_not_put_in_place(
         os.truncate(name, os.path.getsize(name) // 2)
 
     monkeypatch.setattr(sitk, "WriteImage", full_disk)
-    with pytest.raises(ImageError, match="it ends early, as on a full disk"):
+    with pytest.raises(ImageError, match="what was written cannot be read again, as on a full disk"):
         write_image(volume(noise(seed=1)), tmp_path / f"x{suffix}")
     assert not os.listdir(tmp_path)
 

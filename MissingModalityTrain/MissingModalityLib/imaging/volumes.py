@@ -227,11 +227,11 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[Path]:
 
 
 def _require_whole(path: Path) -> None:
-    """Raise OSError where a file just written ends early: of a NIfTI on a full disk ITK says nothing."""
+    """Raise OSError where a file just written cannot be read: of a NIfTI on a full disk ITK says nothing."""
     try:
         check_file(path)
     except ImageError as error:
-        raise OSError("it ends early, as on a full disk") from error
+        raise OSError("what was written cannot be read again, as on a full disk") from error
 
 
 @contextmanager
