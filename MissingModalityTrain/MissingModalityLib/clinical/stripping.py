@@ -4,8 +4,8 @@ Students learn from skull-stripped volumes and z-score what is inside of the bra
 bright in FLAIR and T1, pass for tumor. The brain is looked for in every volume that needs it, and what half
 of them or more take for brain counts: a tumor at the surface that one sequence takes for skull is seen in
 another, and scalp that one takes for brain is not. T2, and a volume that ends inside the brain, are asked
-only where no other volume shows the place. Where one volume is all, the
-brain is grown by 1.5 mm: a rim too much costs less than a tumor cut off.
+only where no other volume shows the place. Where one volume is all, the brain is grown by 1.5 mm: a rim too
+much costs less than a tumor cut off.
 """
 
 from __future__ import annotations

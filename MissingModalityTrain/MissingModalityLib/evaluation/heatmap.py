@@ -24,8 +24,9 @@ _BRIGHT = 0.465
 
 
 def draw_heatmap(evaluation: Mapping[str, Any], path: Path) -> None:
-    """Write a PNG: one line per subset in the papers' order, mean Dice of WT, TC, ET and, where
-    it was scored, RC, colors from 0 to 1.
+    """Write a PNG: one line per subset in the papers' order, mean Dice of each region, colors from 0 to 1.
+
+    Regions are WT, TC, ET and, where it was scored, RC.
 
     Each line tells how many patients it is the mean of, unless that is the same in all.
 

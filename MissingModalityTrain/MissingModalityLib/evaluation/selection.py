@@ -9,7 +9,6 @@ has to bring :data:`LEAST_GAIN`.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -232,8 +231,7 @@ def _decided(found: Sequence[Sparse], student: Student) -> _Outcome:
         decision = replace(decision, thresholds=thresholds)
     pieces = [one.pieces(decision) for one in found]
     for region, name in COMPONENT_MINIMA.items():
-        judged = functools.partial(_lesion_dice, region)
-        tried[name], decision = _size(pieces, decision, name, COMPONENT_SIZES, judged)
+        tried[name], decision = _size(pieces, decision, name, COMPONENT_SIZES, region)
     name = "min_enhancing_voxels"
     tried[name], decision = _size(pieces, decision, name, ENHANCING_SIZES)
     return _Outcome(decision, _mean_dice(pieces, decision), tried)
@@ -244,15 +242,15 @@ def _size(
     decision: Decision,
     name: str,
     sizes: Sequence[int],
-    lesion_dice: Callable[[Sequence[Mapping[str, Pieces]], Decision], float] | None = None,
+    region: str | None = None,
 ) -> tuple[list[dict[str, Any]], Decision]:
-    """What was tried, and the decision with the best size, judged lesion by lesion if a measure is given."""
+    """What was tried, and the decision with the best size, judged lesion by lesion of a region if named."""
     tried, means, own = [], {}, getattr(decision, name)
     candidates = {size: replace(decision, **{name: size}) for size in sorted({own, *sizes})}
     for size, candidate in candidates.items():
         told = {"value": size, "dice": _mean(_mean_dice(pieces, candidate))}
-        if lesion_dice:
-            told["lesion_dice"] = lesion_dice(pieces, candidate)
+        if region:
+            told["lesion_dice"] = _lesion_dice(region, pieces, candidate)
         means[size] = told.get("lesion_dice", told["dice"])
         tried.append(told)
     return tried, candidates[_best(means, own)]

@@ -14,7 +14,7 @@ from ..imaging.grid import SPACING_MM
 from ..networks.head import Head
 from .card import COMPONENT_MINIMA, Card
 
-AROUND: Mapping[str, TumorClass] = MappingProxyType(
+_AROUND: Mapping[str, TumorClass] = MappingProxyType(
     {"WT": TumorClass.BACKGROUND, "TC": TumorClass.ED, "ET": TumorClass.NCR}
 )
 """What lies around a region: the class that a piece of it becomes when it is too small to be kept."""
@@ -64,7 +64,7 @@ def relabel_small_components(classes: np.ndarray, region: str, min_voxels: int) 
         sizes[0] = 0  # what lies outside
         small = sizes < min_voxels
         small[[0, sizes.argmax()]] = False
-        classes[box][small[pieces]] = AROUND[region]
+        classes[box][small[pieces]] = _AROUND[region]
     return classes
 
 
