@@ -216,7 +216,7 @@ class PlaceGate(nn.Module):
 
     def forward(self, maps: Mapping[Modality, Tensor], seen: Tensor) -> Tensor:
         """(B, C, d, h, w) by modality, ``seen`` (B, M) bool in that order -> (B, C, d, h, w)."""
-        # stacked with the channels last, as the maps lie in memory: products of two layouts take ten times as long
+        # channels last, as the maps lie in memory: products of two layouts take ten times as long
         scores = torch.stack([self.scores[m](x).movedim(1, -1) for m, x in maps.items()])
         if len(seen) > 1:  # a single sample has all that are in the maps
             absent = ~seen.T[:, :, None, None, None, None]
