@@ -57,7 +57,7 @@ def test_prepare_fills_the_cache_and_says_what_it_skipped(labeled, tmp_path, cap
     assert main([*arguments, "--progress", "none"]) == 0
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*.safetensors")}
     out = capfd.readouterr().out
-    assert "Skipped BraTS2021_90003: no label" in out and f"Wrote {tmp_path / 'cache'}" in out
+    assert "Warning: skipped BraTS2021_90003: no label" in out and f"Wrote {tmp_path / 'cache'}" in out
 
 
 def test_prepared_cases_are_those_that_training_looks_for(labeled, tmp_path, monkeypatch, capsys):
@@ -131,6 +131,8 @@ MISUSED = {
     "synthesize as many": ("synthesize --data PAIR --output new --factor 1", "at least 2"),
     "compare without names": ("compare SCORED/a --output new", "KEY=VALUE"),
     "compare one name twice": ("compare a=SCORED/a a=SCORED/b --output new", "commas"),
+    "compare no folder": ("compare a=SCORED/a b= --output new", "has no name"),
+    "compare one folder as two seeds": ("compare a=SCORED/a,SCORED/a --output new", "given twice"),
     "compare what is no evaluation": ("compare a=SCORED/a b=PAIR --output new", "holds no evaluation"),
     "compare other rules": ("compare a=SCORED/a b=SCORED/zero --output new", "rule"),
     "evaluate nothing labeled": ("evaluate --data UNLABELED --output new/deep", "no label"),

@@ -45,6 +45,13 @@ def test_what_was_chosen_is_said_and_stored(
     assert read_card(fold).min_component_voxels == 100
 
 
+def test_a_model_that_is_not_there_is_told_before_anything_is_predicted(
+    asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["select", "--run", "runs/cv", "--store", str(tmp_path / "none.safetensors")]) == 2
+    assert "none.safetensors" in capsys.readouterr().err and not asked
+
+
 @pytest.mark.usefixtures("asked")
 def test_a_program_gets_all_that_was_found(capsys: pytest.CaptureFixture) -> None:
     assert main(["select", "--run", "runs/cv", "--progress", "json"]) == 0

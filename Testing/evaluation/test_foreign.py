@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from MissingModalityLib.__main__ import main
-from MissingModalityLib.core.errors import CaseError, LabelError, OptionError
+from MissingModalityLib.core.errors import CaseError, ImageError, LabelError, OptionError
 from MissingModalityLib.core.modalities import MODALITIES, Modality
 from MissingModalityLib.datasets.case import Case, ImageFile
 from MissingModalityLib.evaluation.comparison import compare_folders
@@ -111,6 +111,18 @@ def test_maps_are_read_as_they_are_numbered(
     assert {entry["path"]: entry["reason"] for entry in result["skipped"]} == {SECOND: "no label map of it"}
 
 
+def test_a_map_that_cannot_be_read_costs_its_case_alone(data: Path, tmp_path: Path, capsys) -> None:
+    write(predicted(data, FIRST), tmp_path / "maps" / f"{FIRST}.nii.gz")
+    (tmp_path / "maps" / f"{SECOND}.nii.gz").write_bytes(b"no image")
+    command = ["evaluate", "--predictions", tmp_path / "maps", "--data", data, "--output", tmp_path / "out"]
+    assert main([*map(str, command), "--quiet"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(f"Warning: skipped {SECOND}: ") and said.count("\n") == 1
+    (tmp_path / "maps" / f"{FIRST}.nii.gz").unlink()
+    with pytest.raises(ImageError, match=SECOND):
+        evaluate_predictions(tmp_path / "maps", data, tmp_path / "none")
+
+
 def test_numbers_that_mean_different_things_are_refused(data: Path, tmp_path: Path) -> None:
     write(predicted(data, FIRST, (0, 1, 2, 3)), tmp_path / "maps" / f"{FIRST}.nii.gz")
     with pytest.raises(
@@ -160,7 +172,7 @@ def test_the_longest_name_of_a_case_wins(tmp_path: Path) -> None:
 def test_two_maps_of_a_case_and_folders_without_any_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match=r"p1\.nii\.gz and p1_b\.nii\.gz are label maps of case p1"):
         found(tmp_path / "two", "p1.nii.gz", "p1_b.nii.gz")
-    with pytest.raises(CaseError, match=r"no label map of any of the 3 cases, such as p1\.nii\.gz"):
+    with pytest.raises(CaseError, match=r"no label map of any of 3 cases, such as p1\.nii\.gz"):
         found(tmp_path / "none", "x.nii.gz")
     with pytest.raises(CaseError, match="no such folder"):
         find_label_maps(tmp_path / "absent", [case("p1")])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.evaluation.evaluate import evaluate_folder
@@ -137,3 +138,18 @@ def test_a_process_alone_is_a_world_of_one() -> None:
 
 def fail() -> list[int]:
     raise CaseError("alone")
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda", "gpu", "cuda:0"])
+def test_each_process_takes_a_gpu_of_its_own_whatever_they_are_called(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[torch.device] = []
+    for variable, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(distributed, "_join", lambda backend: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    with distributed.start(name) as device:
+        assert (device, chosen) == ("cuda:1", [torch.device("cuda:1")])

@@ -29,7 +29,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench import in_child
+from bench_child import in_child
 from MissingModalityLib.networks.registry import NETWORKS
 
 # The parent imports nothing heavy: the peak memory of a child, as Linux counts it, starts from its parent's.

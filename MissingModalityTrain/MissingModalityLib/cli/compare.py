@@ -79,9 +79,17 @@ def _table(options: argparse.Namespace, lines: dict[str, str]) -> None:
         if value is not None:
             raise OptionError(f"{name} is of a picture. Add --picture CASE, or leave it out.")
     # a comma in the name of a folder cannot be told from one between two; the library takes lists
-    folders = {name: [Path(folder) for folder in text.split(",")] for name, text in lines.items()}
+    folders = {name: [Path(folder) for folder in _named(text, name)] for name, text in lines.items()}
     comparison = compare_folders(folders, options.output, options.published)
     print(comparison["markdown"].strip() if options.output is None else f"Wrote {options.output}")
+
+
+def _named(text: str, line: str) -> list[str]:
+    """What commas part; a name that is empty would be the current folder."""
+    folders = text.split(",")
+    if not all(folders):
+        raise OptionError(f"{line}={text}: a folder has no name. Give NAME=DIR or NAME=DIR,DIR.")
+    return folders
 
 
 def _picture(options: argparse.Namespace, models: dict[str, str]) -> None:

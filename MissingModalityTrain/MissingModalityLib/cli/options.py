@@ -185,9 +185,9 @@ def warning_lines(warnings: Iterable[Mapping[str, str]]) -> list[str]:
 
 def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> list[str]:
     """A line for each ``path`` and ``reason``, a screenful at most."""
-    lines = [f"Skipped {entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_LINES]]
+    lines = [f"Warning: skipped {entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_LINES]]
     more = len(skipped) - _MOST_LINES
-    return [*lines, f"Skipped {more} more, see the report"] if more > 0 else lines
+    return [*lines, f"Warning: skipped {more} more, see the report."] if more > 0 else lines
 
 
 def add_settings(parser: Any, text: str) -> None:

@@ -62,8 +62,11 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Select."""
     from ..evaluation.attach import store_choices
+    from ..inference.card import read_card
     from ..training.selection import select
 
+    for student in options.store:  # a mistyped name is told before hours of predictions
+        read_card(student)
     with shown_progress(options) as progress:
         selection = select(
             options.folder,

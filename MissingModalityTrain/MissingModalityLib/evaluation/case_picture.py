@@ -125,7 +125,10 @@ def _predicted(
         files = find_label_maps(path, [case]).files[case.name]
         lost = [subset_name(subset) for subset in subsets if subset not in files]
         if lost:
-            raise CaseError(f"{path} holds no label map of case {case.name} from {', '.join(lost)}.")
+            raise CaseError(
+                f"{path} holds no label map of case {case.name} from {', '.join(lost)}. Choose subsets that "
+                "there are maps of (--subsets)."
+            )
         wanted = {subset: files[subset] for subset in subsets}
         numbering = numbering_of(None, wanted.values(), [case], path)
         return {subset: classes_on(grid, file, numbering)[0] for subset, file in wanted.items()}

@@ -57,12 +57,13 @@ def compare_folders(
 
     Raises:
         CaseError: a folder holds no evaluation, they are not comparable, or the output cannot be written.
-        OptionError: no folder given, two lines of one name, or no such published table.
+        OptionError: no folder given, one twice in a line, two lines of one name, or no such published table.
     """
     table = None if published is None else printed_table(published)
+    named = folders if isinstance(folders, Mapping) else _named(folders)
     groups = {
-        name: [read_evaluation(Path(folder)) for folder in members]
-        for name, members in (folders if isinstance(folders, Mapping) else _named(folders)).items()
+        name: [read_evaluation(folder) for folder in _each_once(name, members)]
+        for name, members in named.items()
     }
     if not groups or not all(groups.values()):
         raise OptionError("Nothing to compare. Give at least one folder of an evaluation for every line.")
@@ -109,6 +110,15 @@ def _named(folders: Sequence[Path | str]) -> dict[str, list[Path]]:
     if len(set(names)) < len(names):
         raise OptionError("Two folders of an evaluation have the same name. Give each line a name.")
     return {name: [path] for name, path in zip(names, paths, strict=True)}
+
+
+def _each_once(name: str, folders: Sequence[Path | str]) -> list[Path]:
+    """The folders of a line; one given twice would count as two seeds that agree."""
+    paths = list(map(Path, folders))
+    for folder in paths:
+        if sum(os.path.realpath(folder) == os.path.realpath(other) for other in paths) > 1:
+            raise OptionError(f"{name}: '{folder}' was given twice. Give the folder of each seed once.")
+    return paths
 
 
 def _line(name: str, evaluations: Sequence[Evaluation], head: Sequence[Column]) -> dict[str, Any]:

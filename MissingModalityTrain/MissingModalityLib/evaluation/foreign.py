@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..core.errors import ImageError, LabelError
+from ..core.errors import ImageError, LabelError, MissingModalityError
 from ..core.files import file_sha256, leaving_no_empty_folder
 from ..core.kinds import checked
 from ..core.labels import (
@@ -178,18 +178,16 @@ def _covered(grid: Grid, own: Grid) -> float:
 
 
 def numbering_of(labels: str | None, files: Iterable[Path], cases: Sequence[Case], folder: Path) -> str:
-    """How label maps are numbered, as told or as their values say.
+    """How label maps are numbered, as told or as their values say; one that cannot be read says nothing.
 
     Raises:
-        LabelError: no convention fits, or several, by which the values mean different things.
+        ImageError, LabelError: none can be read, or no convention fits, or several, by which the values mean
+            different things.
         OptionError: there is no such convention.
     """
     if labels is not None:
         return convention(labels).name
-    values: set[int] = set()
-    for path in files:
-        image = read_image(path)  # kept, because a view dies with its image
-        values.update(label_values(sitk.GetArrayViewFromImage(image), str(path)))
+    values = _values_of(files)
     own = {case.convention for case in cases}
     for name in sorted(own - {None}):
         known = convention(name).to_class
@@ -204,6 +202,25 @@ def numbering_of(labels: str | None, files: Iterable[Path], cases: Sequence[Case
         f"{folder}: the values {', '.join(map(str, sorted(values)))} do not tell how the label maps are "
         f"numbered. Give --prediction-labels (in Python labels), one of {', '.join(fitting or CONVENTIONS)}."
     )
+
+
+def _values_of(files: Iterable[Path]) -> set[int]:
+    """All values of the label maps that can be read; what is wrong with one is told where it is scored.
+
+    Raises:
+        ImageError, LabelError: there is no such.
+    """
+    values: set[int] = set()
+    failure: MissingModalityError | None = None
+    for path in files:
+        try:
+            image = read_image(path)  # kept, because a view dies with its image
+            values.update(label_values(sitk.GetArrayViewFromImage(image), str(path)))
+        except (ImageError, LabelError) as error:
+            failure = error
+    if failure and not values:
+        raise failure
+    return values
 
 
 def _content(files: Mapping[str, Mapping[Subset, Path]]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..core.errors import CaseError, OptionError
 from ..core.files import image_suffix
 from ..core.modalities import MODALITIES, Subset, modality_named, subset_name
+from ..core.words import counted
 from ..datasets.case import Case
 from .case_scores import allowed_subsets
 
@@ -64,7 +65,7 @@ def find_label_maps(folder: Path, cases: Sequence[Case]) -> LabelMaps:
             files[case.name][subset] = path
     if not any(files.values()):
         raise CaseError(
-            f"{folder} holds no label map of any of the {len(cases)} cases, such as "
+            f"{folder} holds no label map of any of {counted(len(cases), 'case')}, such as "
             f"{next(iter(by_name), 'NAME')}.nii.gz. Name each file, or the folder around it, like its case."
         )
     return LabelMaps(files, {**left_out, **_missing(cases, files, set(named.values()))})

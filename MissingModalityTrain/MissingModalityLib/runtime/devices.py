@@ -23,7 +23,7 @@ def choose_device(name: str | torch.device) -> torch.device:
     Raises:
         OptionError: the name is unknown, or this machine has no such device.
     """
-    name = re.sub(r"^gpu\b", "cuda", str(name))
+    name = as_torch_says(name)
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if name == "cpu":
@@ -36,6 +36,11 @@ def choose_device(name: str | torch.device) -> torch.device:
         here = f"cuda:0 to cuda:{count - 1} alone" if count else "no CUDA device that PyTorch can use"
         raise OptionError(f"Device '{name}' was asked for, but this computer has {here}. Choose auto or cpu.")
     return torch.device("cuda", index)
+
+
+def as_torch_says(name: str | torch.device) -> str:
+    """A device's name with ``gpu`` as ``cuda``."""
+    return re.sub(r"^gpu\b", "cuda", str(name))
 
 
 def available_devices() -> list[torch.device]:

@@ -19,7 +19,7 @@ from torch import distributed as dist
 
 from ..core.errors import MissingModalityError
 from . import ranks
-from .devices import choose_device
+from .devices import as_torch_says, choose_device
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def start(device: str = "auto") -> Iterator[str]:
     cuda = torch.cuda.is_available()
     if not _joined():
         _join("cpu:gloo,cuda:nccl" if cuda else "gloo")
-    if device.startswith("cuda") or (device == "auto" and cuda):
+    if as_torch_says(device).startswith("cuda") or (device == "auto" and cuda):
         device = f"cuda:{ranks.launched_local_rank()}"
         chosen = on_all_ranks(choose_device, device)
         torch.cuda.set_device(chosen)
