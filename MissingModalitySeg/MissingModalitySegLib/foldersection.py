@@ -40,7 +40,8 @@ class FolderSection(Section):
                 state.device,
                 self._onProgress,
                 self._onFinished,
-            )
+            ),
+            isOfScene=False,
         )
 
     def update(self):

@@ -204,6 +204,12 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         scene = scene or slicer.mrmlScene
         return mrml.assign_inputs(scene, mrml.detect_inputs(scene))
 
+    def areOfSeveralVisits(self, nodes):
+        """Whether the DICOM headers of volume nodes name more than one patient or date."""
+        from MissingModalityLib import mrml
+
+        return mrml.are_of_several_visits(nodes)
+
     def volumes(self, segmentationNode):
         """Volumes in cm³ by segment ID: NCR, ED, ET, TC (tumor core), WT (whole tumor)."""
         from MissingModalityLib import mrml

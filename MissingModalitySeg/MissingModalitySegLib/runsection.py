@@ -31,6 +31,7 @@ class RunSection(Section):
     def __init__(self, panel):
         super().__init__(panel)
         self._run = None
+        self._isOfScene = True
         self._steps = None
         self._timer = makeTimer(POLL_MILLISECONDS, self._poll)
         self.ui.applyButton.clicked.connect(self.onApply)
@@ -42,8 +43,21 @@ class RunSection(Section):
 
     def onApply(self):
         """Segment the chosen volumes; what is wrong with them is said, and nothing changes."""
-        if self._mayReplace(self.state.outputSegmentation):
+        if self._mayJoin(self.state.inputs()) and self._mayReplace(self.state.outputSegmentation):
             self.start(self._startSegmentation)
+
+    def _mayJoin(self, inputs):
+        """Whether volumes are segmented as one patient's: asked where their headers say that they are not."""
+        if not self.logic.areOfSeveralVisits(inputs.values()):
+            return True
+        question = _(
+            "By their DICOM headers, these volumes are of more than one patient or date: {volumes}. Segment "
+            "them as one visit of one patient?"
+        )
+        names = ", ".join(f"{modality.title} '{node.GetName()}'" for modality, node in inputs.items())
+        return slicer.util.confirmOkCancelDisplay(
+            question.format(volumes=names), windowTitle=self.panel.title
+        )
 
     def _mayReplace(self, node):
         """Whether a run may overwrite a node: asked where it has segments that no run has just made."""
@@ -63,13 +77,15 @@ class RunSection(Section):
         if self._run is not None:
             self._run.cancel()
 
-    def start(self, startRun):
+    def start(self, startRun, isOfScene=True):
         """Start the panel's run; what keeps it from starting is said.
 
         Args:
             startRun: called without arguments; returns the run, which has ``poll()`` and ``cancel()``, and at
                 whose end :meth:`finish` or :meth:`fail` is to be called.
+            isOfScene: whether it works on the scene, and ends with it.
         """
+        self._isOfScene = isOfScene
         try:
             self.panel.ensureDependencies()
             self._run = startRun()
@@ -120,10 +136,12 @@ class RunSection(Section):
         self.ui.progressBar.setVisible(self.isRunning)
 
     def stop(self):
-        self.onCancel()
+        if self._isOfScene:
+            self.onCancel()
 
     def reset(self):
-        self.setStatus("")
+        if not self.isRunning:
+            self.setStatus("")
 
     def cleanup(self):
         self.onCancel()

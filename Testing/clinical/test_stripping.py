@@ -1,4 +1,4 @@
-"""A head is told from a brain, and a study's brain is what half of its volumes or more take for it."""
+"""A head is told from a brain, and a study's brain is what half of its volumes, or FLAIR, take for it."""
 
 from __future__ import annotations
 
@@ -107,6 +107,15 @@ def test_the_brain_is_what_one_of_two_sequences_shows(found: dict[int, sitk.Imag
     assert result.volume_cm3 == pytest.approx(extended.sum() * 0.064)
     assert result.method == "deepbet 1.0.2 in FLAIR and T1ce"
     assert result.warnings == ()
+
+
+def test_what_flair_alone_takes_for_brain_is_kept(
+    found: dict[int, sitk.Image],
+) -> None:
+    extended = array(brain_mask()) | ball((12, 12, 12), center=(0.0, BRAIN_MM[1], 0.0))
+    found |= {FLAIR: GRID.to_image(extended.astype(np.uint8)), T1CE: brain_mask(), T1: brain_mask()}
+    mask = strip(study(*(head(seed=seed) for seed in range(3)))).mask
+    np.testing.assert_array_equal(array(mask), extended)
 
 
 def test_what_one_of_four_sequences_takes_for_brain_is_none(found: dict[int, sitk.Image]) -> None:

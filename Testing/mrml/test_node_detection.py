@@ -64,3 +64,26 @@ def test_finer_voxels_are_assigned_and_the_other_volume_is_told(scene: Any) -> N
     chosen, (warning,) = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
     assert chosen[Modality.FLAIR] is fine
     assert "'FLAIR tra' (95%, coarser voxels) looks like FLAIR too; 'FLAIR sag' (95%) was taken." in warning
+
+
+def test_volumes_of_two_patients_are_never_proposed_together(
+    scene: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = {"1": ("A", "T2"), "2": ("B", "FLAIR"), "3": ("B", "T1 post gd"), "4": ("A", "T1 nativ")}
+    series = {uid: {"PatientID": patient, "SeriesDescription": name} for uid, (patient, name) in who.items()}
+    series["5"] = {"PatientID": "B", "StudyDate": "20240101", "SeriesDescription": "T2 later"}
+    monkeypatch.setattr(slicer, "dicomDatabase", Study(series), raising=False)
+    nodes = {uid: add_volume(header["SeriesDescription"]) for uid, header in series.items()}
+    for uid, node in nodes.items():
+        node.SetAttribute("DICOM.instanceUIDs", uid)
+    scene.RemoveNode(nodes.pop("4"))
+    loaded = add_volume("T1 from a file")
+    chosen, warnings = mrml.assign_inputs(scene, mrml.detect_inputs(scene))
+    assert chosen == {Modality.FLAIR: nodes["2"], Modality.T1CE: nodes["3"], Modality.T1: loaded}
+    assert [warning.partition(". ")[0] for warning in sorted(warnings)] == [
+        "'T2 later' was left out",
+        "'T2' was left out",
+    ]
+    assert all("another patient or date" in warning for warning in warnings)
+    assert mrml.are_of_several_visits(nodes.values())
+    assert not mrml.are_of_several_visits(chosen.values())

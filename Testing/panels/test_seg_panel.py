@@ -238,6 +238,20 @@ def test_all_patients_of_a_folder_are_segmented_beside_the_scene(
     assert scene_state() == before
 
 
+def test_a_folder_goes_on_when_the_scene_is_closed(
+    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose_student(panel, student)
+    panel.ui.folderDataPathEdit.setCurrentPath(str(tmp_path))
+    panel.ui.folderOutputPathEdit.setCurrentPath(str(tmp_path / "out"))
+    replace_process(monkeypatch, tmp_path, "sleep 60")
+    panel.ui.folderButton.click()
+    slicer.mrmlScene.Clear(0)
+    assert panel.ui.cancelButton.enabled and panel.ui.statusLabel.text == "Starting..."
+    panel.ui.cancelButton.click()
+    assert panel.ui.statusLabel.text.startswith("Canceled. Patients done so far are kept")
+
+
 def test_an_empty_segmentation_is_not_saved_as_an_empty_map(
     panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

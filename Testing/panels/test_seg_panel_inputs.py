@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import slicer
 import vtk
 
+from child_process import replace_process
+from MissingModalityLib.mrml.detection import DICOM_TAGS
 from seg_panel import add_volumes, choose_student, opened_panel
 
 
@@ -120,3 +123,22 @@ def test_nothing_is_computed_for_a_panel_that_is_not_shown(
     assert not asked
     panel.enter()
     assert asked
+
+
+def test_volumes_of_two_patients_are_segmented_only_after_asking(
+    panel: Any, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    replace_process(monkeypatch, tmp_path, "sleep 60")
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, **_: asked.append(text))
+    database = SimpleNamespace(instanceValue=lambda uid, tag: uid if tag == DICOM_TAGS["PatientID"] else "")
+    monkeypatch.setattr(slicer, "dicomDatabase", database, raising=False)
+    choose_student(panel, student)
+    for name, node in zip(("flair", "t2"), add_volumes("Left", "Right"), strict=True):
+        node.SetAttribute("DICOM.instanceUIDs", f"of_{name}")
+        getattr(panel.ui, f"{name}Selector").setCurrentNode(node)
+    panel.ui.applyButton.click()
+    assert "FLAIR 'Left', T2 'Right'" in asked[0] and not panel.ui.cancelButton.enabled
+    panel.ui.flairSelector.currentNode().SetAttribute("DICOM.instanceUIDs", "of_t2")
+    panel.ui.applyButton.click()
+    assert len(asked) == 1 and panel.ui.cancelButton.enabled

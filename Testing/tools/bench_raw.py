@@ -30,7 +30,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench import in_child
+from bench_child import in_child
 
 # The parent imports nothing heavy: the peak memory of a child, as Linux counts it, starts from its parent's.
 

@@ -2,10 +2,10 @@
 
 Students learn from skull-stripped volumes and z-score what is inside of the brain, so that scalp and marrow,
 bright in FLAIR and T1, pass for tumor. The brain is looked for in every volume that needs it, and what half
-of them or more take for brain counts: a tumor at the surface that one sequence takes for skull is seen in
-another, and scalp that one takes for brain is not. T2, and a volume that ends inside the brain, are asked
-only where no other volume shows the place. Where one volume is all, the brain is grown by 1.5 mm: a rim too
-much costs less than a tumor cut off.
+of them or more, or FLAIR, take for brain counts: a tumor at the surface that one sequence takes for skull is
+seen in another, and scalp that one takes for brain is not. T2, and a volume that ends inside the brain, are
+asked only where no other volume shows the place. Where one volume is all, the brain is grown by 1.5 mm: a rim
+too much costs less than a tumor cut off.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ ENOUGH_VOTES = 2
 In training patients who were put back into heads, half of two or more lost 0.1 % of the tumor at most.
 Growing it lowered the whole tumor's Dice by 0.015 on average with three or four, and doubled what lies beside
 the brain with two, to 7 %.
+"""
+
+BRIGHT = Modality.FLAIR
+"""A tumor at the surface is bright in it, and as dark as fluid in T1 and T1ce, which outvoted it there.
+
+In four training patients who were put back into heads, 0.1 to 0.5 % more of the brain lay beside its mask and
+0.1 to 0.6 % less was missed than by half of three; the whole tumor's Dice changed by 0.003 at most.
 """
 
 WIDE = Modality.T2
@@ -231,7 +238,7 @@ def _asked(masks: Mapping[Modality, sitk.Image], sure: Sequence[Modality]) -> li
 
 
 def _agreed(masks: Mapping[Modality, sitk.Image], study: Study, asked: Sequence[Modality]) -> sitk.Image:
-    """What at least half of the volumes that show a place have for brain there, on the reference's grid.
+    """What half of the volumes that show a place, or FLAIR, have for brain there, on the reference's grid.
 
     Args:
         masks: by sequence, each on its own grid.
@@ -242,7 +249,7 @@ def _agreed(masks: Mapping[Modality, sitk.Image], study: Study, asked: Sequence[
     votes, shown = np.zeros((2, *reversed(grid.size)), np.int8)
     for modality in [*asked, *(one for one in masks if one not in asked)]:
         where = modality in asked or shown == 0
-        votes += on_grid(masks[modality], grid) & where
+        votes += (on_grid(masks[modality], grid) & where) * (2 if modality is BRIGHT else 1)
         shown += on_grid(masks[modality] * 0 + 1, grid) & where
     return grid.to_image(((2 * votes >= shown) & (votes > 0)).astype(np.uint8))
 

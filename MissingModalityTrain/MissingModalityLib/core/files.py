@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from . import strict_json
-from .errors import CaseError, MissingModalityError
+from .errors import CaseError, MissingModalityError, OptionError
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 _ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".iso")
@@ -72,6 +72,27 @@ def atomic_write(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def restored_if_refused(path: Path) -> Iterator[None]:
+    """Where the block raises a MissingModalityError, a file that it has written is as before, or not there.
+
+    Raises:
+        OptionError: the file is there and cannot be read, so what is in it could not be put back.
+    """
+    with explain_write_errors(path, "Choose another name.", OptionError):
+        before = path.read_bytes() if path.is_file() else None
+    try:
+        yield
+    except MissingModalityError:
+        with suppress(OSError):  # the error to be told is another one
+            if before is None:
+                path.unlink()
+            else:
+                with atomic_write(path) as temporary:
+                    temporary.write_bytes(before)
+        raise
 
 
 def remove_stale_temporaries(folder: Path) -> None:

@@ -4,7 +4,7 @@ Everything that leaves here is in the world frame (parent transforms applied); r
 of the reference volume and under its parent transform, so both stay together when the transform changes.
 """
 
-from .detection import assign_inputs, detect_inputs
+from .detection import are_of_several_visits, assign_inputs, detect_inputs
 from .inputs import check_nodes, input_problem, write_inputs
 from .segments import (
     build_segmentation,
@@ -22,6 +22,7 @@ __all__ = [
     "add_brain_mask",
     "add_transform",
     "add_volume",
+    "are_of_several_visits",
     "assign_inputs",
     "brain_mask_of",
     "build_segmentation",

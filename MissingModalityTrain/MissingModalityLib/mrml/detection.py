@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +39,8 @@ DICOM_TAGS = {
     "ContrastBolusVolume": "0018,1041",
     "ContrastBolusTotalDose": "0018,1044",
     "AngioFlag": "0018,0025",
+    "PatientID": "0010,0020",
+    "StudyDate": "0008,0020",
     "StudyInstanceUID": "0020,000d",
     "SeriesNumber": "0020,0011",
     "AcquisitionDateTime": "0008,002a",
@@ -101,6 +103,9 @@ def _by_voxels(node: Node) -> Guess | None:
 def assign_inputs(scene: Node, guesses: Mapping[str, Guess]) -> tuple[dict[Modality, Node], list[str]]:
     """One volume per sequence: the best as :func:`.choosing.choose` has it, among equals the first loaded.
 
+    Where headers tell of several visits, all volumes are of the one with most sequences, else of the first
+    loaded; those whose header tells nothing can be of any.
+
     Args:
         scene: where the node IDs are valid.
         guesses: from :func:`detect_inputs`.
@@ -110,12 +115,18 @@ def assign_inputs(scene: Node, guesses: Mapping[str, Guess]) -> tuple[dict[Modal
     """
     nodes = {key: scene.GetNodeByID(key) for key in guesses}
     series = {key: _series(node, guesses[key], _dicom_header(node)) for key, node in nodes.items()}
+    others = _of_other_visits({key: series[key] for key in series if _is_sure(guesses[key])})
     chosen: dict[Modality, str] = {}
     warnings = []
     for key in sorted(series, key=lambda key: (merits(series[key]), guesses[key].confidence), reverse=True):
         guess, name = guesses[key], series[key].description
-        if guess.modality is None or guess.confidence < FIT_TO_FILL_IN:
+        if not _is_sure(guess):
             warnings.append(f"'{name}' was left out. {guess.reason}")
+        elif key in others:
+            warnings.append(
+                f"'{name}' was left out. Its DICOM header names another patient or date than those of the "
+                "volumes that were taken; if it is of the same visit, choose it by hand."
+            )
         elif guess.modality in chosen:
             best = chosen[guess.modality]
             lacks = f"{guess.confidence:.0%}, {shortcoming(series[best], series[key])}".removesuffix(", ")
@@ -124,6 +135,32 @@ def assign_inputs(scene: Node, guesses: Mapping[str, Guess]) -> tuple[dict[Modal
         else:
             chosen[guess.modality] = key
     return {modality: nodes[chosen[modality]] for modality in sorted(chosen)}, warnings
+
+
+def are_of_several_visits(nodes: Iterable[Node]) -> bool:
+    """Whether the DICOM headers of volumes name more than one patient or date."""
+    return len({_visit(_dicom_header(node)) for node in nodes} - {None}) > 1
+
+
+def _visit(header: Mapping[str, str]) -> tuple[str, str] | None:
+    """Patient and date, or the study where there is no date; None where a header tells none of them."""
+    visit = header.get("PatientID", ""), header.get("StudyDate") or header.get("StudyInstanceUID", "")
+    return visit if any(visit) else None
+
+
+def _is_sure(guess: Guess) -> bool:
+    return guess.modality is not None and guess.confidence >= FIT_TO_FILL_IN
+
+
+def _of_other_visits(series: Mapping[str, Series]) -> set[str]:
+    """Of volumes of several visits, those that are not of the one with most sequences; IDs of nodes."""
+    sequences: dict[tuple[str, str], set[Modality | None]] = defaultdict(set)
+    visits = {key: _visit(one.header) for key, one in series.items()}
+    for key, visit in visits.items():
+        if visit:
+            sequences[visit].add(series[key].modality)
+    richest = max(sequences, key=lambda visit: len(sequences[visit]), default=None)
+    return {key for key, visit in visits.items() if visit not in (None, richest)}
 
 
 def _series(node: Node, guess: Guess, header: Mapping[str, str]) -> Series:

@@ -171,6 +171,11 @@ class RunRecord:
         try:
             return cls.from_json(strict_json.loads(read_text(path)))
         except FileNotFoundError:
+            if folder.holds_folds:
+                raise CaseError(
+                    f"'{folder.path}' is a cross-validation. Choose one of its folds, such as "
+                    f"'{folder.path / 'fold0'}', or give folds to train it on."
+                ) from None
             raise CaseError(
                 f"'{folder.path}' is no training run: it has no {path.name}. Choose the folder given to "
                 "--output."

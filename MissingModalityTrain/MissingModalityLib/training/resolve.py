@@ -67,6 +67,11 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
         return _resumed(request, request.changes())
     if request.restart:
         raise OptionError(f"Only a run that is resumed can restart stage {request.restart}. Add --resume.")
+    if request.folds is None and folder.holds_folds:
+        raise CaseError(
+            f"'{request.output}' is a cross-validation. Give folds and --resume to go on with it, or choose "
+            "another folder."
+        )
     asked = (request.resume and record_beside(request)) or _asked(request)
     if folder.has_checkpoint:
         if relaunched and _asks_for(asked, RunRecord.read(folder)):

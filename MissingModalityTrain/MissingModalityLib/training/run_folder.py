@@ -84,6 +84,13 @@ class RunFolder:
         # unlike Path.is_file, it takes a name that no system can have for none
         return os.path.isfile(self.checkpoint)
 
+    @property
+    def holds_folds(self) -> bool:
+        """Whether it is the folder of a cross-validation, of which a fold has begun."""
+        with suppress(OSError):  # a text that a user has typed may be no name
+            return any(self.path.glob(f"fold*/{self.record.name}"))
+        return False
+
 
 @contextmanager
 def leaving_nothing(folder: RunFolder) -> Iterator[None]:
@@ -100,7 +107,7 @@ def leaving_nothing(folder: RunFolder) -> Iterator[None]:
         try:
             yield
         except MissingModalityError:
-            if not folder.record.exists() and not any(folder.path.glob(f"fold*/{folder.record.name}")):
+            if not folder.record.exists() and not folder.holds_folds:
                 _remove(made)
             raise
 
