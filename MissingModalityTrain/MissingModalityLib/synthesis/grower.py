@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from .label_maps import LabelMap, find_label_maps, of_cases, source_state
 from .looks import choose_looks, make_kind
 from .options import GROWING, GrownOptions
 from .placement import PLAUSIBLE, Place, Pose
+
+_SHAPES_KEPT = 128
+"""Shapes in memory, half a megabyte each: to read one again takes longer than to try it."""
 
 _TRIES = 30
 """Draws of shape and place, of which the most plausible is taken where none is good enough."""
@@ -42,6 +45,7 @@ class Grower:
     ) -> None:
         self.cases, self.options, self.folder, self.growing = cases, options, folder, growing
         self._patches: dict[str, Patch] = {}
+        self._read = lru_cache(_SHAPES_KEPT)(lambda label_map: label_map.read())
         self._fingerprints = {case.name: _fingerprint(case) for case in cases}
         self._state = [
             growing,
@@ -144,7 +148,7 @@ class Grower:
         maps, size, brain = own or self.label_maps, host.case.shape, host.depth > 0
         for _ in range(_TRIES):
             label_map = maps[int(random.integers(len(maps)))]
-            shape = label_map.read()
+            shape = self._read(label_map)
             if shape is None:
                 continue
             pose = Pose.draw(shape, size, self.options, random)
