@@ -109,9 +109,7 @@ def test_the_brain_is_what_one_of_two_sequences_shows(found: dict[int, sitk.Imag
     assert result.warnings == ()
 
 
-def test_what_flair_alone_takes_for_brain_is_kept(
-    found: dict[int, sitk.Image],
-) -> None:
+def test_what_flair_alone_takes_for_brain_is_kept(found: dict[int, sitk.Image]) -> None:
     extended = array(brain_mask()) | ball((12, 12, 12), center=(0.0, BRAIN_MM[1], 0.0))
     found |= {FLAIR: GRID.to_image(extended.astype(np.uint8)), T1CE: brain_mask(), T1: brain_mask()}
     mask = strip(study(*(head(seed=seed) for seed in range(3)))).mask
