@@ -16,6 +16,8 @@ from MissingModalityLib.training.dry_step import StepCost
 from MissingModalityLib.training.machines import GPUS
 from MissingModalityLib.training.plan import make_plan
 
+STEP = StepCost(0, 0, 0, 1e15, 1e6, 100)
+
 
 def test_runs_are_listed_with_their_numbers_and_nothing_is_trained(
     tiny_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture
@@ -32,11 +34,11 @@ def test_costs_of_all_studies_are_listed(
 ) -> None:
     few = {name: STUDIES[name] for name in ("table8", "mst-table1")}
     monkeypatch.setattr("MissingModalityLib.cli.study.STUDIES", few)
-    monkeypatch.setattr(cost, "least_seconds", lambda plan, device: 7200.0)
+    monkeypatch.setattr(cost, "dry_step", lambda *asked: STEP)
     assert main(["study", "--list", "--preset", "quick", "--device", "cpu"]) == 0
     head, first, second = capsys.readouterr().out.splitlines()
-    assert head.endswith("on cpu, timed here and now: what else keeps it busy lengthens it:")
-    assert first.split()[:6] == ["table8", "4", "runs", "15", "steps", "5"]
+    assert head.endswith("time of all steps on cpu, as busy as it is now, as 'plan' predicts it:")
+    assert first.split()[:5] == ["table8", "4", "runs", "15", "steps"]
     assert "not available" in second or len(STUDIES["mst-table1"].rows) * 6 == int(second.split()[3])
 
 
@@ -44,9 +46,7 @@ def test_one_study_is_listed_with_the_steps_and_settings_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     batches = []
-    monkeypatch.setattr(
-        cost, "least_seconds", lambda plan, device: batches.extend(plan.stages.values()) or 1.0
-    )
+    monkeypatch.setattr(cost, "dry_step", lambda plan, *asked: batches.extend(plan.stages.values()) or STEP)
     asked = ["study", "table8", "--list", "--preset", "quick", "--steps", "24", "--device", "cpu"]
     assert main([*asked, "--set", "batch_size=3"]) == 0
     (line,) = capsys.readouterr().out.splitlines()[1:]
@@ -54,24 +54,15 @@ def test_one_study_is_listed_with_the_steps_and_settings_asked_for(
     assert {stage.batch_size for stage in batches} == {3}
 
 
-def test_a_gpu_needs_as_long_as_the_cost_model_says_and_a_step_is_counted_once(
+def test_a_study_takes_as_long_as_the_cost_model_says_and_a_step_is_counted_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     counted = []
-    step = StepCost(0, 0, 0, 1e15, 1e6, 100)
-    monkeypatch.setattr(cost, "dry_step", lambda *asked: counted.append(asked) or step)
-    seconds = cost.predicted_on("h100")
+    monkeypatch.setattr(cost, "dry_step", lambda *asked: counted.append(asked) or STEP)
+    seconds = cost.predicted_on(GPUS["h100"])
     plans = [make_plan(preset="quick", settings={"epochs": epochs}) for epochs in (4, 8)]
-    assert seconds(plans[0]) == pytest.approx(40 * GPUS["h100"].seconds(step, True))
+    assert seconds(plans[0]) == pytest.approx(40 * GPUS["h100"].seconds(STEP, True))
     assert seconds(plans[1]) == pytest.approx(2 * seconds(plans[0])) and len(counted) == 1
-
-
-def test_a_step_is_timed_once_for_all_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = []
-    monkeypatch.setattr(cost, "least_seconds", lambda plan, device: timed.append(plan) or 40.0)
-    seconds = cost.on_this_machine("cpu")
-    plans = [make_plan(preset="quick", settings={"epochs": epochs}) for epochs in (4, 8)]
-    assert [seconds(plan) for plan in plans] == [40.0, 80.0] and len(timed) == 1
 
 
 @pytest.mark.parametrize(

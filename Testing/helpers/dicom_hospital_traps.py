@@ -257,7 +257,9 @@ HOSPITAL_TRAPS: Mapping[str, Trap] = {
     ),
     "nameless twins": Trap(_nameless_twins, "FLAIR+T1", "at 10:18:00', .* rather than .* at 10:17:00"),
     "interrupted copy": Trap(
-        _interrupted, "T1", r"9 files beside the images are empty or cut off.*\n.*left out"
+        _interrupted,
+        "FLAIR+T1",
+        r"9 files beside the images are empty or cut off.*\n.*shows 4\d% of the",
     ),
     "index of more files than there are": Trap(_index_of_more, "FLAIR"),
     "water and fat": Trap(_water_and_fat, "T1", "type 2 of 4"),

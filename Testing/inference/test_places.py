@@ -79,8 +79,8 @@ def test_what_a_volume_shows_is_its_field_of_view_and_not_what_is_bright_in_it()
     assert places_of(prepare(given), grids(given), given.names).used == (FLAIR, T1CE)
 
 
-def test_a_part_is_told_and_one_below_a_half_left_out() -> None:
-    part, small = places(0.6), places(0.4)
+def test_a_part_is_told_and_a_small_one_left_out() -> None:
+    part, small = places(0.5), places(0.35)
     assert part.used == (FLAIR, T1CE) and small.used == small.subset == (FLAIR,)
     assert part.told[0].endswith("% of the brain; where it ends, the others are used alone.")
     assert small.told[0].startswith("t1ce.nii.gz shows ") and "left out" in small.told[0]

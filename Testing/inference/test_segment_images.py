@@ -33,7 +33,7 @@ def test_a_result_that_is_written_too_has_its_report_and_files_mix_with_images(f
     written = sitk.ReadImage(str(output))
     assert np.array_equal(sitk.GetArrayFromImage(written), sitk.GetArrayFromImage(found.labels))
     report = json.loads((tmp_path / "tumor.nii.gz.report.json").read_text())
-    assert report["inputs"] == {"T1CE": "The T1ce volume", "FLAIR": str(flair)}
+    assert report["inputs"] == {"T1CE": "T1ce", "FLAIR": str(flair)}
     assert set(report["contents"]["FLAIR"]) > set(report["contents"]["T1CE"])  # a file has bytes, too
 
 

@@ -89,6 +89,18 @@ def test_a_new_network_takes_nearly_all_for_background(head, side):
     assert 0.001 < tumor.mean() < 0.1
 
 
+@pytest.mark.parametrize("side", [2, 3, 4])
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_channels_side_by_side_become_the_same_voxels_with_the_same_gradient(side, kind):
+    channels = torch.randn(2, 3 * side**3, 2, 3, 4, dtype=kind)
+    beside = channels.to(memory_format=torch.channels_last_3d).requires_grad_()
+    volume = depth_to_space(beside, side)
+    assert torch.equal(volume, depth_to_space(channels, side))
+    given = torch.randn(volume.shape).to(kind)
+    volume.backward(given)
+    assert torch.equal(beside.grad, space_to_depth(given, side))
+
+
 @pytest.mark.parametrize("side", [1, 2, 3])
 def test_space_to_depth_keeps_every_voxel_and_can_be_undone(side):
     volume = torch.randn(2, 3, 6, 12, 18)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from MissingModalityLib.clinical.contrast import contrast_gain
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.discovery import find_cases
@@ -82,6 +83,11 @@ def test_contrasts_are_those_of_the_sequences(a_patient) -> None:
     assert ratio[Modality.T1CE, "et"] > ratio[Modality.T1, "et"] + 0.2
     assert ratio[Modality.T2, "fluid"] > 1.6
     assert ratio[Modality.T1, "fluid"] < 0.85 and ratio[Modality.FLAIR, "fluid"] < 0.85
+
+
+def test_contrast_agent_is_seen_in_vessels_without_any_tumor() -> None:
+    volumes, _ = grow_patient(4, **FINE, tumor=False)
+    assert contrast_gain(volumes[Modality.T1], volumes[Modality.T1CE]) > 0.35
 
 
 def test_a_healthy_brain_is_nearly_its_own_mirror_image_and_a_tumor_breaks_that() -> None:

@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,10 +33,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from bench_child import SEED, in_child, use_threads, warn_when_busy
+
 # The parent imports nothing heavy: the peak memory of a child, as Linux counts it, starts from its parent's.
 
 IMAGES, ARRAY = "images", "volume.npy"
-SEED = 2021
 FUSION_REPEATS = 5
 
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.measure:
         print(json.dumps(MEASURES[options.measure](options)))
         return 0
-    _warn_when_busy(options.threads)
+    warn_when_busy(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         options.folder = Path(folder)
         case = _in_child("case", options)
@@ -79,43 +79,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(given, argparse.Namespace(arguments=given))
 
 
-def _warn_when_busy(threads: int) -> None:
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load + threads > (os.cpu_count() or 1) + 0.5:
-        print(
-            f"CAUTION: other programs keep this machine busy (load {load:.1f}); "
-            "seconds and their ratios are only good on an idle one.",
-            flush=True,
-        )
-
-
 def _in_child(measure: str, options: argparse.Namespace) -> dict[str, Any]:
     result = in_child(__file__, measure, options)
     if result is None:
         raise SystemExit(f"The measurement '{measure}' failed; see above.")
     return result
-
-
-def in_child(
-    script: str, measure: str, options: argparse.Namespace, limit: float | None = None
-) -> dict[str, Any] | None:
-    """Run one measurement in a fresh interpreter and return the JSON it prints last.
-
-    None where it fails, or takes more than ``limit`` seconds.
-    """
-    print(f"measuring {measure} ...", file=sys.stderr, flush=True)
-    command = [sys.executable, script, *options.arguments, "--measure", measure, "--folder", options.folder]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, timeout=limit)
-    except subprocess.TimeoutExpired:
-        print(f"{measure} took more than {limit:.0f} s", file=sys.stderr, flush=True)
-        return None
-    if done.returncode:
-        return None
-    line = done.stdout.splitlines()[-1]
-    print(line, file=sys.stderr, flush=True)
-    return json.loads(line)
 
 
 def _make_case(options: argparse.Namespace) -> dict[str, Any]:
@@ -176,7 +144,7 @@ def _student(options: argparse.Namespace, only_one: bool) -> dict[str, Any]:
         {modality: sitk.ReadImage(str(files[modality])) for modality in chosen},
         {modality: files[modality].name for modality in chosen},
     )
-    _use_threads(options.threads)
+    use_threads(options.threads)
     prediction = student.predict(study, device="cpu")
     return _result(f"student {path.stem}, {subset_name(chosen)}", prediction.seconds)
 
@@ -196,7 +164,7 @@ def _rfnet(options: argparse.Namespace) -> dict[str, Any]:
     chosen = [boxes[index * len(boxes) // count] for index in range(count)]
     total = torch.zeros(1, 4, *volume.shape[2:])
     hits = torch.zeros(volume.shape[2:])
-    _use_threads(options.threads)
+    use_threads(options.threads)
     with torch.inference_mode():
         if not options.full:
             network(volume[(..., *boxes[0])], available)  # the first window pays for warming up
@@ -227,7 +195,7 @@ def _segresnet(options: argparse.Namespace) -> dict[str, Any]:
     blocks = {"blocks_down": (1, 2, 2, 4), "blocks_up": (1, 1, 1)}
     network = SegResNet(init_filters=options.filters, in_channels=4, out_channels=3, **blocks).eval()
     volume = torch.from_numpy(np.load(options.folder / ARRAY))[None]
-    _use_threads(options.threads)
+    use_threads(options.threads)
     with torch.inference_mode():
         start = time.perf_counter()
         missing = [-side % 8 for side in volume.shape[2:]]
@@ -254,7 +222,7 @@ def _fusion(options: argparse.Namespace, copies: bool) -> dict[str, Any]:
         return (copied * weights).sum(2).flatten(1, 2)
 
     compute = by_copies if copies else lambda: fusion._region_sums(stack, used, maps)
-    _use_threads(options.threads)
+    use_threads(options.threads)
     with torch.inference_mode():
         start = time.perf_counter()
         for _ in range(FUSION_REPEATS):
@@ -280,7 +248,7 @@ def _subsets(options: argparse.Namespace, together: bool) -> dict[str, Any]:
     image = np.random.default_rng(SEED).standard_normal((4, *size), np.float32)
     flags = np.array([availability(subset) for subset in SUBSETS])
     how = {"window": size, "overlap": 0.0, "device": torch.device("cpu")}
-    _use_threads(options.threads)
+    use_threads(options.threads)
     infer(network, image, flags[-1], **how)  # pays for warming up
     start = time.perf_counter()
     for chosen in [flags] if together else flags:
@@ -307,7 +275,7 @@ def _asymmetry(options: argparse.Namespace, with_plane: bool) -> dict[str, Any]:
         return torch.from_numpy(prepared.image), torch.from_numpy(prepared.label)
 
     (donor, tumor), (image, label) = patient(SEED), patient(SEED + 1)
-    _use_threads(options.threads)
+    use_threads(options.threads)
     plane = find_plane(donor)  # the first one pays for warming up
     start = time.perf_counter()
     if with_plane:
@@ -326,14 +294,6 @@ def windows(shape: Sequence[int], side: int) -> Iterator[tuple[slice, ...]]:
     starts = [[*range(0, max(size - side, 0), side // 2), max(size - side, 0)] for size in shape]
     for corner in product(*starts):
         yield tuple(slice(start, start + side) for start in corner)
-
-
-def _use_threads(count: int) -> None:
-    import SimpleITK as sitk
-    import torch
-
-    torch.set_num_threads(count)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(count)
 
 
 def _result(title: str, seconds: float, note: str = "") -> dict[str, Any]:

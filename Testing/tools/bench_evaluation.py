@@ -23,7 +23,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from bench import SEED
+from bench_child import SEED
 from MissingModalityLib import networks
 from MissingModalityLib.core.modalities import SUBSETS
 from MissingModalityLib.evaluation.distances import between, hd95

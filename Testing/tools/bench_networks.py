@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, register_flop_formula
 
 import straightforward
-from bench import SEED
+from bench_child import SEED
 from MissingModalityLib import networks
 from MissingModalityLib.core.labels import TumorClass
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, availability

@@ -6,7 +6,7 @@ Every measurement is a process of its own:
   then with the network in float32, whose label map may differ in some voxels;
 - what each step takes, and the memory that it reaches;
 - the network's seconds by how many sequences there are, and how far they lie off a straight line;
-- printing the help, and reading, checking and building a student, beside importing PyTorch and MONAI.
+- printing the help, and reading, checking and building a student, beside importing PyTorch.
 
 CPU seconds do not count what else the computer does.
 
@@ -28,7 +28,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench import in_child
+from bench_child import in_child
 
 # The parent imports nothing heavy: the peak memory of a child, as Linux counts it, starts from its parent's.
 
@@ -154,7 +154,6 @@ def _start(options: argparse.Namespace) -> dict[str, float]:
         "Python alone": "pass",
         "missing-modality --help": "from MissingModalityLib.__main__ import main; main(['--help'])",
         "importing PyTorch": "import torch",
-        "importing MONAI too": "import torch, monai.inferers",
         "importing the student": load,
         "a student ready": f"{load}{path}Student.load(bundled_student())",
     }

@@ -28,7 +28,7 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
-from bench import SEED
+from bench_child import SEED
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.boxes import tightest_box
 from MissingModalityLib.imaging.cache import CachedCase, cache_case

@@ -1,4 +1,4 @@
-"""How often volumes of a study are told to be mirrored, copies, turned or no brains, and are so.
+"""How often volumes of a study are told to be exchanged, mirrored, copies, turned or no brains, and are so.
 
     python Testing/tools/measure_doubts.py sound FOLDER_OF_CASES
     python Testing/tools/measure_doubts.py mirrored FOLDER_OF_CASES --every 3
@@ -6,17 +6,21 @@
     python Testing/tools/measure_doubts.py copies FOLDER_OF_CASES --every 6
     python Testing/tools/measure_doubts.py turned FOLDER_OF_CASES --every 6
     python Testing/tools/measure_doubts.py masks FOLDER_OF_CASES --every 14
+    python Testing/tools/measure_doubts.py exchanged FOLDER_OF_CASES --every 5
 
 Cases hold stripped volumes that lie in one space. ``mirrored`` mirrors one of two sequences by its header and
 lays it over the other, ``strangers`` does so with a volume of the case before; pairs of sequences take turns.
 ``copies`` resamples and rescales a volume, ``turned`` lays it six ways by its header, ``masks`` puts brains
-back into heads and holds their masks, where they lie and 10 mm aside, against the quick guess. One line each.
+back into heads and holds their masks, where they lie and 10 mm aside, against the quick guess. ``exchanged``
+gives T1 and T1ce as what they are and as each other, as they come and scanned anew (T1 in slices of 5.5 mm,
+coil, noise; not moved, the brain known). One line each.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -29,6 +33,7 @@ from MissingModalityLib.clinical.brain_checks import check_brain, not_background
 from MissingModalityLib.clinical.brain_mask import rough_brain
 from MissingModalityLib.clinical.brain_networks import load_networks
 from MissingModalityLib.clinical.brain_shape import how_it_lies
+from MissingModalityLib.clinical.content import check_content
 from MissingModalityLib.clinical.copies import rank_correlation
 from MissingModalityLib.clinical.heads import Head
 from MissingModalityLib.clinical.mask_checks import dice
@@ -38,7 +43,9 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.case import Case
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.reading import Study, read_study
+from MissingModalityLib.phantom.acquisition import acquire
 from MissingModalityLib.phantom.head import put_into_head
+from MissingModalityLib.phantom.raw_patient import plan_acquisitions
 
 WAYS = {
     "upside down": np.diag([1, 1, -1]),
@@ -123,6 +130,24 @@ def masks(number: int, case: Case, before: Case) -> Iterator[str]:
         yield f"{modality.title} Dice {dice(truth, guess):.3f}, 10 mm aside {dice(aside, guess):.3f}"
 
 
+def exchanged(number: int, case: Case, before: Case) -> Iterator[str]:
+    images, pair = read_study(case).images, (Modality.T1, Modality.T1CE)
+    if not set(pair) <= set(images):
+        return
+    planned, still = plan_acquisitions(number), {"shift": (0.0,) * 3, "angles": (0.0,) * 3}
+    raw = {
+        one: acquire(
+            sitk.Cast(images[one], sitk.sitkFloat32), replace(planned[one], **still), (number, int(one))
+        )
+        for one in pair
+    }
+    brain = not_background(images[Modality.T1])
+    for what, volumes, mask in (("stripped", images, None), ("raw", raw, brain)):
+        for way, given in (("right", pair), ("exchanged", pair[::-1])):
+            study = Study(dict(zip(pair, (volumes[one] for one in given), strict=True)), {}, brain=mask)
+            yield f"{what}, {way}: {[sentence[:40] for sentence in check_content(study)]}"
+
+
 KINDS = {
     "sound": sound,
     "mirrored": mirrored,
@@ -130,6 +155,7 @@ KINDS = {
     "copies": copies,
     "turned": turned_headers,
     "masks": masks,
+    "exchanged": exchanged,
 }
 
 

@@ -38,6 +38,13 @@ def test_it_holds_as_much_as_the_same_step_computed(monkeypatch):
     assert dry.operations > 0 == computed.operations
 
 
+def test_a_repeated_call_is_told_by_the_types_of_its_numbers():
+    with _Dry():
+        counts = torch.empty(8192, dtype=torch.int64)
+        found = [(counts * number).dtype for number in (1, 1.0, 1)]
+    assert found == [torch.int64, torch.float32, torch.int64]
+
+
 def test_masks_choose_samples_as_in_a_step_that_is_computed():
     image = torch.empty(3, 4, 16, 16, 16)
     with _Dry():

@@ -83,6 +83,13 @@ def test_predictions_for_a_cluster_are_printed(monkeypatch, capsys):
     assert main(["plan", "--scale", "--gpu", "a100"]) == 0
     text = capsys.readouterr().out
     assert "GPU: a100" in text and "10,000 raw studies" in text and "sbatch --array=0-63" in text
+    assert "    first=$(scontrol" in text and "segment.sh is" in text  # what the commands take for granted
+
+
+def test_a_system_that_does_not_tell_its_memory_is_asked_for_it(monkeypatch, planned, capsys):
+    monkeypatch.setattr(machines, "memory_of", lambda device: 0)
+    assert exit_code(["plan", "--data", "cases", "--device", "cpu"]) == 2
+    assert "Give it with --memory GB" in capsys.readouterr().err
 
 
 def test_a_gpu_waits_for_its_host_where_operators_are_short():

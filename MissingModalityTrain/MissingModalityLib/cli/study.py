@@ -136,28 +136,25 @@ def run(options: argparse.Namespace) -> None:
 
 def _list(options: argparse.Namespace) -> None:
     from ..runtime.devices import choose_device
-    from ..studies.cost import costs, on_this_machine, predicted_on
+    from ..studies.cost import costs, predicted_on
+    from ..training.machines import gpu, this_machine
     from ..training.time_estimate import in_words
 
-    device = choose_device(options.device)
-    seconds = predicted_on(options.gpu) if options.gpu else on_this_machine(device)
-    where = (
-        f"of whole steps on {options.gpu}, as 'plan' predicts it"
-        if options.gpu
-        else f"of the networks alone on {device}, timed here and now: what else keeps it busy lengthens it"
-    )
-    lines = [f"Preset {options.preset}, seeds {options.seeds}; time {where}:"]
+    machine = gpu(options.gpu) if options.gpu else this_machine(choose_device(options.device))
+    lines = [
+        f"Preset {options.preset}, seeds {options.seeds}; time of all steps on {machine.name}"
+        f"{'' if options.gpu else ', as busy as it is now'}, as 'plan' predicts it:"
+    ]
     found = []
     studies = [study_named(options.name)] if options.name else list(STUDIES.values())
     size = size_named(options.preset, options.steps)
-    more = "" if options.gpu else " or more"
-    with shown_progress(options) as progress:  # a step of each network takes minutes on two cores
-        counts = costs(studies, size, options.seeds, seconds, dict(options.settings), progress)
+    with shown_progress(options) as progress:  # counting a step of each network takes half a minute
+        counts = costs(studies, size, options.seeds, predicted_on(machine), dict(options.settings), progress)
     for cost in counts:
-        time = "nobody can tell" if cost.seconds is None else in_words(cost.seconds) + more
         absent = f"; not available: {counted(cost.absent, 'row')}" if cost.absent else ""
         lines.append(
-            f"  {cost.study.name:<12} {counted(cost.runs, 'run'):>8} {cost.steps:>9} steps  {time}{absent}"
+            f"  {cost.study.name:<12} {counted(cost.runs, 'run'):>8} {cost.steps:>9} steps  "
+            f"{in_words(cost.seconds)}{absent}"
         )
         facts = {"study": cost.study.name, "runs": cost.runs, "steps": cost.steps, "seconds": cost.seconds}
         found.append(facts)

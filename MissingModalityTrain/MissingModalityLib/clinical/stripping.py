@@ -2,10 +2,10 @@
 
 Students learn from skull-stripped volumes and z-score what is inside of the brain, so that scalp and marrow,
 bright in FLAIR and T1, pass for tumor. The brain is looked for in every volume that needs it, and what half
-of them or more take for brain counts: a tumor at the surface that one sequence takes for skull is seen in
-another, and scalp that one takes for brain is not. T2, and a volume that ends inside the brain, are asked
-only where no other volume shows the place. Where one volume is all, the brain is grown by 1.5 mm: a rim too
-much costs less than a tumor cut off.
+of them or more, or FLAIR, take for brain counts: a tumor at the surface that one sequence takes for skull is
+seen in another, and scalp that one takes for brain is not. T2, and a volume that ends inside the brain, are
+asked only where no other volume shows the place. Where one volume is all, the brain is grown by 1.5 mm: a rim
+too much costs less than a tumor cut off.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from ..core.errors import ImageError
+from ..core.errors import ImageError, MissingModalityError
 from ..core.modalities import Modality, in_words
 from ..imaging.grid import ORIENTATION, Grid
 from ..imaging.intensities import find_background
@@ -43,6 +43,13 @@ ENOUGH_VOTES = 2
 In training patients who were put back into heads, half of two or more lost 0.1 % of the tumor at most.
 Growing it lowered the whole tumor's Dice by 0.015 on average with three or four, and doubled what lies beside
 the brain with two, to 7 %.
+"""
+
+BRIGHT = Modality.FLAIR
+"""A tumor at the surface is bright in it, and as dark as fluid in T1 and T1ce, which outvoted it there.
+
+In four training patients who were put back into heads, 0.1 to 0.5 % more of the brain lay beside its mask and
+0.1 to 0.6 % less was missed than by half of three; the whole tumor's Dice changed by 0.003 at most.
 """
 
 WIDE = Modality.T2
@@ -99,7 +106,20 @@ def needs_stripping(image: sitk.Image) -> bool:
     return bool(sections.max() > LARGEST_SECTION_MM2 or sections.sum() * height > LARGEST_BRAIN_MM3)
 
 
-def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], None] | None = None) -> Brain:
+def mask_ahead(image: sitk.Image) -> sitk.Image | None:
+    """The brain that :func:`strip` will find in one volume; None where it would refuse to."""
+    try:
+        return _in_head(image, _finders()[0])
+    except MissingModalityError:  # which strip raises in its turn
+        return None
+
+
+def strip(
+    study: Study,
+    always: bool = False,
+    on_volume: Callable[[int, str], None] | None = None,
+    ahead: Mapping[Modality, sitk.Image] | None = None,
+) -> Brain:
     """Find the brain of a study.
 
     By deepbet where it is installed; else, and where what it finds is no brain, by SynthStrip or HD-BET where
@@ -109,6 +129,7 @@ def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], No
         study: checked volumes, which lie in one space. What is stripped already serves as its own brain.
         always: look for the brain in these volumes, too.
         on_volume: called before a brain is looked for, with the volume's number from 0 and its name.
+        ahead: brains of :func:`mask_ahead` in some of the volumes.
 
     Raises:
         NetworksMissing: nothing that finds brains is installed; the message says how to install it.
@@ -123,8 +144,9 @@ def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], No
         mask = _agreed(own, study, _asked(own, tuple(own)))
         return _measured(mask, "nothing, for all volumes are stripped already", ())
     failures = []
-    for finder in _finders():
-        masks = {**_found(study, own, finder, on_volume), **own}
+    for number, finder in enumerate(_finders()):
+        known = {} if number or not ahead else ahead
+        masks = {**_found(study, own, finder, on_volume, known), **own}
         reasons = implausible_masks(masks, tuple(own))
         left = {modality: mask for modality, mask in masks.items() if modality not in reasons}
         if left:
@@ -179,15 +201,16 @@ def _found(
     own: Mapping[Modality, sitk.Image],
     finder: _Finder,
     on_volume: Callable[[int, str], None] | None,
+    known: Mapping[Modality, sitk.Image],
 ) -> dict[Modality, sitk.Image]:
-    """The brain in each volume that is not stripped."""
+    """The brain in each volume that is not stripped; of some it is known."""
     masks = {}
     for number, (modality, image) in enumerate(study.images.items()):
         if modality in own:
             continue
         if on_volume:
             on_volume(number, study.names[modality])
-        masks[modality] = _in_head(image, finder)
+        masks[modality] = known[modality] if modality in known else _in_head(image, finder)
     return masks
 
 
@@ -215,7 +238,7 @@ def _asked(masks: Mapping[Modality, sitk.Image], sure: Sequence[Modality]) -> li
 
 
 def _agreed(masks: Mapping[Modality, sitk.Image], study: Study, asked: Sequence[Modality]) -> sitk.Image:
-    """What at least half of the volumes that show a place have for brain there, on the reference's grid.
+    """What half of the volumes that show a place, or FLAIR, have for brain there, on the reference's grid.
 
     Args:
         masks: by sequence, each on its own grid.
@@ -226,7 +249,7 @@ def _agreed(masks: Mapping[Modality, sitk.Image], study: Study, asked: Sequence[
     votes, shown = np.zeros((2, *reversed(grid.size)), np.int8)
     for modality in [*asked, *(one for one in masks if one not in asked)]:
         where = modality in asked or shown == 0
-        votes += on_grid(masks[modality], grid) & where
+        votes += (on_grid(masks[modality], grid) & where) * (2 if modality is BRIGHT else 1)
         shown += on_grid(masks[modality] * 0 + 1, grid) & where
     return grid.to_image(((2 * votes >= shown) & (votes > 0)).astype(np.uint8))
 

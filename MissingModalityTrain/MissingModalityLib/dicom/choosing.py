@@ -110,7 +110,7 @@ def _is_fit(series: Series) -> bool:
 def _left_out(modality: Modality, slab: Series) -> str:
     return (
         f"{modality.title}: {slab.title} is left out: it shows {slab.coverage_mm:.0f} mm of the head, less "
-        "than half of the brain."
+        f"than {SMALLEST_SHARE:.0%} of the brain."
     )
 
 

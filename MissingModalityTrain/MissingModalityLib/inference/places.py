@@ -2,7 +2,7 @@
 
 A network is told of each sequence whether it is there, not where: beyond its last slice it would take the
 zeros for tissue of average brightness. Each place is segmented from the sequences that show it, and one that
-shows less than half of the brain is left out where another shows it whole.
+shows too little of the brain is left out where another shows it whole.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def places_of(prepared: Prepared, grids: Mapping[Modality, Grid], names: Mapping
 
 def _told(name: str, share: float, is_small: bool) -> str:
     what = (
-        "too little to compare its brightness with that of whole brains: it was left out"
+        "too little to be of use beside whole volumes: it was left out"
         if is_small
         else "where it ends, the others are used alone"
     )

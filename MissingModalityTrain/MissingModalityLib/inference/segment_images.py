@@ -95,5 +95,4 @@ def _study(
         else as_volume(value, f"The {modality.title} volume", affine, spacing)
         for modality, value in given.items()
     }
-    names = {modality: read.names.get(modality, f"The {modality.title} volume") for modality in given}
-    return Study(images, names, read.warnings)
+    return Study(images, read.names, read.warnings)

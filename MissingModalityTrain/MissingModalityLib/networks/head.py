@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import OptionError
-from ..core.labels import REGIONS
+from ..core.labels import REGIONS, TUMOR_CLASSES
 
 BACKGROUND_LOGIT = 4.0
 """By how much a new network takes a voxel for background: tumor fills about 2 % of a crop, and
@@ -34,8 +34,9 @@ def one_hot(classes: Tensor, count: int, dtype: torch.dtype) -> Tensor:
 
 def region_target(classes: Tensor, dtype: torch.dtype) -> Tensor:
     """(B, D, H, W) integer classes -> (B, 3, D, H, W) masks of WT, TC, ET."""
-    # compared class by class, which costs the CPU much less time than torch.isin
-    masks = [reduce(torch.logical_or, (classes == n for n in numbers)) for numbers in REGIONS.values()]
+    # compared class by class, each once, which costs the CPU much less time than torch.isin
+    of_classes = {cls: classes == cls for cls in TUMOR_CLASSES}
+    masks = [reduce(torch.logical_or, (of_classes[n] for n in numbers)) for numbers in REGIONS.values()]
     return torch.stack(masks, 1).to(dtype)
 
 

@@ -26,6 +26,20 @@ _UPPER_RADII = np.array([2.5, 5.5, 4.5, 5.0, 6.0, 1.5])
 _LOWER = np.array([[22, 32, 13], [27, 20, -6], [33, 0, -18], [30, -14, -20]], float)
 _LOWER_RADII = np.array([5.0, 2.6, 2.0, 2.2])
 
+# What takes up contrast agent in every brain, paths and radii; by it T1ce is told from T1. Arteries: basilar,
+# middle and anterior cerebral. Veins: internal cerebral to straight sinus, transverse sinus. Choroid plexus.
+_ENHANCING = tuple(
+    (np.array(path, float), np.array(radii))
+    for path, radii in (
+        ([[0, -4, -46], [0, -5, -18]], [1.8, 1.6]),
+        ([[0, -5, -18], [7, -13, -15], [24, -12, -13], [40, -8, -9]], [1.5, 1.8, 1.8, 1.2]),
+        ([[7, -13, -15], [1, -20, -8], [1, -44, 4], [1, -40, 26], [1, -10, 37]], [1.5, 1.3, 1.3, 1.2, 0.9]),
+        ([[2, -14, 12], [1, 24, 9], [0, 36, 4], [0, 72, -12]], [1.3, 1.6, 2.6, 3.2]),
+        ([[0, 72, -12], [24, 72, -16], [46, 48, -20]], [3.2, 3.4, 3.4]),
+        ([[7, -6, 19], [14, 18, 18], [21, 31, 12], [27, 20, -5]], [1.0, 1.5, 2.6, 1.6]),
+    )
+)
+
 
 @dataclass(frozen=True)
 class AnatomyParameters:
@@ -102,12 +116,13 @@ def tissues(points: Points, parameters: AnatomyParameters, voxel: float) -> dict
         "white": core * (1 - hindbrain) + (1 - folia) * hindbrain,
         "gray": (inside - core) * (1 - hindbrain) + folia * hindbrain,
     }
-    keep = (1 - ventricle) * (1 - deep)
+    lumen = smoothstep(np.maximum.reduce([tube(half, *path) for path in _ENHANCING]), edge) * brain
+    keep = (1 - ventricle) * (1 - deep) * (1 - lumen)
     result = {name: (share * keep * brain).astype(np.float32) for name, share in shares.items()}
-    result["deep"] = (deep * brain).astype(np.float32)
+    result["deep"] = (deep * (1 - lumen) * brain).astype(np.float32)
     solid = sum(result.values())
     csf = np.clip(brain - solid, 0, 1)
-    vessel = _vessels((x, y, z), parameters.vessels, cortex) * csf
+    vessel = np.maximum(_vessels((x, y, z), parameters.vessels, cortex) * csf, lumen)
     return result | {"csf": csf - vessel, "vessel": vessel, "brain": brain.astype(np.float32)}
 
 

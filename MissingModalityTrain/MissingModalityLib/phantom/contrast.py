@@ -13,13 +13,14 @@ from .random_fields import Field, Points
 
 # Median intensity relative to white matter in FLAIR, T1ce, T1, T2, and its standard deviation between
 # patients, of ten real four-modality cases: Testing/tools/measure_tissues.py prints them. "deep" lies between
-# gray and white matter, vessels enhance in T1ce.
+# gray and white matter. Vessels in T1ce are as bright as the 90th percentile of what exceeds 1.45 times the
+# median inside six patients' brains beside the tumor: 2.3 times it (1.8 to 2.7).
 MEANS: Mapping[str, tuple[float, ...]] = {
     "white": (1.00, 1.00, 1.00, 1.00),
     "gray": (1.19, 0.83, 0.87, 1.24),
     "deep": (1.10, 0.91, 0.93, 1.10),
     "csf": (0.37, 0.48, 0.57, 3.40),
-    "vessel": (0.75, 1.80, 0.85, 1.40),
+    "vessel": (0.75, 2.30, 0.85, 1.40),
     "ncr": (1.98, 0.83, 0.93, 2.30),
     "ed": (1.79, 0.89, 0.95, 1.71),
     "et": (1.85, 1.58, 0.96, 1.87),
@@ -29,7 +30,7 @@ SPREADS: Mapping[str, tuple[float, ...]] = {
     "gray": (0.15, 0.06, 0.07, 0.14),
     "deep": (0.07, 0.04, 0.03, 0.05),
     "csf": (0.13, 0.16, 0.07, 1.00),
-    "vessel": (0.10, 0.25, 0.08, 0.30),
+    "vessel": (0.10, 0.35, 0.08, 0.30),
     "ncr": (0.49, 0.20, 0.19, 0.64),
     "ed": (0.41, 0.11, 0.08, 0.32),
     "et": (0.44, 0.22, 0.15, 0.40),

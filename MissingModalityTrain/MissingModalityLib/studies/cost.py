@@ -8,22 +8,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import torch
-
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..core.strict_json import dumps
 from ..training.dry_step import dry_step
-from ..training.machines import gpu
+from ..training.machines import Machine
 from ..training.plan import Plan
-from ..training.settings import Settings
-from ..training.time_estimate import least_seconds
 from .division import Division
 from .runs import StudyRun, is_available, runs_of
-from .sizes import Size, rows_of, steps_of
+from .sizes import Size, rows_of
 from .study import Study
 
-Seconds = Callable[[Plan], float | None]
-"""Of all steps of a plan; None where nobody can tell."""
+Seconds = Callable[[Plan], float]
+"""Of all steps of a plan."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +30,14 @@ class Cost:
         study: which.
         runs: trainings, each with one seed.
         steps: of the optimizer in all of them.
-        seconds: of the steps, on this machine of the networks' passes alone; None where nobody can tell.
+        seconds: of the steps.
         absent: rows whose networks are not available.
     """
 
     study: Study
     runs: int
     steps: int
-    seconds: float | None
+    seconds: float
     absent: int
 
 
@@ -65,8 +61,7 @@ def costs(
 
 def _cost(study: Study, size: Size, seeds: int, seconds: Seconds, changes: Mapping[str, Any]) -> Cost:
     runs = runs_without_data(study, size, seeds, changes)
-    times = [seconds(run.plan) for run in runs]
-    whole = None if None in times else sum(time for time in times if time is not None)
+    whole = sum(seconds(run.plan) for run in runs)
     absent = sum(not is_available(row) for row in rows_of(study, size))
     return Cost(study, len(runs), sum(run.steps for run in runs), whole, absent)
 
@@ -80,44 +75,20 @@ def runs_without_data(
     return runs_of(study, size, divisions, seeds, Path(), changes).runs
 
 
-def on_this_machine(device: torch.device) -> Seconds:
-    """As fast as each network's step is here and now; each is timed once, on a small crop."""
-    of_step: dict[str, float | None] = {}
-
-    def seconds(plan: Plan) -> float | None:
-        step = dumps([plan.network, plan.network_options, *map(_step, plan.stages.values())])
-        if step not in of_step:
-            whole = least_seconds(plan, device)
-            of_step[step] = None if whole is None else whole / steps_of(plan)
-        known = of_step[step]
-        return None if known is None else known * steps_of(plan)
-
-    return seconds
-
-
-def predicted_on(name: str) -> Seconds:
-    """As long as the cost model says of a GPU, of whole steps with teachers and other networks.
-
-    Raises:
-        OptionError: a GPU that is not known.
-    """
-    machine = gpu(name)
+def predicted_on(machine: Machine) -> Seconds:
+    """As long as the cost model says, teachers and other networks included; each step is counted once."""
     of_step: dict[str, float] = {}
 
     def seconds(plan: Plan) -> float:
         whole = 0.0
         for stage, settings in plan.stages.items():
             half = settings.precision != "float32" and machine.has_half
+            sizes = [settings.patch_size, settings.batch_size, settings.precision]
             method = [settings.method, settings.optimizer, asdict(settings.method_options())]
-            key = dumps([plan.network, plan.network_options, *_step(settings), *method])
+            key = dumps([plan.network, plan.network_options, *sizes, *method])
             if key not in of_step:
                 of_step[key] = machine.seconds(dry_step(plan, stage, half), half)
             whole += settings.epochs * settings.iterations_per_epoch * of_step[key]
         return whole
 
     return seconds
-
-
-def _step(settings: Settings) -> list[Any]:
-    """What decides the time of a step."""
-    return [settings.patch_size, settings.batch_size, settings.precision]

@@ -167,6 +167,7 @@ class _Dry(TorchDispatchMode):
         self.operations = self.moved = 0.0
         self._seen: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._memory = np.empty(0, np.uint8)
+        self._shapes: dict[Any, Any] = {}  # what a call gives; half of a step's calls are repeated ones
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Of each operator, below autograd and autocast."""
@@ -189,11 +190,10 @@ class _Dry(TorchDispatchMode):
     def _without_values(self, function: Any, inputs: list[Tensor], args: Any, kwargs: Any) -> Any:
         if function is torch.ops.aten.index.Tensor:
             args = (args[0], [part for index in args[1] for part in _places(index)])
-        shapes, more = tree_map_only(Tensor, _shape_alone, (args, kwargs))
-        named = {argument.name for argument in function._schema.arguments}
-        if "device" in named and (not inputs or kwargs.get("device") is not None):
-            more = {**more, "device": torch.device("meta")}
-        result = function(*shapes, **more)
+        call = (function, _kind(args), _kind(tuple(kwargs.items())))
+        if call not in self._shapes:
+            self._shapes[call] = _shapes_of(function, not inputs, args, kwargs)
+        result = self._shapes[call]
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if not inputs and all(tensor.numel() < _SMALL for tensor in made):
             return tree_map_only(Tensor, self._counted, function(*args, **kwargs))
@@ -243,6 +243,24 @@ def _places(index: Tensor | None) -> tuple[Tensor | None, ...]:
         return (index,)
     known = index if index.numel() < _SMALL else torch.ones(index.shape, dtype=torch.bool)
     return known.nonzero(as_tuple=True)
+
+
+def _kind(value: Any) -> Any:
+    """All that the shape of a result depends on, of an argument."""
+    if isinstance(value, Tensor):
+        return value.shape, value.stride(), value.dtype
+    if isinstance(value, list | tuple):
+        return tuple(map(_kind, value))
+    return type(value), value  # 1, 1.0 and True are equal and make tensors of different types
+
+
+def _shapes_of(function: Any, makes: bool, args: Any, kwargs: Any) -> Any:
+    """What an operator gives, as tensors without values; ``makes``: it has no tensor to begin with."""
+    shapes, more = tree_map_only(Tensor, _shape_alone, (args, kwargs))
+    named = {argument.name for argument in function._schema.arguments}
+    if "device" in named and (makes or kwargs.get("device") is not None):
+        more = {**more, "device": torch.device("meta")}
+    return function(*shapes, **more)
 
 
 def _shape_alone(tensor: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def _machine(device: str, name: str | None, memory: float | None) -> Machine:
     """The device at hand or a named GPU; with a memory alone the GPU of the table that has one like it.
 
     Raises:
-        OptionError: unknown GPU, or no GPU has this memory.
+        OptionError: unknown GPU, no GPU has this memory, or the system does not say how much there is.
     """
     if memory is not None and not 0 < memory <= _LARGEST_MEMORY_GB:
         raise OptionError(
@@ -110,6 +110,8 @@ def _machine(device: str, name: str | None, memory: float | None) -> Machine:
         machine = replace(machine, name=f"a GPU of {memory:g} GB, as fast as {machine.name}")
     else:
         machine = this_machine(choose_device(device))
+        if not machine.memory:
+            raise OptionError("This system does not say how much memory it has. Give it with --memory GB.")
     return machine if memory is None else replace(machine, memory=int(memory * 10**9))
 
 

@@ -20,6 +20,7 @@ from ..methods.registry import METHODS
 from ..networks.head import Head
 from ..networks.heads import FIVE_CLASSES
 from ..networks.options import CAVITY, HEAD_NAMES
+from ..synthesis.options import GROWING
 from .checkpoints import read_checkpoint
 from .folds import record_beside
 from .followers import check_trackers
@@ -105,6 +106,7 @@ def _asked(request: TrainRequest) -> RunRecord:
         preset=None if whole_plan else request.preset,
         seed=request.seed,
         seeding=SEED_SEQUENCE_RULE,
+        growing=GROWING,
         convention=request.convention,
         initial=_whole(request.initial),
         prepared=_whole(request.prepared),

@@ -217,6 +217,22 @@ def scale(name: str) -> dict[str, Any]:
     return {"gpu": name, "trainings": trainings, "hospital": [hospital(count) for count in (1, 8, 64)]}
 
 
+_FIRST_MACHINE = (
+    "$first is the first machine of the job; set it in the job's script:",
+    "",
+    """    first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)""",
+)
+
+_SEGMENT_SCRIPT = (
+    "segment.sh is a script of yours, started once for each process; with the studies shared out to as many "
+    "folders parts/0, parts/1, ... its last lines are:",
+    "",
+    "    export OMP_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1",
+    """    missing-modality segment-folder --data "parts/$SLURM_ARRAY_TASK_ID" """
+    """--output "results/$SLURM_ARRAY_TASK_ID\"""",
+)
+
+
 def scale_text(found: Mapping[str, Any]) -> str:
     """For people, as Markdown."""
     lines = [f"GPU: {found['gpu']}. Predicted, not measured."]
@@ -238,13 +254,13 @@ def scale_text(found: Mapping[str, Any]) -> str:
         lines += [f"    {row.command}" for row in rows]
         lines.append("")
         lines += [f"- {counted(row.gpus, 'GPU')}: {text}." for row in rows for text in row.breaks]
-    lines += ["", f"{STUDIES:,} raw studies on machines of {CORES} cores:", ""]
+    lines += ["", *_FIRST_MACHINE, "", f"{STUDIES:,} raw studies on machines of {CORES} cores:", ""]
     lines += ["| machines | processes | hours | GB/s read | command |", "| --- | --- | --- | --- | --- |"]
     for row in found["hospital"]:
         lines.append(
             f"| {row['machines']} | {row['processes']} | {row['hours']:.2f} | {row['read'] / 1e9:.2f} | "
             f"`{row['command']}` |"
         )
-    lines.append("")
+    lines += ["", *_SEGMENT_SCRIPT, ""]
     lines += [f"- {row['machines']} machines: {text}." for row in found["hospital"] for text in row["breaks"]]
     return "\n".join(lines)
