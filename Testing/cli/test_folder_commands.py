@@ -193,8 +193,7 @@ def test_an_export_that_is_refused_leaves_what_was_there(trained, scored, tmp_pa
     before = student.read_bytes()
     command = ["export", "--run", str(trained), "--progress", "none", "--output"]
     assert main([*command, str(student)]) == 2
-    assert "the run itself goes on from this model" in capsys.readouterr().err
-    assert student.read_bytes() == before
+    assert "the run itself goes on" in capsys.readouterr().err and student.read_bytes() == before
     new, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
     old.write_text("an earlier one")
     for output in (new, old):
@@ -208,8 +207,7 @@ def test_the_folder_of_a_cross_validation_takes_no_other_run(pair, tmp_path, cap
     folds = tmp_path / "cv"
     (folds / "fold1").mkdir(parents=True)
     (folds / "fold1" / "run.json").write_text("{}")
-    data = ["--data", str(pair), "--preset", "quick", "--progress", "none"]
-    assert main(["train", "--output", str(folds), *data]) == 2
+    assert main(["train", "--output", str(folds), "--data", str(pair), "--progress", "none"]) == 2
     assert f"'{folds}' is a cross-validation. Give folds" in capsys.readouterr().err
     export = ["export", "--run", str(folds), "--output", str(tmp_path / "x.safetensors")]
     for command in (["train", "--output", str(folds), "--resume"], export):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,27 @@ def leaving_no_empty_folder(folder: Path) -> Iterator[None]:
             for path in absent:
                 path.rmdir()
         raise
+
+
+@contextmanager
+def removed_if_refused(*places: Path) -> Iterator[None]:
+    """Remove files and folders that were not there before a block that is refused."""
+    made = [place for place in places if not place.exists()]
+    try:
+        yield
+    except MissingModalityError:
+        remove_all(made)
+        raise
+
+
+def remove_all(places: Iterable[Path]) -> None:
+    """Files and folders; what cannot be removed stays, since the error to be told is another one."""
+    with suppress(OSError):
+        for path in places:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -12,14 +12,13 @@ student: ``pretrain.safetensors``, ``train.safetensors`` and so on. A process th
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import MissingModalityError
-from ..core.files import leaving_no_empty_folder
+from ..core.files import leaving_no_empty_folder, remove_all
 from ..inference.locations import STUDENT_SUFFIX
 from ..runtime import lock
 
@@ -108,15 +107,5 @@ def leaving_nothing(folder: RunFolder) -> Iterator[None]:
             yield
         except MissingModalityError:
             if not folder.record.exists() and not folder.holds_folds:
-                _remove(made)
+                remove_all(made)
             raise
-
-
-def _remove(places: Sequence[Path]) -> None:
-    """Files and folders; what cannot be removed stays, since the error to be told is another one."""
-    with suppress(OSError):
-        for path in places:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
