@@ -175,10 +175,7 @@ METAIMAGE = [
     one("metaimage-long-header", metaimage(Comment="x" * 100_000), "ElementDataFile"),
     Attack("metaimage-detached", {"x.mhd": metaimage(b"", ElementDataFile="x.raw"), "x.raw": DATA}),
     Attack("metaimage-below", {"x.mhd": metaimage(b"", ElementDataFile="a/x.raw"), "a/x.raw": DATA}),
-    Attack(
-        "metaimage-list",
-        {"x.mhd": metaimage(LISTED, ElementDataFile="LIST"), **SLICES},
-    ),
+    Attack("metaimage-list", {"x.mhd": metaimage(LISTED, ElementDataFile="LIST"), **SLICES}),
     Attack("metaimage-pattern", {"x.mhd": metaimage(b"", ElementDataFile="s%d.raw 0 8 1"), **SLICES}),
     Attack(
         "metaimage-list-of-two",
@@ -191,40 +188,22 @@ METAIMAGE = [
         r"s4\.raw is truncated",
     ),
     Attack(
-        "metaimage-list-outside",
-        {"x.mhd": metaimage(b"/dev/zero\n" * 9, ElementDataFile="LIST")},
-        OUTSIDE,
+        "metaimage-list-outside", {"x.mhd": metaimage(b"/dev/zero\n" * 9, ElementDataFile="LIST")}, OUTSIDE
     ),
+    Attack("metaimage-pattern-outside", {"x.mhd": metaimage(b"", ElementDataFile="/etc/s%d 0 8 1")}, OUTSIDE),
     Attack(
-        "metaimage-pattern-outside",
-        {"x.mhd": metaimage(b"", ElementDataFile="/etc/s%d 0 8 1")},
-        OUTSIDE,
-    ),
-    Attack(
-        "metaimage-pattern-of-strings",
-        {"x.mhd": metaimage(b"", ElementDataFile="%s%n 0 8 1")},
-        "pattern",
+        "metaimage-pattern-of-strings", {"x.mhd": metaimage(b"", ElementDataFile="%s%n 0 8 1")}, "pattern"
     ),
     Attack(
         "metaimage-pattern-endless",
         {"x.mhd": metaimage(b"", ElementDataFile="s%d 0 999999999999 1")},
         "too many",
     ),
+    Attack("metaimage-absolute", {"x.mhd": metaimage(b"", ElementDataFile="/etc/hostname")}, OUTSIDE),
     Attack(
-        "metaimage-absolute",
-        {"x.mhd": metaimage(b"", ElementDataFile="/etc/hostname")},
-        OUTSIDE,
+        "metaimage-parent", {"a/x.mhd": metaimage(b"", ElementDataFile="../x.raw"), "x.raw": DATA}, OUTSIDE
     ),
-    Attack(
-        "metaimage-parent",
-        {"a/x.mhd": metaimage(b"", ElementDataFile="../x.raw"), "x.raw": DATA},
-        OUTSIDE,
-    ),
-    Attack(
-        "metaimage-backslash",
-        {"x.mhd": metaimage(b"", ElementDataFile="..\\x.raw")},
-        OUTSIDE,
-    ),
+    Attack("metaimage-backslash", {"x.mhd": metaimage(b"", ElementDataFile="..\\x.raw")}, OUTSIDE),
     Attack("metaimage-drive", {"x.mhd": metaimage(b"", ElementDataFile="C:x.raw")}, OUTSIDE),
     Attack(
         "metaimage-link-outside",
@@ -232,11 +211,7 @@ METAIMAGE = [
         OUTSIDE,
         {"x.raw": "/etc/hostname"},
     ),
-    Attack(
-        "metaimage-folder",
-        {"x.mhd": metaimage(b"", ElementDataFile="a"), "a/b": b""},
-        "no regular file",
-    ),
+    Attack("metaimage-folder", {"x.mhd": metaimage(b"", ElementDataFile="a"), "a/b": b""}, "no regular file"),
 ]
 
 NRRD = [
@@ -285,13 +260,7 @@ NRRD = [
     one("nrrd-no-end", nrrd(b"", end=""), "no empty line"),
     one("nrrd-no-magic", b"NRRD9999\n" + nrrd()[9:], "first line"),
     Attack("nrrd-detached", {"x.nhdr": nrrd(b"", {"data file": "x.raw"}), "x.raw": DATA}),
-    Attack(
-        "nrrd-list",
-        {
-            "x.nhdr": nrrd(LISTED, {"data file": "LIST"}, end=""),
-            **SLICES,
-        },
-    ),
+    Attack("nrrd-list", {"x.nhdr": nrrd(LISTED, {"data file": "LIST"}, end=""), **SLICES}),
     Attack("nrrd-pattern", {"x.nhdr": nrrd(b"", {"data file": "s%d.raw 0 8 1"}), **SLICES}),
     Attack(
         "nrrd-detached-truncated", {"x.nhdr": nrrd(b"", {"data file": "x.raw"}), "x.raw": DATA[1:]}, "trunc"
@@ -316,29 +285,14 @@ NRRD = [
         )
     ),
     Attack("nrrd-standard-input", {"x.nhdr": nrrd(b"", {"data file": "-"})}, "does not exist"),
-    Attack(
-        "nrrd-list-outside",
-        {"x.nhdr": nrrd(b"/dev/zero\n" * 9, {"data file": "LIST"}, end="")},
-        OUTSIDE,
-    ),
+    Attack("nrrd-list-outside", {"x.nhdr": nrrd(b"/dev/zero\n" * 9, {"data file": "LIST"}, end="")}, OUTSIDE),
     Attack("nrrd-empty-list", {"x.nhdr": nrrd(b"", {"data file": "LIST"}, end="")}, "0 data files"),
-    Attack(
-        "nrrd-pattern-outside",
-        {"x.nhdr": nrrd(b"", {"data file": "../s%d.raw 0 8 1"})},
-        OUTSIDE,
-    ),
+    Attack("nrrd-pattern-outside", {"x.nhdr": nrrd(b"", {"data file": "../s%d.raw 0 8 1"})}, OUTSIDE),
     Attack("nrrd-pattern-of-strings", {"x.nhdr": nrrd(b"", {"data file": "%s 0 8 1"})}, "pattern"),
     Attack(
-        "nrrd-link-outside",
-        {"x.nhdr": nrrd(b"", {"data file": "x.raw"})},
-        OUTSIDE,
-        {"x.raw": "/dev/zero"},
+        "nrrd-link-outside", {"x.nhdr": nrrd(b"", {"data file": "x.raw"})}, OUTSIDE, {"x.raw": "/dev/zero"}
     ),
-    Attack(
-        "nrrd-attached-outside",
-        {"x.nrrd": nrrd(b"", {"data file": "/dev/zero"})},
-        OUTSIDE,
-    ),
+    Attack("nrrd-attached-outside", {"x.nrrd": nrrd(b"", {"data file": "/dev/zero"})}, OUTSIDE),
 ]
 
 

@@ -110,7 +110,7 @@ def test_cases_lists_what_a_folder_holds(tmp_path, capsys):
     assert "1 case in" in out and "FLAIR+T1ce: 1" in out
 
 
-@pytest.mark.parametrize("package", ["torch", "monai", "safetensors"])
+@pytest.mark.parametrize("package", ["torch", "safetensors"])
 def test_a_package_that_is_not_installed_is_named_with_the_remedy(package, tmp_path):
     arguments = ["segment", "--t2", str(tmp_path / "t2.nii"), "--output", "o.nii", "--progress", "json"]
     code = (

@@ -188,6 +188,34 @@ def test_a_run_that_is_over_says_so_when_it_is_resumed(trained, capsys):
     assert capsys.readouterr().out.endswith(f"All stages of '{trained}' were over: nothing was trained.\n")
 
 
+def test_an_export_that_is_refused_leaves_what_was_there(trained, scored, tmp_path, capsys):
+    student = trained / "train.safetensors"
+    before = student.read_bytes()
+    command = ["export", "--run", str(trained), "--progress", "none", "--output"]
+    assert main([*command, str(student)]) == 2
+    assert "the run itself goes on" in capsys.readouterr().err and student.read_bytes() == before
+    new, old = tmp_path / "new.safetensors", tmp_path / "old.safetensors"
+    old.write_text("an earlier one")
+    for output in (new, old):
+        assert main([*command, str(output), "--evaluation", str(scored / "a")]) == 2
+        assert "The evaluation is not one of" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["old.safetensors"]
+    assert old.read_text() == "an earlier one"
+
+
+def test_the_folder_of_a_cross_validation_takes_no_other_run(pair, tmp_path, capsys):
+    folds = tmp_path / "cv"
+    (folds / "fold1").mkdir(parents=True)
+    (folds / "fold1" / "run.json").write_text("{}")
+    assert main(["train", "--output", str(folds), "--data", str(pair), "--progress", "none"]) == 2
+    assert f"'{folds}' is a cross-validation. Give folds" in capsys.readouterr().err
+    export = ["export", "--run", str(folds), "--output", str(tmp_path / "x.safetensors")]
+    for command in (["train", "--output", str(folds), "--resume"], export):
+        assert main([*command, "--progress", "none"]) == 2
+        assert f"'{folds}' is a cross-validation. Choose one of its folds" in capsys.readouterr().err
+    assert [path.name for path in folds.iterdir()] == ["fold1"]
+
+
 def test_train_takes_all_its_options(trained, pair, tmp_path, capsys):
     student, config, run = tmp_path / "s.safetensors", tmp_path / "settings.yaml", tmp_path / "run"
     assert main(["export", "--run", str(trained), "--output", str(student), "--progress", "none"]) == 0

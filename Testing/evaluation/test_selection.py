@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from mask_scores import score_regions
+from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.labels import TumorClass
 from MissingModalityLib.core.modalities import SUBSETS, Modality
 from MissingModalityLib.evaluation import selection
@@ -43,6 +46,14 @@ def regions(prepared: Prepared, wt: float, tc: float, et: float) -> np.ndarray:
     label = prepared.label
     members = (label > 0, np.isin(label, (TumorClass.NCR, TumorClass.ET)), label == TumorClass.ET)
     return np.stack([mask * value for mask, value in zip(members, (wt, tc, et), strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("smoothing_mm", float("nan")), ("overlap", 1.5), ("mirror", [3])]
+)
+def test_what_no_model_can_do_is_refused_with_what_it_can(name: str, value: Any) -> None:
+    with pytest.raises(OptionError, match=rf"^{name}={re.escape(str(value))}: give .*0"):
+        choose([(tiny_student(), [])], {name: [value]}, CPU)
 
 
 def test_a_region_that_the_network_is_unsure_of_gets_a_lower_threshold(telling, tmp_path: Path) -> None:

@@ -327,11 +327,7 @@ TRAPS: Mapping[str, Trap] = {
         lambda folder: write_study(volumes(T1), folder) and None, None, "no patient 'X'", ("--patient", "X")
     ),
     "localizer alone": Trap(
-        lambda folder: (
-            save(localizer(sitk.Cast(brain_volume(size=(24, 24, 24)), sitk.sitkInt16)), folder) and None
-        ),
-        None,
-        "localizer",
+        lambda folder: save(localizer(volume(FLAIR)), folder) and None, None, "localizer"
     ),
     "maps alone": Trap(
         lambda folder: save(series(volume(FLAIR), ADC), folder) and None, None, "is a map or image computed"

@@ -42,8 +42,7 @@ def _keep_none() -> None:
     """Let ``None`` outlive what PySide takes of it.
 
     Functions without a result give away a reference to ``None`` that is not theirs (seen in PySide6 6.12 with
-    Python 3.11): after some ten thousand calls the interpreter dies. From Python 3.12 on ``None`` is not
-    counted.
+    Python 3.11): after some ten thousand calls the interpreter dies. Python 3.12 does not count ``None``.
     """
     if sys.version_info < (3, 12):
         ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
@@ -314,8 +313,7 @@ class QUiLoader(QtUiTools.QUiLoader):
         return widget
 
     def createWidget(self, class_name: str, parent: Any = None, name: str = "") -> Any:
-        cls = CUSTOM.get(class_name) or _styled.get(class_name)
-        if cls is None:
+        if (cls := CUSTOM.get(class_name) or _styled.get(class_name)) is None:
             return super().createWidget(class_name, parent, name)
         widget = cls(parent)
         widget.setObjectName(name)

@@ -15,13 +15,15 @@ from MissingModalityLib.core.errors import CaseError, ImageError, OptionError
 from MissingModalityLib.core.labels import TUMOR_CLASSES, TumorClass
 from MissingModalityLib.core.modalities import MODALITIES, Modality
 from MissingModalityLib.imaging.cache import CachedCase
+from MissingModalityLib.synthesis import grower
+from MissingModalityLib.synthesis.distances import depth_in
 from MissingModalityLib.synthesis.grown_case import GrownTumorCase
 from MissingModalityLib.synthesis.label_maps import find_label_maps
 from MissingModalityLib.synthesis.looks import make_kind
-from MissingModalityLib.synthesis.mass_effect import push
-from MissingModalityLib.synthesis.options import GrownOptions, SynthesisOptions
-from MissingModalityLib.synthesis.pairing import synthetic_cases
-from MissingModalityLib.synthesis.texture import SCALES, correlation_lengths, random_fields
+from MissingModalityLib.synthesis.mass_effect import STEP, push
+from MissingModalityLib.synthesis.options import EARLIER_GROWING, GrownOptions, SynthesisOptions
+from MissingModalityLib.synthesis.pairing import grow_cases, synthetic_cases
+from MissingModalityLib.synthesis.texture import SCALES, correlation_lengths, mixed_fields, unit_fields
 from MissingModalityLib.training.plan import make_plan
 from symmetric_brains import CONTRAST, prepared_brains, write_archive
 
@@ -170,7 +172,8 @@ def test_mass_effect_moves_tissue_outwards_and_keeps_the_brain() -> None:
     distance = np.sqrt((z - 15) ** 2 + (y - 20) ** 2 + (x - 20) ** 2)
     brain = distance < 14.5
     image = np.where(brain, 1 + distance, 0)[None]
-    pushed = push(image, brain, distance < 6, 2.0)
+    every_other = (slice(None, None, STEP),) * 3
+    pushed = push(image, distance < 6, depth_in(brain)[every_other], 2.0)
     np.testing.assert_array_equal(pushed[0] != 0, brain)
     shell = (distance > 7) & (distance < 9)
     moved = image[0][shell] - pushed[0][shell]
@@ -224,13 +227,14 @@ def test_fields_have_the_correlations_that_they_were_made_with() -> None:
     random = np.random.default_rng(0)
     weights = np.zeros((2, len(SCALES)))
     weights[0, 1], weights[1, 3] = 1, 1
-    fields = random_fields((60, 64, 60), weights, np.eye(2), random)
+    independent = unit_fields(SCALES, 2, (60, 64, 60), random)
+    fields = mixed_fields(independent, weights, np.eye(2))
     mask = np.ones(fields.shape[1:], bool)
     for field, expected in zip(fields, weights, strict=True):
-        measured = correlation_lengths(field, mask)
-        assert measured[expected.argmax()] > 0.8
+        measured = correlation_lengths((field - field.mean()) / field.std(), mask)
+        assert measured[expected.argmax()] > 0.7  # a box holds a dozen of the larger structures along an axis
     same = np.repeat(weights[:1], 2, axis=0)
-    one, other = random_fields((60, 64, 60), same, np.array([[1, -0.6], [-0.6, 1]]), random)
+    one, other = mixed_fields(independent, same, np.array([[1, -0.6], [-0.6, 1]]))
     assert -0.7 < np.corrcoef(one.ravel(), other.ravel())[0, 1] < -0.5
 
 
@@ -264,6 +268,27 @@ def test_what_was_grown_is_kept_and_what_is_damaged_is_grown_anew(grow) -> None:
     np.testing.assert_array_equal(before, after)
     assert all(case.grown.path.stat().st_mtime_ns == times[case.grown.path] for case in again[1:])
     assert grow(replace(STILL, bend_mm=0))[0].grown.path != path, "other options, another file"
+
+
+def test_what_an_earlier_version_grew_is_read_where_it_is_kept_and_never_made_anew(
+    brains: list[CachedCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grow_as_then() -> list[GrownTumorCase]:
+        options = SynthesisOptions(grown=STILL)
+        return grow_cases(brains[:2], [0], 3, options, tmp_path, growing=EARLIER_GROWING)
+
+    with pytest.raises(CaseError, match="grew its tumors with an earlier version"):
+        grow_as_then()
+    with monkeypatch.context() as then:
+        then.setattr(grower, "GROWING", EARLIER_GROWING)
+        (made,) = grow_as_then()
+    (read,) = grow_as_then()
+    assert read == made
+    now = grow_cases(brains[:2], [0], 3, SynthesisOptions(grown=STILL), tmp_path)[0]
+    assert now.grown.path != made.grown.path and now.healed.path != made.healed.path
+    made.healed.path.unlink()
+    with pytest.raises(CaseError, match="start a new run"):
+        grow_as_then()
 
 
 def test_a_stage_asks_for_grown_tumors_by_its_settings() -> None:

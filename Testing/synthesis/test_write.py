@@ -11,13 +11,13 @@ import pytest
 import SimpleITK as sitk
 from matplotlib.image import imread
 
-from MissingModalityLib.core.errors import CaseError, ImageError, OptionError
+from MissingModalityLib.core.errors import CaseError, ImageError, MissingModalityError, OptionError
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.imaging.preparation import prepare
 from MissingModalityLib.imaging.reading import read_label, read_study
 from MissingModalityLib.synthesis import write
 from MissingModalityLib.synthesis.contact_sheet import draw_contact_sheet
-from MissingModalityLib.synthesis.options import SYNTHESIS_METHODS, SynthesisOptions
+from MissingModalityLib.synthesis.options import SYNTHESIS_METHODS, GrownOptions, SynthesisOptions
 from MissingModalityLib.synthesis.pairing import synthetic_cases
 from MissingModalityLib.synthesis.write import REPORT_FILE, SHEET_FILE, synthesize
 from small_cases import PATIENTS, prepared_patients, write_patients
@@ -200,6 +200,15 @@ def test_too_few_labeled_cases_leave_nothing_behind(tmp_path: Path) -> None:
         with pytest.raises(CaseError, match="at least two labeled cases"):
             synthesize(source, tmp_path / "out", 2, method)
     assert not (tmp_path / "out").exists()
+
+
+def test_options_that_turn_out_impossible_leave_the_folder_to_the_next_try(
+    data: Path, tmp_path: Path
+) -> None:
+    options = SynthesisOptions(grown=GrownOptions(label_maps=str(tmp_path / "absent")))
+    with pytest.raises(MissingModalityError, match="absent does not exist"):
+        synthesize(data, tmp_path / "out", 2, "grown", options=options)
+    assert contents(tmp_path) == set()
 
 
 def test_a_full_disk_at_the_end_is_told_and_the_same_call_finishes(

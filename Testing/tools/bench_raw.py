@@ -5,8 +5,10 @@ Every measurement is a process of its own:
 - the case one volume after the other on one thread and as the library does it, with the label maps compared;
   then with the network in float32, whose label map may differ in some voxels;
 - what each step takes, and the memory that it reaches;
+- what the parts of the raw steps take, one after the other, and how long they would take on two cores in the
+  order in which they are begun;
 - the network's seconds by how many sequences there are, and how far they lie off a straight line;
-- printing the help, and reading, checking and building a student, beside importing PyTorch and MONAI.
+- printing the help, and reading, checking and building a student, beside importing PyTorch.
 
 CPU seconds do not count what else the computer does.
 
@@ -100,6 +102,7 @@ def _whole_case(options: argparse.Namespace, way: str) -> dict[str, Any]:
         student.precision = precision
     with _step("read", told):
         study = read_study(find_cases(Path(options.case or options.folder)).cases[0])
+    parts = _timed_parts() if way == "in-turn" else {}
     with _step("register, strip, check, even out", told):
         study = raw.make_ready(study, Steps()).study
     with _step("prepare", told):
@@ -113,7 +116,32 @@ def _whole_case(options: argparse.Namespace, way: str) -> dict[str, Any]:
             list(student.classes_of(prepared, [tuple(study.images)[:count]]))
         by_count[str(count)] = by_count.pop("")
     device = describe_device(torch.device("cpu"))
-    return {"steps": told, "threads": threads, "device": device, "sequences": by_count}
+    return {"steps": told, "threads": threads, "device": device, "sequences": by_count, "parts": parts}
+
+
+def _timed_parts() -> dict[str, list[float]]:
+    """CPU seconds of each part of the raw steps, filled while they run, one after the other."""
+    from MissingModalityLib.clinical import bias_field, registration, stripping
+
+    found: dict[str, list[float]] = {}
+    for name, (module, function) in {
+        "register": (registration, "_register"),
+        "strip": (stripping, "_in_head"),
+        "even out": (bias_field, "evened"),
+    }.items():
+        setattr(module, function, _timed(getattr(module, function), found.setdefault(name, [])))
+    return found
+
+
+def _timed(work: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    def timed(*arguments: Any) -> Any:
+        start = time.process_time()
+        try:
+            return work(*arguments)
+        finally:
+            seconds.append(time.process_time() - start)
+
+    return timed
 
 
 @contextmanager
@@ -154,7 +182,6 @@ def _start(options: argparse.Namespace) -> dict[str, float]:
         "Python alone": "pass",
         "missing-modality --help": "from MissingModalityLib.__main__ import main; main(['--help'])",
         "importing PyTorch": "import torch",
-        "importing MONAI too": "import torch, monai.inferers",
         "importing the student": load,
         "a student ready": f"{load}{path}Student.load(bundled_student())",
     }
@@ -200,8 +227,37 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     for name in straight["steps"]:
         step = [found[way]["steps"][name] for way in WAYS]
         yield f"{name:33} " + " | ".join("{wall:6.2f} {cpu:6.2f} {peak:5.0f}".format(**one) for one in step)
+    yield from _schedule(straight["parts"], straight["steps"]["register, strip, check, even out"]["cpu"])
     yield _by_sequences(sequences)
     yield from (f"{name:24} {seconds:5.2f} CPU s" for name, seconds in found["start"].items())
+
+
+def _schedule(parts: dict[str, list[float]], total: float) -> Iterator[str]:
+    """How long the raw steps would take on two cores that work at the rate of one, and what lies idle.
+
+    The brain of the first volume is looked for on one core while the others are registered; of the others by
+    threads, which are taken to share evenly; what is in no part is taken to be done on one core.
+    """
+    brains = parts["strip"] if parts["register"] else [0.0, *parts["strip"]]
+    rest = total - sum(map(sum, parts.values()))
+    steps = {
+        "registered, the first brain": _on_two_cores([*parts["register"], *brains[:1]]),
+        "the other brains": sum(brains[1:]) / 2,
+        "evened out": _on_two_cores(parts["even out"]),
+        "the rest": rest,
+    }
+    for name, seconds in parts.items():
+        yield f"{name:12} " + " ".join(f"{one:.2f}" for one in seconds) + " CPU s"
+    listed = ", ".join(f"{name} {seconds:.1f}" for name, seconds in steps.items())
+    yield f"on two cores {sum(steps.values()):.1f} s ({listed}); shared evenly {total / 2:.1f}"
+
+
+def _on_two_cores(parts: Sequence[float]) -> float:
+    """Seconds until parts are done that are begun in order, each when a core is free."""
+    cores = [0.0, 0.0]
+    for part in parts:
+        cores[cores.index(min(cores))] += part
+    return max(cores)
 
 
 def _by_sequences(steps: dict[str, dict[str, float]]) -> str:

@@ -87,7 +87,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--lines", nargs="+", choices=LINES, default=list(LINES), metavar="LINE")
     parser.add_argument("--data", type=Path, metavar="DIR", help="of cases (default: a synthetic patient)")
     parser.add_argument("--preset", default="light", help="of the networks (default: %(default)s)")
-    parser.add_argument("--crop", default="64", help="side, or 'own': that of the preset (default: 64)")
+    parser.add_argument("--crop", default="64", help="side, z,y,x, or 'own': the preset's (default: 64)")
     parser.add_argument("--precision", default="auto", help="as the setting (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=2)
@@ -191,7 +191,7 @@ def _trainer(line: str, options: argparse.Namespace) -> tuple[Any, Any]:
         "joint.ramp_epochs": 1 + options.steps,
         "joint.consistency_ramp_epochs": 1 + options.steps,
     }
-    crop = {} if options.crop == "own" else {"patch_size": int(options.crop)}
+    crop = {} if options.crop == "own" else {"patch_size": options.crop}
     plan = make_plan(recipe, network, options.preset, settings={**common, **crop, **changes})
     settings, device = plan.stages[stage], choose_device(options.device)
     torch.set_num_threads(options.threads)

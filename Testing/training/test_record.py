@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from MissingModalityLib.core.errors import CaseError
+from MissingModalityLib.synthesis.options import EARLIER_GROWING, GROWING
 from MissingModalityLib.training.log import LogLine
 from MissingModalityLib.training.plan import make_plan
 from MissingModalityLib.training.record import RunRecord
@@ -22,6 +23,7 @@ RECORD = RunRecord(
     preset="paper",
     seed=7,
     seeding=2,
+    growing=GROWING,
     convention="brats2021",
     initial="/first.safetensors",
     prepared="/prepared",
@@ -38,11 +40,12 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_record_of_an_earlier_version_lacks_keys(tmp_path: Path) -> None:
     content = RECORD.to_json()
-    for name in ("seeding", "prepared", "left_out"):
+    for name in ("seeding", "growing", "prepared", "left_out"):
         del content[name]
     (tmp_path / "run.json").write_text(json.dumps(content))
     record = RunRecord.read(RunFolder(tmp_path))
     assert (record.seeding, record.prepared, record.left_out) == (1, None, {})
+    assert record.growing == EARLIER_GROWING
     assert record.plan == RECORD.plan and record.cases == RECORD.cases
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
+from ..core.files import restored_if_refused
 from ..inference.card import BLENDINGS, GATES  # reads headers alone: help must not load PyTorch
-from .options import add_command, add_output, show_result
+from .options import add_command, add_output, at_least, show_result
 from .speech import add_speech
 
 _EXAMPLES = ("export --run run --output model.safetensors",)
@@ -40,7 +41,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--et-minimum",
-        type=int,
+        type=at_least(0, _MOST_VOXELS),
         metavar="VOXELS",
         help="take enhancing tumor for necrosis where all of it is fewer voxels of 1 mm (tables of RFNet and "
         "those after it: 500; default: keep all)",
@@ -77,15 +78,10 @@ def run(options: argparse.Namespace) -> None:
     facts["blending"] = options.blending
     facts = {key: text for key, text in facts.items() if text}
     if options.et_minimum is not None:
-        facts["min_enhancing_voxels"] = _voxels(options.et_minimum)
-    student = export(options.folder, options.output, facts)
-    if options.evaluation:
-        # refuses an evaluation of other weights, so an earlier export of another epoch is found out
-        attach_evaluation(student, options.evaluation, options.cross_validation)
+        facts["min_enhancing_voxels"] = options.et_minimum
+    with restored_if_refused(options.output):
+        student = export(options.folder, options.output, facts)
+        if options.evaluation:
+            # refuses an evaluation of other weights, so an earlier export of another epoch is found out
+            attach_evaluation(student, options.evaluation, options.cross_validation)
     show_result(options, {"output": str(student)}, f"Wrote {student}")
-
-
-def _voxels(count: int) -> int:
-    if not 0 <= count <= _MOST_VOXELS:
-        raise OptionError(f"--et-minimum {count}: give a number of voxels from 0 to {_MOST_VOXELS}.")
-    return count

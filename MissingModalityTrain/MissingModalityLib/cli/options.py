@@ -220,6 +220,14 @@ def at_least(minimum: int, most: int | None = None) -> Callable[[str], int]:
     return whole_number
 
 
+def number(text: str) -> float:
+    """A kind of option value: any number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+
+
 def label_numbers(text: str) -> str:
     """A kind of option value: the name of a label convention, or a year of BraTS that numbers alike."""
     try:

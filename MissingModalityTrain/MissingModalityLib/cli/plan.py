@@ -10,7 +10,7 @@ from ..core import strict_json
 from ..core.errors import OptionError
 from ..networks.registry import NETWORKS
 from ..training.presets import PRESET_NAMES
-from .options import add_command, add_data, add_device, add_settings, show_result
+from .options import add_command, add_data, add_device, add_settings, number, show_result
 from .parser import with_examples
 from .speech import add_speech
 
@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     add_settings(parser, "settings that stay as they are given, see train --help-settings")
     add_device(parser)
     parser.add_argument("--gpu", metavar="NAME", help="for this GPU: v100, a100, h100, h200 or rtx4090")
-    parser.add_argument("--memory", type=float, metavar="GB", help="for a GPU with so much memory")
+    parser.add_argument("--memory", type=number, metavar="GB", help="for a GPU with so much memory")
     parser.add_argument("--measure", action="store_true", help="time three real steps on the device too")
     parser.add_argument(
         "--scale",

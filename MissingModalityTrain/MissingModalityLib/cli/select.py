@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.words import counted
-from .options import add_command, add_device, show_result
+from .options import add_command, add_device, at_least, number, show_result
 from .speech import add_speech, shown_progress
 
 _EXAMPLES = ("select --run FOLDS --store model.safetensors",)
@@ -28,18 +28,18 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--smoothing-mm",
-        type=float,
+        type=number,
         nargs="+",
         default=[],
         metavar="MM",
         help="try probabilities smoothed by Gaussians of these deviations",
     )
     parser.add_argument(
-        "--overlap", type=float, nargs="+", default=[], metavar="SHARE", help="try these overlaps of windows"
+        "--overlap", type=number, nargs="+", default=[], metavar="SHARE", help="try these overlaps of windows"
     )
     parser.add_argument(
         "--mirror",
-        type=int,
+        type=at_least(0, 2),
         nargs="+",
         action="append",
         default=[],

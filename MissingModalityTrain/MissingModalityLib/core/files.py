@@ -5,18 +5,19 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from . import strict_json
-from .errors import CaseError, MissingModalityError
+from .errors import CaseError, MissingModalityError, OptionError
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".nhdr")
 _ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".iso")
@@ -74,6 +75,27 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def restored_if_refused(path: Path) -> Iterator[None]:
+    """Where the block raises a MissingModalityError, a file that it has written is as before, or not there.
+
+    Raises:
+        OptionError: the file is there and cannot be read, so what is in it could not be put back.
+    """
+    with explain_write_errors(path, "Choose another name.", OptionError):
+        before = path.read_bytes() if path.is_file() else None
+    try:
+        yield
+    except MissingModalityError:
+        with suppress(OSError):  # the error to be told is another one
+            if before is None:
+                path.unlink()
+            else:
+                with atomic_write(path) as temporary:
+                    temporary.write_bytes(before)
+        raise
+
+
 def remove_stale_temporaries(folder: Path) -> None:
     """Remove what processes killed inside :func:`atomic_write` left in a folder.
 
@@ -96,6 +118,27 @@ def leaving_no_empty_folder(folder: Path) -> Iterator[None]:
             for path in absent:
                 path.rmdir()
         raise
+
+
+@contextmanager
+def removed_if_refused(*places: Path) -> Iterator[None]:
+    """Remove files and folders that were not there before a block that is refused."""
+    made = [place for place in places if not place.exists()]
+    try:
+        yield
+    except MissingModalityError:
+        remove_all(made)
+        raise
+
+
+def remove_all(places: Iterable[Path]) -> None:
+    """Files and folders; what cannot be removed stays, since the error to be told is another one."""
+    with suppress(OSError):
+        for path in places:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.errors import OptionError
 from ..core.labels import IGNORED, REGIONS, region_mask
 from ..core.modalities import SUBSETS
 from ..core.progress import Event, Progress, ProgressStage
@@ -37,6 +38,13 @@ Clinical Oncology 28, 2010): what is found of that size is never removed."""
 
 ENHANCING_SIZES = (0, 50, 100, 200, 300, 500, 1000)
 """Voxels of 1 mm^3; 500 is what the public codes of the RFNet family remove before they score."""
+
+_RANGES = {
+    "smoothing_mm": "0 to 5 mm",
+    "overlap": "a share from 0 to below 1",
+    "mirror": "axes from 0, 1 and 2, each once",
+}
+"""What :class:`~..inference.card.Card` takes."""
 
 LEAST_GAIN = 0.001
 """Mean Dice that a change has to bring: a tenth of a point is below what any comparison of a few dozen cases
@@ -144,9 +152,7 @@ def choose(
         OptionError: a value out of its range.
     """
     student, cases = pairs[0][0], sum(len(cases) for _, cases in pairs)
-    for name, values in variants.items():  # before hours of predictions
-        for value in values:
-            Student(student.network, {**student.card, name: value})
+    _check(student, variants)  # before hours of predictions
     counted = _counted((1 + sum(map(len, variants.values()))) * cases, on_progress)
     how: dict[str, Any] = {name: student.card.get(name) for name in variants}
     found = list(_predictions(pairs, how, device, counted))
@@ -170,6 +176,15 @@ def choose(
         "after": best.dice,
         "tried": {**tried, **best.tried},
     }
+
+
+def _check(student: Student, variants: Mapping[str, Sequence[Any]]) -> None:
+    for name, values in variants.items():
+        for value in values:
+            try:
+                Student(student.network, {**student.card, name: value})
+            except OptionError as error:
+                raise OptionError(f"{name}={value}: give {_RANGES[name]}.") from error
 
 
 @dataclass(frozen=True)

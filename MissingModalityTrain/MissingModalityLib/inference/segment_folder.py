@@ -38,7 +38,7 @@ TABLE_FILE = "volumes.csv"
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
 _CLASSES = tuple(cls.name for cls in TUMOR_CLASSES)
 _COLUMN_NAMES = (*REGIONS, *(name for name in _CLASSES if name not in REGIONS))
-_CLOSE_IT = "Close it in other programs and start again; what is segmented is kept."
+_REMEDY = "Free some space, or close it in other programs, and start again; what is segmented is kept."
 
 
 @checked
@@ -110,7 +110,7 @@ def segment_folder(
     if not outcome.reports:
         name, reason = next(iter(outcome.failed.items()))
         raise CaseError(f"{data}: none of {counted(len(paths), 'case')} could be segmented. {name}: {reason}")
-    with explain_write_errors(table, _CLOSE_IT, OptionError):
+    with explain_write_errors(table, _REMEDY, OptionError):
         write_text(outcome.table(), table)
     return {
         "output": str(output),

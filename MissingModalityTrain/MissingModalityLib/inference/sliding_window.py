@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -26,13 +25,10 @@ from ..networks.head import Head
 from ..networks.network import Network, placed
 from ..networks.output import Output
 from ..runtime.freed_memory import give_back
+from .blending import blend_windows
 from .card import GATES
 from .cpu_layout import ChannelsLast, has_kernels
 from .windows import count_windows
-
-# imported when a network begins, and missed before a case is read
-if find_spec("monai") is None:
-    raise ModuleNotFoundError("No module named 'monai'", name="monai")
 
 
 @dataclass(frozen=True)
@@ -199,9 +195,6 @@ def _infer_once(
     on_window: Callable[[int, int], None] | None,
 ) -> RawPrediction:
     """:func:`infer` of the case as it lies."""
-    # here, for this imports all of MONAI, two seconds and 0.1 GB that nothing needs before
-    from monai.inferers import sliding_window_inference
-
     network.to(device)
     least = 2 * network.divisor  # the coarsest level needs two voxels for reflect padding
     size = [
@@ -213,13 +206,10 @@ def _infer_once(
     done = 0
     presence: dict[int, Tensor] = {}
 
-    # a case smaller than a window gets a border on either side, the smaller half before it
-    middle = [side // 2 + max(s - side, 0) // 2 for s, side in zip(size, image.shape[1:], strict=True)]
-
-    def predict(patch: Tensor, windows: Sequence[Sequence[slice]]) -> Tensor:
+    def predict(patch: Tensor, first: tuple[int, ...]) -> Tensor:
         """(1, 4, d, h, w) -> (1, S K, d, h, w)"""
         nonlocal done
-        start = [along.start - half for along, half in zip(windows[0][-3:], middle, strict=True)]
+        start = [voxel - side // 2 for voxel, side in zip(first, image.shape[1:], strict=True)]
         brain = (patch[0] != 0).flatten(1).any(1)
         seen = (subsets & brain).any(1).tolist()
         parts = [network.head.background(patch.shape)] * len(seen)
@@ -240,10 +230,7 @@ def _infer_once(
             on_window(done, total)
         return torch.cat(parts, 1)
 
-    mode = "constant" if blending == "mean" else blending  # as MONAI calls it
-    blended = sliding_window_inference(
-        torch.from_numpy(image)[None], size, 1, predict, overlap=overlap, mode=mode, with_coord=True
-    )
+    blended = blend_windows(torch.from_numpy(image)[None], size, overlap, blending, predict)
     several = np.shape(available)[:-1]
     probabilities = blended.numpy().reshape(*several, -1, *image.shape[1:])
     if not presence:

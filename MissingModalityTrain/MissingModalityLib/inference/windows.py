@@ -18,12 +18,21 @@ _MOST_TIMES = 100
 
 
 def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:
-    """How many windows MONAI's inferer visits."""
-    count = 1
-    for side, width in zip(shape, window, strict=True):
-        step = max(1, int(width * (1 - overlap))) if width < side else width
-        count *= max(1, -(-(max(side, width) - width) // step) + 1)
-    return count
+    """How many windows a case is seen in."""
+    return math.prod(len(window_starts(*along, overlap)) for along in zip(shape, window, strict=True))
+
+
+def window_starts(side: int, width: int, overlap: float) -> list[int]:
+    """First voxels along an axis of windows that cover it, the last one moved back to end with it.
+
+    Args:
+        side: voxels of the image.
+        width: of a window; where it is more, one window is all.
+        overlap: fraction that neighbors share.
+    """
+    last = max(side - width, 0)
+    step = max(1, int(width * (1 - overlap)))
+    return [*range(0, last, step), last]
 
 
 def check_windows(window: Sequence[int], overlap: float) -> None:

@@ -29,6 +29,9 @@ PROBABILITIES = np.linspace(0.005, 0.995, 41)
 
 _NORMAL_SCORES = special.ndtri(PROBABILITIES)
 
+_SCORES = np.linspace(_NORMAL_SCORES[0], _NORMAL_SCORES[-1], 1024).astype(np.float32)
+"""Scores whose intensities are computed: closer than noise tells apart."""
+
 _WIDTHS = (3.0, 2.0, 1.5, 1.2, 0.8, 0.0)
 _STEEPNESS = tuple(
     np.sqrt((1 - np.exp(-1 / (4 * (1 + width**2)))) / (1 - np.exp(-4 / (4 * (1 + width**2)))))
@@ -74,14 +77,20 @@ class Reference:
         )
 
     def relative(self, image: np.ndarray) -> np.ndarray:
-        """Intensities (n, ...) of the patient in units of the reference."""
-        shape = (-1,) + (1,) * (image.ndim - 1)
-        return (image - self.median.reshape(shape)) / self.spread.reshape(shape)
+        """Intensities (n, ...) of the patient in units of the reference, as precise as they are given."""
+        median, spread = (
+            values.reshape(-1, *(1,) * (image.ndim - 1)).astype(image.dtype)
+            for values in (self.median, self.spread)
+        )
+        return (image - median) / spread
 
     def absolute(self, relative: np.ndarray, rows: Sequence[int]) -> np.ndarray:
         """The inverse, for the sequences of some indices."""
-        shape = (-1,) + (1,) * (relative.ndim - 1)
-        return relative * self.spread[rows].reshape(shape) + self.median[rows].reshape(shape)
+        median, spread = (
+            values[rows].reshape(-1, *(1,) * (relative.ndim - 1)).astype(relative.dtype)
+            for values in (self.median, self.spread)
+        )
+        return relative * spread + median
 
 
 def _blur(volume: np.ndarray, normal: np.ndarray, axis: int) -> float:
@@ -169,10 +178,11 @@ class ClassAppearance:
         return np.sqrt(self.scales[:, 0]) * quartiles / 1.349  # as of a normal distribution
 
     def intensities(self, scores: np.ndarray) -> np.ndarray:
-        """Relative intensities (n, ...) of normal scores (n, ...)."""
-        return np.stack(
-            [np.interp(s, _NORMAL_SCORES, q) for s, q in zip(scores, self.quantiles, strict=True)]
-        )
+        """Relative intensities (n, m) float32 of normal scores (n, m)."""
+        scaled = (scores - _SCORES[0]) * np.float32((len(_SCORES) - 1) / (_SCORES[-1] - _SCORES[0]))
+        places = scaled.clip(0, len(_SCORES) - 1).round().astype(np.int32)
+        tables = [np.interp(_SCORES, _NORMAL_SCORES, row).astype(np.float32) for row in self.quantiles]
+        return np.stack([table.take(place) for table, place in zip(tables, places, strict=True)])
 
 
 def depth_scores(depth: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,20 @@ class Patch:
 
     @classmethod
     def write(
-        cls, path: Path, image: np.ndarray, label: np.ndarray, box: Box, facts: dict[str, Any]
+        cls,
+        path: Path,
+        image: np.ndarray,
+        label: np.ndarray,
+        box: Box,
+        facts: dict[str, Any],
+        more: Mapping[str, np.ndarray] | None = None,
     ) -> Patch:
         """Write arrays of a box, whole or not at all.
+
+        Args:
+            path, image, label, facts: as the attributes and the file.
+            box: of the case.
+            more: further arrays, which :meth:`array` reads.
 
         Raises:
             CaseError: it cannot be written.
@@ -50,7 +61,7 @@ class Patch:
         start = [part.start for part in box]
         rows = sample_tumor(label)
         rows[:, 1:] += np.array(start, np.int16)
-        arrays = {"image": image.astype(np.float16), "label": label, "tumor": rows}
+        arrays = {"image": image.astype(np.float16), "label": label, "tumor": rows, **(more or {})}
         write_arrays(path, arrays, {"start": strict_json.dumps(start), "facts": strict_json.dumps(facts)})
         return cls(path, tuple(start), label.shape, strict_json.loads(strict_json.dumps(facts)))
 
@@ -87,6 +98,10 @@ class Patch:
     def tumor_voxels(self) -> np.ndarray:
         """(m, 4) int16 rows (class, z, y, x) in the case."""
         return self._read("tumor", ())
+
+    def array(self, name: str) -> np.ndarray:
+        """One of the further arrays, as it was written."""
+        return self._read(name, ())
 
     def _read(self, name: str, part: tuple[slice, ...]) -> np.ndarray:
         try:

@@ -13,9 +13,10 @@ from ..core.labels import REGIONS, TUMOR_CLASSES, TumorClass
 from ..core.modalities import Modality, Subset
 from ..imaging.boxes import tightest_box
 from .appearance import ClassAppearance, Reference, class_depth, depth_scores
-from .distances import depth_in, distance_near
+from .distances import border_depth
 from .looks import Looks
-from .texture import SCALES, part_of, random_fields, smooth_noise
+from .separable import smoothed
+from .texture import SCALES, mixed_fields, part_of, smooth_noise, unit_fields
 
 _FLUID_SCORE = 1.2
 """Distances between quartiles beyond the median, darker or in T2 brighter, from which on tissue is fluid."""
@@ -44,8 +45,14 @@ _SOFT_MM = {TumorClass.ED: 1.2, TumorClass.NCR: 1.0, TumorClass.ET: 0.6}
 _ADDED = 4
 """Voxels around a class within which its blended border lies."""
 
-_REACH = 4.0
-"""Widths of a Gaussian at which it is cut off."""
+_LEAST_SHARE = 0.003
+"""Of a class in a voxel, that no intensity shows."""
+
+_REACH = 3.0
+"""Widths of a Gaussian beyond which a blended border changes nothing visible."""
+
+_SMOOTH_MM = 4.0
+"""Width of the Gaussian that anatomy is what differs from."""
 
 _GRAIN = 0.6
 """Share of the finest structure that is noise."""
@@ -88,7 +95,7 @@ class Tissue:
             t1 = -by[Modality.T2]
         white = np.zeros(brain.shape, np.float32)
         if t1 is not None:
-            white = ndimage.gaussian_filter((t1 / 0.6).clip(-1, 1), 1.0)
+            white = smoothed((t1 / 0.6).clip(-1, 1), 1.0)
         return cls(fluid, ndimage.binary_dilation(ventricles) & fluid, white)
 
 
@@ -96,7 +103,16 @@ def fluid_of(relative: np.ndarray, subset: Subset) -> np.ndarray:
     """Voxels (d, h, w) bool that are dark in FLAIR and T1 and bright in T2, of relative intensities."""
     signs = np.array([1 if modality is Modality.T2 else -1 for modality in subset], np.float32)
     score = np.tensordot(signs / len(signs), relative, 1)
-    return ndimage.gaussian_filter(score, _FLUID_WIDTH, truncate=_REACH) > _FLUID_SCORE
+    return smoothed(score, _FLUID_WIDTH) > _FLUID_SCORE
+
+
+def reach(blur: np.ndarray) -> np.ndarray:
+    """Voxels (3,) along z, y, x around the tumor of a label map that growing it looks at and changes.
+
+    Args:
+        blur: of the recipient, see :class:`Reference`.
+    """
+    return ceil(_BORDER_MM) + _ADDED + np.ceil(_REACH * blur.max(axis=0, initial=0)).astype(int)
 
 
 def fit_label(
@@ -106,21 +122,26 @@ def fit_label(
 
     Edema follows white matter and leaves fluid out; nothing is in the ventricles or outside ``allowed``.
     """
-    tumor, core = label > 0, np.isin(label, REGIONS["TC"])
-    inside, away = depth_in(tumor), distance_near(tumor, ceil(_BORDER_MM) + 1)
-    border = np.where(tumor, inside - 0.5, 0.5 - away)
-    bends = _TRACTS_MM * tissue.white + _ROUGH_MM * smooth_noise(label.shape, 5.0, random)
+    tumor = tightest_box(label > 0)
+    result = np.zeros_like(label)
+    if tumor is None:
+        return result
+    box = part_of(tumor, ceil(_BORDER_MM), label.shape)
+    label, core = label[box], np.isin(label[box], REGIONS["TC"])
+    border = border_depth(label > 0)
+    bends = _TRACTS_MM * tissue.white[box] + _ROUGH_MM * smooth_noise(label.shape, 5.0, random)
     reached = (border + bends > 0) & (np.abs(border) < _BORDER_MM) | (border >= _BORDER_MM)
     if not (label == TumorClass.ED).any():
-        reached = tumor
-    reached &= ~tissue.fluid
-    result = np.where(core, label, np.where(reached, np.uint8(TumorClass.ED), np.uint8(0)))
-    result[~allowed | _spared(tissue.ventricles, core)] = TumorClass.BACKGROUND
-    pieces, count = ndimage.label(result > 0)
+        reached = label > 0
+    reached &= ~tissue.fluid[box]
+    fitted = np.where(core, label, np.where(reached, np.uint8(TumorClass.ED), np.uint8(0)))
+    fitted[~allowed[box] | _spared(tissue.ventricles[box], core)] = TumorClass.BACKGROUND
+    pieces, count = ndimage.label(fitted > 0)
     if count > 1:
         sizes = np.bincount(pieces.ravel())
         small = sizes < min(_LEAST_PIECE, sizes[1:].max())
-        result[small[pieces]] = TumorClass.BACKGROUND
+        fitted[small[pieces]] = TumorClass.BACKGROUND
+    result[box] = fitted
     return result
 
 
@@ -155,86 +176,111 @@ def paint(
     if tumor is None:
         return healthy
     change = np.zeros_like(healthy)
-    covered = np.zeros(label.shape, np.float32)
-    grain = np.zeros(len(healthy))
+    grain = np.zeros((len(healthy), 1))
+    box = part_of(tumor, _ADDED, label.shape)
+    place = (slice(None), *box)
+    canvas = _Canvas.of(healthy[place], label[box], tissue.white[box], looks.subset, random)
+    covered = np.zeros(canvas.label.shape, np.float32)
+    flat = np.zeros_like(canvas.healthy)
     for cls in TUMOR_CLASSES:
-        mask = label == cls
-        box = tightest_box(mask)
-        if box is None:
+        if not (canvas.label == cls).any():
             continue
-        box = part_of(box, _ADDED, label.shape)
-        share = ndimage.gaussian_filter(mask[box].astype(np.float32), _SOFT_MM[cls])
-        place = (slice(None), *box)
         look = looks.classes[cls]
-        scores = _scores(healthy[place], label[box], cls, tissue.white[box], looks.subset, look, random)
-        change[place] += share * (look.intensities(scores) - healthy[place])
-        covered[box] += share
-        grain = np.maximum(grain, _GRAIN * look.noise())
-    blur = reference.blur[rows]
-    part = part_of(tumor, _ADDED + ceil(_REACH * blur.max(initial=0)), label.shape)
-    place = (slice(None), *part)
+        share = smoothed((canvas.label == cls).astype(np.float32), _SOFT_MM[cls])
+        where = np.flatnonzero(share > _LEAST_SHARE)
+        values = look.intensities(canvas.scores(cls, look, where))
+        flat[:, where] += share.ravel()[where] * (values - canvas.healthy.take(where, axis=-1))
+        covered += share
+        grain = np.maximum(grain, _GRAIN * look.noise()[:, None])
     # of noise, no tumor has more than the tissue around it
-    grain = np.minimum(grain, (reference.grain / reference.spread)[rows])
-    noise = random.standard_normal(change.shape, dtype=np.float32)
-    painted = healthy.copy()
-    painted[place] += _blurred(change[place], blur)
-    painted[place] += covered[part] * noise[place] * _column(grain)
+    grain = np.minimum(grain, (reference.grain / reference.spread)[rows, None]).astype(np.float32)
+    noise = covered > _LEAST_SHARE
+    flat_noise = covered[noise] * random.standard_normal((len(healthy), noise.sum()), np.float32) * grain
+    change[place] = flat.reshape(change[place].shape)
+    painted = healthy + _blurred(change, reference.blur[rows])
+    painted[place][:, noise] += flat_noise
     return painted
 
 
 def _blurred(change: np.ndarray, blur: np.ndarray) -> np.ndarray:
-    """Volumes (n, d, h, w), each under a Gaussian of the widths (n, 3) along z, y, x; in place."""
-    for volume, widths in zip(change, blur, strict=True):
-        for axis, width in enumerate(widths):
-            if width > _LEAST_BLUR:
-                volume[:] = ndimage.gaussian_filter1d(volume, width, axis, truncate=_REACH)
-    return change
+    """Volumes (n, d, h, w), each under a Gaussian of the widths (n, 3) along z, y, x."""
+    return np.stack(
+        [
+            smoothed(volume, np.where(widths > _LEAST_BLUR, widths, 0))
+            for volume, widths in zip(change, blur, strict=True)
+        ]
+    )
 
 
-def _scores(
-    healthy: np.ndarray,
-    label: np.ndarray,
-    cls: TumorClass,
-    white: np.ndarray,
-    subset: Subset,
-    look: ClassAppearance,
-    random: np.random.Generator,
-) -> np.ndarray:
-    """Normal scores (n, d, h, w): what lies deep, what the tissue is, and noise."""
-    mask = label == cls
-    depth = class_depth(label, cls)
-    known = depth_scores(depth[mask])
-    # beyond the border the trend goes on as at the border
-    deep = np.full(label.shape, known.min(), np.float32)
-    deep[mask] = known
-    smooth = look.scales + _EDGES * np.eye(len(SCALES))[1] * look.scales[:, :1]
-    # Single voxels differ by noise, which is added to intensities: before the map to them, long tails of a
-    # distribution would turn it into specks that no scan shows.
-    smooth[:, 0] = 0
-    smooth *= np.sqrt(SCALES)  # the map to intensities sharpens: it makes edges of slopes
-    scores = random_fields(label.shape, smooth, look.correlation, random)
-    share = _ANATOMY[cls]
-    if share:
-        for channel, modality in enumerate(subset):
-            anatomy = _standard(_anatomy(healthy[channel], white, modality), mask)
-            scores[channel] = np.sqrt(1 - share**2) * scores[channel] + share * anatomy
-    for channel, trend in enumerate(look.depth.clip(-0.95, 0.95)):
-        scores[channel] = trend * deep + np.sqrt(1 - trend**2) * _standard(scores[channel], mask)
-    return scores
+@dataclass(frozen=True)
+class _Canvas:
+    """The box of a tumor: what its classes are painted with.
+
+    Attributes:
+        healthy: (n, d * h * w) relative intensities.
+        label: (d, h, w) classes.
+        anatomy: (n, d * h * w) what of the tissue shows through edema.
+        fields: (k, n, d * h * w) of :func:`unit_fields`. All classes share them, so that none begins at a
+            border.
+    """
+
+    healthy: np.ndarray
+    label: np.ndarray
+    anatomy: np.ndarray
+    fields: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        healthy: np.ndarray,
+        label: np.ndarray,
+        white: np.ndarray,
+        subset: Subset,
+        random: np.random.Generator,
+    ) -> _Canvas:
+        """Of relative intensities (n, d, h, w) of some sequences, classes, and white matter (d, h, w)."""
+        # in FLAIR and T2 white matter takes up more water than gray
+        anatomy = [
+            white if modality in (Modality.FLAIR, Modality.T2) else volume - smoothed(volume, _SMOOTH_MM)
+            for modality, volume in zip(subset, healthy, strict=True)
+        ]
+        fields = unit_fields(SCALES[1:], len(healthy), label.shape, random)
+        count = len(healthy)
+        return cls(
+            healthy.reshape(count, -1),
+            label,
+            np.stack(anatomy).reshape(count, -1),
+            fields.reshape(*fields.shape[:2], -1),
+        )
+
+    def scores(self, cls: TumorClass, look: ClassAppearance, where: np.ndarray) -> np.ndarray:
+        """Normal scores (n, m) at the voxels (m,): what lies deep, what the tissue is, and noise."""
+        inside = self.label.ravel()[where] == cls
+        known = depth_scores(class_depth(self.label, cls).ravel()[where][inside])
+        # beyond the border the trend goes on as at the border
+        deep = np.full(len(inside), known.min(), np.float32)
+        deep[inside] = known
+        # Single voxels differ by noise, which is added to intensities: before the map to them, long tails of
+        # a distribution would turn it into specks that no scan shows.
+        smooth = look.scales[:, 1:].copy()
+        smooth[:, 0] += _EDGES * look.scales[:, 0]
+        smooth *= np.sqrt(SCALES[1:])  # the map to intensities sharpens: it makes edges of slopes
+        scores = mixed_fields(self.fields.take(where, axis=-1), smooth, look.correlation)
+        share = _ANATOMY[cls]
+        if share:
+            anatomy = _standard(self.anatomy.take(where, axis=-1), inside)
+            scores *= np.float32(np.sqrt(1 - share**2))
+            scores += np.float32(share) * anatomy
+        trend = look.depth.clip(-0.95, 0.95).astype(np.float32)[:, None]
+        return trend * deep + np.sqrt(1 - trend**2) * _standard(scores, inside)
 
 
-def _anatomy(healthy: np.ndarray, white: np.ndarray, modality: Modality) -> np.ndarray:
-    """What of the tissue shows through edema: in FLAIR and T2 white matter takes up more water than gray."""
-    if modality in (Modality.FLAIR, Modality.T2):
-        return white
-    return healthy - ndimage.gaussian_filter(healthy, 4.0)
-
-
-def _column(values: np.ndarray) -> np.ndarray:
-    return values[:, None, None, None]
-
-
-def _standard(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Mean 0 and standard deviation 1 inside a mask; outliers cut off."""
-    inside = values[mask]
-    return ((values - inside.mean()) / (inside.std() + 1e-6)).clip(-3, 3)
+def _standard(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Rows (n, m) of mean 0 and standard deviation 1 in some of their voxels (m,), in place; outliers cut."""
+    known = values.compress(inside, axis=1)
+    mean = known.mean(axis=1, keepdims=True)
+    known -= mean
+    spread = np.sqrt(np.einsum("ij,ij->i", known, known) / known.shape[1]) + np.float32(1e-6)
+    values -= mean
+    values /= spread[:, None]
+    return np.clip(values, -3, 3, out=values)

@@ -12,6 +12,12 @@ SYNTHESIS_METHODS = ("aem", "mixup", "grown")
 """Tumors transplanted as asymmetry error maps, whole images mixed (the paper's comparison, Table 6), or
 tumors grown from label maps."""
 
+EARLIER_GROWING, GROWING = 2, 3
+"""How tumors were grown for runs whose ``run.json`` does not say, and how they are grown now.
+
+Part of the names of files. The earlier ones are no longer made, but read where a run has kept them.
+"""
+
 MOST_FACTOR = 1000
 """Real and synthetic cases together, times the real ones: for a mistyped number, which would fill a disk."""
 

@@ -15,7 +15,7 @@ from ..imaging.cache import CachedCase
 from ..runtime.freed_memory import freed_memory_kept
 from .grower import Grower
 from .mixup import MixedCase
-from .options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
+from .options import GROWING, MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
 from .synthetic_case import SyntheticCase
 from .transplanted_case import TransplantedCase
 from .tumor_cache import CachedTumor, cache_tumor, tumor_folder
@@ -29,6 +29,7 @@ def synthetic_cases(
     options: SynthesisOptions | None = None,
     folder: Path | None = None,
     on_progress: Progress | None = None,
+    growing: int = GROWING,
 ) -> list[SyntheticCase]:
     """Synthetic cases that make a set of N real ones ``factor`` times as large: (factor - 1) * N of them.
 
@@ -47,6 +48,7 @@ def synthetic_cases(
         folder: where tumors are kept, each cut or grown once; by default ``tumors`` beside the first case's
             file.
         on_progress: called before each tumor is cut or grown, and at the end.
+        growing: how tumors grow; for a run that began with an earlier version, as it did then.
 
     Returns:
         Cases that read from disk when asked for a crop, named synthetic_0000 and so on.
@@ -60,7 +62,9 @@ def synthetic_cases(
     options, cases = options or SynthesisOptions(), sorted(cases, key=lambda case: case.name)
     folder = folder or tumor_folder(cases[0].path.parent)
     if method == "grown":
-        return grow_cases(cases, range((factor - 1) * len(cases)), seed, options, folder, on_progress)
+        return grow_cases(
+            cases, range((factor - 1) * len(cases)), seed, options, folder, on_progress, growing
+        )
     if method == "aem":
         tumors = _cut(cases, folder, options, on_progress)
         donors = _Donors(cases, list(tumors))
@@ -88,16 +92,17 @@ def grow_cases(
     options: SynthesisOptions,
     folder: Path,
     on_progress: Progress | None = None,
+    growing: int = GROWING,
 ) -> list[SyntheticCase]:
     """Some of the cases that :func:`synthetic_cases` makes by the method "grown".
 
     Args:
         cases: all real ones, sorted by name.
         numbers: which, from 0.
-        seed, options, folder, on_progress: as there.
+        seed, options, folder, on_progress, growing: as there.
     """
     notify = reporter(on_progress)
-    grower, made = Grower(cases, options.grown, folder), []
+    grower, made = Grower(cases, options.grown, folder, growing), []
     for step, number in enumerate(numbers):
         name = f"synthetic_{number:04d}"
         notify(Event(ProgressStage.GROW_TUMORS, step, len(numbers), name))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from scipy import fft, ndimage, optimize
+from scipy import optimize
 
 from ..imaging.boxes import Box, tightest_box
+from .separable import along_axes, bumps
 
 SCALES = (0.6, 1.2, 2.5, 5.0, 10.0)
 """Widths in mm of the Gaussians that a correlation is a sum of; from a voxel to the size of a tumor."""
@@ -45,54 +48,62 @@ def correlation_lengths(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
-def random_fields(
-    shape: tuple[int, int, int], weights: np.ndarray, correlation: np.ndarray, random: np.random.Generator
+def unit_fields(
+    scales: Sequence[float], count: int, shape: tuple[int, ...], random: np.random.Generator
 ) -> np.ndarray:
-    """Gaussian fields, one for each sequence.
+    """Independent Gaussian fields of mean 0 and variance 1, ``count`` for each scale.
 
     Args:
+        scales: of :data:`SCALES`.
+        count: of sequences.
         shape: (d, h, w).
-        weights: (n, len(SCALES)) as of :func:`correlation_lengths`, one row for each field.
-        correlation: (n, n) between the fields.
         random: source of the noise.
 
     Returns:
-        (n, d, h, w) float32 of mean 0 and standard deviation 1.
+        (len(scales), count, d, h, w) float32.
     """
-    size = [fft.next_fast_len(length, real=True) for length in shape]
-    noise = random.standard_normal((len(weights), *size), dtype=np.float32)
+    fields = np.empty((len(scales), count, *shape), np.float32)
+    for scale, target in zip(scales, fields, strict=True):
+        matrices = [bumps(length, scale) for length in shape]
+        noise = random.random((count, *(matrix.shape[1] for matrix in matrices)), np.float32)
+        noise -= np.float32(0.5)  # sums of a dozen numbers of even distribution are normal
+        target[:] = along_axes(noise, matrices)
+        target *= np.float32(np.sqrt(12))
+    return fields
+
+
+def mixed_fields(fields: np.ndarray, weights: np.ndarray, correlation: np.ndarray) -> np.ndarray:
+    """Fields of mean 0 and variance 1 with given correlations, one for each sequence.
+
+    Args:
+        fields: (k, n, ...) of :func:`unit_fields`, any of their voxels.
+        weights: (n, k) as of :func:`correlation_lengths`, one row for each sequence.
+        correlation: (n, n) between the sequences.
+
+    Returns:
+        (n, ...) float32.
+    """
     # the square root of the matrix mixes independent noise into correlated noise
     values, vectors = np.linalg.eigh(correlation)
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    spectrum = fft.rfftn(np.tensordot(root.astype(np.float32), noise, 1), axes=(1, 2, 3))
-    squared = _squared_frequencies(size)
-    part = (slice(None), *(slice(0, length) for length in shape))
-    # the power spectrum of a correlation exp(-r^2 / 4 s^2) is s^3 exp(-s^2 k^2), but for a constant
-    powers = [scale**3 * np.exp(-(scale**2) * squared) for scale in SCALES]
-    spectrum *= np.stack([np.sqrt(np.tensordot(row, powers, 1)) for row in weights])
-    fields = fft.irfftn(spectrum, size, axes=(1, 2, 3), overwrite_x=True)[part]
-    fields -= fields.mean(axis=(1, 2, 3), keepdims=True)
-    return fields / fields.std(axis=(1, 2, 3), keepdims=True)
+    shares = np.sqrt(weights / weights.sum(axis=1, keepdims=True))
+    mixing = (shares[:, :, None] * root[:, None]).reshape(len(weights), -1)
+    mixed = mixing.astype(np.float32) @ fields.reshape(mixing.shape[1], -1)
+    return mixed.reshape(-1, *fields.shape[2:])
 
 
-def smooth_noise(shape: tuple[int, int, int], width: float, random: np.random.Generator) -> np.ndarray:
+def smooth_noise(shape: tuple[int, ...], width: float, random: np.random.Generator) -> np.ndarray:
     """One field (d, h, w) of structures ``width`` voxels across; mean 0, standard deviation 1."""
-    step = max(1, int(width / 4))
-    coarse = random.standard_normal([length // step + 2 for length in shape], dtype=np.float32)
-    field = ndimage.gaussian_filter(coarse, width / 2 / step, mode="wrap")
-    for axis, length in enumerate(shape):
-        # linear between the coarse voxels, axis by axis
-        place = np.arange(length, dtype=np.float32) / step
-        low, share = place.astype(int), (place % 1).reshape(-1, *(1,) * (field.ndim - axis - 1))
-        field = np.take(field, low, axis) * (1 - share) + np.take(field, low + 1, axis) * share
+    matrices = [bumps(length, width / 2) for length in shape]
+    field = along_axes(random.standard_normal([m.shape[1] for m in matrices], np.float32), matrices)
     return (field - field.mean()) / field.std()
 
 
-def part_of(box: Box, margin: int, shape: tuple[int, ...]) -> Box:
-    """A box with a margin, inside an array of a shape."""
+def part_of(box: Box, margin: int | Sequence[int], shape: tuple[int, ...]) -> Box:
+    """A box with a margin, one or one for each axis, inside an array of a shape."""
     return tuple(
-        slice(max(0, part.start - margin), min(size, part.stop + margin))
-        for part, size in zip(box, shape, strict=True)
+        slice(max(0, part.start - more), min(size, part.stop + more))
+        for part, more, size in zip(box, np.broadcast_to(margin, len(box)).tolist(), shape, strict=True)
     )
 
 
@@ -110,10 +121,3 @@ def _correlation(values: np.ndarray, mask: np.ndarray, lag: int) -> float | None
         both = first & second
         total, pairs = total + float(products[both].sum()), pairs + int(both.sum())
     return total / pairs if pairs >= _LEAST_PAIRS else None
-
-
-def _squared_frequencies(size: list[int]) -> np.ndarray:
-    """(d, h, w // 2 + 1) squared angular frequencies in rad per voxel."""
-    axes = [2 * np.pi * fft.fftfreq(length) for length in size[:-1]] + [2 * np.pi * fft.rfftfreq(size[-1])]
-    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
-    return (z * z + y * y + x * x).astype(np.float32)

@@ -14,7 +14,13 @@ from typing import Any
 from ..core import strict_json
 from ..core.environment import versions
 from ..core.errors import CaseError
-from ..core.files import explain_write_errors, read_text, write_report
+from ..core.files import (
+    explain_write_errors,
+    leaving_no_empty_folder,
+    read_text,
+    removed_if_refused,
+    write_report,
+)
 from ..core.kinds import checked
 from ..core.labels import from_classes
 from ..core.modalities import subset_name
@@ -96,9 +102,11 @@ def synthesize(
         "seed": seed,
         "options": _as_json(options),
     }
-    _claim(output, data, plan)
-    prepared = _prepare(labeled, output / _WORK_FOLDER, notify)
-    cases = synthetic_cases(prepared, factor, seed, method, options, on_progress=on_progress)
+    # options that are found impossible now shall not keep others from this folder
+    with leaving_no_empty_folder(output), removed_if_refused(output / REPORT_FILE, output / _WORK_FOLDER):
+        _claim(output, data, plan)
+        prepared = _prepare(labeled, output / _WORK_FOLDER, notify)
+        cases = synthetic_cases(prepared, factor, seed, method, options, on_progress=on_progress)
     for number, case in enumerate(cases):
         notify(Event(ProgressStage.WRITE, number, len(cases), case.name))
         _write_case(case, output)

@@ -167,7 +167,7 @@ class _Dry(TorchDispatchMode):
         self.operations = self.moved = 0.0
         self._seen: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
         self._memory = np.empty(0, np.uint8)
-        self._shapes: dict[Any, Any] = {}  # what a call gives; half of a step's calls are repeated ones
+        self._shapes: dict[Any, Any] = {}  # by call: five of six that rfnet makes are repeated ones
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Of each operator, below autograd and autocast."""

@@ -13,6 +13,7 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors, read_text, write_text
 from ..core.seeding import HASH_RULE, RULES
+from ..synthesis.options import EARLIER_GROWING, GROWING
 from .earlier_runs import as_begun
 from .plan import Plan, from_json, to_json
 from .run_folder import RunFolder
@@ -58,6 +59,8 @@ class RunRecord:
         seed: fixes everything random.
         seeding: the rule that gives generators their seeds, see :mod:`~..core.seeding`. Runs from before
             there was the key have rule 1.
+        growing: how its synthetic tumors grow, if any do. Runs from before there was the key have
+            ``EARLIER_GROWING``.
         convention: label convention that was asked for; None where the layout tells it.
         initial: whole path of the student that the first stage began with, if any.
         prepared: whole path of the folder of prepared cases; None for the run's own.
@@ -82,6 +85,7 @@ class RunRecord:
     preset: str | None = None
     seed: int = 0
     seeding: int = HASH_RULE
+    growing: int = EARLIER_GROWING
     convention: str | None = None
     initial: str | None = None
     prepared: str | None = None
@@ -104,6 +108,7 @@ class RunRecord:
             "preset": self.preset,
             "seed": self.seed,
             "seeding": self.seeding,
+            "growing": self.growing,
             "convention": self.convention,
             "initial": self.initial,
             "prepared": self.prepared,
@@ -128,6 +133,9 @@ class RunRecord:
         seeding = content.get("seeding", HASH_RULE)
         if seeding not in RULES:
             raise OptionError(f"seeding={seeding}")
+        growing = content.get("growing", EARLIER_GROWING)
+        if growing not in (EARLIER_GROWING, GROWING):
+            raise OptionError(f"growing={growing!r:.60}")
         _check_kinds(content)
         return cls(
             data=content["data"],
@@ -138,6 +146,7 @@ class RunRecord:
             preset=content.get("preset"),
             seed=content.get("seed", 0),
             seeding=seeding,
+            growing=growing,
             convention=content.get("convention"),
             initial=content.get("initial"),
             prepared=content.get("prepared"),
@@ -162,6 +171,11 @@ class RunRecord:
         try:
             return cls.from_json(strict_json.loads(read_text(path)))
         except FileNotFoundError:
+            if folder.holds_folds:
+                raise CaseError(
+                    f"'{folder.path}' is a cross-validation. Choose one of its folds, such as "
+                    f"'{folder.path / 'fold0'}', or give folds to train it on."
+                ) from None
             raise CaseError(
                 f"'{folder.path}' is no training run: it has no {path.name}. Choose the folder given to "
                 "--output."

@@ -20,6 +20,7 @@ from ..methods.registry import METHODS
 from ..networks.head import Head
 from ..networks.heads import FIVE_CLASSES
 from ..networks.options import CAVITY, HEAD_NAMES
+from ..synthesis.options import GROWING
 from .checkpoints import read_checkpoint
 from .folds import record_beside
 from .followers import check_trackers
@@ -66,6 +67,11 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
         return _resumed(request, request.changes())
     if request.restart:
         raise OptionError(f"Only a run that is resumed can restart stage {request.restart}. Add --resume.")
+    if request.folds is None and folder.holds_folds:
+        raise CaseError(
+            f"'{request.output}' is a cross-validation. Give folds and --resume to go on with it, or choose "
+            "another folder."
+        )
     asked = (request.resume and record_beside(request)) or _asked(request)
     if folder.has_checkpoint:
         if relaunched and _asks_for(asked, RunRecord.read(folder)):
@@ -100,6 +106,7 @@ def _asked(request: TrainRequest) -> RunRecord:
         preset=None if whole_plan else request.preset,
         seed=request.seed,
         seeding=SEED_SEQUENCE_RULE,
+        growing=GROWING,
         convention=request.convention,
         initial=_whole(request.initial),
         prepared=_whole(request.prepared),

@@ -158,9 +158,9 @@ def stage_cases(
         if synthesis.method == "aem" and distributed.world() > 1:
             distributed.on_all_ranks(_cut_share, plain, folder, options)
         if synthesis.method == "grown" and distributed.world() > 1:
-            distributed.on_all_ranks(_grow_share, plain, synthesis.factor, record.seed, folder, options)
-        arguments = (plain, synthesis.factor, record.seed, synthesis.method, options, folder, report)
-        made = distributed.on_all_ranks(synthetic_cases, *arguments)
+            distributed.on_all_ranks(_grow_share, plain, synthesis.factor, record, folder, options)
+        given = (plain, synthesis.factor, record.seed, synthesis.method, options, folder, report)
+        made = distributed.on_all_ranks(synthetic_cases, *given, record.growing)
     usable = [case for case in (*real, *made) if possible_subsets(case, settings)]
     if not usable:
         subsets = ", ".join(settings.training_subsets)
@@ -319,11 +319,12 @@ def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOpti
 
 
 def _grow_share(
-    cases: Sequence[CachedCase], factor: int, seed: int, folder: Path, options: SynthesisOptions
+    cases: Sequence[CachedCase], factor: int, record: RunRecord, folder: Path, options: SynthesisOptions
 ) -> None:
     """Grow the tumors that fall to this process; then all find them all."""
     numbers = range((factor - 1) * len(cases))[distributed.rank() :: distributed.world()]
-    grow_cases(sorted(cases, key=lambda case: case.name), numbers, seed, options, folder)
+    by_name = sorted(cases, key=lambda case: case.name)
+    grow_cases(by_name, numbers, record.seed, options, folder, growing=record.growing)
 
 
 def _excluded(listing: CaseListing, exclude: Sequence[str]) -> list[str]:

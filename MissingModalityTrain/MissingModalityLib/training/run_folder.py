@@ -12,14 +12,13 @@ student: ``pretrain.safetensors``, ``train.safetensors`` and so on. A process th
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import MissingModalityError
-from ..core.files import leaving_no_empty_folder
+from ..core.files import leaving_no_empty_folder, remove_all
 from ..inference.locations import STUDENT_SUFFIX
 from ..runtime import lock
 
@@ -84,6 +83,13 @@ class RunFolder:
         # unlike Path.is_file, it takes a name that no system can have for none
         return os.path.isfile(self.checkpoint)
 
+    @property
+    def holds_folds(self) -> bool:
+        """Whether it is the folder of a cross-validation, of which a fold has begun."""
+        with suppress(OSError):  # a text that a user has typed may be no name
+            return any(self.path.glob(f"fold*/{self.record.name}"))
+        return False
+
 
 @contextmanager
 def leaving_nothing(folder: RunFolder) -> Iterator[None]:
@@ -100,16 +106,6 @@ def leaving_nothing(folder: RunFolder) -> Iterator[None]:
         try:
             yield
         except MissingModalityError:
-            if not folder.record.exists() and not any(folder.path.glob(f"fold*/{folder.record.name}")):
-                _remove(made)
+            if not folder.record.exists() and not folder.holds_folds:
+                remove_all(made)
             raise
-
-
-def _remove(places: Sequence[Path]) -> None:
-    """Files and folders; what cannot be removed stays, since the error to be told is another one."""
-    with suppress(OSError):
-        for path in places:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -33,13 +34,16 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     Raises:
         CaseError: ``run`` is not a training run.
         StudentError: it has no whole checkpoint of finite weights, or ``output`` cannot be written.
-        OptionError: ``output`` does not end in .safetensors, or there is nothing to gate.
+        OptionError: ``output`` does not end in .safetensors or is a stage's own student, or there is nothing
+            to gate.
     """
     run, output = Path(run), Path(output)
     if output.suffix != STUDENT_SUFFIX:
         raise OptionError(f"{output}: a model file ends in {STUDENT_SUFFIX}. Give it that ending.")
     folder = RunFolder(run)
     record = RunRecord.read(folder)
+    if os.path.realpath(output) in (os.path.realpath(folder.student(name)) for name in record.plan.stages):
+        raise OptionError(f"{output}: the run itself goes on from this model. Choose another name or folder.")
     state = read_checkpoint(folder)
     network = networks.build(record.plan.network, **record.plan.network_options)
     try:

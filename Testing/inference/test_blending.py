@@ -1,0 +1,60 @@
+"""Windows are laid and blended as MONAI's inferer does, to the bit, without MONAI."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.inferers import sliding_window_inference
+from torch import Tensor
+
+from command_line import run_child
+from MissingModalityLib.inference.blending import blend_windows
+from MissingModalityLib.inference.windows import count_windows
+
+
+@pytest.mark.parametrize(("blending", "mode"), [("gaussian", "gaussian"), ("mean", "constant")])
+@pytest.mark.parametrize(
+    ("shape", "window", "overlap"),
+    [
+        ((20, 23, 17), (8, 8, 8), 0.5),
+        ((16, 30, 9), (16, 12, 16), 0.25),
+        ((5, 7, 6), (8, 8, 8), 0.5),
+        ((24, 8, 11), (6, 8, 10), 0.9),
+        ((40, 36, 33), (32, 32, 32), 0.0),
+    ],
+)
+def test_windows_are_blended_as_monai_does_to_the_bit(
+    shape: tuple[int, ...], window: tuple[int, ...], overlap: float, blending: str, mode: str
+) -> None:
+    image = torch.rand(1, 2, *shape, generator=torch.Generator().manual_seed(0))
+    places, expected_places = [], []
+    before = [max(width - side, 0) // 2 for width, side in zip(window, shape, strict=True)]
+
+    def answer(patch: Tensor) -> Tensor:
+        return torch.cat([patch.cumsum(2), patch.flip(3)[:, :1]], 1)
+
+    def predict(patch: Tensor, first: tuple[int, ...]) -> Tensor:
+        places.append(first)
+        return answer(patch)
+
+    def expected(patch: Tensor, windows: list) -> Tensor:
+        expected_places.append(tuple(s.start - b for s, b in zip(windows[0][2:], before, strict=True)))
+        return answer(patch)
+
+    found = blend_windows(image, window, overlap, blending, predict)
+    theirs = sliding_window_inference(image, window, 1, expected, overlap, mode, with_coord=True)
+    assert torch.equal(found, theirs) and found.shape[2:] == shape
+    assert places == expected_places and len(places) == count_windows(shape, window, overlap)
+
+
+@pytest.mark.slow
+def test_the_bundled_network_is_read_without_monai() -> None:
+    code = (
+        "import sys; sys.modules['monai'] = None\n"
+        "import MissingModalityLib.inference.segment_files\n"
+        "from MissingModalityLib.inference.locations import bundled_student\n"
+        "from MissingModalityLib.inference.student import Student\n"
+        "Student.load(bundled_student())"
+    )
+    result = run_child(code=code)
+    assert result.returncode == 0, result.stderr
