@@ -47,7 +47,7 @@ def ramp_left(image: sitk.Image, even: sitk.Image, brain: sitk.Image) -> float:
     return float(right / left)
 
 
-@pytest.mark.parametrize("below_zero", [0.0, 500.0])
+@pytest.mark.parametrize("below_zero", [0.0, 500.0, -32768.0])
 def test_what_the_coil_has_made_uneven_is_evened_out(
     uneven: Uneven, below_zero: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,11 @@ FLAIR of five held-out patients with the best whole tumor."""
 _TO_DEVIATION = 1.4826
 """A normal distribution's standard deviation in median absolute deviations."""
 
+_OFFSET_SHARE = 0.5
+"""Of the mean, above which the darkest value is an offset that a program has added, as to integers without a
+sign: air, bone and fluid are darker. A coil scales the signal alone, so the offset would hide its field.
+"""
+
 _FEWEST_VOXELS = 1000
 """64 cm³; from less of a brain no field is told."""
 
@@ -74,7 +79,7 @@ def evened(image: sitk.Image, brain: sitk.Image) -> tuple[sitk.Image, float | No
         The volume as it is, and None, where it shows too little of the brain.
     """
     volume = sitk.Cast(image, sitk.sitkFloat32)
-    floor = min(0.0, float(np.min(sitk.GetArrayViewFromImage(image))))
+    floor = _offset(sitk.GetArrayViewFromImage(volume))
     small, mask = _around_brain(volume - floor, brain)
     if np.count_nonzero(sitk.GetArrayViewFromImage(mask)) < _FEWEST_VOXELS:
         return image, None
@@ -88,6 +93,12 @@ def evened(image: sitk.Image, brain: sitk.Image) -> tuple[sitk.Image, float | No
     # beside the brain nothing holds the field, which would make air or scalp outshine all else
     held = sitk.Mask(wide, Grid.from_image(volume).resample(brain, sitk.sitkNearestNeighbor, 0) > 0)
     return (volume - floor) / sitk.Exp(held) + floor, float(np.exp(np.ptp(logarithms)))
+
+
+def _offset(values: np.ndarray) -> float:
+    """The darkest value where it is below 0 or an offset, else 0."""
+    lowest = float(values.min())
+    return lowest if lowest < 0 or lowest > _OFFSET_SHARE * float(values.mean()) else 0.0
 
 
 def _around_brain(volume: sitk.Image, brain: sitk.Image) -> tuple[sitk.Image, sitk.Image]:
