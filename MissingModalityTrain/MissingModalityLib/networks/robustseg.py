@@ -2,9 +2,8 @@
 
 Chen, Dou, Jin, Chen, Qin, Heng: "Robust multimodal brain tumor segmentation via feature disentanglement and
 gated fusion", MICCAI 2019. Each modality has a content encoder; gates of places decide how much each one
-tells. While
-training, images are restored from the fused content and a code of each modality's appearance, so that content
-need not hold it. Its loss is "disentangling", see :mod:`..methods.restoring`.
+tells. While training, images are restored from the fused content and a code of each modality's appearance, so
+that content need not hold it. Its loss is "disentangling", see :mod:`..methods.restoring`.
 """
 
 from __future__ import annotations
