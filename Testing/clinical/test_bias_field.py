@@ -115,7 +115,7 @@ def test_raw_volumes_are_evened_out_unless_nobody_wants_it(
     image, _, brain = uneven
     monkeypatch.setattr(raw, "needs_stripping", lambda volume: True)
     monkeypatch.setattr(bias_field, "needs_stripping", lambda volume: True)
-    monkeypatch.setattr(raw, "strip", lambda study, always, on_volume, ahead: Brain(brain, "a rule", 1.0))
+    monkeypatch.setattr(raw, "strip", lambda study, always, on_volume: Brain(brain, "a rule", 1.0))
     given = Study({FLAIR: image}, {FLAIR: "f.nii"})
     done = raw.make_ready(given, Steps(content_check=False))
     assert done.facts["bias_field"].keys() == {"FLAIR"} and done.study.images[FLAIR] is not image

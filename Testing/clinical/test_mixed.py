@@ -54,7 +54,7 @@ def test_the_volumes_themselves_are_moved_not_their_brains(
     networks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     movement = Movement(sitk.Euler3DTransform(), 12.0, 0.0, True, (0.1, 0.9))
-    monkeypatch.setattr(raw, "register_study", lambda study, notify, beside: (study, {T1: movement}, ()))
+    monkeypatch.setattr(raw, "register_study", lambda study, notify: (study, {T1: movement}, ()))
     given = Study({FLAIR: brain(), T1: head()})
     ready = raw.make_ready(given, Steps(stripping="never", content_check=False))
     np.testing.assert_array_equal(

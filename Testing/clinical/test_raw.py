@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,7 +62,7 @@ def brain(monkeypatch: pytest.MonkeyPatch, patient: dict[Modality, sitk.Image]) 
     mask = Grid.from_image(patient[Modality.FLAIR]).to_image(inside.astype(np.uint8))
     found = Brain(mask, "a rule of the test", 600.0, ("The brain is half a brain.",))
     monkeypatch.setattr(raw, "needs_stripping", lambda image: True)
-    monkeypatch.setattr(raw, "strip", lambda study, always, on_volume, ahead: found)
+    monkeypatch.setattr(raw, "strip", lambda study, always, on_volume: found)
     return found
 
 
@@ -120,23 +119,6 @@ def test_the_brain_that_was_found_goes_with_the_study_and_so_do_its_warnings(pat
     assert ready.facts["stripping"] == {"method": "a rule of the test", "brain_cm3": 600.0}
 
 
-def test_the_brain_of_the_volume_that_stays_is_looked_for_while_others_are_registered(
-    patient, movement, brain, monkeypatch
-) -> None:
-    asked: list[sitk.Image] = []
-    handed: list[Mapping[Modality, sitk.Image]] = []
-
-    def look(image: sitk.Image) -> sitk.Image:
-        asked.append(image)
-        return brain.mask
-
-    monkeypatch.setattr(raw, "mask_ahead", look)
-    monkeypatch.setattr(raw, "strip", lambda study, always, on_volume, ahead: handed.append(ahead) or brain)
-    make_ready(study(patient, *TWO), NO_CHECK)
-    make_ready(study(patient, *TWO), Steps(stripping="never", content_check=False))
-    assert asked == [patient[Modality.FLAIR]] and handed == [{Modality.FLAIR: brain.mask}]
-
-
 def test_one_volume_with_its_skull_on_is_enough_to_look_for_the_brain(patient, brain, monkeypatch) -> None:
     monkeypatch.setattr(raw, "needs_stripping", lambda image: image is patient[Modality.T1])
     ready = make_ready(study(patient, *TWO), Steps("never", content_check=False))
@@ -177,7 +159,7 @@ def test_a_mask_of_ones_own_that_covers_half_of_the_brain_is_told(patient, brain
 def test_thick_slices_and_volumes_that_end_inside_the_brain_are_told(patient, brain, monkeypatch) -> None:
     whole = np.ones(sitk.GetArrayFromImage(brain.mask).shape, np.uint8)
     mask = Grid.from_image(brain.mask).to_image(whole)
-    monkeypatch.setattr(raw, "strip", lambda study, always, on_volume, ahead: Brain(mask, "all", 1.0, ()))
+    monkeypatch.setattr(raw, "strip", lambda study, always, on_volume: Brain(mask, "all", 1.0, ()))
     thick = sitk.Image(patient[Modality.FLAIR])
     thick.SetSpacing((4.0, 4.0, 5.5))
     warnings = make_ready(Study({Modality.FLAIR: thick}, NAMES), NO_CHECK).study.warnings

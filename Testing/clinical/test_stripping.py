@@ -13,7 +13,7 @@ from heads import BRAIN_MM, GRID, ball, brain, brain_mask, head
 from MissingModalityLib.clinical import stripping
 from MissingModalityLib.clinical.installed_tools import Tool
 from MissingModalityLib.clinical.mask_checks import implausible_masks
-from MissingModalityLib.clinical.stripping import grown, mask_ahead, needs_stripping, strip
+from MissingModalityLib.clinical.stripping import grown, needs_stripping, strip
 from MissingModalityLib.core.errors import ImageError, NetworksMissing
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.imaging import plausibility
@@ -192,28 +192,6 @@ def test_what_is_stripped_already_is_its_own_brain(found: dict[int, sitk.Image])
     result = strip(study(head(), brain()), on_volume=lambda number, name: looked_at.append((number, name)))
     assert looked_at == [(0, "FLAIR.nii.gz")]
     assert result.method == "deepbet 1.0.2 in FLAIR and the outline of what was stripped already (T1ce)"
-
-
-def test_a_brain_that_was_found_ahead_is_not_looked_for_again(found: dict[int, sitk.Image]) -> None:
-    found |= {FLAIR: brain_mask(), T1CE: brain_mask(grow_mm=2)}
-    given = study(head(), head())
-    ahead = mask_ahead(given.images[FLAIR])
-    assert found.keys() == {T1CE}
-    whole = strip(given, ahead={FLAIR: ahead})
-    found |= {FLAIR: brain_mask(), T1CE: brain_mask(grow_mm=2)}
-    np.testing.assert_array_equal(array(whole.mask), array(strip(given).mask))
-
-
-def test_what_refuses_to_look_ahead_is_told_in_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
-        raise NetworksMissing("deepbet is not installed.")
-
-    monkeypatch.setattr(stripping, "TOOLS", ())
-    monkeypatch.setattr(stripping, "load_networks", refuse)
-    given = study(head())
-    assert mask_ahead(given.images[FLAIR]) is None
-    with pytest.raises(NetworksMissing):
-        strip(given)
 
 
 def test_stripping_always_looks_at_what_seems_stripped(found: dict[int, sitk.Image]) -> None:

@@ -25,7 +25,7 @@ from .mixed import alike
 from .outlines import share_outline
 from .registration import Movement, follow, register_study
 from .steps import Steps
-from .stripping import Brain, mask_ahead, needs_stripping, strip
+from .stripping import Brain, needs_stripping, strip
 
 THICK_SLICE_MM = 4.0
 """Protocols for tumors ask for slices of at most 4 mm (Ellingson et al., Neuro-Oncology 17, 2015)."""
@@ -67,9 +67,8 @@ def make_ready(study: Study, steps: Steps, on_progress: Progress | None = None) 
     facts: dict[str, Any] = {"asked": steps.to_json()}
     study = check_volumes(study)  # as they were given; what the steps make of them has checks of its own
     thick = _thick_slices(study)
-    ahead: dict[Modality, sitk.Image] = {}
-    study, facts["registration"] = _registered(study, steps, notify, ahead)
-    study, facts["stripping"] = _stripped(study, steps, notify, ahead)
+    study, facts["registration"] = _registered(study, steps, notify)
+    study, facts["stripping"] = _stripped(study, steps, notify)
     study = _warned(study, thick + _checked(study, steps, notify))
     refuse_copies(study)  # while their intensities are as given
     if study.brain is not None and steps.bias_field != "never":
@@ -77,13 +76,8 @@ def make_ready(study: Study, steps: Steps, on_progress: Progress | None = None) 
     return Ready(study, facts)
 
 
-def _registered(
-    study: Study, steps: Steps, notify: Progress, ahead: dict[Modality, sitk.Image]
-) -> tuple[Study, dict[str, Any]]:
-    """Volumes moved onto the first one, and by name of each other one what was done.
-
-    The first one's brain, if it will be needed, is put into ``ahead`` meanwhile, for that one is not moved.
-    """
+def _registered(study: Study, steps: Steps, notify: Progress) -> tuple[Study, dict[str, Any]]:
+    """Volumes moved onto the first one, and by name of each other one what was done."""
     first = study.images[study.reference]
     others = [modality for modality in study.images if modality != study.reference]
     if steps.registration == "never" or not others:
@@ -94,14 +88,7 @@ def _registered(
     told: tuple[str, ...] = ()
     if unsure:
         part = replace(study, images={m: images[m] for m in (study.reference, *unsure)})
-        strips = steps.brain_mask is None and _asks_for_stripping(steps, first)
-
-        def look() -> None:
-            mask = mask_ahead(first)
-            if mask is not None:
-                ahead[study.reference] = mask
-
-        _, movements, told = register_study(alike(part), notify, look if strips else None)
+        _, movements, told = register_study(alike(part), notify)
         images |= {m: follow(images[m], found) for m, found in movements.items() if found.moved}
     facts = {modality.name: _movement_facts(movements.get(modality)) for modality in others}
     return _warned(replace(study, images=images), told), facts
@@ -119,13 +106,7 @@ def _movement_facts(movement: Movement | None) -> dict[str, Any]:
     }
 
 
-def _asks_for_stripping(steps: Steps, image: sitk.Image) -> bool:
-    return steps.stripping == "always" or (steps.stripping == "auto" and needs_stripping(image))
-
-
-def _stripped(
-    study: Study, steps: Steps, notify: Progress, ahead: Mapping[Modality, sitk.Image]
-) -> tuple[Study, dict[str, Any]]:
+def _stripped(study: Study, steps: Steps, notify: Progress) -> tuple[Study, dict[str, Any]]:
     """The study with its brain where that has to be told from the head, and how it was found."""
     if steps.brain_mask is not None:
         reference = study.images[study.reference]
@@ -133,14 +114,16 @@ def _stripped(
         doubts = doubt_mask(brain, steps.brain_mask, reference, study.names[study.reference])
         facts = {"method": "given mask", "brain_cm3": round(volume_mm3(brain) / MM3_PER_CM3, 1)}
         return _warned(replace(study, brain=brain), doubts + _partial_head(brain)), facts
-    if not any(_asks_for_stripping(steps, image) for image in study.images.values()):
+    wanted = steps.stripping == "always" or (
+        steps.stripping == "auto" and any(map(needs_stripping, study.images.values()))
+    )
+    if not wanted:
         return study, {"method": "none"}
     total = len(study.images)
     found = strip(
         study,
         steps.stripping == "always",
         lambda number, name: notify(Event(ProgressStage.STRIP, number, total, name)),
-        ahead,
     )
     notify(Event(ProgressStage.STRIP, total, total))
     warnings = [_how_stripped(found), *found.warnings, *_partial_head(found.mask)]

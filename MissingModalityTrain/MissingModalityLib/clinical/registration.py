@@ -5,10 +5,7 @@ Only headers change (:func:`follow`): voxels are interpolated once, later, on th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -98,15 +95,13 @@ def follow(moving: sitk.Image, movement: Movement) -> sitk.Image:
 
 
 def register_study(
-    study: Study, on_progress: Progress | None = None, beside: Callable[[], object] | None = None
+    study: Study, on_progress: Progress | None = None
 ) -> tuple[Study, dict[Modality, Movement], tuple[str, ...]]:
     """All volumes of a study onto its first, each by itself, on as many cores as there are.
 
     Args:
         study: of one to four volumes.
         on_progress: called with the stage ``register``, for each volume that is begun.
-        beside: other work, begun when all volumes are under way and a core is free: three on two cores would
-            leave one idle while the last is registered.
 
     Returns:
         The study with headers that agree; the movement of each volume but the first; a sentence for each
@@ -124,15 +119,13 @@ def register_study(
         names = study.names[first], study.names[modality]
         return _register(head, _head(study.images[modality], names[1]), study.images[modality], names)
 
-    work: list[Callable[[], Any]] = [partial(registered, modality) for modality in others]
-    results = side_by_side(lambda one: one(), work + ([beside] if beside else []))
+    results = side_by_side(registered, others)
     for number, modality in enumerate(others):
         notify(Event(ProgressStage.REGISTER, number, len(others), study.names[modality]))
         movements[modality] = found = next(results)
         if found.moved:
             images[modality] = follow(images[modality], found)
         told += [sentence for sentence in (_told(found, modality, first), found.doubt) if sentence]
-    list(results)  # what was done beside
     notify(Event(ProgressStage.REGISTER, len(others), len(others)))
     return replace(study, images=images), movements, tuple(told)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from ..core.errors import ImageError, MissingModalityError
+from ..core.errors import ImageError
 from ..core.modalities import Modality, in_words
 from ..imaging.grid import ORIENTATION, Grid
 from ..imaging.intensities import find_background
@@ -107,20 +107,7 @@ def needs_stripping(image: sitk.Image) -> bool:
     return bool(sections.max() > LARGEST_SECTION_MM2 or sections.sum() * height > LARGEST_BRAIN_MM3)
 
 
-def mask_ahead(image: sitk.Image) -> sitk.Image | None:
-    """The brain that :func:`strip` will find in one volume; None where it would refuse to."""
-    try:
-        return _in_head(image, _finders()[0])
-    except MissingModalityError:  # which strip raises in its turn
-        return None
-
-
-def strip(
-    study: Study,
-    always: bool = False,
-    on_volume: Callable[[int, str], None] | None = None,
-    ahead: Mapping[Modality, sitk.Image] | None = None,
-) -> Brain:
+def strip(study: Study, always: bool = False, on_volume: Callable[[int, str], None] | None = None) -> Brain:
     """Find the brain of a study.
 
     By deepbet where it is installed; else, and where what it finds is no brain, by SynthStrip or HD-BET where
@@ -130,7 +117,6 @@ def strip(
         study: checked volumes, which lie in one space. What is stripped already serves as its own brain.
         always: look for the brain in these volumes, too.
         on_volume: called before a brain is looked for, with the volume's number from 0 and its name.
-        ahead: brains of :func:`mask_ahead` in some of the volumes.
 
     Raises:
         NetworksMissing: nothing that finds brains is installed; the message says how to install it.
@@ -145,9 +131,8 @@ def strip(
         mask = _agreed(own, study, _asked(own, tuple(own)))
         return _measured(mask, "nothing, for all volumes are stripped already", ())
     failures = []
-    for number, finder in enumerate(_finders()):
-        known = {} if number or not ahead else ahead
-        masks = {**_found(study, own, finder, on_volume, known), **own}
+    for finder in _finders():
+        masks = {**_found(study, own, finder, on_volume), **own}
         reasons = implausible_masks(masks, tuple(own))
         left = {modality: mask for modality, mask in masks.items() if modality not in reasons}
         if left:
@@ -202,16 +187,15 @@ def _found(
     own: Mapping[Modality, sitk.Image],
     finder: _Finder,
     on_volume: Callable[[int, str], None] | None,
-    known: Mapping[Modality, sitk.Image],
 ) -> dict[Modality, sitk.Image]:
-    """The brain in each volume that is not stripped; of some it is known."""
+    """The brain in each volume that is not stripped."""
     masks = {}
     for number, (modality, image) in enumerate(study.images.items()):
         if modality in own:
             continue
         if on_volume:
             on_volume(number, study.names[modality])
-        masks[modality] = known[modality] if modality in known else _in_head(image, finder)
+        masks[modality] = _in_head(image, finder)
     return masks
 
 
