@@ -235,16 +235,14 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
 def _schedule(parts: dict[str, list[float]], total: float) -> Iterator[str]:
     """How long the raw steps would take on two cores that work at the rate of one, and what lies idle.
 
-    The brain of the first volume is looked for on one core while the others are registered; of the others by
-    threads, which are taken to share evenly; what is in no part is taken to be done on one core.
+    Brains are looked for by threads, which are taken to share evenly; what is in no part is taken to be done
+    on one core.
     """
-    brains = parts["strip"] if parts["register"] else [0.0, *parts["strip"]]
-    rest = total - sum(map(sum, parts.values()))
     steps = {
-        "registered, the first brain": _on_two_cores([*parts["register"], *brains[:1]]),
-        "the other brains": sum(brains[1:]) / 2,
+        "registered": _on_two_cores(parts["register"]),
+        "the brain found": sum(parts["strip"]) / 2,
         "evened out": _on_two_cores(parts["even out"]),
-        "the rest": rest,
+        "the rest": total - sum(map(sum, parts.values())),
     }
     for name, seconds in parts.items():
         yield f"{name:12} " + " ".join(f"{one:.2f}" for one in seconds) + " CPU s"
