@@ -123,6 +123,7 @@ bench: install
 	$(BIN)/python Testing/tools/bench_training.py
 	$(BIN)/python Testing/tools/bench_evaluation.py
 	$(BIN)/python Testing/tools/bench_networks.py
+	$(BIN)/python Testing/tools/bench_processes.py
 	$(BIN)/python Testing/tools/bench_synthesis.py
 	$(BIN)/python Testing/tools/bench_raw.py
 

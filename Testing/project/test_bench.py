@@ -14,6 +14,7 @@ import torch
 import bench
 import bench_evaluation
 import bench_networks
+import bench_processes
 import bench_raw
 import bench_synthesis
 import bench_training
@@ -117,6 +118,14 @@ def test_networks_and_straightforward_ones_give_the_same_numbers(
     for row in measured.splitlines():
         if "half precision" not in row:
             assert float(row.split()[-1]) < 1e-4, row
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_losses_of_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_processes.main(["--crop", "32", "--steps", "2"]) == 0
+    *_, measured = capsys.readouterr().out.splitlines()
+    assert float(measured.split()[-1]) < 1e-3
+    assert float(measured.split("x;")[0].split()[-1]) > 0
 
 
 @pytest.mark.slow
