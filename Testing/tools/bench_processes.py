@@ -44,7 +44,7 @@ def epoch(processes: int, cases: Path, folder: Path, crop: int, steps: int) -> d
     command += ["--seed", str(SEED), "--progress", "none", "--set", *settings]
     command += ["epochs=1", "validation_fraction=0", "num_workers=0"]
     print(f"measuring {processes} ...", file=sys.stderr, flush=True)
-    subprocess.run(command, check=True, stdout=sys.stderr, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return json.loads((output / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
 
 
