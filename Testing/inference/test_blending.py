@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from monai.inferers import sliding_window_inference
@@ -33,17 +35,18 @@ def test_windows_are_blended_as_monai_does_to_the_bit(
     def answer(patch: Tensor) -> Tensor:
         return torch.cat([patch.cumsum(2), patch.flip(3)[:, :1]], 1)
 
-    def predict(patch: Tensor, first: tuple[int, ...]) -> Tensor:
+    def predict(patch: Tensor, first: tuple[int, ...]) -> Iterator[Tensor]:
         places.append(first)
-        return answer(patch)
+        yield answer(patch)
+        yield answer(2 * patch)
 
     def expected(patch: Tensor, windows: list) -> Tensor:
         expected_places.append(tuple(s.start - b for s, b in zip(windows[0][2:], before, strict=True)))
         return answer(patch)
 
-    found = blend_windows(image, window, overlap, blending, predict)
+    found = blend_windows(image, window, overlap, blending, predict, 2)
     theirs = sliding_window_inference(image, window, 1, expected, overlap, mode, with_coord=True)
-    assert torch.equal(found, theirs) and found.shape[2:] == shape
+    assert torch.equal(found[:1], theirs) and torch.equal(found[1:], 2 * theirs) and found.shape[2:] == shape
     assert places == expected_places and len(places) == count_windows(shape, window, overlap)
 
 

@@ -7,7 +7,7 @@ takes two seconds and 0.1 GB: a tenth of what a case from files takes.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -27,9 +27,10 @@ def blend_windows(
     window: Sequence[int],
     overlap: float,
     blending: str,
-    predict: Callable[[Tensor, tuple[int, ...]], Tensor],
+    predict: Callable[[Tensor, tuple[int, ...]], Iterable[Tensor]],
+    answers: int,
 ) -> Tensor:
-    """The weighted mean of what windows tell of each voxel.
+    """The weighted mean of what windows tell of each voxel, for one question or several.
 
     Args:
         image: (1, C, D, H, W); zeros are put around one that is smaller than a window, the smaller half
@@ -39,10 +40,12 @@ def blend_windows(
         blending: one of :data:`.card.BLENDINGS`: weights fall from a window's middle as a Gaussian, or all
             count alike.
         predict: called with a window (1, C, d, h, w) and its first voxel (z, y, x) in the image, below 0
-            where zeros were put; gives (1, K, d, h, w), which is changed.
+            where zeros were put; gives its answers one after the other, each (1, K, d, h, w), which is
+            changed. Joined they would take as long as a small network.
+        answers: how many ``predict`` gives.
 
     Returns:
-        (1, K, D, H, W).
+        (answers, K, D, H, W).
     """
     shape = image.shape[2:]
     lacking = [max(width - side, 0) for width, side in zip(window, shape, strict=True)]
@@ -55,10 +58,11 @@ def blend_windows(
     axes = (window_starts(*along, overlap) for along in zip(padded.shape[2:], window, strict=True))
     for start in itertools.product(*axes):
         place = (..., *(slice(first, first + width) for first, width in zip(start, window, strict=True)))
-        answer = predict(padded[place], tuple(a - b for a, b in zip(start, before, strict=True)))
-        if blended is None:
-            blended = torch.zeros(*answer.shape[:2], *padded.shape[2:])
-        blended[place] += answer.mul_(weights)
+        first = tuple(a - b for a, b in zip(start, before, strict=True))
+        for number, answer in enumerate(predict(padded[place], first)):
+            if blended is None:
+                blended = torch.zeros(answers, *answer.shape[1:2], *padded.shape[2:])
+            blended[number][place] += answer[0].mul_(weights)
         total[place] += weights
     blended /= total
     return blended[(..., *(slice(first, first + side) for first, side in zip(before, shape, strict=True)))]

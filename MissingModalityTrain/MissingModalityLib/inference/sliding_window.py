@@ -206,31 +206,29 @@ def _infer_once(
     done = 0
     presence: dict[int, Tensor] = {}
 
-    def predict(patch: Tensor, first: tuple[int, ...]) -> Tensor:
-        """(1, 4, d, h, w) -> (1, S K, d, h, w)"""
+    def predict(patch: Tensor, first: tuple[int, ...]) -> Iterator[Tensor]:
+        """(1, 4, d, h, w) -> (1, K, d, h, w) of each subset"""
         nonlocal done
         start = [voxel - side // 2 for voxel, side in zip(first, image.shape[1:], strict=True)]
         brain = (patch[0] != 0).flatten(1).any(1)
         seen = (subsets & brain).any(1).tolist()
-        parts = [network.head.background(patch.shape)] * len(seen)
         with fast_precision(device, precision):
             outputs = _outputs(network, patch.to(device), subsets[seen].to(device), torch.tensor([start]))
-            for number in itertools.compress(itertools.count(), seen):
+            for number, visible in enumerate(seen):
+                if not visible:
+                    yield network.head.background(patch.shape)
+                    continue
                 output = next(outputs)
-                logits = output.logits.float()
-                # a sigmoid would make sound probabilities of infinite logits
-                answer = torch.where(logits.isfinite().all(), network.head.probabilities(logits), torch.nan)
                 # windows are blended in main memory: a GPU holds one window, whatever the case's size
-                parts[number] = answer.cpu()
+                yield _probabilities(network.head, output.logits.float())
                 if output.presence is not None:
                     here = output.presence[0].float().cpu()
                     presence[number] = torch.maximum(here, presence.get(number, here))
         done += 1
         if on_window:
             on_window(done, total)
-        return torch.cat(parts, 1)
 
-    blended = blend_windows(torch.from_numpy(image)[None], size, overlap, blending, predict)
+    blended = blend_windows(torch.from_numpy(image)[None], size, overlap, blending, predict, len(subsets))
     several = np.shape(available)[:-1]
     probabilities = blended.numpy().reshape(*several, -1, *image.shape[1:])
     if not presence:
@@ -238,6 +236,14 @@ def _infer_once(
     nothing = torch.zeros(len(TUMOR_CLASSES))  # of a subset that no window with brain was seen from
     of_subsets = torch.stack([presence.get(number, nothing) for number in range(len(subsets))])
     return RawPrediction(probabilities, of_subsets.numpy().reshape(*several, -1))
+
+
+def _probabilities(head: Head, logits: Tensor) -> Tensor:
+    """(1, K, d, h, w) float32 of logits, in main memory; NaN where one of them is not finite."""
+    least, largest = logits.aminmax()  # tells of NaN too, in a single pass
+    answer = head.probabilities(logits).cpu()
+    # a sigmoid would make sound probabilities of infinite logits
+    return answer if least.isfinite() and largest.isfinite() else answer.fill_(torch.nan)
 
 
 def infer_within_memory(
