@@ -32,7 +32,7 @@ from MissingModalityLib import networks
 from MissingModalityLib.core.labels import TumorClass
 from MissingModalityLib.core.modalities import MODALITIES, SUBSETS, availability
 from MissingModalityLib.inference.locations import bundled_student
-from MissingModalityLib.inference.sliding_window import fast_precision
+from MissingModalityLib.inference.sliding_window import computed_precision, fast_precision
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.methods.losses import segmentation_loss
 from MissingModalityLib.networks.mmformer_blocks import Layer
@@ -202,20 +202,27 @@ def _step(options: argparse.Namespace) -> list[Line]:
     known = present = torch.ones(1, len(MODALITIES), dtype=torch.bool)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.0, amsgrad=True)  # so that both see equal weights
 
-    def step(output: Output) -> Tensor:
+    def step(output: Callable[[], Output], precision: torch.dtype) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        segmentation_loss(network, output, classes, present)["total"].backward()
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            loss = segmentation_loss(network, output(), classes, present)["total"]
+        loss.backward()
         optimizer.step()
         return torch.cat(
             [weight.grad.flatten() for weight in network.parameters() if weight.grad is not None]
         )
 
+    def ours() -> Output:
+        return network(image, known, present, network.loss_features)
+
+    def theirs() -> Tensor:
+        return step(lambda: _straightforward_output(network, image, known), torch.float32)
+
+    half = computed_precision(torch.device("cpu"))
+    title = f"RFNet training step of {options.crop}^3, gradients, "
     return [
-        Line(
-            f"RFNet training step of {options.crop}^3, gradients",
-            lambda: step(network(image, known, present, network.loss_features)),
-            lambda: step(_straightforward_output(network, image, known)),
-        )
+        Line(title + "float32", lambda: step(ours, torch.float32), theirs),
+        Line(title + "half precision where native", lambda: step(ours, half), theirs),
     ]
 
 
