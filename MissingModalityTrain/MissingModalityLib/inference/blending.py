@@ -51,7 +51,8 @@ def blend_windows(
     lacking = [max(width - side, 0) for width, side in zip(window, shape, strict=True)]
     before = [missing // 2 for missing in lacking]
     margins = [(first, missing - first) for first, missing in zip(before, lacking, strict=True)]
-    padded = F.pad(image, [side for pair in reversed(margins) for side in pair])
+    sides = [side for pair in reversed(margins) for side in pair]
+    padded = F.pad(image, sides) if any(sides) else image  # which would be copied whole
     weights = _weights(window, blending)
     total = torch.zeros(1, 1, *padded.shape[2:])
     blended: Tensor | None = None
