@@ -2,8 +2,8 @@
 """The command line: ``missing-modality COMMAND ...`` or ``python -m MissingModalityLib COMMAND ...``.
 
 Exit codes: 0 done; 2 bad input or options or a package that is not installed, one message on stderr; 130
-interrupted; 1 a bug, with a traceback. Commands on many cases do the others where one fails, keep the
-traceback of a bug in a log, and end with 1 too.
+interrupted; 141 nobody reads what is printed; 1 a bug, with a traceback. Commands on many cases do the others
+where one fails, keep the traceback of a bug in a log, and end with 1 too.
 Each command is a file of ``cli``.
 """
 
@@ -37,6 +37,7 @@ from .cli import (
     study,
     synthesize,
     train,
+    unread,
 )
 from .cli.parser import Parser, command_line
 from .cli.speech import spoken
@@ -72,6 +73,20 @@ _REQUIRED = ("torch", "monai", "safetensors", "SimpleITK", "scipy", "matplotlib"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     _print_any_name()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            unread.print_the_rest()
+    except BrokenPipeError:
+        if unread.is_read():
+            raise
+        unread.discard_the_rest()
+        return unread.EXIT_CODE
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """The exit code of one command; help ends in SystemExit."""
     try:
         parser = build_parser()
         _complete(parser)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,3 +40,23 @@ def test_a_name_that_is_no_text_is_printed(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0 and b"udcff" in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there such pipes break in another way")
+@pytest.mark.parametrize("arguments", [("train", "--help-settings"), ("cases", ".")])
+def test_a_reader_that_has_gone_ends_the_command_in_silence(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "case_flair.nii.gz").touch()
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "MissingModalityLib", *arguments],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        cwd=tmp_path,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -139,6 +139,18 @@ def test_links_lead_to_files(page: Path) -> None:
         assert "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def anchors(page: Path) -> set[str]:
+    """What links call the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_headings(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text("utf-8")):
+        assert anchor in anchors(page.parent / target if target else page), f"{target}#{anchor}"
+
+
 def test_every_page_is_in_the_index_and_readme_leads_there() -> None:
     index = (DOCS / "README.md").read_text("utf-8")
     listed = {(DOCS / target).resolve() for target in re.findall(r"\]\(([^):#]+)\)", index)}
