@@ -21,6 +21,9 @@ from MissingModalityTrainLib.viewlayouts import showTable
 RESULTS, HEATMAP = "evaluation", "heatmap.png"
 """Folder inside the run's, and the picture in it."""
 
+FIRST_FOLD = "fold0"
+"""Folder of a cross-validation that each has."""
+
 HEATMAP_WIDTH = 400  # pixels
 OWN = "MissingModality.evaluation"
 """Attribute that tells our table, that of a scene that was loaded too."""
@@ -83,7 +86,8 @@ class EvaluationSection(Section):
         record = self.panel.training.record
         rule = record.plan.resection_cavity if record else state.resectionCavity
         arguments += ["--resection-cavity", rule]
-        self._job.start(arguments, _("Starting..."), self._onEvaluated)
+        model = Path(state.studentPath).name
+        self._job.start(arguments, _("Starting..."), lambda result: self._onEvaluated(model, result))
 
     def update(self):
         state = self.state
@@ -107,10 +111,20 @@ class EvaluationSection(Section):
                 _("Export the model file first."): not isFile(state.studentPath),
                 _("Choose the folder of test cases."): not isFolder(data),
                 _("Choose a run folder; the results go into it."): not state.runPath,
+                _(
+                    "Choose another run folder: the results would replace the scores of a cross-validation."
+                ): self._isCrossValidation(),
             },
         )
         self._job.update()
         self._showHeatmap()
+
+    def _isCrossValidation(self):
+        """Whether the run is one, or a fold of one, whose folder keeps scores that cost all its trainings."""
+        record, run = self.panel.training.record, self.state.runPath
+        return bool(run) and (
+            isFolder(str(Path(run) / FIRST_FOLD)) or (record is not None and record.folds is not None)
+        )
 
     def reset(self):
         self._proposed = ""
@@ -132,13 +146,15 @@ class EvaluationSection(Section):
         text = _("Wrote {path}. The segmentation module lists it.") if listed else _("Wrote {path}.")
         return text.format(path=path)
 
-    def _onEvaluated(self, result):
+    def _onEvaluated(self, model, result):
         table = evaluationTable()
         fillEvaluationTable(table, result["subsets"])
         showTable(table)
         self._pictured = None
         mean = result["averages"]["all"]["dice"]
-        text = _("Cases evaluated: {count}. Mean Dice over all subsets: {dice}.").format(
+        # the name, since another run may be chosen by now, or later
+        text = _("{model}: cases evaluated: {count}. Mean Dice over all subsets: {dice}.").format(
+            model=model,
             count=len(result["cases"]),
             dice=", ".join(f"{name} {mean[name]:.2f}" for name in scoredRegions(mean)),
         )

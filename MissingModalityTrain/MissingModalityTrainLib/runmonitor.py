@@ -11,6 +11,7 @@ from MissingModalityLib.runtime.background import State
 from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.status import run_status
 from MissingModalityPanelLib.progresstexts import jobText
+from MissingModalityPanelLib.slowdisks import isFolder
 
 MINUTE, HOUR, DAY = 60, 3600, 86400  # in seconds
 
@@ -46,6 +47,7 @@ class RunMonitor:
         self.status = run_status(self.folder, self._event if self.alive else None)
         self.busy = not self.alive and lock.is_held(self.folder)
         self.hasCheckpoint = RunFolder(self.folder).has_checkpoint
+        self._isThere = isFolder(str(self.folder))
         self.lookSeconds = time.monotonic() - began
 
     @property
@@ -56,6 +58,11 @@ class RunMonitor:
     @property
     def paused(self):
         return self.state is State.PAUSED
+
+    @property
+    def gone(self):
+        """Whether the folder in which a panel's process has trained is not there any more."""
+        return self.state is not None and not self.alive and not self._isThere
 
     @property
     def finished(self):
@@ -104,6 +111,8 @@ class RunMonitor:
             )
         if self.finished:
             return _("Training has ended. Export writes the model file.")
+        if self.gone:
+            return _("The run folder is not there any more: removed, renamed, or on a disk that has gone.")
         ends = {
             State.STOPPED: _("Stopped."),
             State.FAILED: self._process.error if self._process else "",
@@ -139,6 +148,8 @@ class RunMonitor:
         return _("Stage {stage}: epochs done: {count}.").format(stage=last.stage, count=last.epoch)
 
     def _resumeText(self):
+        if self.hasCheckpoint and self.status is None:
+            return _("What the run folder says of its training cannot be read. Resume tells what is wrong.")
         if self.hasCheckpoint:
             return _("{progress} Resume goes on from there; what came after is trained again.").format(
                 progress=self._doneText()

@@ -10,8 +10,9 @@ import pytest
 
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.student import Student
 from MissingModalityLib.training import run, selection
-from small_networks import write_student
+from small_networks import small_network, tiny_student, write_student
 
 FOUND = {
     "chosen": {"thresholds": {"WT": 0.5, "TC": 0.5, "ET": 0.35}, "min_component_voxels": 100},
@@ -22,10 +23,13 @@ FOUND = {
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """What `select` was called with."""
     calls: list[Any] = []
     monkeypatch.setattr(selection, "select", lambda *values, on_progress: calls.append(values) or FOUND)
+    # what a cross-validation is, is asked before
+    fold = write_student(tmp_path / "of_fold.safetensors", head="regions")
+    monkeypatch.setattr(selection, "_folds", lambda run: ([], [fold]))
     return calls
 
 
@@ -43,6 +47,31 @@ def test_what_was_chosen_is_said_and_stored(
     card = read_card(student)
     assert card.thresholds == FOUND["chosen"]["thresholds"] and card.min_component_voxels == 100
     assert read_card(fold).min_component_voxels == 100
+    assert f"Stored in {student}" in said
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_a_model_decided_by_before_goes_and_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "s.safetensors"
+    tiny_student({"overlap": 0.5, "min_enhancing_voxels": 500, "evaluation": {"cases": 3}}).save(path)
+    for _ in range(2):
+        assert main(["select", "--run", "runs/cv", "--store", str(path)]) == 0
+    first, second = (line for line in capsys.readouterr().out.splitlines() if "Stored" in line)
+    assert first.endswith("s.safetensors, which lost min_enhancing_voxels 500, its evaluation")
+    assert second.endswith("s.safetensors") and "min_enhancing_voxels" not in read_card(path)
+
+
+def test_a_model_of_another_network_is_told_before_anything_is_predicted(
+    asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for other, fault in (({"head": "classes"}, "its head is classes"), ({}, "its network is uhemis")):
+        name = "segresnet" if other else "uhemis"
+        path = tmp_path / f"{name}.safetensors"
+        Student(small_network(name, **other), {"window": [40] * 3}).save(path)
+        assert main(["select", "--run", "runs/cv", "--store", str(path)]) == 2
+        assert fault in capsys.readouterr().err and not asked
 
 
 def test_a_model_that_is_not_there_is_told_before_anything_is_predicted(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from full_disk import full_disk
 from MissingModalityLib.clinical.steps_output import read_steps, write_steps
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
@@ -60,3 +61,24 @@ def test_a_folder_that_cannot_be_made_is_told(given: Study, tmp_path: Path) -> N
     (tmp_path / "file").touch()
     with pytest.raises(OptionError, match=r"file.*Choose another folder"):
         write_steps(given, given, tmp_path / "file" / "steps")
+
+
+def test_movements_of_an_earlier_study_do_not_pass_for_this_ones(given: Study, tmp_path: Path) -> None:
+    movement = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, -0.2, 0.15, (5.0, -8.0, 12.0))
+    images = {**given.images, Modality.T1CE: moved(given.images[Modality.T1CE], movement)}
+    brain = sitk.Cast(given.images[Modality.FLAIR] > 0, sitk.sitkUInt8)
+    write_steps(given, replace(given, images=images, brain=brain), tmp_path)
+    write_steps(given, given, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_steps_that_a_full_disk_does_not_take_leave_those_of_before(given: Study, tmp_path: Path) -> None:
+    brain = sitk.Cast(given.images[Modality.FLAIR] > 0, sitk.sitkUInt8)
+    movement = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, -0.2, 0.15, (5.0, -8.0, 12.0))
+    images = {**given.images, Modality.T1CE: moved(given.images[Modality.T1CE], movement)}
+    write_steps(given, replace(given, brain=brain), tmp_path / "steps")
+    before = (tmp_path / "steps" / "brain.nrrd").read_bytes()
+    with pytest.raises(OptionError, match=r"steps.*cannot be written"), full_disk(50):
+        write_steps(given, replace(given, images=images), tmp_path / "steps")
+    assert [path.name for path in (tmp_path / "steps").iterdir()] == ["brain.nrrd"]
+    assert (tmp_path / "steps" / "brain.nrrd").read_bytes() == before

@@ -72,7 +72,8 @@ def test_what_is_right_already_is_left_alone(telling, tmp_path: Path) -> None:
     telling(lambda student, prepared: regions(prepared, 0.9, 0.9, 0.9))
     student = tiny_student({"min_component_voxels": 7})
     found = choose([(student, cases)], {"smoothing_mm": [1.0], "mirror": [[2]]}, CPU)
-    assert found["chosen"] == {} and found["before"] == found["after"]
+    # of what students do already a file made anew has to be told
+    assert found["chosen"] == {"min_component_voxels": 7} and found["before"] == found["after"]
     assert [entry["value"] for entry in found["tried"]["smoothing_mm"]] == [None, 1.0]
     assert {entry["value"] for entry in found["tried"]["min_component_voxels"]} >= {0, 7, 100}
 
@@ -155,6 +156,31 @@ def test_choices_go_into_the_file_and_take_the_table_of_before_out(tmp_path: Pat
     card = read_card(path)
     assert card.thresholds["ET"] == 0.35 and card.mirror == [2] and card.license == "CC0"
     assert "evaluation" not in card and abs(path.stat().st_size - size) < 200
+
+
+def test_choices_are_made_together_and_what_was_chosen_before_goes(tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    tiny_student({"smoothing_mm": 1.0, "blending": "mean", "overlap": 0.25}).save(path)
+    assert store_choices(path, {"mirror": [2]}) == ["overlap 0.25", "smoothing_mm 1.0"]
+    card = read_card(path)
+    assert card.mirror == [2] and card.smoothing_mm is None
+    assert card.overlap == 0.5 and card.blending == "mean"
+
+
+def test_a_file_that_has_the_choices_already_keeps_its_table(tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    tiny_student({"overlap": 0.5, "evaluation": {"cases": 3}, "mirror": [2]}).save(path)
+    before = path.read_bytes()
+    assert store_choices(path, {"mirror": [2]}) == [] and path.read_bytes() == before
+    assert store_choices(path, {}) == ["mirror [2]", "its evaluation"]
+
+
+def test_choices_that_folds_were_given_are_found_again(telling, tmp_path: Path) -> None:
+    cases = prepared_patients(tmp_path, ["patient_c"])
+    telling(lambda student, prepared: regions(prepared, 0.9, 0.42, 0.8))
+    first = choose([(tiny_student(), cases)], {}, CPU)["chosen"]
+    again = choose([(tiny_student(first), cases)], {}, CPU)["chosen"]
+    assert first == again != {}
 
 
 def test_tumor_that_no_threshold_can_find_counts_as_missed() -> None:

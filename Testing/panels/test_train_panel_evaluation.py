@@ -139,7 +139,7 @@ def test_evaluation_becomes_a_table_and_a_picture(
     scores = "0.8 0.01 0.6 0.02 0.4 nan 5 1 6 1.5 7 2"
     assert row == ["FLAIR+T2", "3", *scores.split()]
     assert panel.ui.evaluationStatusLabel.text == (
-        "Cases evaluated: 3. Mean Dice over all subsets: WT 0.80, TC 0.60, ET 0.40."
+        "s.safetensors: cases evaluated: 3. Mean Dice over all subsets: WT 0.80, TC 0.60, ET 0.40."
     )
     assert not panel.ui.heatmapLabel.pixmap.isNull()
     assert not panel.ui.heatmapLabel.isHidden()
@@ -147,6 +147,18 @@ def test_evaluation_becomes_a_table_and_a_picture(
     panel.ui.evaluateButton.click()
     finish(panel)
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 1
+
+
+def test_scores_of_a_cross_validation_are_not_replaced(panel: Any, tmp_path: Path) -> None:
+    student = write_student(tmp_path / "s.safetensors")
+    folds = tmp_path / "folds"
+    fold = write_run(folds / "fold0", folds=2, fold=0)
+    choose(panel, run=write_run(tmp_path / "run"), student=student, evaluation=tmp_path)
+    assert panel.ui.evaluateButton.enabled
+    for run in (folds, fold):
+        choose(panel, run=run)
+        assert "would replace the scores of a cross-validation" in panel.ui.evaluateButton.toolTip
+        assert not panel.ui.evaluateButton.enabled
 
 
 def test_scores_on_the_training_cases_are_called_flattering(
@@ -204,7 +216,7 @@ def test_a_whole_training_from_the_folder_to_the_evaluated_student(panel: Any, t
     choose(panel, evaluation=tmp_path / "test")
     panel.ui.evaluateButton.click()
     run_events(lambda: panel.ui.evaluationCancelButton.isHidden(), 900)
-    assert "Cases evaluated: 1." in panel.ui.evaluationStatusLabel.text
+    assert "cases evaluated: 1." in panel.ui.evaluationStatusLabel.text
     assert not panel.ui.heatmapLabel.isHidden()
     assert len(Student.load(student).card["evaluation"]["subsets"]) == 15
     panel.cleanup()

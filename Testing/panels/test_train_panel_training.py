@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,28 @@ def test_failure_is_told_and_the_panel_is_ready_again(
     assert errors[0].startswith("no case here")
     assert "no case here" in panel.ui.logText.plainText
     assert panel.ui.startButton.enabled
+
+
+def test_a_run_folder_that_was_removed_is_told(
+    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None], errors: list[str]
+) -> None:
+    replaced_process(WAITING)
+    start(panel, tmp_path)
+    write_run(tmp_path / "run")
+    run_events(says(panel, "train 3/40"))
+    shutil.rmtree(tmp_path / "run")
+    psutil.Process(panel.training._monitor._process.pid).kill()
+    run_events(says(panel, "The run folder is not there any more"))
+    assert "memory" not in panel.ui.trainingStatusLabel.text
+    assert len(errors) == 1 and "not there any more" in errors[0]
+    assert panel.ui.startButton.enabled and not panel.ui.resumeButton.enabled
+
+
+def test_a_run_that_cannot_be_read_does_not_pass_for_one_of_no_epoch(panel: Any, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "run.json").write_text("{")
+    choose(panel, data=tmp_path, run=run)
+    assert panel.ui.trainingStatusLabel.text.startswith("What the run folder says of its training cannot be")
 
 
 def test_a_run_folder_that_cannot_be_written_to_is_told(

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from full_disk import full_disk
 from MissingModalityLib.clinical.contrast import contrast_gain
-from MissingModalityLib.core.errors import OptionError
+from MissingModalityLib.core.errors import ImageError, OptionError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.evaluation.metrics import dice
@@ -139,3 +140,20 @@ def test_without_contrast_no_tumor_is_brighter_than_white_matter() -> None:
     drawn = [ContrastParameters.sample(np.random.default_rng(seed)).means for seed in range(50)]
     assert all(means[tissue][Modality.T1] <= 1 for means in drawn for tissue in ("ncr", "ed", "et"))
     assert any(means["ed"][Modality.FLAIR] > 2 for means in drawn)  # elsewhere as measured
+
+
+@pytest.mark.parametrize("room", [0, 5000])
+def test_of_a_patient_that_a_full_disk_does_not_take_nothing_stays(room: int, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"patient_0004.*disk is not full"), full_disk(room):
+        write_patient(tmp_path / "patients", 4, **COARSE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_patient_that_is_there_stays_where_a_disk_is_full(tmp_path: Path) -> None:
+    patient = write_patient(tmp_path, 4, **COARSE)
+    before = {path.name: path.read_bytes() for path in patient.iterdir()}
+    healthy = write_patient(tmp_path / "healthy", 4, **COARSE, tumor=False)
+    largest = max(path.stat().st_size for path in healthy.iterdir())
+    with pytest.raises(ImageError), full_disk(largest - 1):
+        write_patient(tmp_path, 4, **COARSE, tumor=False)
+    assert {path.name: path.read_bytes() for path in patient.iterdir()} == before

@@ -199,6 +199,39 @@ def test_choices_wait_for_the_last_fold(validated: Path, tmp_path: Path) -> None
         selection.select(run / "fold0")
 
 
+def test_a_fold_that_ends_while_another_trains_leaves_the_joining_to_it(
+    validated: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    shutil.rmtree(run / "evaluation")
+    (run / "fold2" / "train.safetensors").unlink()
+    train(None, run, resume=True, folds=3, fold=0)
+    assert not (run / "evaluation").exists()
+
+
+def test_a_copy_beside_the_folds_is_none_of_them(validated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    shutil.rmtree(run / "evaluation")
+    shutil.copytree(run / "fold0", run / "fold0 (old)")
+    train(None, run, resume=True, folds=3, fold=0)
+    assert scored(run)["rows"] == scored(validated)["rows"]
+    shutil.rmtree(run / "fold1")
+    with pytest.raises(CaseError, match="not all of its 3 folds"):
+        selection.select(run)
+    (run / "fold0 (old)").rename(run / "fold1")
+    with pytest.raises(CaseError, match=r"fold1' holds fold 0 by its run\.json"):
+        selection.select(run)
+
+
+def test_choices_are_not_made_on_folds_of_unlike_plans(validated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    content = record(run / "fold1")
+    content["seed"] = 5
+    (run / "fold1" / "run.json").write_text(json.dumps(content))
+    with pytest.raises(CaseError, match=r"fold 1 was trained with other .* seed"):
+        selection.select(run)
+
+
 def test_folds_teach_one_network_of_all_cases_that_resumes_to_the_same_bits(
     validated: Path, tiny_cases: Path, tmp_path: Path
 ) -> None:

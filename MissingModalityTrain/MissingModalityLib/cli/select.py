@@ -53,7 +53,7 @@ def add(commands: Any) -> None:
         nargs="+",
         default=[],
         metavar="MODEL",
-        help="put what was chosen into these model files",
+        help="let these model files decide by what was chosen alone; their evaluation is taken out",
     )
     add_device(parser)
     add_speech(parser)
@@ -62,11 +62,10 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Select."""
     from ..evaluation.attach import store_choices
-    from ..inference.card import read_card
-    from ..training.selection import select
+    from ..training.selection import check_fits, select
 
     for student in options.store:  # a mistyped name is told before hours of predictions
-        read_card(student)
+        check_fits(options.folder, student)
     with shown_progress(options) as progress:
         selection = select(
             options.folder,
@@ -76,9 +75,11 @@ def run(options: argparse.Namespace) -> None:
             options.device,
             on_progress=progress,
         )
+    lines = _in_words(selection)
     for student in options.store:
-        store_choices(student, selection["chosen"])
-    show_result(options, selection, "\n".join(_in_words(selection)))
+        gone = store_choices(student, selection["chosen"])
+        lines.append(f"Stored in {student}" + (f", which lost {', '.join(gone)}" if gone else ""))
+    show_result(options, selection, "\n".join(lines))
 
 
 def _in_words(selection: Mapping[str, Any]) -> list[str]:

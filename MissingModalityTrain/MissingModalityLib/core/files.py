@@ -60,19 +60,26 @@ def atomic_write(path: Path) -> Iterator[Path]:
         >>> with atomic_write(Path("table.csv")) as temporary:
         ...     temporary.write_text("case,dice")
     """
-    # a process number would not do: containers that share a disk have the same ones
-    # lower case, because ITK knows suffixes in lower case only; the end alone, or a name near the system's
-    # limit would be too long with what comes before it
-    temporary = path.with_name(f"{_MARK}{uuid4().hex[:12]}-{path.name.lower()[-_KEPT_CHARACTERS:]}")
-    try:
+    with written_together(path) as (temporary,):
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # disks of other machines say only now that they are full
-        temporary.chmod(0o666 & ~_umask())  # some libraries make files that nobody else may read
-        _rename(temporary, path)
+
+
+@contextmanager
+def written_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """:func:`atomic_write` for files that are of use together only: all are replaced, or none is."""
+    temporaries = tuple(map(_temporary, paths))
+    try:
+        yield temporaries
+        for temporary in temporaries:  # all, before the first takes its place
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())  # disks of other machines say only now that they are full
+            temporary.chmod(0o666 & ~_umask())  # some libraries make files that nobody else may read
+        for temporary, path in zip(temporaries, paths, strict=True):
+            _rename(temporary, path)
     finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -109,11 +116,11 @@ def remove_stale_temporaries(folder: Path) -> None:
 
 @contextmanager
 def leaving_no_empty_folder(folder: Path) -> Iterator[None]:
-    """Remove a folder, and those above it, that were not there before a block that is refused, if empty."""
+    """Remove a folder, and those above it, that were not there before a block that fails, if empty."""
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
-    except MissingModalityError:
+    except BaseException:  # Ctrl-C too
         with suppress(OSError):  # the first that is not empty ends it
             for path in absent:
                 path.rmdir()
@@ -244,6 +251,13 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     if not whole:
         raise ValueError("data are missing at its end")
     return header
+
+
+def _temporary(path: Path) -> Path:
+    # a process number would not do: containers that share a disk have the same ones
+    # lower case, because ITK knows suffixes in lower case only; the end alone, or a name near the system's
+    # limit would be too long with what comes before it
+    return path.with_name(f"{_MARK}{uuid4().hex[:12]}-{path.name.lower()[-_KEPT_CHARACTERS:]}")
 
 
 def _rename(temporary: Path, path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ..core.errors import CaseError, OptionError
-from ..core.files import explain_write_errors, write_text
+from ..core.files import explain_write_errors, leaving_no_empty_folder, write_text, written_together
 from ..core.words import counted, unknown_name
 from .case import Case
 from .splitting import by_patient
@@ -138,7 +138,8 @@ def write_lists(division: Mapping[str, Sequence[str]], folder: Path) -> None:
     for path, text in texts.items():
         if path.exists() and path.read_text("utf-8") != text:
             raise CaseError(f"{path}: lists other cases already. Choose another folder, or remove it.")
-    with explain_write_errors(folder, "Choose another folder."):
+    with leaving_no_empty_folder(folder), explain_write_errors(folder, "Choose another folder."):
         folder.mkdir(parents=True, exist_ok=True)
-        for path, text in texts.items():
-            write_text(text, path)
+        with written_together(*texts) as temporaries:
+            for temporary, text in zip(temporaries, texts.values(), strict=True):
+                write_text(text, temporary)

@@ -14,7 +14,7 @@ from ..core.errors import CaseError
 from ..core.kinds import checked
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
-from ..inference.card import CHOICES, read_card
+from ..inference.card import CHOICES, SELECTED, read_card
 from ..inference.learned import Learned
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
@@ -28,6 +28,7 @@ _GROUPS = ("all", "with FLAIR", "with T1ce")
 """Averages that the panel and earlier versions read; the others can be made of the subsets."""
 
 _OF_SCORES = ("evaluation", "calibration")
+_NAMES_OF_SCORES = {"evaluation": "its evaluation", "calibration": "its estimate of Dice"}
 _DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
 
@@ -71,14 +72,19 @@ def attach_evaluation(
     return network.card["evaluation"]
 
 
-def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> None:
+def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> list[str]:
     """Put what was chosen for a student into its file, in place and in the file's own precision.
 
-    An evaluation and an estimate of Dice that the file held are of what it was before, and are taken out.
+    What the file had of :data:`~..inference.card.SELECTED` and was not chosen goes: choices are made
+    together. An evaluation and an estimate of Dice that it held are of what it was before, and are taken out;
+    a file that has all choices already stays as it is.
 
     Args:
         student: a student file.
         chosen: keys of :data:`~..inference.card.CHOICES`, as :func:`.selection.choose` returns them.
+
+    Returns:
+        What else changed, in words.
 
     Raises:
         StudentError: the student file cannot be used or written.
@@ -86,8 +92,29 @@ def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> None:
     """
     student = Path(student)
     loaded = Student.load(student)
-    facts = {name: value for name, value in loaded.card.items() if name not in _OF_SCORES}
-    Student(loaded.network, {**facts, **chosen}).save(student, half=_is_half(student))
+    changed = with_choices(loaded, chosen)
+    before, after = ({name: card.get(name) for name in CHOICES} for card in (loaded.card, changed.card))
+    if before == after:
+        return []
+    changed.save(student, half=_is_half(student))
+    return [
+        *(
+            f"{name} {before[name]}"
+            for name in SELECTED
+            if name not in chosen and before[name] != after[name]
+        ),
+        *(_NAMES_OF_SCORES[name] for name in _OF_SCORES if name in loaded.card),
+    ]
+
+
+def with_choices(student: Student, chosen: Mapping[str, Any]) -> Student:
+    """The student with these choices and no others, and without scores of what it was before.
+
+    Raises:
+        OptionError: a fact of another kind, out of its range or not for this network.
+    """
+    facts = {name: value for name, value in student.card.items() if name not in (*SELECTED, *_OF_SCORES)}
+    return Student(student.network, {**facts, **chosen})
 
 
 def _calibration(student: Path, cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -9,7 +9,13 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ..core.errors import OptionError
-from ..core.files import explain_write_errors, write_report, write_text
+from ..core.files import (
+    explain_write_errors,
+    leaving_no_empty_folder,
+    write_report,
+    write_text,
+    written_together,
+)
 from ..core.kinds import checked
 from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.words import counted
@@ -251,12 +257,13 @@ def _cell(score: Mapping[str, Any]) -> str:
 
 def _write(comparison: dict[str, Any], output: Path) -> None:
     report = {name: value for name, value in comparison.items() if name != "markdown"}
-    with explain_write_errors(output, "Choose another output folder."):
+    with leaving_no_empty_folder(output), explain_write_errors(output, "Choose another output folder."):
         output.mkdir(parents=True, exist_ok=True)
-        # first what strict JSON can refuse, so that a table never stands there alone
-        write_report(report, output / REPORT_FILE)
-        write_text(comparison["markdown"], output / TABLE_FILE)
-        _draw(comparison, output / PICTURE_FILE)
+        paths = (output / REPORT_FILE, output / TABLE_FILE, output / PICTURE_FILE)
+        with written_together(*paths) as (whole, table, picture):
+            write_report(report, whole)
+            write_text(comparison["markdown"], table)
+            _draw(comparison, picture)
 
 
 def _draw(comparison: Mapping[str, Any], path: Path) -> None:

@@ -19,7 +19,14 @@ from typing import Any
 
 from ..core import strict_json
 from ..core.errors import CaseError
-from ..core.files import explain_write_errors, leaving_no_empty_folder, read_text, write_report, write_text
+from ..core.files import (
+    explain_write_errors,
+    leaving_no_empty_folder,
+    read_text,
+    write_report,
+    write_text,
+    written_together,
+)
 from ..core.kinds import checked
 from ..core.labels import check_cavity_rule
 from ..core.modalities import subset_name
@@ -46,6 +53,7 @@ CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
 TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
 
 _OTHER_FOLDER = "Choose another output folder."
+_NO_ROOM = "Choose an output folder on a disk with free space."
 
 
 @checked
@@ -206,7 +214,7 @@ def write_evaluation(
     output: Path,
     draw: Callable[[dict[str, Any], Path], None],
 ) -> None:
-    """Write all files of an evaluation into its folder, which is made if absent; the summary last.
+    """Write all files of an evaluation into its folder, which is made if absent, or none of them.
 
     Args:
         evaluation: the content of ``summary.json``.
@@ -222,8 +230,11 @@ def write_evaluation(
         f"# {evaluation['student']} on {counted(len(evaluation['cases']), 'case')} of {evaluation['data']}\n"
     )
     table = "\n".join((title, *score_tables(evaluation), notes(evaluation)))
-    with explain_write_errors(output, _OTHER_FOLDER):
-        write_text(rows_to_csv(rows), output / CASES_FILE)
-        write_text(table, output / TABLE_FILE)
-        draw(evaluation, output / HEATMAP_FILE)
-        write_report(evaluation, output / SUMMARY_FILE)
+    paths = [output / name for name in (CASES_FILE, TABLE_FILE, HEATMAP_FILE, SUMMARY_FILE)]
+    # an earlier evaluation in the folder would be lost by scores without their summary
+    with explain_write_errors(output, _NO_ROOM), written_together(*paths) as temporaries:
+        scores, table_file, picture, report = temporaries
+        write_text(rows_to_csv(rows), scores)
+        write_text(table, table_file)
+        draw(evaluation, picture)
+        write_report(evaluation, report)

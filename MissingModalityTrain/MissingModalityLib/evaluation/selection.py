@@ -142,7 +142,8 @@ def choose(
         on_progress: called for each case and variant.
 
     Returns:
-        ``chosen``: facts for a student's card, those that differ from the students' own; ``cases``, how many;
+        ``chosen``: facts for a student's card, those that differ from a card's without choices or from the
+        students' own, so that any file of this network decides alike with them; ``cases``, how many;
         ``before`` and ``after``: mean Dice, 0..1, of WT, TC and ET; ``tried``: by name of the choice, a list
         of ``value`` and ``dice``, mean over the three regions (of thresholds, of their ``region`` alone), and
         of sizes of pieces ``lesion_dice``, of their region lesion by lesion.
@@ -167,10 +168,8 @@ def choose(
         means = {number: _mean(outcome.dice) for number, (_, outcome) in outcomes.items()}
         tried[name] = [{"value": outcomes[number][0], "dice": mean} for number, mean in means.items()]
         how[name], best = outcomes[_best(means, 0)]
-    chosen = {**how, **asdict(best.decision)}
-    card = {**student.card, **asdict(own)}
     return {
-        "chosen": {name: value for name, value in chosen.items() if value != card.get(name)},
+        "chosen": _chosen(student, {**how, **asdict(best.decision)}),
         "cases": cases,
         "before": before,
         "after": best.dice,
@@ -194,6 +193,12 @@ class _Outcome:
     decision: Decision
     dice: dict[str, float]
     tried: Tried
+
+
+def _chosen(student: Student, decided: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all that was decided what a card has to say."""
+    cards = [{**one.card, **asdict(Decision.of(one))} for one in (student, Student(student.network))]
+    return {name: value for name, value in decided.items() if any(value != card.get(name) for card in cards)}
 
 
 def _counted(total: int, on_progress: Progress | None) -> Callable[[str], None]:

@@ -68,6 +68,9 @@ CHOICES = (
 )
 """What can be chosen for a trained network: all but its weights and window that decides a prediction."""
 
+SELECTED = tuple(name for name in CHOICES if name != "blending")
+"""What a selection on a cross-validation decides."""
+
 
 @dataclass(eq=False)  # of a mapping: a card equals the dictionary of its keys
 class Card(MutableMapping[str, Any]):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -12,11 +13,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import OptionError
-from ..core.files import explain_write_errors
+from ..core.files import explain_write_errors, leaving_no_empty_folder
 from ..core.labels import TumorClass, from_classes
 from ..core.modalities import Modality
 from ..core.seeding import check_seed
-from ..imaging.volumes import write_image
+from ..imaging.volume_set import write_images
 from .anatomy import AnatomyParameters, tissues
 from .contrast import ContrastParameters, render
 from .random_fields import Points
@@ -98,31 +99,34 @@ def write_patient(folder: Path, seed: int, **options: object) -> Path:
 
     Raises:
         OptionError: the folder cannot be made, or no seed.
+        ImageError: a volume cannot be written; there is none of this patient then.
     """
-    target = patient_folder(folder, seed)
-    write_volumes(target, *grow_patient(seed, **options))
+    with patient_folder(folder, seed) as target:
+        write_volumes(target, *grow_patient(seed, **options))
     return target
 
 
-def patient_folder(folder: Path, seed: int, suffix: str = "") -> Path:
-    """``folder/patient_<seed><suffix>``, made if needed.
+@contextmanager
+def patient_folder(folder: Path, seed: int, suffix: str = "") -> Iterator[Path]:
+    """``folder/patient_<seed><suffix>``, made if needed; gone again where the block fails.
 
     Raises:
         OptionError: it cannot be made, or no seed.
     """
     target = Path(folder) / f"patient_{check_seed(seed):04d}{suffix}"
-    with explain_write_errors(target, "Choose a folder you can write to.", OptionError):
-        target.mkdir(parents=True, exist_ok=True)
-    return target
+    with leaving_no_empty_folder(target):
+        # before the patient is grown, which takes a while
+        with explain_write_errors(target, "Choose a folder you can write to.", OptionError):
+            target.mkdir(parents=True, exist_ok=True)
+        yield target
 
 
 def write_volumes(target: Path, volumes: Mapping[Modality, sitk.Image], label: sitk.Image) -> None:
     """``target/{flair,t1ce,t1,t2,seg}.nii.gz``; ``label``, classes 0..3, in BraTS 2021 numbers."""
-    for modality, volume in volumes.items():
-        write_image(volume, target / f"{modality.name.lower()}.nii.gz")
     numbers = sitk.GetImageFromArray(from_classes(sitk.GetArrayViewFromImage(label), "brats2021"))
     numbers.CopyInformation(label)
-    write_image(numbers, target / "seg.nii.gz")
+    images = {modality.name.lower(): volume for modality, volume in volumes.items()} | {"seg": numbers}
+    write_images({target / f"{name}.nii.gz": image for name, image in images.items()})
 
 
 def _is_triple(values: Any, kind: type) -> bool:

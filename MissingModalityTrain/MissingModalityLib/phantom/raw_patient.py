@@ -100,8 +100,9 @@ def write_raw_patient(folder: Path, seed: int) -> Path:
 
     Raises:
         OptionError: the folder cannot be made, or no seed.
+        ImageError: a volume cannot be written; there is none of this patient then.
     """
-    target = patient_folder(folder, seed, "_raw")
-    patient = grow_raw_patient(seed)
-    write_volumes(target, patient.volumes, patient.label)
+    with patient_folder(folder, seed, "_raw") as target:
+        patient = grow_raw_patient(seed)
+        write_volumes(target, patient.volumes, patient.label)
     return target

@@ -18,7 +18,7 @@ from ..datasets.discovery import find_cases
 from ..imaging.cache import cache_case
 from ..imaging.folder_labels import check_numbering, read_numbers
 from ..imaging.grid import Grid
-from ..imaging.volumes import write_image
+from ..imaging.volume_set import write_images
 from .options import SynthesisOptions
 from .transplant import centered
 from .transplanted_case import TransplantedCase
@@ -121,8 +121,7 @@ def _write(
     paths = {name: output / f"{name}.nrrd" for name in images}
     with explain_write_errors(output, "Free some space, or choose a folder you can write to."):
         output.mkdir(parents=True, exist_ok=True)
-        for name, image in images.items():
-            write_image(image, paths[name])
+        write_images({paths[name]: image for name, image in images.items()})
     graft = case.grafts[0]
     # a tumor placed near the border may have its middle outside, where a viewer shows nothing
     middle = np.clip(np.add(graft.start, np.array(graft.shape) // 2), 0, np.array(case.shape) - 1)

@@ -7,7 +7,8 @@ its last student in ``evaluation/``; ``prepared/``, which all folds share; and, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,16 +115,10 @@ def join_folds(output: Path) -> bool:
 
     records = fold_records(output)
     folders = [fold_folder(output, fold).path / EVALUATION_FOLDER for fold in range(records[0].folds)]
-    students = [last_student(fold_folder(output, record.fold), record) for record in records]
-    if len(records) < len(folders) or not all(map(_is_scored, students, folders)):
+    students = last_students(output, records)
+    if len(students) < len(folders) or not all(map(_is_scored, students, folders)):
         return False
-    first = records[0]
-    for record in records:
-        if _made_of(record) != _made_of(first):
-            raise CaseError(
-                f"{output}: fold {record.fold} was trained with other settings, cases or seed than fold "
-                f"{first.fold}. Train it again as the others, in an empty folder."
-            )
+    check_alike(output, records)
     join_evaluations(folders, output / EVALUATION_FOLDER, f"{output.resolve().name}, {len(folders)} folds")
     return True
 
@@ -134,13 +129,45 @@ def fold_records(output: Path) -> list[RunRecord]:
     Raises:
         CaseError: the folder holds no fold, or a record that cannot be read.
     """
-    begun = sorted(output.glob("fold*/run.json"), key=lambda path: (len(str(path)), path))
-    records = [RunRecord.read(RunFolder(path.parent)) for path in begun]
-    if not records or any(record.folds is None for record in records):
+    # a copy beside the folds, "fold0 (old)", is none of them
+    numbers = sorted(
+        int(path.parent.name[4:])
+        for path in output.glob("fold*/run.json")
+        if re.fullmatch(r"fold(0|[1-9]\d*)", path.parent.name, re.ASCII)
+    )
+    records = {number: RunRecord.read(fold_folder(output, number)) for number in numbers}
+    if not records or any(record.folds is None for record in records.values()):
         raise CaseError(
             f"'{output}' holds no cross-validation. Choose the folder that was given to train with folds."
         )
-    return records
+    for number, record in records.items():
+        if record.fold != number:
+            raise CaseError(
+                f"'{fold_folder(output, number).path}' holds fold {record.fold} by its run.json. Give the "
+                "folder back its name, or remove it."
+            )
+    return list(records.values())
+
+
+def check_alike(output: Path, records: Sequence[RunRecord]) -> None:
+    """Refuse folds that are of no one cross-validation.
+
+    Raises:
+        CaseError: folds were trained with different plans or on different cases.
+    """
+    first = records[0]
+    for record in records:
+        if _made_of(record) != _made_of(first):
+            raise CaseError(
+                f"{output}: fold {record.fold} was trained with other settings, cases or seed than fold "
+                f"{first.fold}. Train it again as the others, in an empty folder."
+            )
+
+
+def last_students(output: Path, records: Sequence[RunRecord]) -> list[Path]:
+    """The students of the folds that are trained to their end, in order."""
+    students = [last_student(fold_folder(output, record.fold), record) for record in records]
+    return [path for path in students if path.is_file()]
 
 
 def last_student(folder: RunFolder, record: RunRecord) -> Path:

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import CaseError
+from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors, write_report
 from ..core.kinds import checked
 from ..core.progress import Progress, reporter
 from ..evaluation.selection import choose
+from ..inference.card import read_card
 from ..inference.student import Student
 from ..runtime.devices import choose_device
-from .folds import fold_folder, fold_records, last_student
+from .folds import check_alike, fold_folder, fold_records, last_students
+from .record import RunRecord
 from .run_cases import prepare_run_cases
 
 SELECTION_FILE = "selection.json"
@@ -47,16 +49,12 @@ def select(
         What :func:`~..evaluation.selection.choose` gives.
 
     Raises:
-        CaseError: no cross-validation, a fold of it is not trained to its end, or a case has gone.
+        CaseError: no cross-validation, a fold of it is not trained to its end or unlike the others, or a
+            case has gone.
         OptionError: a value out of its range, or there is no such device.
     """
     run, report = Path(run), reporter(on_progress)
-    records = fold_records(run)
-    students = [last_student(fold_folder(run, record.fold), record) for record in records]
-    if len(records) < records[0].folds or not all(path.is_file() for path in students):
-        raise CaseError(
-            f"{run}: not all of its {records[0].folds} folds are trained to the end. Resume it first."
-        )
+    records, students = _folds(run)
     pairs = []
     for record, path in zip(records, students, strict=True):
         prepared = Path(record.prepared or fold_folder(run, record.fold).prepared)
@@ -67,3 +65,32 @@ def select(
     with explain_write_errors(run, "Choose a folder on a disk with free space."):
         write_report(chosen, run / SELECTION_FILE)
     return chosen
+
+
+def check_fits(run: Path, student: Path) -> None:
+    """Refuse a model file of another kind of network than the folds have, for whom nothing is chosen there.
+
+    Raises:
+        StudentError: no model file, or one of a fold is damaged.
+        CaseError: as :func:`select` refuses ``run``.
+        OptionError: another network or head.
+    """
+    card, of_folds = read_card(student), read_card(_folds(run)[1][0])
+    for name in ("network", "head"):
+        if card[name] != of_folds[name]:
+            raise OptionError(
+                f"{student}: its {name} is {card[name]}, that of the folds in '{run}' is {of_folds[name]}. "
+                "Store what was chosen in a model that was trained as they were."
+            )
+
+
+def _folds(run: Path) -> tuple[list[RunRecord], list[Path]]:
+    """The records and the last students of a cross-validation that is over."""
+    records = fold_records(run)
+    students = last_students(run, records)
+    if len(students) < records[0].folds:
+        raise CaseError(
+            f"{run}: not all of its {records[0].folds} folds are trained to the end. Resume it first."
+        )
+    check_alike(run, records)
+    return records, students
