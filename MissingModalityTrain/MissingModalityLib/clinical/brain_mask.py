@@ -140,12 +140,12 @@ def _stretched(volume: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 def _probability(
     network: torch.nn.Module, volume: torch.Tensor, limits: tuple[torch.Tensor, ...]
 ) -> torch.Tensor:
-    """Of brain, (N, N, N), for intensities (N, N, N), changed in place: a copy of 256**3 has 64 MB."""
+    """Of brain, (N, N, N), for intensities (N, N, N), which are gone after: those of 256**3 have 64 MB."""
     low, high = limits
     scaled = volume.sub_(low).div_(high - low).clamp_(0, 1)
     mean, deviation = scaled.mean(), scaled.std()
     scaled.sub_(mean).div_(deviation).mul_(_DEVIATION).add_(_MEAN)
-    return network(scaled[None, None])[0, 1]
+    return network(scaled[None, None])[0, -1]
 
 
 def _box(coarse: np.ndarray, shape: tuple[int, ...]) -> Box | None:

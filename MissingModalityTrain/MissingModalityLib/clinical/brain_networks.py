@@ -42,11 +42,11 @@ _BRAIN_FILE = ("model.pt", "de8ee7c69654d0dd3935dc4a5d84571d8ecf4637a6bfc01df399
 
 @dataclass(frozen=True)
 class BrainNetworks:
-    """Both take (1, 1, N, N, N) float32 in RAS order (x, y, z), N = 128 and 256, and give (1, 2, N, N, N).
+    """Both take (1, 1, N, N, N) float32 in RAS order (x, y, z), N = 128 and 256, which may be gone after.
 
     Attributes:
-        box: background and brain in the whole volume.
-        brain: background and brain in the box; probabilities, as of ``box``.
+        box: gives (1, K, N, N, N), whose last channel is the probability of brain in the whole volume.
+        brain: likewise, of brain in the box.
     """
 
     box: torch.nn.Module

@@ -14,6 +14,7 @@ from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..imaging.plausibility import is_cut
 from ..imaging.preparation import check_volumes
 from ..imaging.reading import Study
+from ..runtime.freed_memory import give_back
 from .bias_field import even_out
 from .brain_checks import check_brain
 from .content import check_content
@@ -73,6 +74,7 @@ def make_ready(study: Study, steps: Steps, on_progress: Progress | None = None) 
     refuse_copies(study)  # while their intensities are as given
     if study.brain is not None and steps.bias_field != "never":
         study, facts["bias_field"] = even_out(study, notify)
+    give_back()  # what all this has freed would lie beside the volumes on their common grid
     return Ready(study, facts)
 
 
