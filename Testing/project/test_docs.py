@@ -225,6 +225,15 @@ def test_parts_are_left_out_as_in_the_papers_table() -> None:
     assert shown == {name: settings for name, settings in rows.items() if settings}
 
 
+def test_the_folds_models_that_are_named_are_their_last() -> None:
+    page = DOCS / "cross-validation.md"
+    trainings = [parse(command) for command in commands(page) if command.startswith("train --data")]
+    for options in trainings:
+        *_, last = plan_of(options).stages
+        folds = rf"{re.escape(str(options.output))}/fold\S*?/(\w+)\.safetensors"
+        assert set(re.findall(folds, page.read_text("utf-8"))) <= {last}
+
+
 def test_every_picture_is_shown_on_some_page() -> None:
     text = "".join(page.read_text("utf-8") for page in PAGES)
     assert set(re.findall(r"Screenshots/([\w.]+)\)", text)) == {
