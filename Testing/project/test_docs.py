@@ -17,6 +17,7 @@ import MissingModalityLib as mm
 from checkout import ROOT
 from MissingModalityLib.__main__ import build_parser
 from MissingModalityLib.core.settings import with_changes
+from MissingModalityLib.studies.registry import STUDIES
 from small_cases import write_block_cases
 
 DOCS = ROOT / "Resources" / "Docs"
@@ -208,6 +209,29 @@ def test_the_weights_of_joint_distillation_are_those_in_the_guide() -> None:
     assert {name for name, *_ in rows} == weights_of_terms
     for name, *weights in rows:
         assert [float(weight) for weight in weights] == [getattr(options, name) for options in joint], name
+
+
+def test_parts_are_left_out_as_in_the_papers_table() -> None:
+    """The guide's trainings of MST-KDNet without a part, and the rows of its Table 4."""
+    trainings = [parse(command) for command in commands(DOCS / "distillation.md") if "/without-" in command]
+    shown = {
+        f"w/o {options.output.name.removeprefix('without-').upper()}": {
+            key: float(value) for key, value in options.settings
+        }
+        for options in trainings
+        if options.recipe == "mst-kd"
+    }
+    rows = {row.name: dict(row.training.settings) for row in STUDIES["mst-table4"].rows}
+    assert shown == {name: settings for name, settings in rows.items() if settings}
+
+
+def test_the_folds_models_that_are_named_are_their_last() -> None:
+    page = DOCS / "cross-validation.md"
+    trainings = [parse(command) for command in commands(page) if command.startswith("train --data")]
+    for options in trainings:
+        *_, last = plan_of(options).stages
+        folds = rf"{re.escape(str(options.output))}/fold\S*?/(\w+)\.safetensors"
+        assert set(re.findall(folds, page.read_text("utf-8"))) <= {last}
 
 
 def test_every_picture_is_shown_on_some_page() -> None:
