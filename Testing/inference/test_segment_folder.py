@@ -229,6 +229,10 @@ def test_a_run_that_is_stopped_loses_no_line_of_what_was_done_before(
     segment_folder(cases, tmp_path / "out", student, "cpu")
     first = table(tmp_path / "out")
     shutil.copytree(cases / "B_2", cases / "0_new")
+    halves = [tmp_path / "out" / f".unfinished-{age}-a_1.seg.nrrd" for age in ("old", "new")]
+    for half in halves:
+        half.write_bytes(b"NRRD")
+    os.utime(halves[0], (0, 0))
 
     def stop(event: Event) -> None:
         if event.step == event.total or (event.message == "B_2" and event.step):
@@ -237,6 +241,7 @@ def test_a_run_that_is_stopped_loses_no_line_of_what_was_done_before(
     with pytest.raises(KeyboardInterrupt):
         segment_folder(cases, tmp_path / "out", student, "cpu", on_progress=stop)
     assert table(tmp_path / "out").items() >= first.items()
+    assert [half.exists() for half in halves] == [False, True], "the new one may be another process's"
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")

@@ -19,7 +19,14 @@ from ..clinical.steps import Steps
 from ..core import strict_json
 from ..core.errors import CaseError, ImageError, OptionError
 from ..core.failures import note_failure
-from ..core.files import explain_write_errors, file_sha256, image_suffix, read_text, write_text
+from ..core.files import (
+    explain_write_errors,
+    file_sha256,
+    image_suffix,
+    read_text,
+    remove_stale_temporaries,
+    write_text,
+)
 from ..core.kinds import checked
 from ..core.labels import CAVITY_REGION, REGIONS, TUMOR_CLASSES
 from ..core.modalities import Modality, modality_named
@@ -268,4 +275,5 @@ def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list
 def _make_folder(output: Path) -> None:
     with explain_write_errors(output, "Choose another output folder.", OptionError):
         output.mkdir(parents=True, exist_ok=True)
+        remove_stale_temporaries(output)
         TemporaryFile(dir=output).close()  # a folder without write permission shows now, not after a case
