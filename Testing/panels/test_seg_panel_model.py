@@ -101,10 +101,11 @@ def test_nothing_is_promised_of_sequences_that_were_never_evaluated(panel: Any, 
     assert "never evaluated" in panel.ui.expectationLabel.text
 
 
-def test_the_models_card_says_what_was_chosen_for_it(panel: Any, evaluated: Path) -> None:
+def test_the_models_card_says_what_was_chosen_for_it(panel: Any, tmp_path: Path) -> None:
+    student = write_student(tmp_path / "chosen.safetensors", head="regions")
     thresholds = {"WT": 0.4, "TC": 0.5, "ET": 0.35}
-    store_choices(evaluated, {"thresholds": thresholds, "mirror": [2], "min_component_voxels": 100})
-    choose_student(panel, evaluated)
+    store_choices(student, {"thresholds": thresholds, "mirror": [2], "min_component_voxels": 100})
+    choose_student(panel, student)
     panel.ui.cardButton.click()
     assert (
         "chosen beside its weights: thresholds WT 0.4 TC 0.5 ET 0.35, min_component_voxels 100, mirror 2"
