@@ -6,7 +6,7 @@ from pathlib import Path
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError, StudentError
-from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.card import CHOICES, Card, read_card
 from MissingModalityLib.inference.locations import bundled_student, students_in, user_models
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import signalsBlocked
@@ -144,8 +144,25 @@ def cardText(path, card):
         _("number of training cases"): len(training.get("cases", ())),
         _("license"): card.get("license"),
         _("about the data"): card.get("data_note"),
+        _("chosen beside its weights"): choicesText(card),
     }
     lines = [f"- {name}: {value}" for name, value in facts.items() if value]
     limits = [f"- {text}" for text in card.get("limits", ())]
     notice = _("**Research use only, not a medical device.**")
     return "\n".join([f"# {card.get('name', path.stem)}", "", notice, "", *lines, *limits])
+
+
+def choicesText(card):
+    """What a model decides by, as ``missing-modality select`` or ``export`` has put it; empty for nothing."""
+    plain = Card(card["network"], card["options"])
+    chosen = {
+        name: card.get(name) for name in CHOICES if (card.get(name) or None) != (plain.get(name) or None)
+    }
+    return ", ".join(f"{name} {_valueText(value)}" for name, value in chosen.items())
+
+
+def _valueText(value):
+    """Of a choice: a number, a word, axes or a probability for each region."""
+    if isinstance(value, dict):
+        return " ".join(f"{key} {entry}" for key, entry in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -215,7 +215,7 @@ def test_a_cross_validation_counts_beside_the_students_own_evaluation(
     assert "calibration" not in read_card(path), "three patients are too few"
 
 
-def test_enough_patients_held_out_calibrate_the_student_but_for_those_it_learned_from(
+def test_enough_patients_held_out_calibrate_the_student_and_none_it_learned_from_are_told(
     evaluated: Evaluated, tmp_path: Path
 ) -> None:
     path, scores = tmp_path / "s.safetensors", tmp_path / "scores"
@@ -225,17 +225,23 @@ def test_enough_patients_held_out_calibrate_the_student_but_for_those_it_learned
     shutil.copytree(evaluated.output, scores)
     rows, summary = read_rows(scores / "cases.csv"), json.loads((scores / "summary.json").read_text())
 
-    def attach(patients: int) -> dict[str, Any] | None:
-        several = [replace(row, case=f"p{number:02}") for number in range(patients) for row in rows[:60]]
+    def attach(patients: range) -> dict[str, Any] | None:
+        several = [replace(row, case=f"p{number:02}") for number in patients for row in rows[:60]]
         (scores / "cases.csv").write_text(rows_to_csv(several))
         voxels = {row.region: row.reference for row in rows[:60] if row.region in REGIONS}
-        cases = [{"name": f"p{number:02}", "reference_voxels": voxels} for number in range(patients)]
+        cases = [{"name": f"p{number:02}", "reference_voxels": voxels} for number in patients]
         (scores / "summary.json").write_text(json.dumps({**summary, "cases": cases, "scores_sha256": ""}))
         attach_evaluation(path, evaluated.output, [scores])
         return read_card(path).get("calibration")
 
-    assert attach(FEWEST_PATIENTS) is None, "it learned from one of them"
-    found = attach(FEWEST_PATIENTS + 1)
+    before = path.read_bytes()
+    with pytest.raises(CaseError, match=r"s\.safetensors was trained on p00; scores on these flatter it"):
+        attach(range(FEWEST_PATIENTS + 1))
+    with pytest.raises(CaseError, match="was trained on p00"):
+        attach_evaluation(path, scores)
+    assert path.read_bytes() == before
+    assert attach(range(1, FEWEST_PATIENTS)) is None, "one too few"
+    found = attach(range(1, FEWEST_PATIENTS + 1))
     assert found is not None and found["patients"] == FEWEST_PATIENTS
     attach_evaluation(path, scores)
     assert "calibration" not in read_card(path), "patients to report on choose nothing"

@@ -223,6 +223,27 @@ def test_a_table_that_cannot_be_written_costs_no_result(cases: Path, student: Pa
     assert segment_folder(cases, tmp_path / "out", student, "cpu")["kept"] == ["A_1", "B_2"]
 
 
+def test_a_run_that_is_stopped_loses_no_line_of_what_was_done_before(
+    cases: Path, student: Path, tmp_path: Path
+) -> None:
+    segment_folder(cases, tmp_path / "out", student, "cpu")
+    first = table(tmp_path / "out")
+    shutil.copytree(cases / "B_2", cases / "0_new")
+    halves = [tmp_path / "out" / f".unfinished-{age}-a_1.seg.nrrd" for age in ("old", "new")]
+    for half in halves:
+        half.write_bytes(b"NRRD")
+    os.utime(halves[0], (0, 0))
+
+    def stop(event: Event) -> None:
+        if event.step == event.total or (event.message == "B_2" and event.step):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment_folder(cases, tmp_path / "out", student, "cpu", on_progress=stop)
+    assert table(tmp_path / "out").items() >= first.items()
+    assert [half.exists() for half in halves] == [False, True], "the new one may be another process's"
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_write_permission_is_told_before_anything_is_computed(
     cases: Path, student: Path, tmp_path: Path

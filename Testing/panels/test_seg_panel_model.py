@@ -12,6 +12,7 @@ import slicer
 from PySide6 import QtGui
 
 from event_loop import run_events
+from MissingModalityLib.evaluation.attach import store_choices
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime import jobs
 from seg_panel import Silence, add_volumes, choose_student, devicesection, opened_panel
@@ -98,6 +99,18 @@ def test_nothing_is_promised_of_sequences_that_were_never_evaluated(panel: Any, 
     choose_student(panel, evaluated)
     panel.ui.t1Selector.setCurrentNode(node)
     assert "never evaluated" in panel.ui.expectationLabel.text
+
+
+def test_the_models_card_says_what_was_chosen_for_it(panel: Any, tmp_path: Path) -> None:
+    student = write_student(tmp_path / "chosen.safetensors", head="regions")
+    thresholds = {"WT": 0.4, "TC": 0.5, "ET": 0.35}
+    store_choices(student, {"thresholds": thresholds, "mirror": [2], "min_component_voxels": 100})
+    choose_student(panel, student)
+    panel.ui.cardButton.click()
+    assert (
+        "chosen beside its weights: thresholds WT 0.4 TC 0.5 ET 0.35, min_component_voxels 100, mirror 2"
+        in panel.ui.cardBrowser.plainText
+    )
 
 
 def test_the_models_card_is_shown_on_demand(panel: Any, evaluated: Path) -> None:

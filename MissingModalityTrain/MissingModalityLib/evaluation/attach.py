@@ -55,19 +55,22 @@ def attach_evaluation(
 
     Raises:
         StudentError: the student file cannot be used or written.
-        CaseError: a folder holds no evaluation, the first one is of another student, or they mean
-            different distances by HD95; the file is as it was.
+        CaseError: a folder holds no evaluation, the first one is of another student, one of this student is
+            of cases that it learned from, or they mean different distances by HD95; the file is as it was.
     """
     student = Path(student)
-    found, others = read_evaluation(evaluation), [read_evaluation(folder) for folder in cross_validation]
+    found, *others = map(read_evaluation, (evaluation, *cross_validation))
     network = Student.load(student)
     check_weights(network, found, student)
+    for scores in (found, *others):
+        if scores.get("weights_sha256") == found["weights_sha256"]:
+            _check_unseen(student, scores)
     network.card["evaluation"] = {
         **summary_of([found, *others]),
         "weights_sha256": found["weights_sha256"],
         "cross_validated": len({case["name"] for other in others for case in other["cases"]}),
     }
-    network.card["calibration"] = _calibration(student, others)
+    network.card["calibration"] = _calibration(others)
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
 
@@ -117,16 +120,21 @@ def with_choices(student: Student, chosen: Mapping[str, Any]) -> Student:
     return Student(student.network, {**facts, **chosen})
 
 
-def _calibration(student: Path, cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _calibration(cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
-    own = weights_sha256(Student.load(student).network)
-    rows: list[Mapping[str, Any]] = []
-    for evaluation in cross_validation:
-        # of the student itself on patients held out, but never on those that it learned from
-        learned = trained_on(student, evaluation) if evaluation.get("weights_sha256") == own else ()
-        rows += [row for row in evaluation["rows"] if row.get("features") and row["case"] not in learned]
+    rows = [row for evaluation in cross_validation for row in evaluation["rows"] if row.get("features")]
     enough = len({row["case"] for row in rows}) >= FEWEST_PATIENTS
     return fit_calibration(rows) if enough else None
+
+
+def _check_unseen(student: Path, evaluation: Mapping[str, Any]) -> None:
+    """Refuse scores on cases that the student learned from: its file would tell them as if of new ones."""
+    seen = trained_on(student, evaluation)
+    if seen:
+        raise CaseError(
+            f"{student.name} was trained on {', '.join(seen)}; scores on these flatter it. Evaluate it on "
+            "other cases, or list those with --cases."
+        )
 
 
 def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:

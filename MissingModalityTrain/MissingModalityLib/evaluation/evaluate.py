@@ -23,6 +23,7 @@ from ..core.files import (
     explain_write_errors,
     leaving_no_empty_folder,
     read_text,
+    remove_stale_temporaries,
     write_report,
     write_text,
     written_together,
@@ -206,6 +207,7 @@ def make_folder(folder: Path) -> None:
     """
     with explain_write_errors(folder, _OTHER_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
+        remove_stale_temporaries(folder)
 
 
 def write_evaluation(

@@ -19,7 +19,14 @@ from ..clinical.steps import Steps
 from ..core import strict_json
 from ..core.errors import CaseError, ImageError, OptionError
 from ..core.failures import note_failure
-from ..core.files import explain_write_errors, file_sha256, image_suffix, read_text, write_text
+from ..core.files import (
+    explain_write_errors,
+    file_sha256,
+    image_suffix,
+    read_text,
+    remove_stale_temporaries,
+    write_text,
+)
 from ..core.kinds import checked
 from ..core.labels import CAVITY_REGION, REGIONS, TUMOR_CLASSES
 from ..core.modalities import Modality, modality_named
@@ -190,16 +197,17 @@ def _segment_cases(
 ) -> None:
     """Fill in the outcome case by case, with its table written anew after each: a stopped run leaves both."""
     total = len(outcome.cases)
+    # first, since a run that is stopped leaves a table without what it has not come to
+    for case in outcome.cases:
+        if report_path(paths[case.name]).exists():
+            notify(Event(ProgressStage.CASES, 0, total, case.name))
+            _keep(outcome, case, paths[case.name], segmenter, labels)
     for index, case in enumerate(outcome.cases):
+        if case.name in outcome.kept:
+            continue
         notify(Event(ProgressStage.CASES, index, total, case.name))
-        path = paths[case.name]
         try:
-            facts = case.facts()
-            done = _done_before(case, path, segmenter, labels, facts)
-            if done:
-                outcome.kept.append(case.name)
-                done = outcome.told(done, path)
-            outcome.reports[case.name] = done or case.segment(segmenter, path, labels, facts)
+            outcome.reports[case.name] = case.segment(segmenter, paths[case.name], labels, case.facts())
         except Exception as error:  # of whatever kind: the other cases are not to wait for a repair
             failure = note_failure(error, case.name, table.parent)
             outcome.failed[case.name] = failure.reason
@@ -210,9 +218,16 @@ def _segment_cases(
     notify(Event(ProgressStage.CASES, total, total))
 
 
-def _done_before(
-    case: Patient, path: Path, segmenter: Segmenter, labels: str, facts: Mapping[str, Any]
-) -> dict[str, Any] | None:
+def _keep(outcome: _Outcome, case: Patient, path: Path, segmenter: Segmenter, labels: str) -> None:
+    """Take up an earlier result; what goes wrong here is told where the case is segmented."""
+    with suppress(Exception):
+        done = _done_before(case, path, segmenter, labels)
+        if done:
+            outcome.reports[case.name] = outcome.told(done, path)
+            outcome.kept.append(case.name)
+
+
+def _done_before(case: Patient, path: Path, segmenter: Segmenter, labels: str) -> dict[str, Any] | None:
     """The report of an earlier run that would come out the same."""
     try:
         report = strict_json.loads(read_text(report_path(path)))
@@ -226,7 +241,7 @@ def _done_before(
             "preparation": VERSION,
             "library": __version__,
         }
-        if not (same and is_unchanged(report) and case.is_from(report, facts) and path.is_file()):
+        if not (same and is_unchanged(report) and case.is_from(report, case.facts()) and path.is_file()):
             return None
         if image_suffix(path):
             check_file(path)
@@ -260,4 +275,5 @@ def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list
 def _make_folder(output: Path) -> None:
     with explain_write_errors(output, "Choose another output folder.", OptionError):
         output.mkdir(parents=True, exist_ok=True)
+        remove_stale_temporaries(output)
         TemporaryFile(dir=output).close()  # a folder without write permission shows now, not after a case

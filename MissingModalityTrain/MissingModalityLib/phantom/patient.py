@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..core.errors import OptionError
-from ..core.files import explain_write_errors, leaving_no_empty_folder
+from ..core.files import explain_write_errors, leaving_no_empty_folder, remove_stale_temporaries
 from ..core.labels import TumorClass, from_classes
 from ..core.modalities import Modality
 from ..core.seeding import check_seed
@@ -118,6 +118,7 @@ def patient_folder(folder: Path, seed: int, suffix: str = "") -> Iterator[Path]:
         # before the patient is grown, which takes a while
         with explain_write_errors(target, "Choose a folder you can write to.", OptionError):
             target.mkdir(parents=True, exist_ok=True)
+            remove_stale_temporaries(target)
         yield target
 
 
