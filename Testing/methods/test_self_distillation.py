@@ -315,6 +315,9 @@ class TestLoss:
             torch.manual_seed(7)
             terms = method.loss(wrapped, data, 0)
             terms["total"].backward()
+            # whoever lets go of the group last waits for its threads, the wrapper with Python's lock in its
+            # hands, for which they may wait in turn
+            del wrapped
         finally:
             distributed.destroy_process_group()
         assert terms == expected
