@@ -120,17 +120,6 @@ def test_masks_of_a_raw_patient_are_the_packages(real_case: Callable[[str], Path
     assert dice(ours, package(path, whole)) >= 0.999
 
 
-@pytest.mark.slow
-def test_networks_in_less_memory_give_the_bits_of_the_whole_ones() -> None:
-    if not networks_installed():
-        pytest.skip("deepbet is not installed; by: pip install --no-deps deepbet==1.0.2")
-    volume = torch.rand(1, 1, 128, 128, 128, generator=torch.Generator().manual_seed(0))
-    for network in (load_networks().box, load_networks().brain):
-        with torch.inference_mode():
-            expected = network.whole(volume.clone())[:, 1:]
-            assert torch.equal(network(volume.clone()), expected)
-
-
 def test_the_networks_find_the_brain_of_a_raw_patient(real_case: Callable[[str], Path], shared: Path) -> None:
     if not networks_installed():
         pytest.skip("deepbet is not installed; by: pip install --no-deps deepbet==1.0.2")

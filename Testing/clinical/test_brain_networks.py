@@ -49,14 +49,16 @@ def test_the_networks_are_loaded_without_importing_the_package() -> None:
     assert "deepbet" not in sys.modules and "customtkinter" not in sys.modules
 
 
-def test_their_parts_answer_as_the_whole_networks_do() -> None:
+def test_their_parts_find_the_brain_as_the_whole_networks_do_and_free_the_volume() -> None:
     import torch
 
     installed_files()
     volume = torch.randn(1, 1, 64, 64, 64, generator=torch.Generator().manual_seed(0))
     for network in (load_networks().box, load_networks().brain):
         with torch.inference_mode():
-            assert torch.equal(network(volume), network.whole(volume))
+            expected, given = network.whole(volume)[:, 1:], volume.clone()
+            assert torch.equal(network(given), expected)
+        assert not given.untyped_storage().nbytes()
 
 
 def test_a_changed_file_is_not_opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request) -> None:
