@@ -6,6 +6,7 @@ A change here breaks their scripts. Adding a name, or a parameter with a default
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -245,7 +246,10 @@ def test_paths_may_be_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     mm.train("cases", "run", settings=SETTINGS, device="cpu", prepared="prepared", on_progress=events.append)
     mm.export("run", "student.safetensors")
     mm.train("cases", "more", settings=SETTINGS, device="cpu", initial="student.safetensors")
-    mm.evaluate_folder("student.safetensors", "cases", "scores", device="cpu", on_progress=events.append)
+    unseen = json.loads(Path("run/run.json").read_text("utf-8"))["validation"]
+    mm.evaluate_folder(
+        "student.safetensors", "cases", "scores", device="cpu", on_progress=events.append, cases=unseen
+    )
     mm.attach_evaluation("student.safetensors", "scores")
     mm.compare_folders({"one": ["scores"], "same": ["scores"]}, "table")
     mm.synthesize("cases", "synthetic", factor=2, on_progress=events.append)
