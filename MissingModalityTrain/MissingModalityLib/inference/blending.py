@@ -41,7 +41,7 @@ def blend_windows(
             count alike.
         predict: called with a window (1, C, d, h, w) and its first voxel (z, y, x) in the image, below 0
             where zeros were put; gives its answers one after the other, each (1, K, d, h, w), which is
-            changed. Joined they would take as long as a small network.
+            changed. To join them first would take a copy of all.
         answers: how many ``predict`` gives.
 
     Returns:
