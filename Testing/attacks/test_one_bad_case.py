@@ -15,7 +15,7 @@ import pytest
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.failures import LOG_FILE
 from MissingModalityLib.datasets.case import Case
-from MissingModalityLib.evaluation import case_scores
+from MissingModalityLib.evaluation import student_scores
 from MissingModalityLib.imaging import reading
 from MissingModalityLib.inference import folder_patients
 from raw_volumes import packed_nifti
@@ -44,7 +44,7 @@ def fault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ex
             raise request.param
         return read_study(case)
 
-    for module in (reading, folder_patients, case_scores):
+    for module in (reading, folder_patients, student_scores):
         monkeypatch.setattr(module, "read_study", failing)
     return request.param
 

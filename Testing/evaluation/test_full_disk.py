@@ -25,10 +25,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def test_an_evaluation_stays_what_it_was_where_another_finds_no_room(data: Path, tmp_path: Path) -> None:
+    """The scores of the other one are kept apart, and it has them when there is room."""
     student, other = tmp_path / "s.safetensors", tmp_path / "other.safetensors"
     tiny_student().save(student)
     blind_student().save(other)
@@ -41,8 +42,13 @@ def test_an_evaluation_stays_what_it_was_where_another_finds_no_room(data: Path,
             full_disk(PICTURE_ALONE_IS_LARGER),
         ):
             evaluate_folder(other, data, folder, device="cpu")
-    assert contents(output) == before and not (tmp_path / "new").exists()
+    assert contents(output) == before and not contents(tmp_path / "new")
     assert read_evaluation(output)["student"] == "s.safetensors"
+    told: list[str] = []
+    evaluate_folder(
+        other, data, tmp_path / "new", device="cpu", on_progress=lambda event: told.append(event.message)
+    )
+    assert told == ["BraTS2021_90002, scored before"] and not (tmp_path / "new" / "scored").exists()
     with pytest.raises(CaseError, match="cannot be written"), full_disk(PICTURE_ALONE_IS_LARGER):
         compare_folders({"one": [output], "same": [output]}, tmp_path / "comparison")
     assert not (tmp_path / "comparison").exists()

@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from ..core import strict_json
+from ..core.environment import versions
 from ..core.errors import CaseError
 from ..core.files import (
     explain_write_errors,
@@ -39,14 +40,16 @@ from ..inference.weights import weights_sha256
 from ..runtime import distributed
 from ..runtime.devices import choose_device, describe_device
 from .averages import summarize
-from .case_scores import allowed_subsets, score_case
+from .case_scores import allowed_subsets
 from .checks import check_evaluation
 from .hd95_rules import check_definition, check_rule, definition_of
+from .kept_scores import KeptScores
 from .measures import TABLE_METRICS, check_metrics
 from .reference import Rules
 from .row import Row
 from .rows_file import read_rows, rows_to_csv, scores_sha256
 from .scoring import cases_to_score, score_cases
+from .student_scores import score_case
 from .summary import EVALUATION_FOLDER, EvaluationSummary
 from .tables import notes, score_tables
 
@@ -73,7 +76,9 @@ def evaluate_folder(
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
-    Cases without a label, or that cannot be read, are skipped; the result says which and why. Processes that
+    Cases without a label, or that cannot be read, are skipped; the result says which and why. Stopped at any
+    moment, or refused because the disk is full, it goes on with the next case when called again: until all
+    are there, ``scored`` in the folder keeps the scores of each. Processes that
     torchrun started share the cases; each gets the whole result, the first one writes it and reports
     progress, of its own share.
 
@@ -120,8 +125,9 @@ def evaluate_folder(
         labeled, left_out = cases_to_score(data, convention, cases)
         distributed.on_rank_zero(lambda: make_folder(output))  # an unwritable one shows before the long part
         rules = Rules(hd95_rule, hd95_definition, resection_cavity)
+        kept = KeptScores(output, _deciding(network, describe_device(chosen), rules))
         scored = score_cases(
-            lambda case, report: score_case(network, case, chosen, rules, report),
+            lambda case, report: score_case(network, case, chosen, rules, report, kept),
             labeled,
             left_out,
             data,
@@ -141,6 +147,7 @@ def evaluate_folder(
                 seconds=round(perf_counter() - began, 1),
             ).to_json()
             write_evaluation(summary, scored.rows, output, draw_heatmap)
+            kept.remove()
             return summary
 
         return {**distributed.on_rank_zero(conclude), "rows": [as_record(row) for row in scored.rows]}
@@ -192,6 +199,17 @@ def prediction_facts(student: Student) -> dict[str, Any]:
     # summary.json has kept the earlier name, so that results of earlier versions can still be compared
     facts["smallest_island"] = facts.pop("min_component_voxels")
     return facts
+
+
+def _deciding(student: Student, device: str, rules: Rules) -> dict[str, Any]:
+    """All but a case that decides its scores, and what a summary can tell of all cases together only."""
+    return {
+        "weights_sha256": weights_sha256(student.network),
+        "prediction": prediction_facts(student),
+        "device": device,
+        "rules": asdict(rules),
+        "versions": versions(),
+    }
 
 
 def as_record(row: Row) -> dict[str, Any]:

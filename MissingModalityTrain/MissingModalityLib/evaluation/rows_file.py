@@ -51,20 +51,32 @@ def scores_sha256(text: str) -> str:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The inverse of :func:`rows_to_csv`, also of files of earlier versions with fewer columns.
+    """The rows of a file that holds what :func:`rows_to_csv` gave, in this or an earlier version.
 
     Raises:
         CaseError: the file is absent or was not written by :func:`rows_to_csv`, or a number in it cannot be
             the score that its column names.
     """
     try:
-        records = csv.DictReader(io.StringIO(read_text(path, _LONGEST_TABLE), newline=""))
-        return [_checked_row(record, records.line_num) for record in records]
-    except (OSError, ValueError, csv.Error) as error:
+        return rows_from_csv(read_text(path, _LONGEST_TABLE))
+    except (OSError, ValueError) as error:
         raise CaseError(
             f"{path} is not a table of scores ({error}). Choose a folder that an evaluation has written, or "
             "evaluate again."
         ) from error
+
+
+def rows_from_csv(text: str) -> list[Row]:
+    """The inverse of :func:`rows_to_csv`, also of texts of earlier versions with fewer columns.
+
+    Raises:
+        ValueError: it is none, or a number in it cannot be the score that its column names.
+    """
+    records = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return [_checked_row(record, records.line_num) for record in records]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def row_of(record: Mapping[str, Any]) -> Row:

@@ -34,7 +34,7 @@ class EvaluationSummary:
             lack.
         skipped: ``path`` inside the data, or name of a case, and ``reason``.
         subsets, averages, empty: see :func:`.averages.summarize`; shares are 0..1, distances in mm.
-        seconds: from the first file read to the last score.
+        seconds: from the first file read to the last score; of one that was stopped, of its last part.
         resection_cavity: a key of :data:`~..core.labels.CAVITY_RULES`; older summaries lack it and the next.
         warnings: ``case``, empty for one about all of them, and ``warning``.
         unforeseen: names of skipped cases that a fault of the program kept out; ``failures.log`` beside the

@@ -1,0 +1,105 @@
+"""An evaluation that was stopped goes on with the next case, and takes over no score that may be another."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+
+from MissingModalityLib.core.progress import Event
+from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
+from small_cases import BOTH, write_shell_case
+from small_networks import blind_student, tiny_student
+
+FIRST, SECOND = "BraTS2021_90002", "BraTS2021_90003"
+
+
+class Stopped(BaseException):
+    """As Ctrl-C, which no code takes for a fault of a case."""
+
+
+@pytest.fixture
+def student(tmp_path: Path) -> Path:
+    tiny_student().save(tmp_path / "s.safetensors")
+    return tmp_path / "s.safetensors"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for seed, name in enumerate((FIRST, SECOND)):
+        write_shell_case(tmp_path / "data" / name, BOTH, seed=seed)
+    return tmp_path / "data"
+
+
+def evaluate(student: Path, data: Path, output: Path, **options: str) -> list[str]:
+    """Cases whose scores were taken over."""
+    told: list[str] = []
+    evaluate_folder(
+        student, data, output, device="cpu", on_progress=lambda event: told.append(event.message), **options
+    )
+    return [message.removesuffix(", scored before") for message in told if message.endswith("scored before")]
+
+
+def stop_at(case: str, student: Path, data: Path, output: Path) -> None:
+    def on_progress(event: Event) -> None:
+        if event.message.startswith(case):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        evaluate_folder(student, data, output, device="cpu", on_progress=on_progress)
+
+
+def test_a_stopped_evaluation_goes_on_and_ends_as_one_in_one_go(
+    student: Path, data: Path, tmp_path: Path
+) -> None:
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    stop_at(SECOND, student, data, stopped)
+    assert evaluate(student, data, stopped) == [FIRST]
+    assert evaluate(student, data, whole) == []
+    for name in ("cases.csv", "table.md"):
+        assert (stopped / name).read_bytes() == (whole / name).read_bytes()
+    facts = [{**read_evaluation(folder), "seconds": 0} for folder in (stopped, whole)]
+    assert facts[0] == facts[1]
+    assert sorted(path.name for path in stopped.iterdir()) == sorted(path.name for path in whole.iterdir())
+
+
+def test_scores_of_another_model_another_rule_and_other_files_are_not_taken_over(
+    student: Path, data: Path, tmp_path: Path
+) -> None:
+    kept, output = tmp_path / "kept", tmp_path / "output"
+    stop_at(SECOND, student, data, kept)
+
+    def taken(**options: str) -> list[str]:
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.copytree(kept, output)
+        return evaluate(options.pop("model", student), data, output, **options)
+
+    assert taken() == [FIRST]
+    blind_student().save(tmp_path / "other.safetensors")
+    assert taken(model=tmp_path / "other.safetensors") == []
+    assert taken(hd95_rule="zero") == []
+    label = next((data / FIRST).glob("*seg*"))
+    image = sitk.ReadImage(str(label))
+    image.SetSpacing([2.0, 2.0, 2.0])
+    sitk.WriteImage(image, str(label))
+    assert taken() == []
+
+
+def test_what_was_kept_and_is_damaged_is_scored_again(student: Path, data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    for damage in (b"", b"{}", b"[1, 2]", b"\xff", None):
+        stop_at(SECOND, student, data, output)
+        (kept,) = (output / "scored").iterdir()
+        kept.write_bytes(kept.read_bytes()[:-200] if damage is None else damage)
+        assert evaluate(student, data, output) == []
+
+
+def test_another_file_in_the_folder_of_kept_scores_stays(student: Path, data: Path, tmp_path: Path) -> None:
+    own = tmp_path / "output" / "scored" / "notes.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    stop_at(SECOND, student, data, tmp_path / "output")
+    evaluate(student, data, tmp_path / "output")
+    assert [path.name for path in own.parent.iterdir()] == [own.name]
