@@ -96,6 +96,7 @@ def test_evaluation_is_measured_with_how_far_both_ways_agree(capsys: pytest.Capt
     assert [line.split(": ")[0] for line in lines[3:]] == [
         "all scores of a prediction",
         "HD95 of its three regions alone",
+        "all scores of a scattered prediction, mean of 15 subsets",
     ]
 
 

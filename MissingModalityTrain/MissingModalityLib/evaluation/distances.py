@@ -4,42 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import hypot
+from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from .hd95_rules import empty_distance
+from .nearest import Found
 from .region import Region
 
 TOLERANCES_MM = (1.0, 2.0)
 """Of the normalized surface Dice: a voxel of common volumes, and what two readers differ by."""
 
-Distances = tuple[np.ndarray, np.ndarray]
-"""From every surface voxel of the prediction to the reference's nearest one, and the reverse; mm."""
+
+class Distances(NamedTuple):
+    """Of two surfaces, in mm.
+
+    Attributes:
+        forth: from every surface voxel of the prediction to the reference's nearest one.
+        back: the reverse.
+    """
+
+    forth: Found
+    back: Found
 
 
 def between(found: Region, truth: Region) -> Distances | None:
-    """Distances of a prediction and a reference; None where one is empty.
-
-    The same numbers could be read from distance transforms, which compute a distance at every voxel, of which
-    only those of the other surface are ever read. A tree of surface points is asked for these alone.
-    """
+    """Distances of a prediction and a reference; None where one is empty."""
     if not (found.voxels and truth.voxels):
         return None
-    return truth.tree.query(found.points)[0], found.tree.query(truth.points)[0]
+    return Distances(truth.nearest.of(found.places), found.nearest.of(truth.places))
 
 
-def between_points(here: np.ndarray, there: np.ndarray) -> Distances:
-    """Distances of two sets of points, (n, 3) and (m, 3) in mm, neither of them empty."""
-    return KDTree(there).query(here)[0], KDTree(here).query(there)[0]
-
-
-def percentile95(distances: Distances, definition: str = "directed") -> float:
-    """HD95 in mm, see :data:`~.hd95_rules.HD95_DEFINITIONS`.
+def percentile95(sides: Sequence[np.ndarray], definition: str = "directed") -> float:
+    """HD95 from the distances in mm of both directions, see :data:`~.hd95_rules.HD95_DEFINITIONS`.
 
     "directed" equals ``monai.metrics.compute_hausdorff_distance(..., percentile=95)``.
     """
-    pools: Sequence[np.ndarray] = [np.concatenate(distances)] if definition == "pooled" else distances
+    pools: Sequence[np.ndarray] = [np.concatenate(sides)] if definition == "pooled" else sides
     return max(float(np.percentile(pool, 95)) for pool in pools)
 
 
@@ -59,7 +60,7 @@ def hd95(found: Region, truth: Region, distances: Distances | None, rule: str, d
     if distances is None:
         diagonal = hypot(*(size * step for size, step in zip(truth.shape, truth.spacing, strict=True)))
         return empty_distance(bool(found.voxels), bool(truth.voxels), diagonal, rule)
-    return percentile95(distances, definition)
+    return percentile95([side.mm for side in distances], definition)
 
 
 def surface_dice(found: Region, truth: Region, distances: Distances | None, tolerance: float) -> float:
@@ -79,5 +80,6 @@ def surface_dice(found: Region, truth: Region, distances: Distances | None, tole
     """
     if distances is None:
         return float(found.voxels == truth.voxels)
-    near = sum(np.count_nonzero(side <= tolerance) for side in distances)
-    return float(near / sum(map(len, distances)))
+    sides = [side.mm for side in distances]
+    near = sum(np.count_nonzero(side <= tolerance) for side in sides)
+    return float(near / sum(map(len, sides)))

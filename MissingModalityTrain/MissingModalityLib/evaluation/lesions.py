@@ -8,6 +8,7 @@ a surface and not its area, as in the whole region.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from statistics import fmean
@@ -16,7 +17,8 @@ import numpy as np
 
 from ..imaging.boxes import shared_part
 from .counts import DICE_EPSILON
-from .distances import Distances, between_points, percentile95
+from .distances import Distances, percentile95
+from .nearest import Found, Nearest
 from .region import DILATION_VOXELS, Region
 
 PENALTY_MM = 374.0
@@ -61,7 +63,8 @@ def lesion_score(found: Region, truth: Region, distances: Distances | None) -> L
     """
     reached = _shared(truth.grown, truth.corner - DILATION_VOXELS, found) > 0
     shared = _shared(truth.lesions, truth.corner, found)
-    sizes, pieces = (np.bincount(numbers.ravel()) for numbers in (truth.lesions, found.pieces))
+    # of voxels inside alone: a box that a scattered prediction fills is mostly empty
+    sizes, pieces = np.bincount(truth.lesions[truth.inside]), np.bincount(found.pieces[found.inside])
     invented = int(np.count_nonzero(~reached[1:, 1:].any(0)))
     scores = [(0.0, PENALTY_MM)] * invented
     counts = [0, 0]
@@ -97,12 +100,30 @@ def _shared(numbers: np.ndarray, corner: np.ndarray, found: Region) -> np.ndarra
     return np.bincount(pairs, minlength=size[0] * size[1]).reshape(size)
 
 
-def _distance(
-    found: Region, truth: Region, distances: Distances | None, lesion: int, matched: np.ndarray
-) -> float:
-    """HD95 of a lesion and its pieces; surfaces of both are parts of the whole region's."""
+def _distance(found: Region, truth: Region, distances: Distances, lesion: int, matched: np.ndarray) -> float:
+    """HD95 of a lesion and its pieces, whose surfaces are parts of the whole region's."""
     here = np.isin(found.pieces[tuple(found.surface.T)], matched)
-    there = truth.lesions[tuple(truth.surface.T)] == lesion
-    if distances is None or not (here.all() and there.all()):
-        distances = between_points(found.points[here], truth.points[there])
-    return percentile95(distances)
+    there = truth.surface_lesions == lesion
+    forth = _of_parts(distances.forth, found.places, here, there, lambda: truth.nearest_of_lesions[lesion])
+    back = _of_parts(
+        distances.back, truth.places, there, here, lambda: Nearest(found.places[here], found.spacing)
+    )
+    return percentile95([forth, back])
+
+
+def _of_parts(
+    whole: Found, places: np.ndarray, asking: np.ndarray, asked: np.ndarray, nearest: Callable[[], Nearest]
+) -> np.ndarray:
+    """Distances in mm from a part of one surface to a part of the other.
+
+    Args:
+        whole: what is known of both surfaces as wholes.
+        places: (n, 3) of the first surface.
+        asking: (n,) bool, its part.
+        asked: (m,) bool, the part of the other surface.
+        nearest: makes what tells the nearest voxel of that part.
+    """
+    mm, within = whole.mm[asking], asked[whole.voxel[asking]]
+    if not within.all():  # the nearest voxel of all is another part's
+        mm[~within] = nearest().of(places[asking][~within]).mm
+    return mm

@@ -11,10 +11,10 @@ from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import KDTree
 
 from ..core.labels import REGIONS, region_mask
 from ..imaging.boxes import shared_part, tightest_box
+from .nearest import Nearest
 
 DILATION_VOXELS = 3
 """Lesions of the reference that touch when each has grown by this are one."""
@@ -60,14 +60,27 @@ class Region:
         return np.argwhere(self.inside & ~ndimage.binary_erosion(self.inside))
 
     @cached_property
-    def points(self) -> np.ndarray:
-        """(n, 3) places of the surface's voxels in mm."""
-        return (self.surface + self.corner) * np.asarray(self.spacing)
+    def places(self) -> np.ndarray:
+        """(n, 3) places of the surface's voxels in the image."""
+        return self.surface + self.corner
 
     @cached_property
-    def tree(self) -> KDTree:
-        """Of :attr:`points`, to be asked for the nearest one."""
-        return KDTree(self.points)
+    def nearest(self) -> Nearest:
+        """To be asked for the nearest voxel of the surface."""
+        return Nearest(self.places, self.spacing)
+
+    @cached_property
+    def surface_lesions(self) -> np.ndarray:
+        """(n,) the lesion of each voxel of the surface."""
+        return self.lesions[tuple(self.surface.T)]
+
+    @cached_property
+    def nearest_of_lesions(self) -> dict[int, Nearest]:
+        """By number of the lesion, to be asked for the nearest voxel of its own surface."""
+        return {
+            int(lesion): Nearest(self.places[self.surface_lesions == lesion], self.spacing)
+            for lesion in np.unique(self.surface_lesions)
+        }
 
     @cached_property
     def pieces(self) -> np.ndarray:
