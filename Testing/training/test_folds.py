@@ -12,7 +12,7 @@ from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.evaluation.attach import store_choices
 from MissingModalityLib.evaluation.comparison import compare_folders
-from MissingModalityLib.evaluation.evaluate import read_evaluation
+from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
 from MissingModalityLib.training import selection
 from MissingModalityLib.training.run import train
 from tiny_run import TINY, assert_same, log, record, weights
@@ -120,6 +120,25 @@ def test_folds_that_were_given_a_choice_since_are_scored_again(validated: Path, 
     assert [scored(folder)["prediction"]["smallest_island"] for folder in folders] == [400] * 4
 
 
+@pytest.mark.parametrize("other", ["cases", "files"])
+def test_scores_of_other_cases_in_the_folder_of_a_fold_are_made_anew(
+    other: str, validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    """Somebody has evaluated the fold's model into that folder, or the files were others then."""
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    (held_out,) = record(run / "fold1")["validation"]
+    data, names = tiny_cases, [name for name in CASES if name != held_out]
+    if other == "files":
+        data, names = tmp_path / "data", [held_out]
+        shutil.copytree(tiny_cases / names[0], data / names[0])
+        for name, other_name in (("flair", "t1ce"), ("t1ce", "flair")):
+            shutil.copy(tiny_cases / held_out / f"{name}.nii.gz", data / held_out / f"{other_name}.nii.gz")
+    evaluate_folder(run / "fold1" / "train.safetensors", data, run / "fold1" / "evaluation", cases=names)
+    train(None, run, resume=True, folds=3)
+    assert scored(run / "fold1")["rows"] == scored(validated / "fold1")["rows"]
+    assert scored(run)["rows"] == scored(validated)["rows"]
+
+
 def test_folds_of_unlike_plans_are_not_joined(validated: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(validated, tmp_path / "run"))
     content = record(run / "fold1")
@@ -182,12 +201,32 @@ def test_choices_are_made_on_what_each_fold_has_held_out(
         "choose",
         lambda pairs, variants, *rest: seen.update(pairs=pairs, variants=variants) or {"chosen": {}},
     )
-    assert selection.select(run, smoothing_mm=[1.0], mirror=[(2,)]) == {"chosen": {}}
-    assert json.loads((run / "selection.json").read_text()) == {"chosen": {}}
+    found = selection.select(run, smoothing_mm=[1.0], mirror=[(2,)])
+    assert found == json.loads((run / "selection.json").read_text()) and found["chosen"] == {}
     assert seen["variants"] == {"smoothing_mm": [1.0], "overlap": (), "mirror": [[2]]}
     for fold, (student, cases) in enumerate(seen["pairs"]):
         assert [case.name for case in cases] == record(run / f"fold{fold}")["validation"]
         assert_same(student.network.state_dict(), weights(run / f"fold{fold}"))
+
+
+def test_a_selection_is_read_again_for_as_long_as_the_folds_have_its_weights(
+    validated: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    with pytest.raises(CaseError, match=r"holds no selection\.json"):
+        selection.read_selection(run)
+    found = selection.select(run)
+    store_choices(run / "fold1" / "train.safetensors", {"min_component_voxels": 400})
+    assert selection.read_selection(run) == found and set(found) > {"chosen", "cases", "before", "after"}
+    kept = (run / "selection.json").read_bytes()
+    for damage in (kept[:-9], b"[]", b"{}", kept.replace(b'"chosen": {', b'"chosen": {"license": 1,')):
+        (run / "selection.json").write_bytes(damage)
+        with pytest.raises(CaseError, match=r"selection\.json: cannot be used"):
+            selection.read_selection(run)
+    (run / "selection.json").write_bytes(kept)
+    shutil.copy(run / "fold0" / "train.safetensors", run / "fold1" / "train.safetensors")
+    with pytest.raises(CaseError, match=r"selection\.json: was chosen before"):
+        selection.read_selection(run)
 
 
 def test_choices_wait_for_the_last_fold(validated: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ..core.labels import CAVITY_REGION
 from ..core.modalities import in_words
 from ..core.words import counted
 from ..inference.student import Student
-from .attach import check_weights
+from .attach import check_cross_validation, check_weights
 from .evaluate import read_evaluation
 from .metrics import scored_regions
 from .pooling import pool_evaluations
@@ -63,10 +63,12 @@ def write_model_card(
 
     Raises:
         StudentError: the student file cannot be used.
-        CaseError: the evaluation is of other weights, or the card cannot be written.
+        CaseError: the evaluation is of other weights, the cross-validation of another way to decide, or the
+            card cannot be written.
     """
     student = Student.load(student_path)
     check_weights(student, evaluation, student_path)
+    check_cross_validation(student, cross_validation, student_path)
     sections = (
         f"# Model card: {student.card.get('name', student_path.stem)}\n\n{DISCLAIMER}\n",
         _summary(student, student_path),
