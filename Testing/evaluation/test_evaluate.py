@@ -377,3 +377,22 @@ def test_a_choice_of_what_goes_without_saying_makes_no_difference(
     student = Student.load(evaluated.student)
     Student(student.network, {**student.card, **same, "thresholds": half}).save(path)
     assert attach_evaluation(path, evaluated.output, [evaluated.output])["cases"] == 1
+
+
+def test_a_model_gets_scores_of_a_cross_validation_beside_its_own_as_it_is_evaluated(
+    evaluated: Evaluated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(shutil.copy(evaluated.student, tmp_path / "tiny.safetensors"))
+    case, fold = evaluated.data / "BraTS2021_90002", tmp_path / "fold.safetensors"
+    write_shell_case(tmp_path / "data" / "BraTS2021_90005", BOTH, seed=5)
+    for name, changes in (("alike", {}), ("unlike", {"overlap": 0.25})):
+        tiny_student(changes, seed=4).save(fold)
+        evaluate_folder(fold, tmp_path / "data", tmp_path / name, device="cpu")
+    typed = ["evaluate", "--model", str(path), "--data", str(case), "--output", str(tmp_path / "scores")]
+    typed += ["--device", "cpu", "--progress", "none", "--cross-validation"]
+    assert main([*typed, str(tmp_path / "alike")]) == 2 and "Add --store" in capsys.readouterr().err
+    assert main([*typed, str(tmp_path / "unlike"), "--store"]) == 2
+    assert "was made with overlap 0.25" in capsys.readouterr().err and not (tmp_path / "scores").exists()
+    assert main([*typed, str(tmp_path / "alike"), "--store"]) == 0
+    evaluation = read_card(path)["evaluation"]
+    assert (evaluation["cases"], evaluation["cross_validated"]) == (2, 1)

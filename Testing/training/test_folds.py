@@ -219,8 +219,8 @@ def test_a_selection_is_read_again_for_as_long_as_the_folds_have_its_weights(
     store_choices(run / "fold1" / "train.safetensors", {"min_component_voxels": 400})
     assert selection.read_selection(run) == found and set(found) > {"chosen", "cases", "before", "after"}
     kept = (run / "selection.json").read_bytes()
-    for damage in (kept[:-9], b"[]", b"{}", kept.replace(b'"chosen": {', b'"chosen": {"license": 1,')):
-        (run / "selection.json").write_bytes(damage)
+    for damage in (None, [], {}, {**found, "chosen": {"license": "mine"}}, {**found, "before": {}}):
+        (run / "selection.json").write_text(json.dumps(damage) if damage is not None else "{")
         with pytest.raises(CaseError, match=r"selection\.json: cannot be used"):
             selection.read_selection(run)
     (run / "selection.json").write_bytes(kept)

@@ -187,15 +187,16 @@ def check_cross_validation(
         if unlike:
             name, found, own = unlike
             raise CaseError(
-                f"The cross-validation '{evaluation.get('student', 'unknown')}' was made with {name} {found}, "
-                f"and {path.name} has {own}, so it does not tell what to expect of this model. Store the same "
-                "choices in the models of the folds and score these again (select --store, then train "
-                "--resume), or leave the cross-validation out."
+                f"The cross-validation '{evaluation.get('student', 'unknown')}' was made with {name} "
+                f"{found}, and {path.name} has {own}, so it does not tell what to expect of this model. "
+                "Store the same choices in the models of the folds and score these again (select --store, "
+                "then train --resume), or leave the cross-validation out."
             )
 
 
 def _decided_otherwise(student: Student, evaluation: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """A window or choice (:data:`.card.CHOICES`) by which an evaluation was made and the student's, if unlike."""
+    """What an evaluation was made with otherwise than the student would be now, of its window and its
+    choices (:data:`.card.CHOICES`): the name, what it was and what it is."""
     facts = renamed(prediction_facts(student), OLD_CARD_KEYS)
     # older summaries lack it, and all have earlier names of the card's facts
     found = renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS)

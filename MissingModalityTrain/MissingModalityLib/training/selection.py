@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors, read_text, write_report
 from ..core.kinds import checked
+from ..core.labels import REGIONS
 from ..core.progress import Progress, reporter
 from ..evaluation.selection import choose
 from ..inference.card import SELECTED, read_card
@@ -84,16 +85,25 @@ def read_selection(run: Path) -> dict[str, Any]:
     path = run / SELECTION_FILE
     try:
         found = strict_json.loads(read_text(path))
-        if not set(found["chosen"]) <= set(SELECTED) or found.keys() < {"cases", "before", "after"}:
-            raise ValueError("it is no selection")
+        _check_selection(found)
         chosen_on = found["weights_sha256"]
     except FileNotFoundError:
-        raise CaseError(f"'{run}' holds no {path.name}, so nothing has been chosen there yet. {_ANEW}") from None
+        raise CaseError(
+            f"'{run}' holds no {path.name}, so nothing has been chosen there yet. {_ANEW}"
+        ) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CaseError(f"{path}: cannot be used as what was chosen ({error}). {_ANEW}") from error
     if chosen_on != [weights_sha256(Student.load(student).network) for student in _folds(run)[1]]:
         raise CaseError(f"{path}: was chosen before the folds had the weights that they have now. {_ANEW}")
     return found
+
+
+def _check_selection(found: Mapping[str, Any]) -> None:
+    """Raise what Python raises, or ValueError, where a file lacks what is told of a selection and stored."""
+    if not isinstance(found["cases"], int) or not set(found["chosen"]) <= set(SELECTED):
+        raise ValueError("it is no selection")
+    for dice in (found[when][region] for when in ("before", "after") for region in REGIONS):
+        float(dice)
 
 
 def check_fits(run: Path, student: Path) -> None:
