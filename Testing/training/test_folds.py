@@ -10,9 +10,10 @@ import pytest
 
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
-from MissingModalityLib.evaluation.attach import store_choices
+from MissingModalityLib.evaluation.attach import store_choices, trained_on
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
+from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.training import selection
 from MissingModalityLib.training.run import train
 from tiny_run import TINY, assert_same, log, record, weights
@@ -161,6 +162,34 @@ def test_a_student_that_knows_what_a_fold_holds_out_is_refused(
     with pytest.raises(OptionError, match=f"trained on {held_out}, which fold 1 holds out"):
         train(tiny_cases, tmp_path / "run", folds=3, fold=1, **start)
     train(tiny_cases, tmp_path / "run", folds=3, fold=0, **start)
+
+
+def test_teachers_that_know_what_a_fold_holds_out_are_refused(
+    validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    (held_out,) = record(validated / "fold1")["validation"]
+    teachers = ",".join(str(validated / f"fold{fold}" / "train.safetensors") for fold in (1, 2))
+    settings = {**ONE, "method": "ensemble", "ensemble.teachers": teachers}
+    with pytest.raises(OptionError, match=f"fold2.train.safetensors was trained on {held_out}, which fold 1"):
+        train(tiny_cases, tmp_path / "run", folds=3, fold=1, settings=settings, seed=4)
+
+
+def test_a_run_tells_what_the_model_that_it_began_with_had_learned_from(
+    validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    """Of cases that the run holds out, and of such as it does not have."""
+    held_out = record(validated / "fold1")["validation"]
+    start = validated / "fold0" / "train.safetensors"
+    learned = set(CASES) - set(record(validated / "fold0")["validation"])
+    (tmp_path / "held_out.txt").write_text("\n".join(held_out))
+    lists = {"validation_cases": tmp_path / "held_out.txt"}
+    run = train(tiny_cases, tmp_path / "run", settings=ONE, initial=start, **lists)
+    assert set(record(run)["learned_before"]) == learned > set(held_out)
+    (warning,) = [entry["warning"] for entry in record(run)["warnings"] if "held out" in entry["warning"]]
+    assert held_out[0] in warning
+    assert set(read_card(run / "train.safetensors")["training"]["learned_before"]) == set(held_out)
+    scores = evaluate_folder(run / "train.safetensors", tiny_cases, tmp_path / "scores", cases=held_out)
+    assert trained_on(run / "train.safetensors", scores) == held_out
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,8 @@ class Card(MutableMapping[str, Any]):
         data_note: what the network was trained on.
         limits: what users should know, one sentence each.
         training: record of the run: recipe, preset, settings, seed, stage, epochs_done, cases, validation,
-            voxels_sha256 (hashes of each case's volumes), versions.
+            voxels_sha256 (hashes of each case's volumes), learned_before (those of cases that models had
+            learned from with which the run began or that taught it, where there are any), versions.
         evaluation: scores per subset, see :func:`..evaluation.attach.summary_of`.
         calibration: of the estimate of Dice for each result, see :func:`.dice_estimate.check_calibration`.
         further: other keys.
