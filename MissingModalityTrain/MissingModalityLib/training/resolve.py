@@ -142,6 +142,12 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
             f"'{folder.path}' is fold {record.fold} of {record.folds}, not {request.fold} of "
             f"{request.folds}. Give folds as the run began with, or choose another folder."
         )
+    if request.initial is not None and _whole(request.initial) != record.initial:
+        began = f"began with {record.initial}" if record.initial else "began without a model"
+        raise OptionError(
+            f"'{folder.path}' {began}, not with {request.initial}, and goes on from its own weights. Leave "
+            "out --init (initial), or start a new run in another folder."
+        )
     state = read_checkpoint(folder)
     stages = list(record.plan.stages)
     if state["stage"] not in stages:
