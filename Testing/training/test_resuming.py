@@ -249,7 +249,7 @@ def test_a_run_goes_on_with_the_model_that_it_began_with_and_no_other(
     run: Path, tiny_cases: Path, tmp_path: Path
 ) -> None:
     first = run / "train.safetensors"
-    with pytest.raises(OptionError, match="began without a model, not with .*Leave out --init"):
+    with pytest.raises(OptionError, match=r"began without a model, not with .*Leave out --init"):
         train(None, run, resume=True, initial=first, settings={"epochs": 2})
     assert record(run)["settings"]["stages"]["train"]["epochs"] == 1
     begun = train(tiny_cases, tmp_path / "begun", settings={**TINY, "epochs": 1}, initial=first)
