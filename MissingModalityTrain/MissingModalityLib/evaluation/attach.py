@@ -19,7 +19,7 @@ from ..inference.learned import Learned
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
 from ..networks.head import THRESHOLD
-from .calibration import FEWEST_PATIENTS, fit_calibration
+from .calibration import FEWEST_PATIENTS, fit_calibration, patients_in
 from .evaluate import prediction_facts, read_evaluation
 from .pooling import pool_evaluations
 from .row import Row
@@ -129,8 +129,7 @@ def with_choices(student: Student, chosen: Mapping[str, Any]) -> Student:
 def _calibration(cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
     rows = [row for evaluation in cross_validation for row in evaluation["rows"] if row.get("features")]
-    enough = len({row["case"] for row in rows}) >= FEWEST_PATIENTS
-    return fit_calibration(rows) if enough else None
+    return fit_calibration(rows) if len(patients_in(rows)) >= FEWEST_PATIENTS else None
 
 
 def _check_unseen(student: Path, evaluation: Mapping[str, Any]) -> None:
