@@ -21,7 +21,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from MissingModalityLib.core import strict_json
 from MissingModalityLib.core.errors import MissingModalityError, OptionError
 from MissingModalityLib.core.progress import progress_printer
 from MissingModalityLib.datasets.discovery import find_cases
@@ -90,7 +89,7 @@ def main() -> int:
     parser.add_argument(
         "--cross-validation",
         type=Path,
-        help="folder of one by this recipe, after select",
+        help="folder of one by this recipe, after select --store into its folds and train --resume",
     )
     parser.add_argument("--run", type=Path, default=ROOT / "runs" / "bundled", help="folder of the run")
     parser.add_argument("--models", type=Path, default=ROOT / "Resources" / "Models", help="where it goes")
@@ -122,12 +121,16 @@ def plan(**settings: Any) -> Plan:
 
 def _make(data: Path, test: Path, run: Path, models: Path, folds: Path | None) -> None:
     # here: scoring reads volumes, and the recipe is also trained where nothing is installed that does
-    from MissingModalityLib.evaluation.attach import attach_evaluation, store_choices
+    from MissingModalityLib.evaluation.attach import attach_evaluation, check_cross_validation, store_choices
     from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
     from MissingModalityLib.evaluation.model_card import write_model_card
     from MissingModalityLib.evaluation.summary import EVALUATION_FOLDER
-    from MissingModalityLib.training.selection import SELECTION_FILE
+    from MissingModalityLib.inference.student import Student
+    from MissingModalityLib.training.selection import read_selection
 
+    # what is wrong with it shows before hours of training
+    found, unseen = (read_selection(folds), [folds / EVALUATION_FOLDER]) if folds else ({}, [])
+    others = list(map(read_evaluation, unseen))
     models.mkdir(parents=True, exist_ok=True)
     student = models / f"{NAME}.safetensors"
     with progress_printer("bar") as progress:
@@ -141,17 +144,16 @@ def _make(data: Path, test: Path, run: Path, models: Path, folds: Path | None) -
             begin(data, run, on_progress=progress)
         export(run, student, FACTS)
         if folds:
-            found = strict_json.loads((folds / SELECTION_FILE).read_text(encoding="utf-8"))
             store_choices(student, found["chosen"])
+            check_cross_validation(Student.load(student), others, student)
         evaluate_folder(student, test, run / "evaluation", on_progress=progress)
-        unseen = [folds / EVALUATION_FOLDER] if folds else []
         watched = RunRecord.read(folder).validation
         if watched and not folds:
             unseen = [run / "held_out"]
             evaluate_folder(student, data, unseen[0], on_progress=progress, cases=watched)
     attach_evaluation(student, run / "evaluation", unseen)
-    scores, *others = map(read_evaluation, (run / "evaluation", *unseen))
-    write_model_card(student, scores, models / f"{NAME}.md", others)
+    others = list(map(read_evaluation, unseen))
+    write_model_card(student, read_evaluation(run / "evaluation"), models / f"{NAME}.md", others)
 
 
 if __name__ == "__main__":

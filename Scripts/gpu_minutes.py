@@ -135,8 +135,15 @@ class Running:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Go through the parts; 0 all went well, 1 a part did not."""
+    """Go through the parts; 0 all went well, 1 a part did not, 2 none was begun."""
     options = _options(arguments)
+    if "train" in options.parts and (options.output / "pieces" / "manifest.json").exists():
+        print(
+            f"gpu_minutes: error: {options.output} holds what an earlier training has left, which this one "
+            "would replace. Choose another folder.",
+            file=sys.stderr,
+        )
+        return 2
     # a polite end of this process shall end its children too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as work:

@@ -72,13 +72,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
     options = parser.parse_args(arguments)
     paths = [path for folder in options.packed for path in sorted(folder.glob("*.zip"))]
-    failed = 0
+    first = {path.stem: path for path in reversed(paths)}
+    again = [path for path in paths if first[path.stem] != path]
+    for path in again:
+        print(f"{path}: left out, {first[path.stem]} is of the same name. Call one of them otherwise.")
+    paths, failed = list(first.values())[::-1], len(again)
     with ProcessPoolExecutor(options.jobs) as pool:
         problems = pool.map(partial(_prepare, folder=options.output), paths)
         for path, problem in zip(paths, problems, strict=True):
             print(f"{path.stem}: {problem or 'prepared'}", flush=True)
             failed += bool(problem)
-    print(f"{len(paths) - failed} of {len(paths)} cases prepared in {options.output}", flush=True)
+    every = len(paths) + len(again)
+    print(f"{every - failed} of {every} cases prepared in {options.output}", flush=True)
     return 2 if failed or not paths else 0
 
 

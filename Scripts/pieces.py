@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ LARGEST_PIECE = 15 * 2**20
 
 _DIGITS = 16
 """Of a file's SHA-256 in the names of its pieces: enough to tell versions apart."""
+
+_PIECE = re.compile(rf"[0-9a-f]{{{_DIGITS}}}\.\d{{3,}}")
+"""What pieces are called; other files in their folder are not ours."""
 
 
 def split(files: Iterable[Path], root: Path, folder: Path, size: int = LARGEST_PIECE) -> None:
@@ -40,7 +44,7 @@ def split(files: Iterable[Path], root: Path, folder: Path, size: int = LARGEST_P
     write_report(manifest, folder / MANIFEST)
     kept = {piece for entry in manifest.values() for piece in entry["pieces"]}
     for path in folder.iterdir():
-        if path.name not in kept | {MANIFEST}:
+        if _PIECE.fullmatch(path.name) and path.name not in kept:
             path.unlink()
 
 

@@ -31,7 +31,7 @@ import torch
 import bundled_student
 import pieces
 from MissingModalityLib.cli.options import add_settings
-from MissingModalityLib.core.errors import MissingModalityError
+from MissingModalityLib.core.errors import CaseError, MissingModalityError
 from MissingModalityLib.core.files import atomic_write
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
@@ -46,7 +46,7 @@ from MissingModalityLib.training.run import train
 from MissingModalityLib.training.run_folder import RunFolder
 from MissingModalityLib.training.stage_students import export
 
-STUDENT = "student.safetensors"
+STUDENT, PIECES = "student.safetensors", "pieces"
 SEED = 0
 """Of the run, and so of its synthesis."""
 
@@ -266,7 +266,7 @@ def keep_result(run: Path, output: Path) -> None:
     folder = RunFolder(run)
     stages = [folder.student(stage) for stage in RunRecord.read(folder).plan.stages]
     state = [path for path in (folder.record, folder.checkpoint, folder.log, *stages) if path.exists()]
-    pieces.split([student, *state], run.parent, output / "pieces")
+    pieces.split([student, *state], run.parent, output / PIECES)
     if student.stat().st_size <= pieces.LARGEST_PIECE:
         with atomic_write(output / STUDENT) as temporary:
             shutil.copyfile(student, temporary)
@@ -278,6 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / "run"
         try:
+            _check_new(options.output)
             own = _settings(options.device)
             options.output.mkdir(parents=True, exist_ok=True)
             make_tumors(options.data, bundled_student.excluded(options.data))
@@ -288,6 +289,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"timed_training: error: {error}", file=sys.stderr)
             return 2
     return 0
+
+
+def _check_new(output: Path) -> None:
+    """Refuse a folder whose run would be replaced."""
+    if (output / PIECES / pieces.MANIFEST).exists():
+        raise CaseError(
+            f"{output}: holds the student and the state of an earlier run, which this one would replace. "
+            "Choose another folder."
+        )
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

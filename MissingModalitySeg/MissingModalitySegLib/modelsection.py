@@ -6,10 +6,14 @@ from pathlib import Path
 from slicer.i18n import tr as _
 
 from MissingModalityLib.core.errors import MissingModalityError, StudentError
+from MissingModalityLib.core.files import file_sha256, read_text
 from MissingModalityLib.inference.card import CHOICES, Card, read_card
 from MissingModalityLib.inference.locations import bundled_student, students_in, user_models
 from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.widgets import signalsBlocked
+
+MOST_CARD_BYTES = 1 << 21
+"""Thirty times what the bundled model's has; a longer text would keep the panel busy."""
 
 
 def bundledStudents():
@@ -133,10 +137,31 @@ class ModelSection(Section):
 
 
 def cardText(path, card):
-    """A model's card as Markdown: the .md file beside the model, else the entries of its header."""
+    """A model's card as Markdown: the .md file beside it, if that is of this very file, else its header."""
     beside = path.with_suffix(".md")
-    if beside.is_file():
-        return beside.read_text(encoding="utf-8")
+    if not beside.is_file():
+        return headerText(path, card)
+    note = _(
+        "The file {name} beside this model is not shown: it does not name the SHA-256 of this very file, as "
+        "the card of it would."
+    )
+    return _ownCard(path, beside) or f"{headerText(path, card)}\n\n{note.format(name=beside.name)}"
+
+
+def _ownCard(path, beside):
+    """The text beside a model; empty where it is another file's, or none that can be shown.
+
+    What is written over a model of the same name leaves the card of the one before.
+    """
+    try:
+        text = read_text(beside, MOST_CARD_BYTES)
+        return text if file_sha256(path) in text else ""
+    except (OSError, ValueError):
+        return ""
+
+
+def headerText(path, card):
+    """The entries of a model's header as Markdown."""
     training = card.get("training", {})
     facts = {
         _("network"): card["network"],

@@ -81,6 +81,19 @@ def test_a_model_that_is_not_there_is_told_before_anything_is_predicted(
     assert "none.safetensors" in capsys.readouterr().err and not asked
 
 
+def test_what_was_chosen_before_is_stored_without_a_prediction(
+    asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(selection, "read_selection", lambda run: FOUND)
+    student = write_student(tmp_path / "s.safetensors", head="regions")
+    typed = ["select", "--run", "runs/cv", "--reuse", "--store", str(student)]
+    assert main(typed) == 0 and not asked
+    assert read_card(student).thresholds == FOUND["chosen"]["thresholds"]
+    assert f"Stored in {student}" in capsys.readouterr().out
+    assert main([*typed, "--mirror", "2"]) == 2
+    assert "Leave out --mirror, or --reuse" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("asked")
 def test_a_program_gets_all_that_was_found(capsys: pytest.CaptureFixture) -> None:
     assert main(["select", "--run", "runs/cv", "--progress", "json"]) == 0

@@ -83,10 +83,10 @@ def test_the_error_that_is_told_is_of_patients_that_the_fit_has_not_seen(
     fit, apply = module._fit, module._apply
 
     def fit_and_name(sample: Any) -> dict[str, Any]:
-        return {**fit(sample), "cases": set(sample.cases)}
+        return {**fit(sample), "patients": set(sample.patients)}
 
     def apply_and_compare(fitted: dict[str, Any], sample: Any) -> np.ndarray:
-        seen.append((fitted["cases"], set(sample.cases)))
+        seen.append((fitted["patients"], set(sample.patients)))
         return apply(fitted, sample)
 
     monkeypatch.setattr(module, "_fit", fit_and_name)
@@ -119,3 +119,15 @@ def test_results_of_the_scores_own_regions_are_left_out() -> None:
 def test_an_entropy_that_seems_to_promise_much_counts_for_nothing() -> None:
     odd = [{**row, "features": {**row["features"], "entropy": row["dice"]}} for row in rows()]
     assert fit_calibration(odd)["regions"]["WT"]["weights"]["entropy"] == 0
+
+
+def test_visits_of_one_patient_are_one_patient() -> None:
+    """Whom the fit has seen at one visit, he is no other patient at the next."""
+    visits = [{**row, "case": f"sub-{int(row['case'][1:]) // 2}_ses-{row['case'][1:]}"} for row in rows()]
+    with pytest.raises(CaseError, match=f"these are {PATIENTS // 2}"):
+        fit_calibration(visits)
+    many = [{**row, "case": f"{row['case']}_{visit}"} for row in rows() for visit in ("week-000", "week-012")]
+    assert fit_calibration(many)["patients"] == PATIENTS
+    assert fit_calibration(many)["regions"]["WT"]["mean_error"] == pytest.approx(
+        fit_calibration(list(rows()))["regions"]["WT"]["mean_error"], abs=1e-3
+    )

@@ -32,6 +32,7 @@ from MissingModalityLib.evaluation.evaluate import (
 )
 from MissingModalityLib.evaluation.hd95_rules import HD95_RULES
 from MissingModalityLib.evaluation.metrics import SCORED_REGIONS
+from MissingModalityLib.evaluation.model_card import write_model_card
 from MissingModalityLib.evaluation.rows_file import read_rows, rows_to_csv
 from MissingModalityLib.evaluation.tables import markdown_table
 from MissingModalityLib.imaging.preparation import prepare
@@ -348,3 +349,50 @@ def test_the_table_has_lesion_wise_scores_beneath(evaluated: Evaluated) -> None:
     entry = evaluated.result["averages"]["all"]
     assert 0 < entry["lesion_dice"]["TC"] <= entry["dice"]["TC"]
     assert entry["lesion_hd95"]["ET"] > entry["hd95"]["ET"] > 0, "374 mm is more than these small images"
+
+
+@pytest.mark.parametrize("changes", [{"window": [16, 40, 40]}, {"overlap": 0.25}, {"mirror": [2]}], ids=str)
+def test_a_cross_validation_of_models_that_decide_otherwise_is_refused(
+    evaluated: Evaluated, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    path = Path(shutil.copy(evaluated.student, tmp_path / "tiny.safetensors"))
+    tiny_student(changes, seed=4).save(tmp_path / "fold.safetensors")
+    case = evaluated.data / "BraTS2021_90002"
+    evaluate_folder(tmp_path / "fold.safetensors", case, tmp_path / "folds", device="cpu")
+    before = path.read_bytes()
+    fault = rf"'fold\.safetensors' was made with {next(iter(changes))} .*tiny\.safetensors has"
+    with pytest.raises(CaseError, match=fault):
+        attach_evaluation(path, evaluated.output, [tmp_path / "folds"])
+    with pytest.raises(CaseError, match=fault):
+        write_model_card(path, evaluated.result, tmp_path / "card.md", [read_evaluation(tmp_path / "folds")])
+    assert path.read_bytes() == before and not (tmp_path / "card.md").exists()
+
+
+def test_a_choice_of_what_goes_without_saying_makes_no_difference(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    same = {"blending": "gaussian", "min_enhancing_voxels": 0, "mirror": []}
+    half = dict.fromkeys(("WT", "TC", "ET"), 0.5)
+    student = Student.load(evaluated.student)
+    Student(student.network, {**student.card, **same, "thresholds": half}).save(path)
+    assert attach_evaluation(path, evaluated.output, [evaluated.output])["cases"] == 1
+
+
+def test_a_model_gets_scores_of_a_cross_validation_beside_its_own_as_it_is_evaluated(
+    evaluated: Evaluated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(shutil.copy(evaluated.student, tmp_path / "tiny.safetensors"))
+    case, fold = evaluated.data / "BraTS2021_90002", tmp_path / "fold.safetensors"
+    write_shell_case(tmp_path / "data" / "BraTS2021_90005", BOTH, seed=5)
+    for name, changes in (("alike", {}), ("unlike", {"overlap": 0.25})):
+        tiny_student(changes, seed=4).save(fold)
+        evaluate_folder(fold, tmp_path / "data", tmp_path / name, device="cpu")
+    typed = ["evaluate", "--model", str(path), "--data", str(case), "--output", str(tmp_path / "scores")]
+    typed += ["--device", "cpu", "--progress", "none", "--cross-validation"]
+    assert main([*typed, str(tmp_path / "alike")]) == 2 and "Add --store" in capsys.readouterr().err
+    assert main([*typed, str(tmp_path / "unlike"), "--store"]) == 2
+    assert "was made with overlap 0.25" in capsys.readouterr().err and not (tmp_path / "scores").exists()
+    assert main([*typed, str(tmp_path / "alike"), "--store"]) == 0
+    evaluation = read_card(path)["evaluation"]
+    assert (evaluation["cases"], evaluation["cross_validated"]) == (2, 1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
 
+from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.evaluation import kept_scores
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
 from small_cases import BOTH, write_shell_case
 from small_networks import blind_student, tiny_student
@@ -103,3 +106,44 @@ def test_another_file_in_the_folder_of_kept_scores_stays(student: Path, data: Pa
     stop_at(SECOND, student, data, tmp_path / "output")
     evaluate(student, data, tmp_path / "output")
     assert [path.name for path in own.parent.iterdir()] == [own.name]
+
+
+def test_an_evaluation_that_can_write_nothing_is_refused_before_its_first_case(
+    student: Path, data: Path
+) -> None:
+    """A folder in which nobody can make a file, as on a disk that is read only."""
+    told: list[Event] = []
+    with pytest.raises(CaseError, match=r"fd: cannot be written .*another output folder"):
+        evaluate_folder(student, data, Path("/proc/self/fd"), device="cpu", on_progress=told.append)
+    assert not told
+
+
+def test_scores_of_data_named_by_another_path_are_not_taken_over(
+    student: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Warnings that were kept name files in it, and results tell no folder of this machine."""
+    monkeypatch.chdir(tmp_path)
+    stop_at(SECOND, student, Path("data"), tmp_path / "output")
+    assert evaluate(student, data, tmp_path / "output") == []
+
+
+def test_what_was_not_kept_for_lack_of_room_leaves_no_folder(
+    student: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(kept_scores, "write_report", full)
+    stop_at(SECOND, student, data, tmp_path / "output")
+    assert not (tmp_path / "output").exists()
+
+
+def test_what_a_process_that_was_killed_left_half_written_goes(
+    student: Path, data: Path, tmp_path: Path
+) -> None:
+    stop_at(SECOND, student, data, tmp_path / "output")
+    left = tmp_path / "output" / "scored" / ".unfinished-0123456789ab-scores.json"
+    left.write_text("{")
+    os.utime(left, (0, 0))
+    evaluate(student, data, tmp_path / "output")
+    assert not left.parent.exists()

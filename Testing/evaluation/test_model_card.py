@@ -13,7 +13,7 @@ import pytest
 
 from calibrations import constant_calibration
 from MissingModalityLib.core.errors import CaseError, StudentError
-from MissingModalityLib.evaluation.evaluate import evaluate_folder
+from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
 from MissingModalityLib.evaluation.model_card import main, write_model_card
 from MissingModalityLib.inference.student import Student
 from small_cases import BOTH, write_shell_case
@@ -118,6 +118,22 @@ def test_it_admits_when_it_was_tested_on_training_cases(card: str, folder: Path,
     again = save_student(tmp_path / "again.safetensors", training={"cases": cases})
     assert main([str(again), str(folder / "scores"), str(tmp_path / "card.md")]) == 0
     assert "Known from training: BraTS2021_77777." in (tmp_path / "card.md").read_text()
+
+
+def test_it_admits_what_models_before_it_learned_from_and_patients_of_another_name(
+    folder: Path, tmp_path: Path
+) -> None:
+    (case,) = read_evaluation(folder / "scores")["cases"]
+    volumes = [digest for sequence, digest in case["voxels_sha256"].items() if " " not in sequence]
+    before = {"another name": volumes}
+    again = save_student(tmp_path / "again.safetensors", training={**TRAINING, "learned_before": before})
+    assert main([str(again), str(folder / "scores"), str(tmp_path / "card.md")]) == 0
+    text = (tmp_path / "card.md").read_text()
+    assert "Known from training: BraTS2021_77777." in text
+    assert (
+        "was taught by had learned from 1 further case: another name." in text
+        and "before" not in (text.split("## Training\n")[1].split("## ")[0])
+    )
 
 
 def test_it_shows_lesion_wise_scores_and_every_row_over_the_same_patients(

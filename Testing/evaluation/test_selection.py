@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,18 @@ def test_the_better_way_to_predict_is_taken(telling, tmp_path: Path) -> None:
     found = choose([(tiny_student(), cases)], {"smoothing_mm": [0.7, 1.0]}, CPU)
     assert found["chosen"] == {"smoothing_mm": 0.7}
     assert found["before"]["WT"] < 0.1 and found["after"]["WT"] > 0.99
+
+
+def test_predictions_of_one_way_are_gone_before_those_of_another_come(telling, tmp_path: Path) -> None:
+    cases = prepared_patients(tmp_path, ["patient_c"])
+    telling(lambda student, prepared: regions(prepared, 0.9, 0.9, 0.9))
+    alive = []
+
+    def count(_: object) -> None:
+        alive.append(sum(type(one) is selection.Sparse for one in gc.get_objects()))
+
+    choose([(tiny_student(), cases)], {"smoothing_mm": [0.7, 1.0]}, CPU, count)
+    assert alive == [0, 0, 0]
 
 
 def test_decisions_on_the_voxels_that_matter_are_those_of_the_student(tmp_path: Path) -> None:

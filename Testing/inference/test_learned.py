@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from MissingModalityLib.evaluation.attach import trained_on
-from MissingModalityLib.inference.learned import Learned
+from MissingModalityLib.inference.learned import Learned, learned_by
 from small_networks import tiny_student
 
 TRAINING = {
@@ -51,3 +51,15 @@ def test_a_patient_that_was_trained_on_under_another_name_is_warned_of(tmp_path:
         {"name": "a"},
     ]
     assert trained_on(tmp_path / "student.safetensors", {"cases": scored}) == ["copy", "a"]
+
+
+def test_what_models_before_it_learned_from_is_known_too(tmp_path: Path) -> None:
+    later = {"cases": {"held": "T1"}, "validation": ["held"], "learned_before": Learned(TRAINING).cases}
+    assert Learned(later).has("renamed", {"FLAIR": "1"}) and not Learned(later).has("a", {"FLAIR": "8"})
+    assert not Learned(later).has("held", {"T1": "4"})
+    by_name = Learned({"learned_before": Learned(OLD).cases})
+    assert by_name.has("a", {"FLAIR": "8"}) and not by_name.has("held", {"T1": "4"})
+    for name, training in (("first", TRAINING), ("second", later)):
+        tiny_student({"training": training}).save(tmp_path / f"{name}.safetensors")
+    models = [tmp_path / "first.safetensors", tmp_path / "second.safetensors"]
+    assert learned_by(models) == {"a": ["1", "2"], "b": ["3"]} and learned_by([]) == {}

@@ -93,6 +93,10 @@ BAD_CARDS = [
     {"license": 1},
     {"limits": "none"},
     {"training": ["a"]},
+    {"training": {"cases": ["a"]}},
+    {"training": {"validation": 5}},
+    {"training": {"voxels_sha256": {"a": "1"}}},
+    {"training": {"learned_before": {"a": None}}},
     {"network_package": None},
 ]
 

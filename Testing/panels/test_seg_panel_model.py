@@ -12,6 +12,7 @@ import slicer
 from PySide6 import QtGui
 
 from event_loop import run_events
+from MissingModalityLib.core.files import file_sha256
 from MissingModalityLib.evaluation.attach import store_choices
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime import jobs
@@ -119,10 +120,29 @@ def test_the_models_card_is_shown_on_demand(panel: Any, evaluated: Path) -> None
     panel.ui.cardButton.click()
     assert not panel.ui.cardBrowser.isHidden()
     assert "license: MIT" in panel.ui.cardBrowser.plainText
-    evaluated.with_suffix(".md").write_text("# All about it")
+    evaluated.with_suffix(".md").write_text(f"# All about {file_sha256(evaluated)}")
     panel.ui.cardButton.click()
     panel.ui.cardButton.click()
-    assert panel.ui.cardBrowser.plainText.strip() == "All about it"
+    assert panel.ui.cardBrowser.plainText.strip() == f"All about {file_sha256(evaluated)}"
+
+
+@pytest.mark.parametrize(
+    "content", [b"# Of another", b"\xff", b"# {own}" + b" " * (1 << 21)], ids=["other", "bytes", "long"]
+)
+def test_a_text_beside_a_model_that_is_no_card_of_it_is_not_shown(
+    panel: Any, evaluated: Path, content: bytes
+) -> None:
+    content = content.replace(b"{own}", file_sha256(evaluated).encode())
+    evaluated.with_suffix(".md").write_bytes(content)
+    choose_student(panel, evaluated)
+    panel.ui.cardButton.click()
+    shown = panel.ui.cardBrowser.plainText
+    assert "license: MIT" in shown and "evaluated.md beside this model is not shown" in shown
+
+
+def test_the_card_of_the_bundled_model_is_of_its_very_file(panel: Any) -> None:
+    panel.ui.cardButton.click()
+    assert panel.ui.cardBrowser.plainText.startswith("Model card: glioma-any-subset")
 
 
 def test_a_student_trained_here_appears_when_the_panel_is_entered(panel: Any, tmp_path: Path) -> None:

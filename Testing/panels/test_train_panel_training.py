@@ -35,6 +35,16 @@ def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return shown
 
 
+@pytest.fixture
+def running(panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]) -> Path:
+    """The folder of a run that the panel has started, two epochs done and going on."""
+    replaced_process(WAITING)
+    start(panel, tmp_path)
+    run = write_run(tmp_path / "run")
+    run_events(says(panel, "train 3/40"))
+    return run
+
+
 def says(panel: Any, text: str) -> Callable[[], bool]:
     return lambda: text in panel.ui.trainingStatusLabel.text
 
@@ -135,18 +145,12 @@ def test_plots_come_back_after_the_scene_was_closed(
     assert len(nodes("vtkMRMLPlotChartNode")) == 2
 
 
-def test_pause_resume_and_stop_say_what_they_mean(
-    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
-) -> None:
-    replaced_process(WAITING)
-    start(panel, tmp_path)
-    write_run(tmp_path / "run", epochs=2)
-    run_events(says(panel, "train 3/40"))
+def test_pause_resume_and_stop_say_what_they_mean(panel: Any, running: Path) -> None:
     panel.ui.pauseButton.click()
     run_events(says(panel, "Paused. Stage train: epochs done: 2. The process keeps its memory"))
     assert "paused already" in panel.ui.pauseButton.toolTip
     assert "where it was paused" in panel.ui.resumeButton.toolTip
-    process = psutil.Process(background.find(tmp_path / "run").pid)
+    process = psutil.Process(background.find(running).pid)
     panel.ui.resumeButton.click()
     run_events(says(panel, "train 3/40"))
     assert process.is_running() and process.status() != psutil.STATUS_STOPPED
@@ -168,14 +172,8 @@ def test_stop_before_anything_is_trained_leaves_start(
     assert panel.ui.startButton.enabled and not panel.ui.resumeButton.enabled
 
 
-def test_a_killed_process_is_told_and_can_be_resumed(
-    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None], errors: list[str]
-) -> None:
-    replaced_process(WAITING)
-    start(panel, tmp_path)
-    write_run(tmp_path / "run")
-    run_events(says(panel, "train 3/40"))
-    psutil.Process(background.find(tmp_path / "run").pid).kill()
+def test_a_killed_process_is_told_and_can_be_resumed(panel: Any, running: Path, errors: list[str]) -> None:
+    psutil.Process(background.find(running).pid).kill()
     run_events(says(panel, "ended from outside: by the system, often because memory ran out"))
     assert "Resume goes on from there" in panel.ui.trainingStatusLabel.text
     assert len(errors) == 1
@@ -195,14 +193,8 @@ def test_failure_is_told_and_the_panel_is_ready_again(
     assert panel.ui.startButton.enabled
 
 
-def test_a_run_folder_that_was_removed_is_told(
-    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None], errors: list[str]
-) -> None:
-    replaced_process(WAITING)
-    start(panel, tmp_path)
-    write_run(tmp_path / "run")
-    run_events(says(panel, "train 3/40"))
-    shutil.rmtree(tmp_path / "run")
+def test_a_run_folder_that_was_removed_is_told(panel: Any, running: Path, errors: list[str]) -> None:
+    shutil.rmtree(running)
     psutil.Process(panel.training._monitor._process.pid).kill()
     run_events(says(panel, "The run folder is not there any more"))
     assert "memory" not in panel.ui.trainingStatusLabel.text
@@ -228,18 +220,12 @@ def test_a_run_folder_that_cannot_be_written_to_is_told(
     assert panel.ui.startButton.enabled
 
 
-def test_a_new_panel_finds_the_training_again(
-    panel: Any, tmp_path: Path, replaced_process: Callable[[str], None]
-) -> None:
-    replaced_process(WAITING)
-    start(panel, tmp_path)
-    write_run(tmp_path / "run")
-    run_events(says(panel, "train 3/40"))
+def test_a_new_panel_finds_the_training_again(panel: Any, running: Path) -> None:
     panel.cleanup()
-    assert background.find(tmp_path / "run").alive, "closing the application does not end it"
+    assert background.find(running).alive, "closing the application does not end it"
     slicer.mrmlScene.Clear(0)
     other = new_panel()
-    assert other.ui.runPathEdit.currentPath == str(tmp_path / "run")
+    assert other.ui.runPathEdit.currentPath == str(running)
     assert other.training.alive
     assert says(other, "train 3/40")()
     other.ui.stopButton.click()

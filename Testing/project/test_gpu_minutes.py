@@ -11,6 +11,7 @@ import pytest
 
 import bundled_student
 import gpu_minutes
+import packed_cases
 import pieces
 import timed_training
 from MissingModalityLib.core.errors import CaseError
@@ -38,6 +39,8 @@ def test_files_come_back_from_pieces_of_limited_size(tmp_path: Path) -> None:
     (root / "run").mkdir(parents=True)
     first, second = root / "run" / "checkpoint.pt", root / "empty"
     second.write_bytes(b"")
+    folder.mkdir()
+    (folder / "notes.txt").touch()
     for content in (bytes(range(256)) * 5, b"newer"):
         first.write_bytes(content)
         pieces.split([first, second], root, folder, size=500)
@@ -48,7 +51,9 @@ def test_files_come_back_from_pieces_of_limited_size(tmp_path: Path) -> None:
         "empty",
     }
     assert made[0].read_bytes() == b"newer" and made[1].read_bytes() == b""
-    assert len(list(folder.iterdir())) == 2, "pieces of the older file are still there"
+    names = {path.name for path in folder.iterdir()} - {"notes.txt"}
+    assert len(names) == 2, "pieces of the older file are still there"
+    assert (folder / "notes.txt").exists(), "a file that is no piece is gone"
 
 
 def test_a_split_that_is_killed_leaves_the_files_of_before(
@@ -233,6 +238,35 @@ def test_cases_are_prepared_and_what_cannot_be_read_is_a_line(
     assert "1 of 2 cases prepared" in (tmp_path / "out" / "log.txt").read_text()
     (result,) = json.loads((tmp_path / "out" / "results.json").read_text())
     assert result["result"] == "failed with exit code 2, see log.txt"
+
+
+def test_of_two_packed_cases_of_one_name_the_second_is_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two patients, of whom one would be written over."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for seed, folder in enumerate(folders):
+        write_packed_case(folder / "patient.zip", seed=seed)
+    own = packed_cases.prepare_packed(folders[0] / "patient.zip", tmp_path / "own").path
+    places = ["--packed", *map(str, folders), "--output", str(tmp_path / "out"), "--jobs", "1"]
+    assert packed_cases.main(places) == 2
+    assert (tmp_path / "out" / own.name).read_bytes() == own.read_bytes()
+    said = capsys.readouterr().out
+    assert f"{folders[1] / 'patient.zip'}: left out" in said and "1 of 2 cases prepared" in said
+
+
+def test_the_run_of_an_earlier_session_is_not_replaced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "state").write_bytes(b"state")
+    pieces.split([tmp_path / "state"], tmp_path, tmp_path / "out" / "pieces")
+    before = sorted(path.read_bytes() for path in (tmp_path / "out" / "pieces").iterdir())
+    output = ["--output", str(tmp_path / "out")]
+    assert gpu_minutes.main(["--packed", str(tmp_path), *output]) == 2
+    assert timed_training.main(["--data", str(tmp_path), *output, "--until", "1"]) == 2
+    assert capsys.readouterr().err.count("would replace. Choose another folder.") == 2
+    assert sorted(path.read_bytes() for path in (tmp_path / "out" / "pieces").iterdir()) == before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pieces"]
 
 
 def test_a_timed_training_takes_settings_of_its_own() -> None:

@@ -71,3 +71,14 @@ def test_the_bundled_student_is_trained_scored_and_described(
     monkeypatch.setattr(bundled_student, "SETTINGS", {**changed, "epochs": 2})
     assert script(bundled_student, **places) == 2
     assert "other settings" in capsys.readouterr().err
+
+
+def test_a_cross_validation_that_cannot_be_used_is_told_before_the_training(
+    script: Script, tiny_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folds = tmp_path / "folds"
+    folds.mkdir()
+    places = {"train": tiny_cases, "test": tiny_cases, "run": tmp_path / "run", "models": tmp_path / "models"}
+    assert script(bundled_student, cross_validation=folds, **places) == 2
+    assert "holds no selection.json" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [folds]

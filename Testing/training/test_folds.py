@@ -10,9 +10,10 @@ import pytest
 
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
-from MissingModalityLib.evaluation.attach import store_choices
+from MissingModalityLib.evaluation.attach import store_choices, trained_on
 from MissingModalityLib.evaluation.comparison import compare_folders
-from MissingModalityLib.evaluation.evaluate import read_evaluation
+from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
+from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.training import selection
 from MissingModalityLib.training.run import train
 from tiny_run import TINY, assert_same, log, record, weights
@@ -120,6 +121,25 @@ def test_folds_that_were_given_a_choice_since_are_scored_again(validated: Path, 
     assert [scored(folder)["prediction"]["smallest_island"] for folder in folders] == [400] * 4
 
 
+@pytest.mark.parametrize("other", ["cases", "files"])
+def test_scores_of_other_cases_in_the_folder_of_a_fold_are_made_anew(
+    other: str, validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    """Somebody has evaluated the fold's model into that folder, or the files were others then."""
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    (held_out,) = record(run / "fold1")["validation"]
+    data, names = tiny_cases, [name for name in CASES if name != held_out]
+    if other == "files":
+        data, names = tmp_path / "data", [held_out]
+        shutil.copytree(tiny_cases / names[0], data / names[0])
+        for name, other_name in (("flair", "t1ce"), ("t1ce", "flair")):
+            shutil.copy(tiny_cases / held_out / f"{name}.nii.gz", data / held_out / f"{other_name}.nii.gz")
+    evaluate_folder(run / "fold1" / "train.safetensors", data, run / "fold1" / "evaluation", cases=names)
+    train(None, run, resume=True, folds=3)
+    assert scored(run / "fold1")["rows"] == scored(validated / "fold1")["rows"]
+    assert scored(run)["rows"] == scored(validated)["rows"]
+
+
 def test_folds_of_unlike_plans_are_not_joined(validated: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(validated, tmp_path / "run"))
     content = record(run / "fold1")
@@ -142,6 +162,34 @@ def test_a_student_that_knows_what_a_fold_holds_out_is_refused(
     with pytest.raises(OptionError, match=f"trained on {held_out}, which fold 1 holds out"):
         train(tiny_cases, tmp_path / "run", folds=3, fold=1, **start)
     train(tiny_cases, tmp_path / "run", folds=3, fold=0, **start)
+
+
+def test_teachers_that_know_what_a_fold_holds_out_are_refused(
+    validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    (held_out,) = record(validated / "fold1")["validation"]
+    teachers = ",".join(str(validated / f"fold{fold}" / "train.safetensors") for fold in (1, 2))
+    settings = {**ONE, "method": "ensemble", "ensemble.teachers": teachers}
+    with pytest.raises(OptionError, match=f"fold2.train.safetensors was trained on {held_out}, which fold 1"):
+        train(tiny_cases, tmp_path / "run", folds=3, fold=1, settings=settings, seed=4)
+
+
+def test_a_run_tells_what_the_model_that_it_began_with_had_learned_from(
+    validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    """Of cases that the run holds out, and of such as it does not have."""
+    held_out = record(validated / "fold1")["validation"]
+    start = validated / "fold0" / "train.safetensors"
+    learned = set(CASES) - set(record(validated / "fold0")["validation"])
+    (tmp_path / "held_out.txt").write_text("\n".join(held_out))
+    lists = {"validation_cases": tmp_path / "held_out.txt"}
+    run = train(tiny_cases, tmp_path / "run", settings=ONE, initial=start, **lists)
+    assert set(record(run)["learned_before"]) == learned > set(held_out)
+    (warning,) = [entry["warning"] for entry in record(run)["warnings"] if "held out" in entry["warning"]]
+    assert held_out[0] in warning
+    assert set(read_card(run / "train.safetensors")["training"]["learned_before"]) == set(held_out)
+    scores = evaluate_folder(run / "train.safetensors", tiny_cases, tmp_path / "scores", cases=held_out)
+    assert trained_on(run / "train.safetensors", scores) == held_out
 
 
 @pytest.mark.parametrize(
@@ -182,12 +230,32 @@ def test_choices_are_made_on_what_each_fold_has_held_out(
         "choose",
         lambda pairs, variants, *rest: seen.update(pairs=pairs, variants=variants) or {"chosen": {}},
     )
-    assert selection.select(run, smoothing_mm=[1.0], mirror=[(2,)]) == {"chosen": {}}
-    assert json.loads((run / "selection.json").read_text()) == {"chosen": {}}
+    found = selection.select(run, smoothing_mm=[1.0], mirror=[(2,)])
+    assert found == json.loads((run / "selection.json").read_text()) and found["chosen"] == {}
     assert seen["variants"] == {"smoothing_mm": [1.0], "overlap": (), "mirror": [[2]]}
     for fold, (student, cases) in enumerate(seen["pairs"]):
         assert [case.name for case in cases] == record(run / f"fold{fold}")["validation"]
         assert_same(student.network.state_dict(), weights(run / f"fold{fold}"))
+
+
+def test_a_selection_is_read_again_for_as_long_as_the_folds_have_its_weights(
+    validated: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    with pytest.raises(CaseError, match=r"holds no selection\.json"):
+        selection.read_selection(run)
+    found = selection.select(run)
+    store_choices(run / "fold1" / "train.safetensors", {"min_component_voxels": 400})
+    assert selection.read_selection(run) == found and set(found) > {"chosen", "cases", "before", "after"}
+    kept = (run / "selection.json").read_bytes()
+    for damage in (None, [], {}, {**found, "chosen": {"license": "mine"}}, {**found, "before": {}}):
+        (run / "selection.json").write_text(json.dumps(damage) if damage is not None else "{")
+        with pytest.raises(CaseError, match=r"selection\.json: cannot be used"):
+            selection.read_selection(run)
+    (run / "selection.json").write_bytes(kept)
+    shutil.copy(run / "fold0" / "train.safetensors", run / "fold1" / "train.safetensors")
+    with pytest.raises(CaseError, match=r"selection\.json: was chosen before"):
+        selection.read_selection(run)
 
 
 def test_choices_wait_for_the_last_fold(validated: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -242,3 +243,18 @@ def test_a_stage_can_begin_anew(tiny_cases: Path, tmp_path: Path) -> None:
         train(tiny_cases, run, resume=True, restart="posttrain")
     with pytest.raises(OptionError, match="Add --resume"):
         train(tiny_cases, tmp_path / "new", restart="train")
+
+
+def test_a_run_goes_on_with_the_model_that_it_began_with_and_no_other(
+    run: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    first = run / "train.safetensors"
+    with pytest.raises(OptionError, match=r"began without a model, not with .*Leave out --init"):
+        train(None, run, resume=True, initial=first, settings={"epochs": 2})
+    assert record(run)["settings"]["stages"]["train"]["epochs"] == 1
+    begun = train(tiny_cases, tmp_path / "begun", settings={**TINY, "epochs": 1}, initial=first)
+    # the same command with --resume, from the folder that it was first given in
+    train(tiny_cases, begun, resume=True, initial=os.path.relpath(first), settings={"epochs": 2})
+    other = shutil.copy(first, tmp_path / "other.safetensors")
+    with pytest.raises(OptionError, match=r"began with .*train\.safetensors, not with .*other\.safetensors"):
+        train(tiny_cases, begun, resume=True, initial=other)

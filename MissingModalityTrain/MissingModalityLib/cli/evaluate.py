@@ -30,6 +30,7 @@ from .speech import add_speech, shown_progress
 _EXAMPLES = (
     "evaluate --data TEST_CASES --output results",
     "evaluate --model model.safetensors --data TEST_CASES --output results --store",
+    "evaluate --model model.safetensors --data TEST_CASES --output results --store --cross-validation FOLDS",
     "evaluate --predictions LABEL_MAPS --data TEST_CASES --output results-of-another",
 )
 
@@ -92,6 +93,15 @@ def add(commands: Any) -> None:
         help="keep the table in the model file too, unless it was trained on any of these cases",
     )
     parser.add_argument(
+        "--cross-validation",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="with --store: folders of cross-validations by models that decide as this one does, whose "
+        "out-of-fold scores count in the table that is kept",
+    )
+    parser.add_argument(
         "--resection-cavity",
         choices=tuple(CAVITY_RULES),
         default="background",
@@ -106,11 +116,14 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate."""
+    if options.cross_validation and not options.store:
+        raise OptionError("--cross-validation counts in a model's file alone. Add --store, or leave it out.")
     if options.predictions is not None:
         return _run_predictions(options)
-    from ..evaluation.attach import attach_evaluation, trained_on
-    from ..evaluation.evaluate import evaluate_folder
+    from ..evaluation.attach import attach_evaluation, check_cross_validation, trained_on
+    from ..evaluation.evaluate import evaluate_folder, read_evaluation
     from ..inference.locations import bundled_student
+    from ..inference.student import Student
     from ..runtime import distributed
 
     if options.store and options.student is None:
@@ -118,6 +131,8 @@ def run(options: argparse.Namespace) -> int:
     if options.prediction_labels is not None:
         raise OptionError("--prediction-labels is of label maps. Add --predictions.")
     student = options.student or bundled_student()
+    if options.cross_validation:  # one that does not fit shows before the long part
+        check_cross_validation(Student.load(student), map(read_evaluation, options.cross_validation), student)
 
     with shown_progress(options) as progress:
         result = evaluate_folder(
@@ -131,7 +146,7 @@ def run(options: argparse.Namespace) -> int:
     seen = trained_on(student, result)
     # scores on cases that it learned from would stand in the file as if they were of new ones
     if options.store and not seen:
-        distributed.on_rank_zero(lambda: attach_evaluation(student, options.output))
+        distributed.on_rank_zero(lambda: attach_evaluation(student, options.output, options.cross_validation))
     warning = f"Warning: the model was trained on {', '.join(seen)}; scores on these flatter it"
     not_stored = ", so none were stored in its file" if options.store else ""
     warnings = [*skipped_lines(result["skipped"]), *warning_lines(result["warnings"])]

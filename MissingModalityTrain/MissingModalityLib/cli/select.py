@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import OptionError
 from ..core.words import counted
 from .options import add_command, add_device, at_least, number, show_result
 from .speech import add_speech, shown_progress
 
-_EXAMPLES = ("select --run FOLDS --store model.safetensors",)
+_EXAMPLES = (
+    "select --run FOLDS --store model.safetensors",
+    "select --run FOLDS --reuse --store another.safetensors",
+)
+_TRIED = ("smoothing_mm", "overlap", "mirror")
 
 
 def add(commands: Any) -> None:
@@ -48,6 +53,11 @@ def add(commands: Any) -> None:
         "stand more than once",
     )
     parser.add_argument(
+        "--reuse",
+        action="store_true",
+        help="choose nothing anew: tell and store what the last selection on these folds has chosen",
+    )
+    parser.add_argument(
         "--store",
         type=Path,
         nargs="+",
@@ -62,12 +72,23 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> None:
     """Select."""
     from ..evaluation.attach import store_choices
-    from ..training.selection import check_fits, select
+    from ..training.selection import check_fits
 
     for student in options.store:  # a mistyped name is told before hours of predictions
         check_fits(options.folder, student)
+    selection = _earlier(options) if options.reuse else _anew(options)
+    lines = _in_words(selection)
+    for student in options.store:
+        gone = store_choices(student, selection["chosen"])
+        lines.append(f"Stored in {student}" + (f", which lost {', '.join(gone)}" if gone else ""))
+    show_result(options, selection, "\n".join(lines))
+
+
+def _anew(options: argparse.Namespace) -> dict[str, Any]:
+    from ..training.selection import select
+
     with shown_progress(options) as progress:
-        selection = select(
+        return select(
             options.folder,
             options.smoothing_mm,
             options.overlap,
@@ -75,11 +96,15 @@ def run(options: argparse.Namespace) -> None:
             options.device,
             on_progress=progress,
         )
-    lines = _in_words(selection)
-    for student in options.store:
-        gone = store_choices(student, selection["chosen"])
-        lines.append(f"Stored in {student}" + (f", which lost {', '.join(gone)}" if gone else ""))
-    show_result(options, selection, "\n".join(lines))
+
+
+def _earlier(options: argparse.Namespace) -> dict[str, Any]:
+    from ..training.selection import read_selection
+
+    asked = [f"--{name.replace('_', '-')}" for name in _TRIED if getattr(options, name)]
+    if asked:
+        raise OptionError(f"--reuse tries nothing anew. Leave out {' and '.join(asked)}, or --reuse.")
+    return read_selection(options.folder)
 
 
 def _in_words(selection: Mapping[str, Any]) -> list[str]:

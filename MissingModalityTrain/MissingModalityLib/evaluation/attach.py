@@ -14,11 +14,12 @@ from ..core.errors import CaseError
 from ..core.kinds import checked
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
-from ..inference.card import CHOICES, SELECTED, read_card
+from ..inference.card import BLENDINGS, CHOICES, SELECTED, read_card
 from ..inference.learned import Learned
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
-from .calibration import FEWEST_PATIENTS, fit_calibration
+from ..networks.head import THRESHOLD
+from .calibration import FEWEST_PATIENTS, fit_calibration, patients_in
 from .evaluate import prediction_facts, read_evaluation
 from .pooling import pool_evaluations
 from .row import Row
@@ -29,6 +30,9 @@ _GROUPS = ("all", "with FLAIR", "with T1ce")
 
 _OF_SCORES = ("evaluation", "calibration")
 _NAMES_OF_SCORES = {"evaluation": "its evaluation", "calibration": "its estimate of Dice"}
+_UNCHOSEN = {"blending": BLENDINGS[0], "thresholds": dict.fromkeys(REGIONS, THRESHOLD)}
+"""What a card without the key decides by, where that is something; no size, axis or width is as good as 0."""
+
 _DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
 
@@ -47,21 +51,23 @@ def attach_evaluation(
             are replaced.
         evaluation: folder that :func:`.evaluate.evaluate_folder` has written for these very weights.
         cross_validation: folders of evaluations by students that were trained like this one without the
-            patients that they were scored on, or of this one on patients held out; their patients count like
-            the others.
+            patients that they were scored on, or of this one on patients held out, all of which decide as it
+            does; their patients count like the others.
 
     Returns:
         The entry ``evaluation``, see :func:`summary_of`.
 
     Raises:
         StudentError: the student file cannot be used or written.
-        CaseError: a folder holds no evaluation, the first one is of another student, one of this student is
-            of cases that it learned from, or they mean different distances by HD95; the file is as it was.
+        CaseError: a folder holds no evaluation, the first one is of another student, students of another one
+            decide otherwise, one of this student is of cases that it learned from, or they mean different
+            distances by HD95; the file is as it was.
     """
     student = Path(student)
     found, *others = map(read_evaluation, (evaluation, *cross_validation))
     network = Student.load(student)
     check_weights(network, found, student)
+    check_cross_validation(network, others, student)
     for scores in (found, *others):
         if scores.get("weights_sha256") == found["weights_sha256"]:
             _check_unseen(student, scores)
@@ -123,8 +129,7 @@ def with_choices(student: Student, chosen: Mapping[str, Any]) -> Student:
 def _calibration(cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
     rows = [row for evaluation in cross_validation for row in evaluation["rows"] if row.get("features")]
-    enough = len({row["case"] for row in rows}) >= FEWEST_PATIENTS
-    return fit_calibration(rows) if enough else None
+    return fit_calibration(rows) if len(patients_in(rows)) >= FEWEST_PATIENTS else None
 
 
 def _check_unseen(student: Path, evaluation: Mapping[str, Any]) -> None:
@@ -159,15 +164,45 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
             f"The evaluation is not one of {path.name}: it was made with other weights "
             f"({evaluation.get('student', 'unknown model')}). Evaluate this model and try again."
         )
+    unlike = _decided_otherwise(student, evaluation)
+    if unlike:
+        name, found, own = unlike
+        raise CaseError(
+            f"The evaluation is not one of {path.name} as it is now: it was made with {name} "
+            f"{found}, the file has {own}. Evaluate this model and try again."
+        )
+
+
+def check_cross_validation(
+    student: Student, cross_validation: Iterable[Mapping[str, Any]], path: Path
+) -> None:
+    """Refuse scores of students that decide otherwise: they say nothing of what this one's results are worth.
+
+    Raises:
+        CaseError: naming the student file ``path`` and what differs.
+    """
+    for evaluation in cross_validation:
+        unlike = _decided_otherwise(student, evaluation)
+        if unlike:
+            name, found, own = unlike
+            raise CaseError(
+                f"The cross-validation '{evaluation.get('student', 'unknown')}' was made with {name} "
+                f"{found}, and {path.name} has {own}, so it does not tell what to expect of this model. "
+                "Store the same choices in the models of the folds and score these again (select --store, "
+                "then train --resume), or leave the cross-validation out."
+            )
+
+
+def _decided_otherwise(student: Student, evaluation: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """What an evaluation was made with otherwise than the student would be now, of its window and its
+    choices (:data:`.card.CHOICES`): the name, what it was and what it is."""
     facts = renamed(prediction_facts(student), OLD_CARD_KEYS)
     # older summaries lack it, and all have earlier names of the card's facts
     found = renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS)
     for name in dict.fromkeys([*found, *(choice for choice in CHOICES if choice in facts)]):
-        if found.get(name) != facts.get(name):
-            raise CaseError(
-                f"The evaluation is not one of {path.name} as it is now: it was made with {name} "
-                f"{found.get(name)}, the file has {facts.get(name)}. Evaluate this model and try again."
-            )
+        if (found.get(name) or _UNCHOSEN.get(name)) != (facts.get(name) or _UNCHOSEN.get(name)):
+            return name, found.get(name), facts.get(name)
+    return None
 
 
 def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

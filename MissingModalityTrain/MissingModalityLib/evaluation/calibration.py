@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 from ..core.errors import CaseError
 from ..core.labels import REGIONS
 from ..core.modalities import SUBSETS, subset_name
+from ..datasets.patients import patient_of
 from ..inference.dice_estimate import USED, check_calibration, estimate_region, inputs, logit
 from ..inference.expected_dice import Grade
 
@@ -58,7 +59,7 @@ def fit_calibration(rows: Sequence[Row]) -> dict[str, Any]:
         CaseError: the rows are of too few patients or hold no features.
     """
     usable = [row for row in rows if row["region"] in REGIONS and row.get("features")]
-    patients = len({row["case"] for row in usable})
+    patients = len(patients_in(usable))
     if patients < FEWEST_PATIENTS:
         raise CaseError(
             f"A calibration needs results with features of at least {FEWEST_PATIENTS} patients that the "
@@ -78,18 +79,23 @@ def fit_calibration(rows: Sequence[Row]) -> dict[str, Any]:
     return calibration
 
 
+def patients_in(rows: Sequence[Row]) -> set[str]:
+    """Whose results these are: visits of one patient, as far as names tell them, tell no more of others."""
+    return {patient_of(row["case"]) for row in rows}
+
+
 @dataclass(frozen=True)
 class _Sample:
     """Results of one region.
 
     Attributes:
-        cases: (n,) names.
+        patients: (n,) names.
         subsets: (n,) names.
         inputs: (n, features) in the order of ``USED``.
         dice: (n,) 0..1.
     """
 
-    cases: np.ndarray
+    patients: np.ndarray
     subsets: np.ndarray
     inputs: np.ndarray
     dice: np.ndarray
@@ -97,18 +103,18 @@ class _Sample:
     @classmethod
     def of(cls, rows: Sequence[Row]) -> _Sample:
         return cls(
-            np.array([row["case"] for row in rows]),
+            np.array([patient_of(row["case"]) for row in rows]),
             np.array([row["subset"] for row in rows]),
             np.array([list(inputs(row["features"]).values()) for row in rows]),
             np.array([row["dice"] for row in rows]),
         )
 
     def part(self, chosen: np.ndarray) -> _Sample:
-        return _Sample(self.cases[chosen], self.subsets[chosen], self.inputs[chosen], self.dice[chosen])
+        return _Sample(self.patients[chosen], self.subsets[chosen], self.inputs[chosen], self.dice[chosen])
 
     def weights(self) -> np.ndarray:
         """(n,) with the sum 1 over all and the same sum over each patient."""
-        _, which, counts = np.unique(self.cases, return_inverse=True, return_counts=True)
+        _, which, counts = np.unique(self.patients, return_inverse=True, return_counts=True)
         return 1 / (counts[which] * len(counts))
 
 
@@ -135,10 +141,10 @@ def _share(chosen: np.ndarray, among: np.ndarray) -> float | None:
 
 def _folds(sample: _Sample) -> list[np.ndarray]:
     """Masks (n,) of the results of every fold's patients."""
-    names = np.unique(sample.cases)
+    names = np.unique(sample.patients)
     # as sorted they may lie side by side by source: every k-th has some of each
     count = min(_MOST_FOLDS, len(names))
-    return [np.isin(sample.cases, names[number::count]) for number in range(count)]
+    return [np.isin(sample.patients, names[number::count]) for number in range(count)]
 
 
 def _out_of_fold(sample: _Sample) -> np.ndarray:

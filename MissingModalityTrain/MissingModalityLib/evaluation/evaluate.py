@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import perf_counter
 from typing import Any
 
@@ -125,7 +126,9 @@ def evaluate_folder(
         labeled, left_out = cases_to_score(data, convention, cases)
         distributed.on_rank_zero(lambda: make_folder(output))  # an unwritable one shows before the long part
         rules = Rules(hd95_rule, hd95_definition, resection_cavity)
-        kept = KeptScores(output, _deciding(network, describe_device(chosen), rules))
+        deciding = _deciding(network, describe_device(chosen), rules)
+        # as it was typed: messages that are kept name files in it so, and a summary names them without it
+        kept = KeptScores(output, {**deciding, "data": str(data)})
         scored = score_cases(
             lambda case, report: score_case(network, case, chosen, rules, report, kept),
             labeled,
@@ -226,6 +229,7 @@ def make_folder(folder: Path) -> None:
     with explain_write_errors(folder, _OTHER_FOLDER):
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale_temporaries(folder)
+        TemporaryFile(dir=folder).close()  # of a disk that is read only this alone tells before the long part
 
 
 def write_evaluation(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import strict_json
-from ..core.files import read_text, write_report
+from ..core.files import read_text, remove_stale_temporaries, write_report
 from ..core.labels import TumorClass
 from .case_scores import CaseScores
 from .rows_file import rows_from_csv, rows_to_csv
@@ -66,9 +66,12 @@ class KeptScores:
             "content": dict(scores.content),
         }
         path = self._path(name)
-        with suppress(OSError):
+        try:
             path.parent.mkdir(exist_ok=True)
             write_report(kept, path)
+        except OSError:
+            with suppress(OSError):
+                path.parent.rmdir()  # if empty: it would be all that is left of an evaluation that fails
 
     def remove(self) -> None:
         """Remove what was kept, by whatever maker; another file in that folder stays, and the folder then."""
@@ -76,6 +79,7 @@ class KeptScores:
         with suppress(OSError):
             for path in folder.glob(f"{'[0-9a-f]' * _DIGITS}.json"):
                 path.unlink()
+            remove_stale_temporaries(folder)
             folder.rmdir()
 
     def _path(self, name: str) -> Path:

@@ -20,8 +20,9 @@ from ..core.files import explain_write_errors, file_sha256, write_text
 from ..core.labels import CAVITY_REGION
 from ..core.modalities import in_words
 from ..core.words import counted
+from ..inference.learned import BEFORE
 from ..inference.student import Student
-from .attach import check_weights
+from .attach import check_cross_validation, check_weights, trained_on
 from .evaluate import read_evaluation
 from .metrics import scored_regions
 from .pooling import pool_evaluations
@@ -63,16 +64,18 @@ def write_model_card(
 
     Raises:
         StudentError: the student file cannot be used.
-        CaseError: the evaluation is of other weights, or the card cannot be written.
+        CaseError: the evaluation is of other weights, the cross-validation of another way to decide, or the
+            card cannot be written.
     """
     student = Student.load(student_path)
     check_weights(student, evaluation, student_path)
+    check_cross_validation(student, cross_validation, student_path)
     sections = (
         f"# Model card: {student.card.get('name', student_path.stem)}\n\n{DISCLAIMER}\n",
         _summary(student, student_path),
         _data(student.card),
         _training(student.card),
-        _scores(student.card, evaluation),
+        _scores(student.card, evaluation, trained_on(student_path, evaluation)),
         *([_together(evaluation, cross_validation)] if cross_validation else []),
         *([_estimates(student.card.calibration)] if student.card.calibration else []),
         _limits(student.card, evaluation),
@@ -119,23 +122,35 @@ def _data(card: Mapping[str, Any]) -> str:
             for name, volumes in cases.items()
         ],
     )
-    return f"## Training data\n\n{counted(len(cases), 'case')}:\n\n{table}\n{note}\n"
+    return f"## Training data\n\n{counted(len(cases), 'case')}:\n\n{table}\n{_before(card)}{note}\n"
+
+
+def _before(card: Mapping[str, Any]) -> str:
+    before = (card.get("training") or {}).get(BEFORE)
+    if not before:
+        return ""
+    return (
+        "Models that it began with or was taught by had learned from "
+        f"{counted(len(before), 'further case')}: {', '.join(before)}.\n\n"
+    )
 
 
 def _training(card: Mapping[str, Any]) -> str:
     training = card.get("training") or {}
-    settings = _flatten({key: value for key, value in training.items() if key not in ("cases", "validation")})
+    settings = _flatten(
+        {key: value for key, value in training.items() if key not in ("cases", "validation", BEFORE)}
+    )
     if not settings:
         return "## Training\n\nThe model file does not say how it was trained.\n"
     return f"## Training\n\n{_facts(settings)}"
 
 
-def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any], known: Sequence[str]) -> str:
     cases, pooled = evaluation["cases"], pool_evaluations([evaluation])
     about = (
         f"On {counted(len(cases), 'case')} of '{evaluation['data']}', {evaluation['date']}, "
         f"{evaluation['device']}. Each case was scored on every subset of the volumes that it "
-        f"has. {_left_out(pooled)}" + _overlap([case["name"] for case in cases], _training_cases(card))
+        f"has. {_left_out(pooled)}" + _overlap([case["name"] for case in cases], _training_cases(card), known)
     )
     parts = [f"## Evaluation\n\n{about}\n", *score_tables(pooled), notes(pooled)]
     parts += [_case_scores(case, evaluation["rows"]) for case in cases]
@@ -186,11 +201,11 @@ def _share_text(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _overlap(tested: Sequence[str], trained: Container[str]) -> str:
-    """Which evaluated cases the student knows, as far as the file tells."""
+def _overlap(tested: Sequence[str], trained: Container[str], known: Container[str]) -> str:
+    """Which evaluated cases the student knows, as far as the file tells: by name, or ``known`` by voxels."""
     if not trained:  # silence is no proof that the cases are new
         return "The model file names no training cases, so it is not known whether these are among them."
-    seen = [name for name in tested if name in trained]
+    seen = [name for name in tested if name in trained or name in known]
     if seen:
         return f"**Known from training: {', '.join(seen)}.**"
     return "None of them is among the training cases that the model file names."

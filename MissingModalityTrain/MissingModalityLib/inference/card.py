@@ -112,7 +112,8 @@ class Card(MutableMapping[str, Any]):
         data_note: what the network was trained on.
         limits: what users should know, one sentence each.
         training: record of the run: recipe, preset, settings, seed, stage, epochs_done, cases, validation,
-            voxels_sha256 (hashes of each case's volumes), versions.
+            voxels_sha256 (hashes of each case's volumes), learned_before (those of cases that models had
+            learned from with which the run began or that taught it, where there are any), versions.
         evaluation: scores per subset, see :func:`..evaluation.attach.summary_of`.
         calibration: of the estimate of Dice for each result, see :func:`.dice_estimate.check_calibration`.
         further: other keys.
@@ -232,6 +233,18 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def _is_training(value: Any) -> bool:
+    """A mapping, and what tells the patients that were learned from is of the kinds that it is read as."""
+    if not _is_mapping(value):
+        return False
+    hashes = [value.get(name) or {} for name in ("voxels_sha256", "learned_before")]
+    return (
+        _is_mapping(value.get("cases") or {})
+        and _are_texts(value.get("validation") or [])
+        and all(_is_mapping(part) and all(map(_are_texts, part.values())) for part in hashes)
+    )
+
+
 def _or_none(is_valid: Any) -> Any:
     return lambda value: value is None or is_valid(value)
 
@@ -255,7 +268,7 @@ def _are_axes(value: Any) -> bool:
 _VALID = {
     **dict.fromkeys(("network", "network_package", "head", "orientation", "normalization"), _is_text),
     **dict.fromkeys(("name", "license", "data_note"), _or_none(_is_text)),
-    "training": _or_none(_is_mapping),
+    "training": _or_none(_is_training),
     # these two say themselves what is wrong, since there is much in them
     "evaluation": lambda value: value is None or check_evaluation(value) is None,
     **dict.fromkeys(("modalities", "classes"), _are_texts),

@@ -8,13 +8,14 @@ its last student in ``evaluation/``; ``prepared/``, which all folds share; and, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import CaseError, OptionError
 from ..core.progress import Progress
+from ..datasets.patients import of_voxels
 from ..evaluation.summary import EVALUATION_FOLDER
 from ..inference.student import Student
 from ..runtime import distributed
@@ -88,7 +89,7 @@ def score_fold(request: TrainRequest, report: Progress) -> None:
     folder = RunFolder(request.output)
     record = RunRecord.read(folder)
     student, output = last_student(folder, record), folder.path / EVALUATION_FOLDER
-    if distributed.on_all_ranks(_is_scored, student, output):
+    if distributed.on_all_ranks(_is_scored, student, output, record):
         return
     evaluate_folder(
         student,
@@ -116,7 +117,7 @@ def join_folds(output: Path) -> bool:
     records = fold_records(output)
     folders = [fold_folder(output, fold).path / EVALUATION_FOLDER for fold in range(records[0].folds)]
     students = last_students(output, records)
-    if len(students) < len(folders) or not all(map(_is_scored, students, folders)):
+    if len(students) < len(folders) or not all(map(_is_scored, students, folders, records)):
         return False
     check_alike(output, records)
     join_evaluations(folders, output / EVALUATION_FOLDER, f"{output.resolve().name}, {len(folders)} folds")
@@ -185,14 +186,30 @@ def _made_of(record: RunRecord) -> tuple[Any, ...]:
     return to_json(record.plan), sorted(record.cases.items()), record.seed
 
 
-def _is_scored(student: Path, output: Path) -> bool:
-    """Whether ``output`` holds scores of this very student: since then a fold may have been trained on, or
-    given what :func:`.selection.select` has chosen."""
+def _is_scored(student: Path, output: Path, record: RunRecord) -> bool:
+    """Whether ``output`` holds scores of this very student on what its fold has held out: since then the fold
+    may have been trained on, or given what :func:`.selection.select` has chosen, or other cases may have been
+    scored into this folder."""
     from ..evaluation.attach import check_weights
     from ..evaluation.evaluate import read_evaluation
 
     try:
-        check_weights(Student.load(student), read_evaluation(output), student)
+        evaluation = read_evaluation(output)
+        check_weights(Student.load(student), evaluation, student)
     except CaseError:
         return False
-    return True
+    return _is_of_fold(evaluation, record)
+
+
+def _is_of_fold(evaluation: Mapping[str, Any], record: RunRecord) -> bool:
+    """Whether scores are of the cases that a fold has held out, but for those that could not be scored."""
+    if evaluation.get("resection_cavity", "background") != record.plan.resection_cavity:
+        return False
+    volumes = {case["name"]: of_voxels(case.get("voxels_sha256", {})) for case in evaluation["cases"]}
+    skipped = {entry["path"] for entry in evaluation["skipped"]}
+    return volumes.keys() <= set(record.validation) <= volumes.keys() | skipped and all(
+        # earlier versions kept no hashes, here or there
+        record.contents.get(name, {}).get(key, digest) == digest
+        for name, of_case in volumes.items()
+        for key, digest in of_case.items()
+    )

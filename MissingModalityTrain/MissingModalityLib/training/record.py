@@ -13,13 +13,14 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors, read_text, write_text
 from ..core.seeding import HASH_RULE, RULES
+from ..inference.learned import BEFORE
 from ..synthesis.options import EARLIER_GROWING, GROWING
 from .earlier_runs import as_begun
 from .plan import Plan, from_json, to_json
 from .run_folder import RunFolder
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("cases", "voxels_sha256", "versions"), (dict,)),
+    **dict.fromkeys(("cases", "voxels_sha256", "versions", BEFORE), (dict,)),
     **dict.fromkeys(("validation", "left_out", "warnings"), (list,)),
     **dict.fromkeys(
         ("recipe", "preset", "convention", "initial", "prepared", "cases_list", "validation_list"),
@@ -42,6 +43,7 @@ def _are_texts(value: Any) -> bool:
 _PARTS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("cases", "validation", "versions"), _is_text),
     **dict.fromkeys(("voxels_sha256", "left_out", "warnings"), _are_texts),
+    BEFORE: lambda value: isinstance(value, list) and all(map(_is_text, value)),
 }
 """What each value of an object, or each entry of a list, is."""
 
@@ -75,6 +77,9 @@ class RunRecord:
             0; what is held out is that fold, see :func:`~..datasets.splitting.split_folds`. Else None.
         cases_list, validation_list: whole paths of the lists of names that were given, in the file where any
             was; the names themselves are in ``cases`` and ``validation``.
+        learned_before: what the models that the run began with or is taught by had learned from: hashes of
+            volumes by name of the case, see :class:`~..inference.learned.Learned`; in the file where there
+            is any.
     """
 
     data: str
@@ -97,6 +102,7 @@ class RunRecord:
     cases_list: str | None = None
     validation_list: str | None = None
     warnings: Sequence[Mapping[str, str]] = ()
+    learned_before: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
@@ -119,6 +125,7 @@ class RunRecord:
             "versions": dict(self.versions),
             **({"warnings": list(self.warnings)} if self.warnings else {}),
             **of_fold,
+            **({BEFORE: dict(self.learned_before)} if self.learned_before else {}),
             **{name: path for name, path in lists.items() if path is not None},
             "settings": to_json(self.plan),
         }
@@ -158,6 +165,7 @@ class RunRecord:
             cases_list=content.get("cases_list"),
             validation_list=content.get("validation_list"),
             warnings=content.get("warnings", ()),
+            learned_before=content.get(BEFORE, {}),
         )
 
     @classmethod

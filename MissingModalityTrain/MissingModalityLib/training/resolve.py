@@ -16,6 +16,7 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError, StudentError
 from ..core.labels import TumorClass
 from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
+from ..inference.learned import joined, learned_by
 from ..methods.registry import METHODS
 from ..networks.head import Head
 from ..networks.heads import FIVE_CLASSES
@@ -27,7 +28,7 @@ from .followers import check_trackers
 from .plan import Plan, change_plan
 from .record import RunRecord
 from .request import TrainRequest
-from .run_cases import list_cases
+from .run_cases import list_cases, teachers_of
 from .run_folder import RunFolder
 from .stage_students import load_weights
 
@@ -80,7 +81,7 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
             f"'{request.output}' already holds a training run. Add --resume to go on, or choose another "
             "folder."
         )
-    return list_cases(asked), None
+    return list_cases(_with_learned(asked)), None
 
 
 def _asked(request: TrainRequest) -> RunRecord:
@@ -115,7 +116,13 @@ def _asked(request: TrainRequest) -> RunRecord:
         fold=request.fold,
         cases_list=_whole(request.cases),
         validation_list=_whole(request.validation_cases),
+        learned_before=learned_by([request.initial]) if request.initial else {},
     )
+
+
+def _with_learned(record: RunRecord) -> RunRecord:
+    """The record with what its teachers learned from, beside what it tells already."""
+    return replace(record, learned_before=joined(record.learned_before, learned_by(teachers_of(record.plan))))
 
 
 def _asks_for(asked: RunRecord, there: RunRecord) -> bool:
@@ -134,6 +141,12 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
         raise OptionError(
             f"'{folder.path}' is fold {record.fold} of {record.folds}, not {request.fold} of "
             f"{request.folds}. Give folds as the run began with, or choose another folder."
+        )
+    if request.initial is not None and _whole(request.initial) != record.initial:
+        began = f"began with {record.initial}" if record.initial else "began without a model"
+        raise OptionError(
+            f"'{folder.path}' {began}, not with {request.initial}, and goes on from its own weights. Leave "
+            "out --init (initial), or start a new run in another folder."
         )
     state = read_checkpoint(folder)
     stages = list(record.plan.stages)
@@ -155,12 +168,13 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
     _check_fixed(folder, record.plan, plan)
     _check_plan(plan, bool(record.initial))
     _check_epochs(plan, state)
-    return replace(
+    record = replace(
         record,
         plan=plan,
         data=_whole(request.data) or record.data,
         prepared=_whole(request.prepared) or record.prepared,
-    ), state
+    )
+    return _with_learned(record), state
 
 
 def _check_fixed(folder: RunFolder, before: Plan, plan: Plan) -> None:

@@ -21,13 +21,15 @@ from ..datasets.splitting import split_cases, split_folds
 from ..imaging.cache import CachedCase, cache_case
 from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
 from ..inference.card import read_card
-from ..inference.learned import Learned
+from ..inference.learned import BEFORE, Learned
+from ..methods.options import EnsembleOptions
 from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
 from ..synthesis.pairing import check_choices, grow_cases, synthetic_cases
 from ..synthesis.tumor_cache import cache_tumor, tumor_folder
 from .given_split import chosen_cases, given_split
 from .lacking_cases import with_missing
+from .plan import Plan
 from .record import RunRecord
 from .samples import possible_subsets
 from .settings import Settings
@@ -128,7 +130,8 @@ def prepare_run_cases(
         unreadable = {name: reason for name, reason in outcomes.items() if name not in cached}
         cases = [case for case in cases if case.name in cached]
         record = distributed.on_all_ranks(_with_split, record, cases, unreadable, cached)
-        record = replace(record, warnings=distributed.on_all_ranks(folder_warnings, prepared))
+        warnings = distributed.on_all_ranks(folder_warnings, prepared) + _known_held_out(record)
+        record = replace(record, warnings=warnings)
     else:
         record = distributed.on_all_ranks(_with_contents, record, cached, accept_changes)
     report(Event(ProgressStage.PREPARE, len(mine), len(mine), describe_cases(record)))
@@ -296,19 +299,38 @@ def _with_contents(record: RunRecord, cached: Mapping[str, CachedCase], accept_c
     return replace(record, contents={**record.contents, **now})
 
 
+def teachers_of(plan: Plan) -> list[str]:
+    """Paths of the models that teach in a plan, once each."""
+    options = [settings.method_options() for settings in plan.stages.values()]
+    ensembles = [of_stage for of_stage in options if isinstance(of_stage, EnsembleOptions)]
+    return list(dict.fromkeys(path for of_stage in ensembles for path in of_stage.teachers))
+
+
 def _check_unseen(
     record: RunRecord, held_out: Sequence[Case], contents: Mapping[str, Mapping[str, str]]
 ) -> None:
-    """Refuse to score a fold on what the student that the run begins with has learned from."""
-    if record.initial is None:
-        return
-    learned = Learned(read_card(record.initial).get("training"))
-    seen = [case.name for case in held_out if learned.has(case.name, contents.get(case.name))]
-    if seen:
-        raise OptionError(
-            f"{record.initial} was trained on {_listed(seen, _MOST_NAMES)}, which fold {record.fold} holds "
-            "out. Begin the folds without it, or with a model of other patients."
-        )
+    """Refuse to score a fold on what a model learned from that the run begins with or is taught by."""
+    for path in filter(None, [record.initial, *teachers_of(record.plan)]):
+        learned = Learned(read_card(path).get("training"))
+        seen = [case.name for case in held_out if learned.has(case.name, contents.get(case.name))]
+        if seen:
+            raise OptionError(
+                f"{path} was trained on {_listed(seen, _MOST_NAMES)}, which fold {record.fold} holds "
+                "out. Train the folds without it, or with a model of other patients."
+            )
+
+
+def _known_held_out(record: RunRecord) -> list[dict[str, str]]:
+    """A warning where a model before this run learned from what the run holds out."""
+    learned = Learned({BEFORE: record.learned_before})
+    known = [name for name in record.validation if learned.has(name, record.contents.get(name))]
+    if not known:
+        return []
+    warning = (
+        "A model that the run begins with or is taught by learned from cases that are held out "
+        f"({_listed(known, _MOST_NAMES)}), so their scores flatter it."
+    )
+    return [{"case": "", "warning": warning}]
 
 
 def _cut_share(cases: Sequence[CachedCase], folder: Path, options: SynthesisOptions) -> None:

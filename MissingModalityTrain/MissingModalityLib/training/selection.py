@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core import strict_json
 from ..core.errors import CaseError, OptionError
-from ..core.files import explain_write_errors, write_report
+from ..core.files import explain_write_errors, read_text, write_report
 from ..core.kinds import checked
+from ..core.labels import REGIONS
 from ..core.progress import Progress, reporter
 from ..evaluation.selection import choose
-from ..inference.card import read_card
+from ..inference.card import SELECTED, read_card
 from ..inference.student import Student
+from ..inference.weights import weights_sha256
 from ..runtime.devices import choose_device
 from .folds import check_alike, fold_folder, fold_records, last_students
 from .record import RunRecord
@@ -20,6 +23,8 @@ from .run_cases import prepare_run_cases
 
 SELECTION_FILE = "selection.json"
 """In the folder of a cross-validation: what :func:`select` returned."""
+
+_ANEW = "Select anew, without --reuse."
 
 
 @checked
@@ -46,7 +51,8 @@ def select(
         on_progress: called for each case.
 
     Returns:
-        What :func:`~..evaluation.selection.choose` gives.
+        What :func:`~..evaluation.selection.choose` gives, and ``weights_sha256`` of the folds' students, in
+        order.
 
     Raises:
         CaseError: no cross-validation, a fold of it is not trained to its end or unlike the others, or a
@@ -62,9 +68,42 @@ def select(
         pairs.append((Student.load(path), [case for case in cases if case.name in record.validation]))
     variants = {"smoothing_mm": smoothing_mm, "overlap": overlap, "mirror": [list(axes) for axes in mirror]}
     chosen = choose(pairs, variants, choose_device(device), report)
+    chosen["weights_sha256"] = [weights_sha256(student.network) for student, _ in pairs]
     with explain_write_errors(run, "Choose a folder on a disk with free space."):
         write_report(chosen, run / SELECTION_FILE)
     return chosen
+
+
+def read_selection(run: Path) -> dict[str, Any]:
+    """What :func:`select` returned when it was called on this cross-validation, from its file.
+
+    Raises:
+        CaseError: as :func:`select` refuses ``run``; there is no such file, or one of no use; or a fold has
+            other weights than then, of which it says nothing.
+        StudentError: a fold's student is damaged.
+    """
+    path = run / SELECTION_FILE
+    try:
+        found = strict_json.loads(read_text(path))
+        _check_selection(found)
+        chosen_on = found["weights_sha256"]
+    except FileNotFoundError:
+        raise CaseError(
+            f"'{run}' holds no {path.name}, so nothing has been chosen there yet. {_ANEW}"
+        ) from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CaseError(f"{path}: cannot be used as what was chosen ({error}). {_ANEW}") from error
+    if chosen_on != [weights_sha256(Student.load(student).network) for student in _folds(run)[1]]:
+        raise CaseError(f"{path}: was chosen before the folds had the weights that they have now. {_ANEW}")
+    return found
+
+
+def _check_selection(found: Mapping[str, Any]) -> None:
+    """Raise what Python raises, or ValueError, where a file lacks what is told of a selection and stored."""
+    if not isinstance(found["cases"], int) or not set(found["chosen"]) <= set(SELECTED):
+        raise ValueError("it is no selection")
+    for dice in (found[when][region] for when in ("before", "after") for region in REGIONS):
+        float(dice)
 
 
 def check_fits(run: Path, student: Path) -> None:

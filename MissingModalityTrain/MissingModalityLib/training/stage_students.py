@@ -13,6 +13,7 @@ from .. import networks
 from ..core.errors import OptionError, StudentError
 from ..core.kinds import checked
 from ..datasets.patients import volumes_of
+from ..inference.learned import BEFORE, Learned
 from ..inference.locations import STUDENT_SUFFIX
 from ..inference.student import Student
 from ..inference.weights import check_fit, distinct_weights, weights_sha256
@@ -137,7 +138,19 @@ def _card(record: RunRecord, stage: str, epochs: int) -> dict[str, Any]:
         },
         "versions": content["versions"],
     }
+    if before := _learned_before(record, training):
+        training[BEFORE] = before
     return {"window": list(record.plan.stages[stage].patch_size), "training": training}
+
+
+def _learned_before(record: RunRecord, training: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Cases that models before this run learned from, without those that it trains on itself."""
+    own = Learned(training)
+    return {
+        name: list(volumes)
+        for name, volumes in record.learned_before.items()
+        if not own.has(name, dict(zip(volumes, volumes, strict=True)))
+    }
 
 
 def _without_folders(value: Any) -> Any:
