@@ -342,6 +342,17 @@ def test_a_folder_of_label_files_gives_the_same_shapes_as_an_archive(archive: Pa
         assert (mine.spacing, mine.start, mine.brain) == (theirs.spacing, theirs.start, theirs.brain)
 
 
+def test_label_maps_of_one_name_are_all_used_and_excluded_together(tmp_path: Path) -> None:
+    """Files are called like visits where each patient has a folder."""
+    for place in ("patient_1/visit_1", "patient_1/visit_2", "patient_2/visit_1"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "seg.nii.gz").touch()
+    names = [label_map.name for label_map in find_label_maps(tmp_path, [], "brats2021")]
+    assert names == ["visit_1", "visit_1", "visit_2"]
+    (kept,) = find_label_maps(tmp_path, ["visit_1"], "brats2021")
+    assert kept.name == "visit_2"
+
+
 def test_a_file_that_is_no_archive_of_label_maps_is_told(tmp_path: Path) -> None:
     path = tmp_path / "maps.npz"
     np.savez(path, seg=np.zeros((2, 3, 3, 3), np.uint8), patient=np.array(["a"]), spacing=np.ones(3))

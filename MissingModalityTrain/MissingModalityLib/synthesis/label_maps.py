@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import IO
 
@@ -93,20 +94,21 @@ def find_label_maps(source: Path, exclude: Sequence[str], convention: str) -> li
         LabelError: the archive holds a number that the convention does not know.
     """
     read = _in_archive if source.suffix == ".npz" else _in_folder
-    found = {label_map.name: label_map for label_map in read(source, convention)}
+    # several may have one name, such as that of a visit, and an excluded name is that of all of them
+    found = sorted(read(source, convention), key=attrgetter("name"))
     if not found:
         raise CaseError(
             f"{source}: no label map is there. Give a folder of label files (such as x_seg.nii.gz) or a "
             ".npz with the arrays seg, patient and spacing."
         )
     excluded = set(_names(exclude))
-    unknown = sorted(excluded - found.keys())
+    unknown = sorted(excluded - {label_map.name for label_map in found})
     if unknown:
         raise OptionError(
             f"Setting grown.exclude names '{unknown[0]}', which is no label map of {source}. Names there "
-            f"look like '{min(found)}'. Correct the name, or take it off the list."
+            f"look like '{found[0].name}'. Correct the name, or take it off the list."
         )
-    kept = [found[name] for name in sorted(found.keys() - excluded)]
+    kept = [label_map for label_map in found if label_map.name not in excluded]
     if not kept:
         raise CaseError(f"{source}: all {len(found)} label maps are excluded. Exclude fewer.")
     return kept
