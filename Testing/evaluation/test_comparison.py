@@ -142,6 +142,21 @@ def test_old_evaluations_are_directed_and_never_put_beside_pooled_ones(tmp_path:
         read_evaluation(write_scores(tmp_path / "other", by_case([0.5]), hd95_definition="mean"))
 
 
+def test_scores_without_the_resection_cavity_are_never_put_beside_those_with_it(tmp_path: Path) -> None:
+    rules = ("background", "class", "ignore")
+    folders = {
+        rule: write_scores(tmp_path / rule, by_case([0.5, 0.6]), resection_cavity=rule) for rule in rules
+    }
+    old = write_scores(tmp_path / "old", by_case([0.5, 0.6]))  # from before there was a choice
+    compare_folders([old, folders["background"], folders["class"]])
+    compare_folders({"two seeds": [folders["ignore"]]})
+    for other in (old, folders["class"]):
+        with pytest.raises(CaseError, match=r"'ignore' and '\w+'.*one --resection-cavity"):
+            compare_folders([folders["ignore"], other])
+        with pytest.raises(CaseError, match=r"rules for a resection cavity, .* and ignore"):
+            pool_evaluations([read_evaluation(path) for path in (other, folders["ignore"])])
+
+
 def test_distances_are_compared_too(compare) -> None:
     result = compare([0.8, 0.9], [0.5, 0.5], metric="hd95")
     assert result["regions"]["WT"]["difference"] == pytest.approx(-3.5)

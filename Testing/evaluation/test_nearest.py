@@ -45,12 +45,21 @@ def test_what_is_asked_often_is_answered_without_a_tree(monkeypatch: pytest.Monk
     places = np.argwhere(scattered(1, 0.5, 1))
     known = Nearest(surface, SPACINGS[0])
     by_tree = [known.of(places[start : start + 20]) for start in range(0, 100, 20)]
-    assert "_tree" in vars(known)
-    known.of(places)
-    monkeypatch.setattr(nearest, "KDTree", None)
     vars(known).pop("_tree")
+    monkeypatch.setattr(nearest, "KDTree", None)
     by_map = known.of(places)
     assert np.array_equal(np.concatenate([found.mm for found in by_tree]), by_map.mm[:100])
+
+
+@pytest.mark.parametrize("place", [(4, 5, 6), (3, 5, 6), (5, 6, 6), (2, 5, 5)])
+def test_a_place_right_beside_the_map_is_not_read_from_it(
+    place: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surface = np.array([(3, 5, 5), (4, 5, 5), (4, 5, 6)])
+    known = Nearest(surface, SPACINGS[0])
+    known.of(surface)
+    monkeypatch.setattr(nearest, "_VOXELS_OF_A_MAP", 0)
+    assert known.of(np.array([place])).mm == pytest.approx(np.linalg.norm(surface - place, axis=1).min())
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from MissingModalityLib.evaluation.metrics import SCORED_REGIONS
 from MissingModalityLib.evaluation.printed import printed_table, printed_tables
 from MissingModalityLib.evaluation.row import Row
 from MissingModalityLib.evaluation.rows_file import rows_to_csv
+from MissingModalityLib.studies import report
+from MissingModalityLib.studies.aem_kd import BRATS2020
+from MissingModalityLib.studies.registry import STUDIES
 
 
 def write_scores(folder: Path) -> Path:
@@ -44,6 +48,23 @@ def test_every_table_has_shares_and_distances_that_can_be() -> None:
             assert {region for _, region in values} == set(REGIONS), name
             for (metric, _), value in values.items():
                 assert 0.2 < value < 1 if metric == "dice" else 1 < value < 100, (name, metric, value)
+
+
+def test_numbers_that_two_tables_print_for_different_data_are_told_to_be_a_slip() -> None:
+    tables = printed_tables().values()
+    shared = {
+        (one.source, method)
+        for one, other in permutations(tables, 2)
+        if one.data != other.data
+        for method in one.lines.keys() & other.lines.keys()
+        if sum(other.lines[method].get(key) == value for key, value in one.lines[method].items()) > 1
+    }
+    assert {method for _, method in shared} == {"HeMIS"}
+    told = [table.protocol for table in tables if "slip" in table.protocol]
+    assert len(told) == 1 and "TC and ET of HeMIS" in told[0] and "'ET>=500'" in told[0]
+    notes = report._notes(STUDIES["table2"], STUDIES["table2"].data[0], (), (), False)
+    assert any("TC and ET of HeMIS" in note for note in notes)
+    assert not any("slip" in note for note in report._notes(STUDIES["table1"], BRATS2020, (), (), True))
 
 
 def test_printed_rows_stand_below_the_tested_ones(tmp_path: Path) -> None:

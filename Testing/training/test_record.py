@@ -53,13 +53,13 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_began(tmp_path: Path) -> None
     content = RECORD.to_json()
     stage = content["settings"]["stages"]["train"]
     del stage["case_order"]
-    for name in ("ramp_epochs", "dropout", "equal_subsets", "clip_together"):
+    for name in ("ramp_epochs", "dropout", "equal_subsets", "clip_together", "dice"):
         del stage["joint"][name]
     (tmp_path / "run.json").write_text(json.dumps(content))
     read = RunRecord.read(RunFolder(tmp_path)).plan.stages
     joint = read["train"].joint
     assert read["train"].case_order == "per-epoch" and read["pretrain"].case_order == "endless"
-    assert (joint.ramp_epochs, joint.dropout) == (0, "both")
+    assert (joint.ramp_epochs, joint.dropout, joint.dice) == (0, "both", "mean")
     assert joint.equal_subsets and joint.clip_together and not joint.consistency
 
 

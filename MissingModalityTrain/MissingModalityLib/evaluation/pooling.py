@@ -30,7 +30,8 @@ def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         ``skipped``, ``rows``, and the means over them, see :func:`.averages.summarize`.
 
     Raises:
-        CaseError: they mean different distances by HD95, or have different rules for that of empty regions.
+        CaseError: they mean different distances by HD95, have different rules for that of empty regions, or
+            some alone leave the resection cavity out.
     """
     rules = sorted({evaluation["hd95_rule"] for evaluation in evaluations})
     definitions = sorted(set(map(definition_of, evaluations)))
@@ -40,6 +41,12 @@ def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]
                 f"The evaluations have different rules for HD95, {' and '.join(different)}. "
                 "Evaluate all by one rule."
             )
+    cavity = sorted({evaluation.get("resection_cavity", "background") for evaluation in evaluations})
+    if "ignore" in cavity and len(cavity) > 1:
+        raise CaseError(
+            f"The evaluations have different rules for a resection cavity, {' and '.join(cavity)}. "
+            "Evaluate all by one rule."
+        )
     rows = _averaged([row_of(row) for evaluation in evaluations for row in evaluation["rows"]])
     kept = _complete(rows)
     cases = {case["name"]: case for evaluation in evaluations for case in evaluation["cases"]}

@@ -31,6 +31,21 @@ _PROTOCOLS = MappingProxyType(
 )
 """What has to be known to stand beside a paper's numbers, by the first word of its source."""
 
+_SLIPS = MappingProxyType(
+    {
+        ("AEM+KD paper, Table 2", "BRATS2018"): (
+            "The printed TC and ET of HeMIS are those that Table 3 prints for BraTS 2015, subset by subset: "
+            "one of both is a slip."
+        )
+    }
+)
+"""Averages that cannot be what their table says, by source and data set."""
+
+
+def slip(source: str, data: str) -> str:
+    """A sentence on averages of a table that are another's; empty where there are none."""
+    return _SLIPS.get((source, data), "")
+
 
 @dataclass(frozen=True)
 class PrintedTable:
@@ -39,7 +54,8 @@ class PrintedTable:
     Attributes:
         source: paper and table.
         data: the data set.
-        protocol: a sentence on how the numbers were made, where that is not as here by default.
+        protocol: how the numbers were made, where that is not as here by default, and which are no such
+            numbers at all.
         lines: by method the value of each metric and region, 0..1 or mm.
     """
 
@@ -77,7 +93,10 @@ def printed_tables() -> Mapping[str, PrintedTable]:
     return MappingProxyType(
         {
             _slug(source if sources.count(source) == 1 else f"{source} {data}"): PrintedTable(
-                source, data, _PROTOCOLS.get(source.split()[0], ""), methods
+                source,
+                data,
+                f"{_PROTOCOLS.get(source.split()[0], '')} {slip(source, data)}".strip(),
+                methods,
             )
             for (source, data), methods in lines.items()
         }

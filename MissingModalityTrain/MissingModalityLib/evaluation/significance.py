@@ -98,7 +98,8 @@ def compare_evaluations(
 
 
 def check_comparable(one: Evaluation, other: Evaluation, metric: str) -> None:
-    """Refuse evaluations of unlike cases, labels or, for "hd95", rules or definitions.
+    """Refuse evaluations of unlike cases or labels, those of which one leaves a resection cavity out of its
+    scores and, for "hd95", rules or definitions that differ.
 
     Raises:
         CaseError: naming what differs.
@@ -121,13 +122,26 @@ def check_comparable(one: Evaluation, other: Evaluation, metric: str) -> None:
         raise CaseError(
             f"{who}: the labels of {', '.join(unlike[:5])} differ. Evaluate both with the same labels."
         )
-    if metric == "hd95" and one["hd95_rule"] != other["hd95_rule"]:
+    _check_rules(who, one, other, metric)
+
+
+def _check_rules(who: str, one: Evaluation, other: Evaluation, metric: str) -> None:
+    """Refuse evaluations that score by different rules; ``who`` begins the message."""
+    cavity = [evaluation.get("resection_cavity", "background") for evaluation in (one, other)]
+    if "ignore" in cavity and cavity[0] != cavity[1]:
+        raise CaseError(
+            f"{who}: a resection cavity counts as '{cavity[0]}' and '{cavity[1]}', so what lies inside it "
+            "is scored in one of them alone. Evaluate both by one --resection-cavity."
+        )
+    if metric != "hd95":
+        return
+    if one["hd95_rule"] != other["hd95_rule"]:
         raise CaseError(
             f"{who}: their HD95 rules are '{one['hd95_rule']}' and '{other['hd95_rule']}'. "
             "Evaluate both with the same rule."
         )
     definitions = definition_of(one), definition_of(other)
-    if metric == "hd95" and definitions[0] != definitions[1]:
+    if definitions[0] != definitions[1]:
         raise CaseError(
             f"{who}: their HD95 is '{definitions[0]}' and '{definitions[1]}'. "
             "Evaluate both by one definition."

@@ -244,7 +244,7 @@ class JointDistillation(Method):
                 doubt = distributed.mean((presence - truth).detach().abs().mean(0))
                 further = dice.new_ones(len(dice) - 1 - len(doubt))
                 dice = dice * torch.cat([dice.new_ones(1), 1 + doubt, further])
-        terms[f"{name}_dice"] = weight * dice.mean()
+        terms[f"{name}_dice"] = weight * (dice.sum() if options.dice == "sum" else dice.mean())
         if options.cross_entropy:
             terms[f"{name}_entropy"] = weight * options.cross_entropy * entropy
         return terms

@@ -264,6 +264,12 @@ class JointOptions:
     equal_subsets: bool = switch(
         False, "Distances of samples too of which the student sees all that the teacher sees"
     )
+    dice: str = choice(
+        "mean",
+        "Dice of the channels: their mean, or their sum, as in the public codes, to which the published "
+        "weights of distances belong",
+        *("mean", "sum"),
+    )
     clip_together: bool = switch(
         False, "max_grad_norm limits the gradient of both networks together, else of each by itself"
     )

@@ -13,6 +13,7 @@ from ..core.files import explain_write_errors, write_report, write_text
 from ..core.words import counted
 from ..evaluation.measures import measure
 from ..evaluation.metrics import ET_FILTERED
+from ..evaluation.printed import slip
 from ..evaluation.significance import compare_evaluations
 from ..evaluation.tables import markdown_lines, score_notes
 from .grids import ALL, Grid, Printed, Scored, grid_of
@@ -123,6 +124,7 @@ def _notes(
             f"Printed: {study.source}, {data.name}, as the paper has them. They are of other cases, seeds "
             "and code, so nothing is tested against them."
         )
+    lines += [sentence for sentence in (slip(study.source, data.name),) if sentence]
     if study.source and study.et_filtered:
         lines.append(
             f"Printed ET stands beside {ET_FILTERED}, since ET columns of this family of papers are most "
