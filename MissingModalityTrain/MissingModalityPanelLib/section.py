@@ -1,5 +1,6 @@
 """A section of a panel: one file of code, one .ui file, and parameters of its own."""
 
+import qt
 import slicer
 
 from MissingModalityPanelLib.widgets import signalsBlocked
@@ -97,8 +98,9 @@ class Section:
         selector = self._selectors[field]
         with signalsBlocked(selector):
             selector.clear()
-            for value, label in labels.items():
+            for row, (value, label) in enumerate(labels.items()):
                 selector.addItem(label, value)
+                selector.setItemData(row, label, qt.Qt.ToolTipRole)  # a narrow list cuts long texts off
             if self.state is not None:
                 selector.setCurrentIndex(selector.findData(getattr(self.state, field)))
 

@@ -24,7 +24,7 @@ RESULTS, HEATMAP = "evaluation", "heatmap.png"
 FIRST_FOLD = "fold0"
 """Folder of a cross-validation that each has."""
 
-HEATMAP_WIDTH = 400  # pixels
+HEATMAP_WIDTH = 390  # pixels; with the margins no wider than a narrow panel
 OWN = "MissingModality.evaluation"
 """Attribute that tells our table, that of a scene that was loaded too."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import slicer
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 
 import qt_standin
 import slicer_standin
@@ -153,4 +153,34 @@ def test_choices_that_older_scenes_kept_by_the_names_of_enumerations_are_read(tm
     assert panel.ui.networkSelector.currentText == "MST-KDNet (needs a GPU)"
     assert panel.ui.presetSelector.currentText.startswith("Light")
     assert panel.ui.modalitySelector.currentText == "T1ce"
+    panel.cleanup()
+
+
+def test_every_entry_of_a_list_is_told_in_full() -> None:
+    panel = new_panel()
+    selector = panel.ui.resectionCavitySelector
+    texts = [selector.itemText(row) for row in range(selector.count)]
+    assert texts and texts == [
+        selector.itemData(row, Qt.ItemDataRole.ToolTipRole) for row in range(len(texts))
+    ]
+    panel.cleanup()
+
+
+NARROW = 440
+"""Pixels of a module's panel that leave most of a laptop's screen to the views."""
+
+
+@pytest.mark.parametrize("kind", ["MissingModalitySeg", "MissingModalityTrain"])
+def test_a_narrow_panel_shows_its_whole_width(kind: str) -> None:
+    """A long entry of a list would make all sections as wide as it is, and Slicer cut them off."""
+    widget = getattr({"MissingModalitySeg": seg, "MissingModalityTrain": train}[kind], f"{kind}Widget")
+    panel = widget(slicer_standin.module_area())
+    panel.setup()
+    panel.enter()
+    panel.parent.show()
+    for _ in range(2):  # text that wraps tells its height only after it has been laid out
+        slicer.app.processEvents()
+        panel.parent.resize(NARROW, 2000)
+    slicer.app.processEvents()
+    assert panel.parent.geometry.width() <= NARROW
     panel.cleanup()
