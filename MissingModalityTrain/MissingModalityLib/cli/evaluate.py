@@ -15,6 +15,7 @@ from ..evaluation.measures import AGREEMENTS, MEASURES, TABLE_METRICS
 from .options import (
     add_command,
     add_convention,
+    add_cross_validation,
     add_data,
     add_device,
     add_output,
@@ -92,13 +93,9 @@ def add(commands: Any) -> None:
         action="store_true",
         help="keep the table in the model file too, unless it was trained on any of these cases",
     )
-    parser.add_argument(
-        "--cross-validation",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="DIR",
-        help="with --store: folders of cross-validations by models that decide as this one does, whose "
+    add_cross_validation(
+        parser,
+        "with --store: folders of cross-validations by models that decide as this one does, whose "
         "out-of-fold scores count in the table that is kept",
     )
     parser.add_argument(

@@ -9,7 +9,7 @@ from typing import Any
 from ..core.errors import OptionError
 from ..core.files import restored_if_refused
 from ..inference.card import BLENDINGS, GATES  # reads headers alone: help must not load PyTorch
-from .options import add_command, add_output, at_least, show_result
+from .options import add_command, add_cross_validation, add_output, at_least, show_result
 from .speech import add_speech
 
 _EXAMPLES = ("export --run run --output model.safetensors",)
@@ -52,13 +52,9 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="folder that 'evaluate' has written for an earlier export of this very run; its table is stored",
     )
-    parser.add_argument(
-        "--cross-validation",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="DIR",
-        help="with --evaluation: folders of out-of-fold evaluations of training cases, to be counted in",
+    add_cross_validation(
+        parser,
+        "with --evaluation: folders of out-of-fold evaluations of training cases, to be counted in",
     )
     add_speech(parser)
 

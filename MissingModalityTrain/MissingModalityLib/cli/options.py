@@ -85,6 +85,11 @@ def add_student(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cross_validation(parser: argparse.ArgumentParser, text: str) -> None:
+    """Describe ``--cross-validation``, folders of evaluations."""
+    parser.add_argument("--cross-validation", type=Path, nargs="+", default=[], metavar="DIR", help=text)
+
+
 def add_device(parser: Any) -> None:
     """``--device``, as :func:`devices.choose_device` takes it."""
     parser.add_argument(
