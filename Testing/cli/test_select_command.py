@@ -39,9 +39,10 @@ def test_what_was_chosen_is_said_and_stored(
     student = write_student(tmp_path / "s.safetensors", head="regions")
     fold = write_student(tmp_path / "fold.safetensors", head="regions")
     typed = ["--smoothing-mm", "0.7", "1", "--mirror", "2", "--mirror", "0", "1"]
+    typed += ["--mirror-windows", "0", "2"]
     typed += ["--store", str(student), str(fold)]
     assert main(["select", "--run", "runs/cv", *typed, "--device", "cpu"]) == 0
-    assert asked == [(Path("runs/cv"), [0.7, 1.0], [], [[2], [0, 1]], "cpu")]
+    assert asked == [(Path("runs/cv"), [0.7, 1.0], [], [[2], [0, 1]], [[0, 2]], "cpu")]
     said = capsys.readouterr().out
     assert "min_component_voxels: 100" in said and "WT 80.0, TC 60.0, ET 50.0" in said and "ET 52.5" in said
     card = read_card(student)

@@ -351,7 +351,11 @@ def test_the_table_has_lesion_wise_scores_beneath(evaluated: Evaluated) -> None:
     assert entry["lesion_hd95"]["ET"] > entry["hd95"]["ET"] > 0, "374 mm is more than these small images"
 
 
-@pytest.mark.parametrize("changes", [{"window": [16, 40, 40]}, {"overlap": 0.25}, {"mirror": [2]}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"window": [16, 40, 40]}, {"overlap": 0.25}, {"mirror": [2]}, {"mirror_windows": [2]}],
+    ids=str,
+)
 def test_a_cross_validation_of_models_that_decide_otherwise_is_refused(
     evaluated: Evaluated, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
@@ -372,7 +376,7 @@ def test_a_choice_of_what_goes_without_saying_makes_no_difference(
     evaluated: Evaluated, tmp_path: Path
 ) -> None:
     path = tmp_path / "tiny.safetensors"
-    same = {"blending": "gaussian", "min_enhancing_voxels": 0, "mirror": []}
+    same = {"blending": "gaussian", "min_enhancing_voxels": 0, "mirror": [], "mirror_windows": []}
     half = dict.fromkeys(("WT", "TC", "ET"), 0.5)
     student = Student.load(evaluated.student)
     Student(student.network, {**student.card, **same, "thresholds": half}).save(path)

@@ -50,7 +50,8 @@ def regions(prepared: Prepared, wt: float, tc: float, et: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("smoothing_mm", float("nan")), ("overlap", 1.5), ("mirror", [3])]
+    ("name", "value"),
+    [("smoothing_mm", float("nan")), ("overlap", 1.5), ("mirror", [3]), ("mirror_windows", [0, 0])],
 )
 def test_what_no_model_can_do_is_refused_with_what_it_can(name: str, value: Any) -> None:
     with pytest.raises(OptionError, match=rf"^{name}={re.escape(str(value))}: give .*0"):

@@ -50,6 +50,22 @@ def test_windows_are_blended_as_monai_does_to_the_bit(
     assert places == expected_places and len(places) == count_windows(shape, window, overlap)
 
 
+def test_windows_are_mirrored_along_an_axis_by_their_number_along_it() -> None:
+    image = torch.rand(1, 1, 9, 12, 10, generator=torch.Generator().manual_seed(0))
+    seen: list[tuple[Tensor, tuple[int, ...]]] = []
+
+    def predict(patch: Tensor, first: tuple[int, ...]) -> Iterator[Tensor]:
+        seen.append((patch, first))
+        yield patch.clone()  # what an answer tells lies where it was seen
+
+    found = blend_windows(image, (6, 6, 10), 0.5, "gaussian", predict, 1, mirror=(0, 1, 2))
+    torch.testing.assert_close(found, image)
+    assert [first for _, first in seen] == [(z, y, 0) for z in (0, 3) for y in (0, 3, 6)]
+    for patch, (z, y, x) in seen:
+        flipped = [axis for axis, start in ((2, z), (3, y)) if start == 3]
+        assert torch.equal(patch, image[:, :, z : z + 6, y : y + 6, x:].flip(flipped))
+
+
 @pytest.mark.slow
 def test_the_bundled_network_is_read_without_monai() -> None:
     code = (

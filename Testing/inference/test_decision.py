@@ -46,7 +46,8 @@ def test_a_card_without_choices_is_written_as_before_there_were_any(tmp_path: Pa
 
 
 def test_choices_that_change_nothing_give_the_same_bits() -> None:
-    neutral = {"thresholds": dict.fromkeys(("WT", "TC", "ET"), 0.5), "mirror": [], "smoothing_mm": 0}
+    neutral = {"thresholds": dict.fromkeys(("WT", "TC", "ET"), 0.5), "smoothing_mm": 0}
+    neutral |= {"mirror": [], "mirror_windows": []}
     assert (labels(tiny_student()) == labels(tiny_student({**neutral, "min_enhancing_voxels": 0}))).all()
 
 
@@ -97,6 +98,26 @@ def test_mirrored_prediction_is_the_mean_over_all_combinations() -> None:
     assert [done for done, _ in events] == list(range(1, events[0][1] + 1))
 
 
+def test_every_other_window_is_mirrored_at_no_further_window() -> None:
+    image = np.random.default_rng(0).normal(size=(4, 16, 16, 24)).astype(np.float32)
+    network, available = small_network("segresnet").eval(), np.ones(4, bool)
+    # two windows, along x alone: one as it lies, one mirrored
+    how = {"window": (16, 16, 16), "overlap": 0.5, "device": torch.device("cpu"), "blending": "mean"}
+    events = []
+    found = infer(
+        network, image, available, mirror_windows=[1, 2], on_window=lambda *at: events.append(at), **how
+    ).probabilities
+
+    def alone(part: np.ndarray) -> np.ndarray:
+        return infer(network, np.ascontiguousarray(part), available, **how).probabilities
+
+    first, second = alone(image[..., :16]), alone(image[..., :7:-1])[..., ::-1]
+    expected = np.concatenate([first[..., :8], (first[..., 8:] + second[..., :8]) / 2, second[..., 8:]], -1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(found - infer(network, image, available, **how).probabilities).max() > 1e-3
+    assert events == [(1, 2), (2, 2)]
+
+
 def test_a_case_and_its_mirror_image_are_segmented_alike_with_mirroring() -> None:
     prepared = prepare(STUDY)
     how = {"window": (64, 64, 64), "overlap": 0.5, "device": torch.device("cpu")}
@@ -142,6 +163,7 @@ def test_a_student_smooths_what_its_card_says() -> None:
         ("mirror", [3]),
         ("mirror", [0, 0]),
         ("mirror", True),
+        ("mirror_windows", [3]),
         ("smoothing_mm", -0.1),
         ("smoothing_mm", 6),
         ("min_enhancing_voxels", -1),

@@ -279,15 +279,17 @@ def test_a_student_drops_nothing_at_random() -> None:
 
 def test_windows_are_as_the_card_says(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
+    names = ("window", "overlap", "mirror", "mirror_windows")
 
     def watched(*arguments: Any, **options: Any) -> Any:
-        asked.append({name: options[name] for name in ("window", "overlap", "mirror")})
+        asked.append({name: options[name] for name in names})
         return infer(*arguments, **options)
 
-    card = {**student.card, "window": [16, 24, 32], "overlap": 0.25, "mirror": [2]}
+    how = {"window": [16, 24, 32], "overlap": 0.25, "mirror": [2], "mirror_windows": [0, 1]}
+    card = {**student.card, **how}
     changed = Student(student.network, card)
     changed._infer(prepare(study(Modality.T1)).image, np.eye(4, dtype=bool)[2], CPU, None, watched)
-    assert asked == [{"window": [16, 24, 32], "overlap": 0.25, "mirror": [2]}]
+    assert asked == [how]
 
 
 def test_each_subset_is_gated_by_its_own_presence(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ _EXAMPLES = (
     "select --run FOLDS --store model.safetensors",
     "select --run FOLDS --reuse --store another.safetensors",
 )
-_TRIED = ("smoothing_mm", "overlap", "mirror")
+_TRIED = ("smoothing_mm", "overlap", "mirror", "mirror_windows")
 
 
 def add(commands: Any) -> None:
@@ -42,16 +42,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--overlap", type=number, nargs="+", default=[], metavar="SHARE", help="try these overlaps of windows"
     )
-    parser.add_argument(
-        "--mirror",
-        type=at_least(0, 2),
-        nargs="+",
-        action="append",
-        default=[],
-        metavar="AXIS",
-        help="try the mean with cases mirrored along these axes, 0: z, 1: y, 2: x (left and right); may "
-        "stand more than once",
-    )
+    _add_axes(parser, "--mirror", "try the mean with cases mirrored along these axes")
+    _add_axes(parser, "--mirror-windows", "try every other window mirrored along these axes")
     parser.add_argument(
         "--reuse",
         action="store_true",
@@ -67,6 +59,18 @@ def add(commands: Any) -> None:
     )
     add_device(parser)
     add_speech(parser)
+
+
+def _add_axes(parser: argparse.ArgumentParser, name: str, meaning: str) -> None:
+    parser.add_argument(
+        name,
+        type=at_least(0, 2),
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="AXIS",
+        help=f"{meaning}, 0: z, 1: y, 2: x (left and right); may stand more than once",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -93,6 +97,7 @@ def _anew(options: argparse.Namespace) -> dict[str, Any]:
             options.smoothing_mm,
             options.overlap,
             options.mirror,
+            options.mirror_windows,
             options.device,
             on_progress=progress,
         )

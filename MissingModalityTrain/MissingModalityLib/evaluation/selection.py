@@ -42,7 +42,7 @@ ENHANCING_SIZES = (0, 50, 100, 200, 300, 500, 1000)
 _RANGES = {
     "smoothing_mm": "0 to 5 mm",
     "overlap": "a share from 0 to below 1",
-    "mirror": "axes from 0, 1 and 2, each once",
+    **dict.fromkeys(("mirror", "mirror_windows"), "axes from 0, 1 and 2, each once"),
 }
 """What :class:`~..inference.card.Card` takes."""
 
@@ -136,8 +136,8 @@ def choose(
     Args:
         pairs: students of one network, each with the cases that it has not seen. What their cards say is
             what is compared with.
-        variants: values to try of ``smoothing_mm``, ``overlap`` and ``mirror``, each of which costs a
-            prediction of all cases.
+        variants: values to try of ``smoothing_mm``, ``overlap``, ``mirror`` and ``mirror_windows``, each of
+            which costs a prediction of all cases.
         device: where to predict.
         on_progress: called for each case and variant.
 

@@ -29,6 +29,7 @@ def blend_windows(
     blending: str,
     predict: Callable[[Tensor, tuple[int, ...]], Iterable[Tensor]],
     answers: int,
+    mirror: Sequence[int] = (),
 ) -> Tensor:
     """The weighted mean of what windows tell of each voxel, for one question or several.
 
@@ -43,6 +44,9 @@ def blend_windows(
             where zeros were put; gives its answers one after the other, each (1, K, d, h, w), which is
             changed. To join them first would take a copy of all.
         answers: how many ``predict`` gives.
+        mirror: axes, 0 to 2, along which every other window is mirrored before it is predicted, and its
+            answers back. Where windows overlap the mean is then one over mirrored ones too, at no further
+            window.
 
     Returns:
         (answers, K, D, H, W).
@@ -57,16 +61,23 @@ def blend_windows(
     total = torch.zeros(1, 1, *padded.shape[2:])
     blended: Tensor | None = None
     axes = (window_starts(*along, overlap) for along in zip(padded.shape[2:], window, strict=True))
-    for start in itertools.product(*axes):
+    for numbered in itertools.product(*map(enumerate, axes)):
+        order, start = zip(*numbered, strict=True)
+        flipped = [axis - 3 for axis in mirror if order[axis] % 2]
         place = (..., *(slice(first, first + width) for first, width in zip(start, window, strict=True)))
         first = tuple(a - b for a, b in zip(start, before, strict=True))
-        for number, answer in enumerate(predict(padded[place], first)):
+        for number, answer in enumerate(predict(_flip(padded[place], flipped), first)):
             if blended is None:
                 blended = torch.zeros(answers, *answer.shape[1:2], *padded.shape[2:])
-            blended[number][place] += answer[0].mul_(weights)
+            # the weights are symmetric
+            blended[number][place] += _flip(answer[0].mul_(weights), flipped)
         total[place] += weights
     blended /= total
     return blended[(..., *(slice(first, first + side) for first, side in zip(before, shape, strict=True)))]
+
+
+def _flip(values: Tensor, axes: Sequence[int]) -> Tensor:
+    return values.flip(axes) if axes else values  # which would copy too
 
 
 def _weights(window: Sequence[int], blending: str) -> Tensor:

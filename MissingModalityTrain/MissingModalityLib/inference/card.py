@@ -64,7 +64,7 @@ COMPONENT_MINIMA: Mapping[str, str] = MappingProxyType(
 
 CHOICES = (
     *("thresholds", *COMPONENT_MINIMA.values(), "min_enhancing_voxels"),
-    *("mirror", "overlap", "blending", "smoothing_mm"),
+    *("mirror", "mirror_windows", "overlap", "blending", "smoothing_mm"),
 )
 """What can be chosen for a trained network: all but its weights and window that decides a prediction."""
 
@@ -99,6 +99,7 @@ class Card(MutableMapping[str, Any]):
         min_enhancing_voxels: enhancing tumor of fewer voxels in all is taken for necrosis.
         mirror: axes (0: z, 1: y, 2: x) along which the case is mirrored too; probabilities are the mean over
             all combinations, two for each axis.
+        mirror_windows: axes along which every other window is mirrored, which costs no further window.
         blending: one of :data:`BLENDINGS`; "gaussian" where it is absent.
         smoothing_mm: deviation of the Gaussian that probabilities are averaged with, 0 to 5 mm.
         format_version: of this format.
@@ -133,6 +134,7 @@ class Card(MutableMapping[str, Any]):
     min_enhancing_component_voxels: int | None = None
     min_enhancing_voxels: int | None = None
     mirror: list[int] | None = None
+    mirror_windows: list[int] | None = None
     blending: str | None = None
     smoothing_mm: float | None = None
     format_version: int = FORMAT_VERSION
@@ -289,7 +291,7 @@ _VALID = {
         _or_none(_is_whole),
     ),
     "blending": lambda value: value is None or value in BLENDINGS,
-    "mirror": _or_none(_are_axes),
+    **dict.fromkeys(("mirror", "mirror_windows"), _or_none(_are_axes)),
     "smoothing_mm": _or_none(lambda value: _is_number(value) and 0 <= value <= _MOST_SMOOTHING_MM),
     "format_version": _is_whole,
     "spacing_mm": lambda value: _is_number(value) and value > 0,

@@ -120,6 +120,7 @@ def infer(
     overlap: float,
     device: torch.device,
     mirror: Sequence[int] = (),
+    mirror_windows: Sequence[int] = (),
     blending: str = "gaussian",
     precision: str = "auto",
     on_window: Callable[[int, int], None] | None = None,
@@ -139,6 +140,7 @@ def infer(
         blending: one of :data:`.card.BLENDINGS`.
         precision: see :func:`computed_precision`.
         mirror: axes, 0 to 2, along which the case is mirrored too; the mean over all combinations counts.
+        mirror_windows: axes along which every other window is mirrored, see :func:`.blending.blend_windows`.
         on_window: called with (windows done, windows in all).
     """
     give_back()  # what earlier steps have freed would lie beside the windows
@@ -157,6 +159,7 @@ def infer(
             available,
             window=window,
             overlap=overlap,
+            mirror_windows=mirror_windows,
             blending=blending,
             precision=precision,
             device=device,
@@ -189,6 +192,7 @@ def _infer_once(
     *,
     window: Sequence[int],
     overlap: float,
+    mirror_windows: Sequence[int],
     blending: str,
     precision: str,
     device: torch.device,
@@ -228,7 +232,9 @@ def _infer_once(
         if on_window:
             on_window(done, total)
 
-    blended = blend_windows(torch.from_numpy(image)[None], size, overlap, blending, predict, len(subsets))
+    blended = blend_windows(
+        torch.from_numpy(image)[None], size, overlap, blending, predict, len(subsets), mirror_windows
+    )
     several = np.shape(available)[:-1]
     probabilities = blended.numpy().reshape(*several, -1, *image.shape[1:])
     if not presence:

@@ -326,6 +326,7 @@ class Student:
             blending=self.blending,
             precision=self.precision,
             mirror=self.card.mirror or (),
+            mirror_windows=self.card.mirror_windows or (),
             device=device,
             on_window=on_window,
         )

@@ -33,6 +33,7 @@ def select(
     smoothing_mm: Sequence[float] = (),
     overlap: Sequence[float] = (),
     mirror: Sequence[Sequence[int]] = (),
+    mirror_windows: Sequence[Sequence[int]] = (),
     device: str = "auto",
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -44,9 +45,9 @@ def select(
 
     Args:
         run: folder of the cross-validation; ``selection.json`` goes there.
-        smoothing_mm, overlap, mirror: further values to try of these keys of a student's card, see
-            :class:`~..inference.card.Card`. Each takes as long as predicting all cases, mirrored ones as many
-            times longer as there are combinations.
+        smoothing_mm, overlap, mirror, mirror_windows: further values to try of these keys of a student's
+            card, see :class:`~..inference.card.Card`. Each takes as long as predicting all cases, cases
+            mirrored as many times longer as there are combinations.
         device: as in :func:`~..runtime.devices.choose_device`.
         on_progress: called for each case.
 
@@ -66,7 +67,12 @@ def select(
         prepared = Path(record.prepared or fold_folder(run, record.fold).prepared)
         _, cases = prepare_run_cases(record, False, prepared, report)
         pairs.append((Student.load(path), [case for case in cases if case.name in record.validation]))
-    variants = {"smoothing_mm": smoothing_mm, "overlap": overlap, "mirror": [list(axes) for axes in mirror]}
+    variants = {
+        "smoothing_mm": smoothing_mm,
+        "overlap": overlap,
+        "mirror": [list(axes) for axes in mirror],
+        "mirror_windows": [list(axes) for axes in mirror_windows],
+    }
     chosen = choose(pairs, variants, choose_device(device), report)
     chosen["weights_sha256"] = [weights_sha256(student.network) for student, _ in pairs]
     with explain_write_errors(run, "Choose a folder on a disk with free space."):
