@@ -14,7 +14,7 @@ from ..core.errors import CaseError
 from ..core.kinds import checked
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
-from ..inference.card import BLENDINGS, CHOICES, SELECTED, read_card
+from ..inference.card import BLENDINGS, CHOICES, OF_SCORES, SELECTED, read_card
 from ..inference.learned import Learned
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
@@ -28,7 +28,6 @@ _FACTS = ("data", "date", "device", "hd95_rule", "hd95_definition")
 _GROUPS = ("all", "with FLAIR", "with T1ce")
 """Averages that the panel and earlier versions read; the others can be made of the subsets."""
 
-_OF_SCORES = ("evaluation", "calibration")
 _NAMES_OF_SCORES = {"evaluation": "its evaluation", "calibration": "its estimate of Dice"}
 _UNCHOSEN = {"blending": BLENDINGS[0], "thresholds": dict.fromkeys(REGIONS, THRESHOLD)}
 """What a card without the key decides by, where that is something; no size, axis or width is as good as 0."""
@@ -112,7 +111,7 @@ def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> list[str]:
             for name in SELECTED
             if name not in chosen and before[name] != after[name]
         ),
-        *(_NAMES_OF_SCORES[name] for name in _OF_SCORES if name in loaded.card),
+        *(_NAMES_OF_SCORES[name] for name in OF_SCORES if name in loaded.card),
     ]
 
 
@@ -122,7 +121,7 @@ def with_choices(student: Student, chosen: Mapping[str, Any]) -> Student:
     Raises:
         OptionError: a fact of another kind, out of its range or not for this network.
     """
-    facts = {name: value for name, value in student.card.items() if name not in (*SELECTED, *_OF_SCORES)}
+    facts = {name: value for name, value in student.card.items() if name not in (*SELECTED, *OF_SCORES)}
     return Student(student.network, {**facts, **chosen})
 
 

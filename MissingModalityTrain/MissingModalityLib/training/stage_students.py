@@ -28,7 +28,8 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
 
     Args:
         run: folder of the run, finished or not.
-        output: the .safetensors file to write.
+        output: the .safetensors file to write; a model that is there is replaced with all that was stored in
+            it.
         card: further facts for the header, e.g. ``{"license": "...", "gate": "hard"}``; see
             :class:`~..inference.student.Student`.
 
