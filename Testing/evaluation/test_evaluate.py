@@ -23,6 +23,7 @@ from MissingModalityLib.core.labels import REGIONS
 from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_name
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.evaluation import attach
 from MissingModalityLib.evaluation.attach import attach_evaluation
 from MissingModalityLib.evaluation.averages import summarize
 from MissingModalityLib.evaluation.calibration import FEWEST_PATIENTS
@@ -379,6 +380,22 @@ def test_a_choice_of_what_goes_without_saying_makes_no_difference(
     assert attach_evaluation(path, evaluated.output, [evaluated.output])["cases"] == 1
 
 
+def test_a_model_that_cannot_be_written_to_is_refused_before_it_is_scored(
+    evaluated: Evaluated,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def read_only(dir: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(attach, "TemporaryFile", read_only)
+    path = shutil.copy(evaluated.student, tmp_path / "tiny.safetensors")
+    typed = ["evaluate", "--model", str(path), "--data", str(evaluated.data), "--store"]
+    assert main([*typed, "--output", str(tmp_path / "scores"), "--progress", "none"]) == 2
+    assert "Read-only file system" in capsys.readouterr().err and not (tmp_path / "scores").exists()
+
+
 def test_a_model_gets_scores_of_a_cross_validation_beside_its_own_as_it_is_evaluated(
     evaluated: Evaluated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -393,6 +410,9 @@ def test_a_model_gets_scores_of_a_cross_validation_beside_its_own_as_it_is_evalu
     assert main([*typed, str(tmp_path / "alike")]) == 2 and "Add --store" in capsys.readouterr().err
     assert main([*typed, str(tmp_path / "unlike"), "--store"]) == 2
     assert "was made with overlap 0.25" in capsys.readouterr().err and not (tmp_path / "scores").exists()
+    for rule in (("--hd95-rule", "zero"), ("--hd95", "pooled")):
+        assert main([*typed, str(tmp_path / "alike"), "--store", *rule]) == 2
+        assert "different rules for HD95" in capsys.readouterr().err and not (tmp_path / "scores").exists()
     assert main([*typed, str(tmp_path / "alike"), "--store"]) == 0
     evaluation = read_card(path)["evaluation"]
     assert (evaluation["cases"], evaluation["cross_validated"]) == (2, 1)

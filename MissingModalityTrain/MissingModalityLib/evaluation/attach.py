@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryFile
 from typing import Any
 
 from safetensors import safe_open
 
 from ..core.aliases import OLD_CARD_KEYS, renamed
-from ..core.errors import CaseError
+from ..core.errors import CaseError, StudentError
+from ..core.files import explain_write_errors
 from ..core.kinds import checked
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
@@ -21,7 +23,7 @@ from ..inference.weights import weights_sha256
 from ..networks.head import THRESHOLD
 from .calibration import FEWEST_PATIENTS, fit_calibration, patients_in
 from .evaluate import prediction_facts, read_evaluation
-from .pooling import pool_evaluations
+from .pooling import check_rules, pool_evaluations
 from .row import Row
 
 _FACTS = ("data", "date", "device", "hd95_rule", "hd95_definition")
@@ -67,9 +69,7 @@ def attach_evaluation(
     network = Student.load(student)
     check_weights(network, found, student)
     check_cross_validation(network, others, student)
-    for scores in (found, *others):
-        if scores.get("weights_sha256") == found["weights_sha256"]:
-            _check_unseen(student, scores)
+    _check_own(student, network, [found, *others])
     network.card["evaluation"] = {
         **summary_of([found, *others]),
         "weights_sha256": found["weights_sha256"],
@@ -78,6 +78,27 @@ def attach_evaluation(
     network.card["calibration"] = _calibration(others)
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
+
+
+def check_storable(
+    student: Path | str, cross_validation: Sequence[Path | str], rules: Mapping[str, Any]
+) -> None:
+    """Refuse, before an evaluation, what :func:`attach_evaluation` would refuse only after it.
+
+    Args:
+        student, cross_validation: as :func:`attach_evaluation` takes them.
+        rules: what the evaluation is going to say of itself, see :func:`.pooling.check_rules`.
+
+    Raises:
+        StudentError, CaseError: as :func:`attach_evaluation`.
+    """
+    student = Path(student)
+    loaded, others = Student.load(student), list(map(read_evaluation, cross_validation))
+    check_cross_validation(loaded, others, student)
+    check_rules([*others, rules])
+    _check_own(student, loaded, others)
+    with explain_write_errors(student, "Choose a model in a folder that can be written to.", StudentError):
+        TemporaryFile(dir=student.parent).close()
 
 
 def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> list[str]:
@@ -129,6 +150,14 @@ def _calibration(cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any
     """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
     rows = [row for evaluation in cross_validation for row in evaluation["rows"] if row.get("features")]
     return fit_calibration(rows) if len(patients_in(rows)) >= FEWEST_PATIENTS else None
+
+
+def _check_own(student: Path, network: Student, evaluations: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse scores of the student itself on cases that it learned from."""
+    own = weights_sha256(network.network)
+    for evaluation in evaluations:
+        if evaluation.get("weights_sha256") == own:
+            _check_unseen(student, evaluation)
 
 
 def _check_unseen(student: Path, evaluation: Mapping[str, Any]) -> None:
