@@ -42,6 +42,7 @@ from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.doubt import FEATURES
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.inference.weights import weights_sha256
+from MissingModalityLib.networks import build
 from small_cases import BOTH, write_shell_case
 from small_networks import blind_student, tiny_student
 
@@ -367,6 +368,31 @@ def test_a_cross_validation_of_models_that_decide_otherwise_is_refused(
     with pytest.raises(CaseError, match=fault):
         write_model_card(path, evaluated.result, tmp_path / "card.md", [read_evaluation(tmp_path / "folds")])
     assert path.read_bytes() == before and not (tmp_path / "card.md").exists()
+
+
+@pytest.mark.parametrize("change", ["network.width", "recipe", "no recipe", "steps alone"])
+def test_a_cross_validation_of_models_of_another_kind_is_refused(
+    evaluated: Evaluated, tmp_path: Path, change: str
+) -> None:
+    path, fold, folds = tmp_path / "tiny.safetensors", tmp_path / "fold.safetensors", tmp_path / "folds"
+    own = {"recipe": "aem-kd", "epochs_done": 300}
+    student = Student.load(evaluated.student)
+    Student(student.network, {**student.card, "training": own}).save(path)
+    options = student.network.options | ({"width": 16} if change == "network.width" else {})
+    recipe = {"recipe": {"recipe": "mst-kd"}, "no recipe": {}}.get(change, {"recipe": "aem-kd"})
+    facts = {"window": student.card["window"], "training": {**recipe, "epochs_done": 3}}
+    Student(build("segresnet", **options), facts).save(fold)
+    evaluate_folder(fold, evaluated.data / "BraTS2021_90002", folds, device="cpu")
+    if change in ("network.width", "recipe"):
+        before = path.read_bytes()
+        fault = rf"'fold\.safetensors' is one of models with {change} (16|mst-kd), and tiny\.safetensors has"
+        with pytest.raises(CaseError, match=fault):
+            attach_evaluation(path, evaluated.output, [folds])
+        assert path.read_bytes() == before
+        summary = json.loads((folds / "summary.json").read_text())
+        del summary["model"]  # one of an earlier version
+        (folds / "summary.json").write_text(json.dumps(summary))
+    assert attach_evaluation(path, evaluated.output, [folds])["cases"] == 1
 
 
 def test_a_choice_of_what_goes_without_saying_makes_no_difference(

@@ -25,6 +25,7 @@ from .calibration import FEWEST_PATIENTS, fit_calibration, patients_in
 from .evaluate import prediction_facts, read_evaluation
 from .pooling import check_rules, pool_evaluations
 from .row import Row
+from .trained_alike import model_facts, unlike_models
 
 _FACTS = ("data", "date", "device", "hd95_rule", "hd95_definition")
 _GROUPS = ("all", "with FLAIR", "with T1ce")
@@ -61,8 +62,8 @@ def attach_evaluation(
     Raises:
         StudentError: the student file cannot be used or written.
         CaseError: a folder holds no evaluation, the first one is of another student, students of another one
-            decide otherwise, one of this student is of cases that it learned from, or they mean different
-            distances by HD95; the file is as it was.
+            are of another kind or decide otherwise, one of this student is of cases that it learned from, or
+            they mean different distances by HD95; the file is as it was.
     """
     student = Path(student)
     found, *others = map(read_evaluation, (evaluation, *cross_validation))
@@ -204,12 +205,21 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
 def check_cross_validation(
     student: Student, cross_validation: Iterable[Mapping[str, Any]], path: Path
 ) -> None:
-    """Refuse scores of students that decide otherwise: they say nothing of what this one's results are worth.
+    """Refuse scores of students of another kind or that decide otherwise: they say nothing of what this
+    one's results are worth.
 
     Raises:
         CaseError: naming the student file ``path`` and what differs.
     """
     for evaluation in cross_validation:
+        unlike = unlike_models(evaluation.get("model") or {}, model_facts(student.card))
+        if unlike:
+            name, found, own = unlike
+            raise CaseError(
+                f"The cross-validation '{evaluation.get('student', 'unknown')}' is one of models with {name} "
+                f"{found}, and {path.name} has {own}, so it does not tell what to expect of this model. Give "
+                "one of models that were trained as this one (train --folds), or leave it out."
+            )
         unlike = _decided_otherwise(student, evaluation)
         if unlike:
             name, found, own = unlike

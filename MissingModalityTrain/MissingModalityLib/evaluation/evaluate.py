@@ -54,6 +54,7 @@ from .scoring import cases_to_score, score_cases
 from .student_scores import score_case
 from .summary import EVALUATION_FOLDER, EvaluationSummary
 from .tables import notes, score_tables
+from .trained_alike import model_facts
 
 CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
 TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
@@ -150,6 +151,7 @@ def evaluate_folder(
                 weights_sha256=weights_sha256(network.network),
                 device=describe_device(chosen),
                 prediction=prediction_facts(network),
+                model=model_facts(network.card),
                 metrics=metrics,
                 **scored.facts(data, rules),
                 seconds=round(perf_counter() - began, 1),
