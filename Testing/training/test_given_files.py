@@ -63,6 +63,17 @@ def test_first_weights_are_asked_for_as_long_as_they_are_read(tmp_path: Path) ->
     assert with_given_files(begun, ["pretrain"], True, accept_changes=True).given_files != begun.given_files
 
 
+def test_all_folds_begin_with_the_same_weights(tiny_cases: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first.safetensors"
+    settings = {**TINY, "epochs": 1, "network": {**TINY["network"], "space_to_depth": 1}}
+    asked_for = {"settings": settings, "initial": model(first, 1), "folds": 2}
+    train(tiny_cases, tmp_path / "run", **asked_for, fold=0)
+    model(first, 2)
+    with pytest.raises(CaseError, match=r"first\.safetensors: holds something else"):
+        train(tiny_cases, tmp_path / "run", **asked_for, fold=1)
+    assert not (tmp_path / "run" / "fold1").exists()
+
+
 @pytest.mark.parametrize("change", ["a label", "a name", "another one", "who is left out"])
 def test_tumors_are_grown_from_the_label_maps_that_the_run_began_with(change: str, tmp_path: Path) -> None:
     maps, names = tmp_path / "maps", tmp_path / "names.txt"

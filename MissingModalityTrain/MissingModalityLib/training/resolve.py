@@ -23,7 +23,7 @@ from ..networks.heads import FIVE_CLASSES
 from ..networks.options import CAVITY, HEAD_NAMES
 from ..synthesis.options import GROWING
 from .checkpoints import read_checkpoint
-from .folds import record_beside
+from .folds import files_beside, record_beside
 from .followers import check_trackers
 from .given_files import teachers_of, with_given_files
 from .plan import Plan, change_plan
@@ -82,6 +82,8 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
             f"'{request.output}' already holds a training run. Add --resume to go on, or choose another "
             "folder."
         )
+    if request.folds is not None:
+        asked = replace(asked, given_files=files_beside(request))
     asked = with_given_files(asked, list(asked.plan.stages), True, request.accept_changes)
     return list_cases(_with_learned(asked)), None
 
