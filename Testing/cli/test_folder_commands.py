@@ -264,6 +264,33 @@ def test_a_run_becomes_a_student_that_tells_name_license_and_scores(trained, tmp
     assert capsys.readouterr().err == ""
 
 
+def test_an_export_over_a_model_tells_what_that_had_and_how_to_have_it_back(trained, tmp_path, capsys):
+    output = tmp_path / "model.safetensors"
+    command = ["export", "--run", str(trained), "--output", str(output), "--et-minimum", "500"]
+    assert main([*command, "--blending", "mean", "--quiet"]) == 0
+    assert main([*command, "--name", "Mine", "--blending", "mean", "--quiet"]) == 0
+    assert capsys.readouterr().err == "", "nothing was lost"
+    student = Student.load(output)
+    Student(student.network, {**student.card, "min_component_voxels": 20, "limits": ["None."]}).save(output)
+    assert main([*command, "--quiet"]) == 0
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"Warning: {output} was a model that had what this one has not: ")
+    assert "min_component_voxels 20, blending mean, name Mine, its limits. " in told
+    assert "options of export give blending, name; 'select --run FOLDS --reuse" in told
+    assert "evaluate --store" not in told
+    store_scores(output)
+    assert main([*command, "--progress", "json"]) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out.splitlines()[-1])["result"]["lost"] == ["evaluation"]
+
+
+def store_scores(model):
+    """An evaluation in a model's card, of whatever kind."""
+    student = Student.load(model)
+    student.card["evaluation"] = {"cases": 1}
+    student.save(model)
+
+
 def test_export_writes_nothing_when_the_evaluation_is_none(trained, tmp_path, capsys):
     arguments = ["--run", trained, "--output", tmp_path / "s.safetensors", "--evaluation", tmp_path]
     assert main(["export", *map(str, arguments), "--progress", "none"]) == 2

@@ -12,7 +12,7 @@ from MissingModalityLib.__main__ import main
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.training import run, selection
-from small_networks import small_network, tiny_student, write_student
+from small_networks import small_network, write_student
 
 FOUND = {
     "chosen": {"thresholds": {"WT": 0.5, "TC": 0.5, "ET": 0.35}, "min_component_voxels": 100},
@@ -56,7 +56,8 @@ def test_what_a_model_decided_by_before_goes_and_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     path = tmp_path / "s.safetensors"
-    tiny_student({"overlap": 0.5, "min_enhancing_voxels": 500, "evaluation": {"cases": 3}}).save(path)
+    network = small_network("segresnet", head="regions")
+    Student(network, {"overlap": 0.5, "min_enhancing_voxels": 500, "evaluation": {"cases": 3}}).save(path)
     for _ in range(2):
         assert main(["select", "--run", "runs/cv", "--store", str(path)]) == 0
     first, second = (line for line in capsys.readouterr().out.splitlines() if "Stored" in line)
@@ -67,7 +68,11 @@ def test_what_a_model_decided_by_before_goes_and_is_told(
 def test_a_model_of_another_network_is_told_before_anything_is_predicted(
     asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for other, fault in (({"head": "classes"}, "its head is classes"), ({}, "its network is uhemis")):
+    for other, fault in (
+        ({"head": "classes"}, "its head is classes"),
+        ({"width": 16}, "its network.width is 16, that of the folds in 'runs/cv' is 8"),
+        ({}, "its network is uhemis"),
+    ):
         name = "segresnet" if other else "uhemis"
         path = tmp_path / f"{name}.safetensors"
         Student(small_network(name, **other), {"window": [40] * 3}).save(path)

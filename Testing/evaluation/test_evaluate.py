@@ -23,6 +23,7 @@ from MissingModalityLib.core.labels import REGIONS
 from MissingModalityLib.core.modalities import SUBSETS, Modality, subset_name
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.evaluation import attach
 from MissingModalityLib.evaluation.attach import attach_evaluation
 from MissingModalityLib.evaluation.averages import summarize
 from MissingModalityLib.evaluation.calibration import FEWEST_PATIENTS
@@ -41,6 +42,7 @@ from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.doubt import FEATURES
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.inference.weights import weights_sha256
+from MissingModalityLib.networks import build
 from small_cases import BOTH, write_shell_case
 from small_networks import blind_student, tiny_student
 
@@ -372,6 +374,31 @@ def test_a_cross_validation_of_models_that_decide_otherwise_is_refused(
     assert path.read_bytes() == before and not (tmp_path / "card.md").exists()
 
 
+@pytest.mark.parametrize("change", ["network.width", "recipe", "no recipe", "steps alone"])
+def test_a_cross_validation_of_models_of_another_kind_is_refused(
+    evaluated: Evaluated, tmp_path: Path, change: str
+) -> None:
+    path, fold, folds = tmp_path / "tiny.safetensors", tmp_path / "fold.safetensors", tmp_path / "folds"
+    own = {"recipe": "aem-kd", "epochs_done": 300}
+    student = Student.load(evaluated.student)
+    Student(student.network, {**student.card, "training": own}).save(path)
+    options = student.network.options | ({"width": 16} if change == "network.width" else {})
+    recipe = {"recipe": {"recipe": "mst-kd"}, "no recipe": {}}.get(change, {"recipe": "aem-kd"})
+    facts = {"window": student.card["window"], "training": {**recipe, "epochs_done": 3}}
+    Student(build("segresnet", **options), facts).save(fold)
+    evaluate_folder(fold, evaluated.data / "BraTS2021_90002", folds, device="cpu")
+    if change in ("network.width", "recipe"):
+        before = path.read_bytes()
+        fault = rf"'fold\.safetensors' is one of models with {change} (16|mst-kd), and tiny\.safetensors has"
+        with pytest.raises(CaseError, match=fault):
+            attach_evaluation(path, evaluated.output, [folds])
+        assert path.read_bytes() == before
+        summary = json.loads((folds / "summary.json").read_text())
+        del summary["model"]  # one of an earlier version
+        (folds / "summary.json").write_text(json.dumps(summary))
+    assert attach_evaluation(path, evaluated.output, [folds])["cases"] == 1
+
+
 def test_a_choice_of_what_goes_without_saying_makes_no_difference(
     evaluated: Evaluated, tmp_path: Path
 ) -> None:
@@ -381,6 +408,22 @@ def test_a_choice_of_what_goes_without_saying_makes_no_difference(
     student = Student.load(evaluated.student)
     Student(student.network, {**student.card, **same, "thresholds": half}).save(path)
     assert attach_evaluation(path, evaluated.output, [evaluated.output])["cases"] == 1
+
+
+def test_a_model_that_cannot_be_written_to_is_refused_before_it_is_scored(
+    evaluated: Evaluated,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def read_only(dir: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(attach, "TemporaryFile", read_only)
+    path = shutil.copy(evaluated.student, tmp_path / "tiny.safetensors")
+    typed = ["evaluate", "--model", str(path), "--data", str(evaluated.data), "--store"]
+    assert main([*typed, "--output", str(tmp_path / "scores"), "--progress", "none"]) == 2
+    assert "Read-only file system" in capsys.readouterr().err and not (tmp_path / "scores").exists()
 
 
 def test_a_model_gets_scores_of_a_cross_validation_beside_its_own_as_it_is_evaluated(
@@ -397,6 +440,9 @@ def test_a_model_gets_scores_of_a_cross_validation_beside_its_own_as_it_is_evalu
     assert main([*typed, str(tmp_path / "alike")]) == 2 and "Add --store" in capsys.readouterr().err
     assert main([*typed, str(tmp_path / "unlike"), "--store"]) == 2
     assert "was made with overlap 0.25" in capsys.readouterr().err and not (tmp_path / "scores").exists()
+    for rule in (("--hd95-rule", "zero"), ("--hd95", "pooled")):
+        assert main([*typed, str(tmp_path / "alike"), "--store", *rule]) == 2
+        assert "different rules for HD95" in capsys.readouterr().err and not (tmp_path / "scores").exists()
     assert main([*typed, str(tmp_path / "alike"), "--store"]) == 0
     evaluation = read_card(path)["evaluation"]
     assert (evaluation["cases"], evaluation["cross_validated"]) == (2, 1)

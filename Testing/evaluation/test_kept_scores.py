@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.evaluation import kept_scores
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
+from MissingModalityLib.evaluation.foreign import evaluate_predictions
+from processes import environment
 from small_cases import BOTH, write_shell_case
 from small_networks import blind_student, tiny_student
 
@@ -97,6 +101,35 @@ def test_what_was_kept_and_is_damaged_is_scored_again(student: Path, data: Path,
         (kept,) = (output / "scored").iterdir()
         kept.write_bytes(kept.read_bytes()[:-200] if damage is None else damage)
         assert evaluate(student, data, output) == []
+
+
+def test_a_folder_that_another_evaluation_writes_into_is_refused_and_loses_nothing(
+    student: Path, data: Path, tmp_path: Path
+) -> None:
+    output, maps = tmp_path / "output", tmp_path / "maps"
+    maps.mkdir()
+    shutil.copy(next((data / FIRST).glob("*seg*")), maps / f"{FIRST}.nii.gz")
+    stop_at(SECOND, student, data, output)
+    assert [path.name for path in output.iterdir()] == ["scored"]
+    code = (
+        "import sys\nfrom contextlib import ExitStack\nfrom pathlib import Path\n"
+        "from MissingModalityLib.evaluation.evaluate import take_folder\n"
+        "with ExitStack() as held:\n"
+        "    take_folder(Path(sys.argv[1]), held)\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, output]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment()) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(CaseError, match="output: another process is writing scores into this folder"):
+            evaluate(student, data, output)
+        with pytest.raises(CaseError, match="another process is writing scores into this folder"):
+            evaluate_predictions(maps, data, output)
+        other.kill()
+    assert len(list((output / "scored").iterdir())) == 1
+    assert evaluate(student, data, output) == [FIRST]
+    assert not list(output.glob("*.lock"))
 
 
 def test_another_file_in_the_folder_of_kept_scores_stays(student: Path, data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from MissingModalityLib.core.settings import flat
 from MissingModalityLib.runtime import lock
 from MissingModalityLib.studies import conduct, registry, sizes
 from MissingModalityLib.studies.conduct import StudyRequest, prepare_study
-from MissingModalityLib.studies.grids import NOT_AVAILABLE, NOT_YET
+from MissingModalityLib.studies.grids import NOT_AVAILABLE, NOT_YET, TRAINED_ON
 from MissingModalityLib.studies.study import DataSet, Row, Study, Training
 from processes import torchrun
 from small_cases import write_block_case
@@ -104,6 +106,23 @@ def test_what_is_over_is_not_made_again(conducted: tuple[Path, dict[str, Any]], 
     before, said = times(), []
     assert mm.study(**asked(cases, output), on_progress=said.append)["tables"] == result["tables"]
     assert not said and before == times()
+
+
+def test_a_run_that_was_trained_on_by_hand_is_scored_again(
+    conducted: tuple[Path, dict[str, Any]], cases: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "study"
+    shutil.copytree(conducted[0], output)
+    work = prepare_study(StudyRequest(**asked(cases, output)))
+    host = work.runs.runs[0]
+    mm.train(None, host.folder.path, settings={"epochs": 3}, resume=True)
+    lines = mm.study(**asked(cases, output), train=False)["tables"]["dice"][1:]
+    assert [line[1] for line in lines] == [TRAINED_ON, conducted[1]["tables"]["dice"][2][1], NOT_AVAILABLE]
+    before = (conduct.evaluation_folder(work, host) / "summary.json").read_text()
+    text = mm.study(**asked(cases, output))["markdown"]
+    assert TRAINED_ON not in text and "Optimizer steps in all: host 3, longer 2" in text
+    after = (conduct.evaluation_folder(work, host) / "summary.json").read_text()
+    assert json.loads(before)["weights_sha256"] != json.loads(after)["weights_sha256"]
 
 
 def test_rows_that_lack_say_so_and_runs_have_states(cases: Path, tmp_path: Path) -> None:

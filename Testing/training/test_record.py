@@ -29,6 +29,7 @@ RECORD = RunRecord(
     prepared="/prepared",
     left_out={"c": "excluded", "d": "no label"},
     versions={"torch": "2.9"},
+    given_files={"/first.safetensors": "0f"},
 )
 
 

@@ -117,10 +117,9 @@ def run(options: argparse.Namespace) -> int:
         raise OptionError("--cross-validation counts in a model's file alone. Add --store, or leave it out.")
     if options.predictions is not None:
         return _run_predictions(options)
-    from ..evaluation.attach import attach_evaluation, check_cross_validation, trained_on
-    from ..evaluation.evaluate import evaluate_folder, read_evaluation
+    from ..evaluation.attach import attach_evaluation, check_storable, trained_on
+    from ..evaluation.evaluate import evaluate_folder
     from ..inference.locations import bundled_student
-    from ..inference.student import Student
     from ..runtime import distributed
 
     if options.store and options.student is None:
@@ -128,8 +127,8 @@ def run(options: argparse.Namespace) -> int:
     if options.prediction_labels is not None:
         raise OptionError("--prediction-labels is of label maps. Add --predictions.")
     student = options.student or bundled_student()
-    if options.cross_validation:  # one that does not fit shows before the long part
-        check_cross_validation(Student.load(student), map(read_evaluation, options.cross_validation), student)
+    if options.store:  # what cannot be stored shows before the long part
+        check_storable(student, options.cross_validation, _how(options))
 
     with shown_progress(options) as progress:
         result = evaluate_folder(

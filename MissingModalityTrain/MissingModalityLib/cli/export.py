@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import OptionError
+from ..core.errors import OptionError, StudentError
 from ..core.files import restored_if_refused
-from ..inference.card import BLENDINGS, GATES  # reads headers alone: help must not load PyTorch
+
+# reads headers alone: help must not load PyTorch
+from ..inference.card import BLENDINGS, CHOICES, GATES, OF_SCORES, SELECTED, Card, read_card
 from .options import add_command, add_cross_validation, add_output, at_least, show_result
 from .speech import add_speech
 
 _EXAMPLES = ("export --run run --output model.safetensors",)
+
+_BY_OPTIONS = ("blending", "gate", "name", "license")
+"""Facts of a card that only options give."""
 
 _MOST_VOXELS = 10**6
 """A liter, more than any glioma enhances."""
@@ -75,9 +81,46 @@ def run(options: argparse.Namespace) -> None:
     facts = {key: text for key, text in facts.items() if text}
     if options.et_minimum is not None:
         facts["min_enhancing_voxels"] = options.et_minimum
+    before = _card_of(options.output)
     with restored_if_refused(options.output):
         student = export(options.folder, options.output, facts)
         if options.evaluation:
             # refuses an evaluation of other weights, so an earlier export of another epoch is found out
             attach_evaluation(student, options.evaluation, options.cross_validation)
-    show_result(options, {"output": str(student)}, f"Wrote {student}")
+    lost = _lost(before, read_card(student), facts)
+    lines = [*_lost_in_words(lost, student), f"Wrote {student}"]
+    show_result(options, {"output": str(student), "lost": list(lost)}, "\n".join(lines))
+
+
+def _card_of(path: Path) -> Card | None:
+    """Of a model that is about to be replaced."""
+    try:
+        return read_card(path)
+    except StudentError:  # none, or one that nobody can use
+        return None
+
+
+def _lost(before: Card | None, after: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model that was replaced had and the new one has not, though nobody asked for anything else."""
+    if before is None:
+        return {}
+    chosen = [name for name in (*CHOICES, "gate") if name in before and before[name] != after.get(name)]
+    names = dict.fromkeys([*chosen, *(name for name in before if name not in after)])
+    return {name: before[name] for name in names if name not in asked}
+
+
+def _lost_in_words(lost: Mapping[str, Any], student: Path) -> list[str]:
+    """What was lost, and what puts it back."""
+    if not lost:
+        return []
+    told = (*CHOICES, *_BY_OPTIONS)
+    words = [f"{name} {value}" if name in told else f"its {name}" for name, value in lost.items()]
+    ways = []
+    if any(name in _BY_OPTIONS for name in lost):
+        ways.append("options of export give " + ", ".join(name for name in _BY_OPTIONS if name in lost))
+    if any(name in SELECTED for name in lost):
+        ways.append(f"'select --run FOLDS --reuse --store {student}' stores what was chosen")
+    if any(name in OF_SCORES for name in lost):
+        ways.append("'evaluate --store' stores scores, and the estimate of Dice with --cross-validation")
+    again = f" To have it back: {'; '.join(ways)}." if ways else ""
+    return [f"Warning: {student} was a model that had what this one has not: {', '.join(words)}.{again}"]

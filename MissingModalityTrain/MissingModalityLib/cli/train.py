@@ -126,7 +126,8 @@ def _add_course(parser: Any) -> None:
     parser.add_argument(
         "--accept-changes",
         action="store_true",
-        help="with --resume: go on though files of the run's cases hold other voxels than when it began",
+        help="with --resume: go on though files of the run's cases hold other voxels than when it began, or "
+        "models and label maps that it reads something else",
     )
     parser.add_argument(
         "--track",

@@ -5,30 +5,32 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryFile
 from typing import Any
 
 from safetensors import safe_open
 
 from ..core.aliases import OLD_CARD_KEYS, renamed
-from ..core.errors import CaseError
+from ..core.errors import CaseError, StudentError
+from ..core.files import explain_write_errors
 from ..core.kinds import checked
 from ..core.labels import REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, subset_name
-from ..inference.card import BLENDINGS, CHOICES, SELECTED, read_card
+from ..inference.card import BLENDINGS, CHOICES, OF_SCORES, SELECTED, read_card
 from ..inference.learned import Learned
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
 from ..networks.head import THRESHOLD
 from .calibration import FEWEST_PATIENTS, fit_calibration, patients_in
 from .evaluate import prediction_facts, read_evaluation
-from .pooling import pool_evaluations
+from .pooling import check_rules, pool_evaluations
 from .row import Row
+from .trained_alike import model_facts, unlike_models
 
 _FACTS = ("data", "date", "device", "hd95_rule", "hd95_definition")
 _GROUPS = ("all", "with FLAIR", "with T1ce")
 """Averages that the panel and earlier versions read; the others can be made of the subsets."""
 
-_OF_SCORES = ("evaluation", "calibration")
 _NAMES_OF_SCORES = {"evaluation": "its evaluation", "calibration": "its estimate of Dice"}
 _UNCHOSEN = {"blending": BLENDINGS[0], "thresholds": dict.fromkeys(REGIONS, THRESHOLD)}
 """What a card without the key decides by, where that is something; no size, axis or width is as good as 0."""
@@ -60,17 +62,15 @@ def attach_evaluation(
     Raises:
         StudentError: the student file cannot be used or written.
         CaseError: a folder holds no evaluation, the first one is of another student, students of another one
-            decide otherwise, one of this student is of cases that it learned from, or they mean different
-            distances by HD95; the file is as it was.
+            are of another kind or decide otherwise, one of this student is of cases that it learned from, or
+            they mean different distances by HD95; the file is as it was.
     """
     student = Path(student)
     found, *others = map(read_evaluation, (evaluation, *cross_validation))
     network = Student.load(student)
     check_weights(network, found, student)
     check_cross_validation(network, others, student)
-    for scores in (found, *others):
-        if scores.get("weights_sha256") == found["weights_sha256"]:
-            _check_unseen(student, scores)
+    _check_own(student, network, [found, *others])
     network.card["evaluation"] = {
         **summary_of([found, *others]),
         "weights_sha256": found["weights_sha256"],
@@ -79,6 +79,27 @@ def attach_evaluation(
     network.card["calibration"] = _calibration(others)
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
+
+
+def check_storable(
+    student: Path | str, cross_validation: Sequence[Path | str], rules: Mapping[str, Any]
+) -> None:
+    """Refuse, before an evaluation, what :func:`attach_evaluation` would refuse only after it.
+
+    Args:
+        student, cross_validation: as :func:`attach_evaluation` takes them.
+        rules: what the evaluation is going to say of itself, see :func:`.pooling.check_rules`.
+
+    Raises:
+        StudentError, CaseError: as :func:`attach_evaluation`.
+    """
+    student = Path(student)
+    loaded, others = Student.load(student), list(map(read_evaluation, cross_validation))
+    check_cross_validation(loaded, others, student)
+    check_rules([*others, rules])
+    _check_own(student, loaded, others)
+    with explain_write_errors(student, "Choose a model in a folder that can be written to.", StudentError):
+        TemporaryFile(dir=student.parent).close()
 
 
 def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> list[str]:
@@ -112,7 +133,7 @@ def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> list[str]:
             for name in SELECTED
             if name not in chosen and before[name] != after[name]
         ),
-        *(_NAMES_OF_SCORES[name] for name in _OF_SCORES if name in loaded.card),
+        *(_NAMES_OF_SCORES[name] for name in OF_SCORES if name in loaded.card),
     ]
 
 
@@ -122,7 +143,7 @@ def with_choices(student: Student, chosen: Mapping[str, Any]) -> Student:
     Raises:
         OptionError: a fact of another kind, out of its range or not for this network.
     """
-    facts = {name: value for name, value in student.card.items() if name not in (*SELECTED, *_OF_SCORES)}
+    facts = {name: value for name, value in student.card.items() if name not in (*SELECTED, *OF_SCORES)}
     return Student(student.network, {**facts, **chosen})
 
 
@@ -130,6 +151,14 @@ def _calibration(cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any
     """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
     rows = [row for evaluation in cross_validation for row in evaluation["rows"] if row.get("features")]
     return fit_calibration(rows) if len(patients_in(rows)) >= FEWEST_PATIENTS else None
+
+
+def _check_own(student: Path, network: Student, evaluations: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse scores of the student itself on cases that it learned from."""
+    own = weights_sha256(network.network)
+    for evaluation in evaluations:
+        if evaluation.get("weights_sha256") == own:
+            _check_unseen(student, evaluation)
 
 
 def _check_unseen(student: Path, evaluation: Mapping[str, Any]) -> None:
@@ -176,12 +205,21 @@ def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -
 def check_cross_validation(
     student: Student, cross_validation: Iterable[Mapping[str, Any]], path: Path
 ) -> None:
-    """Refuse scores of students that decide otherwise: they say nothing of what this one's results are worth.
+    """Refuse scores of students of another kind or that decide otherwise: they say nothing of what this
+    one's results are worth.
 
     Raises:
         CaseError: naming the student file ``path`` and what differs.
     """
     for evaluation in cross_validation:
+        unlike = unlike_models(evaluation.get("model") or {}, model_facts(student.card))
+        if unlike:
+            name, found, own = unlike
+            raise CaseError(
+                f"The cross-validation '{evaluation.get('student', 'unknown')}' is one of models with {name} "
+                f"{found}, and {path.name} has {own}, so it does not tell what to expect of this model. Give "
+                "one of models that were trained as this one (train --folds), or leave it out."
+            )
         unlike = _decided_otherwise(student, evaluation)
         if unlike:
             name, found, own = unlike

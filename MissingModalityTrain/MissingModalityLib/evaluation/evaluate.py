@@ -12,6 +12,7 @@ cover is that of the brain in all volumes, and the result is compared on the gri
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -38,7 +39,7 @@ from ..core.words import counted
 from ..inference.card import CHOICES
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
-from ..runtime import distributed
+from ..runtime import distributed, lock
 from ..runtime.devices import choose_device, describe_device
 from .averages import summarize
 from .case_scores import allowed_subsets
@@ -53,9 +54,13 @@ from .scoring import cases_to_score, score_cases
 from .student_scores import score_case
 from .summary import EVALUATION_FOLDER, EvaluationSummary
 from .tables import notes, score_tables
+from .trained_alike import model_facts
 
 CASES_FILE, SUMMARY_FILE = "cases.csv", "summary.json"
 TABLE_FILE, HEATMAP_FILE = "table.md", "heatmap.png"
+
+LOCK_FILE = "evaluation.lock"
+"""There while an evaluation writes into its folder."""
 
 _OTHER_FOLDER = "Choose another output folder."
 _NO_ROOM = "Choose an output folder on a disk with free space."
@@ -106,7 +111,8 @@ def evaluate_folder(
 
     Raises:
         StudentError: the student file cannot be used.
-        CaseError: no case can be scored, or the output folder cannot be written to.
+        CaseError: no case can be scored, or the output folder cannot be written to, or another evaluation
+            writes there.
         LabelError: the folder mixes numberings and no convention is given.
         OptionError: there is no such device, convention or rule, or the list names what is no labeled case.
     """
@@ -120,11 +126,11 @@ def evaluate_folder(
     metrics = check_metrics(metrics)
     on_progress = reporter(on_progress)
     check_cavity_rule(resection_cavity)
-    with distributed.start(device) as device, leaving_no_empty_folder(output):
+    with distributed.start(device) as device, leaving_no_empty_folder(output), ExitStack() as held:
         chosen = distributed.on_all_ranks(choose_device, device)
         network = distributed.on_all_ranks(Student.load, student)
         labeled, left_out = cases_to_score(data, convention, cases)
-        distributed.on_rank_zero(lambda: make_folder(output))  # an unwritable one shows before the long part
+        distributed.on_rank_zero(lambda: take_folder(output, held))
         rules = Rules(hd95_rule, hd95_definition, resection_cavity)
         deciding = _deciding(network, describe_device(chosen), rules)
         # as it was typed: messages that are kept name files in it so, and a summary names them without it
@@ -145,6 +151,7 @@ def evaluate_folder(
                 weights_sha256=weights_sha256(network.network),
                 device=describe_device(chosen),
                 prediction=prediction_facts(network),
+                model=model_facts(network.card),
                 metrics=metrics,
                 **scored.facts(data, rules),
                 seconds=round(perf_counter() - began, 1),
@@ -230,6 +237,18 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale_temporaries(folder)
         TemporaryFile(dir=folder).close()  # of a disk that is read only this alone tells before the long part
+
+
+def take_folder(folder: Path, held: ExitStack) -> None:
+    """Make the folder of an evaluation and hold it: another one would remove or replace what this one writes.
+
+    Of processes that share an evaluation the first holds it for all.
+
+    Raises:
+        CaseError: it cannot be made, or another evaluation writes there; both show before the long part.
+    """
+    make_folder(folder)
+    held.enter_context(lock.held_by_a_passing_file(folder / LOCK_FILE, "writing scores into"))
 
 
 def write_evaluation(

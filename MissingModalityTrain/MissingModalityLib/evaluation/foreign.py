@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -32,7 +33,7 @@ from ..imaging.reading import read_label, read_study
 from ..imaging.volumes import read_image
 from ..runtime import distributed
 from .case_scores import CaseScores, Report, report_scored
-from .evaluate import as_record, make_folder, write_evaluation
+from .evaluate import as_record, take_folder, write_evaluation
 from .hd95_rules import check_definition, check_rule
 from .label_maps import find_label_maps
 from .measures import TABLE_METRICS, check_metrics
@@ -83,7 +84,8 @@ def evaluate_predictions(
         As of :func:`.evaluate.evaluate_folder`; ``skipped`` names missing predictions too.
 
     Raises:
-        CaseError: no label map can be scored, or the output folder cannot be written to.
+        CaseError: no label map can be scored, or the output folder cannot be written to, or another
+            evaluation writes there.
         LabelError: the values do not tell how the label maps are numbered.
         OptionError: there is no such convention or rule, or the list names what is no labeled case.
     """
@@ -95,13 +97,13 @@ def evaluate_predictions(
     check_definition(hd95_definition)
     metrics = check_metrics(metrics)
     check_cavity_rule(resection_cavity)
-    with distributed.start("cpu"), leaving_no_empty_folder(output):
+    with distributed.start("cpu"), leaving_no_empty_folder(output), ExitStack() as held:
         labeled, left_out = cases_to_score(data, convention, cases)
         maps = distributed.on_all_ranks(find_label_maps, predictions, labeled)
         known = [case for case in labeled if maps.files[case.name]]
         every = [path for files in maps.files.values() for path in files.values()]
         numbering = distributed.on_all_ranks(numbering_of, labels, every, known, predictions)
-        distributed.on_rank_zero(lambda: make_folder(output))
+        distributed.on_rank_zero(lambda: take_folder(output, held))
         rules = Rules(hd95_rule, hd95_definition, resection_cavity)
         scored = score_cases(
             lambda case, report: _score_maps(case, maps.files[case.name], numbering, rules, report),

@@ -12,6 +12,7 @@ from .averages import summarize
 from .evaluate import CASES_FILE, read_evaluation, write_evaluation
 from .rows_file import read_rows, rows_to_csv, scores_sha256
 from .summary import EvaluationSummary
+from .trained_alike import unlike_models
 
 
 def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[str, Any]:
@@ -39,6 +40,8 @@ def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[s
         raise CaseError(f"{output}: a case was scored in two of its parts. Evaluate each case once.")
     alike = ("data", "hd95_rule", "hd95_definition", "prediction")
     unlike = [fact for fact in alike if any(part[fact] != first[fact] for part in parts)]
+    models = [part["model"] for part in parts if part.get("model")]  # earlier versions say nothing of them
+    unlike += ["model"] if any(unlike_models(models[0], model) for model in models) else []
     if unlike:
         raise CaseError(f"{output}: the evaluations of its parts differ in {unlike[0]}. Make them anew.")
     rows = [row for folder in folders for row in read_rows(folder / CASES_FILE)]
@@ -55,6 +58,7 @@ def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[s
         warnings=[entry for part in parts for entry in part.get("warnings", ())],
         unforeseen=[name for part in parts for name in part.get("unforeseen", ())],
         scores_sha256=scores_sha256(rows_to_csv(rows)),
+        model=models[0] if models else {},
     ).to_json()
     write_evaluation(summary, rows, output, draw_heatmap)
     return summary

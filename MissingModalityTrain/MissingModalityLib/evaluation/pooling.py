@@ -33,6 +33,35 @@ def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         CaseError: they mean different distances by HD95, have different rules for that of empty regions, or
             some alone leave the resection cavity out.
     """
+    check_rules(evaluations)
+    rows = _averaged([row_of(row) for evaluation in evaluations for row in evaluation["rows"]])
+    kept = _complete(rows)
+    cases = {case["name"]: case for evaluation in evaluations for case in evaluation["cases"]}
+    rows = [row for row in rows if row.case in kept]
+    return {
+        "data": ", ".join(dict.fromkeys(evaluation["data"] for evaluation in evaluations)),
+        "date": max(evaluation["date"] for evaluation in evaluations),
+        "device": evaluations[0]["device"],
+        "hd95_rule": evaluations[0]["hd95_rule"],
+        "hd95_definition": definition_of(evaluations[0]),
+        "cases": [case for name, case in cases.items() if name in kept],
+        "left_out": [name for name in cases if name not in kept],
+        "skipped": [entry for evaluation in evaluations for entry in evaluation["skipped"]],
+        "rows": rows,
+        **summarize(rows),
+    }
+
+
+def check_rules(evaluations: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to take evaluations together that were made by different rules.
+
+    Args:
+        evaluations: their summaries, or what they are going to say of ``hd95_rule``, ``hd95_definition`` and
+            ``resection_cavity``.
+
+    Raises:
+        CaseError: as :func:`pool_evaluations`.
+    """
     rules = sorted({evaluation["hd95_rule"] for evaluation in evaluations})
     definitions = sorted(set(map(definition_of, evaluations)))
     for different in (rules, definitions):
@@ -47,22 +76,6 @@ def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]
             f"The evaluations have different rules for a resection cavity, {' and '.join(cavity)}. "
             "Evaluate all by one rule."
         )
-    rows = _averaged([row_of(row) for evaluation in evaluations for row in evaluation["rows"]])
-    kept = _complete(rows)
-    cases = {case["name"]: case for evaluation in evaluations for case in evaluation["cases"]}
-    rows = [row for row in rows if row.case in kept]
-    return {
-        "data": ", ".join(dict.fromkeys(evaluation["data"] for evaluation in evaluations)),
-        "date": max(evaluation["date"] for evaluation in evaluations),
-        "device": evaluations[0]["device"],
-        "hd95_rule": rules[0],
-        "hd95_definition": definitions[0],
-        "cases": [case for name, case in cases.items() if name in kept],
-        "left_out": [name for name in cases if name not in kept],
-        "skipped": [entry for evaluation in evaluations for entry in evaluation["skipped"]],
-        "rows": rows,
-        **summarize(rows),
-    }
 
 
 def _complete(rows: Sequence[Row]) -> set[str]:

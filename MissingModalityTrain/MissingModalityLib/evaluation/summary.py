@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .measures import TABLE_METRICS
@@ -42,6 +42,7 @@ class EvaluationSummary:
         hd95_definition: a key of :data:`.hd95_rules.HD95_DEFINITIONS`; older ones lack it and those after.
         metrics: of :data:`.measures.MEASURES` and :data:`.measures.AGREEMENTS`, those of the tables.
         scores_sha256: of the text of ``cases.csv``, see :func:`.rows_file.scores_sha256`.
+        model: what the student is, see :func:`.trained_alike.model_facts`; empty for label maps.
     """
 
     student: str
@@ -65,6 +66,7 @@ class EvaluationSummary:
     hd95_definition: str = "directed"
     metrics: Sequence[str] = TABLE_METRICS
     scores_sha256: str = ""
+    model: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values in the order above."""

@@ -71,6 +71,9 @@ CHOICES = (
 SELECTED = tuple(name for name in CHOICES if name != "blending")
 """What a selection on a cross-validation decides."""
 
+OF_SCORES = ("evaluation", "calibration")
+"""What an evaluation leaves in a card."""
+
 
 @dataclass(eq=False)  # of a mapping: a card equals the dictionary of its keys
 class Card(MutableMapping[str, Any]):

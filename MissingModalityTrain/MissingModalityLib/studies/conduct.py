@@ -12,13 +12,13 @@ from time import sleep
 from typing import Any
 
 from ..core import strict_json
-from ..core.errors import OptionError
+from ..core.errors import CaseError, OptionError
 from ..core.kinds import checked
 from ..core.progress import Progress, reporter
 from ..core.words import counted
 from ..runtime import distributed, lock
 from .division import Division, divisions_of
-from .grids import ALL, NOT_AVAILABLE, NOT_YET, Printed, Scored
+from .grids import ALL, NOT_AVAILABLE, NOT_YET, TRAINED_ON, Printed, Scored
 from .printed import printed_numbers
 from .registry import data_set_named, study_named
 from .report import check_output, write_tables
@@ -197,11 +197,11 @@ def _first_free(runs: Sequence[StudyRun]) -> int | None:
 
 def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
     """Evaluate a run's network on the test cases of its division, unless that is done."""
-    from ..evaluation.evaluate import SUMMARY_FILE, evaluate_folder
+    from ..evaluation.evaluate import evaluate_folder
     from ..training.stage_students import export
 
     output = evaluation_folder(work, run)
-    if distributed.on_rank_zero((output / SUMMARY_FILE).is_file):
+    if distributed.on_rank_zero(partial(_is_scored, work, run)):
         return
     with ExitStack() as held:  # so that another machine does not score the same
         distributed.on_rank_zero(lambda: held.enter_context(lock.held(run.folder.path)) or True)
@@ -221,6 +221,40 @@ def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
             on_progress=report,
             cases=run.division.test,
         )
+
+
+def _is_scored(work: StudyWork, run: StudyRun) -> bool:
+    """Whether a run has scores of the weights that it ends with now; such that cannot be read are none."""
+    try:
+        evaluation = _evaluation(work, run)
+    except CaseError:
+        return False
+    return evaluation is not None and _is_of(work, run, evaluation)
+
+
+def _evaluation(work: StudyWork, run: StudyRun) -> dict[str, Any] | None:
+    """What a run was scored, if it was.
+
+    Raises:
+        CaseError: its scores cannot be read.
+    """
+    from ..evaluation.evaluate import SUMMARY_FILE, read_evaluation
+
+    folder = evaluation_folder(work, run)
+    return read_evaluation(folder) if (folder / SUMMARY_FILE).is_file() else None
+
+
+def _is_of(work: StudyWork, run: StudyRun, evaluation: Mapping[str, Any]) -> bool:
+    """Whether scores are of the weights that a run ends with now: it may have been trained on by hand since.
+
+    Of a run whose model was removed nothing else is known.
+    """
+    from ..training.stage_students import sha256_of
+
+    if not run.student.is_file():
+        return True
+    exported = bool(work.size.card_of(run.training.network))  # which is what is scored then
+    return evaluation["weights_sha256"] == sha256_of(run.student, exported)
 
 
 def scored_student(work: StudyWork, run: StudyRun) -> Path:
@@ -248,7 +282,7 @@ def write_table(work: StudyWork) -> dict[str, Any]:
     """
     rows = [_scored(work, row) for row in rows_of(work.study, work.size)]
     divisions = [division.note for division in work.divisions]
-    steps = {cell.row.name: sum(one.steps for one in needed_for(cell.run)) for cell in work.runs.cells}
+    steps = {cell.row.name: cell.run.steps_in_all for cell in work.runs.cells}
     lengths = ", ".join(f"{name} {count}" for name, count in steps.items())
     notes = [*divisions, f"Preset {work.request.preset}. Optimizer steps in all: {lengths}."]
     if seen := _learned_from(work):
@@ -284,27 +318,26 @@ def _draw_networks(work: StudyWork, rows: Sequence[Scored], printed: Printed) ->
 def _learned_from(work: StudyWork) -> list[str]:
     """Names of test cases whose voxels a network of the table was trained on."""
     from ..evaluation.attach import trained_on
-    from ..evaluation.evaluate import SUMMARY_FILE, read_evaluation
 
     seen: set[str] = set()
     for cell in work.runs.cells:
-        folder = evaluation_folder(work, cell.run)
-        if (folder / SUMMARY_FILE).is_file() and cell.run.is_over:
-            seen |= set(trained_on(cell.run.student, read_evaluation(folder)))
+        evaluation = _evaluation(work, cell.run)
+        if evaluation is not None and cell.run.is_over:
+            seen |= set(trained_on(cell.run.student, evaluation))
     return sorted(seen)
 
 
 def _scored(work: StudyWork, row: Row) -> Scored:
-    from ..evaluation.evaluate import SUMMARY_FILE, read_evaluation
-
     if not is_available(row):
         return Scored(row, {}, NOT_AVAILABLE)
     found: dict[str, list[Mapping[str, Any]]] = {}
     for cell in work.runs.cells:
-        folder = evaluation_folder(work, cell.run)
         if cell.row != row:
             continue
-        if not (folder / SUMMARY_FILE).is_file():
+        evaluation = _evaluation(work, cell.run)
+        if evaluation is None:
             return Scored(row, {}, NOT_YET)
-        found.setdefault(cell.subset or ALL, []).append(read_evaluation(folder))
+        if not _is_of(work, cell.run, evaluation):
+            return Scored(row, {}, TRAINED_ON)
+        found.setdefault(cell.subset or ALL, []).append(evaluation)
     return Scored(row, found)

@@ -20,6 +20,7 @@ ALL = ""
 
 NOT_AVAILABLE = "not available"
 NOT_YET = "not trained yet"
+TRAINED_ON = "trained on since it was scored"
 
 Evaluation = Mapping[str, Any]
 Printed = Callable[[str, str, str, str], float | None]

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ..core import strict_json
+from ..core.errors import CaseError
 from ..core.progress import Progress
 from ..networks.registry import NETWORKS
 from ..runtime import lock
 from ..training.plan import Plan, to_json
 from ..training.recipes import RECIPES
+from ..training.record import RunRecord
 from ..training.run_folder import RunFolder
 from .division import Division
 from .sizes import Size, plan_of, rows_of, steps_of
@@ -72,6 +74,15 @@ class StudyRun:
     def steps(self) -> int:
         """Of the optimizer."""
         return steps_of(self.plan)
+
+    @property
+    def steps_in_all(self) -> int:
+        """With those of what it begins with; its own as its folder says, for it may have been trained on."""
+        try:
+            own = steps_of(RunRecord.read(self.folder).plan)
+        except CaseError:  # not begun yet
+            own = self.steps
+        return own + sum(run.steps for run in needed_for(self)) - self.steps
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -129,6 +130,29 @@ def source_state(source: str) -> list[list[str | float]]:
     return [[str(file), file.stat().st_size, file.stat().st_mtime] for file in files if file.is_file()]
 
 
+def source_sha256(source: Path, exclude: Sequence[str]) -> str:
+    """SHA-256 of the label maps that :func:`find_label_maps` finds, and of the names that it leaves out.
+
+    Raises:
+        CaseError: a file cannot be read.
+        OptionError: a text file of names cannot be read.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(set(_names(exclude))):
+        digest.update(f"{name}\n".encode(errors="surrogateescape"))
+    try:
+        for path in _label_files(source) if source.is_dir() else [source]:
+            digest.update(path.relative_to(source).as_posix().encode(errors="surrogateescape"))
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise CaseError(
+            f"{error.filename or source}: cannot be read ({error.strerror or error}). Give a folder of label "
+            "maps or a .npz file."
+        ) from error
+    return digest.hexdigest()
+
+
 def _of_case(case: CachedCase) -> TumorShape | None:
     label = case.label(tuple(slice(0, side) for side in case.shape))
     return _shape(label, (1.0,) * label.ndim, (0.0,) * label.ndim, tuple(map(float, label.shape)))
@@ -145,13 +169,17 @@ def _of_file(path: Path, convention: str) -> TumorShape | None:
     return _on_atlas(label, tuple(reversed(image.GetSpacing())))
 
 
-def _in_folder(folder: Path, convention: str) -> Iterator[LabelMap]:
+def _label_files(folder: Path) -> dict[Path, str]:
+    """The files of label maps, each with its name without the ending."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and image_suffix(path)]
     names = {path: path.name[: -len(image_suffix(path))] for path in files}
     labels = [path for path in files if any(word in names[path].lower() for word in _LABEL_WORDS)]
-    for path in labels or files:
+    return {path: names[path] for path in labels or files}
+
+
+def _in_folder(folder: Path, convention: str) -> Iterator[LabelMap]:
+    for path, stem in _label_files(folder).items():
         # patient_seg.nii.gz is called patient, patient/seg.nii.gz too
-        stem = names[path]
         for word in _LABEL_WORDS:
             stem = stem.removesuffix(word).removesuffix(word.title())
         yield LabelMap(stem.strip("-_. ") or path.parent.name, partial(_of_file, path, convention))

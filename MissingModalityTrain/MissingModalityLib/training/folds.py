@@ -73,6 +73,23 @@ def record_beside(request: TrainRequest) -> RunRecord | None:
     return None
 
 
+def files_beside(request: TrainRequest) -> dict[str, str]:
+    """What the folds that have begun already tell of the files that they read, see :mod:`.given_files`.
+
+    Args:
+        request: for one fold.
+
+    Raises:
+        CaseError: the record of another fold cannot be read.
+    """
+    known: dict[str, str] = {}
+    for other in range(request.folds):
+        folder = fold_folder(request.output.parent, other)
+        if folder.has_checkpoint:
+            known |= RunRecord.read(folder).given_files
+    return known
+
+
 def score_fold(request: TrainRequest, report: Progress) -> None:
     """Score the last student of a fold on the cases that it has held out, unless that is done.
 

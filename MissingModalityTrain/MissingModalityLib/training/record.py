@@ -20,7 +20,7 @@ from .plan import Plan, from_json, to_json
 from .run_folder import RunFolder
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys(("cases", "voxels_sha256", "versions", BEFORE), (dict,)),
+    **dict.fromkeys(("cases", "voxels_sha256", "versions", BEFORE, "given_files"), (dict,)),
     **dict.fromkeys(("validation", "left_out", "warnings"), (list,)),
     **dict.fromkeys(
         ("recipe", "preset", "convention", "initial", "prepared", "cases_list", "validation_list"),
@@ -41,7 +41,7 @@ def _are_texts(value: Any) -> bool:
 
 
 _PARTS: Mapping[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("cases", "validation", "versions"), _is_text),
+    **dict.fromkeys(("cases", "validation", "versions", "given_files"), _is_text),
     **dict.fromkeys(("voxels_sha256", "left_out", "warnings"), _are_texts),
     BEFORE: lambda value: isinstance(value, list) and all(map(_is_text, value)),
 }
@@ -80,6 +80,8 @@ class RunRecord:
         learned_before: what the models that the run began with or is taught by had learned from: hashes of
             volumes by name of the case, see :class:`~..inference.learned.Learned`; in the file where there
             is any.
+        given_files: SHA-256 by path of what the files beside the cases held that the run reads when it
+            starts, see :mod:`.given_files`; in the file where there are any.
     """
 
     data: str
@@ -103,6 +105,7 @@ class RunRecord:
     validation_list: str | None = None
     warnings: Sequence[Mapping[str, str]] = ()
     learned_before: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    given_files: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of the file."""
@@ -126,6 +129,7 @@ class RunRecord:
             **({"warnings": list(self.warnings)} if self.warnings else {}),
             **of_fold,
             **({BEFORE: dict(self.learned_before)} if self.learned_before else {}),
+            **({"given_files": dict(self.given_files)} if self.given_files else {}),
             **{name: path for name, path in lists.items() if path is not None},
             "settings": to_json(self.plan),
         }
@@ -166,6 +170,7 @@ class RunRecord:
             validation_list=content.get("validation_list"),
             warnings=content.get("warnings", ()),
             learned_before=content.get(BEFORE, {}),
+            given_files=content.get("given_files", {}),
         )
 
     @classmethod

@@ -73,7 +73,8 @@ class TrainRequest:
         validation_cases: likewise of those to hold out, of which none is in ``cases``;
             ``validation_fraction`` is not read then.
         accept_changes: with ``resume``, go on though volumes or labels of the run's cases hold other voxels
-            than when it began, which is refused otherwise.
+            than when it began, or a model or label maps that it reads something else, which is refused
+            otherwise.
 
     Raises:
         OptionError: an unknown name, or a value of the wrong kind.

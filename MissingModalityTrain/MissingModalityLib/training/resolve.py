@@ -23,12 +23,13 @@ from ..networks.heads import FIVE_CLASSES
 from ..networks.options import CAVITY, HEAD_NAMES
 from ..synthesis.options import GROWING
 from .checkpoints import read_checkpoint
-from .folds import record_beside
+from .folds import files_beside, record_beside
 from .followers import check_trackers
+from .given_files import teachers_of, with_given_files
 from .plan import Plan, change_plan
 from .record import RunRecord
 from .request import TrainRequest
-from .run_cases import list_cases, teachers_of
+from .run_cases import list_cases
 from .run_folder import RunFolder
 from .stage_students import load_weights
 
@@ -81,6 +82,9 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
             f"'{request.output}' already holds a training run. Add --resume to go on, or choose another "
             "folder."
         )
+    if request.folds is not None:
+        asked = replace(asked, given_files=files_beside(request))
+    asked = with_given_files(asked, list(asked.plan.stages), True, request.accept_changes)
     return list_cases(_with_learned(asked)), None
 
 
@@ -122,7 +126,8 @@ def _asked(request: TrainRequest) -> RunRecord:
 
 def _with_learned(record: RunRecord) -> RunRecord:
     """The record with what its teachers learned from, beside what it tells already."""
-    return replace(record, learned_before=joined(record.learned_before, learned_by(teachers_of(record.plan))))
+    learned = learned_by(teachers_of(record.plan.stages))
+    return replace(record, learned_before=joined(record.learned_before, learned))
 
 
 def _asks_for(asked: RunRecord, there: RunRecord) -> bool:
@@ -174,7 +179,8 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
         data=_whole(request.data) or record.data,
         prepared=_whole(request.prepared) or record.prepared,
     )
-    return _with_learned(record), state
+    left, from_start = stages[len(finished) :], not finished and not state["epoch"]
+    return _with_learned(with_given_files(record, left, from_start, request.accept_changes)), state
 
 
 def _check_fixed(folder: RunFolder, before: Plan, plan: Plan) -> None:

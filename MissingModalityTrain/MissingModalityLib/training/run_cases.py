@@ -22,14 +22,13 @@ from ..imaging.cache import CachedCase, cache_case
 from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
 from ..inference.card import read_card
 from ..inference.learned import BEFORE, Learned
-from ..methods.options import EnsembleOptions
 from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
 from ..synthesis.pairing import check_choices, grow_cases, synthetic_cases
 from ..synthesis.tumor_cache import cache_tumor, tumor_folder
+from .given_files import teachers_of
 from .given_split import chosen_cases, given_split
 from .lacking_cases import with_missing
-from .plan import Plan
 from .record import RunRecord
 from .samples import possible_subsets
 from .settings import Settings
@@ -299,18 +298,11 @@ def _with_contents(record: RunRecord, cached: Mapping[str, CachedCase], accept_c
     return replace(record, contents={**record.contents, **now})
 
 
-def teachers_of(plan: Plan) -> list[str]:
-    """Paths of the models that teach in a plan, once each."""
-    options = [settings.method_options() for settings in plan.stages.values()]
-    ensembles = [of_stage for of_stage in options if isinstance(of_stage, EnsembleOptions)]
-    return list(dict.fromkeys(path for of_stage in ensembles for path in of_stage.teachers))
-
-
 def _check_unseen(
     record: RunRecord, held_out: Sequence[Case], contents: Mapping[str, Mapping[str, str]]
 ) -> None:
     """Refuse to score a fold on what a model learned from that the run begins with or is taught by."""
-    for path in filter(None, [record.initial, *teachers_of(record.plan)]):
+    for path in filter(None, [record.initial, *teachers_of(record.plan.stages)]):
         learned = Learned(read_card(path).get("training"))
         seen = [case.name for case in held_out if learned.has(case.name, contents.get(case.name))]
         if seen:

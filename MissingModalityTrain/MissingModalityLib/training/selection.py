@@ -13,6 +13,7 @@ from ..core.kinds import checked
 from ..core.labels import REGIONS
 from ..core.progress import Progress, reporter
 from ..evaluation.selection import choose
+from ..evaluation.trained_alike import model_facts, unlike_models
 from ..inference.card import SELECTED, read_card
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
@@ -113,20 +114,21 @@ def _check_selection(found: Mapping[str, Any]) -> None:
 
 
 def check_fits(run: Path, student: Path) -> None:
-    """Refuse a model file of another kind of network than the folds have, for whom nothing is chosen there.
+    """Refuse a model file of another network or recipe than the folds have: nothing is chosen for it there.
 
     Raises:
         StudentError: no model file, or one of a fold is damaged.
         CaseError: as :func:`select` refuses ``run``.
-        OptionError: another network or head.
+        OptionError: another network, option of it, head or recipe.
     """
-    card, of_folds = read_card(student), read_card(_folds(run)[1][0])
-    for name in ("network", "head"):
-        if card[name] != of_folds[name]:
-            raise OptionError(
-                f"{student}: its {name} is {card[name]}, that of the folds in '{run}' is {of_folds[name]}. "
-                "Store what was chosen in a model that was trained as they were."
-            )
+    cards = read_card(student), read_card(_folds(run)[1][0])
+    unlike = unlike_models(*map(model_facts, cards))
+    if unlike:
+        name, own, of_folds = unlike
+        raise OptionError(
+            f"{student}: its {name} is {own}, that of the folds in '{run}' is {of_folds}. Store what was "
+            "chosen in a model that was trained as they were."
+        )
 
 
 def _folds(run: Path) -> tuple[list[RunRecord], list[Path]]:

@@ -16,7 +16,7 @@ from ..datasets.patients import volumes_of
 from ..inference.learned import BEFORE, Learned
 from ..inference.locations import STUDENT_SUFFIX
 from ..inference.student import Student
-from ..inference.weights import check_fit, distinct_weights, weights_sha256
+from ..inference.weights import as_float32, check_fit, distinct_weights, half_precision, weights_sha256
 from .checkpoints import read_checkpoint
 from .record import RunRecord
 from .run_folder import RunFolder
@@ -28,7 +28,8 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
 
     Args:
         run: folder of the run, finished or not.
-        output: the .safetensors file to write.
+        output: the .safetensors file to write; a model that is there is replaced with all that was stored in
+            it.
         card: further facts for the header, e.g. ``{"license": "...", "gate": "hard"}``; see
             :class:`~..inference.student.Student`.
 
@@ -63,6 +64,18 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
     facts = {**_card(record, stage, epoch), **(card or {})}
     Student(network, facts).save(output, half=True)
     return output
+
+
+def sha256_of(student: Path, exported: bool) -> str:
+    """SHA-256 of the weights of a run's student, or of those that :func:`export` writes of it.
+
+    Raises:
+        StudentError: the file cannot be used.
+    """
+    network = Student.load(student).network
+    if exported:
+        network.load_state_dict(as_float32(half_precision(network.state_dict())))
+    return weights_sha256(network)
 
 
 def keep_stage(folder: RunFolder, record: RunRecord, stage: str, network: nn.Module) -> None:

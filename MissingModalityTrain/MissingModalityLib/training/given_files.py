@@ -1,0 +1,58 @@
+"""Files beside the cases that a run reads whenever it starts: what they held when it began is what it needs.
+
+A model that teaches, or label maps that tumors are grown from, may be exchanged under the same path; a run
+that went on with others would end as no run does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..core.errors import CaseError
+from ..inference.student import Student
+from ..inference.weights import weights_sha256
+from ..methods.options import EnsembleOptions
+from ..synthesis.label_maps import source_sha256
+from .record import RunRecord
+from .settings import Settings
+
+
+def teachers_of(stages: Mapping[str, Settings]) -> list[str]:
+    """Paths of the models that teach in stages, once each."""
+    options = [settings.method_options() for settings in stages.values()]
+    ensembles = [of_stage for of_stage in options if isinstance(of_stage, EnsembleOptions)]
+    return list(dict.fromkeys(path for of_stage in ensembles for path in of_stage.teachers))
+
+
+def with_given_files(
+    record: RunRecord, left: Sequence[str], from_start: bool, accept_changes: bool
+) -> RunRecord:
+    """The record with what the files hold that its run is going to read.
+
+    Args:
+        record: of the run; what it tells of these files already is what they have to hold. Those of earlier
+            versions tell nothing, and such runs go on with what is there.
+        left: stages that are still to be trained.
+        from_start: the first of them begins with the weights that were given to the run.
+        accept_changes: files may hold something else than when the run began.
+
+    Raises:
+        CaseError: one does, and may not; or label maps are not there.
+        StudentError: a model cannot be read.
+    """
+    stages = {name: record.plan.stages[name] for name in left}
+    models = [*([record.initial] if from_start and record.initial else []), *teachers_of(stages)]
+    now = {path: weights_sha256(Student.load(path).network) for path in models}
+    for synthesis in (settings.synthesis for settings in stages.values()):
+        grown = synthesis.options.grown
+        if synthesis.method == "grown" and grown.label_maps:
+            now[grown.label_maps] = source_sha256(Path(grown.label_maps), grown.exclude)
+    changed = [path for path, digest in now.items() if record.given_files.get(path, digest) != digest]
+    if changed and not accept_changes:
+        raise CaseError(
+            f"{changed[0]}: holds something else than when the run began, which reads it. Put back what was "
+            "there; or, if the change is wanted, resume the run with --accept-changes (accept_changes=True)."
+        )
+    return replace(record, given_files={**record.given_files, **now})
