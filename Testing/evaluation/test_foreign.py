@@ -148,6 +148,35 @@ def test_maps_on_another_grid_are_resampled_and_told_and_those_that_lie_elsewher
         evaluate_predictions(tmp_path / "lost", data, tmp_path / "none")
 
 
+@pytest.mark.parametrize("order", ["RAS", "SLP"])
+def test_maps_whose_axes_are_stored_in_another_order_are_read_as_they_lie(
+    data: Path, tmp_path: Path, order: str
+) -> None:
+    write(sitk.DICOMOrient(predicted(data, FIRST), order), tmp_path / "maps" / "T2" / f"{FIRST}.nii.gz")
+    result = evaluate_predictions(tmp_path / "maps", data, tmp_path / "out")
+    assert dice(result, FIRST, "T2") == 1
+    assert not [entry for entry in result["warnings"] if "resampled" in entry["warning"]]
+
+
+def test_maps_of_as_many_voxels_that_lie_a_little_apart_are_refused(data: Path, tmp_path: Path) -> None:
+    image = predicted(data, FIRST)
+    image.SetOrigin(
+        [value + 0.5 * step for value, step in zip(image.GetOrigin(), image.GetSpacing(), strict=True)]
+    )
+    write(image, tmp_path / "maps" / f"{FIRST}.nii.gz")
+    with pytest.raises(CaseError, match=r"does not lie where .* as many voxels, .* puts it 0\.9 mm away"):
+        evaluate_predictions(tmp_path / "maps", data, tmp_path / "none")
+
+
+def test_values_that_no_numbering_has_are_told_with_their_file(data: Path, tmp_path: Path) -> None:
+    write(predicted(data, FIRST), tmp_path / "maps" / f"{FIRST}.nii.gz")
+    write(predicted(data, SECOND, (0, 1, 3, 9)), tmp_path / "maps" / f"{SECOND}.nii.gz")
+    with pytest.raises(
+        LabelError, match=rf"\(3 in {SECOND}\.nii\.gz, 9 in {SECOND}\.nii\.gz\)\. No numbering .* remove"
+    ):
+        evaluate_predictions(tmp_path / "maps", data, tmp_path / "out")
+
+
 def case(name: str) -> Case:
     images = {modality: ImageFile(Path(name, modality.name)) for modality in MODALITIES}
     return Case(name, Path(name), "brats", images, Path(name, "seg"), "brats2021")

@@ -87,9 +87,25 @@ def test_predictions_for_a_cluster_are_printed(monkeypatch, capsys):
 
 
 def test_a_system_that_does_not_tell_its_memory_is_asked_for_it(monkeypatch, planned, capsys):
-    monkeypatch.setattr(machines, "memory_of", lambda device: 0)
+    monkeypatch.setattr(machines, "free_memory", lambda device: 0)
     assert exit_code(["plan", "--data", "cases", "--device", "cpu"]) == 2
     assert "Give it with --memory GB" in capsys.readouterr().err
+
+
+def test_a_plan_for_the_device_at_hand_fills_what_is_free_there(monkeypatch, planned, capsys):
+    monkeypatch.setattr(machines, "_cpu_rates", lambda: CPU_RATES)
+    monkeypatch.setattr(machines, "free_memory", lambda device: 6 * 10**9)
+    result = planning.plan_training(planned, network="rfnet", device="cpu")
+    assert result["memory"] == 6 * 10**9 and 0.85 <= result["used"] <= 1
+
+
+def test_memory_of_a_gpu_that_others_hold_is_not_planned_with(monkeypatch):
+    device = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA A100-SXM4-80GB")
+    monkeypatch.setattr(machines, "memory_of", lambda _: 80 * 10**9)
+    for free, expected in ((30 * 10**9, 30 * 10**9 + machines._GPU_HELD), (80 * 10**9, 80 * 10**9)):
+        monkeypatch.setattr(machines, "free_memory", lambda _, free=free: free)
+        assert machines.this_machine(device).memory == expected
 
 
 def test_a_gpu_waits_for_its_host_where_operators_are_short():

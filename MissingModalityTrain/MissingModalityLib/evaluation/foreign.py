@@ -27,7 +27,7 @@ from ..core.modalities import Subset, subset_name
 from ..core.progress import Progress, reporter
 from ..datasets.case import Case
 from ..imaging.content import identity
-from ..imaging.grid import Grid
+from ..imaging.grid import Grid, corners
 from ..imaging.reading import read_label, read_study
 from ..imaging.volumes import read_image
 from ..runtime import distributed
@@ -46,6 +46,9 @@ _SAMPLES = 9
 
 _LEAST_COVERED = 0.5
 """Share of the volume that a label map on another grid has to cover; less is of another space."""
+
+_SAME_PLACE = 0.1
+"""Of a voxel: by so much rounded headers may part a volume from a label map of as many voxels."""
 
 
 @checked
@@ -158,17 +161,34 @@ def classes_on(grid: Grid, path: Path, numbering: str) -> tuple[np.ndarray, list
     classes = to_classes(sitk.GetArrayViewFromImage(image), numbering, str(path))
     if grid.matches(own):
         return classes, []
-    covered = _covered(grid, own)
-    if own.size == grid.size or covered < _LEAST_COVERED:
-        raise ImageError(
-            f"{path} does not lie where the case's volume lies ({100 * covered:.0f} % of it are covered, "
-            f"{own.size} and {grid.size} voxels). Save it with the header of the volume that it was made of."
-        )
+    covered, sides = _covered(grid, own), "x".join(map(str, grid.size))
+    alike = sorted(own.size) == sorted(grid.size)
+    apart = _apart(grid, own)
+    if alike and apart > _SAME_PLACE * min(grid.spacing):
+        raise _elsewhere(path, f"as many voxels, {sides}, but its header puts it {apart:.1f} mm away")
+    if covered < _LEAST_COVERED:
+        raise _elsewhere(path, f"{100 * covered:.0f} % of it are covered")
+    resampled = grid.resample(own.to_image(classes), sitk.sitkNearestNeighbor, TumorClass.BACKGROUND)
+    found = sitk.GetArrayFromImage(resampled)
+    if alike:  # the same voxels, stored in another order of the axes
+        return found, []
     note = f"{path.name} has a grid of its own and was resampled to the volume's (nearest label)"
     if covered < 1:
         note += f"; it covers {100 * covered:.0f} % of the volume, and is background elsewhere"
-    resampled = grid.resample(own.to_image(classes), sitk.sitkNearestNeighbor, TumorClass.BACKGROUND)
-    return sitk.GetArrayFromImage(resampled), [f"{note}."]
+    return found, [f"{note}."]
+
+
+def _elsewhere(path: Path, why: str) -> ImageError:
+    return ImageError(
+        f"{path} does not lie where the case's volume lies ({why}). Save it with the header of the volume "
+        "that it was made of."
+    )
+
+
+def _apart(grid: Grid, own: Grid) -> float:
+    """The largest distance in mm from a corner of one grid to the nearest one of the other."""
+    between = np.linalg.norm(corners(own)[:, None] - corners(grid)[None], axis=2)
+    return float(between.min(1).max())
 
 
 def _covered(grid: Grid, own: Grid) -> float:
@@ -187,7 +207,8 @@ def numbering_of(labels: str | None, files: Iterable[Path], cases: Sequence[Case
     """
     if labels is not None:
         return convention(labels).name
-    values = _values_of(files)
+    first = _values_of(files)
+    values = first.keys()
     own = {case.convention for case in cases}
     for name in sorted(own - {None}):
         known = convention(name).to_class
@@ -200,27 +221,45 @@ def numbering_of(labels: str | None, files: Iterable[Path], cases: Sequence[Case
         return "brats2021"
     raise LabelError(
         f"{folder}: the values {', '.join(map(str, sorted(values)))} do not tell how the label maps are "
-        f"numbered. Give --prediction-labels (in Python labels), one of {', '.join(fitting or CONVENTIONS)}."
+        f"numbered{_unlike(first, own)}. {_REMEDY_OF_VALUES[bool(fitting)]} --prediction-labels (in Python "
+        f"labels), one of {', '.join(fitting or CONVENTIONS)}."
     )
 
 
-def _values_of(files: Iterable[Path]) -> set[int]:
-    """All values of the label maps that can be read; what is wrong with one is told where it is scored.
+_REMEDY_OF_VALUES = {True: "Give", False: "No numbering has them all: correct or remove such files, or give"}
+
+
+def _unlike(first: Mapping[int, Path], own: Collection[str | None]) -> str:
+    """Which values the labels of the cases do not have, each with a file that holds it."""
+    known = {value for name in own - {None} for value in convention(name).to_class}
+    strange = [f"{value} in {path.name}" for value, path in sorted(first.items()) if value not in known]
+    return f" ({', '.join(strange[:_MOST_VALUES])})" if strange and known else ""
+
+
+_MOST_VALUES = 4
+"""Of a message; a label map that is none has many."""
+
+
+def _values_of(files: Iterable[Path]) -> dict[int, Path]:
+    """All values of the label maps that can be read, each with the first file that holds it.
+
+    What is wrong with a file is told where it is scored.
 
     Raises:
         ImageError, LabelError: there is no such.
     """
-    values: set[int] = set()
+    first: dict[int, Path] = {}
     failure: MissingModalityError | None = None
     for path in files:
         try:
             image = read_image(path)  # kept, because a view dies with its image
-            values.update(label_values(sitk.GetArrayViewFromImage(image), str(path)))
+            for value in label_values(sitk.GetArrayViewFromImage(image), str(path)):
+                first.setdefault(value, path)
         except (ImageError, LabelError) as error:
             failure = error
-    if failure and not values:
+    if failure and not first:
         raise failure
-    return values
+    return first
 
 
 def _content(files: Mapping[str, Mapping[Subset, Path]]) -> str:
