@@ -71,6 +71,7 @@ def test_maps_in_folders_of_subsets_are_scored_and_missing_ones_told(data: Path,
     }
     table = (tmp_path / "out" / "table.md").read_text()
     assert f"Skipped: {FIRST}: no label map of it from T1" in table and "Sensitivity WT" in table
+    assert "Lines are over 1 to 2 cases" in table and "of label maps, a prediction" in table
 
 
 def test_a_folder_of_maps_from_all_sequences_is_compared_like_any_evaluation(

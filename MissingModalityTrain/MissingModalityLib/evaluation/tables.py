@@ -141,7 +141,8 @@ def _count_notes(subsets: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     return [
         f"Lines are over {counts[0]} to {counts[-1]} cases, since some lack a sequence or, of label "
-        "maps, a prediction: compare only lines with as many cases. What is stored in a student, and its model card, are over the same in all lines."
+        "maps, a prediction: compare only lines with as many cases. What is stored in a student, and its "
+        "model card, are over the same in all lines."
     ]
 
 
