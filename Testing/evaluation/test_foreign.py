@@ -178,6 +178,19 @@ def test_values_that_no_numbering_has_are_told_with_their_file(data: Path, tmp_p
         evaluate_predictions(tmp_path / "maps", data, tmp_path / "out")
 
 
+def test_classes_that_no_map_holds_are_told(data: Path, tmp_path: Path) -> None:
+    told = {}
+    for name, numbers in (("whole", (0, 1, 1, 1)), ("right", (0, 1, 2, 4))):
+        write(predicted(data, FIRST, numbers), tmp_path / name / f"{FIRST}.nii.gz")
+        result = evaluate_predictions(tmp_path / name, data, tmp_path / f"of-{name}")
+        told[name] = [entry["warning"] for entry in result["warnings"] if not entry["case"]]
+    assert [text.partition(",")[0] for text in told["whole"]] == [
+        "No label map holds ED",
+        "No label map holds ET",
+    ]
+    assert not told["right"] and "numbered as 'brats2021'" in told["whole"][0]
+
+
 def case(name: str) -> Case:
     images = {modality: ImageFile(Path(name, modality.name)) for modality in MODALITIES}
     return Case(name, Path(name), "brats", images, Path(name, "seg"), "brats2021")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,16 +11,12 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..core.errors import ImageError, LabelError, MissingModalityError
+from ..core.errors import ImageError
 from ..core.files import file_sha256, leaving_no_empty_folder
 from ..core.kinds import checked
 from ..core.labels import (
-    CONVENTIONS,
-    RESECTION_CAVITY,
     TumorClass,
     check_cavity_rule,
-    convention,
-    label_values,
     to_classes,
 )
 from ..core.modalities import Subset, subset_name
@@ -33,6 +29,7 @@ from ..imaging.volumes import read_image
 from ..runtime import distributed
 from .case_scores import CaseScores, Report, report_scored
 from .evaluate import as_record, make_folder, write_evaluation
+from .foreign_numbers import never_predicted, numbering_of
 from .hd95_rules import check_definition, check_rule
 from .label_maps import find_label_maps
 from .measures import TABLE_METRICS, check_metrics
@@ -117,13 +114,15 @@ def evaluate_predictions(
         )
 
         def conclude() -> dict[str, Any]:
+            facts = scored.facts(data, rules)
+            doubts = [{"case": "", "warning": text} for text in never_predicted(scored.rows, numbering)]
             summary = EvaluationSummary(
                 student=predictions.resolve().name,
                 weights_sha256=_content(maps.files),
                 device="label maps",
                 prediction={"labels": numbering},
                 metrics=metrics,
-                **scored.facts(data, rules),
+                **{**facts, "warnings": [*facts["warnings"], *doubts]},
                 seconds=round(perf_counter() - began, 1),
             ).to_json()
             write_evaluation(summary, scored.rows, output, draw_heatmap)
@@ -195,71 +194,6 @@ def _covered(grid: Grid, own: Grid) -> float:
     """Share of a grid's volume that lies in another grid."""
     steps = np.array(list(np.ndindex((_SAMPLES,) * len(grid.size)))) / (_SAMPLES - 1)
     return float(own.covers(grid.points(steps * (np.array(grid.size) - 1))).mean())
-
-
-def numbering_of(labels: str | None, files: Iterable[Path], cases: Sequence[Case], folder: Path) -> str:
-    """How label maps are numbered, as told or as their values say; one that cannot be read says nothing.
-
-    Raises:
-        ImageError, LabelError: none can be read, or no convention fits, or several, by which the values mean
-            different things.
-        OptionError: there is no such convention.
-    """
-    if labels is not None:
-        return convention(labels).name
-    first = _values_of(files)
-    values = first.keys()
-    own = {case.convention for case in cases}
-    for name in sorted(own - {None}):
-        known = convention(name).to_class
-        cavity = {value for value, cls in known.items() if cls == RESECTION_CAVITY}
-        # 4 without 3 is the enhancing tumor of earlier years and no cavity
-        if len(own) == 1 and values <= known.keys() and (not values & cavity or 3 in values):
-            return convention(name).name
-    fitting = [name for name, known in CONVENTIONS.items() if values <= known.to_class.keys()]
-    if 4 in values and 3 not in values:
-        return "brats2021"
-    raise LabelError(
-        f"{folder}: the values {', '.join(map(str, sorted(values)))} do not tell how the label maps are "
-        f"numbered{_unlike(first, own)}. {_REMEDY_OF_VALUES[bool(fitting)]} --prediction-labels (in Python "
-        f"labels), one of {', '.join(fitting or CONVENTIONS)}."
-    )
-
-
-_REMEDY_OF_VALUES = {True: "Give", False: "No numbering has them all: correct or remove such files, or give"}
-
-
-def _unlike(first: Mapping[int, Path], own: Collection[str | None]) -> str:
-    """Which values the labels of the cases do not have, each with a file that holds it."""
-    known = {value for name in own - {None} for value in convention(name).to_class}
-    strange = [f"{value} in {path.name}" for value, path in sorted(first.items()) if value not in known]
-    return f" ({', '.join(strange[:_MOST_VALUES])})" if strange and known else ""
-
-
-_MOST_VALUES = 4
-"""Of a message; a label map that is none has many."""
-
-
-def _values_of(files: Iterable[Path]) -> dict[int, Path]:
-    """All values of the label maps that can be read, each with the first file that holds it.
-
-    What is wrong with a file is told where it is scored.
-
-    Raises:
-        ImageError, LabelError: there is no such.
-    """
-    first: dict[int, Path] = {}
-    failure: MissingModalityError | None = None
-    for path in files:
-        try:
-            image = read_image(path)  # kept, because a view dies with its image
-            for value in label_values(sitk.GetArrayViewFromImage(image), str(path)):
-                first.setdefault(value, path)
-        except (ImageError, LabelError) as error:
-            failure = error
-    if failure and not first:
-        raise failure
-    return first
 
 
 def _content(files: Mapping[str, Mapping[Subset, Path]]) -> str:
