@@ -165,7 +165,7 @@ def test_maps_of_as_many_voxels_that_lie_a_little_apart_are_refused(data: Path, 
         [value + 0.5 * step for value, step in zip(image.GetOrigin(), image.GetSpacing(), strict=True)]
     )
     write(image, tmp_path / "maps" / f"{FIRST}.nii.gz")
-    with pytest.raises(CaseError, match=r"does not lie where .* as many voxels, .* puts it 0\.9 mm away"):
+    with pytest.raises(CaseError, match=r"does not lie where .* as many voxels, .* puts it 1\.2 mm away"):
         evaluate_predictions(tmp_path / "maps", data, tmp_path / "none")
 
 

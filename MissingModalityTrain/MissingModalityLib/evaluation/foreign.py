@@ -164,7 +164,7 @@ def classes_on(grid: Grid, path: Path, numbering: str) -> tuple[np.ndarray, list
     alike = sorted(own.size) == sorted(grid.size)
     apart = _apart(grid, own)
     if alike and apart > _SAME_PLACE * min(grid.spacing):
-        raise _elsewhere(path, f"as many voxels, {sides}, but its header puts it {apart:.1f} mm away")
+        raise _elsewhere(path, f"it has as many voxels, {sides}, but its header puts it {apart:.1f} mm away")
     if covered < _LEAST_COVERED:
         raise _elsewhere(path, f"{100 * covered:.0f} % of it are covered")
     resampled = grid.resample(own.to_image(classes), sitk.sitkNearestNeighbor, TumorClass.BACKGROUND)
