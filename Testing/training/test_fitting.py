@@ -10,7 +10,7 @@ import pytest
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.training import fitting
 from MissingModalityLib.training.dry_step import StepCost
-from MissingModalityLib.training.fitting import LEAST_USED, fit
+from MissingModalityLib.training.fitting import LEAST_USED, MOST_USED, fit
 from MissingModalityLib.training.machines import GPUS
 from MissingModalityLib.training.plan import Plan, make_plan
 
@@ -43,6 +43,11 @@ def test_the_memory_is_filled_and_not_exceeded(formula, network, gigabytes):
     assert LEAST_USED <= found.used <= 1
     assert set(found.settings) <= {"patch_size", "batch_size", "precision", "network.width"}
     assert all(stage.batch_size >= 2 for stage in found.plan.stages.values())
+
+
+def test_a_guess_that_leaves_no_room_is_guessed_again(formula):
+    used = [fit(make_plan(network="rfnet"), BOX, gpu(4 + step / 4), {}).used for step in range(60)]
+    assert max(used) <= MOST_USED and min(used) >= LEAST_USED
 
 
 def test_more_memory_never_means_less_voxels(formula):

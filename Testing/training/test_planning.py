@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from math import prod
 
 import pytest
 import torch
@@ -47,6 +48,9 @@ def test_time_is_that_of_the_steps_and_of_the_papers(planned, capsys):
     (stage,) = result["stages"].values()
     assert stage["seconds"] > 0 and result["days"] == pytest.approx(stage["steps"] * stage["seconds"] / 86400)
     assert result["paper_days"] == pytest.approx(300 * 150 * stage["seconds"] / 86400)
+    patch, batch = (result["settings"][name] for name in ("patch_size", "batch_size"))
+    larger = prod(map(int, patch.split(","))) * int(batch) / (80**3 * 2)
+    assert result["paper_voxels_days"] == pytest.approx(result["paper_days"] / larger)
     assert "300" not in result["settings"] and "to the paper's 45000 steps" in planning.summary(result)
 
 
