@@ -12,7 +12,7 @@ from MissingModalityLib.training import fitting
 from MissingModalityLib.training.dry_step import StepCost
 from MissingModalityLib.training.fitting import LEAST_USED, MOST_USED, fit
 from MissingModalityLib.training.machines import GPUS
-from MissingModalityLib.training.plan import Plan, make_plan
+from MissingModalityLib.training.plan import Plan, change_plan, make_plan
 
 BOX = [(140, 172, 140)]
 MEMORIES = (4, 8, 24, 80)
@@ -45,9 +45,13 @@ def test_the_memory_is_filled_and_not_exceeded(formula, network, gigabytes):
     assert all(stage.batch_size >= 2 for stage in found.plan.stages.values())
 
 
-def test_a_guess_that_leaves_no_room_is_guessed_again(formula):
-    used = [fit(make_plan(network="rfnet"), BOX, gpu(4 + step / 4), {}).used for step in range(60)]
-    assert max(used) <= MOST_USED and min(used) >= LEAST_USED
+def test_sizes_that_leave_next_to_no_room_are_taken_only_where_they_are_given(formula):
+    given = {"patch_size": (144, 176, 144), "batch_size": 2, "precision": "auto"}
+    plan = make_plan(network="rfnet")
+    needed = GPUS["h100"].needed(fitting.dry_step(change_plan(plan, given), "train", half=True))
+    tight = replace(GPUS["h100"], memory=int(needed / 0.99))
+    assert fit(change_plan(plan, given), BOX, tight, given).used == pytest.approx(0.99)
+    assert LEAST_USED <= fit(plan, BOX, tight, {}).used <= MOST_USED
 
 
 def test_more_memory_never_means_less_voxels(formula):
