@@ -327,5 +327,8 @@ def test_lines_that_share_subsets_with_the_first_alone_are_compared_and_pictured
         write_scores(tmp_path / name, scores, subsets)
         for name, subsets in (("both", (first, second)), ("flair", (first,)), ("t1", (second,)))
     ]
-    compare_folders(folders, tmp_path / "comparison")
+    result = compare_folders(folders, tmp_path / "comparison")
     assert (tmp_path / "comparison" / "comparison.png").is_file()
+    assert "both of 6 predictions from 2 subsets, flair of 3 predictions from 1 subset," in result["uneven"]
+    assert f"- {result['uneven']}\n" in result["markdown"]
+    assert compare_folders(folders[:1])["uneven"] == ""

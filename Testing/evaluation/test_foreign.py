@@ -71,6 +71,7 @@ def test_maps_in_folders_of_subsets_are_scored_and_missing_ones_told(data: Path,
     }
     table = (tmp_path / "out" / "table.md").read_text()
     assert f"Skipped: {FIRST}: no label map of it from T1" in table and "Sensitivity WT" in table
+    assert "Lines are over 1 to 2 cases" in table and "of label maps, a prediction" in table
 
 
 def test_a_folder_of_maps_from_all_sequences_is_compared_like_any_evaluation(
@@ -146,6 +147,48 @@ def test_maps_on_another_grid_are_resampled_and_told_and_those_that_lie_elsewher
     write(image, tmp_path / "lost" / f"{FIRST}.nii.gz")
     with pytest.raises(CaseError, match="does not lie where the case's volume lies"):
         evaluate_predictions(tmp_path / "lost", data, tmp_path / "none")
+
+
+@pytest.mark.parametrize("order", ["RAS", "SLP"])
+def test_maps_whose_axes_are_stored_in_another_order_are_read_as_they_lie(
+    data: Path, tmp_path: Path, order: str
+) -> None:
+    write(sitk.DICOMOrient(predicted(data, FIRST), order), tmp_path / "maps" / "T2" / f"{FIRST}.nii.gz")
+    result = evaluate_predictions(tmp_path / "maps", data, tmp_path / "out")
+    assert dice(result, FIRST, "T2") == 1
+    assert not [entry for entry in result["warnings"] if "resampled" in entry["warning"]]
+
+
+def test_maps_of_as_many_voxels_that_lie_a_little_apart_are_refused(data: Path, tmp_path: Path) -> None:
+    image = predicted(data, FIRST)
+    image.SetOrigin(
+        [value + 0.5 * step for value, step in zip(image.GetOrigin(), image.GetSpacing(), strict=True)]
+    )
+    write(image, tmp_path / "maps" / f"{FIRST}.nii.gz")
+    with pytest.raises(CaseError, match=r"does not lie where .* as many voxels, .* puts it 1\.2 mm away"):
+        evaluate_predictions(tmp_path / "maps", data, tmp_path / "none")
+
+
+def test_values_that_no_numbering_has_are_told_with_their_file(data: Path, tmp_path: Path) -> None:
+    write(predicted(data, FIRST), tmp_path / "maps" / f"{FIRST}.nii.gz")
+    write(predicted(data, SECOND, (0, 1, 3, 9)), tmp_path / "maps" / f"{SECOND}.nii.gz")
+    with pytest.raises(
+        LabelError, match=rf"\(3 in {SECOND}\.nii\.gz, 9 in {SECOND}\.nii\.gz\)\. No numbering .* remove"
+    ):
+        evaluate_predictions(tmp_path / "maps", data, tmp_path / "out")
+
+
+def test_classes_that_no_map_holds_are_told(data: Path, tmp_path: Path) -> None:
+    told = {}
+    for name, numbers in (("whole", (0, 1, 1, 1)), ("right", (0, 1, 2, 4))):
+        write(predicted(data, FIRST, numbers), tmp_path / name / f"{FIRST}.nii.gz")
+        result = evaluate_predictions(tmp_path / name, data, tmp_path / f"of-{name}")
+        told[name] = [entry["warning"] for entry in result["warnings"] if not entry["case"]]
+    assert [text.partition(",")[0] for text in told["whole"]] == [
+        "No label map holds ED",
+        "No label map holds ET",
+    ]
+    assert not told["right"] and "numbered as 'brats2021'" in told["whole"][0]
 
 
 def case(name: str) -> Case:

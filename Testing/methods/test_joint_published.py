@@ -185,6 +185,13 @@ BACKGROUND_FIRST = [3, 0, 1, 2]
 """Theirs ends with it."""
 
 
+class Taught(nn.Module):
+    """Stands for a network that learns by the method's own loss."""
+
+    head = HEADS["sigmoids"]
+    loss = "plain"
+
+
 class Given(nn.Module):
     """Stands for student and teacher whose outputs are known."""
 
@@ -193,6 +200,7 @@ class Given(nn.Module):
     def __init__(self, *outputs: Output) -> None:
         super().__init__()
         self.outputs = outputs
+        self.student = self.teacher = Taught()
 
     def forward(self, batch: object) -> tuple[Output, ...]:
         return self.outputs

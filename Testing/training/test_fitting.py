@@ -10,9 +10,9 @@ import pytest
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.training import fitting
 from MissingModalityLib.training.dry_step import StepCost
-from MissingModalityLib.training.fitting import LEAST_USED, fit
+from MissingModalityLib.training.fitting import LEAST_USED, MOST_USED, fit
 from MissingModalityLib.training.machines import GPUS
-from MissingModalityLib.training.plan import Plan, make_plan
+from MissingModalityLib.training.plan import Plan, change_plan, make_plan
 
 BOX = [(140, 172, 140)]
 MEMORIES = (4, 8, 24, 80)
@@ -43,6 +43,15 @@ def test_the_memory_is_filled_and_not_exceeded(formula, network, gigabytes):
     assert LEAST_USED <= found.used <= 1
     assert set(found.settings) <= {"patch_size", "batch_size", "precision", "network.width"}
     assert all(stage.batch_size >= 2 for stage in found.plan.stages.values())
+
+
+def test_sizes_that_leave_next_to_no_room_are_taken_only_where_they_are_given(formula):
+    given = {"patch_size": (144, 176, 144), "batch_size": 2, "precision": "auto"}
+    plan = make_plan(network="rfnet")
+    needed = GPUS["h100"].needed(fitting.dry_step(change_plan(plan, given), "train", half=True))
+    tight = replace(GPUS["h100"], memory=int(needed / 0.99))
+    assert fit(change_plan(plan, given), BOX, tight, given).used == pytest.approx(0.99)
+    assert LEAST_USED <= fit(plan, BOX, tight, {}).used <= MOST_USED
 
 
 def test_more_memory_never_means_less_voxels(formula):

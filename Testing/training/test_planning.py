@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from math import prod
 
 import pytest
 import torch
@@ -47,6 +48,9 @@ def test_time_is_that_of_the_steps_and_of_the_papers(planned, capsys):
     (stage,) = result["stages"].values()
     assert stage["seconds"] > 0 and result["days"] == pytest.approx(stage["steps"] * stage["seconds"] / 86400)
     assert result["paper_days"] == pytest.approx(300 * 150 * stage["seconds"] / 86400)
+    patch, batch = (result["settings"][name] for name in ("patch_size", "batch_size"))
+    larger = prod(map(int, patch.split(","))) * int(batch) / (80**3 * 2)
+    assert result["paper_voxels_days"] == pytest.approx(result["paper_days"] / larger)
     assert "300" not in result["settings"] and "to the paper's 45000 steps" in planning.summary(result)
 
 
@@ -87,9 +91,25 @@ def test_predictions_for_a_cluster_are_printed(monkeypatch, capsys):
 
 
 def test_a_system_that_does_not_tell_its_memory_is_asked_for_it(monkeypatch, planned, capsys):
-    monkeypatch.setattr(machines, "memory_of", lambda device: 0)
+    monkeypatch.setattr(machines, "free_memory", lambda device: 0)
     assert exit_code(["plan", "--data", "cases", "--device", "cpu"]) == 2
     assert "Give it with --memory GB" in capsys.readouterr().err
+
+
+def test_a_plan_for_the_device_at_hand_fills_what_is_free_there(monkeypatch, planned, capsys):
+    monkeypatch.setattr(machines, "_cpu_rates", lambda: CPU_RATES)
+    monkeypatch.setattr(machines, "free_memory", lambda device: 6 * 10**9)
+    result = planning.plan_training(planned, network="rfnet", device="cpu")
+    assert result["memory"] == 6 * 10**9 and 0.85 <= result["used"] <= 1
+
+
+def test_memory_of_a_gpu_that_others_hold_is_not_planned_with(monkeypatch):
+    device = torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA A100-SXM4-80GB")
+    monkeypatch.setattr(machines, "memory_of", lambda _: 80 * 10**9)
+    for free, expected in ((30 * 10**9, 30 * 10**9 + machines._GPU_HELD), (80 * 10**9, 80 * 10**9)):
+        monkeypatch.setattr(machines, "free_memory", lambda _, free=free: free)
+        assert machines.this_machine(device).memory == expected
 
 
 def test_a_gpu_waits_for_its_host_where_operators_are_short():

@@ -23,7 +23,8 @@ from ..imaging.reading import Study, read_label, read_study
 from ..inference.student import Student
 from ..runtime.devices import choose_device
 from .case_panels import MOST_COLUMNS, CaseSlice, draw_panels, rows_of_models, rows_of_subsets
-from .foreign import classes_on, numbering_of
+from .foreign import classes_on
+from .foreign_numbers import numbering_of
 from .label_maps import find_label_maps
 
 GROWING = ("T1", "T1+T2", "FLAIR+T1+T2")

@@ -58,6 +58,7 @@ def compare_folders(
         the group, or the line has not scored the region), and ``subsets``: by subset, metric and region the
         mean over cases, averaged over seeds; ``tests``: ``name``, ``against`` (the first line) and what
         :func:`.significance.compare_evaluations` returns;
+        ``uneven``: a sentence where lines are over different predictions, else empty;
         ``printed``: None, or ``source``, ``data``, ``protocol`` and ``lines`` like the others of a
         published table; ``markdown``: the tables.
 
@@ -88,6 +89,7 @@ def compare_folders(
             {"name": name, "against": baseline, **compare_evaluations(evaluations, reference)}
             for name, evaluations in others
         ],
+        "uneven": _uneven(groups),
         "printed": _printed(table, head) if table else None,
     }
     comparison["markdown"] = _markdown(comparison)
@@ -146,6 +148,26 @@ def _line(name: str, evaluations: Sequence[Evaluation], head: Sequence[Column]) 
     }
 
 
+def _uneven(groups: Mapping[str, Sequence[Evaluation]]) -> str:
+    """A sentence where some lines lack predictions that others have: their means are of other things."""
+    predicted = {
+        name: [{(row["case"], row["subset"]) for row in evaluation["rows"]} for evaluation in evaluations]
+        for name, evaluations in groups.items()
+    }
+    everything = [pairs for seeds in predicted.values() for pairs in seeds]
+    if all(pairs == everything[0] for pairs in everything):
+        return ""
+    sizes = []
+    for name, seeds in predicted.items():
+        pairs = set.union(*seeds)
+        subsets = counted(len({subset for _, subset in pairs}), "subset")
+        sizes.append(f"{name} of {counted(len(pairs), 'prediction')} from {subsets}")
+    return (
+        f"Lines are not of the same predictions: {', '.join(sizes)}. Their means cannot be held against each "
+        "other; the tests are of those that both sides have."
+    )
+
+
 def _printed(table: PrintedTable, head: Sequence[Column]) -> dict[str, Any]:
     """A published table as comparisons hold it; what it does not print is None."""
     lines = []
@@ -191,6 +213,7 @@ def _markdown(comparison: Mapping[str, Any]) -> str:
     lines = [
         f"{counted(comparison['cases'], 'case')}. A number is the plain mean over subsets of the means over "
         "cases, averaged over seeds, \N{PLUS-MINUS SIGN} sample standard deviation over seeds.",
+        *filter(None, [comparison["uneven"]]),
         *score_notes(comparison),
     ]
     if printed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
@@ -12,28 +12,25 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..core.errors import ImageError, LabelError, MissingModalityError
+from ..core.errors import ImageError
 from ..core.files import file_sha256, leaving_no_empty_folder
 from ..core.kinds import checked
 from ..core.labels import (
-    CONVENTIONS,
-    RESECTION_CAVITY,
     TumorClass,
     check_cavity_rule,
-    convention,
-    label_values,
     to_classes,
 )
 from ..core.modalities import Subset, subset_name
 from ..core.progress import Progress, reporter
 from ..datasets.case import Case
 from ..imaging.content import identity
-from ..imaging.grid import Grid
+from ..imaging.grid import Grid, corners
 from ..imaging.reading import read_label, read_study
 from ..imaging.volumes import read_image
 from ..runtime import distributed
 from .case_scores import CaseScores, Report, report_scored
 from .evaluate import as_record, take_folder, write_evaluation
+from .foreign_numbers import never_predicted, numbering_of
 from .hd95_rules import check_definition, check_rule
 from .label_maps import find_label_maps
 from .measures import TABLE_METRICS, check_metrics
@@ -47,6 +44,9 @@ _SAMPLES = 9
 
 _LEAST_COVERED = 0.5
 """Share of the volume that a label map on another grid has to cover; less is of another space."""
+
+_SAME_PLACE = 0.1
+"""Of a voxel: by so much rounded headers may part a volume from a label map of as many voxels."""
 
 
 @checked
@@ -116,13 +116,15 @@ def evaluate_predictions(
         )
 
         def conclude() -> dict[str, Any]:
+            facts = scored.facts(data, rules)
+            doubts = [{"case": "", "warning": text} for text in never_predicted(scored.rows, numbering)]
             summary = EvaluationSummary(
                 student=predictions.resolve().name,
                 weights_sha256=_content(maps.files),
                 device="label maps",
                 prediction={"labels": numbering},
                 metrics=metrics,
-                **scored.facts(data, rules),
+                **{**facts, "warnings": [*facts["warnings"], *doubts]},
                 seconds=round(perf_counter() - began, 1),
             ).to_json()
             write_evaluation(summary, scored.rows, output, draw_heatmap)
@@ -160,69 +162,40 @@ def classes_on(grid: Grid, path: Path, numbering: str) -> tuple[np.ndarray, list
     classes = to_classes(sitk.GetArrayViewFromImage(image), numbering, str(path))
     if grid.matches(own):
         return classes, []
-    covered = _covered(grid, own)
-    if own.size == grid.size or covered < _LEAST_COVERED:
-        raise ImageError(
-            f"{path} does not lie where the case's volume lies ({100 * covered:.0f} % of it are covered, "
-            f"{own.size} and {grid.size} voxels). Save it with the header of the volume that it was made of."
-        )
+    covered, sides = _covered(grid, own), "x".join(map(str, grid.size))
+    alike = sorted(own.size) == sorted(grid.size)
+    apart = _apart(grid, own)
+    if alike and apart > _SAME_PLACE * min(grid.spacing):
+        raise _elsewhere(path, f"it has as many voxels, {sides}, but its header puts it {apart:.1f} mm away")
+    if covered < _LEAST_COVERED:
+        raise _elsewhere(path, f"{100 * covered:.0f} % of it are covered")
+    resampled = grid.resample(own.to_image(classes), sitk.sitkNearestNeighbor, TumorClass.BACKGROUND)
+    found = sitk.GetArrayFromImage(resampled)
+    if alike:  # the same voxels, stored in another order of the axes
+        return found, []
     note = f"{path.name} has a grid of its own and was resampled to the volume's (nearest label)"
     if covered < 1:
         note += f"; it covers {100 * covered:.0f} % of the volume, and is background elsewhere"
-    resampled = grid.resample(own.to_image(classes), sitk.sitkNearestNeighbor, TumorClass.BACKGROUND)
-    return sitk.GetArrayFromImage(resampled), [f"{note}."]
+    return found, [f"{note}."]
+
+
+def _elsewhere(path: Path, why: str) -> ImageError:
+    return ImageError(
+        f"{path} does not lie where the case's volume lies ({why}). Save it with the header of the volume "
+        "that it was made of."
+    )
+
+
+def _apart(grid: Grid, own: Grid) -> float:
+    """The largest distance in mm from a corner of one grid to the nearest one of the other."""
+    between = np.linalg.norm(corners(own)[:, None] - corners(grid)[None], axis=2)
+    return float(between.min(1).max())
 
 
 def _covered(grid: Grid, own: Grid) -> float:
     """Share of a grid's volume that lies in another grid."""
     steps = np.array(list(np.ndindex((_SAMPLES,) * len(grid.size)))) / (_SAMPLES - 1)
     return float(own.covers(grid.points(steps * (np.array(grid.size) - 1))).mean())
-
-
-def numbering_of(labels: str | None, files: Iterable[Path], cases: Sequence[Case], folder: Path) -> str:
-    """How label maps are numbered, as told or as their values say; one that cannot be read says nothing.
-
-    Raises:
-        ImageError, LabelError: none can be read, or no convention fits, or several, by which the values mean
-            different things.
-        OptionError: there is no such convention.
-    """
-    if labels is not None:
-        return convention(labels).name
-    values = _values_of(files)
-    own = {case.convention for case in cases}
-    for name in sorted(own - {None}):
-        known = convention(name).to_class
-        cavity = {value for value, cls in known.items() if cls == RESECTION_CAVITY}
-        # 4 without 3 is the enhancing tumor of earlier years and no cavity
-        if len(own) == 1 and values <= known.keys() and (not values & cavity or 3 in values):
-            return convention(name).name
-    fitting = [name for name, known in CONVENTIONS.items() if values <= known.to_class.keys()]
-    if 4 in values and 3 not in values:
-        return "brats2021"
-    raise LabelError(
-        f"{folder}: the values {', '.join(map(str, sorted(values)))} do not tell how the label maps are "
-        f"numbered. Give --prediction-labels (in Python labels), one of {', '.join(fitting or CONVENTIONS)}."
-    )
-
-
-def _values_of(files: Iterable[Path]) -> set[int]:
-    """All values of the label maps that can be read; what is wrong with one is told where it is scored.
-
-    Raises:
-        ImageError, LabelError: there is no such.
-    """
-    values: set[int] = set()
-    failure: MissingModalityError | None = None
-    for path in files:
-        try:
-            image = read_image(path)  # kept, because a view dies with its image
-            values.update(label_values(sitk.GetArrayViewFromImage(image), str(path)))
-        except (ImageError, LabelError) as error:
-            failure = error
-    if failure and not values:
-        raise failure
-    return values
 
 
 def _content(files: Mapping[str, Mapping[Subset, Path]]) -> str:

@@ -140,8 +140,9 @@ def _count_notes(subsets: Sequence[Mapping[str, Any]]) -> list[str]:
     if len(counts) == 1:
         return []
     return [
-        f"Lines are over {counts[0]} to {counts[-1]} cases, since some lack a sequence: compare only lines "
-        "with as many cases. What is stored in a student, and its model card, are over the same in all lines."
+        f"Lines are over {counts[0]} to {counts[-1]} cases, since some lack a sequence or, of label "
+        "maps, a prediction: compare only lines with as many cases. What is stored in a student, and its "
+        "model card, are over the same in all lines."
     ]
 
 

@@ -9,7 +9,7 @@ are supervised by their own predictions, and the discriminator keeps its optimiz
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar
 
@@ -26,10 +26,12 @@ from .attention import attention_distance, scale_distance
 from .ignored import without_ignored
 from .information import Regressor, entropy_map, information_distance
 from .logits import logit_distance, probability_distance, standardized_divergence
-from .method import Method, place_of, unwrap_ddp
+from .losses import segmentation_loss
+from .method import Method, unwrap_ddp
 from .options import JointOptions
 from .plain import channel_losses, presence_target
 from .style import Discriminator, style_distance
+from .teacher_student import TeacherStudent
 
 READ_BY = {
     "attention": Kind.ATTENTION,
@@ -41,68 +43,12 @@ READ_BY = {
 }
 """Option -> kind of the features that its term reads."""
 
-_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
-
-
-class TeacherStudent(nn.Module):
-    """Student and teacher as one module, so that one optimizer and one distributed wrapper hold both.
-
-    Both keep their activations until the gradients of the sum of all losses are computed together.
-
-    Args:
-        student, teacher: networks of the same kind.
-        kinds: of features to give.
-        dropout: which of the two drop out in training: "none", "student" or "both".
-        regressor: of what the student's content tells of the teacher's, if it shall.
-    """
-
-    def __init__(
-        self,
-        student: nn.Module,
-        teacher: nn.Module,
-        kinds: Collection[str],
-        dropout: str = "none",
-        regressor: Regressor | None = None,
-    ) -> None:
-        super().__init__()
-        self.student = student
-        self.teacher = teacher
-        self.kinds = kinds
-        self.regressor = regressor
-        self._without_dropout = {"none": (student, teacher), "student": (teacher,), "both": ()}[dropout]
-
-    @property
-    def head(self) -> Head:
-        """The student's, which is the teacher's too."""
-        return self.student.head
-
-    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Output, Output]:
-        """Outputs of the student, from its subset, and of the teacher, from all that is present."""
-        image, present, where = batch["image"], batch["present"], place_of(self.student, batch)
-        student = self._read(self.student(image, batch["available"], present, self.kinds, **where))
-        if self.regressor is not None:
-            (content,) = chosen(student.features, {Kind.CONTENT}).values()
-            student.features.update(self.regressor(content))
-        return student, self._read(self.teacher(image, present, present, self.kinds, **where))
-
-    def train(self, mode: bool = True) -> TeacherStudent:
-        """As any module, but PyTorch's modules of dropout stay out of the networks that shall have none."""
-        super().train(mode)
-        for network in self._without_dropout:
-            for module in network.modules():
-                if isinstance(module, _DROPOUTS):
-                    module.eval()
-        return self
-
-    def _read(self, output: Output) -> Output:
-        """What enters a loss, nothing else: a distributed wrapper waits for gradients of all it returns."""
-        return Output(output.logits, chosen(output.features, self.kinds), output.presence)
-
 
 class JointDistillation(Method):
     """Both networks learn from the labels, and the student from the teacher of the same moment.
 
-    The teacher begins with the student's weights.
+    The teacher begins with the student's weights. A network that names a loss of its own learns from the
+    labels by that one, without which its further decoders would learn nothing; others by the papers' Dice.
     """
 
     Options: ClassVar[type] = JointOptions
@@ -128,12 +74,17 @@ class JointDistillation(Method):
                 "Setting network.deep_supervision=True: the method joint would train no logits of coarser "
                 "levels. Set network.deep_supervision=false."
             )
-        for option, kind in (*READ_BY.items(), ("presence", PRESENCE)):
-            if getattr(self.options, option) and kind not in network.distillable_features:
-                raise OptionError(
-                    f"Setting joint.{option}={getattr(self.options, option)}: network {network.name} has no "
-                    f"such features to distill. Set joint.{option}=0."
-                )
+        lacking = [
+            option
+            for option, kind in (*READ_BY.items(), ("presence", PRESENCE))
+            if getattr(self.options, option) and kind not in network.distillable_features
+        ]
+        if lacking:
+            given = ", ".join(f"joint.{option}={getattr(self.options, option)}" for option in lacking)
+            raise OptionError(
+                f"Setting {given}: network {network.name} has no such features to distill. Set "
+                f"{' '.join(f'joint.{option}=0' for option in lacking)}."
+            )
         if PRESENCE in network.distillable_features and not self.options.presence:
             raise OptionError(
                 "Setting joint.presence=0.0: nothing would teach the network which classes are present. Set "
@@ -163,6 +114,7 @@ class JointDistillation(Method):
                 torch.manual_seed(seed)
                 self.regressor = Regressor(network.style_channels).to(device)
         kinds = {kind for option, kind in READ_BY.items() if getattr(self.options, option)}
+        kinds |= set(network.loss_features)
         return TeacherStudent(network, self.teacher, kinds, self.options.dropout, self.regressor)
 
     def clipped_apart(self, trained: nn.Module) -> Sequence[Iterable[nn.Parameter]]:
@@ -203,11 +155,12 @@ class JointDistillation(Method):
             batch: as for :class:`.supervised.Supervised`.
             epoch: tells how far the weights of the distances have risen.
         """
-        head = unwrap_ddp(network).head
+        pair = unwrap_ddp(network)
+        head = pair.head
         student, teacher = (without_ignored(output, batch, head) for output in network(batch))
         with torch.autocast(student.logits.device.type, enabled=False):
-            terms = self._own_losses("student", student, batch["label"], head)
-            terms |= self._own_losses("teacher", teacher, batch["label"], head)
+            terms = self._taught("student", pair.student, student, batch)
+            terms |= self._taught("teacher", pair.teacher, teacher, batch)
             teacher = _detached(teacher)
             if self.options.adversarial:
                 self._keep_styles(student, teacher)
@@ -230,6 +183,16 @@ class JointDistillation(Method):
             parameter.grad = distributed.mean(parameter.grad)
         self._optimizer.step()
         self._styles = None
+
+    def _taught(
+        self, name: str, network: nn.Module, output: Output, batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """What one of the two networks learns from the labels."""
+        if network.loss == "plain":
+            return self._own_losses(name, output, batch["label"], network.head)
+        terms = segmentation_loss(network, output, batch["label"], batch["present"], image=batch["image"])
+        weight = getattr(self.options, f"{name}_weight")
+        return {f"{name}_{term}": weight * value for term, value in terms.items() if term != "total"}
 
     def _own_losses(self, name: str, output: Output, label: Tensor, head: Head) -> dict[str, Tensor]:
         """Segmentation and presence of one of the two networks."""
@@ -339,7 +302,10 @@ def _pairs(student: Output, teacher: Output, kind: str) -> tuple[list[Tensor], l
 
 
 def _of_rows(output: Output, rows: Sequence[int]) -> Output:
-    features: dict[Feature, Tensor] = {key: x[rows] for key, x in output.features.items()}
+    """Some samples of an output, without features of single modalities, which not every sample has."""
+    features: dict[Feature, Tensor] = {
+        key: x[rows] for key, x in output.features.items() if key.modality is None
+    }
     return Output(output.logits[rows], features)
 
 

@@ -145,15 +145,20 @@ class _Search:
         for _ in range(_TRIES):
             needed = self.needed(size)
             share = needed / self.machine.memory
-            if share <= 1 and (best is None or needed > self.needed(best)):
+            if share <= 1 and (best is None or self._fills(size) > self._fills(best)):
                 best = size
-            if LEAST_USED <= share <= 1:
+            if LEAST_USED <= share <= MOST_USED:
                 return size
             guess = self._guess(size, needed)
             if guess is None or guess == size:
                 break
             size = guess
         return best
+
+    def _fills(self, size: Size) -> tuple[bool, int]:
+        """What makes one of two sizes that fit the better one: some room to spare, then bytes."""
+        needed = self.needed(size)
+        return needed <= MOST_USED * self.machine.memory, needed
 
     def _guess(self, counted: Size, needed: int) -> Size | None:
         """The best size by what one of them needs, as if memory grew with voxels."""

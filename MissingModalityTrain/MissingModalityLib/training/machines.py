@@ -12,6 +12,7 @@ import torch
 from ..core.errors import OptionError
 from ..core.words import unknown_name
 from ..runtime.devices import memory_of
+from ..runtime.free_memory import free_memory
 from .dry_step import StepCost
 
 GIB = 2**30
@@ -128,19 +129,22 @@ def gpu(name: str) -> Machine:
 def this_machine(device: torch.device) -> Machine:
     """The device at hand: a GPU by its name, or one of the table that resembles it; a CPU measured now.
 
-    Its memory is 0 where the system does not tell.
+    Its memory is what is free now, and 0 where the system does not tell.
     """
-    memory = memory_of(device)
     if device.type == "cuda":
+        memory = memory_of(device)
         title = torch.cuda.get_device_name(device)
         plain = title.lower().replace(" ", "")
         # one that is not in the table is most like the one with the memory next to its own
         like = next((name for name in GPUS if name in plain), None) or min(
             GPUS, key=lambda name: abs(GPUS[name].memory - memory)
         )
-        return replace(GPUS[like], name=title, memory=memory)
+        # of what is taken, the context of this very process is what the training's own will be
+        return replace(GPUS[like], name=title, memory=min(memory, free_memory(device) + _GPU_HELD))
     rate, bandwidth = _cpu_rates()
-    return Machine("cpu", memory, rate, rate, bandwidth, _CPU_ACHIEVED, 0.0, _CPU_HELD, _CPU_SPREAD)
+    return Machine(
+        "cpu", free_memory(device), rate, rate, bandwidth, _CPU_ACHIEVED, 0.0, _CPU_HELD, _CPU_SPREAD
+    )
 
 
 _SIDE = 768

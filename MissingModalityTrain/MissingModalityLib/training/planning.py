@@ -28,6 +28,7 @@ from .fitting import Fit, fit
 from .loop import autocast_and_scaler
 from .machines import GIB, GPUS, Machine, gpu, this_machine
 from .plan import Plan, change_plan, flattened, make_plan
+from .settings import Settings
 
 _LOOKED_AT = 8
 """Volumes that are read where cases are not prepared; the median brain differs little among more."""
@@ -65,7 +66,8 @@ def plan_training(
         ``settings`` chosen, ``command`` to train with, ``machine``, ``memory`` and ``needed`` in bytes,
         ``used`` (their ratio), ``box`` (median brain, voxels z, y, x), ``cases``, ``stages`` (of each steps,
         ``seconds`` of a step, ``days`` in all, and what a step costs), ``days`` of the plan, ``paper_steps``
-        and ``paper_days`` of the preset "paper", and ``measured`` seconds of a step or None.
+        and ``paper_days`` of the preset "paper", ``paper_voxels_days`` until as many voxels were seen as in
+        these, and ``measured`` seconds of a step or None.
 
     Raises:
         CaseError: the folder holds no case.
@@ -172,12 +174,23 @@ def _times(found: Fit, machine: Machine, paper: Plan) -> dict[str, Any]:
     seconds_of = {name: stage["seconds"] for name, stage in stages.items()}
     paper_steps = {name: stage.epochs * stage.iterations_per_epoch for name, stage in paper.stages.items()}
     paper_seconds = sum(steps * seconds_of.get(name, slowest) for name, steps in paper_steps.items())
+    alike = sum(
+        steps * seconds_of.get(name, slowest) * _voxels(paper.stages[name]) / _voxels(found.plan.stages[name])
+        for name, steps in paper_steps.items()
+        if name in found.plan.stages
+    )
     return {
         "stages": stages,
+        "paper_voxels_days": alike / 86400,
         "days": sum(stage["days"] for stage in stages.values()),
         "paper_steps": sum(paper_steps.values()),
         "paper_days": paper_seconds / 86400,
     }
+
+
+def _voxels(stage: Settings) -> int:
+    """That a step sees."""
+    return stage.batch_size * prod(stage.patch_size)
 
 
 def _command(data: Path | str, recipe: str, network: str, preset: str, settings: Mapping[str, Any]) -> str:
@@ -222,7 +235,7 @@ def summary(result: Mapping[str, Any]) -> str:
         )
     lines += [
         f"{result['days']:.2f} days in all; {result['paper_days']:.2f} to the paper's "
-        f"{result['paper_steps']} steps",
+        f"{result['paper_steps']} steps, {result['paper_voxels_days']:.2f} until as many voxels were seen",
     ]
     if result["measured"] is not None:
         lines.append(f"A step of the costliest stage took {result['measured']:.3f} s, measured now")
