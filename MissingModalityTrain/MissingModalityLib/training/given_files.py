@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from ..core.errors import CaseError
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
 from ..methods.options import EnsembleOptions
-from ..synthesis.label_maps import source_sha256
+from ..synthesis.label_maps import files_sha256
 from .record import RunRecord
 from .settings import Settings
 
@@ -48,7 +47,7 @@ def with_given_files(
     for synthesis in (settings.synthesis for settings in stages.values()):
         grown = synthesis.options.grown
         if synthesis.method == "grown" and grown.label_maps:
-            now[grown.label_maps] = source_sha256(Path(grown.label_maps), grown.exclude)
+            now |= files_sha256(grown.label_maps, grown.exclude)
     changed = [path for path, digest in now.items() if record.given_files.get(path, digest) != digest]
     if changed and not accept_changes:
         raise CaseError(
