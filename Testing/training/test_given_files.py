@@ -73,6 +73,11 @@ def test_all_folds_begin_with_the_same_weights(tiny_cases: Path, tmp_path: Path)
         train(tiny_cases, tmp_path / "run", **asked_for, fold=1)
     assert not (tmp_path / "run" / "fold1").exists()
 
+    training = {"cases": {"elsewhere": "FLAIR"}, "validation": []}
+    Student(Student.load(first).network, {"training": training}).save(first)
+    train(None, tmp_path / "run", folds=2, resume=True, accept_changes=True)
+    assert "elsewhere" in record(tmp_path / "run" / "fold1")["learned_before"]
+
 
 @pytest.mark.parametrize("change", ["a label", "a name", "another one", "who is left out"])
 def test_tumors_are_grown_from_the_label_maps_that_the_run_began_with(change: str, tmp_path: Path) -> None:

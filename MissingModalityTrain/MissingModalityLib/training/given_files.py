@@ -25,6 +25,11 @@ def teachers_of(stages: Mapping[str, Settings]) -> list[str]:
     return list(dict.fromkeys(path for of_stage in ensembles for path in of_stage.teachers))
 
 
+def models_of(record: RunRecord, stages: Mapping[str, Settings], from_start: bool) -> list[str]:
+    """Paths of the models that stages of a run read: of ``initial`` only where they begin with it."""
+    return [*([record.initial] if from_start and record.initial else []), *teachers_of(stages)]
+
+
 def with_given_files(
     record: RunRecord, left: Sequence[str], from_start: bool, accept_changes: bool
 ) -> RunRecord:
@@ -42,7 +47,7 @@ def with_given_files(
         StudentError: a model cannot be read.
     """
     stages = {name: record.plan.stages[name] for name in left}
-    models = [*([record.initial] if from_start and record.initial else []), *teachers_of(stages)]
+    models = models_of(record, stages, from_start)
     now = {path: weights_sha256(Student.load(path).network) for path in models}
     for synthesis in (settings.synthesis for settings in stages.values()):
         grown = synthesis.options.grown
