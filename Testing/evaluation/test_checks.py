@@ -138,6 +138,9 @@ SPOILED = {
     "no rule": of_summary(lambda summary: summary.pop("hd95_rule") and summary),
     "another rule": of_summary(lambda summary: summary.update(hd95_rule="mine")),
     "no student": of_summary(lambda summary: summary.update(student=3)),
+    "a model of text": of_summary(lambda summary: summary.update(model="segresnet")),
+    "a model with options of text": of_summary(lambda summary: summary.update(model={"options": "width"})),
+    "a prediction of text": of_summary(lambda summary: summary.update(prediction="overlap")),
     "a list": of_summary(lambda summary: [summary]),
     "a key twice": lambda folder: (folder / "summary.json").write_text(
         (folder / "summary.json").read_text().replace('"skipped"', '"hd95_rule": "zero", "skipped"')

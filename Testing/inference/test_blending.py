@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -52,18 +53,31 @@ def test_windows_are_blended_as_monai_does_to_the_bit(
 
 def test_windows_are_mirrored_along_an_axis_by_their_number_along_it() -> None:
     image = torch.rand(1, 1, 9, 12, 10, generator=torch.Generator().manual_seed(0))
-    seen: list[tuple[Tensor, tuple[int, ...]]] = []
+    seen: list[Tensor] = []
 
     def predict(patch: Tensor, first: tuple[int, ...]) -> Iterator[Tensor]:
-        seen.append((patch, first))
+        seen.append(patch)
         yield patch.clone()  # what an answer tells lies where it was seen
 
     found = blend_windows(image, (6, 6, 10), 0.5, "gaussian", predict, 1, mirror=(0, 1, 2))
     torch.testing.assert_close(found, image)
-    assert [first for _, first in seen] == [(z, y, 0) for z in (0, 3) for y in (0, 3, 6)]
-    for patch, (z, y, x) in seen:
+    for patch, (z, y) in zip(seen, itertools.product((0, 3), (0, 3, 6)), strict=True):
         flipped = [axis for axis, start in ((2, z), (3, y)) if start == 3]
-        assert torch.equal(patch, image[:, :, z : z + 6, y : y + 6, x:].flip(flipped))
+        assert torch.equal(patch, image[:, :, z : z + 6, y : y + 6].flip(flipped))
+
+
+def test_a_mirrored_window_is_told_where_it_lies_in_the_mirrored_image() -> None:
+    sides, window = (9, 14, 5), (6, 6, 8)  # the last one smaller than a window
+    image = 1 + torch.arange(9 * 14 * 5.0).reshape(1, 1, *sides)
+    mirrored = [image, image.flip(-3), image.flip(-2), image.flip(-3, -2)]
+
+    def predict(patch: Tensor, first: tuple[int, ...]) -> Iterator[Tensor]:
+        z, y, x = first
+        assert x == -1
+        assert any(torch.equal(patch[..., 1:6], of[..., z : z + 6, y : y + 6, :]) for of in mirrored), first
+        yield patch.clone()
+
+    blend_windows(image, window, 0.5, "gaussian", predict, 1, mirror=(0, 1))
 
 
 @pytest.mark.slow

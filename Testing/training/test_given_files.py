@@ -73,6 +73,11 @@ def test_all_folds_begin_with_the_same_weights(tiny_cases: Path, tmp_path: Path)
         train(tiny_cases, tmp_path / "run", **asked_for, fold=1)
     assert not (tmp_path / "run" / "fold1").exists()
 
+    training = {"cases": {"elsewhere": "FLAIR"}, "validation": []}
+    Student(Student.load(first).network, {"training": training}).save(first)
+    train(None, tmp_path / "run", folds=2, resume=True, accept_changes=True)
+    assert "elsewhere" in record(tmp_path / "run" / "fold1")["learned_before"]
+
 
 @pytest.mark.parametrize("change", ["a label", "a name", "another one", "who is left out"])
 def test_tumors_are_grown_from_the_label_maps_that_the_run_began_with(change: str, tmp_path: Path) -> None:
@@ -94,8 +99,18 @@ def test_tumors_are_grown_from_the_label_maps_that_the_run_began_with(change: st
         (maps / "c_seg.nii.gz").write_bytes(b"a label")
     else:
         names.write_text("a\n")
-    with pytest.raises(CaseError, match="maps: holds something else than when the run began"):
+    changed = "names.txt" if change == "who is left out" else "maps"
+    with pytest.raises(CaseError, match=rf"{changed}: holds something else than when the run began"):
         held(begun)
     assert held(begun, "train") == begun, "a stage that does not read them"
     plan = replace(begun.plan, stages={"train": begun.plan.stages["train"]})
     assert held(replace(begun, plan=plan, given_files={})).given_files == {}
+
+
+def test_who_is_left_out_may_be_changed_by_settings(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}_seg.nii.gz").write_bytes(b"a label")
+    grown = {"synthesis.method": "grown", "synthesis.grown.label_maps": str(tmp_path)}
+    begun = held(asked(**grown))
+    changed = asked(**grown, **{"synthesis.grown.exclude": ("b",)})
+    assert held(replace(begun, plan=changed.plan)).given_files == begun.given_files

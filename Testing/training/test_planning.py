@@ -52,6 +52,7 @@ def test_time_is_that_of_the_steps_and_of_the_papers(planned, capsys):
     larger = prod(map(int, patch.split(","))) * int(batch) / (80**3 * 2)
     assert result["paper_voxels_days"] == pytest.approx(result["paper_days"] / larger)
     assert "300" not in result["settings"] and "to the paper's 45000 steps" in planning.summary(result)
+    assert not result["free"] and "GiB, of which the plan takes" in planning.summary(result)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,11 @@ def test_a_plan_for_the_device_at_hand_fills_what_is_free_there(monkeypatch, pla
     monkeypatch.setattr(machines, "free_memory", lambda device: 6 * 10**9)
     result = planning.plan_training(planned, network="rfnet", device="cpu")
     assert result["memory"] == 6 * 10**9 and 0.85 <= result["used"] <= 1
+    assert result["free"] and "cpu: 5.6 GiB free, of which" in planning.summary(result)
+    monkeypatch.setattr(machines, "free_memory", lambda device: 10**8)
+    assert exit_code(["plan", "--data", "cases", "--network", "rfnet", "--device", "cpu"]) == 2
+    said = capsys.readouterr().err
+    assert "cpu has 0.1 GiB free. Choose" in said and "light, or end what else takes memory there." in said
 
 
 def test_memory_of_a_gpu_that_others_hold_is_not_planned_with(monkeypatch):

@@ -102,11 +102,14 @@ def _card_of(path: Path) -> Card | None:
 
 def _lost(before: Card | None, after: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
     """What a model that was replaced had and the new one has not, though nobody asked for anything else."""
+    from ..evaluation.attach import choice_of
+
     if before is None:
         return {}
-    chosen = [name for name in (*CHOICES, "gate") if name in before and before[name] != after.get(name)]
-    names = dict.fromkeys([*chosen, *(name for name in before if name not in after)])
-    return {name: before[name] for name in names if name not in asked}
+    chosen = [name for name in (*CHOICES, "gate") if choice_of(before, name) != choice_of(after, name)]
+    others = [name for name in before if name not in after and name not in CHOICES]
+    names = dict.fromkeys([*chosen, *others])
+    return {name: before[name] for name in names if name in before and name not in asked}
 
 
 def _lost_in_words(lost: Mapping[str, Any], student: Path) -> list[str]:

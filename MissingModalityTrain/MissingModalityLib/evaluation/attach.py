@@ -238,9 +238,14 @@ def _decided_otherwise(student: Student, evaluation: Mapping[str, Any]) -> tuple
     # older summaries lack it, and all have earlier names of the card's facts
     found = renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS)
     for name in dict.fromkeys([*found, *(choice for choice in CHOICES if choice in facts)]):
-        if (found.get(name) or _UNCHOSEN.get(name)) != (facts.get(name) or _UNCHOSEN.get(name)):
+        if choice_of(found, name) != choice_of(facts, name):
             return name, found.get(name), facts.get(name)
     return None
+
+
+def choice_of(card: Mapping[str, Any], name: str) -> Any:
+    """By what a card decides, of its window and its choices, whether it has the key or not."""
+    return card.get(name) or _UNCHOSEN.get(name)
 
 
 def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def check_evaluation(summary: Any, rows: Sequence[Row]) -> None:
         raise ValueError(f"hd95_definition is {definition_of(summary)!r:.60} in summary.json")
     if not isinstance(summary.get("student"), str):
         raise ValueError("summary.json names no model")
+    _check_facts(summary)
     _check_complete(rows)
     try:
         told = {case["name"]: dict(case["reference_voxels"]) for case in summary["cases"]}
@@ -76,6 +77,16 @@ def check_evaluation(summary: Any, rows: Sequence[Row]) -> None:
     unlike = sorted(case for case in {*scored, *stated} if scored.get(case) != stated.get(case))
     if unlike:
         raise ValueError(f"its two files do not tell of the same labels, see case {unlike[0]!r}")
+
+
+def _check_facts(summary: Mapping[str, Any]) -> None:
+    """What tells of the model and how it predicted; earlier versions have neither."""
+    for name in ("prediction", "model"):
+        if not isinstance(summary.get(name, {}), Mapping):
+            raise ValueError(f"{name} is {summary[name]!r:.60} in summary.json")
+    options = summary.get("model", {}).get("options", {})
+    if not isinstance(options, Mapping):
+        raise ValueError(f"the model's options are {options!r:.60} in summary.json")
 
 
 def _check_complete(rows: Sequence[Row]) -> None:

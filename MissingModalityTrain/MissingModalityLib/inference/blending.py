@@ -41,8 +41,9 @@ def blend_windows(
         blending: one of :data:`.card.BLENDINGS`: weights fall from a window's middle as a Gaussian, or all
             count alike.
         predict: called with a window (1, C, d, h, w) and its first voxel (z, y, x) in the image, below 0
-            where zeros were put; gives its answers one after the other, each (1, K, d, h, w), which is
-            changed. To join them first would take a copy of all.
+            where zeros were put, of a mirrored window in the image mirrored likewise; gives its answers one
+            after the other, each (1, K, d, h, w), which is changed. To join them first would take a copy of
+            all.
         answers: how many ``predict`` gives.
         mirror: axes, 0 to 2, along which every other window is mirrored before it is predicted, and its
             answers back. Where windows overlap the mean is then one over mirrored ones too, at no further
@@ -65,8 +66,10 @@ def blend_windows(
         order, start = zip(*numbered, strict=True)
         flipped = [axis - 3 for axis in mirror if order[axis] % 2]
         place = (..., *(slice(first, first + width) for first, width in zip(start, window, strict=True)))
-        first = tuple(a - b for a, b in zip(start, before, strict=True))
-        for number, answer in enumerate(predict(_flip(padded[place], flipped), first)):
+        first = [a - b for a, b in zip(start, before, strict=True)]
+        for axis in flipped:  # what it shows lies on the other side then
+            first[axis] = shape[axis] - first[axis] - window[axis]
+        for number, answer in enumerate(predict(_flip(padded[place], flipped), tuple(first))):
             if blended is None:
                 blended = torch.zeros(answers, *answer.shape[1:2], *padded.shape[2:])
             # the weights are symmetric

@@ -254,7 +254,7 @@ def _is_of(work: StudyWork, run: StudyRun, evaluation: Mapping[str, Any]) -> boo
     if not run.student.is_file():
         return True
     exported = bool(work.size.card_of(run.training.network))  # which is what is scored then
-    return evaluation["weights_sha256"] == sha256_of(run.student, exported)
+    return evaluation.get("weights_sha256") == sha256_of(run.student, exported)
 
 
 def scored_student(work: StudyWork, run: StudyRun) -> Path:

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 
 from ..core.errors import CaseError, ImageError, LabelError, OptionError
-from ..core.files import image_suffix, read_text
+from ..core.files import file_sha256, image_suffix, read_text
 from ..core.labels import to_classes, with_cavity
 from ..core.words import counted
 from ..imaging.boxes import tightest_box
@@ -130,27 +130,29 @@ def source_state(source: str) -> list[list[str | float]]:
     return [[str(file), file.stat().st_size, file.stat().st_mtime] for file in files if file.is_file()]
 
 
-def source_sha256(source: Path, exclude: Sequence[str]) -> str:
-    """SHA-256 of the label maps that :func:`find_label_maps` finds, and of the names that it leaves out.
+def files_sha256(source: str, exclude: Sequence[str]) -> dict[str, str]:
+    """SHA-256 by path of what :func:`find_label_maps` reads: ``source``, and the text files of ``exclude``.
 
     Raises:
-        CaseError: a file cannot be read.
+        CaseError: a label map cannot be read.
         OptionError: a text file of names cannot be read.
     """
-    digest = hashlib.sha256()
-    for name in sorted(set(_names(exclude))):
-        digest.update(f"{name}\n".encode(errors="surrogateescape"))
+    path, digest = Path(source), hashlib.sha256()
     try:
-        for path in _label_files(source) if source.is_dir() else [source]:
-            digest.update(path.relative_to(source).as_posix().encode(errors="surrogateescape"))
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        for file in _label_files(path) if path.is_dir() else [path]:
+            digest.update(file.relative_to(path).as_posix().encode(errors="surrogateescape"))
+            digest.update(bytes.fromhex(file_sha256(file)))
     except OSError as error:
         raise CaseError(
             f"{error.filename or source}: cannot be read ({error.strerror or error}). Give a folder of label "
             "maps or a .npz file."
         ) from error
-    return digest.hexdigest()
+    found = {source: digest.hexdigest()}
+    for entry in exclude:
+        if entry.endswith(".txt"):
+            names = "\n".join(sorted(set(_names([entry]))))
+            found[entry] = hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
+    return found
 
 
 def _of_case(case: CachedCase) -> TumorShape | None:

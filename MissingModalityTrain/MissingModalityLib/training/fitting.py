@@ -247,8 +247,9 @@ class _Search:
     def _too_small(self) -> OptionError:
         least = min(self._patches(), key=prod)
         needed = self.needed(Size(least, self.fixed.get("batch_size", 1), self.own_width))
+        free = (" free", ", or end what else takes memory there") if self.machine.free else ("", "")
         return OptionError(
             f"{self.plan.network} needs {needed / GIB:.1f} GiB for one step with crops of "
-            f"{'x'.join(map(str, least))}, and {self.machine.name} has {self.machine.memory / GIB:.1f} GiB. "
-            "Choose a smaller network or preset, such as --preset light."
+            f"{'x'.join(map(str, least))}, and {self.machine.name} has {self.machine.memory / GIB:.1f} "
+            f"GiB{free[0]}. Choose a smaller network or preset, such as --preset light{free[1]}."
         )

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from ..core.errors import CaseError
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
 from ..methods.options import EnsembleOptions
-from ..synthesis.label_maps import source_sha256
+from ..synthesis.label_maps import files_sha256
 from .record import RunRecord
 from .settings import Settings
 
@@ -24,6 +23,11 @@ def teachers_of(stages: Mapping[str, Settings]) -> list[str]:
     options = [settings.method_options() for settings in stages.values()]
     ensembles = [of_stage for of_stage in options if isinstance(of_stage, EnsembleOptions)]
     return list(dict.fromkeys(path for of_stage in ensembles for path in of_stage.teachers))
+
+
+def models_of(record: RunRecord, stages: Mapping[str, Settings], from_start: bool) -> list[str]:
+    """Paths of the models that stages of a run read: of ``initial`` only where they begin with it."""
+    return [*([record.initial] if from_start and record.initial else []), *teachers_of(stages)]
 
 
 def with_given_files(
@@ -43,12 +47,12 @@ def with_given_files(
         StudentError: a model cannot be read.
     """
     stages = {name: record.plan.stages[name] for name in left}
-    models = [*([record.initial] if from_start and record.initial else []), *teachers_of(stages)]
+    models = models_of(record, stages, from_start)
     now = {path: weights_sha256(Student.load(path).network) for path in models}
     for synthesis in (settings.synthesis for settings in stages.values()):
         grown = synthesis.options.grown
         if synthesis.method == "grown" and grown.label_maps:
-            now[grown.label_maps] = source_sha256(Path(grown.label_maps), grown.exclude)
+            now |= files_sha256(grown.label_maps, grown.exclude)
     changed = [path for path, digest in now.items() if record.given_files.get(path, digest) != digest]
     if changed and not accept_changes:
         raise CaseError(

@@ -31,6 +31,7 @@ class Machine:
         per_operator: seconds that starting an operator takes at least.
         held: bytes that are taken before there is any tensor.
         spread: memory taken for each byte of living tensors.
+        free: ``memory`` is what was free when it was asked for, not all that there is.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Machine:
     per_operator: float
     held: int
     spread: float
+    free: bool = False
 
     @property
     def has_half(self) -> bool:
@@ -140,10 +142,10 @@ def this_machine(device: torch.device) -> Machine:
             GPUS, key=lambda name: abs(GPUS[name].memory - memory)
         )
         # of what is taken, the context of this very process is what the training's own will be
-        return replace(GPUS[like], name=title, memory=min(memory, free_memory(device) + _GPU_HELD))
+        return replace(GPUS[like], name=title, memory=min(memory, free_memory(device) + _GPU_HELD), free=True)
     rate, bandwidth = _cpu_rates()
     return Machine(
-        "cpu", free_memory(device), rate, rate, bandwidth, _CPU_ACHIEVED, 0.0, _CPU_HELD, _CPU_SPREAD
+        "cpu", free_memory(device), rate, rate, bandwidth, _CPU_ACHIEVED, 0.0, _CPU_HELD, _CPU_SPREAD, True
     )
 
 

@@ -64,7 +64,8 @@ def plan_training(
 
     Returns:
         ``settings`` chosen, ``command`` to train with, ``machine``, ``memory`` and ``needed`` in bytes,
-        ``used`` (their ratio), ``box`` (median brain, voxels z, y, x), ``cases``, ``stages`` (of each steps,
+        ``free`` (whether ``memory`` is what is free now, of a machine that may have more), ``used`` (their
+        ratio), ``box`` (median brain, voxels z, y, x), ``cases``, ``stages`` (of each steps,
         ``seconds`` of a step, ``days`` in all, and what a step costs), ``days`` of the plan, ``paper_steps``
         and ``paper_days`` of the preset "paper", ``paper_voxels_days`` until as many voxels were seen as in
         these, and ``measured`` seconds of a step or None.
@@ -84,6 +85,7 @@ def plan_training(
     return {
         "machine": machine.name,
         "memory": machine.memory,
+        "free": machine.free,
         "cases": len(cases),
         "box": [round(median(sides)) for sides in zip(*boxes, strict=True)],
         "settings": {name: as_text(value) for name, value in found.settings.items()},
@@ -219,9 +221,10 @@ def _measured(found: Fit, device: torch.device) -> float:
 def summary(result: Mapping[str, Any]) -> str:
     """The result for people: what was found, what is chosen, how long it takes, and the command."""
     box = " x ".join(map(str, result["box"]))
+    free = " free" if result["free"] else ""
     lines = [
         f"{result['cases']} cases, median brain {box} mm (z, y, x)",
-        f"{result['machine']}: {result['memory'] / GIB:.1f} GiB, of which the plan takes "
+        f"{result['machine']}: {result['memory'] / GIB:.1f} GiB{free}, of which the plan takes "
         f"{result['needed'] / GIB:.1f} ({result['used']:.0%})",
         "",
         *(f"{name:<16}{value}" for name, value in result["settings"].items()),

@@ -25,7 +25,7 @@ from ..synthesis.options import GROWING
 from .checkpoints import read_checkpoint
 from .folds import files_beside, record_beside
 from .followers import check_trackers
-from .given_files import teachers_of, with_given_files
+from .given_files import models_of, with_given_files
 from .plan import Plan, change_plan
 from .record import RunRecord
 from .request import TrainRequest
@@ -85,7 +85,7 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
     if request.folds is not None:
         asked = replace(asked, given_files=files_beside(request))
     asked = with_given_files(asked, list(asked.plan.stages), True, request.accept_changes)
-    return list_cases(_with_learned(asked)), None
+    return list_cases(_with_learned(asked, True)), None
 
 
 def _asked(request: TrainRequest) -> RunRecord:
@@ -120,13 +120,12 @@ def _asked(request: TrainRequest) -> RunRecord:
         fold=request.fold,
         cases_list=_whole(request.cases),
         validation_list=_whole(request.validation_cases),
-        learned_before=learned_by([request.initial]) if request.initial else {},
     )
 
 
-def _with_learned(record: RunRecord) -> RunRecord:
-    """The record with what its teachers learned from, beside what it tells already."""
-    learned = learned_by(teachers_of(record.plan.stages))
+def _with_learned(record: RunRecord, from_start: bool) -> RunRecord:
+    """The record with what the models that it reads learned from, beside what it tells already."""
+    learned = learned_by(models_of(record, record.plan.stages, from_start))
     return replace(record, learned_before=joined(record.learned_before, learned))
 
 
@@ -180,7 +179,8 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
         prepared=_whole(request.prepared) or record.prepared,
     )
     left, from_start = stages[len(finished) :], not finished and not state["epoch"]
-    return _with_learned(with_given_files(record, left, from_start, request.accept_changes)), state
+    record = with_given_files(record, left, from_start, request.accept_changes)
+    return _with_learned(record, from_start), state
 
 
 def _check_fixed(folder: RunFolder, before: Plan, plan: Plan) -> None:
