@@ -367,8 +367,9 @@ def test_a_cross_validation_of_models_that_decide_otherwise_is_refused(
     evaluate_folder(tmp_path / "fold.safetensors", case, tmp_path / "folds", device="cpu")
     before = path.read_bytes()
     fault = rf"'fold\.safetensors' was made with {next(iter(changes))} .*tiny\.safetensors has"
-    with pytest.raises(CaseError, match=fault):
+    with pytest.raises(CaseError, match=fault) as refused:
         attach_evaluation(path, evaluated.output, [tmp_path / "folds"])
+    assert "None" not in str(refused.value)
     with pytest.raises(CaseError, match=fault):
         write_model_card(path, evaluated.result, tmp_path / "card.md", [read_evaluation(tmp_path / "folds")])
     assert path.read_bytes() == before and not (tmp_path / "card.md").exists()

@@ -238,8 +238,9 @@ def _decided_otherwise(student: Student, evaluation: Mapping[str, Any]) -> tuple
     # older summaries lack it, and all have earlier names of the card's facts
     found = renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS)
     for name in dict.fromkeys([*found, *(choice for choice in CHOICES if choice in facts)]):
-        if choice_of(found, name) != choice_of(facts, name):
-            return name, found.get(name), facts.get(name)
+        made, own = choice_of(found, name), choice_of(facts, name)
+        if made != own:
+            return name, made or "none", own or "none"
     return None
 
 

@@ -172,21 +172,16 @@ def _times(found: Fit, machine: Machine, paper: Plan) -> dict[str, Any]:
         seconds = machine.seconds(cost, stage.precision != "float32" and machine.has_half)
         steps = stage.epochs * stage.iterations_per_epoch
         stages[name] = {"steps": steps, "seconds": seconds, "days": steps * seconds / 86400, **asdict(cost)}
-    slowest = max(stage["seconds"] for stage in stages.values())
-    seconds_of = {name: stage["seconds"] for name, stage in stages.items()}
+    # presets of a recipe have the same stages
     paper_steps = {name: stage.epochs * stage.iterations_per_epoch for name, stage in paper.stages.items()}
-    paper_seconds = sum(steps * seconds_of.get(name, slowest) for name, steps in paper_steps.items())
-    alike = sum(
-        steps * seconds_of.get(name, slowest) * _voxels(paper.stages[name]) / _voxels(found.plan.stages[name])
-        for name, steps in paper_steps.items()
-        if name in found.plan.stages
-    )
+    days = {name: steps * stages[name]["seconds"] / 86400 for name, steps in paper_steps.items()}
+    longer = {name: _voxels(paper.stages[name]) / _voxels(stage) for name, stage in found.plan.stages.items()}
     return {
         "stages": stages,
-        "paper_voxels_days": alike / 86400,
+        "paper_voxels_days": sum(days[name] * longer[name] for name in days),
         "days": sum(stage["days"] for stage in stages.values()),
         "paper_steps": sum(paper_steps.values()),
-        "paper_days": paper_seconds / 86400,
+        "paper_days": sum(days.values()),
     }
 
 
