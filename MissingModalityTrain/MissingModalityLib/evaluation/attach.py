@@ -212,23 +212,27 @@ def check_cross_validation(
         CaseError: naming the student file ``path`` and what differs.
     """
     for evaluation in cross_validation:
-        unlike = unlike_models(evaluation.get("model") or {}, model_facts(student.card))
-        if unlike:
-            name, found, own = unlike
-            raise CaseError(
-                f"The cross-validation '{evaluation.get('student', 'unknown')}' is one of models with {name} "
-                f"{found}, and {path.name} has {own}, so it does not tell what to expect of this model. Give "
-                "one of models that were trained as this one (train --folds), or leave it out."
-            )
-        unlike = _decided_otherwise(student, evaluation)
-        if unlike:
-            name, found, own = unlike
-            raise CaseError(
-                f"The cross-validation '{evaluation.get('student', 'unknown')}' was made with {name} "
-                f"{found}, and {path.name} has {own}, so it does not tell what to expect of this model. "
+        told = f"The cross-validation '{evaluation.get('student', 'unknown')}'"
+        checks = (
+            (
+                unlike_models(evaluation.get("model") or {}, model_facts(student.card)),
+                "is one of models with",
+                "Give one of models that were trained as this one (train --folds), or leave it out.",
+            ),
+            (
+                _decided_otherwise(student, evaluation),
+                "was made with",
                 "Store the same choices in the models of the folds and score these again (select --store, "
-                "then train --resume), or leave the cross-validation out."
-            )
+                "then train --resume), or leave the cross-validation out.",
+            ),
+        )
+        for unlike, was, remedy in checks:
+            if unlike:
+                name, found, own = unlike
+                raise CaseError(
+                    f"{told} {was} {name} {found}, and {path.name} has {own}, so it does not tell what to "
+                    f"expect of this model. {remedy}"
+                )
 
 
 def _decided_otherwise(student: Student, evaluation: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
