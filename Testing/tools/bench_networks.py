@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, register_flop_formula
 
 import straightforward
@@ -126,8 +126,8 @@ def _window(options: argparse.Namespace) -> list[Line]:
     theirs = torch.inference_mode()(lambda: straightforward.rfnet_logits(network, image, known))
     title = f"RFNet window of {options.window}^3, "
     return [
-        Line(title + "float32", _predicted(ours, "float32"), theirs),
-        Line(title + "half precision where native", _predicted(ours, "auto"), theirs),
+        Line(title + "float32", _predicted(network, ours, "float32"), theirs),
+        Line(title + "half precision where native", _predicted(network, ours, "auto"), theirs),
     ]
 
 
@@ -138,16 +138,16 @@ def _student(options: argparse.Namespace) -> list[Line]:
     plain = torch.inference_mode()(lambda: student.network(image, known).logits)
     title = f"bundled student, window of {student.card.window[0]}^3, "
     return [
-        Line(title + "float32", _predicted(plain, "float32"), plain),
-        Line(title + "half precision where native", _predicted(plain, "auto"), plain),
+        Line(title + "float32", _predicted(student.network, plain, "float32"), plain),
+        Line(title + "half precision where native", _predicted(student.network, plain, "auto"), plain),
     ]
 
 
-def _predicted(work: Callable[[], Tensor], precision: str) -> Callable[[], Tensor]:
+def _predicted(network: nn.Module, work: Callable[[], Tensor], precision: str) -> Callable[[], Tensor]:
     """What cases are predicted with in this precision, beside the network called by itself."""
 
     def computed() -> Tensor:
-        with fast_precision(torch.device("cpu"), precision):
+        with fast_precision(network, torch.device("cpu"), precision):
             return work().float()
 
     return computed

@@ -10,13 +10,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.errors import OptionError
 from ..core.labels import TUMOR_CLASSES
@@ -24,10 +24,10 @@ from ..core.words import unknown_name
 from ..networks.head import Head
 from ..networks.network import Network, placed
 from ..networks.output import Output
+from ..runtime.cpu_layout import fastest_layout
 from ..runtime.freed_memory import give_back
 from .blending import blend_windows
 from .card import GATES
-from .cpu_layout import ChannelsLast, has_kernels
 from .windows import count_windows
 
 
@@ -73,12 +73,15 @@ def apply_presence_gate(
     return probabilities
 
 
-def fast_precision(device: torch.device, precision: str = "auto") -> AbstractContextManager:
-    """Autocast to :func:`computed_precision`; float32 on a CPU in the layout that is fastest there."""
+@contextmanager
+def fast_precision(network: nn.Module, device: torch.device, precision: str = "auto") -> Iterator[None]:
+    """Autocast to :func:`computed_precision`, on a CPU in the layout that is fastest for the network."""
     half = computed_precision(device, precision)
-    if device.type == "cpu" and half == torch.float32 and has_kernels():
-        return ChannelsLast()
-    return torch.autocast(device.type, half, enabled=half != torch.float32)
+    with (
+        fastest_layout(network, device, half),
+        torch.autocast(device.type, half, enabled=half != torch.float32),
+    ):
+        yield
 
 
 def computed_precision(device: torch.device, precision: str = "auto") -> torch.dtype:
@@ -216,7 +219,7 @@ def _infer_once(
         start = [voxel - side // 2 for voxel, side in zip(first, image.shape[1:], strict=True)]
         brain = (patch[0] != 0).flatten(1).any(1)
         seen = (subsets & brain).any(1).tolist()
-        with fast_precision(device, precision):
+        with fast_precision(network, device, precision):
             outputs = _outputs(network, patch.to(device), subsets[seen].to(device), torch.tensor([start]))
             for number, visible in enumerate(seen):
                 if not visible:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from ..inference.sliding_window import cuda_half
 from ..inference.weights import first_not_finite
 from ..methods.method import Method
 from ..runtime import distributed
+from ..runtime.cpu_layout import fastest_layout
 from ..runtime.freed_memory import freed_memory_kept
 from . import augmentation, log
 from .checkpoints import tensors_in, write_checkpoint
@@ -113,6 +114,9 @@ class Trainer:
         self.kept = distributed.on_all_ranks(keep_cases, stage.cases, settings.case_cache, stage.device)
         self.ignores = any(isinstance(case, CachedCase) and case.ignores for case in stage.cases)
         self.precision, self.scaler = autocast_and_scaler(settings.precision, stage.device)
+        numbers = number_format(settings.precision, stage.device)
+        plain = settings.compile == "none"  # what is compiled is laid out by its compiler
+        self.layout = fastest_layout(self.trained, stage.device, numbers) if plain else nullcontext()
         self.ema_model = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
 
     @property
@@ -277,9 +281,10 @@ class Trainer:
             batch["ignored"] = batch["label"] == IGNORED
             batch["label"] = batch["label"].masked_fill(batch["ignored"], TumorClass.BACKGROUND)
         self.optimizer.zero_grad(set_to_none=True)  # before the activations take its memory
-        with self.precision:
-            terms = stage.method.loss(model, batch, epoch)
-        self.scaler.scale(terms["total"]).backward()
+        with self.layout:  # around the gradients too, for which checkpointed layers compute once more
+            with self.precision:
+                terms = stage.method.loss(model, batch, epoch)
+            self.scaler.scale(terms["total"]).backward()
         # the limit is one of true gradients, not of those that the scaler has scaled up for float16
         self.scaler.unscale_(self.optimizer)
         gradient = clip_gradients(stage.method.clipped_apart(self.trained), stage.settings.max_grad_norm)
@@ -342,9 +347,13 @@ def autocast_and_scaler(
     name: str, device: torch.device
 ) -> tuple[AbstractContextManager, torch.amp.GradScaler]:
     """The autocast of a precision setting, and the gradient scaler that float16 needs (idle otherwise)."""
+    numbers = number_format(name, device)
+    autocast = torch.autocast(device.type, numbers, enabled=numbers != torch.float32)
+    return autocast, torch.amp.GradScaler(device.type, enabled=numbers == torch.float16)
+
+
+def number_format(name: str, device: torch.device) -> torch.dtype:
+    """What convolutions compute in, by a precision setting."""
     if name == "auto":
-        name = "float32"
-        if device.type == "cuda":
-            name = str(cuda_half(device)).removeprefix("torch.")
-    autocast = torch.autocast(device.type, getattr(torch, name), enabled=name != "float32")
-    return autocast, torch.amp.GradScaler(device.type, enabled=name == "float16")
+        return cuda_half(device) if device.type == "cuda" else torch.float32
+    return getattr(torch, name)

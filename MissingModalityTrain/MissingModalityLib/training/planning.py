@@ -21,11 +21,12 @@ from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..datasets.prepared import LAYOUT
 from ..imaging.cache import stored
+from ..runtime.cpu_layout import fastest_layout
 from ..runtime.devices import choose_device
 from .device_cases import SHARE
 from .dry_step import make_stage, take_step
 from .fitting import Fit, fit
-from .loop import autocast_and_scaler
+from .loop import autocast_and_scaler, number_format
 from .machines import GIB, GPUS, Machine, gpu, this_machine
 from .plan import Plan, change_plan, flattened, make_plan
 from .settings import Settings
@@ -202,11 +203,13 @@ def _measured(found: Fit, device: torch.device) -> float:
     name = max(found.costs, key=lambda stage: found.costs[stage].operations)
     plan = change_plan(found.plan, {"num_workers": 0})
     parts, settings = make_stage(plan, name, device), plan.stages[name]
+    precision, _ = autocast_and_scaler(settings.precision, device)
+    layout = fastest_layout(parts.trained, device, number_format(settings.precision, device))
     times = []
     for _ in range(1 + _MEASURED_STEPS):
-        precision, _ = autocast_and_scaler(settings.precision, device)
         began = perf_counter()
-        take_step(parts, settings, device, precision)
+        with layout:
+            take_step(parts, settings, device, precision)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(perf_counter() - began)

@@ -13,7 +13,8 @@ from .. import networks
 from ..core.modalities import MODALITIES
 from ..core.words import counted
 from ..networks.network import Network
-from .loop import autocast_and_scaler
+from ..runtime.cpu_layout import fastest_layout
+from .loop import autocast_and_scaler, number_format
 from .plan import Plan
 from .presets import PRESET_NAMES
 
@@ -76,11 +77,13 @@ def _seconds(network: Network, patch: Sequence[int], precision: str, device: tor
     image = torch.randn(1, len(MODALITIES), *crop, device=device)
     available = torch.ones(1, len(MODALITIES), dtype=torch.bool, device=device)
     autocast, _ = autocast_and_scaler(precision, device)
+    layout = fastest_layout(network, device, number_format(precision, device))
     for _ in range(2):  # the first one pays for what is done once per process
         began = perf_counter()
-        with autocast:
-            loss = network(image, available).logits.square().mean()
-        loss.backward()
+        with layout:
+            with autocast:
+                loss = network(image, available).logits.square().mean()
+            loss.backward()
         loss.item()  # waits for the device
         seconds = perf_counter() - began
     network.zero_grad()

@@ -1,19 +1,21 @@
-"""Whole networks in the layout and with the kernels that CPUs are fastest with, in single precision.
+"""Whole networks in the layout and with the kernels that CPUs are fastest with.
 
-PyTorch gives small convolutions, and on one thread those of one voxel, to a kernel that makes a column of
-each voxel's inputs and runs at half the rate of oneDNN's; what it gives lies in the layout that the other
-layers are slow in. Here every convolution is oneDNN's, and the channels of a voxel stay side by side. With
-autocast to half precision PyTorch takes oneDNN's by itself.
+oneDNN computes a convolution of few channels, and even more so its gradients, several times as fast where the
+channels of a voxel lie side by side. PyTorch leaves maps in the other layout, and in single precision gives
+small convolutions, and on one thread those of one voxel, to a kernel that makes a column of each voxel's
+inputs and runs at half the rate. Here every convolution is oneDNN's, and the channels of a voxel stay side
+by side.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -26,7 +28,7 @@ _SPATIAL = 3
 class ChannelsLast(TorchFunctionMode):
     """While it lasts, 3-D convolutions and instance normalizations compute so, whichever network calls them.
 
-    What they give differs in the last bits from what they give otherwise. For tensors without gradient.
+    What they and their gradients give differs in the last bits from what they give otherwise.
     """
 
     def __torch_function__(
@@ -38,6 +40,25 @@ class ChannelsLast(TorchFunctionMode):
     ) -> Any:
         """Call ``func``, or what stands for it here."""
         return _INSTEAD.get(func, func)(*args, **(kwargs or {}))
+
+
+def fastest_layout(
+    network: nn.Module, device: torch.device, precision: torch.dtype
+) -> AbstractContextManager[Any]:
+    """:class:`ChannelsLast` where it is faster than what PyTorch does by itself; may be entered repeatedly.
+
+    Args:
+        network: that computes while it lasts.
+        device: that it computes on.
+        precision: of its convolutions, by autocast unless it is float32.
+    """
+    if device.type != "cpu" or not has_kernels():
+        return nullcontext()
+    if precision == torch.float32:
+        return ChannelsLast()
+    # group normalization of half precision loses in this layout what convolutions gain
+    slow = any(isinstance(layer, nn.GroupNorm) for layer in network.modules())
+    return nullcontext() if slow else ChannelsLast()
 
 
 def has_kernels() -> bool:
@@ -59,10 +80,12 @@ def _convolution(
     groups: int = 1,
 ) -> Tensor:
     """:func:`torch.nn.functional.conv3d`."""
-    if isinstance(padding, str) or x.dtype != torch.float32 or x.ndim != 2 + _SPATIAL:
+    if isinstance(padding, str) or x.ndim != 2 + _SPATIAL:
         return F.conv3d(x, weight, bias, stride, padding, dilation, groups)
     if weight[0, 0].numel() > 1:  # to rearrange many maps costs more than to mix them voxel by voxel
         x = x.contiguous(memory_format=torch.channels_last_3d)
+    if x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):  # oneDNN's by itself
+        return F.conv3d(x, weight, bias, stride, padding, dilation, groups)
     return torch.mkldnn_convolution(x, weight, bias, *map(_triple, (padding, stride, dilation)), groups)
 
 

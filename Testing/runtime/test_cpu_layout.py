@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from MissingModalityLib.inference.cpu_layout import ChannelsLast, has_kernels
 from MissingModalityLib.inference.sliding_window import infer
+from MissingModalityLib.runtime.cpu_layout import ChannelsLast, has_kernels
 from small_networks import small_network
 
 needs_kernels = pytest.mark.skipif(not has_kernels(), reason="another processor, or PyTorch without oneDNN")
