@@ -24,7 +24,7 @@ from ..core.words import unknown_name
 from ..networks.head import Head
 from ..networks.network import Network, placed
 from ..networks.output import Output
-from ..runtime.cpu_layout import fastest_layout
+from ..runtime.cpu_kernels import cpu_kernels
 from ..runtime.freed_memory import give_back
 from .blending import blend_windows
 from .card import GATES
@@ -78,7 +78,7 @@ def fast_precision(network: nn.Module, device: torch.device, precision: str = "a
     """Autocast to :func:`computed_precision`, on a CPU in the layout that is fastest for the network."""
     half = computed_precision(device, precision)
     with (
-        fastest_layout(network, device, half),
+        cpu_kernels(network, device, half),
         torch.autocast(device.type, half, enabled=half != torch.float32),
     ):
         yield

@@ -26,7 +26,7 @@ from ..inference.sliding_window import cuda_half
 from ..inference.weights import first_not_finite
 from ..methods.method import Method
 from ..runtime import distributed
-from ..runtime.cpu_layout import fastest_layout
+from ..runtime.cpu_kernels import cpu_kernels
 from ..runtime.freed_memory import freed_memory_kept
 from . import augmentation, log
 from .checkpoints import tensors_in, write_checkpoint
@@ -116,7 +116,7 @@ class Trainer:
         self.precision, self.scaler = autocast_and_scaler(settings.precision, stage.device)
         numbers = number_format(settings.precision, stage.device)
         plain = settings.compile == "none"  # what is compiled is laid out by its compiler
-        self.layout = fastest_layout(self.trained, stage.device, numbers) if plain else nullcontext()
+        self.kernels = cpu_kernels(self.trained, stage.device, numbers) if plain else nullcontext()
         self.ema_model = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
 
     @property
@@ -281,7 +281,7 @@ class Trainer:
             batch["ignored"] = batch["label"] == IGNORED
             batch["label"] = batch["label"].masked_fill(batch["ignored"], TumorClass.BACKGROUND)
         self.optimizer.zero_grad(set_to_none=True)  # before the activations take its memory
-        with self.layout:  # around the gradients too, for which checkpointed layers compute once more
+        with self.kernels:  # around the gradients too, for which checkpointed layers compute once more
             with self.precision:
                 terms = stage.method.loss(model, batch, epoch)
             self.scaler.scale(terms["total"]).backward()

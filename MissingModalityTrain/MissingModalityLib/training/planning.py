@@ -21,7 +21,7 @@ from ..datasets.case import Case
 from ..datasets.discovery import find_cases
 from ..datasets.prepared import LAYOUT
 from ..imaging.cache import stored
-from ..runtime.cpu_layout import fastest_layout
+from ..runtime.cpu_kernels import cpu_kernels
 from ..runtime.devices import choose_device
 from .device_cases import SHARE
 from .dry_step import make_stage, take_step
@@ -204,11 +204,11 @@ def _measured(found: Fit, device: torch.device) -> float:
     plan = change_plan(found.plan, {"num_workers": 0})
     parts, settings = make_stage(plan, name, device), plan.stages[name]
     precision, _ = autocast_and_scaler(settings.precision, device)
-    layout = fastest_layout(parts.trained, device, number_format(settings.precision, device))
+    kernels = cpu_kernels(parts.trained, device, number_format(settings.precision, device))
     times = []
     for _ in range(1 + _MEASURED_STEPS):
         began = perf_counter()
-        with layout:
+        with kernels:
             take_step(parts, settings, device, precision)
         if device.type == "cuda":
             torch.cuda.synchronize(device)

@@ -13,7 +13,7 @@ from .. import networks
 from ..core.modalities import MODALITIES
 from ..core.words import counted
 from ..networks.network import Network
-from ..runtime.cpu_layout import fastest_layout
+from ..runtime.cpu_kernels import cpu_kernels
 from .loop import autocast_and_scaler, number_format
 from .plan import Plan
 from .presets import PRESET_NAMES
@@ -77,10 +77,10 @@ def _seconds(network: Network, patch: Sequence[int], precision: str, device: tor
     image = torch.randn(1, len(MODALITIES), *crop, device=device)
     available = torch.ones(1, len(MODALITIES), dtype=torch.bool, device=device)
     autocast, _ = autocast_and_scaler(precision, device)
-    layout = fastest_layout(network, device, number_format(precision, device))
+    kernels = cpu_kernels(network, device, number_format(precision, device))
     for _ in range(2):  # the first one pays for what is done once per process
         began = perf_counter()
-        with layout:
+        with kernels:
             with autocast:
                 loss = network(image, available).logits.square().mean()
             loss.backward()
