@@ -122,6 +122,15 @@ def test_networks_and_straightforward_ones_give_the_same_numbers(
 
 
 @pytest.mark.slow
+def test_both_layouts_give_the_same_gradients(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_networks.main(["--lines", "layout", "--repeats", "1"]) == 0
+    *_, measured = capsys.readouterr().out.partition("difference\n")
+    assert len(measured.splitlines()) >= len(bench_networks.SMALL_NETWORKS)
+    for row in measured.splitlines():
+        assert float(row.split()[-1]) < (2e-3 if "float32" in row else 0.05), row
+
+
+@pytest.mark.slow
 def test_two_processes_make_the_losses_of_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench_processes.main(["--crop", "32", "--steps", "2"]) == 0
     *_, measured = capsys.readouterr().out.splitlines()

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from MissingModalityLib.inference.sliding_window import infer
 from MissingModalityLib.core.modalities import MODALITIES
+from MissingModalityLib.inference.sliding_window import infer
 from MissingModalityLib.runtime.cpu_kernels import CpuKernels, cpu_kernels, has_kernels
 from MissingModalityLib.training import loop
 from MissingModalityLib.training.run import train

@@ -7,7 +7,7 @@ which a multiplication with its addition is two; and the rate of a plain matrix 
 the processor can do. A training step is loss, gradients and Adam. The 15 subsets of a window are predicted
 with each modality encoded once, one by one in the same network, and straightforwardly one by one, where
 absent modalities are encoded too and set to 0. The bundled student's window is compared with its network as
-PyTorch computes it by itself.
+PyTorch computes it by itself, and so are gradients of small networks.
 
     python Testing/tools/bench_networks.py                                       minutes
     python Testing/tools/bench_networks.py --window 48 --crop 48 --lines window  one line, smaller
@@ -19,6 +19,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,7 @@ from MissingModalityLib.networks.mmformer_blocks import Layer
 from MissingModalityLib.networks.output import Feature, Kind, Output
 from MissingModalityLib.networks.rfnet import RFNet
 from MissingModalityLib.networks.rfnet_blocks import upsample
+from MissingModalityLib.runtime.cpu_kernels import cpu_kernels
 from MissingModalityLib.runtime.devices import describe_device
 from MissingModalityLib.runtime.freed_memory import freed_memory_kept
 
@@ -46,6 +48,18 @@ TOKENS_SIDE, TOKEN_SIZE, HEADS, HIDDEN = 5, 512, 8, 4096
 """Of mmFormer for a window of 80 voxels: places along a side of the coarsest level, of each modality."""
 
 MATRIX_SIDE = 1024
+
+SMALL_NETWORKS: dict[str, dict[str, Any]] = {
+    "rfnet": {"width": 8},
+    "uhved": {"width": 8},
+    "uhemis": {"width": 8},
+    "robustseg": {"width": 8},
+    "rahved": {"width": 8},
+    "mmformer": {"width": 8, "position_side": 4},
+    "dynunet": {"width": 16, "levels": 5},
+    "gatedfusion": {"width": 16},
+}
+"""About as the preset "light" has them."""
 
 
 @register_flop_formula(torch.ops.aten.mkldnn_convolution)
@@ -202,27 +216,35 @@ def _step(options: argparse.Namespace) -> list[Line]:
     known = present = torch.ones(1, len(MODALITIES), dtype=torch.bool)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.0, amsgrad=True)  # so that both see equal weights
 
-    def step(output: Callable[[], Output], precision: torch.dtype) -> Tensor:
+    def step(
+        output: Callable[[], Output],
+        precision: torch.dtype = torch.float32,
+        kernels: AbstractContextManager[Any] | None = None,
+    ) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-            loss = segmentation_loss(network, output(), classes, present)["total"]
-        loss.backward()
+        with kernels or nullcontext():
+            with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+                loss = segmentation_loss(network, output(), classes, present)["total"]
+            loss.backward()
         optimizer.step()
         return torch.cat(
             [weight.grad.flatten() for weight in network.parameters() if weight.grad is not None]
         )
 
-    def ours() -> Output:
+    def output() -> Output:
         return network(image, known, present, network.loss_features)
 
+    def ours(precision: torch.dtype) -> Callable[[], Tensor]:
+        return lambda: step(output, precision, cpu_kernels(network, torch.device("cpu"), precision))
+
     def theirs() -> Tensor:
-        return step(lambda: _straightforward_output(network, image, known), torch.float32)
+        return step(lambda: _straightforward_output(network, image, known))
 
     half = computed_precision(torch.device("cpu"))
     title = f"RFNet training step of {options.crop}^3, gradients, "
     return [
-        Line(title + "float32", lambda: step(ours, torch.float32), theirs),
-        Line(title + "half precision where native", lambda: step(ours, half), theirs),
+        Line(title + "float32", ours(torch.float32), theirs),
+        Line(title + "half precision where native", ours(half), theirs),
     ]
 
 
@@ -245,12 +267,47 @@ def _rfnet(options: argparse.Namespace) -> RFNet:
     return networks.build("rfnet", width=options.width).eval()
 
 
+def _layout(options: argparse.Namespace) -> list[Line]:
+    """Training steps of small networks, beside PyTorch's own layout in the same precision."""
+    half = computed_precision(torch.device("cpu"))
+    return [
+        _layout_line(name, settings, options.crop, precision)
+        for name, settings in SMALL_NETWORKS.items()
+        for precision in dict.fromkeys((torch.float32, half))
+    ]
+
+
+def _layout_line(name: str, settings: dict[str, Any], crop: int, precision: torch.dtype) -> Line:
+    torch.manual_seed(SEED)
+    network = networks.build(name, **settings).eval()  # nothing is drawn
+    image = torch.randn(1, len(MODALITIES), *(crop,) * 3)
+    known = torch.ones(1, len(MODALITIES), dtype=torch.bool)
+
+    def gradients(kernels: AbstractContextManager[Any]) -> Tensor:
+        network.zero_grad(set_to_none=True)
+        with kernels:
+            with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+                loss = network(image, known).logits.float().square().mean()
+            loss.backward()
+        return torch.cat(
+            [weight.grad.flatten() for weight in network.parameters() if weight.grad is not None]
+        )
+
+    numbers = str(precision).removeprefix("torch.")
+    return Line(
+        f"{name} of width {settings['width']}, gradients on {crop}^3, {numbers}",
+        lambda: gradients(cpu_kernels(network, torch.device("cpu"), precision)),
+        lambda: gradients(nullcontext()),
+    )
+
+
 LINES: dict[str, Callable[[argparse.Namespace], list[Line]]] = {
     "window": _window,
     "student": _student,
     "attention": _attention,
     "subsets": _subsets,
     "step": _step,
+    "layout": _layout,
 }
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class CpuKernels(TorchFunctionMode):
 def cpu_kernels(
     network: nn.Module, device: torch.device, precision: torch.dtype
 ) -> AbstractContextManager[Any]:
-    """:class:`CpuKernels` in the layout that is faster, or nothing on other devices; may be entered repeatedly.
+    """:class:`CpuKernels` in the layout that is faster; nothing on other devices. To be entered repeatedly.
 
     Args:
         network: that computes while it lasts.
@@ -102,7 +102,9 @@ def _convolution(
 
 def _same_layout(x: Tensor, weight: Tensor, bias: Tensor | None = None, *how: Any, **named: Any) -> Tensor:
     """:func:`torch.nn.functional.conv3d`, but of small maps always in single precision."""
-    small = any(side < width for side, width in zip(x.shape[-_SPATIAL:], weight.shape[-_SPATIAL:], strict=True))
+    small = any(
+        side < width for side, width in zip(x.shape[-_SPATIAL:], weight.shape[-_SPATIAL:], strict=True)
+    )
     if not small or not torch.is_autocast_enabled("cpu"):
         return F.conv3d(x, weight, bias, *how, **named)
     with torch.autocast("cpu", enabled=False):
