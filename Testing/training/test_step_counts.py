@@ -5,6 +5,7 @@ A CPU can count both. Its fused optimizer and its reading of losses are turned o
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -18,7 +19,7 @@ from torch.utils.data import default_collate
 
 import step_counts
 from MissingModalityLib.core.modalities import MODALITIES
-from MissingModalityLib.training import augmentation_geometry, optimization, step_values
+from MissingModalityLib.training import augmentation_geometry, loop, optimization, step_values
 from MissingModalityLib.training.augmentation import apply, draw
 from MissingModalityLib.training.loop import Trainer
 from MissingModalityLib.training.run import train
@@ -33,6 +34,7 @@ def like_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_values, "READ_INTERVAL", {})
     monkeypatch.setattr(optimization, "FUSED_ON", {"cpu"})
     monkeypatch.setattr(augmentation_geometry, "POINTS_ON", frozenset())
+    monkeypatch.setattr(loop, "cpu_kernels", lambda *_: nullcontext())
 
 
 def counts_of_epoch(
