@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -271,6 +272,8 @@ def test_the_table_is_the_papers(evaluated: Evaluated) -> None:
     table = (evaluated.output / "table.md").read_text()
     assert "image diagonal when exactly one of prediction and reference is empty" in table
     assert "ET: absent from the reference of 1 case;" in table
+    assert re.search(r"More than a point of mean Dice is lost in \d+ of 150 ways", table)
+    assert evaluated.result["estimates"] == {} and "own estimate" not in table, "it has no calibration"
 
 
 def test_progress_counts_predictions(evaluated: Evaluated) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -15,7 +14,6 @@ from ..core.errors import CaseError, StudentError
 from ..core.files import explain_write_errors
 from ..core.kinds import checked
 from ..core.labels import REGIONS
-from ..core.modalities import MODALITIES, SUBSETS, subset_name
 from ..inference.card import BLENDINGS, CHOICES, OF_SCORES, SELECTED, read_card
 from ..inference.learned import Learned
 from ..inference.student import Student
@@ -23,8 +21,8 @@ from ..inference.weights import weights_sha256
 from ..networks.head import THRESHOLD
 from .calibration import FEWEST_PATIENTS, fit_calibration, patients_in
 from .evaluate import prediction_facts, read_evaluation
+from .gains import gains
 from .pooling import check_rules, pool_evaluations
-from .row import Row
 from .trained_alike import model_facts, unlike_models
 
 _FACTS = ("data", "date", "device", "hd95_rule", "hd95_definition")
@@ -261,8 +259,7 @@ def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         (how many, the same in every row where any has all sequences that others have), ``left_out`` (how many
         lack one), and ``subsets`` and ``averages`` as in :func:`.averages.summarize`: mean and standard
         deviation of Dice (0..1, 4 decimals) and HD95 (mm, 2 decimals) per region, whole and lesion-wise;
-        ``gains``: for each subset and each modality ``added`` to it, mean Dice per region ``before`` and
-        ``after`` over the ``cases`` that allow both. No case is named.
+        ``gains``: see :func:`.gains.gains`. No case is named.
     """
     pooled = pool_evaluations(evaluations)
     return {
@@ -273,32 +270,8 @@ def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "averages": {
             title: _rounded(pooled["averages"][title]) for title in _GROUPS if title in pooled["averages"]
         },
-        "gains": list(_gains(pooled["rows"])),
+        "gains": gains(pooled["rows"]),
     }
-
-
-def _gains(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
-    dice: dict[str, dict[str, dict[str, float]]] = {}
-    for row in rows:
-        dice.setdefault(subset_name(row.subset), {}).setdefault(row.case, {})[row.region] = row.dice
-    for subset in SUBSETS:
-        for modality in sorted(set(MODALITIES) - set(subset)):
-            # only cases that have both subsets: a mean over other cases would differ because of the cases
-            before = dice.get(subset_name(subset), {})
-            after = dice.get(subset_name((*subset, modality)), {})
-            shared = before.keys() & after.keys()
-            if shared:
-                yield {
-                    "subset": subset_name(subset),
-                    "added": modality.title,
-                    "cases": len(shared),
-                    "before": _means(before, shared),
-                    "after": _means(after, shared),
-                }
-
-
-def _means(dice: Mapping[str, Mapping[str, float]], cases: Collection[str]) -> dict[str, float]:
-    return {region: round(fmean(dice[case][region] for case in cases), 4) for region in REGIONS}
 
 
 def _rounded(entry: Mapping[str, Any]) -> dict[str, Any]:

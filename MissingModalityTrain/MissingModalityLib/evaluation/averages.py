@@ -10,6 +10,7 @@ from ..core.labels import CAVITY_REGION, REGIONS
 from ..core.modalities import MODALITIES, SUBSETS, Modality, Subset, subset_name
 from ..core.words import counted
 from .agreement import agreements
+from .gains import further_sequences
 from .measures import MEASURES
 from .metrics import scored_regions
 from .row import Row
@@ -39,7 +40,7 @@ def summarize(rows: Sequence[Row]) -> dict[str, Any]:
         :data:`GROUPS`: the plain mean of the subsets' means and the standard deviation over cases of each
         case's own mean over these subsets; ``empty``: per
         region the number of cases without it in the reference, and of predictions that missed or invented
-        it.
+        it; ``further_sequences``: see :func:`.gains.further_sequences`.
     """
     subsets, metrics = [], _measured(rows)
     for subset in SUBSETS:
@@ -60,7 +61,12 @@ def summarize(rows: Sequence[Row]) -> dict[str, Any]:
                 **_average(entries, metrics),
                 **agreements(chosen),
             }
-    return {"subsets": subsets, "averages": averages, "empty": _count_empty(rows)}
+    return {
+        "subsets": subsets,
+        "averages": averages,
+        "empty": _count_empty(rows),
+        "further_sequences": further_sequences(rows),
+    }
 
 
 _SIGNS = {"sensitivity": "iou", "precision": "iou"}

@@ -44,6 +44,7 @@ from ..runtime.devices import choose_device, describe_device
 from .averages import summarize
 from .case_scores import allowed_subsets
 from .checks import check_evaluation
+from .estimate_scores import score_estimates
 from .hd95_rules import check_definition, check_rule, definition_of
 from .kept_scores import KeptScores
 from .measures import TABLE_METRICS, check_metrics
@@ -152,6 +153,7 @@ def evaluate_folder(
                 device=describe_device(chosen),
                 prediction=prediction_facts(network),
                 model=model_facts(network.card),
+                estimates=score_estimates(scored.rows, network.card.calibration),
                 metrics=metrics,
                 **scored.facts(data, rules),
                 seconds=round(perf_counter() - began, 1),

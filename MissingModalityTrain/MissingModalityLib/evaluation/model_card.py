@@ -23,10 +23,12 @@ from ..core.words import counted
 from ..inference.learned import BEFORE
 from ..inference.student import Student
 from .attach import check_cross_validation, check_weights, trained_on
+from .estimate_scores import score_estimates
 from .evaluate import read_evaluation
 from .metrics import scored_regions
 from .pooling import pool_evaluations
-from .tables import markdown_lines, notes, score_tables
+from .rows_file import row_of
+from .tables import estimate_notes, markdown_lines, notes, score_tables
 
 _LITERATURE = (
     "B. H. Menze et al., The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), IEEE Transactions "
@@ -77,7 +79,7 @@ def write_model_card(
         _training(student.card),
         _scores(student.card, evaluation, trained_on(student_path, evaluation)),
         *([_together(evaluation, cross_validation)] if cross_validation else []),
-        *([_estimates(student.card.calibration)] if student.card.calibration else []),
+        *([_estimates(student.card.calibration, evaluation)] if student.card.calibration else []),
         _limits(student.card, evaluation),
         _references(),
     )
@@ -181,8 +183,11 @@ def _together(evaluation: Mapping[str, Any], cross_validation: Sequence[Mapping[
     return "\n".join([f"## Evaluation and cross-validation together\n\n{about}\n", *score_tables(pooled)])
 
 
-def _estimates(calibration: Mapping[str, Any]) -> str:
-    """How well the student knows the quality of its own results."""
+def _estimates(calibration: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    """How well the student knows the quality of its own results.
+
+    Those evaluated are judged by the calibration that the student has now, which it may have got after them.
+    """
     about = (
         "With each result the model estimates its Dice from its own probabilities. Fitted to "
         f"{counted(calibration['results'], 'result')} of {counted(calibration['patients'], 'patient')} that "
@@ -194,7 +199,9 @@ def _estimates(calibration: Mapping[str, Any]) -> str:
         [region, *(_share_text(fitted[name]) for name in ("mean_error", "flagged", "false_alarms"))]
         for region, fitted in calibration["regions"].items()
     ]
-    return f"## Estimated Dice\n\n{about}\n\n{markdown_lines(head, body)}"
+    here = estimate_notes(score_estimates(map(row_of, evaluation["rows"]), calibration))
+    on_these = [f"On the cases of '{evaluation['data']}'. {note}\n" for note in here]
+    return "\n".join([f"## Estimated Dice\n\n{about}\n", markdown_lines(head, body), *on_these])
 
 
 def _share_text(value: float | None) -> str:

@@ -43,6 +43,9 @@ class EvaluationSummary:
         metrics: of :data:`.measures.MEASURES` and :data:`.measures.AGREEMENTS`, those of the tables.
         scores_sha256: of the text of ``cases.csv``, see :func:`.rows_file.scores_sha256`.
         model: what the student is, see :func:`.trained_alike.model_facts`; empty for label maps.
+        further_sequences: see :func:`.gains.further_sequences`; older summaries lack it and the next.
+        estimates: of Dice, by the student itself, see :func:`.estimate_scores.score_estimates`; empty where
+            its card had no calibration, and of several students joined.
     """
 
     student: str
@@ -67,6 +70,8 @@ class EvaluationSummary:
     metrics: Sequence[str] = TABLE_METRICS
     scores_sha256: str = ""
     model: Mapping[str, Any] = field(default_factory=dict)
+    further_sequences: Mapping[str, Any] = field(default_factory=dict)
+    estimates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values in the order above."""

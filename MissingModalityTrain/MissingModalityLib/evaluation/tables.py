@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..core.labels import REGIONS
 from ..core.modalities import SUBSETS, Modality, subset_name
 from ..core.words import counted
 from .averages import tells_cavity
@@ -100,6 +101,8 @@ def notes(evaluation: dict[str, Any]) -> str:
         "the plain mean of the lines it names, with the deviation over cases of each case's mean over them.",
         *_count_notes(evaluation["subsets"]),
         *_empty_notes(evaluation["empty"]),
+        *_further_notes(evaluation["further_sequences"]),
+        *estimate_notes(evaluation.get("estimates", {})),
         *(f"Skipped: {entry['path']}: {entry['reason']}" for entry in evaluation["skipped"][:_MOST_SKIPPED]),
     ]
     if len(evaluation["skipped"]) > _MOST_SKIPPED:
@@ -154,6 +157,37 @@ def _empty_notes(empty: dict[str, dict[str, int]]) -> list[str]:
         for region, count in empty.items()
         if any(count.values())
     ]
+
+
+def _further_notes(further: Mapping[str, Any]) -> list[str]:
+    """How often more sequences are worse."""
+    if not further:
+        return []
+    worst = further["worst"]
+    return [
+        f"More than a point of mean Dice is lost in {further['worse']} of {further['pairs']} ways to go from "
+        f"a subset to a larger one, by region ({', '.join(REGIONS)}), over the cases scored on both. The "
+        f"worst is {worst['region']} from {worst['subset']} to {worst['larger']}: "
+        f"{-100 * worst['loss']:+z.1f}."
+    ]
+
+
+def estimate_notes(estimates: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How good a model's estimate of its own Dice is, one sentence if it makes any.
+
+    Args:
+        estimates: see :func:`.estimate_scores.score_estimates`.
+    """
+    told = "; ".join(
+        f"{region} {100 * one['mean_error']:.1f}, {one['below_half_flagged']} of {one['below_half']}, "
+        f"{one['others_flagged']} of {one['results'] - one['below_half']}"
+        for region, one in estimates.items()
+    )
+    about = (
+        "The model's own estimate of Dice: mean absolute error in points, how many of the results below 50 "
+        "it graded doubtful, and how many of the others"
+    )
+    return [f"{about}: {told}."] if told else []
 
 
 def _regions(evaluation: Mapping[str, Any]) -> tuple[str, ...]:
