@@ -145,6 +145,7 @@ def test_another_device_computes_as_it_does() -> None:
         ((5, 6, 4), {"kernel_size": 7, "stride": 2, "padding": 3}),
         ((4, 4, 4), {"dilation": 2, "padding": 2}),
         ((2, 1, 5), {"groups": 8}),
+        ((7, 8, 7), {"kernel_size": 7, "stride": 2, "padding": 3, "groups": 2}),
     ],
 )
 def test_gradients_of_maps_smaller_than_the_kernel_are_right(
