@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from MissingModalityLib.core.modalities import MODALITIES
 from MissingModalityLib.inference.sliding_window import infer
+from MissingModalityLib.methods.supervised import Supervised
 from MissingModalityLib.runtime.cpu_kernels import CpuKernels, cpu_kernels, has_kernels
 from MissingModalityLib.training import loop
 from MissingModalityLib.training.run import train
@@ -131,25 +133,74 @@ def test_another_device_computes_as_it_does() -> None:
 
 
 @needs_kernels
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("channels_last", [True, False])
-@pytest.mark.parametrize(("kernel", "side"), [(3, 1), (3, 2), (5, 3), (5, 4)])
-def test_gradients_of_maps_smaller_than_the_kernel_are_right_in_half_precision(
-    kernel: int, side: int, channels_last: bool
+@pytest.mark.parametrize(
+    ("sides", "how"),
+    [
+        ((1, 1, 1), {}),
+        ((2, 2, 2), {}),
+        ((3, 3, 3), {"kernel_size": 5}),
+        ((4, 5, 5), {"kernel_size": (5, 4, 5), "padding": 2}),
+        ((5, 6, 4), {"kernel_size": 7, "stride": 2, "padding": 3}),
+        ((4, 4, 4), {"dilation": 2, "padding": 2}),
+        ((2, 1, 5), {"groups": 8}),
+        ((7, 8, 7), {"kernel_size": 7, "stride": 2, "padding": 3, "groups": 2}),
+    ],
+)
+def test_gradients_of_maps_smaller_than_the_kernel_are_right(
+    sides: tuple[int, ...], how: dict[str, Any], channels_last: bool, precision: torch.dtype
 ) -> None:
     torch.manual_seed(0)
-    layer = nn.Conv3d(8, 32, kernel, padding=kernel // 2)
-    x, weight = torch.randn(1, 8, side, side, side), torch.randn(1, 32, side, side, side)
+    layer = nn.Conv3d(8, 8, **{"kernel_size": 3, "padding": 1, **how})
+    exact, x = deepcopy(layer).double(), torch.randn(1, 8, *sides)
+    with CpuKernels(channels_last), torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        answer = layer(x)
+    assert answer.dtype == precision
+    weight = torch.randn(answer.shape)
+    found = torch.autograd.grad((answer.double() * weight).sum(), list(layer.parameters()))
+    expected = torch.autograd.grad((exact(x.double()) * weight).sum(), list(exact.parameters()))
+    for one, other in zip(found, expected, strict=True):
+        tolerance = 1e-6 if precision == torch.float32 else 0.01
+        assert float((one - other).abs().max()) < tolerance * float(other.abs().max())
 
-    def gradients(half: bool) -> list[torch.Tensor]:
-        layer.zero_grad()
-        with CpuKernels(channels_last), torch.autocast("cpu", torch.bfloat16, enabled=half):
-            answer = layer(x)
-            assert answer.dtype == (torch.bfloat16 if half else torch.float32)
-            (answer * weight).sum().backward()
-        return [parameter.grad.clone() for parameter in layer.parameters()]
 
-    for found, expected in zip(gradients(True), gradients(False), strict=True):
-        assert float((found - expected).abs().max()) < 0.02 * float(expected.abs().max())
+@needs_kernels
+def test_maps_smaller_than_the_kernel_are_predicted_as_pytorch_does() -> None:
+    layer, x = nn.Conv3d(8, 8, 3, padding=1), torch.randn(1, 8, 2, 2, 2)
+    with torch.no_grad():
+        expected = layer(x)
+        with CpuKernels(channels_last=False):
+            assert torch.equal(layer(x), expected)
+
+
+@pytest.mark.parametrize("weight", [nn.Parameter(torch.ones(8, 4, 3, 3, 3)), torch.ones(8, 4, 1, 1, 1)])
+def test_convolutions_may_be_called_by_the_names_of_their_arguments(weight: torch.Tensor) -> None:
+    x = torch.randn(1, 4, 2, 2, 2)
+    for kernels in (CpuKernels(), CpuKernels(channels_last=False)) if has_kernels() else ():
+        with kernels:
+            found = F.conv3d(input=x, weight=weight, padding=(1,), stride=(1,))
+            normal = F.instance_norm(input=found)
+        torch.testing.assert_close(found, F.conv3d(x, weight, padding=1))
+        torch.testing.assert_close(normal, F.instance_norm(found))
+
+
+@pytest.mark.parametrize(
+    "how", [{"use_input_stats": False}, {"running_mean": torch.zeros(4)}, {"running_var": torch.ones(4)}]
+)
+def test_instance_norms_are_refused_as_pytorch_does(how: dict[str, Any]) -> None:
+    x = torch.randn(1, 4, 2, 2, 2)
+    with pytest.raises(RuntimeError) as theirs:
+        F.instance_norm(x, **{"use_input_stats": False, **how})
+    with CpuKernels(), pytest.raises(RuntimeError) as ours:
+        F.instance_norm(x, **{"use_input_stats": False, **how})
+    assert str(ours.value) == str(theirs.value)
+
+
+def test_instance_norms_of_no_sample_answer_as_pytorch_does() -> None:
+    x = torch.randn(0, 4, 2, 2, 2)
+    with CpuKernels():
+        assert F.instance_norm(x).shape == x.shape
 
 
 @needs_kernels
@@ -157,7 +208,7 @@ def test_gradients_of_maps_smaller_than_the_kernel_are_right_in_half_precision(
 def test_training_computes_so(
     tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    layouts = []
+    layouts, own = [], []
 
     def watched(network: nn.Module, *arguments: Any) -> AbstractContextManager:
         last = [layer for layer in network.modules() if isinstance(layer, nn.Conv3d)][1]
@@ -166,9 +217,15 @@ def test_training_computes_so(
         )
         return cpu_kernels(network, *arguments)
 
+    def own_step(_: Any) -> None:
+        maps = F.conv3d(torch.ones(1, 4, 4, 4, 4), torch.ones(4, 4, 3, 3, 3))
+        own.append(maps.is_contiguous(memory_format=torch.channels_last_3d))
+
     monkeypatch.setattr(loop, "cpu_kernels", watched)
+    monkeypatch.setattr(Supervised, "finish_step", own_step)
     settings = {**QUICK, "epochs": 1, "validation_fraction": 0, "precision": precision}
     settings |= {"network": SMALLEST["uhemis"]}
     train(tiny_cases, tmp_path / "run", network="uhemis", settings=settings)
     assert layouts
     assert all(layouts)
+    assert own == [True] * QUICK["iterations_per_epoch"], "discriminators learn outside the loss"

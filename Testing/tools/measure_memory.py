@@ -25,6 +25,7 @@ _CHILD = """
 import json, sys
 import torch
 from MissingModalityLib.core.environment import peak_memory
+from MissingModalityLib.runtime.cpu_kernels import cpu_kernels
 from MissingModalityLib.training.dry_step import dry_step, make_stage, take_step
 from MissingModalityLib.training.machines import this_machine
 from MissingModalityLib.training.plan import make_plan
@@ -34,8 +35,10 @@ plan = make_plan(recipe, network, "paper", settings={"patch_size": int(side), "b
 stage, cpu = list(plan.stages)[-1], torch.device("cpu")
 predicted = this_machine(cpu).needed(dry_step(plan, stage))
 parts = make_stage(plan, stage, cpu)
+kernels = cpu_kernels(parts.trained, cpu, torch.float32)
 for _ in range(2):
-    take_step(parts, plan.stages[stage], cpu, torch.autocast("cpu", enabled=False))
+    with kernels:
+        take_step(parts, plan.stages[stage], cpu, torch.autocast("cpu", enabled=False))
 print(json.dumps([predicted, peak_memory()]))
 """
 

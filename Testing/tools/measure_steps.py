@@ -16,6 +16,7 @@ from unittest.mock import patch
 
 import torch
 
+from MissingModalityLib.runtime.cpu_kernels import cpu_kernels
 from MissingModalityLib.runtime.devices import describe_device
 from MissingModalityLib.training import machines
 from MissingModalityLib.training.dry_step import dry_step, make_stage, take_step
@@ -33,9 +34,11 @@ def measure(network: str, side: int, machine: machines.Machine) -> tuple[float, 
     stage, cpu = list(plan.stages)[-1], torch.device("cpu")
     predicted = machine.seconds(dry_step(plan, stage), half=False)
     parts, found = make_stage(plan, stage, cpu), []
+    kernels = cpu_kernels(parts.trained, cpu, torch.float32)
     for _ in range(_STEPS):
         began = time.process_time()
-        take_step(parts, plan.stages[stage], cpu, torch.autocast("cpu", enabled=False))
+        with kernels:
+            take_step(parts, plan.stages[stage], cpu, torch.autocast("cpu", enabled=False))
         found.append(time.process_time() - began)
     return predicted, min(found)
 

@@ -6,9 +6,11 @@ small convolutions, and on one thread those of one voxel, to a kernel that makes
 inputs and runs at half the rate. Here every convolution is oneDNN's, and the channels of a voxel stay side
 by side.
 
-oneDNN's gradient of weights in bfloat16 is wrong, now and then by thirty powers of ten, where zeros are put
-around maps that are smaller than the kernel (seen with PyTorch 2.13 on AMD EPYC with avx512_bf16, in either
-layout). Here such maps, which cost next to nothing, are computed in single precision.
+oneDNN's gradient of weights is wrong, now and then by thirty powers of ten, where zeros are put around maps
+that are smaller than the kernel: in bfloat16 in either layout, in single precision where the channels of a
+voxel lie side by side (seen with PyTorch 2.13 on AMD EPYC with avx512_bf16). Here such maps, which cost next
+to nothing, are computed in double precision while weights learn: oneDNN has none, so PyTorch's own kernels do
+it, backwards too.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class CpuKernels(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call ``func``, or what stands for it here."""
+        """Call ``func``, or what stands for it here, which names its arguments alike."""
         return self._instead.get(func, func)(*args, **(kwargs or {}))
 
 
@@ -82,7 +84,7 @@ def has_kernels() -> bool:
 
 
 def _convolution(
-    x: Tensor,
+    input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
     stride: int | Sequence[int] = 1,
@@ -91,33 +93,50 @@ def _convolution(
     groups: int = 1,
 ) -> Tensor:
     """:func:`torch.nn.functional.conv3d`."""
-    if isinstance(padding, str) or x.ndim != 2 + _SPATIAL:
-        return _same_layout(x, weight, bias, stride, padding, dilation, groups)
-    if weight[0, 0].numel() > 1:  # to rearrange many maps costs more than to mix them voxel by voxel
-        x = x.contiguous(memory_format=torch.channels_last_3d)
-    if x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):  # oneDNN's by itself
-        return _same_layout(x, weight, bias, stride, padding, dilation, groups)
-    return torch.mkldnn_convolution(x, weight, bias, *map(_triple, (padding, stride, dilation)), groups)
+    how = stride, padding, dilation, groups
+    if isinstance(padding, str) or input.ndim != 2 + _SPATIAL or _goes_wrong(input, weight, dilation):
+        return _same_layout(input, weight, bias, *how)
+    # to rearrange many maps costs more than to mix them voxel by voxel
+    if any(width > 1 for width in weight.shape[2:]):
+        input = input.contiguous(memory_format=torch.channels_last_3d)
+    if not input.dtype == weight.dtype == torch.float32 or torch.is_autocast_enabled("cpu"):
+        return F.conv3d(input, weight, bias, *how)  # oneDNN's by itself, or none of its
+    return torch.mkldnn_convolution(input, weight, bias, *map(_triple, (padding, stride, dilation)), groups)
 
 
-def _same_layout(x: Tensor, weight: Tensor, bias: Tensor | None = None, *how: Any, **named: Any) -> Tensor:
-    """:func:`torch.nn.functional.conv3d`, but of small maps always in single precision."""
-    small = any(
-        side < width for side, width in zip(x.shape[-_SPATIAL:], weight.shape[-_SPATIAL:], strict=True)
-    )
-    if not small or not torch.is_autocast_enabled("cpu"):
-        return F.conv3d(x, weight, bias, *how, **named)
-    with torch.autocast("cpu", enabled=False):
-        single = [None if part is None else part.float() for part in (x, weight, bias)]
-        return F.conv3d(*single, *how, **named).to(torch.get_autocast_dtype("cpu"))
+def _same_layout(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """:func:`torch.nn.functional.conv3d`, but where oneDNN goes wrong in double precision."""
+    how = stride, padding, dilation, groups
+    if not _goes_wrong(input, weight, dilation):
+        return F.conv3d(input, weight, bias, *how)
+    exact = F.conv3d(input.double(), weight.double(), None if bias is None else bias.double(), *how)
+    return exact.to(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else input.dtype)
+
+
+def _goes_wrong(x: Tensor, weight: Tensor, dilation: int | Sequence[int]) -> bool:
+    """Whether a gradient of weights is due that oneDNN computes, of maps smaller than the kernel."""
+    if not (torch.is_grad_enabled() and weight.requires_grad) or x.dtype == torch.float64:
+        return False
+    sizes = zip(x.shape[-_SPATIAL:], weight.shape[-_SPATIAL:], _triple(dilation), strict=False)
+    # of wide kernels larger maps too: one of 7 with stride 2 went wrong on maps of 7 x 8 x 7
+    return any(side < (apart * (width - 1) + 1) * (2 if width > 3 else 1) for side, width, apart in sizes)
 
 
 def _triple(value: int | Sequence[int]) -> Sequence[int]:
-    return (value,) * _SPATIAL if isinstance(value, int) else value
+    values = [value] if isinstance(value, int) else value
+    return values * _SPATIAL if len(values) == 1 else values
 
 
 def _instance_norm(
-    x: Tensor,
+    input: Tensor,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
     weight: Tensor | None = None,
@@ -127,9 +146,10 @@ def _instance_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     """:func:`torch.nn.functional.instance_norm`, which would copy these maps, at five times the time."""
-    if len(x) > 1 or running_mean is not None:
-        return F.instance_norm(x, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
-    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)  # of one sample the same
+    running = running_mean is not None or running_var is not None or not use_input_stats
+    if len(input) != 1 or running:
+        return F.instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+    return F.batch_norm(input, None, None, weight, bias, training=True, eps=eps)  # of one sample the same
 
 
 _INSTEAD: Mapping[Callable[..., Any], Callable[..., Any]] = {

@@ -292,7 +292,8 @@ class Trainer:
             skip_where_not_finite(self.optimizer, gradient)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        stage.method.finish_step()
+        with self.kernels:  # discriminators make a step of their own
+            stage.method.finish_step()
         if self.ema_model:
             self.ema_model.update_parameters(stage.network)
         scale = self.scaler.scale(torch.ones_like(gradient)) if self.scaler.is_enabled() else None
