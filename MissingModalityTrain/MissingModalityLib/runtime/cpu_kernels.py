@@ -9,8 +9,8 @@ by side.
 oneDNN's gradient of weights is wrong, now and then by thirty powers of ten, where zeros are put around maps
 that are smaller than the kernel: in bfloat16 in either layout, in single precision where the channels of a
 voxel lie side by side (seen with PyTorch 2.13 on AMD EPYC with avx512_bf16). Here such maps, which cost next
-to nothing, are computed in double precision while weights learn: oneDNN has none, so PyTorch's own kernels do
-it, backwards too.
+to nothing, are computed in double precision while weights learn, with a margin where kernels are wide: oneDNN
+has none, so PyTorch's own kernels do it, backwards too.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _same_layout(
 
 
 def _goes_wrong(x: Tensor, weight: Tensor, dilation: int | Sequence[int]) -> bool:
-    """Whether a gradient of weights is due that oneDNN computes, of maps smaller than the kernel."""
+    """Whether a gradient of weights is due that oneDNN gets wrong: of maps hardly larger than the kernel."""
     if not (torch.is_grad_enabled() and weight.requires_grad) or x.dtype == torch.float64:
         return False
     sizes = zip(x.shape[-_SPATIAL:], weight.shape[-_SPATIAL:], _triple(dilation), strict=False)
