@@ -9,8 +9,8 @@ by side.
 oneDNN's gradient of weights is wrong, now and then by thirty powers of ten, where zeros are put around maps
 that are smaller than the kernel: in bfloat16 in either layout, in single precision where the channels of a
 voxel lie side by side (seen with PyTorch 2.13 on AMD EPYC with avx512_bf16). Here such maps, which cost next
-to nothing, are computed in double precision while weights learn, with a margin where kernels are wide: oneDNN
-has none, so PyTorch's own kernels do it, backwards too.
+to nothing, and somewhat larger ones of wide kernels, are computed in double precision while weights learn:
+oneDNN does not know that, so PyTorch's own kernels do it, backwards too.
 """
 
 from __future__ import annotations
