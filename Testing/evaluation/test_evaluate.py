@@ -168,6 +168,40 @@ def test_scores_on_cases_of_the_training_do_not_get_into_the_file(
     assert (warned in capsys.readouterr().out) != stored
 
 
+@pytest.mark.parametrize(
+    ("case", "training", "told"),
+    [
+        ("BraTS2021_90002", {}, True),
+        ("BraTS2021_90002", {"voxels_sha256": {"BraTS2021_90002": ["of another patient"]}}, False),
+        ("BraTS2021_90002", {"validation": ["BraTS2021_90002"]}, False),
+        ("BraTS2021_90004", {}, False),  # cannot be read
+        ("BraTS2021_90003", {}, False),  # has no label
+    ],
+)
+def test_that_a_model_learned_from_a_case_is_told_before_any_is_scored(
+    evaluated: Evaluated,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    case: str,
+    training: dict[str, Any],
+    told: bool,
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise CaseError("stopped before the first case")
+
+    monkeypatch.setattr("MissingModalityLib.evaluation.evaluate.evaluate_folder", stop)
+    tiny_student({"training": {"cases": {case: "FLAIR+T1ce"}, **training}}).save(tmp_path / "s.safetensors")
+    typed = ["evaluate", "--student", str(tmp_path / "s.safetensors"), "--data", str(evaluated.data)]
+    for store in ([], ["--store"]):
+        assert main([*typed, "--output", str(tmp_path / "scores"), "--quiet", *store]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 + told and "stopped before" in lines[-1]
+        if told:
+            assert lines[0].startswith(f"Warning: the model was trained on {case}, which is to be scored.")
+            assert ("none will be stored" in lines[0]) == bool(store)
+
+
 def test_an_evaluation_of_other_weights_is_not_attached(evaluated: Evaluated, tmp_path: Path) -> None:
     path = tmp_path / "blind.safetensors"
     blind_student().save(path)

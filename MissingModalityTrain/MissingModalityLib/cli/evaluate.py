@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import OptionError
 from ..core.labels import CAVITY_RULES
+from ..core.printable import printable
 
 # of light files: help must not load PyTorch
 from ..evaluation.hd95_rules import HD95_DEFINITIONS, HD95_RULES
 from ..evaluation.measures import AGREEMENTS, MEASURES, TABLE_METRICS
+from ..runtime.ranks import launched_rank
 from .options import (
     add_command,
     add_convention,
@@ -26,7 +29,7 @@ from .options import (
     skipped_lines,
     warning_lines,
 )
-from .speech import add_speech, shown_progress
+from .speech import LOG, add_speech, shown_progress
 
 _EXAMPLES = (
     "evaluate --data TEST_CASES --output results",
@@ -117,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
         raise OptionError("--cross-validation counts in a model's file alone. Add --store, or leave it out.")
     if options.predictions is not None:
         return _run_predictions(options)
-    from ..evaluation.attach import attach_evaluation, check_storable, trained_on
+    from ..evaluation.attach import attach_evaluation, check_storable, first_learned, trained_on
     from ..evaluation.evaluate import evaluate_folder
     from ..inference.locations import bundled_student
     from ..runtime import distributed
@@ -129,6 +132,8 @@ def run(options: argparse.Namespace) -> int:
     student = options.student or bundled_student()
     if options.store:  # what cannot be stored shows before the long part
         check_storable(student, options.cross_validation, _how(options))
+    if not launched_rank():  # of several processes that torchrun has started, the first one speaks
+        _tell_learned(first_learned(student, options.data, options.convention, options.cases), options.store)
 
     with shown_progress(options) as progress:
         result = evaluate_folder(
@@ -149,6 +154,19 @@ def run(options: argparse.Namespace) -> int:
     warnings += [f"{warning}{not_stored}."] if seen else []
     show_result(options, {**result, "seen": seen}, "\n".join([*warnings, f"Wrote {options.output}"]))
     return failure_code(result)
+
+
+def _tell_learned(case: str | None, store: bool) -> None:
+    """Say before the long part what its scores will be worth, where the model has learned from a case."""
+    if case is None:
+        return
+    not_stored = ", and none will be stored in its file" if store else ""
+    told = (
+        f"Warning: the model was trained on {case}, which is to be scored. Scores on such cases flatter "
+        f"it{not_stored}. To score others alone, stop and list them with --cases."
+    )
+    LOG.info("%s", told)
+    print(printable(told), file=sys.stderr, flush=True)
 
 
 def _how(options: argparse.Namespace) -> dict[str, Any]:

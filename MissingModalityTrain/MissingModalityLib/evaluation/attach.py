@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 from safetensors import safe_open
 
 from ..core.aliases import OLD_CARD_KEYS, renamed
-from ..core.errors import CaseError, StudentError
+from ..core.errors import CaseError, MissingModalityError, StudentError
 from ..core.files import explain_write_errors
 from ..core.kinds import checked
 from ..core.labels import REGIONS
+from ..datasets.case import Case
+from ..imaging.content import identity
+from ..imaging.reading import read_study
 from ..inference.card import BLENDINGS, CHOICES, OF_SCORES, SELECTED, read_card
 from ..inference.learned import Learned
 from ..inference.student import Student
@@ -23,6 +27,7 @@ from .calibration import FEWEST_PATIENTS, fit_calibration, patients_in
 from .evaluate import prediction_facts, read_evaluation
 from .gains import gains
 from .pooling import check_rules, pool_evaluations
+from .scoring import labeled_cases
 from .trained_alike import model_facts, unlike_models
 
 _FACTS = ("data", "date", "device", "hd95_rule", "hd95_definition")
@@ -178,6 +183,34 @@ def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
     learned = Learned(read_card(student).get("training"))
     cases = evaluation["cases"]
     return [case["name"] for case in cases if learned.has(case["name"], case.get("voxels_sha256"))]
+
+
+def first_learned(
+    student: Path, data: Path, convention: str | None, cases: Collection[str] | Path | None
+) -> str | None:
+    """Name of a case that is going to be scored and that the student learned from, before any is scored.
+
+    Only cases that were trained on under the name that they have now are read for it; :func:`trained_on`
+    finds the others too, when all have been read.
+
+    Args:
+        student: a student file.
+        data, convention, cases: as of :func:`.evaluate.evaluate_folder`, which tells what is wrong with them.
+    """
+    with suppress(MissingModalityError):
+        learned = Learned(read_card(student).get("training"))
+        for case in labeled_cases(data, convention, cases)[0]:
+            if case.name in learned.cases and _is_known(case, learned):
+                return case.name
+    return None
+
+
+def _is_known(case: Case, learned: Learned) -> bool:
+    try:
+        content = identity(read_study(case).images)
+    except Exception:  # such a case is skipped, and told, when its turn comes
+        return False
+    return learned.has(case.name, content)
 
 
 def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -> None:

@@ -94,6 +94,22 @@ class Scored:
 def cases_to_score(
     data: Path, convention: str | None, cases: Collection[str] | Path | None
 ) -> tuple[list[Case], dict[str, str]]:
+    """:func:`labeled_cases`, of one numbering of the labels.
+
+    Raises:
+        CaseError, LabelError, OptionError: see :func:`.evaluate.evaluate_folder`.
+    """
+    labeled, left_out = distributed.on_all_ranks(labeled_cases, data, convention, cases)
+    if convention is None:
+        share = labeled[distributed.rank() :: distributed.world()]
+        numbers = dict(distributed.gather_from(lambda: read_numbers(share)))
+        distributed.on_all_ranks(check_numbering, labeled, numbers, str(data))
+    return labeled, left_out
+
+
+def labeled_cases(
+    data: Path, convention: str | None, cases: Collection[str] | Path | None
+) -> tuple[list[Case], dict[str, str]]:
     """The labeled cases of a folder, and why others are left out, by name or path.
 
     Args:
@@ -105,15 +121,8 @@ def cases_to_score(
     Raises:
         CaseError, LabelError, OptionError: see :func:`.evaluate.evaluate_folder`.
     """
-    listing = distributed.on_all_ranks(find_cases, data, convention)
-    labeled, left_out = listing.labeled()
-    if cases is not None:
-        labeled, left_out = distributed.on_all_ranks(_asked_for, listing, cases), {}
-    if convention is None:
-        share = labeled[distributed.rank() :: distributed.world()]
-        numbers = dict(distributed.gather_from(lambda: read_numbers(share)))
-        distributed.on_all_ranks(check_numbering, labeled, numbers, str(data))
-    return labeled, left_out
+    listing = find_cases(data, convention)
+    return listing.labeled() if cases is None else (_asked_for(listing, cases), {})
 
 
 def _asked_for(listing: CaseListing, names: Collection[str] | Path) -> list[Case]:
