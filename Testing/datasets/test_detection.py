@@ -37,7 +37,12 @@ CLEAR = {
     ),
     T2: (
         *("t2", "t2w", "T2 Propeller", "t2_tse_tra", "T2W_TSE_Ax", "Sag 3D T2 SPACE", "T2 BLADE"),
-        *("BraTS2021_00000_t2.nii.gz", "VSD.Brain.XX.O.MR_T2.54515.mha", "BraTS-GLI-00001-000-t2W"),
+        *(
+            "BraTS2021_00000_t2.nii.gz",
+            "VSD.Brain.XX.O.MR_T2.54515.mha",
+            "BraTS-GLI-00001-000-t2W",
+            "t2_in_flair.nii.gz",
+        ),
     ),
 }
 UNCLEAR = (

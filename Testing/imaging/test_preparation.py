@@ -222,6 +222,13 @@ def test_a_slab_inside_the_head_overlaps_well() -> None:
     assert slices[Modality.T1].all() and slices[Modality.T2].sum() == pytest.approx(12 * 3, abs=2)
 
 
+def test_brain_beyond_the_volume_on_which_the_result_lies_is_told() -> None:
+    slab = grid_around((100, 120, 12), (1.0, 1.0, 3.0), np.eye(3))
+    images = {Modality.T2: scan(slab)[0], Modality.T1: scan(GRIDS["isotropic"])[0]}
+    (warning,) = prepare(Study(images, {m: f"{m.title}.nii" for m in images})).warnings
+    assert "T2.nii, on which the result lies, shows" in warning and "% of the brain in T1.nii" in warning
+
+
 def test_a_head_with_skull_on_black_air_is_used_with_a_warning() -> None:
     grid = grid_around((190, 220, 190), (1.0, 1.0, 1.0), np.eye(3))
     points = positions(grid)

@@ -105,6 +105,17 @@ def test_running_again_gives_the_same_file(flair, student, tmp_path):
     assert written[0] == written[1]
 
 
+def test_a_result_corrected_by_hand_is_replaced_on_demand_only(flair, student, tmp_path):
+    output = tmp_path / "tumor.nii.gz"
+    segment_files({Modality.FLAIR: flair}, output, student, "cpu", steps=AS_GIVEN)
+    written = output.read_bytes()
+    sitk.WriteImage(sitk.ReadImage(str(output)) * 0, str(output))
+    with pytest.raises(OptionError, match=r"tumor\.nii\.gz was changed after it was written.*--overwrite"):
+        segment_files({Modality.FLAIR: flair}, output, student, "cpu", steps=AS_GIVEN)
+    segment_files({Modality.FLAIR: flair}, output, student, "cpu", steps=AS_GIVEN, overwrite=True)
+    assert output.read_bytes() == written
+
+
 def test_single_precision_can_be_asked_for_and_is_told(flair, student, tmp_path, monkeypatch):
     monkeypatch.setattr(sliding_window, "cpu_has_bfloat16", lambda: True)
     found = {}

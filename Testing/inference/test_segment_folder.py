@@ -162,6 +162,23 @@ def test_a_result_that_somebody_changed_is_kept_and_told(cases: Path, student: P
     assert (output / "A_1.seg.nrrd").read_bytes() == (output / "B_2.seg.nrrd").read_bytes()
 
 
+def test_a_result_that_somebody_changed_is_not_replaced_by_that_of_another_model(
+    cases: Path, student: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    segment_folder(cases, output, student, "cpu")
+    shutil.copy(output / "B_2.seg.nrrd", output / "A_1.seg.nrrd")
+    (output / "B_2.seg.nrrd.report.json").unlink()
+    before = [(output / f"{name}.seg.nrrd").read_bytes() for name in ("A_1", "B_2")]
+    (cases / "C_3").mkdir()
+    write_brain(cases / "C_3" / "C_3_t1.nii.gz", seed=4)
+    again = segment_folder(cases, output, write_student(tmp_path / "other.safetensors", bias=0.5), "cpu")
+    assert (again["segmented"], again["unforeseen"]) == (["C_3"], [])
+    assert "A_1.seg.nrrd was changed after it was written" in again["failed"]["A_1"]
+    assert "B_2.seg.nrrd is there, and no report" in again["failed"]["B_2"]
+    assert [(output / f"{name}.seg.nrrd").read_bytes() for name in ("A_1", "B_2")] == before
+
+
 def test_the_report_names_size_and_hashes_of_every_volume(cases: Path, student: Path, tmp_path: Path) -> None:
     segment_folder(cases, tmp_path / "out", student, "cpu")
     contents = json.loads((tmp_path / "out" / "A_1.seg.nrrd.report.json").read_text())["contents"]

@@ -56,6 +56,15 @@ def test_segments_stay_on_the_reference_volume_under_its_transform(scene: Any) -
     np.testing.assert_array_equal(mask != 0, blob() == 2)
 
 
+def test_a_label_map_is_that_which_is_shown_after_the_volume_was_hardened_alone(scene: Any) -> None:
+    reference = add_volume(matrix=GEOMETRIES["oblique"])
+    reference.SetAndObserveTransformNodeID(add_transform(rotation(40, 2)).GetID())
+    node = mrml.place_segmentation(mrml.build_segmentation(blob(), reference), reference)
+    reference.HardenTransform()
+    assert node.GetParentTransformNode() is not None and reference.GetParentTransformNode() is None
+    np.testing.assert_array_equal(mrml.classes_of(node, reference), blob())
+
+
 @pytest.mark.parametrize("matrix", GEOMETRIES.values(), ids=GEOMETRIES)
 def test_the_middle_of_a_tumor_is_that_of_its_largest_part_where_it_is_shown(
     scene: Any, matrix: np.ndarray

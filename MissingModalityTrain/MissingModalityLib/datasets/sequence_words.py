@@ -168,9 +168,14 @@ def words_of(text: str) -> list[str]:
         text = pattern.sub(replacement, text)
     words = re.findall(r"[a-z0-9]+", text)
     for index, word in enumerate(words):
-        if index and word in ("to", "onto", "into"):
+        if index and (word in ("to", "onto", "into") or (word == "in" and _name_two(words, index))):
             return words[:index]
     return words
+
+
+def _name_two(words: Sequence[str], index: int) -> bool:
+    """Whether a sequence is named before a place and after it: T2 in FLAIR, not T1 in phase."""
+    return all(weightings(part) & WEIGHTINGS for part in (words[:index], words[index + 1 :]))
 
 
 def other_image(words: Iterable[str]) -> tuple[str, str] | None:

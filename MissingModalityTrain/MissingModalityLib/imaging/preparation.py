@@ -294,6 +294,12 @@ def _check_overlap(
                 f"{names} as it should: the brains share {share:.0%} of the smaller one. "
                 "Register one onto the other for a reliable result."
             )
+        elif (shown := mask.sum() * SPACING_MM**3 / sizes[modality]) < DOUBTFUL_OVERLAP:
+            warnings.append(
+                f"{study.names[first]}, on which the result lies, shows {shown:.0%} of the brain in "
+                f"{study.names[modality]}: what lies beyond is not segmented, and volumes are too small "
+                "where the tumor goes on there. Give the volume that shows the whole brain first."
+            )
     return warnings
 
 

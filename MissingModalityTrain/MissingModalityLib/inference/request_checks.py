@@ -13,7 +13,7 @@ from ..core.files import explain_write_errors
 from ..core.modalities import Modality, in_words
 from ..imaging.duplicates import given_twice
 from .result_file import check_form, check_source
-from .segmentation_report import report_path
+from .segmentation_report import is_as_written, report_path
 from .target_grid import GridChoice, check_grid_choice, parse_grid
 
 
@@ -68,12 +68,16 @@ def check_output(output: Path, labels: str, inputs: Iterable[Path], regions: boo
 
 
 def check_replaced(output: Path, overwrite: bool) -> None:
-    """Raise OptionError where ``output`` is a file that no segmentation has written: an original."""
-    if output.exists() and not overwrite and not report_path(output).exists():
-        raise OptionError(
-            f"{output} exists, and no report beside it says that it is an earlier result. Choose another "
-            "name, or replace it with --overwrite (overwrite=True)."
-        )
+    """Raise OptionError where ``output`` is no segmentation as it was written: an original, or corrected."""
+    if not output.exists() or overwrite or is_as_written(output):
+        return
+    if report_path(output).exists():
+        what = "was changed after it was written, as by hand"
+    else:
+        what = "exists, and no report beside it says that it is an earlier result"
+    raise OptionError(
+        f"{output} {what}. Choose another name, or replace it with --overwrite (overwrite=True)."
+    )
 
 
 def _check_writable(path: Path) -> None:

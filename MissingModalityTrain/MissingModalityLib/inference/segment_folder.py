@@ -39,7 +39,7 @@ from .folder_patients import Patient, find_patients
 from .locations import bundled_student
 from .result_file import SUFFIXES, check_form
 from .segment_files import Segmenter
-from .segmentation_report import is_unchanged, report_path
+from .segmentation_report import is_as_written, is_unchanged, report_path
 
 TABLE_FILE = "volumes.csv"
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
@@ -207,6 +207,7 @@ def _segment_cases(
             continue
         notify(Event(ProgressStage.CASES, index, total, case.name))
         try:
+            _refuse_replacing(paths[case.name])
             outcome.reports[case.name] = case.segment(segmenter, paths[case.name], labels, case.facts())
         except Exception as error:  # of whatever kind: the other cases are not to wait for a repair
             failure = note_failure(error, case.name, table.parent)
@@ -263,6 +264,23 @@ def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
         "preparation": report.get("preparation"),
         "library": report["versions"]["MissingModality"],
     }
+
+
+def _refuse_replacing(path: Path) -> None:
+    """Raise OptionError where a file is no result as it was written, but somebody's work.
+
+    One with a report that is cut off is nobody's.
+    """
+    if not path.exists() or is_as_written(path):
+        return
+    told = report_path(path).exists()
+    if told and image_suffix(path):
+        try:
+            check_file(path)
+        except ImageError:
+            return
+    what = "was changed after it was written" if told else "is there, and no report says that it is a result"
+    raise OptionError(f"{path.name} {what}. It is kept; move it elsewhere to have the case segmented.")
 
 
 def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list[Path]) -> None:

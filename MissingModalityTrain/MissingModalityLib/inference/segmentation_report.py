@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core import strict_json
+from ..core.files import file_sha256, read_text
 
 _CHECKSUM = "report_sha256"
 
@@ -113,3 +114,15 @@ def report_path(output: Path) -> Path:
     Not ``tumor.json``, which many data sets keep beside a volume for facts of their own.
     """
     return output.with_name(f"{output.name}.report.json")
+
+
+def is_as_written(output: Path) -> bool:
+    """Whether the report beside a file says that a segmentation has written it, just as it is.
+
+    Reports of earlier versions do not tell what the file held; they are believed.
+    """
+    try:
+        report = strict_json.loads(read_text(report_path(output)))
+        return report.get("output_sha256") in (None, file_sha256(output))
+    except (OSError, ValueError, AttributeError):
+        return False

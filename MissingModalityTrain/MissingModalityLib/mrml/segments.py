@@ -14,7 +14,7 @@ from ..core.errors import ImageError
 from ..core.labels import holds_cavity, region_mask
 from ..core.segments import CAVITY_SEGMENT, REGION_SEGMENTS, SEGMENTS, Segment, disjoint_segments
 from .inputs import input_problem
-from .volumes import Node, image_of, lps_of, placed_image, voxels_of
+from .volumes import Node, image_of, lps_in_world, lps_of, placed_image, voxels_of, vtk_matrix
 
 BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
@@ -103,8 +103,15 @@ def region_volumes(node: Node) -> dict[str, float]:
 
 
 def classes_of(node: Node, reference: Node) -> np.ndarray:
-    """The disjoint segments of a node as classes (z, y, x) uint8 on the reference volume's voxels."""
+    """The disjoint segments of a node as classes (z, y, x) uint8 on the reference volume's voxels.
+
+    They lie on the voxels over which they are shown, also where one of both was moved since.
+
+    Raises:
+        ImageError: one of both is under a transform that is not linear, and the other is not.
+    """
     classes = np.zeros(voxels_of(reference).shape, np.uint8)
+    way = _way_to(reference, node)
     grid = _oriented_image(classes, reference)
     for segment in (*SEGMENTS, CAVITY_SEGMENT):
         mask = slicer.vtkOrientedImageData()
@@ -113,10 +120,23 @@ def classes_of(node: Node, reference: Node) -> np.ndarray:
         node.GetBinaryLabelmapRepresentation(segment.id, mask)
         if mask.IsEmpty():
             continue
+        if way is not None:
+            matrix = vtk.vtkMatrix4x4()
+            mask.GetImageToWorldMatrix(matrix)
+            vtk.vtkMatrix4x4.Multiply4x4(way, matrix, matrix)
+            mask.SetImageToWorldMatrix(matrix)
         slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(mask, grid, mask)
         inside = vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(classes.shape) != 0
         classes[inside] = segment.value
     return classes
+
+
+def _way_to(reference: Node, node: Node) -> Node | None:
+    """``vtkMatrix4x4`` from a node's own RAS to the volume's own; None where one transform holds both."""
+    if node.GetTransformNodeID() == reference.GetTransformNodeID():
+        return None
+    own, other = (lps_in_world(each, vtk.vtkMatrix4x4()) for each in (node, reference))
+    return vtk_matrix(np.linalg.inv(other) @ own)
 
 
 def label_map_of(node: Node) -> sitk.Image:
