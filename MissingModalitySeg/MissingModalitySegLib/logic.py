@@ -172,12 +172,13 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             path: the file, by convention ending in .dcm.
 
         Raises:
-            MissingModalityError: the reference volume did not come from DICOM, its files are gone, the file
-                cannot be written, or the package is missing.
+            MissingModalityError: the reference volume did not come from DICOM or lies elsewhere now, its
+                files are gone, the file cannot be written, or the package is missing.
         """
         from MissingModalityLib import mrml
-        from MissingModalityLib.dicom.segmentation_object import write_dicom_seg
+        from MissingModalityLib.dicom.segmentation_object import require_highdicom, write_dicom_seg
 
+        require_highdicom()
         labels, files = mrml.dicom_label_map_of(segmentationNode)
         segmentation = segmentationNode.GetSegmentation()
         regions = any(segmentation.GetSegment(region.id) for region in REGION_SEGMENTS)

@@ -94,6 +94,10 @@ def test_dicom_seg_is_written_on_the_slices_of_its_volume(
             found[of_slice[origin.ReferencedSOPInstanceUID]][plane != 0] = number
     np.testing.assert_array_equal(found, expected)
     assert expected.any()
+    path.unlink()
+    reference.HardenTransform()
+    panel.ui.dicomButton.click()
+    assert "does not lie on the slices of its series" in panel.ui.statusLabel.text and not path.exists()
     files[3].unlink()
     panel.ui.dicomButton.click()
     assert "not in Slicer's DICOM database any more" in panel.ui.statusLabel.text

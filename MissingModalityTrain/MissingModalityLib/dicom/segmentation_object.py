@@ -23,7 +23,7 @@ from ..core.errors import ImageError, OptionError
 from ..core.files import atomic_write, explain_write_errors
 from ..core.labels import holds_cavity, require_classes
 from ..core.segments import REGION_SEGMENTS, Code, Segment, disjoint_segments
-from .source_frames import Frame, frames_below, frames_of, source_headers
+from .source_frames import Frame, frames_below, frames_in, source_headers
 
 if TYPE_CHECKING:  # brought by the extra "dicom", and asked for only when a file is written
     from highdicom.seg import Segmentation, SegmentDescription
@@ -133,9 +133,7 @@ def dicom_seg(
     headers = source_headers(source)
     for header, path in zip(headers, source, strict=True):
         _complete(header, path)
-    frames = [
-        frame for header, path in zip(headers, source, strict=True) for frame in frames_of(header, str(path))
-    ]
+    frames = frames_in(headers, source)
     try:
         # values of the series that break DICOM's rules go over as they are: archives compare them
         with config.disable_value_validation(), _quiet():

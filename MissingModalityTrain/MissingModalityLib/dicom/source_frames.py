@@ -78,7 +78,7 @@ def source_headers(paths: Sequence[Path]) -> list[Dataset]:
         return [Dataset.from_json(header) for header in strict_json.loads(content)]
 
 
-def frames_of(header: Dataset, name: str) -> list[Frame]:
+def _frames_of(header: Dataset, name: str) -> list[Frame]:
     """The slices of one file, those of an enhanced multi-frame file in their order.
 
     Args:
@@ -106,6 +106,21 @@ def frames_of(header: Dataset, name: str) -> list[Frame]:
             f"{name} does not tell where its slices lie, so no DICOM object can refer to them. "
             "Choose another series, or let the output's name end in .seg.nrrd."
         ) from error
+
+
+def frames_in(headers: Sequence[Dataset], paths: Sequence[Path]) -> list[Frame]:
+    """The slices of all files of a series, in their order.
+
+    Args:
+        headers: of the files, see :func:`source_headers`.
+        paths: the files, for messages.
+
+    Raises:
+        ImageError: a file does not tell where its slices lie.
+    """
+    return [
+        frame for header, path in zip(headers, paths, strict=True) for frame in _frames_of(header, str(path))
+    ]
 
 
 def frames_below(labels: sitk.Image, frames: Sequence[Frame]) -> list[Frame | None]:

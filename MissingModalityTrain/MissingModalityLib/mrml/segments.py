@@ -13,6 +13,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from ..core.errors import ImageError
 from ..core.labels import holds_cavity, region_mask
 from ..core.segments import CAVITY_SEGMENT, REGION_SEGMENTS, SEGMENTS, Segment, disjoint_segments
+from ..dicom.source_frames import frames_below, frames_in, source_headers
 from .inputs import input_problem
 from .volumes import Node, image_of, lps_in_world, lps_of, placed_image, voxels_of, vtk_matrix
 
@@ -181,7 +182,8 @@ def dicom_label_map_of(node: Node) -> tuple[sitk.Image, list[Path]]:
     the slices as they were acquired.
 
     Raises:
-        ImageError: as there; or the volume did not come from DICOM, or its files are gone.
+        ImageError: as there; or the volume did not come from DICOM, its files are gone or cannot be read, or
+            it does not lie on their slices any more.
     """
     reference = _reference_of(node)
     database = getattr(slicer, "dicomDatabase", None)
@@ -200,7 +202,14 @@ def dicom_label_map_of(node: Node) -> tuple[sitk.Image, list[Path]]:
         )
     matrix = vtk.vtkMatrix4x4()
     reference.GetIJKToRASMatrix(matrix)
-    return placed_image(classes_of(node, reference), lps_of(matrix), reference.GetName()), files
+    labels = placed_image(classes_of(node, reference), lps_of(matrix), reference.GetName())
+    if not any(frames_below(labels, frames_in(source_headers(files), files))):
+        raise ImageError(
+            f"'{node.GetName()}' cannot be written as DICOM SEG, since '{reference.GetName()}' does not lie "
+            "on the slices of its series any more: a transform was hardened on it, or it was resampled. Load "
+            "the series again and segment it."
+        )
+    return labels, files
 
 
 def _reference_of(node: Node) -> Node:
