@@ -216,3 +216,16 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         from MissingModalityLib import mrml
 
         return mrml.region_volumes(segmentationNode)
+
+    def measures(self, segmentationNode):
+        """Volumes in cm³ and longest axial diameters in mm, both by segment ID, of the segments as they are.
+
+        Counted on the voxels of their reference volume, as a segmentation reports them: what two segments
+        share counts once.
+
+        Raises:
+            MissingModalityError: the reference volume is gone, or the node has none of the segments.
+        """
+        from MissingModalityLib import mrml
+
+        return mrml.measures_of(segmentationNode)

@@ -24,7 +24,7 @@ class ResultSection(Section):
 
     def __init__(self, panel):
         super().__init__(panel)
-        self._node = self._made = self._stamp = None
+        self._node = self._made = self._stamp = self._report = self._shown = None
         header = self.ui.volumesTable.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)  # of every column, so it comes first
         # names are the widest cells, and wrap; numbers would be cut off
@@ -34,29 +34,11 @@ class ResultSection(Section):
         self.ui.dicomButton.clicked.connect(self._onDicom)
 
     def showRun(self, run):
-        """Fill the table from the report of the run that has made a segmentation."""
+        """A run has made a segmentation: what it reports is shown as long as the node is, and is as made."""
         # the output selector stays as it is: a second run must not overwrite what came of this one
-        self._made, self._stamp = run.segmentation, stampOf(run.segmentation)
-        segments = disjoint_segments(CAVITY_REGION in run.report["volumes_cm3"])
-        fillTable(
-            self.ui.volumesTable,
-            [
-                (
-                    segmentName(segment.id),
-                    f"{run.report['volumes_cm3'][segment.id]:.2f}",
-                    f"{run.report['axial_diameters_mm'][segment.id]:.0f}",
-                )
-                for segment in (*REGION_SEGMENTS, *segments)
-            ],
-            numbers=(1, 2),
-        )
-        setStatus(self.ui.estimateLabel, worthText(run.report))
-        setStatus(self.ui.notesLabel, notesText(run.report))
-        # only models with a presence head report it
-        presence = run.report.get("presence", {})
-        shares = [f"{segmentName(s.id)} {100 * presence[s.id]:.0f} %" for s in SEGMENTS if s.id in presence]
-        text = _("Present at all: {shares}").format(shares=", ".join(shares))
-        setStatus(self.ui.presenceLabel, text if shares else "")
+        self._made, self._stamp, self._report = run.segmentation, stampOf(run.segmentation), run.report
+        self._shown = None
+        self.update()
 
     def isAsMade(self, node):
         """Whether a node holds what the last run has made, and nobody has changed it since."""
@@ -75,10 +57,7 @@ class ResultSection(Section):
         if (node is None) != (self._node is None):
             self.ui.resultCollapsibleButton.collapsed = node is None
         self._node = node
-        if node is None or node is not self._made:  # the table is of what the last run has made
-            self.ui.volumesTable.setRowCount(0)
-            for label in (self.ui.estimateLabel, self.ui.notesLabel, self.ui.presenceLabel):
-                setStatus(label, "")
+        self._showMeasures(stampOf(node) if node is not None and node is self._made else None)
         setStatus(self.ui.resultLabel, node.GetName() if node is not None else "")
         display = node.GetDisplayNode() if node is not None else None
         self.ui.show3DButton.setSegmentationNode(node)
@@ -87,6 +66,50 @@ class ResultSection(Section):
         if display is not None:
             with signalsBlocked(self.ui.opacitySlider):
                 self.ui.opacitySlider.setValue(display.GetOpacity3D())
+
+    def _showMeasures(self, stamp):
+        """Table and texts of what the last run has made.
+
+        Args:
+            stamp: of its segments as they are now; None where another node is shown, or none.
+        """
+        if stamp == self._shown and stamp is not None:
+            return
+        self._shown = stamp
+        self.ui.volumesTable.setRowCount(0)
+        for label in (self.ui.estimateLabel, self.ui.notesLabel, self.ui.presenceLabel):
+            setStatus(label, "")
+        if stamp is None:
+            return
+        setStatus(self.ui.notesLabel, notesText(self._report))
+        if stamp != self._stamp:
+            self._measureAnew()
+            return
+        self._fillTable(self._report["volumes_cm3"], self._report["axial_diameters_mm"])
+        setStatus(self.ui.estimateLabel, worthText(self._report))
+        # only models with a presence head report it
+        presence = self._report.get("presence", {})
+        shares = [f"{segmentName(s.id)} {100 * presence[s.id]:.0f} %" for s in SEGMENTS if s.id in presence]
+        text = _("Present at all: {shares}").format(shares=", ".join(shares))
+        setStatus(self.ui.presenceLabel, text if shares else "")
+
+    def _measureAnew(self):
+        """Segments that were corrected by hand have other measures, and the model has not judged them."""
+        text = _("The segments were changed since they were made, and are measured as they are now.")
+        try:
+            self._fillTable(*self.logic.measures(self._node))
+        except MissingModalityError as error:  # their volume is gone, or all of them are
+            text = _("The segments were changed since they were made.") + f" {error}"
+        setStatus(self.ui.estimateLabel, f"{SIGNS[Grade.CHECK]} {escape(text)}")
+
+    def _fillTable(self, volumes, diameters):
+        """Volumes in cm³ and longest axial diameters in mm, by ID of the segment."""
+        segments = (*REGION_SEGMENTS, *disjoint_segments(CAVITY_REGION in volumes))
+        rows = [
+            (segmentName(segment.id), f"{volumes[segment.id]:.2f}", f"{diameters[segment.id]:.0f}")
+            for segment in segments
+        ]
+        fillTable(self.ui.volumesTable, rows, numbers=(1, 2))
 
     def _onOpacity(self, value):
         if self._node is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from seg_panel import opened_panel, seg
 
 bringIntoView = sys.modules["MissingModalitySegLib.resultview"].bringIntoView
 LARGE = (slice(6, 10), slice(8, 12), slice(4, 8))
+NOTHING = dict.fromkeys(("WT", "TC", "NCR", "ED", "ET"), 0.0)
+REPORT = {"volumes_cm3": NOTHING, "axial_diameters_mm": NOTHING, "modalities": "FLAIR", "warnings": []}
 SMALL = (slice(1, 2), slice(1, 3), slice(15, 17))
 
 
@@ -108,7 +111,7 @@ def test_the_last_result_is_overwritten_until_somebody_has_edited_it(panel: Any,
     panel.state.outputSegmentation = node
     panel.run.onApply()
     assert len(asked) == 1 and "Edema" in asked.pop(), "a scene may bring results that were corrected"
-    panel.result._made, panel.result._stamp = node, stamp(node)
+    panel.result.showRun(SimpleNamespace(segmentation=node, report=REPORT))
     node.GetDisplayNode().SetOpacity3D(0.3)
     panel.ui.show3DButton.setChecked(False)
     panel.run.onApply()
@@ -120,12 +123,41 @@ def test_the_last_result_is_overwritten_until_somebody_has_edited_it(panel: Any,
     assert len(asked) == 2 and "Edema" in asked[1]
 
 
-def stamp(node: Any) -> Any:
-    return sys.modules["MissingModalitySegLib.resultview"].stampOf(node)
-
-
 def test_the_output_selector_offers_a_new_node_once(panel: Any) -> None:
     selector = panel.ui.outputSelector
     entries = [selector.itemText(index) for index in range(selector.count)]
     assert entries == ["New segmentation for each run", "Rename current Segmentation"]
     assert seg.MissingModalitySegLogic().getParameterNode().outputSegmentation is None
+
+
+def rows(panel: Any) -> list[tuple[str, ...]]:
+    table = panel.ui.volumesTable
+    return [tuple(table.item(row, column).text() for column in (1, 2)) for row in range(table.rowCount)]
+
+
+def test_the_table_follows_what_is_corrected_by_hand(panel: Any) -> None:
+    volume = add_volume("FLAIR")
+    node = add_result(volume, LARGE)
+    panel.result.showRun(SimpleNamespace(segmentation=node, report=REPORT))
+    worth = panel.ui.estimateLabel.text
+    found = rows(panel)
+    assert found == [("0.00", "0")] * 5 and "What" in worth
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other")
+    panel.state.outputSegmentation = other
+    assert not rows(panel)
+    panel.state.outputSegmentation = None
+    assert rows(panel) == found and panel.ui.estimateLabel.text == worth, "as the run has told it"
+    panel.exit()  # to the Segment Editor
+    edited = np.zeros(mrml.voxels_of(volume).shape, np.uint8)
+    edited[5, 2:12, 3] = edited[6, 2, 3:13] = 1
+    for name, mask in (("NCR", edited), ("ED", 0 * edited), ("ET", edited)):
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, name, volume)
+    panel.enter()
+    # twenty voxels of 1 mm, ten in a row, which two segments share
+    assert rows(panel) == [("0.02", "9"), ("0.02", "9"), ("0.00", "0"), ("0.00", "0"), ("0.02", "9")]
+    assert "were changed" in panel.ui.estimateLabel.text and worth not in panel.ui.estimateLabel.text
+    slicer.mrmlScene.RemoveNode(volume)
+    assert len(rows(panel)) == 5, "nothing has changed since they were measured"
+    node.GetSegmentation().RemoveSegment("ET")
+    panel.updateGui()
+    assert not rows(panel) and "is not loaded any more" in panel.ui.estimateLabel.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..core.errors import ImageError
-from ..core.labels import holds_cavity, region_mask
+from ..core.labels import class_volumes, holds_cavity, region_mask
 from ..core.segments import CAVITY_SEGMENT, REGION_SEGMENTS, SEGMENTS, Segment, disjoint_segments
 from ..dicom.source_frames import frames_below, frames_in, source_headers
 from .inputs import input_problem
@@ -150,6 +151,21 @@ def label_map_of(node: Node) -> sitk.Image:
     labels = sitk.GetImageFromArray(classes_of(node, reference))
     labels.CopyInformation(image_of(reference))
     return labels
+
+
+def measures_of(node: Node) -> tuple[dict[str, float], dict[str, float]]:
+    """Volumes in cm³ and longest axial diameters in mm of the segments as they are now, by segment ID.
+
+    Of the same voxels as those of a report, see :func:`label_map_of`; of RC where there is such a cavity.
+
+    Raises:
+        ImageError: as :func:`label_map_of`.
+    """
+    from ..imaging.diameters import axial_diameters  # SciPy would delay each start of Slicer
+
+    labels = label_map_of(node)
+    volumes = class_volumes(sitk.GetArrayViewFromImage(labels), math.prod(labels.GetSpacing()))
+    return volumes, axial_diameters(labels)
 
 
 def tumor_center(classes: np.ndarray, reference: Node) -> tuple[float, float, float] | None:
