@@ -55,7 +55,8 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         Args:
             inputs: volume nodes by sequence name, any of "FLAIR", "T1CE", "T1", "T2". The first one is the
                 reference: the segments lie on its grid.
-            outputSegmentation: segmentation node to overwrite; a new one where None.
+            outputSegmentation: segmentation node to overwrite; a new one where None, or where somebody has
+                changed its segments during the run.
             student: path of a .safetensors file; the bundled model where None.
             device: "auto", "cpu", "cuda" or "cuda:N".
             regions: add whole tumor and tumor core.

@@ -181,6 +181,8 @@ class RunSection(Section):
         elif run.exception is not None:
             self.fail(str(run.exception))
         else:
+            if run.kept is not None and self.state.outputSegmentation is run.kept:
+                self.state.outputSegmentation = None  # or the section Result would show that one
             isNew = run.segmentation is not self.state.outputSegmentation
             self.panel.result.showRun(run)
             bringIntoView(run.segmentation, run.reference, run.center, isNew)

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from MissingModalityLib.core.errors import ImageError, MissingModalityError, OptionError
 from MissingModalityLib.core.modalities import modality_named
 from MissingModalityLib.runtime.jobs import Job
+from MissingModalitySegLib.resultview import stampOf
 
 
 class SegmentationRun(Job):
@@ -22,6 +23,8 @@ class SegmentationRun(Job):
         report: what the command reports: model, device, seconds, warnings; None like ``segmentation``.
         reference: the volume node on whose grid the segments lie.
         center: (r, a, s) of the middle of the largest part of the tumor; None where there is none.
+        kept: the segmentation node that was to be overwritten, where somebody has changed its segments during
+            the run, so that the result got a new one; else None.
         stepNodes: new nodes with what the steps before have made; none unless asked for.
     """
 
@@ -44,10 +47,11 @@ class SegmentationRun(Job):
         from MissingModalityLib import mrml
 
         mrml.check_nodes(inputs)
-        self.exception = self.segmentation = self.report = self.center = None
+        self.exception = self.segmentation = self.report = self.center = self.kept = None
         self.reference = next(iter(inputs.values()))
         self.stepNodes = []
         self._nodes, self._output, self._regions, self._steps = dict(inputs), output, regions, steps
+        self._before = None if output is None else stampOf(output)
         self._onFinished = onFinished
         self._folder = tempfile.TemporaryDirectory(
             prefix="MissingModality-",
@@ -81,7 +85,7 @@ class SegmentationRun(Job):
             if self.error is None:
                 self._import()
                 warnings = [self._inNodeNames(warning) for warning in self.result["warnings"]]
-                self.report = self.result | {"warnings": warnings}
+                self.report = self.result | {"warnings": [*warnings, *self._notes()]}
             elif self.exit_code == 2 or self.canceled:  # 2: bad input, with a message for people
                 self.exception = MissingModalityError(self._inNodeNames(self.error))
             else:
@@ -108,11 +112,25 @@ class SegmentationRun(Job):
         built = mrml.build_segmentation(classes, reference, self._regions)
         self.center = mrml.tumor_center(classes, reference)
         made = self._stepsMade()
+        output = self._output
         # a node that the user has deleted meanwhile lives on here, without a scene to be shown in
-        kept = self._output is not None and self._output.GetScene() is not None
-        self.segmentation = mrml.place_segmentation(built, reference, self._output if kept else None)
+        if output is not None and output.GetScene() is None:
+            output = None
+        if output is not None and stampOf(output) != self._before:
+            self.kept, output = output, None
+        self.segmentation = mrml.place_segmentation(built, reference, output)
         if made is not None:
             self.stepNodes = self._addStepNodes(made)
+
+    def _notes(self):
+        """Sentences for people about what became of the output."""
+        if self.kept is None:
+            return []
+        text = _(
+            "The segments of '{name}' were changed during the segmentation, so they are kept; the result is "
+            "'{result}'."
+        )
+        return [text.format(name=self.kept.GetName(), result=self.segmentation.GetName())]
 
     def _stepsMade(self):
         """What the steps before the segmentation have left; None where nobody wants to see it."""

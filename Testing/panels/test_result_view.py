@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import slicer
 import slicer.util
 
 import slicer_standin
+from child_process import replace_process
 from MissingModalityLib import mrml
 from mrml_nodes import add_volume
 from seg_panel import opened_panel, seg
+from small_patient import brain_volume
 
 bringIntoView = sys.modules["MissingModalitySegLib.resultview"].bringIntoView
 LARGE = (slice(6, 10), slice(8, 12), slice(4, 8))
@@ -161,3 +165,37 @@ def test_the_table_follows_what_is_corrected_by_hand(panel: Any) -> None:
     node.GetSegmentation().RemoveSegment("ET")
     panel.updateGui()
     assert not rows(panel) and "is not loaded any more" in panel.ui.estimateLabel.text
+
+
+def test_what_was_drawn_into_the_output_during_a_run_is_kept(
+    panel: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    volume = mrml.add_volume(slicer.mrmlScene, brain_volume(), "FLAIR")
+    drawn, made = add_result(volume, LARGE), add_result(volume, SMALL)
+    result = tmp_path / "result.nrrd"
+    sitk.WriteImage(sitk.Cast(mrml.image_of(volume) > 500, sitk.sitkUInt8), str(result))
+    told = REPORT | {"warnings": ["Thick slices."], "seconds": {"total": 1}, "device": {"description": "CPU"}}
+    for node, keeps in ((drawn, True), (made, False)):
+        with monkeypatch.context() as patch:
+            reply = json.dumps({"event": "result", "result": told})
+            # -m MissingModalityLib segment --output OUT
+            replace_process(patch, tmp_path, f"cp '{result}' \"$5\"; echo '{reply}'")
+            run = panel.logic.startSegmentation({"FLAIR": volume}, node, steps=None)
+        before = mrml.region_volumes(node)
+        if keeps:
+            mask = np.zeros(mrml.voxels_of(volume).shape, np.uint8)
+            mask[3, 3, 3] = 1
+            slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, "ET", volume)
+        run.wait()
+        assert run.exception is None
+        assert (run.kept is node) == keeps and (run.segmentation is node) != keeps
+        assert mrml.region_volumes(run.segmentation)["NCR"] > before["NCR"]
+        assert (mrml.region_volumes(node)["NCR"] == before["NCR"]) == keeps
+        kept = f"The segments of '{node.GetName()}' were changed during the segmentation, so they are kept; "
+        kept += f"the result is '{run.segmentation.GetName()}'."
+        assert run.report["warnings"] == ["Thick slices.", *([kept] if keeps else [])]
+        panel.state.outputSegmentation = node
+        panel.run._onFinished(run)
+        assert panel.state.outputSegmentation is (None if keeps else node)
+        assert panel.ui.resultLabel.text == run.segmentation.GetName()
+        assert ("are kept; the result is" in panel.ui.notesLabel.text) == keeps
