@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from full_disk import full_disk
-from MissingModalityLib.clinical.steps_output import read_steps, write_steps
+from MissingModalityLib.clinical.steps_output import check_steps_output, read_steps, write_steps
 from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.imaging.reading import Study
@@ -80,5 +80,32 @@ def test_steps_that_a_full_disk_does_not_take_leave_those_of_before(given: Study
     before = (tmp_path / "steps" / "brain.nrrd").read_bytes()
     with pytest.raises(OptionError, match=r"steps.*cannot be written"), full_disk(50):
         write_steps(given, replace(given, images=images), tmp_path / "steps")
-    assert [path.name for path in (tmp_path / "steps").iterdir()] == ["brain.nrrd"]
+    assert {path.name for path in (tmp_path / "steps").iterdir()} == {"brain.nrrd", "steps.report.json"}
     assert (tmp_path / "steps" / "brain.nrrd").read_bytes() == before
+
+
+def test_what_no_steps_have_left_is_replaced_on_demand_only(given: Study, tmp_path: Path) -> None:
+    check_steps_output(tmp_path / "new", (), overwrite=False)
+    own = tmp_path / "T1.tfm"  # as Slicer saves a transform of this name
+    own.write_text("#Insight Transform File V1.0\n")
+    with pytest.raises(OptionError, match=r"T1\.tfm is not as the steps.*--overwrite"):
+        check_steps_output(tmp_path, (), overwrite=False)
+    check_steps_output(tmp_path, (), overwrite=True)
+    own.rename(tmp_path / "steps.report.json")
+    with pytest.raises(OptionError, match=r"steps\.report\.json is not as the steps"):
+        check_steps_output(tmp_path, (), overwrite=False)
+    (tmp_path / "steps.report.json").unlink()
+    brain = sitk.Cast(given.images[Modality.FLAIR] > 0, sitk.sitkUInt8)
+    movement = sitk.Euler3DTransform((1.0, 2.0, 3.0), 0.1, -0.2, 0.15, (5.0, -8.0, 12.0))
+    images = {**given.images, Modality.T1CE: moved(given.images[Modality.T1CE], movement)}
+    write_steps(given, replace(given, images=images, brain=brain), tmp_path)
+    check_steps_output(tmp_path, (), overwrite=False)
+    sitk.WriteImage(1 - brain, str(tmp_path / "brain.nrrd"))  # corrected by hand
+    with pytest.raises(OptionError, match=r"brain\.nrrd is not as the steps"):
+        check_steps_output(tmp_path, (), overwrite=False)
+    with pytest.raises(OptionError, match=r"brain\.nrrd.*overwrite an input"):
+        check_steps_output(tmp_path, [tmp_path / "brain.nrrd"], overwrite=True)
+    (tmp_path / "brain.nrrd").unlink()
+    (tmp_path / "T1CE.tfm").write_text("edited")
+    with pytest.raises(OptionError, match=r"T1CE\.tfm is not as the steps"):
+        check_steps_output(tmp_path, (), overwrite=False)

@@ -12,6 +12,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from MissingModalityLib.clinical.steps import Steps
 from MissingModalityLib.core.errors import ImageError, OptionError, StudentError
 from MissingModalityLib.core.labels import class_volumes
 from MissingModalityLib.core.modalities import Modality
@@ -247,6 +248,21 @@ class TestRefused:
         with pytest.raises(OptionError, match="name"):
             segment_files({Modality.FLAIR: flair}, output, student, "cpu")
         assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["steps/brain.nrrd", "mask.nii.gz", "other.nii.gz"])
+def test_masks_and_grids_that_are_read_are_not_written_over(name: str, flair: Path, tmp_path: Path) -> None:
+    (tmp_path / "steps").mkdir()
+    read = write_brain(tmp_path / name)
+    before = read.read_bytes()
+    if name == "other.nii.gz":
+        options = {"output": read, "grid": read}
+    else:
+        options = {"output": tmp_path / "out.nii.gz", "steps": Steps(brain_mask=read)}
+        options |= {"steps_output": read.parent} if "steps" in name else {"output": read}
+    with pytest.raises(OptionError, match=r"would overwrite an input"):
+        segment_files({"FLAIR": flair}, student="none", overwrite=True, **options)
+    assert read.read_bytes() == before
 
 
 def test_devices_that_are_not_there_are_refused():

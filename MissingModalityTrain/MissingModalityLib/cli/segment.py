@@ -105,7 +105,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace OUT whatever it is; without it only a result of before, beside which its report lies",
+        help="replace OUT, and files of --steps-output, whatever they are; without it only what an earlier "
+        "segmentation has left: OUT with its report, and these with their record",
     )
     parser.add_argument(
         "--grid",
@@ -128,7 +129,8 @@ def add(commands: Any) -> None:
         "--steps-output",
         type=Path,
         metavar="FOLDER",
-        help="keep what the steps have made: brain.nrrd, and transforms of moved volumes such as T1CE.tfm",
+        help="keep what the steps have made: brain.nrrd, transforms of moved volumes such as T1CE.tfm, and "
+        "steps.report.json, the record of these",
     )
     add_device(parser)
     add_precision(parser)

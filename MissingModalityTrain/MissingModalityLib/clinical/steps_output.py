@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,25 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from ..core import strict_json
 from ..core.errors import OptionError
 from ..core.file_names import require_text
-from ..core.files import explain_write_errors, leaving_no_empty_folder, written_together
+from ..core.files import (
+    explain_write_errors,
+    file_sha256,
+    leaving_no_empty_folder,
+    read_text,
+    written_together,
+)
 from ..core.modalities import MODALITIES, Modality
 from ..imaging.grid import Grid
 from ..imaging.reading import Study
 from ..imaging.volumes import placing_image, read_image
 
 BRAIN_FILE = "brain.nrrd"
+RECORD_FILE = "steps.report.json"
+"""SHA-256 of each file by name: what has another one is the user's, and is not written over."""
+
 _TRANSFORM_SUFFIX = ".tfm"
 
 
@@ -39,11 +49,65 @@ class StepsOutput:
     brain: sitk.Image | None
 
 
+def check_steps_output(folder: Path, inputs: Iterable[Path], overwrite: bool) -> None:
+    """Refuse a folder in which :func:`write_steps` would replace or remove what no steps have left there.
+
+    Args:
+        folder: need not be there.
+        inputs: files that are read.
+        overwrite: replace all but inputs.
+
+    Raises:
+        OptionError: it holds an input, or a file that was changed or that nothing tells of, under the name of
+            one that steps leave.
+    """
+    require_text(folder, OptionError, "Choose another folder.")
+    read = {os.path.realpath(path) for path in inputs}
+    known = _recorded(folder)
+    for path in (*_names(folder), folder / RECORD_FILE):
+        if not os.path.lexists(path):
+            continue
+        if os.path.realpath(path) in read:
+            raise OptionError(
+                f"{path}: what the steps leave would overwrite an input. Choose another folder for it."
+            )
+        ours = known is not None and (path.name == RECORD_FILE or _is_recorded(path, known))
+        if not overwrite and not ours:
+            raise OptionError(
+                f"{path} is not as the steps of an earlier segmentation have left it, and would be replaced. "
+                "Choose another folder for what the steps leave, or replace it with --overwrite "
+                "(overwrite=True)."
+            )
+
+
+def _recorded(folder: Path) -> Mapping[str, str] | None:
+    """SHA-256 by name of what steps have left in a folder; None where nothing tells."""
+    try:
+        found = strict_json.loads(read_text(folder / RECORD_FILE))
+    except (OSError, ValueError):
+        return None
+    names = {path.name for path in _names(folder)}
+    return found if isinstance(found, dict) and names.issuperset(found) else None
+
+
+def _is_recorded(path: Path, known: Mapping[str, str]) -> bool:
+    try:
+        return known.get(path.name) == file_sha256(path)
+    except OSError:  # a folder, or what cannot be read
+        return False
+
+
+def _names(folder: Path) -> list[Path]:
+    """All that steps can leave in a folder, but for the record."""
+    return [folder / BRAIN_FILE, *(_transform(folder, modality) for modality in MODALITIES)]
+
+
 def write_steps(given: Study, ready: Study, folder: Path) -> None:
     """Write what became of a study: ``brain.nrrd``, and of each moved volume a transform as ``T1CE.tfm``.
 
     3D Slicer opens both; a volume put under its transform lies where it was for the segmentation. What the
     steps before another segmentation have left in the folder goes: its movements are not those of this study.
+    :func:`check_steps_output` tells before whether that is all that goes.
 
     Args:
         given: volumes as they were read.
@@ -58,12 +122,20 @@ def write_steps(given: Study, ready: Study, folder: Path) -> None:
     moved = {_transform(folder, m): movement for m, movement in movements.items() if movement is not None}
     with explain_write_errors(folder, "Choose another folder.", OptionError), leaving_no_empty_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with _brain_complete(ready.brain, folder), written_together(*moved) as temporaries:
+        record = folder / RECORD_FILE
+        with (
+            _brain_complete(ready.brain, folder) as brain,
+            written_together(*moved, record) as (*temporaries, recorded),
+        ):
+            made = {path.name: temporary for path, temporary in zip(moved, temporaries, strict=True)}
             for temporary, movement in zip(temporaries, moved.values(), strict=True):
                 _write(movement, temporary)
-        written = {*moved, *([] if ready.brain is None else [folder / BRAIN_FILE])}
-        for path in {*(_transform(folder, modality) for modality in MODALITIES), folder / BRAIN_FILE}:
-            if path not in written:
+            if brain is not None:
+                made[BRAIN_FILE] = brain
+            hashes = {name: file_sha256(file) for name, file in made.items()}
+            recorded.write_text(strict_json.dumps(hashes, indent=2), encoding="utf-8")
+        for path in (*_names(folder), *([] if made else [record])):
+            if path.name not in made:
                 path.unlink(missing_ok=True)
 
 
@@ -78,7 +150,7 @@ def _write(movement: sitk.Transform, path: Path) -> None:
 
 
 def _brain_complete(brain: sitk.Image | None, folder: Path) -> AbstractContextManager[Any]:
-    """Puts the mask in place when the block ends well."""
+    """Puts the mask, of which the block gets the complete file, in place when the block ends well."""
     return nullcontext() if brain is None else placing_image(brain, folder / BRAIN_FILE)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations, product
 from pathlib import Path
 
+from ..clinical.steps import Steps
 from ..core.errors import ImageError, OptionError
 from ..core.file_names import require_text
 from ..core.files import explain_write_errors
@@ -24,6 +25,7 @@ def check_request(
     student: Path,
     labels: str,
     overwrite: bool,
+    beside: Iterable[Path] = (),
 ) -> None:
     """Refuse what cannot succeed before anything heavy is done.
 
@@ -31,6 +33,7 @@ def check_request(
         given: all sequences of which there is a volume.
         files: of those that are read from one.
         output, student, labels, overwrite: as in :func:`.segment_files.segment_files`; no output where None.
+        beside: further files that are read, see :func:`read_beside`.
 
     Raises:
         ImageError: no volume, or one file given twice.
@@ -42,9 +45,15 @@ def check_request(
         if _same_file(path, other):
             raise ImageError(given_twice(first, str(path), second, str(other)))
     if output is not None:
-        check_output(output, labels, (*files.values(), student))
+        check_output(output, labels, (*files.values(), student, *beside))
         check_replaced(output, overwrite)
         check_source(output, ())
+
+
+def read_beside(steps: Steps | None, grid: Modality | Path | str | None) -> list[Path]:
+    """Files that are read beside volumes and model: the mask of the brain, and another volume's grid."""
+    mask, choice = steps and steps.brain_mask, parse_grid(grid)
+    return [path for path in (mask, choice) if isinstance(path, Path)]
 
 
 def check_output(output: Path, labels: str, inputs: Iterable[Path], regions: bool = False) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..clinical.steps import Steps
+from ..clinical.steps_output import check_steps_output
 from ..core.errors import OptionError
 from ..core.kinds import checked
 from ..core.modalities import Modality, by_modality
@@ -19,7 +20,7 @@ from ..dicom.naming import with_named
 from ..dicom.reading import files_facts, read_visit
 from ..dicom.visits import only_visit
 from .locations import bundled_student
-from .request_checks import check_output, check_replaced
+from .request_checks import check_output, check_replaced, read_beside
 from .segment_files import Segmenter
 from .silent_series import read_visit_by_voxels
 from .target_grid import parse_grid
@@ -76,8 +77,11 @@ def segment_dicom(
     """
     begin, notify = time.perf_counter(), reporter(on_progress)
     output, student = Path(output), Path(student or bundled_student())
-    check_output(output, labels, [student], regions)
+    beside = read_beside(steps, grid)
+    check_output(output, labels, [student, *beside], regions)
     check_replaced(output, overwrite)
+    if steps_output is not None:
+        check_steps_output(steps_output, beside, overwrite)
     if one_visit and (patient or study):
         raise OptionError(
             "One visit (--one-visit) takes all images of the folder for one. Leave out patient and study."

@@ -14,7 +14,7 @@ import torch
 
 from ..clinical.raw import Ready, make_ready
 from ..clinical.steps import Steps
-from ..clinical.steps_output import write_steps
+from ..clinical.steps_output import check_steps_output, write_steps
 from ..core.environment import peak_memory, versions
 from ..core.errors import OptionError
 from ..core.files import explain_write_errors, file_sha256, write_report
@@ -34,7 +34,7 @@ from .card import PRECISIONS
 from .expected_dice import Grade, expect
 from .locations import bundled_student
 from .prediction import Prediction
-from .request_checks import check_request, chosen_grid
+from .request_checks import check_request, chosen_grid, read_beside
 from .result_file import check_source, placing_result
 from .segmentation_report import SegmentationReport, report_path, with_checksum
 from .sliding_window import computed_precision
@@ -75,7 +75,8 @@ def segment_files(
             :func:`~..clinical.steps_output.write_steps`; nothing of it is kept where None.
         grid: the volume on whose voxels the result lies, by its modality (or the name of one), or the file of
             any other volume of the patient.
-        overwrite: replace ``output`` whatever it is; else only a result, beside which its report lies.
+        overwrite: replace ``output``, and files in ``steps_output``, whatever they are; else only a result,
+            beside which its report lies, and what an earlier segmentation has left there.
         precision: of the network, one of :data:`.card.PRECISIONS`; the report tells which was used.
 
     Returns:
@@ -89,11 +90,14 @@ def segment_files(
     begin, notify = time.perf_counter(), reporter(on_progress)
     paths = {modality: Path(path) for modality, path in by_modality(inputs).items()}
     output, student = Path(output), Path(student or bundled_student())
-    check_request(paths, paths, output, student, labels, overwrite)
+    beside = read_beside(steps, grid)
+    check_request(paths, paths, output, student, labels, overwrite, beside)
+    kept = None if steps_output is None else Path(steps_output)
+    if kept is not None:
+        check_steps_output(kept, (*paths.values(), *beside), overwrite)
     segmenter = Segmenter(student, device, steps, chosen_grid(grid, paths, paths), precision=precision)
     study = _read_study(paths, notify)
     files = files_facts({modality: ImageFile(path) for modality, path in paths.items()})
-    kept = None if steps_output is None else Path(steps_output)
     return segmenter.segment(study, output, labels, notify, begin, files, kept)
 
 

@@ -19,7 +19,7 @@ from ..imaging.file_facts import files_facts
 from ..imaging.reading import Study, read_volumes
 from .locations import bundled_student
 from .prediction import Prediction
-from .request_checks import check_request, chosen_grid
+from .request_checks import check_request, chosen_grid, read_beside
 from .segment_files import Segmenter
 
 
@@ -62,13 +62,14 @@ def segment(
     notify, given = reporter(on_progress), by_modality(inputs)
     files = {modality: Path(value) for modality, value in given.items() if _is_path(value)}
     student = Path(student or bundled_student())
-    check_request(given, files, None if output is None else Path(output), student, labels, overwrite)
+    target = None if output is None else Path(output)
+    check_request(given, files, target, student, labels, overwrite, read_beside(steps, grid))
     segmenter = Segmenter(student, device, steps, chosen_grid(grid, given, files), precision=precision)
     study = _study(given, files, affine, spacing, notify)
     ready, prediction = segmenter.predict(study, notify)
-    if output is not None:
+    if target is not None:
         facts = files_facts({modality: ImageFile(path) for modality, path in files.items()})
-        segmenter.write(study, ready, prediction, Path(output), labels, notify, files=facts)
+        segmenter.write(study, ready, prediction, target, labels, notify, files=facts)
     return prediction
 
 
