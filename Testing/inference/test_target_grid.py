@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import pytest
 import SimpleITK as sitk
 
 import MissingModalityLib as mm
-from MissingModalityLib.core.errors import OptionError
+from MissingModalityLib.core.errors import ImageError, OptionError
 from MissingModalityLib.core.modalities import Modality
+from MissingModalityLib.datasets.case import ImageFile
 from MissingModalityLib.imaging.grid import Grid
 from MissingModalityLib.imaging.preparation import prepare, to_grid
 from MissingModalityLib.imaging.prepared import Prepared
-from MissingModalityLib.imaging.reading import Study
-from MissingModalityLib.inference.target_grid import TargetGrid, parse_grid, target_grid
+from MissingModalityLib.imaging.reading import Study, read_volumes
+from MissingModalityLib.inference.target_grid import TargetGrid, grid_told, parse_grid, target_grid
 from small_patient import brain_volume, write_brain
 
 OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
@@ -98,6 +100,42 @@ def test_a_file_of_any_volume_gives_the_grid(tmp_path: Path) -> None:
     target = target_grid(path, study, study)
     assert target is not None and target.sampled == target.written
     assert target.written.spacing == pytest.approx((1.5, 1.5, 4.0))
+
+
+def without_orientation(path: Path) -> Path:
+    """A .nii file made to tell of no direction: its qform_code and sform_code become 0."""
+    content = bytearray(path.read_bytes())
+    content[252:256] = bytes(4)
+    path.write_bytes(content)
+    return path
+
+
+def test_the_header_of_a_file_is_told_and_held_against_those_of_the_volumes(tmp_path: Path) -> None:
+    plan, first = without_orientation(write_brain(tmp_path / "plan.nii")), write_brain(tmp_path / "t1.nii")
+    files = {Modality.T1: ImageFile(first)}
+    study = read_volumes(files)
+    with pytest.raises(ImageError, match=r"plan\.nii does not tell in its header which way.*t1\.nii does"):
+        grid_told(study, plan, [first])
+    with pytest.raises(ImageError, match=r"plan\.nii does not tell.*another volume does"):
+        grid_told(study, plan)  # of DICOM
+    with pytest.raises(ImageError, match=r"absent\.nii"):
+        grid_told(study, tmp_path / "absent.nii", [first])
+    without_orientation(first)
+    study = read_volumes(files)
+    told = grid_told(study, plan, [first])
+    assert [str(plan) in warning for warning in told.warnings] == [False, True]
+    assert told.images == study.images
+    assert grid_told(study, Modality.T1, [first]) is study and grid_told(study, None, [first]) is study
+
+
+@pytest.mark.parametrize("segment", [mm.segment_files, mm.segment])
+def test_a_result_is_refused_on_a_grid_of_unknown_orientation(
+    segment: Callable[..., object], student: Path, tmp_path: Path
+) -> None:
+    plan, first = without_orientation(write_brain(tmp_path / "plan.nii")), write_brain(tmp_path / "t1.nii")
+    with pytest.raises(ImageError, match=r"plan\.nii does not tell in its header which way"):
+        segment({"T1": first}, tmp_path / "out.nii.gz", student=student, device="cpu", grid=plan)
+    assert not (tmp_path / "out.nii.gz").exists()
 
 
 def test_a_modality_that_is_not_given_is_refused_with_those_that_are() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -98,19 +98,42 @@ def read_volumes(
     )
 
 
-def _headers(files: Iterable[Path]) -> list[HeaderGeometry]:
-    """Of files that can be read, each once; they have to agree in whether they tell the place."""
-    paths = list(dict.fromkeys(files))
-    headers = {path: file_geometry(path) for path in paths}
-    oriented = {path: header.oriented for path, header in headers.items()}
+def with_grid_checked(study: Study, path: Path, files: Iterable[Path]) -> Study:
+    """A study with what the user should know about the header of a file on whose grid its result is to lie.
+
+    Args:
+        study: the volumes.
+        path: of the other volume.
+        files: those that the study's volumes were read from. Others, DICOM or in memory, tell their place.
+
+    Raises:
+        ImageError: the file cannot be read, or either it or the volumes alone tell which way the patient
+            lies.
+    """
+    read_image(path)  # first, since it alone is looked at in a process of its own
+    paths = list(files)
+    *_, own = _headers([*paths, path], "another volume" if len(paths) < len(study.images) else None)
+    return replace(study, warnings=(*study.warnings, *own.warnings))
+
+
+def _headers(files: Iterable[Path], others: str | None = None) -> list[HeaderGeometry]:
+    """Of files that can be read, each once; they have to agree in whether they tell the place.
+
+    Args:
+        files: of volumes.
+        others: what volumes without a file, which tell it, are called; None where there are none.
+    """
+    headers = {path: file_geometry(path) for path in dict.fromkeys(files)}
+    telling = {} if others is None else {others: True}
+    oriented = {path: header.oriented for path, header in headers.items()} | telling
     _refuse_mixed(oriented, "which way the patient lies", "orientation")
     if all(oriented.values()):
-        placed = {path: header.origin is not None for path, header in headers.items()}
+        placed = {path: header.origin is not None for path, header in headers.items()} | telling
         _refuse_mixed(placed, "where its first voxel lies", "origin")
     return list(headers.values())
 
 
-def _refuse_mixed(told: Mapping[Path, bool], what: str, field: str) -> None:
+def _refuse_mixed(told: Mapping[Path | str, bool], what: str, field: str) -> None:
     """Refuse files only some of whose headers tell something."""
     lost = [path for path, is_told in told.items() if not is_told]
     if lost and len(lost) < len(told):

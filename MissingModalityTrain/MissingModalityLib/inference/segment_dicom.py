@@ -23,7 +23,7 @@ from .locations import bundled_student
 from .request_checks import check_output, check_replaced, read_beside
 from .segment_files import Segmenter
 from .silent_series import read_visit_by_voxels
-from .target_grid import parse_grid
+from .target_grid import grid_told, parse_grid
 
 
 @checked
@@ -92,5 +92,6 @@ def segment_dicom(
     segmenter = Segmenter(student, device, steps, parse_grid(grid), regions, precision)
     read = read_visit_by_voxels if segmenter.steps.content_check else read_visit
     volumes, chosen = read(visit, lambda *place: notify(Event(ProgressStage.READ, *place)))
+    volumes = grid_told(volumes, segmenter.grid)
     told = {"dicom": {**chosen.to_json(), "files": files_facts(visit)}, "sources": chosen.files}
     return segmenter.segment(volumes, output, labels, notify, begin, steps_output=steps_output, **told)

@@ -39,7 +39,7 @@ from .result_file import check_source, placing_result
 from .segmentation_report import SegmentationReport, report_path, with_checksum
 from .sliding_window import computed_precision
 from .student import Student
-from .target_grid import GridChoice, check_grid_choice, target_grid
+from .target_grid import GridChoice, check_grid_choice, grid_told, target_grid
 
 _NO_REPORT = "Without its report no output was kept. Choose another output folder or a shorter name."
 
@@ -96,7 +96,7 @@ def segment_files(
     if kept is not None:
         check_steps_output(kept, (*paths.values(), *beside), overwrite)
     segmenter = Segmenter(student, device, steps, chosen_grid(grid, paths, paths), precision=precision)
-    study = _read_study(paths, notify)
+    study = grid_told(_read_study(paths, notify), segmenter.grid, paths.values())
     files = files_facts({modality: ImageFile(path) for modality, path in paths.items()})
     return segmenter.segment(study, output, labels, notify, begin, files, kept)
 

@@ -21,6 +21,7 @@ from .locations import bundled_student
 from .prediction import Prediction
 from .request_checks import check_request, chosen_grid, read_beside
 from .segment_files import Segmenter
+from .target_grid import grid_told
 
 
 @checked
@@ -65,7 +66,7 @@ def segment(
     target = None if output is None else Path(output)
     check_request(given, files, target, student, labels, overwrite, read_beside(steps, grid))
     segmenter = Segmenter(student, device, steps, chosen_grid(grid, given, files), precision=precision)
-    study = _study(given, files, affine, spacing, notify)
+    study = grid_told(_study(given, files, affine, spacing, notify), segmenter.grid, files.values())
     ready, prediction = segmenter.predict(study, notify)
     if target is not None:
         facts = files_facts({modality: ImageFile(path) for modality, path in files.items()})

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from ..core.errors import OptionError
 from ..core.modalities import Modality, modality_named
 from ..imaging.grid import Grid
-from ..imaging.reading import Study
+from ..imaging.reading import Study, with_grid_checked
 from ..imaging.volumes import read_image
 
 GridChoice = Modality | Path
@@ -80,6 +80,20 @@ def check_grid_choice(choice: GridChoice | None, given: Iterable[Modality]) -> N
             f"The result cannot lie on the grid of {choice.title}, for there is no such volume. Choose one "
             f"of {', '.join(modality.title for modality in sorted(given))}, or name a file."
         )
+
+
+def grid_told(study: Study, choice: GridChoice | None, files: Iterable[Path] = ()) -> Study:
+    """A study with what the user should know about the header of a chosen file.
+
+    Args:
+        study: the volumes.
+        choice: where it is no file, there is nothing to tell beyond what is told of the volumes.
+        files: of the volumes; none of DICOM.
+
+    Raises:
+        ImageError: as :func:`~..imaging.reading.with_grid_checked`.
+    """
+    return with_grid_checked(study, choice, files) if isinstance(choice, Path) else study
 
 
 def target_grid(choice: GridChoice | None, given: Study, ready: Study) -> TargetGrid | None:
