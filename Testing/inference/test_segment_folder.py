@@ -63,6 +63,21 @@ def test_a_bad_case_is_told_of_and_the_others_are_done(cases: Path, student: Pat
     assert not (tmp_path / "out" / "A_1.seg.nrrd").exists()
 
 
+def test_a_failure_names_the_earlier_result_that_lies_in_its_place(
+    cases: Path, student: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    segment_folder(cases, output, student, "cpu")
+    for path in (cases / "A_1").iterdir():
+        path.write_bytes(path.read_bytes()[:300])
+    (cases / "C_3").mkdir()
+    (cases / "C_3" / "C_3_t1.nii.gz").write_bytes(b"no volume")
+    failed = segment_folder(cases, output, student, "cpu")["failed"]
+    assert "A_1.seg.nrrd is the result of an earlier run" in failed["A_1"]
+    assert failed["A_1"] == table(output)["A_1"]["error"]
+    assert "earlier run" not in failed["C_3"]
+
+
 def test_what_is_done_stays_and_what_changed_is_done_again(
     cases: Path, student: Path, tmp_path: Path
 ) -> None:

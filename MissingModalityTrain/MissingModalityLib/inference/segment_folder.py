@@ -211,7 +211,7 @@ def _segment_cases(
             outcome.reports[case.name] = case.segment(segmenter, paths[case.name], labels, case.facts())
         except Exception as error:  # of whatever kind: the other cases are not to wait for a repair
             failure = note_failure(error, case.name, table.parent)
-            outcome.failed[case.name] = failure.reason
+            outcome.failed[case.name] = failure.reason + _left_there(paths[case.name])
             if failure.unforeseen:
                 outcome.unforeseen.append(case.name)
         with suppress(OSError):  # a table program may hold the file; the last write tells the user
@@ -281,6 +281,13 @@ def _refuse_replacing(path: Path) -> None:
             return
     what = "was changed after it was written" if told else "is there, and no report says that it is a result"
     raise OptionError(f"{path.name} {what}. It is kept; move it elsewhere to have the case segmented.")
+
+
+def _left_there(path: Path) -> str:
+    """A sentence where a case that failed has a result of before, which could pass for one of this run."""
+    if not path.exists() or not is_as_written(path):
+        return ""
+    return f" {path.name} is the result of an earlier run, of other files or made otherwise."
 
 
 def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list[Path]) -> None:
