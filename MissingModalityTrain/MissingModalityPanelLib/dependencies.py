@@ -4,7 +4,9 @@ import importlib
 import importlib.util
 import platform
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import slicer
 from slicer.i18n import tr as _
@@ -21,7 +23,21 @@ STRIPPING_REQUIREMENT = "deepbet==1.0.2"  # as in MissingModalityLib/clinical/br
 WHEELS = "slicer.util.pip_install(glob.glob('FOLDER/*.whl'))"
 WHEELS_ALONE = "slicer.util.pip_install(['--no-deps', *glob.glob('FOLDER/deepbet*.whl')])"
 
+_installing = Lock()
 
+
+@contextmanager
+def _oneAtATime():
+    """What installs and asks turns the event loop, in which a button can be pressed once more."""
+    if not _installing.acquire(blocking=False):
+        raise RuntimeError(_("Packages are being installed. Try again when that has ended."))
+    try:
+        yield
+    finally:
+        _installing.release()
+
+
+@_oneAtATime()
 def ensureDependencies(requester, requirementsPath):
     """Make sure that PyTorch and the listed packages are there, each in a version that works.
 
@@ -34,13 +50,15 @@ def ensureDependencies(requester, requirementsPath):
         requirementsPath: a requirements.txt without PyTorch.
 
     Raises:
-        RuntimeError: something is missing and was not installed; the message says what to do.
+        RuntimeError: something is missing and was not installed, or is being installed already; the message
+            says what to do.
     """
     if not isTorchInstalled():
         _installTorch(requester)
     _installPackages(loadRequirements(requirementsPath), requester)
 
 
+@_oneAtATime()
 def ensureDicomSeg(requester):
     """Make sure that segments can be written as DICOM objects; Slicer asks before it installs.
 
@@ -54,6 +72,7 @@ def ensureDicomSeg(requester):
         _installPackages([DICOM_SEG_REQUIREMENT], requester)
 
 
+@_oneAtATime()
 def ensureStripping(requester):
     """Make sure that the networks are there that find the brain in volumes with their skull on.
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 import slicer
+import slicer.util
 from pydicom.datadict import tag_for_keyword
 
 import slicer_standin
@@ -15,6 +18,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.sequence_header import HEADER_KEYWORDS
 from MissingModalityLib.mrml.detection import DICOM_TAGS
 from mrml_nodes import add_volume
+from small_patient import brain_volume
 
 slicer_standin.install()
 
@@ -55,6 +59,18 @@ def test_volumes_of_one_study_tell_t1_before_and_after_contrast_apart(
         node.SetAttribute("DICOM.instanceUIDs", uid)
     found = [guess.modality for guess in mrml.detect_inputs(scene).values()]
     assert found == [Modality.T1, None, Modality.T1CE]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_a_volume_that_can_be_of_no_sequence_keeps_nobody_from_detecting_the_others(
+    scene: Any, value: float
+) -> None:
+    odd = slicer.util.addVolumeFromArray(
+        np.where(sitk.GetArrayFromImage(brain_volume()) > 0, value, 0.0), name="Volume"
+    )
+    flair = add_volume("FLAIR")
+    found = mrml.detect_inputs(scene)
+    assert [found[node.GetID()].modality for node in (odd, flair)] == [None, Modality.FLAIR]
 
 
 def test_finer_voxels_are_assigned_and_the_other_volume_is_told(scene: Any) -> None:

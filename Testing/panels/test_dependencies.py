@@ -56,6 +56,26 @@ def test_nothing_is_asked_when_all_is_there(desktop: Desktop, requirements: Path
     assert desktop.happened == []
 
 
+def test_a_button_pressed_once_more_during_an_installation_starts_nothing(
+    desktop: Desktop, requirements: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desktop.add("torch", "2.4.0")
+    ensure, told = slicer.packaging.pip_ensure, []
+
+    def turn_event_loop(*arguments: Any, **options: Any) -> None:
+        told.append(refusal(requirements))
+        for other in (dependencies.ensureStripping, dependencies.ensureDicomSeg):
+            with pytest.raises(RuntimeError, match="are being installed"):
+                other("Segmentation")
+        ensure(*arguments, **options)
+
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", turn_event_loop)
+    dependencies.ensureDependencies("Segmentation", requirements)
+    assert told == ["Packages are being installed. Try again when that has ended."]
+    assert desktop.happened == ["pip: notional>=1.4 for Segmentation"]
+    dependencies.ensureDependencies("Segmentation", requirements)
+
+
 def test_extension_installs_pytorch_before_pip_installs_the_rest(
     desktop: Desktop, requirements: Path
 ) -> None:

@@ -18,6 +18,7 @@ from ..dicom.contrast import settle_contrast
 from ..dicom.describing import is_cut_anew, time_of
 from ..dicom.series import Series, SeriesKind
 from ..dicom.slices import plane_of
+from ..imaging.volumes import check_volume
 from .inputs import dicom_values, input_problem
 from .volumes import Node, image_of
 
@@ -92,7 +93,9 @@ def _by_voxels(node: Node) -> Guess | None:
     try:  # here, because Slicer lacks safetensors before the first installation
         from ..clinical.content import sequence_of
 
-        modality, share = sequence_of(image_of(node))
+        image = image_of(node)
+        check_volume(image, node.GetName())  # what no filter bears is of no sequence
+        modality, share = sequence_of(image)
     except (ImportError, MissingModalityError):
         return None
     if modality is None:
