@@ -335,7 +335,7 @@ def test_choices_are_not_made_on_folds_of_unlike_plans(validated: Path, tmp_path
     content = record(run / "fold1")
     content["seed"] = 5
     (run / "fold1" / "run.json").write_text(json.dumps(content))
-    with pytest.raises(CaseError, match=r"fold 1 was trained with other .* seed"):
+    with pytest.raises(CaseError, match="fold 1 was trained with other seed than"):
         selection.select(run)
 
 
