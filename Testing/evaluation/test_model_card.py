@@ -161,7 +161,7 @@ def test_it_tells_cross_validation_and_calibration(card: str, folder: Path, tmp_
     assert "## Evaluation and cross-validation together\n\n1 case of cases: " in text
     # the model itself may have learned from all of them; its cross-validation has not
     assert "180 results of 12 patients, each by a model of this kind that had not learned from" in text
-    assert "| WT | 0.06 | 0.94 |  |" in text
+    assert "| WT | 6.0 | 94.0 |  |" in text
     assert "intercept" not in text
     assert "other models of the same network and recipe" in text and "was chosen on these" not in text
     assert main([student, scores, str(tmp_path / "b.md"), "--cross-validation", str(tmp_path)]) == 2

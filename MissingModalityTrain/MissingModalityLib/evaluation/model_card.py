@@ -209,7 +209,8 @@ def _estimates(calibration: Mapping[str, Any], evaluation: Mapping[str, Any]) ->
         "by a model of this kind that had not learned from the patient; the numbers are of patients that "
         "were left out of the fit in turn (nested cross-validation)."
     )
-    head = ["region", "mean error of the estimate", "graded doubtful of those below 0.5", "of the others"]
+    # in the units of the tables above and of the sentence below
+    head = ["region", "mean error in points", "graded doubtful, % of those below 50", "% of the others"]
     body = [
         [region, *(_share_text(fitted[name]) for name in ("mean_error", "flagged", "false_alarms"))]
         for region, fitted in calibration["regions"].items()
@@ -220,7 +221,7 @@ def _estimates(calibration: Mapping[str, Any], evaluation: Mapping[str, Any]) ->
 
 
 def _share_text(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else f"{100 * value:.1f}"
 
 
 def _overlap(tested: Sequence[str], trained: Container[str], known: Container[str]) -> str:
