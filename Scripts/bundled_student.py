@@ -22,9 +22,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from MissingModalityLib import networks
 from MissingModalityLib.core.errors import MissingModalityError, OptionError
 from MissingModalityLib.core.progress import progress_printer
 from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.inference.student import Student
 from MissingModalityLib.training.plan import Plan, make_plan
 from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run import train
@@ -120,20 +122,27 @@ def plan(**settings: Any) -> Plan:
     return make_plan(RECIPE, NETWORK, PRESET, settings={**SETTINGS, **settings})
 
 
+def _untrained(chosen: Mapping[str, Any]) -> Student:
+    """What is going to be made but for its weights: of which kind it is, and by what it decides."""
+    recipe = plan()
+    network = networks.build(recipe.network, **recipe.network_options)
+    return Student(network, {**FACTS, "training": {"recipe": RECIPE}, **chosen})
+
+
 def _make(data: Path, test: Path, run: Path, models: Path, folds: Path | None) -> None:
     # here: scoring reads volumes, and the recipe is also trained where nothing is installed that does
     from MissingModalityLib.evaluation.attach import attach_evaluation, check_cross_validation, store_choices
     from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
     from MissingModalityLib.evaluation.model_card import write_model_card
     from MissingModalityLib.evaluation.summary import EVALUATION_FOLDER
-    from MissingModalityLib.inference.student import Student
     from MissingModalityLib.training.selection import read_selection
 
     # what is wrong with it shows before hours of training
     found, unseen = (read_selection(folds), [folds / EVALUATION_FOLDER]) if folds else ({}, [])
     others = list(map(read_evaluation, unseen))
-    models.mkdir(parents=True, exist_ok=True)
     student = models / f"{NAME}.safetensors"
+    check_cross_validation(_untrained(found.get("chosen", {})), others, student)
+    models.mkdir(parents=True, exist_ok=True)
     with progress_printer("bar") as progress:
         folder = RunFolder(run)
         if folder.has_checkpoint:
@@ -146,7 +155,6 @@ def _make(data: Path, test: Path, run: Path, models: Path, folds: Path | None) -
         export(run, student, FACTS)
         if folds:
             store_choices(student, found["chosen"])
-            check_cross_validation(Student.load(student), others, student)
         evaluate_folder(student, test, run / "evaluation", on_progress=progress)
         watched = RunRecord.read(folder).validation
         if watched and not folds:

@@ -159,9 +159,23 @@ def test_it_tells_cross_validation_and_calibration(card: str, folder: Path, tmp_
     assert main(arguments) == 0
     text = (tmp_path / "card.md").read_text()
     assert "## Evaluation and cross-validation together\n\n1 case of cases: " in text
-    assert "180 results of 12 patients" in text and "| WT | 0.06 | 0.94 |  |" in text
+    # the model itself may have learned from all of them; its cross-validation has not
+    assert "180 results of 12 patients, each by a model of this kind that had not learned from" in text
+    assert "| WT | 6.0 | 94.0 |  |" in text
     assert "intercept" not in text
+    assert "other models of the same network and recipe" in text and "was chosen on these" not in text
     assert main([student, scores, str(tmp_path / "b.md"), "--cross-validation", str(tmp_path)]) == 2
+
+
+def test_it_tells_that_choices_flatter_the_cases_that_they_were_made_on(folder: Path, tmp_path: Path) -> None:
+    path = save_student(tmp_path / "s.safetensors", min_component_voxels=50, mirror_windows=[2])
+    scores = evaluate_folder(path, folder / "cases", tmp_path / "scores", device="cpu")
+    for cross_validation, told in ([scores], True), ([], False):
+        write_model_card(path, scores, tmp_path / "card.md", cross_validation)
+        text = (tmp_path / "card.md").read_text()
+        assert (
+            "Where any of min component voxels, mirror windows was chosen on these training" in text
+        ) is told
 
 
 def test_every_table_has_as_many_cells_in_each_line(card: str) -> None:

@@ -12,7 +12,11 @@ from types import ModuleType
 import pytest
 
 import bundled_student
+from MissingModalityLib.evaluation.evaluate import evaluate_folder
 from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.student import Student
+from MissingModalityLib.training import selection
+from small_networks import small_network
 from tiny_run import log
 
 TINY = {
@@ -82,3 +86,29 @@ def test_a_cross_validation_that_cannot_be_used_is_told_before_the_training(
     assert script(bundled_student, cross_validation=folds, **places) == 2
     assert "holds no selection.json" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [folds]
+
+
+def test_a_cross_validation_that_does_not_fit_is_told_before_the_training(
+    script: Script,
+    tiny_cases: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    folds, model = tmp_path / "folds", tmp_path / "fold.safetensors"
+    monkeypatch.setattr(bundled_student, "FACTS", {**bundled_student.FACTS, "window": [32, 32, 32]})
+    network = small_network("gatedfusion")
+    Student(network, {**bundled_student.FACTS, "training": {"recipe": bundled_student.RECIPE}}).save(model)
+    evaluate_folder(model, tiny_cases, folds / "evaluation", cases=["patient_c"])
+    monkeypatch.setattr(bundled_student, "begin", lambda *_, **__: pytest.fail("it trains"))
+    recipe = {"network.width": 8, "network.blocks": [1, 1]}
+    places = {"train": tiny_cases, "test": tiny_cases, "run": tmp_path / "run", "models": tmp_path / "models"}
+    for settings, chosen, told in (
+        ({}, {}, "is one of models with network."),
+        (recipe, {"min_component_voxels": 50}, "with min_component_voxels none"),
+    ):
+        monkeypatch.setattr(bundled_student, "SETTINGS", {**bundled_student.SETTINGS, **settings})
+        monkeypatch.setattr(selection, "read_selection", lambda run, chosen=chosen: {"chosen": chosen})
+        assert script(bundled_student, cross_validation=folds, **places) == 2
+        assert told in capsys.readouterr().err
+        assert not places["run"].exists() and not places["models"].exists()

@@ -149,6 +149,44 @@ def test_folds_of_unlike_plans_are_not_joined(validated: Path, tmp_path: Path) -
         train(None, run, resume=True, folds=3)
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"settings": {**ONE, "learning_rate": 0.5}}, r"other settings \(stages.train.learning_rate\),"),
+        ({"seed": 5}, "fold0' has begun with other seed,"),
+        ({"folds": 4, "data": "more"}, "other folds and cases,"),
+        ({"resume": True, "data": "more"}, "fold0' has begun with other cases,"),
+    ],
+)
+def test_a_fold_that_begins_unlike_the_others_is_refused_before_it_is_trained(
+    given: dict, told: str, validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    shutil.rmtree(run / "fold2")
+    data = tiny_cases
+    if given.get("data"):
+        data = Path(shutil.copytree(tiny_cases, tmp_path / "more"))
+        shutil.copytree(tiny_cases / "patient_b", data / "patient_e")
+    with pytest.raises(CaseError, match=told):
+        train(**{"settings": ONE, "seed": 4, "folds": 3, **given, "data": data, "output": run, "fold": 2})
+    assert not (run / "fold2").exists()
+
+
+def test_folds_that_are_resumed_keep_their_prepared_cases_and_follow_data_that_moved(
+    validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run", ignore=shutil.ignore_patterns("prepared")))
+    shutil.rmtree(run / "fold2")
+    moved = shutil.copytree(tiny_cases, tmp_path / "moved" / tiny_cases.name)
+    train(moved, run, resume=True, folds=3)
+    # one that went on, and one that began beside it
+    for fold in (0, 2):
+        kept = record(run / f"fold{fold}")
+        assert (kept["data"], kept["prepared"]) == (str(moved), str(validated / "prepared"))
+    assert not (run / "prepared").exists()
+    assert scored(run)["rows"] == scored(validated)["rows"]
+
+
 def test_cross_validations_are_compared_as_evaluations_are(validated: Path) -> None:
     table = compare_folders({"one": [validated], "same": [validated]})
     assert table["cases"] == 3 and table["tests"][0]["regions"]["WT"]["difference"] == 0
@@ -297,7 +335,7 @@ def test_choices_are_not_made_on_folds_of_unlike_plans(validated: Path, tmp_path
     content = record(run / "fold1")
     content["seed"] = 5
     (run / "fold1" / "run.json").write_text(json.dumps(content))
-    with pytest.raises(CaseError, match=r"fold 1 was trained with other .* seed"):
+    with pytest.raises(CaseError, match="fold 1 was trained with other seed than"):
         selection.select(run)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,6 +106,22 @@ def test_cases_lack_sequences_at_the_given_rates_and_never_all() -> None:
     assert {drawn_subset(alone, f"case {number}", {Modality.FLAIR: 0.9}, 0) for number in range(50)} == {
         alone
     }
+
+
+@pytest.mark.parametrize("gap", [2**-53, 1e-12])
+def test_rates_next_to_1_leave_one_sequence_at_once(gap: float) -> None:
+    rates = {**dict.fromkeys(MODALITIES, 1 - gap), Modality.T2: 1 - 2**-53}
+    left: list[Any] = []
+
+    def draw() -> None:
+        left.extend(drawn_subset(MODALITIES, f"case {number}", rates, 3) for number in range(60))
+
+    drawing = Thread(target=draw, daemon=True)  # without end, where nothing ends it
+    drawing.start()
+    drawing.join(timeout=60)
+    assert len(left) == 60 and {len(subset) for subset in left} == {1}
+    # as often as their rates say: alike, or the last one next to never
+    assert {subset[0] for subset in left} == set(MODALITIES if gap == 2**-53 else MODALITIES[:3])
 
 
 def test_a_case_without_a_sequence_is_read_as_if_it_had_never_had_it(

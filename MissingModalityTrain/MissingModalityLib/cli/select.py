@@ -120,5 +120,6 @@ def _in_words(selection: Mapping[str, Any]) -> list[str]:
     )
     return [
         *(lines or ["Nothing is worth a change."]),
-        f"Mean Dice over {counted(selection['cases'], 'case')}: {before}; with these choices: {after}",
+        f"Mean Dice over {counted(selection['cases'], 'case')}: {before}; with these choices, made on these "
+        f"very cases: {after}",
     ]

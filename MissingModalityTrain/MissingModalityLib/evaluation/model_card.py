@@ -20,9 +20,10 @@ from ..core.files import explain_write_errors, file_sha256, write_text
 from ..core.labels import CAVITY_REGION
 from ..core.modalities import in_words
 from ..core.words import counted
+from ..inference.card import SELECTED, Card
 from ..inference.learned import BEFORE
 from ..inference.student import Student
-from .attach import check_cross_validation, check_weights, trained_on
+from .attach import check_cross_validation, check_weights, choice_of, trained_on
 from .estimate_scores import score_estimates
 from .evaluate import read_evaluation
 from .metrics import scored_regions
@@ -78,7 +79,7 @@ def write_model_card(
         _data(student.card),
         _training(student.card),
         _scores(student.card, evaluation, trained_on(student_path, evaluation)),
-        *([_together(evaluation, cross_validation)] if cross_validation else []),
+        *([_together(student.card, evaluation, cross_validation)] if cross_validation else []),
         *([_estimates(student.card.calibration, evaluation)] if student.card.calibration else []),
         _limits(student.card, evaluation),
         _references(),
@@ -173,14 +174,28 @@ def _cases(evaluation: Mapping[str, Any]) -> str:
     return counted(len(evaluation["cases"]), "case")
 
 
-def _together(evaluation: Mapping[str, Any], cross_validation: Sequence[Mapping[str, Any]]) -> str:
+def _together(
+    card: Card, evaluation: Mapping[str, Any], cross_validation: Sequence[Mapping[str, Any]]
+) -> str:
     pooled = pool_evaluations([evaluation, *cross_validation])
     about = (
-        f"{_cases(pooled)} of {pooled['data']}: those above, and training cases scored by "
-        f"models that were trained the same way without them. {_left_out(pooled)}What the panel says to "
-        "expect of a subset stands here."
+        f"{_cases(pooled)} of {pooled['data']}: those above, and training cases scored by other "
+        "models of the same network and recipe, which learned without them and may have made fewer steps. "
+        f"{_chosen(card)}{_left_out(pooled)}What the panel says to expect of a subset stands here."
     )
     return "\n".join([f"## Evaluation and cross-validation together\n\n{about}\n", *score_tables(pooled)])
+
+
+def _chosen(card: Card) -> str:
+    """That choices flatter the scores of those that they were made on; no file says on whom that was."""
+    without = Card(card.network, card.options)
+    names = [name for name in SELECTED if choice_of(card, name) != choice_of(without, name)]
+    if not names:
+        return ""
+    return (
+        f"Where any of {', '.join(name.replace('_', ' ') for name in names)} was chosen on these training "
+        "cases, their scores are somewhat better than those of new ones. "
+    )
 
 
 def _estimates(calibration: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
@@ -190,11 +205,12 @@ def _estimates(calibration: Mapping[str, Any], evaluation: Mapping[str, Any]) ->
     """
     about = (
         "With each result the model estimates its Dice from its own probabilities. Fitted to "
-        f"{counted(calibration['results'], 'result')} of {counted(calibration['patients'], 'patient')} that "
-        "it had not learned from; the numbers are of patients that were left out of the fit in turn (nested "
-        "cross-validation)."
+        f"{counted(calibration['results'], 'result')} of {counted(calibration['patients'], 'patient')}, each "
+        "by a model of this kind that had not learned from the patient; the numbers are of patients that "
+        "were left out of the fit in turn (nested cross-validation)."
     )
-    head = ["region", "mean error of the estimate", "graded doubtful of those below 0.5", "of the others"]
+    # in the units of the tables above and of the sentence below
+    head = ["region", "mean error in points", "graded doubtful, % of those below 50", "% of the others"]
     body = [
         [region, *(_share_text(fitted[name]) for name in ("mean_error", "flagged", "false_alarms"))]
         for region, fitted in calibration["regions"].items()
@@ -205,7 +221,7 @@ def _estimates(calibration: Mapping[str, Any], evaluation: Mapping[str, Any]) ->
 
 
 def _share_text(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else f"{100 * value:.1f}"
 
 
 def _overlap(tested: Sequence[str], trained: Container[str], known: Container[str]) -> str:
@@ -300,7 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="+",
         default=[],
         metavar="DIR",
-        help="evaluations of training cases by models that were trained the same way without them",
+        help="evaluations of training cases by models of its network and recipe that learned without them",
     )
     options = parser.parse_args(arguments)
     try:

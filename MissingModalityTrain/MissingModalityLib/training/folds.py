@@ -13,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.progress import Progress
+from ..core.settings import flat
 from ..datasets.patients import of_voxels
 from ..evaluation.summary import EVALUATION_FOLDER
 from ..inference.student import Student
@@ -26,7 +28,7 @@ from .run_folder import RunFolder
 
 
 def fold_requests(request: TrainRequest) -> Iterator[TrainRequest]:
-    """What is asked for, fold by fold: each one's own folder, and prepared cases that all of them share.
+    """What is asked for, fold by fold, each in a folder of its own.
 
     Raises:
         OptionError: a stage is to begin anew, which is asked of one run.
@@ -38,8 +40,21 @@ def fold_requests(request: TrainRequest) -> Iterator[TrainRequest]:
         )
     folds = range(request.folds) if request.fold is None else [request.fold]
     for fold in folds:
-        prepared = request.prepared or request.output / RunFolder(request.output).prepared.name
-        yield replace(request, output=fold_folder(request.output, fold).path, prepared=prepared, fold=fold)
+        yield replace(request, output=fold_folder(request.output, fold).path, fold=fold)
+
+
+def shared_prepared(request: TrainRequest) -> Path | None:
+    """Where the prepared cases of a run that begins lie: folds share them, unless a folder was given.
+
+    Args:
+        request: for one run or fold.
+
+    Returns:
+        None for the run's own folder.
+    """
+    if request.prepared is None and request.folds is not None:
+        return RunFolder(request.output.parent).prepared
+    return request.prepared
 
 
 def record_beside(request: TrainRequest) -> RunRecord | None:
@@ -71,6 +86,32 @@ def record_beside(request: TrainRequest) -> RunRecord | None:
             record, plan=plan, cases={}, validation=(), left_out={}, warnings=(), fold=request.fold
         )
     return None
+
+
+def check_beside(request: TrainRequest, record: RunRecord) -> None:
+    """Refuse a fold that begins unlike another one, with which it could not be joined when it is trained.
+
+    Args:
+        request: for one fold. Of one that is resumed the settings may be those that the others get next.
+        record: what it is going to be made of, with all cases of its data.
+
+    Raises:
+        CaseError: it differs from another fold, or the record of that cannot be read.
+    """
+    for other in range(request.folds):
+        folder = fold_folder(request.output.parent, other)
+        if other == request.fold or not folder.has_checkpoint:
+            continue
+        there = RunRecord.read(folder)
+        # those that could not be read have not been tried yet
+        cases = {name: subset for name, subset in record.cases.items() if name not in there.left_out}
+        plan = there.plan if request.resume else record.plan
+        unlike = _unlike(replace(record, plan=plan, cases=cases), there)
+        if unlike:
+            raise CaseError(
+                f"'{folder.path}' has begun with other {unlike}, and folds that are unlike are not joined. "
+                "Give what it was given, or --resume to take over its settings; or choose another folder."
+            )
 
 
 def files_beside(request: TrainRequest) -> dict[str, str]:
@@ -175,10 +216,11 @@ def check_alike(output: Path, records: Sequence[RunRecord]) -> None:
     """
     first = records[0]
     for record in records:
-        if _made_of(record) != _made_of(first):
+        unlike = _unlike(record, first)
+        if unlike:
             raise CaseError(
-                f"{output}: fold {record.fold} was trained with other settings, cases or seed than fold "
-                f"{first.fold}. Train it again as the others, in an empty folder."
+                f"{output}: fold {record.fold} was trained with other {unlike} than fold {first.fold}. Train "
+                "it again as the others, in an empty folder."
             )
 
 
@@ -198,9 +240,21 @@ def fold_folder(output: Path, fold: int) -> RunFolder:
     return RunFolder(output / f"fold{fold}")
 
 
-def _made_of(record: RunRecord) -> tuple[Any, ...]:
-    """What all folds must have alike, as JSON has it."""
-    return to_json(record.plan), sorted(record.cases.items()), record.seed
+def _unlike(record: RunRecord, other: RunRecord) -> str:
+    """What of all that folds must have alike two of them have not, in words; empty if they have it all."""
+    pairs = [(one.folds, one.seed, dict(one.cases), _settings(one)) for one in (record, other)]
+    words = ("folds", "seed", "cases", "settings")
+    unlike = [word for word, own, there in zip(words, *pairs, strict=True) if own != there]
+    if "settings" in unlike:
+        own, there = pairs[0][-1], pairs[1][-1]
+        names = [name for name in {**own, **there} if own.get(name) != there.get(name)]
+        unlike[-1] += f" ({', '.join(names)})"
+    return " and ".join(unlike)
+
+
+def _settings(record: RunRecord) -> dict[str, Any]:
+    """Of a plan by their whole names, as JSON has them."""
+    return flat(strict_json.loads(strict_json.dumps(to_json(record.plan))))
 
 
 def _is_scored(student: Path, output: Path, record: RunRecord) -> bool:

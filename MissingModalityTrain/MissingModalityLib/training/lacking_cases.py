@@ -18,6 +18,9 @@ from ..datasets.prepared import SUFFIX
 from ..imaging.cache import CachedCase, stored, write_case
 from .missing_rates import missing_rates
 
+_MOST_DRAWS = 1000
+"""Rates under which so many leave nothing are next to 1, and drawing on could take hours."""
+
 
 def with_missing(cases: Sequence[CachedCase], rates: Sequence[str], seed: int) -> list[CachedCase]:
     """The cases, each without the sequences that it shall lack.
@@ -39,13 +42,16 @@ def with_missing(cases: Sequence[CachedCase], rates: Sequence[str], seed: int) -
 
 
 def drawn_subset(subset: Subset, name: str, rates: Mapping[Modality, float], seed: int) -> Subset:
-    """The sequences that are left of a case's; where none would be, all are drawn again."""
+    """The sequences that are left of a case's; where none would be, all are drawn again, in the end one."""
     words = np.frombuffer(hashlib.sha256(name.encode()).digest(), np.uint32).tolist()
     random = np.random.default_rng((seed, *words))
-    while True:
+    for _ in range(_MOST_DRAWS):
         left = tuple(modality for modality in subset if random.random() >= rates.get(modality, 0))
         if left:
             return left
+    # where one is left so seldom, two hardly ever are
+    chances = np.array([1 - rates[modality] for modality in subset])
+    return (subset[random.choice(len(subset), p=chances / chances.sum())],)
 
 
 def _reduced(case: CachedCase, subset: Subset) -> CachedCase:

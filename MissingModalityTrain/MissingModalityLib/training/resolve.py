@@ -23,7 +23,7 @@ from ..networks.heads import FIVE_CLASSES
 from ..networks.options import CAVITY, HEAD_NAMES
 from ..synthesis.options import GROWING
 from .checkpoints import read_checkpoint
-from .folds import files_beside, record_beside
+from .folds import check_beside, files_beside, record_beside, shared_prepared
 from .followers import check_trackers
 from .given_files import models_of, with_given_files
 from .plan import Plan, change_plan
@@ -74,7 +74,8 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
             f"'{request.output}' is a cross-validation. Give folds and --resume to go on with it, or choose "
             "another folder."
         )
-    asked = (request.resume and record_beside(request)) or _asked(request)
+    beside = record_beside(request) if request.resume else None
+    asked = _moved(beside, request) if beside else _asked(request)
     if folder.has_checkpoint:
         if relaunched and _asks_for(asked, RunRecord.read(folder)):
             return _resumed(request, {})
@@ -85,7 +86,10 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
     if request.folds is not None:
         asked = replace(asked, given_files=files_beside(request))
     asked = with_given_files(asked, list(asked.plan.stages), True, request.accept_changes)
-    return list_cases(_with_learned(asked, True)), None
+    record = list_cases(_with_learned(asked, True))
+    if request.folds is not None:
+        check_beside(request, record)
+    return record, None
 
 
 def _asked(request: TrainRequest) -> RunRecord:
@@ -114,7 +118,7 @@ def _asked(request: TrainRequest) -> RunRecord:
         growing=GROWING,
         convention=request.convention,
         initial=_whole(request.initial),
-        prepared=_whole(request.prepared),
+        prepared=_whole(shared_prepared(request)),
         versions={"missing_modality": __version__, "torch": torch.__version__},
         folds=request.folds,
         fold=request.fold,
@@ -172,15 +176,19 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
     _check_fixed(folder, record.plan, plan)
     _check_plan(plan, bool(record.initial))
     _check_epochs(plan, state)
-    record = replace(
-        record,
-        plan=plan,
-        data=_whole(request.data) or record.data,
-        prepared=_whole(request.prepared) or record.prepared,
-    )
+    record = _moved(replace(record, plan=plan), request)
     left, from_start = stages[len(finished) :], not finished and not state["epoch"]
     record = with_given_files(record, left, from_start, request.accept_changes)
     return _with_learned(record, from_start), state
+
+
+def _moved(record: RunRecord, request: TrainRequest) -> RunRecord:
+    """The record with the folders that were given now, where any were: what lies in them may have moved."""
+    return replace(
+        record,
+        data=_whole(request.data) or record.data,
+        prepared=_whole(request.prepared) or record.prepared,
+    )
 
 
 def _check_fixed(folder: RunFolder, before: Plan, plan: Plan) -> None:
