@@ -213,10 +213,8 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         return mrml.are_of_several_visits(nodes)
 
     def volumes(self, segmentationNode):
-        """Volumes in cm³ by segment ID: NCR, ED, ET, TC (tumor core), WT (whole tumor)."""
-        from MissingModalityLib import mrml
-
-        return mrml.region_volumes(segmentationNode)
+        """Volumes in cm³ by segment ID: NCR, ED, ET, TC (core), WT (whole tumor), see :meth:`measures`."""
+        return self.measures(segmentationNode)[0]
 
     def measures(self, segmentationNode):
         """Volumes in cm³ and longest axial diameters in mm, both by segment ID, of the segments as they are.

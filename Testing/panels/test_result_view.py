@@ -181,7 +181,7 @@ def test_what_was_drawn_into_the_output_during_a_run_is_kept(
             # -m MissingModalityLib segment --output OUT
             replace_process(patch, tmp_path, f"cp '{result}' \"$5\"; echo '{reply}'")
             run = panel.logic.startSegmentation({"FLAIR": volume}, node, steps=None)
-        before = mrml.region_volumes(node)
+        before = mrml.measures_of(node)[0]
         if keeps:
             mask = np.zeros(mrml.voxels_of(volume).shape, np.uint8)
             mask[3, 3, 3] = 1
@@ -189,8 +189,8 @@ def test_what_was_drawn_into_the_output_during_a_run_is_kept(
         run.wait()
         assert run.exception is None
         assert (run.kept is node) == keeps and (run.segmentation is node) != keeps
-        assert mrml.region_volumes(run.segmentation)["NCR"] > before["NCR"]
-        assert (mrml.region_volumes(node)["NCR"] == before["NCR"]) == keeps
+        assert mrml.measures_of(run.segmentation)[0]["NCR"] > before["NCR"]
+        assert (mrml.measures_of(node)[0]["NCR"] == before["NCR"]) == keeps
         kept = f"The segments of '{node.GetName()}' were changed during the segmentation, so they are kept; "
         kept += f"the result is '{run.segmentation.GetName()}'."
         assert run.report["warnings"] == ["Thick slices.", *([kept] if keeps else [])]

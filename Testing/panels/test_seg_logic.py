@@ -59,14 +59,17 @@ def test_the_first_lines_of_the_readme_fit_the_sample_patient(
 
     def segment(inputs: dict[str, Any]) -> Any:
         asked.append(running.nodesByModality(inputs))
-        return slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        reference = next(iter(asked[-1].values()))
+        classes = np.ones(mrml.voxels_of(reference).shape, np.uint8)
+        return mrml.place_segmentation(mrml.build_segmentation(classes, reference), reference)
 
     monkeypatch.setattr(logic, "segment", segment)
     monkeypatch.setattr(slicer.util, "getModuleLogic", {"MissingModalitySeg": logic}.get)
     names = {"slicer": slicer, "getNode": slicer.util.getNode}
     exec(readme.lines_with("Synthetic T1ce"), names)  # noqa: S102 - lines of our own README
     assert asked == [{modality: volumes[modality] for modality in (Modality.FLAIR, Modality.T1CE)}]
-    assert capsys.readouterr().out
+    # in cm³ of 22 x 24 x 26 voxels
+    assert f"'NCR': {22 * 24 * 26 * 7 * 8 * 7 / 1000:.0f}" in capsys.readouterr().out
 
 
 def test_logic_and_command_line_give_the_same_label_map(logic: Any, student: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_apply_runs_to_the_end_and_shows_segments_and_volumes(
     rows = table_rows(panel)
     names = [segment.name for segment in SEGMENTS]
     assert [name for name, *_ in rows] == ["Whole tumor", "Tumor core", *names]
-    volumes = mrml.region_volumes(node)
+    volumes = mrml.measures_of(node)[0]
     assert rows[0][1] == f"{volumes['WT']:.2f}"
     assert volumes["WT"] > 0
     assert float(rows[0][2]) > 0
@@ -198,7 +198,7 @@ def test_result_is_shown_faded_and_saved_as_the_label_map_it_is(
     assert saved.GetSize() == volume.GetSize()
     np.testing.assert_allclose(saved.GetOrigin(), volume.GetOrigin())
     voxel = 8 / 1000
-    found = mrml.region_volumes(node)
+    found = mrml.measures_of(node)[0]
     array = sitk.GetArrayFromImage(saved)
     for value, name in ((1, "NCR"), (2, "ED"), (3, "ET")):
         assert (array == value).sum() * voxel == pytest.approx(found[name])

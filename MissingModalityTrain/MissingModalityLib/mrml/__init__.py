@@ -13,7 +13,6 @@ from .segments import (
     label_map_of,
     measures_of,
     place_segmentation,
-    region_volumes,
     tumor_center,
 )
 from .steps import add_brain_mask, add_transform, brain_mask_of, write_brain_mask
@@ -36,7 +35,6 @@ __all__ = [
     "label_map_of",
     "measures_of",
     "place_segmentation",
-    "region_volumes",
     "tumor_center",
     "voxels_of",
     "write_brain_mask",

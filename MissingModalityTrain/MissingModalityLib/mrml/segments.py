@@ -20,7 +20,6 @@ from .volumes import Node, image_of, lps_in_world, lps_of, placed_image, voxels_
 
 BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
-_MM3_PER_CM3 = 1000.0
 
 
 def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = False) -> Node:
@@ -87,23 +86,6 @@ def place_segmentation(segmentation: Node, reference: Node, output: Node = None)
     return node
 
 
-def region_volumes(node: Node) -> dict[str, float]:
-    """Volumes in cm³ of NCR, ED, ET, TC and WT, by segment ID, from the disjoint segments as they are now.
-
-    And of RC, where the node has that segment.
-
-    Args:
-        node: segmentation node made by :func:`place_segmentation`; segments removed since count as empty.
-    """
-    volumes = {segment.id: _segment_volume(node, segment.id) for segment in SEGMENTS}
-    by_class = {segment.value: volumes[segment.id] for segment in SEGMENTS}
-    for region in reversed(REGION_SEGMENTS):
-        volumes[region.id] = sum(by_class[value] for value in region.classes)
-    if node.GetSegmentation().GetSegment(CAVITY_SEGMENT.id):
-        volumes[CAVITY_SEGMENT.id] = _segment_volume(node, CAVITY_SEGMENT.id)
-    return volumes
-
-
 def classes_of(node: Node, reference: Node) -> np.ndarray:
     """The disjoint segments of a node as classes (z, y, x) uint8 on the reference volume's voxels.
 
@@ -156,7 +138,8 @@ def label_map_of(node: Node) -> sitk.Image:
 def measures_of(node: Node) -> tuple[dict[str, float], dict[str, float]]:
     """Volumes in cm³ and longest axial diameters in mm of the segments as they are now, by segment ID.
 
-    Of the same voxels as those of a report, see :func:`label_map_of`; of RC where there is such a cavity.
+    Of the same voxels as those of a report, see :func:`label_map_of`: what two segments share counts once,
+    and a scaling parent transform counts. Of NCR, ED, ET, TC and WT, and of RC where there is such a cavity.
 
     Raises:
         ImageError: as :func:`label_map_of`.
@@ -274,25 +257,6 @@ def _add_segment(segmentation: Node, segment: Segment, image: Node, label_value:
     entry.SetTag("DICOM.SegmentAlgorithmName", "MissingModality")
     entry.AddRepresentation(BINARY, image)
     segmentation.AddSegment(entry, segment.id)
-
-
-def _segment_volume(node: Node, segment_id: str) -> float:
-    """Volume of one segment in cm³; a scaling parent transform counts."""
-    if node.GetSegmentation().GetSegment(segment_id) is None:
-        return 0.0
-    image = slicer.vtkOrientedImageData()
-    node.GetBinaryLabelmapRepresentation(segment_id, image)
-    if image.IsEmpty():
-        return 0.0
-    # the image is of this segment alone, 0 and 1, though segments share a label map
-    count = np.count_nonzero(vtk_to_numpy(image.GetPointData().GetScalars()))
-    scale = 1.0
-    transform = node.GetParentTransformNode()
-    if transform is not None and transform.IsTransformToWorldLinear():
-        world = vtk.vtkMatrix4x4()
-        transform.GetMatrixTransformToWorld(world)
-        scale = abs(world.Determinant())  # negative for a transform that mirrors
-    return float(count * np.prod(image.GetSpacing()) * scale / _MM3_PER_CM3)
 
 
 def _join_study(node: Node, reference: Node) -> None:
