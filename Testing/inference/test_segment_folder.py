@@ -63,6 +63,24 @@ def test_a_bad_case_is_told_of_and_the_others_are_done(cases: Path, student: Pat
     assert not (tmp_path / "out" / "A_1.seg.nrrd").exists()
 
 
+@pytest.mark.parametrize("content", ["Fall,Volumen\nA_1,3\n", "", "annotated"])
+def test_a_table_of_other_columns_is_not_replaced(
+    content: str, cases: Path, student: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    segment_folder(cases, output, student, "cpu")
+    lines = (output / "volumes.csv").read_text().splitlines()
+    segment_folder(cases, output, student, "cpu")
+    if content == "annotated":
+        content = "\n".join(
+            f"{line},{note}" for line, note in zip(lines, ("seen by", "me", "me"), strict=True)
+        )
+    (output / "volumes.csv").write_text(content)
+    with pytest.raises(OptionError, match=r"volumes\.csv has other columns"):
+        segment_folder(cases, output, student, "cpu")
+    assert (output / "volumes.csv").read_text() == content
+
+
 def test_a_failure_names_the_earlier_result_that_lies_in_its_place(
     cases: Path, student: Path, tmp_path: Path
 ) -> None:

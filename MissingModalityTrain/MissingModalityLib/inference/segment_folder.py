@@ -42,6 +42,7 @@ from .segment_files import Segmenter
 from .segmentation_report import is_as_written, is_unchanged, report_path
 
 TABLE_FILE = "volumes.csv"
+_FIRST_COLUMNS, _LAST_COLUMNS = ("case", "modalities"), ("warnings", "error")
 _MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
 _CLASSES = tuple(cls.name for cls in TUMOR_CLASSES)
 _COLUMN_NAMES = (*REGIONS, *(name for name in _CLASSES if name not in REGIONS))
@@ -95,7 +96,8 @@ def segment_folder(
 
     Raises:
         CaseError: no case was found, or none could be segmented.
-        StudentError, OptionError: as in :func:`.segment_files.segment_files`.
+        StudentError, OptionError: as in :func:`.segment_files.segment_files`; or ``output`` has a
+            ``volumes.csv`` of other columns.
     """
     data, output, student = Path(data), Path(output), Path(student or bundled_student())
     notify = reporter(on_progress)
@@ -110,6 +112,7 @@ def segment_folder(
     paths = {patient.name: output / f"{patient.name}{suffix}" for patient in listing.patients}
     # results may lie beside the cases, so a result's name can be that of an input
     _refuse_overwriting(listing.patients, student, [*paths.values(), table])
+    _refuse_foreign_table(table)
     _make_folder(output)
     outcome = _Outcome(listing.patients)
     segmenter = Segmenter(student, device, steps, chosen, regions, precision)
@@ -168,7 +171,7 @@ class _Outcome:
         columns += [f"{name}_{what}" for name in judged for what in ("estimated_dice", "grade")]
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")
-        lines.writerow(["case", "modalities", *columns, "warnings", "error"])
+        lines.writerow([*_FIRST_COLUMNS, *columns, *_LAST_COLUMNS])
         for case in self.cases:
             report = self.reports.get(case.name)
             if report:
@@ -295,6 +298,22 @@ def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list
     for path in outputs:
         if os.path.realpath(path) in read or os.path.realpath(report_path(path)) in read:
             raise OptionError(f"{path}: the output would overwrite an input. Choose another output folder.")
+
+
+def _refuse_foreign_table(table: Path) -> None:
+    """Raise OptionError where a table of other columns would be replaced: somebody's own, or annotated."""
+    try:
+        with table.open(encoding="utf-8-sig") as file:
+            columns = next(csv.reader(file), [])
+    except OSError:  # it is not there, or it is told where the table is written
+        return
+    except (ValueError, csv.Error):  # not UTF-8, or no lines
+        columns = []
+    if (*columns[:2], *columns[-2:]) != (*_FIRST_COLUMNS, *_LAST_COLUMNS):
+        raise OptionError(
+            f"{table} has other columns than the table that would replace it, so it is somebody's own. Move "
+            "it elsewhere, or choose another output folder."
+        )
 
 
 def _make_folder(output: Path) -> None:
