@@ -208,7 +208,7 @@ def test_a_result_that_somebody_changed_is_not_replaced_by_that_of_another_model
     again = segment_folder(cases, output, write_student(tmp_path / "other.safetensors", bias=0.5), "cpu")
     assert (again["segmented"], again["unforeseen"]) == (["C_3"], [])
     assert "A_1.seg.nrrd was changed after it was written" in again["failed"]["A_1"]
-    assert "B_2.seg.nrrd is there, and no report" in again["failed"]["B_2"]
+    assert "B_2.seg.nrrd exists, and no report" in again["failed"]["B_2"]
     assert [(output / f"{name}.seg.nrrd").read_bytes() for name in ("A_1", "B_2")] == before
 
 
@@ -230,7 +230,7 @@ def test_a_skipped_volume_beside_a_case_stands_in_its_row(cases: Path, student: 
     assert "skipped" not in rows["B_2"]["warnings"]
 
 
-@pytest.mark.parametrize("version", ["segment_folder.__version__", "segment_folder.VERSION"])
+@pytest.mark.parametrize("version", ["earlier_result.__version__", "earlier_result.VERSION"])
 def test_results_of_another_version_are_made_anew(
     cases: Path, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:

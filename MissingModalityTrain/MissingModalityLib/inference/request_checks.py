@@ -46,7 +46,8 @@ def check_request(
             raise ImageError(given_twice(first, str(path), second, str(other)))
     if output is not None:
         check_output(output, labels, (*files.values(), student, *beside))
-        check_replaced(output, overwrite)
+        if not overwrite:
+            check_replaced(output)
         check_source(output, ())
 
 
@@ -76,17 +77,17 @@ def check_output(output: Path, labels: str, inputs: Iterable[Path], regions: boo
             raise OptionError(f"{written}: the output would overwrite an input. Choose another output name.")
 
 
-def check_replaced(output: Path, overwrite: bool) -> None:
+def check_replaced(
+    output: Path, remedy: str = "Choose another name, or replace it with --overwrite (overwrite=True)."
+) -> None:
     """Raise OptionError where ``output`` is no segmentation as it was written: an original, or corrected."""
-    if not output.exists() or overwrite or is_as_written(output):
+    if not output.exists() or is_as_written(output):
         return
     if report_path(output).exists():
         what = "was changed after it was written, as by hand"
     else:
         what = "exists, and no report beside it says that it is an earlier result"
-    raise OptionError(
-        f"{output} {what}. Choose another name, or replace it with --overwrite (overwrite=True)."
-    )
+    raise OptionError(f"{output} {what}. {remedy}")
 
 
 def _check_writable(path: Path) -> None:

@@ -79,7 +79,8 @@ def segment_dicom(
     output, student = Path(output), Path(student or bundled_student())
     beside = read_beside(steps, grid)
     check_output(output, labels, [student, *beside], regions)
-    check_replaced(output, overwrite)
+    if not overwrite:
+        check_replaced(output)
     if steps_output is not None:
         check_steps_output(steps_output, beside, overwrite)
     if one_visit and (patient or study):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,38 +12,22 @@ from typing import Any
 
 import torch
 
-from .. import __version__
 from ..clinical.steps import Steps
-from ..core import strict_json
-from ..core.errors import CaseError, ImageError, OptionError
+from ..core.errors import CaseError, OptionError
 from ..core.failures import note_failure
-from ..core.files import (
-    explain_write_errors,
-    file_sha256,
-    image_suffix,
-    read_text,
-    remove_stale_temporaries,
-    write_text,
-)
+from ..core.files import explain_write_errors, file_sha256, remove_stale_temporaries, write_text
 from ..core.kinds import checked
-from ..core.labels import CAVITY_REGION, REGIONS, TUMOR_CLASSES
 from ..core.modalities import Modality, modality_named
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..core.words import counted, unknown_name
-from ..imaging.integrity import check_file
-from ..imaging.prepared import VERSION
-from .card import PRECISIONS
+from .earlier_result import done_before, keep_work, left_there
 from .folder_patients import Patient, find_patients
 from .locations import bundled_student
 from .result_file import SUFFIXES, check_form
 from .segment_files import Segmenter
-from .segmentation_report import is_as_written, is_unchanged, report_path
+from .segmentation_report import report_path
+from .volumes_table import TABLE_FILE, refuse_foreign_table, table_text
 
-TABLE_FILE = "volumes.csv"
-_FIRST_COLUMNS, _LAST_COLUMNS = ("case", "modalities"), ("warnings", "error")
-_MEASURES = {"volumes_cm3": "cm3", "axial_diameters_mm": "mm"}
-_CLASSES = tuple(cls.name for cls in TUMOR_CLASSES)
-_COLUMN_NAMES = (*REGIONS, *(name for name in _CLASSES if name not in REGIONS))
 _REMEDY = "Free some space, or close it in other programs, and start again; what is segmented is kept."
 
 
@@ -112,7 +94,7 @@ def segment_folder(
     paths = {patient.name: output / f"{patient.name}{suffix}" for patient in listing.patients}
     # results may lie beside the cases, so a result's name can be that of an input
     _refuse_overwriting(listing.patients, student, [*paths.values(), table])
-    _refuse_foreign_table(table)
+    refuse_foreign_table(table)
     _make_folder(output)
     outcome = _Outcome(listing.patients)
     segmenter = Segmenter(student, device, steps, chosen, regions, precision)
@@ -160,34 +142,7 @@ class _Outcome:
 
     def table(self) -> str:
         """One line as CSV for each case that is done or failed."""
-        cavity = any(CAVITY_REGION in report["volumes_cm3"] for report in self.reports.values())
-        measured = (*_COLUMN_NAMES, CAVITY_REGION) if cavity else _COLUMN_NAMES
-        columns = [f"{name}_{unit}" for unit in _MEASURES.values() for name in measured]
-        present = _CLASSES if any("presence" in report for report in self.reports.values()) else ()
-        columns += [f"{name}_present" for name in present]
-        expected = REGIONS if any("expectation" in report for report in self.reports.values()) else ()
-        columns += [f"{name}_expected_dice" for name in expected]
-        judged = REGIONS if any("grades" in report for report in self.reports.values()) else ()
-        columns += [f"{name}_{what}" for name in judged for what in ("estimated_dice", "grade")]
-        text = io.StringIO()
-        lines = csv.writer(text, lineterminator="\n")
-        lines.writerow([*_FIRST_COLUMNS, *columns, *_LAST_COLUMNS])
-        for case in self.cases:
-            report = self.reports.get(case.name)
-            if report:
-                # a result without a cavity has none of its volume
-                numbers = [report[measure].get(name, 0) for measure in _MEASURES for name in measured]
-                numbers += [report.get("presence", {}).get(name, "") for name in present]
-                dice = report.get("expectation", {}).get("dice", {})
-                numbers += [dice.get(name, "") for name in expected]
-                for name in judged:
-                    numbers += [report.get(key, {}).get(name, "") for key in ("estimated_dice", "grades")]
-                warnings = " ".join([*report["warnings"], *case.beside])
-                lines.writerow([case.name, report["modalities"], *numbers, warnings, ""])
-            elif case.name in self.failed:
-                warnings = " ".join(case.beside)
-                lines.writerow([case.name, "", *[""] * len(columns), warnings, self.failed[case.name]])
-        return text.getvalue()
+        return table_text(self.cases, self.reports, self.failed)
 
 
 def _segment_cases(
@@ -210,11 +165,11 @@ def _segment_cases(
             continue
         notify(Event(ProgressStage.CASES, index, total, case.name))
         try:
-            _refuse_replacing(paths[case.name])
+            keep_work(paths[case.name])
             outcome.reports[case.name] = case.segment(segmenter, paths[case.name], labels, case.facts())
         except Exception as error:  # of whatever kind: the other cases are not to wait for a repair
             failure = note_failure(error, case.name, table.parent)
-            outcome.failed[case.name] = failure.reason + _left_there(paths[case.name])
+            outcome.failed[case.name] = failure.reason + left_there(paths[case.name])
             if failure.unforeseen:
                 outcome.unforeseen.append(case.name)
         with suppress(OSError):  # a table program may hold the file; the last write tells the user
@@ -225,72 +180,10 @@ def _segment_cases(
 def _keep(outcome: _Outcome, case: Patient, path: Path, segmenter: Segmenter, labels: str) -> None:
     """Take up an earlier result; what goes wrong here is told where the case is segmented."""
     with suppress(Exception):
-        done = _done_before(case, path, segmenter, labels)
+        done = done_before(case, path, segmenter, labels)
         if done:
             outcome.reports[case.name] = outcome.told(done, path)
             outcome.kept.append(case.name)
-
-
-def _done_before(case: Patient, path: Path, segmenter: Segmenter, labels: str) -> dict[str, Any] | None:
-    """The report of an earlier run that would come out the same."""
-    try:
-        report = strict_json.loads(read_text(report_path(path)))
-        same = _origin(report) == {
-            "student": segmenter.student["sha256"],
-            "labels": labels,
-            "steps": segmenter.steps.to_json(),
-            "grid": segmenter.grid_name,
-            "regions": segmenter.regions,
-            "precision": segmenter.precision,
-            "preparation": VERSION,
-            "library": __version__,
-        }
-        if not (same and is_unchanged(report) and case.is_from(report, case.facts()) and path.is_file()):
-            return None
-        if image_suffix(path):
-            check_file(path)
-        return report
-    # no report, one that somebody has changed, or a result that is cut off or damaged
-    except (OSError, ValueError, KeyError, TypeError, ImageError):
-        return None
-
-
-def _origin(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What a result depends on beside files and device; reports of older versions lack part of it."""
-    return {
-        "student": report["student"]["sha256"],
-        "labels": report["labels"],
-        "steps": report.get("input_steps", {}).get("asked"),
-        "grid": report.get("grid"),
-        "regions": report.get("regions", False),
-        "precision": report.get("computation", {}).get("asked", PRECISIONS[0]),
-        "preparation": report.get("preparation"),
-        "library": report["versions"]["MissingModality"],
-    }
-
-
-def _refuse_replacing(path: Path) -> None:
-    """Raise OptionError where a file is no result as it was written, but somebody's work.
-
-    One with a report that is cut off is nobody's.
-    """
-    if not path.exists() or is_as_written(path):
-        return
-    told = report_path(path).exists()
-    if told and image_suffix(path):
-        try:
-            check_file(path)
-        except ImageError:
-            return
-    what = "was changed after it was written" if told else "is there, and no report says that it is a result"
-    raise OptionError(f"{path.name} {what}. It is kept; move it elsewhere to have the case segmented.")
-
-
-def _left_there(path: Path) -> str:
-    """A sentence where a case that failed has a result of before, which could pass for one of this run."""
-    if not path.exists() or not is_as_written(path):
-        return ""
-    return f" {path.name} is the result of an earlier run, of other files or made otherwise."
 
 
 def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list[Path]) -> None:
@@ -298,22 +191,6 @@ def _refuse_overwriting(cases: tuple[Patient, ...], student: Path, outputs: list
     for path in outputs:
         if os.path.realpath(path) in read or os.path.realpath(report_path(path)) in read:
             raise OptionError(f"{path}: the output would overwrite an input. Choose another output folder.")
-
-
-def _refuse_foreign_table(table: Path) -> None:
-    """Raise OptionError where a table of other columns would be replaced: somebody's own, or annotated."""
-    try:
-        with table.open(encoding="utf-8-sig") as file:
-            columns = next(csv.reader(file), [])
-    except OSError:  # it is not there, or it is told where the table is written
-        return
-    except (ValueError, csv.Error):  # not UTF-8, or no lines
-        columns = []
-    if (*columns[:2], *columns[-2:]) != (*_FIRST_COLUMNS, *_LAST_COLUMNS):
-        raise OptionError(
-            f"{table} has other columns than the table that would replace it, so it is somebody's own. Move "
-            "it elsewhere, or choose another output folder."
-        )
 
 
 def _make_folder(output: Path) -> None:
