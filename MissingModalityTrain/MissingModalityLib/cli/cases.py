@@ -6,7 +6,8 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
-from .options import add_command, add_convention, add_folder, folder_of, show_result
+from .last_word import show_result
+from .options import add_command, add_convention, add_folder, folder_of
 from .speech import add_speech
 
 _EXAMPLES = (

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..evaluation.printed import printed_tables
-from .options import add_command, add_convention, add_data, add_device, add_output, pair
+from .option_values import pair
+from .options import add_command, add_convention, add_data, add_device, add_output
 
 _EXAMPLES = (
     "compare baseline=results-of-another ours=results --output comparison",

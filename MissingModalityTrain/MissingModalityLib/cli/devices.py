@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from .options import add_command, add_device, add_student, show_result
+from .last_word import show_result
+from .options import add_command, add_device, add_student
 from .speech import add_speech
 
 _EXAMPLES = (

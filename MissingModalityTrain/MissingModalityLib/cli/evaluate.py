@@ -15,7 +15,10 @@ from ..core.printable import printable
 from ..evaluation.hd95_rules import HD95_DEFINITIONS, HD95_RULES
 from ..evaluation.measures import AGREEMENTS, MEASURES, TABLE_METRICS
 from ..runtime.ranks import launched_rank
+from .last_word import failure_code, show_result, skipped_lines, warning_lines
+from .option_values import label_numbers
 from .options import (
+    add_choice,
     add_command,
     add_convention,
     add_cross_validation,
@@ -23,11 +26,6 @@ from .options import (
     add_device,
     add_output,
     add_student,
-    failure_code,
-    label_numbers,
-    show_result,
-    skipped_lines,
-    warning_lines,
 )
 from .speech import LOG, add_speech, shown_progress
 
@@ -45,6 +43,36 @@ def add(commands: Any) -> None:
         commands, "evaluate", run, "Score a model on cases with labels, over all subsets.", _EXAMPLES
     )
     add_student(parser)
+    _add_predictions(parser)
+    add_data(parser, "folder of cases with labels")
+    add_output(parser, "DIR", "folder for tables and report")
+    parser.add_argument(
+        "--cases",
+        type=Path,
+        metavar="FILE",
+        help="text file with the names of the cases to score, one a line (default: all with a label)",
+    )
+    _add_scores(parser)
+    parser.add_argument(
+        "--store",
+        action="store_true",
+        help="keep the table in the model file too, unless it was trained on any of these cases",
+    )
+    add_cross_validation(
+        parser,
+        "with --store: folders of cross-validations by models that decide as this one does, whose "
+        "out-of-fold scores count in the table that is kept",
+    )
+    add_choice(
+        parser, "--resection-cavity", CAVITY_RULES, "background", "what a labeled resection cavity counts as"
+    )
+    add_convention(parser)
+    add_device(parser)
+    add_speech(parser)
+
+
+def _add_predictions(parser: argparse.ArgumentParser) -> None:
+    """What is scored in place of a model."""
     parser.add_argument(
         "--predictions",
         type=Path,
@@ -58,30 +86,12 @@ def add(commands: Any) -> None:
         metavar="NAME",
         help="how these label maps are numbered (default: as the cases' labels, or as their values tell)",
     )
-    add_data(parser, "folder of cases with labels")
-    add_output(parser, "DIR", "folder for tables and report")
-    parser.add_argument(
-        "--cases",
-        type=Path,
-        metavar="FILE",
-        help="text file with the names of the cases to score, one a line (default: all with a label)",
-    )
-    parser.add_argument(
-        "--hd95",
-        choices=tuple(HD95_DEFINITIONS),
-        default="directed",
-        help="what HD95 is; "
-        + "; ".join(f"{name}: {text}" for name, text in HD95_DEFINITIONS.items())
-        + " (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--hd95-rule",
-        choices=tuple(HD95_RULES),
-        default="penalty",
-        help="HD95 where a region is empty; "
-        + "; ".join(f"{name}: {text}" for name, text in HD95_RULES.items())
-        + " (default: %(default)s)",
-    )
+
+
+def _add_scores(parser: argparse.ArgumentParser) -> None:
+    """What is measured, and what the tables print of it."""
+    add_choice(parser, "--hd95", HD95_DEFINITIONS, "directed", "what HD95 is")
+    add_choice(parser, "--hd95-rule", HD95_RULES, "penalty", "HD95 where a region is empty")
     parser.add_argument(
         "--metrics",
         type=lambda text: text.split(","),
@@ -91,27 +101,6 @@ def add(commands: Any) -> None:
         + ", ".join((*MEASURES, *AGREEMENTS))
         + f"; all are measured and kept (default: {','.join(TABLE_METRICS)})",
     )
-    parser.add_argument(
-        "--store",
-        action="store_true",
-        help="keep the table in the model file too, unless it was trained on any of these cases",
-    )
-    add_cross_validation(
-        parser,
-        "with --store: folders of cross-validations by models that decide as this one does, whose "
-        "out-of-fold scores count in the table that is kept",
-    )
-    parser.add_argument(
-        "--resection-cavity",
-        choices=tuple(CAVITY_RULES),
-        default="background",
-        help="what a labeled resection cavity counts as; "
-        + "; ".join(f"{name}: {text}" for name, text in CAVITY_RULES.items())
-        + " (default: %(default)s)",
-    )
-    add_convention(parser)
-    add_device(parser)
-    add_speech(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,7 +12,9 @@ from ..core.files import restored_if_refused
 
 # reads headers alone: help must not load PyTorch
 from ..inference.card import BLENDINGS, CHOICES, GATES, OF_SCORES, SELECTED, Card, read_card
-from .options import add_command, add_cross_validation, add_output, at_least, show_result
+from .last_word import show_result
+from .option_values import at_least
+from .options import add_command, add_cross_validation, add_output
 from .speech import add_speech
 
 _EXAMPLES = ("export --run run --output model.safetensors",)

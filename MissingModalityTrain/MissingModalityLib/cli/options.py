@@ -1,26 +1,18 @@
-"""What several commands share: how a command is added, common options, kinds of values, the last word."""
+"""Options that several commands share, and how a command is added."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..clinical.steps import BIAS_FIELD, REGISTRATION, STRIPPING, Steps
-from ..core import strict_json
 from ..core.errors import OptionError
-from ..core.labels import CONVENTIONS, convention
-from ..core.modalities import Modality, modality_named
-from ..core.printable import printable
+from ..core.labels import CONVENTIONS
 from ..inference.card import PRECISIONS
-from ..runtime.ranks import launched_rank
+from .option_values import label_numbers, pair
 from .parser import Parser, with_examples
-from .speech import LOG
-
-_MOST_LINES = 20
-"""Cases and files that a summary names, a screenful; the report has them all."""
 
 Handler = Callable[[argparse.Namespace], None]
 
@@ -97,6 +89,21 @@ def add_device(parser: Any) -> None:
     )
 
 
+def add_choice(
+    parser: argparse.ArgumentParser, option: str, choices: Mapping[str, str], default: str, text: str
+) -> None:
+    """An option of a few words, each with what it means.
+
+    Args:
+        choices: by word, the meaning.
+        text: what is chosen.
+    """
+    meanings = "; ".join(f"{word}: {meaning}" for word, meaning in choices.items())
+    parser.add_argument(
+        option, choices=tuple(choices), default=default, help=f"{text}; {meanings} (default: %(default)s)"
+    )
+
+
 def add_precision(parser: Any) -> None:
     """What a network computes in."""
     parser.add_argument(
@@ -104,6 +111,18 @@ def add_precision(parser: Any) -> None:
         choices=PRECISIONS,
         default=PRECISIONS[0],
         help="of the network: auto is half precision where the device has it natively (default: %(default)s)",
+    )
+
+
+def add_labels(parser: argparse.ArgumentParser, where: str) -> None:
+    """``--labels``, the numbers that results are written with."""
+    parser.add_argument(
+        "--labels",
+        type=label_numbers,
+        metavar="NAME",
+        default="classes",
+        help=f"numbers in {where}; classes: 1 NCR/NET, 2 ED, 3 ET; brats2021: 4 for ET; also brats2015, "
+        "brats2023, brats2024, msd (default: %(default)s)",
     )
 
 
@@ -177,24 +196,6 @@ def add_convention(parser: Any) -> None:
     )
 
 
-def warning_lines(warnings: Iterable[Mapping[str, str]]) -> list[str]:
-    """A line for each ``case`` (empty for the whole folder) and ``warning``, a screenful at most."""
-    lines = [
-        f"Warning: {entry['case']}: {entry['warning']}" if entry["case"] else f"Warning: {entry['warning']}"
-        for entry in warnings
-    ]
-    # those about the whole folder come last, and must not be the ones that are cut off
-    left_out = len(lines) - _MOST_LINES
-    return [f"Warning: {left_out} more in the report.", *lines[left_out:]] if left_out > 0 else lines
-
-
-def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> list[str]:
-    """A line for each ``path`` and ``reason``, a screenful at most."""
-    lines = [f"Warning: skipped {entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_LINES]]
-    more = len(skipped) - _MOST_LINES
-    return [*lines, f"Warning: skipped {more} more, see the report."] if more > 0 else lines
-
-
 def add_settings(parser: Any, text: str) -> None:
     """``--set KEY=VALUE ...`` as pairs in ``settings``."""
     parser.add_argument(
@@ -207,78 +208,3 @@ def add_settings(parser: Any, text: str) -> None:
         type=pair,
         help=text,
     )
-
-
-def at_least(minimum: int, most: int | None = None) -> Callable[[str], int]:
-    """A kind of option value: whole numbers from ``minimum``, as far as ``most`` where it is given."""
-    limit = "" if most is None else f" and at most {most}"
-
-    def whole_number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = minimum - 1  # one message for words and for numbers that are too small
-        if value < minimum or (most is not None and value > most):
-            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {minimum}{limit}")
-        return value
-
-    return whole_number
-
-
-def number(text: str) -> float:
-    """A kind of option value: any number."""
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
-
-
-def label_numbers(text: str) -> str:
-    """A kind of option value: the name of a label convention, or a year of BraTS that numbers alike."""
-    try:
-        return convention(text.lower()).name
-    except OptionError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def modality(text: str) -> Modality:
-    """A kind of option value: any name of a sequence."""
-    try:
-        return modality_named(text)
-    except OptionError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def pair(text: str) -> tuple[str, str]:
-    """A kind of option value: KEY=VALUE; the value may hold further equals signs."""
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form KEY=VALUE")
-    return key, value
-
-
-def failure_code(result: Mapping[str, Any]) -> int:
-    """The exit code of a command on many cases: 1 where one was to be done and could not be.
-
-    That is what pipelines of the field end with then, such as fMRIPrep, and what schedulers take for failed.
-    """
-    return 1 if result["unforeseen"] or result.get("failed") else 0
-
-
-def show_result(options: argparse.Namespace, result: Mapping[str, Any], summary: str) -> None:
-    """The last word of a command: one JSON line for a parent process, text for people.
-
-    Of several processes that torchrun has started for one command, the first has it.
-    """
-    if launched_rank():
-        return
-    summary = printable(summary, lines=True)
-    # to a pipe Python prints in blocks, and who waits for this line shall not wait for the process's end
-    LOG.info("%s", summary)
-    if options.progress == "json":
-        print(strict_json.dumps({"event": "result", "result": result}), flush=True)
-    elif options.quiet:
-        warnings = [line for line in summary.splitlines() if line.startswith("Warning: ")]
-        print(*warnings, sep="\n", end="\n" if warnings else "", file=sys.stderr)
-    else:
-        print(summary, flush=True)

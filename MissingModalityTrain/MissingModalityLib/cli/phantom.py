@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .options import add_command, add_output, at_least
+from .option_values import at_least
+from .options import add_command, add_output
 
 _MOST_PATIENTS = 100_000
 """Of one command: some terabytes. It is for mistyped numbers."""

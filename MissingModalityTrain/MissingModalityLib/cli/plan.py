@@ -10,7 +10,9 @@ from ..core import strict_json
 from ..core.errors import OptionError
 from ..networks.registry import NETWORKS
 from ..training.presets import PRESET_NAMES
-from .options import add_command, add_data, add_device, add_settings, number, show_result
+from .last_word import show_result
+from .option_values import number
+from .options import add_command, add_data, add_device, add_settings
 from .parser import with_examples
 from .speech import add_speech
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CaseError, OptionError
-from .options import add_command, show_result
+from .last_word import show_result
+from .options import add_command
 from .speech import add_speech
 
 _EXAMPLES = ("plot run",)

@@ -7,16 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.words import counted
-from .options import (
-    add_command,
-    add_convention,
-    add_data,
-    add_output,
-    failure_code,
-    show_result,
-    skipped_lines,
-    warning_lines,
-)
+from .last_word import failure_code, show_result, skipped_lines, warning_lines
+from .options import add_command, add_convention, add_data, add_output
 from .speech import add_speech, shown_progress
 
 _EXAMPLES = (

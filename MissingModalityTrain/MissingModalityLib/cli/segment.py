@@ -9,9 +9,12 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..core.modalities import ALIASES, MODALITIES, Modality, modality_named
+from .last_word import show_result
+from .option_values import pair
 from .options import (
     add_command,
     add_device,
+    add_labels,
     add_one_visit,
     add_output,
     add_precision,
@@ -19,9 +22,6 @@ from .options import (
     add_steps,
     add_student,
     chosen_steps,
-    label_numbers,
-    pair,
-    show_result,
 )
 from .speech import add_speech, shown_progress
 
@@ -61,6 +61,25 @@ def add(commands: Any) -> None:
         "Segment the tumor of one patient from one to four volumes or DICOM.",
         _EXAMPLES,
     )
+    _add_input(parser)
+    _add_result(parser)
+    add_student(parser)
+    add_labels(parser, "OUT")
+    add_steps(parser, mask=True)
+    parser.add_argument(
+        "--steps-output",
+        type=Path,
+        metavar="FOLDER",
+        help="keep what the steps have made: brain.nrrd, transforms of moved volumes such as T1CE.tfm, and "
+        "steps.report.json, the record of these",
+    )
+    add_device(parser)
+    add_precision(parser)
+    add_speech(parser)
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    """Volumes, or DICOM and what to choose of it."""
     for modality in MODALITIES:
         _add_volume(parser, modality, f"--{modality.name.lower()}", f"{modality.title} volume")
         for other in (modality.name, *ALIASES[modality]):
@@ -97,6 +116,10 @@ def add(commands: Any) -> None:
         help="use these series of the DICOM folder, by number, description or UID as 'series' lists them: "
         "--series T1=5 T1ce='t1 post'",
     )
+
+
+def _add_result(parser: argparse.ArgumentParser) -> None:
+    """Where the result goes, and on whose voxels it lies."""
     add_output(
         parser,
         "OUT",
@@ -115,26 +138,6 @@ def add(commands: Any) -> None:
         "the volume named first; of DICOM the finest series)",
     )
     add_regions(parser)
-    add_student(parser)
-    parser.add_argument(
-        "--labels",
-        type=label_numbers,
-        metavar="NAME",
-        default="classes",
-        help="numbers in OUT; classes: 1 NCR/NET, 2 ED, 3 ET; brats2021: 4 for ET; also brats2015, "
-        "brats2023, brats2024, msd (default: %(default)s)",
-    )
-    add_steps(parser, mask=True)
-    parser.add_argument(
-        "--steps-output",
-        type=Path,
-        metavar="FOLDER",
-        help="keep what the steps have made: brain.nrrd, transforms of moved volumes such as T1CE.tfm, and "
-        "steps.report.json, the record of these",
-    )
-    add_device(parser)
-    add_precision(parser)
-    add_speech(parser)
 
 
 def _add_volume(parser: argparse.ArgumentParser, modality: Modality, option: str, text: str) -> None:

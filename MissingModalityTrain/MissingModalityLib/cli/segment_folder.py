@@ -7,20 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.words import counted
+from .last_word import failure_code, show_result
+from .option_values import modality
 from .options import (
     add_command,
     add_data,
     add_device,
+    add_labels,
     add_output,
     add_precision,
     add_regions,
     add_steps,
     add_student,
     chosen_steps,
-    failure_code,
-    label_numbers,
-    modality,
-    show_result,
 )
 from .speech import add_speech, shown_progress
 
@@ -59,14 +58,7 @@ def add(commands: Any) -> None:
         help="on whose voxels results lie: flair, t1ce, t1 or t2 (default: those of the first volume)",
     )
     add_regions(parser)
-    parser.add_argument(
-        "--labels",
-        type=label_numbers,
-        metavar="NAME",
-        default="classes",
-        help="numbers in the files; classes: 1 NCR/NET, 2 ED, 3 ET; brats2021: 4 for ET; also "
-        "brats2015, brats2023, brats2024, msd (default: %(default)s)",
-    )
+    add_labels(parser, "the files")
     add_steps(parser, mask=False)
     add_device(parser)
     add_precision(parser)

@@ -9,7 +9,9 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..core.words import counted
-from .options import add_command, add_device, at_least, number, show_result
+from .last_word import show_result
+from .option_values import at_least, number
+from .options import add_command, add_device
 from .speech import add_speech, shown_progress
 
 _EXAMPLES = (

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .options import add_command, add_folder, add_one_visit, folder_of, show_result
+from .last_word import show_result
+from .options import add_command, add_folder, add_one_visit, folder_of
 from .speech import add_speech, shown_progress
 
 _LONGEST_NAME = 40

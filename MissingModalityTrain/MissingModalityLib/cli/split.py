@@ -7,7 +7,9 @@ from typing import Any
 
 from ..core.errors import OptionError
 from ..datasets.published_splits import PARTS, SPLITS
-from .options import add_command, add_data, add_output, at_least, show_result
+from .last_word import show_result
+from .option_values import at_least
+from .options import add_command, add_data, add_output
 from .speech import add_speech
 
 _EXAMPLES = (

@@ -10,16 +10,9 @@ from ..core.errors import OptionError
 from ..core.words import counted
 from ..studies.registry import STUDIES, study_named
 from ..studies.sizes import SIZES, size_named
-from .options import (
-    add_command,
-    add_convention,
-    add_data,
-    add_device,
-    add_output,
-    add_settings,
-    at_least,
-    show_result,
-)
+from .last_word import show_result
+from .option_values import at_least
+from .options import add_command, add_convention, add_data, add_device, add_output, add_settings
 from .parser import with_examples
 from .speech import add_speech, shown_progress
 

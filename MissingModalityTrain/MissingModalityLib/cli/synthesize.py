@@ -15,17 +15,9 @@ from ..core.setting_texts import as_text
 from ..core.settings import with_changes
 from ..core.words import counted
 from ..synthesis.options import MOST_FACTOR, SYNTHESIS_METHODS, SynthesisOptions
-from .options import (
-    add_command,
-    add_convention,
-    add_data,
-    add_output,
-    add_settings,
-    at_least,
-    modality,
-    show_result,
-    warning_lines,
-)
+from .last_word import show_result, warning_lines
+from .option_values import at_least, modality
+from .options import add_command, add_convention, add_data, add_output, add_settings
 from .parser import with_examples
 from .speech import add_speech, shown_progress
 

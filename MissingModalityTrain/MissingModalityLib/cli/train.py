@@ -18,17 +18,9 @@ from ..training.presets import PRESET_NAMES
 from ..training.request import TrainRequest
 from ..training.run_folder import RunFolder
 from ..training.settings import Settings
-from .options import (
-    add_command,
-    add_convention,
-    add_data,
-    add_device,
-    add_output,
-    add_settings,
-    at_least,
-    show_result,
-    warning_lines,
-)
+from .last_word import show_result, warning_lines
+from .option_values import at_least
+from .options import add_command, add_convention, add_data, add_device, add_output, add_settings
 from .parser import with_examples
 from .speech import LOG, add_speech, shown_progress
 
