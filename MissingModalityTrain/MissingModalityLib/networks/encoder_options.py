@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..core.errors import OptionError
 from ..core.settings import switch
-from .option_kinds import PREFIX, NetworkOptions, whole
+from .option_kinds import PREFIX, NetworkOptions, require_heads_divide, whole
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,8 @@ class MMFormerOptions(NetworkOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.token_size % self.num_heads:
-            raise OptionError(
-                f"Setting {PREFIX}num_heads={self.num_heads} must be a divisor of "
-                f"{PREFIX}token_size={self.token_size}. Change one of them."
-            )
+        what = f"{PREFIX}token_size={self.token_size}"
+        require_heads_divide(self.num_heads, self.token_size, what)
 
 
 @dataclass(frozen=True)
@@ -99,8 +95,5 @@ class M2FTransOptions(NetworkOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         size = 16 * self.width  # channels of the coarsest of five levels
-        if size % self.num_heads:
-            raise OptionError(
-                f"Setting {PREFIX}num_heads={self.num_heads} must be a divisor of the {size} channels of a "
-                f"token, 16 times {PREFIX}width={self.width}. Change one of them."
-            )
+        what = f"the {size} channels of a token, 16 times {PREFIX}width={self.width}"
+        require_heads_divide(self.num_heads, size, what)

@@ -67,28 +67,16 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class Projection(nn.Sequential):
-    """1x1x1, depth-wise 3x3x3 and 1x1x1 convolutions, each normalized, with GELU between."""
+    """1x1x1, 3x3x3 and 1x1x1 convolutions, the middle one a group for each channel outside; each normalized.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: outside.
+        expansion: channels within, per channel outside.
+    """
+
+    def __init__(self, channels: int, expansion: int = 1) -> None:
+        wide = expansion * channels
         super().__init__(
-            nn.Conv3d(channels, channels, 1),
-            ChannelNorm(channels),
-            nn.GELU(),
-            nn.Conv3d(channels, channels, 3, padding=1, groups=channels),
-            ChannelNorm(channels),
-            nn.GELU(),
-            nn.Conv3d(channels, channels, 1),
-            ChannelNorm(channels),
-        )
-
-
-class Mixing(nn.Module):
-    """Wider, grouped convolutions beside a short cut, and GELU; in place of a Transformer's linear layers."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        wide = EXPANSION * channels
-        self.layers = nn.Sequential(
             nn.Conv3d(channels, wide, 1),
             ChannelNorm(wide),
             nn.GELU(),
@@ -98,6 +86,14 @@ class Mixing(nn.Module):
             nn.Conv3d(wide, channels, 1),
             ChannelNorm(channels),
         )
+
+
+class Mixing(nn.Module):
+    """A wider projection beside a short cut, and GELU; in place of a Transformer's linear layers."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = Projection(channels, EXPANSION)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, d, h, w) -> the same shape."""

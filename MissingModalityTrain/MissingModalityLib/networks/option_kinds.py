@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..core.errors import OptionError
 from ..core.settings import check, setting
 
 PREFIX = "network."
@@ -36,3 +37,11 @@ class NetworkOptions:
     def to_json(self) -> dict[str, Any]:
         """Values by option; lists in place of tuples, as they come back from a file."""
         return {name: list(x) if isinstance(x, tuple) else x for name, x in asdict(self).items()}
+
+
+def require_heads_divide(num_heads: int, size: int, what: str) -> None:
+    """Raise OptionError where attention heads cannot share ``size`` channels, named by ``what``, equally."""
+    if size % num_heads:
+        raise OptionError(
+            f"Setting {PREFIX}num_heads={num_heads} must be a divisor of {what}. Change one of them."
+        )

@@ -22,7 +22,7 @@ from .encoder_options import (
     UHeMISOptions,
     UHVEDOptions,
 )
-from .option_kinds import PREFIX, NetworkOptions, is_whole, whole
+from .option_kinds import PREFIX, NetworkOptions, is_whole, require_heads_divide, whole
 
 _PLAIN_HEADS = ("classes", "regions", "sigmoids")
 CAVITY = "+cavity"
@@ -175,11 +175,8 @@ class MSTKDNetOptions(NetworkOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.embedding_size % self.num_heads:
-            raise OptionError(
-                f"Setting {PREFIX}num_heads={self.num_heads} must be a divisor of "
-                f"{PREFIX}embedding_size={self.embedding_size}. Change one of them."
-            )
+        what = f"{PREFIX}embedding_size={self.embedding_size}"
+        require_heads_divide(self.num_heads, self.embedding_size, what)
 
 
 @dataclass(frozen=True)
