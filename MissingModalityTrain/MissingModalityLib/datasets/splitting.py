@@ -59,7 +59,7 @@ def split_folds(
         cases: to divide.
         folds: how many, at least 2.
         seed: of the random order.
-        patients_of: patient of each case by name, see :func:`.patients.patients_of`; default what names say.
+        patients_of: patient of each case by name, see :func:`.grouping.patients_of`; default what names say.
 
     Returns:
         The cases of each fold, sorted by name.

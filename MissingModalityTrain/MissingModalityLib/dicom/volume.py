@@ -25,7 +25,7 @@ def read_series(series: Series, tell: Callable[[str], None] = lambda sentence: N
     """The volume of a series; where it lies is what its slices themselves say.
 
     Args:
-        series: of :func:`.study.find_studies`.
+        series: of :func:`.listing.find_studies`.
         tell: called with a sentence for each thing that was left out or mended.
 
     Returns:

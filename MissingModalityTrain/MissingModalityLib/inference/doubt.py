@@ -34,7 +34,7 @@ def features(
 
     Args:
         probabilities: (3, D, H, W), 0..1, of WT, TC and ET in that order, see
-            :meth:`~..networks.heads.Head.region_probabilities`; 1 mm per voxel.
+            :meth:`~..networks.head.Head.region_probabilities`; 1 mm per voxel.
         thresholds: by region, the probability above which a voxel belongs to it.
         classes: (D, H, W) 0..3, the result itself, where it is not what ``thresholds`` say: after a softmax,
             or without its small pieces. ``thresholds`` still say what is far from them.

@@ -54,7 +54,7 @@ def apply_presence_gate(
     "soft" multiplies what a class gets with twice its presence, at most 1: what is more likely there than not
     stays as it is, below that voxels must be the surer, the less likely the class is. "hard" (as AdaMM is
     published) removes classes of a presence up to 0.5, "none" changes nothing. What that means depends on
-    the head, see :meth:`~..networks.heads.Head.apply_presence`.
+    the head, see :meth:`~..networks.head.Head.apply_presence`.
 
     Args:
         probabilities: (K, D, H, W), changed in place.

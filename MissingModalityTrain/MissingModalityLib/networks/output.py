@@ -74,11 +74,11 @@ class Output:
     """Result of ``network(image, available)``.
 
     Attributes:
-        logits: (B, K, D, H, W); what they mean says the network's :class:`.heads.Head`.
+        logits: (B, K, D, H, W); what they mean says the network's :class:`.head.Head`.
         features: intermediate tensors of the kinds that were asked for.
         presence: (B, 3), never in half precision: probability that the image holds each of
             :data:`.labels.TUMOR_CLASSES` at all; None where the network does not tell. ``logits`` know
-            nothing of it, see :meth:`.heads.Head.apply_presence`.
+            nothing of it, see :meth:`.head.Head.apply_presence`.
     """
 
     logits: Tensor
