@@ -20,7 +20,7 @@ def type_code(segment: Segment) -> tuple[str, str, str]:
 
 
 def test_disjoint_segments_cover_each_tumor_class_once_in_order() -> None:
-    assert [segment.tumor_class for segment in SEGMENTS] == [TumorClass.NCR, TumorClass.ED, TumorClass.ET]
+    assert [segment.value for segment in SEGMENTS] == [TumorClass.NCR, TumorClass.ED, TumorClass.ET]
 
 
 def test_region_segments_cover_the_classes_of_their_region() -> None:
@@ -31,7 +31,7 @@ def test_region_segments_cover_the_classes_of_their_region() -> None:
 
 def test_a_region_has_no_single_class() -> None:
     with pytest.raises(ValueError):
-        _ = REGION_SEGMENTS[0].tumor_class
+        _ = REGION_SEGMENTS[0].value
 
 
 def test_ids_names_colors_and_codes_are_distinct() -> None:

@@ -186,8 +186,7 @@ def assert_same_voxels(node, classes: sitk.Image) -> None:
     array = sitk.GetArrayViewFromImage(classes)
     for segment in SEGMENTS:
         expected = {
-            tuple(np.round(ras(classes, index), 4))
-            for index in np.argwhere(array == segment.tumor_class)[:, ::-1]
+            tuple(np.round(ras(classes, index), 4)) for index in np.argwhere(array == segment.value)[:, ::-1]
         }
         assert segment_points(node, segment.id) == expected, segment.name
 

@@ -67,15 +67,6 @@ class Segment:
         return int(value)
 
     @property
-    def tumor_class(self) -> TumorClass:
-        """The class that a disjoint segment stands for.
-
-        Raises:
-            ValueError: the segment is a region of several classes, or the resection cavity.
-        """
-        return TumorClass(self.value)
-
-    @property
     def unit_color(self) -> tuple[float, float, float]:
         """The color in 0..1, as MRML and segmentation files hold it."""
         red, green, blue = self.color

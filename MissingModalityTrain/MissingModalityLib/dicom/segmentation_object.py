@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -156,7 +156,6 @@ def _segmentation(
     algorithm: Algorithm,
     description: str,
 ) -> Segmentation:
-    from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
     from highdicom.seg import Segmentation
     from pydicom.uid import generate_uid
 
@@ -167,14 +166,6 @@ def _segmentation(
         setattr(source[0], keyword, None)
     classes = sitk.GetArrayViewFromImage(labels)
     segments = (*disjoint_segments(holds_cavity(classes)), *(REGION_SEGMENTS if regions else ()))
-    x, y, z = labels.GetSpacing()
-    axes = np.reshape(labels.GetDirection(), (3, 3)).T[:2].ravel()
-    # where a slice of the series lies below, its own numbers: by these it is found again for the frame
-    positions = [
-        frame.position if frame else labels.TransformIndexToPhysicalPoint((0, 0, index))
-        for index, frame in enumerate(frames)
-    ]
-    first = next(filter(None, frames), None)
     enhanced = "NumberOfFrames" in source[0]
     result = Segmentation(
         source_images=source[:1] if enhanced else source,
@@ -195,14 +186,31 @@ def _segmentation(
         content_description=_PURPOSE,
         content_label=_LABEL,
         series_description=description,
-        plane_positions=[PlanePositionSequence("PATIENT", position) for position in positions],
-        plane_orientation=PlaneOrientationSequence("PATIENT", first.axes if first else axes),
-        pixel_measures=PixelMeasuresSequence(first.spacing if first else (y, x), z, z),
+        **_places(labels, frames),
     )
     for keyword, value in dates.items():
         setattr(result, keyword, value)
     _refer_as_filed(result, filed)
     return result
+
+
+def _places(labels: sitk.Image, frames: Sequence[Frame | None]) -> dict[str, Any]:
+    """Where the slices of the label map lie, as highdicom takes it."""
+    from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence
+
+    x, y, z = labels.GetSpacing()
+    axes = np.reshape(labels.GetDirection(), (3, 3)).T[:2].ravel()
+    # where a slice of the series lies below, its own numbers: by these it is found again for the frame
+    positions = [
+        frame.position if frame else labels.TransformIndexToPhysicalPoint((0, 0, index))
+        for index, frame in enumerate(frames)
+    ]
+    first = next(filter(None, frames), None)
+    return {
+        "plane_positions": [PlanePositionSequence("PATIENT", position) for position in positions],
+        "plane_orientation": PlaneOrientationSequence("PATIENT", first.axes if first else axes),
+        "pixel_measures": PixelMeasuresSequence(first.spacing if first else (y, x), z, z),
+    }
 
 
 def _as_one_series(source: Sequence[Dataset]) -> tuple[list[Dataset], dict[str, tuple[str, ...]]]:
