@@ -108,7 +108,7 @@ GPUS: Mapping[str, Machine] = {
 
 _CPU_ACHIEVED = 0.64
 """Of the rate of a matrix product and of a copy: the geometric mean of what steps of three networks reached
-on an AMD EPYC, 0.44 to 0.84, see ``Testing/tools/measure_steps.py``."""
+on an AMD EPYC in PyTorch's own layout; ``Testing/tools/measure_steps.py`` shows what they reach now."""
 
 _CPU_HELD = int(0.55 * GIB)
 """Python, PyTorch, MONAI and what a first step loads, beside its tensors: measured on an AMD EPYC by
