@@ -48,7 +48,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    for module in ("dynunet_plugin", "focal_plugin", "short_first_plugin"):
+    for module in ("dynunet_plugin", "focal_plugin", "whole_first_plugin"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return folder
 

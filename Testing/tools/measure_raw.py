@@ -1,7 +1,7 @@
 """How good and how fast raw volumes are segmented: real ones with a mask, and simulated ones.
 
-    python Testing/tools/measure_raw.py real ../shared/data
-    python Testing/tools/measure_raw.py real ../shared/data --registration never --stripping never
+    python Testing/tools/measure_raw.py real FOLDER
+    python Testing/tools/measure_raw.py real FOLDER --registration never --stripping never
     python Testing/tools/measure_raw.py simulated FOLDER_OF_CASES --count 10
 
 Each patient has a process of its own, so that its peak of memory is its own. ``real`` scores the whole tumor
