@@ -147,7 +147,7 @@ def test_only_cases_that_train_lack_sequences(
 ) -> None:
     seen = []
     monkeypatch.setattr(
-        "MissingModalityLib.training.run_cases.with_missing",
+        "MissingModalityLib.training.stage_cases.with_missing",
         lambda cases, rates, seed: seen.append(([case.name for case in cases], rates, seed)) or list(cases),
     )
     held_out = write_list(tmp_path / "held_out.txt", "patient_b")

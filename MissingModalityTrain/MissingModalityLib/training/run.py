@@ -27,8 +27,9 @@ from .plan import Plan
 from .record import RunRecord
 from .request import TrainRequest, takes_request
 from .resolve import State, resolve
-from .run_cases import prepare_run_cases, stage_cases
+from .run_cases import prepare_run_cases
 from .run_folder import RunFolder, leaving_nothing
+from .stage_cases import stage_cases
 from .stage_students import drop_stages, keep_stage, load_weights
 
 
