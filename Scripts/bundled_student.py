@@ -131,7 +131,8 @@ def _untrained(chosen: Mapping[str, Any]) -> Student:
 
 def _make(data: Path, test: Path, run: Path, models: Path, folds: Path | None) -> None:
     # here: scoring reads volumes, and the recipe is also trained where nothing is installed that does
-    from MissingModalityLib.evaluation.attach import attach_evaluation, check_cross_validation, store_choices
+    from MissingModalityLib.evaluation.attach import attach_evaluation, store_choices
+    from MissingModalityLib.evaluation.belonging import check_cross_validation
     from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
     from MissingModalityLib.evaluation.model_card import write_model_card
     from MissingModalityLib.evaluation.summary import EVALUATION_FOLDER

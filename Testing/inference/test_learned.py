@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from MissingModalityLib.evaluation.attach import trained_on
+from MissingModalityLib.evaluation.known_cases import trained_on
 from MissingModalityLib.inference.learned import Learned, learned_by
 from small_networks import tiny_student
 

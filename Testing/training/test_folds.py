@@ -10,9 +10,10 @@ import pytest
 
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
-from MissingModalityLib.evaluation.attach import store_choices, trained_on
+from MissingModalityLib.evaluation.attach import store_choices
 from MissingModalityLib.evaluation.comparison import compare_folders
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
+from MissingModalityLib.evaluation.known_cases import trained_on
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.training import selection
 from MissingModalityLib.training.run import train

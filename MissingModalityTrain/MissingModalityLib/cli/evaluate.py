@@ -109,8 +109,9 @@ def run(options: argparse.Namespace) -> int:
         raise OptionError("--cross-validation counts in a model's file alone. Add --store, or leave it out.")
     if options.predictions is not None:
         return _run_predictions(options)
-    from ..evaluation.attach import attach_evaluation, check_storable, first_learned, trained_on
+    from ..evaluation.attach import attach_evaluation, check_storable
     from ..evaluation.evaluate import evaluate_folder
+    from ..evaluation.known_cases import first_learned, trained_on
     from ..inference.locations import bundled_student
     from ..runtime import distributed
 

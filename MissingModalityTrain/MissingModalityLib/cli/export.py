@@ -104,7 +104,7 @@ def _card_of(path: Path) -> Card | None:
 
 def _lost(before: Card | None, after: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
     """What a model that was replaced had and the new one has not, though nobody asked for anything else."""
-    from ..evaluation.attach import choice_of
+    from ..evaluation.belonging import choice_of
 
     if before is None:
         return {}

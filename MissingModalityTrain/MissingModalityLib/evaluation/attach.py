@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 from safetensors import safe_open
 
-from ..core.aliases import OLD_CARD_KEYS, renamed
-from ..core.errors import CaseError, MissingModalityError, StudentError
+from ..core.errors import CaseError, StudentError
 from ..core.files import explain_write_errors
 from ..core.kinds import checked
-from ..core.labels import REGIONS
-from ..datasets.case import Case
-from ..imaging.content import identity
-from ..imaging.reading import read_study
-from ..inference.card import BLENDINGS, CHOICES, OF_SCORES, SELECTED, read_card
-from ..inference.learned import Learned
+from ..inference.card import CHOICES, OF_SCORES, SELECTED
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
-from ..networks.head import THRESHOLD
+from .belonging import check_cross_validation, check_weights
 from .calibration import FEWEST_PATIENTS, fit_calibration, patients_in
-from .evaluate import prediction_facts, read_evaluation
+from .evaluate import read_evaluation
 from .gains import gains
+from .known_cases import trained_on
 from .pooling import check_rules, pool_evaluations
-from .scoring import labeled_cases
-from .trained_alike import model_facts, unlike_models
 
 _FACTS = ("data", "date", "device", "hd95_rule", "hd95_definition")
 _GROUPS = ("all", "with FLAIR", "with T1ce")
 """Averages that the panel and earlier versions read; the others can be made of the subsets."""
 
 _NAMES_OF_SCORES = {"evaluation": "its evaluation", "calibration": "its estimate of Dice"}
-_UNCHOSEN = {"blending": BLENDINGS[0], "thresholds": dict.fromkeys(REGIONS, THRESHOLD)}
-"""What a card without the key decides by, where that is something; no size, axis or width is as good as 0."""
 
 _DECIMALS = {"dice": 4, "hd95": 2, "lesion_dice": 4, "lesion_hd95": 2}
 """A hundredth of the Dice points and a hundredth of the millimeters that tables print."""
@@ -172,116 +162,6 @@ def _check_unseen(student: Path, evaluation: Mapping[str, Any]) -> None:
             f"{student.name} was trained on {', '.join(seen)}; scores on these flatter it. Evaluate it on "
             "other cases, or list those with --cases."
         )
-
-
-def trained_on(student: Path | str, evaluation: Mapping[str, Any]) -> list[str]:
-    """Names of the evaluated cases that the student learned from, as far as its card tells.
-
-    A case is known by the voxels of its volumes, under whatever name; by its name where the card or the
-    evaluation is of an earlier version, which kept no hashes.
-    """
-    learned = Learned(read_card(student).get("training"))
-    cases = evaluation["cases"]
-    return [case["name"] for case in cases if learned.has(case["name"], case.get("voxels_sha256"))]
-
-
-def first_learned(
-    student: Path, data: Path, convention: str | None, cases: Collection[str] | Path | None
-) -> str | None:
-    """Name of a case that is going to be scored and that the student learned from, before any is scored.
-
-    Only cases that were trained on under the name that they have now are read for it; :func:`trained_on`
-    finds the others too, when all have been read.
-
-    Args:
-        student: a student file.
-        data, convention, cases: as of :func:`.evaluate.evaluate_folder`, which tells what is wrong with them.
-    """
-    with suppress(MissingModalityError):
-        learned = Learned(read_card(student).get("training"))
-        for case in labeled_cases(data, convention, cases)[0]:
-            if case.name in learned.cases and _is_known(case, learned):
-                return case.name
-    return None
-
-
-def _is_known(case: Case, learned: Learned) -> bool:
-    try:
-        content = identity(read_study(case).images)
-    except Exception:  # such a case is skipped, and told, when its turn comes
-        return False
-    return learned.has(case.name, content)
-
-
-def check_weights(student: Student, evaluation: Mapping[str, Any], path: Path) -> None:
-    """Refuse an evaluation of other weights, or of another window or choice (:data:`.card.CHOICES`).
-
-    Raises:
-        CaseError: naming the student file ``path`` and the student that was evaluated.
-    """
-    if evaluation.get("weights_sha256") != weights_sha256(student.network):
-        raise CaseError(
-            f"The evaluation is not one of {path.name}: it was made with other weights "
-            f"({evaluation.get('student', 'unknown model')}). Evaluate this model and try again."
-        )
-    unlike = _decided_otherwise(student, evaluation)
-    if unlike:
-        name, found, own = unlike
-        raise CaseError(
-            f"The evaluation is not one of {path.name} as it is now: it was made with {name} "
-            f"{found}, the file has {own}. Evaluate this model and try again."
-        )
-
-
-def check_cross_validation(
-    student: Student, cross_validation: Iterable[Mapping[str, Any]], path: Path
-) -> None:
-    """Refuse scores of students of another kind or that decide otherwise: they say nothing of what this
-    one's results are worth.
-
-    Raises:
-        CaseError: naming the student file ``path`` and what differs.
-    """
-    for evaluation in cross_validation:
-        told = f"The cross-validation '{evaluation.get('student', 'unknown')}'"
-        checks = (
-            (
-                unlike_models(evaluation.get("model") or {}, model_facts(student.card)),
-                "is one of models with",
-                "Give one of models that were trained as this one (train --folds), or leave it out.",
-            ),
-            (
-                _decided_otherwise(student, evaluation),
-                "was made with",
-                "Store the same choices in the models of the folds and score these again (select --store, "
-                "then train --resume), or leave the cross-validation out.",
-            ),
-        )
-        for unlike, was, remedy in checks:
-            if unlike:
-                name, found, own = unlike
-                raise CaseError(
-                    f"{told} {was} {name} {found}, and {path.name} has {own}, so it does not tell what to "
-                    f"expect of this model. {remedy}"
-                )
-
-
-def _decided_otherwise(student: Student, evaluation: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """What an evaluation was made with otherwise than the student would be now, of its window and its
-    choices (:data:`.card.CHOICES`): the name, what it was and what it is."""
-    facts = renamed(prediction_facts(student), OLD_CARD_KEYS)
-    # older summaries lack it, and all have earlier names of the card's facts
-    found = renamed(evaluation.get("prediction", facts), OLD_CARD_KEYS)
-    for name in dict.fromkeys([*found, *(choice for choice in CHOICES if choice in facts)]):
-        made, own = choice_of(found, name), choice_of(facts, name)
-        if made != own:
-            return name, made or "none", own or "none"
-    return None
-
-
-def choice_of(card: Mapping[str, Any], name: str) -> Any:
-    """By what a card decides, of its window and its choices, whether it has the key or not."""
-    return card.get(name) or _UNCHOSEN.get(name)
 
 
 def summary_of(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from ..core.words import counted
 from ..inference.card import SELECTED, Card
 from ..inference.learned import BEFORE
 from ..inference.student import Student
-from .attach import check_cross_validation, check_weights, choice_of, trained_on
+from .belonging import check_cross_validation, check_weights, choice_of
 from .estimate_scores import score_estimates
 from .evaluate import read_evaluation
+from .known_cases import trained_on
 from .metrics import scored_regions
 from .pooling import pool_evaluations
 from .rows_file import row_of

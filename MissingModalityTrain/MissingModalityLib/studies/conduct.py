@@ -317,7 +317,7 @@ def _draw_networks(work: StudyWork, rows: Sequence[Scored], printed: Printed) ->
 
 def _learned_from(work: StudyWork) -> list[str]:
     """Names of test cases whose voxels a network of the table was trained on."""
-    from ..evaluation.attach import trained_on
+    from ..evaluation.known_cases import trained_on
 
     seen: set[str] = set()
     for cell in work.runs.cells:

@@ -261,7 +261,7 @@ def _is_scored(student: Path, output: Path, record: RunRecord) -> bool:
     """Whether ``output`` holds scores of this very student on what its fold has held out: since then the fold
     may have been trained on, or given what :func:`.selection.select` has chosen, or other cases may have been
     scored into this folder."""
-    from ..evaluation.attach import check_weights
+    from ..evaluation.belonging import check_weights
     from ..evaluation.evaluate import read_evaluation
 
     try:
