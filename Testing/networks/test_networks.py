@@ -160,6 +160,8 @@ def test_an_impossible_width_is_refused_as_it_was_given(name: str, width: object
         ("rfnet", "classes", 10**6),
         ("mstkdnet", "num_heads", 0),
         ("mstkdnet", "num_heads", 5),
+        ("mmformer", "num_heads", 5),
+        ("m2ftrans", "num_heads", 3),
         ("mstkdnet", "num_layers", 10**6),
         ("mstkdnet", "position_grid", (0, 1, 1)),
         ("mstkdnet", "position_grid", (10**6, 10**6, 10**6)),
