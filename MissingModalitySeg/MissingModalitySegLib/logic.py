@@ -5,7 +5,7 @@ from pathlib import Path
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from MissingModalityLib.core.segments import REGION_SEGMENTS
+from MissingModalityLib.core.segments import REGION_SEGMENTS, disjoint_segments
 from MissingModalityLib.runtime.jobs import Job
 from MissingModalityPanelLib.dependencies import ensureDependencies, ensureStripping
 from MissingModalityPanelLib.parameters import readParameterNode
@@ -156,25 +156,30 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             path: its suffix says the kind of file: .nii.gz, .nii, .nrrd or .seg.nrrd.
 
         Raises:
-            MissingModalityError: the reference volume is gone, or the file cannot be written.
+            MissingModalityError: the reference volume is gone, whole tumor or tumor core were drawn in and
+                disagree with their parts, or the file cannot be written.
         """
         # here as in all methods below: SimpleITK, which these bring, would delay each start of Slicer
         from MissingModalityLib import mrml
         from MissingModalityLib.imaging.segmentation_file import write_segmentation
 
-        write_segmentation(mrml.label_map_of(segmentationNode), Path(path))
+        labels, corrected = mrml.label_map_of(segmentationNode), mrml.corrected_in(segmentationNode)
+        computed = [segment.id for segment in disjoint_segments(cavity=True) if segment.id not in corrected]
+        write_segmentation(labels, Path(path), computed=computed)
 
     def saveDicomSeg(self, segmentationNode, path):
         """Write the segments as a DICOM object (SEG) on the slices of the series that they were found on.
 
-        Whole tumor and tumor core are in it where the node has them. Needs the package highdicom.
+        Whole tumor and tumor core are in it where the node has them, as the sums of their parts. What a
+        person has corrected is in it as semiautomatic. Needs the package highdicom.
 
         Args:
             path: the file, by convention ending in .dcm.
 
         Raises:
             MissingModalityError: the reference volume did not come from DICOM or lies elsewhere now, its
-                files are gone, the file cannot be written, or the package is missing.
+                files are gone, whole tumor or tumor core were drawn in and disagree with their parts, the
+                file cannot be written, or the package is missing.
         """
         from MissingModalityLib import mrml
         from MissingModalityLib.dicom.segmentation_object import require_highdicom, write_dicom_seg
@@ -183,7 +188,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         labels, files = mrml.dicom_label_map_of(segmentationNode)
         segmentation = segmentationNode.GetSegmentation()
         regions = any(segmentation.GetSegment(region.id) for region in REGION_SEGMENTS)
-        write_dicom_seg(labels, files, Path(path), regions)
+        write_dicom_seg(labels, files, Path(path), regions, corrected=mrml.corrected_in(segmentationNode))
 
     def detectInputs(self, scene=None):
         """Guess the MRI sequence of each loaded volume.
@@ -220,10 +225,12 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         """Volumes in cm³ and longest axial diameters in mm, both by segment ID, of the segments as they are.
 
         Counted on the voxels of their reference volume, as a segmentation reports them: what two segments
-        share counts once.
+        share counts once. Whole tumor and tumor core are the sums of their parts, and brought up to date
+        where they are segments.
 
         Raises:
-            MissingModalityError: the reference volume is gone, or the node has none of the segments.
+            MissingModalityError: the reference volume is gone, the node has none of the segments, or whole
+                tumor or tumor core were drawn in and disagree with their parts.
         """
         from MissingModalityLib import mrml
 

@@ -75,6 +75,8 @@ class ResultSection(Section):
         """
         if stamp == self._shown and stamp is not None:
             return
+        if stamp not in (None, self._stamp) and not self.panel.isShown:
+            return  # somebody is at work in the Segment Editor; measured when the panel is shown again
         self._shown = stamp
         self.ui.volumesTable.setRowCount(0)
         for label in (self.ui.estimateLabel, self.ui.notesLabel, self.ui.presenceLabel):
@@ -100,6 +102,7 @@ class ResultSection(Section):
             self._fillTable(*self.logic.measures(self._node))
         except MissingModalityError as error:  # their volume is gone, or all of them are
             text = _("The segments were changed since they were made.") + f" {error}"
+        self._shown = stampOf(self._node)  # whole tumor and tumor core have followed their parts
         setStatus(self.ui.estimateLabel, f"{SIGNS[Grade.CHECK]} {escape(text)}")
 
     def _fillTable(self, volumes, diameters):

@@ -167,6 +167,27 @@ def test_the_table_follows_what_is_corrected_by_hand(panel: Any) -> None:
     assert not rows(panel) and "is not loaded any more" in panel.ui.estimateLabel.text
 
 
+def test_whole_tumor_follows_corrections_when_the_panel_is_shown_again(panel: Any) -> None:
+    volume = add_volume("FLAIR")
+    classes = tumor(volume, LARGE)
+    node = mrml.place_segmentation(mrml.build_segmentation(classes, volume, regions=True), volume)
+    panel.result.showRun(SimpleNamespace(segmentation=node, report=REPORT))
+    found = rows(panel)
+    panel.exit()  # to the Segment Editor
+    grown = np.zeros_like(classes)
+    grown[2:12, 2:12, 2:12] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(grown, node, "ED", volume)
+    panel.updateGui()  # as when a node is removed while somebody draws
+    whole = slicer.util.arrayFromSegmentBinaryLabelmap(node, "WT", volume)
+    assert rows(panel) == found and np.count_nonzero(whole) == np.count_nonzero(classes)
+    panel.enter()
+    assert rows(panel)[0][0] == "1.00"
+    np.testing.assert_array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(node, "WT", volume), grown)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(classes, node, "WT", volume)
+    panel.updateGui()
+    assert not rows(panel) and "was changed by itself" in panel.ui.estimateLabel.text
+
+
 def test_what_was_drawn_into_the_output_during_a_run_is_kept(
     panel: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -37,7 +37,7 @@ def segment_dicom(
     study: str | None = None,
     on_progress: Progress | None = None,
     steps: Steps | None = None,
-    steps_output: Path | None = None,
+    steps_output: Path | str | None = None,
     grid: Modality | Path | str | None = None,
     regions: bool = False,
     overwrite: bool = False,
@@ -80,8 +80,9 @@ def segment_dicom(
     beside = read_beside(steps, grid)
     check_output(output, labels, [student, *beside], regions)
     check_replaced(output, overwrite)
-    if steps_output is not None:
-        check_steps_output(steps_output, beside, overwrite)
+    kept = None if steps_output is None else Path(steps_output)
+    if kept is not None:
+        check_steps_output(kept, beside, overwrite)
     if one_visit and (patient or study):
         raise OptionError(
             "One visit (--one-visit) takes all images of the folder for one. Leave out patient and study."
@@ -94,4 +95,4 @@ def segment_dicom(
     volumes, chosen = read(visit, lambda *place: notify(Event(ProgressStage.READ, *place)))
     volumes = grid_told(volumes, segmenter.grid)
     told = {"dicom": {**chosen.to_json(), "files": files_facts(visit)}, "sources": chosen.files}
-    return segmenter.segment(volumes, output, labels, notify, begin, steps_output=steps_output, **told)
+    return segmenter.segment(volumes, output, labels, notify, begin, steps_output=kept, **told)

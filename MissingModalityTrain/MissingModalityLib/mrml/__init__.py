@@ -6,9 +6,10 @@ of the reference volume and under its parent transform, so both stay together wh
 
 from .detection import are_of_several_visits, assign_inputs, detect_inputs
 from .inputs import check_nodes, input_problem, write_inputs
+from .segment_voxels import classes_of
 from .segments import (
     build_segmentation,
-    classes_of,
+    corrected_in,
     dicom_label_map_of,
     label_map_of,
     measures_of,
@@ -28,6 +29,7 @@ __all__ = [
     "build_segmentation",
     "check_nodes",
     "classes_of",
+    "corrected_in",
     "detect_inputs",
     "dicom_label_map_of",
     "image_of",

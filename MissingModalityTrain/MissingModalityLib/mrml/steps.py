@@ -11,7 +11,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..core.errors import ImageError
-from .segments import BINARY, oriented_image
+from .segment_voxels import BINARY, oriented_image
 from .volumes import RAS_TO_LPS_AFFINE, Node, image_of, lps_in_world, placed_image, ras_matrix, vtk_matrix
 
 BRAIN = "Brain"
