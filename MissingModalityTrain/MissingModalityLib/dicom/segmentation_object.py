@@ -20,7 +20,7 @@ import SimpleITK as sitk
 
 from .. import __version__
 from ..core.errors import ImageError, OptionError
-from ..core.files import atomic_write, explain_write_errors
+from ..core.files import atomic_write, explain_write_errors, sync
 from ..core.kinds import checked
 from ..core.labels import holds_cavity, require_classes
 from ..core.segments import REGION_SEGMENTS, Code, Segment, disjoint_segments, segment_of
@@ -124,6 +124,7 @@ def placing_dicom_seg(
     remedy = "Check that the folder is writable and the disk is not full."
     with explain_write_errors(output, remedy, ImageError), atomic_write(output) as temporary:
         segmentation.save_as(temporary)
+        sync(temporary)
         yield temporary
 
 

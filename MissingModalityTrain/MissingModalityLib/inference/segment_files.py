@@ -17,7 +17,7 @@ from ..clinical.steps import Steps
 from ..clinical.steps_output import check_steps_output, write_steps
 from ..core.environment import peak_memory, versions
 from ..core.errors import OptionError
-from ..core.files import explain_write_errors, file_sha256, write_report
+from ..core.files import explain_write_errors, file_sha256, restored_if_refused, write_report
 from ..core.kinds import checked
 from ..core.labels import class_volumes
 from ..core.modalities import Modality, Subset, by_modality, subset_name
@@ -36,7 +36,7 @@ from .locations import bundled_student
 from .prediction import Prediction
 from .request_checks import check_request, chosen_grid, read_beside
 from .result_file import check_source, placing_result
-from .segmentation_report import SegmentationReport, report_path, with_checksum
+from .segmentation_report import SegmentationReport, is_as_written, report_path, with_checksum
 from .sliding_window import computed_precision
 from .student import Student
 from .target_grid import GridChoice, check_grid_choice, grid_told, target_grid
@@ -201,11 +201,15 @@ class Segmenter:
         used = torch.device(prediction.device)
         notify(Event(ProgressStage.WRITE, 0, 1, output.name))
         findings = _findings(prediction)
-        # the image appears when its report is written: neither is ever there alone
         made_by = {"network": self.student["name"], "sha256": self.student["sha256"]}
         made_by["sequences"] = subset_name(prediction.subset)
         source = self._source(study, sources or {})
-        with placing_result(prediction.labels, output, labels, self.regions, source, made_by) as file:
+        # the report first: it knows the result of before too, should this process be killed between both
+        replaced = file_sha256(output) if output.is_file() and is_as_written(output) else None
+        with (
+            restored_if_refused(report_path(output)),
+            placing_result(prediction.labels, output, labels, self.regions, source, made_by) as file,
+        ):
             seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
             facts = SegmentationReport(
                 command="segment",
@@ -224,6 +228,7 @@ class Segmenter:
                 input_steps=ready.facts,
                 output=str(output),
                 output_sha256=file_sha256(file),
+                replaces_sha256=replaced,
                 labels=labels,
                 grid=self.grid_name,
                 regions=self.regions or None,

@@ -39,7 +39,7 @@ from .folder_patients import Patient, find_patients
 from .locations import bundled_student
 from .result_file import SUFFIXES, check_form
 from .segment_files import Segmenter
-from .segmentation_report import is_as_written, is_unchanged, report_path
+from .segmentation_report import is_as_written, is_of_before, is_unchanged, report_path
 
 TABLE_FILE = "volumes.csv"
 _FIRST_COLUMNS, _LAST_COLUMNS = ("case", "modalities"), ("warnings", "error")
@@ -249,8 +249,8 @@ def _done_before(case: Patient, path: Path, segmenter: Segmenter, labels: str) -
             return None
         if image_suffix(path):
             check_file(path)
-        return report
-    # no report, one that somebody has changed, or a result that is cut off or damaged
+        return None if is_of_before(path, report) else report
+    # no report, one that somebody has changed, or a result that is damaged
     except (OSError, ValueError, KeyError, TypeError, ImageError):
         return None
 
