@@ -126,7 +126,9 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         mrml.check_nodes(inputs)
         return any(needs_stripping(mrml.image_of(node)) for node in inputs.values())
 
-    def startFolder(self, data, output, student=None, device="auto", onProgress=None, onFinished=None):
+    def startFolder(
+        self, data, output, student=None, device="auto", onProgress=None, onFinished=None, steps=None
+    ):
         """``MissingModalityLib.segment_folder`` in a process of its own.
 
         Args:
@@ -134,12 +136,15 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             output: folder for the results.
             student, device, onProgress: as for :meth:`segment`.
             onFinished: called with the job at the end, whatever the end is.
+            steps: ``RawSteps``, the same for all patients; all that they need where None. A brain mask, which
+                is of one patient, is not used.
 
         Returns:
             The running ``MissingModalityLib.runtime.jobs.Job``: call its ``poll()`` from a timer.
         """
         arguments = ["segment-folder", "--data", data, "--output", output, "--device", device]
         arguments += ["--student", student] if student else []
+        arguments += (steps or RawSteps()).folderArguments()
         return Job(arguments, onProgress, onFinished).start()
 
     def setOpacity(self, segmentationNode, opacity):

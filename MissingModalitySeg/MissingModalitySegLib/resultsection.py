@@ -14,7 +14,7 @@ from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.segmentnames import segmentName
 from MissingModalityPanelLib.widgets import fillTable, setStatus, signalsBlocked
 from MissingModalitySegLib.expectationsection import SIGNS, gradedLine, patientCount
-from MissingModalitySegLib.resultview import stampOf
+from MissingModalitySegLib.resultview import otherSegments, stampOf
 
 
 class ResultSection(Section):
@@ -102,6 +102,7 @@ class ResultSection(Section):
             self._fillTable(*self.logic.measures(self._node))
         except MissingModalityError as error:  # their volume is gone, or all of them are
             text = _("The segments were changed since they were made.") + f" {error}"
+        text = " ".join(filter(None, [text, leftOutText(self._node)]))
         self._shown = stampOf(self._node)  # whole tumor and tumor core have followed their parts
         setStatus(self.ui.estimateLabel, f"{SIGNS[Grade.CHECK]} {escape(text)}")
 
@@ -143,7 +144,18 @@ class ResultSection(Section):
             self.panel.run.setStatus(str(error))
             self.panel.showError(str(error))
         else:
-            self.panel.run.setStatus(_("Wrote {path}").format(path=path))
+            told = [_("Wrote {path}").format(path=path), leftOutText(self._node)]
+            self.panel.run.setStatus("\n".join(filter(None, told)))
+
+
+def leftOutText(node):
+    """A sentence about segments that somebody has added; empty where there are none."""
+    others = otherSegments(node)
+    text = _(
+        "Not counted and not in files, for they are none of the segments of a result: {segments}. Draw what "
+        "belongs to the tumor into these."
+    )
+    return text.format(segments=", ".join(others)) if others else ""
 
 
 def worthText(report):

@@ -52,6 +52,8 @@ class SegmentationRun(Job):
         self.stepNodes = []
         self._nodes, self._output, self._regions, self._steps = dict(inputs), output, regions, steps
         self._before = None if output is None else stampOf(output)
+        self._given = mrml.state_of(self.reference)
+        self._places = {modality: mrml.world_matrix(node) for modality, node in inputs.items()}
         self._onFinished = onFinished
         self._folder = tempfile.TemporaryDirectory(
             prefix="MissingModality-",
@@ -108,6 +110,10 @@ class SegmentationRun(Job):
             raise ImageError(
                 _("The first volume was removed during the segmentation. Load it and start again.")
             )
+        if mrml.input_problem(reference) or mrml.state_of(reference) != self._given:
+            raise ImageError(
+                _("The first volume was changed during the segmentation. Start it again for this volume.")
+            )
         classes = sitk.GetArrayFromImage(read_image(self._result))
         built = mrml.build_segmentation(classes, reference, self._regions)
         self.center = mrml.tumor_center(classes, reference)
@@ -147,6 +153,7 @@ class SegmentationRun(Job):
                 scene,
                 transform,
                 _("{moved} onto {reference}").format(moved=self._nodes[modality].GetName(), reference=name),
+                self._places[modality],
             )
             for modality, transform in made.movements.items()
         ]

@@ -142,3 +142,11 @@ def test_what_no_steps_have_left_is_replaced_on_demand_only(given: Study, tmp_pa
     (tmp_path / "T1CE.tfm").write_text("edited")
     with pytest.raises(OptionError, match=r"T1CE\.tfm is not as the steps"):
         check_steps_output(tmp_path, (), overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["brain.nrrd", "T2.tfm", "steps.report.json"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_output_that_steps_would_overwrite_is_refused(tmp_path: Path, name: str, overwrite: bool) -> None:
+    with pytest.raises(OptionError, match=rf"{name} is a file that the steps leave, and would be the output"):
+        check_steps_output(tmp_path, (), overwrite, [tmp_path / "." / name])
+    check_steps_output(tmp_path, (), overwrite, [tmp_path / "tumor.nrrd"])

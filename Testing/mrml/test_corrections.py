@@ -156,3 +156,29 @@ def test_a_whole_tumor_that_was_drawn_in_is_neither_ignored_nor_replaced() -> No
     draw(node, reference, "WT", larger)
     node.GetSegmentation().RemoveSegment("WT")
     assert mrml.measures_of(node)[0] == volumes
+
+
+def test_segments_that_are_surfaces_alone_are_turned_into_voxels() -> None:
+    node, _ = result(regions=False)
+    before = mrml.measures_of(node)[0]
+    node.GetSegmentation().SetSourceRepresentationName("Closed surface")
+    assert node.GetSegmentation().GetSegment("ED").GetRepresentation("Binary labelmap") is None
+    assert mrml.measures_of(node)[0]["ED"] == pytest.approx(before["ED"], rel=0.25)
+    assert "ED" in mrml.corrected_in(node)
+
+
+def test_segments_that_reach_beyond_their_volume_are_not_measured_in_part() -> None:
+    node, reference = result("plain", regions=False)
+    moved = np.eye(4)
+    moved[0, 3] = 8
+    node.SetAndObserveTransformNodeID(add_transform(moved).GetID())
+    with pytest.raises(ImageError, match="reaches beyond 'FLAIR'"):
+        mrml.measures_of(node)
+    node.SetAndObserveTransformNodeID(None)
+    whole = mrml.measures_of(node)
+    crop = slicer.util.addVolumeFromArray(mrml.voxels_of(reference)[:, :, :10].copy(), name="Cropped")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(crop)
+    with pytest.raises(ImageError, match="reaches beyond 'Cropped'"):
+        mrml.label_map_of(node)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    assert mrml.measures_of(node) == whole

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 
+import qt_standin
 import slicer_standin
 from child_process import replace_process
 from MissingModalityLib import mrml
@@ -186,6 +187,23 @@ def test_whole_tumor_follows_corrections_when_the_panel_is_shown_again(panel: An
     slicer.util.updateSegmentBinaryLabelmapFromArray(classes, node, "WT", volume)
     panel.updateGui()
     assert not rows(panel) and "was changed by itself" in panel.ui.estimateLabel.text
+
+
+def test_segments_that_no_measure_and_no_file_has_are_told(
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = add_volume("FLAIR")
+    node = add_result(volume, LARGE)
+    panel.result.showRun(SimpleNamespace(segmentation=node, report=REPORT))
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path / "tumor.nii.gz"))
+    panel.ui.saveButton.click()
+    assert panel.ui.statusLabel.text == f"Wrote {tmp_path / 'tumor.nii.gz'}"
+    node.GetSegmentation().AddEmptySegment("Segment_1", "Missed lesion")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(tumor(volume, SMALL), node, "Segment_1", volume)
+    panel.updateGui()
+    panel.ui.saveButton.click()
+    for label in (panel.ui.estimateLabel, panel.ui.statusLabel):
+        assert "Not counted and not in files" in label.text and "Missed lesion" in label.text
 
 
 def test_what_was_drawn_into_the_output_during_a_run_is_kept(

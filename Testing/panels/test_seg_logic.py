@@ -25,6 +25,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
 from MissingModalityLib.imaging.volumes import read_image
 from MissingModalityLib.inference.segment_files import segment_files
+from mrml_nodes import add_transform, rotation
 from small_patient import brain_volume
 
 seg = slicer_standin.load_module("MissingModalitySeg")
@@ -153,6 +154,36 @@ def test_volume_removed_during_the_run_is_told(logic: Any, replaced_process: Cal
     run.wait()
     assert isinstance(run.exception, ImageError)
     assert "removed during the segmentation" in str(run.exception)
+
+
+@pytest.mark.parametrize("change", ["voxels", "spacing", "scaled"])
+def test_volume_changed_during_the_run_is_told(
+    logic: Any, replaced_process: Callable[[str], None], change: str
+) -> None:
+    """Its voxels turned round, or a result whose volumes would be of other voxels."""
+    replaced_process("""echo '{"event": "result", "result": {}}'""")
+    node = add_volume("T1")
+    run = logic.startSegmentation({"T1": node})
+    if change == "voxels":
+        slicer.util.updateVolumeFromArray(node, mrml.voxels_of(node)[:, ::-1].copy())
+    elif change == "spacing":
+        node.SetSpacing(1.0, 1.0, 1.0)
+    else:
+        node.SetAndObserveTransformNodeID(add_transform(np.diag([2.0, 1, 1, 1])).GetID())
+    before = scene_state()
+    run.wait()
+    assert isinstance(run.exception, ImageError) and scene_state() == before
+    assert "changed during the segmentation" in str(run.exception)
+
+
+def test_a_volume_that_is_moved_or_looked_at_during_the_run_stays_the_same() -> None:
+    slicer_standin.new_scene()
+    node = add_volume("T1")
+    before = mrml.state_of(node)
+    node.SetAndObserveTransformNodeID(add_transform(rotation(30, 0)).GetID())
+    node.GetDisplayNode().SetLevel(7)
+    node.GetImageData().Modified()
+    assert mrml.state_of(node) == before
 
 
 @pytest.mark.parametrize("spelling", ["T1CE", "T1ce", "t1ce", Modality.T1CE])

@@ -53,22 +53,30 @@ class StepsOutput:
     brain: sitk.Image | None
 
 
-def check_steps_output(folder: Path, inputs: Iterable[Path], overwrite: bool) -> None:
+def check_steps_output(
+    folder: Path, inputs: Iterable[Path], overwrite: bool, outputs: Iterable[Path] = ()
+) -> None:
     """Refuse a folder in which :func:`write_steps` would replace or remove what no steps have left there.
 
     Args:
         folder: need not be there.
         inputs: files that are read.
         overwrite: replace all but inputs.
+        outputs: files that are written besides.
 
     Raises:
         OptionError: it holds an input, or a file that was changed or that nothing tells of, under the name of
-            one that steps leave.
+            one that steps leave; or an output has such a name there.
     """
     require_text(folder, OptionError, "Choose another folder.")
-    read = {os.path.realpath(path) for path in inputs}
+    read, written = ({os.path.realpath(path) for path in paths} for paths in (inputs, outputs))
     known = _recorded(folder)
     for path in (*_names(folder), folder / RECORD_FILE):
+        if os.path.realpath(path) in written:
+            raise OptionError(
+                f"{path} is a file that the steps leave, and would be the output too. Choose another folder "
+                "for what they leave, or another output."
+            )
         if not os.path.lexists(path):
             continue
         if os.path.realpath(path) in read:

@@ -22,6 +22,7 @@ from ..dicom.visits import only_visit
 from .locations import bundled_student
 from .request_checks import check_output, check_replaced, read_beside
 from .segment_files import Segmenter
+from .segmentation_report import report_path
 from .silent_series import read_visit_by_voxels
 from .target_grid import grid_told, parse_grid
 
@@ -82,7 +83,7 @@ def segment_dicom(
     check_replaced(output, overwrite)
     kept = None if steps_output is None else Path(steps_output)
     if kept is not None:
-        check_steps_output(kept, beside, overwrite)
+        check_steps_output(kept, beside, overwrite, (output, report_path(output)))
     if one_visit and (patient or study):
         raise OptionError(
             "One visit (--one-visit) takes all images of the folder for one. Leave out patient and study."

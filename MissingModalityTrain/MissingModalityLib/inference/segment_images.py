@@ -21,6 +21,7 @@ from .locations import bundled_student
 from .prediction import Prediction
 from .request_checks import check_request, chosen_grid, read_beside
 from .segment_files import Segmenter
+from .segmentation_report import content_of
 from .target_grid import grid_told
 
 
@@ -67,10 +68,11 @@ def segment(
     check_request(given, files, target, student, labels, overwrite, read_beside(steps, grid))
     segmenter = Segmenter(student, device, steps, chosen_grid(grid, given, files), precision=precision)
     study = grid_told(_study(given, files, affine, spacing, notify), segmenter.grid, files.values())
+    before = None if target is None else content_of(target)
     ready, prediction = segmenter.predict(study, notify)
     if target is not None:
         facts = files_facts({modality: ImageFile(path) for modality, path in files.items()})
-        segmenter.write(study, ready, prediction, target, labels, notify, files=facts)
+        segmenter.write(study, ready, prediction, target, labels, notify, before, files=facts)
     return prediction
 
 

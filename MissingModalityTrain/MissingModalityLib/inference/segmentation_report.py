@@ -132,6 +132,14 @@ def is_as_written(output: Path) -> bool:
         return False
 
 
+def content_of(output: Path) -> str | None:
+    """SHA-256 of a file, None where there is none that can be read."""
+    try:
+        return file_sha256(output)
+    except OSError:
+        return None
+
+
 def is_of_before(output: Path, report: Mapping[str, Any]) -> bool:
     """Whether a file is the result that the one of its report was to replace, as a killed run leaves it.
 

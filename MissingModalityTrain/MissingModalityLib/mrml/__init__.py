@@ -16,8 +16,8 @@ from .segments import (
     place_segmentation,
     tumor_center,
 )
-from .steps import add_brain_mask, add_transform, brain_mask_of, write_brain_mask
-from .volumes import add_volume, image_of, voxels_of
+from .steps import add_brain_mask, add_transform, brain_mask_of, world_matrix, write_brain_mask
+from .volumes import add_volume, image_of, state_of, voxels_of
 
 __all__ = [
     "add_brain_mask",
@@ -37,8 +37,10 @@ __all__ = [
     "label_map_of",
     "measures_of",
     "place_segmentation",
+    "state_of",
     "tumor_center",
     "voxels_of",
+    "world_matrix",
     "write_brain_mask",
     "write_inputs",
 ]

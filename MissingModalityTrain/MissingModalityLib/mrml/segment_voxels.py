@@ -8,10 +8,14 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
+from ..core.errors import ImageError
 from ..core.segments import CAVITY_SEGMENT, SEGMENTS
 from .volumes import Node, lps_in_world, lps_of, placed_image, voxels_of, vtk_matrix
 
-BINARY = "Binary labelmap"
+_MOST_OUTSIDE = 0.01
+"""Share of a segment outside of its volume from which on it is refused; the border of a slice takes less."""
+
+BINARY, SURFACE = "Binary labelmap", "Closed surface"
 
 
 def classes_of(node: Node, reference: Node) -> np.ndarray:
@@ -20,7 +24,8 @@ def classes_of(node: Node, reference: Node) -> np.ndarray:
     They lie on the voxels over which they are shown, also where one of both was moved since.
 
     Raises:
-        ImageError: one of both is under a transform that is not linear, and the other is not.
+        ImageError: one of both is under a transform that is not linear, and the other is not; or segments are
+            surfaces that cannot be turned into voxels, or reach beyond the volume.
     """
     classes = np.zeros(voxels_of(reference).shape, np.uint8)
     for segment in (*SEGMENTS, CAVITY_SEGMENT):
@@ -36,9 +41,7 @@ def mask_of(node: Node, segment_id: str, reference: Node) -> np.ndarray:
         ImageError: as :func:`classes_of`.
     """
     inside = np.zeros(voxels_of(reference).shape, np.uint8)
-    way = _way_to(reference, node)
-    mask = slicer.vtkOrientedImageData()
-    node.GetBinaryLabelmapRepresentation(segment_id, mask)
+    way, mask = _way_to(reference, node), image_of_segment(node, segment_id)
     if mask.IsEmpty():
         return inside.astype(bool)
     if way is not None:
@@ -46,9 +49,36 @@ def mask_of(node: Node, segment_id: str, reference: Node) -> np.ndarray:
         mask.GetImageToWorldMatrix(matrix)
         vtk.vtkMatrix4x4.Multiply4x4(way, matrix, matrix)
         mask.SetImageToWorldMatrix(matrix)
+    if _share_outside(mask, reference) > _MOST_OUTSIDE:
+        raise ImageError(
+            f"'{node.GetName()}' reaches beyond '{reference.GetName()}', on whose voxels it is measured and "
+            "written. Move both together, or choose the volume that it was drawn on as its source volume in "
+            "the Segment Editor."
+        )
     grid = image_on(reference, inside)
     slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(mask, grid, mask)
     return vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(inside.shape) != 0
+
+
+def image_of_segment(node: Node, segment_id: str) -> Node:
+    """A copy of a segment's voxels in the node's own frame, as image data; empty for an empty segment.
+
+    Segments that are surfaces alone, as whoever edits these leaves them, are turned into voxels.
+
+    Raises:
+        ImageError: they cannot be.
+    """
+    segmentation, image = node.GetSegmentation(), slicer.vtkOrientedImageData()
+    segment = segmentation.GetSegment(segment_id)
+    if segment.GetRepresentation(BINARY) is None and segment.GetRepresentation(SURFACE) is not None:
+        segmentation.CreateRepresentation(BINARY)
+        if segment.GetRepresentation(BINARY) is None:
+            raise ImageError(
+                f"The segments of '{node.GetName()}' are surfaces that cannot be turned into voxels. Create "
+                "their binary labelmaps in the Segmentations module."
+            )
+    node.GetBinaryLabelmapRepresentation(segment_id, image)
+    return image
 
 
 def own_image(reference: Node, values: np.ndarray) -> sitk.Image:
@@ -87,3 +117,17 @@ def _way_to(reference: Node, node: Node) -> Node | None:
         return None
     own, other = (lps_in_world(each, vtk.vtkMatrix4x4()) for each in (node, reference))
     return vtk_matrix(np.linalg.inv(other) @ own)
+
+
+def _share_outside(mask: Node, reference: Node) -> float:
+    """Share of the voxels of a segment, in the volume's own frame, that lie outside of the volume."""
+    values = vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(mask.GetDimensions()[::-1])
+    found = np.argwhere(values)[:, ::-1] + mask.GetExtent()[::2]
+    if not len(found):
+        return 0.0
+    matrix = vtk.vtkMatrix4x4()
+    mask.GetImageToWorldMatrix(matrix)
+    way = np.linalg.inv(lps_of(_ras_of(reference))) @ lps_of(matrix)
+    places = found @ way[:3, :3].T + way[:3, 3]
+    size = np.array(reference.GetImageData().GetDimensions())
+    return 1 - float(((places > -0.5) & (places < size - 0.5)).all(axis=1).mean())

@@ -17,10 +17,8 @@ from ..dicom.source_frames import frames_below, frames_in, source_headers
 from ..imaging.computed_segments import computed_tags
 from .corrections import corrected_parts, follow_parts
 from .inputs import input_problem
-from .segment_voxels import BINARY, classes_of, image_on, own_image
+from .segment_voxels import BINARY, SURFACE, classes_of, image_on, own_image
 from .volumes import Node, image_of, voxels_of
-
-_SURFACE = "Closed surface"
 
 
 def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = False) -> Node:
@@ -53,7 +51,7 @@ def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = Fal
         mask = np.isin(classes, segment.classes).astype(np.uint8)
         tags = computed_tags(own_image(reference, mask))
         _add_segment(segmentation, segment, image_on(reference, mask), 1, tags)
-    segmentation.CreateRepresentation(_SURFACE)
+    segmentation.CreateRepresentation(SURFACE)
     return segmentation
 
 
@@ -79,7 +77,7 @@ def place_segmentation(segmentation: Node, reference: Node, output: Node = None)
     # by this reference label_map_of and the DICOM export find the volume again
     node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
     display = node.GetDisplayNode()
-    display.SetPreferredDisplayRepresentationName3D(_SURFACE)
+    display.SetPreferredDisplayRepresentationName3D(SURFACE)
     for region in REGION_SEGMENTS:
         if segmentation.GetSegment(region.id):
             # Filled, these would hide the disjoint segments that lie inside them.
