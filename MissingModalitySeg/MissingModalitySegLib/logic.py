@@ -161,8 +161,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             path: its suffix says the kind of file: .nii.gz, .nii, .nrrd or .seg.nrrd.
 
         Raises:
-            MissingModalityError: the reference volume is gone, whole tumor or tumor core were drawn in and
-                disagree with their parts, or the file cannot be written.
+            MissingModalityError: the reference volume is gone, or the file cannot be written.
         """
         # here as in all methods below: SimpleITK, which these bring, would delay each start of Slicer
         from MissingModalityLib import mrml
@@ -183,8 +182,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
 
         Raises:
             MissingModalityError: the reference volume did not come from DICOM or lies elsewhere now, its
-                files are gone, whole tumor or tumor core were drawn in and disagree with their parts, the
-                file cannot be written, or the package is missing.
+                files are gone, the file cannot be written, or the package is missing.
         """
         from MissingModalityLib import mrml
         from MissingModalityLib.dicom.segmentation_object import require_highdicom, write_dicom_seg
@@ -230,13 +228,28 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         """Volumes in cm³ and longest axial diameters in mm, both by segment ID, of the segments as they are.
 
         Counted on the voxels of their reference volume, as a segmentation reports them: what two segments
-        share counts once. Whole tumor and tumor core are the sums of their parts, and brought up to date
-        where they are segments.
+        share counts once. Whole tumor and tumor core are the sums of their parts, whatever is shown.
 
         Raises:
-            MissingModalityError: the reference volume is gone, the node has none of the segments, or whole
-                tumor or tumor core were drawn in and disagree with their parts.
+            MissingModalityError: the reference volume is gone, or the node has none of the segments.
         """
         from MissingModalityLib import mrml
 
         return mrml.measures_of(segmentationNode)
+
+    def updateRegions(self, segmentationNode, drawn=False):
+        """Make the segments whole tumor and tumor core, where the node has them, the sums of their parts.
+
+        Args:
+            drawn: those too that somebody has drawn in, or that the Segment Editor has taken voxels from;
+                else they stay as they are.
+
+        Returns:
+            Names of those that are no such sums and stay. Measures and files go by the parts.
+
+        Raises:
+            MissingModalityError: as :meth:`measures`.
+        """
+        from MissingModalityLib import mrml
+
+        return mrml.update_regions(segmentationNode, drawn)

@@ -32,6 +32,8 @@ class ResultSection(Section):
         self.ui.opacitySlider.valueChanged.connect(self._onOpacity)
         self.ui.saveButton.clicked.connect(self._onSave)
         self.ui.dicomButton.clicked.connect(self._onDicom)
+        self.ui.regionsButton.clicked.connect(self._onRegions)
+        self.ui.regionsButton.setVisible(False)
 
     def showRun(self, run):
         """A run has made a segmentation: what it reports is shown as long as the node is, and is as made."""
@@ -79,6 +81,7 @@ class ResultSection(Section):
             return  # somebody is at work in the Segment Editor; measured when the panel is shown again
         self._shown = stamp
         self.ui.volumesTable.setRowCount(0)
+        self.ui.regionsButton.setVisible(False)
         for label in (self.ui.estimateLabel, self.ui.notesLabel, self.ui.presenceLabel):
             setStatus(label, "")
         if stamp is None:
@@ -98,13 +101,29 @@ class ResultSection(Section):
     def _measureAnew(self):
         """Segments that were corrected by hand have other measures, and the model has not judged them."""
         text = _("The segments were changed since they were made, and are measured as they are now.")
+        told = []
         try:
+            told = self._oddities()
             self._fillTable(*self.logic.measures(self._node))
         except MissingModalityError as error:  # their volume is gone, or all of them are
             text = _("The segments were changed since they were made.") + f" {error}"
-        text = " ".join(filter(None, [text, leftOutText(self._node)]))
+        text = " ".join([text, *told])
         self._shown = stampOf(self._node)  # whole tumor and tumor core have followed their parts
         setStatus(self.ui.estimateLabel, f"{SIGNS[Grade.CHECK]} {escape(text)}")
+
+    def _oddities(self):
+        """Let whole tumor and core follow their parts; sentences about what is shown and not counted."""
+        apart = self.logic.updateRegions(self._node)
+        self.ui.regionsButton.setVisible(bool(apart))
+        return [text for text in (apartText(apart), leftOutText(self._node)) if text]
+
+    def _onRegions(self, *_arguments):
+        """Make whole tumor and tumor core anew, whatever was drawn in them."""
+        try:
+            self.logic.updateRegions(self._node, drawn=True)
+        except MissingModalityError as error:
+            self.panel.showError(str(error))
+        self.panel.updateGui()
 
     def _fillTable(self, volumes, diameters):
         """Volumes in cm³ and longest axial diameters in mm, by ID of the segment."""
@@ -144,8 +163,16 @@ class ResultSection(Section):
             self.panel.run.setStatus(str(error))
             self.panel.showError(str(error))
         else:
-            told = [_("Wrote {path}").format(path=path), leftOutText(self._node)]
-            self.panel.run.setStatus("\n".join(filter(None, told)))
+            self.panel.run.setStatus("\n".join([_("Wrote {path}").format(path=path), *self._oddities()]))
+
+
+def apartText(names):
+    """A sentence about regions that are not the sums of their parts; empty where there are none."""
+    text = _(
+        "As it is shown, no longer the sum of its parts: {segments}. The table and files go by the parts; "
+        "draw in these alone."
+    )
+    return text.format(segments=", ".join(names)) if names else ""
 
 
 def leftOutText(node):

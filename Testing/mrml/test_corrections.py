@@ -121,6 +121,7 @@ def test_whole_tumor_and_core_follow_the_parts_again_and_again() -> None:
         classes = np.where(np.arange(SHAPE[2]) > first, tumor(), 0)
         for value, name in enumerate(("NCR", "ED", "ET"), 1):
             draw(node, reference, name, classes == value)
+        assert mrml.update_regions(node) == []
         labels = sitk.GetArrayFromImage(mrml.label_map_of(node))
         np.testing.assert_array_equal(labels, classes)
         np.testing.assert_array_equal(drawn(node, reference, "WT"), classes > 0)
@@ -134,7 +135,7 @@ def test_the_surface_of_a_whole_tumor_follows_too() -> None:
     for value, name in enumerate(("NCR", "ED", "ET"), 1):
         draw(node, reference, name, classes == value)
     node.GetSegmentation().CreateRepresentation("Closed surface")
-    mrml.label_map_of(node)
+    mrml.update_regions(node)
     anew = mrml.place_segmentation(mrml.build_segmentation(classes, reference, True), reference)
     bounds = [
         slicer.vtkMRMLSegmentationNode.GetClosedSurfaceInternalRepresentation(each, "WT").GetBounds()
@@ -143,19 +144,30 @@ def test_the_surface_of_a_whole_tumor_follows_too() -> None:
     assert bounds[0] == pytest.approx(bounds[1], abs=1e-3)
 
 
-def test_a_whole_tumor_that_was_drawn_in_is_neither_ignored_nor_replaced() -> None:
+def test_a_whole_tumor_that_was_drawn_in_is_told_and_kept_until_it_is_to_go() -> None:
     node, reference = result()
-    larger = np.ones(SHAPE, bool)
-    draw(node, reference, "WT", larger)
-    for use in (mrml.measures_of, mrml.label_map_of, mrml.corrected_in):
-        with pytest.raises(ImageError, match=r"'Whole tumor' of '.*' was changed by itself.*Edema"):
-            use(node)
-    assert drawn(node, reference, "WT").all()
-    draw(node, reference, "WT", tumor() > 0)
     volumes = mrml.measures_of(node)[0]
-    draw(node, reference, "WT", larger)
-    node.GetSegmentation().RemoveSegment("WT")
-    assert mrml.measures_of(node)[0] == volumes
+    drawn_in = np.ones(SHAPE, bool)
+    draw(node, reference, "WT", drawn_in)
+    assert mrml.update_regions(node) == ["Whole tumor"]
+    assert drawn(node, reference, "WT").all() and mrml.measures_of(node)[0] == volumes
+    assert mrml.update_regions(node, drawn=True) == []
+    np.testing.assert_array_equal(drawn(node, reference, "WT"), tumor() > 0)
+    draw(node, reference, "ED", tumor() == 3)
+    assert mrml.update_regions(node) == [], "one that was made anew follows again"
+
+
+def test_what_the_editor_takes_from_a_region_for_a_part_is_told() -> None:
+    """It takes what is painted into one segment from all others, unless it is told otherwise."""
+    node, reference = result()
+    stroke = np.zeros(SHAPE, bool)
+    stroke[2:6, 2:8, 3:9] = True
+    for name, values in (("ED", (2,)), ("NCR", (1,)), ("ET", (3,)), ("WT", (1, 2, 3)), ("TC", (1, 3))):
+        mask = np.isin(tumor(), values)
+        draw(node, reference, name, (mask | stroke) if name == "ED" else (mask & ~stroke))
+    assert mrml.update_regions(node) == ["Whole tumor"], "the core has lost what its parts have lost"
+    assert mrml.update_regions(node, drawn=True) == []
+    np.testing.assert_array_equal(drawn(node, reference, "WT"), (tumor() > 0) | stroke)
 
 
 def test_segments_that_are_surfaces_alone_are_turned_into_voxels() -> None:

@@ -184,9 +184,14 @@ def test_whole_tumor_follows_corrections_when_the_panel_is_shown_again(panel: An
     panel.enter()
     assert rows(panel)[0][0] == "1.00"
     np.testing.assert_array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(node, "WT", volume), grown)
+    assert panel.ui.regionsButton.isHidden()
     slicer.util.updateSegmentBinaryLabelmapFromArray(classes, node, "WT", volume)
     panel.updateGui()
-    assert not rows(panel) and "was changed by itself" in panel.ui.estimateLabel.text
+    assert not panel.ui.regionsButton.isHidden()
+    assert rows(panel)[0][0] == "1.00" and "the sum of its parts: Whole tumor" in panel.ui.estimateLabel.text
+    panel.ui.regionsButton.click()
+    np.testing.assert_array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(node, "WT", volume), grown)
+    assert "sum of its parts" not in panel.ui.estimateLabel.text and panel.ui.regionsButton.isHidden()
 
 
 def test_segments_that_no_measure_and_no_file_has_are_told(

@@ -15,6 +15,7 @@ from .segments import (
     measures_of,
     place_segmentation,
     tumor_center,
+    update_regions,
 )
 from .steps import add_brain_mask, add_transform, brain_mask_of, world_matrix, write_brain_mask
 from .volumes import add_volume, image_of, state_of, voxels_of
@@ -39,6 +40,7 @@ __all__ = [
     "place_segmentation",
     "state_of",
     "tumor_center",
+    "update_regions",
     "voxels_of",
     "world_matrix",
     "write_brain_mask",

@@ -6,8 +6,7 @@ import numpy as np
 import slicer
 import vtk
 
-from ..core.errors import ImageError
-from ..core.segments import CAVITY_SEGMENT, REGION_SEGMENTS, SEGMENTS, Segment, disjoint_segments
+from ..core.segments import CAVITY_SEGMENT, REGION_SEGMENTS, disjoint_segments
 from ..imaging.computed_segments import AUTOMATIC, SEMIAUTOMATIC, TYPE_TAG, VOXELS_TAG, mask_sha256
 from .segment_voxels import image_on, mask_of, own_image
 from .volumes import Node
@@ -37,19 +36,20 @@ def corrected_parts(node: Node, reference: Node, classes: np.ndarray) -> list[st
     return found
 
 
-def follow_parts(node: Node, reference: Node, classes: np.ndarray) -> None:
+def follow_parts(node: Node, reference: Node, classes: np.ndarray, drawn: bool = False) -> list[str]:
     """Make whole tumor and tumor core anew where their parts were corrected since.
 
-    All measures and files go by the parts. So a region that somebody has drawn in, and that is not the sum of
-    its parts, would be shown and not counted.
+    All measures and files go by the parts. A region whose own voxels were changed stays as it is, for that
+    may be somebody's work; but Slicer's Segment Editor too takes from it what is painted into a part.
 
     Args:
         classes: of the parts, from :func:`.classes_of`.
+        drawn: make those anew too.
 
-    Raises:
-        ImageError: there is such a region; nothing was changed.
+    Returns:
+        Names of regions that are shown and are not the sum of their parts.
     """
-    sums = {}
+    apart = []
     for region in REGION_SEGMENTS:
         entry = node.GetSegmentation().GetSegment(region.id)
         if entry is None:
@@ -57,20 +57,12 @@ def follow_parts(node: Node, reference: Node, classes: np.ndarray) -> None:
         shown, now = mask_of(node, region.id, reference), np.isin(classes, region.classes)
         if np.array_equal(shown, now):
             continue
-        if _tag(entry, VOXELS_TAG) != mask_sha256(own_image(reference, shown.astype(np.uint8))):
-            raise _disagreeing(node, region)
-        sums[entry] = now.astype(np.uint8)
-    for entry, now in sums.items():
-        _replace(node, entry, reference, now)
-
-
-def _disagreeing(node: Node, region: Segment) -> ImageError:
-    parts = ", ".join(segment.name for segment in SEGMENTS if segment.value in region.classes)
-    return ImageError(
-        f"The segment '{region.name}' of '{node.GetName()}' was changed by itself and is not the sum of its "
-        f"parts any more ({parts}). Measures and files go by the parts: correct these, and delete "
-        f"'{region.name}' or undo what was changed in it."
-    )
+        own = _tag(entry, VOXELS_TAG) != mask_sha256(own_image(reference, shown.astype(np.uint8)))
+        if own and not drawn:
+            apart.append(entry.GetName())
+        else:
+            _replace(node, entry, reference, now.astype(np.uint8))
+    return apart
 
 
 def _replace(node: Node, entry: Node, reference: Node, mask: np.ndarray) -> None:

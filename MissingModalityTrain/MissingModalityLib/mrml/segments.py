@@ -90,14 +90,11 @@ def place_segmentation(segmentation: Node, reference: Node, output: Node = None)
 def label_map_of(node: Node) -> sitk.Image:
     """The disjoint segments of a node as one image of classes on the grid of its reference volume.
 
-    Whole tumor and tumor core, where the node has them, are brought up to date, see :func:`.follow_parts`.
-
     Raises:
-        ImageError: the volume is gone, the node has none of our segments, or whole tumor or tumor core were
-            drawn in and disagree with their parts.
+        ImageError: the volume is gone, the node has none of our segments, or they reach beyond the volume.
     """
     reference = _reference_of(node)
-    classes = _classes_of(node, reference)
+    classes = classes_of(node, reference)
     labels = sitk.GetImageFromArray(classes)
     labels.CopyInformation(image_of(reference))
     return labels
@@ -110,14 +107,23 @@ def corrected_in(node: Node) -> list[str]:
         ImageError: as :func:`label_map_of`.
     """
     reference = _reference_of(node)
-    return corrected_parts(node, reference, _classes_of(node, reference))
+    return corrected_parts(node, reference, classes_of(node, reference))
 
 
-def _classes_of(node: Node, reference: Node) -> np.ndarray:
-    """:func:`.classes_of`, with which all segments of the node agree."""
-    classes = classes_of(node, reference)
-    follow_parts(node, reference, classes)
-    return classes
+def update_regions(node: Node, drawn: bool = False) -> list[str]:
+    """Bring whole tumor and tumor core, where the node has them, up to date, see :func:`.follow_parts`.
+
+    Args:
+        drawn: those too whose own voxels were changed.
+
+    Returns:
+        Names of those that are left as they are, and are not the sum of their parts.
+
+    Raises:
+        ImageError: as :func:`label_map_of`.
+    """
+    reference = _reference_of(node)
+    return follow_parts(node, reference, classes_of(node, reference), drawn)
 
 
 def measures_of(node: Node) -> tuple[dict[str, float], dict[str, float]]:
@@ -184,7 +190,7 @@ def dicom_label_map_of(node: Node) -> tuple[sitk.Image, list[Path]]:
             f"'{node.GetName()}' cannot be written as DICOM SEG, since files of '{reference.GetName()}' are "
             "not in Slicer's DICOM database any more. Import the series again."
         )
-    labels = own_image(reference, _classes_of(node, reference))
+    labels = own_image(reference, classes_of(node, reference))
     if not any(frames_below(labels, frames_in(source_headers(files), files))):
         raise ImageError(
             f"'{node.GetName()}' cannot be written as DICOM SEG, since '{reference.GetName()}' does not lie "
