@@ -43,10 +43,16 @@ class SegmentationRun(Job):
 
         Raises:
             ImageError: a node cannot be used.
+            OptionError: the output is no segmentation node.
         """
         from MissingModalityLib import mrml
 
         mrml.check_nodes(inputs)
+        if output is not None and not _isA(output, "vtkMRMLSegmentationNode"):
+            raise OptionError(
+                f"The output is a {_kindOf(output)}, not a segmentation node. Choose a segmentation, or None "
+                "for a new one."
+            )
         self.exception = self.segmentation = self.report = self.center = self.kept = None
         self.reference = next(iter(inputs.values()))
         self.stepNodes = []
@@ -175,11 +181,16 @@ def nodesByModality(inputs):
     """Volume nodes by name of the sequence -> by ``Modality``, in the order given.
 
     Raises:
-        OptionError: a name is unknown, or two names mean one sequence.
+        OptionError: a name is unknown, two names mean one sequence, or what is given is no node.
     """
     nodes = {}
     for name, node in inputs.items():
         modality = modality_named(name)
+        if node is not None and not _isA(node, "vtkMRMLNode"):
+            raise OptionError(
+                f"{modality.title} is a {_kindOf(node)}, not a node. Give the volume's node, as "
+                "slicer.util.getNode finds it by its name."
+            )
         if modality in nodes:
             raise OptionError(
                 f"Two volumes were given for {modality.title}: '{nodes[modality].GetName()}' and "
@@ -187,3 +198,11 @@ def nodesByModality(inputs):
             )
         nodes[modality] = node
     return nodes
+
+
+def _isA(node, kind):
+    return hasattr(node, "IsA") and bool(node.IsA(kind))
+
+
+def _kindOf(value):
+    return value.GetClassName() if hasattr(value, "GetClassName") else type(value).__name__

@@ -212,6 +212,18 @@ def test_bad_nodes_are_refused_before_any_process_starts(logic: Any, monkeypatch
         logic.segment({})
 
 
+def test_what_is_no_node_of_its_kind_is_refused_by_what_it_is(
+    logic: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("MissingModalityLib.runtime.jobs.Job.start")
+    node = add_volume("Brain")
+    with pytest.raises(OptionError, match=r"FLAIR is a str, not a node.*getNode"):
+        logic.segment({"FLAIR": "Brain"})
+    for output, kind in ((node, "vtkMRMLScalarVolumeNode"), ("Mine", "str")):
+        with pytest.raises(OptionError, match=f"output is a {kind}, not a segmentation node"):
+            logic.segment({"FLAIR": node}, output)
+
+
 def test_proposal_covers_the_loaded_sequences(logic: Any) -> None:
     names = {"T2w": Modality.T2, "t1_gd": Modality.T1CE, "FLAIR": Modality.FLAIR, "T1 pre": Modality.T1}
     nodes = {modality: add_volume(name) for name, modality in names.items()}

@@ -243,20 +243,19 @@ def is_cut(mask: np.ndarray) -> bool:
     return any(np.count_nonzero(face) > _CUT_SHARE * face.size for face in faces)
 
 
-def ends_flat(mask: np.ndarray, spacing: tuple[float, ...]) -> bool:
+def ends_flat(mask: np.ndarray, spacing: tuple[float, ...], within: bool = True) -> bool:
     """Whether a brain ends on any side as no brain does, cut off by the volume or within it.
 
     Args:
         mask: (D, H, W) bool or 0 and 1.
         spacing: mm, x y z.
+        within: look at the outermost slices that it has; else at those of the volume alone.
     """
     for axis, step in enumerate(reversed(spacing)):
         counts = mask.astype(bool).sum(axis=tuple({0, 1, 2} - {axis}))
-        seen = np.flatnonzero(counts > _THIN_SHARE * counts.max())
-        if (
-            seen.size
-            and counts[seen[[0, -1]]].max() > (_FLAT_SHARE + _FLAT_SHARE_PER_MM * step) * counts.max()
-        ):
+        most = counts.max()
+        seen = np.flatnonzero(counts > _THIN_SHARE * most) if within else np.arange(len(counts))
+        if seen.size and counts[seen[[0, -1]]].max() > (_FLAT_SHARE + _FLAT_SHARE_PER_MM * step) * most:
             return True
     return False
 

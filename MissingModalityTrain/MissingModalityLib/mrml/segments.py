@@ -77,6 +77,7 @@ def place_segmentation(segmentation: Node, reference: Node, output: Node = None)
     # by this reference label_map_of and the DICOM export find the volume again
     node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
     display = node.GetDisplayNode()
+    display.SetVisibility(True)  # an output that somebody has hidden would look like one without tumor
     display.SetPreferredDisplayRepresentationName3D(SURFACE)
     for region in REGION_SEGMENTS:
         if segmentation.GetSegment(region.id):
