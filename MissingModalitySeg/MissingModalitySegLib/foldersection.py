@@ -40,6 +40,7 @@ class FolderSection(Section):
                 state.device,
                 self._onProgress,
                 self._onFinished,
+                state.rawSteps(),
             ),
             isOfScene=False,
         )
@@ -48,7 +49,10 @@ class FolderSection(Section):
         state, model = self.state, self.panel.model
         setEnabledWithReason(
             self.ui.folderButton,
-            _("Segment every patient from the sequences that the folder has of them"),
+            _(
+                "Segment every patient from the sequences that the folder has of them, with the steps chosen "
+                "under Raw input; an own brain mask is not used"
+            ),
             {
                 _("A segmentation is running."): self.panel.run.isRunning,
                 model.problem: bool(model.problem),

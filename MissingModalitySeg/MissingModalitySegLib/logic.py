@@ -5,7 +5,7 @@ from pathlib import Path
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from MissingModalityLib.core.segments import REGION_SEGMENTS
+from MissingModalityLib.core.segments import REGION_SEGMENTS, disjoint_segments
 from MissingModalityLib.runtime.jobs import Job
 from MissingModalityPanelLib.dependencies import ensureDependencies, ensureStripping
 from MissingModalityPanelLib.parameters import readParameterNode
@@ -126,7 +126,9 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         mrml.check_nodes(inputs)
         return any(needs_stripping(mrml.image_of(node)) for node in inputs.values())
 
-    def startFolder(self, data, output, student=None, device="auto", onProgress=None, onFinished=None):
+    def startFolder(
+        self, data, output, student=None, device="auto", onProgress=None, onFinished=None, steps=None
+    ):
         """``MissingModalityLib.segment_folder`` in a process of its own.
 
         Args:
@@ -134,12 +136,15 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
             output: folder for the results.
             student, device, onProgress: as for :meth:`segment`.
             onFinished: called with the job at the end, whatever the end is.
+            steps: ``RawSteps``, the same for all patients; all that they need where None. A brain mask, which
+                is of one patient, is not used.
 
         Returns:
             The running ``MissingModalityLib.runtime.jobs.Job``: call its ``poll()`` from a timer.
         """
         arguments = ["segment-folder", "--data", data, "--output", output, "--device", device]
         arguments += ["--student", student] if student else []
+        arguments += (steps or RawSteps()).folderArguments()
         return Job(arguments, onProgress, onFinished).start()
 
     def setOpacity(self, segmentationNode, opacity):
@@ -162,12 +167,15 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         from MissingModalityLib import mrml
         from MissingModalityLib.imaging.segmentation_file import write_segmentation
 
-        write_segmentation(mrml.label_map_of(segmentationNode), Path(path))
+        labels, corrected = mrml.label_map_of(segmentationNode), mrml.corrected_in(segmentationNode)
+        computed = [segment.id for segment in disjoint_segments(cavity=True) if segment.id not in corrected]
+        write_segmentation(labels, Path(path), computed=computed)
 
     def saveDicomSeg(self, segmentationNode, path):
         """Write the segments as a DICOM object (SEG) on the slices of the series that they were found on.
 
-        Whole tumor and tumor core are in it where the node has them. Needs the package highdicom.
+        Whole tumor and tumor core are in it where the node has them, as the sums of their parts. What a
+        person has corrected is in it as semiautomatic. Needs the package highdicom.
 
         Args:
             path: the file, by convention ending in .dcm.
@@ -183,7 +191,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         labels, files = mrml.dicom_label_map_of(segmentationNode)
         segmentation = segmentationNode.GetSegmentation()
         regions = any(segmentation.GetSegment(region.id) for region in REGION_SEGMENTS)
-        write_dicom_seg(labels, files, Path(path), regions)
+        write_dicom_seg(labels, files, Path(path), regions, corrected=mrml.corrected_in(segmentationNode))
 
     def detectInputs(self, scene=None):
         """Guess the MRI sequence of each loaded volume.
@@ -220,7 +228,7 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         """Volumes in cm³ and longest axial diameters in mm, both by segment ID, of the segments as they are.
 
         Counted on the voxels of their reference volume, as a segmentation reports them: what two segments
-        share counts once.
+        share counts once. Whole tumor and tumor core are the sums of their parts, whatever is shown.
 
         Raises:
             MissingModalityError: the reference volume is gone, or the node has none of the segments.
@@ -228,3 +236,20 @@ class MissingModalitySegLogic(ScriptedLoadableModuleLogic):
         from MissingModalityLib import mrml
 
         return mrml.measures_of(segmentationNode)
+
+    def updateRegions(self, segmentationNode, drawn=False):
+        """Make the segments whole tumor and tumor core, where the node has them, the sums of their parts.
+
+        Args:
+            drawn: those too that somebody has drawn in, or that the Segment Editor has taken voxels from;
+                else they stay as they are.
+
+        Returns:
+            Names of those that are no such sums and stay. Measures and files go by the parts.
+
+        Raises:
+            MissingModalityError: as :meth:`measures`.
+        """
+        from MissingModalityLib import mrml
+
+        return mrml.update_regions(segmentationNode, drawn)

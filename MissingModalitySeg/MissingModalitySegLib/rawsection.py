@@ -1,6 +1,6 @@
 """The section Raw input: what is done to volumes as the scanner gives them, before they are segmented."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from slicer import vtkMRMLLabelMapVolumeNode, vtkMRMLSegmentationNode
@@ -46,6 +46,10 @@ class RawSteps:
             ("--steps-output", folder): self.keep,
         }
         return [argument for option, isChosen in chosen.items() if isChosen for argument in option]
+
+    def folderArguments(self):
+        """Of the command line for many patients: without what belongs to one of them."""
+        return replace(self, brainMask=None, keep=False).arguments(None, None)
 
     def leftOut(self):
         """Why a step will not be done, by stage."""

@@ -14,7 +14,7 @@ from MissingModalityPanelLib.section import Section
 from MissingModalityPanelLib.segmentnames import segmentName
 from MissingModalityPanelLib.widgets import fillTable, setStatus, signalsBlocked
 from MissingModalitySegLib.expectationsection import SIGNS, gradedLine, patientCount
-from MissingModalitySegLib.resultview import stampOf
+from MissingModalitySegLib.resultview import otherSegments, stampOf
 
 
 class ResultSection(Section):
@@ -32,6 +32,8 @@ class ResultSection(Section):
         self.ui.opacitySlider.valueChanged.connect(self._onOpacity)
         self.ui.saveButton.clicked.connect(self._onSave)
         self.ui.dicomButton.clicked.connect(self._onDicom)
+        self.ui.regionsButton.clicked.connect(self._onRegions)
+        self.ui.regionsButton.setVisible(False)
 
     def showRun(self, run):
         """A run has made a segmentation: what it reports is shown as long as the node is, and is as made."""
@@ -75,8 +77,11 @@ class ResultSection(Section):
         """
         if stamp == self._shown and stamp is not None:
             return
+        if stamp not in (None, self._stamp) and not self.panel.isShown:
+            return  # somebody is at work in the Segment Editor; measured when the panel is shown again
         self._shown = stamp
         self.ui.volumesTable.setRowCount(0)
+        self.ui.regionsButton.setVisible(False)
         for label in (self.ui.estimateLabel, self.ui.notesLabel, self.ui.presenceLabel):
             setStatus(label, "")
         if stamp is None:
@@ -96,11 +101,29 @@ class ResultSection(Section):
     def _measureAnew(self):
         """Segments that were corrected by hand have other measures, and the model has not judged them."""
         text = _("The segments were changed since they were made, and are measured as they are now.")
+        told = []
         try:
+            told = self._oddities()
             self._fillTable(*self.logic.measures(self._node))
         except MissingModalityError as error:  # their volume is gone, or all of them are
             text = _("The segments were changed since they were made.") + f" {error}"
+        text = " ".join([text, *told])
+        self._shown = stampOf(self._node)  # whole tumor and tumor core have followed their parts
         setStatus(self.ui.estimateLabel, f"{SIGNS[Grade.CHECK]} {escape(text)}")
+
+    def _oddities(self):
+        """Let whole tumor and core follow their parts; sentences about what is shown and not counted."""
+        apart = self.logic.updateRegions(self._node)
+        self.ui.regionsButton.setVisible(bool(apart))
+        return [text for text in (apartText(apart), leftOutText(self._node)) if text]
+
+    def _onRegions(self, *_arguments):
+        """Make whole tumor and tumor core anew, whatever was drawn in them."""
+        try:
+            self.logic.updateRegions(self._node, drawn=True)
+        except MissingModalityError as error:
+            self.panel.showError(str(error))
+        self.panel.updateGui()
 
     def _fillTable(self, volumes, diameters):
         """Volumes in cm³ and longest axial diameters in mm, by ID of the segment."""
@@ -140,7 +163,26 @@ class ResultSection(Section):
             self.panel.run.setStatus(str(error))
             self.panel.showError(str(error))
         else:
-            self.panel.run.setStatus(_("Wrote {path}").format(path=path))
+            self.panel.run.setStatus("\n".join([_("Wrote {path}").format(path=path), *self._oddities()]))
+
+
+def apartText(names):
+    """A sentence about regions that are not the sums of their parts; empty where there are none."""
+    text = _(
+        "As it is shown, no longer the sum of its parts: {segments}. The table and files go by the parts; "
+        "draw in these alone."
+    )
+    return text.format(segments=", ".join(names)) if names else ""
+
+
+def leftOutText(node):
+    """A sentence about segments that somebody has added; empty where there are none."""
+    others = otherSegments(node)
+    text = _(
+        "Not counted and not in files, for they are none of the segments of a result: {segments}. Draw what "
+        "belongs to the tumor into these."
+    )
+    return text.format(segments=", ".join(others)) if others else ""
 
 
 def worthText(report):

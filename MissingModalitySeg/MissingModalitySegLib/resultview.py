@@ -2,6 +2,10 @@
 
 import slicer
 
+from MissingModalityLib.core.segments import REGION_SEGMENTS, disjoint_segments
+
+ALL_SEGMENTS = (*disjoint_segments(cavity=True), *REGION_SEGMENTS)
+
 SHOWN_IN_3D = ("vtkMRMLModelNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsNode")
 """Kinds of nodes that a 3-D view shows by themselves; volumes are shown by nodes of their rendering."""
 
@@ -30,6 +34,14 @@ def segmentsOf(node):
     """The segments of a segmentation node."""
     segmentation = node.GetSegmentation()
     return [segmentation.GetSegment(name) for name in segmentation.GetSegmentIDs()]
+
+
+def otherSegments(node):
+    """Names of the segments of a node that are none of a result: no measure and no file counts them."""
+    segmentation, own = node.GetSegmentation(), {segment.id for segment in ALL_SEGMENTS}
+    return [
+        segmentation.GetSegment(name).GetName() for name in segmentation.GetSegmentIDs() if name not in own
+    ]
 
 
 def stampOf(node):

@@ -43,15 +43,23 @@ class SegmentationRun(Job):
 
         Raises:
             ImageError: a node cannot be used.
+            OptionError: the output is no segmentation node.
         """
         from MissingModalityLib import mrml
 
         mrml.check_nodes(inputs)
+        if output is not None and not _isA(output, "vtkMRMLSegmentationNode"):
+            raise OptionError(
+                f"The output is a {_kindOf(output)}, not a segmentation node. Choose a segmentation, or None "
+                "for a new one."
+            )
         self.exception = self.segmentation = self.report = self.center = self.kept = None
         self.reference = next(iter(inputs.values()))
         self.stepNodes = []
         self._nodes, self._output, self._regions, self._steps = dict(inputs), output, regions, steps
         self._before = None if output is None else stampOf(output)
+        self._given = mrml.state_of(self.reference)
+        self._places = {modality: mrml.world_matrix(node) for modality, node in inputs.items()}
         self._onFinished = onFinished
         self._folder = tempfile.TemporaryDirectory(
             prefix="MissingModality-",
@@ -108,6 +116,10 @@ class SegmentationRun(Job):
             raise ImageError(
                 _("The first volume was removed during the segmentation. Load it and start again.")
             )
+        if mrml.input_problem(reference) or mrml.state_of(reference) != self._given:
+            raise ImageError(
+                _("The first volume was changed during the segmentation. Start it again for this volume.")
+            )
         classes = sitk.GetArrayFromImage(read_image(self._result))
         built = mrml.build_segmentation(classes, reference, self._regions)
         self.center = mrml.tumor_center(classes, reference)
@@ -147,6 +159,7 @@ class SegmentationRun(Job):
                 scene,
                 transform,
                 _("{moved} onto {reference}").format(moved=self._nodes[modality].GetName(), reference=name),
+                self._places[modality],
             )
             for modality, transform in made.movements.items()
         ]
@@ -168,11 +181,16 @@ def nodesByModality(inputs):
     """Volume nodes by name of the sequence -> by ``Modality``, in the order given.
 
     Raises:
-        OptionError: a name is unknown, or two names mean one sequence.
+        OptionError: a name is unknown, two names mean one sequence, or what is given is no node.
     """
     nodes = {}
     for name, node in inputs.items():
         modality = modality_named(name)
+        if node is not None and not _isA(node, "vtkMRMLNode"):
+            raise OptionError(
+                f"{modality.title} is a {_kindOf(node)}, not a node. Give the volume's node, as "
+                "slicer.util.getNode finds it by its name."
+            )
         if modality in nodes:
             raise OptionError(
                 f"Two volumes were given for {modality.title}: '{nodes[modality].GetName()}' and "
@@ -180,3 +198,11 @@ def nodesByModality(inputs):
             )
         nodes[modality] = node
     return nodes
+
+
+def _isA(node, kind):
+    return hasattr(node, "IsA") and bool(node.IsA(kind))
+
+
+def _kindOf(value):
+    return value.GetClassName() if hasattr(value, "GetClassName") else type(value).__name__

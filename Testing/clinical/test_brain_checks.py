@@ -100,5 +100,23 @@ def test_brains_larger_or_smaller_than_an_adults_are_told(
 
 def test_part_of_a_brain_may_be_small_and_of_any_outline() -> None:
     slab = Grid((*GRID.size[:2], 10), (4.0, 4.0, 5.0), (*GRID.origin[:2], -22.5), GRID.direction)
-    assert told(brain(slab)) == ()
+    (sentence,) = told(brain(slab))
+    assert sentence.startswith("flair.nii shows part of a brain, which ends flat on a side")
     assert told(head(slab), brain_mask(slab)) == ()
+
+
+@pytest.mark.parametrize("air", [0, 3], ids=["cut at its end", "filled up with air"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_part_of_a_stripped_brain_is_told_once(flair: sitk.Image, axis: int, air: int) -> None:
+    begin, size = [0, 0, 0], list(flair.GetSize())
+    begin[axis], size[axis] = size[axis] // 2, size[axis] - size[axis] // 2
+    part = sitk.RegionOfInterest(flair, size, begin)
+    wide = sitk.ConstantPad(part, [air] * 3, [air] * 3, 0.0)
+    sentences = told(wide)
+    assert [sentence for sentence in sentences if "ends flat on a side" in sentence] == [sentences[0]]
+    names = {Modality.FLAIR: "flair.nii", Modality.T2: "t2.nii"}
+    # of a whole one beside it, what lies beyond is told as the two are compared
+    both = check_brain(Study({Modality.FLAIR: wide, Modality.T2: flair}, names))
+    assert not any("ends flat" in sentence for sentence in both)
+    same = check_brain(Study({Modality.FLAIR: wide, Modality.T2: wide}, names))
+    assert any("ends flat" in sentence for sentence in same)

@@ -167,6 +167,21 @@ def test_thick_slices_and_volumes_that_end_inside_the_brain_are_told(patient, br
     assert any("end inside the brain" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize("slices", [None, 5])
+def test_a_volume_that_ends_inside_the_brain_is_told_in_a_wide_field_of_view_too(
+    patient, monkeypatch, slices
+) -> None:
+    flair = sitk.ConstantPad(patient[Modality.FLAIR], (30, 30, 4), (30, 30, 4), 0.0)
+    if slices:
+        flair = flair[:, :, flair.GetSize()[2] // 2 - slices : flair.GetSize()[2] // 2 + slices]
+    found = Brain(sitk.Cast(flair > 0, sitk.sitkUInt8), "all", 1.0, ())
+    monkeypatch.setattr(raw, "strip", lambda study, always, on_volume: found)
+    monkeypatch.setattr(raw, "needs_stripping", lambda image: True)
+    steps = Steps(content_check=False, bias_field="never")
+    warnings = make_ready(Study({Modality.FLAIR: flair}, NAMES), steps).study.warnings
+    assert any("end inside the brain" in warning for warning in warnings) == bool(slices)
+
+
 def test_what_the_contents_say_is_told_unless_nobody_asks(patient, monkeypatch) -> None:
     monkeypatch.setattr(raw, "check_content", lambda study: ("FLAIR.nii looks like T2.",))
     given = study(patient, Modality.FLAIR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,6 +85,38 @@ def test_steps_that_a_full_disk_does_not_take_leave_those_of_before(given: Study
     assert (tmp_path / "steps" / "brain.nrrd").read_bytes() == before
 
 
+@pytest.mark.parametrize("renamed", [0, 1, 2, 3])
+def test_steps_that_are_killed_as_they_put_files_in_place_leave_what_they_know_again(
+    given: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: int
+) -> None:
+    brain = sitk.Cast(given.images[Modality.FLAIR] > 0, sitk.sitkUInt8)
+    studies = []
+    for angle in (0.1, 0.2):
+        movement = sitk.Euler3DTransform((1.0, 2.0, 3.0), angle, -0.2, 0.15, (5.0, -8.0, 12.0))
+        images = {**given.images, Modality.T1CE: moved(given.images[Modality.T1CE], movement)}
+        studies.append(replace(given, images=images, brain=brain if angle == 0.1 else 1 - brain))
+    write_steps(given, studies[0], tmp_path)
+    rename, places = os.replace, []
+
+    def kill(temporary: Path, path: Path) -> None:
+        places.append(path)
+        if len(places) > renamed:
+            raise KeyboardInterrupt
+        rename(temporary, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill)
+        if renamed < 3:
+            with pytest.raises(KeyboardInterrupt):
+                write_steps(given, studies[1], tmp_path)
+        else:
+            write_steps(given, studies[1], tmp_path)
+    check_steps_output(tmp_path, (), overwrite=False)
+    (tmp_path / "T1CE.tfm").write_text("edited")
+    with pytest.raises(OptionError, match=r"T1CE\.tfm is not as the steps"):
+        check_steps_output(tmp_path, (), overwrite=False)
+
+
 def test_what_no_steps_have_left_is_replaced_on_demand_only(given: Study, tmp_path: Path) -> None:
     check_steps_output(tmp_path / "new", (), overwrite=False)
     own = tmp_path / "T1.tfm"  # as Slicer saves a transform of this name
@@ -109,3 +142,11 @@ def test_what_no_steps_have_left_is_replaced_on_demand_only(given: Study, tmp_pa
     (tmp_path / "T1CE.tfm").write_text("edited")
     with pytest.raises(OptionError, match=r"T1CE\.tfm is not as the steps"):
         check_steps_output(tmp_path, (), overwrite=False)
+
+
+@pytest.mark.parametrize("name", ["brain.nrrd", "T2.tfm", "steps.report.json"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_output_that_steps_would_overwrite_is_refused(tmp_path: Path, name: str, overwrite: bool) -> None:
+    with pytest.raises(OptionError, match=rf"{name} is a file that the steps leave, and would be the output"):
+        check_steps_output(tmp_path, (), overwrite, [tmp_path / "." / name])
+    check_steps_output(tmp_path, (), overwrite, [tmp_path / "tumor.nrrd"])

@@ -83,9 +83,10 @@ FUNCTIONS = {
     ),
     "user_models": "",
     "write_dicom_seg": (
-        "labels, source, output, regions=False, algorithm=None, description='Brain tumor segmentation'"
+        "labels, source, output, regions=False, algorithm=None, description='Brain tumor segmentation', "
+        "corrected=()"
     ),
-    "write_segmentation": "classes, output, labels='classes'",
+    "write_segmentation": "classes, output, labels='classes', computed=()",
 }
 ALIASES = {
     "compare": "compare_folders",
@@ -236,6 +237,20 @@ def test_the_first_lines_of_the_readme_segment_a_patient(
     exec(readme.lines_with("mm.grow_patient"), names)  # noqa: S102 - lines of our own README
     assert names["result"].subset == (mm.Modality.FLAIR, mm.Modality.T1CE)
     assert names["result"].labels.GetSize() == coarse["shape"][::-1]
+
+
+def test_no_public_name_takes_a_path_alone() -> None:
+    """But for a case, which is found and not written by people."""
+    callables = {name: getattr(mm, name) for name in (*FUNCTIONS, *CLASSES) if name != "Case"}
+    callables |= {name: getattr(Student, name.partition(".")[2]) for name in METHODS}
+    refused = [
+        f"{name}: {parameter}"
+        for name, item in callables.items()
+        for parameter in inspect.signature(item).parameters.values()
+        if "Path" in str(parameter.annotation) and "str" not in str(parameter.annotation)
+    ]
+    assert not refused
+    assert mm.Steps(brain_mask="brain.nrrd").brain_mask == Path("brain.nrrd")
 
 
 def test_paths_may_be_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -306,6 +306,25 @@ def test_absent_packages_are_named_with_the_way_to_get_them(monkeypatch: pytest.
         segmentation_object.require_highdicom()
 
 
+def types_in(path: Path) -> dict[str, str]:
+    return {entry.TrackingID: entry.SegmentAlgorithmType for entry in pydicom.dcmread(path).SegmentSequence}
+
+
+def test_segments_that_a_person_has_corrected_are_called_semiautomatic(
+    tmp_path: Path, written: tuple[list[Path], sitk.Image, Path]
+) -> None:
+    files, labels, automatic = written
+    assert set(types_in(automatic).values()) == {"AUTOMATIC"}
+    assert pydicom.dcmread(automatic).ContentDescription == "Made automatically, for research only"
+    path = tmp_path / "tumor.dcm"
+    write_dicom_seg(labels, [str(file) for file in files], str(path), regions=True, corrected=["ED"])
+    parts = {"NCR": "AUTOMATIC", "ED": "SEMIAUTOMATIC", "ET": "AUTOMATIC"}
+    assert types_in(path) == {**parts, "WT": "SEMIAUTOMATIC", "TC": "AUTOMATIC"}
+    assert "corrected by hand" in pydicom.dcmread(path).ContentDescription
+    with pytest.raises(OptionError, match="Unknown segment 'edema'"):
+        write_dicom_seg(labels, files, path, corrected=["edema"])
+
+
 def test_segments_that_belong_to_no_series_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="belongs to a series"):
         write_dicom_seg(sitk.Image(8, 8, 8, sitk.sitkUInt8), [], tmp_path / "x.dcm")

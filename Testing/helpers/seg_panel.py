@@ -24,7 +24,7 @@ class Silence:
 
     asked: ClassVar[list[list[str]]] = []
 
-    def __init__(self, arguments: list[str], **_options: Any) -> None:
+    def __init__(self, arguments: list[str], *_callbacks: Any, **_options: Any) -> None:
         self.asked.append(arguments)
 
     def start(self) -> Silence:

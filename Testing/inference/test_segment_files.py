@@ -21,6 +21,7 @@ from MissingModalityLib.inference import locations as models
 from MissingModalityLib.inference import segment_files as segmentation
 from MissingModalityLib.inference import sliding_window
 from MissingModalityLib.inference.segment_files import segment_files
+from MissingModalityLib.inference.segment_images import segment
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.runtime.devices import choose_device, describe_device
 from small_networks import write_student
@@ -115,6 +116,25 @@ def test_a_result_corrected_by_hand_is_replaced_on_demand_only(flair, student, t
         segment_files({Modality.FLAIR: flair}, output, student, "cpu", steps=AS_GIVEN)
     segment_files({Modality.FLAIR: flair}, output, student, "cpu", steps=AS_GIVEN, overwrite=True)
     assert output.read_bytes() == written
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("function", [segment_files, segment])
+def test_what_somebody_writes_during_the_segmentation_is_kept(flair, student, tmp_path, function, there):
+    output = tmp_path / "tumor.nii.gz"
+    if there:
+        segment_files({Modality.FLAIR: flair}, output, student, "cpu")
+
+    def correct(event):
+        if event.stage == "segment":
+            output.write_text("corrected by hand")
+
+    with pytest.raises(
+        OptionError, match=r"tumor\.nii\.gz was changed during the segmentation, so it is kept"
+    ):
+        function({Modality.FLAIR: flair}, output, student, "cpu", on_progress=correct, overwrite=True)
+    assert output.read_text() == "corrected by hand"
+    assert (tmp_path / "tumor.nii.gz.report.json").exists() == there
 
 
 def test_single_precision_can_be_asked_for_and_is_told(flair, student, tmp_path, monkeypatch):

@@ -150,6 +150,40 @@ def test_a_volume_of_the_same_size_and_time_is_told_from_the_one_before(
     assert segment_folder(cases, tmp_path / "out", student, "cpu")["segmented"] == ["B_2"]
 
 
+class Killed(BaseException):
+    """In place of the end of a process, which nothing in it can answer."""
+
+
+@pytest.mark.parametrize("renamed", [0, 1, 2])
+def test_a_run_that_is_killed_as_it_puts_files_in_place_leaves_nothing_that_passes_for_corrected(
+    cases: Path, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renamed: int
+) -> None:
+    output, other = tmp_path / "out", write_student(tmp_path / "other.safetensors", bias=0.5)
+    shutil.rmtree(cases / "B_2")
+    segment_folder(cases, output, other, "cpu")
+    before = (output / "A_1.seg.nrrd").read_bytes()
+    rename, places = os.replace, []
+
+    def kill(temporary: Path, path: Path) -> None:
+        places.append(path)
+        if len(places) > renamed:
+            raise Killed
+        rename(temporary, path)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(os, "replace", kill)
+        segment_folder(cases, output, student, "cpu")
+    assert ((output / "A_1.seg.nrrd").read_bytes() == before) == (renamed < 2)
+    again = segment_folder(cases, output, student, "cpu")
+    assert (again["warnings"], again["failed"]) == ([], {})
+    segment_folder(cases, tmp_path / "anew", student, "cpu")
+    whole = (tmp_path / "anew" / "A_1.seg.nrrd").read_bytes()
+    assert (output / "A_1.seg.nrrd").read_bytes() == whole != before
+    path = str(output / "A_1.seg.nrrd")
+    sitk.WriteImage(sitk.ReadImage(path) * 0, path)
+    assert "was changed" in segment_folder(cases, output, student, "cpu")["warnings"][0]
+
+
 @pytest.mark.parametrize("keep", [0, 0.6])
 def test_a_result_that_is_cut_off_is_made_anew(
     cases: Path, student: Path, tmp_path: Path, keep: float

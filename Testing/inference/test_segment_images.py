@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import numpy as np
@@ -37,10 +38,31 @@ def test_a_result_that_is_written_too_has_its_report_and_files_mix_with_images(f
     assert set(report["contents"]["FLAIR"]) > set(report["contents"]["T1CE"])  # a file has bytes, too
 
 
+def test_the_report_tells_of_the_file_that_was_read_and_not_of_one_put_there_since(flair, student, tmp_path):
+    read, output = flair.read_bytes(), tmp_path / "tumor.nii.gz"
+
+    def exchange(event):
+        if event.stage == "segment":
+            sitk.WriteImage(brain_volume(7), str(flair))
+
+    mm.segment({"FLAIR": flair}, output, student, on_progress=exchange, **OPTIONS)
+    report = json.loads((tmp_path / "tumor.nii.gz.report.json").read_text())
+    assert flair.read_bytes() != read
+    assert report["contents"]["FLAIR"]["sha256"] == hashlib.sha256(read).hexdigest()
+
+
 def test_the_grid_of_a_volume_is_chosen_by_any_of_its_names(flair, student):
     fine = brain_volume(2, spacing=(1.0, 1.0, 1.0), size=(52, 48, 44))
     found = mm.segment({"flair": flair, "T1-Gd": fine}, student=student, grid="t1c", **OPTIONS)
     assert found.labels.GetSize() == fine.GetSize()
+
+
+@pytest.mark.parametrize("place", [{"spacing": (1, 1, 5)}, {"affine": np.eye(4)}], ids=["spacing", "affine"])
+def test_a_place_for_volumes_that_have_headers_is_refused_as_it_would_not_count(flair, student, place):
+    image = sitk.ReadImage(str(flair))
+    for inputs in ({"FLAIR": flair}, {"FLAIR": image}, {"FLAIR": str(flair), "T2": image}):
+        with pytest.raises(mm.MissingModalityError, match="none of the volumes is one"):
+            mm.segment(inputs, student=student, **place)
 
 
 WRONG = {

@@ -112,8 +112,10 @@ def test_chosen_output_node_is_overwritten_wholly(scene: Any) -> None:
     reference = add_volume()
     output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawing")
     output.GetSegmentation().AddEmptySegment("Old", "Old")
+    output.CreateDefaultDisplayNodes()
+    output.GetDisplayNode().SetVisibility(False)
     node = mrml.place_segmentation(mrml.build_segmentation(blob(), reference), reference, output)
-    assert node is output
+    assert node is output and node.GetDisplayNode().GetVisibility()
     assert list(node.GetSegmentation().GetSegmentIDs()) == ["NCR", "ED", "ET"]
 
 

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 
+import qt_standin
 import slicer_standin
 from child_process import replace_process
 from MissingModalityLib import mrml
@@ -165,6 +166,49 @@ def test_the_table_follows_what_is_corrected_by_hand(panel: Any) -> None:
     node.GetSegmentation().RemoveSegment("ET")
     panel.updateGui()
     assert not rows(panel) and "is not loaded any more" in panel.ui.estimateLabel.text
+
+
+def test_whole_tumor_follows_corrections_when_the_panel_is_shown_again(panel: Any) -> None:
+    volume = add_volume("FLAIR")
+    classes = tumor(volume, LARGE)
+    node = mrml.place_segmentation(mrml.build_segmentation(classes, volume, regions=True), volume)
+    panel.result.showRun(SimpleNamespace(segmentation=node, report=REPORT))
+    found = rows(panel)
+    panel.exit()  # to the Segment Editor
+    grown = np.zeros_like(classes)
+    grown[2:12, 2:12, 2:12] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(grown, node, "ED", volume)
+    panel.updateGui()  # as when a node is removed while somebody draws
+    whole = slicer.util.arrayFromSegmentBinaryLabelmap(node, "WT", volume)
+    assert rows(panel) == found and np.count_nonzero(whole) == np.count_nonzero(classes)
+    panel.enter()
+    assert rows(panel)[0][0] == "1.00"
+    np.testing.assert_array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(node, "WT", volume), grown)
+    assert panel.ui.regionsButton.isHidden()
+    slicer.util.updateSegmentBinaryLabelmapFromArray(classes, node, "WT", volume)
+    panel.updateGui()
+    assert not panel.ui.regionsButton.isHidden()
+    assert rows(panel)[0][0] == "1.00" and "the sum of its parts: Whole tumor" in panel.ui.estimateLabel.text
+    panel.ui.regionsButton.click()
+    np.testing.assert_array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(node, "WT", volume), grown)
+    assert "sum of its parts" not in panel.ui.estimateLabel.text and panel.ui.regionsButton.isHidden()
+
+
+def test_segments_that_no_measure_and_no_file_has_are_told(
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = add_volume("FLAIR")
+    node = add_result(volume, LARGE)
+    panel.result.showRun(SimpleNamespace(segmentation=node, report=REPORT))
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(tmp_path / "tumor.nii.gz"))
+    panel.ui.saveButton.click()
+    assert panel.ui.statusLabel.text == f"Wrote {tmp_path / 'tumor.nii.gz'}"
+    node.GetSegmentation().AddEmptySegment("Segment_1", "Missed lesion")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(tumor(volume, SMALL), node, "Segment_1", volume)
+    panel.updateGui()
+    panel.ui.saveButton.click()
+    for label in (panel.ui.estimateLabel, panel.ui.statusLabel):
+        assert "Not counted and not in files" in label.text and "Missed lesion" in label.text
 
 
 def test_what_was_drawn_into_the_output_during_a_run_is_kept(

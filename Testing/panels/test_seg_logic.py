@@ -25,6 +25,7 @@ from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS
 from MissingModalityLib.imaging.volumes import read_image
 from MissingModalityLib.inference.segment_files import segment_files
+from mrml_nodes import add_transform, rotation
 from small_patient import brain_volume
 
 seg = slicer_standin.load_module("MissingModalitySeg")
@@ -155,6 +156,36 @@ def test_volume_removed_during_the_run_is_told(logic: Any, replaced_process: Cal
     assert "removed during the segmentation" in str(run.exception)
 
 
+@pytest.mark.parametrize("change", ["voxels", "spacing", "scaled"])
+def test_volume_changed_during_the_run_is_told(
+    logic: Any, replaced_process: Callable[[str], None], change: str
+) -> None:
+    """Its voxels turned round, or a result whose volumes would be of other voxels."""
+    replaced_process("""echo '{"event": "result", "result": {}}'""")
+    node = add_volume("T1")
+    run = logic.startSegmentation({"T1": node})
+    if change == "voxels":
+        slicer.util.updateVolumeFromArray(node, mrml.voxels_of(node)[:, ::-1].copy())
+    elif change == "spacing":
+        node.SetSpacing(1.0, 1.0, 1.0)
+    else:
+        node.SetAndObserveTransformNodeID(add_transform(np.diag([2.0, 1, 1, 1])).GetID())
+    before = scene_state()
+    run.wait()
+    assert isinstance(run.exception, ImageError) and scene_state() == before
+    assert "changed during the segmentation" in str(run.exception)
+
+
+def test_a_volume_that_is_moved_or_looked_at_during_the_run_stays_the_same() -> None:
+    slicer_standin.new_scene()
+    node = add_volume("T1")
+    before = mrml.state_of(node)
+    node.SetAndObserveTransformNodeID(add_transform(rotation(30, 0)).GetID())
+    node.GetDisplayNode().SetLevel(7)
+    node.GetImageData().Modified()
+    assert mrml.state_of(node) == before
+
+
 @pytest.mark.parametrize("spelling", ["T1CE", "T1ce", "t1ce", Modality.T1CE])
 def test_sequence_names_are_understood_in_any_case(spelling: Any, logic: Any) -> None:
     node = add_volume("T1ce")
@@ -179,6 +210,18 @@ def test_bad_nodes_are_refused_before_any_process_starts(logic: Any, monkeypatch
         logic.segment({"FLAIR": node, "T1": node})
     with pytest.raises(ImageError, match="No volume is chosen"):
         logic.segment({})
+
+
+def test_what_is_no_node_of_its_kind_is_refused_by_what_it_is(
+    logic: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("MissingModalityLib.runtime.jobs.Job.start")
+    node = add_volume("Brain")
+    with pytest.raises(OptionError, match=r"FLAIR is a str, not a node.*getNode"):
+        logic.segment({"FLAIR": "Brain"})
+    for output, kind in ((node, "vtkMRMLScalarVolumeNode"), ("Mine", "str")):
+        with pytest.raises(OptionError, match=f"output is a {kind}, not a segmentation node"):
+            logic.segment({"FLAIR": node}, output)
 
 
 def test_proposal_covers_the_loaded_sequences(logic: Any) -> None:

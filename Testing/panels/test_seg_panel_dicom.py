@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
+import slicer.util
 import vtk
 
 pydicom = pytest.importorskip("pydicom", reason="pydicom is not installed")
@@ -24,6 +25,7 @@ from MissingModalityLib.core.modalities import Modality  # noqa: E402
 from MissingModalityLib.core.segments import REGION_SEGMENTS, SEGMENTS  # noqa: E402
 from seg_panel import add_volumes, opened_panel  # noqa: E402
 
+SEMI = "SEMIAUTOMATIC"
 dependencies = slicer_standin.load_module("MissingModalityPanelLib.dependencies")
 
 
@@ -94,7 +96,21 @@ def test_dicom_seg_is_written_on_the_slices_of_its_volume(
             found[of_slice[origin.ReferencedSOPInstanceUID]][plane != 0] = number
     np.testing.assert_array_equal(found, expected)
     assert expected.any()
+    assert {entry.SegmentAlgorithmType for entry in written.SegmentSequence} == {"AUTOMATIC"}
+    corrected = (expected == TumorClass.ET) & (np.arange(expected.shape[2]) > 8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(corrected.astype(np.uint8), node, "ET", reference)
+    panel.ui.dicomButton.click()
+    written = pydicom.dcmread(path)
+    types = {entry.TrackingID: entry.SegmentAlgorithmType for entry in written.SegmentSequence}
+    assert types == {**dict.fromkeys(("NCR", "ED"), "AUTOMATIC"), **dict.fromkeys(("ET", "WT", "TC"), SEMI)}
+    core = slicer.util.arrayFromSegmentBinaryLabelmap(node, "TC", reference) != 0
+    np.testing.assert_array_equal(core, corrected)
     path.unlink()
+    slicer.util.updateSegmentBinaryLabelmapFromArray(np.ones_like(expected), node, "WT", reference)
+    panel.ui.dicomButton.click()
+    assert panel.ui.statusLabel.text.startswith(f"Wrote {path}\nAs it is shown, no longer the sum")
+    path.unlink()
+    panel.ui.regionsButton.click()
     reference.HardenTransform()
     panel.ui.dicomButton.click()
     assert "does not lie on the slices of its series" in panel.ui.statusLabel.text and not path.exists()

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
+import vtk
 from PySide6 import QtGui
 
 import slicer_standin
 from event_loop import run_events, scene_state
 from MissingModalityLib import mrml
 from MissingModalityLib.core.progress import Event, ProgressStage
-from seg_panel import add_volumes, choose_student, finish, made, opened_panel
+from mrml_nodes import add_transform, rotation
+from seg_panel import Silence, add_volumes, choose_student, finish, made, opened_panel
 from small_patient import brain_volume
 
+seg_logic = slicer_standin.load_module("MissingModalitySegLib.logic")
 rawsection = slicer_standin.load_module("MissingModalitySegLib.rawsection")
 runsection = slicer_standin.load_module("MissingModalitySegLib.runsection")
 stepslist = slicer_standin.load_module("MissingModalitySegLib.stepslist")
@@ -75,6 +78,23 @@ def test_choices_reach_the_command_line(panel: Any) -> None:
         *("--registration", "never", "--stripping", "never", "--no-content-check"),
         *("--bias-field", "never", "--brain-mask", "brain.nrrd", "--steps-output", "folder"),
     ]
+
+
+def test_a_folder_is_segmented_by_the_same_choices_but_for_what_is_of_one_patient(
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (flair,) = add_volumes("FLAIR")
+    panel.ui.brainMaskSelector.setCurrentNode(add_mask(mrml.image_of(flair) > 0, flair))
+    panel.ui.keepStepsCheckBox.setChecked(True)
+    panel.ui.registerVolumesCheckBox.setChecked(False)
+    panel.ui.evenOutCheckBox.setChecked(False)
+    monkeypatch.setattr(seg_logic, "Job", Silence)
+    panel.ui.folderDataPathEdit.setCurrentPath(str(tmp_path))
+    panel.ui.folderOutputPathEdit.setCurrentPath(str(tmp_path / "out"))
+    panel.ui.folderButton.click()
+    expected = ["--registration", "never", "--bias-field", "never"]
+    asked = [arguments for arguments in Silence.asked if arguments[0] == "segment-folder"]
+    assert asked[-1][-4:] == expected
 
 
 @pytest.mark.parametrize("kind", ["vtkMRMLSegmentationNode", "vtkMRMLLabelMapVolumeNode"])
@@ -177,6 +197,24 @@ def test_what_the_steps_have_made_comes_into_the_scene_on_request(panel: Any, ch
     np.testing.assert_allclose(MOVEMENT.TransformPoint(mrml.image_of(t1ce).GetOrigin()), point, atol=1e-6)
     expected = sitk.GetArrayFromImage(mrml.image_of(flair)) > 0
     np.testing.assert_array_equal(sitk.GetArrayFromImage(mrml.brain_mask_of(brain)), expected)
+
+
+def test_a_transform_of_the_steps_takes_the_place_of_the_one_that_a_volume_lay_under(
+    panel: Any, child: Any
+) -> None:
+    """As somebody has put it there who has moved the volume by hand before."""
+    flair, t1ce = choose_flair_and_t1ce(panel)
+    turn = rotation(35, 1)
+    turn[:3, 3] = 8, -3, 4
+    t1ce.SetAndObserveTransformNodeID(add_transform(turn).GetID())
+    point = mrml.image_of(t1ce).GetOrigin()
+    child(flair)
+    panel.ui.keepStepsCheckBox.setChecked(True)
+    panel.ui.applyButton.click()
+    t1ce.GetParentTransformNode().SetMatrixTransformToParent(vtk.vtkMatrix4x4())  # while it runs
+    finish(panel)
+    t1ce.SetAndObserveTransformNodeID(slicer.util.getNode("MPRAGE Gd onto Axial FLAIR").GetID())
+    np.testing.assert_allclose(MOVEMENT.TransformPoint(mrml.image_of(t1ce).GetOrigin()), point, atol=1e-6)
 
 
 def test_without_request_only_the_segmentation_comes(panel: Any, child: Any) -> None:

@@ -30,10 +30,31 @@ def check_brain(study: Study) -> tuple[str, ...]:
     if study.brain is None and needs_stripping(reference):
         return ()
     mask = study.brain if study.brain is not None else not_background(reference)
-    found, cut = volume_mm3(mask), plausibility.is_cut(sitk.GetArrayViewFromImage(mask))
+    inside, found = sitk.GetArrayViewFromImage(mask), volume_mm3(mask)
     if found < _LEAST_TOLD_MM3:
         return ()
-    return (*_unusual_size(found, cut), *(() if cut else _unusual_outline(mask, name)))
+    # a brain that was found in a head, or given, is told of with how it was found
+    flat = study.brain is None and plausibility.ends_flat(inside, mask.GetSpacing())
+    told = _cut_off(name) if flat and not _is_shown_elsewhere(found, study) else []
+    cut = flat or plausibility.is_cut(inside)
+    return (*told, *_unusual_size(found, cut), *(() if cut else _unusual_outline(mask, name)))
+
+
+def _is_shown_elsewhere(found: float, study: Study) -> bool:
+    """Whether another volume shows so much more of the brain that the comparison of both tells of it."""
+    others = [image for slot, image in study.images.items() if slot != study.reference]
+    return any(
+        found < plausibility.DOUBTFUL_OVERLAP * volume_mm3(not_background(image))
+        for image in others
+        if not needs_stripping(image)
+    )
+
+
+def _cut_off(name: str) -> list[str]:
+    return [
+        f"{name} shows part of a brain, which ends flat on a side: what lies beyond is not segmented, and "
+        "volumes are too small where the tumor goes on there. Give the whole brain if there is more of it."
+    ]
 
 
 def not_background(image: sitk.Image) -> sitk.Image:

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from ..core.modalities import Modality, in_words
 from ..core.progress import Event, Progress, ProgressStage, reporter
-from ..imaging.plausibility import is_cut
+from ..imaging.plausibility import ends_flat, is_cut
 from ..imaging.preparation import check_volumes
 from ..imaging.reading import Study
 from ..runtime.freed_memory import give_back
@@ -141,7 +141,9 @@ def _how_stripped(brain: Brain) -> str:
 
 
 def _partial_head(mask: sitk.Image) -> list[str]:
-    if not is_cut(sitk.GetArrayViewFromImage(mask)):
+    inside = sitk.GetArrayViewFromImage(mask)
+    # of a wide field of view the brain fills little of a face that it ends at
+    if not is_cut(inside) and not ends_flat(inside, mask.GetSpacing(), within=False):
         return []
     return ["The volumes end inside the brain: what lies beyond their first or last slice is not segmented."]
 

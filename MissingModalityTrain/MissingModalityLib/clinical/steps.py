@@ -36,7 +36,7 @@ class Steps:
 
     registration: str = "auto"
     stripping: str = "auto"
-    brain_mask: Path | None = None
+    brain_mask: Path | str | None = None
     content_check: bool = True
     bias_field: str = "auto"
 
@@ -47,6 +47,8 @@ class Steps:
                 raise OptionError(
                     f"{name}={getattr(self, name)} is unknown. Choose one of: {', '.join(known)}."
                 )
+        if self.brain_mask is not None:  # whoever asks which files are read looks for paths
+            object.__setattr__(self, "brain_mask", Path(self.brain_mask))
         if self.brain_mask is not None and self.stripping == "always":
             raise OptionError(
                 f"{self.brain_mask}: a brain mask takes the place of stripping. Leave out the mask or "

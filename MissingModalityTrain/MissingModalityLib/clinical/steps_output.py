@@ -30,7 +30,11 @@ from ..imaging.volumes import placing_image, read_image
 
 BRAIN_FILE = "brain.nrrd"
 RECORD_FILE = "steps.report.json"
-"""SHA-256 of each file by name: what has another one is the user's, and is not written over."""
+"""By name of each file the SHA-256 that it has, and that of the file it has replaced or that was removed.
+
+What has another one is the user's, and is not written over. The earlier one is there because a process may be
+killed before all files have taken their places.
+"""
 
 _TRANSFORM_SUFFIX = ".tfm"
 
@@ -49,22 +53,30 @@ class StepsOutput:
     brain: sitk.Image | None
 
 
-def check_steps_output(folder: Path, inputs: Iterable[Path], overwrite: bool) -> None:
+def check_steps_output(
+    folder: Path, inputs: Iterable[Path], overwrite: bool, outputs: Iterable[Path] = ()
+) -> None:
     """Refuse a folder in which :func:`write_steps` would replace or remove what no steps have left there.
 
     Args:
         folder: need not be there.
         inputs: files that are read.
         overwrite: replace all but inputs.
+        outputs: files that are written besides.
 
     Raises:
         OptionError: it holds an input, or a file that was changed or that nothing tells of, under the name of
-            one that steps leave.
+            one that steps leave; or an output has such a name there.
     """
     require_text(folder, OptionError, "Choose another folder.")
-    read = {os.path.realpath(path) for path in inputs}
+    read, written = ({os.path.realpath(path) for path in paths} for paths in (inputs, outputs))
     known = _recorded(folder)
     for path in (*_names(folder), folder / RECORD_FILE):
+        if os.path.realpath(path) in written:
+            raise OptionError(
+                f"{path} is a file that the steps leave, and would be the output too. Choose another folder "
+                "for what they leave, or another output."
+            )
         if not os.path.lexists(path):
             continue
         if os.path.realpath(path) in read:
@@ -80,19 +92,22 @@ def check_steps_output(folder: Path, inputs: Iterable[Path], overwrite: bool) ->
             )
 
 
-def _recorded(folder: Path) -> Mapping[str, str] | None:
-    """SHA-256 by name of what steps have left in a folder; None where nothing tells."""
+def _recorded(folder: Path) -> Mapping[str, list[str]] | None:
+    """SHA-256s by name of what steps have left in a folder; None where nothing tells."""
     try:
         found = strict_json.loads(read_text(folder / RECORD_FILE))
     except (OSError, ValueError):
         return None
     names = {path.name for path in _names(folder)}
-    return found if isinstance(found, dict) and names.issuperset(found) else None
+    if not isinstance(found, dict) or not names.issuperset(found):
+        return None
+    # earlier versions have one for each name
+    return {name: list(hashes) if isinstance(hashes, list) else [hashes] for name, hashes in found.items()}
 
 
-def _is_recorded(path: Path, known: Mapping[str, str]) -> bool:
+def _is_recorded(path: Path, known: Mapping[str, list[str]]) -> bool:
     try:
-        return known.get(path.name) == file_sha256(path)
+        return file_sha256(path) in known.get(path.name, [])
     except OSError:  # a folder, or what cannot be read
         return False
 
@@ -122,17 +137,21 @@ def write_steps(given: Study, ready: Study, folder: Path) -> None:
     moved = {_transform(folder, m): movement for m, movement in movements.items() if movement is not None}
     with explain_write_errors(folder, "Choose another folder.", OptionError), leaving_no_empty_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        record = folder / RECORD_FILE
+        record, known = folder / RECORD_FILE, _recorded(folder) or {}
+        before = {path.name: file_sha256(path) for path in _names(folder) if _is_recorded(path, known)}
         with (
             _brain_complete(ready.brain, folder) as brain,
-            written_together(*moved, record) as (*temporaries, recorded),
+            written_together(record, *moved) as (recorded, *temporaries),
         ):
             made = {path.name: temporary for path, temporary in zip(moved, temporaries, strict=True)}
             for temporary, movement in zip(temporaries, moved.values(), strict=True):
                 _write(movement, temporary)
             if brain is not None:
                 made[BRAIN_FILE] = brain
-            hashes = {name: file_sha256(file) for name, file in made.items()}
+            now = {name: file_sha256(file) for name, file in made.items()}
+            hashes = {
+                name: sorted({each[name] for each in (now, before) if name in each}) for name in now | before
+            }
             recorded.write_text(strict_json.dumps(hashes, indent=2), encoding="utf-8")
         for path in (*_names(folder), *([] if made else [record])):
             if path.name not in made:

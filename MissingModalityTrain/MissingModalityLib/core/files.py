@@ -66,13 +66,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def written_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
-    """:func:`atomic_write` for files that are of use together only: all are replaced, or none is."""
+    """:func:`atomic_write` for files that are of use together only: all are replaced, or none is.
+
+    They take their places in the order given, each of them when all are on the disk.
+    """
     temporaries = tuple(map(_temporary, paths))
     try:
         yield temporaries
         for temporary in temporaries:  # all, before the first takes its place
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())  # disks of other machines say only now that they are full
+            sync(temporary)
             temporary.chmod(0o666 & ~_umask())  # some libraries make files that nobody else may read
         for temporary, path in zip(temporaries, paths, strict=True):
             _rename(temporary, path)
@@ -80,6 +82,16 @@ def written_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
         for temporary in temporaries:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file is on its disk; disks of other machines say only now that they are full.
+
+    Raises:
+        OSError: it does not get there.
+    """
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager

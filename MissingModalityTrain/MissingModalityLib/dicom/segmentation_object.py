@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +20,12 @@ import SimpleITK as sitk
 
 from .. import __version__
 from ..core.errors import ImageError, OptionError
-from ..core.files import atomic_write, explain_write_errors
+from ..core.files import atomic_write, explain_write_errors, sync
+from ..core.kinds import checked
 from ..core.labels import holds_cavity, require_classes
-from ..core.segments import REGION_SEGMENTS, Code, Segment, disjoint_segments
+from ..core.segments import REGION_SEGMENTS, Code, Segment, disjoint_segments, segment_of
+from ..core.words import unknown_name
+from ..imaging.computed_segments import AUTOMATIC, SEMIAUTOMATIC
 from .source_frames import Frame, frames_below, frames_in, source_headers
 
 if TYPE_CHECKING:  # brought by the extra "dicom", and asked for only when a file is written
@@ -36,6 +39,7 @@ SERIES_DESCRIPTION = "Brain tumor segmentation"
 
 _LABEL = "TUMOR"
 _PURPOSE = "Made automatically, for research only"
+_CORRECTED_PURPOSE = "Made automatically, corrected by hand, for research only"
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 _FILED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
@@ -69,13 +73,15 @@ def require_highdicom() -> None:
         )
 
 
+@checked
 def write_dicom_seg(
     labels: sitk.Image,
-    source: Sequence[Path],
-    output: Path,
+    source: Sequence[Path | str],
+    output: Path | str,
     regions: bool = False,
     algorithm: Algorithm | None = None,
     description: str = SERIES_DESCRIPTION,
+    corrected: Sequence[str] = (),
 ) -> None:
     """Write a label map as one DICOM file; an existing file is replaced in one step.
 
@@ -88,14 +94,17 @@ def write_dicom_seg(
         regions: add whole tumor and tumor core, which overlap the three disjoint segments.
         algorithm: what made the segments.
         description: of the new series, at most 64 characters.
+        corrected: names of the segments that a person has corrected: NCR, ED, ET or RC. They, and whole tumor
+            and tumor core where they hold one of them, are written as semiautomatic, all others as automatic.
 
     Raises:
-        OptionError: pydicom or highdicom are not installed, or there is no source.
+        OptionError: pydicom or highdicom are not installed, there is no source, or no segment of such a name.
         LabelError: other values in ``labels``.
         ImageError: the files cannot be read, they lack what an object of DICOM has to refer to, or the output
             cannot be written.
     """
-    with placing_dicom_seg(labels, source, output, regions, algorithm, description):
+    files, output = [Path(file) for file in source], Path(output)
+    with placing_dicom_seg(labels, files, output, regions, algorithm, description, corrected):
         pass
 
 
@@ -107,18 +116,25 @@ def placing_dicom_seg(
     regions: bool = False,
     algorithm: Algorithm | None = None,
     description: str = SERIES_DESCRIPTION,
+    corrected: Collection[str] = (),
 ) -> Iterator[Path]:
     """:func:`write_dicom_seg`, but the complete file is put in place as the block, which gets it, ends."""
     require_highdicom()
-    segmentation = dicom_seg(labels, source, regions, algorithm or Algorithm(), description)
+    segmentation = dicom_seg(labels, source, regions, algorithm or Algorithm(), description, corrected)
     remedy = "Check that the folder is writable and the disk is not full."
     with explain_write_errors(output, remedy, ImageError), atomic_write(output) as temporary:
         segmentation.save_as(temporary)
+        sync(temporary)
         yield temporary
 
 
 def dicom_seg(
-    labels: sitk.Image, source: Sequence[Path], regions: bool, algorithm: Algorithm, description: str
+    labels: sitk.Image,
+    source: Sequence[Path],
+    regions: bool,
+    algorithm: Algorithm,
+    description: str,
+    corrected: Collection[str] = (),
 ) -> Segmentation:
     """What :func:`write_dicom_seg` writes.
 
@@ -134,11 +150,12 @@ def dicom_seg(
     for header, path in zip(headers, source, strict=True):
         _complete(header, path)
     frames = frames_in(headers, source)
+    touched = _classes_of(corrected)
     try:
         # values of the series that break DICOM's rules go over as they are: archives compare them
         with config.disable_value_validation(), _quiet():
             return _segmentation(
-                labels, headers, frames_below(labels, frames), regions, algorithm, description
+                labels, headers, frames_below(labels, frames), regions, algorithm, description, touched
             )
     except (AttributeError, TypeError, ValueError) as error:
         said = " ".join(str(error).split())
@@ -155,6 +172,7 @@ def _segmentation(
     regions: bool,
     algorithm: Algorithm,
     description: str,
+    touched: frozenset[int],
 ) -> Segmentation:
     from highdicom.seg import Segmentation
     from pydicom.uid import generate_uid
@@ -173,7 +191,8 @@ def _segmentation(
         pixel_array=np.stack([np.isin(classes, segment.classes) for segment in segments], axis=-1),
         segmentation_type="BINARY",
         segment_descriptions=[
-            _described(number, segment, algorithm) for number, segment in enumerate(segments, 1)
+            _described(number, segment, algorithm, not touched.isdisjoint(segment.classes))
+            for number, segment in enumerate(segments, 1)
         ],
         series_instance_uid=generate_uid(),
         series_number=_FIRST_SERIES_NUMBER + int(source[0].get("SeriesNumber") or 0),
@@ -183,7 +202,7 @@ def _segmentation(
         manufacturer_model_name=NAME,
         software_versions=algorithm.version,
         device_serial_number=algorithm.version,  # programs have no other, and an empty one is not allowed
-        content_description=_PURPOSE,
+        content_description=_CORRECTED_PURPOSE if touched else _PURPOSE,
         content_label=_LABEL,
         series_description=description,
         **_places(labels, frames),
@@ -255,7 +274,16 @@ def _refer_as_filed(result: Segmentation, filed: Mapping[str, tuple[str, ...]]) 
         result.StudiesContainingOtherReferencedInstancesSequence = others
 
 
-def _described(number: int, segment: Segment, algorithm: Algorithm) -> SegmentDescription:
+def _classes_of(names: Collection[str]) -> frozenset[int]:
+    """The classes of segments by their names. Raises OptionError for one that is none."""
+    known = [segment.id for segment in disjoint_segments(cavity=True)]
+    for name in names:
+        if name not in known:
+            raise OptionError(unknown_name("segment", name, known))
+    return frozenset(segment_of(name).value for name in names)
+
+
+def _described(number: int, segment: Segment, algorithm: Algorithm, corrected: bool) -> SegmentDescription:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.color import CIELabColor
     from highdicom.seg import SegmentDescription
@@ -273,7 +301,7 @@ def _described(number: int, segment: Segment, algorithm: Algorithm) -> SegmentDe
         segment_label=segment.name,
         segmented_property_category=_coded(segment.property_category),
         segmented_property_type=_coded(segment.property_type),
-        algorithm_type="AUTOMATIC",
+        algorithm_type=SEMIAUTOMATIC if corrected else AUTOMATIC,
         algorithm_identification=made_by,
         tracking_uid=generate_uid(),
         tracking_id=segment.id,

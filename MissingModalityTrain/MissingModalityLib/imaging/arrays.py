@@ -64,6 +64,11 @@ def as_volume(value: Any, name: str, affine: Any = None, spacing: Any = None) ->
     return image
 
 
+def tells_its_place(value: Any) -> bool:
+    """Whether a value knows where its voxels lie: an image of a library, or a tensor with an affine."""
+    return isinstance(value, sitk.Image) or getattr(value, "affine", None) is not None
+
+
 def _voxels(value: Any, name: str) -> np.ndarray:
     """(x, y, z), numbers of a kind that ITK knows."""
     # nibabel would give float64 by get_fdata, MONAI's and PyTorch's tensors may lie on a GPU

@@ -65,6 +65,14 @@ _FINE_VOXELS = 20**3
 _CUT_SHARE = 0.25
 """Share of a face of the volume that the head fills where the volume ends inside it."""
 
+_FLAT_SHARE, _FLAT_SHARE_PER_MM = 0.25, 0.025
+"""Of its largest slice, what the first or last slice of a brain has along any axis where it was cut off: the
+former, and the latter for each mm that slices are apart, for a thick slice reaches further in.
+
+Brains of 52 training patients have at most 0.21 at 1 mm, and 0.27, 0.35 and 0.41 in slices of 3, 5 and 7 mm,
+wherever these begin.
+"""
+
 LARGEST_VALUE = 1e18
 """Squares of more, and their sums, leave float32's range, and N4 comes to no end; no scanner's numbers come
 near."""
@@ -233,6 +241,23 @@ def is_cut(mask: np.ndarray) -> bool:
     """Whether the volume ends inside the head on any side."""
     faces = (np.take(mask, end, axis) for axis in range(mask.ndim) for end in (0, -1))
     return any(np.count_nonzero(face) > _CUT_SHARE * face.size for face in faces)
+
+
+def ends_flat(mask: np.ndarray, spacing: tuple[float, ...], within: bool = True) -> bool:
+    """Whether a brain ends on any side as no brain does, cut off by the volume or within it.
+
+    Args:
+        mask: (D, H, W) bool or 0 and 1.
+        spacing: mm, x y z.
+        within: look at the outermost slices that it has; else at those of the volume alone.
+    """
+    for axis, step in enumerate(reversed(spacing)):
+        counts = mask.astype(bool).sum(axis=tuple({0, 1, 2} - {axis}))
+        most = counts.max()
+        seen = np.flatnonzero(counts > _THIN_SHARE * most) if within else np.arange(len(counts))
+        if seen.size and counts[seen[[0, -1]]].max() > (_FLAT_SHARE + _FLAT_SHARE_PER_MM * step) * most:
+            return True
+    return False
 
 
 def _whole_sides(mask: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -11,6 +11,7 @@ from ..core.errors import OptionError
 from ..core.kinds import checked
 from ..core.labels import convention, from_classes, holds_cavity
 from ..core.segments import Segment, disjoint_segments
+from .computed_segments import computed_tags
 from .volumes import write_image
 
 SUFFIXES: tuple[str, ...] = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd")
@@ -30,7 +31,9 @@ def split_suffix(output: Path) -> tuple[str, str]:
 
 
 @checked
-def write_segmentation(classes: sitk.Image, output: Path | str, labels: str = "classes") -> None:
+def write_segmentation(
+    classes: sitk.Image, output: Path | str, labels: str = "classes", computed: Sequence[str] = ()
+) -> None:
     """Write a label map; an existing file is replaced in one step.
 
     A .seg.nrrd opens in 3D Slicer as a segmentation node with the names, colors and terminology of
@@ -40,6 +43,8 @@ def write_segmentation(classes: sitk.Image, output: Path | str, labels: str = "c
         classes: 3-D uint8, values 0..3 as in :class:`labels.TumorClass`, and 4 in a resection cavity.
         output: its suffix decides the kind of file, see :data:`SUFFIXES`.
         labels: convention of the numbers in the file, a key of :data:`labels.CONVENTIONS`.
+        computed: names of the segments that are just as a network has found them; a .seg.nrrd marks them, see
+            :mod:`.computed_segments`.
 
     Raises:
         OptionError: unknown suffix or convention.
@@ -47,10 +52,12 @@ def write_segmentation(classes: sitk.Image, output: Path | str, labels: str = "c
         ImageError: the file cannot be written.
     """
     output = Path(output)
-    write_image(segmentation_image(classes, output, labels), output)
+    write_image(segmentation_image(classes, output, labels, computed), output)
 
 
-def segmentation_image(classes: sitk.Image, output: Path, labels: str = "classes") -> sitk.Image:
+def segmentation_image(
+    classes: sitk.Image, output: Path, labels: str = "classes", computed: Collection[str] = ()
+) -> sitk.Image:
     """What :func:`write_segmentation` writes: file numbers, and for a .seg.nrrd the header of 3D Slicer.
 
     Raises:
@@ -60,14 +67,20 @@ def segmentation_image(classes: sitk.Image, output: Path, labels: str = "classes
     image = sitk.GetImageFromArray(from_classes(sitk.GetArrayViewFromImage(classes), labels))
     image.CopyInformation(classes)
     if suffix.lower() == ".seg.nrrd":
-        segments = disjoint_segments(holds_cavity(sitk.GetArrayViewFromImage(classes)))
-        for key, value in _segmentation_header(image, labels, segments).items():
+        found = sitk.GetArrayViewFromImage(classes)
+        tags = {
+            segment: computed_tags(classes == segment.value) if segment.id in computed else {}
+            for segment in disjoint_segments(holds_cavity(found))
+        }
+        for key, value in _segmentation_header(image, labels, tags).items():
             image.SetMetaData(key, value)
     return image
 
 
-def _segmentation_header(image: sitk.Image, labels: str, segments: Sequence[Segment]) -> dict[str, str]:
-    """Header fields that 3D Slicer's segmentation storage node reads.
+def _segmentation_header(
+    image: sitk.Image, labels: str, tags: Mapping[Segment, Mapping[str, str]]
+) -> dict[str, str]:
+    """Header fields that 3D Slicer's segmentation storage node reads; ``tags`` are further ones by segment.
 
     Source: the format description in the developer guide of 3D Slicer, and files that Slicer 5.12 writes.
     """
@@ -80,13 +93,14 @@ def _segmentation_header(image: sitk.Image, labels: str, segments: Sequence[Segm
     }
     values = convention(labels).from_class
     extent = " ".join(map(str, _extent(image)))
-    for index, segment in enumerate(segments):
-        fields = _segment_fields(segment, values[segment.value], extent)
+    for index, (segment, further) in enumerate(tags.items()):
+        fields = _segment_fields(segment, values[segment.value], extent, further)
         header.update({f"Segment{index}_{name}": value for name, value in fields.items()})
     return header
 
 
-def _segment_fields(segment: Segment, value: int, extent: str) -> dict[str, str]:
+def _segment_fields(segment: Segment, value: int, extent: str, tags: Mapping[str, str]) -> dict[str, str]:
+    tags = {"TerminologyEntry": segment.terminology, **tags}
     return {
         "ID": segment.id,
         "Name": segment.name,
@@ -96,7 +110,7 @@ def _segment_fields(segment: Segment, value: int, extent: str) -> dict[str, str]
         "LabelValue": str(value),
         "Layer": "0",  # segments that do not overlap share one
         "Extent": extent,
-        "Tags": f"TerminologyEntry:{segment.terminology}|",
+        "Tags": "".join(f"{name}:{value}|" for name, value in tags.items()),
     }
 
 

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from ..core.errors import ImageError
 from ..core.file_names import require_text
-from ..core.files import atomic_write, image_suffix
+from ..core.files import atomic_write, image_suffix, sync
 from ..core.words import counted
 from ..runtime.limited_child import ChildUnavailable
 from .byte_order import is_byte_swapped
@@ -218,6 +218,7 @@ def placing_image(image: sitk.Image, path: Path) -> Iterator[Path]:
             with _warnings.hold():
                 sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
             _require_whole(temporary)
+            sync(temporary)
             yield temporary
     except (RuntimeError, OSError) as error:
         raise ImageError(

@@ -16,7 +16,7 @@ from .card import PRECISIONS
 from .folder_patients import Patient
 from .request_checks import check_replaced
 from .segment_files import Segmenter
-from .segmentation_report import is_as_written, is_unchanged, report_path
+from .segmentation_report import is_as_written, is_of_before, is_unchanged, report_path
 
 
 def done_before(case: Patient, path: Path, segmenter: Segmenter, labels: str) -> dict[str, Any] | None:
@@ -37,8 +37,8 @@ def done_before(case: Patient, path: Path, segmenter: Segmenter, labels: str) ->
             return None
         if image_suffix(path):
             check_file(path)
-        return report
-    # no report, one that somebody has changed, or a result that is cut off or damaged
+        return None if is_of_before(path, report) else report
+    # no report, one that somebody has changed, or a result that is damaged
     except (OSError, ValueError, KeyError, TypeError, ImageError):
         return None
 

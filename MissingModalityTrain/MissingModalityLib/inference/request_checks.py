@@ -14,7 +14,7 @@ from ..core.files import explain_write_errors
 from ..core.modalities import Modality, in_words
 from ..imaging.duplicates import given_twice
 from .result_file import check_form, check_source
-from .segmentation_report import is_as_written, report_path
+from .segmentation_report import content_of, is_as_written, report_path
 from .target_grid import GridChoice, check_grid_choice, parse_grid
 
 
@@ -88,6 +88,20 @@ def check_replaced(
     else:
         what = "exists, and no report beside it says that it is an earlier result"
     raise OptionError(f"{output} {what}. {remedy}")
+
+
+def check_unchanged(output: Path, before: str | None) -> None:
+    """Raise OptionError where a file was written or changed during the segmentation that is to replace it.
+
+    Args:
+        output: the file.
+        before: what :func:`.segmentation_report.content_of` said of it.
+    """
+    if content_of(output) != before:
+        raise OptionError(
+            f"{output} was changed during the segmentation, so it is kept and the result was not written. "
+            "Move it elsewhere, or choose another name, and start again."
+        )
 
 
 def _check_writable(path: Path) -> None:

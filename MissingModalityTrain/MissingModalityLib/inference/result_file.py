@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from ..core.errors import OptionError
 from ..core.file_names import require_text
 from ..core.labels import convention
+from ..core.segments import disjoint_segments
 from ..dicom import segmentation_object
 from ..dicom.segmentation_object import Algorithm, placing_dicom_seg, require_highdicom
 from ..imaging import segmentation_file
@@ -88,4 +89,5 @@ def placing_result(
     """
     if is_dicom_seg(output):
         return placing_dicom_seg(classes, source, output, regions, Algorithm(parameters=made_by))
-    return placing_image(segmentation_image(classes, output, labels), output)
+    computed = [segment.id for segment in disjoint_segments(cavity=True)]
+    return placing_image(segmentation_image(classes, output, labels, computed), output)

@@ -22,6 +22,7 @@ from ..dicom.visits import only_visit
 from .locations import bundled_student
 from .request_checks import check_output, check_replaced, read_beside
 from .segment_files import Segmenter
+from .segmentation_report import report_path
 from .silent_series import read_visit_by_voxels
 from .target_grid import grid_told, parse_grid
 
@@ -37,7 +38,7 @@ def segment_dicom(
     study: str | None = None,
     on_progress: Progress | None = None,
     steps: Steps | None = None,
-    steps_output: Path | None = None,
+    steps_output: Path | str | None = None,
     grid: Modality | Path | str | None = None,
     regions: bool = False,
     overwrite: bool = False,
@@ -81,8 +82,9 @@ def segment_dicom(
     check_output(output, labels, [student, *beside], regions)
     if not overwrite:
         check_replaced(output)
-    if steps_output is not None:
-        check_steps_output(steps_output, beside, overwrite)
+    kept = None if steps_output is None else Path(steps_output)
+    if kept is not None:
+        check_steps_output(kept, beside, overwrite, (output, report_path(output)))
     if one_visit and (patient or study):
         raise OptionError(
             "One visit (--one-visit) takes all images of the folder for one. Leave out patient and study."
@@ -95,4 +97,4 @@ def segment_dicom(
     volumes, chosen = read(visit, lambda *place: notify(Event(ProgressStage.READ, *place)))
     volumes = grid_told(volumes, segmenter.grid)
     told = {"dicom": {**chosen.to_json(), "files": files_facts(visit)}, "sources": chosen.files}
-    return segmenter.segment(volumes, output, labels, notify, begin, steps_output=steps_output, **told)
+    return segmenter.segment(volumes, output, labels, notify, begin, steps_output=kept, **told)

@@ -17,7 +17,7 @@ from ..clinical.steps import Steps
 from ..clinical.steps_output import check_steps_output, write_steps
 from ..core.environment import peak_memory, versions
 from ..core.errors import OptionError
-from ..core.files import explain_write_errors, file_sha256, write_report
+from ..core.files import explain_write_errors, file_sha256, restored_if_refused, write_report
 from ..core.kinds import checked
 from ..core.labels import class_volumes
 from ..core.modalities import Modality, Subset, by_modality, subset_name
@@ -34,9 +34,9 @@ from .card import PRECISIONS
 from .expected_dice import Grade, expect
 from .locations import bundled_student
 from .prediction import Prediction
-from .request_checks import check_request, chosen_grid, read_beside
+from .request_checks import check_request, check_unchanged, chosen_grid, read_beside
 from .result_file import check_source, placing_result
-from .segmentation_report import SegmentationReport, report_path, with_checksum
+from .segmentation_report import SegmentationReport, content_of, is_as_written, report_path, with_checksum
 from .sliding_window import computed_precision
 from .student import Student
 from .target_grid import GridChoice, check_grid_choice, grid_told, target_grid
@@ -94,7 +94,7 @@ def segment_files(
     check_request(paths, paths, output, student, labels, overwrite, beside)
     kept = None if steps_output is None else Path(steps_output)
     if kept is not None:
-        check_steps_output(kept, (*paths.values(), *beside), overwrite)
+        check_steps_output(kept, (*paths.values(), *beside), overwrite, (output, report_path(output)))
     segmenter = Segmenter(student, device, steps, chosen_grid(grid, paths, paths), precision=precision)
     study = grid_told(_read_study(paths, notify), segmenter.grid, paths.values())
     files = files_facts({modality: ImageFile(path) for modality, path in paths.items()})
@@ -165,9 +165,10 @@ class Segmenter:
         begin, started = begin or time.perf_counter(), datetime.now(UTC)
         notify = reporter(on_progress)
         check_source(output, self._source(study, sources or {}))
+        before = content_of(output)
         ready, prediction = self.predict(study, notify, steps_output)
         told = {"files": files, "dicom": dicom, "sources": sources}
-        return self.write(study, ready, prediction, output, labels, notify, begin, started, **told)
+        return self.write(study, ready, prediction, output, labels, notify, before, begin, started, **told)
 
     def predict(
         self, study: Study, notify: Progress, steps_output: Path | None = None
@@ -188,24 +189,37 @@ class Segmenter:
         output: Path,
         labels: str,
         notify: Progress,
+        before: str | None,
         begin: float | None = None,
         started: datetime | None = None,
         files: Mapping[str, Mapping[str, Any]] | None = None,
         dicom: Mapping[str, Any] | None = None,
         sources: Mapping[Modality, Sequence[Path]] | None = None,
     ) -> dict[str, Any]:
-        """The result of :meth:`predict` to a file with its report; arguments as in :meth:`segment`."""
+        """The result of :meth:`predict` to a file with its report; arguments as in :meth:`segment`.
+
+        Args:
+            before: :func:`.segmentation_report.content_of` the output as the segmentation began.
+
+        Raises:
+            OptionError: the output is another one by now, or cannot be written.
+        """
         begin = begin or time.perf_counter() - prediction.seconds
         started = started or datetime.now(UTC) - timedelta(seconds=prediction.seconds)
         # not the device asked for: where a GPU's memory does not do, the CPU has taken over
         used = torch.device(prediction.device)
         notify(Event(ProgressStage.WRITE, 0, 1, output.name))
         findings = _findings(prediction)
-        # the image appears when its report is written: neither is ever there alone
         made_by = {"network": self.student["name"], "sha256": self.student["sha256"]}
         made_by["sequences"] = subset_name(prediction.subset)
         source = self._source(study, sources or {})
-        with placing_result(prediction.labels, output, labels, self.regions, source, made_by) as file:
+        check_unchanged(output, before)
+        # the report takes its place first: it knows the result of before, should a kill come between both
+        replaced = before if is_as_written(output) else None
+        with (
+            restored_if_refused(report_path(output)),
+            placing_result(prediction.labels, output, labels, self.regions, source, made_by) as file,
+        ):
             seconds = {"total": time.perf_counter() - begin, "prediction": prediction.seconds}
             facts = SegmentationReport(
                 command="segment",
@@ -224,6 +238,7 @@ class Segmenter:
                 input_steps=ready.facts,
                 output=str(output),
                 output_sha256=file_sha256(file),
+                replaces_sha256=replaced,
                 labels=labels,
                 grid=self.grid_name,
                 regions=self.regions or None,

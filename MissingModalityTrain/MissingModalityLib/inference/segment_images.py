@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..clinical.steps import Steps
+from ..core.errors import OptionError
 from ..core.kinds import checked
 from ..core.modalities import Modality, by_modality
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.case import ImageFile
-from ..imaging.arrays import as_volume
+from ..imaging.arrays import as_volume, tells_its_place
 from ..imaging.file_facts import files_facts
 from ..imaging.reading import Study, read_volumes
 from .locations import bundled_student
 from .prediction import Prediction
 from .request_checks import check_request, chosen_grid, read_beside
 from .segment_files import Segmenter
+from .segmentation_report import content_of
 from .target_grid import grid_told
 
 
@@ -62,16 +64,29 @@ def segment(
     """
     notify, given = reporter(on_progress), by_modality(inputs)
     files = {modality: Path(value) for modality, value in given.items() if _is_path(value)}
+    if affine is not None or spacing is not None:
+        _refuse_unused_place(value for modality, value in given.items() if modality not in files)
     student = Path(student or bundled_student())
     target = None if output is None else Path(output)
     check_request(given, files, target, student, labels, overwrite, read_beside(steps, grid))
     segmenter = Segmenter(student, device, steps, chosen_grid(grid, given, files), precision=precision)
     study = grid_told(_study(given, files, affine, spacing, notify), segmenter.grid, files.values())
+    before = None if target is None else content_of(target)
+    # now, for files may be replaced while the segmentation lasts
+    facts = files_facts({modality: ImageFile(path) for modality, path in files.items()}) if target else None
     ready, prediction = segmenter.predict(study, notify)
     if target is not None:
-        facts = files_facts({modality: ImageFile(path) for modality, path in files.items()})
-        segmenter.write(study, ready, prediction, target, labels, notify, files=facts)
+        segmenter.write(study, ready, prediction, target, labels, notify, before, files=facts)
     return prediction
+
+
+def _refuse_unused_place(images: Iterable[Any]) -> None:
+    """Raise OptionError where no volume in memory is an array that a place is of use for."""
+    if all(map(tells_its_place, images)):
+        raise OptionError(
+            "affine= and spacing= place arrays, and none of the volumes is one: files and images have "
+            "headers of their own, which count. Correct these, or give arrays."
+        )
 
 
 def _is_path(value: Any) -> bool:

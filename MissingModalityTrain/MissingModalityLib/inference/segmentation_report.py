@@ -40,6 +40,8 @@ class SegmentationReport:
             ``brain_cm3``); reports of earlier versions lack it.
         output: path of the segmentation.
         output_sha256: of that file's bytes; reports of earlier versions lack it.
+        replaces_sha256: of the result that lay there before, as a segmentation had written it; absent where
+            there was none. A run that was killed as it put both files in place has left that one there.
         labels: convention of the numbers in it, a key of :data:`.labels.CONVENTIONS`.
         grid: modality or file of the volume on whose grid it lies; absent for the reference.
         regions: true where whole tumor and tumor core are segments of it; else absent.
@@ -74,6 +76,7 @@ class SegmentationReport:
     input_steps: Mapping[str, Any]
     output: str
     output_sha256: str
+    replaces_sha256: str | None
     labels: str
     grid: str | None
     regions: bool | None
@@ -123,6 +126,25 @@ def is_as_written(output: Path) -> bool:
     """
     try:
         report = strict_json.loads(read_text(report_path(output)))
-        return report.get("output_sha256") in (None, file_sha256(output))
+        written = report.get("output_sha256"), report.get("replaces_sha256")
+        return written[0] is None or file_sha256(output) in written
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def content_of(output: Path) -> str | None:
+    """SHA-256 of a file, None where there is none that can be read."""
+    try:
+        return file_sha256(output)
+    except OSError:
+        return None
+
+
+def is_of_before(output: Path, report: Mapping[str, Any]) -> bool:
+    """Whether a file is the result that the one of its report was to replace, as a killed run leaves it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    written, replaced = report.get("output_sha256"), report.get("replaces_sha256")
+    return replaced is not None and written != replaced == file_sha256(output)

@@ -93,7 +93,7 @@ class Student:
                 "Leave them out, or choose a network whose head is regions."
             )
 
-    def save(self, path: Path, half: bool = False) -> None:
+    def save(self, path: Path | str, half: bool = False) -> None:
         """Write the file; an existing one is replaced only when the new one is whole.
 
         Args:

@@ -6,17 +6,19 @@ of the reference volume and under its parent transform, so both stay together wh
 
 from .detection import are_of_several_visits, assign_inputs, detect_inputs
 from .inputs import check_nodes, input_problem, write_inputs
+from .segment_voxels import classes_of
 from .segments import (
     build_segmentation,
-    classes_of,
+    corrected_in,
     dicom_label_map_of,
     label_map_of,
     measures_of,
     place_segmentation,
     tumor_center,
+    update_regions,
 )
-from .steps import add_brain_mask, add_transform, brain_mask_of, write_brain_mask
-from .volumes import add_volume, image_of, voxels_of
+from .steps import add_brain_mask, add_transform, brain_mask_of, world_matrix, write_brain_mask
+from .volumes import add_volume, image_of, state_of, voxels_of
 
 __all__ = [
     "add_brain_mask",
@@ -28,6 +30,7 @@ __all__ = [
     "build_segmentation",
     "check_nodes",
     "classes_of",
+    "corrected_in",
     "detect_inputs",
     "dicom_label_map_of",
     "image_of",
@@ -35,8 +38,11 @@ __all__ = [
     "label_map_of",
     "measures_of",
     "place_segmentation",
+    "state_of",
     "tumor_center",
+    "update_regions",
     "voxels_of",
+    "world_matrix",
     "write_brain_mask",
     "write_inputs",
 ]

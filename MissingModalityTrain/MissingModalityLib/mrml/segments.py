@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 import slicer
-import vtk
-from vtk.util.numpy_support import vtk_to_numpy
 
 from ..core.errors import ImageError
 from ..core.labels import class_volumes, holds_cavity, region_mask
-from ..core.segments import CAVITY_SEGMENT, REGION_SEGMENTS, SEGMENTS, Segment, disjoint_segments
+from ..core.segments import REGION_SEGMENTS, SEGMENTS, Segment, disjoint_segments
 from ..dicom.source_frames import frames_below, frames_in, source_headers
+from ..imaging.computed_segments import computed_tags
+from .corrections import corrected_parts, follow_parts
 from .inputs import input_problem
-from .volumes import Node, image_of, lps_in_world, lps_of, placed_image, voxels_of, vtk_matrix
-
-BINARY = "Binary labelmap"
-_SURFACE = "Closed surface"
+from .segment_voxels import BINARY, SURFACE, classes_of, image_on, own_image
+from .volumes import Node, image_of, voxels_of
 
 
 def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = False) -> Node:
@@ -44,13 +43,15 @@ def build_segmentation(classes: np.ndarray, reference: Node, regions: bool = Fal
     segmentation = slicer.vtkSegmentation()
     segmentation.SetSourceRepresentationName(BINARY)
     # one image of all classes for all segments, as Slicer shares label maps: a third of the memory
-    shared = _oriented_image(classes, reference)
+    shared, labels = image_on(reference, classes), own_image(reference, classes)
     for segment in disjoint_segments(holds_cavity(classes)):
-        _add_segment(segmentation, segment, shared, segment.value)
+        tags = computed_tags(labels == segment.value)
+        _add_segment(segmentation, segment, shared, segment.value, tags)
     for segment in REGION_SEGMENTS if regions else ():
         mask = np.isin(classes, segment.classes).astype(np.uint8)
-        _add_segment(segmentation, segment, _oriented_image(mask, reference), 1)
-    segmentation.CreateRepresentation(_SURFACE)
+        tags = computed_tags(own_image(reference, mask))
+        _add_segment(segmentation, segment, image_on(reference, mask), 1, tags)
+    segmentation.CreateRepresentation(SURFACE)
     return segmentation
 
 
@@ -76,7 +77,8 @@ def place_segmentation(segmentation: Node, reference: Node, output: Node = None)
     # by this reference label_map_of and the DICOM export find the volume again
     node.SetReferenceImageGeometryParameterFromVolumeNode(reference)
     display = node.GetDisplayNode()
-    display.SetPreferredDisplayRepresentationName3D(_SURFACE)
+    display.SetVisibility(True)  # an output that somebody has hidden would look like one without tumor
+    display.SetPreferredDisplayRepresentationName3D(SURFACE)
     for region in REGION_SEGMENTS:
         if segmentation.GetSegment(region.id):
             # Filled, these would hide the disjoint segments that lie inside them.
@@ -86,53 +88,43 @@ def place_segmentation(segmentation: Node, reference: Node, output: Node = None)
     return node
 
 
-def classes_of(node: Node, reference: Node) -> np.ndarray:
-    """The disjoint segments of a node as classes (z, y, x) uint8 on the reference volume's voxels.
-
-    They lie on the voxels over which they are shown, also where one of both was moved since.
-
-    Raises:
-        ImageError: one of both is under a transform that is not linear, and the other is not.
-    """
-    classes = np.zeros(voxels_of(reference).shape, np.uint8)
-    way = _way_to(reference, node)
-    grid = _oriented_image(classes, reference)
-    for segment in (*SEGMENTS, CAVITY_SEGMENT):
-        mask = slicer.vtkOrientedImageData()
-        if node.GetSegmentation().GetSegment(segment.id) is None:
-            continue
-        node.GetBinaryLabelmapRepresentation(segment.id, mask)
-        if mask.IsEmpty():
-            continue
-        if way is not None:
-            matrix = vtk.vtkMatrix4x4()
-            mask.GetImageToWorldMatrix(matrix)
-            vtk.vtkMatrix4x4.Multiply4x4(way, matrix, matrix)
-            mask.SetImageToWorldMatrix(matrix)
-        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(mask, grid, mask)
-        inside = vtk_to_numpy(mask.GetPointData().GetScalars()).reshape(classes.shape) != 0
-        classes[inside] = segment.value
-    return classes
-
-
-def _way_to(reference: Node, node: Node) -> Node | None:
-    """``vtkMatrix4x4`` from a node's own RAS to the volume's own; None where one transform holds both."""
-    if node.GetTransformNodeID() == reference.GetTransformNodeID():
-        return None
-    own, other = (lps_in_world(each, vtk.vtkMatrix4x4()) for each in (node, reference))
-    return vtk_matrix(np.linalg.inv(other) @ own)
-
-
 def label_map_of(node: Node) -> sitk.Image:
     """The disjoint segments of a node as one image of classes on the grid of its reference volume.
 
     Raises:
-        ImageError: the volume is gone, or the node has none of our segments.
+        ImageError: the volume is gone, the node has none of our segments, or they reach beyond the volume.
     """
     reference = _reference_of(node)
-    labels = sitk.GetImageFromArray(classes_of(node, reference))
+    classes = classes_of(node, reference)
+    labels = sitk.GetImageFromArray(classes)
     labels.CopyInformation(image_of(reference))
     return labels
+
+
+def corrected_in(node: Node) -> list[str]:
+    """IDs of the disjoint segments that a person has corrected, see :func:`.corrected_parts`.
+
+    Raises:
+        ImageError: as :func:`label_map_of`.
+    """
+    reference = _reference_of(node)
+    return corrected_parts(node, reference, classes_of(node, reference))
+
+
+def update_regions(node: Node, drawn: bool = False) -> list[str]:
+    """Bring whole tumor and tumor core, where the node has them, up to date, see :func:`.follow_parts`.
+
+    Args:
+        drawn: those too whose own voxels were changed.
+
+    Returns:
+        Names of those that are left as they are, and are not the sum of their parts.
+
+    Raises:
+        ImageError: as :func:`label_map_of`.
+    """
+    reference = _reference_of(node)
+    return follow_parts(node, reference, classes_of(node, reference), drawn)
 
 
 def measures_of(node: Node) -> tuple[dict[str, float], dict[str, float]]:
@@ -199,9 +191,7 @@ def dicom_label_map_of(node: Node) -> tuple[sitk.Image, list[Path]]:
             f"'{node.GetName()}' cannot be written as DICOM SEG, since files of '{reference.GetName()}' are "
             "not in Slicer's DICOM database any more. Import the series again."
         )
-    matrix = vtk.vtkMatrix4x4()
-    reference.GetIJKToRASMatrix(matrix)
-    labels = placed_image(classes_of(node, reference), lps_of(matrix), reference.GetName())
+    labels = own_image(reference, classes_of(node, reference))
     if not any(frames_below(labels, frames_in(source_headers(files), files))):
         raise ImageError(
             f"'{node.GetName()}' cannot be written as DICOM SEG, since '{reference.GetName()}' does not lie "
@@ -227,24 +217,9 @@ def _reference_of(node: Node) -> Node:
     return reference
 
 
-def _oriented_image(values: np.ndarray, reference: Node) -> Node:
-    """``values`` (z, y, x) uint8 as image data in the reference volume's own (untransformed) geometry."""
-    matrix = vtk.vtkMatrix4x4()
-    reference.GetIJKToRASMatrix(matrix)
-    return oriented_image(values, matrix)
-
-
-def oriented_image(values: np.ndarray, matrix: Node) -> Node:
-    """``values`` (z, y, x) uint8 as image data with a ``vtkMatrix4x4`` from voxel indices to RAS (mm)."""
-    image = slicer.vtkOrientedImageData()
-    image.SetDimensions(*values.shape[::-1])
-    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    vtk_to_numpy(image.GetPointData().GetScalars())[:] = values.ravel()
-    image.SetImageToWorldMatrix(matrix)
-    return image
-
-
-def _add_segment(segmentation: Node, segment: Segment, image: Node, label_value: int) -> None:
+def _add_segment(
+    segmentation: Node, segment: Segment, image: Node, label_value: int, tags: Mapping[str, str]
+) -> None:
     entry = slicer.vtkSegment()
     entry.SetName(segment.name)
     entry.SetColor(*segment.unit_color)
@@ -252,9 +227,8 @@ def _add_segment(segmentation: Node, segment: Segment, image: Node, label_value:
     entry.SetColorAutoGenerated(False)
     entry.SetTerminology(segment.terminology)
     entry.SetLabelValue(label_value)
-    # else DICOM SEG would declare it drawn by hand
-    entry.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
-    entry.SetTag("DICOM.SegmentAlgorithmName", "MissingModality")
+    for name, value in tags.items():
+        entry.SetTag(name, value)
     entry.AddRepresentation(BINARY, image)
     segmentation.AddSegment(entry, segment.id)
 

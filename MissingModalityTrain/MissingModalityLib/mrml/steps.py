@@ -11,7 +11,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..core.errors import ImageError
-from .segments import BINARY, oriented_image
+from .segment_voxels import BINARY, image_of_segment, oriented_image
 from .volumes import RAS_TO_LPS_AFFINE, Node, image_of, lps_in_world, placed_image, ras_matrix, vtk_matrix
 
 BRAIN = "Brain"
@@ -70,18 +70,28 @@ def add_brain_mask(scene: Node, mask: sitk.Image, name: str) -> Node:
     return node
 
 
-def add_transform(scene: Node, transform: sitk.Transform, name: str) -> Node:
+def world_matrix(node: Node) -> np.ndarray:
+    """(4, 4) from a node's own RAS (mm) to that of the world, by its linear parent transforms."""
+    return RAS_TO_LPS_AFFINE @ lps_in_world(node, vtk.vtkMatrix4x4())
+
+
+def add_transform(
+    scene: Node, transform: sitk.Transform, name: str, parent: np.ndarray | None = None
+) -> Node:
     """The movement of a volume as a new linear transform node; no volume is put under it.
 
     Args:
         transform: linear, takes points (LPS, mm) of the volume that stays to those of the volume that moves,
             as ITK registers. A volume under the node is moved the other way, onto the one that stays.
+        parent: :func:`world_matrix` that the volume had as it was registered: the node takes the place of
+            the transform that the volume lay under.
     """
     origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
     lps = np.eye(4)
     lps[:3, :3] = np.transpose([np.array(transform.TransformPoint(axis)) - origin for axis in np.eye(3)])
     lps[:3, 3] = origin
-    matrix = vtk_matrix(RAS_TO_LPS_AFFINE @ np.linalg.inv(lps) @ RAS_TO_LPS_AFFINE)
+    movement = RAS_TO_LPS_AFFINE @ np.linalg.inv(lps) @ RAS_TO_LPS_AFFINE
+    matrix = vtk_matrix(movement if parent is None else movement @ parent)
     node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", scene.GenerateUniqueName(name))
     node.SetMatrixTransformToParent(matrix)
     return node
@@ -104,8 +114,7 @@ def _brain_segment(node: Node) -> str:
 
 
 def _image_of_segment(node: Node, segment_id: str) -> sitk.Image:
-    oriented = slicer.vtkOrientedImageData()
-    node.GetBinaryLabelmapRepresentation(segment_id, oriented)
+    oriented = image_of_segment(node, segment_id)
     if oriented.IsEmpty():
         raise _empty(node)
     matrix = vtk.vtkMatrix4x4()

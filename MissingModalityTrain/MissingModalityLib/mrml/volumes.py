@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,21 @@ def voxels_of(node: Node) -> np.ndarray:
     """The voxels (z, y, x) of a scalar volume node; a view, not a copy."""
     data = node.GetImageData()
     return vtk_to_numpy(data.GetPointData().GetScalars()).reshape(data.GetDimensions()[::-1])
+
+
+def state_of(node: Node) -> tuple[str, tuple[float, ...]]:
+    """A volume's voxels, as SHA-256, and its geometry: its own, and the size of its voxels in the world.
+
+    What lies on its voxels still belongs there as long as both are the same; it may be moved meanwhile.
+
+    Raises:
+        ImageError: as :func:`lps_in_world`.
+    """
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    sizes = np.linalg.norm(lps_matrix(node)[:3, :3], axis=0).round(6)
+    geometry = (*lps_of(matrix).ravel().tolist(), *sizes.tolist())
+    return hashlib.sha256(np.ascontiguousarray(voxels_of(node))).hexdigest(), geometry
 
 
 def placed_image(voxels: np.ndarray, lps: np.ndarray, name: str) -> sitk.Image:
