@@ -120,3 +120,13 @@ def test_only_training_takes_prepared_cases(prepared: Path, tmp_path: Path) -> N
     # students of a run are .safetensors too, and no cases
     with pytest.raises(CaseError, match="No case found"):
         find_cases(export(tmp_path / "run", tmp_path / "students.safetensors").parent / "run")
+
+
+def test_cases_of_other_data_in_the_folder_are_told(tiny_cases: Path, tmp_path: Path) -> None:
+    first = prepare_cases(tiny_cases, tmp_path / "prepared")
+    again = prepare_cases(tiny_cases / "patient_b", tmp_path / "prepared")
+    told = [[entry["warning"] for entry in report["warnings"]] for report in (first, again)]
+    others = (
+        "holds cases that were prepared earlier and are none of these: 'patient_a', 'patient_c'. A training"
+    )
+    assert [sum(others in warning for warning in warnings) for warnings in told] == [0, 1]
