@@ -12,7 +12,14 @@ from ..core.files import restored_if_refused
 
 # reads headers alone: help must not load PyTorch
 from ..inference.card import BLENDINGS, CHOICES, GATES, OF_SCORES, SELECTED, Card, read_card
-from .options import add_command, add_cross_validation, add_output, at_least, show_result
+from .options import (
+    add_command,
+    add_cross_validation,
+    add_output,
+    at_least,
+    other_methods_lines,
+    show_result,
+)
 from .speech import add_speech
 
 _EXAMPLES = ("export --run run --output model.safetensors",)
@@ -81,14 +88,14 @@ def run(options: argparse.Namespace) -> None:
     facts = {key: text for key, text in facts.items() if text}
     if options.et_minimum is not None:
         facts["min_enhancing_voxels"] = options.et_minimum
-    before = _card_of(options.output)
+    before, stored = _card_of(options.output), {}
     with restored_if_refused(options.output):
         student = export(options.folder, options.output, facts)
         if options.evaluation:
             # refuses an evaluation of other weights, so an earlier export of another epoch is found out
-            attach_evaluation(student, options.evaluation, options.cross_validation)
+            stored = attach_evaluation(student, options.evaluation, options.cross_validation)
     lost = _lost(before, read_card(student), facts)
-    lines = [*_lost_in_words(lost, student), f"Wrote {student}"]
+    lines = [*_lost_in_words(lost, student), *other_methods_lines(stored), f"Wrote {student}"]
     show_result(options, {"output": str(student), "lost": list(lost)}, "\n".join(lines))
 
 
