@@ -67,7 +67,7 @@ FUNCTIONS = {
         "grid=None, affine=None, spacing=None, overwrite=False, precision='auto'"
     ),
     "select": "run, smoothing_mm=(), overlap=(), mirror=(), mirror_windows=(), "
-    "device='auto', on_progress=None",
+    "device='auto', on_progress=None, data=None",
     "study": (
         "name, data, output, preset='paper', seeds=1, test=None, lists=None, data_set=None, steps=None, "
         "settings=None, prepared=None, device='auto', convention=None, run=None, train=True, on_progress=None"

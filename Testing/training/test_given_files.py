@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from MissingModalityLib.core.errors import CaseError
+from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.evaluation.attach import store_choices
 from MissingModalityLib.inference.student import Student
 from MissingModalityLib.training.given_files import with_given_files
@@ -52,6 +52,30 @@ def test_a_run_goes_on_with_the_teachers_that_it_began_with(tiny_cases: Path, tm
     shutil.copy(first, teacher)
     train(None, run, resume=True, settings={"epochs": 3}, accept_changes=True)
     assert len(log(run)) == 3 and record(run)["given_files"] == kept["given_files"]
+
+
+def test_a_run_that_is_over_keeps_telling_what_taught_it(tiny_cases: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher.safetensors"
+    settings = {**TINY, "epochs": 1, "method": "ensemble", "ensemble.teachers": model(teacher, 1)}
+    run = train(tiny_cases, tmp_path / "run", settings=settings)
+    before = record(run)
+    training = {"cases": {"elsewhere": "FLAIR"}, "validation": []}
+    Student(small_network("segresnet", 2), {"training": training}).save(teacher)
+    train(None, run, resume=True, accept_changes=True)
+    assert record(run) == before
+
+
+def test_a_teacher_that_crops_do_not_suit_is_refused_before_any_case_is_read(
+    tiny_cases: Path, tmp_path: Path
+) -> None:
+    teacher = tmp_path / "teacher.safetensors"
+    Student(small_network("segresnet", blocks=(1,) * 6)).save(teacher)
+    settings = {**TINY, "method": "ensemble", "ensemble.teachers": str(teacher)}
+    with pytest.raises(
+        OptionError, match=r"patch_size=.*a multiple of 32 for the teacher .*teacher.safetensors"
+    ):
+        train(tiny_cases, tmp_path / "run", settings=settings)
+    assert not (tmp_path / "run").exists()
 
 
 def test_first_weights_are_asked_for_as_long_as_they_are_read(tmp_path: Path) -> None:

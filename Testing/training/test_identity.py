@@ -15,6 +15,7 @@ from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.patients import of_voxels
 from MissingModalityLib.imaging.prepared_folder import prepare_cases
 from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.learned import Learned
 from MissingModalityLib.training.run import train
 from small_cases import write_block_case
 from tiny_run import TINY, log, record
@@ -97,6 +98,25 @@ def test_a_run_does_not_go_on_with_another_patient_unless_that_is_wanted(
     assert len(log(run)) == 2 and record(run)["voxels_sha256"]["beta"] != before["voxels_sha256"]["beta"]
     train(None, run, resume=True, settings={"epochs": 3})
     assert len(log(run)) == 3
+
+
+def test_a_patient_who_was_exchanged_stays_one_that_was_learned_from(data: Path, tmp_path: Path) -> None:
+    run = train(data, tmp_path / "run", settings={**SETTINGS, "validation_fraction": 0})
+    before = record(run)["voxels_sha256"]["beta"]
+    write_block_case(tmp_path / "other" / "beta", patient=7)
+    shutil.copytree(tmp_path / "other" / "beta", data / "beta", dirs_exist_ok=True)
+    train(None, run, resume=True, settings={"epochs": 2}, accept_changes=True)
+    learned = Learned(read_card(run / "train.safetensors")["training"])
+    assert learned.has("elsewhere", before) and learned.has("elsewhere", record(run)["voxels_sha256"]["beta"])
+
+
+def test_a_run_that_is_over_keeps_telling_what_it_has_learned_from(data: Path, tmp_path: Path) -> None:
+    run = train(data, tmp_path / "run", settings=SETTINGS)
+    before = record(run)
+    write_block_case(tmp_path / "other" / "beta", patient=7)
+    shutil.copytree(tmp_path / "other" / "beta", data / "beta", dirs_exist_ok=True)
+    train(None, run, resume=True, accept_changes=True)
+    assert record(run) == before
 
 
 def test_a_run_of_an_earlier_version_takes_up_what_its_cases_hold(data: Path, tmp_path: Path) -> None:

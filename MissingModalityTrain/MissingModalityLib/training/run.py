@@ -19,14 +19,14 @@ from ..methods.registry import METHODS
 from ..runtime import distributed, lock
 from ..runtime.devices import choose_device
 from ..synthesis.tumor_cache import tumor_folder
-from .folds import fold_requests, join_folds, score_fold
+from .folds import check_read_beside, fold_requests, join_folds, score_fold
 from .followers import Followers
 from .log import LogLine
 from .loop import StageRun, Trainer
 from .plan import Plan
 from .record import RunRecord
 from .request import TrainRequest, takes_request
-from .resolve import State, resolve
+from .resolve import State, is_over, resolve
 from .run_cases import prepare_run_cases, stage_cases
 from .run_folder import RunFolder, leaving_nothing
 from .stage_students import drop_stages, keep_stage, load_weights
@@ -109,7 +109,10 @@ def run(
     network = networks.build(record.plan.network, **record.plan.network_options)
     prepared = Path(record.prepared or folder.prepared)
     _remove_leftovers(folder, prepared)
-    record, cases = prepare_run_cases(record, state is None, prepared, report, accept_changes)
+    over = state is not None and is_over(record.plan, state)
+    record, cases = prepare_run_cases(record, state is None, prepared, report, accept_changes, over)
+    if state is None and record.folds is not None:
+        distributed.on_all_ranks(check_read_beside, folder, record)
     stages = list(record.plan.stages)
     for name in stages[stages.index(state["stage"]) if state else 0 :]:
         # before its first epoch a stage begins with the weights before it, whatever its settings have become
