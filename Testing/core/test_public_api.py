@@ -31,7 +31,7 @@ FUNCTIONS = {
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
         "cases=None, resection_cavity='background', hd95_definition='directed', "
-        "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95')"
+        "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95'), calibration=None"
     ),
     "evaluate_predictions": (
         "predictions, data, output, labels=None, convention=None, hd95_rule='penalty', on_progress=None, "

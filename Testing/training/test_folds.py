@@ -188,7 +188,7 @@ def test_folds_that_are_resumed_keep_their_prepared_cases_and_follow_data_that_m
 ) -> None:
     run = Path(shutil.copytree(validated, tmp_path / "run", ignore=shutil.ignore_patterns("prepared")))
     shutil.rmtree(run / "fold2")
-    moved = shutil.copytree(tiny_cases, tmp_path / "moved" / tiny_cases.name)
+    moved = shutil.copytree(tiny_cases, tmp_path / "moved")
     train(moved, run, resume=True, folds=3)
     # one that went on, and one that began beside it
     for fold in (0, 2):
@@ -196,6 +196,7 @@ def test_folds_that_are_resumed_keep_their_prepared_cases_and_follow_data_that_m
         assert (kept["data"], kept["prepared"]) == (str(moved), str(validated / "prepared"))
     assert not (run / "prepared").exists()
     assert scored(run)["rows"] == scored(validated)["rows"]
+    assert scored(run)["data"] == f"{tiny_cases.name}, moved"
 
 
 def test_cross_validations_are_compared_as_evaluations_are(validated: Path) -> None:

@@ -18,7 +18,9 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.progress import Progress
 from ..core.settings import flat
+from ..datasets.discovery import find_cases
 from ..datasets.patients import of_voxels
+from ..datasets.prepared import are_prepared
 from ..evaluation.summary import EVALUATION_FOLDER
 from ..inference.student import Student
 from ..runtime import distributed
@@ -193,12 +195,15 @@ def files_beside(request: TrainRequest) -> dict[str, str]:
     return known
 
 
-def score_fold(request: TrainRequest, report: Progress) -> None:
+def score_fold(request: TrainRequest, report: Progress) -> bool:
     """Score the last student of a fold on the cases that it has held out, unless that is done.
 
     Args:
         request: for one fold, which is trained.
         report: called with every prediction.
+
+    Returns:
+        Whether it is scored; not where the data are prepared cases alone, of which nothing can be.
 
     Raises:
         CaseError: no case can be scored, or the scores cannot be written.
@@ -210,7 +215,9 @@ def score_fold(request: TrainRequest, report: Progress) -> None:
     record = RunRecord.read(folder)
     student, output = last_student(folder, record), folder.path / EVALUATION_FOLDER
     if distributed.on_all_ranks(_is_scored, student, output, record):
-        return
+        return True
+    if distributed.on_all_ranks(lambda: are_prepared(find_cases(record.data, record.convention).cases)):
+        return False
     evaluate_folder(
         student,
         record.data,
@@ -221,6 +228,7 @@ def score_fold(request: TrainRequest, report: Progress) -> None:
         cases=record.validation,
         resection_cavity=record.plan.resection_cavity,
     )
+    return True
 
 
 def join_folds(output: Path) -> bool:

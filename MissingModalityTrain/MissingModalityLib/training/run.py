@@ -55,9 +55,19 @@ def train(on_progress: Progress | None = None, **choices: Any) -> Path:
     if request.folds is None:
         _train(request, report)
         return request.output
+    unscored = []
     for part in fold_requests(request):
         _train(part, report)
-        score_fold(part, report)
+        if not score_fold(part, report):
+            unscored.append(part.output.name)
+    if unscored:  # said when all are trained: a machine may have no more than this
+        distributed.raise_on_all_ranks(
+            CaseError(
+                f"'{request.output}': {', '.join(unscored)} trained to the end, but not scored: the data are "
+                "prepared cases alone, and scores are of volumes. Where these lie, give their folder with "
+                "--resume --data."
+            )
+        )
     distributed.on_rank_zero(partial(join_folds, request.output))
     return request.output
 
