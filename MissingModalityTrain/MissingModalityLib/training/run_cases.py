@@ -26,7 +26,7 @@ from ..runtime import distributed
 from ..synthesis.options import SynthesisOptions
 from ..synthesis.pairing import check_choices, grow_cases, synthetic_cases
 from ..synthesis.tumor_cache import cache_tumor, tumor_folder
-from .given_files import teachers_of
+from .given_files import held_out_shapes, teachers_of
 from .given_split import chosen_cases, given_split
 from .lacking_cases import with_missing
 from .record import RunRecord
@@ -135,7 +135,8 @@ def prepare_run_cases(
         unreadable = {name: reason for name, reason in outcomes.items() if name not in cached}
         cases = [case for case in cases if case.name in cached]
         record = distributed.on_all_ranks(_with_split, record, cases, unreadable, cached)
-        warnings = distributed.on_all_ranks(folder_warnings, prepared) + _known_held_out(record)
+        warnings = distributed.on_all_ranks(folder_warnings, prepared)
+        warnings += _known_held_out(record) + held_out_shapes(record)
         record = replace(record, warnings=warnings)
     else:
         record = distributed.on_all_ranks(_with_contents, record, cached, accept_changes, over)
