@@ -12,11 +12,14 @@ import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.datasets.patients import of_voxels
 from MissingModalityLib.imaging.prepared_folder import prepare_cases
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.learned import Learned
+from MissingModalityLib.synthesis.options import REPORT_FILE
 from MissingModalityLib.training.run import train
+from MissingModalityLib.training.synthetic_files import synthetic_files_told
 from small_cases import write_block_case
 from tiny_run import TINY, log, record
 
@@ -60,6 +63,16 @@ def test_one_patient_under_two_names_neither_trains_nor_validates_apart(
     assert any("Cases 'alpha' and 'zeta' hold the same volume" in event.message for event in said)
     volumes = read_card(run / "train.safetensors").training["voxels_sha256"]
     assert volumes["alpha"] == volumes["zeta"] != volumes["beta"]
+
+
+def test_files_of_synthetic_cases_beside_a_split_are_told(data: Path) -> None:
+    made = write_block_case(data / "synthetic" / "synthetic_0000", patient=4)
+    cases = find_cases(data).cases
+    assert synthetic_files_told(cases, ["beta"]) == [], "as anybody may call a case"
+    (made.parent / REPORT_FILE).write_text("{}")
+    (told,) = synthetic_files_told(cases, ["beta"])
+    assert "has made 1 case, such as" in told["warning"] and "synthetic_0000', of" in told["warning"]
+    assert synthetic_files_told(cases, []) == []
 
 
 def test_copies_are_told_when_cases_are_prepared(data: Path, tmp_path: Path) -> None:

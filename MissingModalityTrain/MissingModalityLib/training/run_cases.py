@@ -32,6 +32,7 @@ from .lacking_cases import with_missing
 from .record import RunRecord
 from .samples import possible_subsets
 from .settings import Settings
+from .synthetic_files import synthetic_files_told
 
 _MOST_NAMES = 5
 """Left-out names per reason in the progress message, which is one line; run.json has them all."""
@@ -137,6 +138,7 @@ def prepare_run_cases(
         record = distributed.on_all_ranks(_with_split, record, cases, unreadable, cached)
         warnings = distributed.on_all_ranks(folder_warnings, prepared)
         warnings += _known_held_out(record) + held_out_shapes(record)
+        warnings += synthetic_files_told(cases, record.validation)
         record = replace(record, warnings=warnings)
     else:
         record = distributed.on_all_ranks(_with_contents, record, cached, accept_changes, over)
