@@ -17,6 +17,7 @@ from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.evaluation.attach import store_choices
 from MissingModalityLib.inference.student import Student
 from small_cases import write_shell_case
 from small_networks import write_student
@@ -284,6 +285,18 @@ def test_an_export_over_a_model_tells_what_that_had_and_how_to_have_it_back(trai
     assert main([*command, "--progress", "json"]) == 0
     out = capsys.readouterr().out
     assert json.loads(out.splitlines()[-1])["result"]["lost"] == ["evaluation"]
+
+
+def test_an_export_tells_what_was_stored_in_the_own_model_of_the_run(trained, tmp_path, capsys):
+    run = shutil.copytree(trained, tmp_path / "run")
+    command = ["export", "--run", str(run), "--output", str(tmp_path / "model.safetensors"), "--quiet"]
+    assert main(command) == 0 and capsys.readouterr().err == ""
+    own = run / f"{Student.load(tmp_path / 'model.safetensors').card['training']['stage']}.safetensors"
+    store_choices(own, {"min_component_voxels": 20})
+    assert main(command) == 0
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"Warning: {own}, the model of the run itself, has what this one has not: ")
+    assert "min_component_voxels 20. To have it back: 'select --run FOLDS --reuse" in told
 
 
 def store_scores(model):

@@ -26,7 +26,9 @@ FOUND = {
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """What `select` was called with."""
     calls: list[Any] = []
-    monkeypatch.setattr(selection, "select", lambda *values, on_progress: calls.append(values) or FOUND)
+    monkeypatch.setattr(
+        selection, "select", lambda *values, on_progress, data: calls.append((*values, data)) or FOUND
+    )
     # what a cross-validation is, is asked before
     fold = write_student(tmp_path / "of_fold.safetensors", head="regions")
     monkeypatch.setattr(selection, "_folds", lambda run: ([], [fold]))
@@ -40,16 +42,27 @@ def test_what_was_chosen_is_said_and_stored(
     fold = write_student(tmp_path / "fold.safetensors", head="regions")
     typed = ["--smoothing-mm", "0.7", "1", "--mirror", "2", "--mirror", "0", "1"]
     typed += ["--mirror-windows", "0", "2"]
-    typed += ["--store", str(student), str(fold)]
+    typed += ["--data", "moved", "--store", str(student), str(fold)]
     assert main(["select", "--run", "runs/cv", *typed, "--device", "cpu"]) == 0
-    assert asked == [(Path("runs/cv"), [0.7, 1.0], [], [[2], [0, 1]], [[0, 2]], "cpu")]
+    assert asked == [(Path("runs/cv"), [0.7, 1.0], [], [[2], [0, 1]], [[0, 2]], "cpu", Path("moved"))]
     said = capsys.readouterr().out
     assert "min_component_voxels: 100" in said and "WT 80.0, TC 60.0, ET 50.0" in said
     assert "made on these very cases: WT 81.0, TC 60.0, ET 52.5" in said
     card = read_card(student)
     assert card.thresholds == FOUND["chosen"]["thresholds"] and card.min_component_voxels == 100
     assert read_card(fold).min_component_voxels == 100
-    assert f"Stored in {student}" in said
+    assert f"Stored in {student}" in said and "Warning" not in said
+
+
+def test_choices_of_models_by_another_method_are_stored_and_that_is_told(
+    asked: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    network, student = small_network("segresnet", head="regions"), tmp_path / "s.safetensors"
+    for path, method in ((tmp_path / "of_fold.safetensors", "supervised"), (student, "ensemble")):
+        Student(network, {"training": {"settings": {"stages": {"train": {"method": method}}}}}).save(path)
+    assert main(["select", "--run", "runs/cv", "--store", str(student)]) == 0 and asked
+    assert "models that were trained by supervised, not ensemble as this one" in capsys.readouterr().out
+    assert read_card(student).min_component_voxels == 100
 
 
 @pytest.mark.usefixtures("asked")
@@ -97,8 +110,8 @@ def test_what_was_chosen_before_is_stored_without_a_prediction(
     assert main(typed) == 0 and not asked
     assert read_card(student).thresholds == FOUND["chosen"]["thresholds"]
     assert f"Stored in {student}" in capsys.readouterr().out
-    assert main([*typed, "--mirror", "2"]) == 2
-    assert "Leave out --mirror, or --reuse" in capsys.readouterr().err
+    assert main([*typed, "--mirror", "2", "--data", "moved"]) == 2
+    assert "Leave out --mirror and --data, or --reuse" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("asked")

@@ -31,7 +31,7 @@ FUNCTIONS = {
     "evaluate_folder": (
         "student, data, output, device='auto', convention=None, hd95_rule='penalty', on_progress=None, "
         "cases=None, resection_cavity='background', hd95_definition='directed', "
-        "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95')"
+        "metrics=('dice', 'hd95', 'lesion_dice', 'lesion_hd95'), calibration=None"
     ),
     "evaluate_predictions": (
         "predictions, data, output, labels=None, convention=None, hd95_rule='penalty', on_progress=None, "
@@ -67,7 +67,7 @@ FUNCTIONS = {
         "grid=None, affine=None, spacing=None, overwrite=False, precision='auto'"
     ),
     "select": "run, smoothing_mm=(), overlap=(), mirror=(), mirror_windows=(), "
-    "device='auto', on_progress=None",
+    "device='auto', on_progress=None, data=None",
     "study": (
         "name, data, output, preset='paper', seeds=1, test=None, lists=None, data_set=None, steps=None, "
         "settings=None, prepared=None, device='auto', convention=None, run=None, train=True, on_progress=None"

@@ -102,6 +102,9 @@ def test_too_few_patients_or_rows_without_features_are_refused() -> None:
         fit_calibration(list(rows(patients=9)))
     with pytest.raises(CaseError, match="these are 0"):
         fit_calibration([{**row, "features": None} for row in rows()])
+    fewer = {name: 0.5 for name in FEATURES if name != "steadiness"}
+    with pytest.raises(CaseError, match="the features steadiness, which some results of an earlier version"):
+        fit_calibration([*rows(), {**next(rows()), "features": fewer}])
 
 
 def test_a_student_that_is_never_wrong_can_be_calibrated() -> None:

@@ -17,6 +17,7 @@ import SimpleITK as sitk
 import torch
 from safetensors.torch import load_file
 
+from calibrations import constant_calibration
 from mask_scores import score_regions
 from MissingModalityLib.__main__ import main
 from MissingModalityLib.core.errors import CaseError
@@ -28,6 +29,7 @@ from MissingModalityLib.evaluation import attach
 from MissingModalityLib.evaluation.attach import attach_evaluation
 from MissingModalityLib.evaluation.averages import summarize
 from MissingModalityLib.evaluation.calibration import FEWEST_PATIENTS
+from MissingModalityLib.evaluation.estimate_scores import score_estimates
 from MissingModalityLib.evaluation.evaluate import (
     evaluate_folder,
     read_evaluation,
@@ -253,6 +255,18 @@ def test_a_cross_validation_counts_beside_the_students_own_evaluation(
     assert "calibration" not in read_card(path), "three patients are too few"
 
 
+def write_scores_of_several(evaluated: Evaluated, folder: Path, patients: range) -> None:
+    """An evaluation of as many patients, all with the scores of the one that is whole."""
+    shutil.copytree(evaluated.output, folder, dirs_exist_ok=True)
+    rows = [row for row in read_rows(evaluated.output / "cases.csv") if row.case == "BraTS2021_90001"]
+    summary = json.loads((evaluated.output / "summary.json").read_text())
+    several = [replace(row, case=f"p{number:02}") for number in patients for row in rows]
+    (folder / "cases.csv").write_text(rows_to_csv(several))
+    voxels = {row.region: row.reference for row in rows if row.region in REGIONS}
+    cases = [{"name": f"p{number:02}", "reference_voxels": voxels} for number in patients]
+    (folder / "summary.json").write_text(json.dumps({**summary, "cases": cases, "scores_sha256": ""}))
+
+
 def test_enough_patients_held_out_calibrate_the_student_and_none_it_learned_from_are_told(
     evaluated: Evaluated, tmp_path: Path
 ) -> None:
@@ -260,15 +274,9 @@ def test_enough_patients_held_out_calibrate_the_student_and_none_it_learned_from
     student = Student.load(evaluated.student)
     student.card["training"] = {"cases": {"p00": "T2"}}
     student.save(path)
-    shutil.copytree(evaluated.output, scores)
-    rows, summary = read_rows(scores / "cases.csv"), json.loads((scores / "summary.json").read_text())
 
     def attach(patients: range) -> dict[str, Any] | None:
-        several = [replace(row, case=f"p{number:02}") for number in patients for row in rows[:60]]
-        (scores / "cases.csv").write_text(rows_to_csv(several))
-        voxels = {row.region: row.reference for row in rows[:60] if row.region in REGIONS}
-        cases = [{"name": f"p{number:02}", "reference_voxels": voxels} for number in patients]
-        (scores / "summary.json").write_text(json.dumps({**summary, "cases": cases, "scores_sha256": ""}))
+        write_scores_of_several(evaluated, scores, patients)
         attach_evaluation(path, evaluated.output, [scores])
         return read_card(path).get("calibration")
 
@@ -279,10 +287,43 @@ def test_enough_patients_held_out_calibrate_the_student_and_none_it_learned_from
         attach_evaluation(path, scores)
     assert path.read_bytes() == before
     assert attach(range(1, FEWEST_PATIENTS)) is None, "one too few"
-    found = attach(range(1, FEWEST_PATIENTS + 1))
-    assert found is not None and found["patients"] == FEWEST_PATIENTS
+    write_scores_of_several(evaluated, scores, range(1, FEWEST_PATIENTS + 1))
     attach_evaluation(path, scores)
     assert "calibration" not in read_card(path), "patients to report on choose nothing"
+    found = attach(range(1, FEWEST_PATIENTS + 1))
+    assert found is not None and found["patients"] == FEWEST_PATIENTS
+    attach_evaluation(path, evaluated.output)
+    assert read_card(path)["calibration"] == found, "which is as good as it was"
+
+
+def test_scores_of_an_earlier_version_that_told_less_are_refused_as_a_cross_validation(
+    evaluated: Evaluated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(shutil.copy(evaluated.student, tmp_path / "tiny.safetensors"))
+    write_scores_of_several(evaluated, tmp_path / "folds", range(FEWEST_PATIENTS))
+    table = (tmp_path / "folds" / "cases.csv").read_text()
+    (tmp_path / "folds" / "cases.csv").write_text(table.replace("steadiness", "by another name", 1))
+    with pytest.raises(CaseError, match=r"folds': its scores are of an earlier version and lack steadiness"):
+        attach_evaluation(path, evaluated.output, [tmp_path / "folds"])
+    typed = ["evaluate", "--model", str(path), "--data", str(evaluated.data), "--store"]
+    typed += ["--output", str(tmp_path / "scores"), "--cross-validation", str(tmp_path / "folds"), "--quiet"]
+    assert main(typed) == 2 and "lack steadiness" in capsys.readouterr().err
+    assert not (tmp_path / "scores").exists() and path.read_bytes() == evaluated.student.read_bytes()
+
+
+def test_the_table_tells_estimates_by_the_calibration_that_is_stored_with_it(
+    evaluated: Evaluated, tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    tiny_student({"calibration": constant_calibration()}).save(path)
+    write_scores_of_several(evaluated, tmp_path / "folds", range(FEWEST_PATIENTS))
+    typed = ["evaluate", "--model", str(path), "--data", str(evaluated.data / "BraTS2021_90002")]
+    typed += ["--output", str(tmp_path / "scores"), "--device", "cpu", "--progress", "none", "--store"]
+    assert main([*typed, "--cross-validation", str(tmp_path / "folds")]) == 0
+    stored, rows = read_card(path)["calibration"], read_rows(tmp_path / "scores" / "cases.csv")
+    assert stored["patients"] == FEWEST_PATIENTS
+    told = read_evaluation(tmp_path / "scores")["estimates"]
+    assert told == score_estimates(rows, stored) != score_estimates(rows, constant_calibration())
 
 
 def test_the_table_is_the_papers(evaluated: Evaluated) -> None:
@@ -464,14 +505,20 @@ def test_a_model_that_cannot_be_written_to_is_refused_before_it_is_scored(
     assert "Read-only file system" in capsys.readouterr().err and not (tmp_path / "scores").exists()
 
 
+def by_method(name: str) -> dict[str, Any]:
+    """What a card tells of a training of one stage."""
+    return {"settings": {"stages": {"train": {"method": name}}}}
+
+
 def test_a_model_gets_scores_of_a_cross_validation_beside_its_own_as_it_is_evaluated(
     evaluated: Evaluated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = Path(shutil.copy(evaluated.student, tmp_path / "tiny.safetensors"))
+    path = tmp_path / "tiny.safetensors"
+    tiny_student({"training": by_method("ensemble")}).save(path)
     case, fold = evaluated.data / "BraTS2021_90002", tmp_path / "fold.safetensors"
     write_shell_case(tmp_path / "data" / "BraTS2021_90005", BOTH, seed=5)
     for name, changes in (("alike", {}), ("unlike", {"overlap": 0.25})):
-        tiny_student(changes, seed=4).save(fold)
+        tiny_student({**changes, "training": by_method("supervised")}, seed=4).save(fold)
         evaluate_folder(fold, tmp_path / "data", tmp_path / name, device="cpu")
     typed = ["evaluate", "--model", str(path), "--data", str(case), "--output", str(tmp_path / "scores")]
     typed += ["--device", "cpu", "--progress", "none", "--cross-validation"]
@@ -484,3 +531,12 @@ def test_a_model_gets_scores_of_a_cross_validation_beside_its_own_as_it_is_evalu
     assert main([*typed, str(tmp_path / "alike"), "--store"]) == 0
     evaluation = read_card(path)["evaluation"]
     assert (evaluation["cases"], evaluation["cross_validated"]) == (2, 1)
+    assert evaluation["other_methods"] == "supervised, not ensemble"
+    assert "were trained by supervised, not ensemble as this one" in capsys.readouterr().out
+    facts = [read_evaluation(tmp_path / name) for name in ("scores", "alike")]
+    write_model_card(path, facts[0], tmp_path / "card.md", facts[1:])
+    assert (
+        "Their method was another one (supervised, not ensemble as here)"
+        in (tmp_path / "card.md").read_text()
+    )
+    assert "other_methods" not in attach_evaluation(path, tmp_path / "scores")

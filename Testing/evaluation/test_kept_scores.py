@@ -13,9 +13,11 @@ import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import CaseError
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.evaluation import evaluate as evaluate_module
 from MissingModalityLib.evaluation import kept_scores
 from MissingModalityLib.evaluation.evaluate import evaluate_folder, read_evaluation
 from MissingModalityLib.evaluation.foreign import evaluate_predictions
+from MissingModalityLib.evaluation.rows_file import SCORE_COLUMNS
 from processes import environment
 from small_cases import BOTH, write_shell_case
 from small_networks import blind_student, tiny_student
@@ -73,7 +75,7 @@ def test_a_stopped_evaluation_goes_on_and_ends_as_one_in_one_go(
 
 
 def test_scores_of_another_model_another_rule_and_other_files_are_not_taken_over(
-    student: Path, data: Path, tmp_path: Path
+    student: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, output = tmp_path / "kept", tmp_path / "output"
     stop_at(SECOND, student, data, kept)
@@ -87,11 +89,43 @@ def test_scores_of_another_model_another_rule_and_other_files_are_not_taken_over
     blind_student().save(tmp_path / "other.safetensors")
     assert taken(model=tmp_path / "other.safetensors") == []
     assert taken(hd95_rule="zero") == []
+    with monkeypatch.context() as patched:  # a version that measures more
+        patched.setattr(evaluate_module, "SCORE_COLUMNS", (*SCORE_COLUMNS, "another"))
+        assert taken() == []
     label = next((data / FIRST).glob("*seg*"))
     image = sitk.ReadImage(str(label))
     image.SetSpacing([2.0, 2.0, 2.0])
     sitk.WriteImage(image, str(label))
     assert taken() == []
+
+
+def test_label_maps_are_scored_on_where_it_stopped(data: Path, tmp_path: Path) -> None:
+    maps, whole = tmp_path / "maps", tmp_path / "whole"
+    maps.mkdir()
+    for name in (FIRST, SECOND):
+        shutil.copy(next((data / name).glob("*seg*")), maps / f"{name}.nii.gz")
+    image = sitk.ReadImage(str(maps / f"{FIRST}.nii.gz"))
+    evaluate_predictions(maps, data, whole)
+
+    def score(output: Path, stop: bool = False) -> list[str]:
+        told: list[str] = []
+
+        def on_progress(event: Event) -> None:
+            if stop and event.message.startswith(SECOND):
+                raise Stopped
+            told.append(event.message)
+
+        evaluate_predictions(maps, data, output, on_progress=on_progress)
+        return [message for message in told if message.endswith("scored before")]
+
+    for output, change in (("same", False), ("other", True)):
+        with pytest.raises(Stopped):
+            score(tmp_path / output, stop=True)
+        if change:
+            sitk.WriteImage(image * 0, str(maps / f"{FIRST}.nii.gz"))
+        assert score(tmp_path / output) == ([] if change else [f"{FIRST}, scored before"])
+        same = (tmp_path / output / "cases.csv").read_bytes() == (whole / "cases.csv").read_bytes()
+        assert same is not change and not (tmp_path / output / "scored").exists()
 
 
 def test_what_was_kept_and_is_damaged_is_scored_again(student: Path, data: Path, tmp_path: Path) -> None:

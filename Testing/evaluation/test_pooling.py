@@ -69,6 +69,20 @@ def test_a_patient_who_was_scored_twice_counts_once() -> None:
     assert pooled["subsets"][0]["cases"] == 2
 
 
+@pytest.mark.parametrize("alike", ["nothing", "a volume", "the label", "not known"])
+def test_patients_of_two_data_sets_who_share_a_name_alone_count_apart(alike: str) -> None:
+    parts = [evaluation({"001": whole(0.2)}, "test"), evaluation({"001": whole(0.6)}, "cases")]
+    for number, part in enumerate(parts):
+        (case,) = part["cases"]
+        same = "0" if alike == "a volume" else number
+        case["voxels_sha256"] = {} if alike == "not known" else {"T1": f"one{number}", "T2": f"two{same}"}
+        case["reference_voxels"] = {"WT": 7 if alike == "the label" else 7 + number}
+    pooled = pool_evaluations(parts)
+    assert wt(pooled)["T2"] == pytest.approx(0.4)
+    assert pooled["subsets"][0]["cases"] == len(pooled["cases"]) == (2 if alike == "nothing" else 1)
+    assert parts[1]["rows"][0]["case"] == "001"
+
+
 def test_scores_by_different_rules_are_not_mixed() -> None:
     with pytest.raises(CaseError, match="penalty and zero"):
         pool_evaluations([evaluation({"a": whole(0.2)}), evaluation({"b": whole(0.2)}, rule="zero")])

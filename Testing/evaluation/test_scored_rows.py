@@ -87,6 +87,13 @@ def test_a_list_names_the_cases_to_score(tmp_path: Path) -> None:
     (tmp_path / "test.txt").write_text("BraTS2021_2\nBraTS2021_3\n")
     assert main([*map(str, asked), str(tmp_path / "none")]) == 2
     assert not (tmp_path / "none").exists()
+    with pytest.raises(OptionError, match=r"cases names 'BraTS2021_3', which is no case .*Did you mean"):
+        evaluate_folder(
+            tmp_path / "tiny.safetensors",
+            tmp_path / "data",
+            tmp_path / "none",
+            cases=["BraTS2021_2", "BraTS2021_3"],
+        )
 
 
 def test_averages_weigh_subsets_equally_however_many_cases_each_has() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.imaging.prepared_folder import prepare_cases
 from MissingModalityLib.studies.division import divisions_of
 
 
@@ -50,3 +51,14 @@ def test_an_output_folder_of_other_data_is_not_taken_over(tiny_cases: Path, tmp_
     (tmp_path / "lists" / "brats2020" / "test.txt").write_text("somebody\n")
     with pytest.raises(CaseError, match="lists other cases already"):
         divisions_of(("brats2020",), tiny_cases, tmp_path)
+
+
+def test_prepared_cases_alone_are_refused_as_those_to_score(tiny_cases: Path, tmp_path: Path) -> None:
+    prepare_cases(tiny_cases, tmp_path / "prepared")
+    for given in ({"data": tmp_path / "prepared"}, {"data": tiny_cases, "test": tmp_path / "prepared"}):
+        with pytest.raises(
+            CaseError, match=r"prepared' holds prepared cases alone, and scores are of volumes"
+        ):
+            divisions_of(("brats2020",), output=tmp_path / "output", **given)
+    (division,) = divisions_of(("",), tmp_path / "prepared", tmp_path / "output", test=tiny_cases)
+    assert division.training == division.test

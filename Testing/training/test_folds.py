@@ -122,6 +122,17 @@ def test_folds_that_were_given_a_choice_since_are_scored_again(validated: Path, 
     assert [scored(folder)["prediction"]["smallest_island"] for folder in folders] == [400] * 4
 
 
+def test_scores_of_a_version_that_told_less_are_made_anew(validated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    folder = run / "fold1" / "evaluation"
+    table = (folder / "cases.csv").read_text()
+    (folder / "cases.csv").write_text(table.replace("steadiness", "by another name", 1))
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "scores_sha256": ""}))
+    train(None, run, resume=True, folds=3)
+    assert scored(run)["rows"] == scored(validated)["rows"]
+
+
 @pytest.mark.parametrize("other", ["cases", "files"])
 def test_scores_of_other_cases_in_the_folder_of_a_fold_are_made_anew(
     other: str, validated: Path, tiny_cases: Path, tmp_path: Path
@@ -178,7 +189,7 @@ def test_folds_that_are_resumed_keep_their_prepared_cases_and_follow_data_that_m
 ) -> None:
     run = Path(shutil.copytree(validated, tmp_path / "run", ignore=shutil.ignore_patterns("prepared")))
     shutil.rmtree(run / "fold2")
-    moved = shutil.copytree(tiny_cases, tmp_path / "moved" / tiny_cases.name)
+    moved = shutil.copytree(tiny_cases, tmp_path / "moved")
     train(moved, run, resume=True, folds=3)
     # one that went on, and one that began beside it
     for fold in (0, 2):
@@ -186,6 +197,7 @@ def test_folds_that_are_resumed_keep_their_prepared_cases_and_follow_data_that_m
         assert (kept["data"], kept["prepared"]) == (str(moved), str(validated / "prepared"))
     assert not (run / "prepared").exists()
     assert scored(run)["rows"] == scored(validated)["rows"]
+    assert scored(run)["data"] == f"{tiny_cases.name}, moved"
 
 
 def test_cross_validations_are_compared_as_evaluations_are(validated: Path) -> None:
@@ -276,6 +288,41 @@ def test_choices_are_made_on_what_each_fold_has_held_out(
     for fold, (student, cases) in enumerate(seen["pairs"]):
         assert [case.name for case in cases] == record(run / f"fold{fold}")["validation"]
         assert_same(student.network.state_dict(), weights(run / f"fold{fold}"))
+
+
+def test_choices_are_made_on_cases_that_have_moved(
+    validated: Path, tiny_cases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    for fold in range(3):
+        content = {**record(run / f"fold{fold}"), "data": "/nowhere", "prepared": "/nowhere/prepared"}
+        (run / f"fold{fold}" / "run.json").write_text(json.dumps(content))
+    with pytest.raises(CaseError, match="nowhere"):
+        selection.select(run)
+    places = set()
+    monkeypatch.setattr(
+        selection,
+        "choose",
+        lambda pairs, *_: places.update(case.path.parent for _, cases in pairs for case in cases) or {},
+    )
+    moved = Path(shutil.copytree(tiny_cases, tmp_path / "moved" / tiny_cases.name))
+    before = sorted(path.name for path in (run / "prepared").iterdir())
+    selection.select(run, data=moved)
+    assert places == {run / "prepared"}, "what was prepared has moved with the folds"
+    assert before == sorted(path.name for path in (run / "prepared").iterdir())
+    assert record(run / "fold0")["data"] == "/nowhere"
+
+
+def test_folds_that_were_moved_go_on_with_what_they_have_prepared(validated: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    shutil.rmtree(run / "fold2")
+    for fold in (0, 1):
+        content = {**record(run / f"fold{fold}"), "prepared": str(tmp_path / "earlier" / "prepared")}
+        (run / f"fold{fold}" / "run.json").write_text(json.dumps(content))
+    train(None, run, resume=True, folds=3)
+    assert not (tmp_path / "earlier").exists()
+    assert {record(run / f"fold{fold}")["prepared"] for fold in range(3)} == {str(run / "prepared")}
+    assert scored(run)["rows"] == scored(validated)["rows"]
 
 
 def test_a_selection_is_read_again_for_as_long_as_the_folds_have_its_weights(

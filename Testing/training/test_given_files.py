@@ -7,12 +7,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from MissingModalityLib.core.errors import CaseError
+from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.evaluation.attach import store_choices
 from MissingModalityLib.inference.student import Student
-from MissingModalityLib.training.given_files import with_given_files
+from MissingModalityLib.training.given_files import held_out_shapes, with_given_files
 from MissingModalityLib.training.plan import make_plan
 from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run import train
@@ -52,6 +53,30 @@ def test_a_run_goes_on_with_the_teachers_that_it_began_with(tiny_cases: Path, tm
     shutil.copy(first, teacher)
     train(None, run, resume=True, settings={"epochs": 3}, accept_changes=True)
     assert len(log(run)) == 3 and record(run)["given_files"] == kept["given_files"]
+
+
+def test_a_run_that_is_over_keeps_telling_what_taught_it(tiny_cases: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher.safetensors"
+    settings = {**TINY, "epochs": 1, "method": "ensemble", "ensemble.teachers": model(teacher, 1)}
+    run = train(tiny_cases, tmp_path / "run", settings=settings)
+    before = record(run)
+    training = {"cases": {"elsewhere": "FLAIR"}, "validation": []}
+    Student(small_network("segresnet", 2), {"training": training}).save(teacher)
+    train(None, run, resume=True, accept_changes=True)
+    assert record(run) == before
+
+
+def test_a_teacher_that_crops_do_not_suit_is_refused_before_any_case_is_read(
+    tiny_cases: Path, tmp_path: Path
+) -> None:
+    teacher = tmp_path / "teacher.safetensors"
+    Student(small_network("segresnet", blocks=(1,) * 6), {"window": [32] * 3}).save(teacher)
+    settings = {**TINY, "method": "ensemble", "ensemble.teachers": str(teacher)}
+    with pytest.raises(
+        OptionError, match=r"patch_size=.*a multiple of 32 for the teacher .*teacher.safetensors"
+    ):
+        train(tiny_cases, tmp_path / "run", settings=settings)
+    assert not (tmp_path / "run").exists()
 
 
 def test_first_weights_are_asked_for_as_long_as_they_are_read(tmp_path: Path) -> None:
@@ -105,6 +130,24 @@ def test_tumors_are_grown_from_the_label_maps_that_the_run_began_with(change: st
     assert held(begun, "train") == begun, "a stage that does not read them"
     plan = replace(begun.plan, stages={"train": begun.plan.stages["train"]})
     assert held(replace(begun, plan=plan, given_files={})).given_files == {}
+
+
+@pytest.mark.parametrize("source", ["folder", "archive"])
+def test_label_maps_of_cases_that_are_held_out_are_told(source: str, tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for name in "abc":
+        (maps / f"{name}_seg.nii.gz").write_bytes(b"a label")
+    if source == "archive":
+        maps = tmp_path / "maps.npz"
+        np.savez(maps, seg=np.zeros((3, 1, 1, 1), np.uint8), patient=["a", "b", "c"], spacing=np.ones(3))
+    grown = {"synthesis.method": "grown", "synthesis.grown.label_maps": str(maps)}
+    run = replace(asked(**grown), validation=("hospital__b", "d"))
+    (told,) = held_out_shapes(run)
+    assert "of 1 case held out, such as 'hospital__b'" in told["warning"]
+    left_out = asked(**grown, **{"synthesis.grown.exclude": ("b",)})
+    assert held_out_shapes(replace(run, plan=left_out.plan)) == []
+    assert held_out_shapes(replace(run, plan=asked().plan)) == []
 
 
 def test_who_is_left_out_may_be_changed_by_settings(tmp_path: Path) -> None:

@@ -12,10 +12,14 @@ import SimpleITK as sitk
 
 from MissingModalityLib.core.errors import CaseError, OptionError
 from MissingModalityLib.core.progress import Event
+from MissingModalityLib.datasets.discovery import find_cases
 from MissingModalityLib.datasets.patients import of_voxels
 from MissingModalityLib.imaging.prepared_folder import prepare_cases
 from MissingModalityLib.inference.card import read_card
+from MissingModalityLib.inference.learned import Learned
+from MissingModalityLib.synthesis.options import REPORT_FILE
 from MissingModalityLib.training.run import train
+from MissingModalityLib.training.synthetic_files import synthetic_files_told
 from small_cases import write_block_case
 from tiny_run import TINY, log, record
 
@@ -61,6 +65,16 @@ def test_one_patient_under_two_names_neither_trains_nor_validates_apart(
     assert volumes["alpha"] == volumes["zeta"] != volumes["beta"]
 
 
+def test_files_of_synthetic_cases_beside_a_split_are_told(data: Path) -> None:
+    made = write_block_case(data / "synthetic" / "synthetic_0000", patient=4)
+    cases = find_cases(data).cases
+    assert synthetic_files_told(cases, ["beta"]) == [], "as anybody may call a case"
+    (made.parent / REPORT_FILE).write_text("{}")
+    (told,) = synthetic_files_told(cases, ["beta"])
+    assert "has made 1 case, such as" in told["warning"] and "synthetic_0000', of" in told["warning"]
+    assert synthetic_files_told(cases, []) == []
+
+
 def test_copies_are_told_when_cases_are_prepared(data: Path, tmp_path: Path) -> None:
     warnings = [entry["warning"] for entry in prepare_cases(data, tmp_path / "prepared")["warnings"]]
     assert sum("'alpha' and 'zeta' hold the same volume" in warning for warning in warnings) == 1
@@ -97,6 +111,25 @@ def test_a_run_does_not_go_on_with_another_patient_unless_that_is_wanted(
     assert len(log(run)) == 2 and record(run)["voxels_sha256"]["beta"] != before["voxels_sha256"]["beta"]
     train(None, run, resume=True, settings={"epochs": 3})
     assert len(log(run)) == 3
+
+
+def test_a_patient_who_was_exchanged_stays_one_that_was_learned_from(data: Path, tmp_path: Path) -> None:
+    run = train(data, tmp_path / "run", settings={**SETTINGS, "validation_fraction": 0})
+    before = record(run)["voxels_sha256"]["beta"]
+    write_block_case(tmp_path / "other" / "beta", patient=7)
+    shutil.copytree(tmp_path / "other" / "beta", data / "beta", dirs_exist_ok=True)
+    train(None, run, resume=True, settings={"epochs": 2}, accept_changes=True)
+    learned = Learned(read_card(run / "train.safetensors")["training"])
+    assert learned.has("elsewhere", before) and learned.has("elsewhere", record(run)["voxels_sha256"]["beta"])
+
+
+def test_a_run_that_is_over_keeps_telling_what_it_has_learned_from(data: Path, tmp_path: Path) -> None:
+    run = train(data, tmp_path / "run", settings=SETTINGS)
+    before = record(run)
+    write_block_case(tmp_path / "other" / "beta", patient=7)
+    shutil.copytree(tmp_path / "other" / "beta", data / "beta", dirs_exist_ok=True)
+    train(None, run, resume=True, accept_changes=True)
+    assert record(run) == before
 
 
 def test_a_run_of_an_earlier_version_takes_up_what_its_cases_hold(data: Path, tmp_path: Path) -> None:

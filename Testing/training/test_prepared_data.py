@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from checkout import LIBRARY
 from MissingModalityLib.core.errors import CaseError, ImageError
 from MissingModalityLib.datasets.discovery import find_cases
+from MissingModalityLib.evaluation.evaluate import read_evaluation
 from MissingModalityLib.imaging.prepared_folder import prepare_cases
 from MissingModalityLib.imaging.reading import read_study
 from MissingModalityLib.inference.student import Student
@@ -120,3 +121,24 @@ def test_only_training_takes_prepared_cases(prepared: Path, tmp_path: Path) -> N
     # students of a run are .safetensors too, and no cases
     with pytest.raises(CaseError, match="No case found"):
         find_cases(export(tmp_path / "run", tmp_path / "students.safetensors").parent / "run")
+
+
+def test_cases_of_other_data_in_the_folder_are_told(tiny_cases: Path, tmp_path: Path) -> None:
+    first = prepare_cases(tiny_cases, tmp_path / "prepared")
+    again = prepare_cases(tiny_cases / "patient_b", tmp_path / "prepared")
+    told = [[entry["warning"] for entry in report["warnings"]] for report in (first, again)]
+    others = (
+        "holds cases that were prepared earlier and are none of these: 'patient_a', 'patient_c'. A training"
+    )
+    assert [sum(others in warning for warning in warnings) for warnings in told] == [0, 1]
+
+
+def test_folds_of_prepared_cases_are_all_trained_and_scored_where_the_volumes_lie(
+    tiny_cases: Path, prepared: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(CaseError, match=r"run': fold0, fold1 trained to the end, but not scored: .*--data"):
+        train(prepared, run, settings={**TINY, "epochs": 1}, folds=2)
+    train(tiny_cases, run, resume=True, folds=2)
+    assert len(read_evaluation(run)["cases"]) == 3
+    assert [len(log(run / f"fold{fold}")) for fold in range(2)] == [1, 1]

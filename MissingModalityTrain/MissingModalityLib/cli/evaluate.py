@@ -15,7 +15,7 @@ from ..core.printable import printable
 from ..evaluation.hd95_rules import HD95_DEFINITIONS, HD95_RULES
 from ..evaluation.measures import AGREEMENTS, MEASURES, TABLE_METRICS
 from ..runtime.ranks import launched_rank
-from .last_word import failure_code, show_result, skipped_lines, warning_lines
+from .last_word import failure_code, other_methods_lines, show_result, skipped_lines, warning_lines
 from .option_values import label_numbers
 from .options import (
     add_choice,
@@ -120,10 +120,12 @@ def run(options: argparse.Namespace) -> int:
     if options.prediction_labels is not None:
         raise OptionError("--prediction-labels is of label maps. Add --predictions.")
     student = options.student or bundled_student()
-    if options.store:  # what cannot be stored shows before the long part
-        check_storable(student, options.cross_validation, _how(options))
+    # what cannot be stored shows before the long part
+    calibration = check_storable(student, options.cross_validation, _how(options)) if options.store else None
     if not launched_rank():  # of several processes that torchrun has started, the first one speaks
-        _tell_learned(first_learned(student, options.data, options.convention, options.cases), options.store)
+        learned = first_learned(student, options.data, options.convention, options.cases)
+        _tell_learned(learned, options.store)
+        calibration = None if learned else calibration  # which is not going to be stored
 
     with shown_progress(options) as progress:
         result = evaluate_folder(
@@ -132,16 +134,21 @@ def run(options: argparse.Namespace) -> int:
             options.output,
             device=options.device,
             on_progress=progress,
+            calibration=calibration,
             **_how(options),
         )
     seen = trained_on(student, result)
     # scores on cases that it learned from would stand in the file as if they were of new ones
+    stored: dict[str, Any] = {}
     if options.store and not seen:
-        distributed.on_rank_zero(lambda: attach_evaluation(student, options.output, options.cross_validation))
+        stored = distributed.on_rank_zero(
+            lambda: attach_evaluation(student, options.output, options.cross_validation)
+        )
     warning = f"Warning: the model was trained on {', '.join(seen)}; scores on these flatter it"
     not_stored = ", so none were stored in its file" if options.store else ""
     warnings = [*skipped_lines(result["skipped"]), *warning_lines(result["warnings"])]
     warnings += [f"{warning}{not_stored}."] if seen else []
+    warnings += other_methods_lines(stored)
     show_result(options, {**result, "seen": seen}, "\n".join([*warnings, f"Wrote {options.output}"]))
     return failure_code(result)
 

@@ -12,7 +12,8 @@ from ..core.files import restored_if_refused
 
 # reads headers alone: help must not load PyTorch
 from ..inference.card import BLENDINGS, CHOICES, GATES, OF_SCORES, SELECTED, Card, read_card
-from .last_word import show_result
+from ..training.run_folder import RunFolder
+from .last_word import other_methods_lines, show_result
 from .option_values import at_least
 from .options import add_command, add_cross_validation, add_output
 from .speech import add_speech
@@ -83,19 +84,33 @@ def run(options: argparse.Namespace) -> None:
     facts = {key: text for key, text in facts.items() if text}
     if options.et_minimum is not None:
         facts["min_enhancing_voxels"] = options.et_minimum
-    before = _card_of(options.output)
+    before, stored = _card_of(options.output), {}
     with restored_if_refused(options.output):
         student = export(options.folder, options.output, facts)
         if options.evaluation:
             # refuses an evaluation of other weights, so an earlier export of another epoch is found out
-            attach_evaluation(student, options.evaluation, options.cross_validation)
-    lost = _lost(before, read_card(student), facts)
-    lines = [*_lost_in_words(lost, student), f"Wrote {student}"]
+            stored = attach_evaluation(student, options.evaluation, options.cross_validation)
+    card = read_card(student)
+    own, own_card = _own_student(options.folder, card)
+    lost, of_own = _lost(before, card, facts), _lost(own_card, card, facts)
+    lines = _lost_in_words(lost, student, f"{student} was a model that had")
+    if of_own != lost:
+        lines += _lost_in_words(of_own, student, f"{own}, the model of the run itself, has")
+    lines += [*other_methods_lines(stored), f"Wrote {student}"]
     show_result(options, {"output": str(student), "lost": list(lost)}, "\n".join(lines))
 
 
+def _own_student(run: Path, exported: Card) -> tuple[Path, Card | None]:
+    """The run's own model of what was exported, into which choices and scores may have been stored."""
+    training = exported["training"]
+    path = RunFolder(run).student(training["stage"])
+    card = _card_of(path)
+    same = card is not None and (card.get("training") or {}).get("epochs_done") == training["epochs_done"]
+    return path, card if same else None
+
+
 def _card_of(path: Path) -> Card | None:
-    """Of a model that is about to be replaced."""
+    """Of a model, such as one that is about to be replaced."""
     try:
         return read_card(path)
     except StudentError:  # none, or one that nobody can use
@@ -103,7 +118,7 @@ def _card_of(path: Path) -> Card | None:
 
 
 def _lost(before: Card | None, after: Card, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model that was replaced had and the new one has not, though nobody asked for anything else."""
+    """What a model had, as one that was replaced, and the new one has not, though nobody asked for it."""
     from ..evaluation.belonging import choice_of
 
     if before is None:
@@ -114,8 +129,8 @@ def _lost(before: Card | None, after: Card, asked: Mapping[str, Any]) -> dict[st
     return {name: before[name] for name in names if name in before and name not in asked}
 
 
-def _lost_in_words(lost: Mapping[str, Any], student: Path) -> list[str]:
-    """What was lost, and what puts it back."""
+def _lost_in_words(lost: Mapping[str, Any], student: Path, had: str) -> list[str]:
+    """What was lost, and what puts it back; ``had`` begins the sentence and tells whose it was."""
     if not lost:
         return []
     told = (*CHOICES, *_BY_OPTIONS)
@@ -128,4 +143,4 @@ def _lost_in_words(lost: Mapping[str, Any], student: Path) -> list[str]:
     if any(name in OF_SCORES for name in lost):
         ways.append("'evaluate --store' stores scores, and the estimate of Dice with --cross-validation")
     again = f" To have it back: {'; '.join(ways)}." if ways else ""
-    return [f"Warning: {student} was a model that had what this one has not: {', '.join(words)}.{again}"]
+    return [f"Warning: {had} what this one has not: {', '.join(words)}.{again}"]

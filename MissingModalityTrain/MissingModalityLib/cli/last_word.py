@@ -54,6 +54,17 @@ def warning_lines(warnings: Iterable[Mapping[str, str]]) -> list[str]:
     return [f"Warning: {left_out} more in the report.", *lines[left_out:]] if left_out > 0 else lines
 
 
+def other_methods_lines(evaluation: Mapping[str, Any]) -> list[str]:
+    """A warning where an entry ``evaluation`` of a model counts scores of models by other methods."""
+    unlike = evaluation.get("other_methods")
+    if not unlike:
+        return []
+    return [
+        f"Warning: the models of the cross-validation were trained by {unlike} as this one, which may be "
+        "better or worse than what their scores make to be expected of it."
+    ]
+
+
 def skipped_lines(skipped: Sequence[Mapping[str, str]]) -> list[str]:
     """A line for each ``path`` and ``reason``, a screenful at most."""
     lines = [f"Warning: skipped {entry['path']}: {entry['reason']}" for entry in skipped[:_MOST_LINES]]

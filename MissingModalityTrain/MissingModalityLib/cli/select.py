@@ -11,14 +11,15 @@ from ..core.errors import OptionError
 from ..core.words import counted
 from .last_word import show_result
 from .option_values import at_least, number
-from .options import add_command, add_device
+from .options import add_command, add_data, add_device
 from .speech import add_speech, shown_progress
 
 _EXAMPLES = (
     "select --run FOLDS --store model.safetensors",
     "select --run FOLDS --reuse --store another.safetensors",
 )
-_TRIED = ("smoothing_mm", "overlap", "mirror", "mirror_windows")
+_READ_ANEW = ("smoothing_mm", "overlap", "mirror", "mirror_windows", "data")
+"""Options of what predicts, which ``--reuse`` does not."""
 
 
 def add(commands: Any) -> None:
@@ -44,6 +45,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--overlap", type=number, nargs="+", default=[], metavar="SHARE", help="try these overlaps of windows"
     )
+    add_data(parser, "folder of the cases, only if it has moved since the cross-validation", required=False)
     _add_axes(parser, "--mirror", "try the mean with cases mirrored along these axes")
     _add_axes(parser, "--mirror-windows", "try every other window mirrored along these axes")
     parser.add_argument(
@@ -80,13 +82,18 @@ def run(options: argparse.Namespace) -> None:
     from ..evaluation.attach import store_choices
     from ..training.selection import check_fits
 
-    for student in options.store:  # a mistyped name is told before hours of predictions
-        check_fits(options.folder, student)
+    # a mistyped name is told before hours of predictions
+    unlike = {student: check_fits(options.folder, student) for student in options.store}
     selection = _earlier(options) if options.reuse else _anew(options)
     lines = _in_words(selection)
     for student in options.store:
         gone = store_choices(student, selection["chosen"])
         lines.append(f"Stored in {student}" + (f", which lost {', '.join(gone)}" if gone else ""))
+        if unlike[student]:
+            lines.append(
+                f"Warning: what was chosen is of models that were trained by {unlike[student]} as this one: "
+                "its own best choices may be others."
+            )
     show_result(options, selection, "\n".join(lines))
 
 
@@ -102,15 +109,16 @@ def _anew(options: argparse.Namespace) -> dict[str, Any]:
             options.mirror_windows,
             options.device,
             on_progress=progress,
+            data=options.data,
         )
 
 
 def _earlier(options: argparse.Namespace) -> dict[str, Any]:
     from ..training.selection import read_selection
 
-    asked = [f"--{name.replace('_', '-')}" for name in _TRIED if getattr(options, name)]
+    asked = [f"--{name.replace('_', '-')}" for name in _READ_ANEW if getattr(options, name)]
     if asked:
-        raise OptionError(f"--reuse tries nothing anew. Leave out {' and '.join(asked)}, or --reuse.")
+        raise OptionError(f"--reuse predicts nothing anew. Leave out {' and '.join(asked)}, or --reuse.")
     return read_selection(options.folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.errors import OptionError
@@ -50,22 +51,37 @@ def listed_cases(path: Path | str, listing: CaseListing) -> list[Case]:
     Raises:
         OptionError: the list cannot be read, or names what is no case of the folder or has no label.
     """
-    found = {name: find_named(name, listing) for name in read_case_list(path)}
+    found = labeled_cases_named(read_case_list(path), listing, str(path))
+    return sorted({case.name: case for case in found.values()}.values(), key=lambda case: case.name)
+
+
+def labeled_cases_named(names: Iterable[str], listing: CaseListing, source: str) -> dict[str, Case]:
+    """The labeled cases of a folder by the names that were asked for, see :func:`listed_cases`.
+
+    Args:
+        names: asked for.
+        listing: of the folder.
+        source: what names them, for messages.
+
+    Raises:
+        OptionError: a name is that of no case of the folder, or of one without label.
+    """
+    found = {name: find_named(name, listing) for name in names}
     unknown = [name for name, case in found.items() if case is None]
     if unknown:
         near = nearest(unknown[0], (case.name for case in listing.cases))
         meant = f" Did you mean {near}?" if near else ""
         raise OptionError(
-            f"{path} names {_some(unknown)}, which is no case of '{listing.folder}'.{meant} "
+            f"{source} names {_some(unknown)}, which is no case of '{listing.folder}'.{meant} "
             "'missing-modality cases' lists those there are."
         )
     unlabeled = [name for name, case in found.items() if case and case.label is None]
     if unlabeled:
         raise OptionError(
-            f"{path} names {_some(unlabeled)}, which has no label in '{listing.folder}'. "
+            f"{source} names {_some(unlabeled)}, which has no label in '{listing.folder}'. "
             "Add the label, or take the name out of the list."
         )
-    return sorted({case.name: case for case in found.values() if case}.values(), key=lambda case: case.name)
+    return {name: case for name, case in found.items() if case}
 
 
 def find_named(name: str, listing: CaseListing) -> Case | None:

@@ -5,6 +5,7 @@ What such a file is says :mod:`~..imaging.cache`; of it only the header is looke
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..core import strict_json
@@ -18,6 +19,11 @@ LAYOUT = "prepared"
 SUFFIX = ".safetensors"
 _CONVENTION = "classes"
 """Prepared labels hold the library's own classes."""
+
+
+def are_prepared(cases: Iterable[Case]) -> bool:
+    """Whether cases are there in prepared form alone: they train, but have no volumes to score."""
+    return any(case.layout == LAYOUT for case in cases)
 
 
 def prepared_cases(folder: Path) -> tuple[list[Case], list[Skipped]]:

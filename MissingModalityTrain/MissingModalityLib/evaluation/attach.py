@@ -16,11 +16,12 @@ from ..inference.card import CHOICES, OF_SCORES, SELECTED
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
 from .belonging import check_cross_validation, check_weights
-from .calibration import FEWEST_PATIENTS, fit_calibration, patients_in
+from .calibration import FEWEST_PATIENTS, fit_calibration, lacking_features, patients_in
 from .evaluate import read_evaluation
 from .gains import gains
 from .known_cases import trained_on
-from .pooling import check_rules, pool_evaluations
+from .pooling import check_rules, pool_evaluations, told_apart
+from .trained_alike import model_facts, other_methods
 
 _FACTS = ("data", "date", "device", "hd95_rule", "hd95_definition")
 _GROUPS = ("all", "with FLAIR", "with T1ce")
@@ -39,7 +40,8 @@ def attach_evaluation(
     """Store the summary of evaluations in a student file, in place and in the file's own precision.
 
     Where the cross-validation is of enough patients and tells what the probabilities told, the estimate of
-    Dice for each result is fitted to it, see :func:`.calibration.fit_calibration`; else the file gets none.
+    Dice for each result is fitted to it, see :func:`.calibration.fit_calibration`; else the file keeps the
+    one that it has, if it has any, which is of the same weights and choices.
 
     Args:
         student: a student file; its card gets the entries ``evaluation`` and ``calibration``, earlier ones
@@ -50,38 +52,48 @@ def attach_evaluation(
             does; their patients count like the others.
 
     Returns:
-        The entry ``evaluation``, see :func:`summary_of`.
+        The entry ``evaluation``, see :func:`summary_of`. ``other_methods`` in it says that students of the
+        cross-validation were trained by other methods, and by which, where they were.
 
     Raises:
         StudentError: the student file cannot be used or written.
         CaseError: a folder holds no evaluation, the first one is of another student, students of another one
-            are of another kind or decide otherwise, one of this student is of cases that it learned from, or
-            they mean different distances by HD95; the file is as it was.
+            are of another kind or decide otherwise, or were scored by a version that told less, one of this
+            student is of cases that it learned from, or they mean different distances by HD95; the file is
+            as it was.
     """
     student = Path(student)
     found, *others = map(read_evaluation, (evaluation, *cross_validation))
     network = Student.load(student)
     check_weights(network, found, student)
     check_cross_validation(network, others, student)
+    _check_features(cross_validation, others)
     _check_own(student, network, [found, *others])
+    calibration, facts = _calibration(others), model_facts(network.card)
+    found, *others = told_apart([found, *others])
+    unlike = [other_methods(other.get("model") or {}, facts) for other in others]
     network.card["evaluation"] = {
         **summary_of([found, *others]),
         "weights_sha256": found["weights_sha256"],
         "cross_validated": len({case["name"] for other in others for case in other["cases"]}),
+        **({"other_methods": "; ".join(dict.fromkeys(filter(None, unlike)))} if any(unlike) else {}),
     }
-    network.card["calibration"] = _calibration(others)
+    network.card["calibration"] = calibration or network.card.calibration
     network.save(student, half=_is_half(student))
     return network.card["evaluation"]
 
 
 def check_storable(
     student: Path | str, cross_validation: Sequence[Path | str], rules: Mapping[str, Any]
-) -> None:
+) -> dict[str, Any] | None:
     """Refuse, before an evaluation, what :func:`attach_evaluation` would refuse only after it.
 
     Args:
         student, cross_validation: as :func:`attach_evaluation` takes them.
         rules: what the evaluation is going to say of itself, see :func:`.pooling.check_rules`.
+
+    Returns:
+        The calibration that :func:`attach_evaluation` will store; None where it has none to.
 
     Raises:
         StudentError, CaseError: as :func:`attach_evaluation`.
@@ -89,10 +101,12 @@ def check_storable(
     student = Path(student)
     loaded, others = Student.load(student), list(map(read_evaluation, cross_validation))
     check_cross_validation(loaded, others, student)
+    _check_features(cross_validation, others)
     check_rules([*others, rules])
     _check_own(student, loaded, others)
     with explain_write_errors(student, "Choose a model in a folder that can be written to.", StudentError):
         TemporaryFile(dir=student.parent).close()
+    return _calibration(others)
 
 
 def store_choices(student: Path | str, chosen: Mapping[str, Any]) -> list[str]:
@@ -142,8 +156,20 @@ def with_choices(student: Student, chosen: Mapping[str, Any]) -> Student:
 
 def _calibration(cross_validation: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Fitted to the cross-validation alone: patients to report on choose nothing, no threshold either."""
-    rows = [row for evaluation in cross_validation for row in evaluation["rows"] if row.get("features")]
+    evaluations = told_apart(cross_validation)
+    rows = [row for evaluation in evaluations for row in evaluation["rows"] if row.get("features")]
     return fit_calibration(rows) if len(patients_in(rows)) >= FEWEST_PATIENTS else None
+
+
+def _check_features(folders: Sequence[Path | str], evaluations: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse scores of a version that told less of the probabilities than the estimate of Dice needs."""
+    for folder, evaluation in zip(folders, evaluations, strict=True):
+        if lacking := lacking_features(evaluation["rows"]):
+            raise CaseError(
+                f"'{folder}': its scores are of an earlier version and lack {', '.join(lacking)}, to which "
+                "the estimate of Dice is fitted. Score its cases again (train --resume does so with folds), "
+                "or leave the cross-validation out."
+            )
 
 
 def _check_own(student: Path, network: Student, evaluations: Iterable[Mapping[str, Any]]) -> None:

@@ -56,8 +56,13 @@ def fit_calibration(rows: Sequence[Row]) -> dict[str, Any]:
         patients that were left out of fit and choice of the threshold (nested cross-validation).
 
     Raises:
-        CaseError: the rows are of too few patients or hold no features.
+        CaseError: the rows are of too few patients or lack features.
     """
+    if lacking := lacking_features(rows):
+        raise CaseError(
+            f"A calibration needs the features {', '.join(lacking)}, which some results of an earlier "
+            "version lack. Evaluate again, with this version."
+        )
     usable = [row for row in rows if row["region"] in REGIONS and row.get("features")]
     patients = len(patients_in(usable))
     if patients < FEWEST_PATIENTS:
@@ -77,6 +82,15 @@ def fit_calibration(rows: Sequence[Row]) -> dict[str, Any]:
     }
     check_calibration(calibration)
     return calibration
+
+
+def lacking_features(rows: Sequence[Row]) -> list[str]:
+    """Features that a calibration weighs and that results of an earlier version lack, beside those they have.
+
+    Results without any, as of label maps, are none that a calibration can be fitted to, and lack nothing.
+    """
+    known = [row["features"] for row in rows if row.get("features")]
+    return [name for name in USED if any(name not in features for features in known)]
 
 
 def patients_in(rows: Sequence[Row]) -> set[str]:

@@ -84,9 +84,10 @@ def _check_facts(summary: Mapping[str, Any]) -> None:
     for name in ("prediction", "model"):
         if not isinstance(summary.get(name, {}), Mapping):
             raise ValueError(f"{name} is {summary[name]!r:.60} in summary.json")
-    options = summary.get("model", {}).get("options", {})
-    if not isinstance(options, Mapping):
-        raise ValueError(f"the model's options are {options!r:.60} in summary.json")
+    for name in ("options", "methods"):
+        facts = summary.get("model", {}).get(name, {})
+        if not isinstance(facts, Mapping):
+            raise ValueError(f"the model's {name} are {facts!r:.60} in summary.json")
 
 
 def _check_complete(rows: Sequence[Row]) -> None:

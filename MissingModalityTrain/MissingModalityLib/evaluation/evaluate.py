@@ -11,7 +11,7 @@ cover is that of the brain in all volumes, and the result is compared on the gri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -50,7 +50,7 @@ from .kept_scores import KeptScores
 from .measures import TABLE_METRICS, check_metrics
 from .reference import Rules
 from .row import Row
-from .rows_file import read_rows, rows_to_csv, scores_sha256
+from .rows_file import SCORE_COLUMNS, read_rows, rows_to_csv, scores_sha256
 from .scoring import cases_to_score, score_cases
 from .student_scores import score_case
 from .summary import EVALUATION_FOLDER, EvaluationSummary
@@ -80,6 +80,7 @@ def evaluate_folder(
     resection_cavity: str = "background",
     hd95_definition: str = "directed",
     metrics: Sequence[str] = TABLE_METRICS,
+    calibration: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a student file on all labeled cases under a folder and write the results.
 
@@ -106,6 +107,7 @@ def evaluate_folder(
         hd95_definition: a key of :data:`~.hd95_rules.HD95_DEFINITIONS`.
         metrics: what the tables print, of :data:`~.measures.MEASURES` and :data:`~.measures.AGREEMENTS`; all
             of them are measured and kept.
+        calibration: by which the student's estimates of Dice are told; default that of its card.
 
     Returns:
         The content of ``summary.json`` (see :class:`.EvaluationSummary`) and ``rows``, one dict per score.
@@ -153,7 +155,7 @@ def evaluate_folder(
                 device=describe_device(chosen),
                 prediction=prediction_facts(network),
                 model=model_facts(network.card),
-                estimates=score_estimates(scored.rows, network.card.calibration),
+                estimates=score_estimates(scored.rows, calibration or network.card.calibration),
                 metrics=metrics,
                 **scored.facts(data, rules),
                 seconds=round(perf_counter() - began, 1),
@@ -221,6 +223,7 @@ def _deciding(student: Student, device: str, rules: Rules) -> dict[str, Any]:
         "device": device,
         "rules": asdict(rules),
         "versions": versions(),
+        "scores": SCORE_COLUMNS,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from ..core.environment import versions
 from ..core.errors import ImageError
 from ..core.files import file_sha256, leaving_no_empty_folder
 from ..core.kinds import checked
@@ -32,10 +34,12 @@ from .case_scores import CaseScores, Report, report_scored
 from .evaluate import as_record, take_folder, write_evaluation
 from .foreign_numbers import never_predicted, numbering_of
 from .hd95_rules import check_definition, check_rule
+from .kept_scores import KeptScores, fingerprint
 from .label_maps import find_label_maps
 from .measures import TABLE_METRICS, check_metrics
 from .reference import Reference, Rules
 from .row import Row
+from .rows_file import SCORE_COLUMNS
 from .scoring import cases_to_score, score_cases
 from .summary import EvaluationSummary
 
@@ -64,6 +68,8 @@ def evaluate_predictions(
     metrics: Sequence[str] = TABLE_METRICS,
 ) -> dict[str, Any]:
     """Score label maps that any program has written, and write what :func:`.evaluate.evaluate_folder` writes.
+
+    Stopped at any moment, it goes on with the next case when called again, as that does.
 
     Args:
         predictions: folder of label maps, see :func:`.label_maps.find_label_maps`.
@@ -105,8 +111,11 @@ def evaluate_predictions(
         numbering = distributed.on_all_ranks(numbering_of, labels, every, known, predictions)
         distributed.on_rank_zero(lambda: take_folder(output, held))
         rules = Rules(hd95_rule, hd95_definition, resection_cavity)
+        # all but a case that decides its scores; the folder names files in messages that are kept
+        maker = {"numbering": numbering, "rules": asdict(rules), "versions": versions(), "data": str(data)}
+        kept = KeptScores(output, {**maker, "scores": SCORE_COLUMNS})
         scored = score_cases(
-            lambda case, report: _score_maps(case, maps.files[case.name], numbering, rules, report),
+            lambda case, report: _score_maps(case, maps.files[case.name], numbering, rules, report, kept),
             known,
             {**left_out, **maps.left_out},
             data,
@@ -128,16 +137,30 @@ def evaluate_predictions(
                 seconds=round(perf_counter() - began, 1),
             ).to_json()
             write_evaluation(summary, scored.rows, output, draw_heatmap)
+            kept.remove()
             return summary
 
         return {**distributed.on_rank_zero(conclude), "rows": [as_record(row) for row in scored.rows]}
 
 
 def _score_maps(
-    case: Case, files: Mapping[Subset, Path], numbering: str, rules: Rules, report: Report
+    case: Case,
+    files: Mapping[Subset, Path],
+    numbering: str,
+    rules: Rules,
+    report: Report,
+    kept: KeptScores,
 ) -> CaseScores:
-    """Score all label maps of a case on the grid of its first volume, as a student's results are."""
+    """Score all label maps of a case on the grid of its first volume, as a student's results are, unless that
+    has been done; keep their scores."""
     label, study = read_label(case), read_study(case)
+    content = identity(study.images)
+    # with their names, which messages that are kept hold
+    maps = {f"{subset_name(subset)} {path.name}": file_sha256(path) for subset, path in files.items()}
+    print_of_files = fingerprint(study, label, content, maps)
+    if found := kept.find(case.name, print_of_files):
+        report(f"{case.name}, scored before", len(files))
+        return found
     grid = Grid.from_image(study.images[study.reference])
     reference = Reference(label, grid, rules, str(case.label))
     rows: list[Row] = []
@@ -147,7 +170,9 @@ def _score_maps(
         warnings += notes
         rows += reference.rows(case.name, subset, classes, {})
         report_scored(report, rows)
-    return CaseScores(rows, reference.held, reference.has_cavity, tuple(warnings), identity(study.images))
+    scores = CaseScores(rows, reference.held, reference.has_cavity, tuple(warnings), content)
+    kept.keep(case.name, print_of_files, scores)
+    return scores
 
 
 def classes_on(grid: Grid, path: Path, numbering: str) -> tuple[np.ndarray, list[str]]:

@@ -19,7 +19,7 @@ def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[s
     """Write evaluations of other cases each as one evaluation of all of them.
 
     Args:
-        folders: that :func:`evaluate_folder` has written, each of other cases of one folder.
+        folders: that :func:`evaluate_folder` has written, each of other cases of the same data.
         output: folder for the same files; made if absent.
         name: stands in place of the student's.
 
@@ -38,7 +38,7 @@ def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[s
     cases = [case for part in parts for case in part["cases"]]
     if len({case["name"] for case in cases}) < len(cases):
         raise CaseError(f"{output}: a case was scored in two of its parts. Evaluate each case once.")
-    alike = ("data", "hd95_rule", "hd95_definition", "prediction")
+    alike = ("hd95_rule", "hd95_definition", "prediction")
     unlike = [fact for fact in alike if any(part[fact] != first[fact] for part in parts)]
     models = [part["model"] for part in parts if part.get("model")]  # earlier versions say nothing of them
     unlike += ["model"] if any(unlike_models(models[0], model) for model in models) else []
@@ -48,6 +48,7 @@ def join_evaluations(folders: Sequence[Path], output: Path, name: str) -> dict[s
     summary = EvaluationSummary(
         student=name,
         weights_sha256=hashlib.sha256("".join(part["weights_sha256"] for part in parts).encode()).hexdigest(),
+        data=", ".join(dict.fromkeys(part["data"] for part in parts)),  # which may have moved
         **{fact: first[fact] for fact in (*alike, "device", "processes", "versions")},
         date=max(part["date"] for part in parts),
         cases=cases,

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import SimpleITK as sitk
+
 from ..core import strict_json
 from ..core.files import read_text, remove_stale_temporaries, write_report
 from ..core.labels import TumorClass
+from ..imaging.content import voxels_sha256
+from ..imaging.reading import Study
 from .case_scores import CaseScores
 from .rows_file import rows_from_csv, rows_to_csv
 
@@ -24,6 +28,24 @@ _FOLDER = "scored"
 
 _DIGITS = 16
 """Hexadecimal ones in the name of a file: names of cases may be no names of files."""
+
+
+def fingerprint(
+    study: Study, label: sitk.Image, content: Mapping[str, str], maps: Mapping[str, str] | None = None
+) -> str:
+    """Of what lies in a case's files, and where.
+
+    Args:
+        study, label: as they were read.
+        content: of the volumes, see :func:`~..imaging.content.identity`.
+        maps: of the label maps that are scored, SHA-256 of their files by name; None for a student.
+    """
+    places = [
+        (image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+        for image in (*study.images.values(), label)
+    ]
+    told = [dict(content), voxels_sha256(label, placed=True), places, *([dict(maps)] if maps else [])]
+    return hashlib.sha256(strict_json.dumps(told).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

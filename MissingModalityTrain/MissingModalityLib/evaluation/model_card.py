@@ -31,6 +31,7 @@ from .metrics import scored_regions
 from .pooling import pool_evaluations
 from .rows_file import row_of
 from .tables import estimate_notes, markdown_lines, notes, score_tables
+from .trained_alike import model_facts, other_methods
 
 _LITERATURE = (
     "B. H. Menze et al., The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), IEEE Transactions "
@@ -182,9 +183,22 @@ def _together(
     about = (
         f"{_cases(pooled)} of {pooled['data']}: those above, and training cases scored by other "
         "models of the same network and recipe, which learned without them and may have made fewer steps. "
-        f"{_chosen(card)}{_left_out(pooled)}What the panel says to expect of a subset stands here."
+        f"{_other_methods(card, cross_validation)}{_chosen(card)}{_left_out(pooled)}"
+        "What the panel says to expect of a subset stands here."
     )
     return "\n".join([f"## Evaluation and cross-validation together\n\n{about}\n", *score_tables(pooled)])
+
+
+def _other_methods(card: Card, cross_validation: Sequence[Mapping[str, Any]]) -> str:
+    """That the models of a cross-validation were trained by other methods than this one, if they were."""
+    own = model_facts(card)
+    told = [other_methods(evaluation.get("model") or {}, own) for evaluation in cross_validation]
+    unlike = "; ".join(dict.fromkeys(filter(None, told)))
+    if not unlike:
+        return ""
+    return (
+        f"Their method was another one ({unlike} as here): this model may be better or worse than they are. "
+    )
 
 
 def _chosen(card: Card) -> str:

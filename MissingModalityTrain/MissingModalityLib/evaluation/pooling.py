@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from ..core.errors import CaseError
+from ..datasets.patients import volumes_of
 from .averages import has_lesions, summarize
 from .hd95_rules import definition_of
 from .measures import LESION_METRICS, METRICS
@@ -22,7 +23,8 @@ def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]
 
     Args:
         evaluations: results of :func:`.evaluate.evaluate_folder` or ``read_evaluation``; scores of a patient
-            who is in several are averaged.
+            who is in several are averaged, those of patients of two data sets who share a name are not, see
+            :func:`told_apart`.
 
     Returns:
         ``data`` (names of the folders), ``date`` (the latest), ``device``, ``hd95_rule`` and
@@ -34,6 +36,7 @@ def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]
             some alone leave the resection cavity out.
     """
     check_rules(evaluations)
+    evaluations = told_apart(evaluations)
     rows = _averaged([row_of(row) for evaluation in evaluations for row in evaluation["rows"]])
     kept = _complete(rows)
     cases = {case["name"]: case for evaluation in evaluations for case in evaluation["cases"]}
@@ -50,6 +53,42 @@ def pool_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         "rows": rows,
         **summarize(rows),
     }
+
+
+def told_apart(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Evaluations in which no two patients have one name.
+
+    In two folders ``001`` may be two patients. They are where no volume is the same and neither are the
+    labels; where that is not known, as of earlier versions, a name is one patient.
+
+    Returns:
+        The same evaluations; names of later ones that mean another patient have a number behind them.
+    """
+    first: dict[str, Mapping[str, Any]] = {}
+    found = []
+    for number, evaluation in enumerate(evaluations, 1):
+        renamed = {
+            case["name"]: f"{case['name']} ({number})"
+            for case in evaluation["cases"]
+            if _is_another(case, first.get(case["name"], case))
+        }
+        for case in evaluation["cases"]:
+            first.setdefault(case["name"], case)
+        found.append(_with_names(evaluation, renamed) if renamed else evaluation)
+    return found
+
+
+def _is_another(case: Mapping[str, Any], same_name: Mapping[str, Any]) -> bool:
+    """Whether two cases, as evaluations describe them, are of two patients for sure."""
+    volumes, others = (set(volumes_of(one.get("voxels_sha256") or {})) for one in (case, same_name))
+    unlike = case["reference_voxels"] != same_name["reference_voxels"]
+    return bool(volumes and others) and volumes.isdisjoint(others) and unlike
+
+
+def _with_names(evaluation: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    cases = [{**case, "name": renamed.get(case["name"], case["name"])} for case in evaluation["cases"]]
+    rows = [{**row, "case": renamed.get(row["case"], row["case"])} for row in evaluation["rows"]]
+    return {**evaluation, "cases": cases, "rows": rows}
 
 
 def check_rules(evaluations: Sequence[Mapping[str, Any]]) -> None:

@@ -24,6 +24,9 @@ _SUBSETS_BY_NAME = {subset_name(subset): subset for subset in SUBSETS}
 
 _COLUMNS = tuple(field.name for field in fields(Row) if field.name != "features")
 
+SCORE_COLUMNS = (*_COLUMNS, *FEATURES)
+"""Of the table, all that is told of a result."""
+
 _ALWAYS = ("case", "subset", "region", "dice", "hd95", "predicted", "reference")
 """Columns of the first versions."""
 
@@ -37,7 +40,7 @@ def rows_to_csv(rows: Iterable[Row]) -> str:
     In place of ``features`` stands a column for each; a cell of what a row does not have is empty.
     """
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*_COLUMNS, *FEATURES], lineterminator="\n")
+    writer = csv.DictWriter(buffer, SCORE_COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in rows:
         cells = {name: getattr(row, name) for name in _COLUMNS}

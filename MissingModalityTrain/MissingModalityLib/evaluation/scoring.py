@@ -16,7 +16,7 @@ from ..core.failures import Failure, note_failure
 from ..core.modalities import subset_name
 from ..core.progress import Progress
 from ..datasets.case import Case, CaseListing
-from ..datasets.case_list import listed_cases
+from ..datasets.case_list import labeled_cases_named, listed_cases
 from ..datasets.discovery import find_cases
 from ..imaging.folder_labels import check_numbering, read_numbers
 from ..runtime import distributed
@@ -129,7 +129,7 @@ def _asked_for(listing: CaseListing, names: Collection[str] | Path) -> list[Case
     """The labeled cases of these names, which earlier versions may have given, or of a list in a file."""
     if isinstance(names, str | Path):
         return listed_cases(names, listing)
-    asked = {case.name: name for name in names if (case := listing.find(name))}
+    asked = {case.name: name for name, case in labeled_cases_named(names, listing, "cases").items()}
     return [replace(case, name=asked[case.name]) for case in listing.labeled()[0] if case.name in asked]
 
 

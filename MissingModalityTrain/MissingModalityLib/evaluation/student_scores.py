@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..core import strict_json
 from ..core.labels import IGNORED, REGIONS, region_mask, with_cavity
 from ..core.progress import Event
 from ..datasets.case import Case
-from ..imaging.content import identity, voxels_sha256
+from ..imaging.content import identity
 from ..imaging.preparation import prepare, to_reference_grid
-from ..imaging.reading import Study, read_label, read_study
+from ..imaging.reading import read_label, read_study
 from ..inference.prediction import SubsetResult
 from ..inference.student import Student
 from .case_scores import CaseScores, Report, allowed_subsets, report_scored
-from .kept_scores import KeptScores
+from .kept_scores import KeptScores, fingerprint
 from .probabilities import calibration
 from .reference import Reference, Rules
 from .row import Row
@@ -39,7 +36,7 @@ def score_case(
     label = read_label(case)
     study = read_study(case)
     subsets, content = allowed_subsets(case), identity(study.images)
-    files = _fingerprint(study, label, content)
+    files = fingerprint(study, label, content)
     if found := kept.find(case.name, files):
         report(f"{case.name}, scored before", len(subsets))
         return found
@@ -58,16 +55,6 @@ def score_case(
     scores = CaseScores(rows, reference.held, reference.has_cavity, prepared.warnings, content)
     kept.keep(case.name, files, scores)
     return scores
-
-
-def _fingerprint(study: Study, label: sitk.Image, content: Mapping[str, str]) -> str:
-    """Of what lies in a case's files, and where; ``content`` is :func:`~..imaging.content.identity`."""
-    places = [
-        (image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
-        for image in (*study.images.values(), label)
-    ]
-    told = [dict(content), voxels_sha256(label, placed=True), places]
-    return hashlib.sha256(strict_json.dumps(told).encode()).hexdigest()
 
 
 def _told(result: SubsetResult, truth: np.ndarray) -> dict[str, dict[str, Any]]:

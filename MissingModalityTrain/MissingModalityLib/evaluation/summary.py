@@ -21,7 +21,7 @@ class EvaluationSummary:
     Attributes:
         student: name of the student file.
         weights_sha256: of its weights, see :func:`~..inference.weights.weights_sha256`.
-        data: name of the folder of the cases.
+        data: name of the folder of the cases; of parts that were joined all names that it had.
         date: of the evaluation (ISO 8601, UTC).
         device: description of what computed.
         processes: that shared the cases.

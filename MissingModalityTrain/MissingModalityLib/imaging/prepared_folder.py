@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,11 +16,13 @@ from ..core.kinds import checked
 from ..core.modalities import subset_name
 from ..core.progress import Event, Progress, ProgressStage, reporter
 from ..datasets.discovery import find_cases
-from ..datasets.prepared import LAYOUT
-from .cache import cache_case
+from ..datasets.prepared import LAYOUT, prepared_cases
+from .cache import CachedCase, cache_case
 from .folder_labels import check_numbering, folder_warnings, read_numbers
 
 REPORT_FILE = "report.json"
+
+_MOST_NAMES = 5
 
 
 @checked
@@ -86,7 +89,10 @@ def prepare_cases(
         "cases": {case.name: subset_name(case.subset) for case in done},
         "skipped": [{"path": name, "reason": reason} for name, reason in skipped.items()],
         "unforeseen": unforeseen,
-        "warnings": [*({"case": "", "warning": text} for text in listing.warnings), *folder_warnings(done)],
+        "warnings": [
+            *({"case": "", "warning": text} for text in [*listing.warnings, *_others_told(output, done)]),
+            *folder_warnings(done),
+        ],
         "bytes": sum(case.path.stat().st_size for case in done),
         "versions": versions(),
         "seconds": round(perf_counter() - start, 1),
@@ -94,3 +100,17 @@ def prepare_cases(
     with explain_write_errors(output / REPORT_FILE, "Choose a folder you can write to."):
         write_report(report, output / REPORT_FILE)
     return report
+
+
+def _others_told(folder: Path, done: Sequence[CachedCase]) -> list[str]:
+    """A sentence where cases lie in the folder that were prepared earlier, of data that are not given now."""
+    own = {case.path.name for case in done}
+    others = [case.name for case in prepared_cases(folder)[0] if case.label and case.label.name not in own]
+    if not others:
+        return []
+    names = ", ".join(f"'{name}'" for name in others[:_MOST_NAMES])
+    more = f" and {len(others) - _MOST_NAMES} more" if len(others) > _MOST_NAMES else ""
+    return [
+        f"'{folder}' holds cases that were prepared earlier and are none of these: {names}{more}. A training "
+        "on this folder takes them too. Remove their files, or prepare into an empty folder."
+    ]

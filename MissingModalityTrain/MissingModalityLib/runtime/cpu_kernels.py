@@ -58,7 +58,7 @@ class CpuKernels(TorchFunctionMode):
 
 
 def cpu_kernels(
-    network: nn.Module, device: torch.device, precision: torch.dtype
+    network: nn.Module, device: torch.device, precision: torch.dtype, layout: bool = True
 ) -> AbstractContextManager[Any]:
     """:class:`CpuKernels` in the layout that is faster; nothing on other devices. To be entered repeatedly.
 
@@ -66,12 +66,14 @@ def cpu_kernels(
         network: that computes while it lasts.
         device: that it computes on.
         precision: of its convolutions, by autocast unless it is float32.
+        layout: whether to choose it; else small maps alone are taken care of, also while torch.compile traces
+            the network, which then compiles what stands for their convolutions here.
     """
     if device.type != "cpu" or not has_kernels():
         return nullcontext()
     # group normalization of half precision loses in this layout what convolutions gain
     slow = precision != torch.float32 and any(isinstance(layer, nn.GroupNorm) for layer in network.modules())
-    return CpuKernels(channels_last=not slow)
+    return CpuKernels(channels_last=layout and not slow)
 
 
 def has_kernels() -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..core.errors import OptionError
+from ..core.errors import CaseError, OptionError
 from ..datasets.case import Case, CaseListing
 from ..datasets.case_list import listed_cases
 from ..datasets.discovery import find_cases
+from ..datasets.prepared import are_prepared
 from ..datasets.published_splits import PARTS, divide, in_proportion, list_file, published_split, write_lists
 
 _SIZES, _SEED = (219, 50, 100), 0
@@ -65,15 +66,21 @@ def divisions_of(
 
     Raises:
         OptionError: both folders are given, or lists that name no case or the same one.
-        CaseError: a folder holds no case, or lists cannot be written.
+        CaseError: a folder holds no case, or that to score prepared ones alone, or lists cannot be written.
     """
     if test is not None and lists is not None:
         raise OptionError("A folder of test cases and lists of names are two divisions. Give one of them.")
     listing = find_cases(data, convention)
     labeled = listing.labeled()[0]
     everybody = tuple(case.name for case in labeled)
+    to_score = listing if test is None else find_cases(test, convention)
+    if are_prepared(to_score.cases):  # before days of training
+        raise CaseError(
+            f"'{to_score.folder}' holds prepared cases alone, and scores are of volumes. Give the folder of "
+            "the volumes that they were made from, and this one to --prepared (prepared)."
+        )
     if test is not None:
-        scored = [case.name for case in find_cases(test, convention).labeled()[0]]
+        scored = [case.name for case in to_score.labeled()[0]]
         found = [Division("", everybody, None, test, tuple(scored), _given(everybody, scored))]
     elif lists is not None:
         found = [_listed(lists, listing, data)]

@@ -115,6 +115,20 @@ def find_label_maps(source: Path, exclude: Sequence[str], convention: str) -> li
     return kept
 
 
+def used_names(source: Path, exclude: Sequence[str]) -> set[str]:
+    """Names of the label maps that :func:`find_label_maps` finds there, no voxel of which is read.
+
+    Raises:
+        Exception: of whatever kind, where the source or a list of names is none; its use will say why.
+    """
+    if source.suffix != ".npz":
+        names = [label_map.name for label_map in _in_folder(source, "")]
+    else:
+        with zipfile.ZipFile(source) as archive:
+            names, _ = _patients(archive)
+    return set(names) - set(_names(exclude))
+
+
 def source_state(source: str) -> list[list[str | float]]:
     """Names, sizes and times of the files in a folder, or of a file; empty for no source.
 

@@ -18,6 +18,9 @@ EARLIER_GROWING, GROWING = 2, 3
 Part of the names of files. The earlier ones are no longer made, but read where a run has kept them.
 """
 
+REPORT_FILE = "synthesis.json"
+"""In a folder of synthetic cases: who gave and who received, and by what options."""
+
 MOST_FACTOR = 1000
 """Real and synthetic cases together, times the real ones: for a mistyped number, which would fill a disk."""
 

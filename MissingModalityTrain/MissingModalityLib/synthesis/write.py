@@ -32,11 +32,10 @@ from ..imaging.cache import CachedCase, cache_case, fingerprint
 from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
 from ..imaging.volumes import write_image
 from .contact_sheet import draw_contact_sheet
-from .options import SynthesisOptions
+from .options import REPORT_FILE, SynthesisOptions
 from .pairing import check_choices, synthetic_cases
 from .synthetic_case import SyntheticCase
 
-REPORT_FILE = "synthesis.json"
 SHEET_FILE = "contact_sheet.png"
 
 # hidden, since it is gone when the synthesis is done

@@ -7,6 +7,7 @@ its last student in ``evaluation/``; ``prepared/``, which all folds share; and, 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,9 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.progress import Progress
 from ..core.settings import flat
+from ..datasets.discovery import find_cases
 from ..datasets.patients import of_voxels
+from ..datasets.prepared import are_prepared
 from ..evaluation.summary import EVALUATION_FOLDER
 from ..inference.student import Student
 from ..runtime import distributed
@@ -57,6 +60,19 @@ def shared_prepared(request: TrainRequest) -> Path | None:
     return request.prepared
 
 
+def prepared_folder(folder: RunFolder, record: RunRecord) -> Path:
+    """Where the prepared cases of a run that is there lie, or go.
+
+    Folds name the folder that they share by its whole path. A cross-validation that was moved as a whole has
+    taken it along: the old place is not filled anew then.
+    """
+    if record.prepared is None:
+        return folder.prepared
+    if record.folds is not None and not os.path.isdir(record.prepared):
+        return RunFolder(folder.path.absolute().parent).prepared
+    return Path(record.prepared)
+
+
 def record_beside(request: TrainRequest) -> RunRecord | None:
     """The record of a fold that begins when a cross-validation is resumed: that of another fold, as its own.
 
@@ -93,25 +109,73 @@ def check_beside(request: TrainRequest, record: RunRecord) -> None:
 
     Args:
         request: for one fold. Of one that is resumed the settings may be those that the others get next.
-        record: what it is going to be made of, with all cases of its data.
+        record: what it is going to be made of, see :func:`leaving_out_as_beside`.
 
     Raises:
         CaseError: it differs from another fold, or the record of that cannot be read.
     """
-    for other in range(request.folds):
-        folder = fold_folder(request.output.parent, other)
-        if other == request.fold or not folder.has_checkpoint:
-            continue
-        there = RunRecord.read(folder)
-        # those that could not be read have not been tried yet
-        cases = {name: subset for name, subset in record.cases.items() if name not in there.left_out}
+    for path, there in _folds_beside(request.output, record):
         plan = there.plan if request.resume else record.plan
-        unlike = _unlike(replace(record, plan=plan, cases=cases), there)
+        unlike = _unlike(replace(record, plan=plan), there)
         if unlike:
             raise CaseError(
-                f"'{folder.path}' has begun with other {unlike}, and folds that are unlike are not joined. "
+                f"'{path}' has begun with other {unlike}, and folds that are unlike are not joined. "
                 "Give what it was given, or --resume to take over its settings; or choose another folder."
             )
+
+
+def leaving_out_as_beside(request: TrainRequest, record: RunRecord) -> RunRecord:
+    """The record of a fold that begins, without the cases that another fold could not read.
+
+    Who is held out is drawn from the cases that can be read: with one case more the folds would be divided
+    otherwise, and could not be joined.
+
+    Args:
+        request: for one fold.
+        record: with all cases of its data.
+
+    Raises:
+        CaseError: the record of another fold cannot be read.
+    """
+    gone: dict[str, str] = {}
+    for path, there in _folds_beside(request.output, record):
+        told = {name: f"as in {path.name}: {reason}" for name, reason in there.left_out.items()}
+        gone = {name: told[name] for name in record.cases if name in told} | gone
+    cases = {name: subset for name, subset in record.cases.items() if name not in gone}
+    return replace(record, cases=cases, left_out={**record.left_out, **gone})
+
+
+def check_read_beside(folder: RunFolder, record: RunRecord) -> None:
+    """Refuse a fold whose cases, now that all have been read, are not those of another fold.
+
+    Args:
+        folder: of the fold that begins.
+        record: what it is going to be made of, without the cases that cannot be read.
+
+    Raises:
+        CaseError: naming a case that one of them alone has, or the record of another one cannot be read.
+    """
+    for path, there in _folds_beside(folder.path, record):
+        lost = [name for name in there.cases if name not in record.cases]
+        if lost:
+            raise CaseError(
+                f"'{path}' has case '{lost[0]}', and now it cannot be read ({record.left_out.get(lost[0])}). "
+                "Folds of unlike cases are not joined: make it readable, and go on with --resume."
+            )
+        more = [name for name in record.cases if name not in there.cases]
+        if more:  # it began while these cases were read
+            raise CaseError(
+                f"'{path}' began without case '{more[0]}' ({there.left_out.get(more[0])}). Folds of unlike "
+                "cases are not joined: begin this fold again, which leaves it out too, with --resume."
+            )
+
+
+def _folds_beside(output: Path, record: RunRecord) -> Iterator[tuple[Path, RunRecord]]:
+    """Folders and records of the other folds that have begun."""
+    for other in range(record.folds):
+        folder = fold_folder(output.parent, other)
+        if other != record.fold and folder.has_checkpoint:
+            yield folder.path, RunRecord.read(folder)
 
 
 def files_beside(request: TrainRequest) -> dict[str, str]:
@@ -131,12 +195,15 @@ def files_beside(request: TrainRequest) -> dict[str, str]:
     return known
 
 
-def score_fold(request: TrainRequest, report: Progress) -> None:
+def score_fold(request: TrainRequest, report: Progress) -> bool:
     """Score the last student of a fold on the cases that it has held out, unless that is done.
 
     Args:
         request: for one fold, which is trained.
         report: called with every prediction.
+
+    Returns:
+        Whether it is scored; not where the data are prepared cases alone, of which nothing can be.
 
     Raises:
         CaseError: no case can be scored, or the scores cannot be written.
@@ -148,7 +215,9 @@ def score_fold(request: TrainRequest, report: Progress) -> None:
     record = RunRecord.read(folder)
     student, output = last_student(folder, record), folder.path / EVALUATION_FOLDER
     if distributed.on_all_ranks(_is_scored, student, output, record):
-        return
+        return True
+    if distributed.on_all_ranks(lambda: are_prepared(find_cases(record.data, record.convention).cases)):
+        return False
     evaluate_folder(
         student,
         record.data,
@@ -159,6 +228,7 @@ def score_fold(request: TrainRequest, report: Progress) -> None:
         cases=record.validation,
         resection_cavity=record.plan.resection_cavity,
     )
+    return True
 
 
 def join_folds(output: Path) -> bool:
@@ -262,6 +332,7 @@ def _is_scored(student: Path, output: Path, record: RunRecord) -> bool:
     may have been trained on, or given what :func:`.selection.select` has chosen, or other cases may have been
     scored into this folder."""
     from ..evaluation.belonging import check_weights
+    from ..evaluation.calibration import lacking_features
     from ..evaluation.evaluate import read_evaluation
 
     try:
@@ -269,7 +340,8 @@ def _is_scored(student: Path, output: Path, record: RunRecord) -> bool:
         check_weights(Student.load(student), evaluation, student)
     except CaseError:
         return False
-    return _is_of_fold(evaluation, record)
+    # an earlier version may have told less than the estimate of Dice is fitted to
+    return _is_of_fold(evaluation, record) and not lacking_features(evaluation["rows"])
 
 
 def _is_of_fold(evaluation: Mapping[str, Any], record: RunRecord) -> bool:

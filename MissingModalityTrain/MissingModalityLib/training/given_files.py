@@ -7,13 +7,17 @@ that went on with others would end as no run does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from ..core.errors import CaseError
+from ..core.words import counted
+from ..datasets.patients import SEPARATOR
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
 from ..methods.options import EnsembleOptions
-from ..synthesis.label_maps import files_sha256
+from ..synthesis.label_maps import files_sha256, used_names
 from .record import RunRecord
 from .settings import Settings
 
@@ -28,6 +32,31 @@ def teachers_of(stages: Mapping[str, Settings]) -> list[str]:
 def models_of(record: RunRecord, stages: Mapping[str, Settings], from_start: bool) -> list[str]:
     """Paths of the models that stages of a run read: of ``initial`` only where they begin with it."""
     return [*([record.initial] if from_start and record.initial else []), *teachers_of(stages)]
+
+
+def held_out_shapes(record: RunRecord) -> list[dict[str, str]]:
+    """A warning, ``case`` and ``warning``, where tumors are grown from label maps of cases that are held out.
+
+    Label maps are known by their names alone, as cases are called, or as files of a case in its folders are.
+    """
+    options = [
+        settings.synthesis.options.grown
+        for settings in record.plan.stages.values()
+        if settings.synthesis.method == "grown"
+    ]
+    names: set[str] = set()
+    for grown in options:
+        if grown.label_maps:
+            with suppress(Exception):  # what is wrong there is told where it is used
+                names |= used_names(Path(grown.label_maps), grown.exclude)
+    shown = [name for name in record.validation if names & {name, name.rpartition(SEPARATOR)[2]}]
+    if not shown:
+        return []
+    warning = (
+        f"Tumors are grown from label maps of {counted(len(shown), 'case')} held out, such as '{shown[0]}', "
+        "so scores on these flatter the network. Name them in synthesis.grown.exclude."
+    )
+    return [{"case": "", "warning": warning}]
 
 
 def with_given_files(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -116,7 +116,7 @@ class Trainer:
         self.precision, self.scaler = autocast_and_scaler(settings.precision, stage.device)
         numbers = number_format(settings.precision, stage.device)
         plain = settings.compile == "none"  # what is compiled is laid out by its compiler
-        self.kernels = cpu_kernels(self.trained, stage.device, numbers) if plain else nullcontext()
+        self.kernels = cpu_kernels(self.trained, stage.device, numbers, plain)
         self.ema_model = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,15 +17,24 @@ from ..core.errors import CaseError, OptionError, StudentError
 from ..core.labels import TumorClass
 from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
 from ..inference.learned import joined, learned_by
+from ..inference.student import Student
 from ..methods.registry import METHODS
 from ..networks.head import Head
 from ..networks.heads import FIVE_CLASSES
+from ..networks.network import Network
 from ..networks.options import CAVITY, HEAD_NAMES
 from ..synthesis.options import GROWING
 from .checkpoints import read_checkpoint
-from .folds import check_beside, files_beside, record_beside, shared_prepared
+from .folds import (
+    check_beside,
+    files_beside,
+    leaving_out_as_beside,
+    prepared_folder,
+    record_beside,
+    shared_prepared,
+)
 from .followers import check_trackers
-from .given_files import models_of, with_given_files
+from .given_files import models_of, teachers_of, with_given_files
 from .plan import Plan, change_plan
 from .record import RunRecord
 from .request import TrainRequest
@@ -86,8 +95,9 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
     if request.folds is not None:
         asked = replace(asked, given_files=files_beside(request))
     asked = with_given_files(asked, list(asked.plan.stages), True, request.accept_changes)
-    record = list_cases(_with_learned(asked, True))
+    record = list_cases(_with_learned(asked, list(asked.plan.stages), True))
     if request.folds is not None:
+        record = leaving_out_as_beside(request, record)
         check_beside(request, record)
     return record, None
 
@@ -127,9 +137,9 @@ def _asked(request: TrainRequest) -> RunRecord:
     )
 
 
-def _with_learned(record: RunRecord, from_start: bool) -> RunRecord:
-    """The record with what the models that it reads learned from, beside what it tells already."""
-    learned = learned_by(models_of(record, record.plan.stages, from_start))
+def _with_learned(record: RunRecord, left: Sequence[str], from_start: bool) -> RunRecord:
+    """The record with what the models that its stages ``left`` read learned from, beside what it tells."""
+    learned = learned_by(models_of(record, {name: record.plan.stages[name] for name in left}, from_start))
     return replace(record, learned_before=joined(record.learned_before, learned))
 
 
@@ -177,17 +187,30 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
     _check_plan(plan, bool(record.initial))
     _check_epochs(plan, state)
     record = _moved(replace(record, plan=plan), request)
-    left, from_start = stages[len(finished) :], not finished and not state["epoch"]
+    # what a stage that is over has read is nobody's any more
+    left = [name for name in stages[len(finished) :] if name != state["stage"] or not _is_whole(plan, state)]
+    from_start = not finished and not state["epoch"]
     record = with_given_files(record, left, from_start, request.accept_changes)
-    return _with_learned(record, from_start), state
+    return _with_learned(record, left, from_start), state
+
+
+def is_over(plan: Plan, state: State) -> bool:
+    """Whether a run has gone through all its stages."""
+    return state["stage"] == list(plan.stages)[-1] and _is_whole(plan, state)
+
+
+def _is_whole(plan: Plan, state: State) -> bool:
+    """Whether the stage of a state has made all its epochs."""
+    return state["epoch"] >= plan.stages[state["stage"]].epochs
 
 
 def _moved(record: RunRecord, request: TrainRequest) -> RunRecord:
     """The record with the folders that were given now, where any were: what lies in them may have moved."""
+    own = record.prepared and prepared_folder(RunFolder(request.output), record)
     return replace(
         record,
         data=_whole(request.data) or record.data,
-        prepared=_whole(request.prepared) or record.prepared,
+        prepared=_whole(request.prepared or own),
     )
 
 
@@ -236,11 +259,16 @@ def _check_plan(plan: Plan, initial: bool) -> None:
     _check_cavity(plan, network.head)
     for stage in plan.stages.values():
         METHODS.get(stage.method)(stage.method_options()).check(network)
-        if any(side % network.divisor for side in stage.patch_size):
-            raise OptionError(
-                f"Setting patch_size={stage.patch_size}: every side must be a multiple of "
-                f"{network.divisor} for this network."
-            )
+        _check_sides(stage.patch_size, network, "this network")
+        for path in teachers_of({"": stage}):
+            _check_sides(stage.patch_size, Student.load(path).network, f"the teacher {path}")
+
+
+def _check_sides(sides: Sequence[int], network: Network, whose: str) -> None:
+    if any(side % network.divisor for side in sides):
+        raise OptionError(
+            f"Setting patch_size={sides}: every side must be a multiple of {network.divisor} for {whose}."
+        )
 
 
 def _check_cavity(plan: Plan, head: Head) -> None:

@@ -19,14 +19,14 @@ from ..methods.registry import METHODS
 from ..runtime import distributed, lock
 from ..runtime.devices import choose_device
 from ..synthesis.tumor_cache import tumor_folder
-from .folds import fold_requests, join_folds, score_fold
+from .folds import check_read_beside, fold_requests, join_folds, score_fold
 from .followers import Followers
 from .log import LogLine
 from .loop import StageRun, Trainer
 from .plan import Plan
 from .record import RunRecord
 from .request import TrainRequest, takes_request
-from .resolve import State, resolve
+from .resolve import State, is_over, resolve
 from .run_cases import prepare_run_cases
 from .run_folder import RunFolder, leaving_nothing
 from .stage_cases import stage_cases
@@ -56,9 +56,19 @@ def train(on_progress: Progress | None = None, **choices: Any) -> Path:
     if request.folds is None:
         _train(request, report)
         return request.output
+    unscored = []
     for part in fold_requests(request):
         _train(part, report)
-        score_fold(part, report)
+        if not score_fold(part, report):
+            unscored.append(part.output.name)
+    if unscored:  # said when all are trained: a machine may have no more than this
+        distributed.raise_on_all_ranks(
+            CaseError(
+                f"'{request.output}': {', '.join(unscored)} trained to the end, but not scored: the data are "
+                "prepared cases alone, and scores are of volumes. Where these lie, give their folder with "
+                "--resume --data."
+            )
+        )
     distributed.on_rank_zero(partial(join_folds, request.output))
     return request.output
 
@@ -110,7 +120,10 @@ def run(
     network = networks.build(record.plan.network, **record.plan.network_options)
     prepared = Path(record.prepared or folder.prepared)
     _remove_leftovers(folder, prepared)
-    record, cases = prepare_run_cases(record, state is None, prepared, report, accept_changes)
+    over = state is not None and is_over(record.plan, state)
+    record, cases = prepare_run_cases(record, state is None, prepared, report, accept_changes, over)
+    if state is None and record.folds is not None:
+        distributed.on_all_ranks(check_read_beside, folder, record)
     stages = list(record.plan.stages)
     for name in stages[stages.index(state["stage"]) if state else 0 :]:
         # before its first epoch a stage begins with the weights before it, whatever its settings have become

@@ -16,17 +16,18 @@ from ..core.words import counted
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..datasets.grouping import patients_of
-from ..datasets.patients import of_voxels
+from ..datasets.patients import of_voxels, volumes_of
 from ..datasets.splitting import split_cases, split_folds
 from ..imaging.cache import CachedCase, cache_case
 from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
 from ..inference.card import read_card
-from ..inference.learned import BEFORE, Learned
+from ..inference.learned import BEFORE, Learned, joined
 from ..runtime import distributed
 from ..synthesis.pairing import check_choices
-from .given_files import teachers_of
+from .given_files import held_out_shapes, teachers_of
 from .given_split import chosen_cases, given_split
 from .record import RunRecord
+from .synthetic_files import synthetic_files_told
 
 _MOST_NAMES = 5
 """Left-out names per reason in the progress message, which is one line; run.json has them all."""
@@ -73,7 +74,12 @@ def list_cases(record: RunRecord) -> RunRecord:
 
 
 def prepare_run_cases(
-    record: RunRecord, new: bool, folder: Path, report: Progress, accept_changes: bool = False
+    record: RunRecord,
+    new: bool,
+    folder: Path,
+    report: Progress,
+    accept_changes: bool = False,
+    over: bool = False,
 ) -> tuple[RunRecord, list[CachedCase]]:
     """Prepare a run's cases into ``folder``; several processes share the work.
 
@@ -88,6 +94,7 @@ def prepare_run_cases(
         report: called before each case and at the end.
         accept_changes: a run that resumes goes on with volumes and labels that hold other voxels than when
             it began.
+        over: it has nothing left to train, so it learns nothing of such changes.
 
     Returns:
         The record, of a run that begins without the cases that cannot be read, and the prepared files.
@@ -124,10 +131,12 @@ def prepare_run_cases(
         unreadable = {name: reason for name, reason in outcomes.items() if name not in cached}
         cases = [case for case in cases if case.name in cached]
         record = distributed.on_all_ranks(_with_split, record, cases, unreadable, cached)
-        warnings = distributed.on_all_ranks(folder_warnings, prepared) + _known_held_out(record)
+        warnings = distributed.on_all_ranks(folder_warnings, prepared)
+        warnings += _known_held_out(record) + held_out_shapes(record)
+        warnings += synthetic_files_told(cases, record.validation)
         record = replace(record, warnings=warnings)
     else:
-        record = distributed.on_all_ranks(_with_contents, record, cached, accept_changes)
+        record = distributed.on_all_ranks(_with_contents, record, cached, accept_changes, over)
     report(Event(ProgressStage.PREPARE, len(mine), len(mine), describe_cases(record)))
     return record, prepared
 
@@ -231,8 +240,12 @@ def _with_split(
     )
 
 
-def _with_contents(record: RunRecord, cached: Mapping[str, CachedCase], accept_changes: bool) -> RunRecord:
+def _with_contents(
+    record: RunRecord, cached: Mapping[str, CachedCase], accept_changes: bool, over: bool
+) -> RunRecord:
     """The record of a run that resumes with what its cases hold now.
+
+    What they held before it has learned from too, and that stays told.
 
     Raises:
         CaseError: it is something else than when the run began, and that is not wanted.
@@ -252,7 +265,15 @@ def _with_contents(record: RunRecord, cached: Mapping[str, CachedCase], accept_c
             f"({', '.join(what)}). Put the files back as they were; or, if the change is wanted, resume the "
             "run with --accept-changes (accept_changes=True)."
         )
-    return replace(record, contents={**record.contents, **now})
+    if over:
+        now = {name: content for name, content in now.items() if name not in changed}
+        return replace(record, contents={**record.contents, **now})
+    before = {name: volumes_of(record.contents[name]) for name in changed if name not in record.validation}
+    return replace(
+        record,
+        contents={**record.contents, **now},
+        learned_before=joined(record.learned_before, before),
+    )
 
 
 def _check_unseen(

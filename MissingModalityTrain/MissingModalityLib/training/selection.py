@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,12 @@ from ..core.kinds import checked
 from ..core.labels import REGIONS
 from ..core.progress import Progress, reporter
 from ..evaluation.selection import choose
-from ..evaluation.trained_alike import model_facts, unlike_models
+from ..evaluation.trained_alike import model_facts, other_methods, unlike_models
 from ..inference.card import SELECTED, read_card
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
 from ..runtime.devices import choose_device
-from .folds import check_alike, fold_folder, fold_records, last_students
+from .folds import check_alike, fold_folder, fold_records, last_students, prepared_folder
 from .record import RunRecord
 from .run_cases import prepare_run_cases
 
@@ -37,6 +39,7 @@ def select(
     mirror_windows: Sequence[Sequence[int]] = (),
     device: str = "auto",
     on_progress: Progress | None = None,
+    data: Path | str | None = None,
 ) -> dict[str, Any]:
     """Choose what beside its weights decides a student's results, on a cross-validation that is over.
 
@@ -51,6 +54,7 @@ def select(
             mirrored as many times longer as there are combinations.
         device: as in :func:`~..runtime.devices.choose_device`.
         on_progress: called for each case.
+        data: folder that the cases have moved to since; default where the folds found them.
 
     Returns:
         What :func:`~..evaluation.selection.choose` gives, and ``weights_sha256`` of the folds' students, in
@@ -65,7 +69,9 @@ def select(
     records, students = _folds(run)
     pairs = []
     for record, path in zip(records, students, strict=True):
-        prepared = Path(record.prepared or fold_folder(run, record.fold).prepared)
+        if data is not None:
+            record = replace(record, data=os.path.realpath(data))
+        prepared = prepared_folder(fold_folder(run, record.fold), record)
         _, cases = prepare_run_cases(record, False, prepared, report)
         pairs.append((Student.load(path), [case for case in cases if case.name in record.validation]))
     variants = {
@@ -113,22 +119,26 @@ def _check_selection(found: Mapping[str, Any]) -> None:
         float(dice)
 
 
-def check_fits(run: Path, student: Path) -> None:
+def check_fits(run: Path, student: Path) -> str:
     """Refuse a model file of another network or recipe than the folds have: nothing is chosen for it there.
+
+    Returns:
+        By what other methods the folds were trained, see :func:`~..evaluation.trained_alike.other_methods`.
 
     Raises:
         StudentError: no model file, or one of a fold is damaged.
         CaseError: as :func:`select` refuses ``run``.
         OptionError: another network, option of it, head or recipe.
     """
-    cards = read_card(student), read_card(_folds(run)[1][0])
-    unlike = unlike_models(*map(model_facts, cards))
+    of_student, of_fold = map(model_facts, (read_card(student), read_card(_folds(run)[1][0])))
+    unlike = unlike_models(of_student, of_fold)
     if unlike:
         name, own, of_folds = unlike
         raise OptionError(
             f"{student}: its {name} is {own}, that of the folds in '{run}' is {of_folds}. Store what was "
             "chosen in a model that was trained as they were."
         )
+    return other_methods(of_fold, of_student)
 
 
 def _folds(run: Path) -> tuple[list[RunRecord], list[Path]]:
