@@ -144,7 +144,7 @@ class ResultSection(Section):
             None, _("Save label map"), name, _("Label map (*.nii.gz *.nrrd)")
         )
         if path:
-            self._write(self.logic.saveLabelMap, path)
+            self._write(self.logic.saveLabelMap, path, placeText(self._node))
 
     def _onDicom(self, *_arguments):
         name = f"{self._node.GetName()}.dcm"
@@ -156,14 +156,26 @@ class ResultSection(Section):
         ensureDicomSeg(self.panel.title)
         self.logic.saveDicomSeg(node, path)
 
-    def _write(self, save, path):
+    def _write(self, save, path, place=""):
         try:
             save(self._node, path)
         except (MissingModalityError, RuntimeError) as error:
             self.panel.run.setStatus(str(error))
             self.panel.showError(str(error))
         else:
-            self.panel.run.setStatus("\n".join([_("Wrote {path}").format(path=path), *self._oddities()]))
+            told = [_("Wrote {path}").format(path=path), place, *self._oddities()]
+            self.panel.run.setStatus("\n".join(filter(None, told)))
+
+
+def placeText(node):
+    """A sentence where a label map lies elsewhere than the file of its volume; empty where it does not."""
+    reference = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    transform = reference.GetParentTransformNode() if reference is not None else None
+    text = _(
+        "It lies where '{volume}' is shown, under the transform '{transform}', and not over its file. "
+        "Take both out of the transform for that, or harden it and save the volume too."
+    )
+    return text.format(volume=reference.GetName(), transform=transform.GetName()) if transform else ""
 
 
 def apartText(names):

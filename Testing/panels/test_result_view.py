@@ -19,7 +19,7 @@ import qt_standin
 import slicer_standin
 from child_process import replace_process
 from MissingModalityLib import mrml
-from mrml_nodes import add_volume
+from mrml_nodes import add_transform, add_volume, rotation
 from seg_panel import opened_panel, seg
 from small_patient import brain_volume
 
@@ -192,6 +192,22 @@ def test_whole_tumor_follows_corrections_when_the_panel_is_shown_again(panel: An
     panel.ui.regionsButton.click()
     np.testing.assert_array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(node, "WT", volume), grown)
     assert "sum of its parts" not in panel.ui.estimateLabel.text and panel.ui.regionsButton.isHidden()
+
+
+def test_a_label_map_that_lies_elsewhere_than_the_file_of_its_volume_is_told(
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = add_volume("FLAIR")
+    node, path = add_result(volume, LARGE), tmp_path / "tumor.nii.gz"
+    panel.result.showRun(SimpleNamespace(segmentation=node, report=REPORT))
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(path))
+    transform = add_transform(rotation(20, 2))
+    for moved in (volume, node):
+        moved.SetAndObserveTransformNodeID(transform.GetID())
+    panel.ui.saveButton.click()
+    assert panel.ui.statusLabel.text.startswith(
+        f"Wrote {path}\nIt lies where 'FLAIR' is shown, under the transform 'Registration', and not over"
+    )
 
 
 def test_segments_that_no_measure_and_no_file_has_are_told(

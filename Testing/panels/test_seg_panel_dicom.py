@@ -119,6 +119,30 @@ def test_dicom_seg_is_written_on_the_slices_of_its_volume(
     assert "not in Slicer's DICOM database any more" in panel.ui.statusLabel.text
 
 
+def test_a_volume_that_was_moved_by_a_whole_slice_is_not_written_as_if_it_lay_there_still(
+    panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = segmented(panel)
+    reference = panel.ui.flairSelector.currentNode()
+    image = sitk.Cast(mrml.image_of(reference), sitk.sitkInt16)
+    files = dicom_studies.save(
+        dicom_studies.series(image, dicom_studies.HEADERS[Modality.FLAIR]), tmp_path / "series"
+    )
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(files), raising=False)
+    reference.SetAttribute("DICOM.instanceUIDs", " ".join(slicer.dicomDatabase.files))
+    matrix = vtk.vtkMatrix4x4()
+    matrix.SetElement(2, 3, reference.GetSpacing()[2])
+    moved = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
+    moved.SetMatrixTransformToParent(matrix)
+    for shown in (reference, node):
+        shown.SetAndObserveTransformNodeID(moved.GetID())
+        shown.HardenTransform()
+    path = tmp_path / "tumor.dcm"
+    monkeypatch.setattr(qt_standin.QFileDialog, "answer", str(path))
+    panel.ui.dicomButton.click()
+    assert "does not lie on the slices of its series" in panel.ui.statusLabel.text and not path.exists()
+
+
 def test_a_package_that_dicom_seg_lacks_is_asked_for(
     panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,7 +192,8 @@ def dicom_label_map_of(node: Node) -> tuple[sitk.Image, list[Path]]:
             "not in Slicer's DICOM database any more. Import the series again."
         )
     labels = own_image(reference, classes_of(node, reference))
-    if not any(frames_below(labels, frames_in(source_headers(files), files))):
+    # all of them: a volume that was moved by whole slices lies on most of these still
+    if not all(frames_below(labels, frames_in(source_headers(files), files))):
         raise ImageError(
             f"'{node.GetName()}' cannot be written as DICOM SEG, since '{reference.GetName()}' does not lie "
             "on the slices of its series any more: a transform was hardened on it, or it was resampled. Load "
