@@ -81,6 +81,14 @@ def test_a_student_takes_little_enhancing_tumor_for_necrosis() -> None:
     assert (region_mask(plain, "TC") == region_mask(much, "TC")).all()
 
 
+def test_enhancing_tumor_that_is_too_little_to_be_shown_is_told() -> None:
+    plain, much = (tiny_student(card).predict(STUDY, "cpu") for card in ({}, {"min_enhancing_voxels": 10**6}))
+    found = np.count_nonzero(tiny_student().classes(prepare(STUDY)) == TumorClass.ET) / 1000
+    told = [warning for warning in much.warnings if "Enhancing tumor of " in warning]
+    assert told == [warning for warning in much.warnings if warning not in plain.warnings]
+    assert f" {found:.2f} cm³" in told[0] and " 1000.00 cm³" in told[0]
+
+
 def test_mirrored_prediction_is_the_mean_over_all_combinations() -> None:
     image, available = prepare(STUDY).image, np.ones(4, bool)
     network = small_network("segresnet").eval()

@@ -33,6 +33,25 @@ def decide(probabilities: np.ndarray, brain: np.ndarray, head: Head, card: Card)
     Returns:
         (D, H, W) uint8.
     """
+    classes = _before_dropping(probabilities, brain, head, card)
+    return drop_little_enhancing(classes, card.min_enhancing_voxels or 0)
+
+
+def dropped_enhancing(
+    classes: np.ndarray, probabilities: np.ndarray, brain: np.ndarray, head: Head, card: Card
+) -> int:
+    """Voxels (mm^3 on the common grid) that a class map has as necrosis for want of more enhancing tumor.
+
+    Args:
+        classes: (D, H, W) uint8, what :func:`decide` has made of the other arguments.
+        probabilities, brain, head, card: as there.
+    """
+    if not card.min_enhancing_voxels or (classes == TumorClass.ET).any():
+        return 0
+    return int(np.count_nonzero(_before_dropping(probabilities, brain, head, card) == TumorClass.ET))
+
+
+def _before_dropping(probabilities: np.ndarray, brain: np.ndarray, head: Head, card: Card) -> np.ndarray:
     if card.thresholds is None:
         classes = head.class_map(probabilities)
     else:
@@ -40,7 +59,7 @@ def decide(probabilities: np.ndarray, brain: np.ndarray, head: Head, card: Card)
     classes[~brain] = TumorClass.BACKGROUND
     for region, name in COMPONENT_MINIMA.items():
         relabel_small_components(classes, region, card.get(name) or 0)
-    return drop_little_enhancing(classes, card.min_enhancing_voxels or 0)
+    return classes
 
 
 def relabel_small_components(classes: np.ndarray, region: str, min_voxels: int) -> np.ndarray:

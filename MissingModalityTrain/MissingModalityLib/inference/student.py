@@ -33,7 +33,7 @@ from ..networks.output import PRESENCE
 from ..networks.registry import NETWORKS
 from ..runtime.devices import choose_device
 from .card import FIXED, GATES, HEADER_KEY, PRECISIONS, Card, read_card
-from .decision import decide, smooth
+from .decision import decide, dropped_enhancing, smooth
 from .dice_estimate import estimate, grades
 from .doubt import features
 from .expected_dice import Grade
@@ -179,6 +179,7 @@ class Student:
         found, used = self._infer(prepared.image, places.available, chosen, report, inferred)
         probabilities, present = places.together(found, self._apply_gate)
         classes = self._decided(probabilities, prepared.brain)
+        notes += self._told_of(classes, probabilities, prepared.brain)
         if target is None:
             labels = to_reference_grid(classes, prepared)
         else:
@@ -292,6 +293,17 @@ class Student:
     def _decided(self, probabilities: np.ndarray, brain: np.ndarray) -> np.ndarray:
         """The class map of probabilities (K, D, H, W), see :func:`.decision.decide`."""
         return decide(probabilities, brain, self.network.head, self.card)
+
+    def _told_of(self, classes: np.ndarray, probabilities: np.ndarray, brain: np.ndarray) -> list[str]:
+        """What a person would look for in vain: enhancing tumor that was found and is too little to show."""
+        dropped = dropped_enhancing(classes, probabilities, brain, self.network.head, self.card)
+        if not dropped:
+            return []
+        found, least = (f"{voxels / 1000:.2f} cm³" for voxels in (dropped, self.card.min_enhancing_voxels))
+        return [
+            f"Enhancing tumor of {found} was found and marked as necrotic or non-enhancing core, since this "
+            f"model shows none of less than {least} in all. Look for it on the images."
+        ]
 
     def probabilities(
         self,
