@@ -7,9 +7,9 @@ bfloat16 natively; expect six hours. The weights that are bundled saw augmentati
 51 and "clinical" from there on, and in epochs 118 to 207 and 240 to 375 two grown tumors beside each real
 case (``synthesis.method=grown synthesis.factor=3``); until epoch 164 six cases were held out and watched; the
 rate fell in epochs 208 to 239 too, and rose again. This trains with "clinical" and all real cases alone from
-the first epoch to the last. The smallest pieces that they keep, 500 voxels of each region, were chosen on
-cross-validation folds of networks of fewer steps, those of TC and ET over FLAIR, T1ce and all four; that
-every other window is mirrored was chosen on the six that were held out, by weights of 14,500 steps.
+the first epoch to the last. What they decide by was chosen on three cross-validation folds of 100 epochs each,
+the rate falling in the last fifth: every other window mirrored along all axes, no piece of a region below 500
+voxels, no enhancing tumor below 1,000 in all.
 ``--cross-validation`` takes over what ``select`` chose. Cases whose terms allow experiments only, not weights
 that are passed on, are left out.
 """

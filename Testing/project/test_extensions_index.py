@@ -140,7 +140,7 @@ def test_readme_tells_what_each_module_does() -> None:
 def test_readme_says_how_to_install_and_on_what() -> None:
     text = section("Install")
     assert all(
-        word in text for word in ("Extensions Manager", "Slicer 5.12", "PyTorch", "GB", "GPU", "network")
+        word in text for word in ("Extensions Manager", "Slicer 5.10", "PyTorch", "GB", "GPU", "network")
     )
 
 

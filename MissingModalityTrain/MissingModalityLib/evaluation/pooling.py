@@ -70,7 +70,7 @@ def told_apart(evaluations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
         renamed = {
             case["name"]: f"{case['name']} ({number})"
             for case in evaluation["cases"]
-            if _is_another(case, first.get(case["name"], case))
+            if case["name"] in first and _is_another(case, first[case["name"]])
         }
         for case in evaluation["cases"]:
             first.setdefault(case["name"], case)
