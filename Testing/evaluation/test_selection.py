@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from MissingModalityLib.core.labels import TumorClass
 from MissingModalityLib.core.modalities import SUBSETS, Modality
 from MissingModalityLib.evaluation import selection
 from MissingModalityLib.evaluation.attach import store_choices
-from MissingModalityLib.evaluation.selection import choose
+from MissingModalityLib.evaluation.selection import Pair, choose
+from MissingModalityLib.evaluation.sparse import Sparse
+from MissingModalityLib.imaging.cache import CachedCase
 from MissingModalityLib.imaging.preparation import Prepared
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.student import Student
@@ -49,19 +53,34 @@ def regions(prepared: Prepared, wt: float, tc: float, et: float) -> np.ndarray:
     return np.stack([mask * value for mask, value in zip(members, (wt, tc, et), strict=True)])
 
 
+def three(case: CachedCase) -> list[CachedCase]:
+    """Three patients who happen to be alike."""
+    return [replace(case, name=f"{case.name}{number}") for number in range(3)]
+
+
+def chosen(
+    pairs: Sequence[Pair],
+    variants: Mapping[str, Sequence[Any]] | None = None,
+    on_progress: Callable[[Any], None] | None = None,
+) -> dict[str, Any]:
+    """What is chosen on cases of a patient each."""
+    patients = {case.name: case.name for _, cases in pairs for case in cases}
+    return choose(pairs, patients, variants or {}, CPU, on_progress)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("smoothing_mm", float("nan")), ("overlap", 1.5), ("mirror", [3]), ("mirror_windows", [0, 0])],
 )
 def test_what_no_model_can_do_is_refused_with_what_it_can(name: str, value: Any) -> None:
     with pytest.raises(OptionError, match=rf"^{name}={re.escape(str(value))}: give .*0"):
-        choose([(tiny_student(), [])], {name: [value]}, CPU)
+        chosen([(tiny_student(), [])], {name: [value]})
 
 
 def test_a_region_that_the_network_is_unsure_of_gets_a_lower_threshold(telling, tmp_path: Path) -> None:
     cases = prepared_patients(tmp_path, ["patient_a", "patient_c"])
     telling(lambda student, prepared: regions(prepared, 0.9, 0.42, 0.8))
-    found = choose([(tiny_student(), cases[:1]), (tiny_student(), cases[1:])], {}, CPU)
+    found = chosen([(tiny_student(), cases[:1]), (tiny_student(), cases[1:])])
     assert found["cases"] == 2 and found["chosen"]["thresholds"]["TC"] in (0.3, 0.35, 0.4)
     assert found["chosen"]["thresholds"]["WT"] == found["chosen"]["thresholds"]["ET"] == 0.5
     assert set(found["chosen"]) == {"thresholds"}
@@ -73,36 +92,60 @@ def test_what_is_right_already_is_left_alone(telling, tmp_path: Path) -> None:
     cases = prepared_patients(tmp_path, ["patient_c"])
     telling(lambda student, prepared: regions(prepared, 0.9, 0.9, 0.9))
     student = tiny_student({"min_component_voxels": 7})
-    found = choose([(student, cases)], {"smoothing_mm": [1.0], "mirror": [[2]]}, CPU)
+    found = chosen([(student, cases)], {"smoothing_mm": [1.0], "mirror": [[2]]})
     # of what students do already a file made anew has to be told
     assert found["chosen"] == {"min_component_voxels": 7} and found["before"] == found["after"]
     assert [entry["value"] for entry in found["tried"]["smoothing_mm"]] == [None, 1.0]
     assert {entry["value"] for entry in found["tried"]["min_component_voxels"]} >= {0, 7, 100}
 
 
+def invented(student: Student, prepared: Prepared) -> np.ndarray:
+    """All right, but for 8 voxels of enhancing tumor in those who have none; patient_a has 44 voxels."""
+    found = regions(prepared, 0.9, 0.9, 0.9)
+    if not prepared.label.any():
+        found[:, 10:12, 10:12, 10:12] = 0.9
+    return found
+
+
 def test_enhancing_tumor_invented_where_there_is_none_is_found_out(
     telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = prepared_patients(tmp_path, ["patient_a", "patient_d"])
-
-    def invented(student: Student, prepared: Prepared) -> np.ndarray:
-        found = regions(prepared, 0.9, 0.9, 0.9)
-        if not prepared.label.any():
-            found[:, 10:12, 10:12, 10:12] = 0.9
-        return found
-
+    with_tumor, without = prepared_patients(tmp_path, ["patient_a", "patient_d"])
     telling(invented)
-    # patient_a has 44 voxels of it, the invention 8
     monkeypatch.setattr(selection, "ENHANCING_SIZES", (0, 20, 60))
-    found = choose([(tiny_student(), cases)], {}, CPU)
+    found = chosen([(tiny_student(), [with_tumor, *three(without)])])
     assert found["chosen"] == {"min_enhancing_voxels": 20}
-    assert found["before"]["ET"] == pytest.approx(0.5) and found["after"]["ET"] == pytest.approx(1)
+    assert found["before"]["ET"] == pytest.approx(0.25) and found["after"]["ET"] == pytest.approx(1)
+
+
+def test_what_one_patient_alone_would_gain_from_is_left(
+    telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_tumor, without = prepared_patients(tmp_path, ["patient_a", "patient_d"])
+    telling(invented)
+    monkeypatch.setattr(selection, "ENHANCING_SIZES", (0, 20))
+    found = chosen([(tiny_student(), [*three(with_tumor), without])])
+    assert found["chosen"] == {} and found["before"] == found["after"]
+    present, other = found["tried"]["min_enhancing_voxels"]
+    assert "gain" not in present
+    # a third of a quarter: Dice of enhancing tumor alone, of one in four
+    assert (other["gain"], other["gain_error"]) == (pytest.approx(1 / 12), pytest.approx(1 / 12))
+
+
+def test_visits_of_one_patient_are_no_evidence_from_several(telling, tmp_path: Path) -> None:
+    cases = three(*prepared_patients(tmp_path, ["patient_c"]))
+    telling(lambda student, prepared: regions(prepared, 0.9, 0.42, 0.8))
+    pairs = [(tiny_student(), cases)]
+    assert "TC" in chosen(pairs)["chosen"]["thresholds"]
+    found = choose(pairs, dict.fromkeys([case.name for case in cases], "patient_c"), {}, CPU)
+    assert found["chosen"] == {}
+    assert {entry.get("gain_error", 0) for entry in found["tried"]["thresholds"]} == {0, None}
 
 
 def test_pieces_that_are_false_are_removed_from_a_size_on(
     telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = prepared_patients(tmp_path, ["patient_c"])
+    cases = three(*prepared_patients(tmp_path, ["patient_c"]))
 
     def with_crumb(student: Student, prepared: Prepared) -> np.ndarray:
         found = regions(prepared, 0.9, 0.9, 0.9)
@@ -111,16 +154,16 @@ def test_pieces_that_are_false_are_removed_from_a_size_on(
 
     telling(with_crumb)
     monkeypatch.setattr(selection, "COMPONENT_SIZES", (0, 50, 100))
-    found = choose([(tiny_student(), cases)], {}, CPU)
+    found = chosen([(tiny_student(), cases)])
     assert found["chosen"] == {"min_component_voxels": 50}
     assert found["before"]["WT"] < found["after"]["WT"] - 0.01
 
 
 def test_the_better_way_to_predict_is_taken(telling, tmp_path: Path) -> None:
-    cases = prepared_patients(tmp_path, ["patient_c"])
+    cases = three(*prepared_patients(tmp_path, ["patient_c"]))
     sure = {None: 0.2, 0.7: 0.9, 1.0: 0.9}
     telling(lambda student, prepared: regions(prepared, *[sure[student.card.smoothing_mm]] * 3))
-    found = choose([(tiny_student(), cases)], {"smoothing_mm": [0.7, 1.0]}, CPU)
+    found = chosen([(tiny_student(), cases)], {"smoothing_mm": [0.7, 1.0]})
     assert found["chosen"] == {"smoothing_mm": 0.7}
     assert found["before"]["WT"] < 0.1 and found["after"]["WT"] > 0.99
 
@@ -131,9 +174,9 @@ def test_predictions_of_one_way_are_gone_before_those_of_another_come(telling, t
     alive = []
 
     def count(_: object) -> None:
-        alive.append(sum(type(one) is selection.Sparse for one in gc.get_objects()))
+        alive.append(sum(type(one) is Sparse for one in gc.get_objects()))
 
-    choose([(tiny_student(), cases)], {"smoothing_mm": [0.7, 1.0]}, CPU, count)
+    chosen([(tiny_student(), cases)], {"smoothing_mm": [0.7, 1.0]}, count)
     assert alive == [0, 0, 0]
 
 
@@ -145,7 +188,7 @@ def test_decisions_on_the_voxels_that_matter_are_those_of_the_student(tmp_path: 
         "min_enhancing_voxels": 20,
     }
     student = tiny_student(card)
-    found = choose([(student, [case])], {}, CPU)
+    found = chosen([(student, [case])])
     whole, subsets = case.load(), [subset for subset in SUBSETS if set(subset) <= set(case.subset)]
     dice = [
         {region: score.dice for region, score in score_regions(classes, whole.label, (1.0,) * 3).items()}
@@ -158,7 +201,7 @@ def test_decisions_on_the_voxels_that_matter_are_those_of_the_student(tmp_path: 
 def test_a_student_of_classes_is_left_its_thresholds(tmp_path: Path) -> None:
     cases = prepared_patients(tmp_path, ["patient_c"])
     student = Student(small_network("segresnet", head="classes"), {"window": [40] * 3})
-    found = choose([(student, cases)], {}, CPU)
+    found = chosen([(student, cases)])
     assert "thresholds" not in found["chosen"] and "thresholds" not in found["tried"]
 
 
@@ -190,10 +233,10 @@ def test_a_file_that_has_the_choices_already_keeps_its_table(tmp_path: Path) -> 
 
 
 def test_choices_that_folds_were_given_are_found_again(telling, tmp_path: Path) -> None:
-    cases = prepared_patients(tmp_path, ["patient_c"])
+    cases = three(*prepared_patients(tmp_path, ["patient_c"]))
     telling(lambda student, prepared: regions(prepared, 0.9, 0.42, 0.8))
-    first = choose([(tiny_student(), cases)], {}, CPU)["chosen"]
-    again = choose([(tiny_student(first), cases)], {}, CPU)["chosen"]
+    first = chosen([(tiny_student(), cases)])["chosen"]
+    again = chosen([(tiny_student(first), cases)])["chosen"]
     assert first == again != {}
 
 
@@ -201,8 +244,8 @@ def test_tumor_that_no_threshold_can_find_counts_as_missed() -> None:
     label = np.zeros((1, 1, 4), np.uint8)
     label[..., 1:] = TumorClass.ET
     place, sure = np.array([0, 1]), np.full((3, 2), 0.9, np.float16)
-    sparse = selection.Sparse(label.shape, place, sure, np.array([1, 1], np.uint8), label)
-    assert sparse.claims("WT", [0.5, 0.95]) == pytest.approx([2 * 1 / (2 + 3), 0], abs=1e-8)
+    found = Sparse(label.shape, place, sure, np.array([1, 1], np.uint8), label)
+    assert found.claims("WT", [0.5, 0.95]) == pytest.approx([2 * 1 / (2 + 3), 0], abs=1e-8)
 
 
 def test_a_subset_has_the_brain_that_it_shows(tmp_path: Path) -> None:

@@ -279,12 +279,16 @@ def test_choices_are_made_on_what_each_fold_has_held_out(
     monkeypatch.setattr(
         selection,
         "choose",
-        lambda pairs, variants, *rest: seen.update(pairs=pairs, variants=variants) or {"chosen": {}},
+        lambda pairs, patients, variants, *rest: (
+            seen.update(pairs=pairs, patients=patients, variants=variants) or {"chosen": {}}
+        ),
     )
     found = selection.select(run, smoothing_mm=[1.0], mirror=[(2,)], mirror_windows=[(0, 2)])
     assert found == json.loads((run / "selection.json").read_text()) and found["chosen"] == {}
     mirrored = {"mirror": [[2]], "mirror_windows": [[0, 2]]}
     assert seen["variants"] == {"smoothing_mm": [1.0], "overlap": (), **mirrored}
+    names = [case.name for _, cases in seen["pairs"] for case in cases]
+    assert seen["patients"] == {name: name for name in sorted(names)}
     for fold, (student, cases) in enumerate(seen["pairs"]):
         assert [case.name for case in cases] == record(run / f"fold{fold}")["validation"]
         assert_same(student.network.state_dict(), weights(run / f"fold{fold}"))

@@ -4,7 +4,7 @@ Every case is predicted by a student that was not trained on it, from each of it
 probabilities become is tried on all of them and judged by mean Dice over cases, subsets and WT, TC and ET:
 one choice after the other, each with those before it. The smallest piece of a region to keep is judged by the
 region's lesion-wise Dice, since its Dice hardly sees the small pieces that a person has to delete. A change
-has to bring :data:`LEAST_GAIN`.
+has to be surely better, see :mod:`.worth`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..core.errors import OptionError
-from ..core.labels import IGNORED, REGIONS, region_mask
-from ..core.modalities import SUBSETS
+from ..core.labels import REGIONS
+from ..core.modalities import SUBSETS, Subset
 from ..core.progress import Event, Progress, ProgressStage
-from ..imaging.boxes import tightest_box
 from ..imaging.cache import CachedCase
 from ..inference.card import COMPONENT_MINIMA
 from ..inference.student import Student
-from ..networks.heads import HEADS
-from .counts import DICE_EPSILON
-from .pieces import Pieces, kept_pieces, pieces_of
+from .pieces import Pieces, kept_pieces
+from .sparse import Sparse, sparse
+from .worth import Gain, best_value, gains_over
 
 THRESHOLDS = tuple(step / 20 for step in range(6, 15))
 """0.30 to 0.70 by 0.05; the default is among them."""
@@ -36,8 +34,9 @@ COMPONENT_SIZES = (0, 50, 100, 200, 500)
 """Voxels of 1 mm^3, up to a lesion of 10 mm across, which RANO calls measurable (Wen et al., Journal of
 Clinical Oncology 28, 2010): what is found of that size is never removed."""
 
-ENHANCING_SIZES = (0, 50, 100, 200, 300, 500, 1000)
-"""Voxels of 1 mm^3; 500 is what the public codes of the RFNet family remove before they score."""
+ENHANCING_SIZES = (0, 50, 100, 200, 300, 500)
+"""Voxels of 1 mm^3, no more than :data:`COMPONENT_SIZES` for the same reason; 500 is what the public codes of
+the RFNet family remove before they score."""
 
 _RANGES = {
     "smoothing_mm": "0 to 5 mm",
@@ -46,12 +45,10 @@ _RANGES = {
 }
 """What :class:`~..inference.card.Card` takes."""
 
-LEAST_GAIN = 0.001
-"""Mean Dice that a change has to bring: a tenth of a point is below what any comparison of a few dozen cases
-can tell from nothing, and the simpler result is the better one then."""
-
 Pair = tuple[Student, Sequence[CachedCase]]
 Tried = dict[str, list[dict[str, Any]]]
+Found = Sequence[Mapping[str, Pieces]]
+"""Of each prediction the pieces of each region."""
 
 
 @dataclass(frozen=True)
@@ -83,50 +80,9 @@ class Decision:
         return kept_pieces(pieces, sizes, self.min_enhancing_voxels)
 
 
-@dataclass(frozen=True)
-class Sparse:
-    """One prediction with its label, at those voxels of the box around both that can matter.
-
-    Attributes:
-        shape: (d, h, w) of the box.
-        where: (n,) places in the flattened box, of what may be claimed.
-        probabilities: (3, n) float16 of WT, TC and ET.
-        classes: (n,) uint8, the class map of a student that takes no thresholds.
-        label: (d, h, w) uint8 classes.
-    """
-
-    shape: tuple[int, ...]
-    where: np.ndarray
-    probabilities: np.ndarray
-    classes: np.ndarray
-    label: np.ndarray
-
-    def pieces(self, decision: Decision) -> dict[str, Pieces]:
-        """The pieces of each region that the decision's thresholds make."""
-        found = self.classes
-        if decision.thresholds is not None:
-            found = HEADS["regions"].class_map(
-                self.probabilities, [decision.thresholds[region] for region in REGIONS]
-            )
-        classes = np.zeros(self.shape, np.uint8)
-        classes.ravel()[self.where] = found
-        return pieces_of(classes, self.label)
-
-    def claims(self, region: str, thresholds: Sequence[float]) -> list[float]:
-        """Dice of a region for each threshold, whatever the other regions claim."""
-        label = region_mask(self.label, region)
-        here, count = label.ravel()[self.where], np.count_nonzero(label)
-        probabilities = self.probabilities[list(REGIONS).index(region)]
-        masks = [probabilities > threshold for threshold in thresholds]
-        return [
-            (2 * np.count_nonzero(mask & here) + DICE_EPSILON)
-            / (np.count_nonzero(mask) + count + DICE_EPSILON)
-            for mask in masks
-        ]
-
-
 def choose(
     pairs: Sequence[Pair],
+    patients: Mapping[str, str],
     variants: Mapping[str, Sequence[Any]],
     device: torch.device,
     on_progress: Progress | None = None,
@@ -136,6 +92,7 @@ def choose(
     Args:
         pairs: students of one network, each with the cases that it has not seen. What their cards say is
             what is compared with.
+        patients: whose each case is, by its name.
         variants: values to try of ``smoothing_mm``, ``overlap``, ``mirror`` and ``mirror_windows``, each of
             which costs a prediction of all cases.
         device: where to predict.
@@ -145,35 +102,42 @@ def choose(
         ``chosen``: facts for a student's card, those that differ from a card's without choices or from the
         students' own, so that any file of this network decides alike with them; ``cases``, how many;
         ``before`` and ``after``: mean Dice, 0..1, of WT, TC and ET; ``tried``: by name of the choice, a list
-        of ``value`` and ``dice``, mean over the three regions (of thresholds, of their ``region`` alone), and
-        of sizes of pieces ``lesion_dice``, of their region lesion by lesion.
+        of ``value`` and ``dice``, mean over the three regions (of thresholds, of their ``region`` alone), of
+        sizes of pieces ``lesion_dice``, of their region lesion by lesion, and of what differs from the value
+        before ``gain``, in the Dice that it is judged by, and ``gain_error``, its standard error over
+        patients, which JSON has as null for a single patient.
 
     Raises:
         CaseError: a prepared case has gone or is damaged.
         OptionError: a value out of its range.
     """
-    student, cases = pairs[0][0], sum(len(cases) for _, cases in pairs)
+    student, cases = pairs[0][0], [case for _, cases in pairs for case in cases]
     _check(student, variants)  # before hours of predictions
-    counted = _counted((1 + sum(map(len, variants.values()))) * cases, on_progress)
+    counted = _counted((1 + sum(map(len, variants.values()))) * len(cases), on_progress)
     how: dict[str, Any] = {name: student.card.get(name) for name in variants}
+    whose = [patients[case.name] for case in cases for _ in _subsets(case)]
     found = list(_predictions(pairs, how, device, counted))
     own = Decision.of(student)
-    before = _mean_dice([one.pieces(own) for one in found], own)
-    best, tried = _decided(found, student), {}
+    before = _dice([one.pieces(own.thresholds) for one in found], own)
+    best, tried = _decided(found, student, whose), {}
     for name, values in variants.items():
         outcomes = {0: (how[name], best)}
         for number, value in enumerate(values, 1):
             found.clear()  # gigabytes of dozens of cases; those of two ways to predict are twice as many
             found += _predictions(pairs, {**how, name: value}, device, counted)
-            outcomes[number] = (value, _decided(found, student))
-        means = {number: _mean(outcome.dice) for number, (_, outcome) in outcomes.items()}
-        tried[name] = [{"value": outcomes[number][0], "dice": mean} for number, mean in means.items()]
-        how[name], best = outcomes[_best(means, 0)]
+            outcomes[number] = (value, _decided(found, student, whose))
+        scores = {number: outcome.dice.mean(axis=1) for number, (_, outcome) in outcomes.items()}
+        gains = gains_over(scores, 0, whose)
+        tried[name] = [
+            {"value": outcomes[number][0], "dice": float(of.mean()), **_told(gains.get(number))}
+            for number, of in scores.items()
+        ]
+        how[name], best = outcomes[best_value(gains, 0)]
     return {
         "chosen": _chosen(student, {**how, **asdict(best.decision)}),
-        "cases": cases,
-        "before": before,
-        "after": best.dice,
+        "cases": len(cases),
+        "before": _means(before),
+        "after": _means(best.dice),
         "tried": {**tried, **best.tried},
     }
 
@@ -189,10 +153,10 @@ def _check(student: Student, variants: Mapping[str, Sequence[Any]]) -> None:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """The best decision for one way to predict, its mean Dice of each region, and what was tried."""
+    """The best decision for one way to predict, Dice (n, 3) of each prediction with it, what was tried."""
 
     decision: Decision
-    dice: dict[str, float]
+    dice: np.ndarray
     tried: Tried
 
 
@@ -213,6 +177,11 @@ def _counted(total: int, on_progress: Progress | None) -> Callable[[str], None]:
     return report
 
 
+def _subsets(case: CachedCase) -> list[Subset]:
+    """All that a case can be predicted from."""
+    return [subset for subset in SUBSETS if set(subset) <= set(case.subset)]
+
+
 def _predictions(
     pairs: Sequence[Pair], how: Mapping[str, Any], device: torch.device, counted: Callable[[str], None]
 ) -> Iterator[Sparse]:
@@ -222,94 +191,93 @@ def _predictions(
         for case in cases:
             counted(case.name)
             whole = case.load()
-            subsets = [subset for subset in SUBSETS if set(subset) <= set(case.subset)]
-            for probabilities, brain in changed.probabilities_of(whole, subsets, device):
-                yield _sparse(changed, probabilities, brain, whole.label)
+            for probabilities, brain in changed.probabilities_of(whole, _subsets(case), device):
+                yield sparse(changed, probabilities, brain, whole.label, min(THRESHOLDS))
 
 
-def _sparse(student: Student, probabilities: np.ndarray, brain: np.ndarray, label: np.ndarray) -> Sparse:
-    head = student.network.head
-    regions, classes = head.region_probabilities(probabilities), head.class_map(probabilities)
-    # no candidate claims what lies below the lowest of them; the margin is for rounding to float16
-    possible = 0.9 * min(*THRESHOLDS, *student.thresholds.values())
-    claimable = ((classes > 0) | (regions > possible).any(0)) & brain
-    box = tightest_box(claimable | (label > 0)) or (slice(0, 1),) * claimable.ndim
-    where = np.flatnonzero((claimable & (label != IGNORED))[box])
-    return Sparse(
-        shape=claimable[box].shape,
-        where=where,
-        probabilities=np.stack([part[box].ravel()[where] for part in regions]).astype(np.float16),
-        classes=classes[box].ravel()[where],
-        label=label[box].copy(),  # a view would keep the whole case in memory
-    )
-
-
-def _decided(found: Sequence[Sparse], student: Student) -> _Outcome:
+def _decided(found: Sequence[Sparse], student: Student, whose: Sequence[str]) -> _Outcome:
     """The best thresholds, then the best size of each region's pieces, then the least volume of ET."""
     decision, tried = Decision.of(student), {}
     if decision.thresholds is not None:
-        tried["thresholds"], thresholds = _thresholds(found, decision.thresholds)
+        tried["thresholds"], thresholds = _thresholds(found, decision.thresholds, whose)
         decision = replace(decision, thresholds=thresholds)
-    pieces = [one.pieces(decision) for one in found]
+    pieces = [one.pieces(decision.thresholds) for one in found]
     for region, name in COMPONENT_MINIMA.items():
-        tried[name], decision = _size(pieces, decision, name, COMPONENT_SIZES, region)
+        tried[name], decision = _size(pieces, decision, whose, name, COMPONENT_SIZES, region)
     name = "min_enhancing_voxels"
-    tried[name], decision = _size(pieces, decision, name, ENHANCING_SIZES)
-    return _Outcome(decision, _mean_dice(pieces, decision), tried)
+    tried[name], decision = _size(pieces, decision, whose, name, ENHANCING_SIZES)
+    return _Outcome(decision, _dice(pieces, decision), tried)
 
 
 def _size(
-    pieces: Sequence[Mapping[str, Pieces]],
+    pieces: Found,
     decision: Decision,
+    whose: Sequence[str],
     name: str,
     sizes: Sequence[int],
     region: str | None = None,
 ) -> tuple[list[dict[str, Any]], Decision]:
     """What was tried, and the decision with the best size, judged lesion by lesion of a region if named."""
-    tried, means, own = [], {}, getattr(decision, name)
+    own = getattr(decision, name)
     candidates = {size: replace(decision, **{name: size}) for size in sorted({own, *sizes})}
-    for size, candidate in candidates.items():
-        told = {"value": size, "dice": _mean(_mean_dice(pieces, candidate))}
-        if region:
-            told["lesion_dice"] = _lesion_dice(region, pieces, candidate)
-        means[size] = told.get("lesion_dice", told["dice"])
-        tried.append(told)
-    return tried, candidates[_best(means, own)]
+    dice = {size: _dice(pieces, candidate).mean(axis=1) for size, candidate in candidates.items()}
+    judged = dice
+    if region:
+        judged = {size: _lesion_dice(region, pieces, candidate) for size, candidate in candidates.items()}
+    gains = gains_over(judged, own, whose)
+    tried = [
+        {
+            "value": size,
+            "dice": float(dice[size].mean()),
+            **({"lesion_dice": float(judged[size].mean())} if region else {}),
+            **_told(gains.get(size)),
+        }
+        for size in candidates
+    ]
+    return tried, candidates[best_value(gains, own)]
 
 
 def _thresholds(
-    found: Sequence[Sparse], own: Mapping[str, float]
+    found: Sequence[Sparse], own: Mapping[str, float], whose: Sequence[str]
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """What was tried, and the best threshold of each region."""
     tried, chosen = [], {}
     for region in REGIONS:
         candidates = sorted({own[region], *THRESHOLDS})
-        scores = np.mean([one.claims(region, candidates) for one in found], axis=0)
-        means = dict(zip(candidates, scores.tolist(), strict=True))
-        tried += [{"region": region, "value": value, "dice": mean} for value, mean in means.items()]
-        chosen[region] = _best(means, own[region])
+        claims = np.array([one.claims(region, candidates) for one in found])
+        scores = dict(zip(candidates, claims.T, strict=True))
+        gains = gains_over(scores, own[region], whose)
+        tried += [
+            {"region": region, "value": value, "dice": float(of.mean()), **_told(gains.get(value))}
+            for value, of in scores.items()
+        ]
+        chosen[region] = best_value(gains, own[region])
     return tried, chosen
 
 
-def _best(means: Mapping[Any, float], own: Any) -> Any:
-    """The value of the highest mean; the own one where none is worth a change."""
-    best = max(means, key=means.__getitem__)
-    return best if means[best] >= means[own] + LEAST_GAIN else own
+def _told(gain: Gain | None) -> dict[str, float | None]:
+    """A gain over the value before as ``selection.json`` has it; nothing of the value before itself."""
+    if gain is None:
+        return {}
+    return {"gain": gain.mean, "gain_error": gain.error if np.isfinite(gain.error) else None}
 
 
-def _mean_dice(found: Sequence[Mapping[str, Pieces]], decision: Decision) -> dict[str, float]:
-    """Mean Dice of each region over all predictions, of pieces that the decision's thresholds have made."""
+def _dice(found: Found, decision: Decision) -> np.ndarray:
+    """Dice (n, 3) of each prediction and region, of pieces that the decision's thresholds have made."""
     kept = [decision.kept(one) for one in found]
-    return {
-        region: fmean(one[region].dice(stays[region]) for one, stays in zip(found, kept, strict=True))
-        for region in REGIONS
-    }
+    return np.array(
+        [
+            [one[region].dice(stays[region]) for region in REGIONS]
+            for one, stays in zip(found, kept, strict=True)
+        ]
+    )
 
 
-def _lesion_dice(region: str, found: Sequence[Mapping[str, Pieces]], decision: Decision) -> float:
-    """Mean lesion-wise Dice of a region over all predictions."""
-    return fmean(one[region].lesion_dice(decision.kept(one)[region]) for one in found)
+def _lesion_dice(region: str, found: Found, decision: Decision) -> np.ndarray:
+    """Lesion-wise Dice (n,) of a region of each prediction."""
+    return np.array([one[region].lesion_dice(decision.kept(one)[region]) for one in found])
 
 
-def _mean(of_regions: Mapping[str, float]) -> float:
-    return fmean(of_regions.values())
+def _means(dice: np.ndarray) -> dict[str, float]:
+    """Mean Dice of each region over all predictions."""
+    return dict(zip(REGIONS, dice.mean(axis=0).tolist(), strict=True))

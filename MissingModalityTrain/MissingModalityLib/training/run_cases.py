@@ -141,6 +141,15 @@ def prepare_run_cases(
     return record, prepared
 
 
+def patients_of_run(record: RunRecord) -> dict[str, str]:
+    """Whose each case of a run is, by its name, as the run's split has it.
+
+    Raises:
+        CaseError: a case has gone.
+    """
+    return _patients(record, _found_cases(record), record.contents)
+
+
 def describe_cases(record: RunRecord) -> str:
     """What a run trains on and what it leaves out, on one line."""
     held_out = len(record.validation)
@@ -180,6 +189,12 @@ def _found_cases(record: RunRecord) -> Sequence[Case]:
                 f"{subset_name(found[name].images)}. Put its volumes back as they were."
             )
     return [found[name] for name in record.cases]
+
+
+def _patients(
+    record: RunRecord, cases: Sequence[Case], contents: Mapping[str, Mapping[str, str]]
+) -> dict[str, str]:
+    return patients_of(cases, contents, record.plan.patient, Path(record.data))
 
 
 def _cached(case: Case, folder: Path, rules: Mapping[str, Any]) -> CachedCase:
@@ -223,7 +238,7 @@ def _with_split(
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(unreadable.items())[:_MOST_NAMES])
         raise CaseError(f"'{record.data}' holds no case to train on ({reasons}). Check the folder.")
     contents = {name: case.content for name, case in cached.items()}
-    patients = patients_of(cases, contents, record.plan.patient, Path(record.data))
+    patients = _patients(record, cases, contents)
     if record.validation_list is not None:
         held_out = given_split(record, cases, patients)
     elif record.folds is None:

@@ -22,7 +22,7 @@ from ..inference.weights import weights_sha256
 from ..runtime.devices import choose_device
 from .folds import check_alike, fold_folder, fold_records, last_students, prepared_folder
 from .record import RunRecord
-from .run_cases import prepare_run_cases
+from .run_cases import patients_of_run, prepare_run_cases
 
 SELECTION_FILE = "selection.json"
 """In the folder of a cross-validation: what :func:`select` returned."""
@@ -80,7 +80,7 @@ def select(
         "mirror": [list(axes) for axes in mirror],
         "mirror_windows": [list(axes) for axes in mirror_windows],
     }
-    chosen = choose(pairs, variants, choose_device(device), report)
+    chosen = choose(pairs, patients_of_run(record), variants, choose_device(device), report)
     chosen["weights_sha256"] = [weights_sha256(student.network) for student, _ in pairs]
     with explain_write_errors(run, "Choose a folder on a disk with free space."):
         write_report(chosen, run / SELECTION_FILE)
