@@ -114,6 +114,53 @@ def test_what_was_chosen_before_is_stored_without_a_prediction(
     assert "Leave out --mirror and --data, or --reuse" in capsys.readouterr().err
 
 
+UNSURE = {
+    "min_enhancing_voxels": [
+        {"value": 0, "dice": 0.5, "taken": True},
+        {"value": 50, "dice": 0.52, "taken": False, "gain": 0.02, "gain_error": 0.015},
+        {"value": 500, "dice": 0.516, "taken": False, "gain": 0.016, "gain_error": 0.011},
+    ],
+    "min_component_voxels": [
+        {"value": 0, "dice": 0.5, "lesion_dice": 0.3, "taken": False, "gain": -0.1, "gain_error": 0.01},
+        {"value": 7, "dice": 0.5, "lesion_dice": 0.4, "taken": True},
+        {"value": 50, "dice": 0.5, "lesion_dice": 0.5, "taken": False, "gain": 0.1, "gain_error": None},
+    ],
+    "thresholds": [
+        {"region": "WT", "value": 0.4, "dice": 0.5, "taken": False, "gain": 0.0009, "gain_error": 0.0},
+        {"region": "WT", "value": 0.5, "dice": 0.5, "taken": True},
+        {"region": "TC", "value": 0.4, "dice": 0.6, "taken": True, "gain": 0.01, "gain_error": 0.001},
+        {"region": "TC", "value": 0.5, "dice": 0.5, "taken": False},
+        {"region": "ET", "value": 0.4, "dice": 0.6, "taken": True, "gain": 0.01, "gain_error": 0.001},
+        {"region": "ET", "value": 0.3, "dice": 0.6, "taken": False, "gain": 0.02, "gain_error": 0.02},
+        {"region": "ET", "value": 0.5, "dice": 0.5, "taken": False},
+    ],
+    "mirror": [],
+}
+
+
+def test_what_looked_better_and_was_not_taken_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The best-looking value of each choice, where chance may have brought what it gains."""
+    for found, told in (
+        (
+            {**FOUND, "tried": UNSURE},
+            [
+                "min_enhancing_voxels 50, 2.00 points of Dice more, standard error over patients 1.50",
+                "min_component_voxels 50, 10.00 points of lesion-wise Dice more, of a single patient",
+                "thresholds ET 0.3, 2.00 points of Dice more, standard error over patients 2.00",
+            ],
+        ),
+        # of an earlier version
+        ({**FOUND, "tried": {"mirror": [{"value": None, "dice": 0.1}, {"value": [2], "dice": 0.2}]}}, []),
+    ):
+        monkeypatch.setattr(selection, "read_selection", lambda run, found=found: found)
+        assert main(["select", "--run", "runs/cv", "--reuse"]) == 0
+        begin = "Not taken, since chance may have brought it: "
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.removeprefix(begin) for line in lines if line.startswith(begin)] == told
+
+
 @pytest.mark.usefixtures("asked")
 def test_a_program_gets_all_that_was_found(capsys: pytest.CaptureFixture) -> None:
     assert main(["select", "--run", "runs/cv", "--progress", "json"]) == 0

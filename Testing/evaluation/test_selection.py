@@ -53,9 +53,9 @@ def regions(prepared: Prepared, wt: float, tc: float, et: float) -> np.ndarray:
     return np.stack([mask * value for mask, value in zip(members, (wt, tc, et), strict=True)])
 
 
-def three(case: CachedCase) -> list[CachedCase]:
-    """Three patients who happen to be alike."""
-    return [replace(case, name=f"{case.name}{number}") for number in range(3)]
+def several(case: CachedCase, number: int = 3) -> list[CachedCase]:
+    """Patients who happen to be alike."""
+    return [replace(case, name=f"{case.name}{one}") for one in range(number)]
 
 
 def chosen(
@@ -78,10 +78,10 @@ def test_what_no_model_can_do_is_refused_with_what_it_can(name: str, value: Any)
 
 
 def test_a_region_that_the_network_is_unsure_of_gets_a_lower_threshold(telling, tmp_path: Path) -> None:
-    cases = prepared_patients(tmp_path, ["patient_a", "patient_c"])
+    first, second = map(several, prepared_patients(tmp_path, ["patient_a", "patient_c"]))
     telling(lambda student, prepared: regions(prepared, 0.9, 0.42, 0.8))
-    found = chosen([(tiny_student(), cases[:1]), (tiny_student(), cases[1:])])
-    assert found["cases"] == 2 and found["chosen"]["thresholds"]["TC"] in (0.3, 0.35, 0.4)
+    found = chosen([(tiny_student(), first), (tiny_student(), second)])
+    assert found["cases"] == 6 and found["chosen"]["thresholds"]["TC"] in (0.3, 0.35, 0.4)
     assert found["chosen"]["thresholds"]["WT"] == found["chosen"]["thresholds"]["ET"] == 0.5
     assert set(found["chosen"]) == {"thresholds"}
     # enhancing tumor is tumor core too; a few voxels of the label lie outside the brain
@@ -89,7 +89,7 @@ def test_a_region_that_the_network_is_unsure_of_gets_a_lower_threshold(telling, 
 
 
 def test_what_is_right_already_is_left_alone(telling, tmp_path: Path) -> None:
-    cases = prepared_patients(tmp_path, ["patient_c"])
+    cases = several(*prepared_patients(tmp_path, ["patient_c"]))
     telling(lambda student, prepared: regions(prepared, 0.9, 0.9, 0.9))
     student = tiny_student({"min_component_voxels": 7})
     found = chosen([(student, cases)], {"smoothing_mm": [1.0], "mirror": [[2]]})
@@ -113,9 +113,14 @@ def test_enhancing_tumor_invented_where_there_is_none_is_found_out(
     with_tumor, without = prepared_patients(tmp_path, ["patient_a", "patient_d"])
     telling(invented)
     monkeypatch.setattr(selection, "ENHANCING_SIZES", (0, 20, 60))
-    found = chosen([(tiny_student(), [with_tumor, *three(without)])])
+    found = chosen([(tiny_student(), [with_tumor, *several(without, 4)])])
     assert found["chosen"] == {"min_enhancing_voxels": 20}
-    assert found["before"]["ET"] == pytest.approx(0.25) and found["after"]["ET"] == pytest.approx(1)
+    assert {one["value"]: one["taken"] for one in found["tried"]["min_enhancing_voxels"]} == {
+        0: False,
+        20: True,
+        60: False,
+    }
+    assert found["before"]["ET"] == pytest.approx(0.2) and found["after"]["ET"] == pytest.approx(1)
 
 
 def test_what_one_patient_alone_would_gain_from_is_left(
@@ -124,28 +129,30 @@ def test_what_one_patient_alone_would_gain_from_is_left(
     with_tumor, without = prepared_patients(tmp_path, ["patient_a", "patient_d"])
     telling(invented)
     monkeypatch.setattr(selection, "ENHANCING_SIZES", (0, 20))
-    found = chosen([(tiny_student(), [*three(with_tumor), without])])
+    found = chosen([(tiny_student(), [*several(with_tumor), without])])
     assert found["chosen"] == {} and found["before"] == found["after"]
     present, other = found["tried"]["min_enhancing_voxels"]
-    assert "gain" not in present
+    assert "gain" not in present and (present["taken"], other["taken"]) == (True, False)
     # a third of a quarter: Dice of enhancing tumor alone, of one in four
     assert (other["gain"], other["gain_error"]) == (pytest.approx(1 / 12), pytest.approx(1 / 12))
 
 
 def test_visits_of_one_patient_are_no_evidence_from_several(telling, tmp_path: Path) -> None:
-    cases = three(*prepared_patients(tmp_path, ["patient_c"]))
+    cases = several(*prepared_patients(tmp_path, ["patient_c"]))
     telling(lambda student, prepared: regions(prepared, 0.9, 0.42, 0.8))
     pairs = [(tiny_student(), cases)]
     assert "TC" in chosen(pairs)["chosen"]["thresholds"]
     found = choose(pairs, dict.fromkeys([case.name for case in cases], "patient_c"), {}, CPU)
     assert found["chosen"] == {}
     assert {entry.get("gain_error", 0) for entry in found["tried"]["thresholds"]} == {0, None}
+    taken = [(entry["region"], entry["value"]) for entry in found["tried"]["thresholds"] if entry["taken"]]
+    assert taken == [("WT", 0.5), ("TC", 0.5), ("ET", 0.5)]
 
 
 def test_pieces_that_are_false_are_removed_from_a_size_on(
     telling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = three(*prepared_patients(tmp_path, ["patient_c"]))
+    cases = several(*prepared_patients(tmp_path, ["patient_c"]))
 
     def with_crumb(student: Student, prepared: Prepared) -> np.ndarray:
         found = regions(prepared, 0.9, 0.9, 0.9)
@@ -160,11 +167,12 @@ def test_pieces_that_are_false_are_removed_from_a_size_on(
 
 
 def test_the_better_way_to_predict_is_taken(telling, tmp_path: Path) -> None:
-    cases = three(*prepared_patients(tmp_path, ["patient_c"]))
+    cases = several(*prepared_patients(tmp_path, ["patient_c"]))
     sure = {None: 0.2, 0.7: 0.9, 1.0: 0.9}
     telling(lambda student, prepared: regions(prepared, *[sure[student.card.smoothing_mm]] * 3))
     found = chosen([(tiny_student(), cases)], {"smoothing_mm": [0.7, 1.0]})
     assert found["chosen"] == {"smoothing_mm": 0.7}
+    assert [entry["taken"] for entry in found["tried"]["smoothing_mm"]] == [False, True, False]
     assert found["before"]["WT"] < 0.1 and found["after"]["WT"] > 0.99
 
 
@@ -233,7 +241,7 @@ def test_a_file_that_has_the_choices_already_keeps_its_table(tmp_path: Path) -> 
 
 
 def test_choices_that_folds_were_given_are_found_again(telling, tmp_path: Path) -> None:
-    cases = three(*prepared_patients(tmp_path, ["patient_c"]))
+    cases = several(*prepared_patients(tmp_path, ["patient_c"]))
     telling(lambda student, prepared: regions(prepared, 0.9, 0.42, 0.8))
     first = chosen([(tiny_student(), cases)])["chosen"]
     again = chosen([(tiny_student(first), cases)])["chosen"]

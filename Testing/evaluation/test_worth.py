@@ -48,3 +48,20 @@ def test_the_surest_of_gains_is_not_taken_for_the_largest_nor_chance_for_either(
     assert [value for value, gain in gains.items() if gain.worth] == [1, 2]
     assert best_value(gains, 0) == 2
     assert best_value({value: gains[value] for value in (3, 4)}, 0) == 0
+
+
+def test_the_error_of_few_patients_is_itself_uncertain() -> None:
+    three = Gain.of(np.array([0.1] * 3 + [0.0] * 5), [str(number) for number in range(8)])
+    assert three.mean > 2 * three.error and not three.worth
+    assert Gain.of(np.array([0.1] * 8 + [0.0] * 2), [str(number) for number in range(10)]).worth
+    assert Gain.of(np.full(2, 0.1), FOUR[:2]).worth
+    many = [str(number) for number in range(1000)]
+    # of many patients the quantile is 1.96, and twice the error is asked for still
+    wave = np.tile([1.0, -1.0], 500) / 10
+    error = Gain.of(wave, many).error
+    assert not Gain.of(wave + 1.98 * error, many).worth and Gain.of(wave + 2.01 * error, many).worth
+
+
+def test_no_number_is_no_gain() -> None:
+    assert not Gain.of(np.array([0.1, np.nan, 0.1]), FOUR[:3]).worth
+    assert best_value({1: Gain.of(np.array([np.nan, 0.1]), FOUR[:2])}, 0) == 0

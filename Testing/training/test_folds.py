@@ -317,6 +317,28 @@ def test_choices_are_made_on_cases_that_have_moved(
     assert record(run / "fold0")["data"] == "/nowhere"
 
 
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        (r"^(patient_\w)", r"patient=\^\(patient_\\w\) does not find the patient of every case there"),
+        ("^([^/]+)", r"'patient_\w' is of a patient whom fold 0 holds out, and fold 1 holds it out"),
+    ],
+)
+def test_choices_are_not_made_on_cases_that_lie_otherwise_than_the_patients_were_told_by(
+    pattern: str, told: str, validated: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    for fold in range(3):
+        content = record(run / f"fold{fold}")
+        content["settings"]["patient"] = pattern
+        (run / f"fold{fold}" / "run.json").write_text(json.dumps(content))
+    moved = Path(shutil.copytree(tiny_cases, tmp_path / "moved" / "deeper"))
+    with pytest.raises(CaseError, match=rf"{moved.parent}: .*{told}\..* as they did in '{tiny_cases}' when"):
+        selection.select(run, data=moved.parent)
+    assert not (run / "selection.json").exists()
+    assert selection.select(run, data=moved)["cases"] == 3
+
+
 def test_folds_that_were_moved_go_on_with_what_they_have_prepared(validated: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(validated, tmp_path / "run"))
     shutil.rmtree(run / "fold2")
@@ -339,7 +361,11 @@ def test_a_selection_is_read_again_for_as_long_as_the_folds_have_its_weights(
     store_choices(run / "fold1" / "train.safetensors", {"min_component_voxels": 400})
     assert selection.read_selection(run) == found and set(found) > {"chosen", "cases", "before", "after"}
     kept = (run / "selection.json").read_bytes()
-    for damage in (None, [], {}, {**found, "chosen": {"license": "mine"}}, {**found, "before": {}}):
+    for damage in (
+        *(None, [], {}, {**found, "chosen": {"license": "mine"}}, {**found, "before": {}}),
+        *({**found, "tried": tried} for tried in ([], {"mirror": [7]}, {"mirror": [{"dice": 1}]})),
+        {**found, "tried": {"mirror": [{"value": [2], "gain": "much"}]}},
+    ):
         (run / "selection.json").write_text(json.dumps(damage) if damage is not None else "{")
         with pytest.raises(CaseError, match=r"selection\.json: cannot be used"):
             selection.read_selection(run)

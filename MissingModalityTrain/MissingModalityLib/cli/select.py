@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,31 @@ def _in_words(selection: Mapping[str, Any]) -> list[str]:
     )
     return [
         *(lines or ["Nothing is worth a change."]),
+        *map(_not_taken, _looked_better(selection)),
         f"Mean Dice over {counted(selection['cases'], 'case')}: {before}; with these choices, made on these "
         f"very cases: {after}",
     ]
+
+
+def _looked_better(selection: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Of each choice the value of the largest gain, with its name, where something else was taken."""
+    from ..evaluation.worth import LEAST_GAIN
+
+    for name, entries in selection.get("tried", {}).items():
+        for region in dict.fromkeys(entry.get("region") for entry in entries):
+            of_choice = [entry for entry in entries if entry.get("region") == region]
+            best = max(of_choice, key=lambda entry: entry.get("gain", 0))
+            # earlier versions told neither
+            if best.get("gain", 0) >= LEAST_GAIN and not best.get("taken", True):
+                yield f"{name} {region}" if region else name, best
+
+
+def _not_taken(looked_better: tuple[str, Mapping[str, Any]]) -> str:
+    name, entry = looked_better
+    dice = "lesion-wise Dice" if "lesion_dice" in entry else "Dice"
+    error = entry.get("gain_error")
+    surely = "of a single patient" if error is None else f"standard error over patients {100 * error:.2f}"
+    return (
+        f"Not taken, since chance may have brought it: {name} {entry['value']}, "
+        f"{100 * entry['gain']:.2f} points of {dice} more, {surely}"
+    )

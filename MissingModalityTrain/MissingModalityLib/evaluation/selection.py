@@ -103,9 +103,9 @@ def choose(
         students' own, so that any file of this network decides alike with them; ``cases``, how many;
         ``before`` and ``after``: mean Dice, 0..1, of WT, TC and ET; ``tried``: by name of the choice, a list
         of ``value`` and ``dice``, mean over the three regions (of thresholds, of their ``region`` alone), of
-        sizes of pieces ``lesion_dice``, of their region lesion by lesion, and of what differs from the value
-        before ``gain``, in the Dice that it is judged by, and ``gain_error``, its standard error over
-        patients, which JSON has as null for a single patient.
+        sizes of pieces ``lesion_dice``, of their region lesion by lesion, ``taken``, whether it was chosen,
+        and of what differs from the value before ``gain``, in the Dice that it is judged by, and
+        ``gain_error``, its standard error over patients, which is None for a single patient.
 
     Raises:
         CaseError: a prepared case has gone or is damaged.
@@ -128,11 +128,12 @@ def choose(
             outcomes[number] = (value, _decided(found, student, whose))
         scores = {number: outcome.dice.mean(axis=1) for number, (_, outcome) in outcomes.items()}
         gains = gains_over(scores, 0, whose)
+        taken = best_value(gains, 0)
         tried[name] = [
-            {"value": outcomes[number][0], "dice": float(of.mean()), **_told(gains.get(number))}
+            {"value": outcomes[number][0], "dice": float(of.mean()), **_told(number, gains, taken)}
             for number, of in scores.items()
         ]
-        how[name], best = outcomes[best_value(gains, 0)]
+        how[name], best = outcomes[taken]
     return {
         "chosen": _chosen(student, {**how, **asdict(best.decision)}),
         "cases": len(cases),
@@ -225,16 +226,17 @@ def _size(
     if region:
         judged = {size: _lesion_dice(region, pieces, candidate) for size, candidate in candidates.items()}
     gains = gains_over(judged, own, whose)
+    taken = best_value(gains, own)
     tried = [
         {
             "value": size,
             "dice": float(dice[size].mean()),
             **({"lesion_dice": float(judged[size].mean())} if region else {}),
-            **_told(gains.get(size)),
+            **_told(size, gains, taken),
         }
         for size in candidates
     ]
-    return tried, candidates[best_value(gains, own)]
+    return tried, candidates[taken]
 
 
 def _thresholds(
@@ -247,19 +249,26 @@ def _thresholds(
         claims = np.array([one.claims(region, candidates) for one in found])
         scores = dict(zip(candidates, claims.T, strict=True))
         gains = gains_over(scores, own[region], whose)
+        chosen[region] = best_value(gains, own[region])
         tried += [
-            {"region": region, "value": value, "dice": float(of.mean()), **_told(gains.get(value))}
+            {
+                "region": region,
+                "value": value,
+                "dice": float(of.mean()),
+                **_told(value, gains, chosen[region]),
+            }
             for value, of in scores.items()
         ]
-        chosen[region] = best_value(gains, own[region])
     return tried, chosen
 
 
-def _told(gain: Gain | None) -> dict[str, float | None]:
-    """A gain over the value before as ``selection.json`` has it; nothing of the value before itself."""
+def _told(value: Any, gains: Mapping[Any, Gain], taken: Any) -> dict[str, Any]:
+    """What ``selection.json`` has of a value: no gain of the one before, which all are compared with."""
+    gain = gains.get(value)
     if gain is None:
-        return {}
-    return {"gain": gain.mean, "gain_error": gain.error if np.isfinite(gain.error) else None}
+        return {"taken": value == taken}
+    error = gain.error if np.isfinite(gain.error) else None
+    return {"taken": value == taken, "gain": gain.mean, "gain_error": error}
 
 
 def _dice(found: Found, decision: Decision) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Which of several values is worth a change: one that brings more than chance does, over patients.
 
 The best of many values is better than the present one by chance alone, above all where a few patients decide.
-So the gain has to be twice its standard error, about what a test at the level of 5 % asks for.
+So the gain has to be twice its standard error, about what a test at the level of 5 % asks for; the fewer the
+patients are that the error is estimated from, the more, as that test does (Student's t distribution).
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 LEAST_GAIN = 0.001
 """Mean Dice that a change has to bring, however surely: a tenth of a point is nothing that anyone would see,
 and the simpler result is the better one then."""
 
 SURE = 2
-"""Standard errors that a change has to bring."""
+"""Standard errors that a change has to bring at least."""
+
+_LEVEL = 0.05
+"""Of the two-sided test whose quantile is asked for where it is more than :data:`SURE`."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,12 @@ class Gain:
         mean: of the differences of Dice, -1..1.
         error: its standard error over patients, each of whom has several predictions; infinite with one
             patient.
+        patients: how many there are.
     """
 
     mean: float
     error: float
+    patients: int
 
     @classmethod
     def of(cls, differences: np.ndarray, patients: Sequence[str]) -> Gain:
@@ -41,14 +48,17 @@ class Gain:
         # predictions of one patient err alike: their sum is one observation, not as many as they are
         sums = np.bincount(patient, differences - mean)
         if len(sums) < 2:
-            return cls(mean, float("inf"))
+            return cls(mean, float("inf"), len(sums))
         factor = len(sums) / (len(sums) - 1)
-        return cls(mean, float(np.sqrt(factor * np.square(sums).sum())) / len(differences))
+        error = float(np.sqrt(factor * np.square(sums).sum())) / len(differences)
+        return cls(mean, error, len(sums))
 
     @property
     def worth(self) -> bool:
         """Whether it is a reason to change anything."""
-        return self.mean >= LEAST_GAIN and self.mean >= SURE * self.error
+        if self.patients < 2 or self.mean < LEAST_GAIN:
+            return False
+        return self.mean >= max(SURE, stats.t.ppf(1 - _LEVEL / 2, self.patients - 1)) * self.error
 
 
 def gains_over(scores: Mapping[Any, np.ndarray], own: Any, patients: Sequence[str]) -> dict[Any, Gain]:

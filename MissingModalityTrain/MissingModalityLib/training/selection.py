@@ -80,7 +80,7 @@ def select(
         "mirror": [list(axes) for axes in mirror],
         "mirror_windows": [list(axes) for axes in mirror_windows],
     }
-    chosen = choose(pairs, patients_of_run(record), variants, choose_device(device), report)
+    chosen = choose(pairs, _patients(records, record), variants, choose_device(device), report)
     chosen["weights_sha256"] = [weights_sha256(student.network) for student, _ in pairs]
     with explain_write_errors(run, "Choose a folder on a disk with free space."):
         write_report(chosen, run / SELECTION_FILE)
@@ -117,6 +117,11 @@ def _check_selection(found: Mapping[str, Any]) -> None:
         raise ValueError("it is no selection")
     for dice in (found[when][region] for when in ("before", "after") for region in REGIONS):
         float(dice)
+    for entry in (entry for entries in found.get("tried", {}).values() for entry in entries):
+        if "value" not in entry or not all(
+            isinstance(entry.get(name) or 0.0, int | float) for name in ("gain", "gain_error")
+        ):
+            raise ValueError("it does not tell what was tried")
 
 
 def check_fits(run: Path, student: Path) -> str:
@@ -139,6 +144,35 @@ def check_fits(run: Path, student: Path) -> str:
             "chosen in a model that was trained as they were."
         )
     return other_methods(of_fold, of_student)
+
+
+def _patients(records: Sequence[RunRecord], moved: RunRecord) -> dict[str, str]:
+    """Whose each case is, as the folds were divided; ``moved``: one of them with the data where they are now.
+
+    The setting ``patient`` looks at a case's path inside the data, so where these lie otherwise it may find
+    other patients, or none.
+
+    Raises:
+        CaseError: it does.
+    """
+    remedy = (
+        f"Give the folder in which the cases lie as they did in '{records[0].data}' when the folds began."
+    )
+    try:
+        patients = patients_of_run(moved)
+    except OptionError as error:
+        raise CaseError(
+            f"{moved.data}: the setting patient={moved.plan.patient} does not find the patient of every case "
+            f"there. {remedy}"
+        ) from error
+    held_out: dict[str, int] = {}
+    for fold, name in ((record.fold, name) for record in records for name in record.validation):
+        if moved.plan.patient and held_out.setdefault(patients[name], fold) != fold:
+            raise CaseError(
+                f"{moved.data}: by the setting patient={moved.plan.patient} '{name}' is of a patient whom "
+                f"fold {held_out[patients[name]]} holds out, and fold {fold} holds it out. {remedy}"
+            )
+    return patients
 
 
 def _folds(run: Path) -> tuple[list[RunRecord], list[Path]]:
