@@ -136,6 +136,39 @@ def test_it_admits_what_models_before_it_learned_from_and_patients_of_another_na
     )
 
 
+def test_it_tells_with_which_model_it_began_which_taught_it_and_the_steps_in_all(
+    folder: Path, tmp_path: Path
+) -> None:
+    first = {
+        **{"stage": "train", "use": "began with", "file": "first.safetensors", "weights_sha256": "f1"},
+        **{"steps": 40, "cases": ["p1", "p2"], "models_before": []},
+    }
+    teacher = {**first, "use": "taught by", "file": "fold0/t.safetensors", "steps": None, "cases": []}
+    stages = {"train": {"epochs": 150, "iterations_per_epoch": 10}}
+    training = {**TRAINING, "settings": {"stages": stages}, "stage": "train"}
+
+    def text(before: list[dict] | None) -> str:
+        entry = {} if before is None else {"models_before": before}
+        student = save_student(tmp_path / "s.safetensors", training={**training, **entry})
+        assert main([str(student), str(folder / "scores"), str(tmp_path / "card.md")]) == 0
+        return (tmp_path / "card.md").read_text().split("## Training\n")[1].split("## Evaluation")[0]
+
+    found = text([first, teacher])
+    assert "Its run made 1370 steps. With those of the models that it began with it has made 1410." in found
+    assert "| first.safetensors | this model began with it | 40 | p1, p2 | f1 |" in found
+    assert (
+        "| fold0/t.safetensors | this model was taught by it | not known | nothing that it tells |" in found
+    )
+    assert "models before" not in found
+    earlier = {key: value for key, value in first.items() if key not in ("models_before", "cases")}
+    found = text([{**teacher, "models_before": [earlier]}])
+    assert "Its run made 1370 steps.\n" in found
+    assert "| first.safetensors | fold0/t.safetensors began with it | 40 | not known | f1 |" in found
+    # what that one began with, its version did not tell
+    assert "it has made at least 1410." in text([earlier])
+    assert text([]) == text(None) and "made" not in text([])
+
+
 def test_it_shows_lesion_wise_scores_and_every_row_over_the_same_patients(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ BAD_CARDS = [
     {"training": {"validation": 5}},
     {"training": {"voxels_sha256": {"a": "1"}}},
     {"training": {"learned_before": {"a": None}}},
+    {"training": {"models_before": [{"file": "first.safetensors"}]}},
     {"network_package": None},
 ]
 

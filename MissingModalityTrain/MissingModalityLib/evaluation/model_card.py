@@ -21,6 +21,7 @@ from ..core.labels import CAVITY_REGION
 from ..core.modalities import in_words
 from ..core.words import counted
 from ..inference.card import SELECTED, Card
+from ..inference.descent import BEGAN, MODELS_BEFORE, all_before, steps_in_all, steps_of
 from ..inference.learned import BEFORE
 from ..inference.student import Student
 from .belonging import check_cross_validation, check_weights, choice_of
@@ -143,11 +144,43 @@ def _before(card: Mapping[str, Any]) -> str:
 def _training(card: Mapping[str, Any]) -> str:
     training = card.get("training") or {}
     settings = _flatten(
-        {key: value for key, value in training.items() if key not in ("cases", "validation", BEFORE)}
+        {
+            key: value
+            for key, value in training.items()
+            if key not in ("cases", "validation", BEFORE, MODELS_BEFORE)
+        }
     )
     if not settings:
         return "## Training\n\nThe model file does not say how it was trained.\n"
-    return f"## Training\n\n{_facts(settings)}"
+    return f"## Training\n\n{_descent(training)}{_facts(settings)}"
+
+
+def _descent(training: Mapping[str, Any]) -> str:
+    """With which models it began, which taught it, what each had learned from, and the steps in all."""
+    before = training.get(MODELS_BEFORE)
+    if not before:  # there was none, or an earlier version did not tell
+        return ""
+    own = steps_of(training)
+    known, whole = steps_in_all(own, before)
+    steps = f"Its run made {'an unknown number of' if own is None else own} steps."
+    if any(entry["use"] == BEGAN for entry in before):
+        steps += (
+            f" With those of the models that it began with it has made {'' if whole else 'at least '}{known}."
+        )
+    table = markdown_lines(
+        ["model before it", "use", "steps", "learned from", "SHA-256 of its weights"],
+        [
+            [
+                entry["file"],
+                f"{whose} {'began with it' if entry['use'] == BEGAN else 'was taught by it'}",
+                "not known" if entry.get("steps") is None else str(entry["steps"]),
+                ", ".join(entry["cases"]) or "nothing that it tells" if "cases" in entry else "not known",
+                entry["weights_sha256"] or "not known",
+            ]
+            for whose, entry in all_before(before)
+        ],
+    )
+    return f"{steps}\n\n{table}\n"
 
 
 def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any], known: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from ..core.errors import OptionError, StudentError
 from ..core.files import TEXTS, safetensors_header
 from ..core.labels import REGIONS, TumorClass
 from ..core.modalities import MODALITIES
+from .descent import MODELS_BEFORE, are_models_before
 from .dice_estimate import check_calibration
 from .expected_dice import check_evaluation
 from .windows import check_windows
@@ -117,7 +118,8 @@ class Card(MutableMapping[str, Any]):
         limits: what users should know, one sentence each.
         training: record of the run: recipe, preset, settings, seed, stage, epochs_done, cases, validation,
             voxels_sha256 (hashes of each case's volumes), learned_before (those of cases that models had
-            learned from with which the run began or that taught it, where there are any), versions.
+            learned from with which the run began or that taught it, where there are any), models_before
+            (these models, see :mod:`.descent`), versions.
         evaluation: scores per subset, see :func:`..evaluation.attach.summary_of`.
         calibration: of the estimate of Dice for each result, see :func:`.dice_estimate.check_calibration`.
         further: other keys.
@@ -247,6 +249,7 @@ def _is_training(value: Any) -> bool:
         _is_mapping(value.get("cases") or {})
         and _are_texts(value.get("validation") or [])
         and all(_is_mapping(part) and all(map(_are_texts, part.values())) for part in hashes)
+        and are_models_before(value.get(MODELS_BEFORE, []))
     )
 
 

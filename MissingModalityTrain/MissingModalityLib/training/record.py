@@ -13,6 +13,7 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError
 from ..core.files import explain_write_errors, read_text, write_text
 from ..core.seeding import HASH_RULE, RULES
+from ..inference.descent import MODELS_BEFORE, are_models_before
 from ..inference.learned import BEFORE
 from ..synthesis.options import EARLIER_GROWING, GROWING
 from .earlier_runs import as_begun
@@ -21,7 +22,7 @@ from .run_folder import RunFolder
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("cases", "voxels_sha256", "versions", BEFORE, "given_files"), (dict,)),
-    **dict.fromkeys(("validation", "left_out", "warnings"), (list,)),
+    **dict.fromkeys(("validation", "left_out", "warnings", MODELS_BEFORE), (list,)),
     **dict.fromkeys(
         ("recipe", "preset", "convention", "initial", "prepared", "cases_list", "validation_list"),
         (str, type(None)),
@@ -44,6 +45,7 @@ _PARTS: Mapping[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("cases", "validation", "versions", "given_files"), _is_text),
     **dict.fromkeys(("voxels_sha256", "left_out", "warnings"), _are_texts),
     BEFORE: lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    MODELS_BEFORE: lambda value: are_models_before([value]),
 }
 """What each value of an object, or each entry of a list, is."""
 
@@ -80,6 +82,8 @@ class RunRecord:
         learned_before: what the models that the run began with or is taught by had learned from: hashes of
             volumes by name of the case, see :class:`~..inference.learned.Learned`; in the file where there
             is any.
+        models_before: these models themselves, see :mod:`~..inference.descent`; in the file where there are
+            any. Runs of earlier versions have none.
         given_files: SHA-256 by path of what the files beside the cases held that the run reads when it
             starts, see :mod:`.given_files`; in the file where there are any.
     """
@@ -105,6 +109,7 @@ class RunRecord:
     validation_list: str | None = None
     warnings: Sequence[Mapping[str, str]] = ()
     learned_before: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    models_before: Sequence[Mapping[str, Any]] = ()
     given_files: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -129,6 +134,7 @@ class RunRecord:
             **({"warnings": list(self.warnings)} if self.warnings else {}),
             **of_fold,
             **({BEFORE: dict(self.learned_before)} if self.learned_before else {}),
+            **({MODELS_BEFORE: list(self.models_before)} if self.models_before else {}),
             **({"given_files": dict(self.given_files)} if self.given_files else {}),
             **{name: path for name, path in lists.items() if path is not None},
             "settings": to_json(self.plan),
@@ -170,6 +176,7 @@ class RunRecord:
             validation_list=content.get("validation_list"),
             warnings=content.get("warnings", ()),
             learned_before=content.get(BEFORE, {}),
+            models_before=content.get(MODELS_BEFORE, ()),
             given_files=content.get("given_files", {}),
         )
 

@@ -35,6 +35,7 @@ from .folds import (
 )
 from .followers import check_trackers
 from .given_files import models_of, teachers_of, with_given_files
+from .models_before import with_models_before
 from .plan import Plan, change_plan
 from .record import RunRecord
 from .request import TrainRequest
@@ -95,6 +96,7 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
     if request.folds is not None:
         asked = replace(asked, given_files=files_beside(request))
     asked = with_given_files(asked, list(asked.plan.stages), True, request.accept_changes)
+    asked = with_models_before(asked, list(asked.plan.stages), ())
     record = list_cases(_with_learned(asked, list(asked.plan.stages), True))
     if request.folds is not None:
         record = leaving_out_as_beside(request, record)
@@ -191,6 +193,7 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
     left = [name for name in stages[len(finished) :] if name != state["stage"] or not _is_whole(plan, state)]
     from_start = not finished and not state["epoch"]
     record = with_given_files(record, left, from_start, request.accept_changes)
+    record = with_models_before(record, left, begun if state["epoch"] else finished)
     return _with_learned(record, left, from_start), state
 
 

@@ -13,11 +13,13 @@ from .. import networks
 from ..core.errors import OptionError, StudentError
 from ..core.kinds import checked
 from ..datasets.patients import volumes_of
+from ..inference.descent import MODELS_BEFORE
 from ..inference.learned import BEFORE, Learned
 from ..inference.locations import STUDENT_SUFFIX
 from ..inference.student import Student
 from ..inference.weights import as_float32, check_fit, distinct_weights, half_precision, weights_sha256
 from .checkpoints import read_checkpoint
+from .models_before import models_before
 from .record import RunRecord
 from .run_folder import RunFolder
 
@@ -149,6 +151,7 @@ def _card(record: RunRecord, stage: str, epochs: int) -> dict[str, Any]:
         "voxels_sha256": {
             name: sorted(volumes_of(volumes)) for name, volumes in record.contents.items() if volumes
         },
+        MODELS_BEFORE: models_before(record, stage),  # also where it is empty: there was none
         "versions": content["versions"],
     }
     if before := _learned_before(record, training):
