@@ -93,7 +93,7 @@ def test_a_file_with_a_flipped_bit_is_made_anew(case, tmp_path: Path) -> None:
 
 def test_a_case_without_label_is_refused(tmp_path: Path) -> None:
     write_block_case(tmp_path / "data" / "patient", label=False)
-    with pytest.raises(CaseError, match=r"'patient' has no label"):
+    with pytest.raises(CaseError, match=r"patient: case 'patient' has no label"):
         cache_case(find_cases(tmp_path / "data").cases[0], tmp_path / "prepared")
     assert not list(tmp_path.glob("prepared/*"))
 

@@ -114,6 +114,10 @@ def test_teachers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
     network = small_network("segresnet")
     with pytest.raises(OptionError, match=r"ensemble\.teachers names no model"):
         Ensemble().check(network)
+    (one,) = teachers(tmp_path, ["a"])
+    again = str(Path(one).parent / ".." / tmp_path.name / Path(one).name)
+    with pytest.raises(OptionError, match=r"ensemble\.teachers names .*teacher0.* twice"):
+        Ensemble(EnsembleOptions(teachers=(one, again))).check(network)
     other = teachers(tmp_path, ["a"], head="classes")
     with pytest.raises(OptionError, match=r"teacher0.*'classes'.*'regions'"):
         Ensemble(EnsembleOptions(teachers=other)).check(network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -313,6 +314,11 @@ def test_choices_are_made_on_cases_that_have_moved(
     before = sorted(path.name for path in (run / "prepared").iterdir())
     selection.select(run, data=moved)
     assert places == {run / "prepared"}, "what was prepared has moved with the folds"
+    shutil.copy(moved / "patient_a" / "t1.nii.gz", moved / "patient_a" / "t2.nii.gz")
+    with pytest.raises(CaseError, match=r"'patient_a' of this run has other voxels .*as they were\.$"):
+        selection.select(run, data=moved)
+    shutil.copy(tiny_cases / "patient_a" / "t2.nii.gz", moved / "patient_a" / "t2.nii.gz")
+    selection.select(run, data=moved)
     assert before == sorted(path.name for path in (run / "prepared").iterdir())
     assert record(run / "fold0")["data"] == "/nowhere"
 
@@ -370,7 +376,11 @@ def test_a_selection_is_read_again_for_as_long_as_the_folds_have_its_weights(
         with pytest.raises(CaseError, match=r"selection\.json: cannot be used"):
             selection.read_selection(run)
     (run / "selection.json").write_bytes(kept)
-    shutil.copy(run / "fold0" / "train.safetensors", run / "fold1" / "train.safetensors")
+    train(None, run / "fold1", resume=True, settings={"epochs": 2})
+    for fold in (0, 2):  # which have been trained on, too, but to no avail
+        content = record(run / f"fold{fold}")
+        content["settings"]["stages"]["train"]["epochs"] = 2
+        (run / f"fold{fold}" / "run.json").write_text(json.dumps(content))
     with pytest.raises(CaseError, match=r"selection\.json: was chosen before"):
         selection.read_selection(run)
 
@@ -406,6 +416,64 @@ def test_a_copy_beside_the_folds_is_none_of_them(validated: Path, tmp_path: Path
     (run / "fold0 (old)").rename(run / "fold1")
     with pytest.raises(CaseError, match=r"fold1' holds fold 0 by its run\.json"):
         selection.select(run)
+
+
+def test_choices_are_not_made_with_a_model_that_has_learned_from_what_its_fold_holds_out(
+    validated: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    shutil.copy(run / "fold0" / "train.safetensors", run / "fold1" / "train.safetensors")
+    (held_out,) = record(run / "fold1")["validation"]
+    (run / "selection.json").write_bytes(b"kept")
+    with pytest.raises(CaseError, match=f"fold1.train.safetensors: has learned from '{held_out}', which"):
+        selection.select(run)
+    assert (run / "selection.json").read_bytes() == b"kept"
+    # what it says to do
+    train(None, run, resume=True, folds=3)
+    assert selection.select(run)["cases"] == 3
+
+
+@pytest.mark.parametrize("held_out", [[], CASES[:2]])
+def test_folds_that_do_not_hold_out_each_case_once_are_none(
+    held_out: list[str], validated: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    content = record(run / "fold1")
+    (run / "fold1" / "run.json").write_text(json.dumps({**content, "validation": held_out}))
+    with pytest.raises(CaseError, match=r"case 'patient_\w' is held out by [02] of the folds"):
+        selection.select(run)
+
+
+def test_folds_do_not_begin_in_the_folder_of_a_run(validated: Path, tiny_cases: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(validated / "fold0", tmp_path / "run"))
+    before = sorted(run.rglob("*"))
+    for more in ({}, {"resume": True}, {"fold": 1}):
+        with pytest.raises(CaseError, match=r"run' holds a training run, which is no cross-validation"):
+            train(tiny_cases, run, settings=ONE, folds=3, **more)
+    assert sorted(run.rglob("*")) == before
+
+
+def test_choices_that_cannot_be_written_are_refused_before_anything_is_predicted(
+    validated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(validated, tmp_path / "run"))
+    monkeypatch.setattr(selection, "choose", lambda *_: pytest.fail("was predicted"))
+    (run / "selection.json").mkdir()
+    with pytest.raises(
+        CaseError, match=r"selection\.json: cannot be written .*Move what is in its place away"
+    ):
+        selection.select(run)
+    (run / "selection.json").rmdir()
+
+    def refuse(dir: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(selection, "TemporaryFile", refuse)
+    with pytest.raises(CaseError, match=r"selection\.json: cannot be written \(Read-only"):
+        selection.select(run)
+    with pytest.raises(CaseError, match=r"fold0.train\.safetensors: cannot be written \(Read-only"):
+        selection.check_fits(run, run / "fold0" / "train.safetensors")
+    assert not (run / "selection.json").exists()
 
 
 def test_choices_are_not_made_on_folds_of_unlike_plans(validated: Path, tmp_path: Path) -> None:

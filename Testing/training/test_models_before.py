@@ -10,7 +10,7 @@ import pytest
 
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.student import Student
-from MissingModalityLib.training.models_before import models_before, with_models_before
+from MissingModalityLib.training.models_before import models_before, repeating_teachers, with_models_before
 from MissingModalityLib.training.plan import make_plan
 from MissingModalityLib.training.record import RunRecord
 from MissingModalityLib.training.run import train
@@ -58,6 +58,8 @@ def test_a_model_tells_what_it_began_with_what_taught_it_and_what_these_learned_
     run = train(tiny_cases, tmp_path / "run", settings=settings, initial=start)
     Path(start).unlink()
     train(None, run, resume=True, settings={"epochs": 2})
+    # they know other patients
+    assert not any("teaches" in entry["warning"] for entry in record(run).get("warnings", ()))
     training = read_card(run / "train.safetensors")["training"]
     first, *others = training["models_before"]
     assert first["file"] == f"{tmp_path.name}/first.safetensors" and first["use"] == "began with"
@@ -82,6 +84,20 @@ def test_a_model_tells_what_it_began_with_what_taught_it_and_what_these_learned_
     assert [entry["weights_sha256"] for entry in found] == [
         entry["weights_sha256"] for entry in training["models_before"]
     ]
+
+
+def test_teachers_that_all_know_a_case_are_told_to_repeat_its_label(asked: RunRecord, tmp_path: Path) -> None:
+    begun = replace(asked, cases=dict.fromkeys("abc", "T1"), validation=("c",))
+    first, second = (entry["warning"] for entry in repeating_teachers(begun))
+    assert "stage pretrain has learned from 1 of 2 cases trained on, such as 'a'" in first
+    assert "stage train has" in second
+    fold = {**FIRST, "cases": {"a": "T1", "b": "T1"}, "validation": ["a"]}
+    other = model(tmp_path / "other" / "teacher.safetensors", 5, fold)
+    both = [str(tmp_path / "train" / "teacher.safetensors"), other]
+    stages = _with_teachers(begun, {"train.method": "ensemble", "train.ensemble.teachers": both})
+    (told_once,) = repeating_teachers(replace(begun, plan=replace(begun.plan, stages=stages)))
+    assert "stage pretrain" in told_once["warning"]
+    assert repeating_teachers(replace(begun, cases={"d": "T1"})) == []
 
 
 def test_a_run_that_began_with_no_model_says_so(tiny_cases: Path, tmp_path: Path) -> None:

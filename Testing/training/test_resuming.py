@@ -128,6 +128,30 @@ def test_settings_given_when_resuming_are_those_of_the_run_from_then_on(
     assert (run / "checkpoint.pt").read_bytes() == before and len(log(run)) == 2
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": 0.1},
+        {"train.batch_size": 2, "num_workers": 0},
+        {"epochs": 1, "weight_decay": 0.2},
+    ],
+    ids=str,
+)
+def test_settings_that_nothing_would_be_trained_with_are_refused(
+    settings: dict[str, object], run: Path
+) -> None:
+    before = record(run)
+    with pytest.raises(
+        OptionError, match=rf"{run}: stage train is over, .* with train\.\w+=.* to more than 1"
+    ):
+        train(None, run, resume=True, settings=settings)
+    assert record(run) == before
+    # what decides nothing that was learned may change, for the folds beside it
+    train(None, run, resume=True, settings={"num_workers": 1, "precision": "float32"})
+    assert record(run)["settings"]["stages"]["train"]["num_workers"] == 1
+    assert (run / "train.safetensors").exists() and len(log(run)) == 1
+
+
 def test_weight_decay_given_when_resuming_is_used(tiny_cases: Path, run: Path) -> None:
     train(tiny_cases, run, resume=True, settings={"epochs": 2, "weight_decay": "0.25"})
     (group,) = torch.load(run / "checkpoint.pt", weights_only=True)["optimizer"]["param_groups"]
@@ -200,7 +224,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_the_name_of_its_run(
 ) -> None:
     before = record(run)
     with pytest.raises(OptionError, match=rf"{run}.*averaged"):
-        train(tiny_cases, run, resume=True, settings={"ema_decay": "0.9"})
+        train(tiny_cases, run, resume=True, settings={"ema_decay": "0.9", "epochs": 2})
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     other = build("segresnet", width=16, blocks=(1, 1)).state_dict()
     torch.save({**state, "network": other}, run / "checkpoint.pt")

@@ -132,9 +132,11 @@ def test_a_setting_is_for_all_stages_or_for_one() -> None:
     assert make_plan("aem-kd", settings=nested) == plan
 
 
-@pytest.mark.parametrize("names", ["1234", "12,13", "0012,1_3", "none", "['12', '13']"])
+@pytest.mark.parametrize("names", ["1234", "12,13", "0012,1_3", "none", "", "12, 13,", "['12', '13']"])
 def test_names_that_look_like_numbers_stay_names(names: str) -> None:
-    expected = {"none": (), "['12', '13']": ("12", "13")}.get(names, tuple(names.split(",")))
+    expected = {"none": (), "": (), "12, 13,": ("12", "13"), "['12', '13']": ("12", "13")}.get(
+        names, tuple(names.split(","))
+    )
     assert make_plan(settings={"exclude": names}).exclude == expected
 
 

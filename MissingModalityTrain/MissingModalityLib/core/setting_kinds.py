@@ -65,4 +65,5 @@ def _read_tuple(value: Any, parts: tuple[Any, ...]) -> tuple[Any, ...] | None:
 def _names(text: str) -> Any:
     if text[:1] in ("[", "(") and isinstance(listed := literal(text), (list, tuple)):
         return listed
-    return () if text == "none" else tuple(part.strip() for part in text.split(","))
+    # a comma at the end names nothing
+    return () if text == "none" else tuple(part for part in map(str.strip, text.split(",")) if part)

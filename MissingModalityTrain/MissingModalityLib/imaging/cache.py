@@ -190,7 +190,8 @@ def cache_case(case: Case, folder: Path) -> CachedCase:
     label = read_label(case, apart=True)
     if label is None:
         raise CaseError(
-            f"Case '{case.name}' has no label; it cannot be used for training. Add one or leave it out."
+            f"{case.folder}: case '{case.name}' has no label, without which nothing is learned from it or "
+            "judged on it. Add one, or leave the case out."
         )
     study = read_study(case)
     prepared = prepare(study, label, str(case.label))

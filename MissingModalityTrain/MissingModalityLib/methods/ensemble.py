@@ -12,6 +12,7 @@ the cases that they held out. A case that every teacher learned from, or none, h
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -44,6 +45,12 @@ class Ensemble(Supervised):
             raise OptionError(
                 "Setting ensemble.teachers names no model. Give the model files of the ensemble, joined "
                 "by commas."
+            )
+        twice = [path for path in self.options.teachers if self._places().count(os.path.realpath(path)) > 1]
+        if twice:
+            raise OptionError(
+                f"Setting ensemble.teachers names {twice[-1]} twice, which would count twice. Name each "
+                "model once."
             )
         for path in self.options.teachers:
             head = Student.load(Path(path)).network.head
@@ -92,6 +99,10 @@ class Ensemble(Supervised):
     def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """All that a case has, which is what the teachers see."""
         return batch["present"]
+
+    def _places(self) -> list[str]:
+        """Of each teacher where its file lies, however that was typed."""
+        return [os.path.realpath(path) for path in self.options.teachers]
 
     def _mean(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Probabilities (B, K, D, H, W), of each sample the mean over the teachers of its case."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -282,7 +283,8 @@ def check_alike(output: Path, records: Sequence[RunRecord]) -> None:
     """Refuse folds that are of no one cross-validation.
 
     Raises:
-        CaseError: folds were trained with different plans or on different cases.
+        CaseError: folds were trained with different plans or on different cases, or do not hold out each of
+            them once.
     """
     first = records[0]
     for record in records:
@@ -291,6 +293,13 @@ def check_alike(output: Path, records: Sequence[RunRecord]) -> None:
             raise CaseError(
                 f"{output}: fold {record.fold} was trained with other {unlike} than fold {first.fold}. Train "
                 "it again as the others, in an empty folder."
+            )
+    held_out = Counter(name for record in records for name in record.validation)
+    for name in {**first.cases, **held_out}:
+        if held_out[name] != 1:
+            raise CaseError(
+                f"{output}: case '{name}' is held out by {held_out[name]} of the folds, and has to be by "
+                "one. Put back run.json of each fold as the training wrote it, or train them again elsewhere."
             )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.errors import StudentError
+from ..core.words import counted
 from ..inference.card import read_card
 from ..inference.descent import BEGAN, MODELS_BEFORE, TAUGHT, named, steps_of
 from ..inference.learned import Learned
@@ -40,6 +41,31 @@ def models_before(record: RunRecord, stage: str) -> list[dict[str, Any]]:
     """What the model that a stage ends with tells of those before it."""
     stages = list(record.plan.stages)
     return _told(record, stages[: stages.index(stage) + 1])
+
+
+def repeating_teachers(record: RunRecord) -> list[dict[str, str]]:
+    """A warning, ``case`` and ``warning``, for each stage in which cases have no teacher that has not learned
+    from them: such teachers repeat the label.
+
+    Args:
+        record: of a run whose cases are known, with what they hold.
+    """
+    trained = [name for name in record.cases if name not in record.validation]
+    warnings = []
+    for stage, settings in record.plan.stages.items():
+        learned = [Learned(read_card(path).get("training")) for path in teachers_of({stage: settings})]
+        known = [
+            name
+            for name in trained
+            if learned and all(of_one.has(name, record.contents.get(name)) for of_one in learned)
+        ]
+        if known:
+            warnings.append(
+                f"Every model that teaches in stage {stage} has learned from {len(known)} of "
+                f"{counted(len(trained), 'case')} trained on, such as '{known[0]}', so there they mostly "
+                "repeat the label. The folds of a cross-validation teach what each has held out."
+            )
+    return [{"case": "", "warning": warning} for warning in warnings]
 
 
 def _told(record: RunRecord, stages: Sequence[str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from ..core import strict_json
 from ..core.errors import CaseError, OptionError, StudentError
 from ..core.labels import TumorClass
 from ..core.seeding import SEED_SEQUENCE_RULE, check_seed
+from ..core.setting_texts import as_text
+from ..core.settings import flat
 from ..inference.learned import joined, learned_by
 from ..inference.student import Student
 from ..methods.registry import METHODS
@@ -52,6 +54,13 @@ _FIXED = (
 )
 """Settings that decide the cases and the weights of a run, and so cannot change when it resumes."""
 
+_FREE = (
+    *("epochs", "num_workers", "case_cache", "compile", "precision"),
+    *("validation_interval", "validation_subsets"),
+)
+"""Settings of a stage that is over which may still change: when it ended, and such as only decide how fast a
+machine computes and what it shows. Folds that are not over get them too, and have to be like the others."""
+
 _ASKED = (
     *("data", "recipe", "preset", "seed", "convention", "initial", "folds", "fold"),
     *("cases_list", "validation_list", "settings"),
@@ -84,6 +93,7 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
             f"'{request.output}' is a cross-validation. Give folds and --resume to go on with it, or choose "
             "another folder."
         )
+    _check_folder_of_folds(request)
     beside = record_beside(request) if request.resume else None
     asked = _moved(beside, request) if beside else _asked(request)
     if folder.has_checkpoint:
@@ -102,6 +112,19 @@ def resolve(request: TrainRequest, relaunched: bool = False) -> tuple[RunRecord,
         record = leaving_out_as_beside(request, record)
         check_beside(request, record)
     return record, None
+
+
+def _check_folder_of_folds(request: TrainRequest) -> None:
+    """Refuse folds in the folder of an ordinary run: who looks there later would take it for the one or the
+    other."""
+    if request.folds is None:
+        return
+    whole = RunFolder(request.output.parent)
+    if whole.has_checkpoint and not whole.holds_folds:
+        raise CaseError(
+            f"'{whole.path}' holds a training run, which is no cross-validation. Leave out folds to go on "
+            "with it, or choose another folder."
+        )
 
 
 def _asked(request: TrainRequest) -> RunRecord:
@@ -188,6 +211,7 @@ def _resumed(request: TrainRequest, changes: Mapping[str, Any] | Plan) -> tuple[
     _check_fixed(folder, record.plan, plan)
     _check_plan(plan, bool(record.initial))
     _check_epochs(plan, state)
+    _check_over(folder, record.plan, plan, state)
     record = _moved(replace(record, plan=plan), request)
     # what a stage that is over has read is nobody's any more
     left = [name for name in stages[len(finished) :] if name != state["stage"] or not _is_whole(plan, state)]
@@ -234,6 +258,23 @@ def _check_epochs(plan: Plan, state: State) -> None:
         raise OptionError(
             f"Setting {stage}.epochs={epochs}: {done} are done already. Set {stage}.epochs={done} to end the "
             f"stage there, or restart it."
+        )
+
+
+def _check_over(folder: RunFolder, before: Plan, plan: Plan, state: State) -> None:
+    """Refuse settings that nothing would be trained with: the model would tell that it was."""
+    name = state["stage"]
+    if not _is_whole(plan, state):
+        return
+    old, new = (
+        flat(strict_json.loads(strict_json.dumps(asdict(one.stages[name])))) for one in (before, plan)
+    )
+    changed = [key for key in new if new[key] != old.get(key) and key not in _FREE]
+    if changed:
+        raise OptionError(
+            f"{folder.path}: stage {name} is over, so nothing would be trained with "
+            f"{name}.{changed[0]}={as_text(new[changed[0]])}. Leave it out, set {name}.epochs to more than "
+            f"{state['epoch']}, or restart the stage."
         )
 
 

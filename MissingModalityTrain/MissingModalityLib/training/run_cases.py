@@ -26,6 +26,7 @@ from ..runtime import distributed
 from ..synthesis.pairing import check_choices
 from .given_files import held_out_shapes, teachers_of
 from .given_split import chosen_cases, given_split
+from .models_before import repeating_teachers
 from .record import RunRecord
 from .synthetic_files import synthetic_files_told
 
@@ -78,7 +79,7 @@ def prepare_run_cases(
     new: bool,
     folder: Path,
     report: Progress,
-    accept_changes: bool = False,
+    accept_changes: bool | None = False,
     over: bool = False,
 ) -> tuple[RunRecord, list[CachedCase]]:
     """Prepare a run's cases into ``folder``; several processes share the work.
@@ -93,7 +94,7 @@ def prepare_run_cases(
         folder: of the cache; what it has and is up to date is kept.
         report: called before each case and at the end.
         accept_changes: a run that resumes goes on with volumes and labels that hold other voxels than when
-            it began.
+            it began; None where that cannot be asked for.
         over: it has nothing left to train, so it learns nothing of such changes.
 
     Returns:
@@ -132,7 +133,7 @@ def prepare_run_cases(
         cases = [case for case in cases if case.name in cached]
         record = distributed.on_all_ranks(_with_split, record, cases, unreadable, cached)
         warnings = distributed.on_all_ranks(folder_warnings, prepared)
-        warnings += _known_held_out(record) + held_out_shapes(record)
+        warnings += _known_held_out(record) + held_out_shapes(record) + repeating_teachers(record)
         warnings += synthetic_files_told(cases, record.validation)
         record = replace(record, warnings=warnings)
     else:
@@ -256,7 +257,7 @@ def _with_split(
 
 
 def _with_contents(
-    record: RunRecord, cached: Mapping[str, CachedCase], accept_changes: bool, over: bool
+    record: RunRecord, cached: Mapping[str, CachedCase], accept_changes: bool | None, over: bool
 ) -> RunRecord:
     """The record of a run that resumes with what its cases hold now.
 
@@ -275,10 +276,10 @@ def _with_contents(
         name = changed[0]
         what = [key for key, of in of_voxels(now[name]).items() if of != record.contents[name].get(key)]
         more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        wanted = "; or, if the change is wanted, resume the run with --accept-changes (accept_changes=True)"
         raise CaseError(
             f"{record.data}: case '{name}'{more} of this run has other voxels than when the run began "
-            f"({', '.join(what)}). Put the files back as they were; or, if the change is wanted, resume the "
-            "run with --accept-changes (accept_changes=True)."
+            f"({', '.join(what)}). Put the files back as they were{'' if accept_changes is None else wanted}."
         )
     if over:
         now = {name: content for name, content in now.items() if name not in changed}

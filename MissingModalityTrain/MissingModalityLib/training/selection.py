@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from ..core import strict_json
@@ -17,6 +18,7 @@ from ..core.progress import Progress, reporter
 from ..evaluation.selection import choose
 from ..evaluation.trained_alike import model_facts, other_methods, unlike_models
 from ..inference.card import SELECTED, read_card
+from ..inference.learned import Learned
 from ..inference.student import Student
 from ..inference.weights import weights_sha256
 from ..runtime.devices import choose_device
@@ -26,6 +28,8 @@ from .run_cases import patients_of_run, prepare_run_cases
 
 SELECTION_FILE = "selection.json"
 """In the folder of a cross-validation: what :func:`select` returned."""
+
+_WRITABLE = "Move what is in its place away, or copy its folder to a disk that takes files, and try again."
 
 _ANEW = "Select anew, without --reuse."
 
@@ -61,18 +65,19 @@ def select(
         order.
 
     Raises:
-        CaseError: no cross-validation, a fold of it is not trained to its end or unlike the others, or a
-            case has gone.
+        CaseError: no cross-validation, a fold of it is not trained to its end or unlike the others, its
+            model has learned from what it holds out, a case has gone, or nothing can be written there.
         OptionError: a value out of its range, or there is no such device.
     """
     run, report = Path(run), reporter(on_progress)
     records, students = _folds(run)
+    check_can_write(run / SELECTION_FILE)  # before hours of predictions
     pairs = []
     for record, path in zip(records, students, strict=True):
         if data is not None:
             record = replace(record, data=os.path.realpath(data))
         prepared = prepared_folder(fold_folder(run, record.fold), record)
-        _, cases = prepare_run_cases(record, False, prepared, report)
+        _, cases = prepare_run_cases(record, False, prepared, report, accept_changes=None)
         pairs.append((Student.load(path), [case for case in cases if case.name in record.validation]))
     variants = {
         "smoothing_mm": smoothing_mm,
@@ -82,9 +87,21 @@ def select(
     }
     chosen = choose(pairs, _patients(records, record), variants, choose_device(device), report)
     chosen["weights_sha256"] = [weights_sha256(student.network) for student, _ in pairs]
-    with explain_write_errors(run, "Choose a folder on a disk with free space."):
+    with explain_write_errors(run / SELECTION_FILE, _WRITABLE):
         write_report(chosen, run / SELECTION_FILE)
     return chosen
+
+
+def check_can_write(path: Path) -> None:
+    """Refuse a file that will be written only after hours, and cannot be.
+
+    Raises:
+        CaseError: its folder takes no file, or a folder is in its place.
+    """
+    with explain_write_errors(path, _WRITABLE):
+        TemporaryFile(dir=path.parent).close()
+        if path.is_dir():
+            raise IsADirectoryError("a folder is in its place")
 
 
 def read_selection(run: Path) -> dict[str, Any]:
@@ -125,14 +142,15 @@ def _check_selection(found: Mapping[str, Any]) -> None:
 
 
 def check_fits(run: Path, student: Path) -> str:
-    """Refuse a model file of another network or recipe than the folds have: nothing is chosen for it there.
+    """Refuse a model file of another network or recipe than the folds have, since nothing is chosen for it
+    there, and one where nothing can be stored.
 
     Returns:
         By what other methods the folds were trained, see :func:`~..evaluation.trained_alike.other_methods`.
 
     Raises:
         StudentError: no model file, or one of a fold is damaged.
-        CaseError: as :func:`select` refuses ``run``.
+        CaseError: as :func:`select` refuses ``run``, or the model's folder takes no file.
         OptionError: another network, option of it, head or recipe.
     """
     of_student, of_fold = map(model_facts, (read_card(student), read_card(_folds(run)[1][0])))
@@ -143,6 +161,7 @@ def check_fits(run: Path, student: Path) -> str:
             f"{student}: its {name} is {own}, that of the folds in '{run}' is {of_folds}. Store what was "
             "chosen in a model that was trained as they were."
         )
+    check_can_write(student)
     return other_methods(of_fold, of_student)
 
 
@@ -184,4 +203,13 @@ def _folds(run: Path) -> tuple[list[RunRecord], list[Path]]:
             f"{run}: not all of its {records[0].folds} folds are trained to the end. Resume it first."
         )
     check_alike(run, records)
+    for record, path in zip(records, students, strict=True):
+        learned = Learned(read_card(path).get("training"))
+        seen = [name for name in record.validation if learned.has(name, record.contents.get(name))]
+        if seen:
+            raise CaseError(
+                f"{path}: has learned from '{seen[0]}', which fold {record.fold} holds out, so it is not the "
+                f"model that this fold was trained to. Resume the folds, train --folds {record.folds} "
+                "--resume, which writes that again."
+            )
     return records, students
