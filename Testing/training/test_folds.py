@@ -314,7 +314,7 @@ def test_choices_are_made_on_cases_that_have_moved(
     before = sorted(path.name for path in (run / "prepared").iterdir())
     selection.select(run, data=moved)
     assert places == {run / "prepared"}, "what was prepared has moved with the folds"
-    shutil.copy(moved / "patient_a" / "t1.nii.gz", moved / "patient_a" / "t2.nii.gz")
+    shutil.copy(tiny_cases / "patient_b" / "t2.nii.gz", moved / "patient_a" / "t2.nii.gz")
     with pytest.raises(CaseError, match=r"'patient_a' of this run has other voxels .*as they were\.$"):
         selection.select(run, data=moved)
     shutil.copy(tiny_cases / "patient_a" / "t2.nii.gz", moved / "patient_a" / "t2.nii.gz")
