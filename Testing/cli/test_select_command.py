@@ -159,6 +159,7 @@ def test_what_looked_better_and_was_not_taken_is_said(
         begin = "Not taken, since chance may have brought it: "
         lines = capsys.readouterr().out.splitlines()
         assert [line.removeprefix(begin) for line in lines if line.startswith(begin)] == told
+        assert any(line.startswith("Warning: an earlier version") for line in lines) != bool(told)
 
 
 @pytest.mark.usefixtures("asked")

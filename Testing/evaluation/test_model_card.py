@@ -131,9 +131,27 @@ def test_it_admits_what_models_before_it_learned_from_and_patients_of_another_na
     text = (tmp_path / "card.md").read_text()
     assert "Known from training: BraTS2021_77777." in text
     assert (
-        "was taught by had learned from 1 further case: another name." in text
+        "was taught by had learned from 1 further case (another name)." in text
         and "before" not in (text.split("## Training\n")[1].split("## ")[0])
     )
+
+
+def test_it_tells_that_models_before_it_had_learned_from_what_it_held_out(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Known by the voxels: a namesake is a further case."""
+    before = {"another": ["v2"], "third": ["v3"]}
+    cases = {**TRAINING["cases"], "third": "T2"}
+    training = {**TRAINING, "cases": cases, "validation": ["BraTS2021_00002", "third"]}
+    hashes = {"BraTS2021_00002": ["v2"], "third": ["v9"]}
+    for known, told in (
+        (hashes, "1 case for validation (BraTS2021_00002) and 1 further case (third)."),
+        ({}, "1 case for validation (third) and 1 further case (another)."),
+    ):
+        of_run = {**training, "learned_before": before, "voxels_sha256": known}
+        student = save_student(tmp_path / "s.safetensors", training=of_run)
+        assert main([str(student), str(folder / "scores"), str(tmp_path / "card.md")]) == 0
+        assert f"had learned from {told}\n" in (tmp_path / "card.md").read_text()
 
 
 def test_it_tells_with_which_model_it_began_which_taught_it_and_the_steps_in_all(

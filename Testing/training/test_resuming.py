@@ -199,7 +199,7 @@ def test_what_decides_cases_and_weights_cannot_change_when_resuming(
     override: dict[str, str], tiny_cases: Path, run: Path
 ) -> None:
     before = record(run)
-    with pytest.raises(OptionError, match="fixed by the run"):
+    with pytest.raises(OptionError, match=f"the setting {next(iter(override))} is fixed by the run"):
         train(tiny_cases, run, resume=True, settings=override)
     assert record(run) == before
     train(tiny_cases, run, resume=True, settings=TINY | {"epochs": 1, "validation_fraction": "0.1"})

@@ -131,8 +131,20 @@ def _in_words(selection: Mapping[str, Any]) -> list[str]:
     return [
         *(lines or ["Nothing is worth a change."]),
         *map(_not_taken, _looked_better(selection)),
+        *_of_an_earlier_version(selection),
         f"Mean Dice over {counted(selection['cases'], 'case')}: {before}; with these choices, made on these "
         f"very cases: {after}",
+    ]
+
+
+def _of_an_earlier_version(selection: Mapping[str, Any]) -> list[str]:
+    """A warning where nobody has asked whether what was chosen brings more than chance."""
+    tried = [entry for entries in selection.get("tried", {}).values() for entry in entries]
+    if not tried or any("gain" in entry for entry in tried):
+        return []
+    return [
+        "Warning: an earlier version has chosen this, which took the best value, whatever chance brings. "
+        "Select anew, without --reuse, for choices that bring more."
     ]
 
 

@@ -22,7 +22,7 @@ from ..core.modalities import in_words
 from ..core.words import counted
 from ..inference.card import SELECTED, Card
 from ..inference.descent import BEGAN, MODELS_BEFORE, all_before, steps_in_all, steps_of
-from ..inference.learned import BEFORE
+from ..inference.learned import BEFORE, Learned
 from ..inference.student import Student
 from .belonging import check_cross_validation, check_weights, choice_of
 from .estimate_scores import score_estimates
@@ -132,13 +132,21 @@ def _data(card: Mapping[str, Any]) -> str:
 
 
 def _before(card: Mapping[str, Any]) -> str:
-    before = (card.get("training") or {}).get(BEFORE)
+    training = card.get("training") or {}
+    before = training.get(BEFORE)
     if not before:
         return ""
-    return (
-        "Models that it began with or was taught by had learned from "
-        f"{counted(len(before), 'further case')}: {', '.join(before)}.\n\n"
-    )
+    learned, hashes = Learned({BEFORE: before}), training.get("voxels_sha256") or {}
+    held_out = [
+        name
+        for name in training.get("validation") or ()
+        if learned.has(name, {volume: volume for volume in hashes.get(name) or ()})
+    ]
+    told = {volume for name in held_out for volume in hashes.get(name) or ()}
+    further = [name for name, volumes in before.items() if name not in held_out and told.isdisjoint(volumes)]
+    words = ((held_out, "case for validation", "cases for validation"), (further, "further case", ""))
+    parts = [f"{counted(len(names), *noun)} ({', '.join(names)})" for names, *noun in words if names]
+    return f"Models that it began with or was taught by had learned from {' and '.join(parts)}.\n\n"
 
 
 def _training(card: Mapping[str, Any]) -> str:

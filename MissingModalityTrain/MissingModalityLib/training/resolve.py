@@ -246,9 +246,17 @@ def _check_fixed(folder: RunFolder, before: Plan, plan: Plan) -> None:
         # as JSON, because the record has lists where settings may have tuples
         if strict_json.dumps(getattr(plan, name)) != strict_json.dumps(getattr(before, name)):
             raise OptionError(
-                f"{folder.path}: the setting {name} is fixed by the run and cannot change when it resumes. "
-                "Leave it out, or start a new run in another folder."
+                f"{folder.path}: the setting {_typed(name, before, plan)} is fixed by the run and cannot "
+                "change when it resumes. Leave it out, or start a new run in another folder."
             )
+
+
+def _typed(name: str, before: Plan, plan: Plan) -> str:
+    """A setting that differs between plans as it is typed: options of the network one by one."""
+    if name != "network_options":
+        return name
+    old, new = before.network_options, plan.network_options
+    return " and ".join(f"network.{key}" for key in {**old, **new} if old.get(key) != new.get(key))
 
 
 def _check_epochs(plan: Plan, state: State) -> None:
