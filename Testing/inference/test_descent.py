@@ -33,6 +33,8 @@ def entry(use: str, steps: int | None, **more: object) -> dict:
 def test_steps_are_those_of_the_stages_that_a_model_has_gone_through() -> None:
     assert steps_of(TWO_STAGES) == 4 * 10 + 3 * 100
     assert steps_of({**TWO_STAGES, "stage": "pretrain", "epochs_done": 4}) == 40
+    # what was counted is surer than what the last settings would have made
+    assert steps_of({**TWO_STAGES, "steps": 77}) == 77
 
 
 @pytest.mark.parametrize(

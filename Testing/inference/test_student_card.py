@@ -98,6 +98,7 @@ BAD_CARDS = [
     {"training": {"voxels_sha256": {"a": "1"}}},
     {"training": {"learned_before": {"a": None}}},
     {"training": {"models_before": [{"file": "first.safetensors"}]}},
+    {"training": {"steps": "many"}},
     {"network_package": None},
 ]
 

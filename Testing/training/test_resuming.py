@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from MissingModalityLib.core.errors import CaseError, OptionError
+from MissingModalityLib.core.errors import CaseError, OptionError, StudentError
 from MissingModalityLib.core.progress import Event
 from MissingModalityLib.inference.card import read_card
 from MissingModalityLib.inference.student import Student
@@ -150,6 +150,33 @@ def test_settings_that_nothing_would_be_trained_with_are_refused(
     train(None, run, resume=True, settings={"num_workers": 1, "precision": "float32"})
     assert record(run)["settings"]["stages"]["train"]["num_workers"] == 1
     assert (run / "train.safetensors").exists() and len(log(run)) == 1
+
+
+def test_steps_are_counted_though_an_epoch_has_fewer_of_them_when_resuming(
+    run: Path, tiny_cases: Path, tmp_path: Path
+) -> None:
+    def steps(path: Path) -> int:
+        return read_card(path)["training"]["steps"]
+
+    assert steps(run / "train.safetensors") == 2
+    train(None, run, resume=True, settings={"epochs": 3, "iterations_per_epoch": 1})
+    exported = tmp_path / "s.safetensors"
+    assert steps(run / "train.safetensors") == steps(export(run, exported)) == 2 + 2 * 1
+    # a checkpoint of a version that did not count: as many as its settings make
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    del state["steps"]
+    torch.save(state, run / "checkpoint.pt")
+    assert steps(export(run, exported)) == 3
+    torch.save({**state, "steps": "2"}, run / "checkpoint.pt")
+    with pytest.raises(StudentError, match=r"checkpoint is damaged \(its steps are '2'\)"):
+        export(run, exported)
+    several = train(
+        tiny_cases,
+        tmp_path / "several",
+        "aem",
+        settings={**TINY, "epochs": 1, "train.iterations_per_epoch": 3},
+    )
+    assert [steps(several / f"{stage}.safetensors") for stage in ("pretrain", "train")] == [2, 2 + 3]
 
 
 def test_weight_decay_given_when_resuming_is_used(tiny_cases: Path, run: Path) -> None:

@@ -116,10 +116,11 @@ class Card(MutableMapping[str, Any]):
         license: of the weights.
         data_note: what the network was trained on.
         limits: what users should know, one sentence each.
-        training: record of the run: recipe, preset, settings, seed, stage, epochs_done, cases, validation,
-            voxels_sha256 (hashes of each case's volumes), learned_before (those of cases that models had
-            learned from with which the run began or that taught it, where there are any), models_before
-            (these models, see :mod:`.descent`), versions.
+        training: record of the run: recipe, preset, settings, seed, stage, epochs_done, steps (of the
+            optimizer, in all stages of the run until then), cases, validation, voxels_sha256 (hashes of each
+            case's volumes), learned_before (those of cases that models had learned from with which the run
+            began or that taught it, where there are any), models_before (these models, see :mod:`.descent`),
+            versions.
         evaluation: scores per subset, see :func:`..evaluation.attach.summary_of`.
         calibration: of the estimate of Dice for each result, see :func:`.dice_estimate.check_calibration`.
         further: other keys.
@@ -250,6 +251,7 @@ def _is_training(value: Any) -> bool:
         and _are_texts(value.get("validation") or [])
         and all(_is_mapping(part) and all(map(_are_texts, part.values())) for part in hashes)
         and are_models_before(value.get(MODELS_BEFORE, []))
+        and type(value.get("steps", 0)) is int
     )
 
 

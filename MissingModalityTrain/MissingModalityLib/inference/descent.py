@@ -31,10 +31,13 @@ def named(path: str, use: str, weights_sha256: str | None) -> dict[str, Any]:
 
 
 def steps_of(training: Mapping[str, Any]) -> int | None:
-    """Steps of the optimizer that a run made until a model, by the settings in its card; None where that does
-    not tell. Those of models with which the run began are not counted.
+    """Steps of the optimizer that a run made until a model, by its card; None where that does not tell.
+
+    Those of models with which the run began are not counted.
     """
-    try:
+    if type(training.get("steps")) is int:
+        return training["steps"]
+    try:  # of an earlier version: as many as its settings make
         stages, last = training["settings"]["stages"], training["stage"]
         names = list(stages)
         epochs = {name: stages[name]["epochs"] for name in names[: names.index(last)]}

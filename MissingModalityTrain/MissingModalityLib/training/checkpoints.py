@@ -1,9 +1,10 @@
 """``checkpoint.pt``: the state of a stage between two epochs; a killed run never leaves a broken one.
 
 A dictionary that ``torch.save`` writes, of tensors and plain values only. ``stage`` and ``epoch`` say where
-the run stands (``epoch`` counts those that are over, 0 before the first); ``network``, ``optimizer``,
-``scaler`` and ``method`` are the states of these parts, the scaler's empty unless the precision is float16;
-``averaged`` is the state of the running average of the weights, in runs that have one.
+the run stands (``epoch`` counts those that are over, 0 before the first), and ``steps`` how many steps the
+optimizer has made in the stage, which earlier versions did not count; ``network``, ``optimizer``, ``scaler``
+and ``method`` are the states of these parts, the scaler's empty unless the precision is float16; ``averaged``
+is the state of the running average of the weights, in runs that have one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..core.errors import StudentError
 from ..core.files import atomic_write, explain_write_errors
 from ..inference.weights import first_not_finite
 from .run_folder import RunFolder
+from .settings import Settings
 
 _WEIGHTS = ("network", "averaged")
 """Parts of a state that a student is made of."""
@@ -47,6 +49,11 @@ def write_checkpoint(folder: RunFolder, state: dict[str, Any]) -> None:
     remedy = "The last checkpoint is whole: free some space and resume."
     with explain_write_errors(path, remedy, StudentError), atomic_write(path) as temporary:
         temporary.write_bytes(whole.getbuffer())
+
+
+def steps_of_stage(state: Mapping[str, Any], settings: Settings) -> int:
+    """Steps that a stage has made until a state; where that was not counted, as many as its settings make."""
+    return int(state.get("steps", state["epoch"] * settings.iterations_per_epoch))
 
 
 def read_checkpoint(folder: RunFolder) -> dict[str, Any]:
@@ -102,6 +109,8 @@ def _check(state: Any) -> None:
         raise ValueError(f"its {lacking[0]} is none")
     if isinstance(state["epoch"], bool) or state["epoch"] < 0:
         raise ValueError(f"its epoch is {state['epoch']}")
+    if type(state.get("steps", 0)) is not int or state.get("steps", 0) < 0:
+        raise ValueError(f"its steps are {state['steps']!r:.60}")
     name = first_not_finite(dict(tensors_in({part: state[part] for part in _WEIGHTS if part in state})))
     if name is not None:
         raise ValueError(f"{name} holds NaN or infinity")

@@ -29,7 +29,7 @@ from ..runtime import distributed
 from ..runtime.cpu_kernels import cpu_kernels
 from ..runtime.freed_memory import freed_memory_kept
 from . import augmentation, log
-from .checkpoints import tensors_in, write_checkpoint
+from .checkpoints import steps_of_stage, tensors_in, write_checkpoint
 from .compilation import compiled, compiled_step
 from .device_cases import keep_cases
 from .loading import DataTimer, batches, errors_of_workers
@@ -105,6 +105,7 @@ class Trainer:
         settings, network = stage.settings, stage.network
         self.stage = stage
         self.done = 0
+        self.steps = 0  # of the optimizer; an epoch may have had another number of them than it has now
         self.trained = stage.method.assemble(network, method_seed(stage.seeding, *stage.entropy))
         stage.method.know_cases(
             [case.name for case in stage.cases],
@@ -140,6 +141,7 @@ class Trainer:
                 elif name != "scaler" or state[name]:  # empty after epochs in another precision
                     part.load_state_dict(state[name])
             self.done = int(state["epoch"])
+            self.steps = steps_of_stage(state, self.stage.settings)
         except KeyError as error:
             raise OptionError(
                 f"{self.stage.folder.path}: the checkpoint has no {error}. "
@@ -181,6 +183,7 @@ class Trainer:
             torch.manual_seed(epoch_seed(stage.seeding, *stage.entropy, epoch, distributed.rank()))
             stage.method.begin_epoch(stage.network, epoch)
             loss, waiting = self.train_epoch(model, epoch)
+            self.steps += settings.iterations_per_epoch
             self._check_state(epoch)
             dice = self._validate(epoch)
             self.done = epoch + 1
@@ -221,7 +224,8 @@ class Trainer:
     def _save(self) -> None:
         """Write the checkpoint."""
         states = {name: part.state_dict() for name, part in self._parts().items()}
-        write_checkpoint(self.stage.folder, {"stage": self.stage.name, "epoch": self.done, **states})
+        place = {"stage": self.stage.name, "epoch": self.done, "steps": self.steps}
+        write_checkpoint(self.stage.folder, {**place, **states})
 
     def _parts(self) -> dict[str, Any]:
         """Everything whose state a checkpoint holds."""

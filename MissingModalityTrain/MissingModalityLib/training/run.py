@@ -159,7 +159,8 @@ def _run_stage(stage: StageRun, record: RunRecord, begun: State | None, new: boo
         distributed.on_all_ranks(trainer.restore, begun)
     distributed.on_rank_zero(partial(_settle, trainer, record, new))
     trainer.fit()
-    distributed.on_rank_zero(partial(keep_stage, stage.folder, record, stage.name, trainer.model_to_export))
+    made = (trainer.model_to_export, trainer.steps)
+    distributed.on_rank_zero(partial(keep_stage, stage.folder, record, stage.name, *made))
     distributed.barrier()  # a process that ends while another still answers it is aborted
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -13,12 +14,13 @@ from .. import networks
 from ..core.errors import OptionError, StudentError
 from ..core.kinds import checked
 from ..datasets.patients import volumes_of
+from ..inference.card import read_card
 from ..inference.descent import MODELS_BEFORE
 from ..inference.learned import BEFORE, Learned
 from ..inference.locations import STUDENT_SUFFIX
 from ..inference.student import Student
 from ..inference.weights import as_float32, check_fit, distinct_weights, half_precision, weights_sha256
-from .checkpoints import read_checkpoint
+from .checkpoints import read_checkpoint, steps_of_stage
 from .models_before import models_before
 from .record import RunRecord
 from .run_folder import RunFolder
@@ -56,6 +58,7 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
         check_fit(network, {name: value for name, value in weights.items() if name in own})
         network.load_state_dict(weights)
         stage, epoch = state["stage"], state["epoch"]
+        steps = steps_of_stage(state, record.plan.stages[stage])
     except (StudentError, LookupError, RuntimeError, TypeError, AttributeError) as error:
         raise StudentError(
             f"{folder.checkpoint}: does not fit the network that {folder.record} names ({error}). Put back "
@@ -63,7 +66,7 @@ def export(run: Path | str, output: Path | str, card: Mapping[str, Any] | None =
         ) from error
     if card and "gate" in card and "presence" not in network.distillable_features:
         raise OptionError(f"{run}: network {network.name} does not tell presence. Export it without a gate.")
-    facts = {**_card(record, stage, epoch), **(card or {})}
+    facts = {**_card(folder, record, stage, epoch, steps), **(card or {})}
     Student(network, facts).save(output, half=True)
     return output
 
@@ -80,12 +83,13 @@ def sha256_of(student: Path, exported: bool) -> str:
     return weights_sha256(network)
 
 
-def keep_stage(folder: RunFolder, record: RunRecord, stage: str, network: nn.Module) -> None:
-    """Write the student that a stage ended with; the next stage begins with its weights, to the bit.
+def keep_stage(folder: RunFolder, record: RunRecord, stage: str, network: nn.Module, steps: int) -> None:
+    """Write the student that a stage ended with, after so many steps; the next stage begins with its weights,
+    to the bit.
 
     A file of these very weights stays as it is, with what has been chosen for it since.
     """
-    student = Student(network, _card(record, stage, record.plan.stages[stage].epochs))
+    student = Student(network, _card(folder, record, stage, record.plan.stages[stage].epochs, steps))
     path = folder.student(stage)
     if not _has_weights(path, student):
         student.save(path)
@@ -137,7 +141,7 @@ def _trained_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in averaged if name.startswith(prefix)}
 
 
-def _card(record: RunRecord, stage: str, epochs: int) -> dict[str, Any]:
+def _card(folder: RunFolder, record: RunRecord, stage: str, epochs: int, steps: int) -> dict[str, Any]:
     content = record.to_json()
     training = {
         # a run of a whole plan has neither
@@ -146,6 +150,7 @@ def _card(record: RunRecord, stage: str, epochs: int) -> dict[str, Any]:
         "seed": record.seed,
         "stage": stage,
         "epochs_done": epochs,
+        "steps": _steps_before(folder, record, stage) + steps,
         "cases": content["cases"],
         "validation": content["validation"],
         "voxels_sha256": {
@@ -157,6 +162,20 @@ def _card(record: RunRecord, stage: str, epochs: int) -> dict[str, Any]:
     if before := _learned_before(record, training):
         training[BEFORE] = before
     return {"window": list(record.plan.stages[stage].patch_size), "training": training}
+
+
+def _steps_before(folder: RunFolder, record: RunRecord, stage: str) -> int:
+    """Steps of the stages before one, as the model that it began with tells them, or else the settings."""
+    stages = list(record.plan.stages)
+    earlier = stages[: stages.index(stage)]
+    if not earlier:
+        return 0
+    with suppress(StudentError):  # it may have been moved away when the stage had begun
+        told = (read_card(folder.student(earlier[-1])).get("training") or {}).get("steps")
+        if told is not None:
+            return int(told)
+    settings = [record.plan.stages[name] for name in earlier]
+    return sum(one.epochs * one.iterations_per_epoch for one in settings)
 
 
 def _learned_before(record: RunRecord, training: Mapping[str, Any]) -> dict[str, list[str]]:
