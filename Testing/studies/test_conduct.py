@@ -124,6 +124,10 @@ def test_a_run_that_is_over_is_not_used_where_a_name_holds_something_else(
     with pytest.raises(CaseError, match=told):
         mm.study(**asked(data, output))
     assert mm.study(**asked(data, output), train=False)["tables"] == conducted[1]["tables"]
+    for run in prepare_study(StudyRequest(**asked(data, output))).runs.runs:
+        run.student.unlink()  # as of runs that were stopped, which are refused before any of them goes on
+    with pytest.raises(CaseError, match=told):
+        mm.study(**asked(data, output))
 
 
 def test_scores_are_not_used_where_a_name_holds_something_else(

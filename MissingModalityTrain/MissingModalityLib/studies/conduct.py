@@ -108,7 +108,7 @@ def study(
 ) -> dict[str, Any]:
     """Train what a paper's table needs, score it, and write the table beside the paper's printed numbers.
 
-    Runs that are over are used as long as their cases hold what they held then, one that was stopped goes on.
+    Runs that are over are used, one that was stopped goes on, as long as their cases hold what they held.
     Processes that torchrun started share each run; several commands on one output folder share the runs among
     them.
 
@@ -138,7 +138,7 @@ def study(
     Raises:
         OptionError: an unknown name or a value out of range.
         CaseError: no case, another process trains a run, a folder cannot be written to, or a case holds other
-            voxels than when a run that is over began or was scored.
+            voxels than when a run that is there began or was scored.
     """
     request = StudyRequest(
         *(
@@ -192,13 +192,16 @@ def _train_and_score(work: StudyWork, runs: Sequence[StudyRun], report: Progress
 
 
 def _check_unchanged(work: StudyWork, runs: Sequence[StudyRun], prepared: Path, report: Progress) -> None:
-    """Refuse to use runs and scores again that were made of other voxels than their cases have now."""
+    """Refuse to use runs and scores that were made of other voxels than their cases have now.
+
+    Runs that were stopped, too: each would be refused as it goes on, maybe after days of others.
+    """
     from .unchanged import check_unchanged, of_scores, of_training
 
-    over = [run for run in runs if run.is_over]
-    origins = [of_training(run, Path(work.request.data)) for run in over]
-    for run in over:
-        if evaluation := _present_scores(work, run):
+    begun = [run for run in runs if run.is_begun and run.folder.record.is_file()]
+    origins = [of_training(run, Path(work.request.data)) for run in begun]
+    for run in runs:
+        if run.is_over and (evaluation := _present_scores(work, run)):
             origins.append(of_scores(run, evaluation, evaluation_folder(work, run), work.request.convention))
     check_unchanged(origins, prepared, report)
 

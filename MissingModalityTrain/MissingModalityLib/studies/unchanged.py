@@ -1,4 +1,4 @@
-"""Whether what a study uses again was made of what its cases hold now.
+"""Whether what a study finds there was made of what its cases hold now.
 
 Runs and scores are found by the names of cases. Where the files behind a name have been exchanged since, the
 rows of one table would come from different patients.
@@ -24,7 +24,7 @@ from .runs import StudyRun
 
 @dataclass(frozen=True)
 class Origin:
-    """What something that is over was made of.
+    """What something that is there was made of.
 
     Attributes:
         data: folder of the cases.
@@ -44,7 +44,7 @@ class Origin:
 
 
 def of_training(run: StudyRun, data: Path) -> Origin:
-    """What a run that is over was trained on.
+    """What a run is or was trained on.
 
     Raises:
         CaseError: its record cannot be read, or a case has gone or has other sequences now.
