@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..core.errors import OptionError
 from ..inference.learned import Learned
 from ..inference.student import Student
+from ..inference.weights import weights_sha256
 from .method import place_of, unwrap_ddp
 from .options import EnsembleOptions
 from .self_distillation import distillation_loss
@@ -39,14 +40,20 @@ class Ensemble(Supervised):
         self.teachers_of: list[list[int]] = []
 
     def check(self, network: nn.Module) -> None:
-        """Refuse to begin without teachers, or with one whose probabilities mean something else."""
+        """Refuse to begin without teachers, with one that is there twice, or that means something else."""
         if not self.options.teachers:
             raise OptionError(
                 "Setting ensemble.teachers names no model. Give the model files of the ensemble, joined "
                 "by commas."
             )
+        known: dict[str, str] = {}
         for path in self.options.teachers:
-            head = Student.load(Path(path)).network.head
+            teacher = Student.load(Path(path)).network
+            weights, head = weights_sha256(teacher), teacher.head
+            if weights in known:  # it would count twice in the mean
+                same = "is named twice" if known[weights] == path else f"has the weights of {known[weights]}"
+                raise OptionError(f"Setting ensemble.teachers: {path} {same}. Name each model once.")
+            known[weights] = path
             if head != network.head:
                 raise OptionError(
                     f"Setting ensemble.teachers: the head of {path} is '{head.name}', that of the network to "
