@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from heads import GRID, ball, brain, brain_mask, head
-from MissingModalityLib.clinical.brain_checks import check_brain
+from MissingModalityLib.clinical.brain_checks import check_brain, not_background
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.imaging import plausibility
 from MissingModalityLib.imaging.grid import Grid
@@ -103,6 +106,28 @@ def test_part_of_a_brain_may_be_small_and_of_any_outline() -> None:
     (sentence,) = told(brain(slab))
     assert sentence.startswith("flair.nii shows part of a brain, which ends flat on a side")
     assert told(head(slab), brain_mask(slab)) == ()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_mask_of_ones_own_that_is_cut_off_inside_the_brain_is_told_once(
+    flair: sitk.Image, axis: int
+) -> None:
+    study = Study({Modality.FLAIR: flair}, {Modality.FLAIR: "flair.nii"})
+    whole = not_background(flair)
+    inside = sitk.GetArrayFromImage(whole)
+    counts = inside.sum(axis=tuple({0, 1, 2} - {axis}))
+    for share in (0.1, 0.4):
+        part = inside.copy()
+        part[(slice(None),) * axis + (slice(int((counts.cumsum() < share * counts.sum()).sum())),)] = 0
+        mask = Grid.from_image(whole).to_image(part)
+        told = check_brain(replace(study, brain=mask), Path("mask.nii"))
+        assert [sentence[:34] for sentence in told] == ["mask.nii ends flat on a side, as n"]
+        assert not any("ends flat" in sentence for sentence in check_brain(replace(study, brain=mask)))
+    assert check_brain(replace(study, brain=whole), Path("mask.nii")) == ()
+    # what the volume cuts off is told with how the mask was read
+    half = sitk.RegionOfInterest(flair, [22, 52, 42], [22, 0, 0])
+    cut = Study({Modality.FLAIR: half}, {Modality.FLAIR: "flair.nii"}, brain=not_background(half))
+    assert check_brain(cut, Path("mask.nii")) == ()
 
 
 @pytest.mark.parametrize("air", [0, 3], ids=["cut at its end", "filled up with air"])

@@ -156,6 +156,16 @@ def test_a_mask_of_ones_own_that_covers_half_of_the_brain_is_told(patient, brain
     assert any("does not lie over the brain" in told for told in make_ready(raw_study, steps).study.warnings)
 
 
+def test_a_mask_of_ones_own_that_is_cut_off_is_told(patient, brain, tmp_path) -> None:
+    flair = patient[Modality.FLAIR]
+    inside = sitk.GetArrayFromImage(flair) > 0
+    inside[: inside.shape[0] // 3] = False
+    mask = Grid.from_image(flair).to_image(inside.astype(np.uint8))
+    sitk.WriteImage(mask, str(tmp_path / "mask.nii.gz"))
+    told = make_ready(study(patient, Modality.FLAIR), Steps(brain_mask=tmp_path / "mask.nii.gz"))
+    assert any("mask.nii.gz ends flat on a side" in sentence for sentence in told.study.warnings)
+
+
 def test_thick_slices_and_volumes_that_end_inside_the_brain_are_told(patient, brain, monkeypatch) -> None:
     whole = np.ones(sitk.GetArrayFromImage(brain.mask).shape, np.uint8)
     mask = Grid.from_image(brain.mask).to_image(whole)

@@ -10,7 +10,13 @@ from MissingModalityLib.core.errors import OptionError
 from MissingModalityLib.core.modalities import Modality
 from MissingModalityLib.datasets.case import Case, ImageFile
 from MissingModalityLib.datasets.grouping import patients_of
-from MissingModalityLib.datasets.patients import describe_same, patient_of, same_volumes
+from MissingModalityLib.datasets.patients import (
+    changed,
+    describe_changed,
+    describe_same,
+    patient_of,
+    same_volumes,
+)
 from MissingModalityLib.datasets.splitting import split_cases, split_folds
 
 ROOT = Path("data")
@@ -126,6 +132,27 @@ def test_a_pattern_sees_the_folders_and_is_refused_where_it_finds_nobody() -> No
     assert set(patients_of(some, None, r"^(P\d+)/", ROOT).values()) == {"P1"}
     with pytest.raises(OptionError, match=r"patient=Q finds no patient in 'P1/left/x1'"):
         patients_of(some, None, "Q", ROOT)
+
+
+def test_what_changed_is_told_by_the_voxels_that_both_sides_know() -> None:
+    before = {
+        "same": {"T1": "1", "T1 intensities 1": "5", "label": "9"},
+        "other": {"T1": "1", "T2": "2", "label": "9"},
+        "scored": {"T1": "1"},
+        "of an earlier version": {},
+    }
+    now = {
+        "same": {"T1": "1", "T1 intensities 1": "6", "label": "9"},
+        "other": {"T1": "3", "FLAIR": "4", "label": "8"},
+        "scored": {"T1": "1", "label": "9"},
+        "of an earlier version": {"T1": "1"},
+        "new": {"T1": "1"},
+    }
+    changes = changed(before, now)
+    assert changes == {"other": ["T1", "T2", "label", "FLAIR"]}
+    assert describe_changed(changes, "it", "it began") == (
+        "case 'other' of it has other voxels than when it began (T1, T2, label, FLAIR)"
+    )
 
 
 def test_copies_are_told_in_words() -> None:

@@ -114,10 +114,18 @@ def test_teachers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
     network = small_network("segresnet")
     with pytest.raises(OptionError, match=r"ensemble\.teachers names no model"):
         Ensemble().check(network)
-    (one,) = teachers(tmp_path, ["a"])
-    again = str(Path(one).parent / ".." / tmp_path.name / Path(one).name)
-    with pytest.raises(OptionError, match=r"ensemble\.teachers names .*teacher0.* twice"):
-        Ensemble(EnsembleOptions(teachers=(one, again))).check(network)
     other = teachers(tmp_path, ["a"], head="classes")
     with pytest.raises(OptionError, match=r"teacher0.*'classes'.*'regions'"):
         Ensemble(EnsembleOptions(teachers=other)).check(network)
+
+
+def test_a_teacher_that_would_count_twice_is_refused(tmp_path: Path) -> None:
+    network = small_network("segresnet")
+    first, second = teachers(tmp_path, ["a"], ["b"])
+    Ensemble(EnsembleOptions(teachers=(first, second))).check(network)
+    with pytest.raises(OptionError, match=r"teachers: .*teacher0\.safetensors is named twice\. Name each"):
+        Ensemble(EnsembleOptions(teachers=(first, second, first))).check(network)
+    copy = tmp_path / "copy.safetensors"
+    Student(Student.load(first).network, {"training": {"cases": {"d": "T1"}}}).save(copy)
+    with pytest.raises(OptionError, match=r"copy\.safetensors has the weights of .*teacher0\.safetensors"):
+        Ensemble(EnsembleOptions(teachers=(first, second, str(copy)))).check(network)

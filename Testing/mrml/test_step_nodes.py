@@ -70,12 +70,24 @@ def test_drawn_brain_follows_its_parent_transform(scene: Any) -> None:
     assert points_inside(mrml.brain_mask_of(node)) == expected_points(turn @ GEOMETRIES["oblique"])
 
 
-def test_label_map_volume_is_brain_where_it_is_above_zero(scene: Any) -> None:
+def test_label_map_volume_is_brain_where_it_is_not_zero(scene: Any) -> None:
     node = add_volume("Mask", GEOMETRIES["oblique"], "vtkMRMLLabelMapVolumeNode")
     slicer.util.updateVolumeFromArray(node, brain() * 7)
     image = mrml.brain_mask_of(node)
     assert points_inside(image) == expected_points(GEOMETRIES["oblique"])
     assert sitk.GetArrayViewFromImage(image).max() == 1
+
+
+def test_a_label_map_of_a_tumor_is_no_brain(scene: Any) -> None:
+    node = add_volume("Tumor", kind="vtkMRMLLabelMapVolumeNode")
+    labels = brain()
+    labels[4:6, 6:8, 7:9] = 4
+    for values, told in ((labels, "0, 1, 4"), (brain() + 1, "1, 2"), (brain() * 0 + 1, "1")):
+        slicer.util.updateVolumeFromArray(node, values)
+        with pytest.raises(
+            ImageError, match=rf"'Tumor' is no mask: it holds the values {told}, and a mask has"
+        ):
+            mrml.brain_mask_of(node)
 
 
 def test_of_several_segments_the_one_called_brain_is_taken(scene: Any) -> None:

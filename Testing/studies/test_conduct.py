@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import SimpleITK as sitk
 
 import MissingModalityLib as mm
 from MissingModalityLib.core.errors import CaseError, OptionError
-from MissingModalityLib.core.progress import Event
+from MissingModalityLib.core.progress import Event, ProgressStage
 from MissingModalityLib.core.setting_texts import as_text
 from MissingModalityLib.core.settings import flat
 from MissingModalityLib.runtime import lock
@@ -105,7 +107,51 @@ def test_what_is_over_is_not_made_again(conducted: tuple[Path, dict[str, Any]], 
 
     before, said = times(), []
     assert mm.study(**asked(cases, output), on_progress=said.append)["tables"] == result["tables"]
-    assert not said and before == times()
+    assert {event.stage for event in said} <= {ProgressStage.CHECK} and before == times()
+
+
+@pytest.mark.parametrize("file", ["flair", "seg"])
+def test_a_run_that_is_over_is_not_used_where_a_name_holds_something_else(
+    conducted: tuple[Path, dict[str, Any]], cases: Path, tmp_path: Path, file: str
+) -> None:
+    data, output = tmp_path / "data", tmp_path / "study"
+    shutil.copytree(cases, data)
+    shutil.copytree(conducted[0], output)
+    mm.study(**asked(data, output))  # the data may have moved
+    exchange(data / "patient_b", file)
+    key = {"flair": "FLAIR", "seg": "label"}[file]
+    told = rf"case 'patient_b' of the run '.*' has other voxels than when the run began \({key}\).*--output"
+    with pytest.raises(CaseError, match=told):
+        mm.study(**asked(data, output))
+    assert mm.study(**asked(data, output), train=False)["tables"] == conducted[1]["tables"]
+    for run in prepare_study(StudyRequest(**asked(data, output))).runs.runs:
+        run.student.unlink()  # as of runs that were stopped, which are refused before any of them goes on
+    with pytest.raises(CaseError, match=told):
+        mm.study(**asked(data, output))
+
+
+def test_scores_are_not_used_where_a_name_holds_something_else(
+    conducted: tuple[Path, dict[str, Any]], cases: Path, tmp_path: Path
+) -> None:
+    test, output = tmp_path / "test", tmp_path / "study"
+    shutil.copytree(cases, test)
+    shutil.copytree(conducted[0], output)
+    exchange(test / "patient_a", "t1ce")
+    told = r"case 'patient_a' of the scores in '(.*)' has other voxels .* scored \(T1CE\).*remove that folder"
+    with pytest.raises(CaseError, match=told) as refused:
+        mm.study(**asked(cases, output, test=test))
+    shutil.rmtree(re.search(told, str(refused.value))[1])
+    mm.study(**asked(cases, output, test=test), run=0)
+
+
+def exchange(case: Path, file: str) -> None:
+    """Put the file of another patient in the place of one."""
+    other = write_block_case(case.parent.parent / "other", patient=7)
+    if file != "seg":
+        shutil.copy2(other / f"{file}.nii.gz", case)
+        return
+    path = str(case / "seg.nii.gz")
+    sitk.WriteImage(sitk.ShiftScale(sitk.ReadImage(path) != 0, 0, 2), path)
 
 
 def test_a_run_that_was_trained_on_by_hand_is_scored_again(

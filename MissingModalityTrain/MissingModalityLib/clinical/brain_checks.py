@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import SimpleITK as sitk
 
@@ -17,11 +19,12 @@ _LEAST_TOLD_MM3 = plausibility.SMALLEST_BRAIN_MM3
 """What is smaller is no brain, which :mod:`..imaging.plausibility` tells."""
 
 
-def check_brain(study: Study) -> tuple[str, ...]:
+def check_brain(study: Study, given: Path | None = None) -> tuple[str, ...]:
     """What is implausible about the brain that will be segmented.
 
     Args:
         study: with the mask of its brain, or with a stripped reference volume; of others nothing is said.
+        given: file of the mask, where it is the user's own.
 
     Returns:
         Sentences for the user; none where all is well.
@@ -33,10 +36,15 @@ def check_brain(study: Study) -> tuple[str, ...]:
     inside, found = sitk.GetArrayViewFromImage(mask), volume_mm3(mask)
     if found < _LEAST_TOLD_MM3:
         return ()
-    # a brain that was found in a head, or given, is told of with how it was found
-    flat = study.brain is None and plausibility.ends_flat(inside, mask.GetSpacing())
-    told = _cut_off(name) if flat and not _is_shown_elsewhere(found, study) else []
-    cut = flat or plausibility.is_cut(inside)
+    cut = plausibility.is_cut(inside)
+    told: list[str] = []
+    # a brain that was found in a head is told of with how it was found, as is one that its volume cuts off
+    if (study.brain is None or given is not None) and plausibility.ends_flat(inside, mask.GetSpacing()):
+        if given is None:
+            told = [] if _is_shown_elsewhere(found, study) else _cut_off(name)
+        elif not cut and not plausibility.ends_flat(inside, mask.GetSpacing(), within=False):
+            told = _mask_cut_off(given, name)
+        cut = True
     return (*told, *_unusual_size(found, cut), *(() if cut else _unusual_outline(mask, name)))
 
 
@@ -54,6 +62,14 @@ def _cut_off(name: str) -> list[str]:
     return [
         f"{name} shows part of a brain, which ends flat on a side: what lies beyond is not segmented, and "
         "volumes are too small where the tumor goes on there. Give the whole brain if there is more of it."
+    ]
+
+
+def _mask_cut_off(given: Path, name: str) -> list[str]:
+    return [
+        f"{given} ends flat on a side, as no whole brain does: where the brain in {name} goes on beyond it, "
+        "that is not segmented, and volumes are too small. Look at the mask over the volume, and give that "
+        "of the whole brain."
     ]
 
 

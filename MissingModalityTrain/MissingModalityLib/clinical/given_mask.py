@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from ..core.errors import ImageError
 from ..imaging.grid import ORIENTATION, Grid
 from ..imaging.intensities import find_background
+from ..imaging.label_likeness import not_a_mask
 from ..imaging.volumes import read_image
 from .mask_checks import implausible_volume, on_grid
 
@@ -19,8 +20,6 @@ SMALLEST_SHARE = 0.85
 Of a raw patient's own masks all lie in it, of the same moved 40 mm sideways 0.78 to 0.81; a mask
 made generously may surround a brain that was stripped tightly.
 """
-
-_MOST_LISTED = 5
 
 
 def read_brain_mask(path: Path, reference: sitk.Image) -> sitk.Image:
@@ -38,7 +37,14 @@ def read_brain_mask(path: Path, reference: sitk.Image) -> sitk.Image:
             head.
     """
     image = read_image(path)
-    mask = Grid.from_image(image).to_image((_two_values(image, path) != 0).astype(np.uint8))
+    array = sitk.GetArrayFromImage(image)
+    fault = not_a_mask(array)
+    if fault:
+        raise ImageError(
+            f"{path} is no mask: {fault}. Choose the file of the mask, or save the brain alone as a label "
+            "map."
+        )
+    mask = Grid.from_image(image).to_image((array != 0).astype(np.uint8))
     reason = implausible_volume(mask)
     if reason:
         raise ImageError(
@@ -54,19 +60,6 @@ def read_brain_mask(path: Path, reference: sitk.Image) -> sitk.Image:
             "volume. Choose the mask that belongs to this volume, or save it again in the volume's space."
         )
     return grid.to_image(inside.astype(np.uint8))
-
-
-def _two_values(image: sitk.Image, path: Path) -> np.ndarray:
-    array = sitk.GetArrayFromImage(image)
-    values = np.unique(array)
-    if len(values) == 2 and values[0] == 0:
-        return array
-    listed = ", ".join(f"{value:g}" for value in values[:_MOST_LISTED])
-    more = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
-    raise ImageError(
-        f"{path} is no mask: it holds the values {listed}{more}, and a mask has two, 0 outside the brain and "
-        "1 inside. Choose the file of the mask, or save the brain alone as a label map."
-    )
 
 
 def _share_in_head(inside: np.ndarray, reference: sitk.Image) -> float:

@@ -167,7 +167,7 @@ def _checked(study: Study, steps: Steps, notify: Progress) -> list[str]:
     if not steps.content_check:
         return []
     notify(Event(ProgressStage.CHECK, 0, 1))
-    found = (*check_brain(study), *check_content(study))
+    found = (*check_brain(study, steps.brain_mask), *check_content(study))
     notify(Event(ProgressStage.CHECK, 1, 1))
     return list(found)
 

@@ -77,7 +77,7 @@ def written_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
             sync(temporary)
             temporary.chmod(0o666 & ~_umask())  # some libraries make files that nobody else may read
         for temporary, path in zip(temporaries, paths, strict=True):
-            _rename(temporary, path)
+            put_in_place(temporary, path)
     finally:
         for temporary in temporaries:
             with suppress(OSError):
@@ -92,6 +92,25 @@ def sync(path: Path) -> None:
     """
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def put_in_place(made: Path, path: Path) -> None:
+    """Rename a whole file to ``path``, which it replaces, or a whole folder to one that is not there.
+
+    Returns when the new name is on the disk too, so that a power failure does not bring the old state back.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    _rename(made, path)
+    if sys.platform == "win32":  # opens no folders, and keeps their names itself
+        return
+    with suppress(OSError):  # a disk that knows no such thing has done what it can
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 @contextmanager

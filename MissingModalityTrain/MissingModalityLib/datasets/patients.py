@@ -7,7 +7,7 @@ one patient wherever cases are divided.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 SEPARATOR = "__"
 """Between the folders that a case's name is made of."""
@@ -108,6 +108,32 @@ def volumes_of(content: Mapping[str, str]) -> list[str]:
 def of_voxels(content: Mapping[str, str]) -> dict[str, str]:
     """Hashes of what a case holds as it is stored, without those that do not change with the scale."""
     return {key: digest for key, digest in content.items() if INTENSITIES not in key}
+
+
+def changed(
+    before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
+) -> dict[str, list[str]]:
+    """Which volumes hold something else than before, by name of the case; of those alone that have any.
+
+    Args:
+        before, now: hashes of voxels by name of the case and sequence, and label. A case of which either
+            tells nothing has not changed, nor has a label that either does not tell.
+    """
+    changes = {}
+    for name in now:
+        first, second = (of_voxels(contents.get(name, {})) for contents in (before, now))
+        keys = [key for key in {**first, **second} if first.get(key) != second.get(key)]
+        told = [key for key in keys if key != LABEL_KEY or (key in first and key in second)]
+        if first and second and told:
+            changes[name] = told
+    return changes
+
+
+def describe_changed(changes: Mapping[str, Sequence[str]], whose: str, when: str) -> str:
+    """A clause on what :func:`changed` has found: ``whose`` cases they are, and ``when`` they had others."""
+    name, keys = next(iter(changes.items()))
+    more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
+    return f"case '{name}'{more} of {whose} has other voxels than when {when} ({', '.join(keys)})"
 
 
 def describe_same(contents: Mapping[str, Mapping[str, str]], outcome: str) -> list[str]:

@@ -31,6 +31,9 @@ _FEW = 0.01
 _LOOK_AT = 100_000
 """Voxels of a volume that are looked at first."""
 
+_MOST_LISTED = 5
+"""Values that a message lists."""
+
 
 def is_patchwork(array: np.ndarray) -> bool:
     """Whether an array holds patches of one whole number each, as maps of many structures do."""
@@ -77,6 +80,22 @@ def _span(values: np.ndarray) -> tuple[float, float]:
     """The lowest value, but for a few, and the distance from it to the highest."""
     low, high = np.percentile(values, (0.05, 99.5)) if values.size else (0.0, 0.0)
     return float(low), float(high - low)
+
+
+def not_a_mask(array: np.ndarray) -> str | None:
+    """Why an array is no mask of the brain, as "it holds the values 0, 1, 4, and ...", or None.
+
+    What has more than two values is a label map of something else, such as a tumor's parts.
+    """
+    values = np.unique(array)
+    if len(values) == 2 and values[0] == 0:
+        return None
+    listed = ", ".join(f"{value:g}" for value in values[:_MOST_LISTED])
+    more = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
+    return (
+        f"it holds the values {listed}{more}, and a mask has two, 0 outside the brain and another one, "
+        "usually 1, inside"
+    )
 
 
 def few_values(array: np.ndarray) -> np.ndarray | None:

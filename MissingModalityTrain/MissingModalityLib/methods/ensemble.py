@@ -12,7 +12,6 @@ the cases that they held out. A case that every teacher learned from, or none, h
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 from ..core.errors import OptionError
 from ..inference.learned import Learned
 from ..inference.student import Student
+from ..inference.weights import weights_sha256
 from .method import place_of, unwrap_ddp
 from .options import EnsembleOptions
 from .self_distillation import distillation_loss
@@ -40,20 +40,20 @@ class Ensemble(Supervised):
         self.teachers_of: list[list[int]] = []
 
     def check(self, network: nn.Module) -> None:
-        """Refuse to begin without teachers, or with one whose probabilities mean something else."""
+        """Refuse to begin without teachers, with one that is there twice, or that means something else."""
         if not self.options.teachers:
             raise OptionError(
                 "Setting ensemble.teachers names no model. Give the model files of the ensemble, joined "
                 "by commas."
             )
-        twice = [path for path in self.options.teachers if self._places().count(os.path.realpath(path)) > 1]
-        if twice:
-            raise OptionError(
-                f"Setting ensemble.teachers names {twice[-1]} twice, which would count twice. Name each "
-                "model once."
-            )
+        known: dict[str, str] = {}
         for path in self.options.teachers:
-            head = Student.load(Path(path)).network.head
+            teacher = Student.load(Path(path)).network
+            weights, head = weights_sha256(teacher), teacher.head
+            if weights in known:  # it would count twice in the mean
+                same = "is named twice" if known[weights] == path else f"has the weights of {known[weights]}"
+                raise OptionError(f"Setting ensemble.teachers: {path} {same}. Name each model once.")
+            known[weights] = path
             if head != network.head:
                 raise OptionError(
                     f"Setting ensemble.teachers: the head of {path} is '{head.name}', that of the network to "
@@ -99,10 +99,6 @@ class Ensemble(Supervised):
     def modalities_read(self, network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         """All that a case has, which is what the teachers see."""
         return batch["present"]
-
-    def _places(self) -> list[str]:
-        """Of each teacher where its file lies, however that was typed."""
-        return [os.path.realpath(path) for path in self.options.teachers]
 
     def _mean(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Probabilities (B, K, D, H, W), of each sample the mean over the teachers of its case."""

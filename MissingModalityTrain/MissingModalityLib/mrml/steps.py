@@ -11,6 +11,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from ..core.errors import ImageError
+from ..imaging.label_likeness import not_a_mask
 from .segment_voxels import BINARY, image_of_segment, oriented_image
 from .volumes import RAS_TO_LPS_AFFINE, Node, image_of, lps_in_world, placed_image, ras_matrix, vtk_matrix
 
@@ -24,25 +25,32 @@ def brain_mask_of(node: Node) -> sitk.Image:
     """A mask of the brain that the user has loaded or drawn, as an image in the world frame.
 
     Args:
-        node: a label map volume, whose voxels above 0 are the brain, or a segmentation with one segment, or
-            with one that is called Brain.
+        node: a label map volume of 0 outside the brain and one other value inside, or a segmentation with
+            one segment, or with one that is called Brain.
 
     Returns:
         uint8, 1 inside the brain.
 
     Raises:
-        ImageError: the node is of another kind or empty, holds no brain or several segments, or a parent
-            transform bends or shears it.
+        ImageError: the node is of another kind or empty, holds no brain, other values or several segments,
+            or a parent transform bends or shears it.
     """
     if node.IsA("vtkMRMLSegmentationNode"):
         image = _image_of_segment(node, _brain_segment(node))
     elif node.IsA("vtkMRMLLabelMapVolumeNode") and node.GetImageData() is not None:
         image = image_of(node)
+        array = sitk.GetArrayViewFromImage(image)
+        fault = not_a_mask(array) if array.any() else None
+        if fault:
+            raise ImageError(
+                f"'{node.GetName()}' is no mask: {fault}. Choose a label map or a segmentation of the brain "
+                "alone."
+            )
     else:
         raise ImageError(
             f"'{node.GetName()}' is no brain mask. Choose a segmentation or a label map volume of the brain."
         )
-    mask = sitk.Cast(image > 0, sitk.sitkUInt8)
+    mask = sitk.Cast(image != 0, sitk.sitkUInt8)
     if not sitk.GetArrayViewFromImage(mask).any():
         raise _empty(node)
     return mask

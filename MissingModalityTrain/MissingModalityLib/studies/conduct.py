@@ -108,8 +108,9 @@ def study(
 ) -> dict[str, Any]:
     """Train what a paper's table needs, score it, and write the table beside the paper's printed numbers.
 
-    Runs that are over are used, one that was stopped goes on. Processes that torchrun started share each run;
-    several commands on one output folder share the runs among them.
+    Runs that are over are used, one that was stopped goes on, as long as their cases hold what they held.
+    Processes that torchrun started share each run; several commands on one output folder share the runs among
+    them.
 
     Args:
         name: of the study, a key of :data:`.registry.STUDIES`.
@@ -136,7 +137,8 @@ def study(
 
     Raises:
         OptionError: an unknown name or a value out of range.
-        CaseError: no case, another process trains a run, or a folder cannot be written to.
+        CaseError: no case, another process trains a run, a folder cannot be written to, or a case holds other
+            voxels than when a run that is there began or was scored.
     """
     request = StudyRequest(
         *(
@@ -172,6 +174,7 @@ def study(
 def _train_and_score(work: StudyWork, runs: Sequence[StudyRun], report: Progress) -> None:
     """Go through the runs; what another process is at is left to it, and waited for at the end."""
     cases = Path(work.request.prepared or work.output / "prepared")
+    distributed.on_rank_zero(partial(_check_unchanged, work, runs, cases, report))
     scored = {cell.run.folder.path for cell in work.runs.cells}
     left = list(runs)
     while left:
@@ -188,6 +191,21 @@ def _train_and_score(work: StudyWork, runs: Sequence[StudyRun], report: Progress
             _score(work, run, report)
 
 
+def _check_unchanged(work: StudyWork, runs: Sequence[StudyRun], prepared: Path, report: Progress) -> None:
+    """Refuse to use runs and scores that were made of other voxels than their cases have now.
+
+    Runs that were stopped, too: each would be refused as it goes on, maybe after days of others.
+    """
+    from .unchanged import check_unchanged, of_scores, of_training
+
+    begun = [run for run in runs if run.is_begun and run.folder.record.is_file()]
+    origins = [of_training(run, Path(work.request.data)) for run in begun]
+    for run in runs:
+        if run.is_over and (evaluation := _present_scores(work, run)):
+            origins.append(of_scores(run, evaluation, evaluation_folder(work, run), work.request.convention))
+    check_unchanged(origins, prepared, report)
+
+
 def _first_free(runs: Sequence[StudyRun]) -> int | None:
     """Place of the first run that no other process is at and that can begin; None where there is none."""
     ready = (run.after is None or run.after.is_over for run in runs)
@@ -201,7 +219,7 @@ def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
     from ..training.stage_students import export
 
     output = evaluation_folder(work, run)
-    if distributed.on_rank_zero(partial(_is_scored, work, run)):
+    if distributed.on_rank_zero(lambda: _present_scores(work, run) is not None):
         return
     with ExitStack() as held:  # so that another machine does not score the same
         distributed.on_rank_zero(lambda: held.enter_context(lock.held(run.folder.path)) or True)
@@ -223,13 +241,13 @@ def _score(work: StudyWork, run: StudyRun, report: Progress) -> None:
         )
 
 
-def _is_scored(work: StudyWork, run: StudyRun) -> bool:
-    """Whether a run has scores of the weights that it ends with now; such that cannot be read are none."""
+def _present_scores(work: StudyWork, run: StudyRun) -> dict[str, Any] | None:
+    """Scores of the weights that a run ends with now, if it has any; such that cannot be read are none."""
     try:
         evaluation = _evaluation(work, run)
     except CaseError:
-        return False
-    return evaluation is not None and _is_of(work, run, evaluation)
+        return None
+    return evaluation if evaluation is not None and _is_of(work, run, evaluation) else None
 
 
 def _evaluation(work: StudyWork, run: StudyRun) -> dict[str, Any] | None:

@@ -62,13 +62,18 @@ class StudyRun:
         return self.student.is_file()
 
     @property
+    def is_begun(self) -> bool:
+        """Whether training goes on with what is there, or is over."""
+        return self.is_over or self.folder.has_checkpoint
+
+    @property
     def state(self) -> str:
         """In a word, for lists."""
         if lock.is_held(self.folder.path):
             return "in work"
         if self.is_over:
             return "over"
-        return "begun" if self.folder.has_checkpoint else "to do"
+        return "begun" if self.is_begun else "to do"
 
     @property
     def steps(self) -> int:

@@ -17,6 +17,7 @@ from ..core.errors import CaseError
 from ..core.files import (
     explain_write_errors,
     leaving_no_empty_folder,
+    put_in_place,
     read_text,
     removed_if_refused,
     write_report,
@@ -192,4 +193,4 @@ def _write_case(case: SyntheticCase, output: Path) -> None:
         with ThreadPoolExecutor() as pool:
             paths = [unfinished / f"{case.name}_{name}.nii.gz" for name in images]
             list(pool.map(write_image, images.values(), paths))
-        unfinished.rename(folder)
+        put_in_place(unfinished, folder)

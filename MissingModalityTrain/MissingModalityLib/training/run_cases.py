@@ -16,7 +16,7 @@ from ..core.words import counted
 from ..datasets.case import Case, CaseListing
 from ..datasets.discovery import find_cases
 from ..datasets.grouping import patients_of
-from ..datasets.patients import of_voxels, volumes_of
+from ..datasets.patients import changed, describe_changed, volumes_of
 from ..datasets.splitting import split_cases, split_folds
 from ..imaging.cache import CachedCase, cache_case
 from ..imaging.folder_labels import check_numbering, folder_warnings, read_numbers
@@ -106,7 +106,7 @@ def prepare_run_cases(
         ImageError, LabelError: a case of a run that resumes can no longer be read.
         LabelError: the folder of a run that begins mixes numberings and no convention is given.
     """
-    cases = distributed.on_all_ranks(_found_cases, record)
+    cases = distributed.on_all_ranks(found_cases, record)
     mine = cases[distributed.rank() :: distributed.world()]
     if new and record.convention is None:
         numbers = dict(distributed.gather_from(lambda: read_numbers(mine, folder)))
@@ -148,27 +148,10 @@ def patients_of_run(record: RunRecord) -> dict[str, str]:
     Raises:
         CaseError: a case has gone.
     """
-    return _patients(record, _found_cases(record), record.contents)
+    return _patients(record, found_cases(record), record.contents)
 
 
-def describe_cases(record: RunRecord) -> str:
-    """What a run trains on and what it leaves out, on one line."""
-    held_out = len(record.validation)
-    parts = [f"{counted(len(record.cases) - held_out, 'case')} to train on, {held_out} to validate on"]
-    if record.plan.validation_fraction and not held_out:
-        parts.append("no validation, because all cases are of one patient")
-    reasons: dict[str, list[str]] = {}
-    for name, reason in record.left_out.items():
-        reasons.setdefault(reason, []).append(name)
-    parts += [
-        f"left out {len(names)} ({reason}): {_listed(names, _MOST_NAMES)}"
-        for reason, names in reasons.items()
-    ]
-    parts += [f"warning: {entry['warning']}" for entry in record.warnings[:_MOST_NAMES]]
-    return "; ".join(parts)
-
-
-def _found_cases(record: RunRecord) -> Sequence[Case]:
+def found_cases(record: RunRecord) -> Sequence[Case]:
     """The run's cases, found again in its data; cases that were added since are not used.
 
     Raises:
@@ -190,6 +173,23 @@ def _found_cases(record: RunRecord) -> Sequence[Case]:
                 f"{subset_name(found[name].images)}. Put its volumes back as they were."
             )
     return [found[name] for name in record.cases]
+
+
+def describe_cases(record: RunRecord) -> str:
+    """What a run trains on and what it leaves out, on one line."""
+    held_out = len(record.validation)
+    parts = [f"{counted(len(record.cases) - held_out, 'case')} to train on, {held_out} to validate on"]
+    if record.plan.validation_fraction and not held_out:
+        parts.append("no validation, because all cases are of one patient")
+    reasons: dict[str, list[str]] = {}
+    for name, reason in record.left_out.items():
+        reasons.setdefault(reason, []).append(name)
+    parts += [
+        f"left out {len(names)} ({reason}): {_listed(names, _MOST_NAMES)}"
+        for reason, names in reasons.items()
+    ]
+    parts += [f"warning: {entry['warning']}" for entry in record.warnings[:_MOST_NAMES]]
+    return "; ".join(parts)
 
 
 def _patients(
@@ -267,24 +267,16 @@ def _with_contents(
         CaseError: it is something else than when the run began, and that is not wanted.
     """
     now = {name: case.content for name, case in cached.items() if case.content}
-    changed = [
-        name
-        for name, content in now.items()
-        if of_voxels(record.contents.get(name, content)) != of_voxels(content)
-    ]
-    if changed and not accept_changes:
-        name = changed[0]
-        what = [key for key, of in of_voxels(now[name]).items() if of != record.contents[name].get(key)]
-        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+    changes = changed(record.contents, now)
+    if changes and not accept_changes:
+        told = describe_changed(changes, "this run", "the run began")
         wanted = "; or, if the change is wanted, resume the run with --accept-changes (accept_changes=True)"
-        raise CaseError(
-            f"{record.data}: case '{name}'{more} of this run has other voxels than when the run began "
-            f"({', '.join(what)}). Put the files back as they were{'' if accept_changes is None else wanted}."
-        )
+        more = "" if accept_changes is None else wanted
+        raise CaseError(f"{record.data}: {told}. Put the files back as they were{more}.")
     if over:
-        now = {name: content for name, content in now.items() if name not in changed}
+        now = {name: content for name, content in now.items() if name not in changes}
         return replace(record, contents={**record.contents, **now})
-    before = {name: volumes_of(record.contents[name]) for name in changed if name not in record.validation}
+    before = {name: volumes_of(record.contents[name]) for name in changes if name not in record.validation}
     return replace(
         record,
         contents={**record.contents, **now},
