@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,13 @@ from ..core.labels import CAVITY_REGION
 from ..core.modalities import in_words
 from ..core.words import counted
 from ..inference.card import SELECTED, Card
-from ..inference.descent import BEGAN, MODELS_BEFORE, all_before, steps_in_all, steps_of
-from ..inference.learned import BEFORE, Learned
 from ..inference.student import Student
 from .belonging import check_cross_validation, check_weights, choice_of
 from .estimate_scores import score_estimates
 from .evaluate import read_evaluation
+from .facts import facts_table, flattened
 from .known_cases import trained_on
+from .made_from import data_section, training_cases, training_section
 from .metrics import scored_regions
 from .pooling import pool_evaluations
 from .rows_file import row_of
@@ -79,8 +79,8 @@ def write_model_card(
     sections = (
         f"# Model card: {student.card.get('name', student_path.stem)}\n\n{DISCLAIMER}\n",
         _summary(student, student_path),
-        _data(student.card),
-        _training(student.card),
+        data_section(student.card),
+        training_section(student.card),
         _scores(student.card, evaluation, trained_on(student_path, evaluation)),
         *([_together(student.card, evaluation, cross_validation)] if cross_validation else []),
         *([_estimates(student.card.calibration, evaluation)] if student.card.calibration else []),
@@ -100,7 +100,7 @@ def _summary(student: Student, path: Path) -> str:
         "SHA-256": file_sha256(path),
         "parameters": f"{parameters / 1e6:.2f} million",
         "license": card.get("license") or "not stated in the file",
-        **_flatten({key: value for key, value in card.items() if key not in _TOLD_ELSEWHERE}),
+        **flattened({key: value for key, value in card.items() if key not in _TOLD_ELSEWHERE}),
     }
     cavity = (
         "Tells the resection cavity (RC) too, which is none of these. " if student.network.head.cavity else ""
@@ -111,84 +111,7 @@ def _summary(student: Student, path: Path) -> str:
         "(TC) all but edema. "
         f"{cavity}Made for the 3D Slicer extension MissingModality."
     )
-    return f"## What it is\n\n{text}\n\n{_facts(facts)}"
-
-
-def _data(card: Mapping[str, Any]) -> str:
-    note = card.get("data_note") or "The model file does not tell their source and population."
-    cases = _training_cases(card)
-    if not cases:
-        unnamed = "The model file does not name the cases that it was trained on."
-        return f"## Training data\n\n{unnamed}\n\n{note}\n"
-    held_out = (card.get("training") or {}).get("validation") or ()
-    table = markdown_lines(
-        ["case", "volumes", "used for"],
-        [
-            [name, volumes, "validation" if name in held_out else "training"]
-            for name, volumes in cases.items()
-        ],
-    )
-    return f"## Training data\n\n{counted(len(cases), 'case')}:\n\n{table}\n{_before(card)}{note}\n"
-
-
-def _before(card: Mapping[str, Any]) -> str:
-    training = card.get("training") or {}
-    before = training.get(BEFORE)
-    if not before:
-        return ""
-    learned, hashes = Learned({BEFORE: before}), training.get("voxels_sha256") or {}
-    held_out = [
-        name
-        for name in training.get("validation") or ()
-        if learned.has(name, {volume: volume for volume in hashes.get(name) or ()})
-    ]
-    told = {volume for name in held_out for volume in hashes.get(name) or ()}
-    further = [name for name, volumes in before.items() if name not in held_out and told.isdisjoint(volumes)]
-    words = ((held_out, "case for validation", "cases for validation"), (further, "further case", ""))
-    parts = [f"{counted(len(names), *noun)} ({', '.join(names)})" for names, *noun in words if names]
-    return f"Models that it began with or was taught by had learned from {' and '.join(parts)}.\n\n"
-
-
-def _training(card: Mapping[str, Any]) -> str:
-    training = card.get("training") or {}
-    settings = _flatten(
-        {
-            key: value
-            for key, value in training.items()
-            if key not in ("cases", "validation", BEFORE, MODELS_BEFORE)
-        }
-    )
-    if not settings:
-        return "## Training\n\nThe model file does not say how it was trained.\n"
-    return f"## Training\n\n{_descent(training)}{_facts(settings)}"
-
-
-def _descent(training: Mapping[str, Any]) -> str:
-    """With which models it began, which taught it, what each had learned from, and the steps in all."""
-    before = training.get(MODELS_BEFORE)
-    if not before:  # there was none, or an earlier version did not tell
-        return ""
-    own = steps_of(training)
-    known, whole = steps_in_all(own, before)
-    steps = f"Its run made {'an unknown number of' if own is None else own} steps."
-    if any(entry["use"] == BEGAN for entry in before):
-        steps += (
-            f" With those of the models that it began with it has made {'' if whole else 'at least '}{known}."
-        )
-    table = markdown_lines(
-        ["model before it", "use", "steps", "learned from", "SHA-256 of its weights"],
-        [
-            [
-                entry["file"],
-                f"{whose} {'began with it' if entry['use'] == BEGAN else 'was taught by it'}",
-                "not known" if entry.get("steps") is None else str(entry["steps"]),
-                ", ".join(entry["cases"]) or "nothing that it tells" if "cases" in entry else "not known",
-                entry["weights_sha256"] or "not known",
-            ]
-            for whose, entry in all_before(before)
-        ],
-    )
-    return f"{steps}\n\n{table}\n"
+    return f"## What it is\n\n{text}\n\n{facts_table(facts)}"
 
 
 def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any], known: Sequence[str]) -> str:
@@ -196,7 +119,7 @@ def _scores(card: Mapping[str, Any], evaluation: Mapping[str, Any], known: Seque
     about = (
         f"On {counted(len(cases), 'case')} of '{evaluation['data']}', {evaluation['date']}, "
         f"{evaluation['device']}. Each case was scored on every subset of the volumes that it "
-        f"has. {_left_out(pooled)}" + _overlap([case["name"] for case in cases], _training_cases(card), known)
+        f"has. {_left_out(pooled)}" + _overlap([case["name"] for case in cases], training_cases(card), known)
     )
     parts = [f"## Evaluation\n\n{about}\n", *score_tables(pooled), notes(pooled)]
     parts += [_case_scores(case, evaluation["rows"]) for case in cases]
@@ -327,37 +250,6 @@ def _limits(card: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
 def _references() -> str:
     lines = "".join(f"- {reference}\n" for reference in _LITERATURE)
     return f"## References\n\nClasses, regions and scores are those of the BraTS challenges:\n\n{lines}"
-
-
-def _training_cases(card: Mapping[str, Any]) -> dict[str, str]:
-    """Case name -> volumes, as the training run recorded them; empty where the file does not tell."""
-    return dict((card.get("training") or {}).get("cases") or {})
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    return markdown_lines(["", ""], [[key, _text(value)] for key, value in facts.items()])
-
-
-def _flatten(values: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"options": {"filters": 16}}`` -> ``{"options: filters": 16}``; underscores become spaces."""
-
-    def walk(prefix: str, branch: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        for key, value in branch.items():
-            name = prefix + str(key).replace("_", " ")
-            if isinstance(value, Mapping):
-                yield from walk(f"{name}: ", value)
-            else:
-                yield name, value
-
-    return dict(walk("", values))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_text(item) for item in value)
-    return str(value).replace("\n", " ")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
