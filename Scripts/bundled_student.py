@@ -7,10 +7,10 @@ bfloat16 natively; expect six hours. The weights that are bundled saw augmentati
 51 and "clinical" from there on, and in epochs 118 to 207 and 240 to 375 two grown tumors beside each real
 case (``synthesis.method=grown synthesis.factor=3``); until epoch 164 six cases were held out and watched;
 the rate fell in epochs 208 to 239 too, and rose again. This trains with "clinical" and all real cases alone
-from the first epoch to the last. What they decide by, every other window mirrored along all axes and no
-piece of a region below 500 voxels, ``select`` chose on three cross-validation folds of 100 epochs, the rate
-falling in the last fifth; that it chose 1,000 voxels of enhancing tumor in all too, and why these are not
-taken, says Resources/Docs/bundled-network.md. ``--cross-validation`` takes over what ``select`` chose.
+from the first epoch to the last. That no piece of a region below 500 voxels is kept, ``select`` chose on
+three cross-validation folds of 100 epochs, the rate falling in the last fifth; why every other window is
+mirrored along all axes beside that says Resources/Docs/bundled-network.md. ``--cross-validation`` takes over
+what ``select`` chose.
 Cases whose terms allow experiments only, not weights that are passed on, are left out.
 """
 
