@@ -40,11 +40,12 @@ def test_what_was_chosen_is_said_and_stored(
 ) -> None:
     student = write_student(tmp_path / "s.safetensors", head="regions")
     fold = write_student(tmp_path / "fold.safetensors", head="regions")
-    typed = ["--smoothing-mm", "0.7", "1", "--mirror", "2", "--mirror", "0", "1"]
+    typed = ["--smoothing-mm", "0.7", "1,1,0", "--mirror", "2", "--mirror", "0", "1"]
     typed += ["--mirror-windows", "0", "2"]
     typed += ["--data", "moved", "--store", str(student), str(fold)]
     assert main(["select", "--run", "runs/cv", *typed, "--device", "cpu"]) == 0
-    assert asked == [(Path("runs/cv"), [0.7, 1.0], [], [[2], [0, 1]], [[0, 2]], "cpu", Path("moved"))]
+    smoothing = [0.7, {"WT": 1.0, "TC": 1.0, "ET": 0.0}]
+    assert asked == [(Path("runs/cv"), smoothing, [], [[2], [0, 1]], [[0, 2]], "cpu", Path("moved"))]
     said = capsys.readouterr().out
     assert "min_component_voxels: 100" in said and "WT 80.0, TC 60.0, ET 50.0" in said
     assert "made on these very cases: WT 81.0, TC 60.0, ET 52.5" in said
@@ -183,3 +184,10 @@ def test_folds_that_are_typed_reach_the_training(
     assert [(call["folds"], call["fold"]) for call in calls] == [(5, 0), (5, None)]
     assert main(["train", *typed, "--fold", "5"]) == 2
     assert "fold=5: give a number from 0 to 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed", ["1,1", "1,1,0,0", "1,,0", "wide"])
+def test_deviations_are_one_for_all_regions_or_three(typed: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["select", "--run", "runs/cv", "--smoothing-mm", typed])
+    assert "--smoothing-mm" in capsys.readouterr().err

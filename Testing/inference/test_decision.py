@@ -162,6 +162,26 @@ def test_a_student_smooths_what_its_card_says() -> None:
     assert np.abs(smoothed - plain).max() > 0.01
 
 
+def test_a_student_smooths_the_regions_that_its_card_names(tmp_path: Path) -> None:
+    chosen = {"WT": 1.0, "TC": 2.0, "ET": 0.0}
+    tiny_student({"smoothing_mm": chosen}).save(tmp_path / "s.safetensors")
+    student, prepared = Student.load(tmp_path / "s.safetensors"), prepare(STUDY)
+    assert student.card.smoothing_mm == chosen
+    plain = tiny_student().probabilities(prepared)
+    found = student.probabilities(prepared)
+    for channel, sigma in enumerate((1.0, 2.0, 0.0)):
+        np.testing.assert_allclose(found[channel], smooth(plain, sigma)[channel], atol=1e-6)
+
+
+def test_a_thin_rim_stays_where_it_is_not_smoothed() -> None:
+    rim = np.zeros((3, 20, 20, 20), np.float32)
+    rim[0, 5:15, 5:15, 5:15] = rim[1, 6:14, 6:14, 6:14] = 0.9
+    rim[2, 6:14, 6:14, 6] = 0.9
+    found = smooth(rim, {"WT": 1, "TC": 1, "ET": 0})
+    assert (found[2] == rim[2]).all() and not (smooth(rim, 1)[2] > 0.5).any()
+    assert (found[:2] == smooth(rim, 1)[:2]).all() and (found[0] != rim[0]).any()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -174,6 +194,9 @@ def test_a_student_smooths_what_its_card_says() -> None:
         ("mirror_windows", [3]),
         ("smoothing_mm", -0.1),
         ("smoothing_mm", 6),
+        ("smoothing_mm", {"WT": 1, "TC": 1}),
+        ("smoothing_mm", {"WT": 1, "TC": 1, "ET": 6}),
+        ("smoothing_mm", [1, 1, 0]),
         ("min_enhancing_voxels", -1),
         ("min_enhancing_voxels", 1.5),
         ("min_core_component_voxels", -1),
@@ -185,13 +208,14 @@ def test_choices_out_of_their_range_are_refused(name: str, value: Any) -> None:
         Card.from_json({"network": "segresnet", "options": {}, name: value})
 
 
-def test_thresholds_are_for_regions_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["thresholds", "smoothing_mm"])
+def test_what_is_chosen_by_region_is_for_regions_only(name: str, tmp_path: Path) -> None:
     network = small_network("segresnet", head="classes")
-    thresholds = dict.fromkeys(("WT", "TC", "ET"), 0.4)
-    with pytest.raises(OptionError, match="head 'classes'"):
-        Student(network, {"thresholds": thresholds})
+    by_region = dict.fromkeys(("WT", "TC", "ET"), 0.4)
+    with pytest.raises(OptionError, match=f"{name}.*head 'classes'"):
+        Student(network, {name: by_region})
     student = Student(network)
-    student.card.thresholds = thresholds
+    setattr(student.card, name, by_region)
     student.save(tmp_path / "s.safetensors")
     with pytest.raises(StudentError, match="head 'classes'"):
         Student.load(tmp_path / "s.safetensors")

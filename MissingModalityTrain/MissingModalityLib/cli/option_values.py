@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from ..core.errors import OptionError
-from ..core.labels import convention
+from ..core.labels import REGIONS, convention
 from ..core.modalities import Modality, modality_named
 
 
@@ -32,6 +32,16 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+
+
+def for_regions(text: str) -> float | dict[str, float]:
+    """A kind of option value: a number, or one each for WT, TC and ET, joined by commas."""
+    parts = [number(part) for part in text.split(",")]
+    if len(parts) not in (1, len(REGIONS)):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is neither a number nor one for each of {', '.join(REGIONS)}, joined by commas"
+        )
+    return parts[0] if len(parts) == 1 else dict(zip(REGIONS, parts, strict=True))
 
 
 def label_numbers(text: str) -> str:

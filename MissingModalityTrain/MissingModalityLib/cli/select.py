@@ -10,7 +10,7 @@ from typing import Any
 from ..core.errors import OptionError
 from ..core.words import counted
 from .last_word import show_result
-from .option_values import at_least, number
+from .option_values import at_least, for_regions, number
 from .options import add_command, add_data, add_device
 from .speech import add_speech, shown_progress
 
@@ -36,11 +36,11 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--smoothing-mm",
-        type=number,
+        type=for_regions,
         nargs="+",
         default=[],
         metavar="MM",
-        help="try probabilities smoothed by Gaussians of these deviations",
+        help="try probabilities smoothed by Gaussians of these deviations, each for all regions, or WT,TC,ET",
     )
     parser.add_argument(
         "--overlap", type=number, nargs="+", default=[], metavar="SHARE", help="try these overlaps of windows"

@@ -39,7 +39,7 @@ ENHANCING_SIZES = (0, 50, 100, 200, 300, 500)
 the RFNet family remove before they score."""
 
 _RANGES = {
-    "smoothing_mm": "0 to 5 mm",
+    "smoothing_mm": "0 to 5 mm, by region only for a network whose head is regions",
     "overlap": "a share from 0 to below 1",
     **dict.fromkeys(("mirror", "mirror_windows"), "axes from 0, 1 and 2, each once"),
 }

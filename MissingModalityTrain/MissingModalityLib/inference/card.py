@@ -8,7 +8,7 @@ https://huggingface.co/docs/safetensors. The card is one of these texts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -105,7 +105,8 @@ class Card(MutableMapping[str, Any]):
             all combinations, two for each axis.
         mirror_windows: axes along which every other window is mirrored, which costs no further window.
         blending: one of :data:`BLENDINGS`; "gaussian" where it is absent.
-        smoothing_mm: deviation of the Gaussian that probabilities are averaged with, 0 to 5 mm.
+        smoothing_mm: deviation of the Gaussian that probabilities are averaged with, 0 to 5 mm; by region
+            for networks whose head is "regions", or one for all.
         format_version: of this format.
         modalities: names of the image's channels, in order.
         classes: names of the class numbers, in order.
@@ -142,7 +143,7 @@ class Card(MutableMapping[str, Any]):
     mirror: list[int] | None = None
     mirror_windows: list[int] | None = None
     blending: str | None = None
-    smoothing_mm: float | None = None
+    smoothing_mm: float | dict[str, float] | None = None
     format_version: int = FORMAT_VERSION
     modalities: list[str] = field(default_factory=lambda: list(MODALITY_ORDER))
     classes: list[str] = field(default_factory=lambda: [cls.name for cls in TumorClass])
@@ -259,12 +260,16 @@ def _or_none(is_valid: Any) -> Any:
     return lambda value: value is None or is_valid(value)
 
 
-def _are_thresholds(value: Any) -> bool:
-    return (
-        _is_mapping(value)
-        and set(value) == set(REGIONS)
-        and all(_is_number(threshold) and 0 < threshold < 1 for threshold in value.values())
-    )
+def _are_of_regions(value: Any, kind: Callable[[Any], bool]) -> bool:
+    return _is_mapping(value) and set(value) == set(REGIONS) and all(map(kind, value.values()))
+
+
+def _is_threshold(value: Any) -> bool:
+    return _is_number(value) and 0 < value < 1
+
+
+def _is_deviation(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= _MOST_SMOOTHING_MM
 
 
 def _are_axes(value: Any) -> bool:
@@ -293,14 +298,14 @@ _VALID = {
     "overlap": lambda value: _is_number(value) and 0 <= value < 1,
     "min_component_voxels": _is_whole,
     "gate": lambda value: value is None or value in GATES,
-    "thresholds": _or_none(_are_thresholds),
+    "thresholds": _or_none(lambda value: _are_of_regions(value, _is_threshold)),
     **dict.fromkeys(
         ("min_core_component_voxels", "min_enhancing_component_voxels", "min_enhancing_voxels"),
         _or_none(_is_whole),
     ),
     "blending": lambda value: value is None or value in BLENDINGS,
     **dict.fromkeys(("mirror", "mirror_windows"), _or_none(_are_axes)),
-    "smoothing_mm": _or_none(lambda value: _is_number(value) and 0 <= value <= _MOST_SMOOTHING_MM),
+    "smoothing_mm": _or_none(lambda value: _are_of_regions(value, _is_deviation) or _is_deviation(value)),
     "format_version": _is_whole,
     "spacing_mm": lambda value: _is_number(value) and value > 0,
 }

@@ -103,12 +103,26 @@ def drop_little_enhancing(classes: np.ndarray, min_voxels: int) -> np.ndarray:
     return classes
 
 
-def smooth(probabilities: np.ndarray, sigma_mm: float) -> np.ndarray:
-    """Probabilities (..., D, H, W) averaged with a Gaussian of ``sigma_mm``; 0 leaves them as they are.
+def smooth(probabilities: np.ndarray, sigma_mm: float | Mapping[str, float]) -> np.ndarray:
+    """Probabilities (K, D, H, W) averaged with a Gaussian of ``sigma_mm``; 0 leaves them as they are.
 
     A network that predicts blocks of voxels from one place at half the resolution leaves steps at the
-    blocks' borders. A Gaussian of half a block's side takes them away.
+    blocks' borders. A Gaussian of half a block's side takes them away, and thin sheets as well.
+
+    Args:
+        probabilities: of WT, TC and ET, and any further ones, where the deviation is by region; not changed.
+        sigma_mm: for all, or by region; what is of no region stays as it is.
     """
+    if not isinstance(sigma_mm, Mapping):
+        return _smoothed(probabilities, sigma_mm)
+    smoothed = probabilities.copy()
+    for channel, region in enumerate(REGIONS):
+        smoothed[channel] = _smoothed(probabilities[channel], sigma_mm[region])
+    return smoothed
+
+
+def _smoothed(probabilities: np.ndarray, sigma_mm: float) -> np.ndarray:
+    """(..., D, H, W), averaged along the last three axes."""
     if not sigma_mm:
         return probabilities
     sigma = (0,) * (probabilities.ndim - 3) + (sigma_mm / SPACING_MM,) * 3

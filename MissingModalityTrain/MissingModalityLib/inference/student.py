@@ -87,9 +87,14 @@ class Student:
         gate = GATES[0] if PRESENCE in network.distillable_features else "none"
         # what follows from the network comes last: facts of an earlier card cannot say otherwise
         self.card = Card.from_json({"gate": gate, **(card or {}), **derived})
-        if self.card.thresholds is not None and not network.head.takes_thresholds:
+        by_region = {
+            "thresholds": self.card.thresholds is not None,
+            "smoothing_mm by region": isinstance(self.card.smoothing_mm, Mapping),
+        }
+        unfit = [name for name, is_set in by_region.items() if is_set]
+        if unfit and not network.head.takes_thresholds:
             raise OptionError(
-                f"thresholds cannot be set for a network with the head '{network.head.name}'. "
+                f"{' and '.join(unfit)} cannot be set for a network with the head '{network.head.name}'. "
                 "Leave them out, or choose a network whose head is regions."
             )
 

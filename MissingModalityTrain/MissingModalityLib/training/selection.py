@@ -37,7 +37,7 @@ _ANEW = "Select anew, without --reuse."
 @checked
 def select(
     run: Path | str,
-    smoothing_mm: Sequence[float] = (),
+    smoothing_mm: Sequence[float | Mapping[str, float]] = (),
     overlap: Sequence[float] = (),
     mirror: Sequence[Sequence[int]] = (),
     mirror_windows: Sequence[Sequence[int]] = (),
