@@ -9,8 +9,8 @@ case (``synthesis.method=grown synthesis.factor=3``); until epoch 164 six cases 
 the rate fell in epochs 208 to 239 too, and rose again. This trains with "clinical" and all real cases alone
 from the first epoch to the last. That no piece of a region below 500 voxels is kept, ``select`` chose on
 three cross-validation folds of 100 epochs, the rate falling in the last fifth; why every other window is
-mirrored along all axes beside that says Resources/Docs/bundled-network.md. ``--cross-validation`` takes over
-what ``select`` chose.
+mirrored along all axes, and whole tumor and core are smoothed, says Resources/Docs/bundled-network.md.
+``--cross-validation`` takes over what ``select`` chose.
 Cases whose terms allow experiments only, not weights that are passed on, are left out.
 """
 
