@@ -73,7 +73,7 @@ def test_every_model_before_is_told_with_whose_it_was() -> None:
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("/home/me/runs/fold0/train.safetensors", "fold0/train.safetensors"),
+        ("/data/runs/fold0/train.safetensors", "fold0/train.safetensors"),
         (r"C:\Users\me\fold0\train.safetensors", "fold0/train.safetensors"),
         ("/m.safetensors", "m.safetensors"),
         ("runs/width24/fold0/train.safetensors", "runs/width24/fold0/train.safetensors"),
